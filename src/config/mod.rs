@@ -1,0 +1,3 @@
+//! Configuration: what was typed ([`source`](self), to come) becomes what is meant ([`Config`]).
+mod model;
+pub use model::*;

@@ -1,0 +1,586 @@
+//! What is meant: the configuration with every default filled in. Every value here is valid by construction of the
+//! reader in this room; nothing below re-checks it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a service, pool, listener or check: cheap to clone, compared by content.
+pub type Name = Arc<str>;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Data-plane threads; `None` = one per available core. Changes only by restart.
+    pub workers: Option<usize>,
+    /// How long work in flight may go on after a stop, a reload or a switch.
+    pub drain_timeout: Duration,
+    /// The admin port: `/metrics`, `/livez`, `/readyz`, `/status`. `None` = no admin port.
+    pub admin: Option<Admin>,
+    /// A port of its own for `/metrics`; `None` = on the admin port.
+    pub metrics: Option<SocketAddr>,
+    /// Where decisions survive a restart; `None` = nothing persists.
+    pub state: Option<StateFile>,
+    /// The application log.
+    pub log: Log,
+    /// The access log; `None` = off (the default).
+    pub access_log: Option<AccessLog>,
+    /// Addresses we accept on, in the order of the file.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Units of failover, in the order of the file.
+    pub services: Vec<Arc<Service>>,
+}
+
+/// The admin port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Admin {
+    /// Where to listen.
+    pub bind: SocketAddr,
+}
+
+/// The file that holds the decision state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Written aside and renamed.
+    pub path: PathBuf,
+    /// An older file is ignored, loudly.
+    pub max_age: Duration,
+}
+
+/// The application log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Log {
+    /// A `tracing` filter directive such as `info` or `standfast::control=debug`.
+    pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// One readable line an event.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessLog {
+    /// A file to append to; `None` = standard output.
+    pub path: Option<PathBuf>,
+    /// How lines look.
+    pub format: AccessFormat,
+}
+
+/// How access-log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessFormat {
+    /// One JSON object a line, with tries, endpoint, pool, epoch and termination cause.
+    Json,
+    /// The Common Log Format (NCSA), followed by the same as `key=value`.
+    Common,
+}
+
+/// What a listener or a service speaks. (`udp` is refused as not supported yet.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Layer 7: HTTP/1.
+    Http,
+    /// Layer 4: bytes.
+    Tcp,
+}
+
+/// An address (or several) we accept on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Unique.
+    pub name: Name,
+    /// One or several addresses, IPv6 included.
+    pub bind: Vec<SocketAddr>,
+    /// `http` or `tcp`.
+    pub protocol: Protocol,
+    /// Deadlines towards the client.
+    pub timeouts: ListenerTimeouts,
+    /// Bounds towards the client.
+    pub limits: ListenerLimits,
+    /// What `X-Forwarded-*` we send upstream.
+    pub forwarded: Forwarded,
+    /// Where accepted work goes.
+    pub target: Target,
+}
+
+/// Where a listener's work goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// HTTP: the most specific matching route; see `routing::matching` for the order.
+    Routes(Vec<Arc<Route>>),
+    /// TCP: always this service.
+    Service(Name),
+}
+
+/// Deadlines towards the client. None of them is extended by one byte at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerTimeouts {
+    /// PROXY header and TLS (reserved for them).
+    pub handshake: Duration,
+    /// From the first byte of a request head (or the accept) to its end.
+    pub header: Duration,
+    /// Longest pause between two reads of a request body, or two writes of a response that the client does not take.
+    pub body: Duration,
+    /// Longest silence of a keep-alive connection between requests.
+    pub idle: Duration,
+}
+
+/// Bounds towards the client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerLimits {
+    /// Connections at once over all workers.
+    pub max_connections: usize,
+    /// Bytes of a request head; beyond: 431.
+    pub header_bytes: usize,
+    /// Number of header fields; beyond: 431.
+    pub headers: usize,
+}
+
+/// What we tell the upstream about the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarded {
+    /// Append the peer to `X-Forwarded-For`; set `-Proto`; keep `-Host` if present, else set it. (default)
+    Append,
+    /// Forget what the client claimed and set all three.
+    Replace,
+    /// Send none and remove what the client claimed.
+    Off,
+}
+
+/// One route of an HTTP listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// What it takes.
+    pub matches: Match,
+    /// The service's name; it exists and speaks HTTP.
+    pub service: Name,
+    /// Changes to the request's header on its way up.
+    pub request_headers: HeaderChanges,
+    /// Changes to the response's header on its way down.
+    pub response_headers: HeaderChanges,
+    /// Overrides of the service's timeouts.
+    pub timeouts: RouteTimeouts,
+}
+
+/// All conditions must hold; an empty match takes everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// Host of the request, without port, compared case-insensitively.
+    pub host: Option<HostMatch>,
+    /// Path of the request.
+    pub path: Option<PathMatch>,
+    /// One of these methods; empty = any.
+    pub methods: Vec<String>,
+    /// Each of these header fields: name in lower case, and the exact value (`None` = only present).
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+/// How a host is matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostMatch {
+    /// In lower case.
+    Exact(String),
+    /// `*.example.com`, held as `.example.com` in lower case: one or more labels before it.
+    Wildcard(String),
+}
+
+/// How a path is matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMatch {
+    /// The whole path, without the query.
+    Exact(String),
+    /// At a segment border: `/api` takes `/api` and `/api/x`, not `/apiary`; `/` takes everything.
+    Prefix(String),
+}
+
+/// Changes to a header, in this order: remove, set, add.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeaderChanges {
+    /// Replace all fields of this name by one.
+    pub set: Vec<(String, String)>,
+    /// Append a field.
+    pub add: Vec<(String, String)>,
+    /// Remove all fields of this name (lower case).
+    pub remove: Vec<String>,
+}
+
+/// A route's overrides of its service's timeouts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteTimeouts {
+    /// See [`ServiceTimeouts::response`].
+    pub response: Option<Duration>,
+}
+
+/// The unit that fails over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Unique.
+    pub name: Name,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// One active pool, or weighted pools.
+    pub mode: Mode,
+    /// What its owner promises.
+    pub objectives: Objectives,
+    /// How an endpoint is picked inside a pool.
+    pub balance: Balance,
+    /// When a try is made again.
+    pub retry: Retry,
+    /// The circuit breaker.
+    pub limits: ServiceLimits,
+    /// Deadlines towards the upstream.
+    pub timeouts: ServiceTimeouts,
+    /// When and how the active pool changes.
+    pub failover: Failover,
+    /// An endpoint that joins a serving pool grows to its full weight over this time; zero = off.
+    pub slow_start: Duration,
+    /// How long requests may wait for a pool to come back when all are down; zero = not at all.
+    pub hold_requests: Duration,
+    /// Answers to safe methods with a known length up to this size are held until complete (bytes); 0 = off.
+    pub hold_response: usize,
+    /// In order of priority; at least one.
+    pub pools: Vec<Pool>,
+}
+
+/// How the pools of a service share its traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Exactly one pool at a time.
+    ActivePassive,
+    /// By pool weight; a lost pool's share goes to the others.
+    ActiveActive,
+}
+
+/// What a service's owner promises.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Recovery time objective: time without service.
+    pub rto: Option<Duration>,
+}
+
+/// How an endpoint is picked inside a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// Power of two choices on requests in flight, by weight.
+    LeastRequest,
+    /// By weight.
+    Random,
+    /// Maglev over the client address.
+    HashSource,
+    /// Maglev over a request header (lower-case name); without it, the client address.
+    HashHeader(String),
+}
+
+/// When a try is made again (DESIGN §3.6).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Exchanges with bytes sent, the first included.
+    pub attempts: u32,
+    /// Which outcomes are worth another try.
+    pub on: Vec<RetryOn>,
+    /// Deadline of one try; `None` = only the response timeout.
+    pub per_try_timeout: Option<Duration>,
+    /// Extra attempts as a share of client requests over 10 s (0.2 = 20 %), plus [`Retry::BUDGET_FLOOR`].
+    pub budget: f64,
+    /// May a failed request leave its pool before the switch.
+    pub cross_pool: CrossPool,
+    /// Request bodies up to this many bytes are kept for another try.
+    pub replay_bytes: usize,
+}
+
+impl Retry {
+    /// Extra attempts any service may always make in a window.
+    pub const BUDGET_FLOOR: u32 = 3;
+    /// The window of the budget.
+    pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+}
+
+/// An outcome that is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// The connection was reset or closed before an answer, or the answer was malformed.
+    Reset,
+    /// No answer within the per-try timeout.
+    Timeout,
+    /// The upstream answered this status.
+    Status(u16),
+}
+
+/// May a failed request leave its pool before the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrossPool {
+    /// GET, HEAD, OPTIONS without a body (HTTP's default).
+    Safe,
+    /// Idempotent methods too.
+    Idempotent,
+    /// Never (TCP's default).
+    Never,
+}
+
+/// The circuit breaker, per service over all workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceLimits {
+    /// Upstream connections in use at once.
+    pub max_connections: usize,
+    /// Requests waiting for one.
+    pub max_pending: usize,
+    /// How long one may wait (default: the connect timeout).
+    pub queue_timeout: Duration,
+}
+
+/// Deadlines towards the upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTimeouts {
+    /// TCP connect.
+    pub connect: Duration,
+    /// From *request fully sent* to the first byte of the final response head.
+    pub response: Duration,
+    /// Longest pause between two reads of a response body, or two writes of a request body.
+    pub body: Duration,
+    /// Longest silence of a TCP session in both directions.
+    pub tunnel: Duration,
+    /// Longest life of an unused upstream connection.
+    pub idle: Duration,
+}
+
+/// When and how the active pool changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failover {
+    /// A pool with fewer usable endpoints than this is not available.
+    pub min_healthy: usize,
+    /// What a refusal by every endpoint means.
+    pub on_refused: OnRefused,
+    /// What happens when no pool is available.
+    pub on_all_down: OnAllDown,
+    /// What happens to the old pool's sessions.
+    pub sessions: Sessions,
+    /// How long drained sessions may go on.
+    pub drain_timeout: Duration,
+    /// Beyond it, elective switches freeze.
+    pub max_failovers: MaxFailovers,
+    /// How the service comes home.
+    pub failback: Failback,
+    /// A forced failover within this time of a failback is a relapse: it doubles the hold-down, up to 8 ×.
+    pub damping: Duration,
+    /// A new pool that fails within this time of a switch may be rolled back, once.
+    pub confirm_window: Duration,
+}
+
+/// What a refusal by every endpoint of the active pool means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefused {
+    /// Switch at once (DESIGN §3.2).
+    Verdict,
+    /// Leave it to the checks and the outlier rules.
+    Checks,
+}
+
+/// What happens when no pool is available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAllDown {
+    /// Endpoints that fail only their checks go on serving (HTTP's default).
+    FailOpen,
+    /// Nothing is served (default of databases).
+    FailClosed,
+}
+
+/// What happens to the old pool's sessions at a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sessions {
+    /// Finish within `drain_timeout` (HTTP's default).
+    Drain,
+    /// Both sides reset at once.
+    Close,
+}
+
+/// More forced failovers and rollbacks than `count` per `per` freeze elective switches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaxFailovers {
+    /// How many.
+    pub count: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+/// How the service comes home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failback {
+    /// By itself or by an operator. (`window` and ramps are refused as not supported yet.)
+    pub mode: FailbackMode,
+    /// How long home must have been healthy, counted from its recovery.
+    pub hold_down: Duration,
+}
+
+/// Who decides that the service comes home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailbackMode {
+    /// Standfast, after the hold-down.
+    Auto,
+    /// An operator.
+    Manual,
+}
+
+/// A set of interchangeable endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Unique in its service.
+    pub name: Name,
+    /// Its share in `active_active`.
+    pub weight: u32,
+    /// What it is made of.
+    pub members: Members,
+    /// The effective check (service's, or the pool's own); `None` = endpoints are taken as healthy.
+    pub health_check: Option<HealthCheck>,
+    /// The effective in-band rule (service's, or the pool's own); `None` = off.
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+/// What a pool is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Members {
+    /// At least one. An address stands at most once in a service.
+    Endpoints(Vec<Endpoint>),
+    /// An answer of our own: it never fails.
+    Static(Arc<StaticResponse>),
+}
+
+impl Members {
+    /// The endpoints; none for a static response.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        match self {
+            Members::Endpoints(list) => list,
+            Members::Static(_) => &[],
+        }
+    }
+}
+
+/// One upstream address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Share inside the pool, 1..=1000.
+    pub weight: u32,
+    /// Connections in use at once over all workers; `None` = only the service's limit.
+    pub max_connections: Option<usize>,
+}
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StaticResponse {
+    /// 200..=599.
+    pub status: u16,
+    /// Value of `Content-Type`.
+    pub content_type: String,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// The body: given inline, or read from `body_file` when the configuration was loaded.
+    pub body: String,
+}
+
+/// An out-of-band probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Pause between two probes of an endpoint in a settled state.
+    pub interval: Duration,
+    /// Deadline of one probe.
+    pub timeout: Duration,
+    /// Pause while the endpoint is in transition.
+    pub fast_interval: Duration,
+    /// Bad probes in a row that make it unhealthy.
+    pub fall: u32,
+    /// Good probes in a row that make it healthy again (its first good probe is enough at the start).
+    pub rise: u32,
+    /// Random share by which each interval is stretched or shortened (0.1 = ± 10 %).
+    pub jitter: f64,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    /// Connect, and nothing more.
+    Tcp {
+        /// Another port than the endpoint's.
+        port: Option<u16>,
+    },
+    /// One GET.
+    Http(HttpCheck),
+}
+
+/// An HTTP probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// Path and query.
+    pub path: String,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Value of `Host`; default: the endpoint's address.
+    pub host: Option<String>,
+    /// Another address than the endpoint's (rarely needed; the port rule is the same).
+    pub address: Option<IpAddr>,
+    /// Inclusive ranges of good statuses.
+    pub status: Vec<(u16, u16)>,
+    /// Header fields that must be present with this value (name in lower case).
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB of the body must contain this.
+    pub body: Option<String>,
+    /// The body is JSON and each pointer (RFC 6901) has this value.
+    pub json: Vec<(String, serde_json::Value)>,
+}
+
+/// In-band detection from real traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutlierDetection {
+    /// Connect and gateway failures in a row that eject an endpoint.
+    pub consecutive_failures: u32,
+    /// Share of failures within [`OutlierDetection::WINDOW`] that ejects (0.5 = 50 %); `None` = off.
+    pub failure_rate: Option<f64>,
+    /// Exchanges within the window below which the rate says nothing.
+    pub min_requests: u32,
+    /// First ejection; the n-th lasts n times as long.
+    pub base_ejection: Duration,
+    /// Longest ejection.
+    pub max_ejection: Duration,
+    /// Largest share of a pool that may be ejected while no lower pool can serve (0.5 = half, at least one endpoint of
+    /// a pool that has two).
+    pub max_ejected: f64,
+}
+
+impl OutlierDetection {
+    /// The window of the failure rate.
+    pub const WINDOW: Duration = Duration::from_secs(10);
+}

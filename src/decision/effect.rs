@@ -1,0 +1,122 @@
+//! What the shell must do, in this order. The shell only obeys.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EndpointId, Incident, Moment, Standing};
+use crate::config::Name;
+
+/// Something to do. `effects()` returns them in the fixed order: publish, sessions, probes, incident, records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// `table()` has a new epoch: publish it now.
+    Publish,
+    /// Deal with the sessions on a pool that serves no longer.
+    Sessions {
+        /// The service.
+        service: Name,
+        /// The pool that was left.
+        pool: Name,
+        /// How.
+        action: SessionAction,
+    },
+    /// Try one connect at once (≤ 50 ms) and answer with [`Event::Confirmed`](super::Event::Confirmed).
+    ConfirmConnect {
+        /// Whom to try.
+        endpoint: EndpointId,
+    },
+    /// Probe this endpoint now instead of at its next interval.
+    ProbeNow {
+        /// Whom to probe.
+        endpoint: EndpointId,
+    },
+    /// Probe this endpoint at `fast_interval` (or at `interval` again) from now on.
+    ProbePace {
+        /// Whom to probe.
+        endpoint: EndpointId,
+        /// In transition?
+        fast: bool,
+    },
+    /// An endpoint's standing changed: one log line and one count.
+    Standing(StandingChange),
+    /// An incident began or got its first good answer (the same id again).
+    Incident(Incident),
+    /// Somebody should know.
+    Alert(Alert),
+    /// The state worth keeping over a restart changed.
+    Persist,
+}
+
+/// How sessions of a left pool end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionAction {
+    /// They may finish until then.
+    Drain {
+        /// Reset what is left at this time.
+        until: Moment,
+    },
+    /// Reset both sides at once.
+    Close,
+}
+
+/// An endpoint's standing changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandingChange {
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// Its service.
+    pub service: Name,
+    /// Its pool.
+    pub pool: Name,
+    /// Before.
+    pub from: Standing,
+    /// Now.
+    pub to: Standing,
+    /// For people: counts and the last detail.
+    pub evidence: String,
+}
+
+/// Something people should know; each also has a metric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alert {
+    /// Too many switches: failback and rollback wait until `until` or an operator's thaw.
+    Frozen {
+        /// The service.
+        service: Name,
+        /// When the window has room again.
+        until: Moment,
+    },
+    /// The freeze ended.
+    Thawed {
+        /// The service.
+        service: Name,
+    },
+    /// No pool can serve.
+    AllDown {
+        /// The service.
+        service: Name,
+    },
+    /// A pin holds the service on a pool that cannot serve.
+    PinnedToUnusable {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+    },
+    /// A switch took longer than the objective.
+    ObjectiveMissed {
+        /// The service.
+        service: Name,
+        /// Measured, in milliseconds.
+        rto_ms: u64,
+        /// Promised, in milliseconds.
+        objective_ms: u64,
+    },
+    /// An order could not be carried out.
+    OrderRefused {
+        /// Why, and what would make it possible.
+        reason: String,
+    },
+}

@@ -1,0 +1,229 @@
+//! What the core is told. Every event carries the time at which it was *observed*.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Administrative, EndpointId, Moment};
+use crate::config::{Config, Name};
+
+/// Something that happened. Events about endpoints that are gone are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A whole, valid configuration: the first one, or a reload.
+    Configured(Arc<Config>),
+    /// An out-of-band probe ended.
+    Probed {
+        /// Whom it asked.
+        endpoint: EndpointId,
+        /// When its verdict was known.
+        seen: Moment,
+        /// What it says.
+        outcome: ProbeOutcome,
+    },
+    /// What real traffic said about an endpoint since the last digest.
+    InBand {
+        /// Whom it is about.
+        endpoint: EndpointId,
+        /// When the digest was taken.
+        seen: Moment,
+        /// What it says.
+        digest: Digest,
+    },
+    /// A confirming connect ([`Effect::ConfirmConnect`](super::Effect::ConfirmConnect)) ended.
+    Confirmed {
+        /// Whom it tried.
+        endpoint: EndpointId,
+        /// When it ended.
+        seen: Moment,
+        /// What it met.
+        outcome: ConnectOutcome,
+    },
+    /// The first good answer from the pool that a switch chose.
+    Answered {
+        /// The service.
+        service: Name,
+        /// The switch, by the epoch that published it.
+        epoch: u64,
+        /// When the answer's head arrived.
+        seen: Moment,
+    },
+    /// Somebody with the right to said something.
+    Ordered {
+        /// Who.
+        actor: Actor,
+        /// When.
+        seen: Moment,
+        /// What.
+        word: Word,
+    },
+}
+
+/// What a probe says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeOutcome {
+    /// All that was asked for held.
+    Pass {
+        /// From the start of the connect to the verdict.
+        latency: Duration,
+    },
+    /// Something did not hold.
+    Fail {
+        /// The family of failure.
+        kind: ProbeFailure,
+        /// For people: at most 200 characters, no secrets.
+        detail: String,
+    },
+    /// The prober itself could not ask (no descriptors, no ports): evidence about nobody.
+    Local {
+        /// For people.
+        detail: String,
+    },
+}
+
+/// The family of a probe's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeFailure {
+    /// Connection refused, reset on connect, host or net unreachable.
+    Refused,
+    /// No verdict within the timeout.
+    Timeout,
+    /// Closed or reset after the connect.
+    Reset,
+    /// An answer that is not the one asked for.
+    Mismatch,
+    /// Bytes that are no answer.
+    Malformed,
+}
+
+/// How a connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectOutcome {
+    /// Established.
+    Connected,
+    /// ECONNREFUSED, reset on connect, host or net unreachable from the network.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// A local error (EMFILE, ports exhausted, EPERM): never evidence against an endpoint.
+    Local,
+}
+
+/// How an exchange with an endpoint failed, as real traffic saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// A fresh connect was refused, reset, or found host or net unreachable.
+    Refused,
+    /// A connect was not answered in time.
+    ConnectTimeout,
+    /// Reset or closed before the answer was complete, on a fresh connection or after part of an answer.
+    Reset,
+    /// The answer did not begin (or go on) in time.
+    Timeout,
+    /// The answer was not HTTP.
+    Malformed,
+    /// 502, 503 or 504.
+    Gateway,
+}
+
+impl Failure {
+    /// All kinds, in the order of their discriminants.
+    pub const ALL: [Failure; 6] = [
+        Failure::Refused,
+        Failure::ConnectTimeout,
+        Failure::Reset,
+        Failure::Timeout,
+        Failure::Malformed,
+        Failure::Gateway,
+    ];
+}
+
+/// Failures by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureCounts(pub [u32; Failure::ALL.len()]);
+
+impl FailureCounts {
+    /// How many of this kind.
+    pub fn of(&self, kind: Failure) -> u32 {
+        self.0[kind as usize]
+    }
+    /// How many of all kinds.
+    pub fn total(&self) -> u32 {
+        self.0.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
+/// What real traffic said about one endpoint since its last digest. Digests of a full queue are merged, never dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Whole exchanges that ended well (any status but 502, 503, 504; a TCP session that moved bytes back).
+    pub good: u32,
+    /// Exchanges that failed.
+    pub failed: FailureCounts,
+    /// Failures in a row at the end of the period (they may have begun before it); 0 = the last exchange was good.
+    pub streak: u32,
+    /// When the first failure of that streak was seen; meaningless when `streak` is 0.
+    pub streak_since: Moment,
+    /// Trial requests among them that ended well.
+    pub trials_good: u32,
+    /// Trial requests among them that failed.
+    pub trials_failed: u32,
+}
+
+/// Who ordered something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// Standfast itself.
+    Standfast,
+    /// A person or a program, by the name it authenticated with.
+    Operator(String),
+}
+
+/// What somebody ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Go to this pool now (an ordered switchover).
+    Switchover {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+    },
+    /// Go home now, without waiting for the hold-down.
+    Failback {
+        /// The service.
+        service: Name,
+    },
+    /// Stay on this pool whatever happens, until unpinned.
+    Pin {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+    },
+    /// Decide freely again.
+    Unpin {
+        /// The service.
+        service: Name,
+    },
+    /// End a freeze.
+    Thaw {
+        /// The service.
+        service: Name,
+    },
+    /// Change an endpoint's administrative state.
+    Administer {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Its new state.
+        state: Administrative,
+    },
+}

@@ -1,0 +1,77 @@
+//! One record per switch: cause, evidence, actor, epoch and times. Audit, alerts, metrics and `/status` have no other source.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Cause, Moment};
+use crate::config::Name;
+
+/// Counts incidents of a process's life and, with `state`, beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IncidentId(pub u64);
+
+/// Why the active pool changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchKind {
+    /// Forced: the active pool cannot serve.
+    Failover,
+    /// Ordered by an operator.
+    Switchover,
+    /// Home again.
+    Failback,
+    /// The new pool was worse.
+    Rollback,
+}
+
+/// What spoke against (or for) an endpoint when the switch was decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Its state's reason.
+    pub cause: Cause,
+    /// For people: counts and the last detail.
+    pub detail: String,
+    /// When it was first seen.
+    pub seen: Moment,
+}
+
+/// One switch of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its number.
+    pub id: IncidentId,
+    /// The service.
+    pub service: Name,
+    /// Why.
+    pub kind: SwitchKind,
+    /// The pool that served before; `None` when nobody did.
+    pub from: Option<Name>,
+    /// The pool that serves now; `None` = nobody (all down).
+    pub to: Option<Name>,
+    /// Who decided.
+    pub actor: Actor,
+    /// The epoch that published it.
+    pub epoch: u64,
+    /// What it rests on.
+    pub evidence: Vec<Evidence>,
+    /// First sign of the fault (forced switches; for others the order itself).
+    pub fault: Moment,
+    /// When an endpoint's standing first fell because of it.
+    pub detected: Moment,
+    /// When the machine decided; the table is published in the same turn.
+    pub decided: Moment,
+    /// First good answer from the new pool; `None` while awaited.
+    pub answered: Option<Moment>,
+}
+
+impl Incident {
+    /// Measured recovery time: first sign of the fault → first good answer from the new pool.
+    pub fn rto(&self) -> Option<Duration> {
+        self.answered.map(|answered| answered.since(self.fault))
+    }
+}

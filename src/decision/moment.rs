@@ -1,0 +1,40 @@
+//! Monotonic time as plain data: decisions get it as an argument.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A point of monotonic time in microseconds since an origin that only the shell knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Before everything: stands for "never" where an atomic needs a number.
+    pub const ZERO: Moment = Moment(0);
+
+    /// From microseconds since the origin.
+    pub const fn from_micros(micros: u64) -> Moment {
+        Moment(micros)
+    }
+
+    /// Microseconds since the origin.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// This much later (saturating).
+    pub const fn after(self, wait: Duration) -> Moment {
+        Moment(self.0.saturating_add(wait.as_micros() as u64))
+    }
+
+    /// This much earlier (saturating at the origin).
+    pub const fn before(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_sub(span.as_micros() as u64))
+    }
+
+    /// Time passed since `earlier`; zero when `earlier` is later.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}

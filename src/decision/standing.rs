@@ -1,0 +1,77 @@
+//! An endpoint's standing: operational × administrative, with a cause; and what the data plane may do with it.
+
+use serde::{Deserialize, Serialize};
+
+/// What checks and traffic say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operational {
+    /// No probe has answered yet.
+    Checking,
+    /// Takes traffic.
+    Healthy,
+    /// Out-of-band checks condemn it (or it refused connections).
+    Unhealthy,
+    /// Real traffic condemns it.
+    Ejected,
+}
+
+/// What an operator says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Administrative {
+    /// In use.
+    #[default]
+    Ready,
+    /// No new work; work in flight goes on.
+    Drain,
+    /// Out of use.
+    Maint,
+}
+
+/// Why an endpoint stands as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Not probed yet.
+    Start,
+    /// It has no check.
+    Unchecked,
+    /// Probes passed.
+    ChecksPassed,
+    /// Probes failed.
+    ChecksFailed,
+    /// Connections were refused, and the confirming connect too.
+    Refused,
+    /// Failures in a row from real traffic.
+    Consecutive,
+    /// The share of failures in the window.
+    FailureRate,
+    /// Trial requests passed.
+    TrialsPassed,
+    /// The ejection ran out where there is no traffic to try it with.
+    EjectionOver,
+}
+
+/// An endpoint's state with its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// What checks and traffic say.
+    pub operational: Operational,
+    /// What an operator says.
+    pub administrative: Administrative,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What the data plane may send to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// New work.
+    Open,
+    /// One live request per 100 ms (`routing` holds the gate), safe methods first; its outcome decides.
+    Trial,
+    /// Nothing new.
+    Closed,
+}

@@ -1,0 +1,82 @@
+//! What the core has concluded, as one numbered value: `routing` builds the published table from it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Admission, Moment, Standing};
+use crate::config::Name;
+
+/// An endpoint of this process's life: allotted once per (service, address), never reused, kept over reloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointId(pub u32);
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "e{}", self.0)
+    }
+}
+
+/// All conclusions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Grows with every published decision.
+    pub epoch: u64,
+    /// In the order of the configuration.
+    pub services: Vec<ServiceRow>,
+}
+
+/// Conclusions about one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceRow {
+    /// Its name.
+    pub name: Name,
+    /// Who serves.
+    pub serving: Serving,
+    /// The epoch of the switch whose first good answer is still awaited (`Event::Answered` carries it back).
+    pub awaiting_answer: Option<u64>,
+    /// In the order of the configuration.
+    pub pools: Vec<PoolRow>,
+}
+
+/// Who serves a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serving {
+    /// The first choice has not been made: requests wait up to 1 s, then 503.
+    Starting,
+    /// This pool (an index), and only this one. Its `Open` endpoints are usable, perhaps because it is failing open.
+    Active(usize),
+    /// `active_active`: shares by pool; 0 = none. At least one is not 0.
+    Shared(Vec<u32>),
+    /// Nobody: `Trial` endpoints of any pool take one live request per 100 ms, the rest is refused or held.
+    Down,
+}
+
+/// Conclusions about one pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolRow {
+    /// Its name.
+    pub name: Name,
+    /// May it take the service (enough usable endpoints; a static response always).
+    pub available: bool,
+    /// None for a static response.
+    pub endpoints: Vec<EndpointRow>,
+}
+
+/// Conclusions about one endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointRow {
+    /// Its identity.
+    pub id: EndpointId,
+    /// Its address.
+    pub address: SocketAddr,
+    /// State and reason.
+    pub standing: Standing,
+    /// What may be sent to it.
+    pub admission: Admission,
+    /// When it last joined a pool that was already serving: where its slow start begins.
+    pub joined: Option<Moment>,
+}

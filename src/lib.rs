@@ -1,0 +1,27 @@
+//! **Standfast** is a layer-4/7 failover reverse proxy: when the active pool dies, nobody who can be saved notices, and
+//! afterwards everybody can read exactly what happened, when, why and how fast.
+//!
+//! # The rooms
+//!
+//! ```text
+//! wiring     main.rs · app.rs · cli/                 may see everything
+//! IO         admin/ ──▶ control/        proxy/       control plane      data plane; these two never import each other
+//! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
+//! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
+//! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
+//! ```
+//!
+//! An import only points down (or along the arrow).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod admin;
+pub mod config;
+pub mod control;
+pub mod decision;
+pub mod net;
+pub mod proxy;
+pub mod routing;
+pub mod sys;
+pub mod telemetry;
+pub mod wire;

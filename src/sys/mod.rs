@@ -1,0 +1,3 @@
+//! What the operating system alone knows: the monotonic clock, limits, CPU affinity. The only room that may read a clock.
+
+pub mod clock;
