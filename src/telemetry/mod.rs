@@ -1,1 +1,2 @@
-//! (room not built yet)
+//! What is seen from outside: the counters that workers write ([`instruments`]).
+pub mod instruments;
