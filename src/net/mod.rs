@@ -1,1 +1,8 @@
-//! (room not built yet)
+//! Sockets: how we listen, how we connect, and what a stream must be able to do beside reading and writing.
+//!
+//! A tool for the rooms above; it knows nothing of services, pools or requests.
+pub mod listen;
+pub mod stream;
+
+pub use listen::{BindError, bind};
+pub use stream::Stream;

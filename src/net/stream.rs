@@ -1,0 +1,86 @@
+//! What the data path asks of a stream beside reading and writing, and how connects are made and judged.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::decision::ConnectOutcome;
+
+/// A connection that rests on a TCP socket: the socket itself, or a layer such as TLS around it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// The socket beneath.
+    fn socket(&self) -> &TcpStream;
+
+    /// Closing this stream will reset it: the kernel forgets what was not delivered, and the peer learns at once.
+    fn reset_on_close(&self) {
+        // An error means that the socket is already dead.
+        let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// Nothing came from the peer since the last exchange: no data, no FIN, no reset. Asks the kernel (one `recv` with
+    /// `MSG_PEEK`); a layer that may hold bytes of its own has to answer for them too.
+    fn proven_quiet(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        matches!(SockRef::from(self.socket()).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+/// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// What a failed connect says about the endpoint. Only what came from the network is evidence against it.
+pub fn judge_connect(error: &io::Error) -> ConnectOutcome {
+    match Errno::from_io_error(error) {
+        Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED) => ConnectOutcome::Refused,
+        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => ConnectOutcome::Refused,
+        Some(Errno::TIMEDOUT) => ConnectOutcome::Timeout,
+        _ => ConnectOutcome::Local,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_quiet_connection_is_proven_until_the_peer_says_something() {
+        use tokio::io::AsyncWriteExt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        assert!(ours.proven_quiet());
+        theirs.write_all(b"x").await.unwrap();
+        ours.readable().await.unwrap();
+        assert!(!ours.proven_quiet());
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_a_refusal() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = connect(address).await.unwrap_err();
+        assert_eq!(judge_connect(&error), ConnectOutcome::Refused);
+    }
+
+    #[test]
+    fn running_out_of_descriptors_is_evidence_about_nobody() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::PERM, Errno::NOBUFS] {
+            assert_eq!(judge_connect(&errno.into()), ConnectOutcome::Local);
+        }
+    }
+}
