@@ -1,0 +1,147 @@
+//! Writes metrics in Prometheus' text format, and makes it hard to write it wrongly: a family has one header, its
+//! samples give a value for each label it names.
+
+use std::fmt::{Display, Write};
+
+use metrics_exporter_prometheus::formatting::{sanitize_label_value, write_help_line, write_type_line};
+
+use super::instruments::HistogramSnapshot;
+use super::names::{Kind, Metric};
+
+/// The media type of what [`Exposition`] writes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A scrape in the making.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    /// Empty, with room for the last scrape's size.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Exposition { text: String::with_capacity(bytes) }
+    }
+
+    /// Begin a metric: writes its header. Each metric is begun once.
+    pub fn family(&mut self, metric: &'static Metric) -> Family<'_> {
+        write_help_line(&mut self.text, metric.name, None, None, metric.help);
+        write_type_line(&mut self.text, metric.name, None, None, metric.kind.as_str());
+        Family { text: &mut self.text, metric }
+    }
+
+    /// A metric without labels.
+    pub fn single(&mut self, metric: &'static Metric, value: impl Display) {
+        self.family(metric).sample(&[], value);
+    }
+
+    /// The whole text.
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// One metric's samples in the making.
+#[derive(Debug)]
+pub struct Family<'a> {
+    text: &'a mut String,
+    metric: &'static Metric,
+}
+
+impl Family<'_> {
+    /// One counter or gauge. `labels` are the values of the metric's labels, in its order.
+    pub fn sample(&mut self, labels: &[&str], value: impl Display) {
+        debug_assert_ne!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        self.line("", labels, None, value);
+    }
+
+    /// A 1 for the one state of `states` that holds and a 0 for the others; the state is the last label.
+    pub fn state_set(&mut self, labels: &[&str], states: &[&str], holds: &str) {
+        for state in states {
+            let mut all = [""; 8];
+            let n = labels.len().min(all.len() - 1);
+            all[..n].copy_from_slice(&labels[..n]);
+            all[n] = state;
+            self.sample(&all[..=n], u8::from(*state == holds));
+        }
+    }
+
+    /// One histogram.
+    pub fn histogram(&mut self, labels: &[&str], seen: &HistogramSnapshot) {
+        debug_assert_eq!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        for (bound, below) in &seen.buckets {
+            self.line("_bucket", labels, Some(*bound), below);
+        }
+        self.line("_bucket", labels, Some(u64::MAX), seen.count);
+        self.line("_sum", labels, None, seconds(seen.sum_micros));
+        self.line("_count", labels, None, seen.count);
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<u64>, value: impl Display) {
+        debug_assert_eq!(labels.len(), self.metric.labels.len(), "{}", self.metric.name);
+        let text = &mut *self.text;
+        text.push_str(self.metric.name);
+        text.push_str(suffix);
+        let mut separator = '{';
+        for (name, value) in self.metric.labels.iter().zip(labels) {
+            text.push(separator);
+            text.push_str(name);
+            text.push_str("=\"");
+            match value.contains(['\\', '"', '\n']) {
+                true => text.push_str(&sanitize_label_value(value)),
+                false => text.push_str(value),
+            }
+            text.push('"');
+            separator = ',';
+        }
+        // Writing to a String cannot fail.
+        let _ = match bound {
+            None => Ok(()),
+            Some(u64::MAX) => write!(text, "{separator}le=\"+Inf\""),
+            Some(bound) => write!(text, "{separator}le=\"{}\"", seconds(bound)),
+        };
+        if separator == ',' || bound.is_some() {
+            text.push('}');
+        }
+        let _ = writeln!(text, " {value}");
+    }
+}
+
+/// Microseconds as seconds.
+pub fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::telemetry::instruments::Histogram;
+    use crate::telemetry::names;
+
+    #[test]
+    fn a_scrape_looks_as_prometheus_writes_it() {
+        let mut out = Exposition::default();
+        out.single(&names::TABLE_EPOCH, 7);
+        out.family(&names::ENDPOINT_STANDING).state_set(&["a", "b", "c"], &["up", "down"], "down");
+        let seen = Histogram::new(1, &[1_000, 2_500_000]);
+        seen.record(0, Duration::from_millis(2));
+        seen.record(0, Duration::from_secs(3));
+        out.family(&names::RECOVERY).histogram(&["sh\"op\n\\"], &seen.snapshot());
+        let help =
+            |metric: &Metric| format!("# HELP {} {}\n# TYPE {0} {}\n", metric.name, metric.help, metric.kind.as_str());
+        let expected = help(&names::TABLE_EPOCH)
+            + "standfast_table_epoch 7\n"
+            + &help(&names::ENDPOINT_STANDING)
+            + "standfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",state=\"up\"} 0\n"
+            + "standfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",state=\"down\"} 1\n"
+            + &help(&names::RECOVERY)
+            + "standfast_recovery_seconds_bucket{service=\"sh\\\"op\\n\\\\\",le=\"0.001\"} 0\n"
+            + "standfast_recovery_seconds_bucket{service=\"sh\\\"op\\n\\\\\",le=\"2.5\"} 1\n"
+            + "standfast_recovery_seconds_bucket{service=\"sh\\\"op\\n\\\\\",le=\"+Inf\"} 2\n"
+            + "standfast_recovery_seconds_sum{service=\"sh\\\"op\\n\\\\\"} 3.002\n"
+            + "standfast_recovery_seconds_count{service=\"sh\\\"op\\n\\\\\"} 2\n";
+        assert_eq!(out.finish(), expected);
+    }
+}

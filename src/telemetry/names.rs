@@ -1,0 +1,195 @@
+//! Every metric, in one file: name, type, labels and help. `/metrics` shows exactly these, `config/metrics.md` is
+//! written from them, and a test holds both to it.
+//!
+//! Labels are bounded by the configuration and by the enums named here, never by what a client sends. Units stand in
+//! the name (`_seconds`, `_bytes`), counters end in `_total`.
+
+/// What a metric does over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations counted by buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// What people query.
+    pub name: &'static str,
+    /// What it does over time.
+    pub kind: Kind,
+    /// In the order in which samples give their values.
+    pub labels: &'static [&'static str],
+    /// What it means, in one sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($section:literal => { $($ident:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)* })*) => {
+        $($(
+            #[doc = $help]
+            pub const $ident: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*)*
+
+        /// All metrics in sections, in the order in which `/metrics` and the manual show them.
+        pub const SECTIONS: &[(&str, &[Metric])] = &[$(($section, &[$($ident),*])),*];
+    };
+}
+
+metrics! {
+    "Services and switches" => {
+        SERVICE_UP: Gauge "standfast_service_up" ["service"]
+            "1 while a pool serves the service, 0 while it is starting or all pools are down.";
+        POOL_ACTIVE: Gauge "standfast_pool_active" ["service", "pool"]
+            "1 for the pool that serves (active_active: each pool with a share), 0 for the others.";
+        POOL_AVAILABLE: Gauge "standfast_pool_available" ["service", "pool"]
+            "1 while the pool has enough usable endpoints to take the service.";
+        POOL_ENDPOINTS: Gauge "standfast_pool_endpoints" ["service", "pool", "admission"]
+            "Endpoints of the pool by what may be sent to them (open, trial, closed).";
+        SWITCHES: Counter "standfast_switches_total" ["service", "kind"]
+            "Changes of the active pool by kind (failover, switchover, failback, rollback).";
+        SWITCH_TIMESTAMP: Gauge "standfast_last_switch_timestamp_seconds" ["service"]
+            "Unix time of the last switch of the service, 0 before the first.";
+        RECOVERY: Histogram "standfast_recovery_seconds" ["service"]
+            "Measured recovery time of forced switches: first sign of the fault to first good answer from the new pool.";
+        RECOVERY_OBJECTIVE: Gauge "standfast_recovery_objective_seconds" ["service"]
+            "The recovery time objective (objectives.rto) of the service, where it has one.";
+        HOLD_DOWN: Gauge "standfast_hold_down_seconds" ["service"]
+            "Time left until the service may come home by itself, 0 when nothing is held.";
+        FROZEN: Gauge "standfast_frozen" ["service"]
+            "1 while failback and rollback are frozen because of too many switches.";
+        PINNED: Gauge "standfast_pinned" ["service", "pool"]
+            "1 for the pool an operator pinned the service to.";
+        ALERTS: Counter "standfast_alerts_total" ["kind"]
+            "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, order_refused).";
+    }
+    "Endpoints and health" => {
+        ENDPOINT_STANDING: Gauge "standfast_endpoint_standing" ["service", "pool", "endpoint", "state"]
+            "1 for the endpoint's operational state (checking, healthy, unhealthy, ejected), 0 for the other states.";
+        ENDPOINT_ADMINISTRATIVE: Gauge "standfast_endpoint_administrative" ["service", "pool", "endpoint", "state"]
+            "1 for the endpoint's administrative state (ready, drain, maint), 0 for the other states.";
+        EJECTIONS: Counter "standfast_ejections_total" ["service", "cause"]
+            "Endpoints condemned by real traffic, by cause (refused, consecutive, failure_rate).";
+        PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]
+            "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local).";
+        PROBE_DURATION: Histogram "standfast_probe_duration_seconds" ["service"]
+            "Time from the start of the connect to the verdict of probes that passed.";
+    }
+    "Requests" => {
+        REQUESTS: Counter "standfast_requests_total" ["service", "code"]
+            "Requests answered to clients by class of status (1xx to 5xx), or none when the client or we gave up without an answer.";
+        REQUEST_DURATION: Histogram "standfast_request_duration_seconds" ["service"]
+            "Time from the first byte of a request to the last byte of its answer.";
+        REQUESTS_IN_FLIGHT: Gauge "standfast_requests_in_flight" ["service"]
+            "Requests and TCP sessions that hold an upstream connection of the service.";
+        REQUESTS_PENDING: Gauge "standfast_requests_pending" ["service"]
+            "Requests that wait for a connection permit of the service.";
+        REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
+            "Requests we refused for the service's sake, by reason.";
+        RETRIES: Counter "standfast_retries_total" ["service", "reason"]
+            "Tries after the first, by why they were made.";
+        RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
+            "Retries that were worth making but not covered by the budget.";
+        UNROUTED: Counter "standfast_unrouted_requests_total" ["listener"]
+            "Requests that no route of the listener takes.";
+    }
+    "Upstream" => {
+        TRIES: Counter "standfast_endpoint_tries_total" ["service", "pool", "endpoint", "outcome"]
+            "Exchanges with the endpoint by outcome (good, refused, connect_timeout, reset, timeout, malformed, gateway).";
+        RESPONSES: Counter "standfast_endpoint_responses_total" ["service", "pool", "endpoint", "code"]
+            "Answers of the endpoint by class of status (1xx to 5xx).";
+        ENDPOINT_CONNECTIONS: Gauge "standfast_endpoint_connections" ["service", "pool", "endpoint", "state"]
+            "Connections to the endpoint by state (in_use, idle).";
+        ENDPOINT_CONNECTS: Counter "standfast_endpoint_connects_total" ["service", "pool", "endpoint", "outcome"]
+            "Connects to the endpoint by outcome (connected, refused, timeout, local).";
+        ENDPOINT_BYTES: Counter "standfast_endpoint_bytes_total" ["service", "pool", "endpoint", "direction"]
+            "Bytes sent to and received from the endpoint.";
+    }
+    "Clients" => {
+        LISTENER_CONNECTIONS: Gauge "standfast_listener_connections" ["listener"]
+            "Client connections that are open.";
+        LISTENER_ACCEPTED: Counter "standfast_listener_accepted_total" ["listener"]
+            "Client connections that were accepted.";
+        LISTENER_REJECTED: Counter "standfast_listener_rejected_total" ["listener", "reason"]
+            "Client connections that were not served: over max_connections (limit) or failed accepts (accept).";
+        LISTENER_BYTES: Counter "standfast_listener_bytes_total" ["listener", "direction"]
+            "Bytes received from and sent to clients.";
+        PROTOCOL_REFUSALS: Counter "standfast_protocol_refusals_total" ["listener", "reason"]
+            "Requests refused because of how they were written, by reason.";
+    }
+    "Standfast itself" => {
+        BUILD_INFO: Gauge "standfast_build_info" ["version"]
+            "Always 1; the version is the label.";
+        READY: Gauge "standfast_ready" []
+            "1 while /readyz says yes.";
+        TABLE_EPOCH: Gauge "standfast_table_epoch" []
+            "Number of the published routing table; grows with every published decision.";
+        TABLE_ACKNOWLEDGED: Gauge "standfast_table_acknowledged_epoch" ["worker"]
+            "The newest routing table each worker has taken up; a worker that stays behind is stuck.";
+        CONFIG_GENERATION: Gauge "standfast_config_generation" []
+            "Configurations loaded since the start, the first included.";
+        CONFIG_RELOADS: Counter "standfast_config_reloads_total" ["result"]
+            "Reloads by result (success, failure).";
+        CONFIG_RELOAD_SUCCESSFUL: Gauge "standfast_config_last_reload_successful" []
+            "0 while the last reload was refused and the configuration before it stays in force.";
+        CONFIG_TIMESTAMP: Gauge "standfast_config_last_load_timestamp_seconds" []
+            "Unix time at which the configuration in force was loaded.";
+        STATE_WRITES: Counter "standfast_state_writes_total" ["result"]
+            "Writes of the state file by result (success, failure).";
+        ACCESS_LOG_RECORDS: Counter "standfast_access_log_records_total" ["result"]
+            "Access-log lines by result (written, dropped because the writer was behind, failed to be written).";
+        LOG_DROPPED: Counter "standfast_log_dropped_lines_total" []
+            "Lines of the application log that were dropped because the writer was behind.";
+        PROCESS_START: Gauge "process_start_time_seconds" []
+            "Unix time at which the process started.";
+        PROCESS_CPU: Counter "process_cpu_seconds_total" []
+            "User and system CPU time.";
+        PROCESS_MEMORY: Gauge "process_resident_memory_bytes" []
+            "Resident memory.";
+        PROCESS_FDS: Gauge "process_open_fds" []
+            "Open file descriptors.";
+        PROCESS_MAX_FDS: Gauge "process_max_fds" []
+            "The most file descriptors the process may open.";
+    }
+}
+
+/// All metrics, flat.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    SECTIONS.iter().flat_map(|(_, metrics)| metrics.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_and_are_unique() {
+        let mut seen = std::collections::HashSet::new();
+        for metric in all() {
+            let Metric { name, kind, labels, help } = metric;
+            assert!(seen.insert(name), "{name} stands twice");
+            assert!(name.starts_with("standfast_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_seconds") && *kind == Kind::Histogram, *kind == Kind::Histogram, "{name}");
+            assert!(labels.iter().all(|label| !["le", "job", "instance"].contains(label)), "{name} {labels:?}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}: {help}");
+        }
+    }
+}
