@@ -1,14 +1,20 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
+mod core;
 mod effect;
 mod event;
 mod incident;
 mod moment;
+mod persist;
 mod standing;
+mod status;
 mod table;
 
+pub use self::core::Decision;
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Word};
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;
+pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use standing::{Administrative, Admission, Cause, Operational, Standing};
+pub use status::{EndpointStatus, PoolStatus, ServiceStatus};
 pub use table::{EndpointId, EndpointRow, PoolRow, ServiceRow, Serving, Table};
