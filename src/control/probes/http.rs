@@ -1,0 +1,102 @@
+//! The HTTP probe: one GET on a connection of its own, by hyper's client – an independent reading of what the endpoint
+//! answers. As much is read as the verdict needs: the head, or the body up to [`BODY`].
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::answer::{self, Body};
+use super::ask::Refutation;
+use crate::config::HttpCheck;
+use crate::decision::ProbeFailure;
+
+/// Bytes of a body that a check looks at.
+pub(super) const BODY: usize = 64 * 1024;
+/// Bytes of a response head that hyper may buffer.
+const HEAD: usize = 64 * 1024;
+/// Who we say we are.
+const AGENT: &str = concat!("standfast/", env!("CARGO_PKG_VERSION"), " (health check)");
+
+/// One GET and what its answer must be.
+pub(super) struct HttpQuestion {
+    /// `Err` when the configured path or host cannot be written as a request.
+    request: Result<http::Request<()>, String>,
+    check: HttpCheck,
+}
+
+impl HttpQuestion {
+    /// Ask `target` for what `check` says.
+    pub(super) fn new(target: SocketAddr, check: &HttpCheck) -> HttpQuestion {
+        let host = check.host.clone().unwrap_or_else(|| target.to_string());
+        let request = http::Request::get(&check.path)
+            .header(HOST, host)
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "*/*")
+            .body(())
+            .map_err(|error| format!("request cannot be made: {error}"));
+        HttpQuestion { request, check: check.clone() }
+    }
+
+    /// Ask once; the caller holds the deadline. Dropping it closes the connection.
+    pub(super) async fn ask(&self, stream: TcpStream) -> Result<(), Refutation> {
+        let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Empty::<Bytes>::new());
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream)).await.map_err(refute)?;
+        let mut exchange = pin!(async {
+            let response = sender.send_request(request).await.map_err(refute)?;
+            self.judge(response).await
+        });
+        tokio::select! {
+            biased;
+            verdict = &mut exchange => verdict,
+            // The connection is over; what it has delivered is still there to be judged.
+            _ = connection => exchange.await,
+        }
+    }
+
+    async fn judge(&self, response: http::Response<Incoming>) -> Result<(), Refutation> {
+        answer::head(&self.check, response.status(), response.headers())?;
+        if !answer::wants_body(&self.check) {
+            return Ok(());
+        }
+        let mut incoming = response.into_body();
+        let mut body = Body::new(&self.check);
+        while let Some(frame) = incoming.frame().await {
+            if let Ok(data) = frame.map_err(refute)?.into_data()
+                && body.push(&data)
+            {
+                break;
+            }
+        }
+        body.verdict()
+    }
+}
+
+/// What an error of the exchange says about the endpoint.
+fn refute(error: hyper::Error) -> Refutation {
+    let kind = if error.is_parse() {
+        ProbeFailure::Malformed
+    } else if error.is_timeout() || io_kind(&error) == Some(io::ErrorKind::TimedOut) {
+        ProbeFailure::Timeout
+    } else {
+        ProbeFailure::Reset
+    };
+    let detail = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Refutation::Fail(kind, detail)
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    Some(error.source()?.downcast_ref::<io::Error>()?.kind())
+}

@@ -1,0 +1,101 @@
+//! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays nobody.
+//! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`ask`] what it asks.
+mod answer;
+mod ask;
+mod connect;
+mod http;
+mod task;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use self::ask::Question;
+use self::task::Nudge;
+use crate::config::{Config, HealthCheck};
+use crate::decision::{EndpointId, Event, Table};
+
+pub(super) use self::connect::{ConnectError, connect};
+
+/// The first probes of a start (or of what a reload added) go out within this time.
+const FIRST_ROUND: Duration = Duration::from_millis(200);
+/// … and no further apart than this, so that a small configuration starts at once.
+const FIRST_STEP: Duration = Duration::from_millis(2);
+
+/// All running checks. Dropping it ends them.
+pub(super) struct Probes {
+    events: mpsc::Sender<Event>,
+    running: HashMap<EndpointId, Running>,
+}
+
+struct Running {
+    check: HealthCheck,
+    nudge: Arc<Nudge>,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Probes {
+    /// No checks yet; their outcomes will be sent to `events`.
+    pub(super) fn new(events: mpsc::Sender<Event>) -> Probes {
+        Probes { events, running: HashMap::new() }
+    }
+
+    /// Run exactly the checks of this configuration. A check that did not change keeps its task and its schedule; a
+    /// changed one starts anew at its old pace; an endpoint that is gone is probed no more. Must run inside a runtime.
+    pub(super) fn reconcile(&mut self, config: &Config, table: &Table) {
+        let mut before = std::mem::take(&mut self.running);
+        let mut fresh = Vec::new();
+        for (endpoint, check) in wanted(config, table) {
+            match before.remove(&endpoint.id) {
+                Some(running) if running.check == *check => drop(self.running.insert(endpoint.id, running)),
+                changed => fresh.push((endpoint, check, changed.is_some_and(|old| old.nudge.is_fast()))),
+            }
+        }
+        let step = FIRST_STEP.min(FIRST_ROUND / u32::try_from(fresh.len().max(1)).unwrap_or(u32::MAX));
+        let mut wait = Duration::ZERO;
+        for (endpoint, check, fast) in fresh {
+            let nudge = Arc::new(Nudge::new(fast));
+            let question = Question::new(endpoint.address, &check.kind);
+            let run = task::run(endpoint.id, question, check.clone(), nudge.clone(), wait, self.events.clone());
+            let task = tokio::spawn(run).abort_handle();
+            self.running.insert(endpoint.id, Running { check: check.clone(), nudge, task });
+            wait += step;
+        }
+    }
+
+    /// Probe this endpoint now; nothing happens when it has no check.
+    pub(super) fn now(&self, endpoint: EndpointId) {
+        if let Some(running) = self.running.get(&endpoint) {
+            running.nudge.now();
+        }
+    }
+
+    /// Probe this endpoint at its `fast_interval`, or at its `interval` again.
+    pub(super) fn pace(&self, endpoint: EndpointId, fast: bool) {
+        if let Some(running) = self.running.get(&endpoint) {
+            running.nudge.pace(fast);
+        }
+    }
+}
+
+/// Every endpoint that has a check, highest priority first. The table's rows stand in the order of the configuration.
+fn wanted<'a>(
+    config: &'a Config,
+    table: &'a Table,
+) -> impl Iterator<Item = (&'a crate::decision::EndpointRow, &'a HealthCheck)> {
+    config.services.iter().zip(&table.services).flat_map(|(service, row)| {
+        service.pools.iter().zip(&row.pools).flat_map(|(pool, row)| {
+            let check = pool.health_check.as_ref();
+            row.endpoints.iter().filter_map(move |endpoint| Some((endpoint, check?)))
+        })
+    })
+}

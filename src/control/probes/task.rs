@@ -1,0 +1,155 @@
+//! The schedule of one endpoint's check: a probe starts `interval` (in transition: `fast_interval`) after the start of the
+//! one before, or as soon as that one has ended, if it took longer; never two at a time.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::ask::Question;
+use crate::config::HealthCheck;
+use crate::decision::{EndpointId, Event};
+use crate::sys::clock;
+
+/// What the engine tells a running check. Told twice is told once.
+#[derive(Debug)]
+pub(super) struct Nudge {
+    fast: AtomicBool,
+    now: AtomicBool,
+    told: Notify,
+}
+
+impl Nudge {
+    pub(super) fn new(fast: bool) -> Nudge {
+        Nudge { fast: AtomicBool::new(fast), now: AtomicBool::new(false), told: Notify::new() }
+    }
+
+    /// Probe as soon as no probe is running: one that runs already may have asked before the fault.
+    pub(super) fn now(&self) {
+        self.now.store(true, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    /// From now on at `fast_interval`, or at `interval` again.
+    pub(super) fn pace(&self, fast: bool) {
+        self.fast.store(fast, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    pub(super) fn is_fast(&self) -> bool {
+        self.fast.load(Ordering::Acquire)
+    }
+}
+
+/// Probe until aborted, the first time after `wait`. A full mailbox makes the check wait, never forget.
+pub(super) async fn run(
+    endpoint: EndpointId,
+    question: Question,
+    check: HealthCheck,
+    nudge: Arc<Nudge>,
+    wait: Duration,
+    events: mpsc::Sender<Event>,
+) {
+    let mut stretch = Stretch::new(check.jitter);
+    turn(&nudge, |_| Instant::now() + wait).await;
+    loop {
+        let start = Instant::now();
+        let outcome = question.ask(check.timeout).await;
+        let event = Event::Probed { endpoint, seen: clock::now(), outcome };
+        if events.send(event).await.is_err() {
+            return;
+        }
+        let factor = stretch.next();
+        turn(&nudge, |fast| start + if fast { check.fast_interval } else { check.interval }.mul_f64(factor)).await;
+    }
+}
+
+/// Wait until the check's turn: at `due(fast)`, or when it is told to probe now.
+async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) {
+    while !nudge.now.swap(false, Ordering::AcqRel) {
+        let due = due(nudge.is_fast());
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => return,
+            () = nudge.told.notified() => {}
+        }
+    }
+}
+
+/// By how much each pause is stretched or shortened: `1 ± jitter`. The first pause is a random share of the interval, so
+/// that checks which started together do not go on together.
+struct Stretch {
+    jitter: f64,
+    first: bool,
+    random: u64,
+}
+
+impl Stretch {
+    fn new(jitter: f64) -> Stretch {
+        Stretch { jitter, first: true, random: RandomState::new().hash_one(0) }
+    }
+
+    fn next(&mut self) -> f64 {
+        let random = self.random();
+        if std::mem::take(&mut self.first) && self.jitter > 0.0 {
+            return 0.5 + random / 2.0;
+        }
+        1.0 + self.jitter * (2.0 * random - 1.0)
+    }
+
+    /// In 0..1 (splitmix64).
+    fn random(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as f64 / u64::MAX as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_stay_within_the_jitter() {
+        let mut stretch = Stretch::new(0.1);
+        assert!((0.5..=1.0).contains(&stretch.next()));
+        let factors: Vec<f64> = (0..1000).map(|_| stretch.next()).collect();
+        assert!(factors.iter().all(|f| (0.9..=1.1).contains(f)));
+        assert!(factors.iter().any(|f| *f < 0.92) && factors.iter().any(|f| *f > 1.08));
+    }
+
+    #[test]
+    fn without_jitter_every_pause_is_the_interval() {
+        let mut stretch = Stretch::new(0.0);
+        assert_eq!([stretch.next(), stretch.next(), stretch.next()], [1.0; 3]);
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_pace_told_during_the_pause_counts_at_once() {
+        let nudge = Nudge::new(false);
+        let start = Instant::now();
+        let due = |fast| if fast { start } else { start + HOUR };
+        tokio::join!(turn(&nudge, due), async { nudge.pace(true) });
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn told_now_is_now_and_only_once() {
+        let nudge = Nudge::new(false);
+        let start = Instant::now();
+        nudge.now();
+        nudge.now();
+        turn(&nudge, |_| start + HOUR).await;
+        let again = turn(&nudge, |_| start + HOUR);
+        tokio::select! {
+            biased;
+            () = again => panic!("told once more"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
