@@ -1,12 +1,13 @@
 //! One probe, whatever its kind: from the connect to a verdict within the deadline.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::connect::{ConnectError, connect};
 use super::http::HttpQuestion;
 use crate::config::CheckKind;
-use crate::decision::{ProbeFailure, ProbeOutcome};
+use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
+use crate::net::{Stream, stream};
 use crate::sys::clock;
 
 /// Longest detail in characters; see [`ProbeOutcome::Fail`].
@@ -31,13 +32,13 @@ pub(super) enum Refutation {
     Local(String),
 }
 
-impl From<ConnectError> for Refutation {
-    fn from(error: ConnectError) -> Refutation {
-        match error {
-            ConnectError::Refused(e) => Refutation::Fail(ProbeFailure::Refused, format!("connect: {e}")),
-            ConnectError::Timeout(e) => Refutation::Fail(ProbeFailure::Timeout, format!("connect: {e}")),
-            ConnectError::Local(e) => Refutation::Local(format!("connect: {e}")),
-        }
+/// What a failed connect says.
+fn unconnected(error: io::Error) -> Refutation {
+    let detail = format!("connect: {error}");
+    match stream::judge_connect(&error) {
+        ConnectOutcome::Timeout => Refutation::Fail(ProbeFailure::Timeout, detail),
+        ConnectOutcome::Refused => Refutation::Fail(ProbeFailure::Refused, detail),
+        ConnectOutcome::Local | ConnectOutcome::Connected => Refutation::Local(detail),
     }
 }
 
@@ -74,7 +75,9 @@ impl Question {
     }
 
     async fn exchange(&self) -> Result<(), Refutation> {
-        let stream = connect(self.target).await?;
+        let stream = stream::connect(self.target).await.map_err(unconnected)?;
+        // So that probing leaves no connection in TIME_WAIT on either side.
+        stream.reset_on_close();
         match &self.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(question) => question.ask(stream).await,

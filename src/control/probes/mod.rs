@@ -2,7 +2,6 @@
 //! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`ask`] what it asks.
 mod answer;
 mod ask;
-mod connect;
 mod http;
 mod task;
 
@@ -16,9 +15,7 @@ use tokio::task::AbortHandle;
 use self::ask::Question;
 use self::task::Nudge;
 use crate::config::{Config, HealthCheck};
-use crate::decision::{EndpointId, Event, Table};
-
-pub(super) use self::connect::{ConnectError, connect};
+use crate::decision::{EndpointId, EndpointRow, Event, Table};
 
 /// The first probes of a start (or of what a reload added) go out within this time.
 const FIRST_ROUND: Duration = Duration::from_millis(200);
@@ -88,10 +85,7 @@ impl Probes {
 }
 
 /// Every endpoint that has a check, highest priority first. The table's rows stand in the order of the configuration.
-fn wanted<'a>(
-    config: &'a Config,
-    table: &'a Table,
-) -> impl Iterator<Item = (&'a crate::decision::EndpointRow, &'a HealthCheck)> {
+fn wanted<'a>(config: &'a Config, table: &'a Table) -> impl Iterator<Item = (&'a EndpointRow, &'a HealthCheck)> {
     config.services.iter().zip(&table.services).flat_map(|(service, row)| {
         service.pools.iter().zip(&row.pools).flat_map(|(pool, row)| {
             let check = pool.health_check.as_ref();
