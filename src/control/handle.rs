@@ -1,0 +1,143 @@
+//! [`ControlHandle`]: how the rest of the process talks to the engine. Every call is a message with a bounded queue before
+//! the engine; the engine answers between two events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{IncidentReport, Status, Tally};
+use crate::config::Config;
+use crate::decision::{Actor, Alert, StandingChange, Word};
+use crate::routing::Published;
+
+/// Commands that may wait for the engine.
+pub(super) const COMMANDS: usize = 64;
+/// Notices a slow subscriber may be behind; beyond, it is told how many it missed.
+pub(super) const NOTICES: usize = 256;
+
+/// Speaks to the engine from any thread. When the last handle is dropped without [`ControlHandle::stop`], the engine ends
+/// as in a crash: what was persisted before is what the next process finds.
+#[derive(Clone, Debug)]
+pub struct ControlHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) published: Arc<Published>,
+    pub(super) ready: Arc<AtomicBool>,
+}
+
+/// What the engine is asked for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Reload(oneshot::Sender<Result<Reloaded, ControlError>>),
+    Apply(Box<Config>, oneshot::Sender<Result<Reloaded, ControlError>>),
+    Order(Actor, Word, oneshot::Sender<Result<(), ControlError>>),
+    Status(oneshot::Sender<Status>),
+    Tally(oneshot::Sender<Tally>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// Something worth telling people, as it happens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// An endpoint's standing changed.
+    Standing(StandingChange),
+    /// A switch, or its first good answer (the same id again).
+    Incident(IncidentReport),
+    /// The core says that somebody should know.
+    Alert(Alert),
+    /// The control plane itself has a problem that somebody must look at.
+    Trouble(Trouble),
+}
+
+/// A problem of the control plane itself. The text says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// The state file cannot be used: decisions from before the start are lost.
+    StateUnusable(String),
+    /// The state file cannot be written: decisions will not survive a restart.
+    StateNotWritten(String),
+    /// A reload was refused; the configuration before it stays in force.
+    ReloadRefused(String),
+}
+
+/// A configuration was put into force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The epoch that published it.
+    pub epoch: u64,
+    /// What it asks for and does not get without a restart; what the reader of the file warned of.
+    pub warnings: Vec<String>,
+}
+
+/// Why the engine did not do as asked. The text is complete: every problem, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The configuration cannot be put into force; nothing has changed.
+    #[error("{0}")]
+    Reload(String),
+    /// The order cannot be carried out.
+    #[error("{0}")]
+    Order(String),
+    /// The control plane has ended.
+    #[error("the control plane has stopped")]
+    Stopped,
+}
+
+impl ControlHandle {
+    /// Read the configuration file again and put it into force, all of it or nothing.
+    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
+        self.ask(Command::Reload).await?
+    }
+
+    /// Put this configuration into force, all of it or nothing.
+    pub async fn apply(&self, config: Config) -> Result<Reloaded, ControlError> {
+        self.ask(|reply| Command::Apply(Box::new(config), reply)).await?
+    }
+
+    /// Carry out an order, or say why not.
+    pub async fn order(&self, actor: Actor, word: Word) -> Result<(), ControlError> {
+        self.ask(|reply| Command::Order(actor, word, reply)).await?
+    }
+
+    /// The state for people.
+    pub async fn status(&self) -> Result<Status, ControlError> {
+        self.ask(Command::Status).await
+    }
+
+    /// The counts for machines.
+    pub async fn tally(&self) -> Result<Tally, ControlError> {
+        self.ask(Command::Tally).await
+    }
+
+    /// Hear of everything from now on. A subscriber that is too slow misses notices and learns how many; the engine
+    /// never waits.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// Every service has made its first choice (or found that there is nothing to choose) and every worker has taken it
+    /// up. Once true, it stays true.
+    pub fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// The published table.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Persist the state and end. Returns when it is on disk (or has failed, which is logged).
+    pub async fn stop(&self) {
+        let _ = self.ask(Command::Stop).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ControlError::Stopped)?;
+        answer.await.map_err(|_| ControlError::Stopped)
+    }
+}

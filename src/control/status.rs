@@ -1,0 +1,250 @@
+//! What the control plane shows of itself: one serialisable value behind `/status` and `standfast status`. Durations are
+//! milliseconds, wall-clock times milliseconds since the Unix epoch.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Mode, Name, Protocol, Service};
+use crate::decision::{
+    Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
+    SwitchKind,
+};
+use crate::sys::clock;
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// Of the process.
+    pub pid: u32,
+    /// The file that `reload` reads; `None` = started without one.
+    pub config_path: Option<PathBuf>,
+    /// When the control plane started.
+    pub started_unix_ms: u64,
+    /// How long ago that was.
+    pub uptime_ms: u64,
+    /// When this was taken.
+    pub now_unix_ms: u64,
+    /// Every service has made its first choice (or has tried all it could) and every worker has taken it up.
+    pub ready: bool,
+    /// The newest published table.
+    pub epoch: u64,
+    /// The newest table that each worker has taken up.
+    pub acknowledged: Vec<u64>,
+    /// Configurations put into force since the start, the first included.
+    pub generation: u64,
+    /// When the configuration in force was loaded.
+    pub loaded_unix_ms: u64,
+    /// The last reload; `None` = there was none.
+    pub last_reload: Option<ReloadStatus>,
+    /// In the order of the configuration.
+    pub listeners: Vec<ListenerStatus>,
+    /// In the order of the configuration.
+    pub services: Vec<ServiceReport>,
+    /// The last ones, newest last.
+    pub incidents: Vec<IncidentReport>,
+}
+
+/// How the last reload ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// When.
+    pub unix_ms: u64,
+    /// Is the new configuration in force?
+    pub ok: bool,
+    /// All problems of a refused one, or all warnings of an accepted one.
+    pub messages: Vec<String>,
+}
+
+/// A listener and the addresses it is really bound to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: Name,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it accepts; port 0 of the configuration is a real port here.
+    pub bound: Vec<SocketAddr>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: Name,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// One active pool, or weighted pools.
+    pub mode: Mode,
+    /// Who serves (pools by index).
+    pub serving: Serving,
+    /// The active pool's name; `None` while starting, when nobody serves, and in `active_active`.
+    pub active: Option<Name>,
+    /// Since when it is so.
+    pub since_unix_ms: u64,
+    /// How long it has been so.
+    pub for_ms: u64,
+    /// The kind of the last switch; `None` = it still stands on its first choice.
+    pub why: Option<SwitchKind>,
+    /// No pool is available, and the active one carries traffic because nothing better is left.
+    pub failing_open: bool,
+    /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.
+    pub hold_down_left_ms: Option<u64>,
+    /// How long elective switches stay frozen; `None` = they are not.
+    pub frozen_for_ms: Option<u64>,
+    /// The pool an operator pinned the service to.
+    pub pinned: Option<Name>,
+    /// The recovery time its owner promises.
+    pub rto_objective_ms: Option<u64>,
+    /// In the order of the configuration.
+    pub pools: Vec<PoolReport>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// Its name.
+    pub name: Name,
+    /// May it take the service.
+    pub available: bool,
+    /// Endpoints that are healthy and in use.
+    pub usable: usize,
+    /// None for a static response.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointReport {
+    /// Standing, cause, evidence.
+    #[serde(flatten)]
+    pub state: EndpointStatus,
+    /// Requests and sessions on it now.
+    pub in_flight: u64,
+}
+
+/// One switch with its times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentReport {
+    /// Its number.
+    pub id: IncidentId,
+    /// The service.
+    pub service: Name,
+    /// Why.
+    pub kind: SwitchKind,
+    /// The pool that served before; `None` when nobody did.
+    pub from: Option<Name>,
+    /// The pool that serves now; `None` = nobody.
+    pub to: Option<Name>,
+    /// Who decided.
+    pub actor: Actor,
+    /// The epoch that published it.
+    pub epoch: u64,
+    /// What it rests on.
+    pub evidence: Vec<EvidenceReport>,
+    /// First sign of the fault (or the order).
+    pub fault_unix_ms: u64,
+    /// How long ago that was.
+    pub age_ms: u64,
+    /// Fault → an endpoint's standing fell.
+    pub detected_ms: f64,
+    /// Fault → decided and published.
+    pub decided_ms: f64,
+    /// Fault → first good answer from the new pool: the measured recovery time; `None` while awaited.
+    pub rto_ms: Option<f64>,
+}
+
+/// What spoke against (or for) an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceReport {
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Its state's reason.
+    pub cause: Cause,
+    /// For people: counts and the last detail.
+    pub detail: String,
+    /// When it was first seen.
+    pub seen_unix_ms: u64,
+}
+
+impl ServiceReport {
+    /// The core's view and what stands beside it.
+    pub(super) fn new(
+        state: ServiceStatus,
+        config: Option<&Service>,
+        in_flight: impl Fn(&EndpointStatus) -> u64,
+    ) -> Self {
+        let pools = state.pools.into_iter().map(|pool| PoolReport::new(pool, &in_flight)).collect();
+        ServiceReport {
+            protocol: config.map_or(Protocol::Tcp, |service| service.protocol),
+            rto_objective_ms: config.and_then(|service| service.objectives.rto).map(whole_millis),
+            since_unix_ms: clock::unix_millis().saturating_sub(state.for_ms),
+            name: state.name,
+            mode: state.mode,
+            serving: state.serving,
+            active: state.active,
+            for_ms: state.for_ms,
+            why: state.why,
+            failing_open: state.failing_open,
+            hold_down_left_ms: state.hold_down_left_ms,
+            frozen_for_ms: state.frozen_for_ms,
+            pinned: state.pinned,
+            pools,
+        }
+    }
+}
+
+impl PoolReport {
+    fn new(pool: PoolStatus, in_flight: &impl Fn(&EndpointStatus) -> u64) -> Self {
+        let report = |state| EndpointReport { in_flight: in_flight(&state), state };
+        let endpoints = pool.endpoints.into_iter().map(report).collect();
+        PoolReport { name: pool.name, available: pool.available, usable: pool.usable, endpoints }
+    }
+}
+
+impl IncidentReport {
+    /// The record as people read it, told at `now`.
+    pub fn new(incident: &Incident, now: Moment) -> Self {
+        let wall = |moment: Moment| clock::unix_millis().saturating_sub(whole_millis(now.since(moment)));
+        let evidence = |e: &Evidence| EvidenceReport {
+            address: e.address,
+            cause: e.cause,
+            detail: e.detail.clone(),
+            seen_unix_ms: wall(e.seen),
+        };
+        IncidentReport {
+            id: incident.id,
+            service: incident.service.clone(),
+            kind: incident.kind,
+            from: incident.from.clone(),
+            to: incident.to.clone(),
+            actor: incident.actor.clone(),
+            epoch: incident.epoch,
+            evidence: incident.evidence.iter().map(evidence).collect(),
+            fault_unix_ms: wall(incident.fault),
+            age_ms: whole_millis(now.since(incident.fault)),
+            detected_ms: millis(incident.detected.since(incident.fault)),
+            decided_ms: millis(incident.decided.since(incident.fault)),
+            rto_ms: incident.rto().map(millis),
+        }
+    }
+}
+
+/// The listeners with the addresses their sockets are bound to, in the order of the configuration.
+pub(super) fn listeners(config: &Config, bound: impl Fn(usize) -> Vec<SocketAddr>) -> Vec<ListenerStatus> {
+    let listeners = config.listeners.iter().enumerate();
+    listeners.map(|(i, l)| ListenerStatus { name: l.name.clone(), protocol: l.protocol, bound: bound(i) }).collect()
+}
+
+/// Milliseconds with microseconds behind the point.
+pub(super) fn millis(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1000.0
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    span.as_millis() as u64
+}

@@ -1,0 +1,167 @@
+//! What the control plane counts for `/metrics`. The engine is the only writer; a scrape gets a copy, whose histograms
+//! are shared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Name};
+use crate::decision::{
+    Alert, Cause, EndpointId, Incident, Operational, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
+};
+use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
+
+/// All counts since the start. Services and endpoints that the configuration no longer names are forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// In the order of the configuration.
+    pub services: Vec<(Name, ServiceTally)>,
+    /// Probes by endpoint.
+    pub probes: HashMap<EndpointId, ProbeTally>,
+    /// Alerts by kind, in the order of [`ALERTS`].
+    pub alerts: [u64; ALERTS.len()],
+    /// Configurations put into force, the first included.
+    pub generation: u64,
+    /// Reloads that succeeded.
+    pub reloads: u64,
+    /// Reloads that changed nothing.
+    pub reloads_refused: u64,
+    /// When the configuration in force was loaded, in milliseconds since the Unix epoch.
+    pub loaded_unix_ms: u64,
+    /// Did the last reload succeed? True before the first.
+    pub last_reload_ok: bool,
+    /// Writes of the state file that succeeded.
+    pub state_writes: u64,
+    /// Writes of the state file that failed.
+    pub state_writes_failed: u64,
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub struct ServiceTally {
+    /// By kind, in the order of [`SWITCHES`].
+    pub switches: [u64; SWITCHES.len()],
+    /// When the last one was, in milliseconds since the Unix epoch; 0 = never.
+    pub last_switch_unix_ms: u64,
+    /// Measured recovery times of failovers and rollbacks.
+    pub recovery: Arc<RecoveryHistogram>,
+    /// Endpoints condemned by real traffic, in the order of [`EJECTIONS`].
+    pub ejections: [u64; EJECTIONS.len()],
+    /// How long good probes took.
+    pub probe_duration: Arc<LatencyHistogram>,
+}
+
+impl Default for ServiceTally {
+    fn default() -> Self {
+        ServiceTally {
+            switches: Default::default(),
+            last_switch_unix_ms: 0,
+            recovery: Arc::new(RecoveryHistogram::recovery()),
+            ejections: Default::default(),
+            probe_duration: Arc::new(LatencyHistogram::latency(1)),
+        }
+    }
+}
+
+/// One endpoint's probes by outcome, in the order of [`PROBES`].
+pub type ProbeTally = [u64; PROBES.len()];
+
+/// Outcomes of probes as metric labels.
+pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local"];
+/// Kinds of alerts as metric labels.
+pub const ALERTS: [&str; 6] =
+    ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused"];
+/// Kinds of switches as metric labels.
+pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback"];
+/// Causes of in-band verdicts as metric labels.
+pub const EJECTIONS: [&str; 3] = ["refused", "consecutive", "failure_rate"];
+
+impl Tally {
+    /// Keep what this configuration still names.
+    pub(super) fn configured(&mut self, config: &Config, table: &Table) {
+        let mut before: HashMap<Name, ServiceTally> = self.services.drain(..).collect();
+        let kept = |name: &Name| (name.clone(), before.remove(name).unwrap_or_default());
+        self.services = config.services.iter().map(|service| &service.name).map(kept).collect();
+        let mut probes = std::mem::take(&mut self.probes);
+        let endpoints = table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
+        self.probes = endpoints.map(|e| (e.id, probes.remove(&e.id).unwrap_or_default())).collect();
+    }
+
+    pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome) {
+        let index = match outcome {
+            ProbeOutcome::Pass { .. } => 0,
+            ProbeOutcome::Fail { kind: ProbeFailure::Refused, .. } => 1,
+            ProbeOutcome::Fail { kind: ProbeFailure::Timeout, .. } => 2,
+            ProbeOutcome::Fail { kind: ProbeFailure::Reset, .. } => 3,
+            ProbeOutcome::Fail { kind: ProbeFailure::Mismatch, .. } => 4,
+            ProbeOutcome::Fail { kind: ProbeFailure::Malformed, .. } => 5,
+            ProbeOutcome::Local { .. } => 6,
+        };
+        if let Some(counts) = self.probes.get_mut(&endpoint) {
+            counts[index] += 1;
+        }
+    }
+
+    pub(super) fn probe_passed(&self, service: &Name, latency: Duration) {
+        if let Some(tally) = self.service(service) {
+            tally.probe_duration.record(0, latency);
+        }
+    }
+
+    pub(super) fn standing(&mut self, change: &StandingChange) {
+        if !matches!(change.to.operational, Operational::Ejected | Operational::Unhealthy) {
+            return;
+        }
+        let index = match change.to.cause {
+            Cause::Refused => 0,
+            Cause::Consecutive => 1,
+            Cause::FailureRate => 2,
+            _ => return,
+        };
+        if let Some(tally) = self.service_mut(&change.service) {
+            tally.ejections[index] += 1;
+        }
+    }
+
+    /// A switch began.
+    pub(super) fn switched(&mut self, incident: &Incident, unix_ms: u64) {
+        let index = match incident.kind {
+            SwitchKind::Failover => 0,
+            SwitchKind::Switchover => 1,
+            SwitchKind::Failback => 2,
+            SwitchKind::Rollback => 3,
+        };
+        if let Some(tally) = self.service_mut(&incident.service) {
+            tally.switches[index] += 1;
+            tally.last_switch_unix_ms = unix_ms;
+        }
+    }
+
+    /// A switch got its first good answer.
+    pub(super) fn answered(&self, incident: &Incident) {
+        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        if let (true, Some(rto), Some(tally)) = (forced, incident.rto(), self.service(&incident.service)) {
+            tally.recovery.record(0, rto);
+        }
+    }
+
+    pub(super) fn alert(&mut self, alert: &Alert) {
+        let index = match alert {
+            Alert::Frozen { .. } => 0,
+            Alert::Thawed { .. } => 1,
+            Alert::AllDown { .. } => 2,
+            Alert::PinnedToUnusable { .. } => 3,
+            Alert::ObjectiveMissed { .. } => 4,
+            Alert::OrderRefused { .. } => 5,
+        };
+        self.alerts[index] += 1;
+    }
+
+    fn service(&self, name: &Name) -> Option<&ServiceTally> {
+        self.services.iter().find(|(n, _)| n == name).map(|(_, tally)| tally)
+    }
+
+    fn service_mut(&mut self, name: &Name) -> Option<&mut ServiceTally> {
+        self.services.iter_mut().find(|(n, _)| n == name).map(|(_, tally)| tally)
+    }
+}
