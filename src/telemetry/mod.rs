@@ -1,5 +1,10 @@
 //! What is seen from outside: the counters that workers write ([`instruments`]), every metric's name ([`names`]) and how
-//! they are written down ([`exposition`]).
+//! they are written down ([`exposition`]); the log ([`logs`]) and the access log ([`access`]), both through a bounded
+//! queue to a thread that writes ([`lines`]).
+pub mod access;
+mod access_format;
 pub mod exposition;
 pub mod instruments;
+pub mod lines;
+pub mod logs;
 pub mod names;

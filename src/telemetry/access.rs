@@ -1,0 +1,390 @@
+//! The access log: one line a request or TCP session, formatted by the worker into a buffer of its own, written by one
+//! thread. It never holds up a worker: what finds buffer and queue full is dropped and counted.
+
+use std::cell::{Cell, RefCell};
+use std::fs::OpenOptions;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::access_format;
+use super::lines::{Counts, Lines, Sink};
+use crate::config::{self, AccessFormat};
+
+/// Messages that may wait for the writer, each about [`HAND_OVER`] bytes.
+const QUEUE: usize = 64;
+/// A worker hands its buffer over when it holds this much (or at its next [`AccessWriter::flush`]).
+const HAND_OVER: usize = 32 << 10;
+/// While the queue is full a worker keeps this much (and drops what comes then).
+const KEEP: usize = 128 << 10;
+
+const OFF: u8 = 0;
+const JSON: u8 = 1;
+const COMMON: u8 = 2;
+
+/// One finished request or TCP session. Bytes from the wire are given as they came: the formatter escapes and shortens
+/// them. Empty fields are left out.
+#[derive(Clone, Debug)]
+pub struct AccessRecord<'a> {
+    /// Wall-clock time of its beginning, in milliseconds since the Unix epoch.
+    pub began_unix_millis: u64,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// Who asked.
+    pub client: SocketAddr,
+    /// The request's method; empty for a TCP session.
+    pub method: &'a [u8],
+    /// The request's target as it was sent; empty for a TCP session.
+    pub target: &'a [u8],
+    /// `HTTP/1.1`; empty for a TCP session.
+    pub version: &'a str,
+    /// The effective host.
+    pub host: &'a [u8],
+    /// `X-Request-Id` as it was sent upstream.
+    pub request_id: &'a [u8],
+    /// The `User-Agent` field.
+    pub user_agent: &'a [u8],
+    /// The `Referer` field.
+    pub referer: &'a [u8],
+    /// What the client was answered; `None` when nothing.
+    pub status: Option<u16>,
+    /// The service; empty when no route took it.
+    pub service: &'a str,
+    /// The pool of the last try; empty when there was none.
+    pub pool: &'a str,
+    /// The endpoint of the last try; `None` when there was none, or the pool is a static response.
+    pub endpoint: Option<SocketAddr>,
+    /// Epoch of the table that the last try was picked from.
+    pub epoch: u64,
+    /// Exchanges with endpoints, failed connects included.
+    pub tries: u32,
+    /// Bytes received from the client: request body, or all of a TCP session.
+    pub received: u64,
+    /// Bytes sent to the client: response body, or all of a TCP session.
+    pub sent: u64,
+    /// From the first byte of the request (or the accept) to its end.
+    pub duration: Duration,
+    /// From the same beginning to the first byte of the answer; `None` when there was none.
+    pub first_byte: Option<Duration>,
+    /// How it ended.
+    pub termination: Termination,
+}
+
+/// How a request or session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Termination {
+    /// To the end, both sides content.
+    Complete,
+    /// The client went away.
+    ClientAborted,
+    /// The client was too slow to send or to take.
+    ClientTimeout,
+    /// The request was not one: see `standfast_protocol_refusals_total`.
+    Refused,
+    /// No route takes it.
+    Unrouted,
+    /// No pool could serve.
+    Down,
+    /// A limit of the service, or the wait for it.
+    Overloaded,
+    /// No endpoint could be connected to.
+    UpstreamConnect,
+    /// The endpoint closed or reset.
+    UpstreamReset,
+    /// The endpoint was too slow.
+    UpstreamTimeout,
+    /// The endpoint's answer was not one.
+    UpstreamMalformed,
+    /// Nothing moved for the idle time.
+    Idle,
+    /// Cut by a switch (`sessions: close`, or its drain ran out).
+    Switched,
+    /// Cut by a stop.
+    Stopped,
+    /// Cut because of ourselves: out of descriptors or a bug.
+    Internal,
+}
+
+impl Termination {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Termination::Complete => "complete",
+            Termination::ClientAborted => "client_aborted",
+            Termination::ClientTimeout => "client_timeout",
+            Termination::Refused => "refused",
+            Termination::Unrouted => "unrouted",
+            Termination::Down => "down",
+            Termination::Overloaded => "overloaded",
+            Termination::UpstreamConnect => "upstream_connect",
+            Termination::UpstreamReset => "upstream_reset",
+            Termination::UpstreamTimeout => "upstream_timeout",
+            Termination::UpstreamMalformed => "upstream_malformed",
+            Termination::Idle => "idle",
+            Termination::Switched => "switched",
+            Termination::Stopped => "stopped",
+            Termination::Internal => "internal",
+        }
+    }
+}
+
+/// The access log of the process; clones share it. It may be off, which costs a worker one relaxed load a request.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    format: AtomicU8,
+    lines: Lines,
+    config: Mutex<Option<config::AccessLog>>,
+}
+
+impl AccessLog {
+    /// Open it as configured. The error names the file.
+    pub fn start(config: Option<&config::AccessLog>) -> io::Result<AccessLog> {
+        let lines = Lines::start("access-log", QUEUE, Box::new(io::sink()), troubled)?;
+        let shared = Shared { format: AtomicU8::new(OFF), lines, config: Mutex::new(None) };
+        let log = AccessLog { shared: Arc::new(shared) };
+        log.apply(config)?;
+        Ok(log)
+    }
+
+    /// Go on as configured now (a reload): the file is opened (again, so that it may have been rotated), the format
+    /// changed, the log switched on or off. An error changes nothing.
+    pub fn apply(&self, config: Option<&config::AccessLog>) -> io::Result<()> {
+        if let Some(config) = config {
+            self.shared.lines.replace(open(config.path.as_deref())?);
+        }
+        let format = match config.map(|config| config.format) {
+            None => OFF,
+            Some(AccessFormat::Json) => JSON,
+            Some(AccessFormat::Common) => COMMON,
+        };
+        *self.shared.config.lock().unwrap_or_else(PoisonError::into_inner) = config.cloned();
+        self.shared.format.store(format, Relaxed);
+        Ok(())
+    }
+
+    /// Open the file anew: it was rotated.
+    pub fn reopen(&self) -> io::Result<()> {
+        let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.apply(config.as_ref())
+    }
+
+    /// A worker's end of it.
+    pub fn writer(&self) -> AccessWriter {
+        AccessWriter { log: self.clone(), buffer: RefCell::default(), count: Cell::new(0) }
+    }
+
+    /// What became of the lines so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.lines.counts()
+    }
+
+    /// Write what was handed over and close; waits at most this long. The workers' ends are gone (or flushed) by then.
+    pub fn finish(&self, wait: Duration) {
+        self.shared.format.store(OFF, Relaxed);
+        self.shared.lines.finish(wait);
+    }
+}
+
+fn open(path: Option<&Path>) -> io::Result<Sink> {
+    let Some(path) = path else { return Ok(Box::new(io::stdout())) };
+    match OpenOptions::new().append(true).create(true).open(path) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) => Err(io::Error::new(error.kind(), format!("access_log.path {}: {error}", path.display()))),
+    }
+}
+
+fn troubled(error: &io::Error) {
+    tracing::error!(%error, "the access log cannot be written; lines are lost until it can");
+}
+
+/// A worker's end of the access log. It belongs to one thread.
+#[derive(Debug)]
+pub struct AccessWriter {
+    log: AccessLog,
+    buffer: RefCell<Vec<u8>>,
+    count: Cell<u64>,
+}
+
+impl AccessWriter {
+    /// Is it on? Ask before a record is put together.
+    #[inline]
+    pub fn enabled(&self) -> bool {
+        self.log.shared.format.load(Relaxed) != OFF
+    }
+
+    /// Write one record. Never waits.
+    pub fn record(&self, record: &AccessRecord<'_>) {
+        let format = self.log.shared.format.load(Relaxed);
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.len() >= KEEP {
+            self.log.shared.lines.lost(1);
+            return;
+        }
+        match format {
+            JSON => access_format::json(record, &mut buffer),
+            COMMON => access_format::common(record, &mut buffer),
+            _ => return,
+        }
+        self.count.set(self.count.get() + 1);
+        let full = buffer.len() >= HAND_OVER;
+        drop(buffer);
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Hand over what is buffered; call it from the worker's coarse sweep, so that a quiet server's lines are seen soon.
+    pub fn flush(&self) {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.is_empty() {
+            return;
+        }
+        match self.log.shared.lines.offer(std::mem::take(&mut *buffer), self.count.get()) {
+            Ok(()) => self.count.set(0),
+            Err(back) => *buffer = back,
+        }
+    }
+}
+
+impl Drop for AccessWriter {
+    /// The worker ends: the last lines may wait a little for room.
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            self.flush();
+            if self.buffer.borrow().is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.log.shared.lines.lost(self.count.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(target: &[u8]) -> AccessRecord<'_> {
+        AccessRecord {
+            began_unix_millis: 0,
+            listener: "web",
+            client: ([192, 0, 2, 7], 50_000).into(),
+            method: b"GET",
+            target,
+            version: "HTTP/1.1",
+            host: b"",
+            request_id: b"",
+            user_agent: b"",
+            referer: b"",
+            status: None,
+            service: "",
+            pool: "",
+            endpoint: None,
+            epoch: 1,
+            tries: 0,
+            received: 0,
+            sent: 0,
+            duration: Duration::ZERO,
+            first_byte: None,
+            termination: Termination::Unrouted,
+        }
+    }
+
+    fn file(dir: &tempfile::TempDir, format: AccessFormat) -> config::AccessLog {
+        config::AccessLog { path: Some(dir.path().join("access.log")), format }
+    }
+
+    #[test]
+    fn it_is_off_unless_configured() {
+        let log = AccessLog::start(None).unwrap();
+        let writer = log.writer();
+        assert!(!writer.enabled());
+        writer.record(&record(b"/"));
+        drop(writer);
+        log.finish(Duration::from_secs(10));
+        assert_eq!(log.counts(), Counts::default());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named_and_changes_nothing() {
+        let path = Some("/nonexistent/access.log".into());
+        let wrong = config::AccessLog { path, format: AccessFormat::Json };
+        let error = AccessLog::start(Some(&wrong)).unwrap_err().to_string();
+        assert!(error.contains("access_log.path /nonexistent/access.log"), "{error}");
+        let log = AccessLog::start(None).unwrap();
+        assert!(log.apply(Some(&wrong)).is_err());
+        assert!(!log.writer().enabled());
+    }
+
+    #[test]
+    fn every_line_of_every_worker_arrives_before_a_stop_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = file(&dir, AccessFormat::Json);
+        let log = AccessLog::start(Some(&config)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let log = &log;
+                scope.spawn(move || {
+                    let writer = log.writer();
+                    (0..2_000).for_each(|n| writer.record(&record(format!("/{n}").as_bytes())));
+                });
+            }
+        });
+        log.finish(Duration::from_secs(30));
+        let text = std::fs::read_to_string(config.path.unwrap()).unwrap();
+        let counts = log.counts();
+        assert_eq!(counts, Counts { written: 6_000, dropped: 0, failed: 0 });
+        assert_eq!(text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count(), 6_000);
+    }
+
+    #[test]
+    fn a_rotated_file_is_opened_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = file(&dir, AccessFormat::Common);
+        let (path, old) = (config.path.clone().unwrap(), dir.path().join("access.log.1"));
+        let log = AccessLog::start(Some(&config)).unwrap();
+        let writer = log.writer();
+        writer.record(&record(b"/before"));
+        writer.flush();
+        while log.counts().written < 1 {
+            std::thread::yield_now();
+        }
+        std::fs::rename(&path, &old).unwrap();
+        log.reopen().unwrap();
+        writer.record(&record(b"/after"));
+        drop(writer);
+        log.finish(Duration::from_secs(10));
+        assert!(std::fs::read_to_string(old).unwrap().contains("/before"));
+        let new = std::fs::read_to_string(path).unwrap();
+        assert!(new.contains("/after") && !new.contains("/before"), "{new}");
+    }
+
+    #[test]
+    fn a_stuck_disk_costs_lines_and_bounded_memory_but_no_time() {
+        let paper = crate::telemetry::lines::tests::Paper::default();
+        let held = paper.stuck.lock().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let log = AccessLog::start(Some(&file(&dir, AccessFormat::Json))).unwrap();
+        log.shared.lines.replace(Box::new(paper.clone()));
+        let writer = log.writer();
+        let line = vec![b'x'; 2_000];
+        for _ in 0..10_000 {
+            writer.record(&record(&line));
+        }
+        assert!(log.counts().dropped > 0);
+        assert!(writer.buffer.borrow().capacity() < 4 * KEEP, "{}", writer.buffer.borrow().capacity());
+        drop(held);
+        drop(writer);
+        log.finish(Duration::from_secs(30));
+        let counts = log.counts();
+        assert_eq!(counts.written + counts.dropped, 10_000, "every line is accounted for");
+    }
+}

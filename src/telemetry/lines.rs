@@ -1,0 +1,251 @@
+//! Finished lines on their way out: a bounded queue and one thread that writes, so that a slow disk or a stopped
+//! terminal never holds up who has something to say. What finds the queue full is lost and counted.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Where lines end up.
+pub type Sink = Box<dyn Write + Send>;
+
+/// A handle to the queue; clones share it.
+#[derive(Clone)]
+pub struct Lines {
+    shared: Arc<Shared>,
+    queue: SyncSender<Message>,
+}
+
+struct Shared {
+    /// The sink that takes the place of the current one.
+    next: Mutex<Option<Sink>>,
+    replaced: AtomicBool,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    failed: AtomicU64,
+    /// Disconnects when the thread has ended.
+    ended: Mutex<Receiver<()>>,
+}
+
+enum Message {
+    Lines {
+        bytes: Vec<u8>,
+        count: u64,
+    },
+    /// Look at `replaced`.
+    Wake,
+    Stop,
+}
+
+/// What became of the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Handed to the operating system.
+    pub written: u64,
+    /// Lost because the queue was full (or already closed).
+    pub dropped: u64,
+    /// Lost because writing failed.
+    pub failed: u64,
+}
+
+impl Lines {
+    /// Start the thread `name`. `queue` bounds the messages that wait. `troubled` is told when writing begins to fail,
+    /// once until it works again.
+    pub fn start(name: &str, queue: usize, sink: Sink, troubled: fn(&io::Error)) -> io::Result<Lines> {
+        let (sender, receiver) = sync_channel(queue);
+        let (alive, ended) = sync_channel(0);
+        let shared = Arc::new(Shared {
+            next: Mutex::new(None),
+            replaced: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            ended: Mutex::new(ended),
+        });
+        let writer = Writer { shared: shared.clone(), sink, troubled, failing: false };
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            writer.run(receiver);
+            drop(alive);
+        })?;
+        Ok(Lines { shared, queue: sender })
+    }
+
+    /// Hand over whole lines without waiting; they come back when the queue is full.
+    pub fn offer(&self, bytes: Vec<u8>, count: u64) -> Result<(), Vec<u8>> {
+        match self.queue.try_send(Message::Lines { bytes, count }) {
+            Ok(()) => Ok(()),
+            Err(
+                TrySendError::Full(Message::Lines { bytes, .. })
+                | TrySendError::Disconnected(Message::Lines { bytes, .. }),
+            ) => Err(bytes),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Count lines that were given up.
+    pub fn lost(&self, count: u64) {
+        self.shared.dropped.fetch_add(count, Relaxed);
+    }
+
+    /// Write to another place from now on (after what is being written).
+    pub fn replace(&self, sink: Sink) {
+        *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+        self.shared.replaced.store(true, Relaxed);
+        // A full queue wakes the thread just as well.
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    /// What became of the lines so far.
+    pub fn counts(&self) -> Counts {
+        let shared = &self.shared;
+        Counts {
+            written: shared.written.load(Relaxed),
+            dropped: shared.dropped.load(Relaxed),
+            failed: shared.failed.load(Relaxed),
+        }
+    }
+
+    /// Write what waits and end the thread. Gives up after `wait`: a stuck disk does not hold up a stop.
+    pub fn finish(&self, wait: Duration) {
+        const PAUSE: Duration = Duration::from_millis(5);
+        let mut left = wait;
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Stop) {
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+            left = left.saturating_sub(PAUSE);
+        }
+        let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        // An answer or a timeout: both end the wait.
+        let _ = ended.recv_timeout(left);
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.counts().fmt(f)
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    sink: Sink,
+    troubled: fn(&io::Error),
+    failing: bool,
+}
+
+impl Writer {
+    /// Ends when told to stop or when every handle is gone. The queue is closed when it returns.
+    fn run(mut self, queue: Receiver<Message>) {
+        while let Ok(message) = queue.recv() {
+            if self.shared.replaced.swap(false, Relaxed) {
+                self.change_sink();
+            }
+            match message {
+                Message::Lines { bytes, count } => self.write(&bytes, count),
+                Message::Wake => {}
+                Message::Stop => break,
+            }
+        }
+    }
+
+    fn change_sink(&mut self) {
+        if let Some(sink) = self.shared.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.sink = sink;
+            self.failing = false;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], count: u64) {
+        match self.sink.write_all(bytes).and_then(|()| self.sink.flush()) {
+            Ok(()) => {
+                self.failing = false;
+                self.shared.written.fetch_add(count, Relaxed);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    (self.troubled)(&error);
+                }
+                self.shared.failed.fetch_add(count, Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A sink that can be looked into, held up and broken.
+    #[derive(Clone, Default)]
+    pub struct Paper {
+        pub text: Arc<Mutex<Vec<u8>>>,
+        pub stuck: Arc<Mutex<()>>,
+        pub broken: Arc<AtomicBool>,
+    }
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _held = self.stuck.lock().unwrap();
+            if self.broken.load(Relaxed) {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
+            self.text.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Paper {
+        pub fn read(&self) -> String {
+            String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn ignore(_: &io::Error) {}
+
+    #[test]
+    fn finish_writes_what_waits() {
+        let paper = Paper::default();
+        let lines = Lines::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
+        for n in 0..10 {
+            lines.offer(format!("{n}\n").into_bytes(), 1).unwrap();
+        }
+        lines.finish(Duration::from_secs(10));
+        assert_eq!(paper.read(), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+        assert_eq!(lines.counts(), Counts { written: 10, dropped: 0, failed: 0 });
+        assert!(lines.offer(b"late\n".to_vec(), 1).is_err());
+    }
+
+    #[test]
+    fn a_stuck_sink_holds_up_nobody() {
+        let paper = Paper::default();
+        let held = paper.stuck.lock().unwrap();
+        let lines = Lines::start("lines", 2, Box::new(paper.clone()), ignore).unwrap();
+        // One may be in the thread's hands, two in the queue.
+        let refused = (0..10).filter(|_| lines.offer(b"x\n".to_vec(), 1).is_err()).count();
+        assert!(refused >= 7, "{refused}");
+        lines.finish(Duration::from_millis(20));
+        drop(held);
+    }
+
+    #[test]
+    fn failed_writes_are_counted_and_a_new_sink_heals() {
+        let (old, new) = (Paper::default(), Paper::default());
+        old.broken.store(true, Relaxed);
+        let lines = Lines::start("lines", 16, Box::new(old), ignore).unwrap();
+        lines.offer(b"lost\n".to_vec(), 1).unwrap();
+        while lines.counts().failed == 0 {
+            std::thread::yield_now();
+        }
+        lines.replace(Box::new(new.clone()));
+        lines.offer(b"kept\n".to_vec(), 1).unwrap();
+        lines.finish(Duration::from_secs(10));
+        assert_eq!(new.read(), "kept\n");
+        assert_eq!(lines.counts(), Counts { written: 1, dropped: 0, failed: 1 });
+    }
+}

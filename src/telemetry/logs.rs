@@ -1,0 +1,197 @@
+//! The log: human on a terminal, JSON otherwise, on standard error, through a bounded queue. What it costs when nobody
+//! reads it is a counter: lines are dropped, work is not held up.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::{fmt, reload};
+
+use super::lines::{Counts, Lines, Sink};
+use crate::config::{Log, LogFormat};
+
+/// The environment variable that overrides the configured filter.
+pub const FILTER_VARIABLE: &str = "STANDFAST_LOG";
+
+/// Lines that may wait for the writer.
+const QUEUE: usize = 4096;
+
+/// Why the log could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is not one.
+    #[error(
+        "{origin}: {filter:?} is not a log filter: {reason}; write a level such as `info`, or `standfast::control=debug`"
+    )]
+    Filter {
+        /// Who said it.
+        origin: &'static str,
+        /// What was said.
+        filter: String,
+        /// What is wrong with it.
+        reason: ParseError,
+    },
+    /// The writer thread could not be started.
+    #[error("the log's thread cannot be started: {0}")]
+    Thread(#[from] io::Error),
+    /// There is a subscriber already.
+    #[error("a log is set up already")]
+    Already,
+}
+
+/// The log of the process. Dropping it writes what waits.
+#[derive(Debug)]
+pub struct Logs {
+    lines: Lines,
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+/// Set up the log of the process, once.
+pub fn start(config: &Log) -> Result<Logs, LogError> {
+    let human = match config.format {
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => io::stderr().is_terminal(),
+    };
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (logs, subscriber) = build(config, human, colour, Box::new(io::stderr()))?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Already)?;
+    Ok(logs)
+}
+
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn build(config: &Log, human: bool, colour: bool, sink: Sink) -> Result<(Logs, Subscriber), LogError> {
+    let (filter, handle) = reload::Layer::new(filter(config)?);
+    // Trouble with standard error can be told to nobody.
+    let lines = Lines::start("log", QUEUE, sink, |_| {})?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let writer = Queue(lines.clone());
+    let subscriber: Subscriber = match human {
+        true => Box::new(registry.with(fmt::layer().with_writer(writer).with_ansi(colour).with_target(false))),
+        false => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(writer))),
+    };
+    Ok((Logs { lines, filter: handle }, subscriber))
+}
+
+fn filter(config: &Log) -> Result<EnvFilter, LogError> {
+    let (origin, filter) = match std::env::var(FILTER_VARIABLE) {
+        Ok(filter) if !filter.is_empty() => (FILTER_VARIABLE, filter),
+        _ => ("log.filter", config.filter.clone()),
+    };
+    EnvFilter::builder().parse(&filter).map_err(|reason| LogError::Filter { origin, filter, reason })
+}
+
+impl Logs {
+    /// Filter as configured now (a reload). The format stays until a restart.
+    pub fn apply(&self, config: &Log) -> Result<(), LogError> {
+        let filter = filter(config)?;
+        // It fails only when the subscriber is gone, and the process with it.
+        let _ = self.filter.reload(filter);
+        Ok(())
+    }
+
+    /// What became of the lines: a handle for the metrics.
+    pub fn counts(&self) -> LogCounts {
+        LogCounts(self.lines.clone())
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.lines.finish(Duration::from_secs(1));
+    }
+}
+
+/// Tells how many lines the log wrote and lost.
+#[derive(Clone, Debug)]
+pub struct LogCounts(Lines);
+
+impl LogCounts {
+    /// Until now.
+    pub fn now(&self) -> Counts {
+        self.0.counts()
+    }
+}
+
+/// The subscriber's way into the queue: it writes each event in one piece.
+#[derive(Clone, Debug)]
+struct Queue(Lines);
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = &'a Queue;
+    fn make_writer(&'a self) -> &'a Queue {
+        self
+    }
+}
+
+impl Write for &Queue {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.offer(bytes.to_vec(), 1).is_err() {
+            self.0.lost(1);
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::lines::tests::Paper;
+
+    fn config(filter: &str) -> Log {
+        Log { filter: filter.into(), format: LogFormat::Auto }
+    }
+
+    fn said(human: bool, filter: &str, speak: impl FnOnce(&Logs)) -> String {
+        let paper = Paper::default();
+        let (logs, subscriber) = build(&config(filter), human, false, Box::new(paper.clone())).unwrap();
+        tracing::subscriber::with_default(subscriber, || speak(&logs));
+        drop(logs);
+        paper.read()
+    }
+
+    #[test]
+    fn machines_get_one_json_object_a_line() {
+        let text = said(false, "info", |_| {
+            tracing::info!(service = "shop", "switched\nto \"b\"");
+            tracing::debug!("not this");
+        });
+        let value: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(value["message"], "switched\nto \"b\"");
+        assert_eq!(value["service"], "shop");
+        assert_eq!(value["level"], "INFO");
+    }
+
+    #[test]
+    fn people_get_a_line_without_escapes_when_colour_is_off() {
+        let text = said(true, "info", |_| tracing::warn!(service = "shop", "frozen"));
+        assert!(text.contains("WARN") && text.contains("frozen service=\"shop\""), "{text}");
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_reload_changes_the_filter() {
+        let text = said(false, "warn", |logs| {
+            tracing::info!("one");
+            logs.apply(&config("info")).unwrap();
+            tracing::info!("two");
+            assert!(logs.apply(&config("a=b=c")).is_err());
+            tracing::info!("three");
+        });
+        assert!(!text.contains("one") && text.contains("two") && text.contains("three"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_filter_says_who_set_it_and_what_to_write() {
+        let error = build(&config("standfast=loud"), true, false, Box::new(io::sink())).err().unwrap().to_string();
+        assert!(error.contains("log.filter") && error.contains("standfast=loud") && error.contains("info"), "{error}");
+    }
+}
