@@ -3,6 +3,7 @@
 mod confirm;
 mod handle;
 mod probes;
+mod state;
 mod status;
 pub mod tally;
 
