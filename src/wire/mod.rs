@@ -1,1 +1,10 @@
-//! (room not built yet)
+//! Bytes to values and back, without IO: no async, no clock, no sockets, no randomness, no logs.
+//!
+//! - [`Fields`]: header fields or trailers of one message in a reused arena; HTTP/1 parses into it, HTTP/2 can fill it
+//!   from name/value pairs.
+//! - [`h1`]: the strict HTTP/1 codec for both sides.
+mod ascii;
+mod fields;
+pub mod h1;
+
+pub use fields::{Field, Fields, Known};

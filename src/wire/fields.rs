@@ -1,0 +1,380 @@
+//! Header fields or trailers of one message, in one arena that is reused from message to message: no allocation in
+//! steady state. Names keep their case, fields keep their order.
+
+use std::ops::Range;
+
+use super::ascii;
+
+/// A field name that the proxy treats in some particular way; everything else is [`Known::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Passed on as it is.
+    Other,
+    /// `Host`
+    Host,
+    /// `Content-Length`
+    ContentLength,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Connection`
+    Connection,
+    /// `Keep-Alive`
+    KeepAlive,
+    /// `Proxy-Connection`
+    ProxyConnection,
+    /// `Proxy`: CGI turns it into `HTTP_PROXY` (CVE-2016-5385); no client needs it.
+    Proxy,
+    /// `TE`
+    Te,
+    /// `Trailer`
+    Trailer,
+    /// `Upgrade`
+    Upgrade,
+    /// `HTTP2-Settings`
+    Http2Settings,
+    /// `Expect`
+    Expect,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `X-Forwarded-Proto`
+    XForwardedProto,
+    /// `X-Forwarded-Host`
+    XForwardedHost,
+    /// Any other `X-Forwarded-…`, and `X-Real-IP`
+    XForwardedOther,
+    /// `X-Request-Id`
+    XRequestId,
+    /// One of the above spelt with `_` for `-`: CGI, WSGI and others cannot tell the two apart, so that a client could
+    /// forge what we vouch for. Never passed on.
+    Lookalike,
+}
+
+impl Known {
+    /// What a name is, ignoring case.
+    pub fn of(name: &[u8]) -> Known {
+        let known = match name.len() {
+            2 if same(name, b"te") => Known::Te,
+            4 if same(name, b"host") => Known::Host,
+            5 if same(name, b"proxy") => Known::Proxy,
+            6 if same(name, b"expect") => Known::Expect,
+            7 if same(name, b"upgrade") => Known::Upgrade,
+            7 if same(name, b"trailer") => Known::Trailer,
+            9 if same(name, b"forwarded") => Known::Forwarded,
+            9 if same(name, b"x-real-ip") => Known::XForwardedOther,
+            10 if same(name, b"connection") => Known::Connection,
+            10 if same(name, b"keep-alive") => Known::KeepAlive,
+            12 if same(name, b"x-request-id") => Known::XRequestId,
+            14 if same(name, b"content-length") => Known::ContentLength,
+            14 if same(name, b"http2-settings") => Known::Http2Settings,
+            15 if same(name, b"x-forwarded-for") => Known::XForwardedFor,
+            16 if same(name, b"x-forwarded-host") => Known::XForwardedHost,
+            16 if same(name, b"proxy-connection") => Known::ProxyConnection,
+            17 if same(name, b"transfer-encoding") => Known::TransferEncoding,
+            17 if same(name, b"x-forwarded-proto") => Known::XForwardedProto,
+            13.. if same(&name[..12], b"x-forwarded-") => Known::XForwardedOther,
+            _ => return Known::Other,
+        };
+        if name.contains(&b'_') { Known::Lookalike } else { known }
+    }
+
+    /// Does it describe one connection only, so that it is never passed on as it came.
+    pub const fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Known::Connection
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::Te
+                | Known::Upgrade
+                | Known::Http2Settings
+                | Known::TransferEncoding
+        )
+    }
+
+    /// May a `Connection` option that names this field not remove it: framing, host and what we vouch for.
+    pub const fn is_protected(self) -> bool {
+        !matches!(self, Known::Other | Known::KeepAlive | Known::ProxyConnection | Known::Http2Settings)
+    }
+}
+
+/// Equal when case is ignored and `_` is taken for `-`. The first byte decides nearly always.
+#[inline]
+fn same(name: &[u8], lower: &[u8]) -> bool {
+    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    name[0] | 0x20 == lower[0] && name.len() == lower.len() && name.iter().zip(lower).all(|(&a, &b)| fold(a) == b)
+}
+
+/// One field, borrowed from its [`Fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// A token, in the case in which it came.
+    pub name: &'a [u8],
+    /// Without surrounding spaces; no control bytes except tab. Not necessarily UTF-8.
+    pub value: &'a [u8],
+    /// What the name means to a proxy.
+    pub known: Known,
+    /// Named by a `Connection` option: ends here.
+    pub hop_by_hop: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    line: u32,
+    line_end: u32,
+    name_end: u32,
+    value: u32,
+    value_end: u32,
+    known: Known,
+    hop_by_hop: bool,
+    /// The line is exactly `name: value\r\n`, all of it checked: it may be copied whole.
+    canonical: bool,
+}
+
+/// Header fields or trailers of one message. Reuse it: `clear` keeps the memory.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Fields {
+    /// Empty, without any memory yet.
+    pub const fn new() -> Fields {
+        Fields { text: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Forgets everything except the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    /// Gives memory back that a rare large message took: for connections that wait.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.clear();
+        if self.text.capacity() > bytes {
+            *self = Fields::new();
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends a field; `false` (and no change) when the name is no token or the value holds a control byte. Spaces
+    /// around the value are dropped.
+    #[must_use]
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let value = ascii::trim(value);
+        let needed = name.len() + value.len() + 4;
+        if !ascii::is_token(name) || !ascii::is_field_value(value) || self.text.len() + needed > u32::MAX as usize {
+            return false;
+        }
+        let line = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        self.text.extend_from_slice(value);
+        self.text.extend_from_slice(b"\r\n");
+        let name_end = line + name.len();
+        self.note(line, name_end, name_end + 2, name_end + 2 + value.len(), Known::of(name));
+        true
+    }
+
+    /// All, in the order of the message.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        self.entries.iter().map(|entry| self.field(entry))
+    }
+
+    /// The first field of this name, ignoring case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all fields of this name, ignoring case.
+    pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let wanted = name.as_bytes();
+        self.entries
+            .iter()
+            .filter(move |e| (e.name_end - e.line) as usize == wanted.len())
+            .map(|e| self.field(e))
+            .filter(move |f| f.name.eq_ignore_ascii_case(wanted))
+            .map(|f| f.value)
+    }
+
+    /// The values of all fields of this kind.
+    pub fn known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().filter(move |e| e.known == known).map(|e| self.field(e).value)
+    }
+
+    fn field(&self, entry: &Entry) -> Field<'_> {
+        Field {
+            name: &self.text[entry.line as usize..entry.name_end as usize],
+            value: &self.text[entry.value as usize..entry.value_end as usize],
+            known: entry.known,
+            hop_by_hop: entry.hop_by_hop,
+        }
+    }
+}
+
+/// For the parsers and encoders of this room: the arena as text.
+impl Fields {
+    /// All bytes in the arena.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Appends raw bytes that a parser will look at.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.text.extend_from_slice(bytes);
+    }
+
+    /// Forgets raw bytes that carry nothing (an empty line before the head, a trailer that is dropped).
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.text.truncate(len);
+    }
+
+    /// Notes a checked field that stands in the arena at `line`; its line ends with the arena.
+    #[inline]
+    pub(super) fn note(&mut self, line: usize, name_end: usize, value: usize, value_end: usize, known: Known) {
+        let line_end = self.text.len();
+        let canonical = value == name_end + 2 && self.text[name_end + 1] == b' ' && line_end == value_end + 2;
+        self.entries.push(Entry {
+            line: line as u32,
+            line_end: line_end as u32,
+            name_end: name_end as u32,
+            value: value as u32,
+            value_end: value_end as u32,
+            known,
+            hop_by_hop: false,
+            canonical,
+        });
+    }
+
+    /// Where in the arena the values of this kind stand.
+    pub(super) fn spans(&self, known: Known) -> impl Iterator<Item = Range<usize>> {
+        self.entries.iter().filter(move |e| e.known == known).map(|e| e.value as usize..e.value_end as usize)
+    }
+
+    /// Takes the last field away again, its text included.
+    pub(super) fn drop_last(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            self.text.truncate(entry.line as usize);
+        }
+    }
+
+    /// Marks every unprotected field of this name as ending here.
+    pub(super) fn mark_hop_by_hop(&mut self, name: &[u8]) {
+        for entry in &mut self.entries {
+            let range = entry.line as usize..entry.name_end as usize;
+            if !entry.known.is_protected() && self.text[range].eq_ignore_ascii_case(name) {
+                entry.hop_by_hop = true;
+            }
+        }
+    }
+
+    /// Writes the fields for which `keep` says so, as `name: value\r\n`. Neighbours are copied in one piece.
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Field<'_>, &mut Run<'_>) -> bool) {
+        let mut run = Run { text: &self.text, from: 0, to: 0, out };
+        for entry in &self.entries {
+            if keep(self.field(entry), &mut run) {
+                run.line(entry);
+            }
+        }
+        run.flush();
+    }
+}
+
+/// Lines of an arena on their way out: neighbours wait to be copied together.
+pub(super) struct Run<'a> {
+    text: &'a [u8],
+    from: usize,
+    to: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl Run<'_> {
+    /// What was written so far; for lines that stand between copied ones.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        self.flush();
+        self.out
+    }
+
+    #[inline]
+    fn line(&mut self, entry: &Entry) {
+        let (from, to) = (entry.line as usize, entry.line_end as usize);
+        if !entry.canonical {
+            self.flush();
+            self.out.extend_from_slice(&self.text[from..entry.name_end as usize]);
+            self.out.extend_from_slice(b": ");
+            self.out.extend_from_slice(&self.text[entry.value as usize..entry.value_end as usize]);
+            self.out.extend_from_slice(b"\r\n");
+        } else if from == self.to {
+            self.to = to;
+        } else {
+            self.flush();
+            (self.from, self.to) = (from, to);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if self.from < self.to {
+            self.out.extend_from_slice(&self.text[self.from..self.to]);
+        }
+        (self.from, self.to) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_and_lookalikes_are_told_apart() {
+        assert_eq!(Known::of(b"cOnTent-LENGTH"), Known::ContentLength);
+        assert_eq!(Known::of(b"Content_Length"), Known::Lookalike);
+        assert_eq!(Known::of(b"X-Forwarded_For"), Known::Lookalike);
+        assert_eq!(Known::of(b"X-Forwarded-Port"), Known::XForwardedOther);
+        assert_eq!(Known::of(b"x_custom"), Known::Other);
+        assert_eq!(Known::of(b"X-Forwarded-"), Known::Other);
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+
+    #[test]
+    fn fields_can_be_filled_from_pairs() {
+        let mut fields = Fields::new();
+        assert!(fields.push(b"Host", b" a "));
+        assert!(fields.push(b"accept", b""));
+        assert!(!fields.push(b"bad name", b"x"));
+        assert!(!fields.push(b"", b"x"));
+        assert!(!fields.push(b"x", b"a\r\nb"));
+        let all: Vec<_> = fields.iter().map(|f| (f.name, f.value, f.known)).collect();
+        assert_eq!(all, [(&b"Host"[..], &b"a"[..], Known::Host), (&b"accept"[..], &b""[..], Known::Other)]);
+        assert_eq!(fields.get("ACCEPT"), Some(&b""[..]));
+    }
+
+    #[test]
+    fn kept_fields_are_written_in_order() {
+        let mut fields = Fields::new();
+        for name in ["a", "b", "c", "d"] {
+            assert!(fields.push(name.as_bytes(), b"1"));
+        }
+        let mut out = Vec::new();
+        fields.write(&mut out, |field, run| {
+            if field.name == b"c" {
+                run.out().extend_from_slice(b"C: 2\r\n");
+            }
+            field.name != b"c"
+        });
+        assert_eq!(out, b"a: 1\r\nb: 1\r\nC: 2\r\nd: 1\r\n");
+    }
+}

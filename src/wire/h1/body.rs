@@ -1,0 +1,93 @@
+//! Bodies on their way in: where the data is, and whether the body came to its end.
+
+use std::ops::Range;
+
+use super::Error;
+use super::chunked::Chunks;
+use super::head::BodyLength;
+use crate::wire::Fields;
+
+/// What one look at the input yielded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the input that are done with, data included. Cut them off before the next look.
+    pub taken: usize,
+    /// Where in the input the data is; may be empty.
+    pub data: Range<usize>,
+    /// The body is complete: what follows `taken` belongs to the next message.
+    pub done: bool,
+}
+
+/// Walks over a body, split anywhere. Reuse it over messages: trailers keep their memory.
+#[derive(Clone, Debug, Default)]
+pub struct BodyDecoder {
+    length: BodyLength,
+    left: u64,
+    done: bool,
+    chunks: Chunks,
+    trailers: Fields,
+}
+
+impl BodyDecoder {
+    /// For a body that ends as `length` says.
+    pub fn new(length: BodyLength) -> BodyDecoder {
+        let mut decoder = BodyDecoder::default();
+        decoder.reset(length);
+        decoder
+    }
+
+    /// Starts over with the next body.
+    pub fn reset(&mut self, length: BodyLength) {
+        self.length = length;
+        self.left = if let BodyLength::Length(bytes) = length { bytes } else { 0 };
+        self.done = length.is_empty();
+        self.chunks = Chunks::default();
+        self.trailers.clear();
+    }
+
+    /// Finds the next stretch of data: call it until the input is used up or the body is done. Without data and not done,
+    /// the whole input was taken.
+    ///
+    /// After an error the body can never be completed: cut what you passed on of it.
+    pub fn decode(&mut self, input: &[u8]) -> Result<Piece, Error> {
+        let piece = match self.length {
+            _ if self.done => Piece { taken: 0, data: 0..0, done: true },
+            BodyLength::Chunked => self.chunks.decode(input, &mut self.trailers)?,
+            BodyLength::UntilClose => Piece { taken: input.len(), data: 0..input.len(), done: false },
+            BodyLength::None | BodyLength::Length(_) => {
+                let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+                self.left -= taken as u64;
+                Piece { taken, data: 0..taken, done: self.left == 0 }
+            }
+        };
+        self.done = piece.done;
+        Ok(piece)
+    }
+
+    /// The connection ended: fine for [`BodyLength::UntilClose`] and complete bodies, a cut body otherwise.
+    pub fn end_of_input(&mut self) -> Result<(), Error> {
+        if self.done || self.length == BodyLength::UntilClose {
+            self.done = true;
+            return Ok(());
+        }
+        Err(Error::BodyCut)
+    }
+
+    /// Has the body come to its end.
+    pub const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// How many bytes are still to come, where that is known; for UntilClose and Chunked `None`.
+    pub const fn left(&self) -> Option<u64> {
+        match self.length {
+            BodyLength::None | BodyLength::Length(_) => Some(self.left),
+            BodyLength::Chunked | BodyLength::UntilClose => None,
+        }
+    }
+
+    /// The trailers, once the body is done. Fields that may not stand in trailers were dropped.
+    pub const fn trailers(&self) -> &Fields {
+        &self.trailers
+    }
+}

@@ -1,0 +1,273 @@
+//! What both kinds of head share: bounds, versions, spans, field lines, and the facts that fields state about length
+//! and persistence.
+
+use std::ops::Range;
+
+use super::Error;
+use crate::config::ListenerLimits;
+use crate::wire::ascii;
+use crate::wire::{Fields, Known};
+
+/// Bounds of one head, empty line included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of the head, first line included. At most 1 GiB is taken from here.
+    pub bytes: usize,
+    /// Number of fields.
+    pub fields: usize,
+}
+
+impl HeadLimits {
+    /// What an upstream's reply head may take. Replies come from servers that the operator chose, so this is generous
+    /// and not configurable.
+    pub const REPLY: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
+}
+
+impl From<&ListenerLimits> for HeadLimits {
+    fn from(limits: &ListenerLimits) -> HeadLimits {
+        HeadLimits { bytes: limits.header_bytes.min(1 << 30), fields: limits.headers }
+    }
+}
+
+/// How far a parser came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The whole input was taken; the head goes on.
+    Partial,
+    /// The head is complete. It took this many bytes of the input; the rest is the body or the next message.
+    Complete(usize),
+}
+
+/// The version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}
+
+impl Version {
+    pub(super) const LEN: usize = 8;
+
+    /// `HTTP/1.0` or `HTTP/1.1`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+
+    #[inline]
+    pub(super) fn parse(text: &[u8]) -> Option<Version> {
+        match text {
+            b"HTTP/1.1" => Some(Version::Http11),
+            b"HTTP/1.0" => Some(Version::Http10),
+            _ => None,
+        }
+    }
+
+    /// Has it the form `HTTP/d.d` or `HTTP/d`, whatever the digits.
+    pub(super) fn looks_like(text: &[u8]) -> bool {
+        matches!(text, [b'H', b'T', b'T', b'P', b'/', major, rest @ ..]
+            if major.is_ascii_digit() && matches!(rest, [] | [b'.', b'0'..=b'9']))
+    }
+}
+
+/// Where a body ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none, and no length was stated.
+    #[default]
+    None,
+    /// After this many bytes (zero included).
+    Length(u64),
+    /// Where the chunks say so.
+    Chunked,
+    /// Where the connection ends (replies only).
+    UntilClose,
+}
+
+impl BodyLength {
+    /// Is there nothing to read.
+    pub const fn is_empty(self) -> bool {
+        matches!(self, BodyLength::None | BodyLength::Length(0))
+    }
+}
+
+/// A range of a head's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    from: u32,
+    to: u32,
+}
+
+impl Span {
+    pub(super) const fn new(range: Range<usize>) -> Span {
+        Span { from: range.start as u32, to: range.end as u32 }
+    }
+
+    pub(super) fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.from as usize..self.to as usize).unwrap_or_default()
+    }
+
+    pub(super) fn str_of(self, text: &[u8]) -> &str {
+        std::str::from_utf8(self.of(text)).unwrap_or_default()
+    }
+
+    pub(super) const fn start(self) -> usize {
+        self.from as usize
+    }
+
+    pub(super) const fn end(self) -> usize {
+        self.to as usize
+    }
+}
+
+/// The line that starts at `line` and ends with the arena, without its CRLF.
+#[inline]
+pub(super) fn complete_line(fields: &Fields, line: usize) -> Result<Range<usize>, Error> {
+    let end = fields.text().len();
+    match fields.text()[line..] {
+        [.., b'\r', b'\n'] => Ok(line..end - 2),
+        _ => Err(Error::BareLf),
+    }
+}
+
+/// Checks one field line and notes it.
+#[inline]
+pub(super) fn field_line(fields: &mut Fields, line: Range<usize>) -> Result<(), Error> {
+    let text = &fields.text()[line.clone()];
+    let name_len = text.iter().position(|&b| !ascii::is_token_byte(b)).ok_or(Error::NoColon)?;
+    match text[name_len] {
+        b':' if name_len > 0 => {}
+        b':' => return Err(Error::FieldName),
+        b' ' | b'\t' if name_len == 0 => return Err(Error::FoldedLine),
+        b' ' | b'\t' if ascii::trim(&text[name_len..]).starts_with(b":") => return Err(Error::SpaceBeforeColon),
+        _ if !text.contains(&b':') => return Err(Error::NoColon),
+        _ => return Err(Error::FieldName),
+    }
+    let raw = &text[name_len + 1..];
+    let value = ascii::trim(raw);
+    if !ascii::is_field_value(value) {
+        return Err(Error::FieldValue);
+    }
+    let lead = raw.iter().take_while(|&&b| b == b' ' || b == b'\t').count().min(raw.len() - value.len());
+    let known = Known::of(&text[..name_len]);
+    let name_end = line.start + name_len;
+    let value_at = name_end + 1 + lead;
+    let value_end = value_at + value.len();
+    fields.note(line.start, name_end, value_at, value_end, known);
+    Ok(())
+}
+
+/// What the fields state about length and persistence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) length: Option<u64>,
+    pub(super) chunked: bool,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) te_trailers: bool,
+    has_names: bool,
+}
+
+impl Facts {
+    /// Gathers them. Refuses whatever leaves the length open to two readings.
+    pub(super) fn gather(fields: &mut Fields, version: Version) -> Result<Facts, Error> {
+        let mut facts = Facts::default();
+        let mut options = 0;
+        for field in fields.iter() {
+            match field.known {
+                Known::ContentLength if facts.length.is_some() => return Err(Error::ContentLengthRepeated),
+                Known::ContentLength => facts.length = Some(content_length(field.value)?),
+                Known::TransferEncoding if facts.chunked => return Err(Error::TransferEncoding),
+                Known::TransferEncoding => {
+                    transfer_encoding(field.value)?;
+                    facts.chunked = true;
+                }
+                Known::Connection => facts.connection(field.value, &mut options)?,
+                Known::Te => facts.te_trailers |= field.value.eq_ignore_ascii_case(b"trailers"),
+                _ => {}
+            }
+        }
+        if facts.chunked && facts.length.is_some() {
+            return Err(Error::LengthConflict);
+        }
+        if facts.chunked && version == Version::Http10 {
+            return Err(Error::TransferEncodingHttp10);
+        }
+        if facts.has_names {
+            mark_named(fields);
+        }
+        Ok(facts)
+    }
+
+    /// May the connection carry another message, as far as this one says.
+    pub(super) const fn persists(&self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+
+    fn connection(&mut self, value: &[u8], options: &mut usize) -> Result<(), Error> {
+        for option in list(value) {
+            *options += 1;
+            if *options > MAX_CONNECTION_OPTIONS {
+                return Err(Error::ConnectionOptions);
+            }
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else {
+                self.has_names = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each option costs a look at every field.
+const MAX_CONNECTION_OPTIONS: usize = 32;
+
+/// The elements of a comma-separated list, without empty ones.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(ascii::trim).filter(|option| !option.is_empty())
+}
+
+/// Marks the fields that `Connection` names. Rare, so it may allocate.
+fn mark_named(fields: &mut Fields) {
+    let named: Vec<Vec<u8>> = fields.known(Known::Connection).flat_map(list).map(<[u8]>::to_vec).collect();
+    for name in named {
+        fields.mark_hop_by_hop(&name);
+    }
+}
+
+/// Digits only, and no larger than any peer can count (2⁶³ − 1).
+fn content_length(value: &[u8]) -> Result<u64, Error> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Error::ContentLength);
+    }
+    let number = value.iter().try_fold(0_u64, |n, &b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')));
+    number.filter(|&n| n <= i64::MAX as u64).ok_or(Error::ContentLength)
+}
+
+/// Exactly `chunked`; what else it is decides between "malformed" and "not known here".
+fn transfer_encoding(value: &[u8]) -> Result<(), Error> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let mut codings = value.split(|&b| b == b',').map(ascii::trim).peekable();
+    let mut all_tokens = true;
+    while let Some(coding) = codings.next() {
+        let last = codings.peek().is_none();
+        all_tokens &= ascii::is_token(coding);
+        if coding.eq_ignore_ascii_case(b"chunked") && !last {
+            return Err(Error::TransferEncoding);
+        }
+    }
+    Err(if all_tokens { Error::TransferCoding } else { Error::TransferEncoding })
+}

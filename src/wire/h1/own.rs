@@ -1,0 +1,63 @@
+//! Replies of our own: refusals, static responses, and what we say when no upstream can.
+
+use super::date::http_date;
+use super::encode::{connection_line, number_line};
+use super::head::Version;
+use super::response::Asked;
+use crate::wire::{Fields, Known};
+
+/// A reply of our own. Its body is complete and has a length; it always carries `Date`.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnReply<'a> {
+    /// 200 to 599, without 204 and 304 (which have no body).
+    pub status: u16,
+    /// Value of `Content-Type`.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+    /// Seconds since the Unix epoch, for `Date`.
+    pub unix_seconds: u64,
+}
+
+impl OwnReply<'_> {
+    /// Appends the whole reply, for HEAD without the body. `fields` are further fields such as `Retry-After`; framing fields,
+    /// `Date` and `Content-Type` among them are left out.
+    pub fn encode<'f>(
+        &self,
+        asked: Asked,
+        client: Version,
+        keep_alive: bool,
+        fields: impl IntoIterator<Item = (&'f str, &'f str)>,
+        out: &mut Vec<u8>,
+    ) {
+        let status = http::StatusCode::from_u16(self.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(&http_date(self.unix_seconds));
+        out.extend_from_slice(b"\r\n");
+        let mut checked = Fields::new();
+        // What is not a field is left out: it cannot break the reply.
+        let _ = checked.push(b"Content-Type", self.content_type.as_bytes());
+        for (name, value) in fields.into_iter().filter(|(name, _)| !is_ours(name)) {
+            let _ = checked.push(name.as_bytes(), value.as_bytes());
+        }
+        checked.write(out, |_, _| true);
+        number_line(out, b"Content-Length", self.body.len() as u64);
+        connection_line(client, keep_alive, out);
+        out.extend_from_slice(b"\r\n");
+        if asked != Asked::Head {
+            out.extend_from_slice(self.body);
+        }
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    let known = Known::of(name.as_bytes());
+    known.is_hop_by_hop()
+        || known == Known::ContentLength
+        || name.eq_ignore_ascii_case("date")
+        || name.eq_ignore_ascii_case("content-type")
+}

@@ -1,0 +1,363 @@
+//! Request heads: parsed, checked, and what they mean for routing, body, persistence and retries.
+
+use memchr::memchr;
+
+use super::Error;
+use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version, complete_line, field_line};
+use super::host::host_len;
+use super::target::{Form, Target};
+use crate::wire::ascii;
+use crate::wire::{Fields, Known};
+
+/// The methods that the proxy knows something about. Names are case-sensitive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the method of that name")]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Trace,
+    Patch,
+    /// Any other token.
+    Other,
+}
+
+impl Method {
+    /// By name.
+    #[inline]
+    pub fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"PATCH" => Method::Patch,
+            _ => Method::Other,
+        }
+    }
+
+    /// Asks for nothing to change (RFC 9110 §9.2.1).
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+
+    /// Means the same when it is done twice (RFC 9110 §9.2.2).
+    pub const fn is_idempotent(self) -> bool {
+        self.is_safe() || matches!(self, Method::Put | Method::Delete)
+    }
+}
+
+/// A request's head. Reuse it: its memory is kept from request to request.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    fields: Fields,
+    method_name: Span,
+    method: Method,
+    version: Version,
+    target: Target,
+    authority: Span,
+    host: Span,
+    body: BodyLength,
+    facts: Facts,
+    expects_continue: bool,
+}
+
+impl RequestHead {
+    /// Empty, without any memory yet.
+    pub fn new() -> RequestHead {
+        RequestHead::default()
+    }
+
+    /// Forgets everything; gives memory back if it holds more than `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.fields.shrink(bytes);
+        *self = RequestHead { fields: std::mem::take(&mut self.fields), ..RequestHead::default() };
+    }
+
+    /// The method's name as received.
+    pub fn method_name(&self) -> &str {
+        self.method_name.str_of(self.fields.text())
+    }
+
+    /// The method, as far as it is known.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The client's version.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The path without query, as it came; `/` when an absolute target has none, `*` for `OPTIONS *`. This is what
+    /// routes are matched on, and what is sent upstream.
+    pub fn path(&self) -> &str {
+        match self.target.path.str_of(self.fields.text()) {
+            "" if self.is_asterisk() => "*",
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The path with its query, as it came. For an absolute target without a path it starts with `?` or is empty; the
+    /// encoder puts the missing `/` in front.
+    pub fn path_and_query(&self) -> &str {
+        self.target.path_and_query.str_of(self.fields.text())
+    }
+
+    /// Is the request about the whole server: `OPTIONS *`, or OPTIONS of an absolute target without path and query
+    /// (RFC 9112 §3.2.4).
+    pub fn is_asterisk(&self) -> bool {
+        self.target.form == Form::Asterisk
+    }
+
+    /// `host[:port]` that the request is for: of an absolute target, else of Host. Empty only for HTTP/1.0 without Host.
+    /// Routing and forwarding use this one value.
+    pub fn authority(&self) -> &str {
+        self.authority.str_of(self.fields.text())
+    }
+
+    /// The host in [`RequestHead::authority`], without port, brackets of IPv6 kept, case as it came.
+    pub fn host(&self) -> &str {
+        self.host.str_of(self.fields.text())
+    }
+
+    /// All fields as received.
+    pub const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Where the body ends: never [`BodyLength::UntilClose`].
+    pub const fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    /// May the connection carry another request after this one, as far as the client says.
+    pub const fn keep_alive(&self) -> bool {
+        self.facts.persists(self.version)
+    }
+
+    /// Does the client wait for `100 Continue` before it sends the body.
+    pub const fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Does the client say that it takes trailers.
+    pub const fn accepts_trailers(&self) -> bool {
+        self.facts.te_trailers
+    }
+
+    /// The client's `X-Request-Id` if there is exactly one and it is sane: 1 to 128 letters, digits and `-._~:+/=@`.
+    /// Otherwise the caller makes one.
+    pub fn request_id(&self) -> Option<&str> {
+        let mut ids = self.fields.known(Known::XRequestId);
+        let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
+        if ids.next().is_some() { None } else { std::str::from_utf8(id).ok() }
+    }
+}
+
+const fn is_id_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'+' | b'/' | b'=' | b'@')
+}
+
+/// Reads request heads piece by piece. It never looks at a byte twice, and refuses as soon as a line is wrong.
+///
+/// After an error the connection is lost: answer [`Error::status`] and close.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestParser {
+    at: At,
+    /// Where the current line starts in the arena.
+    line: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    /// Nothing of a head has come.
+    #[default]
+    Start,
+    /// One empty line was skipped (RFC 9112 §2.2 asks for it; a second is refused).
+    Skipped,
+    FirstLine,
+    Fields,
+}
+
+impl RequestParser {
+    /// Before a first request.
+    pub const fn new() -> RequestParser {
+        RequestParser { at: At::Start, line: 0 }
+    }
+
+    /// Has a part of a head come (so that the header deadline applies, not the idle one).
+    pub fn has_started(&self) -> bool {
+        self.at != At::Start
+    }
+
+    /// Takes the next piece of input. With [`Progress::Complete`] `head` is valid, and the parser is ready for the next
+    /// head; until then `head` means nothing. The first piece of a head forgets what `head` held.
+    pub fn feed(&mut self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
+        if self.at == At::Start {
+            head.fields.clear();
+            self.line = 0;
+        }
+        let mut used = 0;
+        while let Some(&first) = input.get(used) {
+            if self.at == At::Start || self.at == At::Skipped {
+                self.begin(first)?;
+            }
+            let found = memchr(b'\n', &input[used..]);
+            let end = found.map_or(input.len(), |at| used + at + 1);
+            self.bound(head.fields.text().len() + end - used, limits)?;
+            head.fields.append(&input[used..end]);
+            used = end;
+            if found.is_some() && self.line(limits, head)? {
+                *self = RequestParser::new();
+                return Ok(Progress::Complete(used));
+            }
+        }
+        Ok(Progress::Partial)
+    }
+
+    /// The first byte of a line that can only be the first: what is no method is refused before more is read.
+    fn begin(&mut self, first: u8) -> Result<(), Error> {
+        match first {
+            b'\r' if self.at == At::Start => {}
+            b if ascii::is_token_byte(b) => {}
+            _ => return Err(Error::Method),
+        }
+        self.at = At::FirstLine;
+        Ok(())
+    }
+
+    fn bound(&self, bytes: usize, limits: &HeadLimits) -> Result<(), Error> {
+        match self.at {
+            _ if bytes <= limits.bytes => Ok(()),
+            At::Fields => Err(Error::HeadTooLarge),
+            _ => Err(Error::TargetTooLong),
+        }
+    }
+
+    /// Looks at the line that is complete now; `true` = it was the empty one.
+    #[inline]
+    fn line(&mut self, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
+        let line = complete_line(&head.fields, self.line)?;
+        let is_empty = line.is_empty();
+        if self.at == At::Fields && is_empty {
+            head.finish()?;
+            return Ok(true);
+        }
+        if self.at == At::Fields {
+            if head.fields.len() == limits.fields {
+                return Err(Error::TooManyFields);
+            }
+            field_line(&mut head.fields, line)?;
+        } else if is_empty {
+            head.fields.truncate(0);
+            self.at = At::Skipped;
+        } else {
+            head.first_line(Span::new(line))?;
+            self.at = At::Fields;
+        }
+        self.line = head.fields.text().len();
+        Ok(false)
+    }
+}
+
+impl RequestHead {
+    /// `method SP target SP version`
+    #[inline]
+    fn first_line(&mut self, line: Span) -> Result<(), Error> {
+        let text = self.fields.text();
+        let bytes = line.of(text);
+        let method = bytes.iter().position(|&b| !ascii::is_token_byte(b)).ok_or(Error::RequestLine)?;
+        if method == 0 {
+            return Err(Error::Method);
+        }
+        if bytes[method] != b' ' {
+            return Err(Error::RequestLine);
+        }
+        let rest = &bytes[method + 1..];
+        let target = memchr(b' ', rest).ok_or(if rest.is_empty() { Error::RequestLine } else { Error::NoVersion })?;
+        let version = &rest[target + 1..];
+        self.version = match Version::parse(version) {
+            Some(version) => version,
+            None if Version::looks_like(version) => return Err(Error::Version),
+            None => return Err(Error::RequestLine),
+        };
+        self.method_name = Span::new(line.start()..line.start() + method);
+        self.method = Method::of(&bytes[..method]);
+        if &bytes[..method] == b"CONNECT" {
+            return Err(Error::Connect);
+        }
+        let at = line.start() + method + 1;
+        self.target = Target::parse(text, Span::new(at..at + target), self.method == Method::Options)?;
+        Ok(())
+    }
+
+    /// Everything that needs the whole head.
+    #[inline]
+    fn finish(&mut self) -> Result<(), Error> {
+        self.facts = Facts::gather(&mut self.fields, self.version)?;
+        self.body = match self.facts.length {
+            _ if self.facts.chunked => BodyLength::Chunked,
+            Some(length) => BodyLength::Length(length),
+            None => BodyLength::None,
+        };
+        self.find_host()?;
+        self.expectation()?;
+        if self.method == Method::Options && self.target.form == Form::Absolute && self.path_and_query().is_empty() {
+            self.target.form = Form::Asterisk;
+        }
+        Ok(())
+    }
+
+    /// Exactly one valid Host (none is allowed under HTTP/1.0); the authority of an absolute target overrides it.
+    #[inline]
+    fn find_host(&mut self) -> Result<(), Error> {
+        let mut hosts = self.fields.spans(Known::Host);
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            return Err(Error::HostRepeated);
+        }
+        let mut named = (Span::default(), Span::default());
+        match host {
+            None if self.version == Version::Http11 => return Err(Error::HostMissing),
+            None => {}
+            Some(value) => {
+                let len = host_len(&self.fields.text()[value.clone()]).ok_or(Error::HostInvalid)?;
+                named = (Span::new(value.clone()), Span::new(value.start..value.start + len));
+            }
+        }
+        (self.authority, self.host) = match self.target.authority {
+            Some(authority) => (authority, self.target.host),
+            None => named,
+        };
+        Ok(())
+    }
+
+    fn expectation(&mut self) -> Result<(), Error> {
+        self.expects_continue = false;
+        for value in self.fields.known(Known::Expect) {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Error::Expectation);
+            }
+            self.expects_continue = self.version == Version::Http11 && !self.body.is_empty();
+        }
+        Ok(())
+    }
+
+    /// The target's missing path, if it has to be put in front of [`RequestHead::path_and_query`].
+    pub(super) fn missing_path(&self) -> &'static str {
+        match self.target.form {
+            Form::Absolute if self.target.path.of(self.fields.text()).is_empty() => "/",
+            Form::Asterisk if self.path_and_query().is_empty() => "*",
+            _ => "",
+        }
+    }
+}

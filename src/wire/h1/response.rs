@@ -1,0 +1,233 @@
+//! Reply heads: parsed, checked, and what they mean for the body and for the connection they came over.
+
+use memchr::memchr;
+
+use super::Error;
+use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version, complete_line, field_line};
+use crate::wire::Fields;
+use crate::wire::ascii;
+
+/// What a reply answers, as far as it decides where the reply ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// HEAD: the reply has no body, whatever its fields say.
+    Head,
+    /// Anything else.
+    Other,
+}
+
+impl From<super::Method> for Asked {
+    fn from(method: super::Method) -> Asked {
+        if method == super::Method::Head { Asked::Head } else { Asked::Other }
+    }
+}
+
+/// A reply's head. Reuse it: its memory is kept from reply to reply.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    fields: Fields,
+    status: u16,
+    reason: Span,
+    version: Version,
+    body: BodyLength,
+    facts: Facts,
+}
+
+impl ResponseHead {
+    /// Empty, without any memory yet.
+    pub fn new() -> ResponseHead {
+        ResponseHead::default()
+    }
+
+    /// Forgets everything; gives memory back if it holds more than `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.fields.shrink(bytes);
+        *self = ResponseHead { fields: std::mem::take(&mut self.fields), ..ResponseHead::default() };
+    }
+
+    /// 100 to 999.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Is this an interim reply (1xx): another head follows on the same connection.
+    pub const fn is_interim(&self) -> bool {
+        self.status < 200
+    }
+
+    /// The reason phrase as received.
+    pub fn reason(&self) -> &[u8] {
+        self.reason.of(self.fields.text())
+    }
+
+    /// The upstream's version.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// All fields as received.
+    pub const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Where the body ends on this connection.
+    pub const fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    /// The stated Content-Length; for HEAD and 304 it tells the length of a body that is not sent.
+    pub const fn content_length(&self) -> Option<u64> {
+        self.facts.length
+    }
+
+    /// May the connection carry another exchange after this reply, as far as the upstream says. (It may not either
+    /// when bytes are left over behind the reply.)
+    pub fn keep_alive(&self) -> bool {
+        self.facts.persists(self.version) && self.body != BodyLength::UntilClose
+    }
+}
+
+/// Reads the heads of one exchange's reply, interim ones included, piece by piece. It never looks at a byte twice.
+///
+/// After an error the connection is lost: answer 502 and close it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResponseParser {
+    at: At,
+    line: usize,
+    interim: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Start,
+    FirstLine,
+    Fields,
+}
+
+impl ResponseParser {
+    /// Interim replies that one exchange may bring.
+    pub const MAX_INTERIM: u32 = 16;
+
+    /// Before the reply of one exchange. Make a new one for each.
+    pub const fn new() -> ResponseParser {
+        ResponseParser { at: At::Start, line: 0, interim: 0 }
+    }
+
+    /// Has any byte of the reply come, interim replies included.
+    pub fn has_started(&self) -> bool {
+        self.at != At::Start || self.interim > 0
+    }
+
+    /// Takes the next piece of input. With [`Progress::Complete`] `head` is valid; when it
+    /// [is interim](ResponseHead::is_interim), feed what follows to the same parser. The first piece of a head forgets
+    /// what `head` held.
+    pub fn feed(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        asked: Asked,
+        head: &mut ResponseHead,
+    ) -> Result<Progress, Error> {
+        if self.at == At::Start {
+            head.fields.clear();
+            self.line = 0;
+        }
+        let mut used = 0;
+        while let Some(&first) = input.get(used) {
+            if self.at == At::Start {
+                if first != b'H' {
+                    return Err(Error::StatusLine);
+                }
+                self.at = At::FirstLine;
+            }
+            let found = memchr(b'\n', &input[used..]);
+            let end = found.map_or(input.len(), |at| used + at + 1);
+            if head.fields.text().len() + end - used > limits.bytes {
+                return Err(Error::HeadTooLarge);
+            }
+            head.fields.append(&input[used..end]);
+            used = end;
+            if found.is_some() && self.line(limits, asked, head)? {
+                (self.at, self.line) = (At::Start, 0);
+                return Ok(Progress::Complete(used));
+            }
+        }
+        Ok(Progress::Partial)
+    }
+
+    #[inline]
+    fn line(&mut self, limits: &HeadLimits, asked: Asked, head: &mut ResponseHead) -> Result<bool, Error> {
+        let line = complete_line(&head.fields, self.line)?;
+        if self.at == At::Fields && line.is_empty() {
+            head.finish(asked)?;
+            return self.count_interim(head).map(|()| true);
+        }
+        if self.at == At::Fields {
+            if head.fields.len() == limits.fields {
+                return Err(Error::TooManyFields);
+            }
+            field_line(&mut head.fields, line)?;
+        } else {
+            head.first_line(Span::new(line))?;
+            self.at = At::Fields;
+        }
+        self.line = head.fields.text().len();
+        Ok(false)
+    }
+
+    fn count_interim(&mut self, head: &ResponseHead) -> Result<(), Error> {
+        if head.is_interim() {
+            self.interim += 1;
+            if self.interim > ResponseParser::MAX_INTERIM {
+                return Err(Error::TooManyInterim);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ResponseHead {
+    /// `version SP status [SP [reason]]`
+    #[inline]
+    fn first_line(&mut self, line: Span) -> Result<(), Error> {
+        let bytes = line.of(self.fields.text());
+        let (version, rest) = bytes.split_at_checked(Version::LEN).ok_or(Error::StatusLine)?;
+        self.version = match Version::parse(version) {
+            Some(version) => version,
+            None if Version::looks_like(version) => return Err(Error::Version),
+            None => return Err(Error::StatusLine),
+        };
+        let (&[b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], rest) =
+            rest.split_first_chunk::<4>().ok_or(Error::StatusLine)?
+        else {
+            return Err(Error::StatusLine);
+        };
+        self.status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+        let reason_at = line.end() - rest.len().saturating_sub(1);
+        match rest {
+            [] => {}
+            [b' ', reason @ ..] if ascii::is_field_value(reason) => {}
+            _ => return Err(Error::StatusLine),
+        }
+        self.reason = Span::new(reason_at..line.end());
+        Ok(())
+    }
+
+    /// RFC 9112 §6.3, without its leniency.
+    #[inline]
+    fn finish(&mut self, asked: Asked) -> Result<(), Error> {
+        self.facts = Facts::gather(&mut self.fields, self.version)?;
+        if self.status == 101 {
+            return Err(Error::UnaskedUpgrade);
+        }
+        let never_has_body = asked == Asked::Head || matches!(self.status, 100..=199 | 204 | 304);
+        self.body = match self.facts.length {
+            _ if never_has_body => BodyLength::None,
+            _ if self.facts.chunked => BodyLength::Chunked,
+            Some(length) => BodyLength::Length(length),
+            None => BodyLength::UntilClose,
+        };
+        Ok(())
+    }
+}

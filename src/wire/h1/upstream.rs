@@ -1,0 +1,255 @@
+//! Requests on their way to an upstream: what is added, replaced and never passed on.
+//!
+//! | field | what happens |
+//! |---|---|
+//! | Host | the one authority of the request, at its place |
+//! | Content-Length, Transfer-Encoding | written anew from the parsed length |
+//! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it |
+//! | Proxy, and `_` spellings of any field in this table | end here |
+//! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
+//! | X-Request-Id | the caller's |
+//! | Expect | as the caller decides |
+//! | all others | pass in order and case |
+
+use super::address::ClientAddress;
+use super::encode::number_line;
+use super::head::BodyLength;
+use super::request::RequestHead;
+use crate::config::{Forwarded, HeaderChanges};
+use crate::wire::{Field, Known};
+
+/// How the client reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// How a request goes to an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream<'a> {
+    /// What we tell about the client.
+    pub forwarded: Forwarded,
+    /// Whom the connection comes from.
+    pub client: &'a ClientAddress,
+    /// How the client reached us.
+    pub scheme: Scheme,
+    /// [`RequestHead::request_id`], or one that was made.
+    pub request_id: &'a str,
+    /// Host for a request of HTTP/1.0 that has none: the endpoint's address.
+    pub default_host: &'a str,
+    /// Pass `Expect: 100-continue` on. Only if the body has not begun to arrive and the upstream's 100 is waited for.
+    pub expect_continue: bool,
+    /// The route's changes. They come last, so they win over everything but the framing.
+    pub changes: &'a HeaderChanges,
+}
+
+/// Appends a request's head for an upstream, empty line included. The version is HTTP/1.1 whatever the client's.
+///
+/// What is told about the client:
+///
+/// | | `append` | `replace` | `off` |
+/// |---|---|---|---|
+/// | X-Forwarded-For | the client's lines joined, then the peer | the peer | removed |
+/// | X-Forwarded-Proto | how the client reached us | the same | removed |
+/// | X-Forwarded-Host | kept if present, else the authority | the authority | removed |
+/// | Forwarded | if present, an element about the peer is appended | removed | removed |
+/// | other X-Forwarded-…, X-Real-IP | kept | removed | removed |
+pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
+    let edits = Edits::new(to.changes);
+    request_line(head, out);
+    let mut seen = Seen { own_id: head.request_id() == Some(to.request_id), ..Seen::default() };
+    head.fields().write(out, |field, run| match field.known {
+        Known::Other => !field.hop_by_hop && edits.leaves(field.name),
+        Known::Host => {
+            seen.host = true;
+            let keep = edits.leaves_host();
+            if keep && field.value != head.authority().as_bytes() {
+                line(run.out(), field.name, head.authority().as_bytes());
+                return false;
+            }
+            keep
+        }
+        Known::ContentLength => {
+            if let BodyLength::Length(length) = head.body() {
+                number_line(run.out(), field.name, length);
+            }
+            false
+        }
+        Known::Expect => to.expect_continue && head.expects_continue(),
+        _ => edits.leaves(field.name) && seen.keeps(&field, head, to),
+    });
+    if !seen.host && edits.leaves_host() {
+        let authority = head.authority();
+        line(out, b"Host", if authority.is_empty() { to.default_host } else { authority }.as_bytes());
+    }
+    about_the_client(head, to, &seen, &edits, out);
+    if !seen.id && edits.leaves(b"X-Request-Id") {
+        line(out, b"X-Request-Id", to.request_id.as_bytes());
+    }
+    edits.write(out, |name| !name.eq_ignore_ascii_case("host"));
+    if head.body() == BodyLength::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if head.accepts_trailers() {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn request_line(head: &RequestHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method_name().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.missing_path().as_bytes());
+    out.extend_from_slice(head.path_and_query().as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Which of the fields we would add have passed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    host: bool,
+    own_id: bool,
+    id: bool,
+    forwarded: bool,
+    forwarded_host: bool,
+}
+
+impl Seen {
+    /// Does a field pass that is neither unknown nor framing.
+    fn keeps(&mut self, field: &Field<'_>, head: &RequestHead, to: &Upstream<'_>) -> bool {
+        let append = to.forwarded == Forwarded::Append;
+        match field.known {
+            Known::Trailer => head.body() == BodyLength::Chunked,
+            Known::XRequestId => {
+                self.id = self.own_id;
+                self.own_id
+            }
+            Known::XForwardedHost => {
+                self.forwarded_host |= append;
+                append
+            }
+            Known::Forwarded => {
+                self.forwarded |= append;
+                append
+            }
+            Known::XForwardedOther => append,
+            _ => false,
+        }
+    }
+}
+
+/// The `X-Forwarded-…` fields of our own.
+fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &Edits<'_>, out: &mut Vec<u8>) {
+    if to.forwarded == Forwarded::Off {
+        return;
+    }
+    if edits.leaves(b"X-Forwarded-For") {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        if to.forwarded == Forwarded::Append {
+            for claimed in head.fields().known(Known::XForwardedFor).filter(|value| !value.is_empty()) {
+                out.extend_from_slice(claimed);
+                out.extend_from_slice(b", ");
+            }
+        }
+        out.extend_from_slice(to.client.as_str().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if edits.leaves(b"X-Forwarded-Proto") {
+        line(out, b"X-Forwarded-Proto", to.scheme.as_str().as_bytes());
+    }
+    if !seen.forwarded_host && !head.authority().is_empty() && edits.leaves(b"X-Forwarded-Host") {
+        line(out, b"X-Forwarded-Host", head.authority().as_bytes());
+    }
+    if seen.forwarded {
+        forwarded_line(head, to, out);
+    }
+}
+
+/// One more element of RFC 7239, in a line of its own.
+fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
+    let quote: (&[u8], &[u8]) = if to.client.is_v6() { (b"\"[", b"]\"") } else { (b"", b"") };
+    out.extend_from_slice(b"Forwarded: for=");
+    out.extend_from_slice(quote.0);
+    out.extend_from_slice(to.client.as_str().as_bytes());
+    out.extend_from_slice(quote.1);
+    if !head.authority().is_empty() {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(head.authority().as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(to.scheme.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `name: value`
+#[inline]
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A route's header changes, ready to be asked per field. Framing and hop-by-hop fields are not theirs to change.
+pub(super) struct Edits<'a> {
+    changes: &'a HeaderChanges,
+    any: bool,
+}
+
+impl<'a> Edits<'a> {
+    #[inline]
+    pub(super) fn new(changes: &'a HeaderChanges) -> Edits<'a> {
+        let any = !(changes.set.is_empty() && changes.add.is_empty() && changes.remove.is_empty());
+        Edits { changes, any }
+    }
+
+    /// Does a field of this name stay (neither removed nor replaced).
+    #[inline]
+    pub(super) fn leaves(&self, name: &[u8]) -> bool {
+        !self.any || !(self.removes(name) || self.sets(name))
+    }
+
+    /// Does the request's own Host stay. It may be replaced, never removed.
+    #[inline]
+    fn leaves_host(&self) -> bool {
+        !self.any || !self.sets(b"host")
+    }
+
+    fn removes(&self, name: &[u8]) -> bool {
+        self.changes.remove.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    fn sets(&self, name: &[u8]) -> bool {
+        self.changes.set.iter().any(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Writes what is set, then what is added (of the latter only what `may_add`).
+    pub(super) fn write(&self, out: &mut Vec<u8>, may_add: impl Fn(&str) -> bool) {
+        if !self.any {
+            return;
+        }
+        let set = self.changes.set.iter();
+        let add = self.changes.add.iter().filter(|(name, _)| may_add(name));
+        for (name, value) in set.chain(add) {
+            let known = Known::of(name.as_bytes());
+            if !known.is_hop_by_hop() && known != Known::ContentLength {
+                line(out, name.as_bytes(), value.as_bytes());
+            }
+        }
+    }
+}
