@@ -1,10 +1,43 @@
 //! The meeting place of control plane and data plane: an immutable, numbered [`RoutingTable`] behind one `ArcSwap`
-//! ([`Published`]), the atomics beside it that survive republishing ([`EndpointStats`], [`ServiceStats`]), and pure picks
-//! on both: match, balance, retry rule, budget.
-mod published;
-mod stats;
-mod table;
+//! ([`Published`]), the atomics beside it that survive republishing ([`EndpointStats`], [`ServiceStats`],
+//! [`ListenerStats`]), and pure picks on both: match, balance, retry rule, budget.
+//!
+//! # The way through this room
+//!
+//! * [`table`]: what is published, and [`RoutingTable::build`], which only one writer calls.
+//! * [`matching`]: request → route, at a cost that does not depend on the number of routes.
+//! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
+//! * [`tries`]: what to do after a try failed; [`budget`]: how often a service may.
+//! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
+//! * [`protocol`]: the switch protocol over a generic cell; [`published`]: the same over the real one; [`register`]:
+//!   the sessions that a switch must find.
+pub mod balance;
+pub mod budget;
+pub mod limits;
+pub mod matching;
+pub mod pick;
+pub mod protocol;
+pub mod published;
+pub mod register;
+pub mod sockets;
+pub mod stats;
+pub mod table;
+pub mod tried;
+pub mod tries;
 
-pub use published::{Published, WorkerId, WorkerView};
-pub use stats::{EndpointStats, ServiceStats};
-pub use table::{EndpointView, ListenerView, PoolView, RoutingTable, ServiceView};
+pub use budget::Budget;
+pub use limits::{Limits, Permit, Refused};
+pub use matching::{Asked, HasHeader, Matcher, RouteView};
+pub use pick::{Choice, Pick, PickState, Scope, Want};
+pub use published::{Handle, Published, WorkerId, WorkerView};
+pub use register::{Registered, SessionEntry, SessionRegister};
+pub use sockets::{Bound, Sockets};
+pub use stats::{
+    Connections, DigestCursor, EndpointStats, EndpointTotals, FirstAnswer, InFlight, ListenerStats, Rejection,
+    RetryReason, ServiceStats,
+};
+pub use table::{
+    EndpointView, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionVerdict, SocketMap, Tenure,
+};
+pub use tried::Tried;
+pub use tries::{Ended, How, Nature, Next, Tries, Why};

@@ -1,13 +1,248 @@
-//! The switch protocol: publish, wake, refresh, sweep, acknowledge (DESIGN §2).
+//! The switch protocol on the real cells: one `ArcSwap`, one epoch, one wake-up and one acknowledgement a worker.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::protocol::{Board, Number, Numbered, Slot};
+use super::table::{RoutingTable, ServiceView};
+use crate::telemetry::instruments::Padded;
 
 /// A worker's number, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub usize);
 
-/// The one table, and who has seen it.
-#[derive(Debug)]
-pub struct Published {}
+/// A table as a worker holds it: cloning it touches no memory that another worker uses.
+pub type Handle = Rc<Arc<RoutingTable>>;
 
-/// A worker's cached view.
+impl Numbered for RoutingTable {
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+impl<T> Slot<T> for ArcSwap<T> {
+    fn load(&self) -> Arc<T> {
+        self.load_full()
+    }
+    fn store(&self, table: Arc<T>) {
+        ArcSwap::store(self, table);
+    }
+}
+
+impl Number for AtomicU64 {
+    fn load(&self) -> u64 {
+        AtomicU64::load(self, SeqCst)
+    }
+    fn store(&self, value: u64) {
+        AtomicU64::store(self, value, SeqCst);
+    }
+}
+
+/// The one table, and who has seen it. The guarantees are those of [`protocol`](super::protocol).
 #[derive(Debug)]
-pub struct WorkerView {}
+pub struct Published {
+    board: Board<ArcSwap<RoutingTable>, AtomicU64>,
+    workers: Vec<Padded<WorkerSlot>>,
+    urgent: Notify,
+    /// Tables that were replaced and may still be in use somewhere.
+    retired: Mutex<Vec<Arc<RoutingTable>>>,
+}
+
+#[derive(Debug, Default)]
+struct WorkerSlot {
+    wake: Notify,
+    acknowledged: AtomicU64,
+}
+
+impl Published {
+    /// Publishes the first table to this many workers.
+    pub fn new(first: RoutingTable, workers: usize) -> Arc<Published> {
+        let epoch = first.epoch;
+        Arc::new(Published {
+            board: Board::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch)),
+            workers: (0..workers).map(|_| Padded::default()).collect(),
+            urgent: Notify::new(),
+            retired: Mutex::default(),
+        })
+    }
+
+    /// Publishes the next table: this is the instant of a switch. Then bumps the generation of every endpoint whose pool
+    /// ceased to serve (its idle connections are not used again) and wakes all workers. One caller at a time: the engine.
+    pub fn publish(&self, table: RoutingTable) {
+        let old = self.load();
+        debug_assert!(table.epoch > old.epoch, "epochs only grow");
+        let table = Arc::new(table);
+        self.board.publish(Arc::clone(&table));
+        retire_connections(&old, &table);
+        for worker in &self.workers {
+            worker.0.wake.notify_one();
+        }
+        self.retired().push(old);
+    }
+
+    /// The newest table, for the control plane. (Workers use their [`WorkerView`].)
+    pub fn load(&self) -> Arc<RoutingTable> {
+        self.board.load()
+    }
+
+    /// The newest published epoch.
+    pub fn epoch(&self) -> u64 {
+        self.board.epoch()
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The newest epoch that this worker has acknowledged; 0 before its first.
+    pub fn acknowledged(&self, worker: usize) -> u64 {
+        self.workers.get(worker).map_or(0, |slot| Number::load(&slot.0.acknowledged))
+    }
+
+    /// Have all workers acknowledged this epoch or a newer one?
+    pub fn all_acknowledged(&self, epoch: u64) -> bool {
+        self.workers.iter().all(|slot| Number::load(&slot.0.acknowledged) >= epoch)
+    }
+
+    /// Frees the replaced tables that nobody uses any more; returns how many are left. The engine calls it now and then, so
+    /// that no worker pays for freeing a table.
+    pub fn reap(&self) -> usize {
+        let mut retired = self.retired();
+        let oldest = self.workers.iter().map(|slot| Number::load(&slot.0.acknowledged)).min().unwrap_or(u64::MAX);
+        let unused = |table: &mut Arc<RoutingTable>| table.epoch < oldest && Arc::strong_count(table) == 1;
+        let freed: Vec<_> = retired.extract_if(.., unused).collect();
+        let left = retired.len();
+        drop(retired);
+        drop(freed);
+        left
+    }
+
+    /// A worker saw something that the engine must look at now: a flag stands in some endpoint's or service's atomics.
+    pub fn urgent(&self) {
+        self.urgent.notify_one();
+    }
+
+    /// Waits for [`urgent`](Published::urgent); a call made before the wait counts. Cancel safe.
+    pub async fn wait_urgent(&self) {
+        self.urgent.notified().await;
+    }
+
+    fn retired(&self) -> std::sync::MutexGuard<'_, Vec<Arc<RoutingTable>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Idle connections to pools that ceased to serve, and to endpoints that are gone, are not used again.
+fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
+    for service in &old.services {
+        let successor = new.service(&service.config.name);
+        if successor.is_some_and(|new| Arc::ptr_eq(new, service)) {
+            continue;
+        }
+        for pool in &service.pools {
+            let serves_on = successor.is_some_and(|new| serves_on(new, &pool.name, pool.tenure));
+            if pool.tenure != 0 && !serves_on {
+                pool.endpoints.iter().for_each(|endpoint| endpoint.stats.bump_generation());
+            }
+        }
+    }
+}
+
+fn serves_on(service: &ServiceView, pool: &str, tenure: u64) -> bool {
+    service.pools.iter().any(|new| &*new.name == pool && new.tenure == tenure)
+}
+
+/// A worker's view: one a worker thread, shared inside it by `Rc`.
+#[derive(Debug)]
+pub struct WorkerView {
+    published: Arc<Published>,
+    id: WorkerId,
+    cached: RefCell<Handle>,
+    seen: Cell<u64>,
+}
+
+impl WorkerView {
+    /// The view of this worker. It has acknowledged nothing yet.
+    pub fn new(published: Arc<Published>, id: WorkerId) -> Rc<WorkerView> {
+        let table = published.load();
+        let seen = Cell::new(table.epoch);
+        Rc::new(WorkerView { published, id, cached: RefCell::new(Rc::new(table)), seen })
+    }
+
+    /// Whose view it is.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// The newest table: one atomic read when nothing was published since the last call.
+    #[inline]
+    pub fn current(&self) -> Handle {
+        if !self.published.board.is_current(self.seen.get()) {
+            self.refresh();
+        }
+        Rc::clone(&self.cached.borrow())
+    }
+
+    /// The re-check before a first byte: is this table still the newest? Nothing may be awaited between this and the write.
+    #[inline]
+    pub fn is_current(&self, table: &RoutingTable) -> bool {
+        self.published.board.is_current(table.epoch)
+    }
+
+    /// The re-check for a try that was picked on `table`: may it go on? `true` also when a newer table left its service
+    /// untouched, so that a change elsewhere does not cost a fresh connection.
+    #[inline]
+    pub fn still_holds(&self, table: &RoutingTable, service: &Arc<ServiceView>) -> bool {
+        if self.is_current(table) {
+            return true;
+        }
+        let newest = self.current();
+        newest.services.get(service.index).is_some_and(|now| Arc::ptr_eq(now, service))
+    }
+
+    /// Waits until a table newer than the acknowledged one was published (at once when one was). Then: `current()`, sweep,
+    /// close what has to close, `acknowledge`. One task a worker waits here. Cancel safe.
+    pub async fn changed(&self) {
+        let Some(slot) = self.slot() else { return std::future::pending().await };
+        loop {
+            if self.published.epoch() > Number::load(&slot.acknowledged) {
+                return;
+            }
+            slot.wake.notified().await;
+        }
+    }
+
+    /// This worker has taken up the table of this epoch: its register is swept, its stale connections are closed.
+    pub fn acknowledge(&self, epoch: u64) {
+        if let Some(slot) = self.slot() {
+            Number::store(&slot.acknowledged, epoch);
+        }
+    }
+
+    /// Pokes the engine; see [`Published::urgent`].
+    pub fn urgent(&self) {
+        self.published.urgent();
+    }
+
+    /// The board itself.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    #[cold]
+    fn refresh(&self) {
+        let table = self.published.load();
+        self.seen.set(table.epoch);
+        *self.cached.borrow_mut() = Rc::new(table);
+    }
+
+    fn slot(&self) -> Option<&WorkerSlot> {
+        self.published.workers.get(self.id.0).map(|slot| &slot.0)
+    }
+}

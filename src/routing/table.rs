@@ -1,11 +1,20 @@
 //! The published table. One writer builds it from the configuration and the core's conclusions; nobody changes it after.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::stats::{EndpointStats, ServiceStats};
-use crate::config::{Config, Listener, Name, Pool, Service};
+use super::balance::Lot;
+use super::matching::Matcher;
+use super::sockets::Sockets;
+use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
+use crate::config::{Config, Listener, Name, Pool, Service, Sessions, StaticResponse};
 use crate::decision::{Admission, EndpointId, Moment, Serving, Standing};
+
+mod build;
+
+/// The sockets of each listener, by its name.
+pub type SocketMap = HashMap<Name, Arc<Sockets>>;
 
 /// Everything a request needs to know.
 #[derive(Debug)]
@@ -16,16 +25,50 @@ pub struct RoutingTable {
     pub config: Arc<Config>,
     /// In the order of the configuration.
     pub listeners: Vec<Arc<ListenerView>>,
-    /// In the order of the configuration.
+    /// In the order of the configuration. A service about which nothing changed is the same `Arc` as in the table before.
     pub services: Vec<Arc<ServiceView>>,
 }
 
-/// A listener's routes, prepared for matching.
+impl RoutingTable {
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Arc<ServiceView>> {
+        self.services.iter().find(|service| &*service.config.name == name)
+    }
+
+    /// The listener of this name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<ListenerView>> {
+        self.listeners.iter().find(|listener| &*listener.config.name == name)
+    }
+
+    /// What this table means for a session that began under an older one.
+    pub fn verdict(&self, tenure: &Tenure, now: Moment) -> SessionVerdict {
+        match self.service(&tenure.service) {
+            Some(service) => service.verdict(tenure, self.config.drain_timeout, now),
+            None => SessionVerdict::Drain { until: now.after(self.config.drain_timeout) },
+        }
+    }
+}
+
+/// A listener: its sockets, and where its work goes.
 #[derive(Debug)]
 pub struct ListenerView {
     /// As configured.
     pub config: Arc<Listener>,
-    // (the matcher; routes refer to services by index)
+    /// Where it accepts.
+    pub sockets: Arc<Sockets>,
+    /// Where its work goes.
+    pub target: ListenerTarget,
+    /// Survives republishing.
+    pub stats: Arc<ListenerStats>,
+}
+
+/// Where a listener's work goes.
+#[derive(Clone, Debug)]
+pub enum ListenerTarget {
+    /// HTTP: by route.
+    Routes(Arc<Matcher>),
+    /// TCP: always this service, an index into [`RoutingTable::services`].
+    Service(usize),
 }
 
 /// A service as the data plane sees it.
@@ -37,12 +80,92 @@ pub struct ServiceView {
     pub config: Arc<Service>,
     /// Who serves.
     pub serving: Serving,
-    /// The epoch of the switch whose first good answer is awaited; see [`ServiceStats::answered`].
-    pub awaiting_answer: Option<u64>,
+    /// The switch whose first good answer is awaited.
+    pub awaiting: Option<Arc<FirstAnswer>>,
     /// In order of priority.
     pub pools: Vec<PoolView>,
     /// Survives republishing.
     pub stats: Arc<ServiceStats>,
+}
+
+impl ServiceView {
+    /// Does this pool serve?
+    pub fn serves(&self, pool: usize) -> bool {
+        match &self.serving {
+            Serving::Active(active) => *active == pool,
+            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
+            Serving::Starting | Serving::Down => false,
+        }
+    }
+
+    /// The pool that holds this endpoint.
+    pub fn pool_of(&self, endpoint: EndpointId) -> Option<usize> {
+        self.pools.iter().position(|pool| pool.endpoints.iter().any(|e| e.id == endpoint))
+    }
+
+    /// The endpoint of a pick on this very view.
+    pub fn endpoint(&self, pool: usize, endpoint: usize) -> Option<&EndpointView> {
+        self.pools.get(pool)?.endpoints.get(endpoint)
+    }
+
+    /// A good answer's head arrived from this pool. `true`: it is the first after a switch, poke the engine.
+    pub fn answered(&self, pool: usize, now: Moment) -> bool {
+        self.awaiting.as_ref().is_some_and(|awaiting| self.serves(pool) && awaiting.answered(now))
+    }
+
+    /// What a session has to remember of its pool.
+    pub fn tenure(&self, pool: usize) -> Tenure {
+        let view = self.pools.get(pool);
+        Tenure {
+            service: Arc::clone(&self.config.name),
+            pool: view.map_or_else(|| Arc::from(""), |pool| Arc::clone(&pool.name)),
+            since: view.map_or(0, |pool| pool.tenure),
+        }
+    }
+
+    fn verdict(&self, tenure: &Tenure, drain: std::time::Duration, now: Moment) -> SessionVerdict {
+        let Some(pool) = self.pools.iter().find(|pool| pool.name == tenure.pool) else {
+            return SessionVerdict::Drain { until: now.after(drain) };
+        };
+        let stays = match (tenure.since, pool.tenure) {
+            // A trial's session: it goes with its pool, until another pool serves.
+            (0, 0) => matches!(self.serving, Serving::Down | Serving::Starting),
+            (0, _) => true,
+            (then, today) => then == today,
+        };
+        match (stays, self.config.failover.sessions) {
+            (true, _) => SessionVerdict::Stay,
+            (false, Sessions::Close) => SessionVerdict::Close,
+            (false, Sessions::Drain) => {
+                SessionVerdict::Drain { until: pool.left.unwrap_or(now).after(self.config.failover.drain_timeout) }
+            }
+        }
+    }
+}
+
+/// Under whose reign a session began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// The service.
+    pub service: Name,
+    /// Its pool.
+    pub pool: Name,
+    /// The epoch at which the pool began to serve; 0 = it did not serve (a trial, a try across pools).
+    pub since: u64,
+}
+
+/// What becomes of a session under a newer table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionVerdict {
+    /// It goes on.
+    Stay,
+    /// Its pool was left: reset what is left of it then.
+    Drain {
+        /// When.
+        until: Moment,
+    },
+    /// Its pool was left: reset both sides at once.
+    Close,
 }
 
 /// A pool as the data plane sees it.
@@ -56,15 +179,38 @@ pub struct PoolView {
     pub service: Arc<Service>,
     /// Index in `service.pools`.
     pub index: usize,
+    /// Its number among all pools of the table: where a worker keeps its cursor.
+    pub slot: usize,
+    /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, whoever served last keeps
+    /// its tenure: nobody has taken over.
+    pub tenure: u64,
+    /// When it last ceased to serve.
+    pub left: Option<Moment>,
     /// None for a static response.
     pub endpoints: Vec<EndpointView>,
-    // (the lot: the balancing structure over the open endpoints)
+    /// Indices of the endpoints that take a trial.
+    pub trials: Vec<u32>,
+    /// The balancing structure over the open endpoints.
+    pub(super) lot: Lot,
 }
 
 impl PoolView {
     /// As configured.
     pub fn config(&self) -> &Pool {
         &self.service.pools[self.index]
+    }
+
+    /// The answer of a pool that is one.
+    pub fn static_response(&self) -> Option<&Arc<StaticResponse>> {
+        match &self.config().members {
+            crate::config::Members::Static(response) => Some(response),
+            crate::config::Members::Endpoints(_) => None,
+        }
+    }
+
+    /// How many endpoints take new work.
+    pub fn open(&self) -> usize {
+        self.lot.len()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Counters beside the table: written by workers without locks, read by the control plane, kept while the configuration
-//! still names their endpoint or service.
+//! still names their endpoint, service or listener.
+mod endpoint;
+mod listener;
+mod service;
 
-/// One endpoint's atomics.
-#[derive(Debug, Default)]
-pub struct EndpointStats {}
-
-/// One service's atomics.
-#[derive(Debug, Default)]
-pub struct ServiceStats {}
+pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
+pub use listener::{Connections, ListenerStats};
+pub use service::{FirstAnswer, Rejection, RetryReason, ServiceStats};

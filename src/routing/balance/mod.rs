@@ -1,0 +1,171 @@
+//! How an endpoint is picked among the open ones of a pool. Every structure is built once a publish and read by all workers;
+//! what changes with each pick (cursor, dice) belongs to the worker.
+//!
+//! | balance | structure | pick |
+//! |---|---|---|
+//! | `round_robin` | one round, written down ([`rounds`]) | next place of the worker's cursor |
+//! | `least_request` | none | two random endpoints, the one with less (in flight + 1) / weight |
+//! | `random` | alias table ([`alias`]) | two dice |
+//! | `hash` | maglev table over all configured endpoints ([`maglev`]) | one look-up; the next link of a hash chain when closed |
+
+mod alias;
+mod maglev;
+mod rounds;
+
+use std::sync::Arc;
+
+use super::table::EndpointView;
+use crate::config::Balance;
+use alias::Alias;
+use maglev::Maglev;
+use rounds::Rounds;
+
+/// What a lot is built for.
+pub(super) struct Shape<'a> {
+    pub balance: &'a Balance,
+    pub endpoints: &'a [EndpointView],
+}
+
+/// The balancing structure of one pool.
+#[derive(Debug, Default)]
+pub(super) struct Lot {
+    /// Open endpoints, ascending.
+    open: Vec<u32>,
+    method: Method,
+}
+
+#[derive(Debug, Default)]
+enum Method {
+    Rounds(Arc<Rounds>),
+    Alias(Arc<Alias>),
+    Maglev(Arc<Maglev>),
+    #[default]
+    Least,
+}
+
+/// What a worker brings to a pick.
+pub(super) struct Draw<'a> {
+    /// Its place in the round.
+    pub cursor: &'a mut u32,
+    /// Its dice.
+    pub dice: &'a mut fastrand::Rng,
+    /// The request's hash.
+    pub hash: u64,
+}
+
+impl Lot {
+    /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old lot.
+    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Lot, &[EndpointView])>) -> Lot {
+        let weights = || open.iter().map(|place| shape.endpoints[*place as usize].weight).collect::<Vec<_>>();
+        let same_open =
+            |(lot, endpoints): &(&Lot, &[EndpointView])| lot.open == open && same_weights(endpoints, shape.endpoints);
+        let method = match shape.balance {
+            Balance::LeastRequest => Method::Least,
+            Balance::RoundRobin => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+                Some(Method::Rounds(rounds)) => Method::Rounds(Arc::clone(rounds)),
+                _ => Method::Rounds(Arc::new(Rounds::new(&weights()))),
+            },
+            Balance::Random => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+                Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
+                _ => Method::Alias(Arc::new(Alias::new(&weights()))),
+            },
+            Balance::HashSource | Balance::HashHeader(_) => {
+                let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
+                match same.map(|(lot, _)| &lot.method) {
+                    Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),
+                    _ => Method::Maglev(Arc::new(Maglev::new(
+                        shape.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.weight)),
+                    ))),
+                }
+            }
+        };
+        Lot { open, method }
+    }
+
+    /// How many endpoints are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open endpoints, ascending.
+    pub fn open(&self) -> &[u32] {
+        &self.open
+    }
+
+    /// The `attempt`-th proposal (from 0) for one request: an index into the endpoints, or `None` when nothing is open. A
+    /// later proposal may repeat an earlier one; a hash proposes the same chain for the same hash.
+    pub fn propose(&self, endpoints: &[EndpointView], draw: &mut Draw<'_>, attempt: u32) -> Option<u32> {
+        if self.open.len() <= 1 {
+            return self.open.first().copied();
+        }
+        match &self.method {
+            Method::Rounds(rounds) => {
+                let place = rounds.at(*draw.cursor);
+                *draw.cursor = draw.cursor.wrapping_add(1);
+                self.open.get(place as usize).copied()
+            }
+            Method::Alias(alias) => self.open.get(alias.draw(draw.dice) as usize).copied(),
+            Method::Maglev(maglev) => {
+                let hash = chain(draw.hash, attempt);
+                maglev.at(hash).filter(|place| self.open.binary_search(place).is_ok()).or_else(|| {
+                    // Mostly closed pool: what is left shares by the hash itself.
+                    (attempt >= CHAIN).then(|| self.open[(hash % self.open.len() as u64) as usize])
+                })
+            }
+            Method::Least => Some(self.less_loaded(endpoints, draw.dice)),
+        }
+    }
+
+    /// Does the hash decide alone? Then a slow start must take hashes, not dice.
+    pub fn by_hash(&self) -> bool {
+        matches!(self.method, Method::Maglev(_))
+    }
+
+    /// Power of two choices on (in flight + 1) / weight; compared crosswise, so without division.
+    fn less_loaded(&self, endpoints: &[EndpointView], dice: &mut fastrand::Rng) -> u32 {
+        let first = dice.usize(..self.open.len());
+        let other = dice.usize(..self.open.len() - 1);
+        let second = if other >= first { other + 1 } else { other };
+        let (a, b) = (self.open[first], self.open[second]);
+        let load = |place: u32, against: u32| {
+            (endpoints[place as usize].stats.in_flight() as u64 + 1) * u64::from(endpoints[against as usize].weight)
+        };
+        if load(b, a) < load(a, b) { b } else { a }
+    }
+}
+
+/// Links of a hash chain that are looked up in the maglev table before the open endpoints share by the hash itself.
+const CHAIN: u32 = 8;
+
+/// The hash of the next link: every key finds its own second choice, so a closed endpoint's keys spread over all others.
+fn chain(hash: u64, attempt: u32) -> u64 {
+    match attempt {
+        0 => hash,
+        n => mix(hash ^ u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    }
+}
+
+/// A finaliser with full avalanche (splitmix64).
+pub(super) fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// The hash of some bytes, the same in every process and version: instances and restarts agree on a key's endpoint.
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ bytes.len() as u64;
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = mix(hash ^ u64::from_le_bytes(word));
+    }
+    hash
+}
+
+fn same_weights(a: &[EndpointView], b: &[EndpointView]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.id == b.id && a.weight == b.weight)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! The retry budget: extra attempts with bytes sent, over any 10 s, are at most a share of the client requests of the same 10 s
+//! plus a floor. Shared by all workers, lock-free.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use crate::config::Retry;
+use crate::decision::Moment;
+use crate::telemetry::instruments::{Padded, Sharded};
+
+/// Time is cut into steps of this length.
+const STEP: Duration = Duration::from_millis(500);
+/// Whole steps in the window.
+const STEPS: u64 = Retry::BUDGET_WINDOW.as_micros() as u64 / STEP.as_micros() as u64;
+/// Slots in a ring: more than a window, so that a worker a little behind still finds its slot.
+const RING: usize = 32;
+
+/// One service's budget.
+///
+/// **Guarantee:** at the moment `t` of every granted extra attempt, the extra attempts granted in `(t − 10 s, t]` number at
+/// most `share × requests in (t − 10 s, t] + 3`. Steps make it conservative: the step that the window's edge
+/// cuts counts for the extras and not for the requests.
+#[derive(Debug)]
+pub struct Budget {
+    requests: Sharded<Ring>,
+    extras: Padded<Ring>,
+}
+
+impl Budget {
+    /// Empty.
+    pub fn new(workers: usize) -> Budget {
+        Budget { requests: Sharded::new(workers), extras: Padded::default() }
+    }
+
+    /// A client's request arrived.
+    #[inline]
+    pub fn request(&self, worker: usize, now: Moment) {
+        self.requests.of(worker).add(step_of(now));
+    }
+
+    /// May one more attempt send bytes? `true` counts it. `share`: [`Retry::budget`].
+    ///
+    /// Reserve first, then look: of callers that race, the last to reserve sees all others, so they never get more than
+    /// there is (they may get less).
+    pub fn extra(&self, share: f64, now: Moment) -> bool {
+        let step = step_of(now);
+        let Some(reserved) = self.extras.0.add(step) else { return false };
+        let extras = self.extras.0.sum(step.saturating_sub(STEPS), step.max(reserved));
+        let requests: u64 = self.requests.iter().map(|ring| ring.sum((step + 1).saturating_sub(STEPS), step)).sum();
+        let allowed = (share.max(0.0) * requests as f64) as u64 + u64::from(Retry::BUDGET_FLOOR);
+        if extras > allowed {
+            self.extras.0.take_back(reserved);
+            return false;
+        }
+        true
+    }
+}
+
+/// Counts by step: slot = step modulo ring; a slot's word holds the step (upper 32 bits, plus one) and its count.
+#[derive(Debug, Default)]
+struct Ring([AtomicU64; RING]);
+
+impl Ring {
+    /// Counts one in this step, or in the newer step that has taken its slot; returns that step. `None` when full.
+    fn add(&self, step: u64) -> Option<u64> {
+        let slot = self.slot(step);
+        let mut word = slot.load(SeqCst);
+        loop {
+            let (held, count) = unpack(word);
+            let next = match held {
+                Some(held) if held >= step => pack(held, count.checked_add(1)?),
+                _ => pack(step, 1),
+            };
+            match slot.compare_exchange_weak(word, next, SeqCst, SeqCst) {
+                Ok(_) => return unpack(next).0,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes back one counted in this step, unless the slot has moved on.
+    fn take_back(&self, step: u64) {
+        let less = |word: u64| match unpack(word) {
+            (Some(held), count) if held == step && count > 0 => Some(pack(held, count - 1)),
+            _ => None,
+        };
+        let _ = self.slot(step).fetch_update(SeqCst, SeqCst, less);
+    }
+
+    /// What was counted in these steps, both included.
+    fn sum(&self, from: u64, to: u64) -> u64 {
+        self.0
+            .iter()
+            .map(|slot| unpack(slot.load(SeqCst)))
+            .filter(|(held, _)| held.is_some_and(|held| (from..=to).contains(&held)))
+            .map(|(_, count)| u64::from(count))
+            .sum()
+    }
+
+    fn slot(&self, step: u64) -> &AtomicU64 {
+        &self.0[step as usize % RING]
+    }
+}
+
+fn step_of(now: Moment) -> u64 {
+    now.as_micros() / STEP.as_micros() as u64
+}
+
+fn pack(step: u64, count: u32) -> u64 {
+    ((step + 1) << 32) | u64::from(count)
+}
+
+fn unpack(word: u64) -> (Option<u64>, u32) {
+    ((word >> 32).checked_sub(1), word as u32)
+}

@@ -1,0 +1,145 @@
+//! The circuit breaker of a service: connections in use and requests waiting, over all workers, oldest first, with a
+//! deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::config::ServiceLimits;
+
+/// One service's limits. A reload resizes them in place: what is in use stays, waiters keep their order.
+#[derive(Debug)]
+pub struct Limits {
+    permits: Semaphore,
+    max: AtomicUsize,
+    /// Permits that a smaller limit took away and that are still in use: their release is swallowed.
+    debt: AtomicUsize,
+    in_use: AtomicUsize,
+    pending: AtomicUsize,
+    max_pending: AtomicUsize,
+}
+
+/// Why there was no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// `max_pending` requests were waiting already.
+    QueueFull,
+    /// The deadline came first.
+    QueueTimeout,
+}
+
+impl Limits {
+    /// As configured.
+    pub fn new(config: &ServiceLimits) -> Limits {
+        let max = config.max_connections.min(Semaphore::MAX_PERMITS);
+        Limits {
+            permits: Semaphore::new(max),
+            max: AtomicUsize::new(max),
+            debt: AtomicUsize::new(0),
+            in_use: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            max_pending: AtomicUsize::new(config.max_pending),
+        }
+    }
+
+    /// A permit at once, if there is one that nobody waits for.
+    #[inline]
+    pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
+        self.permits.try_acquire().ok()?.forget();
+        Some(self.permit())
+    }
+
+    /// A permit, waiting at most `queue_timeout` behind those who waited before. Cancel safe: a caller that goes away
+    /// gives its place back.
+    pub async fn enter(self: &Arc<Self>, queue_timeout: Duration) -> Result<Permit, Refused> {
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
+        }
+        let _place = Waiting::take(self).ok_or(Refused::QueueFull)?;
+        #[allow(clippy::disallowed_methods, reason = "only requests that have to queue pay for a timer of their own")]
+        let granted = tokio::time::timeout(queue_timeout, self.permits.acquire()).await;
+        match granted {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(self.permit())
+            }
+            _ => Err(Refused::QueueTimeout),
+        }
+    }
+
+    /// A reload changed the limits. Called by one thread at a time.
+    pub fn resize(&self, config: &ServiceLimits) {
+        self.max_pending.store(config.max_pending, SeqCst);
+        let max = config.max_connections.min(Semaphore::MAX_PERMITS);
+        let before = self.max.swap(max, SeqCst);
+        if max > before {
+            let grown = max - before;
+            let forgiven = lower(&self.debt, grown);
+            self.permits.add_permits(grown - forgiven);
+        } else {
+            let shrunk = before - max;
+            let forgotten = self.permits.forget_permits(shrunk);
+            self.debt.fetch_add(shrunk - forgotten, SeqCst);
+        }
+    }
+
+    /// Permits in use.
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(SeqCst)
+    }
+
+    /// Requests waiting for a permit.
+    pub fn pending(&self) -> usize {
+        self.pending.load(SeqCst)
+    }
+
+    fn permit(self: &Arc<Self>) -> Permit {
+        self.in_use.fetch_add(1, SeqCst);
+        Permit(Arc::clone(self))
+    }
+
+    fn release(&self) {
+        self.in_use.fetch_sub(1, SeqCst);
+        if lower(&self.debt, 1) == 0 {
+            self.permits.add_permits(1);
+        }
+    }
+}
+
+/// Lowers `cell` by at most `by`, not below zero; returns by how much.
+fn lower(cell: &AtomicUsize, by: usize) -> usize {
+    match cell.fetch_update(SeqCst, SeqCst, |now| (now > 0).then(|| now.saturating_sub(by))) {
+        Ok(before) => before.min(by),
+        Err(_) => 0,
+    }
+}
+
+/// One connection's place under the service's limit, given back on drop.
+#[derive(Debug)]
+pub struct Permit(Arc<Limits>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+struct Waiting<'a>(&'a Limits);
+
+impl<'a> Waiting<'a> {
+    fn take(limits: &'a Limits) -> Option<Waiting<'a>> {
+        if limits.pending.fetch_add(1, SeqCst) >= limits.max_pending.load(SeqCst) {
+            limits.pending.fetch_sub(1, SeqCst);
+            return None;
+        }
+        Some(Waiting(limits))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,267 @@
+//! Request → route. Of all routes that take a request the most specific wins: first by host (exact, then the longest
+//! wildcard, then any), then by path (exact, then the longest prefix), then by method (named before any), then by the number of
+//! header conditions, and last by the order of the file.
+//!
+//! The cost depends on the request (labels of its host, segments of its path, both cut at the deepest configured), not on
+//! the number of routes; only routes that differ in nothing but method and headers are walked one by one. No allocation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::config::{HostMatch, Match, Name, PathMatch, Route};
+
+/// What a request asks for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a, H: ?Sized> {
+    /// The host without its port (see [`host_without_port`]), in any case.
+    pub host: &'a str,
+    /// The path without the query, as received (nothing decoded).
+    pub path: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The header.
+    pub headers: &'a H,
+}
+
+/// What the matcher must be able to ask a header.
+pub trait HasHeader {
+    /// Is there a field of this name (lower case), with exactly this value if one is given?
+    fn has(&self, name: &str, value: Option<&str>) -> bool;
+}
+
+impl<F: Fn(&str, Option<&str>) -> bool> HasHeader for F {
+    fn has(&self, name: &str, value: Option<&str>) -> bool {
+        self(name, value)
+    }
+}
+
+/// The part of `Host` or `:authority` before its port; an IPv6 literal keeps its brackets. One trailing dot is dropped.
+pub fn host_without_port(host: &str) -> &str {
+    let end = match host.strip_prefix('[') {
+        Some(rest) => rest.find(']').map_or(host.len(), |end| end + 2),
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    let host = &host[..end];
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// A route, ready to be followed.
+#[derive(Debug)]
+pub struct RouteView {
+    /// As configured.
+    pub config: Arc<Route>,
+    /// Its place in the file: a stable name for logs.
+    pub index: usize,
+    /// Its service, an index into [`RoutingTable::services`](super::RoutingTable::services).
+    pub service: usize,
+}
+
+/// The routes of one listener.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    routes: Vec<RouteView>,
+    exact: HashMap<Box<str>, Paths>,
+    /// By what follows the star, the dot included.
+    wildcard: HashMap<Box<str>, Paths>,
+    /// Most dots in a wildcard.
+    wildcard_depth: usize,
+    any: Paths,
+}
+
+/// The longest host name there is; a longer one is only matched by routes for any host.
+const LONGEST_HOST: usize = 255;
+
+impl Matcher {
+    /// Prepares these routes; `place` finds a service's index.
+    pub fn new(routes: &[Arc<Route>], place: impl Fn(&Name) -> usize) -> Matcher {
+        let mut matcher = Matcher::default();
+        for (index, route) in routes.iter().enumerate() {
+            matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service) });
+            let paths = match &route.matches.host {
+                Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_str().into()).or_default(),
+                Some(HostMatch::Wildcard(suffix)) => {
+                    let depth = suffix.bytes().filter(|b| *b == b'.').count();
+                    matcher.wildcard_depth = matcher.wildcard_depth.max(depth);
+                    matcher.wildcard.entry(suffix.as_str().into()).or_default()
+                }
+                None => &mut matcher.any,
+            };
+            paths.insert(route.matches.path.as_ref(), index as u32);
+        }
+        let routes = std::mem::take(&mut matcher.routes);
+        let every = matcher.exact.values_mut().chain(matcher.wildcard.values_mut()).chain([&mut matcher.any]);
+        every.for_each(|paths| paths.sort(&routes));
+        matcher.routes = routes;
+        matcher
+    }
+
+    /// Was it made from these routes and these indices?
+    pub(super) fn is_of(&self, routes: &[Arc<Route>], place: impl Fn(&Name) -> usize) -> bool {
+        self.routes.len() == routes.len()
+            && self.routes.iter().zip(routes).all(|(view, route)| {
+                (Arc::ptr_eq(&view.config, route) || view.config == *route) && view.service == place(&route.service)
+            })
+    }
+
+    /// The routes, in the order of the file.
+    pub fn routes(&self) -> &[RouteView] {
+        &self.routes
+    }
+
+    /// The most specific route that takes this request.
+    pub fn find<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> Option<&RouteView> {
+        let mut lower = [0; LONGEST_HOST];
+        let named = lower_case(asked.host, &mut lower).and_then(|host| self.find_named(host, asked));
+        named.or_else(|| self.any.find(asked, &self.routes))
+    }
+
+    fn find_named<H: HasHeader + ?Sized>(&self, host: &str, asked: &Asked<'_, H>) -> Option<&RouteView> {
+        if let Some(paths) = self.exact.get(host)
+            && let Some(route) = paths.find(asked, &self.routes)
+        {
+            return Some(route);
+        }
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        // The last `wildcard_depth` dots, leftmost first: the longest suffix first. A star stands for one label at least.
+        let dots: SmallVec<[usize; 8]> =
+            memchr::memrchr_iter(b'.', host.as_bytes()).take(self.wildcard_depth).filter(|dot| *dot > 0).collect();
+        let suffixes = dots.iter().rev().filter_map(|dot| self.wildcard.get(&host[*dot..]));
+        suffixes.filter_map(|paths| paths.find(asked, &self.routes)).next()
+    }
+}
+
+/// The host in lower case, without allocation; `None` when no host name is that long.
+fn lower_case<'a>(host: &'a str, buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a str> {
+    if !host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return (host.len() <= LONGEST_HOST).then_some(host);
+    }
+    let lower = buffer.get_mut(..host.len())?;
+    lower.copy_from_slice(host.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).ok()
+}
+
+/// The routes of one host, as a tree of path segments.
+#[derive(Debug)]
+struct Paths {
+    /// Routes for any path.
+    all: Rivals,
+    /// The first is the root: the path before its first slash.
+    nodes: Vec<Node>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Paths { all: Rivals::default(), nodes: vec![Node::default()] }
+    }
+}
+
+/// A place in the tree: the path up to here.
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, u32>,
+    /// The path ends here.
+    exact: Rivals,
+    /// The path ends here or goes on with a slash.
+    prefix: Rivals,
+    /// The path goes on with a slash (a prefix written with one at its end).
+    below: Rivals,
+}
+
+/// Routes that differ in method, headers and order only, the most specific first.
+type Rivals = SmallVec<[u32; 2]>;
+
+impl Paths {
+    fn insert(&mut self, path: Option<&PathMatch>, route: u32) {
+        let rivals = match path {
+            None => &mut self.all,
+            Some(PathMatch::Exact(path)) => &mut self.node(path).exact,
+            Some(PathMatch::Prefix(path)) if path == "/" || path.is_empty() => &mut self.all,
+            Some(PathMatch::Prefix(path)) => match path.strip_suffix('/') {
+                Some(path) => &mut self.node(path).below,
+                None => &mut self.node(path).prefix,
+            },
+        };
+        rivals.push(route);
+    }
+
+    fn node(&mut self, path: &str) -> &mut Node {
+        let mut at = 0;
+        for segment in segments(path) {
+            at = match self.nodes[at].children.get(segment) {
+                Some(child) => *child as usize,
+                None => {
+                    let child = self.nodes.len();
+                    self.nodes[at].children.insert(segment.into(), child as u32);
+                    self.nodes.push(Node::default());
+                    child
+                }
+            };
+        }
+        &mut self.nodes[at]
+    }
+
+    fn sort(&mut self, routes: &[RouteView]) {
+        let rank = |route: &u32| {
+            let Match { methods, headers, .. } = &routes[*route as usize].config.matches;
+            (methods.is_empty(), std::cmp::Reverse(headers.len()), *route)
+        };
+        self.all.sort_by_key(rank);
+        for node in &mut self.nodes {
+            node.exact.sort_by_key(rank);
+            node.prefix.sort_by_key(rank);
+            node.below.sort_by_key(rank);
+        }
+    }
+
+    fn find<'r, H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>, routes: &'r [RouteView]) -> Option<&'r RouteView> {
+        let (walked, whole) = self.walk(asked.path);
+        let fits = |rivals: &Rivals| rivals.iter().map(|r| &routes[*r as usize]).find(|r| r.takes(asked));
+        let deepest = walked.len() - 1;
+        for (depth, node) in walked.iter().enumerate().rev() {
+            let node = &self.nodes[*node as usize];
+            let ends_here = whole && depth == deepest;
+            let found = if ends_here {
+                fits(&node.exact).or_else(|| fits(&node.prefix))
+            } else {
+                fits(&node.below).or_else(|| fits(&node.prefix))
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        fits(&self.all)
+    }
+
+    /// The nodes along this path from the root on, and whether the last of them is the whole path.
+    fn walk(&self, path: &str) -> (SmallVec<[u32; 16]>, bool) {
+        let mut walked = SmallVec::new();
+        walked.push(0);
+        let mut at = 0;
+        for segment in segments(path) {
+            match self.nodes[at].children.get(segment) {
+                Some(child) => at = *child as usize,
+                None => return (walked, false),
+            }
+            walked.push(at as u32);
+        }
+        (walked, true)
+    }
+}
+
+/// What follows each slash; nothing for a path without a leading slash (`*`), which only routes for any path take.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/'))
+}
+
+impl RouteView {
+    fn takes<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> bool {
+        let Match { methods, headers, .. } = &self.config.matches;
+        (methods.is_empty() || methods.iter().any(|method| method == asked.method))
+            && headers.iter().all(|(name, value)| asked.headers.has(name, value.as_deref()))
+    }
+}

@@ -1,0 +1,272 @@
+//! Service → endpoint: one pure pick on the published table.
+
+use super::balance::{Draw, mix};
+use super::table::{EndpointView, PoolView, ServiceView};
+use super::tried::Tried;
+use crate::decision::{EndpointId, Moment, Serving};
+
+/// What a try wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Want<'a> {
+    /// The time.
+    pub now: Moment,
+    /// A safe request without body (GET, HEAD, OPTIONS): it may take trials before the normal pick.
+    pub safe: bool,
+    /// May this pick be a trial at all? (A request's first try; with the service down, any.)
+    pub trial: bool,
+    /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address or the header's value.
+    pub hash: u64,
+    /// Whom this request has asked already.
+    pub tried: &'a Tried,
+    /// Where to look.
+    pub scope: Scope,
+}
+
+/// Where a try may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Where the newest table says.
+    Serving,
+    /// Only the pool that holds this endpoint, and only while that pool serves.
+    PoolOf(EndpointId),
+    /// The next available pool after the one that holds this endpoint, though it does not serve (a try across pools before
+    /// a switch; in `active_active`, another pool that serves).
+    Beyond(EndpointId),
+}
+
+/// Where a try goes: places in the [`ServiceView`] that was asked, and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Index in [`ServiceView::pools`].
+    pub pool: usize,
+    /// Index in [`PoolView::endpoints`].
+    pub endpoint: usize,
+    /// Its identity.
+    pub id: EndpointId,
+    /// Its outcome decides over an endpoint on trial; a failure does not count against the request.
+    pub trial: bool,
+    /// The request has asked this endpoint before and nobody else is left: back off first.
+    pub again: bool,
+}
+
+/// The answer to a [`Want`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This endpoint. Take a place in flight ([`EndpointStats::enter`](super::EndpointStats::enter)); if it has just filled
+    /// up, pick again.
+    Endpoint(Choice),
+    /// An answer of our own: [`PoolView::static_response`] of this pool.
+    Static {
+        /// Index in [`ServiceView::pools`].
+        pool: usize,
+    },
+    /// The first choice has not been made: wait for a newer table (≤ 1 s).
+    Wait,
+    /// Nobody serves and no trial is open: 503 at once, or hold (`hold_requests`).
+    Down,
+    /// Endpoints serve, but this request has been refused by all of them (or none is in its scope).
+    Exhausted,
+    /// Endpoints that this request may ask are left, but each has `max_connections` in use.
+    Full,
+}
+
+/// What a worker keeps between picks: dice, and a cursor for each pool (started at a random place, so that workers do not walk
+/// in step). In the simulated world it is seeded.
+#[derive(Debug)]
+pub struct PickState {
+    /// The worker's dice.
+    pub dice: fastrand::Rng,
+    cursors: Vec<u32>,
+}
+
+impl PickState {
+    /// With these dice.
+    pub fn new(dice: fastrand::Rng) -> PickState {
+        PickState { dice, cursors: Vec::new() }
+    }
+
+    fn cursor(&mut self, slot: usize) -> (&mut u32, &mut fastrand::Rng) {
+        while self.cursors.len() <= slot {
+            self.cursors.push(self.dice.u32(..));
+        }
+        (&mut self.cursors[slot], &mut self.dice)
+    }
+}
+
+/// Proposals of the balancing method before the open endpoints are walked one by one.
+const PROPOSALS: u32 = 12;
+
+impl ServiceView {
+    /// Picks an endpoint. Allocates nothing.
+    pub fn pick(&self, want: &Want<'_>, state: &mut PickState) -> Pick {
+        match (want.scope, &self.serving) {
+            (_, Serving::Starting) => Pick::Wait,
+            (Scope::Serving, Serving::Down) => self.pick_trial(want, state).unwrap_or(Pick::Down),
+            (Scope::PoolOf(endpoint), Serving::Down) => {
+                self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, state)).unwrap_or(Pick::Down)
+            }
+            (Scope::Serving, Serving::Active(pool)) => self.pick_in(*pool, want, state),
+            (Scope::Serving, Serving::Shared(shares)) => self.pick_shared(shares, want, state),
+            (Scope::PoolOf(endpoint), _) => match self.pool_of(endpoint).filter(|pool| self.serves(*pool)) {
+                Some(pool) => self.pick_in(pool, want, state),
+                None => Pick::Exhausted,
+            },
+            (Scope::Beyond(endpoint), _) => match self.beyond(endpoint) {
+                Some(pool) => self.pick_in(pool, want, state),
+                None => Pick::Exhausted,
+            },
+        }
+    }
+
+    /// The pool that a try across pools goes to: in `active_passive` the next available one in order of priority, else the
+    /// first; in `active_active` the next that serves.
+    pub fn beyond(&self, endpoint: EndpointId) -> Option<usize> {
+        let here = self.pool_of(endpoint);
+        let shared = matches!(self.serving, Serving::Shared(_));
+        let fits = |pool: &usize| Some(*pool) != here && self.pools[*pool].available && (!shared || self.serves(*pool));
+        let after = here.map_or(0, |here| here + 1);
+        (after..self.pools.len()).chain(0..after.min(self.pools.len())).find(fits)
+    }
+
+    /// With the service down: any endpoint whose trial gate opens, home pool first.
+    fn pick_trial(&self, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
+        (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, state))
+    }
+
+    fn trial_in(&self, pool: usize, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
+        let view = &self.pools[pool];
+        let count = view.trials.len();
+        if count == 0 {
+            return None;
+        }
+        let start = state.dice.usize(..count);
+        (0..count).map(|step| view.trials[(start + step) % count] as usize).find_map(|place| {
+            let endpoint = &view.endpoints[place];
+            let passes = !want.tried.contains(endpoint.id)
+                && has_room(endpoint)
+                && endpoint.stats.open_trial(want.safe, want.now);
+            passes.then(|| Pick::Endpoint(choice(pool, place, endpoint, true, false)))
+        })
+    }
+
+    fn pick_shared(&self, shares: &[u32], want: &Want<'_>, state: &mut PickState) -> Pick {
+        let total: u64 = shares.iter().map(|share| u64::from(*share)).sum();
+        if total == 0 {
+            return Pick::Down;
+        }
+        // Under hash balancing a key belongs to a pool as well as to an endpoint.
+        let by_hash = self.pools.iter().any(|pool| pool.lot.by_hash());
+        let mut at = if by_hash { mix(want.hash ^ SHARE_SALT) % total } else { state.dice.u64(..total) };
+        let drawn = shares.iter().position(|share| match at.checked_sub(u64::from(*share)) {
+            Some(rest) => {
+                at = rest;
+                false
+            }
+            None => true,
+        });
+        let first = drawn.unwrap_or(0);
+        let others = (0..shares.len()).filter(|pool| *pool != first && shares[*pool] > 0);
+        let mut best = Pick::Exhausted;
+        let mut repeat = None;
+        for pool in std::iter::once(first).chain(others) {
+            match self.pick_in(pool, want, state) {
+                Pick::Endpoint(choice) if choice.again => repeat = repeat.or(Some(Pick::Endpoint(choice))),
+                found @ (Pick::Endpoint(_) | Pick::Static { .. }) => return found,
+                Pick::Full => best = Pick::Full,
+                _ => {}
+            }
+        }
+        repeat.unwrap_or(best)
+    }
+
+    fn pick_in(&self, pool: usize, want: &Want<'_>, state: &mut PickState) -> Pick {
+        let Some(view) = self.pools.get(pool) else { return Pick::Exhausted };
+        if view.static_response().is_some() {
+            return Pick::Static { pool };
+        }
+        if want.safe
+            && want.trial
+            && self.serves(pool)
+            && let Some(trial) = self.trial_in(pool, want, state)
+        {
+            return trial;
+        }
+        if view.lot.len() == 0 {
+            // The core is about to judge; until then a trial may be anybody's.
+            return self.trial_in(pool, want, state).unwrap_or(Pick::Exhausted);
+        }
+        self.pick_open(pool, view, want, state)
+    }
+
+    fn pick_open(&self, pool: usize, view: &PoolView, want: &Want<'_>, state: &mut PickState) -> Pick {
+        let (cursor, dice) = state.cursor(view.slot);
+        let mut draw = Draw { cursor, dice, hash: want.hash };
+        for attempt in 0..PROPOSALS {
+            let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
+            let endpoint = &view.endpoints[place as usize];
+            let usable = !want.tried.contains(endpoint.id) && has_room(endpoint);
+            if usable && self.warm_enough(view, endpoint, attempt, want, draw.dice) {
+                return Pick::Endpoint(choice(pool, place as usize, endpoint, false, false));
+            }
+        }
+        self.walk_open(pool, view, want, draw.dice)
+    }
+
+    /// Nothing proposed would do: any untried endpoint with room, else the one asked longest ago that did answer.
+    fn walk_open(&self, pool: usize, view: &PoolView, want: &Want<'_>, dice: &mut fastrand::Rng) -> Pick {
+        let open = view.lot.open();
+        let start = dice.usize(..open.len());
+        let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
+        let mut full = false;
+        let mut repeat: Option<(usize, usize)> = None;
+        for place in places() {
+            let endpoint = &view.endpoints[place];
+            match (want.tried.order(endpoint.id), has_room(endpoint)) {
+                (None, true) => return Pick::Endpoint(choice(pool, place, endpoint, false, false)),
+                (Some(_), _) if want.tried.refused(endpoint.id) => {}
+                (Some(order), true) if repeat.is_none_or(|(_, oldest)| order < oldest) => repeat = Some((place, order)),
+                (Some(_), true) => {}
+                (_, false) => full = true,
+            }
+        }
+        match repeat {
+            Some((place, _)) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
+            None if full => Pick::Full,
+            None => Pick::Exhausted,
+        }
+    }
+
+    /// Slow start: an endpoint that joined a serving pool accepts a growing share of what is proposed to it, from a tenth to
+    /// all. By hash, the share of keys grows, so that no key goes back and forth.
+    fn warm_enough(
+        &self,
+        view: &PoolView,
+        endpoint: &EndpointView,
+        attempt: u32,
+        want: &Want<'_>,
+        dice: &mut fastrand::Rng,
+    ) -> bool {
+        let Some(joined) = endpoint.joined else { return true };
+        let whole = self.config.slow_start.as_micros() as u64;
+        let passed = want.now.since(joined).as_micros() as u64;
+        if passed >= whole {
+            return true;
+        }
+        let accepted = (passed * 1000 / whole).max(100);
+        let drawn =
+            if view.lot.by_hash() { mix(want.hash ^ WARM_SALT ^ u64::from(attempt)) % 1000 } else { dice.u64(..1000) };
+        drawn < accepted
+    }
+}
+
+/// Keeps the choice of a pool, and the slow start, independent of the choice of an endpoint by the same hash.
+const SHARE_SALT: u64 = 0x5368_6172_6500_0001;
+const WARM_SALT: u64 = 0x5761_726d_0000_0001;
+
+fn has_room(endpoint: &EndpointView) -> bool {
+    endpoint.max_connections.is_none_or(|max| endpoint.stats.in_flight() < max)
+}
+
+fn choice(pool: usize, place: usize, endpoint: &EndpointView, trial: bool, again: bool) -> Choice {
+    Choice { pool, endpoint: place, id: endpoint.id, trial, again }
+}

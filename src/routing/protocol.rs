@@ -1,0 +1,129 @@
+//! The switch protocol (DESIGN §2) over any shared memory: the proxy runs it on `ArcSwap` and atomics
+//! ([`published`](super::published)), the schedule explorer of `tests/switch_protocol.rs` on its own cells.
+//!
+//! One publisher; any number of workers, each with a register of sessions.
+//!
+//! | publisher | try | session | worker, when woken |
+//! |---|---|---|---|
+//! | 1. store the table | 1. pick from the newest table | 1. pick | 1. load the newest table |
+//! | 2. store its number | 2. connect | 2. **register** | 2. **sweep** the register by it |
+//! | 3. wake the workers | 3. **re-check** the number | 3. **re-check** the number | 3. acknowledge its number |
+//! | | 4. first byte, with no `await` since 3 | 4. first byte | |
+//!
+//! **Guaranteed**, for every epoch N:
+//! * *Tries.* No try writes its first byte under a table older than N if `publish(N)` had returned before the try's re-check
+//!   began. Between re-check and write lies no suspension point, so once a worker has acknowledged N (or anything newer), none
+//!   of its tries ever writes a first byte under a table older than N; and once all have, nobody does.
+//! * *Sessions.* A session that began under a table older than N either fails its re-check (and picks again), or is
+//!   found by the sweep that precedes the worker's acknowledgement of N. None slips through.
+//! * *Tables.* Whoever sees number N loads a table at least as new as N. After all workers have acknowledged N, no new use
+//!   of an older table begins.
+//!
+//! **Not** guaranteed: a try that passed its re-check just before `publish(N)` stored N may write a moment after. That
+//! is the instant at which a switch is not yet visible anywhere; its worker has not acknowledged.
+
+use std::sync::Arc;
+
+/// A numbered table.
+pub trait Numbered {
+    /// Grows with every publish, from 1.
+    fn epoch(&self) -> u64;
+}
+
+/// A shared cell of one table.
+pub trait Slot<T> {
+    /// The newest table stored.
+    fn load(&self) -> Arc<T>;
+    /// Makes this table the newest.
+    fn store(&self, table: Arc<T>);
+}
+
+/// A shared number, sequentially consistent.
+pub trait Number {
+    /// Reads it.
+    fn load(&self) -> u64;
+    /// Writes it.
+    fn store(&self, value: u64);
+}
+
+/// A worker's sessions.
+pub trait Register<T> {
+    /// A place in the register.
+    type Place;
+    /// What is entered.
+    type Entry;
+    /// Enters a session begun under the table of this epoch.
+    fn enter(&self, entry: Self::Entry) -> Self::Place;
+    /// Takes it out again.
+    fn leave(&self, place: Self::Place);
+    /// Judges every session by this table.
+    fn sweep(&self, table: &T);
+}
+
+/// The board on which tables are published.
+#[derive(Debug)]
+pub struct Board<S, N> {
+    slot: S,
+    number: N,
+}
+
+impl<S, N: Number> Board<S, N> {
+    /// Over these two cells; `slot` already holds a table, `number` its epoch.
+    pub fn new(slot: S, number: N) -> Self {
+        Board { slot, number }
+    }
+
+    /// Table first, number second: whoever sees the number loads a table at least that new. One caller at a time.
+    pub fn publish<T: Numbered>(&self, table: Arc<T>)
+    where
+        S: Slot<T>,
+    {
+        let epoch = table.epoch();
+        self.slot.store(table);
+        self.number.store(epoch);
+    }
+
+    /// The newest published number.
+    pub fn epoch(&self) -> u64 {
+        self.number.load()
+    }
+
+    /// The newest table.
+    pub fn load<T>(&self) -> Arc<T>
+    where
+        S: Slot<T>,
+    {
+        self.slot.load()
+    }
+
+    /// The re-check: is this table's number still not behind? (A table loaded between the two stores of a publish is ahead.)
+    pub fn is_current(&self, epoch: u64) -> bool {
+        self.number.load() <= epoch
+    }
+
+    /// The cell that holds the table.
+    pub fn slot(&self) -> &S {
+        &self.slot
+    }
+
+    /// Begins a session: register, then re-check. `None`: a newer table was published, pick again.
+    pub fn begin_session<T, R: Register<T>>(&self, register: &R, entry: R::Entry, epoch: u64) -> Option<R::Place> {
+        let place = register.enter(entry);
+        if self.is_current(epoch) {
+            return Some(place);
+        }
+        register.leave(place);
+        None
+    }
+
+    /// What a worker does when woken: take up the newest table, sweep by it, acknowledge it. Returns the table.
+    pub fn catch_up<T: Numbered, R: Register<T>>(&self, register: &R, acknowledged: &impl Number) -> Arc<T>
+    where
+        S: Slot<T>,
+    {
+        let table = self.slot.load();
+        register.sweep(&table);
+        acknowledged.store(table.epoch());
+        table
+    }
+}

@@ -1,0 +1,97 @@
+//! The sessions of one worker, so that a switch finds them. Worker-local: no locks, no atomics.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::table::{RoutingTable, SessionVerdict, Tenure};
+use crate::decision::Moment;
+
+/// What the register knows of a session.
+#[derive(Debug)]
+pub struct SessionEntry<S> {
+    /// Under whose reign it began.
+    pub tenure: Tenure,
+    /// When it must end, once its pool was left.
+    pub until: Option<Moment>,
+    /// How to reach it.
+    pub session: S,
+}
+
+/// All sessions of one worker. Register first, then re-check the epoch
+/// ([`WorkerView::is_current`](super::WorkerView::is_current)); sweep after taking up a newer table. Then either the session
+/// sees the new epoch or the sweep sees the session.
+#[derive(Debug)]
+pub struct SessionRegister<S> {
+    entries: RefCell<Vec<Option<SessionEntry<S>>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+impl<S> Default for SessionRegister<S> {
+    fn default() -> Self {
+        SessionRegister { entries: RefCell::default(), free: RefCell::default() }
+    }
+}
+
+impl<S> SessionRegister<S> {
+    /// Empty.
+    pub fn new() -> Rc<SessionRegister<S>> {
+        Rc::default()
+    }
+
+    /// Enters a session; it leaves when the guard is dropped.
+    pub fn register(self: &Rc<Self>, tenure: Tenure, session: S) -> Registered<S> {
+        let entry = Some(SessionEntry { tenure, until: None, session });
+        let mut entries = self.entries.borrow_mut();
+        let place = match self.free.borrow_mut().pop() {
+            Some(place) => {
+                entries[place] = entry;
+                place
+            }
+            None => {
+                entries.push(entry);
+                entries.len() - 1
+            }
+        };
+        Registered { register: Rc::clone(self), place }
+    }
+
+    /// Judges every session by a newer table. `end` gets those whose pool was left: with `None` to be reset at once, with a
+    /// moment to be reset then (each time that moment changes, so usually once). `end` must not touch the register.
+    pub fn sweep(&self, table: &RoutingTable, now: Moment, mut end: impl FnMut(&S, Option<Moment>)) {
+        for entry in self.entries.borrow_mut().iter_mut().flatten() {
+            match table.verdict(&entry.tenure, now) {
+                SessionVerdict::Stay => {}
+                SessionVerdict::Close => end(&entry.session, None),
+                SessionVerdict::Drain { until } if entry.until.is_none_or(|earlier| until < earlier) => {
+                    entry.until = Some(until);
+                    end(&entry.session, Some(until));
+                }
+                SessionVerdict::Drain { .. } => {}
+            }
+        }
+    }
+
+    /// Sessions of this worker.
+    pub fn len(&self) -> usize {
+        self.entries.borrow().len() - self.free.borrow().len()
+    }
+
+    /// None at all?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A session's place in the register.
+#[derive(Debug)]
+pub struct Registered<S> {
+    register: Rc<SessionRegister<S>>,
+    place: usize,
+}
+
+impl<S> Drop for Registered<S> {
+    fn drop(&mut self) {
+        self.register.entries.borrow_mut()[self.place] = None;
+        self.register.free.borrow_mut().push(self.place);
+    }
+}

@@ -1,0 +1,281 @@
+//! What workers count about an endpoint, and the digest that the engine's sweep makes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, Moment};
+use crate::telemetry::instruments::{Counters, Padded};
+
+/// Pause between two trial requests of one endpoint over all workers.
+pub const TRIAL_PAUSE: Duration = Duration::from_millis(100);
+/// How long an open gate is kept for safe requests before others may pass it.
+pub const TRIAL_COURTESY: Duration = Duration::from_millis(50);
+
+const KINDS: usize = Failure::ALL.len();
+const GOOD: usize = 0;
+const FAILED: usize = 1;
+const TRIALS_GOOD: usize = FAILED + KINDS;
+const TRIALS_FAILED: usize = TRIALS_GOOD + 1;
+const RESPONSES: usize = TRIALS_FAILED + 1;
+const CONNECTS: usize = RESPONSES + 5;
+const BYTES_OUT: usize = CONNECTS + 4;
+const BYTES_IN: usize = BYTES_OUT + 1;
+const IDLE: usize = BYTES_IN + 1;
+const CELLS: usize = IDLE + 1;
+
+/// A streak of failures in one word: how many in the upper 16 bits (saturating), since when (µs) in the lower 48.
+const STREAK_SINCE: u64 = (1 << 48) - 1;
+
+/// One endpoint's atomics. Shared by all workers and the engine, kept over republishing.
+///
+/// Order of writes, which makes a digest trustworthy: a failure is counted before its streak grows, and a digest reads the
+/// streak before the counts, so the failures of a reported streak are always counted in that digest or an earlier one.
+#[derive(Debug)]
+pub struct EndpointStats {
+    generation: AtomicU64,
+    freed: Arc<Notify>,
+    trip: AtomicU32,
+    trial_next: AtomicU64,
+    urgent: AtomicBool,
+    streak: Padded<AtomicU64>,
+    in_flight: Padded<AtomicUsize>,
+    cells: Counters<CELLS>,
+}
+
+/// What the sweep had read of an endpoint the last time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DigestCursor {
+    good: u64,
+    failed: [u64; KINDS],
+    trials_good: u64,
+    trials_failed: u64,
+    streak: u64,
+}
+
+/// Everything counted since the endpoint was first configured, for `/metrics` and `/status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointTotals {
+    /// Exchanges that ended well.
+    pub good: u64,
+    /// Exchanges that failed, by [`Failure`].
+    pub failed: [u64; KINDS],
+    /// Trial requests that ended well (also counted in `good`).
+    pub trials_good: u64,
+    /// Trial requests that failed (also counted in `failed`).
+    pub trials_failed: u64,
+    /// Answers by class of status, 1xx to 5xx.
+    pub responses: [u64; 5],
+    /// Connects by outcome: connected, refused, timeout, local.
+    pub connects: [u64; 4],
+    /// Bytes sent to it.
+    pub bytes_out: u64,
+    /// Bytes received from it.
+    pub bytes_in: u64,
+    /// Idle connections over all workers.
+    pub idle: u64,
+    /// Exchanges and sessions now.
+    pub in_flight: u64,
+    /// Failures in a row now.
+    pub streak: u32,
+}
+
+impl EndpointStats {
+    /// All zero. `trip`: failures in a row that are urgent. `freed`: whom to tell when a place in flight is given back
+    /// ([`ServiceStats::freed`](super::ServiceStats::freed)).
+    pub fn new(workers: usize, trip: u32, freed: Arc<Notify>) -> EndpointStats {
+        EndpointStats {
+            generation: AtomicU64::new(0),
+            freed,
+            trip: AtomicU32::new(trip.max(1)),
+            trial_next: AtomicU64::new(0),
+            urgent: AtomicBool::new(false),
+            streak: Padded::default(),
+            in_flight: Padded::default(),
+            cells: Counters::new(workers),
+        }
+    }
+
+    /// A reload changed how many failures in a row are urgent.
+    pub(in crate::routing) fn set_trip(&self, trip: u32) {
+        self.trip.store(trip.max(1), Relaxed);
+    }
+
+    /// Connections made under an older generation are not used again: compare at checkout.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(SeqCst)
+    }
+
+    /// From now on no idle connection of this endpoint is used again.
+    pub fn bump_generation(&self) {
+        self.generation.fetch_add(1, SeqCst);
+    }
+
+    /// Takes a place in flight; `None` when `max` are taken. Given back on drop.
+    pub fn enter(self: &Arc<Self>, max: Option<usize>) -> Option<InFlight> {
+        let before = self.in_flight.0.fetch_add(1, Relaxed);
+        if max.is_some_and(|max| before >= max) {
+            self.in_flight.0.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(InFlight { stats: Arc::clone(self), limited: max.is_some() })
+    }
+
+    /// Exchanges and sessions in flight over all workers.
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.0.load(Relaxed)
+    }
+
+    /// Passes the trial gate: one caller per [`TRIAL_PAUSE`] gets `true`. Requests that are not safe find it open only
+    /// [`TRIAL_COURTESY`] later, so that safe ones go first.
+    pub fn open_trial(&self, safe: bool, now: Moment) -> bool {
+        let next = self.trial_next.load(Relaxed);
+        let opens = if safe || next == 0 { next } else { next + TRIAL_COURTESY.as_micros() as u64 };
+        now.as_micros() >= opens
+            && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Could a request pass the trial gate now? Looks without passing.
+    pub fn trial_is_open(&self, safe: bool, now: Moment) -> bool {
+        let next = self.trial_next.load(Relaxed);
+        let opens = if safe || next == 0 { next } else { next + TRIAL_COURTESY.as_micros() as u64 };
+        now.as_micros() >= opens
+    }
+
+    /// A whole exchange ended well.
+    #[inline]
+    pub fn record_good(&self, worker: usize, trial: bool) {
+        self.cells.add(worker, GOOD, 1);
+        if trial {
+            self.cells.add(worker, TRIALS_GOOD, 1);
+        }
+        if self.streak.0.load(Relaxed) != 0 {
+            self.streak.0.store(0, SeqCst);
+        }
+    }
+
+    /// An exchange failed. A refusal also bumps the generation.
+    ///
+    /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, a reset
+    /// or a streak as long as the tripping one, unless it was poked already and has not looked yet.
+    pub fn record_failure(&self, worker: usize, kind: Failure, trial: bool, now: Moment) -> bool {
+        self.cells.add(worker, FAILED + kind as usize, 1);
+        if trial {
+            self.cells.add(worker, TRIALS_FAILED, 1);
+        }
+        let streak = self.extend_streak(now);
+        if kind == Failure::Refused {
+            self.bump_generation();
+        }
+        let urgent = matches!(kind, Failure::Refused | Failure::Reset) || streak >= self.trip.load(Relaxed);
+        urgent && !self.urgent.swap(true, SeqCst)
+    }
+
+    fn extend_streak(&self, now: Moment) -> u32 {
+        let longer = |word: u64| match word >> 48 {
+            0 => (1 << 48) | (now.as_micros() & STREAK_SINCE),
+            0xffff => word,
+            _ => word + (1 << 48),
+        };
+        let before = self.streak.0.fetch_update(SeqCst, SeqCst, |word| Some(longer(word)));
+        (longer(before.unwrap_or_else(|word| word)) >> 48) as u32
+    }
+
+    /// What happened since the cursor's last digest; `None` when nothing did. One reader a cursor; every outcome shows up in
+    /// exactly one digest.
+    pub fn take_digest(&self, cursor: &mut DigestCursor) -> Option<Digest> {
+        self.urgent.swap(false, SeqCst);
+        let streak = self.streak.0.load(SeqCst);
+        let totals = self.cells.totals();
+        let step = |old: &mut u64, cell: usize| {
+            let grown = totals[cell].wrapping_sub(*old);
+            *old = totals[cell];
+            u32::try_from(grown).unwrap_or(u32::MAX)
+        };
+        let mut failed = FailureCounts::default();
+        for (kind, old) in cursor.failed.iter_mut().enumerate() {
+            failed.0[kind] = step(old, FAILED + kind);
+        }
+        let digest = Digest {
+            good: step(&mut cursor.good, GOOD),
+            failed,
+            streak: (streak >> 48) as u32,
+            streak_since: Moment::from_micros(streak & STREAK_SINCE),
+            trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
+            trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
+        };
+        let quiet = digest.good == 0 && digest.failed.total() == 0 && streak == cursor.streak;
+        cursor.streak = streak;
+        (!quiet).then_some(digest)
+    }
+
+    /// Count an answer by its status.
+    #[inline]
+    pub fn count_response(&self, worker: usize, status: u16) {
+        if (100..600).contains(&status) {
+            self.cells.add(worker, RESPONSES + usize::from(status / 100 - 1), 1);
+        }
+    }
+
+    /// Count a connect.
+    pub fn count_connect(&self, worker: usize, outcome: ConnectOutcome) {
+        self.cells.add(worker, CONNECTS + outcome as usize, 1);
+    }
+
+    /// Count bytes sent to it and received from it.
+    #[inline]
+    pub fn count_bytes(&self, worker: usize, sent: u64, received: u64) {
+        self.cells.add(worker, BYTES_OUT, sent);
+        self.cells.add(worker, BYTES_IN, received);
+    }
+
+    /// A connection was parked (`+1`) or taken or closed (`-1`).
+    #[inline]
+    pub fn count_idle(&self, worker: usize, change: i64) {
+        self.cells.add(worker, IDLE, change as u64);
+    }
+
+    /// Everything counted so far.
+    pub fn totals(&self) -> EndpointTotals {
+        let cells = self.cells.totals();
+        EndpointTotals {
+            good: cells[GOOD],
+            failed: std::array::from_fn(|kind| cells[FAILED + kind]),
+            trials_good: cells[TRIALS_GOOD],
+            trials_failed: cells[TRIALS_FAILED],
+            responses: std::array::from_fn(|class| cells[RESPONSES + class]),
+            connects: std::array::from_fn(|outcome| cells[CONNECTS + outcome]),
+            bytes_out: cells[BYTES_OUT],
+            bytes_in: cells[BYTES_IN],
+            idle: (cells[IDLE] as i64).max(0) as u64,
+            in_flight: self.in_flight() as u64,
+            streak: (self.streak.0.load(Relaxed) >> 48) as u32,
+        }
+    }
+}
+
+/// A place in flight at an endpoint.
+#[derive(Debug)]
+pub struct InFlight {
+    stats: Arc<EndpointStats>,
+    limited: bool,
+}
+
+impl InFlight {
+    /// Whose.
+    pub fn stats(&self) -> &Arc<EndpointStats> {
+        &self.stats
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.stats.in_flight.0.fetch_sub(1, Relaxed);
+        if self.limited {
+            self.stats.freed.notify_one();
+        }
+    }
+}

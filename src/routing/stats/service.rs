@@ -1,0 +1,194 @@
+//! What workers count about a service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use tokio::sync::Notify;
+
+use crate::config::Service;
+use crate::decision::Moment;
+use crate::routing::{Budget, Limits};
+use crate::telemetry::instruments::{Counter, Counters, LatencyHistogram};
+
+/// Why another try was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryReason {
+    /// The connect was refused.
+    Refused,
+    /// The connect was not answered in time.
+    ConnectTimeout,
+    /// A reused idle connection turned out to be dead.
+    Stale,
+    /// Reset or closed before an answer.
+    Reset,
+    /// The answer was not HTTP.
+    Malformed,
+    /// No answer in time.
+    Timeout,
+    /// An answer with a status that `retry.on` lists.
+    Status,
+}
+
+impl RetryReason {
+    /// All reasons, in the order of their discriminants.
+    pub const ALL: [RetryReason; 7] = [
+        RetryReason::Refused,
+        RetryReason::ConnectTimeout,
+        RetryReason::Stale,
+        RetryReason::Reset,
+        RetryReason::Malformed,
+        RetryReason::Timeout,
+        RetryReason::Status,
+    ];
+
+    /// As a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RetryReason::Refused => "refused",
+            RetryReason::ConnectTimeout => "connect_timeout",
+            RetryReason::Stale => "stale",
+            RetryReason::Reset => "reset",
+            RetryReason::Malformed => "malformed",
+            RetryReason::Timeout => "timeout",
+            RetryReason::Status => "status",
+        }
+    }
+}
+
+/// Why a request got no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The service has not chosen its first pool yet.
+    Starting,
+    /// No pool can serve.
+    Down,
+    /// Every usable endpoint failed this request.
+    Exhausted,
+    /// Every usable endpoint has `max_connections` in use.
+    EndpointsFull,
+    /// `max_pending` requests are waiting already.
+    QueueFull,
+    /// Waited for a connection permit until `queue_timeout`.
+    QueueTimeout,
+}
+
+impl Rejection {
+    /// All reasons, in the order of their discriminants.
+    pub const ALL: [Rejection; 6] = [
+        Rejection::Starting,
+        Rejection::Down,
+        Rejection::Exhausted,
+        Rejection::EndpointsFull,
+        Rejection::QueueFull,
+        Rejection::QueueTimeout,
+    ];
+
+    /// As a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rejection::Starting => "starting",
+            Rejection::Down => "down",
+            Rejection::Exhausted => "exhausted",
+            Rejection::EndpointsFull => "endpoints_full",
+            Rejection::QueueFull => "queue_full",
+            Rejection::QueueTimeout => "queue_timeout",
+        }
+    }
+}
+
+/// One service's counters, its circuit breaker and its retry budget.
+#[derive(Debug)]
+pub struct ServiceStats {
+    /// The circuit breaker.
+    pub limits: Arc<Limits>,
+    /// Somebody gave back a place in flight at an endpoint that has a limit of its own; wakes the oldest waiter.
+    pub freed: Arc<Notify>,
+    /// Bounds extra attempts.
+    pub budget: Budget,
+    /// From the first byte of a request to the last byte of its answer.
+    pub latency: LatencyHistogram,
+    /// Retries worth making that the budget did not cover.
+    pub budget_exhausted: Counter,
+    /// Tries made in a lower pool before a switch.
+    pub crossed: Counter,
+    responses: Counters<6>,
+    retries: Counters<{ RetryReason::ALL.len() }>,
+    rejected: Counters<{ Rejection::ALL.len() }>,
+}
+
+impl ServiceStats {
+    /// All zero, with the limits of this configuration.
+    pub fn new(workers: usize, config: &Service) -> ServiceStats {
+        ServiceStats {
+            limits: Arc::new(Limits::new(&config.limits)),
+            freed: Arc::default(),
+            budget: Budget::new(workers),
+            latency: LatencyHistogram::latency(workers),
+            budget_exhausted: Counter::new(workers),
+            crossed: Counter::new(workers),
+            responses: Counters::new(workers),
+            retries: Counters::new(workers),
+            rejected: Counters::new(workers),
+        }
+    }
+
+    /// Count the end of a request: the status sent to the client, or `None` when it got none. (A TCP session counts as
+    /// 200 when the upstream was reached, as `None` when it was not.)
+    #[inline]
+    pub fn count_response(&self, worker: usize, status: Option<u16>) {
+        let class = status.filter(|status| (100..600).contains(status)).map_or(0, |status| usize::from(status / 100));
+        self.responses.add(worker, class, 1);
+    }
+
+    /// Requests by class: none, 1xx, 2xx, 3xx, 4xx, 5xx.
+    pub fn responses(&self) -> [u64; 6] {
+        self.responses.totals()
+    }
+
+    /// Count a try after the first.
+    pub fn count_retry(&self, worker: usize, reason: RetryReason) {
+        self.retries.add(worker, reason as usize, 1);
+    }
+
+    /// Tries after the first by [`RetryReason::ALL`].
+    pub fn retries(&self) -> [u64; RetryReason::ALL.len()] {
+        self.retries.totals()
+    }
+
+    /// Count a request that got no endpoint.
+    pub fn count_rejected(&self, worker: usize, reason: Rejection) {
+        self.rejected.add(worker, reason as usize, 1);
+    }
+
+    /// Requests that got no endpoint by [`Rejection::ALL`].
+    pub fn rejected(&self) -> [u64; Rejection::ALL.len()] {
+        self.rejected.totals()
+    }
+}
+
+/// Where workers put the moment of the first good answer after a switch. Made by the publish that carries the switch, kept by
+/// later ones until the core has seen it.
+#[derive(Debug)]
+pub struct FirstAnswer {
+    /// The epoch that published the switch.
+    pub epoch: u64,
+    seen: AtomicU64,
+}
+
+impl FirstAnswer {
+    /// Nothing seen yet.
+    pub fn new(epoch: u64) -> FirstAnswer {
+        FirstAnswer { epoch, seen: AtomicU64::new(0) }
+    }
+
+    /// A good answer's head arrived. `true` for the first caller only, who pokes the engine
+    /// ([`Published::urgent`](crate::routing::Published::urgent)).
+    pub fn answered(&self, now: Moment) -> bool {
+        self.seen.load(SeqCst) == 0 && self.seen.compare_exchange(0, now.as_micros().max(1), SeqCst, SeqCst).is_ok()
+    }
+
+    /// When the first good answer's head arrived.
+    pub fn seen(&self) -> Option<Moment> {
+        Some(self.seen.load(SeqCst)).filter(|micros| *micros != 0).map(Moment::from_micros)
+    }
+}

@@ -1,0 +1,263 @@
+//! Building a table: the configuration, the core's conclusions and what the table before it had.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Target;
+use crate::decision::{PoolRow, ServiceRow, Table};
+use crate::routing::balance::Shape;
+
+impl RoutingTable {
+    /// Builds the next table. Pure but for the limits of a kept service, which take their configured size.
+    ///
+    /// `table` speaks of `config`'s services and pools in the same order (the core made it from the same configuration); a
+    /// row that is missing leaves its service [`Serving::Starting`]. Carried over from `previous`: counters by identity
+    /// (endpoint id, service name, listener name), matchers of unchanged listeners, balancing structures and whole services
+    /// about which nothing changed, and the sockets of listeners that `sockets` does not name.
+    pub fn build(
+        config: &Arc<Config>,
+        table: &Table,
+        previous: Option<&RoutingTable>,
+        sockets: &SocketMap,
+        workers: usize,
+        now: Moment,
+    ) -> RoutingTable {
+        let before = Before::of(previous);
+        let turn = Turn { epoch: table.epoch, workers, now };
+        let mut slot = 0;
+        let services: Vec<_> = config
+            .services
+            .iter()
+            .enumerate()
+            .map(|(index, service)| {
+                let row = table.services.get(index).filter(|row| row.name == service.name);
+                let old = before.services.get(&*service.name).copied();
+                let first_slot = slot;
+                slot += service.pools.len();
+                service_view(service, row, old, &turn, index, first_slot)
+            })
+            .collect();
+        let places = services.iter().map(|service| (&*service.config.name, service.index)).collect();
+        let listeners = config
+            .listeners
+            .iter()
+            .map(|listener| {
+                listener_view(listener, before.listeners.get(&*listener.name).copied(), sockets, &places, workers)
+            })
+            .collect();
+        RoutingTable { epoch: table.epoch, config: Arc::clone(config), listeners, services }
+    }
+}
+
+/// What one build is about.
+struct Turn {
+    epoch: u64,
+    workers: usize,
+    now: Moment,
+}
+
+/// The table before, by name.
+#[derive(Default)]
+struct Before<'a> {
+    services: HashMap<&'a str, &'a Arc<ServiceView>>,
+    listeners: HashMap<&'a str, &'a Arc<ListenerView>>,
+}
+
+impl<'a> Before<'a> {
+    fn of(previous: Option<&'a RoutingTable>) -> Before<'a> {
+        let Some(table) = previous else { return Before::default() };
+        Before {
+            services: table.services.iter().map(|service| (&*service.config.name, service)).collect(),
+            listeners: table.listeners.iter().map(|listener| (&*listener.config.name, listener)).collect(),
+        }
+    }
+}
+
+fn listener_view(
+    config: &Arc<Listener>,
+    old: Option<&Arc<ListenerView>>,
+    sockets: &SocketMap,
+    places: &HashMap<&str, usize>,
+    workers: usize,
+) -> Arc<ListenerView> {
+    let sockets = match (sockets.get(&config.name), old) {
+        (Some(sockets), _) => Arc::clone(sockets),
+        (None, Some(old)) => Arc::clone(&old.sockets),
+        (None, None) => Arc::default(),
+    };
+    let target = match &config.target {
+        Target::Service(name) => ListenerTarget::Service(places.get(&**name).copied().unwrap_or(usize::MAX)),
+        Target::Routes(routes) => {
+            let matcher = |route: &Name| places.get(&**route).copied().unwrap_or(usize::MAX);
+            match old.map(|old| &old.target) {
+                Some(ListenerTarget::Routes(old)) if old.is_of(routes, matcher) => {
+                    ListenerTarget::Routes(Arc::clone(old))
+                }
+                _ => ListenerTarget::Routes(Arc::new(Matcher::new(routes, matcher))),
+            }
+        }
+    };
+    let stats = old.map_or_else(|| Arc::new(ListenerStats::new(workers)), |old| Arc::clone(&old.stats));
+    Arc::new(ListenerView { config: Arc::clone(config), sockets, target, stats })
+}
+
+fn service_view(
+    config: &Arc<Service>,
+    row: Option<&ServiceRow>,
+    old: Option<&Arc<ServiceView>>,
+    turn: &Turn,
+    index: usize,
+    first_slot: usize,
+) -> Arc<ServiceView> {
+    let reconfigured = old.is_none_or(|old| !Arc::ptr_eq(&old.config, config) && old.config != *config);
+    if let (Some(old), Some(row)) = (old, row)
+        && !reconfigured
+        && old.index == index
+        && old.pools.first().is_none_or(|pool| pool.slot == first_slot)
+        && says_the_same(old, row)
+    {
+        return Arc::clone(old);
+    }
+    let stats = match old {
+        Some(old) => Arc::clone(&old.stats),
+        None => Arc::new(ServiceStats::new(turn.workers, config)),
+    };
+    if reconfigured {
+        stats.limits.resize(&config.limits);
+    }
+    let serving = row.map_or(Serving::Starting, |row| row.serving.clone());
+    let by_id: HashMap<EndpointId, &EndpointView> = old
+        .iter()
+        .flat_map(|old| &old.pools)
+        .flat_map(|pool| &pool.endpoints)
+        .map(|endpoint| (endpoint.id, endpoint))
+        .collect();
+    let mut view = ServiceView { index, config: Arc::clone(config), serving, awaiting: None, pools: Vec::new(), stats };
+    view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch));
+    view.pools = (0..config.pools.len())
+        .map(|pool| {
+            let name = &config.pools[pool].name;
+            let row = row.and_then(|row| row.pools.get(pool)).filter(|row| row.name == *name);
+            let old = old.and_then(|old| old.pools.iter().find(|old| old.name == *name));
+            pool_view(&view, row, old, &by_id, turn, pool, first_slot + pool)
+        })
+        .collect();
+    Arc::new(view)
+}
+
+/// Do these conclusions say what the view already says?
+fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
+    view.serving == row.serving
+        && view.awaiting.as_ref().map(|awaiting| awaiting.epoch) == row.awaiting_answer
+        && view.pools.len() == row.pools.len()
+        && view.pools.iter().zip(&row.pools).all(|(pool, row)| {
+            pool.name == row.name
+                && pool.available == row.available
+                && pool.endpoints.len() == row.endpoints.len()
+                && pool.endpoints.iter().zip(&row.endpoints).all(|(endpoint, row)| {
+                    endpoint.id == row.id
+                        && endpoint.standing == row.standing
+                        && endpoint.admission == row.admission
+                        && endpoint.joined == row.joined
+                })
+        })
+}
+
+fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64) -> Arc<FirstAnswer> {
+    match old.and_then(|old| old.awaiting.as_ref()) {
+        Some(awaiting) if awaiting.epoch == epoch => Arc::clone(awaiting),
+        _ => Arc::new(FirstAnswer::new(epoch)),
+    }
+}
+
+fn pool_view(
+    service: &ServiceView,
+    row: Option<&PoolRow>,
+    old: Option<&PoolView>,
+    by_id: &HashMap<EndpointId, &EndpointView>,
+    turn: &Turn,
+    index: usize,
+    slot: usize,
+) -> PoolView {
+    let config = &service.config.pools[index];
+    let endpoints: Vec<EndpointView> =
+        row.map_or_else(Vec::new, |row| endpoint_views(config, row, by_id, turn.workers, &service.stats));
+    let trials = places(&endpoints, Admission::Trial);
+    let open = places(&endpoints, Admission::Open);
+    let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
+    let lot = Lot::build(&shape, open, old.map(|old| (&old.lot, &*old.endpoints)));
+    let (tenure, left) = reign(service, old, turn, index);
+    PoolView {
+        name: Arc::clone(&config.name),
+        available: row.is_some_and(|row| row.available),
+        service: Arc::clone(&service.config),
+        index,
+        slot,
+        tenure,
+        left,
+        endpoints,
+        trials,
+        lot,
+    }
+}
+
+/// Since when the pool serves, and when it last ceased to.
+fn reign(service: &ServiceView, old: Option<&PoolView>, turn: &Turn, index: usize) -> (u64, Option<Moment>) {
+    let (tenure, left) = old.map_or((0, None), |old| (old.tenure, old.left));
+    let nobody = matches!(service.serving, Serving::Starting | Serving::Down);
+    match (service.serves(index), tenure) {
+        (true, 0) => (turn.epoch.max(1), left),
+        (true, since) => (since, left),
+        (false, since) if nobody => (since, left),
+        (false, 0) => (0, left),
+        (false, _) => (0, Some(turn.now)),
+    }
+}
+
+fn endpoint_views(
+    config: &Pool,
+    row: &PoolRow,
+    by_id: &HashMap<EndpointId, &EndpointView>,
+    workers: usize,
+    service: &ServiceStats,
+) -> Vec<EndpointView> {
+    let configured = config.members.endpoints();
+    let trip = config.outlier_detection.as_ref().map_or(5, |rule| rule.consecutive_failures);
+    row.endpoints
+        .iter()
+        .enumerate()
+        .map(|(place, row)| {
+            let meant = configured
+                .get(place)
+                .filter(|endpoint| endpoint.address == row.address)
+                .or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address));
+            let stats = match by_id.get(&row.id) {
+                Some(old) => {
+                    old.stats.set_trip(trip);
+                    Arc::clone(&old.stats)
+                }
+                None => Arc::new(EndpointStats::new(workers, trip, Arc::clone(&service.freed))),
+            };
+            EndpointView {
+                id: row.id,
+                address: row.address,
+                weight: meant.map_or(1, |endpoint| endpoint.weight.max(1)),
+                max_connections: meant.and_then(|endpoint| endpoint.max_connections),
+                standing: row.standing,
+                admission: row.admission,
+                joined: row.joined,
+                stats,
+            }
+        })
+        .collect()
+}
+
+fn places(endpoints: &[EndpointView], admission: Admission) -> Vec<u32> {
+    endpoints
+        .iter()
+        .enumerate()
+        .filter(|(_, endpoint)| endpoint.admission == admission)
+        .map(|(place, _)| place as u32)
+        .collect()
+}

@@ -1,0 +1,447 @@
+//! The retry rule (DESIGN §3.6) as a pure state machine: one [`Tries`] a request. It says where the next try may go and
+//! whether there is one; the caller picks, sends, and tells how it ended.
+//!
+//! ```text
+//! loop {
+//!     match service.pick(&tries.want(now, hash), state) {
+//!         Endpoint(choice) => sleep(tries.backoff(&choice, dice)); exchange; on failure: tries.ended(…)
+//!         Static { pool }  => answer
+//!         nothing          => tries.unplaced(…)
+//!     }
+//!     Next::Pick    => go round            Next::Wait  => newer table or moment, then tries.resumed(…), go round
+//!     Next::GiveUp  => answer              Next::Queue => a place in flight or moment, go round
+//! }
+//! ```
+//!
+//! What holds, whatever happens:
+//! * a request that is not idempotent is never sent again once the kernel took a byte of it, unless the endpoint said that
+//!   it did not process it;
+//! * after bytes were sent, PUT and DELETE go again only inside the pool (unless `cross_pool: idempotent`), and not after
+//!   a timeout: the first may still be running;
+//! * exchanges with bytes sent number at most `attempts`, plus one across pools, plus one trial, plus one on a stale idle
+//!   connection; all but the first of a request are covered by the [`Budget`];
+//! * connects that carried no byte are at most one an endpoint and table.
+
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::pick::{Choice, Pick, Scope, Want};
+use super::stats::RetryReason;
+use super::table::ServiceView;
+use super::tried::Tried;
+use crate::config::{CrossPool, Retry, RetryOn};
+use crate::decision::{EndpointId, Moment};
+
+/// How long a request waits for the first pool, or for the verdict on a pool that refused it.
+pub const VERDICT_WAIT: Duration = Duration::from_secs(1);
+/// How often a held request looks for an open trial gate.
+pub const HOLD_STEP: Duration = Duration::from_millis(100);
+/// Shortest and longest pause before the same endpoint is asked again.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(250));
+
+/// What kind of request it is, as far as repeating it is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    safe: bool,
+    idempotent: bool,
+    body: bool,
+}
+
+impl Nature {
+    /// By method (RFC 9110 §9.2) and whether it has a body. An unknown method is neither safe nor idempotent.
+    pub fn of(method: &str, body: bool) -> Nature {
+        let safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        Nature { safe, idempotent: safe || matches!(method, "PUT" | "DELETE"), body }
+    }
+
+    /// A TCP session: nothing is known about what its bytes do.
+    pub fn opaque() -> Nature {
+        Nature { safe: false, idempotent: false, body: true }
+    }
+
+    /// GET, HEAD, OPTIONS (or TRACE) without a body.
+    pub fn safe(self) -> bool {
+        self.safe && !self.body
+    }
+
+    /// Doing it twice is as good as doing it once.
+    pub fn idempotent(self) -> bool {
+        self.idempotent
+    }
+}
+
+/// How a try ended without an answer for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Connection refused, reset on connect, host or net unreachable.
+    Refused,
+    /// No answer to the connect in time.
+    ConnectTimeout,
+    /// A local error: no descriptors, no ports.
+    Local,
+    /// Reset or closed before an answer began.
+    Reset,
+    /// Bytes that are no answer.
+    Malformed,
+    /// No answer in time.
+    Timeout,
+    /// An answer with this status, not passed on yet.
+    Status(u16),
+    /// The endpoint said that it did not process the request (h2 REFUSED_STREAM, above GOAWAY's last id).
+    Unprocessed,
+}
+
+/// The end of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Where it went.
+    pub choice: Choice,
+    /// How it ended.
+    pub how: How,
+    /// Did the kernel take at least one byte of the request?
+    pub sent: bool,
+    /// Was the connection one that had been used before?
+    pub reused: bool,
+    /// Can the request be sent again from its beginning: no body, or all of it so far is in the replay buffer?
+    pub replayable: bool,
+}
+
+impl Ended {
+    /// A reused idle connection that the upstream had closed at the same time: no fault of the endpoint.
+    fn stale(&self) -> bool {
+        self.reused && self.how == How::Reset
+    }
+
+    fn reason(&self) -> RetryReason {
+        match self.how {
+            How::Refused | How::Local => RetryReason::Refused,
+            How::ConnectTimeout => RetryReason::ConnectTimeout,
+            How::Reset if self.reused => RetryReason::Stale,
+            How::Reset => RetryReason::Reset,
+            How::Malformed => RetryReason::Malformed,
+            How::Timeout => RetryReason::Timeout,
+            How::Status(_) | How::Unprocessed => RetryReason::Status,
+        }
+    }
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Pick again, now, from the newest table.
+    Pick(RetryReason),
+    /// Wait for a newer table, but not beyond this moment; then [`Tries::resumed`] and pick again.
+    Wait {
+        /// Pick again then in any case.
+        until: Moment,
+    },
+    /// Wait for a place in flight ([`ServiceStats::freed`](super::ServiceStats::freed)) or a newer table, but not beyond this
+    /// moment; then pick again.
+    Queue {
+        /// Pick again then in any case.
+        until: Moment,
+    },
+    /// No further try: pass on the answer there is, or say what failed.
+    GiveUp(Why),
+}
+
+/// Why there is no further try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// `attempts` were made.
+    Attempts,
+    /// `retry.on` does not list this outcome.
+    NotListed,
+    /// It might be executed twice.
+    NotIdempotent,
+    /// Its body no longer fits the replay buffer.
+    NotReplayable,
+    /// It timed out and may still be running (PUT and DELETE go one at a time).
+    MayStillRun,
+    /// The service's budget is used up.
+    Budget,
+    /// The request's deadline has come.
+    Deadline,
+    /// The service has not chosen its first pool.
+    Starting,
+    /// No pool can serve.
+    Down,
+    /// Nobody is left to ask.
+    Exhausted,
+    /// Everybody left to ask has `max_connections` in use.
+    Full,
+}
+
+impl Why {
+    /// For logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::Attempts => "attempts",
+            Why::NotListed => "not_listed",
+            Why::NotIdempotent => "not_idempotent",
+            Why::NotReplayable => "not_replayable",
+            Why::MayStillRun => "may_still_run",
+            Why::Budget => "budget",
+            Why::Deadline => "deadline",
+            Why::Starting => "starting",
+            Why::Down => "down",
+            Why::Exhausted => "exhausted",
+            Why::Full => "full",
+        }
+    }
+}
+
+/// One request's tries.
+#[derive(Clone, Debug)]
+pub struct Tries {
+    nature: Nature,
+    deadline: Moment,
+    scope: Scope,
+    tried: Tried,
+    last: Option<EndpointId>,
+    ended: u32,
+    exchanges: u32,
+    backoffs: u32,
+    sent: bool,
+    /// The next exchange is covered by the budget.
+    covered: bool,
+    trialled: bool,
+    crossed: bool,
+    fresh: bool,
+    waiting_since: Option<Moment>,
+    queued_since: Option<Moment>,
+}
+
+impl Tries {
+    /// No try yet. `deadline` is the request's own.
+    pub fn new(nature: Nature, deadline: Moment) -> Tries {
+        Tries {
+            nature,
+            deadline,
+            scope: Scope::Serving,
+            tried: Tried::new(),
+            last: None,
+            ended: 0,
+            exchanges: 0,
+            backoffs: 0,
+            sent: false,
+            covered: false,
+            trialled: false,
+            crossed: false,
+            fresh: false,
+            waiting_since: None,
+            queued_since: None,
+        }
+    }
+
+    /// What the next pick should look for.
+    pub fn want(&self, now: Moment, hash: u64) -> Want<'_> {
+        let trial = !self.trialled && self.ended == 0;
+        Want { now, safe: self.nature.safe(), trial, hash, tried: &self.tried, scope: self.scope }
+    }
+
+    /// The pause before this choice may be asked: none for another endpoint; for the same one 25 ms, then up to 50, 100, 200
+    /// and 250 ms, jittered.
+    pub fn backoff(&mut self, choice: &Choice, dice: &mut fastrand::Rng) -> Duration {
+        if !choice.again {
+            return Duration::ZERO;
+        }
+        let (least, most) = (BACKOFF.0.as_micros() as u64, BACKOFF.1.as_micros() as u64);
+        let ceiling = (least << self.backoffs.min(10)).clamp(least, most);
+        self.backoffs += 1;
+        Duration::from_micros(dice.u64(least..=ceiling))
+    }
+
+    /// The longest that one try may wait for its answer.
+    pub fn try_timeout(&self, retry: &Retry, response: Duration) -> Duration {
+        retry.per_try_timeout.map_or(response, |limit| limit.min(response))
+    }
+
+    /// Must the next try use a fresh connection? (A reused one was stale.)
+    pub fn fresh_only(&self) -> bool {
+        self.fresh
+    }
+
+    /// Does the next try leave its pool before a switch?
+    pub fn crossing(&self) -> bool {
+        matches!(self.scope, Scope::Beyond(_))
+    }
+
+    /// Tries that ended without an answer for the client.
+    pub fn failed(&self) -> u32 {
+        self.ended
+    }
+
+    /// Whom it has asked.
+    pub fn tried(&self) -> &Tried {
+        &self.tried
+    }
+
+    /// The request's nature.
+    pub fn nature(&self) -> Nature {
+        self.nature
+    }
+
+    /// A try ended without an answer for the client (nothing was passed on).
+    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> Next {
+        self.ended += 1;
+        self.last = Some(ended.choice.id);
+        self.trialled |= ended.choice.trial;
+        self.queued_since = None;
+        let next =
+            if ended.sent { self.after_exchange(retry, ended, budget, now) } else { self.after_connect(ended, now) };
+        match next {
+            Ok(()) => Next::Pick(ended.reason()),
+            Err(why) => Next::GiveUp(why),
+        }
+    }
+
+    /// The kernel took no byte: it never happened, ask somebody else.
+    fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), Why> {
+        if ended.stale() {
+            self.fresh = true;
+        } else {
+            self.tried.add(ended.choice.id, true);
+        }
+        self.within_deadline(now)
+    }
+
+    fn after_exchange(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> Result<(), Why> {
+        let harmless = ended.how == How::Unprocessed;
+        self.sent |= !harmless;
+        self.covered = false;
+        if ended.stale() && !self.fresh {
+            self.fresh = true;
+        } else {
+            self.tried.add(ended.choice.id, false);
+            self.exchanges += u32::from(!ended.choice.trial);
+            if !ended.choice.trial && !harmless && !listed(retry, ended) {
+                return Err(Why::NotListed);
+            }
+        }
+        self.repeatable(retry, ended, harmless)?;
+        self.within_deadline(now)?;
+        self.aim(retry, ended)?;
+        self.cover(retry, budget, now)
+    }
+
+    fn repeatable(&self, retry: &Retry, ended: &Ended, harmless: bool) -> Result<(), Why> {
+        if !harmless && !self.nature.idempotent() {
+            return Err(Why::NotIdempotent);
+        }
+        if !ended.replayable {
+            return Err(Why::NotReplayable);
+        }
+        let alone = self.nature.safe || harmless || retry.cross_pool == CrossPool::Idempotent;
+        if ended.how == How::Timeout && !alone {
+            return Err(Why::MayStillRun);
+        }
+        Ok(())
+    }
+
+    /// Where the next exchange may go: inside the pool while attempts last, then once across.
+    fn aim(&mut self, retry: &Retry, ended: &Ended) -> Result<(), Why> {
+        let may_cross = self.may_cross(retry);
+        if self.exchanges >= retry.attempts.max(1) {
+            if !may_cross || self.crossed {
+                return Err(Why::Attempts);
+            }
+            self.cross(ended.choice.id);
+        } else if self.sent && !self.nature.safe() && !may_cross {
+            self.scope = Scope::PoolOf(ended.choice.id);
+        }
+        Ok(())
+    }
+
+    fn cover(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> Result<(), Why> {
+        self.covered = self.covered || budget.extra(retry.budget, now);
+        if self.covered { Ok(()) } else { Err(Why::Budget) }
+    }
+
+    fn may_cross(&self, retry: &Retry) -> bool {
+        match retry.cross_pool {
+            CrossPool::Safe => self.nature.safe(),
+            CrossPool::Idempotent => self.nature.idempotent(),
+            CrossPool::Never => false,
+        }
+    }
+
+    fn cross(&mut self, from: EndpointId) {
+        self.crossed = true;
+        self.scope = Scope::Beyond(from);
+    }
+
+    fn within_deadline(&self, now: Moment) -> Result<(), Why> {
+        if now < self.deadline { Ok(()) } else { Err(Why::Deadline) }
+    }
+
+    /// The pick found no endpoint (`pick` is neither `Endpoint` nor `Static`).
+    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: Moment) -> Next {
+        let hold = service.config.hold_requests;
+        match pick {
+            Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, Why::Starting),
+            Pick::Down if self.settled() => Next::GiveUp(Why::Down),
+            Pick::Down => self.wait(hold, HOLD_STEP, now, Why::Down),
+            Pick::Full => self.queue(service.config.limits.queue_timeout, now),
+            Pick::Exhausted | Pick::Endpoint(_) | Pick::Static { .. } => self.exhausted(retry, service, now),
+        }
+    }
+
+    /// Everybody in scope was asked: across the pools if that is allowed, else wait for the verdict on this pool.
+    fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> Next {
+        if let Some(last) = self.last
+            && self.may_cross(retry)
+            && !self.crossed
+            && now < self.deadline
+            && service.beyond(last).is_some()
+        {
+            self.cross(last);
+            return Next::Pick(RetryReason::Refused);
+        }
+        if self.settled() {
+            return Next::GiveUp(Why::Exhausted);
+        }
+        self.wait(VERDICT_WAIT.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
+    }
+
+    /// Has it been sent somewhere it must not leave? Then no newer table helps.
+    fn settled(&self) -> bool {
+        self.sent && !self.nature.safe()
+    }
+
+    fn wait(&mut self, longest: Duration, step: Duration, now: Moment, why: Why) -> Next {
+        let since = *self.waiting_since.get_or_insert(now);
+        let end = since.after(longest).min(self.deadline);
+        if now >= end {
+            return Next::GiveUp(why);
+        }
+        Next::Wait { until: end.min(now.after(step)) }
+    }
+
+    fn queue(&mut self, longest: Duration, now: Moment) -> Next {
+        let since = *self.queued_since.get_or_insert(now);
+        let until = since.after(longest).min(self.deadline);
+        if now >= until { Next::GiveUp(Why::Full) } else { Next::Queue { until } }
+    }
+
+    /// A wait is over. `judged_anew`: the newest table's view of the service is another than the one that was asked, so
+    /// endpoints that refused may be asked again, and the serving pool is asked before any other.
+    pub fn resumed(&mut self, judged_anew: bool) {
+        if !judged_anew {
+            return;
+        }
+        self.tried.forget_refusals();
+        if let Scope::Beyond(_) = self.scope {
+            self.scope = Scope::Serving;
+        }
+    }
+}
+
+fn listed(retry: &Retry, ended: &Ended) -> bool {
+    retry.on.iter().any(|on| match (on, ended.how) {
+        (RetryOn::Reset, How::Reset | How::Malformed) => true,
+        (RetryOn::Timeout, How::Timeout) => true,
+        (RetryOn::Status(listed), How::Status(status)) => *listed == status,
+        _ => false,
+    })
+}
