@@ -1,62 +1,284 @@
 //! [`Decision`]: the whole brain as one value. Its shell calls `handle`, `tick`, `deadline` and `effects`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Event, Incident, Moment, Saved, ServiceStatus, Table};
+use super::service::{Service, Turn};
+use super::timeline::Timeline;
+use super::{
+    Actor, Administrative, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService, ServiceStatus,
+    SwitchKind, Table, Word,
+};
+use crate::config::{Config, Name};
 
-/// The failover brain: plain data, deterministic, no clock of its own.
+/// The failover brain: plain data, deterministic, without a clock of its own.
+///
+/// ```text
+/// loop { select(event arrives, deadline() comes) → handle(event, now) or tick(now) → obey effects() }
+/// ```
+/// Every call is one turn: evidence goes in, everything that follows is concluded at once, and `table()` is the result. The
+/// same events at the same times give an equal value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     epoch: u64,
+    /// The newest time it was told; it never goes back.
+    clock: Moment,
+    services: Vec<Service>,
+    /// Where each endpoint stands: service, pool and place.
+    directory: BTreeMap<EndpointId, Place>,
+    next_endpoint: u32,
+    timeline: Timeline,
+    /// What an earlier process decided about services that have not appeared yet; forgotten after the first configuration.
+    restored: Vec<SavedService>,
     effects: Vec<Effect>,
-    incidents: Vec<Incident>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    service: usize,
+    pool: usize,
+    index: usize,
 }
 
 impl Decision {
     /// A brain that knows no configuration yet; what `saved` remembers is taken up by the first [`Event::Configured`].
-    pub fn new(_saved: Option<Saved>, _now: Moment) -> Decision {
-        Decision { epoch: 0, effects: Vec::new(), incidents: Vec::new() }
+    /// A `saved` of another version is ignored: the shell should have said so.
+    pub fn new(saved: Option<Saved>, now: Moment) -> Decision {
+        let saved = saved.filter(|saved| saved.version == Saved::VERSION);
+        let timeline = saved.as_ref().map(|saved| saved.timeline(now)).unwrap_or_default();
+        let epoch = saved.as_ref().map_or(0, |saved| saved.epoch);
+        Decision {
+            epoch,
+            clock: now,
+            services: Vec::new(),
+            directory: BTreeMap::new(),
+            next_endpoint: 0,
+            timeline,
+            restored: saved.map(|saved| saved.services).unwrap_or_default(),
+            effects: Vec::new(),
+        }
     }
 
-    /// Take in one event; `Configured` comes first.
-    pub fn handle(&mut self, _event: Event, _now: Moment) {}
+    /// Take in one event; `Configured` comes first. Times of observation that lie in the future count as now.
+    pub fn handle(&mut self, event: Event, now: Moment) {
+        let now = self.at(now);
+        match event {
+            Event::Configured(config) => self.configure(&config, now),
+            Event::Probed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
+                let (endpoint, rules) = service.endpoint(place.pool, place.index);
+                let news = endpoint.probed(rules, &outcome, seen.min(turn.now));
+                endpoint.advance(rules, turn.now, turn.effects);
+                news
+            }),
+            Event::InBand { endpoint, seen, digest } => self.about(endpoint, now, |service, place, turn| {
+                let down = service.nobody_serves();
+                let (endpoint, rules) = service.endpoint(place.pool, place.index);
+                endpoint.in_band(rules, &digest, seen.min(turn.now), down, turn)
+            }),
+            Event::Confirmed { endpoint, outcome, .. } => self.about(endpoint, now, |service, place, turn| {
+                let (endpoint, rules) = service.endpoint(place.pool, place.index);
+                endpoint.connected(rules, outcome, turn.now)
+            }),
+            Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
+            Event::Ordered { actor, word, .. } => self.ordered(actor, word, now),
+        }
+    }
 
     /// Do what is due; to be called when [`Decision::deadline`] has come (earlier is harmless).
-    pub fn tick(&mut self, _now: Moment) {}
+    pub fn tick(&mut self, now: Moment) {
+        let now = self.at(now);
+        for service in 0..self.services.len() {
+            if self.services[service].deadline().is_some_and(|at| at <= now) {
+                self.turn(service, now, |_, _| true);
+            }
+        }
+    }
 
     /// The earliest time at which [`Decision::tick`] has something to do.
     pub fn deadline(&self) -> Option<Moment> {
-        None
+        self.services.iter().filter_map(Service::deadline).min()
     }
 
     /// What the shell must do since the last call, in the fixed order: publish, sessions, probes, incidents, records.
     pub fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.sort_by_key(order);
+        effects.dedup_by(|a, b| a == b && matches!(a, Effect::Publish | Effect::Persist));
+        effects
     }
 
     /// All conclusions, under the newest epoch.
     pub fn table(&self) -> Table {
-        Table { epoch: self.epoch, services: Vec::new() }
+        Table { epoch: self.epoch, services: self.services.iter().map(|service| service.row.clone()).collect() }
     }
 
     /// What is worth keeping over a restart.
-    pub fn saved(&self, _now: Moment) -> Saved {
-        Saved {
-            version: Saved::VERSION,
-            epoch: self.epoch,
-            next_incident: 0,
-            services: Vec::new(),
-            incidents: Vec::new(),
-        }
+    pub fn saved(&self, now: Moment) -> Saved {
+        Saved::take(self.epoch, &self.services, &self.timeline, now.max(self.clock))
     }
 
     /// The last incidents (at most 64), newest last.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.incidents.iter()
+        self.timeline.incidents.iter()
     }
 
     /// The state for people.
-    pub fn status(&self, _now: Moment) -> Vec<ServiceStatus> {
-        Vec::new()
+    pub fn status(&self, now: Moment) -> Vec<ServiceStatus> {
+        self.services.iter().map(|service| service.status(now.max(self.clock))).collect()
+    }
+
+    fn at(&mut self, now: Moment) -> Moment {
+        self.clock = self.clock.max(now);
+        self.clock
+    }
+
+    // ---- turns ----------------------------------------------------------------------------------------------------
+
+    /// One turn about one service: take in, and if that says something new, conclude and publish.
+    fn turn(&mut self, service: usize, now: Moment, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
+        let epoch = self.epoch + 1;
+        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
+        let service = &mut self.services[service];
+        if take_in(service, &mut turn) && service.settle(&mut turn) {
+            self.publish(epoch);
+        }
+    }
+
+    fn publish(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.effects.push(Effect::Publish);
+    }
+
+    fn about(&mut self, id: EndpointId, now: Moment, take_in: impl FnOnce(&mut Service, Place, &mut Turn<'_>) -> bool) {
+        if let Some(place) = self.directory.get(&id).copied() {
+            self.turn(place.service, now, |service, turn| take_in(service, place, turn));
+        }
+    }
+
+    fn find(&self, name: &Name) -> Option<usize> {
+        self.services.iter().position(|service| service.name() == name)
+    }
+
+    // ---- configuration --------------------------------------------------------------------------------------------
+
+    /// A configuration is always published, under one epoch for all services.
+    fn configure(&mut self, config: &Arc<Config>, now: Moment) {
+        let epoch = self.epoch + 1;
+        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
+        let mut known: BTreeMap<Name, Service> = self.services.drain(..).map(|s| (s.name().clone(), s)).collect();
+        let next = &mut self.next_endpoint;
+        let mut allot = || {
+            *next += 1;
+            EndpointId(*next - 1)
+        };
+        for wanted in &config.services {
+            let mut service = match known.remove(&wanted.name) {
+                Some(mut service) => {
+                    service.reconfigure(wanted, &mut allot, &mut turn);
+                    service
+                }
+                None => Service::appear(wanted, &mut allot, &turn),
+            };
+            if let Some(saved) = self.restored.iter().find(|saved| saved.name == wanted.name) {
+                service.restore(saved, now);
+            }
+            service.settle(&mut turn);
+            self.services.push(service);
+        }
+        self.restored.clear();
+        self.index();
+        self.publish(epoch);
+        self.effects.push(Effect::Persist);
+    }
+
+    fn index(&mut self) {
+        self.directory.clear();
+        for (service, row) in self.services.iter().enumerate() {
+            for (pool, row) in row.pools.iter().enumerate() {
+                for (index, endpoint) in row.endpoints.iter().enumerate() {
+                    self.directory.insert(endpoint.id, Place { service, pool, index });
+                }
+            }
+        }
+    }
+
+    // ---- answers and orders ---------------------------------------------------------------------------------------
+
+    /// The first good answer after a switch closes its incident and yields the recovery time.
+    fn answered(&mut self, name: &Name, epoch: u64, seen: Moment, now: Moment) {
+        let Some(service) = self.find(name) else { return };
+        self.turn(service, now, |service, turn| {
+            if service.awaiting_answer != Some(epoch) {
+                return false;
+            }
+            service.awaiting_answer = None;
+            if let Some(incident) = turn.timeline.answered(name, epoch, seen, turn.effects) {
+                let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+                let missed =
+                    incident.rto().zip(service.config.objectives.rto).filter(|(rto, goal)| forced && rto > goal);
+                if let Some((rto, goal)) = missed {
+                    let (rto_ms, objective_ms) = (rto.as_millis() as u64, goal.as_millis() as u64);
+                    let service = name.clone();
+                    turn.effects.push(Effect::Alert(Alert::ObjectiveMissed { service, rto_ms, objective_ms }));
+                }
+                turn.effects.push(Effect::Persist);
+            }
+            true
+        });
+    }
+
+    fn ordered(&mut self, actor: Actor, word: Word, now: Moment) {
+        let name = match &word {
+            Word::Switchover { service, .. } | Word::Failback { service } | Word::Pin { service, .. } => {
+                service.clone()
+            }
+            Word::Unpin { service } | Word::Thaw { service } => service.clone(),
+            Word::Administer { endpoint, state } => return self.administer(*endpoint, *state, now),
+        };
+        let Some(service) = self.find(&name) else { return self.refuse(format!("there is no service {name}")) };
+        self.turn(service, now, |service, turn| {
+            let done = match &word {
+                Word::Switchover { pool, .. } => service.switchover(pool, actor, turn),
+                Word::Failback { .. } => service.fail_back(actor, turn),
+                Word::Pin { pool, .. } => service.pin(pool, actor, turn),
+                Word::Unpin { .. } => service.unpin(turn),
+                Word::Thaw { .. } => service.thaw(turn),
+                Word::Administer { .. } => Ok(()), // dealt with above
+            };
+            if let Err(reason) = done {
+                turn.effects.push(Effect::Alert(Alert::OrderRefused { reason }));
+            }
+            true
+        });
+    }
+
+    fn administer(&mut self, id: EndpointId, state: Administrative, now: Moment) {
+        if !self.directory.contains_key(&id) {
+            return self.refuse(format!("there is no endpoint {id}"));
+        }
+        self.about(id, now, |service, place, turn| {
+            let (endpoint, _) = service.endpoint(place.pool, place.index);
+            endpoint.administrative = state;
+            turn.effects.push(Effect::Persist);
+            true
+        });
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.effects.push(Effect::Alert(Alert::OrderRefused { reason }));
+    }
+}
+
+/// The fixed order of effects: nothing optional stands before the publish.
+fn order(effect: &Effect) -> u8 {
+    match effect {
+        Effect::Publish => 0,
+        Effect::Sessions { .. } => 1,
+        Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
+        Effect::Incident(_) => 3,
+        Effect::Standing(_) | Effect::Alert(_) => 4,
+        Effect::Persist => 5,
     }
 }

@@ -1,13 +1,26 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
 mod core;
 mod effect;
+mod endpoint;
 mod event;
+mod failover;
+mod freeze;
+mod health;
+mod hold_down;
 mod incident;
 mod moment;
+mod orders;
+mod outlier;
 mod persist;
+mod pool;
+mod reload;
+mod service;
+mod shared;
 mod standing;
 mod status;
 mod table;
+mod timeline;
+mod timers;
 
 pub use self::core::Decision;
 pub use effect::{Alert, Effect, SessionAction, StandingChange};

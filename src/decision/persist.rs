@@ -1,11 +1,16 @@
 //! What survives a restart ([`Saved`]): all times as ages, so that another process, whose clock has another origin, can
-//! restore it. Health is not among it: it is proven anew.
+//! restore it. Health is not among it: it is proven anew, and hold-downs count from then.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Administrative, Incident, SwitchKind};
+use super::failover::LastSwitch;
+use super::service::Service;
+use super::timeline::Timeline;
+use super::timers::Timer;
+use super::{Administrative, Incident, Moment, Serving, SwitchKind};
 use crate::config::Name;
 
 /// The decisions worth keeping over a restart.
@@ -28,7 +33,7 @@ pub struct Saved {
 pub struct SavedService {
     /// Its name.
     pub name: Name,
-    /// The active pool; `None` = nobody served, or it is `active_active`.
+    /// The active pool, or the one that served last; `None` = nobody has served, or it is `active_active`.
     pub active: Option<Name>,
     /// Pools of an `active_active` service that lost their share.
     pub lost: Vec<Name>,
@@ -61,14 +66,98 @@ pub struct SavedSwitch {
     pub age_ms: u64,
 }
 
-/// An incident whose moments are ages.
+/// An incident. Its moments are not moments of any clock but ages: microseconds before the time of saving.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedIncident {
-    /// The record; its moments are microseconds before the time of saving.
-    pub incident: Incident,
-}
+#[serde(transparent)]
+pub struct SavedIncident(Incident);
 
 impl Saved {
     /// The format this build writes and reads.
     pub const VERSION: u32 = 1;
+
+    pub(super) fn take(epoch: u64, services: &[Service], timeline: &Timeline, now: Moment) -> Saved {
+        Saved {
+            version: Saved::VERSION,
+            epoch,
+            next_incident: timeline.next,
+            services: services.iter().map(|service| service.save(now)).collect(),
+            incidents: timeline.incidents.iter().map(|i| SavedIncident(shift(i, |at| age_of(at, now)))).collect(),
+        }
+    }
+
+    pub(super) fn timeline(&self, now: Moment) -> Timeline {
+        let restore = |saved: &SavedIncident| shift(&saved.0, |age| now.before(Duration::from_micros(age.as_micros())));
+        Timeline { incidents: self.incidents.iter().map(restore).collect(), next: self.next_incident }
+    }
+}
+
+fn age_of(at: Moment, now: Moment) -> Moment {
+    Moment::from_micros(now.since(at).as_micros() as u64)
+}
+
+/// The same record with every moment changed.
+fn shift(incident: &Incident, by: impl Fn(Moment) -> Moment) -> Incident {
+    let mut shifted = incident.clone();
+    for at in [&mut shifted.fault, &mut shifted.detected, &mut shifted.decided] {
+        *at = by(*at);
+    }
+    shifted.answered = shifted.answered.map(&by);
+    for evidence in &mut shifted.evidence {
+        evidence.seen = by(evidence.seen);
+    }
+    shifted
+}
+
+pub(super) fn ms(span: Duration) -> u64 {
+    span.as_millis() as u64
+}
+
+impl Service {
+    fn save(&self, now: Moment) -> SavedService {
+        let age = |at: Moment| ms(now.since(at));
+        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        let shared = matches!(self.serving, Serving::Shared(_));
+        SavedService {
+            name: self.name().clone(),
+            active: self.resume.clone().or(self.last_active.clone()).filter(|_| !shared),
+            lost: self.lost.iter().cloned().collect(),
+            ordered: self.ordered,
+            pinned: self.pinned.clone(),
+            last_switch: self.last_switch.as_ref().map(|last| SavedSwitch {
+                kind: last.kind,
+                from: last.from.clone(),
+                age_ms: age(last.at),
+            }),
+            failback_age_ms: self.hold_down.failed_back.map(age),
+            relapses: self.hold_down.relapses,
+            forced_ages_ms: self.freeze.forced.iter().map(|at| age(*at)).collect(),
+            frozen_for_ms: self.frozen_until().map(|until| ms(until.since(now))),
+            administrative: endpoints.filter(|e| !e.ready()).map(|e| (e.address, e.administrative)).collect(),
+        }
+    }
+
+    /// Take up what an earlier process decided; pools that no longer exist are forgotten.
+    pub(super) fn restore(&mut self, saved: &SavedService, now: Moment) {
+        let at = |age: u64| now.before(Duration::from_millis(age));
+        let exists = |name: &&Name| self.config.pools.iter().any(|pool| pool.name == **name);
+        self.resume = saved.active.as_ref().filter(exists).cloned();
+        self.pinned = saved.pinned.as_ref().filter(exists).cloned();
+        self.lost = saved.lost.iter().filter(exists).cloned().collect();
+        self.ordered = saved.ordered && self.resume.is_some();
+        self.last_switch = saved.last_switch.as_ref().map(|last| LastSwitch {
+            kind: last.kind,
+            from: last.from.clone(),
+            at: at(last.age_ms),
+        });
+        self.hold_down.failed_back = saved.failback_age_ms.map(at);
+        self.hold_down.relapses = saved.relapses;
+        self.freeze.forced = saved.forced_ages_ms.iter().map(|age| at(*age)).collect();
+        if let Some(left) = saved.frozen_for_ms {
+            self.timers.arm(Timer::Freeze, now.after(Duration::from_millis(left)));
+        }
+        for endpoint in self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
+            let word = saved.administrative.iter().find(|(address, _)| *address == endpoint.address);
+            endpoint.administrative = word.map_or(Administrative::Ready, |(_, state)| *state);
+        }
+    }
 }

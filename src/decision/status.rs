@@ -5,7 +5,12 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, EndpointId, Serving, Standing, SwitchKind};
+use super::endpoint::Endpoint;
+use super::persist::ms;
+use super::pool::Pool;
+use super::service::Service;
+use super::timers::Timer;
+use super::{Admission, EndpointId, Moment, Serving, Standing, SwitchKind};
 use crate::config::{Mode, Name};
 
 /// One service.
@@ -65,4 +70,52 @@ pub struct EndpointStatus {
     pub evidence: String,
     /// How long the ejection lasts at least; `None` = not ejected, or waiting for trials.
     pub ejected_for_ms: Option<u64>,
+}
+
+impl Service {
+    /// For `/status`.
+    pub(super) fn status(&self, now: Moment) -> ServiceStatus {
+        let left = |until: Option<Moment>| until.map(|until| ms(until.since(now)));
+        let active = match self.serving {
+            Serving::Active(active) => Some(self.pools[active].name.clone()),
+            _ => None,
+        };
+        let home = self.homeward().find_map(|pool| self.hold_down_end(pool));
+        ServiceStatus {
+            name: self.name().clone(),
+            mode: self.config.mode,
+            serving: self.serving.clone(),
+            active,
+            for_ms: ms(now.since(self.since)),
+            why: self.last_switch.as_ref().map(|last| last.kind),
+            failing_open: self.failing_open,
+            hold_down_left_ms: left(home),
+            frozen_for_ms: left(self.frozen_until()),
+            pinned: self.pinned.clone(),
+            pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
+        }
+    }
+
+    fn pool_status(&self, pool: &Pool, now: Moment) -> PoolStatus {
+        PoolStatus {
+            name: pool.name.clone(),
+            available: pool.available(self.config.failover.min_healthy),
+            usable: pool.usable(),
+            endpoints: pool.endpoints.iter().map(|endpoint| endpoint.status(now)).collect(),
+        }
+    }
+}
+
+impl Endpoint {
+    fn status(&self, now: Moment) -> EndpointStatus {
+        EndpointStatus {
+            id: self.id,
+            address: self.address,
+            standing: self.standing,
+            admission: self.admission,
+            for_ms: ms(now.since(self.since)),
+            evidence: self.evidence.clone(),
+            ejected_for_ms: self.timers.armed(Timer::Ejection).map(|until| ms(until.since(now))),
+        }
+    }
 }

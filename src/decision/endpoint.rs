@@ -1,0 +1,473 @@
+//! One endpoint: checks, real traffic, refusals and an operator's word, folded into one standing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::health::{Checks, Verdict};
+use super::outlier::Outlier;
+use super::service::Turn;
+use super::timeline::Fall;
+use super::timers::{Timer, Timers};
+use super::{
+    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
+    Moment, Operational, ProbeOutcome, Standing,
+};
+use crate::config::{HealthCheck, OnRefused, OutlierDetection, Pool};
+
+/// Good trials that end an ejection.
+pub(super) const TRIALS: u32 = 3;
+/// An answer to a confirming connect that is later than this is lost.
+pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
+/// Pause between two connects to an endpoint that refuses and has no check whose pace could be taken.
+const RECONNECT: Duration = Duration::from_millis(500);
+/// How long checks alone must be green where the pool has no in-band rule (any more) that could say it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the configuration and the service's state say about an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules<'a> {
+    pub check: Option<&'a HealthCheck>,
+    pub outlier: Option<&'a OutlierDetection>,
+    pub on_refused: OnRefused,
+}
+
+impl<'a> Rules<'a> {
+    pub fn of(pool: &'a Pool, on_refused: OnRefused) -> Rules<'a> {
+        Rules { check: pool.health_check.as_ref(), outlier: pool.outlier_detection.as_ref(), on_refused }
+    }
+}
+
+/// Does it refuse connections?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Refusal {
+    /// Not that we know.
+    No,
+    /// A request was refused; one connect of our own is to confirm it.
+    Suspected,
+    /// Confirmed. It ends with a connect that succeeds while the checks are green.
+    Confirmed,
+}
+
+/// Has real traffic condemned it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ejection {
+    /// No.
+    None,
+    /// Yes; it stays out until the timer has fired and the checks are green.
+    Out(Cause),
+    /// Its time is over and the checks are green: trials decide, or checks alone where there is nothing to try it with.
+    Tried {
+        /// Why it had been ejected.
+        cause: Cause,
+        /// Good trials so far.
+        good: u32,
+    },
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Endpoint {
+    pub id: EndpointId,
+    pub address: SocketAddr,
+    pub administrative: Administrative,
+    pub checks: Checks,
+    pub outlier: Outlier,
+    pub refusal: Refusal,
+    pub ejection: Ejection,
+    /// As last concluded.
+    pub standing: Standing,
+    pub admission: Admission,
+    pub joined: Option<Moment>,
+    /// When its standing last changed.
+    pub since: Moment,
+    /// For people: what its state rests on.
+    pub evidence: String,
+    /// When it last ceased to be usable.
+    pub fell: Moment,
+    /// First sign of trouble that is not over; `None` = all is well.
+    pub trouble: Option<Moment>,
+    pub timers: Timers,
+    /// How it came to be healthy (or will have, when nothing else speaks against it).
+    grounds: Cause,
+    /// Probes that should still run fast because traffic failed.
+    suspicion: u32,
+    /// The pace the prober was told.
+    fast: bool,
+    /// When a probe out of turn was last asked for.
+    asked: Option<Moment>,
+}
+
+impl Endpoint {
+    pub fn new(id: EndpointId, address: SocketAddr, check: Option<&HealthCheck>, now: Moment) -> Endpoint {
+        let grounds = if check.is_some() { Cause::ChecksPassed } else { Cause::Unchecked };
+        let mut endpoint = Endpoint {
+            id,
+            address,
+            administrative: Administrative::Ready,
+            checks: Checks::new(check),
+            outlier: Outlier::default(),
+            refusal: Refusal::No,
+            ejection: Ejection::None,
+            standing: Standing {
+                operational: Operational::Checking,
+                administrative: Administrative::Ready,
+                cause: Cause::Start,
+            },
+            admission: Admission::Closed,
+            joined: None,
+            since: now,
+            evidence: String::new(),
+            fell: now,
+            trouble: None,
+            timers: Timers::default(),
+            grounds,
+            suspicion: 0,
+            fast: false,
+            asked: None,
+        };
+        let (operational, cause) = endpoint.operational();
+        endpoint.standing = Standing { operational, cause, ..endpoint.standing };
+        endpoint
+    }
+
+    /// Healthy, and an operator lets it be used.
+    pub fn usable(&self) -> bool {
+        self.standing.operational == Operational::Healthy && self.standing.administrative == Administrative::Ready
+    }
+
+    pub fn ready(&self) -> bool {
+        self.administrative == Administrative::Ready
+    }
+
+    /// Usable, or nothing but trials stands between it and that.
+    pub fn hopeful(&self) -> bool {
+        self.ready() && (self.usable() || matches!(self.ejection, Ejection::Tried { .. }) && !self.refuses())
+    }
+
+    /// Only its checks speak against it, and the last exchange was good: may carry traffic when nothing better is left.
+    pub fn fails_only_checks(&self) -> bool {
+        self.ready()
+            && self.checks.verdict == Verdict::Red
+            && self.ejection == Ejection::None
+            && !self.refuses()
+            && self.outlier.last_good == Some(true)
+    }
+
+    pub fn refuses(&self) -> bool {
+        self.refusal == Refusal::Confirmed
+    }
+
+    // ---- evidence -------------------------------------------------------------------------------------------------
+
+    /// A probe ended. Is there something to conclude?
+    pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment) -> bool {
+        let Some(check) = rules.check else { return false };
+        let before = (self.checks.verdict, self.wants_fast(rules));
+        self.checks.fold(check, outcome, seen);
+        match outcome {
+            ProbeOutcome::Fail { .. } => {
+                self.trouble.get_or_insert(seen);
+            }
+            ProbeOutcome::Pass { .. } => self.suspicion = self.suspicion.saturating_sub(1),
+            ProbeOutcome::Local { .. } => {}
+        }
+        self.relax();
+        if self.checks.verdict != before.0 {
+            self.grounds = Cause::ChecksPassed;
+            self.outlier.absolve(); // what traffic said belongs to the trouble that the checks saw too
+        }
+        before != (self.checks.verdict, self.wants_fast(rules)) || self.ejection != Ejection::None || self.refuses()
+    }
+
+    /// Real traffic spoke. `down` = nobody serves the service, so that one good answer is reason enough to believe it.
+    pub fn in_band(
+        &mut self,
+        rules: Rules<'_>,
+        digest: &Digest,
+        seen: Moment,
+        down: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let quiet = digest.failed.total() == 0 && self.standing.operational == Operational::Healthy;
+        let before = (self.outlier.last_good, self.outlier.streak);
+        self.outlier.fold(digest, seen);
+        if digest.failed.total() > 0 {
+            self.failed(rules, digest, seen, turn.now, turn.effects);
+        }
+        self.tried(rules, digest, down, turn.now);
+        self.relax();
+        !quiet || before != (self.outlier.last_good, self.outlier.streak)
+    }
+
+    fn failed(&mut self, rules: Rules<'_>, digest: &Digest, seen: Moment, now: Moment, effects: &mut Vec<Effect>) {
+        let first = if self.outlier.streak > 0 { self.outlier.streak_since } else { seen };
+        self.trouble.get_or_insert(first);
+        if let Some(check) = rules.check {
+            self.suspicion = check.rise.max(1);
+            let lately = self.asked.is_some_and(|asked| now.since(asked) < check.fast_interval);
+            if !lately {
+                self.asked = Some(now);
+                effects.push(Effect::ProbeNow { endpoint: self.id });
+            }
+        }
+        let refused = digest.failed.of(Failure::Refused) > 0 && digest.streak > 0;
+        if refused && rules.on_refused == OnRefused::Verdict && self.refusal == Refusal::No {
+            self.refusal = Refusal::Suspected;
+            self.ask_connect(now, effects);
+        }
+    }
+
+    fn ask_connect(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.timers.arm(Timer::Confirm, now.after(CONFIRM_WITHIN));
+        effects.push(Effect::ConfirmConnect { endpoint: self.id });
+    }
+
+    /// Trials count for an endpoint that is being tried; when nobody serves, for every one that is out.
+    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, down: bool, now: Moment) {
+        if digest.trials_good + digest.trials_failed == 0 {
+            return;
+        }
+        if down {
+            if digest.trials_good > 0 && digest.streak == 0 {
+                self.acquit(Cause::TrialsPassed, "a trial request passed".to_owned(), now);
+            }
+        } else if let Ejection::Tried { cause, good } = self.ejection {
+            let good = good.saturating_add(digest.trials_good);
+            if digest.trials_failed > 0 {
+                self.eject(rules, cause, format!("{} trial requests failed", digest.trials_failed), now);
+            } else if good >= TRIALS {
+                self.acquit(Cause::TrialsPassed, format!("{good} trial requests passed"), now);
+            } else {
+                self.ejection = Ejection::Tried { cause, good };
+            }
+        }
+    }
+
+    /// A confirming connect ended. Is there something to conclude?
+    pub fn connected(&mut self, rules: Rules<'_>, outcome: ConnectOutcome, now: Moment) -> bool {
+        if self.timers.armed(Timer::Confirm).is_none() {
+            return false; // nobody waits for it any more
+        }
+        self.timers.disarm(Timer::Confirm);
+        match (self.refusal, outcome) {
+            (Refusal::Suspected, ConnectOutcome::Refused) => self.condemn_as_refusing(rules, now),
+            (Refusal::Suspected, _) => self.refusal = Refusal::No,
+            (Refusal::Confirmed, ConnectOutcome::Connected) if self.checks.verdict == Verdict::Green => {
+                self.refusal = Refusal::No;
+                self.checks_speak(rules);
+            }
+            (Refusal::Confirmed, _) => self.await_reconnect(rules, now),
+            (Refusal::No, _) => return false,
+        }
+        true
+    }
+
+    /// The refusal explains the failures: they are not counted a second time.
+    fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: Moment) {
+        self.refusal = Refusal::Confirmed;
+        self.outlier.absolve();
+        self.checks.doubt();
+        self.await_reconnect(rules, now);
+        self.evidence = "a request was refused, and so was the confirming connect".to_owned();
+    }
+
+    /// Nothing but the checks speaks about it now.
+    fn checks_speak(&mut self, rules: Rules<'_>) {
+        self.grounds = if rules.check.is_some() { Cause::ChecksPassed } else { Cause::Unchecked };
+    }
+
+    fn await_reconnect(&mut self, rules: Rules<'_>, now: Moment) {
+        let pause = rules.check.map_or(RECONNECT, |check| check.fast_interval);
+        self.timers.arm(Timer::Reconnect, now.after(pause));
+    }
+
+    /// What real traffic said is enough to eject it, and nothing that would explain it better is being looked into.
+    pub fn condemned_in_band(&self, rules: Rules<'_>, now: Moment) -> Option<Cause> {
+        let open = self.usable() && self.refusal == Refusal::No;
+        rules.outlier.filter(|_| open).and_then(|rule| self.outlier.tripped(rule, now))
+    }
+
+    /// Out it goes.
+    pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: Moment) {
+        let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
+        self.outlier.absolve();
+        self.ejection = Ejection::Out(cause);
+        self.evidence = evidence;
+        self.timers.disarm(Timer::Trials);
+        self.timers.arm(Timer::Ejection, now.after(wait));
+    }
+
+    /// Real traffic speaks for it again (or nothing can speak against it).
+    fn acquit(&mut self, grounds: Cause, evidence: String, now: Moment) {
+        if self.ejection == Ejection::None && !self.refuses() {
+            return;
+        }
+        self.ejection = Ejection::None;
+        self.refusal = Refusal::No;
+        self.outlier.restore(now);
+        self.grounds = grounds;
+        self.evidence = evidence;
+        for timer in [Timer::Ejection, Timer::Trials, Timer::Reconnect, Timer::Confirm] {
+            self.timers.disarm(timer);
+        }
+    }
+
+    // ---- time -----------------------------------------------------------------------------------------------------
+
+    /// Do what is due.
+    pub fn tick(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+        if self.timers.fired(Timer::Confirm, now) {
+            match self.refusal {
+                Refusal::Confirmed => self.await_reconnect(rules, now),
+                _ => self.refusal = Refusal::No,
+            }
+        }
+        self.timers.fired(Timer::Ejection, now);
+        self.timers.fired(Timer::Reconnect, now);
+        if self.timers.fired(Timer::Trials, now) {
+            self.acquit(Cause::EjectionOver, "no traffic to try it with, and its checks are green".to_owned(), now);
+        }
+        self.advance(rules, now, effects);
+    }
+
+    /// Steps that wait for time *and* for the checks: an ejection that is over becomes a trial, a refusal is tested.
+    pub fn advance(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+        let green = self.checks.verdict == Verdict::Green;
+        match self.ejection {
+            Ejection::Out(cause) if green && self.timers.armed(Timer::Ejection).is_none() => {
+                self.ejection = Ejection::Tried { cause, good: 0 };
+            }
+            Ejection::Tried { cause, .. } if !green => {
+                self.ejection = Ejection::Out(cause);
+                self.timers.disarm(Timer::Trials);
+            }
+            _ => {}
+        }
+        let quiet = self.timers.armed(Timer::Confirm).is_none() && self.timers.armed(Timer::Reconnect).is_none();
+        if self.refuses() && quiet && self.checks.reassures(rules.check) {
+            self.ask_connect(now, effects);
+        }
+    }
+
+    /// Trials may begin, or only time can speak for it: from now on its patience runs. Otherwise it waits.
+    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, now: Moment) {
+        if run && matches!(self.ejection, Ejection::Tried { .. }) {
+            let patience = rules.outlier.map_or(PATIENCE, |rule| rule.base_ejection);
+            self.timers.arm_once(Timer::Trials, now.after(patience));
+        } else {
+            self.timers.disarm(Timer::Trials);
+        }
+    }
+
+    // ---- conclusions ----------------------------------------------------------------------------------------------
+
+    /// What all evidence together says.
+    pub fn operational(&self) -> (Operational, Cause) {
+        match (self.ejection, self.refusal, self.checks.verdict) {
+            (Ejection::Out(cause) | Ejection::Tried { cause, .. }, ..) => (Operational::Ejected, cause),
+            (_, Refusal::Confirmed, _) => (Operational::Unhealthy, Cause::Refused),
+            (.., Verdict::Red) => (Operational::Unhealthy, Cause::ChecksFailed),
+            (.., Verdict::Unknown) => (Operational::Checking, Cause::Start),
+            (.., Verdict::Green) => (Operational::Healthy, self.grounds),
+        }
+    }
+
+    /// Fold everything into the standing; returns the one before if it changed.
+    pub fn conclude(&mut self, now: Moment) -> Option<Standing> {
+        let (operational, cause) = self.operational();
+        let standing = Standing { operational, administrative: self.administrative, cause };
+        let was_usable = self.usable();
+        let before = std::mem::replace(&mut self.standing, standing);
+        if before == standing {
+            return None;
+        }
+        self.since = now;
+        if was_usable && !self.usable() {
+            self.fell = now;
+        }
+        if (before.operational, before.cause) != (operational, cause) {
+            match cause {
+                Cause::ChecksFailed => {
+                    self.evidence = format!("{} probes failed, {}", self.checks.fails, self.checks.detail)
+                }
+                Cause::ChecksPassed => self.evidence = format!("{} probes passed", self.checks.passes),
+                _ => {}
+            }
+            self.relax();
+        }
+        Some(before)
+    }
+
+    /// All is well again: the next trouble is a new one.
+    fn relax(&mut self) {
+        let well = self.standing.operational == Operational::Healthy
+            && self.operational().0 == Operational::Healthy
+            && self.checks.fails == 0
+            && self.outlier.streak == 0;
+        if well {
+            self.trouble = None;
+        }
+    }
+
+    fn wants_fast(&self, rules: Rules<'_>) -> bool {
+        let Some(check) = rules.check else { return false };
+        let green = self.checks.verdict == Verdict::Green;
+        let refusing = self.refusal != Refusal::No && green;
+        self.checks.in_transition(check) || (self.suspicion > 0 && green) || refusing
+    }
+
+    /// Tell the prober the pace if it changed.
+    pub fn pace(&mut self, rules: Rules<'_>, effects: &mut Vec<Effect>) {
+        let fast = self.wants_fast(rules);
+        if fast != self.fast {
+            self.fast = fast;
+            effects.push(Effect::ProbePace { endpoint: self.id, fast });
+        }
+    }
+
+    /// For the incident that its fall is part of.
+    pub fn as_evidence(&self) -> Evidence {
+        Evidence {
+            address: self.address,
+            cause: self.standing.cause,
+            detail: self.evidence.clone(),
+            seen: self.fall().sign,
+        }
+    }
+
+    /// Its part in the fall of its pool.
+    pub fn fall(&self) -> Fall {
+        let sign = self.trouble.filter(|_| self.ready()).unwrap_or(self.fell);
+        Fall { sign: sign.min(self.fell), fell: self.fell }
+    }
+
+    pub fn row(&self) -> EndpointRow {
+        EndpointRow {
+            id: self.id,
+            address: self.address,
+            standing: self.standing,
+            admission: self.admission,
+            joined: self.joined,
+        }
+    }
+
+    // ---- reload ---------------------------------------------------------------------------------------------------
+
+    /// The configuration changed.
+    pub fn reconfigure(&mut self, before: Rules<'_>, after: Rules<'_>) {
+        if before.check != after.check {
+            self.checks.replace(after.check);
+            if before.check.is_none() != after.check.is_none() && self.checks.verdict == Verdict::Green {
+                self.checks_speak(after);
+            }
+        }
+        if after.on_refused == OnRefused::Checks && self.refusal == Refusal::Suspected {
+            self.refusal = Refusal::No;
+            self.timers.disarm(Timer::Confirm);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The failover machine of one service: first choice, forced and elective switches. Every switch, whatever its cause, goes
+//! through [`Service::switch`].
+
+use serde::{Deserialize, Serialize};
+
+use super::service::{Service, Turn};
+use super::timeline::{Fall, fault};
+use super::timers::Timer;
+use super::{Actor, Alert, Effect, Evidence, Incident, IncidentId, Moment, Serving, SessionAction, SwitchKind};
+use crate::config::{Name, OnAllDown, Sessions};
+
+/// The last switch, as far as later decisions depend on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LastSwitch {
+    pub kind: SwitchKind,
+    pub from: Option<Name>,
+    pub at: Moment,
+}
+
+/// A decision to change the active pool.
+pub(super) struct Switch {
+    pub kind: SwitchKind,
+    pub to: Option<usize>,
+    pub actor: Actor,
+}
+
+impl Switch {
+    pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
+        Switch { kind, to, actor: Actor::Standfast }
+    }
+}
+
+impl Service {
+    /// One decision of an `active_passive` service.
+    pub fn decide_active(&mut self, turn: &mut Turn<'_>) {
+        match self.serving {
+            Serving::Starting => self.choose_first(turn),
+            Serving::Active(active) if self.pinned.is_some() => self.stay(active),
+            Serving::Active(active) if self.available(active) => {
+                self.stay(active);
+                if let Some(home) = self.failback_target(turn.now) {
+                    self.switch(Switch::own(SwitchKind::Failback, Some(home)), turn);
+                }
+            }
+            Serving::Active(active) => self.leave(active, turn),
+            Serving::Down | Serving::Shared(_) => self.rise(turn),
+        }
+    }
+
+    fn stay(&mut self, active: usize) {
+        self.failing_open = !self.available(active);
+    }
+
+    // ---- first choice ---------------------------------------------------------------------------------------------
+
+    /// The first pool is chosen when the best one is available or everybody has been asked once. It is not a switch,
+    /// unless a restart had to give up the pool that was active before it.
+    fn choose_first(&mut self, turn: &mut Turn<'_>) {
+        let resumed = self.pinned.clone().or(self.resume.clone()).and_then(|pool| self.index_of(&pool));
+        let wanted = resumed.unwrap_or(0);
+        let time_is_up = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= turn.now);
+        let asked = match resumed {
+            Some(pool) => self.pools[pool].first_round_complete(),
+            None => self.pools.iter().all(|pool| pool.first_round_complete()),
+        };
+        if !self.available(wanted) && !asked && !time_is_up {
+            return;
+        }
+        self.timers.disarm(Timer::FirstRound);
+        self.resume = None;
+        if self.available(wanted) || self.pinned.is_some() {
+            return self.begin(Serving::Active(wanted), turn);
+        }
+        match resumed {
+            Some(active) => {
+                self.begin(Serving::Active(active), turn);
+                self.leave(active, turn);
+            }
+            None => match self.best_available() {
+                Some(pool) => self.begin(Serving::Active(pool), turn),
+                None => self.begin_without(turn),
+            },
+        }
+    }
+
+    fn begin_without(&mut self, turn: &mut Turn<'_>) {
+        match self.last_resort(None) {
+            Some(pool) => {
+                self.begin(Serving::Active(pool), turn);
+                self.failing_open = true;
+            }
+            None => self.begin(Serving::Down, turn),
+        }
+    }
+
+    /// Serve for the first time: no switch, no incident.
+    pub fn begin(&mut self, serving: Serving, turn: &mut Turn<'_>) {
+        if let Serving::Active(pool) = serving {
+            self.last_active = Some(self.pools[pool].name.clone());
+        }
+        self.serving = serving;
+        self.failing_open = false;
+        self.since = turn.now;
+        turn.effects.push(Effect::Persist);
+    }
+
+    // ---- forced ---------------------------------------------------------------------------------------------------
+
+    /// The active pool cannot serve: go somewhere.
+    fn leave(&mut self, active: usize, turn: &mut Turn<'_>) {
+        if let Some(old) = self.rollback_target(turn.now) {
+            self.switch(Switch::own(SwitchKind::Rollback, Some(old)), turn);
+        } else if let Some(next) = self.best_available() {
+            self.switch(Switch::own(SwitchKind::Failover, Some(next)), turn);
+        } else {
+            match self.last_resort(Some(active)) {
+                Some(pool) if pool == active => self.stay(active),
+                last => {
+                    self.switch(Switch::own(SwitchKind::Failover, last), turn);
+                    self.failing_open = last.is_some();
+                }
+            }
+        }
+    }
+
+    /// Nobody serves: take the first that can.
+    fn rise(&mut self, turn: &mut Turn<'_>) {
+        let pool = self.best_available();
+        let Some(to) = pool.or_else(|| self.last_resort(None)) else { return };
+        if self.last_active.is_none() {
+            self.begin(Serving::Active(to), turn); // nobody has served yet: still the first choice
+        } else {
+            self.switch(Switch::own(SwitchKind::Failover, Some(to)), turn);
+        }
+        self.failing_open = pool.is_none();
+    }
+
+    /// The first pool in order of priority that is available.
+    pub fn best_available(&self) -> Option<usize> {
+        (0..self.pools.len()).find(|pool| self.available(*pool))
+    }
+
+    /// The pool before, when the new one fails soon after a switch: once, and not while frozen.
+    fn rollback_target(&self, now: Moment) -> Option<usize> {
+        let last = self.last_switch.as_ref()?;
+        let soon = now.since(last.at) <= self.config.failover.confirm_window;
+        let once = last.kind != SwitchKind::Rollback;
+        let old = self.index_of(last.from.as_ref()?)?;
+        (soon && once && self.frozen_until().is_none() && self.available(old)).then_some(old)
+    }
+
+    /// No pool is available: who carries traffic nevertheless (`fail_open`)? Pools with usable endpoints (fewer than
+    /// `min_healthy`) before pools whose endpoints fail only their checks; among equals the present one, then home first.
+    pub fn last_resort(&self, present: Option<usize>) -> Option<usize> {
+        if self.config.failover.on_all_down == OnAllDown::FailClosed {
+            return None;
+        }
+        let rank = |pool: usize| {
+            let endpoints = &self.pools[pool].endpoints;
+            match () {
+                _ if endpoints.iter().any(|endpoint| endpoint.usable()) => Some(0),
+                _ if endpoints.iter().any(|endpoint| endpoint.fails_only_checks()) => Some(1),
+                _ => None,
+            }
+        };
+        let candidates =
+            (0..self.pools.len()).filter_map(|pool| rank(pool).map(|rank| (rank, Some(pool) != present, pool)));
+        candidates.min().map(|(_, _, pool)| pool)
+    }
+
+    // ---- elective -------------------------------------------------------------------------------------------------
+
+    /// A better pool that has been well for the whole hold-down, when Standfast may go there by itself.
+    fn failback_target(&self, now: Moment) -> Option<usize> {
+        if !self.may_fail_back() {
+            return None;
+        }
+        self.homeward().find(|pool| self.available(*pool) && self.hold_down_end(*pool).is_some_and(|end| end <= now))
+    }
+
+    /// Pools that the service would rather be on, best first.
+    pub fn homeward(&self) -> impl Iterator<Item = usize> + '_ {
+        let end = match &self.serving {
+            Serving::Active(active) => *active,
+            Serving::Shared(_) => self.pools.len(),
+            Serving::Starting | Serving::Down => 0,
+        };
+        (0..end).filter(|pool| match &self.serving {
+            Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name),
+            _ => true,
+        })
+    }
+
+    /// When a recovering pool may take the service; `None` = it has not recovered.
+    pub fn hold_down_end(&self, pool: usize) -> Option<Moment> {
+        self.pools[pool].recovered.map(|recovered| self.hold_down.over(&self.config.failover, recovered))
+    }
+
+    pub fn wait_for_hold_down(&mut self, now: Moment) {
+        let next = self.homeward().filter_map(|pool| self.hold_down_end(pool)).filter(|end| *end > now).min();
+        match next.filter(|_| self.may_fail_back()) {
+            Some(end) => self.timers.arm(Timer::HoldDown, end),
+            None => self.timers.disarm(Timer::HoldDown),
+        }
+    }
+
+    // ---- the one way of a switch ----------------------------------------------------------------------------------
+
+    /// Change the active pool of an `active_passive` service.
+    pub fn switch(&mut self, switch: Switch, turn: &mut Turn<'_>) {
+        let from = match self.serving {
+            Serving::Active(active) => Some(active),
+            _ => None,
+        };
+        let forced = matches!(switch.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        self.record(&switch, from, turn);
+        if let Some(left) = from {
+            self.end_sessions(left, turn);
+        }
+        self.serving = switch.to.map_or(Serving::Down, Serving::Active);
+        self.failing_open = false;
+        self.since = turn.now;
+        self.ordered = switch.kind == SwitchKind::Switchover;
+        if forced {
+            self.note_forced(switch.kind, from.is_some(), switch.to, turn);
+        }
+        if switch.kind == SwitchKind::Failback {
+            self.hold_down.came_home(turn.now);
+        }
+        let to = switch.to.map(|pool| self.pools[pool].name.clone());
+        let from = from.map(|pool| self.pools[pool].name.clone());
+        self.last_active = to.or(self.last_active.take());
+        self.last_switch = Some(LastSwitch { kind: switch.kind, from, at: turn.now });
+        turn.effects.push(Effect::Persist);
+    }
+
+    /// Damping and freeze: only switches away from a pool count, and only arrivals at another one.
+    pub fn note_forced(&mut self, kind: SwitchKind, left: bool, to: Option<usize>, turn: &mut Turn<'_>) {
+        let rule = &self.config.failover;
+        if left {
+            self.hold_down.forced_away(rule, turn.now);
+        }
+        let elsewhere = to.is_some_and(|to| self.last_active.as_ref() != Some(&self.pools[to].name));
+        if !elsewhere {
+            return;
+        }
+        let counted = self.freeze.count(&rule.max_failovers, &mut self.timers, turn.now);
+        let rolled_back = (kind == SwitchKind::Rollback)
+            .then(|| self.freeze.one_period(&rule.max_failovers, &mut self.timers, turn.now))
+            .flatten();
+        if let Some(until) = rolled_back.or(counted) {
+            turn.effects.push(Effect::Alert(Alert::Frozen { service: self.name().clone(), until }));
+        }
+    }
+
+    /// Open the incident; its first good answer is awaited from now on.
+    pub fn record(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+        let forced = matches!(switch.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let (fault, evidence) =
+            if forced { self.fault_of(from, turn) } else { (self.order_time(turn.now), Vec::new()) };
+        self.awaiting_answer = switch.to.map(|_| turn.epoch);
+        let incident = Incident {
+            id: IncidentId(0),
+            service: self.name().clone(),
+            kind: switch.kind,
+            from: from.map(|pool| self.pools[pool].name.clone()),
+            to: switch.to.map(|pool| self.pools[pool].name.clone()),
+            actor: switch.actor.clone(),
+            epoch: turn.epoch,
+            evidence,
+            fault: fault.sign,
+            detected: fault.fell,
+            decided: turn.now,
+            answered: None,
+        };
+        turn.timeline.open(incident, turn.effects);
+    }
+
+    fn order_time(&self, now: Moment) -> Fall {
+        Fall { sign: now, fell: now }
+    }
+
+    /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it.
+    fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (Fall, Vec<Evidence>) {
+        let own = from.map(|pool| {
+            let pool = &self.pools[pool];
+            let fallen = || pool.endpoints.iter().filter(|endpoint| !endpoint.usable());
+            let falls = fallen().map(|endpoint| endpoint.fall()).collect();
+            let needed = self.config.failover.min_healthy.max(1);
+            let evidence = fallen().map(|endpoint| endpoint.as_evidence()).collect();
+            (fault(falls, pool.endpoints.len(), needed, turn.now), evidence)
+        });
+        let before = turn.timeline.last(self.name()).filter(|last| {
+            let soon = turn.now.since(last.decided) <= self.config.failover.confirm_window;
+            let forced = matches!(last.kind, SwitchKind::Failover | SwitchKind::Rollback);
+            last.answered.is_none() && forced && (soon || last.to.is_none())
+        });
+        let before = before.map(|last| Fall { sign: last.fault, fell: last.detected });
+        match (own, before) {
+            (Some((own, evidence)), Some(before)) => (if before.sign < own.sign { before } else { own }, evidence),
+            (Some(own), None) => own,
+            (None, Some(before)) => (before, Vec::new()),
+            (None, None) => (self.order_time(turn.now), Vec::new()),
+        }
+    }
+
+    /// What happens to the sessions of a pool that was left.
+    pub fn end_sessions(&self, pool: usize, turn: &mut Turn<'_>) {
+        let rule = &self.config.failover;
+        let action = match rule.sessions {
+            Sessions::Drain => SessionAction::Drain { until: turn.now.after(rule.drain_timeout) },
+            Sessions::Close => SessionAction::Close,
+        };
+        let (service, pool) = (self.name().clone(), self.pools[pool].name.clone());
+        turn.effects.push(Effect::Sessions { service, pool, action });
+    }
+}

@@ -1,0 +1,115 @@
+//! What out-of-band probes say about one endpoint: streaks against `fall` and `rise`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, ProbeFailure, ProbeOutcome};
+use crate::config::HealthCheck;
+
+/// The checks' own opinion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// No probe has answered yet.
+    Unknown,
+    /// Good enough to take traffic; also when there is no check.
+    Green,
+    /// Condemned.
+    Red,
+}
+
+/// Streaks of one endpoint's probes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Checks {
+    pub verdict: Verdict,
+    /// Good probes in a row.
+    pub passes: u32,
+    /// Bad probes in a row.
+    pub fails: u32,
+    /// It has been green before: from now on `rise` counts.
+    proven: bool,
+    /// When the newest probe counted was seen; an older one that comes late says nothing.
+    newest: Moment,
+    /// The last failure, for people.
+    pub detail: String,
+}
+
+impl Checks {
+    /// Before the first probe; without a check an endpoint is taken as green.
+    pub fn new(check: Option<&HealthCheck>) -> Checks {
+        let verdict = if check.is_some() { Verdict::Unknown } else { Verdict::Green };
+        Checks { verdict, passes: 0, fails: 0, proven: false, newest: Moment::ZERO, detail: String::new() }
+    }
+
+    /// Another check asks from now on: what it found so far stands, the streaks begin anew.
+    pub fn replace(&mut self, check: Option<&HealthCheck>) {
+        self.passes = 0;
+        self.fails = 0;
+        if check.is_none() {
+            self.verdict = Verdict::Green;
+        }
+        self.proven |= self.verdict == Verdict::Green;
+    }
+
+    /// Count one probe. A local error counts for nobody.
+    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment) {
+        if seen < self.newest {
+            return;
+        }
+        match outcome {
+            ProbeOutcome::Pass { .. } => self.pass(check),
+            ProbeOutcome::Fail { kind, detail } => self.fail(check, *kind, detail),
+            ProbeOutcome::Local { .. } => return,
+        }
+        self.newest = seen;
+    }
+
+    fn pass(&mut self, check: &HealthCheck) {
+        self.fails = 0;
+        self.passes = self.passes.saturating_add(1);
+        // Its very first good probe is enough: nothing has spoken against it yet that must be outweighed.
+        let needed = if self.proven { check.rise } else { 1 };
+        if self.verdict != Verdict::Green && self.passes >= needed {
+            self.verdict = Verdict::Green;
+            self.proven = true;
+        }
+    }
+
+    fn fail(&mut self, check: &HealthCheck, kind: ProbeFailure, detail: &str) {
+        self.passes = 0;
+        self.fails = self.fails.saturating_add(1);
+        self.detail = if detail.is_empty() { say(kind).to_owned() } else { format!("{}: {detail}", say(kind)) };
+        let needed = if self.verdict == Verdict::Unknown { 1 } else { check.fall };
+        if self.fails >= needed {
+            self.verdict = Verdict::Red;
+        }
+    }
+
+    /// Between two opinions: probes run at the fast pace.
+    pub fn in_transition(&self, check: &HealthCheck) -> bool {
+        match self.verdict {
+            Verdict::Unknown => true,
+            Verdict::Green => self.fails > 0,
+            Verdict::Red => self.passes > 0 || (!self.proven && self.fails < check.fall),
+        }
+    }
+
+    /// Green by a whole streak that began after it was last forgotten ([`Checks::doubt`]).
+    pub fn reassures(&self, check: Option<&HealthCheck>) -> bool {
+        self.verdict == Verdict::Green && check.is_none_or(|check| self.passes >= check.rise)
+    }
+
+    /// Other evidence spoke: only probes from now on count towards [`Checks::reassures`].
+    pub fn doubt(&mut self) {
+        self.passes = 0;
+    }
+}
+
+fn say(kind: ProbeFailure) -> &'static str {
+    match kind {
+        ProbeFailure::Refused => "refused",
+        ProbeFailure::Timeout => "timeout",
+        ProbeFailure::Reset => "reset",
+        ProbeFailure::Mismatch => "mismatch",
+        ProbeFailure::Malformed => "malformed",
+    }
+}

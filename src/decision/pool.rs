@@ -1,0 +1,64 @@
+//! One pool: is it available, and since when has it been well?
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::{Ejection, Endpoint};
+use super::health::Verdict;
+use super::{Moment, PoolRow};
+use crate::config::{Members, Name, OutlierDetection};
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pool {
+    pub name: Name,
+    /// It answers by itself and never fails.
+    pub is_static: bool,
+    pub endpoints: Vec<Endpoint>,
+    /// Since when enough endpoints are healthy, or would be if trials passed: hold-down counts from here.
+    pub recovered: Option<Moment>,
+}
+
+impl Pool {
+    pub fn new(name: Name, members: &Members, endpoints: Vec<Endpoint>) -> Pool {
+        Pool { name, is_static: matches!(members, Members::Static(_)), endpoints, recovered: None }
+    }
+
+    /// Endpoints that are healthy and in use.
+    pub fn usable(&self) -> usize {
+        self.endpoints.iter().filter(|endpoint| endpoint.usable()).count()
+    }
+
+    /// May it take the service?
+    pub fn available(&self, min_healthy: usize) -> bool {
+        self.is_static || self.usable() >= min_healthy.max(1)
+    }
+
+    /// Has every endpoint had a verdict?
+    pub fn first_round_complete(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| endpoint.checks.verdict != Verdict::Unknown || !endpoint.ready())
+    }
+
+    /// Keep track of since when it has been well.
+    pub fn observe(&mut self, min_healthy: usize, now: Moment) {
+        let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();
+        let well = self.is_static || hopeful >= min_healthy.max(1);
+        self.recovered = if well { self.recovered.or(Some(now)) } else { None };
+    }
+
+    /// May one more endpoint be ejected although no other pool can serve?
+    pub fn may_eject_more(&self, rule: &OutlierDetection, min_healthy: usize) -> bool {
+        let size = self.endpoints.len();
+        let share = (size as f64 * rule.max_ejected) as usize;
+        let cap = if size >= 2 { share.max(1) } else { share };
+        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.ejection != Ejection::None).count();
+        ejected < cap && self.usable() > min_healthy.max(1)
+    }
+
+    pub fn row(&self, min_healthy: usize) -> PoolRow {
+        PoolRow {
+            name: self.name.clone(),
+            available: self.available(min_healthy),
+            endpoints: self.endpoints.iter().map(Endpoint::row).collect(),
+        }
+    }
+}

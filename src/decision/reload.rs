@@ -1,0 +1,126 @@
+//! A configuration arrives: the first one, or a reload. What both name is kept with its health, its decisions and its
+//! identity; what is no longer named vanishes; what is new begins.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpoint::{Endpoint, Rules};
+use super::failover::Switch;
+use super::pool::Pool;
+use super::service::{Service, Turn};
+use super::timers::Timer;
+use super::{EndpointId, Serving, SwitchKind};
+use crate::config::{self, Mode, Name};
+
+/// Added to the longest check timeout: the first round of probes is over by then, or something is wrong with the prober.
+const FIRST_ROUND_SLACK: Duration = Duration::from_millis(500);
+
+/// Gives out identities that are never used again.
+pub(super) type Allot<'a> = dyn FnMut() -> EndpointId + 'a;
+
+impl Service {
+    /// A service that nobody has heard of yet.
+    pub fn appear(config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &Turn<'_>) -> Service {
+        let mut service = Service::new(config.clone(), Vec::new(), turn.now);
+        service.pools = build_pools(config, &mut BTreeMap::new(), allot, turn);
+        let timeouts = config.pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| check.timeout);
+        let first_round = timeouts.max().unwrap_or_default() + FIRST_ROUND_SLACK;
+        service.timers.arm(Timer::FirstRound, turn.now.after(first_round));
+        service
+    }
+
+    /// The same service with another configuration.
+    pub fn reconfigure(&mut self, config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &mut Turn<'_>) {
+        self.leave_removed_pools(config, turn);
+        let serving = self.serving_names();
+        let recovered: BTreeMap<Name, _> = self.pools.iter().map(|pool| (pool.name.clone(), pool.recovered)).collect();
+        let mut known = self.take_endpoints();
+        let before = std::mem::replace(&mut self.config, config.clone());
+        self.pools = build_pools(config, &mut known, allot, turn);
+        for pool in &mut self.pools {
+            pool.recovered = recovered.get(&pool.name).copied().flatten();
+        }
+        self.adopt_rules(&before);
+        self.serving = self.serving_by(&serving);
+        let exists = |name: &Name| config.pools.iter().any(|pool| pool.name == *name);
+        self.pinned.take_if(|pin| !exists(pin));
+        self.resume.take_if(|pool| !exists(pool));
+        self.lost.retain(exists);
+    }
+
+    /// The active pool is to vanish: go to the best one that stays, while both are known.
+    fn leave_removed_pools(&mut self, config: &config::Service, turn: &mut Turn<'_>) {
+        let stays =
+            |service: &Service, pool: usize| config.pools.iter().any(|kept| kept.name == service.pools[pool].name);
+        let removed: Vec<usize> =
+            (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(self, *pool)).collect();
+        for pool in removed {
+            let next = (0..self.pools.len()).find(|next| stays(self, *next) && self.available(*next));
+            match (&self.serving, next) {
+                (Serving::Active(_), Some(next)) => {
+                    self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
+                    self.ordered = false;
+                }
+                _ => self.end_sessions(pool, turn),
+            }
+        }
+    }
+
+    fn serving_names(&self) -> Vec<Name> {
+        (0..self.pools.len()).filter(|pool| self.serves(*pool)).map(|pool| self.pools[pool].name.clone()).collect()
+    }
+
+    /// The same pools serve, wherever they stand now; if none of them is left, the first choice is made anew.
+    fn serving_by(&self, names: &[Name]) -> Serving {
+        let serves = |pool: &Pool| names.contains(&pool.name);
+        match (&self.serving, self.config.mode) {
+            (Serving::Starting | Serving::Down, _) => self.serving.clone(),
+            (_, Mode::ActivePassive) => self.pools.iter().position(serves).map_or(Serving::Starting, Serving::Active),
+            (_, Mode::ActiveActive) if self.pools.iter().any(serves) => {
+                let share =
+                    |(pool, config): (&Pool, &config::Pool)| if serves(pool) { config.weight.max(1) } else { 0 };
+                Serving::Shared(self.pools.iter().zip(&self.config.pools).map(share).collect())
+            }
+            _ => Serving::Starting,
+        }
+    }
+
+    /// Endpoints by address, each with the pool whose rules it was judged by.
+    fn take_endpoints(&mut self) -> BTreeMap<SocketAddr, Endpoint> {
+        self.pools.iter_mut().flat_map(|pool| pool.endpoints.drain(..)).map(|e| (e.address, e)).collect()
+    }
+
+    /// Endpoints that were known before learn what changed for them.
+    fn adopt_rules(&mut self, before: &config::Service) {
+        let config = self.config.clone();
+        for (pool, after) in self.pools.iter_mut().zip(&config.pools) {
+            for endpoint in &mut pool.endpoints {
+                let address = endpoint.address;
+                let names = |pool: &&config::Pool| pool.members.endpoints().iter().any(|e| e.address == address);
+                if let Some(old) = before.pools.iter().find(names) {
+                    let old = Rules::of(old, before.failover.on_refused);
+                    endpoint.reconfigure(old, Rules::of(after, config.failover.on_refused));
+                }
+            }
+        }
+    }
+}
+
+fn build_pools(
+    config: &config::Service,
+    known: &mut BTreeMap<SocketAddr, Endpoint>,
+    allot: &mut Allot<'_>,
+    turn: &Turn<'_>,
+) -> Vec<Pool> {
+    let mut build = |pool: &config::Pool| {
+        let check = pool.health_check.as_ref();
+        let mut endpoint = |address: SocketAddr| {
+            known.remove(&address).unwrap_or_else(|| Endpoint::new(allot(), address, check, turn.now))
+        };
+        let endpoints = pool.members.endpoints().iter().map(|e| endpoint(e.address)).collect();
+        Pool::new(pool.name.clone(), &pool.members, endpoints)
+    };
+    config.pools.iter().map(&mut build).collect()
+}

@@ -1,0 +1,367 @@
+//! One service: evidence in, then one pass from standings to a published row ([`Service::settle`]).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::{Ejection, Endpoint, Rules};
+use super::failover::LastSwitch;
+use super::freeze::Freeze;
+use super::hold_down::HoldDown;
+use super::pool::Pool;
+use super::timeline::Timeline;
+use super::timers::{Timer, Timers, earliest};
+use super::{Admission, Alert, Effect, Moment, ServiceRow, Serving, StandingChange};
+use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
+
+/// What one turn of the core works with.
+pub(super) struct Turn<'a> {
+    pub now: Moment,
+    /// The epoch that this turn publishes, if it publishes.
+    pub epoch: u64,
+    pub effects: &'a mut Vec<Effect>,
+    pub timeline: &'a mut Timeline,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Service {
+    pub config: Arc<config::Service>,
+    pub pools: Vec<Pool>,
+    pub serving: Serving,
+    /// Nobody is available, and `serving` is the last resort.
+    pub failing_open: bool,
+    /// Since when `serving` has been as it is.
+    pub since: Moment,
+    /// The pool that served last: the one that a switch leaves.
+    pub last_active: Option<Name>,
+    /// The active pool before a restart: it is waited for until its health is proven or refuted.
+    pub resume: Option<Name>,
+    pub last_switch: Option<LastSwitch>,
+    /// An operator chose the active pool: no failback by itself.
+    pub ordered: bool,
+    pub pinned: Option<Name>,
+    /// `active_active`: pools that lost their share and have not got it back.
+    pub lost: BTreeSet<Name>,
+    pub hold_down: HoldDown,
+    pub freeze: Freeze,
+    pub awaiting_answer: Option<u64>,
+    /// Nobody is available (or the pin points at nothing usable), and somebody was told.
+    pub alarmed: bool,
+    pub timers: Timers,
+    /// As last published.
+    pub row: ServiceRow,
+    /// The earliest timer of the service and its endpoints.
+    deadline: Option<Moment>,
+}
+
+impl Service {
+    pub fn new(config: Arc<config::Service>, pools: Vec<Pool>, now: Moment) -> Service {
+        let row = ServiceRow {
+            name: config.name.clone(),
+            serving: Serving::Starting,
+            awaiting_answer: None,
+            pools: Vec::new(),
+        };
+        Service {
+            config,
+            pools,
+            serving: Serving::Starting,
+            failing_open: false,
+            since: now,
+            last_active: None,
+            resume: None,
+            last_switch: None,
+            ordered: false,
+            pinned: None,
+            lost: BTreeSet::new(),
+            hold_down: HoldDown::default(),
+            freeze: Freeze::default(),
+            awaiting_answer: None,
+            alarmed: false,
+            timers: Timers::default(),
+            row,
+            deadline: None,
+        }
+    }
+
+    pub fn name(&self) -> &Name {
+        &self.config.name
+    }
+
+    pub fn deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    /// An endpoint together with the rules it is judged by.
+    pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, Rules<'_>) {
+        let rules = Rules::of(&self.config.pools[pool], self.config.failover.on_refused);
+        (&mut self.pools[pool].endpoints[index], rules)
+    }
+
+    fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, Rules<'_>)> {
+        let on_refused = self.config.failover.on_refused;
+        self.pools.iter_mut().zip(&self.config.pools).flat_map(move |(pool, config)| {
+            let rules = Rules::of(config, on_refused);
+            pool.endpoints.iter_mut().map(move |endpoint| (endpoint, rules))
+        })
+    }
+
+    /// May this pool take the service?
+    pub fn available(&self, pool: usize) -> bool {
+        self.pools[pool].available(self.config.failover.min_healthy)
+    }
+
+    pub fn index_of(&self, pool: &Name) -> Option<usize> {
+        self.pools.iter().position(|candidate| candidate.name == *pool)
+    }
+
+    /// Does this pool serve now?
+    pub fn serves(&self, pool: usize) -> bool {
+        match &self.serving {
+            Serving::Active(active) => *active == pool,
+            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
+            Serving::Starting | Serving::Down => false,
+        }
+    }
+
+    pub fn nobody_serves(&self) -> bool {
+        self.serving == Serving::Down
+    }
+
+    pub fn frozen_until(&self) -> Option<Moment> {
+        self.timers.armed(Timer::Freeze)
+    }
+
+    /// Standfast may move the service home by itself.
+    pub fn may_fail_back(&self) -> bool {
+        let auto = self.config.failover.failback.mode == FailbackMode::Auto;
+        auto && self.pinned.is_none() && !self.ordered && self.frozen_until().is_none()
+    }
+
+    // ---- the pass from evidence to the published row -------------------------------------------------------------
+
+    /// Conclude everything that follows from the evidence and the time. Returns whether the published row changed.
+    pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
+        let mut changes = self.conclude(turn);
+        changes.extend(self.eject_outliers(turn.now));
+        self.observe_pools(turn.now);
+        self.end_freeze(turn);
+        self.decide(turn);
+        self.alarm(turn);
+        self.admit(turn);
+        self.report(changes, turn);
+        self.deadline = self.next_deadline();
+        self.refresh_row()
+    }
+
+    /// Endpoint timers, then standings.
+    fn conclude(&mut self, turn: &mut Turn<'_>) -> Vec<StandingChange> {
+        let (now, effects) = (turn.now, &mut *turn.effects);
+        for (endpoint, rules) in self.endpoints() {
+            endpoint.tick(rules, now, effects);
+        }
+        self.conclude_standings(now)
+    }
+
+    fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
+        let service = self.name().clone();
+        let mut changes = Vec::new();
+        for pool in &mut self.pools {
+            for endpoint in &mut pool.endpoints {
+                if let Some(from) = endpoint.conclude(now) {
+                    changes.push(StandingChange {
+                        endpoint: endpoint.id,
+                        service: service.clone(),
+                        pool: pool.name.clone(),
+                        from,
+                        to: endpoint.standing,
+                        evidence: endpoint.evidence.clone(),
+                    });
+                }
+            }
+        }
+        changes
+    }
+
+    /// Eject what real traffic condemns, as far as the cap allows.
+    fn eject_outliers(&mut self, now: Moment) -> Vec<StandingChange> {
+        let min_healthy = self.config.failover.min_healthy;
+        let mut ejected = false;
+        for pool in 0..self.pools.len() {
+            let relief = self.relief(pool);
+            let config = self.config.clone();
+            let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
+            let Some(rule) = rules.outlier else { continue };
+            for index in 0..self.pools[pool].endpoints.len() {
+                let allowed = relief || self.pools[pool].may_eject_more(rule, min_healthy);
+                let endpoint = &mut self.pools[pool].endpoints[index];
+                if let Some(cause) = endpoint.condemned_in_band(rules, now).filter(|_| allowed) {
+                    let evidence = endpoint.outlier.describe(cause, now);
+                    endpoint.eject(rules, cause, evidence, now);
+                    ejected = true;
+                    // its standing must follow at once: it counts for the cap
+                    endpoint.advance(rules, now, &mut Vec::new());
+                }
+            }
+        }
+        if ejected { self.conclude_standings(now) } else { Vec::new() }
+    }
+
+    /// Could another pool take the service if this one had nobody left?
+    fn relief(&self, pool: usize) -> bool {
+        let pinned_here = self.pinned.as_ref() == Some(&self.pools[pool].name);
+        !pinned_here && (0..self.pools.len()).any(|other| other != pool && self.available(other))
+    }
+
+    fn observe_pools(&mut self, now: Moment) {
+        let min_healthy = self.config.failover.min_healthy;
+        for pool in &mut self.pools {
+            pool.observe(min_healthy, now);
+        }
+    }
+
+    fn end_freeze(&mut self, turn: &mut Turn<'_>) {
+        if self.timers.fired(Timer::Freeze, turn.now) {
+            turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
+            turn.effects.push(Effect::Persist);
+        }
+    }
+
+    fn decide(&mut self, turn: &mut Turn<'_>) {
+        match self.config.mode {
+            Mode::ActivePassive => self.decide_active(turn),
+            Mode::ActiveActive => self.decide_shares(turn),
+        }
+        self.wait_for_hold_down(turn.now);
+    }
+
+    /// Tell once when nobody is available, or when a pin points at nothing usable.
+    fn alarm(&mut self, turn: &mut Turn<'_>) {
+        let pinned = self.pinned.as_ref().filter(|pin| self.index_of(pin).is_some_and(|pool| !self.available(pool)));
+        let alert = match (&self.serving, pinned) {
+            (Serving::Starting, _) => None,
+            (_, Some(pool)) => Some(Alert::PinnedToUnusable { service: self.name().clone(), pool: pool.clone() }),
+            (Serving::Down, None) => Some(Alert::AllDown { service: self.name().clone() }),
+            _ => self.failing_open.then(|| Alert::AllDown { service: self.name().clone() }),
+        };
+        let told = std::mem::replace(&mut self.alarmed, alert.is_some());
+        if let Some(alert) = alert.filter(|_| !told) {
+            turn.effects.push(Effect::Alert(alert));
+        }
+    }
+
+    /// What may be sent to whom.
+    fn admit(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        for pool in 0..self.pools.len() {
+            let (trials, patience) = self.trials(pool, now);
+            let last_resort = self.last_resort_admission(pool);
+            let served_before =
+                self.row_serves(pool) && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
+            let serves = self.serves(pool);
+            let config = self.config.clone();
+            let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
+            for endpoint in &mut self.pools[pool].endpoints {
+                endpoint.run_patience(rules, patience, now);
+                let admission = match endpoint.own_admission(trials) {
+                    Admission::Closed => last_resort(endpoint),
+                    own => own,
+                };
+                let opened = admission == Admission::Open && endpoint.admission != Admission::Open;
+                endpoint.admission = admission;
+                if !serves || admission != Admission::Open {
+                    endpoint.joined = None;
+                } else if opened && served_before {
+                    endpoint.joined = Some(now);
+                }
+                endpoint.pace(rules, turn.effects);
+            }
+        }
+    }
+
+    /// Did it serve when the row was last published?
+    fn row_serves(&self, pool: usize) -> bool {
+        match &self.row.serving {
+            Serving::Active(active) => *active == pool,
+            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
+            Serving::Starting | Serving::Down => false,
+        }
+    }
+
+    /// May endpoints of this pool that wait for trials get them now, and if not, does their patience run?
+    ///
+    /// A serving pool tries at once. A pool that the service may go home to is tried as the last step before that, so it
+    /// waits for its hold-down (and for a freeze, a pin, an operator's choice to end). Any other pool is never tried with live
+    /// traffic, which would be mixed traffic: there checks alone decide after a further time.
+    fn trials(&self, pool: usize, now: Moment) -> (bool, bool) {
+        if self.serves(pool) || self.serving == Serving::Down {
+            return (true, true);
+        }
+        let homeward = match &self.serving {
+            Serving::Active(active) => pool < *active,
+            Serving::Shared(_) => self.lost.contains(&self.pools[pool].name),
+            Serving::Starting | Serving::Down => false,
+        };
+        if !homeward || self.config.failover.failback.mode == FailbackMode::Manual {
+            return (false, true);
+        }
+        let rule = &self.config.failover;
+        let held = self.pools[pool].recovered.is_none_or(|recovered| self.hold_down.over(rule, recovered) > now);
+        let open = !held && self.may_fail_back();
+        (open, open)
+    }
+
+    /// What closed endpoints of a pool may get when nobody is available.
+    fn last_resort_admission(&self, pool: usize) -> impl Fn(&Endpoint) -> Admission + use<> {
+        let fail_open = self.config.failover.on_all_down == OnAllDown::FailOpen;
+        let down = fail_open && self.serving == Serving::Down;
+        let opened = fail_open && self.serves(pool) && !self.available(pool);
+        let hopeless = opened && !self.pools[pool].endpoints.iter().any(|e| e.usable() || e.fails_only_checks());
+        move |endpoint| {
+            if opened && endpoint.fails_only_checks() {
+                Admission::Open
+            } else if (down || hopeless) && endpoint.ready() {
+                Admission::Trial
+            } else {
+                Admission::Closed
+            }
+        }
+    }
+
+    fn report(&mut self, changes: Vec<StandingChange>, turn: &mut Turn<'_>) {
+        turn.effects.extend(changes.into_iter().map(Effect::Standing));
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        let first = endpoints.filter_map(|endpoint| endpoint.timers.deadline()).min();
+        earliest(first, self.timers.deadline())
+    }
+
+    /// Bring the published row up to date; returns whether it changed.
+    fn refresh_row(&mut self) -> bool {
+        let min_healthy = self.config.failover.min_healthy;
+        let row = ServiceRow {
+            name: self.name().clone(),
+            serving: self.serving.clone(),
+            awaiting_answer: self.awaiting_answer,
+            pools: self.pools.iter().map(|pool| pool.row(min_healthy)).collect(),
+        };
+        let changed = row != self.row;
+        self.row = row;
+        changed
+    }
+}
+
+impl Endpoint {
+    /// What may be sent to it as far as it is concerned itself.
+    fn own_admission(&self, trials: bool) -> Admission {
+        match self.ejection {
+            _ if self.usable() => Admission::Open,
+            Ejection::Tried { .. } if trials && self.ready() && !self.refuses() => Admission::Trial,
+            _ => Admission::Closed,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `active_active`: pools share the traffic by weight; a lost pool's share goes to the others, and comes back to it by the same
+//! rules by which an `active_passive` service comes home.
+
+use super::failover::{LastSwitch, Switch};
+use super::pool::Pool;
+use super::service::{Service, Turn};
+use super::timers::Timer;
+use super::{Actor, Effect, Serving, SwitchKind};
+
+impl Service {
+    /// One decision of an `active_active` service.
+    pub fn decide_shares(&mut self, turn: &mut Turn<'_>) {
+        if self.serving == Serving::Starting && !self.ready_to_share(turn) {
+            return;
+        }
+        let (members, failing_open) = self.members(turn);
+        let before: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
+        if self.serving == Serving::Starting || (self.last_switch.is_none() && before.is_empty()) {
+            if self.serving == Serving::Starting || !members.is_empty() {
+                self.begin(self.shares(&members), turn);
+            }
+        } else {
+            self.lose(&before, &members, turn);
+            self.regain(&before, &members, turn);
+            self.serving = self.shares(&members);
+        }
+        self.lost.retain(|name| !members.iter().any(|pool| self.pools[*pool].name == *name));
+        self.failing_open = failing_open;
+    }
+
+    fn ready_to_share(&mut self, turn: &Turn<'_>) -> bool {
+        let time_is_up = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= turn.now);
+        let min_healthy = self.config.failover.min_healthy;
+        let ready = |pool: &Pool| pool.available(min_healthy) || pool.first_round_complete();
+        let ready = time_is_up || self.pools.iter().all(ready);
+        if ready {
+            self.timers.disarm(Timer::FirstRound);
+        }
+        ready
+    }
+
+    /// Who should have a share now, and is that only the last resort?
+    fn members(&self, turn: &Turn<'_>) -> (Vec<usize>, bool) {
+        if let Some(pinned) = self.pinned.as_ref().and_then(|pin| self.index_of(pin)) {
+            return (vec![pinned], !self.available(pinned));
+        }
+        let available = || (0..self.pools.len()).filter(|pool| self.available(*pool));
+        let weighted = |pool: &usize| !self.pools[*pool].is_static && self.config.pools[*pool].weight > 0;
+        let over = |pool: usize| self.hold_down_end(pool).is_some_and(|end| end <= turn.now);
+        let welcome = |pool: &usize| {
+            !self.lost.contains(&self.pools[*pool].name) || (self.may_fail_back() && over(*pool)) || self.serves(*pool)
+        };
+        let settled: Vec<usize> = available().filter(weighted).filter(welcome).collect();
+        if !settled.is_empty() {
+            return (settled, false);
+        }
+        // Rather a pool that should still prove itself than nobody; then pools kept in reserve (weight 0, static).
+        let any: Vec<usize> = available().filter(weighted).collect();
+        if !any.is_empty() {
+            return (any, false);
+        }
+        match self.best_available() {
+            Some(reserve) => (vec![reserve], false),
+            None => {
+                let present = (0..self.pools.len()).find(|pool| self.serves(*pool));
+                let last: Vec<usize> = self.last_resort(present).into_iter().collect();
+                let failing_open = !last.is_empty();
+                (last, failing_open)
+            }
+        }
+    }
+
+    fn shares(&self, members: &[usize]) -> Serving {
+        if members.is_empty() {
+            return Serving::Down;
+        }
+        let share = |pool| if members.contains(&pool) { self.config.pools[pool].weight.max(1) } else { 0 };
+        Serving::Shared((0..self.pools.len()).map(share).collect())
+    }
+
+    /// Pools that lose their share: a forced switch each, unless a pin or a better pool's return made them leave.
+    fn lose(&mut self, before: &[usize], members: &[usize], turn: &mut Turn<'_>) {
+        for pool in before.iter().copied().filter(|pool| !members.contains(pool)) {
+            self.end_sessions(pool, turn);
+            if self.available(pool) {
+                continue;
+            }
+            let switch = Switch::own(SwitchKind::Failover, members.first().copied());
+            self.moved(switch, Some(pool), turn);
+            self.lost.insert(self.pools[pool].name.clone());
+        }
+    }
+
+    /// Pools that get a share again: home again, or out of an outage.
+    fn regain(&mut self, before: &[usize], members: &[usize], turn: &mut Turn<'_>) {
+        for pool in members.iter().copied().filter(|pool| !before.contains(pool)) {
+            if before.is_empty() {
+                self.moved(Switch::own(SwitchKind::Failover, Some(pool)), None, turn);
+            } else if self.lost.contains(&self.pools[pool].name) && self.pinned.is_none() {
+                let from = before.iter().copied().find(|from| members.contains(from));
+                if from.is_some() {
+                    self.moved(Switch::own(SwitchKind::Failback, Some(pool)), from, turn);
+                }
+            }
+        }
+    }
+
+    /// An operator does not want to wait: every available pool that lost its share has it back.
+    pub fn give_back_shares(&mut self, actor: &Actor, turn: &mut Turn<'_>) {
+        let from = (0..self.pools.len()).find(|pool| self.serves(*pool));
+        let back: Vec<usize> = self.homeward().filter(|pool| self.available(*pool)).collect();
+        for pool in back {
+            self.lost.remove(&self.pools[pool].name);
+            let switch = Switch { kind: SwitchKind::Failback, to: Some(pool), actor: actor.clone() };
+            self.moved(switch, from, turn);
+        }
+    }
+
+    fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+        self.record(&switch, from, turn);
+        self.since = turn.now;
+        self.last_switch =
+            Some(LastSwitch { kind: switch.kind, from: from.map(|pool| self.pools[pool].name.clone()), at: turn.now });
+        self.last_active = from.map(|pool| self.pools[pool].name.clone()).or(self.last_active.take());
+        match switch.kind {
+            SwitchKind::Failback => self.hold_down.came_home(turn.now),
+            _ => self.note_forced(switch.kind, from.is_some(), switch.to, turn),
+        }
+        turn.effects.push(Effect::Persist);
+    }
+}

@@ -1,0 +1,77 @@
+//! What the core waits for, as plain data: every endpoint and every service has one table of armed timers, and all of them
+//! together have one deadline.
+//!
+//! | timer | of | armed | when it fires |
+//! |---|---|---|---|
+//! | `Confirm` | endpoint | a confirming connect was asked for | the answer is lost: no verdict, ask again at the next refusal |
+//! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green | try a connect |
+//! | `Ejection` | endpoint | real traffic condemned it | with green checks it may be tried |
+//! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
+//! | `FirstRound` | service | it appeared | the first choice is made with what is known |
+//! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
+//! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+
+/// What is waited for; see the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Timer {
+    Confirm,
+    Reconnect,
+    Ejection,
+    Trials,
+    FirstRound,
+    HoldDown,
+    Freeze,
+}
+
+/// Armed timers of one endpoint or one service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Timers(BTreeMap<Timer, Moment>);
+
+impl Timers {
+    /// Arm, or arm anew.
+    pub fn arm(&mut self, timer: Timer, at: Moment) {
+        self.0.insert(timer, at);
+    }
+
+    /// Arm unless it is armed already.
+    pub fn arm_once(&mut self, timer: Timer, at: Moment) {
+        self.0.entry(timer).or_insert(at);
+    }
+
+    pub fn disarm(&mut self, timer: Timer) {
+        self.0.remove(&timer);
+    }
+
+    pub fn armed(&self, timer: Timer) -> Option<Moment> {
+        self.0.get(&timer).copied()
+    }
+
+    /// Has it come? If so it is disarmed.
+    pub fn fired(&mut self, timer: Timer, now: Moment) -> bool {
+        let due = self.armed(timer).is_some_and(|at| at <= now);
+        if due {
+            self.disarm(timer);
+        }
+        due
+    }
+
+    pub fn deadline(&self) -> Option<Moment> {
+        self.0.values().min().copied()
+    }
+}
+
+/// The earlier of two deadlines.
+pub(super) fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
