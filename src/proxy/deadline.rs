@@ -42,7 +42,10 @@ pub struct Deadlines {
 }
 
 struct Entry {
+    /// The deadline.
     at: Cell<u64>,
+    /// When somebody else has it killed.
+    end: Cell<u64>,
     queued: Cell<u64>,
     due: Cell<bool>,
     killed: Cell<bool>,
@@ -50,6 +53,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn next(&self) -> u64 {
+        self.at.get().min(self.end.get())
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -78,6 +85,7 @@ impl Deadlines {
         let entry = self.retired.borrow_mut().pop().unwrap_or_else(|| {
             Rc::new(Entry {
                 at: Cell::new(NEVER),
+                end: Cell::new(NEVER),
                 queued: Cell::new(NEVER),
                 due: Cell::new(false),
                 killed: Cell::new(false),
@@ -88,7 +96,7 @@ impl Deadlines {
     }
 
     fn queue(&self, entry: Rc<Entry>) {
-        let tick = entry.at.get().clamp(self.swept.get() + 1, self.swept.get() + RING - 1);
+        let tick = entry.next().clamp(self.swept.get() + 1, self.swept.get() + RING - 1);
         entry.queued.set(tick);
         self.ring.borrow_mut()[(tick % RING) as usize].push(entry);
         if tick < self.sleeping_to.get() {
@@ -121,14 +129,18 @@ impl Deadlines {
             return; // it has been queued again since, or it rang already from an earlier tick
         }
         entry.queued.set(NEVER);
-        match entry.at.get() {
-            NEVER => {}
-            at if at > now => self.queue(entry),
-            _ => {
-                entry.at.set(NEVER);
-                entry.due.set(true);
-                entry.wake();
-            }
+        if entry.end.get() <= now {
+            entry.end.set(NEVER);
+            entry.killed.set(true);
+            entry.wake();
+        }
+        if entry.at.get() <= now {
+            entry.at.set(NEVER);
+            entry.due.set(true);
+            entry.wake();
+        }
+        if entry.next() != NEVER {
+            self.queue(entry);
         }
     }
 
@@ -198,13 +210,19 @@ impl Alarm {
 
     /// A handle by which others may end the task.
     pub fn killer(&self) -> Killer {
-        Killer { entry: self.entry.clone() }
+        Killer { entry: self.entry.clone(), deadlines: self.deadlines.clone() }
+    }
+
+    /// What the task was to be ended for is over: forgets a kill at a later time.
+    pub fn pardon(&self) {
+        self.entry.end.set(NEVER);
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.clear();
+        self.pardon();
         self.entry.waker.borrow_mut().take();
         // A killer still held elsewhere must not reach the entry's next owner.
         let shared_with_killers = Rc::strong_count(&self.entry) > 1 + usize::from(self.entry.queued.get() != NEVER);
@@ -217,12 +235,27 @@ impl Drop for Alarm {
 /// Ends a task from outside.
 pub struct Killer {
     entry: Rc<Entry>,
+    deadlines: Rc<Deadlines>,
 }
 
 impl Killer {
     /// The task's next [`Alarm::poll`] says [`Interrupt::Killed`], now and for ever.
     pub fn kill(&self) {
         self.entry.killed.set(true);
+        self.entry.wake();
+    }
+
+    /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before.
+    pub fn kill_at(&self, at: Moment) {
+        let tick = tick_of(at);
+        self.entry.end.set(tick);
+        if tick < self.entry.queued.get() {
+            self.deadlines.queue(self.entry.clone());
+        }
+    }
+
+    /// Wakes the task, so that it looks around.
+    pub fn nudge(&self) {
         self.entry.wake();
     }
 }
@@ -307,6 +340,25 @@ mod tests {
             deadlines.sweep(at(ms));
         }
         assert!(deadlines.ring.borrow().iter().map(Vec::len).sum::<usize>() < 100);
+    }
+
+    #[test]
+    fn a_task_is_killed_at_its_time_unless_pardoned() {
+        let deadlines = Deadlines::new(at(0));
+        let (condemned, pardoned) = (deadlines.alarm(), deadlines.alarm());
+        for alarm in [&condemned, &pardoned] {
+            alarm.set(at(60_000));
+            alarm.killer().kill_at(at(500));
+        }
+        pardoned.pardon();
+        deadlines.sweep(at(400));
+        assert_eq!((rung(&condemned), rung(&pardoned)), (None, None));
+        deadlines.sweep(at(500));
+        assert_eq!((rung(&condemned), rung(&pardoned)), (Some(Interrupt::Killed), None));
+        (1..600).for_each(|n| deadlines.sweep(at(n * 100)));
+        assert_eq!(rung(&pardoned), None);
+        deadlines.sweep(at(60_000));
+        assert_eq!(rung(&pardoned), Some(Interrupt::Deadline));
     }
 
     #[test]
