@@ -69,7 +69,7 @@ impl Accepting {
 }
 
 fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> Option<Loop> {
-    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::new);
+    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::register);
     let socket = match socket {
         Ok(socket) => socket,
         Err(error) => {
@@ -171,8 +171,19 @@ fn concerns_one(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(
-            E::INTR | E::CONNABORTED | E::CONNRESET | E::PROTO | E::NOPROTOOPT | E::OPNOTSUPP | E::PERM
-                | E::NETDOWN | E::NETUNREACH | E::NONET | E::HOSTDOWN | E::HOSTUNREACH | E::TIMEDOUT
+            E::INTR
+                | E::CONNABORTED
+                | E::CONNRESET
+                | E::PROTO
+                | E::NOPROTOOPT
+                | E::OPNOTSUPP
+                | E::PERM
+                | E::NETDOWN
+                | E::NETUNREACH
+                | E::NONET
+                | E::HOSTDOWN
+                | E::HOSTUNREACH
+                | E::TIMEDOUT
         )
     )
 }

@@ -47,10 +47,12 @@ pub struct Moved {
     pub up: u64,
     /// Upstream → client.
     pub down: u64,
+    /// The upstream closed its side while the client's was open.
+    pub upstream_left_first: bool,
 }
 
-/// Relays until both directions have ended or one of the streams failed. On any end but [`End::Closed`] the caller
-/// resets both.
+/// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
+/// back. On any end but [`End::Closed`] the caller resets both.
 pub async fn relay<C, U>(
     client: &mut C,
     upstream: &mut U,
@@ -58,6 +60,7 @@ pub async fn relay<C, U>(
     pool: &Rc<BufferPool>,
     alarm: &Alarm,
     idle: Duration,
+    mut answered: impl FnMut(),
 ) -> (End, Moved)
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -65,11 +68,16 @@ where
 {
     let mut up = Direction::new(pool);
     let mut down = Direction::new(pool);
+    let mut upstream_left_first = false;
     alarm.set(clock::now().after(idle));
     let end = poll_fn(|cx| {
         let before = (up.moved, down.moved);
         let first = up.poll(cx, client, upstream, shared);
         let second = down.poll(cx, upstream, client, shared);
+        upstream_left_first |= down.ended && !up.ended;
+        if before.1 == 0 && down.moved > 0 {
+            answered();
+        }
         match (first, second) {
             (Poll::Ready(Err(Side::From(error))), _) | (_, Poll::Ready(Err(Side::To(error)))) => {
                 return Poll::Ready(End::Client(error));
@@ -89,7 +97,7 @@ where
         }
     })
     .await;
-    (end, Moved { up: up.moved, down: down.moved })
+    (end, Moved { up: up.moved, down: down.moved, upstream_left_first })
 }
 
 enum Side {
@@ -178,7 +186,7 @@ mod tests {
         tokio::task::spawn_local(deadlines.clone().run());
         let task = tokio::task::spawn_local(async move {
             let alarm = deadlines.alarm();
-            relay(&mut ours, &mut theirs, &Shared::new(), &BufferPool::new(), &alarm, idle).await
+            relay(&mut ours, &mut theirs, &Shared::new(), &BufferPool::new(), &alarm, idle, || {}).await
         });
         (client, upstream, task)
     }
@@ -199,7 +207,7 @@ mod tests {
             assert_eq!(answer, b"a long answer after the end of the question");
             let (end, moved) = task.await.unwrap();
             assert!(matches!(end, End::Closed));
-            assert_eq!(moved, Moved { up: 8, down: 43 });
+            assert_eq!(moved, Moved { up: 8, down: 43, upstream_left_first: false });
         })
         .await;
     }
@@ -225,7 +233,8 @@ mod tests {
                 tokio::join!(client_read.read_to_end(&mut at_client), upstream_read.read_to_end(&mut at_upstream));
             assert_eq!((a.unwrap(), b.unwrap()), (1_000_000, 1_000_000));
             assert!(at_client == sent && at_upstream == sent);
-            assert_eq!(task.await.unwrap().1, Moved { up: 1_000_000, down: 1_000_000 });
+            let moved = task.await.unwrap().1;
+            assert_eq!((moved.up, moved.down), (1_000_000, 1_000_000));
         })
         .await;
     }

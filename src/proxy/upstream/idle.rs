@@ -45,8 +45,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
     /// Keeps a connection for the next exchange.
     pub fn park(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: Parked<S>) {
         let mut shelves = self.shelves.borrow_mut();
-        let shelf =
-            shelves.entry(endpoint).or_insert_with(|| Shelf { stats: Arc::clone(stats), parked: Vec::new() });
+        let shelf = shelves.entry(endpoint).or_insert_with(|| Shelf { stats: Arc::clone(stats), parked: Vec::new() });
         if shelf.parked.len() < MOST {
             shelf.parked.push(connection);
             stats.count_idle(self.worker, 1);

@@ -3,4 +3,4 @@ mod idle;
 mod place;
 
 pub use idle::{Idle, Parked};
-pub use place::{Interrupted, Placed, Placing, Target, Unplaced, guarded};
+pub use place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};

@@ -17,7 +17,8 @@ use crate::net::stream::{connect, judge_connect};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
-    Choice, EndpointView, Ended, Handle, How, InFlight, Next, Permit, Pick, Refused, RoutingTable, ServiceView, Tries, Why,
+    Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
+    ServiceView, Tries, Why,
 };
 use crate::sys::clock;
 
@@ -69,33 +70,44 @@ pub enum Placed {
 
 /// A connection to a picked endpoint, not yet written to.
 pub struct Target {
+    /// Where it leads.
+    pub spot: Spot,
+    /// The connection.
+    pub stream: TcpStream,
+    /// The place in flight.
+    pub in_flight: InFlight,
+}
+
+/// A picked endpoint and how it was reached.
+pub struct Spot {
     /// The table of the pick.
     pub table: Handle,
     /// Index of the service in it.
     pub service: usize,
     /// The pick.
     pub choice: Choice,
-    /// The connection.
-    pub stream: TcpStream,
-    /// It was idle before.
+    /// The connection was idle before.
     pub reused: bool,
-    /// [`EndpointStats::generation`](crate::routing::EndpointStats::generation) when it was made (or proven current).
+    /// [`EndpointStats::generation`](crate::routing::EndpointStats::generation) when the connection was made or taken.
     pub generation: u64,
-    /// The place in flight.
-    pub in_flight: InFlight,
     /// This try leaves the pool before a switch.
     pub crossing: bool,
 }
 
-impl Target {
+impl Spot {
     /// The service as it was picked from.
     pub fn service(&self) -> &Arc<ServiceView> {
         &self.table.services[self.service]
     }
 
-    /// The endpoint as it was picked.
+    /// The pool.
+    pub fn pool(&self) -> &PoolView {
+        &self.service().pools[self.choice.pool]
+    }
+
+    /// The endpoint.
     pub fn endpoint(&self) -> &EndpointView {
-        &self.service().pools[self.choice.pool].endpoints[self.choice.endpoint]
+        &self.pool().endpoints[self.choice.endpoint]
     }
 }
 
@@ -154,23 +166,26 @@ impl Placing<'_> {
                 self.sleep_until(now.after(pause), gone).await?;
             }
             self.attempts += 1;
-            let crossing = self.tries.crossing();
-            let generation = endpoint.stats.generation();
+            let mut spot = Spot {
+                generation: endpoint.stats.generation(),
+                crossing: self.tries.crossing(),
+                reused: true,
+                table: Rc::clone(&table),
+                service: index,
+                choice,
+            };
             if let Some(stream) = self.take_idle(endpoint, now) {
-                let target =
-                    Target { table, service: index, choice, stream, reused: true, generation, in_flight, crossing };
-                return Ok(Placed::Endpoint(target));
+                return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
             }
-            self.alarm.set(now.after(self.service.timeouts.connect));
+            self.alarm.set(clock::now().after(self.service.timeouts.connect));
             let how = match guarded(self.alarm, gone, connect(endpoint.address)).await {
                 Ok(Ok(stream)) => {
                     endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                    let target =
-                        Target { table, service: index, choice, stream, reused: false, generation, in_flight, crossing };
-                    return Ok(Placed::Endpoint(target));
+                    spot.reused = false;
+                    return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
                 }
-                Ok(Err(error)) => self.connect_failed(endpoint, &choice, &error),
-                Err(Interrupted::Late) => self.connect_unanswered(endpoint, &choice),
+                Ok(Err(error)) => self.connect_failed(&spot, &error),
+                Err(Interrupted::Late) => self.connect_unanswered(&spot),
                 Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
             };
             drop(in_flight);
@@ -180,7 +195,7 @@ impl Placing<'_> {
         }
     }
 
-    /// Tells the retry rule how a try ended; what comes next is waited for by [`Placing::go_on`].
+    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
     pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
         self.last = Some(ended.how);
         let next = self.tries.ended(&self.service.retry, ended, &service.stats.budget, clock::now());
@@ -204,7 +219,8 @@ impl Placing<'_> {
         }
     }
 
-    fn connect_failed(&self, endpoint: &EndpointView, choice: &Choice, error: &io::Error) -> How {
+    fn connect_failed(&self, spot: &Spot, error: &io::Error) -> How {
+        let endpoint = spot.endpoint();
         let outcome = judge_connect(error);
         endpoint.stats.count_connect(self.worker.id, outcome);
         let (kind, how) = match outcome {
@@ -215,19 +231,31 @@ impl Placing<'_> {
                 return How::Local;
             }
         };
-        self.record(endpoint, choice, kind);
+        self.record(spot, kind);
         how
     }
 
-    fn connect_unanswered(&self, endpoint: &EndpointView, choice: &Choice) -> How {
-        endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Timeout);
-        self.record(endpoint, choice, Failure::ConnectTimeout);
+    fn connect_unanswered(&self, spot: &Spot) -> How {
+        spot.endpoint().stats.count_connect(self.worker.id, ConnectOutcome::Timeout);
+        self.record(spot, Failure::ConnectTimeout);
         How::ConnectTimeout
     }
 
     /// Counts a failure against the endpoint, and pokes the engine where it must look at once.
-    pub fn record(&self, endpoint: &EndpointView, choice: &Choice, kind: Failure) {
-        if endpoint.stats.record_failure(self.worker.id, kind, choice.trial, clock::now()) {
+    pub fn record(&self, spot: &Spot, kind: Failure) {
+        if spot.endpoint().stats.record_failure(self.worker.id, kind, spot.choice.trial, clock::now()) {
+            self.worker.view.urgent();
+        }
+    }
+
+    /// Counts an exchange that ended well.
+    pub fn record_good(&self, spot: &Spot) {
+        spot.endpoint().stats.record_good(self.worker.id, spot.choice.trial);
+    }
+
+    /// The head of a good answer arrived: the first one after a switch closes the incident.
+    pub fn answered(&self, spot: &Spot, now: Moment) {
+        if spot.service().answered(spot.choice.pool, now) {
             self.worker.view.urgent();
         }
     }
@@ -240,13 +268,21 @@ impl Placing<'_> {
         service: usize,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<(), Unplaced> {
-        let until = match next {
+        let (until, queued) = match next {
             Next::Pick(_) => return Ok(()),
             Next::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
-            Next::Wait { until } | Next::Queue { until } => until,
+            Next::Wait { until } => (until, false),
+            Next::Queue { until } => (until, true),
         };
         self.alarm.set(until);
-        match guarded(self.alarm, gone, newer_than(self.worker, table.epoch)).await {
+        let freed = &table.services[service].stats.freed;
+        let news = async {
+            tokio::select! {
+                () = newer_than(self.worker, table.epoch) => {}
+                () = freed.notified(), if queued => {}
+            }
+        };
+        match guarded(self.alarm, gone, news).await {
             Ok(()) | Err(Interrupted::Late) => {}
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
