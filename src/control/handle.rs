@@ -1,14 +1,16 @@
 //! [`ControlHandle`]: how the rest of the process talks to the engine. Every call is a message with a bounded queue before
 //! the engine; the engine answers between two events.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::{IncidentReport, Status, Tally};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::decision::{Actor, Alert, StandingChange, Word};
 use crate::routing::Published;
 
@@ -25,13 +27,16 @@ pub struct ControlHandle {
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
+    pub(super) path: Option<Arc<PathBuf>>,
+    /// One reload at a time, in the order in which they were asked for.
+    pub(super) reloading: Arc<Mutex<()>>,
 }
 
 /// What the engine is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    Reload(oneshot::Sender<Result<Reloaded, ControlError>>),
-    Apply(Box<Config>, oneshot::Sender<Result<Reloaded, ControlError>>),
+    Apply { config: Box<Config>, warnings: Vec<String>, reply: oneshot::Sender<Result<Reloaded, ControlError>> },
+    Refuse { problem: String, reply: oneshot::Sender<Result<Reloaded, ControlError>> },
     Order(Actor, Word, oneshot::Sender<Result<(), ControlError>>),
     Status(oneshot::Sender<Status>),
     Tally(oneshot::Sender<Tally>),
@@ -43,7 +48,12 @@ pub(super) enum Command {
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
     /// An endpoint's standing changed.
-    Standing(StandingChange),
+    Standing {
+        /// The endpoint's address.
+        address: SocketAddr,
+        /// What changed, and why.
+        change: StandingChange,
+    },
     /// A switch, or its first good answer (the same id again).
     Incident(IncidentReport),
     /// The core says that somebody should know.
@@ -88,14 +98,10 @@ pub enum ControlError {
 }
 
 impl ControlHandle {
-    /// Read the configuration file again and put it into force, all of it or nothing.
-    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
-        self.ask(Command::Reload).await?
-    }
-
     /// Put this configuration into force, all of it or nothing.
     pub async fn apply(&self, config: Config) -> Result<Reloaded, ControlError> {
-        self.ask(|reply| Command::Apply(Box::new(config), reply)).await?
+        let _turn = self.reloading.lock().await;
+        self.ask(|reply| Command::Apply { config: Box::new(config), warnings: Vec::new(), reply }).await?
     }
 
     /// Carry out an order, or say why not.
@@ -133,6 +139,11 @@ impl ControlHandle {
     /// Persist the state and end. Returns when it is on disk (or has failed, which is logged).
     pub async fn stop(&self) {
         let _ = self.ask(Command::Stop).await;
+    }
+
+    /// Returns when the control plane has ended, wanted or not.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {

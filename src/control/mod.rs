@@ -1,41 +1,29 @@
-//! The control plane's IO: the engine that alone owns the decisions, and the probes that feed it.
-#![allow(dead_code)]
+//! The control plane's IO, on a thread of its own: the engine that alone owns the decisions, and what feeds it.
+//!
+//! # The way through this room
+//!
+//! * [`start`]: bind, restore, publish the first table, begin.
+//! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
+//! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
+//! * `reload`, `state`: new configurations; what survives a restart.
+//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
 mod confirm;
+mod engine;
 mod handle;
+mod journal;
 mod probes;
+mod records;
+mod reload;
+mod start;
 mod state;
 mod status;
+mod sweep;
 pub mod tally;
 
 pub use handle::{ControlError, ControlHandle, Notice, Reloaded, Trouble};
+pub use journal::Journal;
+pub use start::{ControlSetup, StartError, start};
 pub use status::{
     EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, PoolReport, ReloadStatus, ServiceReport, Status,
 };
 pub use tally::Tally;
-
-use std::path::PathBuf;
-
-use crate::config::Config;
-use crate::net::BindError;
-
-/// What the control plane starts with.
-#[derive(Debug)]
-pub struct ControlSetup {
-    /// The first configuration.
-    pub config: Config,
-    /// The file it came from, for reloads; `None` = there is none.
-    pub path: Option<PathBuf>,
-    /// Data-plane threads.
-    pub workers: usize,
-}
-
-/// Why the control plane could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address is not to be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The thread could not be started.
-    #[error("cannot start the control thread: {0}")]
-    Thread(#[from] std::io::Error),
-}

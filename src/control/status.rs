@@ -3,15 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Mode, Name, Protocol, Service};
+use crate::config::{Mode, Name, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
     SwitchKind,
 };
+use crate::routing::{ListenerView, RoutingTable};
 use crate::sys::clock;
 
 /// Everything.
@@ -41,6 +43,8 @@ pub struct Status {
     pub loaded_unix_ms: u64,
     /// The last reload; `None` = there was none.
     pub last_reload: Option<ReloadStatus>,
+    /// What was wrong at the start and needs somebody's eye.
+    pub troubles: Vec<String>,
     /// In the order of the configuration.
     pub listeners: Vec<ListenerStatus>,
     /// In the order of the configuration.
@@ -234,10 +238,14 @@ impl IncidentReport {
     }
 }
 
-/// The listeners with the addresses their sockets are bound to, in the order of the configuration.
-pub(super) fn listeners(config: &Config, bound: impl Fn(usize) -> Vec<SocketAddr>) -> Vec<ListenerStatus> {
-    let listeners = config.listeners.iter().enumerate();
-    listeners.map(|(i, l)| ListenerStatus { name: l.name.clone(), protocol: l.protocol, bound: bound(i) }).collect()
+/// The listeners with the addresses their sockets are bound to.
+pub(super) fn listeners(table: &RoutingTable) -> Vec<ListenerStatus> {
+    let status = |view: &Arc<ListenerView>| ListenerStatus {
+        name: view.config.name.clone(),
+        protocol: view.config.protocol,
+        bound: view.sockets.bound().iter().map(|bound| bound.local).collect(),
+    };
+    table.listeners.iter().map(status).collect()
 }
 
 /// Milliseconds with microseconds behind the point.

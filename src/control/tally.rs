@@ -87,6 +87,11 @@ impl Tally {
         self.probes = endpoints.map(|e| (e.id, probes.remove(&e.id).unwrap_or_default())).collect();
     }
 
+    /// The state file's writer says how often it has succeeded and failed.
+    pub(super) fn writes(&mut self, (written, failed): (u64, u64)) {
+        (self.state_writes, self.state_writes_failed) = (written, failed);
+    }
+
     pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome) {
         let index = match outcome {
             ProbeOutcome::Pass { .. } => 0,

@@ -1,0 +1,353 @@
+//! The engine: the only owner of the [`Decision`]. It turns what happens into events, obeys the effects in their order,
+//! and decides nothing itself.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::confirm::confirm;
+use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
+use super::journal::Journal;
+use super::probes::Probes;
+use super::records::Records;
+use super::reload::{self, Fixed};
+use super::state::Writer;
+use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
+use super::sweep::Sweep;
+use crate::config::{Config, Name};
+use crate::decision::{Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Serving, Word};
+use crate::routing::{Published, RoutingTable, SocketMap};
+use crate::sys::clock;
+
+/// Events that may wait for the engine; beyond, probes wait with theirs.
+pub(super) const MAILBOX: usize = 1024;
+/// Pause between two sweeps of what workers counted.
+const SWEEP: Duration = Duration::from_millis(50);
+/// Shortest pause between two sweeps that workers asked for.
+const URGENT_SWEEP: Duration = Duration::from_millis(1);
+
+/// Where an endpoint of the configuration stands.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) service: Name,
+    pub(super) address: SocketAddr,
+}
+
+pub(super) type Places = HashMap<EndpointId, Place>;
+
+/// See the module. Lives on the control thread.
+pub(super) struct Engine {
+    pub(super) decision: Decision,
+    pub(super) config: Arc<Config>,
+    pub(super) fixed: Fixed,
+    pub(super) path: Option<Arc<PathBuf>>,
+    pub(super) workers: usize,
+    pub(super) published: Arc<Published>,
+    pub(super) sockets: SocketMap,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) writer: Option<Writer>,
+    pub(super) journal: Option<Journal>,
+    pub(super) records: Records,
+    pub(super) places: Places,
+    pub(super) sweep: Sweep,
+    /// What the first configuration gave rise to, beside the table that is published already.
+    pub(super) begun: Vec<Effect>,
+    pub(super) started_unix_ms: u64,
+    pub(super) last_reload: Option<ReloadStatus>,
+    /// What was wrong at the start and still is.
+    pub(super) troubles: Vec<String>,
+    /// The first epoch under which every service had made its first choice.
+    pub(super) chosen: Option<u64>,
+}
+
+/// What only exists on the control thread's runtime.
+struct Senses {
+    probes: Probes,
+    events: mpsc::Sender<Event>,
+    /// The configuration whose checks are running.
+    probed: Option<Arc<Config>>,
+}
+
+impl Engine {
+    /// Work until somebody says stop, or until nobody is left who could.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let (sender, mut events) = mpsc::channel(MAILBOX);
+        let mut senses = Senses { probes: Probes::new(sender.clone()), events: sender, probed: None };
+        self.watch(&mut senses);
+        let begun = std::mem::take(&mut self.begun);
+        self.obey(begun, &mut senses);
+
+        let mut sweeps = tokio::time::interval(SWEEP);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_sweep = Instant::now();
+        let mut urgent = false;
+        let published = self.published.clone();
+        loop {
+            let due = self.decision.deadline();
+            tokio::select! {
+                // Once told, told: the wish stays in `urgent` until a sweep has fulfilled it.
+                () = published.wait_urgent(), if !urgent => urgent = true,
+                () = tokio::time::sleep_until(last_sweep + URGENT_SWEEP), if urgent => {
+                    urgent = false;
+                    self.sweep(&mut senses);
+                    last_sweep = Instant::now();
+                }
+                _ = sweeps.tick() => {
+                    urgent = false;
+                    self.sweep(&mut senses);
+                    self.tidy();
+                    last_sweep = Instant::now();
+                }
+                () = until(due), if due.is_some() => self.tick(&mut senses),
+                Some(event) = events.recv() => self.take(event, &mut senses),
+                command = commands.recv() => match command {
+                    Some(Command::Stop(done)) => {
+                        self.last_words();
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(command) => self.answer(command, &mut senses),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// One event in, its effects obeyed.
+    fn take(&mut self, event: Event, senses: &mut Senses) {
+        let now = clock::now();
+        if let Event::Probed { endpoint, outcome, .. } = &event {
+            self.records.probed(*endpoint, outcome, &self.places);
+        }
+        let effects = self.tell(event, now);
+        self.obey(effects, senses);
+    }
+
+    /// Tell the core, and hear what it wants.
+    fn tell(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+        if let Some(journal) = &self.journal {
+            journal.record(Some(event.clone()), now);
+        }
+        self.decision.handle(event, now);
+        self.decision.effects()
+    }
+
+    /// The core's own deadline has come.
+    fn tick(&mut self, senses: &mut Senses) {
+        let now = clock::now();
+        if let Some(journal) = &self.journal {
+            journal.record(None, now);
+        }
+        self.decision.tick(now);
+        let effects = self.decision.effects();
+        self.obey(effects, senses);
+    }
+
+    /// What workers counted since the last time becomes events.
+    fn sweep(&mut self, senses: &mut Senses) {
+        let table = self.published.load();
+        for event in self.sweep.take(&table, clock::now()) {
+            self.take(event, senses);
+        }
+    }
+
+    /// Do what the core says, in its order: publishing comes first.
+    fn obey(&mut self, effects: Vec<Effect>, senses: &mut Senses) {
+        let mut persist = false;
+        for effect in effects {
+            match effect {
+                Effect::Publish => {
+                    self.publish();
+                    self.watch(senses);
+                }
+                // Published with the table: each worker judges its sessions by it before it acknowledges.
+                Effect::Sessions { .. } => {}
+                Effect::ConfirmConnect { endpoint } => self.confirm(endpoint, senses),
+                Effect::ProbeNow { endpoint } => senses.probes.now(endpoint),
+                Effect::ProbePace { endpoint, fast } => senses.probes.pace(endpoint, fast),
+                Effect::Standing(change) => self.records.standing(change, &self.places, &self.notices),
+                Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
+                Effect::Alert(alert) => self.records.alert(alert, &self.notices),
+                Effect::Persist => persist = true,
+            }
+        }
+        if persist {
+            self.persist();
+        }
+    }
+
+    /// The core's newest conclusions become the table that everybody sees.
+    fn publish(&mut self) {
+        let now = clock::now();
+        let before = self.published.load();
+        let conclusions = self.decision.table();
+        let table = RoutingTable::build(&self.config, &conclusions, Some(&before), &self.sockets, self.workers, now);
+        self.published.publish(table);
+        if self.chosen.is_none() && !conclusions.services.iter().any(|row| row.serving == Serving::Starting) {
+            self.chosen = Some(conclusions.epoch);
+        }
+    }
+
+    /// Run the checks of the configuration in force.
+    fn watch(&mut self, senses: &mut Senses) {
+        if senses.probed.as_ref().is_some_and(|probed| Arc::ptr_eq(probed, &self.config)) {
+            return;
+        }
+        let table = self.decision.table();
+        senses.probes.reconcile(&self.config, &table);
+        senses.probed = Some(self.config.clone());
+        self.records.tally.configured(&self.config, &table);
+        self.places = places(&table);
+        self.sweep.keep(&self.places);
+    }
+
+    fn confirm(&self, endpoint: EndpointId, senses: &Senses) {
+        let Some(place) = self.places.get(&endpoint) else { return };
+        let (address, events) = (place.address, senses.events.clone());
+        tokio::spawn(async move {
+            let outcome = confirm(address).await;
+            let _ = events.send(Event::Confirmed { endpoint, seen: clock::now(), outcome }).await;
+        });
+    }
+
+    fn persist(&self) {
+        if let Some(writer) = &self.writer {
+            writer.write(self.decision.saved(clock::now()));
+        }
+    }
+
+    /// Free tables that no worker uses any more, and see whether everybody is ready.
+    fn tidy(&mut self) {
+        self.published.reap();
+        let ready = self.chosen.is_some_and(|chosen| self.published.all_acknowledged(chosen));
+        if ready && !self.ready.swap(true, Ordering::AcqRel) {
+            tracing::info!(epoch = self.published.epoch(), "ready");
+        }
+    }
+
+    /// The last thing before a wanted end.
+    fn last_words(&self) {
+        self.persist();
+        if let Some(writer) = &self.writer
+            && !writer.finish()
+        {
+            tracing::error!("the last state could not be written");
+        }
+    }
+
+    fn answer(&mut self, command: Command, senses: &mut Senses) {
+        // Whoever has stopped waiting for an answer has none.
+        match command {
+            Command::Apply { config, warnings, reply } => drop(reply.send(self.apply(config, warnings, senses))),
+            Command::Refuse { problem, reply } => drop(reply.send(self.refuse(problem))),
+            Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
+            Command::Status(reply) => drop(reply.send(self.status())),
+            Command::Tally(reply) => {
+                self.records.tally.writes(self.writer.as_ref().map_or((0, 0), Writer::counts));
+                drop(reply.send(self.records.tally.clone()));
+            }
+            Command::Stop(_) => {}
+        }
+    }
+
+    /// A new configuration: everything that can fail comes first, then nothing fails any more.
+    fn apply(
+        &mut self,
+        config: Box<Config>,
+        mut warnings: Vec<String>,
+        senses: &mut Senses,
+    ) -> Result<Reloaded, ControlError> {
+        let sockets = match reload::sockets(&config, &self.sockets, self.workers) {
+            Ok(sockets) => sockets,
+            Err(problem) => return self.refuse(problem),
+        };
+        warnings.extend(self.fixed.warnings(&config));
+        self.sockets = sockets;
+        self.config = Arc::new(*config);
+        self.take(Event::Configured(self.config.clone()), senses);
+        let epoch = self.published.epoch();
+        self.records.reloaded(epoch, &warnings);
+        self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: true, messages: warnings.clone() });
+        Ok(Reloaded { epoch, warnings })
+    }
+
+    /// A new configuration cannot be: nothing has changed.
+    fn refuse<T>(&mut self, problem: String) -> Result<T, ControlError> {
+        self.records.reload_refused(&problem);
+        let _ = self.notices.send(Notice::Trouble(Trouble::ReloadRefused(problem.clone())));
+        let messages = vec![problem.clone()];
+        self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: false, messages });
+        Err(ControlError::Reload(problem))
+    }
+
+    /// An order, and the core's answer to it.
+    fn order(&mut self, actor: Actor, word: Word, senses: &mut Senses) -> Result<(), ControlError> {
+        let now = clock::now();
+        let effects = self.tell(Event::Ordered { actor, seen: now, word }, now);
+        let refusal = effects.iter().find_map(|effect| match effect {
+            Effect::Alert(Alert::OrderRefused { reason }) => Some(ControlError::Order(reason.clone())),
+            _ => None,
+        });
+        self.obey(effects, senses);
+        refusal.map_or(Ok(()), Err)
+    }
+
+    fn status(&self) -> Status {
+        let now = clock::now();
+        let table = self.published.load();
+        let views = table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
+        let in_flight: HashMap<EndpointId, u64> = views.map(|e| (e.id, e.stats.in_flight() as u64)).collect();
+        let report = |state: crate::decision::ServiceStatus| {
+            let config = self.config.services.iter().find(|service| service.name == state.name);
+            ServiceReport::new(state, config.map(|c| &**c), |e| in_flight.get(&e.id).copied().unwrap_or(0))
+        };
+        let now_unix_ms = clock::unix_millis();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            config_path: self.path.as_deref().cloned(),
+            started_unix_ms: self.started_unix_ms,
+            uptime_ms: now_unix_ms.saturating_sub(self.started_unix_ms),
+            now_unix_ms,
+            ready: self.ready.load(Ordering::Acquire),
+            epoch: table.epoch,
+            acknowledged: (0..self.published.workers()).map(|worker| self.published.acknowledged(worker)).collect(),
+            generation: self.records.tally.generation,
+            loaded_unix_ms: self.records.tally.loaded_unix_ms,
+            last_reload: self.last_reload.clone(),
+            troubles: self.troubles.clone(),
+            listeners: status::listeners(&table),
+            services: self.decision.status(now).into_iter().map(report).collect(),
+            incidents: self.decision.incidents().map(|incident| IncidentReport::new(incident, now)).collect(),
+        }
+    }
+}
+
+/// Every endpoint of a table.
+fn places(table: &crate::decision::Table) -> Places {
+    let mut places = Places::new();
+    for service in &table.services {
+        for pool in &service.pools {
+            for endpoint in &pool.endpoints {
+                let place = Place { service: service.name.clone(), address: endpoint.address };
+                places.insert(endpoint.id, place);
+            }
+        }
+    }
+    places
+}
+
+/// Sleep until this moment; forever when there is none.
+async fn until(due: Option<Moment>) {
+    match due {
+        Some(due) => tokio::time::sleep(due.since(clock::now())).await,
+        None => std::future::pending().await,
+    }
+}

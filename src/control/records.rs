@@ -1,0 +1,163 @@
+//! What is said and counted of what happens: for each change one log line, one count and one notice, from the same value.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::engine::Places;
+use super::handle::Notice;
+use super::status::{IncidentReport, millis};
+use super::tally::Tally;
+use crate::decision::{
+    Alert, EndpointId, Incident, IncidentId, Moment, Operational, ProbeOutcome, StandingChange, SwitchKind,
+};
+use crate::sys::clock;
+
+/// At most one line about our own failing probes in this time: they fail together.
+const LOCAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// Keeps the counts and what is needed to say everything once.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) tally: Tally,
+    /// The newest switch that was counted.
+    newest: Option<IncidentId>,
+    local_said: Option<Moment>,
+}
+
+impl Records {
+    /// A probe ended. Only our own failures are worth a line; the endpoint's are told when its standing changes.
+    pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome, places: &Places) {
+        self.tally.probed(endpoint, outcome);
+        match outcome {
+            ProbeOutcome::Pass { latency } => {
+                if let Some(place) = places.get(&endpoint) {
+                    self.tally.probe_passed(&place.service, *latency);
+                }
+            }
+            ProbeOutcome::Local { detail } => {
+                let now = clock::now();
+                if self.local_said.is_none_or(|said| now.since(said) >= LOCAL_PAUSE) {
+                    self.local_said = Some(now);
+                    tracing::warn!(%detail, "a probe could not be made: this says nothing about the endpoint");
+                }
+            }
+            ProbeOutcome::Fail { detail, .. } => tracing::debug!(%detail, "probe failed"),
+        }
+    }
+
+    /// An endpoint's standing changed.
+    pub(super) fn standing(&mut self, change: StandingChange, places: &Places, notices: &broadcast::Sender<Notice>) {
+        self.tally.standing(&change);
+        let Some(place) = places.get(&change.endpoint) else { return };
+        let StandingChange { service, pool, from, to, evidence, .. } = &change;
+        let (endpoint, from, state) = (place.address, word(&from.operational), word(&to.operational));
+        let (cause, administrative) = (word(&to.cause), word(&to.administrative));
+        if matches!(to.operational, Operational::Unhealthy | Operational::Ejected) {
+            tracing::warn!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint condemned");
+        } else {
+            tracing::info!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint standing");
+        }
+        let _ = notices.send(Notice::Standing { address: place.address, change });
+    }
+
+    /// A switch, or its first good answer.
+    pub(super) fn incident(&mut self, incident: &Incident, notices: &broadcast::Sender<Notice>) {
+        let now = clock::now();
+        if self.newest.is_none_or(|newest| incident.id > newest) {
+            self.newest = Some(incident.id);
+            let unix_ms = clock::unix_millis().saturating_sub(now.since(incident.decided).as_millis() as u64);
+            self.tally.switched(incident, unix_ms);
+            say_switch(incident);
+        }
+        if incident.answered.is_some() {
+            self.tally.answered(incident);
+            say_answer(incident);
+        }
+        let _ = notices.send(Notice::Incident(IncidentReport::new(incident, now)));
+    }
+
+    /// The core wants people to know.
+    pub(super) fn alert(&mut self, alert: Alert, notices: &broadcast::Sender<Notice>) {
+        self.tally.alert(&alert);
+        match &alert {
+            Alert::Frozen { service, until } => {
+                let wait = humantime::format_duration(Duration::from_secs(until.since(clock::now()).as_secs()));
+                tracing::warn!(%service, for = %wait, "too many switches: failback and rollback are frozen");
+            }
+            Alert::Thawed { service } => tracing::info!(%service, "the freeze has ended"),
+            Alert::AllDown { service } => tracing::error!(%service, "all pools are down"),
+            Alert::PinnedToUnusable { service, pool } => {
+                tracing::error!(%service, %pool, "the pin holds the service on a pool that cannot serve");
+            }
+            Alert::ObjectiveMissed { service, rto_ms, objective_ms } => {
+                tracing::warn!(%service, rto_ms, objective_ms, "the recovery took longer than promised");
+            }
+            Alert::OrderRefused { reason } => tracing::warn!(%reason, "an order was refused"),
+        }
+        let _ = notices.send(Notice::Alert(alert));
+    }
+
+    /// A configuration is in force.
+    pub(super) fn reloaded(&mut self, epoch: u64, warnings: &[String]) {
+        self.loaded();
+        self.tally.reloads += 1;
+        self.tally.last_reload_ok = true;
+        tracing::info!(epoch, "configuration reloaded");
+        warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
+    }
+
+    /// A configuration was put into force: the first, or another.
+    pub(super) fn loaded(&mut self) {
+        self.tally.generation += 1;
+        self.tally.loaded_unix_ms = clock::unix_millis();
+    }
+
+    /// A configuration was refused.
+    pub(super) fn reload_refused(&mut self, problem: &str) {
+        self.tally.reloads_refused += 1;
+        self.tally.last_reload_ok = false;
+        tracing::error!(%problem, "reload refused: nothing has changed");
+    }
+}
+
+fn say_switch(incident: &Incident) {
+    let Incident { service, epoch, .. } = incident;
+    let none = "(none)".into();
+    let (from, to) = (incident.from.as_ref().unwrap_or(&none), incident.to.as_ref().unwrap_or(&none));
+    let (kind, id, actor) = (word(&incident.kind), incident.id.0, actor(incident));
+    let evidence: Vec<String> =
+        incident.evidence.iter().map(|e| format!("{} {}: {}", e.address, word(&e.cause), e.detail)).collect();
+    let evidence = evidence.join("; ");
+    let detected_ms = millis(incident.detected.since(incident.fault));
+    let decided_ms = millis(incident.decided.since(incident.fault));
+    match incident.kind {
+        SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
+            id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, %evidence, "switch"
+        ),
+        SwitchKind::Switchover | SwitchKind::Failback => {
+            tracing::info!(id, %service, kind, %from, %to, actor, epoch, %evidence, "switch");
+        }
+    }
+}
+
+fn say_answer(incident: &Incident) {
+    let Incident { service, .. } = incident;
+    let rto_ms = incident.rto().map(millis);
+    tracing::info!(id = incident.id.0, %service, kind = word(&incident.kind), rto_ms, "first good answer after the switch");
+}
+
+fn actor(incident: &Incident) -> &str {
+    match &incident.actor {
+        crate::decision::Actor::Standfast => "standfast",
+        crate::decision::Actor::Operator(name) => name,
+    }
+}
+
+/// A unit variant as it stands in JSON: one spelling everywhere.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,100 @@
+//! A configuration in place of another: what needs new sockets, and what needs a restart.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{AccessLog, Admin, Config, Log, Name, StateFile};
+use crate::net::{self, BindError};
+use crate::routing::{Bound, SocketMap, Sockets};
+
+/// The sockets of every listener of `config`: those we hold already for the same address, the rest bound now. Fails
+/// before anything has changed; the text says what to do.
+pub(super) fn sockets(config: &Config, held: &SocketMap, workers: usize) -> Result<SocketMap, String> {
+    bind(config, held, workers).map_err(|error| explain(&error, held))
+}
+
+/// The same at the start, when nothing is held.
+pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<SocketMap, BindError> {
+    let mut free: Vec<Arc<Bound>> = held.values().flat_map(|sockets| sockets.bound()).cloned().collect();
+    let mut wanted: Vec<(&Name, SocketAddr, Option<Arc<Bound>>)> = Vec::new();
+    for listener in &config.listeners {
+        wanted.extend(listener.bind.iter().map(|address| (&listener.name, *address, None)));
+    }
+    // A listener keeps its own sockets first (several may have asked for port 0); a renamed one takes what is left.
+    for (name, address, bound) in &mut wanted {
+        let own = held.get(*name).map_or(&[][..], |sockets| sockets.bound());
+        *bound = take(&mut free, |b| b.requested == *address && own.iter().any(|o| Arc::ptr_eq(o, b)));
+    }
+    let mut sockets: HashMap<&Name, Vec<Arc<Bound>>> = HashMap::new();
+    for (name, address, bound) in wanted {
+        let bound = match bound.or_else(|| take(&mut free, |b| b.requested == address)) {
+            Some(bound) => bound,
+            None => Arc::new(Bound::new(address, net::bind(address, workers)?)),
+        };
+        sockets.entry(name).or_default().push(bound);
+    }
+    Ok(sockets.into_iter().map(|(name, bound)| (name.clone(), Arc::new(Sockets::new(bound)))).collect())
+}
+
+fn take(free: &mut Vec<Arc<Bound>>, fits: impl Fn(&Arc<Bound>) -> bool) -> Option<Arc<Bound>> {
+    free.iter().position(fits).map(|at| free.swap_remove(at))
+}
+
+/// An address that we ourselves hold in another form is not another process's.
+fn explain(error: &BindError, held: &SocketMap) -> String {
+    let mut ours = held.values().flat_map(|sockets| sockets.bound());
+    match error {
+        BindError::InUse { address } => match ours.find(|bound| bound.local.port() == address.port()) {
+            Some(bound) => format!(
+                "{address} cannot be bound while this process listens on {}: take the port away in one reload and bind \
+                 it anew in the next, or restart",
+                bound.local
+            ),
+            None => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// What was fixed when the process started.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fixed {
+    workers: Option<usize>,
+    admin: Option<Admin>,
+    metrics: Option<SocketAddr>,
+    state: Option<StateFile>,
+    log: Log,
+    access_log: Option<AccessLog>,
+}
+
+impl Fixed {
+    /// As this configuration fixes it.
+    pub(super) fn of(config: &Config) -> Fixed {
+        Fixed {
+            workers: config.workers,
+            admin: config.admin.clone(),
+            metrics: config.metrics,
+            state: config.state.clone(),
+            log: config.log.clone(),
+            access_log: config.access_log.clone(),
+        }
+    }
+
+    /// One line for each thing that a reload asks for and only a restart can give.
+    pub(super) fn warnings(&self, config: &Config) -> Vec<String> {
+        let wanted = Fixed::of(config);
+        [
+            ("workers", self.workers != wanted.workers),
+            ("admin", self.admin != wanted.admin),
+            ("metrics", self.metrics != wanted.metrics),
+            ("state", self.state != wanted.state),
+            ("log", self.log != wanted.log),
+            ("access_log", self.access_log != wanted.access_log),
+        ]
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| format!("`{key}` changed: it takes effect at the next restart, the old value stays in force"))
+        .collect()
+    }
+}

@@ -1,0 +1,154 @@
+//! The start of the control plane: everything that can fail happens here, in the caller's thread, before anything serves.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, broadcast, mpsc};
+
+use super::engine::Engine;
+use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
+use super::journal::Journal;
+use super::records::Records;
+use super::reload::{self, Fixed};
+use super::state::{self, Loaded, Writer};
+use super::sweep::Sweep;
+use crate::config::{Config, Service, StateFile};
+use crate::decision::{Decision, Effect, Event, Moment, Serving};
+use crate::net::BindError;
+use crate::routing::{Published, RoutingTable, SocketMap};
+use crate::sys::clock;
+
+/// What the control plane starts with.
+#[derive(Debug)]
+pub struct ControlSetup {
+    /// The first configuration.
+    pub config: Config,
+    /// The file it came from, for reloads; `None` = there is none.
+    pub path: Option<PathBuf>,
+    /// Data-plane threads: sockets and counters are made for so many.
+    pub workers: usize,
+    /// Records everything the core is told; `None` = nobody wants to know.
+    pub journal: Option<Journal>,
+}
+
+/// Why the control plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A thread or its runtime could not be started.
+    #[error("cannot start the control thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Bind every listener, restore the state, publish the first table, and start the thread `control`. The data plane may
+/// begin to serve from [`ControlHandle::published`] as soon as this returns.
+pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
+    let ControlSetup { config, path, workers, journal } = setup;
+    let config = Arc::new(config);
+    let sockets = reload::bind(&config, &SocketMap::new(), workers)?;
+    let (notices, _) = broadcast::channel(NOTICES);
+    let writer = config.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
+    let mut troubles = Vec::new();
+    let mut decision = restore(&config, &mut troubles);
+
+    let now = clock::now();
+    if let Some(journal) = &journal {
+        journal.record(Some(Event::Configured(config.clone())), now);
+    }
+    decision.handle(Event::Configured(config.clone()), now);
+    let mut begun = decision.effects();
+    begun.retain(|effect| *effect != Effect::Publish);
+    let conclusions = decision.table();
+    let table = RoutingTable::build(&config, &conclusions, None, &sockets, workers, now);
+    let published = Published::new(table, workers);
+
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let path = path.map(Arc::new);
+    let ready = Arc::default();
+    let handle = ControlHandle {
+        commands,
+        notices: notices.clone(),
+        published: published.clone(),
+        ready: Arc::clone(&ready),
+        path: path.clone(),
+        reloading: Arc::new(Mutex::new(())),
+    };
+    let chosen = conclusions.services.iter().all(|row| row.serving != Serving::Starting).then_some(conclusions.epoch);
+    let mut records = Records::default();
+    records.loaded();
+    let engine = Engine {
+        fixed: Fixed::of(&config),
+        decision,
+        config,
+        path,
+        workers,
+        published,
+        sockets,
+        ready,
+        notices,
+        writer,
+        journal,
+        records,
+        places: Default::default(),
+        sweep: Sweep::default(),
+        begun,
+        started_unix_ms: clock::unix_millis(),
+        last_reload: None,
+        troubles,
+        chosen,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("control".into()).spawn(move || runtime.block_on(engine.run(inbox)))?;
+    Ok(handle)
+}
+
+fn writer(file: &StateFile, notices: broadcast::Sender<Notice>) -> std::io::Result<Writer> {
+    Writer::start(file.path.clone(), move |problem| {
+        tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
+        let _ = notices.send(Notice::Trouble(Trouble::StateNotWritten(problem)));
+    })
+}
+
+/// The core with what an earlier process knew. A core restored as of the time of saving has slept since then: every age
+/// grows by itself.
+fn restore(config: &Config, troubles: &mut Vec<String>) -> Decision {
+    let now = clock::now();
+    let Some(file) = &config.state else { return Decision::new(None, now) };
+    match state::load(file) {
+        Loaded::Usable { saved, age } => {
+            tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
+            Decision::new(Some(*saved), now.before(age))
+        }
+        Loaded::Absent => {
+            tracing::info!(path = %file.path.display(), "no state yet: this is the first start");
+            Decision::new(None, now)
+        }
+        Loaded::Stale { age } => {
+            let limit = rounded(file.max_age);
+            tracing::warn!(path = %file.path.display(), age = %rounded(age), max_age = %limit, "the state is too old: not restored");
+            without_state(config, now)
+        }
+        Loaded::Damaged(problem) => {
+            tracing::error!(%problem, "the state cannot be used: active pools, hold-downs, freezes and pins are forgotten");
+            troubles.push(format!("the state file could not be used at the start: {problem}"));
+            without_state(config, now)
+        }
+    }
+}
+
+/// What was known is lost. A service that only an operator may bring home may have been away: say so.
+fn without_state(config: &Config, now: Moment) -> Decision {
+    let manual = |service: &&Arc<Service>| service.failover.failback.mode == crate::config::FailbackMode::Manual;
+    for service in config.services.iter().filter(manual) {
+        tracing::error!(service = %service.name, "manual failback without a state: starts on the first pool that passes; check where it should be");
+    }
+    Decision::new(None, now)
+}
+
+fn rounded(span: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(span.as_secs()))
+}

@@ -1,0 +1,46 @@
+//! The sweep: what workers counted since the last time becomes one digest per changed endpoint, and the first good answer
+//! after a switch becomes an event.
+
+use std::collections::HashMap;
+
+use super::engine::Places;
+use crate::config::Name;
+use crate::decision::{EndpointId, Event, Moment};
+use crate::routing::{DigestCursor, RoutingTable};
+
+/// How far each counter has been read.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    cursors: HashMap<EndpointId, DigestCursor>,
+    /// The switch of each service whose first good answer was told.
+    told: HashMap<Name, u64>,
+}
+
+impl Sweep {
+    /// Everything new, endpoints first: an answer closes what their evidence opened.
+    pub(super) fn take(&mut self, table: &RoutingTable, now: Moment) -> Vec<Event> {
+        let mut news = Vec::new();
+        for endpoint in table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints) {
+            let cursor = self.cursors.entry(endpoint.id).or_default();
+            if let Some(digest) = endpoint.stats.take_digest(cursor) {
+                news.push(Event::InBand { endpoint: endpoint.id, seen: now, digest });
+            }
+        }
+        for service in &table.services {
+            let Some(first) = &service.awaiting else { continue };
+            let (name, epoch) = (&service.config.name, first.epoch);
+            if let Some(seen) = first.seen()
+                && self.told.get(name) != Some(&epoch)
+            {
+                self.told.insert(name.clone(), epoch);
+                news.push(Event::Answered { service: name.clone(), epoch, seen });
+            }
+        }
+        news
+    }
+
+    /// Forget endpoints that are gone.
+    pub(super) fn keep(&mut self, places: &Places) {
+        self.cursors.retain(|endpoint, _| places.contains_key(endpoint));
+    }
+}
