@@ -1,1 +1,108 @@
-//! (room not built yet)
+//! The data plane's IO: per-core workers that accept, read, pick, dial, relay and count. It never meets `control`; both
+//! meet in `routing`.
+//!
+//! - [`start`] makes the worker threads; each has a runtime, a view of the published table, idle upstream connections,
+//!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
+//! - `accept` takes connections and hands them to [`http`] or [`tcp`].
+//! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
+//! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through.
+#![allow(dead_code, unused_imports, reason = "layer 7 lands next and uses the rest")]
+mod accept;
+mod buffer;
+mod deadline;
+mod http;
+mod outcome;
+mod tcp;
+mod upstream;
+mod worker;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::decision::Moment;
+use crate::routing::{Published, WorkerId, WorkerView};
+use crate::sys::clock;
+use crate::telemetry::access::AccessLog;
+
+/// What the data plane needs.
+pub struct ProxySetup {
+    /// The table, with its sockets bound for as many workers as it has slots.
+    pub published: Arc<Published>,
+    /// Where requests are recorded; it may be off.
+    pub access_log: AccessLog,
+}
+
+/// The running data plane.
+#[derive(Debug)]
+pub struct ProxyHandle {
+    stop: watch::Sender<Option<Moment>>,
+    threads: Vec<JoinHandle<DrainReport>>,
+}
+
+/// What became of the work that was in flight when the data plane was stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Connections whose request or session came to its end.
+    pub finished: usize,
+    /// Connections reset because time ran out.
+    pub cut: usize,
+}
+
+/// Starts one thread a worker (`worker-0` …). An error (no threads, no descriptors) leaves none of them running.
+pub fn start(setup: ProxySetup) -> std::io::Result<ProxyHandle> {
+    let (stop, told) = watch::channel(None);
+    let mut handle = ProxyHandle { stop, threads: Vec::new() };
+    for id in 0..setup.published.workers() {
+        let published = Arc::clone(&setup.published);
+        let access_log = setup.access_log.clone();
+        let told = told.clone();
+        let runtime = Builder::new_current_thread();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{id}"))
+            .spawn(move || work(runtime, published, id, &access_log, told))?;
+        handle.threads.push(thread);
+    }
+    Ok(handle)
+}
+
+fn work(
+    mut runtime: Builder,
+    published: Arc<Published>,
+    id: usize,
+    access_log: &AccessLog,
+    told: watch::Receiver<Option<Moment>>,
+) -> DrainReport {
+    // Local tasks go straight onto the scheduler's queue, without a `LocalSet` in between.
+    let runtime = match runtime.enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(worker = id, %error, "a worker cannot start");
+            return DrainReport::default();
+        }
+    };
+    let view = WorkerView::new(published, WorkerId(id));
+    runtime.block_on(worker::run(view, access_log.writer(), told))
+}
+
+impl ProxyHandle {
+    /// Stops accepting (what waits in the accept queues is served), lets work in flight finish for at most `timeout`,
+    /// resets the rest, and ends the threads. Blocks for at most about half a second longer.
+    pub fn drain(self, timeout: Duration) -> DrainReport {
+        self.stop.send_replace(Some(clock::now().after(timeout)));
+        let mut total = DrainReport::default();
+        for thread in self.threads {
+            match thread.join() {
+                Ok(report) => {
+                    total.finished += report.finished;
+                    total.cut += report.cut;
+                }
+                Err(_) => tracing::error!("a worker thread had panicked"),
+            }
+        }
+        total
+    }
+}

@@ -11,7 +11,7 @@ use crate::wire::{Fields, Known};
 /// Bounds of one head, empty line included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes of the head, first line included. At most 1 GiB is taken from here.
+    /// Bytes of the head, first line included.
     pub bytes: usize,
     /// Number of fields.
     pub fields: usize,
@@ -21,11 +21,16 @@ impl HeadLimits {
     /// What an upstream's reply head may take. Replies come from servers that the operator chose, so this is generous
     /// and not configurable.
     pub const REPLY: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
+
+    /// Does a head of this many bytes exceed the bound. (Beyond 1 GiB every head does: places in it are 32 bits wide.)
+    pub(super) fn is_exceeded_by(&self, bytes: usize) -> bool {
+        bytes > self.bytes.min(1 << 30)
+    }
 }
 
 impl From<&ListenerLimits> for HeadLimits {
     fn from(limits: &ListenerLimits) -> HeadLimits {
-        HeadLimits { bytes: limits.header_bytes.min(1 << 30), fields: limits.headers }
+        HeadLimits { bytes: limits.header_bytes, fields: limits.headers }
     }
 }
 
@@ -188,7 +193,7 @@ impl Facts {
                     facts.chunked = true;
                 }
                 Known::Connection => facts.connection(field.value, &mut options)?,
-                Known::Te => facts.te_trailers |= field.value.eq_ignore_ascii_case(b"trailers"),
+                Known::Te => facts.te_trailers |= list(field.value).any(|te| te.eq_ignore_ascii_case(b"trailers")),
                 _ => {}
             }
         }
@@ -223,7 +228,7 @@ impl Facts {
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else {
-                self.has_names = true;
+                self.has_names |= !Known::of(option).is_protected();
             }
         }
         Ok(())

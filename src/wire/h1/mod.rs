@@ -49,4 +49,7 @@ pub use head::{BodyLength, HeadLimits, Progress, Version};
 pub use own::OwnReply;
 pub use request::{Method, RequestHead, RequestParser};
 pub use response::{Asked, ResponseHead, ResponseParser};
+#[cfg(test)]
+mod tests;
+
 pub use upstream::{Scheme, Upstream, encode_request};

@@ -237,7 +237,7 @@ impl RequestParser {
 
     fn bound(&self, bytes: usize, limits: &HeadLimits) -> Result<(), Error> {
         match self.at {
-            _ if bytes <= limits.bytes => Ok(()),
+            _ if !limits.is_exceeded_by(bytes) => Ok(()),
             At::Fields => Err(Error::HeadTooLarge),
             _ => Err(Error::TargetTooLong),
         }

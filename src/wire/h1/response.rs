@@ -143,7 +143,7 @@ impl ResponseParser {
             }
             let found = memchr(b'\n', &input[used..]);
             let end = found.map_or(input.len(), |at| used + at + 1);
-            if head.fields.text().len() + end - used > limits.bytes {
+            if limits.is_exceeded_by(head.fields.text().len() + end - used) {
                 return Err(Error::HeadTooLarge);
             }
             head.fields.append(&input[used..end]);

@@ -1,0 +1,208 @@
+//! Accept loops: one a worker and bind address. Room first, then accept, then spawn: nothing slow in between, and nothing
+//! that ends the loop but the table.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::worker::Worker;
+use super::{http, tcp};
+use crate::config::Name;
+use crate::net::listen::stop_listening;
+use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
+
+/// How long a loop waits after it could not accept: descriptors are short, for us or for the whole machine.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a loop looks whether its full listener has room again. Until then connections wait in the kernel.
+const FULL: Duration = Duration::from_millis(5);
+
+/// The loops of one worker.
+#[derive(Default)]
+pub struct Accepting {
+    loops: RefCell<Vec<Loop>>,
+}
+
+struct Loop {
+    bound: Arc<Bound>,
+    /// A reload may give the address to another listener.
+    listener: Rc<RefCell<Name>>,
+    stop: Rc<Notify>,
+}
+
+impl Accepting {
+    /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone.
+    pub fn follow(&self, worker: &Rc<Worker>, table: &RoutingTable) {
+        let wanted: Vec<_> = table
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.sockets.bound().iter().map(|bound| (bound, &listener.config.name)))
+            .collect();
+        let mut loops = self.loops.borrow_mut();
+        loops.retain(|running| {
+            let stays = wanted.iter().any(|(bound, _)| Arc::ptr_eq(bound, &running.bound));
+            if !stays {
+                running.stop.notify_one();
+            }
+            stays
+        });
+        for (bound, name) in wanted {
+            match loops.iter().find(|running| Arc::ptr_eq(bound, &running.bound)) {
+                Some(running) => *running.listener.borrow_mut() = Arc::clone(name),
+                None => loops.extend(start(worker, bound, name)),
+            }
+        }
+    }
+
+    /// Stops all loops: what waits in their accept queues is accepted, then the kernel refuses.
+    pub fn stop(&self) {
+        self.loops.borrow_mut().drain(..).for_each(|running| running.stop.notify_one());
+    }
+}
+
+fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> Option<Loop> {
+    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::register);
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(listener = &**name, worker = worker.id, %error, "cannot accept connections");
+            return None;
+        }
+    };
+    let listener = Rc::new(RefCell::new(Arc::clone(name)));
+    let stop = Rc::new(Notify::new());
+    tokio::task::spawn_local(run(Rc::clone(worker), socket, Rc::clone(&listener), Rc::clone(&stop)));
+    Some(Loop { bound: Arc::clone(bound), listener, stop })
+}
+
+async fn run(worker: Rc<Worker>, socket: AsyncFd<TcpListener>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
+    loop {
+        let mut ready = tokio::select! {
+            biased;
+            () = stop.notified() => break,
+            ready = socket.readable() => match ready {
+                Ok(ready) => ready,
+                Err(error) => {
+                    tracing::error!(listener = &**name.borrow(), %error, "the listening socket failed");
+                    return;
+                }
+            },
+        };
+        let pause = match accept_all(&worker, socket.get_ref(), &name) {
+            Accepted::All => {
+                ready.clear_ready();
+                continue;
+            }
+            Accepted::Some => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Accepted::Full => FULL,
+            Accepted::Failed => PAUSE,
+        };
+        tokio::select! {
+            biased;
+            () = stop.notified() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    while matches!(accept_all(&worker, socket.get_ref(), &name), Accepted::Some) {}
+    if let Err(error) = stop_listening(socket.get_ref()) {
+        tracing::debug!(%error, "a listening socket was closed already");
+    }
+}
+
+enum Accepted {
+    /// Nobody waits any more.
+    All,
+    /// There may be more, but others want to work too.
+    Some,
+    /// The listener has as many connections as it may.
+    Full,
+    /// No descriptors.
+    Failed,
+}
+
+/// Connections accepted before other tasks get a turn.
+const TURN: usize = 16;
+
+fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -> Accepted {
+    let table = worker.view.current();
+    let Some(listener) = table.listener(&name.borrow()) else { return Accepted::All };
+    for _ in 0..TURN {
+        let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else { return Accepted::Full };
+        match accept(socket) {
+            Ok((stream, peer)) => {
+                listener.stats.accepted.add(worker.id, 1);
+                spawn(worker, listener, stream, peer, room);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+            Err(error) if concerns_one(&error) => {}
+            Err(error) => {
+                listener.stats.rejected_accept.add(worker.id, 1);
+                worker.idle.clear();
+                worker.complain_of_accept(&listener.config.name, &error);
+                return Accepted::Failed;
+            }
+        }
+    }
+    Accepted::Some
+}
+
+fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let stream = TcpStream::from_std(stream.into())?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))))
+}
+
+/// Errors of the one connection that was to be accepted, which is gone already (see `accept(2)`).
+fn concerns_one(error: &io::Error) -> bool {
+    use Errno as E;
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            E::INTR
+                | E::CONNABORTED
+                | E::CONNRESET
+                | E::PROTO
+                | E::NOPROTOOPT
+                | E::OPNOTSUPP
+                | E::PERM
+                | E::NETDOWN
+                | E::NETUNREACH
+                | E::NONET
+                | E::HOSTDOWN
+                | E::HOSTUNREACH
+                | E::TIMEDOUT
+        )
+    )
+}
+
+fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
+    let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
+    // The runtime catches a panic inside a task: the connection is dropped, all others go on.
+    match listener.target {
+        ListenerTarget::Routes(_) => {
+            tokio::task::spawn_local(async move {
+                http::serve_connection(&worker, listener, stream, peer).await;
+                drop(room);
+            });
+        }
+        ListenerTarget::Service(_) => {
+            tokio::task::spawn_local(async move {
+                tcp::serve_connection(&worker, &listener, stream, peer).await;
+                drop(room);
+            });
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Byte buffers, pooled per worker: a connection that holds no bytes holds no memory.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Where most exchanges fit.
+pub const SMALL: usize = 16 * 1024;
+/// Request heads and replayed bodies at their limits.
+pub const MEDIUM: usize = 64 * 1024 + SMALL;
+/// For bodies that keep filling smaller ones: halves the cost of bulk transfer against [`SMALL`].
+pub const LARGE: usize = 256 * 1024;
+
+/// Free buffers kept per class.
+const KEPT: [usize; 3] = [512, 32, 32];
+/// Large buffers in use at once per worker; beyond, bulk goes on through small ones, so that slow readers cannot pin
+/// unbounded memory.
+const LARGE_IN_USE: usize = 128;
+
+/// A worker's free buffers by class.
+#[derive(Default)]
+pub struct BufferPool {
+    free: [RefCell<Vec<Box<[u8]>>>; 3],
+    large_in_use: Cell<usize>,
+}
+
+impl BufferPool {
+    /// An empty pool.
+    pub fn new() -> Rc<BufferPool> {
+        Rc::default()
+    }
+
+    fn take(&self, class: usize) -> Box<[u8]> {
+        if class == 2 {
+            self.large_in_use.set(self.large_in_use.get() + 1);
+        }
+        let kept = self.free[class].borrow_mut().pop();
+        kept.unwrap_or_else(|| vec![0; [SMALL, MEDIUM, LARGE][class]].into_boxed_slice())
+    }
+
+    fn put(&self, bytes: Box<[u8]>) {
+        let Some(class) = [SMALL, MEDIUM, LARGE].iter().position(|size| *size == bytes.len()) else { return };
+        if class == 2 {
+            self.large_in_use.set(self.large_in_use.get() - 1);
+        }
+        let mut free = self.free[class].borrow_mut();
+        if free.len() < KEPT[class] {
+            free.push(bytes);
+        }
+    }
+}
+
+/// Bytes on their way: filled at the end, consumed at the start. Takes its memory from the pool when the first byte
+/// comes and gives it back by [`Buffer::release`] or when dropped.
+pub struct Buffer {
+    pool: Rc<BufferPool>,
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// An empty buffer without memory.
+    pub fn new(pool: &Rc<BufferPool>) -> Buffer {
+        Buffer { pool: pool.clone(), bytes: Box::default(), start: 0, end: 0 }
+    }
+
+    /// What is in it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What is in it, to be changed in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// How much is in it.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How much it can hold as it is (0 while it has no memory).
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// How much could be appended without growing, after moving the content to the front.
+    pub fn room(&self) -> usize {
+        self.bytes.len() - self.len()
+    }
+
+    /// Takes `count` bytes off the front.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start += count.min(self.len());
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Forgets the content, keeps the memory.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Gives the memory back if nothing is in it.
+    pub fn release(&mut self) {
+        if self.is_empty() && !self.bytes.is_empty() {
+            self.pool.put(std::mem::take(&mut self.bytes));
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Has room for `count` more bytes: by compacting, or by moving to a larger class. False when the largest class is
+    /// too small for content plus `count`.
+    pub fn reserve(&mut self, count: usize) -> bool {
+        if self.bytes.len() - self.end >= count {
+            return true;
+        }
+        let wanted = self.len() + count;
+        if wanted <= self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+            return true;
+        }
+        let Some(class) = [SMALL, MEDIUM, LARGE].iter().position(|size| *size >= wanted) else { return false };
+        self.move_to(class);
+        true
+    }
+
+    /// Bulk is coming: moves to the largest class, unless this worker has too many of them in use.
+    pub fn enlarge(&mut self) {
+        if self.bytes.len() < LARGE && self.pool.large_in_use.get() < LARGE_IN_USE {
+            self.move_to(2);
+        }
+    }
+
+    fn move_to(&mut self, class: usize) {
+        let mut bytes = self.pool.take(class);
+        let length = self.len();
+        bytes[..length].copy_from_slice(self.bytes());
+        self.pool.put(std::mem::replace(&mut self.bytes, bytes));
+        (self.start, self.end) = (0, length);
+    }
+
+    /// Appends bytes. False (and nothing appended) when they fit in no class.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        if !self.reserve(bytes.len()) {
+            return false;
+        }
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+        true
+    }
+
+    /// The memory behind the content, for an encoder that tells by [`Buffer::grow`] how much it used.
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// `count` bytes of [`Buffer::spare`] are content now.
+    pub fn grow(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.bytes.len());
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// One read into the spare room (taking a small buffer if there is no memory yet); `Ok(0)` is the end of the stream.
+    /// The caller makes sure that there is room. Gives the memory back while it has to wait with nothing in hand.
+    pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<io::Result<usize>> {
+        if self.bytes.is_empty() {
+            self.bytes = self.pool.take(0);
+        }
+        let mut spare = ReadBuf::new(&mut self.bytes[self.end..]);
+        debug_assert!(spare.capacity() > 0, "a full buffer would look like the end of the stream");
+        match Pin::new(io).poll_read(cx, &mut spare) {
+            Poll::Pending => {
+                self.release();
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                let count = spare.filled().len();
+                self.end += count;
+                Poll::Ready(result.map(|()| count))
+            }
+        }
+    }
+
+    /// One write from the front; the written bytes are consumed.
+    pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(io).poll_write(cx, self.bytes()))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.clear();
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_buffer_holds_no_memory_and_reuses_what_was_given_back() {
+        let pool = BufferPool::new();
+        let mut buffer = Buffer::new(&pool);
+        assert_eq!(buffer.capacity(), 0);
+        assert!(buffer.push(b"hello"));
+        assert_eq!(buffer.capacity(), SMALL);
+        buffer.consume(5);
+        buffer.release();
+        assert_eq!(buffer.capacity(), 0);
+        assert_eq!(pool.free[0].borrow().len(), 1);
+        assert!(buffer.push(b"x"));
+        assert_eq!(pool.free[0].borrow().len(), 0);
+    }
+
+    #[test]
+    fn growing_keeps_the_content_and_stops_at_the_largest_class() {
+        let pool = BufferPool::new();
+        let mut buffer = Buffer::new(&pool);
+        assert!(buffer.push(&[1; SMALL]));
+        buffer.consume(10);
+        assert!(buffer.push(&[2; 10]));
+        assert_eq!(buffer.capacity(), SMALL);
+        assert!(buffer.push(&[3; 10]));
+        assert_eq!(buffer.capacity(), MEDIUM);
+        assert_eq!(buffer.bytes()[SMALL - 10..], [[2; 10], [3; 10]].concat());
+        assert!(!buffer.push(&[4; LARGE]));
+        assert_eq!(buffer.len(), SMALL + 10);
+    }
+
+    #[test]
+    fn large_buffers_in_use_are_bounded() {
+        let pool = BufferPool::new();
+        let mut held: Vec<_> = (0..LARGE_IN_USE + 1).map(|_| Buffer::new(&pool)).collect();
+        held.iter_mut().for_each(Buffer::enlarge);
+        assert_eq!(held.iter().filter(|buffer| buffer.capacity() == LARGE).count(), LARGE_IN_USE);
+        drop(held);
+        assert_eq!(pool.large_in_use.get(), 0);
+    }
+}

@@ -1,0 +1,382 @@
+//! Deadlines and other interruptions of a worker's tasks: one coarse sweep per worker instead of a timer per read.
+//!
+//! Arming an alarm is a store. An alarm is queued once in a ring of ticks; when its tick comes and the deadline has been
+//! moved since, it is queued again. So a connection that sets a new deadline at every read costs the ring one move in
+//! seconds, not one a read.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::decision::Moment;
+use crate::sys::clock;
+
+/// The precision of every deadline of the data path: none fires early, none more than two ticks late.
+pub const TICK: Duration = Duration::from_millis(10);
+/// The ring's horizon in ticks; what lies beyond is looked at again when the horizon is reached.
+const RING: u64 = 512;
+const NEVER: u64 = u64::MAX;
+
+/// Why a task has to stop waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Its deadline has passed.
+    Deadline,
+    /// Somebody decided that it has to end ([`Alarm::kill`]).
+    Killed,
+}
+
+/// A worker's alarms.
+pub struct Deadlines {
+    ring: RefCell<Vec<Vec<Rc<Entry>>>>,
+    /// Ticks up to this one have been swept.
+    swept: Cell<u64>,
+    /// The tick the sweep sleeps to.
+    sleeping_to: Cell<u64>,
+    earlier: Notify,
+    /// Entries of ended tasks, some of them still queued: the next task takes them as they are.
+    retired: RefCell<Vec<Rc<Entry>>>,
+}
+
+struct Entry {
+    /// The deadline.
+    at: Cell<u64>,
+    /// When somebody else has it killed.
+    end: Cell<u64>,
+    queued: Cell<u64>,
+    due: Cell<bool>,
+    killed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Entry {
+    fn next(&self) -> u64 {
+        self.at.get().min(self.end.get())
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+fn tick_of(at: Moment) -> u64 {
+    at.as_micros().div_ceil(TICK.as_micros() as u64)
+}
+
+impl Deadlines {
+    /// No alarms yet; `now` is where time begins.
+    pub fn new(now: Moment) -> Rc<Deadlines> {
+        Rc::new(Deadlines {
+            ring: RefCell::new((0..RING).map(|_| Vec::new()).collect()),
+            swept: Cell::new(tick_of(now)),
+            sleeping_to: Cell::new(NEVER),
+            earlier: Notify::new(),
+            retired: RefCell::default(),
+        })
+    }
+
+    /// An alarm for one task, not armed.
+    pub fn alarm(self: &Rc<Self>) -> Alarm {
+        let entry = self.retired.borrow_mut().pop().unwrap_or_else(|| {
+            Rc::new(Entry {
+                at: Cell::new(NEVER),
+                end: Cell::new(NEVER),
+                queued: Cell::new(NEVER),
+                due: Cell::new(false),
+                killed: Cell::new(false),
+                waker: RefCell::new(None),
+            })
+        });
+        Alarm { entry, deadlines: self.clone() }
+    }
+
+    fn queue(&self, entry: Rc<Entry>) {
+        let tick = entry.next().clamp(self.swept.get() + 1, self.swept.get() + RING - 1);
+        entry.queued.set(tick);
+        self.ring.borrow_mut()[(tick % RING) as usize].push(entry);
+        if tick < self.sleeping_to.get() {
+            self.sleeping_to.set(tick);
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Wakes every task whose deadline has passed by `now`.
+    fn sweep(&self, now: Moment) {
+        let now = now.as_micros() / TICK.as_micros() as u64;
+        let from = self.swept.get() + 1;
+        if now < from {
+            return;
+        }
+        self.swept.set(now);
+        // First take, then fire: what is queued again may land in a slot of this very range, one turn of the ring later.
+        let last = now.min(from + RING - 1);
+        let taken: Vec<_> = {
+            let mut ring = self.ring.borrow_mut();
+            (from..=last).flat_map(|tick| std::mem::take(&mut ring[(tick % RING) as usize])).collect()
+        };
+        for entry in taken {
+            self.fire(entry, now);
+        }
+    }
+
+    fn fire(&self, entry: Rc<Entry>, now: u64) {
+        if entry.queued.get() > now {
+            return; // it has been queued again since, or it rang already from an earlier tick
+        }
+        entry.queued.set(NEVER);
+        if entry.end.get() <= now {
+            entry.end.set(NEVER);
+            entry.killed.set(true);
+            entry.wake();
+        }
+        if entry.at.get() <= now {
+            entry.at.set(NEVER);
+            entry.due.set(true);
+            entry.wake();
+        }
+        if entry.next() != NEVER {
+            self.queue(entry);
+        }
+    }
+
+    fn next_tick(&self) -> Option<u64> {
+        let ring = self.ring.borrow();
+        let from = self.swept.get() + 1;
+        (from..from + RING).find(|tick| !ring[(tick % RING) as usize].is_empty())
+    }
+
+    /// Sweeps for as long as the worker lives.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            let next = self.next_tick();
+            self.sleeping_to.set(next.unwrap_or(NEVER));
+            match next {
+                None => self.earlier.notified().await,
+                Some(tick) => {
+                    let wait = Moment::from_micros(tick * TICK.as_micros() as u64).since(clock::now());
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.earlier.notified() => {}
+                    }
+                }
+            }
+            self.sweep(clock::now());
+        }
+    }
+}
+
+/// One task's alarm. Dropping it disarms it.
+pub struct Alarm {
+    entry: Rc<Entry>,
+    deadlines: Rc<Deadlines>,
+}
+
+impl Alarm {
+    /// Armed for `at`, whatever it was armed for before.
+    pub fn set(&self, at: Moment) {
+        let tick = tick_of(at);
+        self.entry.at.set(tick);
+        self.entry.due.set(false);
+        if tick < self.entry.queued.get() {
+            self.deadlines.queue(self.entry.clone());
+        }
+    }
+
+    /// Not armed any more.
+    pub fn clear(&self) {
+        self.entry.at.set(NEVER);
+        self.entry.due.set(false);
+    }
+
+    /// Ready when the deadline has passed (until it is set again) or the task was killed (for good).
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Interrupt> {
+        if self.entry.killed.get() {
+            return Poll::Ready(Interrupt::Killed);
+        }
+        if self.entry.due.get() {
+            return Poll::Ready(Interrupt::Deadline);
+        }
+        let mut waker = self.entry.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// A handle by which others may end the task.
+    pub fn killer(&self) -> Killer {
+        Killer { entry: self.entry.clone(), deadlines: self.deadlines.clone() }
+    }
+
+    /// What the task was to be ended for is over: forgets a kill at a later time.
+    pub fn pardon(&self) {
+        self.entry.end.set(NEVER);
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.clear();
+        self.pardon();
+        self.entry.waker.borrow_mut().take();
+        // A killer still held elsewhere must not reach the entry's next owner.
+        let shared_with_killers = Rc::strong_count(&self.entry) > 1 + usize::from(self.entry.queued.get() != NEVER);
+        if !shared_with_killers && !self.entry.killed.get() {
+            self.deadlines.retired.borrow_mut().push(self.entry.clone());
+        }
+    }
+}
+
+/// Ends a task from outside.
+pub struct Killer {
+    entry: Rc<Entry>,
+    deadlines: Rc<Deadlines>,
+}
+
+impl Killer {
+    /// The task's next [`Alarm::poll`] says [`Interrupt::Killed`], now and for ever.
+    pub fn kill(&self) {
+        self.entry.killed.set(true);
+        self.entry.wake();
+    }
+
+    /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before.
+    pub fn kill_at(&self, at: Moment) {
+        let tick = tick_of(at);
+        self.entry.end.set(tick);
+        if tick < self.entry.queued.get() {
+            self.deadlines.queue(self.entry.clone());
+        }
+    }
+
+    /// Wakes the task, so that it looks around.
+    pub fn nudge(&self) {
+        self.entry.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_micros(1_000_000 + ms * 1000)
+    }
+
+    fn rung(alarm: &Alarm) -> Option<Interrupt> {
+        match alarm.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(interrupt) => Some(interrupt),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn an_alarm_rings_at_its_deadline_and_not_before() {
+        let deadlines = Deadlines::new(at(0));
+        let alarm = deadlines.alarm();
+        alarm.set(at(95));
+        deadlines.sweep(at(94));
+        assert_eq!(rung(&alarm), None);
+        deadlines.sweep(at(100));
+        assert_eq!(rung(&alarm), Some(Interrupt::Deadline));
+        alarm.set(at(300));
+        assert_eq!(rung(&alarm), None);
+    }
+
+    #[test]
+    fn a_deadline_can_be_moved_both_ways() {
+        let deadlines = Deadlines::new(at(0));
+        let alarm = deadlines.alarm();
+        alarm.set(at(1000));
+        alarm.set(at(50));
+        deadlines.sweep(at(60));
+        assert_eq!(rung(&alarm), Some(Interrupt::Deadline));
+        alarm.set(at(100));
+        alarm.set(at(2000));
+        deadlines.sweep(at(1500));
+        assert_eq!(rung(&alarm), None);
+        deadlines.sweep(at(2000));
+        assert_eq!(rung(&alarm), Some(Interrupt::Deadline));
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_ring_is_kept() {
+        let deadlines = Deadlines::new(at(0));
+        let alarm = deadlines.alarm();
+        alarm.set(at(3_600_000));
+        for ms in (0..3_600_000).step_by(700) {
+            deadlines.sweep(at(ms));
+            assert_eq!(rung(&alarm), None, "at {ms}");
+        }
+        deadlines.sweep(at(3_600_000));
+        assert_eq!(rung(&alarm), Some(Interrupt::Deadline));
+    }
+
+    #[test]
+    fn a_long_pause_of_the_sweep_loses_no_alarm() {
+        let deadlines = Deadlines::new(at(0));
+        let alarms: Vec<_> = (1..2000).map(|n| (n, deadlines.alarm())).collect();
+        alarms.iter().for_each(|(n, alarm)| alarm.set(at(n * 10)));
+        deadlines.sweep(at(15_000));
+        deadlines.sweep(at(15_010));
+        for (n, alarm) in &alarms {
+            assert_eq!(rung(alarm).is_some(), n * 10 <= 15_010, "alarm {n}");
+        }
+    }
+
+    #[test]
+    fn resetting_an_alarm_at_every_read_does_not_fill_the_ring() {
+        let deadlines = Deadlines::new(at(0));
+        let alarm = deadlines.alarm();
+        for ms in 0..100_000 {
+            alarm.set(at(ms + if ms % 2 == 0 { 100 } else { 60_000 }));
+            deadlines.sweep(at(ms));
+        }
+        assert!(deadlines.ring.borrow().iter().map(Vec::len).sum::<usize>() < 100);
+    }
+
+    #[test]
+    fn a_task_is_killed_at_its_time_unless_pardoned() {
+        let deadlines = Deadlines::new(at(0));
+        let (condemned, pardoned) = (deadlines.alarm(), deadlines.alarm());
+        for alarm in [&condemned, &pardoned] {
+            alarm.set(at(60_000));
+            alarm.killer().kill_at(at(500));
+        }
+        pardoned.pardon();
+        deadlines.sweep(at(400));
+        assert_eq!((rung(&condemned), rung(&pardoned)), (None, None));
+        deadlines.sweep(at(500));
+        assert_eq!((rung(&condemned), rung(&pardoned)), (Some(Interrupt::Killed), None));
+        (1..600).for_each(|n| deadlines.sweep(at(n * 100)));
+        assert_eq!(rung(&pardoned), None);
+        deadlines.sweep(at(60_000));
+        assert_eq!(rung(&pardoned), Some(Interrupt::Deadline));
+    }
+
+    #[test]
+    fn a_killed_task_stays_killed_and_its_entry_is_not_reused() {
+        let deadlines = Deadlines::new(at(0));
+        let alarm = deadlines.alarm();
+        let killer = alarm.killer();
+        killer.kill();
+        assert_eq!(rung(&alarm), Some(Interrupt::Killed));
+        alarm.set(at(10));
+        assert_eq!(rung(&alarm), Some(Interrupt::Killed));
+        drop(alarm);
+        assert_eq!(rung(&deadlines.alarm()), None);
+        let second = deadlines.alarm();
+        let killer = second.killer();
+        drop(second);
+        let third = deadlines.alarm();
+        killer.kill();
+        assert_eq!(rung(&third), None);
+    }
+}

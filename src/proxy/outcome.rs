@@ -1,0 +1,49 @@
+//! What it is called when a request or session finds no endpoint: in the counters and in the access log.
+
+use super::upstream::{Interrupted, Unplaced};
+use super::worker::Worker;
+use crate::routing::{How, Refused, Rejection, ServiceView, Why};
+use crate::telemetry::access::Termination;
+
+/// Counts what found no endpoint.
+pub fn count_rejection(worker: &Worker, service: &ServiceView, unplaced: Unplaced) {
+    let reason = match unplaced {
+        Unplaced::GaveUp(Why::Starting) => Rejection::Starting,
+        Unplaced::GaveUp(Why::Down) => Rejection::Down,
+        Unplaced::GaveUp(Why::Full) => Rejection::EndpointsFull,
+        Unplaced::GaveUp(_) => Rejection::Exhausted,
+        Unplaced::Limited(Refused::QueueFull) => Rejection::QueueFull,
+        Unplaced::Limited(Refused::QueueTimeout) => Rejection::QueueTimeout,
+        Unplaced::Interrupted(_) => return,
+    };
+    service.stats.count_rejected(worker.id, reason);
+}
+
+/// How a request or session ended that found no endpoint. `last`: how its last try failed.
+pub fn unplaced_termination(unplaced: Unplaced, last: Option<How>, worker: &Worker) -> Termination {
+    match unplaced {
+        Unplaced::Interrupted(Interrupted::Gone) => Termination::ClientAborted,
+        Unplaced::Interrupted(interrupted) => interruption(interrupted, worker),
+        Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full) => Termination::Overloaded,
+        Unplaced::GaveUp(why) => match last {
+            Some(How::Refused | How::ConnectTimeout) => Termination::UpstreamConnect,
+            Some(How::Reset | How::Unprocessed) => Termination::UpstreamReset,
+            Some(How::Timeout) => Termination::UpstreamTimeout,
+            Some(How::Malformed) => Termination::UpstreamMalformed,
+            Some(How::Local) => Termination::Internal,
+            Some(How::Status(_)) => Termination::Complete,
+            None if matches!(why, Why::Deadline) => Termination::Overloaded,
+            None => Termination::Down,
+        },
+    }
+}
+
+/// How what was interrupted ended.
+pub fn interruption(interrupted: Interrupted, worker: &Worker) -> Termination {
+    match interrupted {
+        Interrupted::Gone => Termination::ClientAborted,
+        Interrupted::Late => Termination::UpstreamTimeout,
+        Interrupted::Killed if worker.is_draining() => Termination::Stopped,
+        Interrupted::Killed => Termination::Switched,
+    }
+}

@@ -1,0 +1,250 @@
+//! Bytes in both directions between two streams: half-close kept, back-pressure by not reading, what was read written at
+//! once from a buffer that the whole worker shares.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
+use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::sys::clock;
+
+/// The buffer through which all relays of a worker read and write within one poll.
+pub struct Shared(RefCell<Box<[u8]>>);
+
+impl Shared {
+    /// One for a worker.
+    pub fn new() -> Rc<Shared> {
+        Rc::new(Shared(RefCell::new(vec![0; LARGE].into_boxed_slice())))
+    }
+}
+
+/// How a relay ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both sides closed in order.
+    Closed,
+    /// Reading from or writing to the client failed.
+    Client(io::Error),
+    /// Reading from or writing to the upstream failed.
+    Upstream(io::Error),
+    /// Nothing moved in either direction for too long.
+    Idle,
+    /// A switch or a stop ended it.
+    Killed,
+}
+
+/// What a relay moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Client → upstream.
+    pub up: u64,
+    /// Upstream → client.
+    pub down: u64,
+    /// The upstream closed its side while the client's was open.
+    pub upstream_left_first: bool,
+}
+
+/// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
+/// back. On any end but [`End::Closed`] the caller resets both.
+pub async fn relay<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    shared: &Shared,
+    pool: &Rc<BufferPool>,
+    alarm: &Alarm,
+    idle: Duration,
+    mut answered: impl FnMut(),
+) -> (End, Moved)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut up = Direction::new(pool);
+    let mut down = Direction::new(pool);
+    let mut upstream_left_first = false;
+    alarm.set(clock::now().after(idle));
+    let end = poll_fn(|cx| {
+        let before = (up.moved, down.moved);
+        let first = up.poll(cx, client, upstream, shared);
+        let second = down.poll(cx, upstream, client, shared);
+        upstream_left_first |= down.ended && !up.ended;
+        if before.1 == 0 && down.moved > 0 {
+            answered();
+        }
+        match (first, second) {
+            (Poll::Ready(Err(Side::From(error))), _) | (_, Poll::Ready(Err(Side::To(error)))) => {
+                return Poll::Ready(End::Client(error));
+            }
+            (Poll::Ready(Err(Side::To(error))), _) | (_, Poll::Ready(Err(Side::From(error)))) => {
+                return Poll::Ready(End::Upstream(error));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+            _ => {}
+        }
+        if before != (up.moved, down.moved) {
+            alarm.set(clock::now().after(idle));
+        }
+        match ready!(alarm.poll(cx)) {
+            Interrupt::Deadline => Poll::Ready(End::Idle),
+            Interrupt::Killed => Poll::Ready(End::Killed),
+        }
+    })
+    .await;
+    (end, Moved { up: up.moved, down: down.moved, upstream_left_first })
+}
+
+enum Side {
+    From(io::Error),
+    To(io::Error),
+}
+
+struct Direction {
+    /// Read, but not yet taken by the other side: while there is any, nothing more is read.
+    rest: Buffer,
+    /// The most to read at once: large while the other side takes all of it.
+    window: usize,
+    ended: bool,
+    shut: bool,
+    moved: u64,
+}
+
+impl Direction {
+    fn new(pool: &Rc<BufferPool>) -> Direction {
+        Direction { rest: Buffer::new(pool), window: SMALL, ended: false, shut: false, moved: 0 }
+    }
+
+    fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut F, to: &mut T, shared: &Shared) -> Poll<Result<(), Side>>
+    where
+        F: AsyncRead + Unpin,
+        T: AsyncWrite + Unpin,
+    {
+        loop {
+            while !self.rest.is_empty() {
+                let count = ready!(self.rest.poll_drain(cx, to)).map_err(Side::To)?;
+                self.moved += count as u64;
+            }
+            self.rest.release();
+            if self.ended {
+                if !self.shut {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Side::To)?;
+                    self.shut = true;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let mut bytes = shared.0.borrow_mut();
+            let count = {
+                let mut space = ReadBuf::new(&mut bytes[..self.window]);
+                ready!(Pin::new(&mut *from).poll_read(cx, &mut space)).map_err(Side::From)?;
+                space.filled().len()
+            };
+            if count == 0 {
+                self.ended = true;
+                continue;
+            }
+            let written = match Pin::new(&mut *to).poll_write(cx, &bytes[..count]) {
+                Poll::Ready(result) => result.map_err(Side::To)?,
+                Poll::Pending => 0,
+            };
+            self.moved += written as u64;
+            if written < count {
+                self.window = SMALL;
+                let kept = self.rest.push(&bytes[written..count]);
+                debug_assert!(kept, "what was read at once fits the largest class");
+            } else if count == self.window {
+                self.window = LARGE;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::proxy::deadline::Deadlines;
+
+    async fn on_a_worker<T>(work: impl Future<Output = T>) -> T {
+        let local = tokio::task::LocalSet::new();
+        local.run_until(work).await
+    }
+
+    fn run(
+        idle: Duration,
+        size: usize,
+    ) -> (tokio::io::DuplexStream, tokio::io::DuplexStream, tokio::task::JoinHandle<(End, Moved)>) {
+        let (client, mut ours) = duplex(size);
+        let (mut theirs, upstream) = duplex(size);
+        let deadlines = Deadlines::new(clock::now());
+        tokio::task::spawn_local(deadlines.clone().run());
+        let task = tokio::task::spawn_local(async move {
+            let alarm = deadlines.alarm();
+            relay(&mut ours, &mut theirs, &Shared::new(), &BufferPool::new(), &alarm, idle, || {}).await
+        });
+        (client, upstream, task)
+    }
+
+    #[tokio::test]
+    async fn half_close_is_kept_in_both_directions() {
+        on_a_worker(async {
+            let (mut client, mut upstream, task) = run(Duration::from_secs(5), 64);
+            client.write_all(b"question").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut question = Vec::new();
+            upstream.read_to_end(&mut question).await.unwrap();
+            assert_eq!(question, b"question");
+            upstream.write_all(b"a long answer after the end of the question").await.unwrap();
+            upstream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"a long answer after the end of the question");
+            let (end, moved) = task.await.unwrap();
+            assert!(matches!(end, End::Closed));
+            assert_eq!(moved, Moved { up: 8, down: 43, upstream_left_first: false });
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn bytes_arrive_whole_and_in_order_through_a_narrow_reader() {
+        on_a_worker(async {
+            let (client, upstream, task) = run(Duration::from_secs(5), 1000);
+            let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+            let (mut client_read, mut client_write) = tokio::io::split(client);
+            let (mut upstream_read, mut upstream_write) = tokio::io::split(upstream);
+            let (up, down) = (sent.clone(), sent.clone());
+            tokio::task::spawn_local(async move {
+                client_write.write_all(&up).await.unwrap();
+                client_write.shutdown().await.unwrap();
+            });
+            tokio::task::spawn_local(async move {
+                upstream_write.write_all(&down).await.unwrap();
+                upstream_write.shutdown().await.unwrap();
+            });
+            let (mut at_client, mut at_upstream) = (Vec::new(), Vec::new());
+            let (a, b) =
+                tokio::join!(client_read.read_to_end(&mut at_client), upstream_read.read_to_end(&mut at_upstream));
+            assert_eq!((a.unwrap(), b.unwrap()), (1_000_000, 1_000_000));
+            assert!(at_client == sent && at_upstream == sent);
+            let moved = task.await.unwrap().1;
+            assert_eq!((moved.up, moved.down), (1_000_000, 1_000_000));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn silence_in_both_directions_ends_a_relay() {
+        on_a_worker(async {
+            let (_client, _upstream, task) = run(Duration::from_millis(30), 64);
+            assert!(matches!(task.await.unwrap().0, End::Idle));
+        })
+        .await;
+    }
+}

@@ -1,0 +1,233 @@
+//! One TCP session: place, connect, register, re-check, relay, count.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+
+use super::relay::{End, Moved, relay};
+use crate::config::{self, Name, Service};
+use crate::decision::{Failure, Moment};
+use crate::net::Stream;
+use crate::proxy::deadline::{Alarm, Killer};
+use crate::proxy::outcome::{count_rejection, unplaced_termination};
+use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced};
+use crate::proxy::worker::Worker;
+use crate::routing::balance::hash_bytes;
+use crate::routing::tries::VERDICT_WAIT;
+use crate::routing::{ListenerView, Nature, Permit, Registered, ServiceView, Tries, Why};
+use crate::sys::clock;
+use crate::telemetry::access::{AccessRecord, Termination};
+
+/// How long a session may look for an endpoint, whatever the configured timeouts add up to.
+const LONGEST_SEARCH: Duration = Duration::from_secs(30);
+
+/// What is to be said about a session when it has ended.
+struct Account {
+    began: Moment,
+    began_unix_millis: u64,
+    first_byte: Option<Moment>,
+    moved: Moved,
+    tries: u32,
+    reached: Option<Reached>,
+    termination: Termination,
+}
+
+/// Where a session went.
+struct Reached {
+    pool: Name,
+    endpoint: SocketAddr,
+    epoch: u64,
+}
+
+/// Serves one client connection of a TCP listener, to its end.
+pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, client: TcpStream, peer: SocketAddr) {
+    let alarm = worker.deadlines.alarm();
+    let place = worker.clients.enter(worker, &alarm);
+    place.set_busy(true);
+    let table = worker.table();
+    let config::Target::Service(name) = &listener.config.target else { return };
+    let Some(service) = table.service(name) else { return };
+    let (config, stats) = (Arc::clone(&service.config), Arc::clone(&service.stats));
+    drop(table);
+    let mut account = Account {
+        began: clock::now(),
+        began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
+        first_byte: None,
+        moved: Moved::default(),
+        tries: 0,
+        reached: None,
+        termination: Termination::Complete,
+    };
+    session(worker, &config, client, peer, &alarm, &mut account).await;
+    listener.stats.bytes_in.add(worker.id, account.moved.up);
+    listener.stats.bytes_out.add(worker.id, account.moved.down);
+    stats.count_response(worker.id, account.reached.as_ref().map(|_| 200));
+    record(worker, listener, &config, peer, &account);
+}
+
+async fn session(
+    worker: &Rc<Worker>,
+    service: &Arc<Service>,
+    client: TcpStream,
+    peer: SocketAddr,
+    alarm: &Alarm,
+    account: &mut Account,
+) {
+    let mut placing = Placing {
+        worker,
+        service: Arc::clone(service),
+        tries: Tries::new(Nature::opaque(), account.began.after(longest_search(service))),
+        hash: hash_peer(peer),
+        alarm,
+        attempts: 0,
+        cautious: true,
+        last: None,
+    };
+    let connected = connect(&mut placing, &client).await;
+    account.tries = placing.attempts;
+    match connected {
+        Ok((target, registered, permit)) => {
+            relay_session(&placing, client, target, account).await;
+            drop((registered, permit));
+        }
+        Err(unplaced) => {
+            if let Some(service) = worker.table().service(&service.name) {
+                count_rejection(worker, service, unplaced);
+            }
+            account.termination = unplaced_termination(unplaced, placing.last, worker);
+            client.reset_on_close();
+        }
+    }
+}
+
+type Connected = (Target, Registered<Killer>, Permit);
+
+async fn connect(placing: &mut Placing<'_>, client: &TcpStream) -> Result<Connected, Unplaced> {
+    let worker = placing.worker;
+    let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
+    let permit = placing.permit(&*service_view(worker, &placing.service.name)?, &mut gone).await?;
+    loop {
+        let target = match placing.next(&mut gone).await? {
+            Placed::Endpoint(target) => target,
+            Placed::Static { .. } => return Err(Unplaced::GaveUp(Why::Down)),
+        };
+        // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
+        let tenure = target.spot.service().tenure(target.spot.choice.pool);
+        let registered = worker.sessions.register(tenure, placing.alarm.killer());
+        if worker.view.still_holds(&target.spot.table, target.spot.service()) {
+            return Ok((target, registered, permit));
+        }
+    }
+}
+
+fn service_view(worker: &Worker, name: &Name) -> Result<Arc<ServiceView>, Unplaced> {
+    worker.table().service(name).cloned().ok_or(Unplaced::GaveUp(Why::Down))
+}
+
+async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Target, account: &mut Account) {
+    let Target { spot, mut stream, in_flight } = target;
+    let worker = placing.worker;
+    account.reached = Some(Reached {
+        pool: Arc::clone(&spot.pool().name),
+        endpoint: spot.endpoint().address,
+        epoch: spot.table.epoch,
+    });
+    let first_byte = &mut account.first_byte;
+    let answered = || {
+        let now = clock::now();
+        *first_byte = Some(now);
+        placing.record_good(&spot);
+        placing.answered(&spot, now);
+    };
+    let idle = placing.service.timeouts.tunnel;
+    let relayed = relay(&mut client, &mut stream, &worker.shared, &worker.buffers, placing.alarm, idle, answered).await;
+    let (end, moved) = relayed;
+    account.moved = moved;
+    account.termination = end_termination(&end, worker);
+    if !matches!(end, End::Closed) {
+        client.reset_on_close();
+        stream.reset_on_close();
+    }
+    in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
+    judge(placing, &spot, &end, &moved);
+}
+
+/// What the session says about its endpoint, beside that it answered.
+fn judge(placing: &Placing<'_>, spot: &Spot, end: &End, moved: &Moved) {
+    let failed = match end {
+        End::Upstream(_) => true,
+        // It accepted, said nothing and hung up: what a port forwarder without its server does.
+        End::Closed | End::Client(_) => moved.down == 0 && moved.upstream_left_first,
+        End::Idle | End::Killed => false,
+    };
+    if failed {
+        placing.record(spot, Failure::Reset);
+    }
+}
+
+fn end_termination(end: &End, worker: &Worker) -> Termination {
+    match end {
+        End::Closed => Termination::Complete,
+        End::Client(_) => Termination::ClientAborted,
+        End::Upstream(_) => Termination::UpstreamReset,
+        End::Idle => Termination::Idle,
+        End::Killed if worker.is_draining() => Termination::Stopped,
+        End::Killed => Termination::Switched,
+    }
+}
+
+fn longest_search(service: &Service) -> Duration {
+    let most = service.pools.iter().map(|pool| pool.members.endpoints().len()).max().unwrap_or(1) as u32;
+    (service.timeouts.connect * (most + 1) + VERDICT_WAIT).min(LONGEST_SEARCH)
+}
+
+/// The key of a client's address for `hash` balancing.
+pub fn hash_peer(peer: SocketAddr) -> u64 {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(ip) => hash_bytes(&ip.octets()),
+        IpAddr::V6(ip) => hash_bytes(&ip.octets()),
+    }
+}
+
+/// A client that has closed its side may still want the answer; one that has reset the connection does not.
+fn was_reset(client: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+    let mut byte = [0];
+    match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        _ => Poll::Pending,
+    }
+}
+
+fn record(worker: &Worker, listener: &ListenerView, service: &Service, peer: SocketAddr, account: &Account) {
+    if !worker.access.enabled() {
+        return;
+    }
+    worker.access.record(&AccessRecord {
+        began_unix_millis: account.began_unix_millis,
+        listener: &listener.config.name,
+        client: peer,
+        method: b"",
+        target: b"",
+        version: "",
+        host: b"",
+        request_id: b"",
+        user_agent: b"",
+        referer: b"",
+        status: None,
+        service: &service.name,
+        pool: account.reached.as_ref().map_or("", |reached| &reached.pool),
+        endpoint: account.reached.as_ref().map(|reached| reached.endpoint),
+        epoch: account.reached.as_ref().map_or(0, |reached| reached.epoch),
+        tries: account.tries,
+        received: account.moved.up,
+        sent: account.moved.down,
+        duration: clock::now().since(account.began),
+        first_byte: account.first_byte.map(|first| first.since(account.began)),
+        termination: account.termination,
+    });
+}

@@ -1,0 +1,351 @@
+//! From a service to a connection: pick from the newest table, take an idle connection or dial, and, where nobody can be
+//! had, wait for a newer table. L4 and L7 go this same way.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::config::{Name, Service};
+use crate::decision::{ConnectOutcome, Failure, Moment};
+use crate::net::Stream;
+use crate::net::stream::{connect, judge_connect};
+use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::worker::Worker;
+use crate::routing::{
+    Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
+    ServiceView, Tries, Why,
+};
+use crate::sys::clock;
+
+/// Why waiting ended without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The client went away.
+    Gone,
+    /// The deadline came.
+    Late,
+    /// A switch or a stop ended it.
+    Killed,
+}
+
+/// A request's way to endpoints.
+pub struct Placing<'a> {
+    /// Whose request.
+    pub worker: &'a Rc<Worker>,
+    /// The policies of the request's first table.
+    pub service: Arc<Service>,
+    /// The retry rule.
+    pub tries: Tries,
+    /// The key of `hash` balancing.
+    pub hash: u64,
+    /// The request's alarm: armed here for connects and waits.
+    pub alarm: &'a Alarm,
+    /// Connects made or attempted, and idle connections used.
+    pub attempts: u32,
+    /// May this request only go over a connection that is fresh or proven alive just before?
+    pub cautious: bool,
+    /// How the last try failed.
+    pub last: Option<How>,
+}
+
+/// Where a try goes.
+pub enum Placed {
+    /// Over this connection.
+    Endpoint(Target),
+    /// To an answer of our own.
+    Static {
+        /// The table of the pick.
+        table: Handle,
+        /// Index of the service.
+        service: usize,
+        /// Index of the pool.
+        pool: usize,
+    },
+}
+
+/// A connection to a picked endpoint, not yet written to.
+pub struct Target {
+    /// Where it leads.
+    pub spot: Spot,
+    /// The connection.
+    pub stream: TcpStream,
+    /// The place in flight.
+    pub in_flight: InFlight,
+}
+
+/// A picked endpoint and how it was reached.
+pub struct Spot {
+    /// The table of the pick.
+    pub table: Handle,
+    /// Index of the service in it.
+    pub service: usize,
+    /// The pick.
+    pub choice: Choice,
+    /// The connection was idle before.
+    pub reused: bool,
+    /// [`EndpointStats::generation`](crate::routing::EndpointStats::generation) when the connection was made or taken.
+    pub generation: u64,
+    /// This try leaves the pool before a switch.
+    pub crossing: bool,
+}
+
+impl Spot {
+    /// The service as it was picked from.
+    pub fn service(&self) -> &Arc<ServiceView> {
+        &self.table.services[self.service]
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PoolView {
+        &self.service().pools[self.choice.pool]
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &EndpointView {
+        &self.pool().endpoints[self.choice.endpoint]
+    }
+}
+
+/// Why there is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The retry rule says so.
+    GaveUp(Why),
+    /// No permit of the service.
+    Limited(Refused),
+    /// The wait was interrupted.
+    Interrupted(Interrupted),
+}
+
+impl Placing<'_> {
+    /// A permit of the service, waiting in its queue if need be.
+    pub async fn permit(
+        &self,
+        service: &ServiceView,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Permit, Unplaced> {
+        let limits = &service.stats.limits;
+        if let Some(permit) = limits.try_enter() {
+            return Ok(permit);
+        }
+        let queue_timeout = self.service.limits.queue_timeout;
+        self.alarm.clear();
+        match guarded(self.alarm, gone, limits.enter(queue_timeout)).await {
+            Ok(permit) => permit.map_err(Unplaced::Limited),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
+    }
+
+    /// The next connection to try. Failed connects are recorded and gone on from here, waits are waited here; only a
+    /// failed *exchange* comes back to the caller, who tells it by [`Placing::failed`] and asks again.
+    pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
+        loop {
+            let table = self.worker.table();
+            let Some(index) = place_of(&table, &self.service.name) else { return Err(Unplaced::GaveUp(Why::Down)) };
+            let service = &table.services[index];
+            let now = clock::now();
+            let pick = service.pick(&self.tries.want(now, self.hash), &mut self.worker.pick.borrow_mut());
+            let choice = match pick {
+                Pick::Endpoint(choice) => choice,
+                Pick::Static { pool } => return Ok(Placed::Static { table, service: index, pool }),
+                nobody => {
+                    let next = self.tries.unplaced(&self.service.retry, nobody, service, now);
+                    self.wait(next, &table, index, gone).await?;
+                    continue;
+                }
+            };
+            let endpoint = &service.pools[choice.pool].endpoints[choice.endpoint];
+            let Some(in_flight) = endpoint.stats.enter(endpoint.max_connections) else { continue };
+            let pause = self.tries.backoff(&choice, &mut self.worker.pick.borrow_mut().dice);
+            if !pause.is_zero() {
+                self.sleep_until(now.after(pause), gone).await?;
+            }
+            self.attempts += 1;
+            let mut spot = Spot {
+                generation: endpoint.stats.generation(),
+                crossing: self.tries.crossing(),
+                reused: true,
+                table: Rc::clone(&table),
+                service: index,
+                choice,
+            };
+            if let Some(stream) = self.take_idle(endpoint, now) {
+                return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
+            }
+            self.alarm.set(clock::now().after(self.service.timeouts.connect));
+            let how = match guarded(self.alarm, gone, connect(endpoint.address)).await {
+                Ok(Ok(stream)) => {
+                    endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+                    spot.reused = false;
+                    return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
+                }
+                Ok(Err(error)) => self.connect_failed(&spot, &error),
+                Err(Interrupted::Late) => self.connect_unanswered(&spot),
+                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            };
+            drop(in_flight);
+            let ended = Ended { choice, how, sent: false, reused: false, replayable: true };
+            let next = self.failed(&ended, service);
+            self.wait(next, &table, index, gone).await?;
+        }
+    }
+
+    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
+    pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
+        self.last = Some(ended.how);
+        let next = self.tries.ended(&self.service.retry, ended, &service.stats.budget, clock::now());
+        match next {
+            Next::Pick(reason) => service.stats.count_retry(self.worker.id, reason),
+            Next::GiveUp(Why::Budget) => service.stats.budget_exhausted.add(self.worker.id, 1),
+            _ => {}
+        }
+        next
+    }
+
+    fn take_idle(&self, endpoint: &EndpointView, now: Moment) -> Option<TcpStream> {
+        if self.tries.fresh_only() {
+            return None;
+        }
+        loop {
+            let stream = self.worker.idle.take(endpoint.id, &endpoint.stats, now)?;
+            if !self.cautious || stream.proven_quiet() {
+                return Some(stream);
+            }
+        }
+    }
+
+    fn connect_failed(&self, spot: &Spot, error: &io::Error) -> How {
+        let endpoint = spot.endpoint();
+        let outcome = judge_connect(error);
+        endpoint.stats.count_connect(self.worker.id, outcome);
+        let (kind, how) = match outcome {
+            ConnectOutcome::Refused => (Failure::Refused, How::Refused),
+            ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
+            ConnectOutcome::Connected | ConnectOutcome::Local => {
+                tracing::debug!(endpoint = %endpoint.address, %error, "cannot connect for a local reason");
+                return How::Local;
+            }
+        };
+        self.record(spot, kind);
+        how
+    }
+
+    fn connect_unanswered(&self, spot: &Spot) -> How {
+        spot.endpoint().stats.count_connect(self.worker.id, ConnectOutcome::Timeout);
+        self.record(spot, Failure::ConnectTimeout);
+        How::ConnectTimeout
+    }
+
+    /// Counts a failure against the endpoint, and pokes the engine where it must look at once.
+    pub fn record(&self, spot: &Spot, kind: Failure) {
+        if spot.endpoint().stats.record_failure(self.worker.id, kind, spot.choice.trial, clock::now()) {
+            self.worker.view.urgent();
+        }
+    }
+
+    /// Counts an exchange that ended well.
+    pub fn record_good(&self, spot: &Spot) {
+        spot.endpoint().stats.record_good(self.worker.id, spot.choice.trial);
+    }
+
+    /// The head of a good answer arrived: the first one after a switch closes the incident.
+    pub fn answered(&self, spot: &Spot, now: Moment) {
+        if spot.service().answered(spot.choice.pool, now) {
+            self.worker.view.urgent();
+        }
+    }
+
+    /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
+    async fn wait(
+        &mut self,
+        next: Next,
+        table: &RoutingTable,
+        service: usize,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), Unplaced> {
+        let (until, queued) = match next {
+            Next::Pick(_) => return Ok(()),
+            Next::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
+            Next::Wait { until } => (until, false),
+            Next::Queue { until } => (until, true),
+        };
+        self.alarm.set(until);
+        let freed = &table.services[service].stats.freed;
+        let news = async {
+            tokio::select! {
+                () = newer_than(self.worker, table.epoch) => {}
+                () = freed.notified(), if queued => {}
+            }
+        };
+        match guarded(self.alarm, gone, news).await {
+            Ok(()) | Err(Interrupted::Late) => {}
+            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+        }
+        let newest = self.worker.table();
+        let view = place_of(&newest, &self.service.name).map(|index| &newest.services[index]);
+        self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
+        Ok(())
+    }
+
+    async fn sleep_until(
+        &self,
+        until: Moment,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), Unplaced> {
+        self.alarm.set(until);
+        match guarded(self.alarm, gone, std::future::pending::<()>()).await {
+            Ok(()) | Err(Interrupted::Late) => Ok(()),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
+    }
+}
+
+/// A service's index in this table; nearly always where it was.
+pub fn place_of(table: &RoutingTable, name: &Name) -> Option<usize> {
+    table
+        .services
+        .iter()
+        .position(|service| Arc::ptr_eq(&service.config.name, name))
+        .or_else(|| table.services.iter().position(|service| service.config.name == *name))
+}
+
+/// Waits until this worker has a table newer than that. Cancel safe.
+async fn newer_than(worker: &Worker, epoch: u64) {
+    loop {
+        let mut taken_up = pin!(worker.taken_up.notified());
+        taken_up.as_mut().enable();
+        if worker.table().epoch > epoch {
+            return;
+        }
+        taken_up.await;
+    }
+}
+
+/// Waits for `work`, unless the client goes away first or the alarm rings.
+pub async fn guarded<T>(
+    alarm: &Alarm,
+    gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    work: impl Future<Output = T>,
+) -> Result<T, Interrupted> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if gone(cx).is_ready() {
+            return Poll::Ready(Err(Interrupted::Gone));
+        }
+        alarm.poll(cx).map(|interrupt| {
+            Err(match interrupt {
+                Interrupt::Deadline => Interrupted::Late,
+                Interrupt::Killed => Interrupted::Killed,
+            })
+        })
+    })
+    .await
+}

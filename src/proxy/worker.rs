@@ -1,0 +1,265 @@
+//! One worker: a thread with a runtime of its own, its view of the table, its idle connections, buffers and deadlines.
+//! Nothing here is shared with another worker but what `routing` shares.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::DrainReport;
+use super::accept::Accepting;
+use super::buffer::BufferPool;
+use super::deadline::{Alarm, Deadlines, Killer};
+use super::tcp::Shared;
+use super::upstream::Idle;
+use crate::decision::Moment;
+use crate::routing::{Handle, PickState, SessionRegister, Tenure, WorkerView};
+use crate::sys::clock;
+use crate::telemetry::access::AccessWriter;
+
+/// How often idle connections are looked through and log lines handed over.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How long killed connections get to reset both sides before the thread ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A worker. All its tasks share it by `Rc`.
+pub struct Worker {
+    /// From 0: the shard that it counts in.
+    pub id: usize,
+    /// The published table as this worker sees it.
+    pub view: Rc<WorkerView>,
+    /// Told after a newer table was taken up.
+    pub taken_up: Notify,
+    /// Memory for bytes on their way.
+    pub buffers: Rc<BufferPool>,
+    /// Deadlines of all its tasks.
+    pub deadlines: Rc<Deadlines>,
+    /// What TCP relays read into.
+    pub shared: Rc<Shared>,
+    /// Idle upstream connections.
+    pub idle: Idle,
+    /// What a pick needs between picks.
+    pub pick: RefCell<PickState>,
+    /// TCP sessions, for a switch to find.
+    pub sessions: Rc<SessionRegister<Killer>>,
+    /// Client connections, busy or parked.
+    pub clients: Clients,
+    /// Its end of the access log.
+    pub access: AccessWriter,
+    draining: Cell<bool>,
+    accepting: Accepting,
+    complained: Cell<Moment>,
+}
+
+impl Worker {
+    fn new(view: Rc<WorkerView>, access: AccessWriter) -> Rc<Worker> {
+        let id = view.id().0;
+        Rc::new(Worker {
+            id,
+            view,
+            taken_up: Notify::new(),
+            buffers: BufferPool::new(),
+            deadlines: Deadlines::new(clock::now()),
+            shared: Shared::new(),
+            idle: Idle::new(id),
+            pick: RefCell::new(PickState::new(fastrand::Rng::new())),
+            sessions: SessionRegister::new(),
+            clients: Clients::default(),
+            access,
+            draining: Cell::new(false),
+            accepting: Accepting::default(),
+            complained: Cell::new(Moment::ZERO),
+        })
+    }
+
+    /// The newest table.
+    pub fn table(&self) -> Handle {
+        self.view.current()
+    }
+
+    /// No further request on a client's connection: the worker is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Says that accepting fails, at most once a second.
+    pub fn complain_of_accept(&self, listener: &str, error: &io::Error) {
+        let now = clock::now();
+        if now.since(self.complained.get()) >= Duration::from_secs(1) {
+            self.complained.set(now);
+            tracing::warn!(listener, worker = self.id, %error, "cannot accept: idle upstream connections were closed, trying again");
+        }
+    }
+
+    /// Takes up the newest table: from the acknowledgement on, nothing of this worker follows an older one.
+    fn take_up(self: &Rc<Self>) {
+        let table = self.table();
+        let now = clock::now();
+        self.accepting.follow(self, &table);
+        self.sessions.sweep(&table, now, |session, until| end(session, until));
+        self.clients.sweep(&table, now);
+        self.idle.sweep(&table, now);
+        self.view.acknowledge(table.epoch);
+        self.taken_up.notify_waiters();
+    }
+
+    fn housekeeping(&self) {
+        self.idle.sweep(&self.table(), clock::now());
+        self.access.flush();
+    }
+}
+
+fn end(killer: &Killer, until: Option<Moment>) {
+    match until {
+        Some(until) => killer.kill_at(until),
+        None => killer.kill(),
+    }
+}
+
+/// Serves until told to stop, then drains.
+pub async fn run(view: Rc<WorkerView>, access: AccessWriter, mut stop: watch::Receiver<Option<Moment>>) -> DrainReport {
+    let worker = Worker::new(view, access);
+    let sweep = tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
+    worker.take_up();
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let until = loop {
+        tokio::select! {
+            biased;
+            () = worker.view.changed() => worker.take_up(),
+            told = stop.changed() => match (told, *stop.borrow()) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(until)) => break until,
+                (Err(_), _) => break clock::now(),
+            },
+            _ = ticks.tick() => worker.housekeeping(),
+        }
+    };
+    let report = drain(&worker, until).await;
+    sweep.abort();
+    report
+}
+
+async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
+    worker.draining.set(true);
+    worker.accepting.stop();
+    // The accept loops empty their queues before anybody is counted.
+    tokio::task::yield_now().await;
+    let busy = worker.clients.busy();
+    worker.clients.nudge();
+    let alarm = worker.deadlines.alarm();
+    alarm.set(until);
+    loop {
+        if worker.clients.is_empty() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = worker.clients.changed.notified() => {}
+            () = worker.view.changed() => worker.take_up(),
+            _ = std::future::poll_fn(|cx| alarm.poll(cx)) => break,
+        }
+    }
+    let cut = worker.clients.busy();
+    worker.clients.kill();
+    alarm.set(clock::now().after(LAST_WORDS));
+    while !worker.clients.is_empty() {
+        tokio::select! {
+            () = worker.clients.changed.notified() => {}
+            _ = std::future::poll_fn(|cx| alarm.poll(cx)) => break,
+        }
+    }
+    worker.idle.clear();
+    worker.access.flush();
+    DrainReport { finished: busy.saturating_sub(cut), cut }
+}
+
+/// The client connections of one worker.
+#[derive(Default)]
+pub struct Clients {
+    places: RefCell<HashMap<u64, Rc<Place>>>,
+    next: Cell<u64>,
+    busy: Cell<usize>,
+    changed: Notify,
+}
+
+struct Place {
+    killer: Killer,
+    /// Under whose reign its exchange with an endpoint began.
+    tenure: RefCell<Option<Rc<Tenure>>>,
+    busy: Cell<bool>,
+}
+
+impl Clients {
+    /// Enters a connection; it leaves when the guard is dropped.
+    pub fn enter(&self, worker: &Rc<Worker>, alarm: &Alarm) -> Client {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let place = Rc::new(Place { killer: alarm.killer(), tenure: RefCell::default(), busy: Cell::new(false) });
+        self.places.borrow_mut().insert(number, Rc::clone(&place));
+        Client { worker: Rc::clone(worker), number, place }
+    }
+
+    /// Judges every exchange by a newer table, and wakes who waits for one.
+    fn sweep(&self, table: &crate::routing::RoutingTable, now: Moment) {
+        use crate::routing::SessionVerdict as Verdict;
+        for place in self.places.borrow().values() {
+            let tenure = place.tenure.borrow();
+            match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
+                None => place.killer.nudge(),
+                Some(Verdict::Stay) => {}
+                Some(Verdict::Close) => place.killer.kill(),
+                Some(Verdict::Drain { until }) => place.killer.kill_at(until),
+            }
+        }
+    }
+
+    fn nudge(&self) {
+        self.places.borrow().values().for_each(|place| place.killer.nudge());
+    }
+
+    fn kill(&self) {
+        self.places.borrow().values().for_each(|place| place.killer.kill());
+    }
+
+    fn busy(&self) -> usize {
+        self.busy.get()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+}
+
+/// A client connection's place in the register.
+pub struct Client {
+    worker: Rc<Worker>,
+    number: u64,
+    place: Rc<Place>,
+}
+
+impl Client {
+    /// It has work in flight (or has none any more): a stop waits for it.
+    pub fn set_busy(&self, busy: bool) {
+        if self.place.busy.replace(busy) != busy {
+            let count = self.worker.clients.busy.get();
+            self.worker.clients.busy.set(if busy { count + 1 } else { count - 1 });
+        }
+    }
+
+    /// An exchange with an endpoint of this pool begins (register first, then re-check the epoch), or ends.
+    pub fn set_tenure(&self, tenure: Option<Rc<Tenure>>) {
+        *self.place.tenure.borrow_mut() = tenure;
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.set_busy(false);
+        self.worker.clients.places.borrow_mut().remove(&self.number);
+        self.worker.clients.changed.notify_one();
+    }
+}

@@ -1,0 +1,195 @@
+//! Any split of the input gives the result of one piece; nothing panics; what is encoded parses to the same.
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Forwarded, HeaderChanges};
+
+/// Everything a request head says, and where it ended.
+type Read = Result<Option<(String, usize)>, Error>;
+
+fn read_request(pieces: &[&[u8]]) -> Read {
+    let (mut parser, mut head, mut total) = (RequestParser::new(), RequestHead::new(), 0);
+    for piece in pieces {
+        match parser.feed(piece, &LIMITS, &mut head)? {
+            Progress::Partial => total += piece.len(),
+            Progress::Complete(used) => return Ok(Some((format!("{head:?}"), total + used))),
+        }
+    }
+    Ok(None)
+}
+
+fn read_response(pieces: &[&[u8]]) -> Read {
+    let (mut parser, mut head, mut total) = (ResponseParser::new(), ResponseHead::new(), 0);
+    for piece in pieces {
+        match parser.feed(piece, &LIMITS, Asked::Other, &mut head)? {
+            Progress::Partial => total += piece.len(),
+            Progress::Complete(used) => return Ok(Some((format!("{head:?}"), total + used))),
+        }
+    }
+    Ok(None)
+}
+
+fn read_chunks(pieces: &[&[u8]]) -> Result<(Vec<u8>, String, bool, usize), Error> {
+    let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+    let (mut data, mut total) = (Vec::new(), 0);
+    for piece in pieces {
+        let mut used = 0;
+        while used < piece.len() && !decoder.is_done() {
+            let found = decoder.decode(&piece[used..])?;
+            data.extend_from_slice(&piece[used..][found.data]);
+            used += found.taken;
+        }
+        total += used;
+    }
+    Ok((data, format!("{:?}", pairs(decoder.trailers())), decoder.is_done(), total))
+}
+
+/// All splits in two, and byte by byte.
+fn splits(input: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let two = (1..input.len()).map(|at| vec![&input[..at], &input[at..]]);
+    two.chain(std::iter::once(input.chunks(1).collect()))
+}
+
+/// Text made of the pieces that matter, valid and not.
+fn soup(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        8 => prop::sample::select(words).prop_map(|w| w.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..4),
+    ];
+    vec(word, 0..12).prop_map(|words| words.concat())
+}
+
+const REQUEST: &[&str] = &[
+    "GET ",
+    "POST ",
+    "/",
+    "/a?b",
+    "http://h/",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    "GET / HTTP/1.1\r\n",
+    "Host: a\r\n",
+    "Host: ",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "X: y\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    ":",
+    " ",
+    "\t",
+    "Expect: 100-continue\r\n",
+    "\r\n\r\n",
+];
+const RESPONSE: &[&str] = &[
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0 ",
+    "HTTP/1.1 ",
+    "204",
+    " No",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "HTTP/1.1 103 x\r\n",
+    "X: y\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    ":",
+    " ",
+    "\r\n\r\n",
+];
+const CHUNKS: &[&str] = &[
+    "1\r\nx\r\n",
+    "5\r\nhello\r\n",
+    "0\r\n",
+    "0\r\n\r\n",
+    "\r\n",
+    "\n",
+    "a",
+    ";",
+    ";x=y",
+    "\"",
+    "A: b\r\n",
+    "Host: b\r\n",
+    " ",
+    "3",
+];
+
+proptest! {
+    #[test]
+    fn a_split_request_reads_like_one_piece(input in soup(REQUEST)) {
+        let whole = read_request(&[&input]);
+        for pieces in splits(&input) {
+            prop_assert_eq!(read_request(&pieces), whole.clone());
+        }
+    }
+
+    #[test]
+    fn a_split_reply_reads_like_one_piece(input in soup(RESPONSE)) {
+        let whole = read_response(&[&input]);
+        for pieces in splits(&input) {
+            prop_assert_eq!(read_response(&pieces), whole.clone());
+        }
+    }
+
+    #[test]
+    fn split_chunks_read_like_one_piece(input in soup(CHUNKS)) {
+        let whole = read_chunks(&[&input]);
+        for pieces in splits(&input) {
+            prop_assert_eq!(read_chunks(&pieces), whole.clone());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(input in vec(any::<u8>(), 0..200)) {
+        let _ = read_request(&[&input]);
+        let _ = read_response(&[&input]);
+        let _ = read_chunks(&[&input]);
+        let _ = read_request(&[b"GET / HTTP/1.1\r\n", &input]);
+        let _ = read_response(&[b"HTTP/1.1 200 OK\r\n", &input]);
+    }
+
+    #[test]
+    fn a_body_survives_encoding_and_decoding(pieces in vec(vec(any::<u8>(), 0..40), 0..8), cut in 0_usize..400) {
+        let mut out = Vec::new();
+        let mut encoder = BodyEncoder::new(BodyLength::Chunked);
+        for piece in &pieces {
+            encoder.encode(piece, &mut out).unwrap();
+        }
+        encoder.finish(&crate::wire::Fields::new(), &mut out).unwrap();
+        let (data, _, done, used) = read_chunks(&[&out]).unwrap();
+        prop_assert_eq!((data, done, used), (pieces.concat(), true, out.len()));
+        if cut < out.len() {
+            prop_assert!(!read_chunks(&[&out[..cut]]).unwrap().2, "a cut body is not complete");
+        }
+    }
+
+    /// Whatever passes the parser: what we send upstream is a head that we would accept ourselves, of the same method,
+    /// host, path and length, and nothing in it stands for a second request.
+    #[test]
+    fn what_is_sent_upstream_reads_the_same(input in soup(REQUEST)) {
+        let mut head = RequestHead::new();
+        if let Ok(Progress::Complete(_)) = RequestParser::new().feed(&input, &LIMITS, &mut head) {
+            let client = ClientAddress::new("9.9.9.9".parse().unwrap());
+            let to = Upstream {
+                forwarded: Forwarded::Append,
+                client: &client,
+                scheme: Scheme::Http,
+                request_id: "id",
+                default_host: "default",
+                expect_continue: true,
+                changes: &HeaderChanges::default(),
+            };
+            let mut out = Vec::new();
+            encode_request(&head, &to, &mut out);
+            let (sent, used) = request(&out).unwrap();
+            prop_assert_eq!(used, out.len());
+            prop_assert_eq!((sent.method_name(), sent.body(), sent.path()), (head.method_name(), head.body(), head.path()));
+            let authority = if head.authority().is_empty() { "default" } else { head.authority() };
+            prop_assert_eq!(sent.authority(), authority);
+        }
+    }
+}

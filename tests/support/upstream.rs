@@ -1,0 +1,311 @@
+//! Raw upstreams whose behaviour a test changes at any time, and which count what they executed.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How an upstream treats a request, once it has read it whole.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// Write these bytes, then do that.
+    Say(Vec<u8>, Then),
+    /// Wait, then behave like this.
+    After(Duration, Box<Behaviour>),
+    /// Read the request and never answer.
+    Hang,
+    /// Answer with status 200 and the request's own body and head in it, as text.
+    Echo,
+    /// Answer before reading any body.
+    Early(Vec<u8>, Then),
+}
+
+/// What happens to the connection after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Ready for the next request.
+    Keep,
+    /// FIN.
+    Close,
+    /// RST.
+    Reset,
+    /// Neither more bytes nor an end.
+    Stall,
+}
+
+impl Behaviour {
+    /// A whole answer with this status and body.
+    pub fn answer(status: u16, body: &str) -> Behaviour {
+        Behaviour::Say(response(status, body), Then::Keep)
+    }
+    /// 200 with this body.
+    pub fn ok(body: &str) -> Behaviour {
+        Behaviour::answer(200, body)
+    }
+    /// Reset instead of an answer.
+    pub fn reset() -> Behaviour {
+        Behaviour::Say(Vec::new(), Then::Reset)
+    }
+    /// Close instead of an answer.
+    pub fn close() -> Behaviour {
+        Behaviour::Say(Vec::new(), Then::Close)
+    }
+    /// A head that promises `promised` bytes, `sent` of them, then that.
+    pub fn cut(promised: usize, sent: usize, then: Then) -> Behaviour {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {promised}\r\n\r\n");
+        Behaviour::Say([head.into_bytes(), vec![b'x'; sent]].concat(), then)
+    }
+    /// The same, later.
+    pub fn after(self, wait: Duration) -> Behaviour {
+        Behaviour::After(wait, Box::new(self))
+    }
+}
+
+/// A whole HTTP/1.1 answer.
+pub fn response(status: u16, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+struct State {
+    behaviour: Mutex<Behaviour>,
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+    requests: AtomicUsize,
+    heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<Vec<u8>>>,
+    executed: Mutex<HashMap<String, usize>>,
+}
+
+/// An upstream on a port of its own.
+pub struct Upstream {
+    /// Where it listens, also after [`Upstream::refuse`] and [`Upstream::listen_again`].
+    pub address: SocketAddr,
+    state: Arc<State>,
+    life: Option<(watch::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Upstream {
+    /// Listens on a free port of 127.0.0.1.
+    pub async fn start(behaviour: Behaviour) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let state = Arc::new(State {
+            behaviour: Mutex::new(behaviour),
+            accepted: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            heads: Mutex::default(),
+            bodies: Mutex::default(),
+            executed: Mutex::default(),
+        });
+        let life = Some(Upstream::serve(listener, state.clone()));
+        Upstream { address, state, life }
+    }
+
+    fn serve(listener: TcpListener, state: Arc<State>) -> (watch::Sender<()>, JoinHandle<()>) {
+        let (life, alive) = watch::channel(());
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            let mut end = alive.clone();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let Ok((stream, _)) = accepted else { continue };
+                        state.accepted.fetch_add(1, Ordering::SeqCst);
+                        connections.spawn(connection(stream, state.clone(), alive.clone()));
+                    }
+                    _ = end.changed() => break,
+                }
+            }
+            drop(listener);
+            while connections.join_next().await.is_some() {}
+        });
+        (life, task)
+    }
+
+    /// From now on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Stops listening and resets every connection: connects are refused.
+    pub async fn refuse(&mut self) {
+        if let Some((life, task)) = self.life.take() {
+            drop(life);
+            task.await.expect("no panic upstream");
+        }
+    }
+
+    /// Listens again on the same port.
+    pub async fn listen_again(&mut self) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).expect("the port is still ours");
+        self.life = Some(Upstream::serve(socket.listen(1024).unwrap(), self.state.clone()));
+    }
+
+    /// Connections accepted since the start.
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+    /// Requests read whole (or, for [`Behaviour::Early`], their heads) since the start.
+    pub fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+    /// How often the request with this `X-Request-Id` was executed.
+    pub fn executed(&self, id: &str) -> usize {
+        self.state.executed.lock().unwrap().get(id).copied().unwrap_or(0)
+    }
+    /// The heads of all requests, as they came.
+    pub fn heads(&self) -> Vec<String> {
+        self.state.heads.lock().unwrap().clone()
+    }
+    /// The bodies of all requests, decoded.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state.bodies.lock().unwrap().clone()
+    }
+}
+
+async fn connection(mut stream: TcpStream, state: Arc<State>, mut alive: watch::Receiver<()>) {
+    state.open.fetch_add(1, Ordering::SeqCst);
+    let then = tokio::select! {
+        then = requests(&mut stream, &state) => then,
+        _ = alive.changed() => Then::Reset,
+    };
+    if then == Then::Reset {
+        let _ = stream.set_zero_linger();
+    }
+    drop(stream);
+    state.open.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn requests(stream: &mut TcpStream, state: &State) -> Then {
+    let mut input = Vec::new();
+    loop {
+        let Some(head) = read_head(stream, &mut input).await else { return Then::Close };
+        state.heads.lock().unwrap().push(head.clone());
+        let behaviour = state.behaviour.lock().unwrap().clone();
+        if let Behaviour::Early(bytes, then) = behaviour {
+            state.requests.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(&bytes).await;
+            match then {
+                Then::Stall => std::future::pending().await,
+                then => return then,
+            }
+        }
+        if header(&head, "expect").is_some() && stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+            return Then::Close;
+        }
+        let Some(body) = read_body(stream, &mut input, &head).await else { return Then::Close };
+        state.bodies.lock().unwrap().push(body.clone());
+        if let Some(id) = header(&head, "x-request-id") {
+            *state.executed.lock().unwrap().entry(id.to_owned()).or_default() += 1;
+        }
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        match answer(stream, behaviour, &head, &body).await {
+            Then::Keep => {}
+            then => return then,
+        }
+    }
+}
+
+async fn answer(stream: &mut TcpStream, behaviour: Behaviour, head: &str, body: &[u8]) -> Then {
+    let mut behaviour = behaviour;
+    while let Behaviour::After(wait, inner) = behaviour {
+        tokio::time::sleep(wait).await;
+        behaviour = *inner;
+    }
+    let (bytes, then) = match behaviour {
+        Behaviour::Say(bytes, then) | Behaviour::Early(bytes, then) => (bytes, then),
+        Behaviour::Echo => (response(200, &format!("{head}\r\n\r\n{}", String::from_utf8_lossy(body))), Then::Keep),
+        Behaviour::Hang | Behaviour::After(..) => (Vec::new(), Then::Stall),
+    };
+    if stream.write_all(&bytes).await.is_err() {
+        return Then::Close;
+    }
+    if then == Then::Stall {
+        // Until the other side gives up.
+        let mut rest = [0; 1024];
+        while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {}
+        return Then::Close;
+    }
+    then
+}
+
+/// The head without its empty line; `None` at the end of the stream.
+pub async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&input[..end]).into_owned();
+            input.drain(..end + 4);
+            return Some(head);
+        }
+        if stream.read_buf(input).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// The body that belongs to this head, decoded; `None` when it is cut short.
+pub async fn read_body(stream: &mut TcpStream, input: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+    if header(head, "transfer-encoding").is_some() {
+        return read_chunked(stream, input).await;
+    }
+    let length = header(head, "content-length").map_or(Some(0), |value| value.parse::<usize>().ok())?;
+    while input.len() < length {
+        if stream.read_buf(input).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(input.drain(..length).collect())
+}
+
+async fn read_chunked(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = read_line(stream, input).await?;
+        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            while !read_line(stream, input).await?.is_empty() {}
+            return Some(body);
+        }
+        while input.len() < size + 2 {
+            if stream.read_buf(input).await.ok()? == 0 {
+                return None;
+            }
+        }
+        body.extend(input.drain(..size));
+        input.drain(..2);
+    }
+}
+
+async fn read_line(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = input.windows(2).position(|window| window == b"\r\n") {
+            let line = String::from_utf8_lossy(&input[..end]).into_owned();
+            input.drain(..end + 2);
+            return Some(line);
+        }
+        if stream.read_buf(input).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// The first field of this name (lower case).
+pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.split("\r\n").skip(1).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
