@@ -1,0 +1,491 @@
+//! `standfast status`: what a running instance says of itself, as a table for people or as the JSON of `/status`.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use standfast::control::{IncidentReport, PoolReport, ServiceReport, Status};
+use standfast::decision::{Administrative, Admission, Operational, Serving};
+use tokio::net::TcpStream;
+
+/// For connect, request and answer together.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Largest answer that is read: some ten thousand endpoints.
+const LIMIT: usize = 32 << 20;
+/// Switches that are shown.
+const SWITCHES: usize = 5;
+
+/// Show services, pools, endpoints and the last switches of a running instance.
+///
+/// Exit codes: 0 = every service is served, 1 = at least one is not, 2 = the instance cannot be asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArgs {
+    /// The admin port of the instance (`admin.bind`): host:port, or a URL
+    #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    pub admin: String,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// Show it again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub watch: Option<u64>,
+}
+
+/// For whom something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Tables, with colour on a terminal
+    Human,
+    /// The JSON of `/status`
+    Json,
+}
+
+/// Every service is served.
+const SERVED: u8 = 0;
+/// At least one service is not.
+const DOWN: u8 = 1;
+/// The instance cannot be asked.
+const UNREACHABLE: u8 = 2;
+
+/// Ask, show, and say it in the exit code.
+pub fn run(args: &StatusArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    loop {
+        let code = runtime.block_on(once(args));
+        let Some(seconds) = args.watch else { return code };
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+async fn once(args: &StatusArgs) -> ExitCode {
+    let text = match ask(&args.admin).await {
+        Ok(text) => text,
+        Err(problem) => return fail(&problem),
+    };
+    let status: Status = match serde_json::from_str(&text) {
+        Ok(status) => status,
+        Err(error) => return fail(&format!("{} answers, but not as Standfast: {error}", args.admin)),
+    };
+    let mut out = io::stdout().lock();
+    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let clear = if args.watch.is_some() && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    let shown = match args.output {
+        Output::Json => text,
+        Output::Human => clear.to_owned() + &tables(&status, colour),
+    };
+    // A reader that has seen enough (`| head`) is no error.
+    let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
+    ExitCode::from(if status.services.iter().all(served) { SERVED } else { DOWN })
+}
+
+fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("standfast status: {problem}");
+    ExitCode::from(UNREACHABLE)
+}
+
+/// The body of `/status`, or what went wrong and what to do.
+async fn ask(admin: &str) -> Result<String, String> {
+    #[allow(clippy::disallowed_methods, reason = "one request of a command line tool")]
+    let answer = tokio::time::timeout(PATIENCE, exchange(admin)).await;
+    let hint = "is it running, and is this its admin.bind? (--admin ADDRESS)";
+    match answer {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(problem)) => Err(format!("{admin}: {problem}; {hint}")),
+        Err(_) => Err(format!("{admin}: no answer within {} s; {hint}", PATIENCE.as_secs())),
+    }
+}
+
+async fn exchange(admin: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let url = if admin.contains("://") { admin.to_owned() } else { format!("http://{admin}") };
+    let url: Uri = url.parse().map_err(|_| "not an address (write host:port)")?;
+    if url.scheme_str() != Some("http") {
+        return Err("only http is spoken here".into());
+    }
+    let host = url.host().ok_or("no host (write host:port)")?;
+    let port = url.port_u16().unwrap_or(80);
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get("/status").header("host", format!("{host}:{port}")).body(Empty::<Bytes>::new())?;
+    let answer = async move {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LIMIT).collect().await?.to_bytes();
+        let text = String::from_utf8(body.into())?;
+        match status.is_success() {
+            true => Ok(text),
+            false => Err(format!("answered {status}: {}", printable(text.trim())).into()),
+        }
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => Err(ended.err().map_or("closed without an answer".into(), Into::into)),
+    }
+}
+
+fn served(service: &ServiceReport) -> bool {
+    matches!(service.serving, Serving::Active(_) | Serving::Shared(_))
+}
+
+/// How a cell looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Head,
+    Good,
+    Warn,
+    Bad,
+}
+
+type Cell = (String, Style);
+
+/// Everything, for people.
+fn tables(status: &Status, colour: bool) -> String {
+    let mut out = header(status, colour);
+    out.push_str(&layout("", services(status), colour));
+    for service in &status.services {
+        out.push_str(&format!("\n{}\n", paint(&printable(&service.name), Style::Head, colour)));
+        out.push_str(&layout("  ", endpoints(service), colour));
+    }
+    if !status.incidents.is_empty() {
+        out.push_str(&format!("\n{}\n", paint("last switches", Style::Head, colour)));
+        out.push_str(&layout("  ", switches(&status.incidents), colour));
+    }
+    out
+}
+
+fn header(status: &Status, colour: bool) -> String {
+    let ready = match status.ready {
+        true => paint("ready", Style::Good, colour),
+        false => paint("not ready", Style::Bad, colour),
+    };
+    let mut line = format!(
+        "Standfast {}  {ready}  up {}  epoch {}  pid {}\n",
+        printable(&status.version),
+        span(status.uptime_ms),
+        status.epoch,
+        status.pid
+    );
+    for listener in &status.listeners {
+        let bound: Vec<_> = listener.bound.iter().map(ToString::to_string).collect();
+        line.push_str(&format!(
+            "{} on {} ({})\n",
+            printable(&listener.name),
+            bound.join(", "),
+            label(&listener.protocol)
+        ));
+    }
+    if let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) {
+        let refused = format!("the last reload was refused: {}", reload.messages.join("; "));
+        line.push_str(&paint(&printable(&refused), Style::Bad, colour));
+        line.push('\n');
+    }
+    line.push('\n');
+    line
+}
+
+fn services(status: &Status) -> Vec<Vec<Cell>> {
+    let mut rows = vec![heads(&["SERVICE", "ACTIVE POOL", "SINCE", "WHY", "LAST RTO", "OBJECTIVE", "NOTES"])];
+    for service in &status.services {
+        let (active, style) = active(service);
+        let rto = status.incidents.iter().rev().filter(|i| i.service == service.name).find_map(|i| i.rto_ms);
+        let late = matches!((rto, service.rto_objective_ms), (Some(rto), Some(limit)) if rto > limit as f64);
+        rows.push(vec![
+            (printable(&service.name), Style::Plain),
+            (active, style),
+            (format!("{} ago", span(service.for_ms)), Style::Plain),
+            (service.why.as_ref().map_or("first choice".to_owned(), label), Style::Plain),
+            (rto.map_or("-".to_owned(), millis), if late { Style::Bad } else { Style::Plain }),
+            (service.rto_objective_ms.map_or("-".to_owned(), span), Style::Plain),
+            (notes(service), Style::Warn),
+        ]);
+    }
+    rows
+}
+
+fn active(service: &ServiceReport) -> Cell {
+    match (&service.serving, &service.active) {
+        (Serving::Starting, _) => ("starting".to_owned(), Style::Warn),
+        (Serving::Down, _) => ("DOWN".to_owned(), Style::Bad),
+        (Serving::Shared(shares), _) => {
+            let sharing = service.pools.iter().zip(shares).filter(|(_, share)| **share > 0);
+            let names: Vec<_> = sharing.map(|(pool, share)| format!("{}:{share}", printable(&pool.name))).collect();
+            (names.join(" "), Style::Good)
+        }
+        (Serving::Active(index), name) => {
+            let name = name.as_ref().or_else(|| service.pools.get(*index).map(|pool| &pool.name));
+            let style = if service.failing_open || *index > 0 { Style::Warn } else { Style::Good };
+            (name.map_or("?".to_owned(), |name| printable(name)), style)
+        }
+    }
+}
+
+fn notes(service: &ServiceReport) -> String {
+    let mut notes = Vec::new();
+    if service.failing_open {
+        notes.push("failing open: checks fail, nothing better is left".to_owned());
+    }
+    if let Some(left) = service.hold_down_left_ms {
+        notes.push(format!("home in {} at the earliest", span(left)));
+    }
+    if let Some(left) = service.frozen_for_ms {
+        notes.push(format!("frozen for {}", span(left)));
+    }
+    if let Some(pool) = &service.pinned {
+        notes.push(format!("pinned to {}", printable(pool)));
+    }
+    notes.join("; ")
+}
+
+fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
+    let mut rows = vec![heads(&["POOL", "STATE", "ENDPOINT", "STANDING", "FOR", "IN FLIGHT", "EVIDENCE"])];
+    for (index, pool) in service.pools.iter().enumerate() {
+        let mut names = vec![(printable(&pool.name), Style::Plain), pool_state(service, index, pool)];
+        if pool.endpoints.is_empty() {
+            names.push(("static response".to_owned(), Style::Plain));
+            rows.push(names);
+            continue;
+        }
+        for endpoint in &pool.endpoints {
+            let state = &endpoint.state;
+            let mut row = std::mem::replace(&mut names, vec![(String::new(), Style::Plain); 2]);
+            row.extend([
+                (state.address.to_string(), Style::Plain),
+                standing(endpoint),
+                (span(state.for_ms), Style::Plain),
+                (endpoint.in_flight.to_string(), Style::Plain),
+                (printable(&state.evidence), Style::Plain),
+            ]);
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell {
+    let serves = match &service.serving {
+        Serving::Active(active) => *active == index,
+        Serving::Shared(shares) => shares.get(index).is_some_and(|share| *share > 0),
+        Serving::Starting | Serving::Down => false,
+    };
+    match (serves, pool.available) {
+        (true, true) => ("active".to_owned(), Style::Good),
+        (true, false) => ("active, unavailable".to_owned(), Style::Warn),
+        (false, true) => ("standby".to_owned(), Style::Plain),
+        (false, false) => ("unavailable".to_owned(), Style::Bad),
+    }
+}
+
+fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
+    let standing = &endpoint.state.standing;
+    let style = match (standing.operational, standing.administrative) {
+        (Operational::Healthy, Administrative::Ready) => Style::Good,
+        (Operational::Checking, _) | (Operational::Healthy, _) => Style::Warn,
+        (Operational::Unhealthy | Operational::Ejected, _) => Style::Bad,
+    };
+    let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));
+    if standing.administrative != Administrative::Ready {
+        text.push_str(&format!(", {}", label(&standing.administrative)));
+    }
+    if endpoint.state.admission == Admission::Trial {
+        text.push_str(", on trial");
+    }
+    (text, style)
+}
+
+fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
+    let mut rows =
+        vec![heads(&["WHEN", "SERVICE", "KIND", "FROM", "TO", "DETECTED", "SWITCHED", "ANSWERED (RTO)", "EVIDENCE"])];
+    let name =
+        |pool: &Option<standfast::config::Name>| pool.as_ref().map_or("nobody".to_owned(), |pool| printable(pool));
+    for incident in incidents.iter().rev().take(SWITCHES) {
+        let evidence = incident.evidence.first().map(|e| format!("{} {}: {}", e.address, label(&e.cause), e.detail));
+        let cells = [
+            format!("{} ago", span(incident.age_ms)),
+            printable(&incident.service),
+            label(&incident.kind),
+            name(&incident.from),
+            name(&incident.to),
+            format!("+{}", millis(incident.detected_ms)),
+            format!("+{}", millis(incident.decided_ms)),
+            incident.rto_ms.map_or("not yet".to_owned(), |rto| format!("+{}", millis(rto))),
+            printable(&evidence.unwrap_or_default()),
+        ];
+        rows.push(cells.into_iter().map(|text| (text, Style::Plain)).collect());
+    }
+    rows
+}
+
+fn heads(names: &[&str]) -> Vec<Cell> {
+    names.iter().map(|name| ((*name).to_owned(), Style::Head)).collect()
+}
+
+/// Columns as wide as their widest cell, two spaces between them, none after the last.
+fn layout(indent: &str, rows: Vec<Vec<Cell>>, colour: bool) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let wide = |row: &Vec<Cell>, column: usize| row.get(column).map_or(0, |(text, _)| text.chars().count());
+    let width = |column: usize| rows.iter().map(|row| wide(row, column)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let used = row.iter().rposition(|(text, _)| !text.is_empty()).map_or(0, |last| last + 1);
+        let mut line = indent.to_owned();
+        for (column, (text, style)) in row.iter().take(used).enumerate() {
+            line.push_str(&paint(text, *style, colour));
+            if column + 1 < used {
+                line.extend(std::iter::repeat_n(' ', widths[column] - text.chars().count() + 2));
+            }
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+fn paint(text: &str, style: Style, colour: bool) -> String {
+    let code = match style {
+        Style::Plain => "",
+        Style::Head => "1",
+        Style::Good => "32",
+        Style::Warn => "33",
+        Style::Bad => "31",
+    };
+    match colour && !code.is_empty() && !text.is_empty() {
+        true => format!("\x1b[{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
+}
+
+/// The name that JSON knows a value of an enum by, in words.
+fn label<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
+        _ => "?".to_owned(),
+    }
+}
+
+/// What came from the network must not command the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Milliseconds in the two largest units that matter.
+fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A measured time, as exact as it is worth.
+fn millis(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1}ms")
+    } else if ms < 1000.0 {
+        format!("{ms:.0}ms")
+    } else {
+        format!("{:.2}s", ms / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// One service on its standby, as `/status` tells it.
+    fn sample() -> Status {
+        let standing = |operational: &str, cause: &str| json!({"operational": operational, "administrative": "ready", "cause": cause});
+        let endpoint = |id: u32, address: &str, standing, admission: &str, evidence: &str| {
+            json!({"id": id, "address": address, "standing": standing, "admission": admission, "for_ms": 192_000,
+                   "evidence": evidence, "ejected_for_ms": null, "in_flight": 3})
+        };
+        let pools = json!([
+            {"name": "eu-west", "available": false, "usable": 0, "endpoints": [
+                endpoint(0, "10.0.1.11:8080", standing("unhealthy", "checks_failed"), "closed", "3 probes failed: \u{1b}[2Jrefused"),
+                endpoint(1, "10.0.1.12:8080", standing("unhealthy", "refused"), "trial", "refused, and the confirming connect too")]},
+            {"name": "eu-north", "available": true, "usable": 1, "endpoints": [
+                endpoint(2, "[2001:db8::1]:8080", standing("healthy", "checks_passed"), "open", "")]},
+            {"name": "sorry", "available": true, "usable": 0, "endpoints": []}
+        ]);
+        let incident = json!({"id": 1, "service": "shop", "kind": "failover", "from": "eu-west", "to": "eu-north",
+            "actor": "standfast", "epoch": 12, "fault_unix_ms": 1, "age_ms": 192_000, "detected_ms": 0.4,
+            "decided_ms": 51.0, "rto_ms": 1234.5, "evidence": [{"address": "10.0.1.11:8080", "cause": "refused",
+            "detail": "connect refused", "seen_unix_ms": 1}]});
+        serde_json::from_value(json!({
+            "version": "0.1.0", "pid": 7, "config_path": null, "started_unix_ms": 1, "uptime_ms": 273_600_000,
+            "now_unix_ms": 2, "ready": true, "epoch": 12, "acknowledged": [12], "generation": 2, "loaded_unix_ms": 1,
+            "last_reload": {"unix_ms": 1, "ok": false, "messages": ["line 3: no such service"]},
+            "listeners": [{"name": "web", "protocol": "http", "bound": ["0.0.0.0:80"]}],
+            "services": [{"name": "shop", "protocol": "http", "mode": "active_passive", "serving": {"active": 1},
+                "active": "eu-north", "since_unix_ms": 1, "for_ms": 192_000, "why": "failover", "failing_open": false,
+                "hold_down_left_ms": 12_000, "frozen_for_ms": null, "pinned": null, "rto_objective_ms": 1_000,
+                "pools": pools}],
+            "incidents": [incident],
+        }))
+        .expect("the sample follows the type")
+    }
+
+    #[test]
+    fn people_see_what_serves_since_when_why_and_how_fast() {
+        let expected = "\
+Standfast 0.1.0  ready  up 3d 4h  epoch 12  pid 7
+web on 0.0.0.0:80 (http)
+the last reload was refused: line 3: no such service
+
+SERVICE  ACTIVE POOL  SINCE       WHY       LAST RTO  OBJECTIVE  NOTES
+shop     eu-north     3m 12s ago  failover  1.23s     1s         home in 12s at the earliest
+
+shop
+  POOL      STATE        ENDPOINT            STANDING                       FOR     IN FLIGHT  EVIDENCE
+  eu-west   unavailable  10.0.1.11:8080      unhealthy (checks failed)      3m 12s  3          3 probes failed: \u{fffd}[2Jrefused
+                         10.0.1.12:8080      unhealthy (refused), on trial  3m 12s  3          refused, and the confirming connect too
+  eu-north  active       [2001:db8::1]:8080  healthy (checks passed)        3m 12s  3
+  sorry     standby      static response
+
+last switches
+  WHEN        SERVICE  KIND      FROM     TO        DETECTED  SWITCHED  ANSWERED (RTO)  EVIDENCE
+  3m 12s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
+";
+        assert_eq!(tables(&sample(), false), expected);
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let mut plain = tables(&sample(), true);
+        assert!(plain.contains("\x1b[31munavailable\x1b[0m"));
+        for code in ["0", "1", "31", "32", "33"] {
+            plain = plain.replace(&format!("\x1b[{code}m"), "");
+        }
+        assert_eq!(plain, tables(&sample(), false));
+    }
+
+    #[test]
+    fn a_service_that_is_down_or_starting_is_not_served() {
+        let mut status = sample();
+        assert!(served(&status.services[0]));
+        for serving in [Serving::Down, Serving::Starting] {
+            status.services[0].serving = serving;
+            assert!(!served(&status.services[0]));
+        }
+        assert!(tables(&status, false).contains("starting"));
+    }
+
+    #[test]
+    fn spans_are_told_in_the_two_units_that_matter() {
+        let told: Vec<_> = [0, 999, 59_999, 60_000, 3_599_000, 90_061_000].into_iter().map(span).collect();
+        assert_eq!(told, ["0ms", "999ms", "59s", "1m 0s", "59m 59s", "1d 1h"]);
+    }
+}
