@@ -1,3 +1,4 @@
 //! What the operating system alone knows: the monotonic clock, limits, CPU affinity. The only room that may read a clock.
 
 pub mod clock;
+pub mod process;

@@ -106,12 +106,16 @@ metrics! {
             "Tries after the first, by why they were made.";
         RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
             "Retries that were worth making but not covered by the budget.";
+        CROSSED: Counter "standfast_crossed_tries_total" ["service"]
+            "Tries made in a lower pool before a switch (retry.cross_pool).";
         UNROUTED: Counter "standfast_unrouted_requests_total" ["listener"]
             "Requests that no route of the listener takes.";
     }
     "Upstream" => {
         TRIES: Counter "standfast_endpoint_tries_total" ["service", "pool", "endpoint", "outcome"]
             "Exchanges with the endpoint by outcome (good, refused, connect_timeout, reset, timeout, malformed, gateway).";
+        TRIALS: Counter "standfast_endpoint_trials_total" ["service", "pool", "endpoint", "outcome"]
+            "Exchanges among the tries that tried out an endpoint which is not in use, by outcome (good, failed).";
         RESPONSES: Counter "standfast_endpoint_responses_total" ["service", "pool", "endpoint", "code"]
             "Answers of the endpoint by class of status (1xx to 5xx).";
         ENDPOINT_CONNECTIONS: Gauge "standfast_endpoint_connections" ["service", "pool", "endpoint", "state"]
