@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::telemetry::instruments::{Counter, Padded};
+use crate::telemetry::instruments::{Counter, Counters, Padded};
+use crate::wire::h1;
 
 /// One listener's counters.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct ListenerStats {
     pub bytes_in: Counter,
     /// Bytes to clients.
     pub bytes_out: Counter,
+    refusals: Counters<{ h1::Error::ALL.len() }>,
 }
 
 impl ListenerStats {
@@ -34,7 +36,18 @@ impl ListenerStats {
             unrouted: Counter::new(workers),
             bytes_in: Counter::new(workers),
             bytes_out: Counter::new(workers),
+            refusals: Counters::new(workers),
         }
+    }
+
+    /// Count a request that was refused because of how it was written.
+    pub fn count_refusal(&self, worker: usize, error: h1::Error) {
+        self.refusals.add(worker, error as usize, 1);
+    }
+
+    /// Requests refused because of how they were written, by [`h1::Error::ALL`].
+    pub fn refusals(&self) -> [u64; h1::Error::ALL.len()] {
+        self.refusals.totals()
     }
 
     /// Room for one more client connection? `max` is over all workers; the place is given back on drop.
@@ -59,5 +72,19 @@ pub struct Connections(Arc<ListenerStats>);
 impl Drop for Connections {
     fn drop(&mut self) {
         self.0.open.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_counted_under_their_own_reason() {
+        let stats = ListenerStats::new(2);
+        for (times, error) in h1::Error::ALL.into_iter().enumerate() {
+            (0..times).for_each(|worker| stats.count_refusal(worker, error));
+        }
+        assert_eq!(stats.refusals().to_vec(), (0..h1::Error::ALL.len() as u64).collect::<Vec<_>>());
     }
 }
