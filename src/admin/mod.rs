@@ -1,1 +1,11 @@
-//! (room not built yet)
+//! The window into a running proxy: an HTTP server on a thread of its own, read-only, bounded, never in a worker's way.
+//!
+//! * [`server`]: binding, the thread, connections and their bounds;
+//! * [`pages`]: what answers to which path;
+//! * [`metrics`]: one scrape, made anew from the published table and the engine's counts.
+mod metrics;
+mod pages;
+mod server;
+
+pub use metrics::{Scrape, render};
+pub use server::{AdminError, AdminHandle, AdminSetup, start};

@@ -1,0 +1,193 @@
+//! Binding, the admin thread, and what bounds a connection.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+use super::pages::{self, Source};
+use crate::control::ControlHandle;
+use crate::net::{self, BindError};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::logs::LogCounts;
+
+/// Connections at once on each port; one more is closed at once.
+const CONNECTIONS: usize = 64;
+/// To send a request's head, and between two requests.
+const HEAD: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 16 << 10;
+/// Longest life of a connection: nobody keeps one of [`CONNECTIONS`] by reading slowly.
+const LIFE: Duration = Duration::from_secs(60);
+/// To finish what was asked when that life (or ours) ends.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the admin port starts with.
+#[derive(Debug)]
+pub struct AdminSetup {
+    /// `admin.bind`; `None` = no admin port.
+    pub admin: Option<SocketAddr>,
+    /// `metrics.bind`; `None` = `/metrics` stands on the admin port only.
+    pub metrics: Option<SocketAddr>,
+    /// The engine.
+    pub control: ControlHandle,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// The log; `None` where there is none (tests).
+    pub log: Option<LogCounts>,
+}
+
+/// Why the admin port could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address is not to be had.
+    #[error("{key}: {problem}")]
+    Bind {
+        /// The configuration key to change.
+        key: &'static str,
+        /// What is wrong, and what to do.
+        problem: BindError,
+    },
+    /// The thread or its runtime could not be started.
+    #[error("cannot start the admin thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The running admin port. Dropping it ends the thread without waiting for it.
+#[derive(Debug)]
+pub struct AdminHandle {
+    admin: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+    draining: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Bind and serve on a thread named `admin`; with no address there is no thread.
+pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
+    let draining = Arc::new(AtomicBool::new(false));
+    let admin = setup.admin.map(|address| bind("admin.bind", address)).transpose()?;
+    let metrics = setup.metrics.map(|address| bind("metrics.bind", address)).transpose()?;
+    let (stop, stopped) = watch::channel(false);
+    let mut handle = AdminHandle {
+        admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+        metrics: metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
+        draining: draining.clone(),
+        stop,
+        thread: None,
+    };
+    if admin.is_none() && metrics.is_none() {
+        return Ok(handle);
+    }
+    let source = Source::new(setup.control, setup.access_log, setup.log, draining);
+    let ports = [admin.map(|l| (l, pages::admin(source.clone()))), metrics.map(|l| (l, pages::metrics_only(source)))];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = move || LocalSet::new().block_on(&runtime, serve(ports.into_iter().flatten().collect(), stopped));
+    handle.thread = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+    Ok(handle)
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, AdminError> {
+    match net::bind(address, 1) {
+        Ok(mut listeners) => listeners.pop().ok_or_else(|| AdminError::Thread(std::io::Error::other("no socket"))),
+        Err(problem) => Err(AdminError::Bind { key, problem }),
+    }
+}
+
+impl AdminHandle {
+    /// Where the admin port really listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Where the metrics port of its own really listens.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// From now on `/readyz` says no: the process is about to stop.
+    pub fn draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Stop accepting, finish what was asked within two seconds, end the thread. Blocks.
+    pub fn stop(mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// All ports until told to stop.
+async fn serve(ports: Vec<(TcpListener, Router)>, stopped: watch::Receiver<bool>) {
+    let mut loops = Vec::new();
+    for (listener, router) in ports {
+        loops.push(tokio::task::spawn_local(accept(listener, router, stopped.clone())));
+    }
+    for ended in loops {
+        let _ = ended.await;
+    }
+}
+
+/// One port: accepts until told to stop, then lets its connections finish.
+async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the admin port cannot be served"),
+    };
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match (accepted, room.clone().try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
+                tokio::task::spawn_local(async move {
+                    connection(stream, router, stopped).await;
+                    drop(permit);
+                });
+            }
+            (Ok((stream, _)), Err(_)) => drop(stream),
+            // Out of descriptors, most likely: look again when some may have been given back.
+            (Err(error), _) => {
+                tracing::warn!(%error, "the admin port cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    // Every connection ends within its grace, so this wait ends too.
+    let _ = room.acquire_many(CONNECTIONS as u32).await;
+}
+
+/// One connection, for [`LIFE`] at most and [`GRACE`] beyond. Dropping it closes it, at any point.
+async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        // A client that misbehaves or goes away is its own problem.
+        _ = serving.as_mut() => return,
+        () = tokio::time::sleep(LIFE) => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = serving => {}
+        () = tokio::time::sleep(GRACE) => {}
+    }
+}
