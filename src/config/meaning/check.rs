@@ -1,0 +1,233 @@
+//! Health checks and outlier detection. A pool's own keys are laid over its service's, key by key; a kind replaces the
+//! service's kind whole.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Room, header, path_fault};
+use crate::config::defaults;
+use crate::config::model::{CheckKind, HealthCheck, HttpCheck, OutlierDetection};
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+use crate::config::typing::{Item, Switch};
+use crate::config::units::write_time;
+
+/// Probes in quicker succession than this would be load, not observation.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// `health_check:` of a service (over nothing) or of a pool (over its service's).
+pub(super) fn health_check(
+    room: &mut Room,
+    item: &Item<Switch<schema::HealthCheck>>,
+    over: Option<&HealthCheck>,
+) -> Option<HealthCheck> {
+    let (at, typed) = match item.found() {
+        None => return over.cloned(),
+        Some((_, Switch::Off)) => return None,
+        Some((at, Switch::On(typed))) => (at, typed),
+    };
+    let kind = kind(room, at, typed, over.map(|check| &check.kind))?;
+    let share = typed.jitter.found();
+    if let Some((at, share)) = share
+        && share.0 > 0.5
+    {
+        room.problem(at, "more than half of the interval is not jitter", "at most `50%`");
+    }
+    let base = over.cloned();
+    let base = base.as_ref();
+    let check = HealthCheck {
+        kind,
+        interval: room.at_least(&typed.interval, SHORTEST_INTERVAL, base.map_or(defaults::INTERVAL, |c| c.interval)),
+        timeout: room.wait(&typed.timeout, base.map_or(defaults::CHECK_TIMEOUT, |c| c.timeout)),
+        fast_interval: room.at_least(
+            &typed.fast_interval,
+            SHORTEST_INTERVAL,
+            base.map_or(defaults::FAST_INTERVAL, |c| c.fast_interval),
+        ),
+        fall: threshold(room, &typed.fall, &typed.unhealthy_threshold, "fall", base.map_or(defaults::FALL, |c| c.fall)),
+        rise: threshold(room, &typed.rise, &typed.healthy_threshold, "rise", base.map_or(defaults::RISE, |c| c.rise)),
+        jitter: share.map_or(base.map_or(defaults::JITTER, |c| c.jitter), |(_, share)| share.0),
+    };
+    paces(room, at, typed, &check);
+    Some(check)
+}
+
+/// What a check's times say about each other.
+fn paces(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, check: &HealthCheck) {
+    let time = write_time;
+    if check.timeout >= check.interval {
+        let at = typed.timeout.at().or(typed.interval.at()).unwrap_or(at);
+        let what = format!("timeout {} is not shorter than interval {}", time(check.timeout), time(check.interval));
+        room.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
+    }
+    // Only what was typed: the default pace may meet a shorter interval, and is then the interval.
+    if let Some((at, fast)) = typed.fast_interval.found()
+        && fast.0 > check.interval
+    {
+        let what = format!("fast_interval {} is longer than interval {}", time(fast.0), time(check.interval));
+        room.warning(at, what, "doubt would be settled more slowly than health is watched: make it shorter");
+    }
+}
+
+/// `fall` or its other name.
+fn threshold(
+    room: &mut Room,
+    name: &Item<crate::config::units::Count<1, 100>>,
+    other: &Item<crate::config::units::Count<1, 100>>,
+    word: &str,
+    default: u32,
+) -> u32 {
+    if let (Some(_), Some(at)) = (name.at(), other.at()) {
+        room.problem(at, format!("this is another name of `{word}`, which is given too"), "keep one of them");
+    }
+    name.get().or(other.get()).map_or(default, |count| count.0 as u32)
+}
+
+fn kind(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, over: Option<&CheckKind>) -> Option<CheckKind> {
+    let later = [&typed.grpc, &typed.postgres, &typed.mysql, &typed.redis, &typed.exec, &typed.agent];
+    match (typed.tcp.at(), typed.http.at()) {
+        (Some(_), Some(at)) => {
+            room.problem(at, "a check has one kind, and `tcp` is given too", "keep `http`: it sees more");
+            None
+        }
+        (Some(_), None) => {
+            let port = typed.tcp.get()?.port.get().map(|port| port.0 as u16);
+            Some(CheckKind::Tcp { port })
+        }
+        (None, Some(_)) => Some(CheckKind::Http(http_check(room, &typed.http.get()?.0))),
+        (None, None) if later.iter().any(|kind| kind.at().is_some()) => None,
+        (None, None) => {
+            if over.is_none() {
+                room.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");
+            }
+            over.cloned()
+        }
+    }
+}
+
+fn http_check(room: &mut Room, typed: &schema::HttpCheck) -> HttpCheck {
+    if let Some((at, path)) = typed.path.found()
+        && let Some(advice) = path_fault(path, true)
+    {
+        room.problem(at, format!("`{}` is not a path", shorten(path)), advice);
+    }
+    let address = typed.address.found().and_then(|(at, text)| match text.parse::<IpAddr>() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            let what = format!("`{}` is not an IP address", shorten(text));
+            room.problem(at, what, "write the address alone; the port is `port`, the name to ask for is `host`");
+            None
+        }
+    });
+    let status: Vec<_> = typed
+        .status
+        .get()
+        .map_or(&[][..], |list| &list.0)
+        .iter()
+        .filter_map(Item::get)
+        .map(|status| (status.0, status.1))
+        .collect();
+    if let (Some((at, _)), true) = (typed.status.found().filter(|(_, list)| list.0.is_empty()), status.is_empty()) {
+        room.problem(at, "no status would be good", "write one such as `[200]`");
+    }
+    let json = typed.json.get().map_or(&[][..], |entries| &entries.0);
+    let json = json.iter().filter_map(|(key, value)| pointer(room, key, value)).collect();
+    HttpCheck {
+        path: typed.path.get().cloned().unwrap_or_else(|| defaults::CHECK_PATH.into()),
+        port: typed.port.get().map(|port| port.0 as u16),
+        host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
+        address,
+        status: if status.is_empty() { vec![defaults::CHECK_STATUS] } else { status },
+        headers: header::expected(room, &typed.headers),
+        body: typed.body.found().and_then(|(at, text)| {
+            if text.is_empty() {
+                room.problem(
+                    at,
+                    "every body contains nothing",
+                    "write the text that a healthy answer has, or leave it out",
+                );
+            }
+            Some(text.clone()).filter(|text| !text.is_empty())
+        }),
+        json,
+    }
+}
+
+/// The value of a `Host` field.
+fn authority(room: &mut Room, at: NodeId, host: &str) -> Option<String> {
+    if host.is_empty() || host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
+        let what = format!("`{}` is not a host", shorten(host));
+        room.problem(at, what, "write a name such as `shop.example.com`, with a port if it belongs to it");
+        return None;
+    }
+    Some(host.to_owned())
+}
+
+fn pointer(
+    room: &mut Room,
+    key: &Item<String>,
+    value: &Item<serde_json::Value>,
+) -> Option<(String, serde_json::Value)> {
+    let (at, pointer) = key.found()?;
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        let what = format!("`{}` is not a JSON pointer", shorten(pointer));
+        room.problem(at, what, format!("a pointer starts with `/`: `/{}`", shorten(&pointer.replace('.', "/"))));
+        return None;
+    }
+    Some((pointer.clone(), value.get()?.clone()))
+}
+
+/// `outlier_detection:` of a service (over the defaults) or of a pool (over its service's).
+pub(super) fn outlier_detection(
+    room: &mut Room,
+    item: &Item<Switch<schema::OutlierDetection>>,
+    over: Option<&OutlierDetection>,
+) -> Option<OutlierDetection> {
+    let typed = match item.found() {
+        None => return over.cloned(),
+        Some((_, Switch::Off)) => return None,
+        Some((_, Switch::On(typed))) => typed,
+    };
+    let base = over.cloned().unwrap_or_else(outlier_defaults);
+    let failure_rate = match typed.failure_rate.found() {
+        None => base.failure_rate,
+        Some((_, Switch::Off)) => None,
+        Some((at, Switch::On(share))) => {
+            if share.0 <= 0.0 {
+                room.problem(at, "a rate of 0 would eject for nothing", "write one such as `50%`, or `off`");
+            }
+            Some(share.0)
+        }
+    };
+    let rule = OutlierDetection {
+        consecutive_failures: typed.consecutive_failures.get().map_or(base.consecutive_failures, |n| n.0 as u32),
+        failure_rate,
+        min_requests: typed.min_requests.get().map_or(base.min_requests, |n| n.0 as u32),
+        base_ejection: room.wait(&typed.base_ejection, base.base_ejection),
+        max_ejection: room.wait(&typed.max_ejection, base.max_ejection),
+        max_ejected: typed.max_ejected.get().map_or(base.max_ejected, |share| share.0),
+    };
+    if rule.max_ejection < rule.base_ejection
+        && let Some(at) = typed.max_ejection.at().or(typed.base_ejection.at())
+    {
+        let (max, base) = (write_time(rule.max_ejection), write_time(rule.base_ejection));
+        room.problem(
+            at,
+            format!("max_ejection {max} is shorter than base_ejection {base}"),
+            "the first ejection must fit",
+        );
+    }
+    Some(rule)
+}
+
+/// What holds when nothing is typed.
+pub(super) fn outlier_defaults() -> OutlierDetection {
+    OutlierDetection {
+        consecutive_failures: defaults::CONSECUTIVE_FAILURES,
+        failure_rate: None,
+        min_requests: defaults::MIN_REQUESTS,
+        base_ejection: defaults::BASE_EJECTION,
+        max_ejection: defaults::MAX_EJECTION,
+        max_ejected: defaults::MAX_EJECTED,
+    }
+}

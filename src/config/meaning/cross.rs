@@ -1,0 +1,109 @@
+//! What spans the parts: addresses that meet, services that nobody uses, and what needs a state file.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::Room;
+use crate::config::model::{Config, FailbackMode, Name, Target};
+use crate::config::schema;
+use crate::config::tree::NodeId;
+use crate::config::typing::{Item, Switch};
+
+pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
+    addresses_meet(room, file);
+    unused_services(room, file, config);
+    state_matters(room, file, config);
+}
+
+/// The same address twice, or an address that a wildcard of the same port covers.
+fn addresses_meet(room: &mut Room, file: &schema::File) {
+    let mut taken: HashMap<u16, Vec<(SocketAddr, String)>> = HashMap::new();
+    for (at, address, user) in addresses(file) {
+        if address.port() == 0 {
+            continue; // each gets a port of its own
+        }
+        let others = taken.entry(address.port()).or_default();
+        let meets = |other: &SocketAddr| {
+            *other == address
+                || other.is_ipv4() == address.is_ipv4()
+                    && (other.ip().is_unspecified() || address.ip().is_unspecified())
+        };
+        if let Some((other, by)) = others.iter().find(|(other, _)| meets(other)) {
+            let what = if *other == address {
+                format!("{address} is already taken by {by}")
+            } else {
+                format!("{address} meets {other}, which {by} takes")
+            };
+            room.problem(at, what, "give it another port");
+        }
+        others.push((address, user));
+    }
+}
+
+/// Every address that we bind, with who binds it.
+fn addresses(file: &schema::File) -> Vec<(NodeId, SocketAddr, String)> {
+    let mut found = Vec::new();
+    if let Some(Switch::On(admin)) = file.admin.get() {
+        found.extend(admin.0.bind.found().map(|(at, address)| (at, address.0, "`admin`".to_owned())));
+    }
+    if let Some(metrics) = file.metrics.get() {
+        found.extend(metrics.0.bind.found().map(|(at, address)| (at, address.0, "`metrics`".to_owned())));
+    }
+    for listener in file.listeners.get().into_iter().flatten().filter_map(Item::get) {
+        let user = match listener.name.get() {
+            Some(name) => format!("listener `{}`", crate::config::tree::shorten(name)),
+            None => "another listener".into(),
+        };
+        let bind = listener.bind.get().map_or(&[][..], |list| &list.0);
+        found.extend(bind.iter().filter_map(Item::found).map(|(at, address)| (at, address.0, user.clone())));
+    }
+    found
+}
+
+/// A service that no listener leads to is probed and never used.
+fn unused_services(room: &mut Room, file: &schema::File, config: &Config) {
+    // A listener that was refused may be the one that uses it.
+    let typed = file.listeners.get().map_or(0, Vec::len);
+    if typed != config.listeners.len() {
+        return;
+    }
+    let mut used: Vec<&Name> = Vec::new();
+    for listener in &config.listeners {
+        match &listener.target {
+            Target::Service(name) => used.push(name),
+            Target::Routes(routes) => used.extend(routes.iter().map(|route| &route.service)),
+        }
+    }
+    let used: std::collections::HashSet<&str> = used.into_iter().map(|name| &**name).collect();
+    for (at, name) in file.services.get().into_iter().flat_map(|entries| &entries.0).filter_map(|(key, _)| key.found())
+    {
+        if !used.contains(name.as_str()) {
+            let what = format!("no listener leads to service `{}`", crate::config::tree::shorten(name));
+            room.warning(at, what, "add a route to it, or remove it");
+        }
+    }
+}
+
+/// A service that waits for an operator's word must not come home by a restart.
+fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
+    if file.state.at().is_some() {
+        return;
+    }
+    for service in &config.services {
+        if service.failover.failback.mode == FailbackMode::Manual && service.pools.len() > 1 {
+            let Some(at) = place(file, &service.name) else { continue };
+            let what = format!("service `{}` fails back manually, and there is no `state`", service.name);
+            let advice =
+                "a restart would forget which pool is active: add `state: {path: /var/lib/standfast/state.json}`";
+            room.warning(at, what, advice);
+        }
+    }
+}
+
+/// Where a service's failback stands, or its name.
+fn place(file: &schema::File, name: &Name) -> Option<NodeId> {
+    let named = |(key, _): &&(Item<String>, Item<schema::Service>)| key.get().is_some_and(|key| **key == **name);
+    let (key, service) = file.services.get()?.0.iter().find(named)?;
+    let failback = service.get().and_then(|service| service.failover.get()).and_then(|failover| failover.failback.at());
+    failback.or(key.at())
+}

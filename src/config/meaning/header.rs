@@ -1,0 +1,97 @@
+//! Header fields that the file names: those we set, those we expect.
+
+use super::Room;
+use crate::config::model::HeaderChanges;
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+use crate::config::typing::{Entries, Item};
+
+/// Fields that say how a message is framed or how far a field travels: they are ours, on both sides.
+const OURS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+/// `request_headers:` or `response_headers:`
+pub(super) fn changes(room: &mut Room, changes: &Item<schema::HeaderChanges>) -> HeaderChanges {
+    let Some(changes) = changes.get() else { return HeaderChanges::default() };
+    let remove = changes.remove.get().map_or(&[][..], |list| &list.0);
+    HeaderChanges {
+        set: settable(room, &changes.set),
+        add: settable(room, &changes.add)
+            .into_iter()
+            .inspect(|(name, _)| {
+                if let (true, Some(at)) = (name.eq_ignore_ascii_case("host"), changes.add.at()) {
+                    room.problem(at, "a request has one Host", "write it under `set`");
+                }
+            })
+            .collect(),
+        remove: remove
+            .iter()
+            .filter_map(Item::found)
+            .filter_map(|(at, text)| {
+                let removed = name(room, at, text, true)?.to_lowercase();
+                if removed == "host" {
+                    room.problem(at, "a request must have a Host", "write the one you want under `set`");
+                }
+                Some(removed)
+            })
+            .collect(),
+    }
+}
+
+/// Fields that we write: none of [`OURS`], values that a message can carry.
+pub(super) fn settable(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, String)> {
+    pairs(room, fields, true)
+}
+
+/// Fields that we look for; names in lower case.
+pub(super) fn expected(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, String)> {
+    pairs(room, fields, false).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect()
+}
+
+fn pairs(room: &mut Room, fields: &Item<Entries<String>>, ours_refused: bool) -> Vec<(String, String)> {
+    let Some(fields) = fields.get() else { return Vec::new() };
+    let pair = |(key, value): &(Item<String>, Item<String>)| {
+        let name = key.found().and_then(|(at, text)| name(room, at, text, ours_refused));
+        let value = value.found().and_then(|(at, text)| self::value(room, at, text));
+        name.zip(value)
+    };
+    fields.0.iter().filter_map(pair).collect()
+}
+
+/// The name of a field, as it was written.
+pub(super) fn name(room: &mut Room, at: NodeId, text: &str, ours_refused: bool) -> Option<String> {
+    if http::HeaderName::from_bytes(text.as_bytes()).is_err() {
+        let what = format!("`{}` is not the name of a header field", shorten(text));
+        room.problem(at, what, "letters, digits and `-`, such as `X-Request-Id`");
+        return None;
+    }
+    if ours_refused && OURS.contains(&text.to_lowercase().as_str()) {
+        let what = format!("`{}` belongs to the connection", shorten(text));
+        room.problem(at, what, "leave it out: the proxy frames every message itself");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// The value of a field: visible ASCII, spaces inside.
+pub(super) fn value(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    let visible = text.bytes().all(|b| b == b' ' || b == b'\t' || b.is_ascii_graphic());
+    if !visible || text.trim() != text || http::HeaderValue::from_str(text).is_err() {
+        room.problem(
+            at,
+            "this is not the value of a header field",
+            "visible ASCII on one line, without spaces around it",
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}

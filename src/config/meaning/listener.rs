@@ -1,0 +1,318 @@
+//! Listeners and their routes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::service::Named;
+use super::{Room, header, path_fault};
+use crate::config::defaults;
+use crate::config::model::{
+    Forwarded, HostMatch, Listener, ListenerLimits, ListenerTimeouts, Match, Name, PathMatch, Protocol, Route,
+    RouteTimeouts, Target,
+};
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+use crate::config::typing::{Item, Short, nearest};
+
+/// `listeners:`
+pub(super) fn listeners(
+    room: &mut Room,
+    root: NodeId,
+    list: &Item<Vec<Item<schema::Listener>>>,
+    services: &[Named],
+) -> Vec<Listener> {
+    let sample = "listeners: [{name: web, bind: 0.0.0.0:8080, service: NAME}]";
+    let Some(list) = room.required(list, root, "listeners", sample) else { return Vec::new() };
+    if list.is_empty() {
+        room.problem(root, "`listeners` is empty", format!("add one: `{sample}`"));
+    }
+    let mut seen: HashMap<Name, ()> = HashMap::new();
+    let mut found = Vec::new();
+    for (at, typed) in list.iter().filter_map(Item::found) {
+        let Some(listener) = listener(room, at, typed, services) else { continue };
+        if seen.insert(listener.name.clone(), ()).is_some() {
+            let at = typed.name.at().unwrap_or(at);
+            room.problem(at, format!("a second listener is called `{}`", listener.name), "give each its own name");
+        }
+        found.push(listener);
+    }
+    found
+}
+
+fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[Named]) -> Option<Listener> {
+    let name = room
+        .required(&typed.name, at, "name", "name: web")
+        .and_then(|name| room.name(typed.name.at().unwrap_or(at), name));
+    let bind = room.required(&typed.bind, at, "bind", "bind: 0.0.0.0:8080").map_or(&[][..], |list| &list.0);
+    if typed.bind.get().is_some_and(|list| list.0.is_empty()) {
+        room.problem(typed.bind.at().unwrap_or(at), "`bind` is an empty list", "write at least one address");
+    }
+    let protocol = protocol(room, &typed.protocol);
+    let target = target(room, at, typed, protocol, services);
+    Some(Listener {
+        name: name?,
+        bind: bind.iter().filter_map(Item::get).map(|address| address.0).collect(),
+        protocol,
+        timeouts: timeouts(room, &typed.timeouts),
+        limits: limits(room, &typed.limits),
+        forwarded: forwarded(room, typed, protocol),
+        target: target?,
+    })
+}
+
+/// `protocol:` of a listener or a service.
+pub(super) fn protocol(room: &mut Room, item: &Item<schema::Protocol>) -> Protocol {
+    match item.found() {
+        None | Some((_, schema::Protocol::Http)) => Protocol::Http,
+        Some((_, schema::Protocol::Tcp)) => Protocol::Tcp,
+        Some((at, schema::Protocol::Udp)) => {
+            room.later(at, "`udp`", "`http` and `tcp` are");
+            Protocol::Tcp
+        }
+    }
+}
+
+fn timeouts(room: &mut Room, item: &Item<schema::ListenerTimeouts>) -> ListenerTimeouts {
+    let typed = item.get().cloned().unwrap_or_default();
+    ListenerTimeouts {
+        handshake: room.wait(&typed.handshake, defaults::HANDSHAKE),
+        header: room.wait(&typed.header, defaults::HEADER),
+        body: room.wait(&typed.body, defaults::CLIENT_BODY),
+        idle: room.wait(&typed.idle, defaults::CLIENT_IDLE),
+    }
+}
+
+fn limits(room: &mut Room, item: &Item<schema::ListenerLimits>) -> ListenerLimits {
+    /// The shortest head with a Host and a few fields; the longest that a connection may make us hold.
+    const HEADER_BYTES: std::ops::RangeInclusive<u64> = 1024..=1 << 20;
+    let typed = item.get().cloned().unwrap_or_default();
+    if let Some((at, bytes)) = typed.header_bytes.found()
+        && !HEADER_BYTES.contains(&bytes.0)
+    {
+        room.problem(at, format!("{} bytes are no bound for a request head", bytes.0), "from 1KiB to 1MiB");
+    }
+    ListenerLimits {
+        max_connections: typed.max_connections.get().map_or(defaults::LISTENER_CONNECTIONS, |n| n.0 as usize),
+        header_bytes: typed.header_bytes.get().map_or(defaults::HEADER_BYTES, |n| n.0 as usize),
+        headers: typed.headers.get().map_or(defaults::HEADERS, |n| n.0 as usize),
+    }
+}
+
+fn forwarded(room: &mut Room, typed: &schema::Listener, protocol: Protocol) -> Forwarded {
+    let Some((at, forwarded)) = typed.forwarded.found() else { return defaults::FORWARDED };
+    if protocol == Protocol::Tcp {
+        room.warning(at, "`forwarded` has no effect on a tcp listener", "leave it out");
+    }
+    match forwarded {
+        schema::Forwarded::Append => Forwarded::Append,
+        schema::Forwarded::Replace => Forwarded::Replace,
+        schema::Forwarded::Off => Forwarded::Off,
+    }
+}
+
+/// `routes:` of an http listener; `service:` of a tcp one, or of an http one that has a single route for everything.
+fn target(
+    room: &mut Room,
+    at: NodeId,
+    typed: &schema::Listener,
+    protocol: Protocol,
+    services: &[Named],
+) -> Option<Target> {
+    match (protocol, typed.routes.at(), typed.service.at()) {
+        (_, Some(_), Some(service)) => {
+            room.problem(service, "`service` and `routes` are both given", "keep one of them");
+            None
+        }
+        (Protocol::Tcp, Some(routes), None) => {
+            room.problem(routes, "a tcp listener has no routes", "write `service: NAME` instead");
+            None
+        }
+        (Protocol::Tcp, None, _) => {
+            let name = room.required(&typed.service, at, "service", "service: NAME")?;
+            service(room, typed.service.at().unwrap_or(at), name, protocol, services).map(Target::Service)
+        }
+        (Protocol::Http, None, Some(place)) => {
+            let service = service(room, place, typed.service.get()?, protocol, services)?;
+            Some(Target::Routes(vec![Arc::new(to(service))]))
+        }
+        (Protocol::Http, ..) => {
+            let list = room.required(&typed.routes, at, "routes", "routes: [{service: NAME}]")?;
+            if list.is_empty() {
+                room.problem(typed.routes.at().unwrap_or(at), "`routes` is empty", "add `{service: NAME}`");
+            }
+            Some(Target::Routes(routes(room, list, services)))
+        }
+    }
+}
+
+/// A route that takes everything.
+fn to(service: Name) -> Route {
+    Route {
+        matches: Match::default(),
+        service,
+        request_headers: Default::default(),
+        response_headers: Default::default(),
+        timeouts: RouteTimeouts::default(),
+    }
+}
+
+fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &[Named]) -> Vec<Arc<Route>> {
+    let mut found = Vec::new();
+    // By everything that is compared; a later route with an equal key never gets a request.
+    let mut first: HashMap<String, usize> = HashMap::new();
+    for (index, item) in list.iter().enumerate() {
+        let Some((at, typed)) = item.found() else { continue };
+        let Some(route) = route(room, at, &typed.0, services) else { continue };
+        let first = *first.entry(key(&route.matches)).or_insert(index);
+        if first != index {
+            let what = format!("this route never gets a request: routes[{first}] matches the same");
+            room.warning(at, what, "remove one of them, or match something else");
+        }
+        found.push(Arc::new(route));
+    }
+    found
+}
+
+/// A text that is equal for matches that take the same requests.
+fn key(matches: &Match) -> String {
+    let (mut methods, mut headers) = (matches.methods.clone(), matches.headers.clone());
+    methods.sort();
+    methods.dedup();
+    headers.sort();
+    headers.dedup();
+    let path = matches.path.as_ref().filter(|path| **path != PathMatch::Prefix("/".into()));
+    format!("{:?} {path:?} {methods:?} {headers:?}", matches.host)
+}
+
+fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named]) -> Option<Route> {
+    let matches = matches(room, &typed.matches);
+    let request_headers = header::changes(room, &typed.request_headers);
+    let response_headers = header::changes(room, &typed.response_headers);
+    let timeouts = typed.timeouts.get().cloned().unwrap_or_default();
+    let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
+    let name = room.required(&typed.service, at, "service", "service: NAME")?;
+    let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
+    Some(Route { matches, service, request_headers, response_headers, timeouts: RouteTimeouts { response } })
+}
+
+/// The service of this name, which must exist and speak the listener's protocol.
+fn service(room: &mut Room, at: NodeId, name: &str, protocol: Protocol, services: &[Named]) -> Option<Name> {
+    let Some(service) = services.iter().find(|service| &*service.name == name) else {
+        let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
+        let advice = if known.is_empty() { "add it under `services`".into() } else { nearest(name, &known) };
+        room.problem(at, format!("there is no service `{}`", shorten(name)), advice);
+        return None;
+    };
+    if service.protocol != protocol {
+        let (ours, its) = (word(protocol), word(service.protocol));
+        let what = format!("the listener speaks {ours} and the service `{name}` {its}");
+        room.problem(at, what, format!("give both the same `protocol: {ours}` or `protocol: {its}`"));
+        return None;
+    }
+    Some(service.name.clone())
+}
+
+fn word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Tcp => "tcp",
+    }
+}
+
+fn matches(room: &mut Room, item: &Item<schema::Match>) -> Match {
+    let typed = item.get().cloned().unwrap_or_default();
+    if let (Some(_), Some(at)) = (typed.path.at(), typed.path_prefix.at()) {
+        room.problem(at, "`path` and `path_prefix` are both given", "keep one: `path` is the whole path");
+    }
+    let host = typed.host.found().and_then(|(at, text)| host(room, at, text));
+    let exact = typed.path.found().and_then(|(at, text)| path(room, at, text)).map(PathMatch::Exact);
+    let prefix = typed.path_prefix.found().and_then(|(at, text)| path(room, at, text)).map(PathMatch::Prefix);
+    let methods = typed.method.get().map_or(&[][..], |list| &list.0);
+    let methods = methods.iter().filter_map(Item::found).filter_map(|(at, text)| method(room, at, text)).collect();
+    let headers = typed.headers.get().map_or(&[][..], |entries| &entries.0);
+    let headers = headers
+        .iter()
+        .filter_map(|(key, value)| {
+            let (at, name) = key.found()?;
+            let name = header::name(room, at, name, false)?.to_lowercase();
+            let (at, value) = value.found()?;
+            Some((name, header_match(room, at, &value.0)?))
+        })
+        .collect();
+    Match { host, path: exact.or(prefix), methods, headers }
+}
+
+fn host(room: &mut Room, at: NodeId, text: &str) -> Option<HostMatch> {
+    let lower = text.to_lowercase();
+    let (wildcard, rest) = match lower.strip_prefix("*.") {
+        Some(rest) => (true, rest),
+        None => (false, lower.as_str()),
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let literal = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_literal = !wildcard && literal.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    if rest.len() <= 253 && (rest.split('.').all(label) || is_literal) {
+        return Some(if wildcard { HostMatch::Wildcard(format!(".{rest}")) } else { HostMatch::Exact(lower) });
+    }
+    let advice = if lower == "*" {
+        "leave `host` out: then every host matches"
+    } else if rest.contains(':') {
+        "write the host without its port"
+    } else if rest.contains('*') {
+        "a `*` stands for the first labels only: `*.example.com`"
+    } else {
+        "write a name such as `shop.example.com` or `*.example.com`; names beyond ASCII in their `xn--` form"
+    };
+    room.problem(at, format!("`{}` is not a host", shorten(text)), advice);
+    None
+}
+
+fn path(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    match path_fault(text, false) {
+        Some(advice) => {
+            room.problem(at, format!("`{}` is not a path", shorten(text)), advice);
+            None
+        }
+        None => Some(text.to_owned()),
+    }
+}
+
+fn method(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    if http::Method::from_bytes(text.as_bytes()).is_err() || text.bytes().any(|b| b.is_ascii_lowercase()) {
+        let what = format!("`{}` is not a method", shorten(text));
+        room.problem(at, what, "methods are written in capitals: `GET`, `POST`");
+        return None;
+    }
+    if text == "CONNECT" {
+        room.problem(at, "CONNECT is refused on every listener", "leave it out");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// `x-env: canary` (this value) or `x-env: {present: true}` (any value).
+fn header_match(room: &mut Room, at: NodeId, typed: &schema::HeaderMatch) -> Option<Option<String>> {
+    match (typed.exact.found(), typed.present.found()) {
+        (Some((at, text)), None) => header::value(room, at, text).map(Some),
+        (None, Some((_, true))) => Some(None),
+        (None, Some((at, false))) => {
+            room.later(at, "a match on absence", "write a route for the header's presence, and one without it");
+            None
+        }
+        (Some(_), Some((at, _))) => {
+            room.problem(at, "`exact` and `present` are both given", "keep one of them");
+            None
+        }
+        (None, None) => {
+            let bad = typed.exact.at().is_some() || typed.present.at().is_some();
+            if !bad {
+                room.problem(at, "no value to compare with", "write the value, or `{present: true}` for any");
+            }
+            None
+        }
+    }
+}

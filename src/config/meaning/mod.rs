@@ -1,0 +1,184 @@
+//! What was typed → what is meant: defaults filled in, every value checked, problems collected. One file a part of the
+//! configuration; what spans parts (names, addresses that meet) is in [`cross`].
+
+mod check;
+mod cross;
+mod header;
+mod listener;
+mod policy;
+mod service;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::defaults;
+use super::fault::{Fault, Spot};
+use super::model::{self, Config, Name};
+use super::schema;
+use super::tree::{NodeId, shorten};
+use super::typing::{Item, Switch};
+use super::units::{Time, write_time};
+
+/// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
+/// is an error.
+pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Vec<Fault>) -> Option<Config> {
+    let (root, file) = file.found()?;
+    let mut room = Room { faults, base_dir };
+    let drain_timeout = room.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
+    let services = service::services(&mut room, root, &file.services, drain_timeout);
+    let listeners = listener::listeners(&mut room, root, &file.listeners, &services);
+    let config = Config {
+        workers: file.workers.get().map(|count| count.0 as usize),
+        drain_timeout,
+        admin: admin(&mut room, &file.admin),
+        metrics: file.metrics.found().and_then(|(at, metrics)| room.address(&metrics.0.bind, at)),
+        state: file.state.found().and_then(|(at, state)| state_file(&mut room, at, &state.0)),
+        log: log(&mut room, &file.log),
+        access_log: access_log(&mut room, &file.access_log),
+        listeners: listeners.into_iter().map(Arc::new).collect(),
+        services: services.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
+    };
+    cross::check(&mut room, file, &config);
+    Some(config)
+}
+
+fn admin(room: &mut Room, admin: &Item<Switch<super::typing::Short<schema::Admin>>>) -> Option<model::Admin> {
+    match admin.found()? {
+        (at, Switch::On(admin)) => room.address(&admin.0.bind, at).map(|bind| model::Admin { bind }),
+        (_, Switch::Off) => None,
+    }
+}
+
+fn state_file(room: &mut Room, at: NodeId, state: &schema::State) -> Option<model::StateFile> {
+    let path = room.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
+    let max_age = room.wait(&state.max_age, defaults::STATE_MAX_AGE);
+    Some(model::StateFile { path: room.base_dir.join(path), max_age })
+}
+
+fn log(room: &mut Room, log: &Item<super::typing::Short<schema::Log>>) -> model::Log {
+    let empty = schema::Log::default();
+    let log = log.get().map_or(&empty, |log| &log.0);
+    if let Some((at, filter)) = log.filter.found()
+        && let Err(error) = filter.parse::<tracing_subscriber::EnvFilter>()
+    {
+        let what = format!("`{}` is not a log filter: {error}", shorten(filter));
+        room.problem(at, what, "write a level such as `info`, or `standfast::control=debug,info`");
+    }
+    model::Log {
+        filter: log.filter.get().cloned().unwrap_or_else(|| defaults::LOG_FILTER.into()),
+        format: match log.format.get() {
+            None => defaults::LOG_FORMAT,
+            Some(schema::LogFormat::Auto) => model::LogFormat::Auto,
+            Some(schema::LogFormat::Human) => model::LogFormat::Human,
+            Some(schema::LogFormat::Json) => model::LogFormat::Json,
+        },
+    }
+}
+
+fn access_log(room: &mut Room, log: &Item<Switch<schema::AccessLog>>) -> Option<model::AccessLog> {
+    let Switch::On(log) = log.get()? else { return None };
+    let format = match log.format.get() {
+        None => defaults::ACCESS_FORMAT,
+        Some(schema::AccessFormat::Json) => model::AccessFormat::Json,
+        Some(schema::AccessFormat::Common) => model::AccessFormat::Common,
+    };
+    Some(model::AccessLog { path: log.path.get().map(|path| room.base_dir.join(path)), format })
+}
+
+/// What every reader of a part has at hand.
+struct Room<'a> {
+    faults: &'a mut Vec<Fault>,
+    /// Relative paths of the file count from here.
+    base_dir: &'a Path,
+}
+
+impl Room<'_> {
+    fn problem(&mut self, at: NodeId, what: impl Into<String>, advice: impl Into<String>) {
+        self.faults.push(Fault::error(Spot::Node(at), what, advice));
+    }
+
+    fn warning(&mut self, at: NodeId, what: impl Into<String>, advice: impl Into<String>) {
+        self.faults.push(Fault::warning(Spot::Node(at), what, advice));
+    }
+
+    /// A key whose value's function is not built yet.
+    fn later(&mut self, at: NodeId, what: &str, now: &str) {
+        self.problem(at, format!("{what} is not supported yet"), now);
+    }
+
+    /// A value that must be given; when it is absent that is noted at `owner`.
+    fn required<'i, T>(&mut self, item: &'i Item<T>, owner: NodeId, key: &str, sample: &str) -> Option<&'i T> {
+        if item.at().is_none() {
+            self.problem(owner, format!("`{key}` is missing"), format!("add `{sample}`"));
+        }
+        item.get()
+    }
+
+    /// A duration that may be zero.
+    fn time(&mut self, item: &Item<Time>, default: Duration) -> Duration {
+        item.get().map_or(default, |time| time.0)
+    }
+
+    /// A duration that may be `off`.
+    fn time_or_off(&mut self, item: &Item<Switch<Time>>, default: Duration) -> Duration {
+        match item.get() {
+            None => default,
+            Some(Switch::Off) => Duration::ZERO,
+            Some(Switch::On(time)) => time.0,
+        }
+    }
+
+    /// A deadline or a pause: at least a millisecond, which is the grain of our clocks.
+    fn wait(&mut self, item: &Item<Time>, default: Duration) -> Duration {
+        self.at_least(item, Duration::from_millis(1), default)
+    }
+
+    fn at_least(&mut self, item: &Item<Time>, least: Duration, default: Duration) -> Duration {
+        match item.found() {
+            Some((at, time)) if time.0 < least => {
+                let what = format!("`{}` is too short", write_time(time.0));
+                let (least, default) = (write_time(least), write_time(default));
+                self.problem(at, what, format!("at least {least}; left out it is {default}"));
+                time.0
+            }
+            Some((_, time)) => time.0,
+            None => default,
+        }
+    }
+
+    /// A `bind:` that must be given.
+    fn address(&mut self, item: &Item<super::units::Address>, owner: NodeId) -> Option<std::net::SocketAddr> {
+        self.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|address| address.0)
+    }
+
+    /// A name: it becomes a metric label, a word of the command line and part of paths in messages.
+    fn name(&mut self, at: NodeId, name: &str) -> Option<Name> {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(good) {
+            return Some(Name::from(name));
+        }
+        let advice =
+            "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64";
+        self.problem(at, format!("`{}` is not a name", shorten(name)), advice);
+        None
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.base_dir.join(path)
+    }
+}
+
+/// A path of a route, a check or a probe: it starts with `/` and has nothing that a request line could not carry.
+fn path_fault(path: &str, query: bool) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        return Some("a path starts with `/`");
+    }
+    if path.contains('#') || (!query && path.contains('?')) {
+        return Some("write the path alone: without query and fragment");
+    }
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some("percent-encode spaces and what is not ASCII");
+    }
+    None
+}

@@ -1,0 +1,165 @@
+//! The policies of a service: balance, retries, limits, deadlines, failover.
+
+use std::time::Duration;
+
+use super::{Room, header};
+use crate::config::defaults;
+use crate::config::model::{
+    Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Protocol, Retry, RetryOn,
+    ServiceLimits, ServiceTimeouts, Sessions,
+};
+use crate::config::schema;
+use crate::config::tree::shorten;
+use crate::config::typing::{Item, Switch};
+use crate::config::units::write_time;
+
+pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
+    let Some((at, typed)) = item.found() else { return Balance::LeastRequest };
+    match typed {
+        schema::Balance::RoundRobin => Balance::RoundRobin,
+        schema::Balance::LeastRequest => Balance::LeastRequest,
+        schema::Balance::Random => Balance::Random,
+        schema::Balance::Hash(None | Some(schema::HashBy::Source)) => Balance::HashSource,
+        schema::Balance::Hash(Some(schema::HashBy::Header(name))) => {
+            if protocol == Protocol::Tcp {
+                room.problem(at, "a tcp service sees no headers", "write `balance: {hash: source}`");
+            }
+            let name = name.found().and_then(|(at, name)| header::name(room, at, name, false));
+            name.map_or(Balance::HashSource, |name| Balance::HashHeader(name.to_lowercase()))
+        }
+    }
+}
+
+pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Protocol, response: Duration) -> Retry {
+    let typed = item.get().cloned().unwrap_or_default();
+    if let (Protocol::Tcp, Some(at)) = (protocol, item.at()) {
+        let advice = "leave it out: connects that carried no byte go on to the next endpoint anyway";
+        room.warning(at, "`retry` has no effect on a tcp service", advice);
+    }
+    let mut on: Vec<RetryOn> = Vec::new();
+    match typed.on.get() {
+        None => {
+            on.push(RetryOn::Reset);
+            on.extend(defaults::RETRY_STATUSES.map(RetryOn::Status));
+        }
+        Some(list) => {
+            on.extend(list.0.iter().filter_map(Item::found).filter_map(|(at, text)| retry_on(room, at, text)))
+        }
+    }
+    let per_try_timeout = match typed.per_try_timeout.found() {
+        None | Some((_, Switch::Off)) => None,
+        Some((at, Switch::On(time))) => {
+            if time.0 < Duration::from_millis(1) {
+                room.problem(at, "no try could ever succeed", "at least 1ms; left out it is off");
+            } else if time.0 >= response {
+                let (time, response) = (write_time(time.0), write_time(response));
+                let what = format!("per_try_timeout {time} is not shorter than timeouts.response {response}");
+                room.warning(at, what, "it has no effect: make it shorter or leave it out");
+            }
+            Some(time.0)
+        }
+    };
+    Retry {
+        attempts: typed.attempts.get().map_or(defaults::ATTEMPTS, |n| n.0 as u32),
+        on,
+        per_try_timeout,
+        budget: typed.budget.get().map_or(defaults::BUDGET, |share| share.0),
+        cross_pool: match (typed.cross_pool.get(), protocol) {
+            (None, Protocol::Http) | (Some(schema::CrossPool::Safe), _) => CrossPool::Safe,
+            (None, Protocol::Tcp) | (Some(schema::CrossPool::Never), _) => CrossPool::Never,
+            (Some(schema::CrossPool::Idempotent), _) => CrossPool::Idempotent,
+        },
+        replay_bytes: bytes(room, &typed.replay_bytes, defaults::REPLAY_BYTES),
+    }
+}
+
+fn retry_on(room: &mut Room, at: crate::config::tree::NodeId, text: &str) -> Option<RetryOn> {
+    match (text, text.parse::<u16>()) {
+        ("reset", _) => Some(RetryOn::Reset),
+        ("timeout", _) => Some(RetryOn::Timeout),
+        (_, Ok(status @ 400..=599)) => Some(RetryOn::Status(status)),
+        _ => {
+            let what = format!("`{}` is not an outcome to try again on", shorten(text));
+            room.problem(at, what, "known here: `reset`, `timeout`, and statuses from 400 to 599");
+            None
+        }
+    }
+}
+
+/// A buffer's size: bounded, because every request in flight may hold one.
+pub(super) fn bytes(room: &mut Room, item: &Item<crate::config::units::Bytes>, default: usize) -> usize {
+    const LARGEST: u64 = 16 << 20;
+    match item.found() {
+        Some((at, bytes)) if bytes.0 > LARGEST => {
+            room.problem(at, format!("{} bytes are too many: each request may hold them", bytes.0), "at most 16MiB");
+            default
+        }
+        Some((_, bytes)) => bytes.0 as usize,
+        None => default,
+    }
+}
+
+pub(super) fn limits(room: &mut Room, item: &Item<schema::ServiceLimits>, connect: Duration) -> ServiceLimits {
+    let typed = item.get().cloned().unwrap_or_default();
+    ServiceLimits {
+        max_connections: typed.max_connections.get().map_or(defaults::SERVICE_CONNECTIONS, |n| n.0 as usize),
+        max_pending: typed.max_pending.get().map_or(defaults::SERVICE_PENDING, |n| n.0 as usize),
+        queue_timeout: room.wait(&typed.queue_timeout, connect),
+    }
+}
+
+pub(super) fn timeouts(room: &mut Room, item: &Item<schema::ServiceTimeouts>) -> ServiceTimeouts {
+    let typed = item.get().cloned().unwrap_or_default();
+    ServiceTimeouts {
+        connect: room.wait(&typed.connect, defaults::CONNECT),
+        response: room.wait(&typed.response, defaults::RESPONSE),
+        body: room.wait(&typed.body, defaults::UPSTREAM_BODY),
+        tunnel: room.wait(&typed.tunnel, defaults::TUNNEL),
+        idle: room.wait(&typed.idle, defaults::UPSTREAM_IDLE),
+    }
+}
+
+pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_timeout: Duration) -> Failover {
+    let typed = item.get().cloned().unwrap_or_default();
+    let max = typed.max_failovers.get().cloned().unwrap_or_default();
+    Failover {
+        min_healthy: typed.min_healthy.get().map_or(defaults::MIN_HEALTHY, |n| n.0 as usize),
+        on_refused: match typed.on_refused.get() {
+            None => defaults::ON_REFUSED,
+            Some(schema::OnRefused::Verdict) => OnRefused::Verdict,
+            Some(schema::OnRefused::Checks) => OnRefused::Checks,
+        },
+        on_all_down: match typed.on_all_down.get() {
+            None => defaults::ON_ALL_DOWN,
+            Some(schema::OnAllDown::FailOpen) => OnAllDown::FailOpen,
+            Some(schema::OnAllDown::FailClosed) => OnAllDown::FailClosed,
+        },
+        sessions: match typed.sessions.get() {
+            None => defaults::SESSIONS,
+            Some(schema::Sessions::Drain) => Sessions::Drain,
+            Some(schema::Sessions::Close) => Sessions::Close,
+        },
+        drain_timeout: room.time(&typed.drain_timeout, drain_timeout),
+        max_failovers: MaxFailovers {
+            count: max.count.get().map_or(defaults::MAX_FAILOVERS, |n| n.0 as u32),
+            per: room.wait(&max.per, defaults::MAX_FAILOVERS_PER),
+        },
+        failback: failback(room, &typed.failback),
+        damping: room.time_or_off(&typed.damping, defaults::DAMPING),
+        confirm_window: room.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
+    }
+}
+
+fn failback(room: &mut Room, item: &Item<crate::config::typing::Short<schema::Failback>>) -> Failback {
+    let typed = item.get().map(|typed| typed.0.clone()).unwrap_or_default();
+    let mode = match typed.mode.found() {
+        None | Some((_, schema::FailbackMode::Auto)) => FailbackMode::Auto,
+        Some((_, schema::FailbackMode::Manual)) => FailbackMode::Manual,
+        Some((at, mode)) => {
+            let word = if *mode == schema::FailbackMode::Window { "`window`" } else { "`ramp`" };
+            room.later(at, word, "`auto` and `manual` are");
+            FailbackMode::Manual
+        }
+    };
+    Failback { mode, hold_down: room.time(&typed.hold_down, defaults::HOLD_DOWN) }
+}

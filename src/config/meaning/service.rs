@@ -1,0 +1,375 @@
+//! Services, their pools and endpoints.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Room, check, header, listener, policy};
+use crate::config::defaults;
+use crate::config::model::{
+    Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, Service, StaticResponse,
+};
+use crate::config::objective;
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+use crate::config::typing::{Entries, Item};
+
+/// A service that the file names, be it right or wrong: routes may point at it.
+pub(super) struct Named {
+    pub(super) name: Name,
+    pub(super) protocol: Protocol,
+    pub(super) meaning: Option<Service>,
+}
+
+/// `services:`
+pub(super) fn services(
+    room: &mut Room,
+    root: NodeId,
+    entries: &Item<Entries<schema::Service>>,
+    drain_timeout: Duration,
+) -> Vec<Named> {
+    let sample = "services: {web: {pools: [{name: main, endpoints: [127.0.0.1:3000]}]}}";
+    let Some(entries) = room.required(entries, root, "services", sample) else { return Vec::new() };
+    if entries.0.is_empty() {
+        room.problem(root, "`services` is empty", format!("add one: `{sample}`"));
+    }
+    let mut found = Vec::new();
+    for (key, value) in &entries.0 {
+        let Some((key_at, text)) = key.found() else { continue };
+        let name = room.name(key_at, text);
+        let protocol = value.get().map_or(Protocol::Http, |typed| listener::protocol(room, &typed.protocol));
+        let name = name.unwrap_or_else(|| Name::from(text.as_str()));
+        let meaning = value.found().and_then(|(at, typed)| service(room, at, &name, typed, protocol, drain_timeout));
+        found.push(Named { name, protocol, meaning });
+    }
+    found
+}
+
+fn service(
+    room: &mut Room,
+    at: NodeId,
+    name: &Name,
+    typed: &schema::Service,
+    protocol: Protocol,
+    drain_timeout: Duration,
+) -> Option<Service> {
+    upstream(room, typed);
+    let mode = match typed.mode.get() {
+        None | Some(schema::Mode::ActivePassive) => Mode::ActivePassive,
+        Some(schema::Mode::ActiveActive) => Mode::ActiveActive,
+    };
+    let objectives = Objectives {
+        rto: typed
+            .objectives
+            .get()
+            .map(|o| &o.rto)
+            .filter(|rto| rto.at().is_some())
+            .map(|rto| room.wait(rto, Duration::ZERO)),
+    };
+    let timeouts = policy::timeouts(room, &typed.timeouts);
+    let health = check::health_check(room, &typed.health_check, None);
+    let outlier = check::outlier_detection(room, &typed.outlier_detection, Some(&check::outlier_defaults()));
+    let hold_response = match protocol {
+        Protocol::Http => policy::bytes(room, &typed.hold_response, defaults::HOLD_RESPONSE),
+        Protocol::Tcp => 0,
+    };
+    without_effect(room, typed, protocol);
+    let service = Service {
+        name: name.clone(),
+        protocol,
+        mode,
+        objectives,
+        balance: policy::balance(room, &typed.balance, protocol),
+        retry: policy::retry(room, &typed.retry, protocol, timeouts.response),
+        limits: policy::limits(room, &typed.limits, timeouts.connect),
+        timeouts,
+        failover: policy::failover(room, &typed.failover, drain_timeout),
+        slow_start: room.time_or_off(&typed.slow_start, defaults::SLOW_START),
+        hold_requests: room.time_or_off(&typed.hold_requests, defaults::HOLD_REQUESTS),
+        hold_response,
+        pools: pools(room, at, typed, Inherited { protocol, mode, health: health.as_ref(), outlier: outlier.as_ref() }),
+    };
+    consistency(room, at, typed, &service);
+    Some(service)
+}
+
+/// `upstream:` holds only what is later work; its words for what we do today are taken.
+fn upstream(room: &mut Room, typed: &schema::Service) {
+    let Some(upstream) = typed.upstream.get() else { return };
+    match upstream.protocol.found() {
+        Some((at, schema::UpstreamProtocol::Http2)) => room.later(at, "`http2` to the upstream", "`http1` is"),
+        Some((at, schema::UpstreamProtocol::Auto)) => room.later(at, "`auto`", "write `http1`"),
+        Some((_, schema::UpstreamProtocol::Http1)) | None => {}
+    }
+}
+
+/// Keys of HTTP on a tcp service.
+fn without_effect(room: &mut Room, typed: &schema::Service, protocol: Protocol) {
+    if protocol == Protocol::Http {
+        return;
+    }
+    if let Some((at, bytes)) = typed.hold_response.found()
+        && bytes.0 > 0
+    {
+        room.warning(at, "`hold_response` has no effect on a tcp service", "leave it out");
+    }
+}
+
+/// What a pool takes over from its service.
+#[derive(Clone, Copy)]
+struct Inherited<'a> {
+    protocol: Protocol,
+    mode: Mode,
+    health: Option<&'a HealthCheck>,
+    outlier: Option<&'a OutlierDetection>,
+}
+
+/// `pools:`, in the order of their priority.
+fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inherited: Inherited<'_>) -> Vec<Pool> {
+    let sample = "pools: [{name: main, endpoints: [127.0.0.1:3000]}]";
+    let Some(list) = room.required(&typed.pools, at, "pools", sample) else { return Vec::new() };
+    if list.is_empty() {
+        room.problem(typed.pools.at().unwrap_or(at), "the service has no pool", format!("add one: `{sample}`"));
+    }
+    let mut found: Vec<(u64, Pool)> = Vec::new();
+    let mut addresses: HashMap<SocketAddr, Name> = HashMap::new();
+    for (index, item) in list.iter().enumerate() {
+        let Some((at, typed)) = item.found() else { continue };
+        let Some(pool) = pool(room, at, typed, inherited, &mut addresses) else { continue };
+        let priority = typed.priority.get().map_or(index as u64, |priority| priority.0);
+        if found.iter().any(|(_, other)| other.name == pool.name) {
+            let at = typed.name.at().unwrap_or(at);
+            room.problem(at, format!("a second pool is called `{}`", pool.name), "give each its own name");
+        }
+        if let Some((_, other)) = found.iter().find(|(other, _)| *other == priority) {
+            let what = format!("`{}` and `{}` both have priority {priority}", other.name, pool.name);
+            let advice = "give each its own; left out it is the pool's place in the list, from 0";
+            room.problem(typed.priority.at().unwrap_or(at), what, advice);
+        }
+        found.push((priority, pool));
+    }
+    found.sort_by_key(|(priority, _)| *priority);
+    found.into_iter().map(|(_, pool)| pool).collect()
+}
+
+fn pool(
+    room: &mut Room,
+    at: NodeId,
+    typed: &schema::Pool,
+    inherited: Inherited<'_>,
+    addresses: &mut HashMap<SocketAddr, Name>,
+) -> Option<Pool> {
+    let name = room
+        .required(&typed.name, at, "name", "name: main")
+        .and_then(|name| room.name(typed.name.at().unwrap_or(at), name));
+    if let (Mode::ActivePassive, Some(at)) = (inherited.mode, typed.weight.at()) {
+        room.warning(
+            at,
+            "a pool's weight has no effect in active_passive",
+            "leave it out, or write `mode: active_active`",
+        );
+    }
+    let health_check = check::health_check(room, &typed.health_check, inherited.health);
+    let outlier_detection = check::outlier_detection(room, &typed.outlier_detection, inherited.outlier);
+    let members = members(room, at, typed, inherited, name.as_ref(), addresses)?;
+    let is_static = matches!(members, Members::Static(_));
+    Some(Pool {
+        name: name?,
+        weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
+        members,
+        health_check: health_check.filter(|_| !is_static),
+        outlier_detection: outlier_detection.filter(|_| !is_static),
+    })
+}
+
+fn members(
+    room: &mut Room,
+    at: NodeId,
+    typed: &schema::Pool,
+    inherited: Inherited<'_>,
+    pool: Option<&Name>,
+    addresses: &mut HashMap<SocketAddr, Name>,
+) -> Option<Members> {
+    match (typed.endpoints.at(), typed.static_response.at()) {
+        (Some(_), Some(at)) => {
+            room.problem(at, "a pool has endpoints or a static_response, not both", "make it two pools");
+            None
+        }
+        (Some(place), None) => {
+            let list = typed.endpoints.get()?;
+            if list.is_empty() {
+                room.problem(place, "a pool without endpoints", "add one: `endpoints: [127.0.0.1:3000]`");
+            }
+            let found = list.iter().filter_map(Item::found).filter_map(|(at, endpoint)| {
+                let endpoint = self::endpoint(room, at, &endpoint.0)?;
+                let pool = pool.cloned().unwrap_or_else(|| Name::from("?"));
+                match addresses.insert(endpoint.address, pool) {
+                    Some(other) => {
+                        let what = format!("{} stands twice in this service (first in `{other}`)", endpoint.address);
+                        room.problem(at, what, "keep it once; give it more weight if it should get more");
+                        None
+                    }
+                    None => Some(endpoint),
+                }
+            });
+            Some(Members::Endpoints(found.collect()))
+        }
+        (None, Some(place)) => {
+            if inherited.protocol == Protocol::Tcp {
+                room.problem(place, "a tcp service cannot answer by itself", "remove this pool");
+            }
+            if inherited.mode == Mode::ActiveActive {
+                let advice = "write `mode: active_passive`, or remove this pool";
+                room.later(place, "a static_response in active_active", advice);
+            }
+            static_response(room, typed.static_response.get()?).map(|response| Members::Static(Arc::new(response)))
+        }
+        (None, None) => {
+            if typed.discovery.at().is_none() {
+                room.problem(at, "a pool without members", "add `endpoints: [127.0.0.1:3000]` or a `static_response`");
+            }
+            None
+        }
+    }
+}
+
+fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<Endpoint> {
+    if typed.dns.at().is_some() || typed.srv.at().is_some() {
+        return None; // noted as not supported yet
+    }
+    let address = room.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
+    if address.port() == 0 {
+        room.problem(typed.address.at().unwrap_or(at), "nobody listens on port 0", "write the endpoint's port");
+    }
+    Some(Endpoint {
+        address,
+        weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
+        max_connections: typed.max_connections.get().map(|n| n.0 as usize),
+    })
+}
+
+fn static_response(room: &mut Room, typed: &schema::StaticResponse) -> Option<StaticResponse> {
+    let headers = header::settable(room, &typed.headers);
+    for (key, _) in typed.headers.get().map_or(&[][..], |entries| &entries.0) {
+        if let Some((at, name)) = key.found()
+            && name.eq_ignore_ascii_case("content-type")
+        {
+            room.problem(at, "the content type has a key of its own", "write it as `content_type`");
+        }
+    }
+    let body = match (typed.body.found(), typed.body_file.found()) {
+        (Some(_), Some((at, _))) => {
+            room.problem(at, "`body` and `body_file` are both given", "keep one of them");
+            None
+        }
+        (_, Some((at, file))) => body_file(room, at, file),
+        (Some((_, text)), None) => Some(text.clone()),
+        (None, None) => Some(String::new()),
+    };
+    let by_ending = match typed.body_file.get().and_then(|file| file.rsplit_once('.')) {
+        Some((_, "html" | "htm")) => "text/html; charset=utf-8",
+        Some((_, "json")) => "application/json",
+        _ => defaults::CONTENT_TYPE,
+    };
+    let content_type = match typed.content_type.found() {
+        Some((at, text)) => header::value(room, at, text)?,
+        None => by_ending.into(),
+    };
+    let status = typed.status.get().map_or(defaults::STATIC_STATUS, |status| status.0 as u16);
+    let body = body?;
+    if let (204 | 304, false, Some(at)) = (status, body.is_empty(), typed.body.at().or(typed.body_file.at())) {
+        room.problem(at, format!("an answer {status} has no body"), "leave it out");
+    }
+    Some(StaticResponse { status, content_type, headers, body })
+}
+
+/// Reads the body now, so that a missing file is a problem of the configuration and not of the first request.
+fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
+    const LARGEST: u64 = 1 << 20;
+    let path = room.path(file);
+    let wrong = match std::fs::metadata(&path) {
+        Ok(found) if !found.is_file() => "it is not a file".to_owned(),
+        Ok(found) if found.len() > LARGEST => "it is larger than 1MiB".to_owned(),
+        Ok(_) => match std::fs::read(&path).map(String::from_utf8) {
+            Ok(Ok(body)) => return Some(body),
+            Ok(Err(_)) => "it is not UTF-8 text".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let what = format!("cannot read `{}`: {wrong}", shorten(&path.display().to_string()));
+    room.problem(at, what, "a relative path counts from the folder of this file");
+    None
+}
+
+/// What the parts of one service say about each other.
+fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
+    let failover = typed.failover.get();
+    let health = typed.health_check.at();
+    for (index, pool) in service.pools.iter().enumerate() {
+        let endpoints = pool.members.endpoints().len();
+        let place = place_of(typed, &pool.name).unwrap_or(at);
+        if let Members::Static(_) = pool.members {
+            if index + 1 < service.pools.len() {
+                let what = format!("the pools after `{}` never get traffic: a static_response never fails", pool.name);
+                room.warning(place, what, "make it the last one");
+            }
+            continue;
+        }
+        if endpoints > 0 && service.failover.min_healthy > endpoints {
+            let at = failover.and_then(|typed| typed.min_healthy.at()).unwrap_or(place);
+            let (min, name) = (service.failover.min_healthy, &pool.name);
+            let what = format!("min_healthy {min} is more than pool `{name}` has ({endpoints}): it is never available");
+            room.problem(at, what, format!("at most {endpoints}"));
+        }
+        let has_lower = index + 1 < service.pools.len();
+        let typed_share = typed.outlier_detection.at();
+        if let (Some(rule), Some(at), false) = (&pool.outlier_detection, typed_share, has_lower)
+            && rule.max_ejected != defaults::MAX_EJECTED
+            && (rule.max_ejected * endpoints as f64) < 1.0
+        {
+            let percent = rule.max_ejected * 100.0;
+            let what = format!("max_ejected {percent}% of {endpoints} endpoint(s) in `{}` is less than one", pool.name);
+            room.warning(at, what, "no endpoint of it can be ejected while no lower pool can serve: raise the share");
+        }
+    }
+    let endpoint_pools = service.pools.iter().filter(|pool| !pool.members.endpoints().is_empty());
+    if endpoint_pools.clone().count() > 1
+        && let Some(pool) = endpoint_pools.clone().find(|pool| pool.health_check.is_none())
+        && (typed.health_check.at().is_none() || typed.health_check.get().is_some())
+    {
+        let what = format!("pool `{}` has no health check", pool.name);
+        let advice = "only failing requests show that it is down, and nothing shows that it is back: add \
+                      `health_check: {http: {path: /healthz}}` or `{tcp: {}}`";
+        room.warning(health.unwrap_or(at), what, advice);
+    }
+    objective_holds(room, at, typed, service);
+}
+
+/// `objectives.rto` against the arithmetic of detection.
+fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
+    // A check that was typed and refused is a problem already.
+    if typed.health_check.at().is_some() && typed.health_check.get().is_none() {
+        return;
+    }
+    let rto = typed.objectives.get().and_then(|objectives| objectives.rto.at()).unwrap_or(at);
+    for detection in objective::detections(service).iter().filter(|detection| !detection.holds()) {
+        let what = match detection.worst {
+            Some(_) => format!("pool `{}`: a silent fault can last {detection}", detection.pool),
+            None => format!("pool `{}` has no health check: a silent fault has no bound", detection.pool),
+        };
+        let sum = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
+        let advice = match detection.worst {
+            Some(_) => format!("the sum is {sum}: lower one of them, or promise less"),
+            None => "add `health_check: {http: {path: /healthz}}` or `{tcp: {}}`".into(),
+        };
+        room.problem(rto, what, advice);
+    }
+}
+
+/// Where the pool of this name stands.
+fn place_of(typed: &schema::Service, name: &Name) -> Option<NodeId> {
+    let named = |item: &&Item<schema::Pool>| item.get().and_then(|pool| pool.name.get()).is_some_and(|n| **n == **name);
+    typed.pools.get()?.iter().find(named)?.at()
+}

@@ -1,0 +1,589 @@
+//! Types a tree with serde, item by item: a wrong item is noted and the rest goes on, so that all problems come at once.
+//!
+//! serde stops at the first error. Here every value of the schema is an [`Item`], whose `Deserialize` never fails: it asks
+//! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
+//! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
+//! the allowed ones, and are all reported, each with the nearest known key. Three more reserved names give the
+//! short forms ([`Short`], [`Many`], [`Switch`]) and [`Later`], the mark of a key that is named but not built yet.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use serde::{Deserialize, forward_to_deserialize_any};
+
+use super::fault::{Fault, Spot};
+use super::tree::{Node, NodeId, Tree, Value, shorten};
+
+pub(super) const ITEM: &str = "standfast::Item";
+pub(super) const MANY: &str = "standfast::Many";
+pub(super) const SWITCH: &str = "standfast::Switch";
+pub(super) const LATER: &str = "standfast::Later";
+pub(super) const SHORT: &str = "standfast::Short::";
+
+/// A value of the schema with the place where it stands: absent, bad (and noted), or good.
+#[derive(Clone, Debug)]
+pub(super) struct Item<T> {
+    at: Option<NodeId>,
+    value: Option<T>,
+}
+
+impl<T> Default for Item<T> {
+    fn default() -> Self {
+        Item { at: None, value: None }
+    }
+}
+
+impl<T> Item<T> {
+    /// The value, if it was given and is good.
+    pub(super) fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    /// Where it stands, if it was given.
+    pub(super) fn at(&self) -> Option<NodeId> {
+        self.at
+    }
+
+    /// The value with its place, if it was given and is good.
+    pub(super) fn found(&self) -> Option<(NodeId, &T)> {
+        Some((self.at?, self.value.as_ref()?))
+    }
+}
+
+/// One value, or a list of them.
+#[derive(Clone, Debug)]
+pub(super) struct Many<T>(pub(super) Vec<Item<T>>);
+
+/// `off` (or `false`), or a value.
+#[derive(Clone, Debug)]
+pub(super) enum Switch<T> {
+    Off,
+    On(T),
+}
+
+/// A key whose name is fixed and whose function is not built yet. It is refused, never ignored.
+#[derive(Clone, Debug)]
+pub(super) struct Later;
+
+/// A map that may be given by one of its values alone: `10.0.0.1:80` for `{address: 10.0.0.1:80}`.
+#[derive(Clone, Debug)]
+pub(super) struct Short<T>(pub(super) T);
+
+/// Gives a map its short form: [`SHORT`] followed by the key that the value alone stands for.
+pub(super) trait ShortForm {
+    const NAME: &'static str;
+}
+
+/// A map with free keys, in the order of the file.
+#[derive(Clone, Debug)]
+pub(super) struct Entries<T>(pub(super) Vec<(Item<String>, Item<T>)>);
+
+/// Types a whole tree; what is wrong goes to `faults`.
+pub(super) fn typed<T: for<'de> Deserialize<'de>>(tree: &Tree, faults: &mut Vec<Fault>) -> Item<T> {
+    let notes = RefCell::new(std::mem::take(faults));
+    let item = Item::deserialize(Typist { node: &tree.root, tree, notes: &notes, short: None }).unwrap_or_default();
+    *faults = notes.into_inner();
+    item
+}
+
+/// Why a value cannot be typed.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    at: Option<NodeId>,
+    what: String,
+    advice: String,
+}
+
+impl Refusal {
+    fn new(at: NodeId, what: impl Into<String>, advice: impl Into<String>) -> Refusal {
+        Refusal { at: Some(at), what: what.into(), advice: advice.into() }
+    }
+
+    fn at(mut self, node: NodeId) -> Refusal {
+        self.at.get_or_insert(node);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl de::Error for Refusal {
+    /// The second line of a message, if any, is the advice.
+    fn custom<T: fmt::Display>(message: T) -> Refusal {
+        let message = message.to_string();
+        let (what, advice) = message.split_once('\n').unwrap_or((&message, ""));
+        Refusal { at: None, what: what.into(), advice: advice.into() }
+    }
+
+    fn unknown_variant(word: &str, expected: &'static [&'static str]) -> Refusal {
+        let what = format!("`{}` is not a choice here", shorten(word));
+        Refusal { at: None, what, advice: nearest(word, expected) }
+    }
+}
+
+/// "did you mean `x`? Known: …" for a word that is none of `known`.
+pub(super) fn nearest(word: &str, known: &[&str]) -> String {
+    let listed = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+    let word: String = word.chars().take(40).collect::<String>().to_lowercase().replace('-', "_");
+    let likely = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&word, known), known))
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .min_by_key(|(distance, _)| *distance);
+    match likely {
+        Some((_, likely)) => format!("did you mean `{likely}`? Known here: {listed}"),
+        None => format!("known here: {listed}"),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Typist<'t> {
+    node: &'t Node,
+    tree: &'t Tree,
+    notes: &'t RefCell<Vec<Fault>>,
+    /// The key that a value alone stands for, inside [`Short`].
+    short: Option<&'static str>,
+}
+
+impl<'t> Typist<'t> {
+    fn of(self, node: &'t Node) -> Typist<'t> {
+        Typist { node, short: None, ..self }
+    }
+
+    fn note(self, refusal: &Refusal) {
+        let at = refusal.at.unwrap_or(self.node.id);
+        self.notes.borrow_mut().push(Fault::error(Spot::Node(at), refusal.what.clone(), refusal.advice.clone()));
+    }
+
+    fn wrong(self, expected: &dyn de::Expected) -> Refusal {
+        Refusal::new(self.node.id, format!("expected {expected}, found {}", self.node.value.describe()), "")
+    }
+
+    fn list(self) -> Option<&'t [Node]> {
+        match &self.node.value {
+            Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar that says something.
+    fn text(self) -> Option<&'t str> {
+        match &self.node.value {
+            Value::Scalar { text, .. } if !self.node.value.is_null() => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Keeps the allowed keys of a map and notes the others.
+    fn known(self, entries: &'t [(Node, Node)], fields: &'static [&'static str]) -> Vec<&'t (Node, Node)> {
+        let known = |entry: &&(Node, Node)| {
+            let word = self.of(&entry.0).text().unwrap_or_default();
+            let known = fields.contains(&word);
+            if !known {
+                let what = format!("unknown key `{}`", shorten(word));
+                self.note(&Refusal::new(entry.0.id, what, nearest(word, fields)));
+            }
+            known
+        };
+        entries.iter().filter(known).collect()
+    }
+}
+
+/// A plain word as what YAML's core schema takes it for.
+fn resolved<'de, V: Visitor<'de>>(text: &str, plain: bool, visitor: V) -> Result<V::Value, Refusal> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let number = plain && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    match text {
+        "true" | "True" | "TRUE" if plain => visitor.visit_bool(true),
+        "false" | "False" | "FALSE" if plain => visitor.visit_bool(false),
+        _ if number && digits.bytes().all(|b| b.is_ascii_digit()) => match (text.parse::<u64>(), text.parse::<i64>()) {
+            (Ok(value), _) => visitor.visit_u64(value),
+            (_, Ok(value)) => visitor.visit_i64(value),
+            _ => visitor.visit_str(text),
+        },
+        _ if number => match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => visitor.visit_f64(value),
+            _ => visitor.visit_str(text),
+        },
+        _ => visitor.visit_str(text),
+    }
+}
+
+impl<'de, 't> Deserializer<'de> for Typist<'t> {
+    type Error = Refusal;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match &self.node.value {
+            value if value.is_null() => visitor.visit_unit(),
+            Value::Scalar { text, plain } => resolved(text, *plain, visitor),
+            Value::List(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
+            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
+        }
+        .map_err(|refusal| refusal.at(self.node.id))
+    }
+
+    /// A text: quoted or not, number or not, as it was written. (`true` and `1.10` are texts where a text is meant.)
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match self.text() {
+            Some(text) => visitor.visit_str(text).map_err(|refusal: Refusal| refusal.at(self.node.id)),
+            None => Err(self.wrong(&visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match self.list() {
+            Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
+            None => Err(Refusal::new(
+                self.node.id,
+                format!("expected a list, found {}", self.node.value.describe()),
+                "write `[a, b]`, or one `- item` a line",
+            )),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match &self.node.value {
+            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
+            value if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
+            _ => Err(Refusal::new(
+                self.node.id,
+                format!("expected a map, found {}", self.node.value.describe()),
+                "write `{key: value}`, or one indented `key: value` a line",
+            )),
+        }
+    }
+
+    /// A map with fixed keys; nothing at all is the empty map.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        match (&self.node.value, self.short) {
+            (Value::Map(entries), _) => visitor.visit_map(Pairs::new(self, self.known(entries, fields))),
+            (value, _) if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
+            (Value::Scalar { .. }, Some(key)) => {
+                visitor.visit_map(Alone { typist: self.of(self.node), key: Some(key) })
+            }
+            _ => {
+                let what = format!("expected a map, found {}", self.node.value.describe());
+                let keys = fields.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                Err(Refusal::new(self.node.id, what, format!("write a map with the keys {keys}")))
+            }
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        let (word, content) = match &self.node.value {
+            Value::Map(entries) => match entries.as_slice() {
+                [(key, content)] => (self.of(key), Some(self.of(content))),
+                _ => return Err(self.wrong(&OneOf(variants))),
+            },
+            _ if self.text().is_some() => (self, None),
+            _ => return Err(self.wrong(&OneOf(variants))),
+        };
+        visitor.visit_enum(Choice { word, content }).map_err(|refusal| refusal.at(word.node.id))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        if self.node.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Refusal> {
+        match name {
+            ITEM => visitor.visit_seq(ItemParts { typist: self, next: 0 }),
+            MANY => match self.list() {
+                Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
+                None => visitor.visit_seq(Items { typist: self, items: std::slice::from_ref(self.node).iter() }),
+            },
+            SWITCH => match &self.node.value {
+                Value::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => visitor.visit_none(),
+                _ => visitor.visit_some(self),
+            },
+            LATER => {
+                let what = format!("`{}` is not supported yet", self.tree.key(self.node.id));
+                Err(Refusal::new(self.node.id, what, "leave it out; it is refused rather than ignored"))
+            }
+            _ => visitor.visit_newtype_struct(Typist { short: name.strip_prefix(SHORT), ..self }),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
+        ignored_any
+    }
+}
+
+struct OneOf(&'static [&'static str]);
+
+impl de::Expected for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of {}", self.0.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+    }
+}
+
+struct Items<'t> {
+    typist: Typist<'t>,
+    items: std::slice::Iter<'t, Node>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Refusal;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        self.items.next().map(|node| seed.deserialize(self.typist.of(node))).transpose()
+    }
+}
+
+struct Pairs<'t> {
+    typist: Typist<'t>,
+    entries: std::vec::IntoIter<&'t (Node, Node)>,
+    value: Option<&'t Node>,
+}
+
+impl<'t> Pairs<'t> {
+    fn new(typist: Typist<'t>, entries: Vec<&'t (Node, Node)>) -> Pairs<'t> {
+        Pairs { typist, entries: entries.into_iter(), value: None }
+    }
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(self.typist.of(key)).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        let node = self.value.take().unwrap_or(self.typist.node);
+        seed.deserialize(self.typist.of(node))
+    }
+}
+
+/// A value alone, as a map of one entry.
+struct Alone<'t> {
+    typist: Typist<'t>,
+    key: Option<&'static str>,
+}
+
+impl<'de> MapAccess<'de> for Alone<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        self.key.take().map(|key| seed.deserialize(key.into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        seed.deserialize(self.typist)
+    }
+}
+
+/// What an [`Item`] asks for: first the id of its node, then the value; a value that cannot be typed is noted here.
+struct ItemParts<'t> {
+    typist: Typist<'t>,
+    next: u8,
+}
+
+impl<'de> SeqAccess<'de> for ItemParts<'_> {
+    type Error = Refusal;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        self.next += 1;
+        if self.next == 1 {
+            return seed.deserialize(self.typist.node.id.0.into_deserializer()).map(Some);
+        }
+        seed.deserialize(self.typist).map(Some).inspect_err(|refusal| self.typist.note(refusal))
+    }
+}
+
+/// A choice by a word, or by a word with content.
+struct Choice<'t> {
+    word: Typist<'t>,
+    content: Option<Typist<'t>>,
+}
+
+impl<'de, 't> EnumAccess<'de> for Choice<'t> {
+    type Error = Refusal;
+    type Variant = Content<'t>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content<'t>), Refusal> {
+        Ok((seed.deserialize(self.word)?, Content { word: self.word, content: self.content }))
+    }
+}
+
+struct Content<'t> {
+    word: Typist<'t>,
+    content: Option<Typist<'t>>,
+}
+
+impl<'de> VariantAccess<'de> for Content<'_> {
+    type Error = Refusal;
+
+    fn unit_variant(self) -> Result<(), Refusal> {
+        match self.content {
+            Some(content) if !content.node.value.is_null() => {
+                Err(Refusal::new(content.node.id, "this choice takes no value", "write the word alone"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A word alone has the content "nothing", which an `Option` takes as `None`.
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
+        match self.content {
+            Some(content) => seed.deserialize(content),
+            None => seed.deserialize(de::value::UnitDeserializer::new()),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Refusal> {
+        Err(self.word.wrong(&visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Refusal> {
+        Err(self.word.wrong(&visitor))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Parts<T> {
+            type Value = Item<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Item<T>, A::Error> {
+                let at = parts.next_element::<u32>()?.map(NodeId);
+                Ok(Item { at, value: parts.next_element::<T>().ok().flatten() })
+            }
+        }
+        deserializer.deserialize_newtype_struct(ITEM, Parts(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Many<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Many(list))
+            }
+        }
+        deserializer.deserialize_newtype_struct(MANY, List(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OffOr<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OffOr<T> {
+            type Value = Switch<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`off` or a value")
+            }
+
+            fn visit_none<E: de::Error>(self) -> Result<Switch<T>, E> {
+                Ok(Switch::Off)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Switch<T>, D::Error> {
+                T::deserialize(deserializer).map(Switch::On)
+            }
+        }
+        deserializer.deserialize_newtype_struct(SWITCH, OffOr(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Later {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Never;
+        impl<'de> Visitor<'de> for Never {
+            type Value = Later;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("nothing: this key is not supported yet")
+            }
+        }
+        deserializer.deserialize_newtype_struct(LATER, Never)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + ShortForm> Deserialize<'de> for Short<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inner<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inner<T> {
+            type Value = Short<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a map")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Short<T>, D::Error> {
+                T::deserialize(deserializer).map(Short)
+            }
+        }
+        deserializer.deserialize_newtype_struct(T::NAME, Inner(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Free<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Free<T> {
+            type Value = Entries<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Free(PhantomData))
+    }
+}

@@ -1,0 +1,169 @@
+//! The leaves of the schema: durations, sizes, shares, counts and other values with a notation of their own. A message's
+//! second line is the advice.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use super::tree::shorten;
+
+/// A duration: `500ms`, `2s`, `1h`, `1m 30s`; `0` needs no unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Time(pub(super) Duration);
+
+/// The longest duration. Beyond it arithmetic with moments could overflow, and nobody means it.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A size in bytes: `16KiB`, `1MiB`, `65536`; `0` or `off` for none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bytes(pub(super) u64);
+
+/// A share of a whole: `20%` or `0.2`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Share(pub(super) f64);
+
+/// A whole number in a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+/// An address with a port: `127.0.0.1:8080`, `[::1]:8080`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+/// HTTP statuses: `200`, `200-299`, `2xx`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Statuses(pub(super) u16, pub(super) u16);
+
+/// Reads a text by `parse`.
+struct FromText<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<'de, T> Visitor<'de> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).map_err(E::custom)
+    }
+}
+
+macro_rules! from_text {
+    ($($type:ty, $expected:literal, $parse:path;)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(FromText { expected: $expected, parse: $parse })
+            }
+        }
+    )*};
+}
+
+from_text! {
+    Time, "a duration such as `500ms`, `2s` or `1h`", time;
+    Bytes, "a size such as `16KiB`", bytes;
+    Share, "a share such as `20%`", share;
+    Address, "an address with a port such as `127.0.0.1:8080`", address;
+    Statuses, "a status such as `200`, `200-299` or `2xx`", statuses;
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(FromText { expected: "a whole number", parse: count::<MIN, MAX> })
+    }
+}
+
+fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<Count<MIN, MAX>, String> {
+    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    match number {
+        Some(number) if (MIN..=MAX).contains(&number) => Ok(Count(number)),
+        _ => Err(format!("`{}` is not a whole number from {MIN} to {MAX}", shorten(text))),
+    }
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    if text == "0" {
+        return Ok(Time(Duration::ZERO));
+    }
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        let text = shorten(text);
+        return Err(format!("`{text}` has no unit\nwrite `{text}s` for seconds or `{text}ms` for milliseconds"));
+    }
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= LONGEST => Ok(Time(time)),
+        Ok(_) => Err(format!("`{}` is too long\nat most 365d", shorten(text))),
+        Err(_) => {
+            Err(format!("`{}` is not a duration\nwrite one such as `500ms`, `2s`, `1m 30s` or `1h`", shorten(text)))
+        }
+    }
+}
+
+fn bytes(text: &str) -> Result<Bytes, String> {
+    if text == "off" {
+        return Ok(Bytes(0));
+    }
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(size) if size.as_u64() <= 1 << 40 => Ok(Bytes(size.as_u64())),
+        Ok(_) => Err(format!("`{}` is too large\nat most 1TiB", shorten(text))),
+        Err(_) => Err(format!("`{}` is not a size\nwrite bytes, or one such as `16KiB` or `1MiB`", shorten(text))),
+    }
+}
+
+fn share(text: &str) -> Result<Share, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse::<f64>(),
+    };
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(Share(share)),
+        Ok(_) if !text.ends_with('%') => {
+            let text = shorten(text);
+            Err(format!("`{text}` is not a share between 0 and 1\nwrite `{text}%` if you mean percent"))
+        }
+        _ => Err(format!("`{}` is not a share\nwrite one from `0%` to `100%`", shorten(text))),
+    }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(Address(address));
+    }
+    let shown = shorten(text);
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let advice = if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+        format!("write `[{text}]:PORT`")
+    } else if port.is_empty() {
+        format!("add the port: `{}:PORT`", shorten(host))
+    } else if matches!(host, "" | "*") {
+        format!("write `0.0.0.0:{0}` for every IPv4 address, `[::]:{0}` for IPv6", shorten(port))
+    } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
+        "names are not resolved yet: write an IP address and a port".into()
+    } else {
+        "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
+    };
+    Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+fn statuses(text: &str) -> Result<Statuses, String> {
+    let one = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+    let found = match (text.split_once('-'), text.strip_suffix("xx")) {
+        (Some((from, to)), _) => one(from).zip(one(to)).filter(|(from, to)| from <= to),
+        (_, Some(class)) => one(&format!("{class}00")).map(|from| (from, from + 99)),
+        _ => one(text).map(|status| (status, status)),
+    };
+    match found {
+        Some((from, to)) => Ok(Statuses(from, to)),
+        None => Err(format!("`{}` is not an HTTP status\nwrite one such as `200`, `200-299` or `2xx`", shorten(text))),
+    }
+}
+
+/// How a duration is written: exactly, and read back as the same.
+pub(super) fn write_time(time: Duration) -> String {
+    if time.is_zero() { "0".into() } else { humantime::format_duration(time).to_string() }
+}

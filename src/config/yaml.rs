@@ -1,0 +1,301 @@
+//! The one file that reads YAML: text → spanned tree, through the events of `saphyr-parser`.
+//!
+//! What we take is YAML 1.2 with its sharp edges refused by name: tags, merge keys, several documents, keys that are not
+//! words. Anchors and aliases work; what an alias repeats counts towards the bounds, so that a file cannot unfold
+//! into more than [`MAX_NODES`] values. A key that stands twice is an error: YAML libraries keep the last one silently.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+
+use super::fault::{Fault, Spot};
+use super::tree::{Node, NodeId, Place, Step, Tree, Value, shorten};
+
+/// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+/// Deepest nesting; our deepest key is at 9.
+const MAX_DEPTH: usize = 32;
+/// Most values in a file, those that aliases repeat included.
+const MAX_NODES: usize = 400_000;
+/// Most bytes of text in all values, those that aliases repeat included.
+const MAX_TEXT: usize = 2 * MAX_BYTES;
+
+/// Reads a text. What is found wrong on the way goes to `faults`; `None` when there is no tree to go on with.
+pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Option<Tree> {
+    if text.len() > MAX_BYTES {
+        faults.push(Fault::error(
+            Spot::File,
+            format!("the file has {} bytes", text.len()),
+            format!("at most {MAX_BYTES} are read"),
+        ));
+        return None;
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader {
+        events: Parser::new_from_str(text),
+        text,
+        places: Vec::new(),
+        bytes: 0,
+        anchors: HashMap::new(),
+        faults,
+    };
+    match reader.document() {
+        Ok(root) => Some(Tree::new(root, reader.places)),
+        Err(fault) => {
+            faults.push(*fault);
+            None
+        }
+    }
+}
+
+/// Ends the reading. Boxed: it is the rare way out of every step.
+type Stop = Box<Fault>;
+
+struct Reader<'t, 'f> {
+    events: Parser<'t, StrInput<'t>>,
+    text: &'t str,
+    places: Vec<Place>,
+    bytes: usize,
+    anchors: HashMap<usize, Node>,
+    faults: &'f mut Vec<Fault>,
+}
+
+/// Where the next node hangs.
+#[derive(Clone)]
+struct Hook {
+    parent: Option<NodeId>,
+    step: Step,
+    depth: usize,
+}
+
+impl<'t> Reader<'t, '_> {
+    /// The one document of the file; an empty file is an empty document.
+    fn document(&mut self) -> Result<Node, Stop> {
+        let top = Hook { parent: None, step: Step::Root, depth: 0 };
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(stop(&span, "a second document starts here", "keep one document: remove the `---`"));
+                }
+                Event::DocumentStart(_) => {}
+                event => root = Some(self.node(event, span, top.clone())?),
+            }
+        }
+        match root {
+            Some(root) => Ok(root),
+            None => Ok(Node { id: self.place(&Span::default(), top)?, value: nothing() }),
+        }
+    }
+
+    /// The node that starts with `event`.
+    fn node(&mut self, event: Event<'t>, span: Span, hook: Hook) -> Result<Node, Stop> {
+        if hook.depth > MAX_DEPTH {
+            return Err(stop(&span, format!("nested deeper than {MAX_DEPTH} levels"), ""));
+        }
+        let (anchor, tag) = match &event {
+            Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
+                (*anchor, tag.clone())
+            }
+            _ => (0, None),
+        };
+        if let Some(tag) = tag {
+            let what = format!("a YAML tag (`{}`) has no meaning here", shorten(&tag.to_string()));
+            return Err(stop(&span, what, "write the value without it; quote it to make it a text"));
+        }
+        let node = match event {
+            Event::Scalar(text, style, ..) => {
+                self.spend(text.len(), &span)?;
+                let value = Value::Scalar { text: Rc::from(&*text), plain: style == ScalarStyle::Plain };
+                Node { id: self.place(&span, hook)?, value }
+            }
+            Event::SequenceStart(..) => self.list(&span, hook)?,
+            Event::MappingStart(..) => self.map(&span, hook)?,
+            Event::Alias(of) => match self.anchors.get(&of).cloned() {
+                Some(node) => self.repeat(&node, Some(&span), hook)?,
+                None => return Err(stop(&span, "this alias stands inside the value that it names", "")),
+            },
+            _ => return Err(stop(&span, "a value was expected here", "")),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, span: &Span, hook: Hook) -> Result<Node, Stop> {
+        let depth = hook.depth + 1;
+        let id = self.place(span, hook)?;
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(Node { id, value: Value::List(items) });
+            }
+            let hook = Hook { parent: Some(id), step: Step::Index(items.len()), depth };
+            items.push(self.node(event, span, hook)?);
+        }
+    }
+
+    fn map(&mut self, span: &Span, hook: Hook) -> Result<Node, Stop> {
+        let depth = hook.depth + 1;
+        let id = self.place(span, hook)?;
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut lines: HashMap<Rc<str>, usize> = HashMap::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(Node { id, value: Value::Map(entries) });
+            }
+            let (word, key) = self.key(event, &span, id)?;
+            let (event, value_span) = self.next()?;
+            let hook = Hook { parent: Some(id), step: Step::Key(word.clone()), depth };
+            let value = self.node(event, value_span, hook)?;
+            match lines.get(&word) {
+                Some(line) => self.faults.push(Fault::error(
+                    Spot::Node(key.id),
+                    format!("the key `{}` stands twice", shorten(&word)),
+                    format!("keep one of them; the first is on line {line}"),
+                )),
+                None => {
+                    lines.insert(word, span.start.line());
+                    entries.push((key, value));
+                }
+            }
+        }
+    }
+
+    /// A key: a word, and not `<<`.
+    fn key(&mut self, event: Event<'t>, span: &Span, map: NodeId) -> Result<(Rc<str>, Node), Stop> {
+        let word: Rc<str> = match &event {
+            Event::Scalar(text, ..) => Rc::from(&**text),
+            _ => {
+                return Err(stop(
+                    span,
+                    "a key must be a word",
+                    "write `key: value`; quote it if it starts with [ { or *",
+                ));
+            }
+        };
+        if &*word == "<<" {
+            return Err(stop(
+                span,
+                "merge keys (`<<`) are not taken",
+                "name a whole value with `&name` and repeat it with `*name`",
+            ));
+        }
+        let hook = Hook { parent: Some(map), step: Step::Key(word.clone()), depth: 0 };
+        let node = self.node(event, *span, hook)?;
+        Ok((word, node))
+    }
+
+    /// A copy of an anchored node under another hook. The copy stands where the alias stands (`span`); what is inside
+    /// it keeps the lines where it was written.
+    fn repeat(&mut self, node: &Node, span: Option<&Span>, hook: Hook) -> Result<Node, Stop> {
+        let here = Span::default();
+        let depth = hook.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(stop(span.unwrap_or(&here), format!("nested deeper than {MAX_DEPTH} levels"), ""));
+        }
+        let original = self.places.get(node.id.0 as usize).cloned();
+        let id = self.place(span.unwrap_or(&here), hook)?;
+        if let (None, Some(original), Some(place)) = (span, original, self.places.last_mut()) {
+            (place.line, place.column, place.length) = (original.line, original.column, original.length);
+        }
+        let value = match &node.value {
+            Value::Scalar { text, plain } => {
+                self.spend(text.len(), span.unwrap_or(&here))?;
+                Value::Scalar { text: text.clone(), plain: *plain }
+            }
+            Value::List(items) => {
+                let mut copies = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    let hook = Hook { parent: Some(id), step: Step::Index(index), depth };
+                    copies.push(self.repeat(item, None, hook)?);
+                }
+                Value::List(copies)
+            }
+            Value::Map(entries) => {
+                let mut copies = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
+                    let Value::Scalar { text, .. } = &key.value else { continue };
+                    let hook = Hook { parent: Some(id), step: Step::Key(text.clone()), depth };
+                    copies.push((self.repeat(key, None, hook.clone())?, self.repeat(value, None, hook)?));
+                }
+                Value::Map(copies)
+            }
+        };
+        Ok(Node { id, value })
+    }
+
+    /// Notes the place of a new node.
+    fn place(&mut self, span: &Span, hook: Hook) -> Result<NodeId, Stop> {
+        if self.places.len() >= MAX_NODES {
+            return Err(stop(
+                span,
+                format!("more than {MAX_NODES} values"),
+                "look for an alias that unfolds into too much",
+            ));
+        }
+        let id = NodeId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        let one_line = span.start.line() == span.end.line();
+        let length = if one_line { span.end.col().saturating_sub(span.start.col()) } else { 1 };
+        let (line, column) = position(span);
+        self.places.push(Place { parent: hook.parent, step: hook.step, line, column, length: length.max(1) });
+        Ok(id)
+    }
+
+    fn spend(&mut self, bytes: usize, span: &Span) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_TEXT {
+            return Err(stop(span, "too much text", "look for an alias that unfolds into too much"));
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Stop> {
+        match self.events.next_event() {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => {
+                let line = error.marker().line().max(1);
+                let column = error.marker().col() + 1;
+                Err(self.not_yaml(line, column, error.info()))
+            }
+            None => Err(self.not_yaml(self.text.lines().count().max(1), 1, "the file ends too early")),
+        }
+    }
+
+    /// A syntax error, with the usual cause where it can be seen.
+    fn not_yaml(&self, line: usize, column: usize, info: &str) -> Stop {
+        let indent = |line: usize| {
+            let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            &text[..text.len() - text.trim_start().len()]
+        };
+        let tab = [line, line.saturating_sub(1)].into_iter().find(|line| *line > 0 && indent(*line).contains('\t'));
+        let advice = match tab {
+            Some(line) => format!("line {line} is indented with a tab; indent with spaces"),
+            None if info.contains("did not find expected key") || info.contains("simple key") => {
+                "check the indentation, and that every key is followed by `: `".into()
+            }
+            None => String::new(),
+        };
+        Box::new(Fault::error(Spot::Point { line, column }, format!("this is not YAML: {info}"), advice))
+    }
+}
+
+fn nothing() -> Value {
+    Value::Scalar { text: Rc::from(""), plain: true }
+}
+
+fn position(span: &Span) -> (usize, usize) {
+    (span.start.line().max(1), span.start.col() + 1)
+}
+
+fn stop(span: &Span, what: impl Into<String>, advice: impl Into<String>) -> Stop {
+    let (line, column) = position(span);
+    Box::new(Fault::error(Spot::Point { line, column }, what, advice))
+}
