@@ -69,7 +69,8 @@ impl Accepting {
 }
 
 fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> Option<Loop> {
-    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::register);
+    #[allow(deprecated, reason = "sound for a type that keeps its descriptor open as long as it lives, as std's does")]
+    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::new);
     let socket = match socket {
         Ok(socket) => socket,
         Err(error) => {
