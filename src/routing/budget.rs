@@ -43,16 +43,29 @@ impl Budget {
     /// Reserve first, then look: of callers that race, the last to reserve sees all others, so they never get more than
     /// there is (they may get less).
     pub fn extra(&self, share: f64, now: Moment) -> bool {
-        let step = step_of(now);
-        let Some(reserved) = self.extras.0.add(step) else { return false };
-        let extras = self.extras.0.sum(step.saturating_sub(STEPS), step.max(reserved));
-        let requests: u64 = self.requests.iter().map(|ring| ring.sum((step + 1).saturating_sub(STEPS), step)).sum();
-        let allowed = (share.max(0.0) * requests as f64) as u64 + u64::from(Retry::BUDGET_FLOOR);
-        if extras > allowed {
+        let Some(reserved) = self.extras.0.add(step_of(now)) else { return false };
+        let granted = self.used(now) <= self.allowed(share, now);
+        if !granted {
             self.extras.0.take_back(reserved);
-            return false;
         }
-        true
+        granted
+    }
+
+    /// Is at least half of the budget unused? Then a trial may risk needing one extra attempt. Looks without counting.
+    pub fn half_free(&self, share: f64, now: Moment) -> bool {
+        2 * (self.used(now) + 1) <= self.allowed(share, now)
+    }
+
+    /// Extra attempts of the window, the cut step included (and what workers a moment ahead have counted).
+    fn used(&self, now: Moment) -> u64 {
+        self.extras.0.sum(step_of(now).saturating_sub(STEPS), u64::MAX)
+    }
+
+    /// What the requests of the window allow, without the cut step.
+    fn allowed(&self, share: f64, now: Moment) -> u64 {
+        let step = step_of(now);
+        let requests: u64 = self.requests.iter().map(|ring| ring.sum((step + 1).saturating_sub(STEPS), step)).sum();
+        (share.max(0.0) * requests as f64) as u64 + u64::from(Retry::BUDGET_FLOOR)
     }
 }
 

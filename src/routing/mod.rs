@@ -13,6 +13,8 @@
 //!   the sessions that a switch must find.
 pub mod balance;
 pub mod budget;
+#[cfg(test)]
+mod fixture;
 pub mod limits;
 pub mod matching;
 pub mod pick;

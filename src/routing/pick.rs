@@ -12,7 +12,8 @@ pub struct Want<'a> {
     pub now: Moment,
     /// A safe request without body (GET, HEAD, OPTIONS): it may take trials before the normal pick.
     pub safe: bool,
-    /// May this pick be a trial at all? (A request's first try; with the service down, any.)
+    /// May this pick be a trial at all? (A request's first try; with the service down, any. Beside a pool that serves, trials
+    /// also keep to half of the retry budget, since a failed one needs an extra attempt.)
     pub trial: bool,
     /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address or the header's value.
     pub hash: u64,
@@ -187,6 +188,8 @@ impl ServiceView {
         if want.safe
             && want.trial
             && self.serves(pool)
+            && !view.trials.is_empty()
+            && self.stats.budget.half_free(self.config.retry.budget, want.now)
             && let Some(trial) = self.trial_in(pool, want, state)
         {
             return trial;

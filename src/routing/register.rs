@@ -60,7 +60,7 @@ impl<S> SessionRegister<S> {
     pub fn sweep(&self, table: &RoutingTable, now: Moment, mut end: impl FnMut(&S, Option<Moment>)) {
         for entry in self.entries.borrow_mut().iter_mut().flatten() {
             match table.verdict(&entry.tenure, now) {
-                SessionVerdict::Stay => {}
+                SessionVerdict::Stay { since } => entry.tenure.since = since,
                 SessionVerdict::Close => end(&entry.session, None),
                 SessionVerdict::Drain { until } if entry.until.is_none_or(|earlier| until < earlier) => {
                     entry.until = Some(until);

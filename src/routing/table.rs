@@ -42,10 +42,15 @@ impl RoutingTable {
 
     /// What this table means for a session that began under an older one.
     pub fn verdict(&self, tenure: &Tenure, now: Moment) -> SessionVerdict {
-        match self.service(&tenure.service) {
+        match self.service_of(tenure) {
             Some(service) => service.verdict(tenure, self.config.drain_timeout, now),
             None => SessionVerdict::Drain { until: now.after(self.config.drain_timeout) },
         }
+    }
+
+    fn service_of(&self, tenure: &Tenure) -> Option<&Arc<ServiceView>> {
+        let same = |service: &&Arc<ServiceView>| service.config.name == tenure.service;
+        self.services.get(tenure.index).filter(same).or_else(|| self.service(&tenure.service))
     }
 }
 
@@ -118,6 +123,7 @@ impl ServiceView {
         let view = self.pools.get(pool);
         Tenure {
             service: Arc::clone(&self.config.name),
+            index: self.index,
             pool: view.map_or_else(|| Arc::from(""), |pool| Arc::clone(&pool.name)),
             since: view.map_or(0, |pool| pool.tenure),
         }
@@ -134,7 +140,7 @@ impl ServiceView {
             (then, today) => then == today,
         };
         match (stays, self.config.failover.sessions) {
-            (true, _) => SessionVerdict::Stay,
+            (true, _) => SessionVerdict::Stay { since: pool.tenure },
             (false, Sessions::Close) => SessionVerdict::Close,
             (false, Sessions::Drain) => {
                 SessionVerdict::Drain { until: pool.left.unwrap_or(now).after(self.config.failover.drain_timeout) }
@@ -148,6 +154,8 @@ impl ServiceView {
 pub struct Tenure {
     /// The service.
     pub service: Name,
+    /// Where the service stood in the table of that time: looked at first.
+    pub index: usize,
     /// Its pool.
     pub pool: Name,
     /// The epoch at which the pool began to serve; 0 = it did not serve (a trial, a try across pools).
@@ -157,8 +165,11 @@ pub struct Tenure {
 /// What becomes of a session under a newer table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionVerdict {
-    /// It goes on.
-    Stay,
+    /// It goes on, from now on under this reign of its pool.
+    Stay {
+        /// See [`Tenure::since`].
+        since: u64,
+    },
     /// Its pool was left: reset what is left of it then.
     Drain {
         /// When.

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::pick::{Choice, Pick, Scope, Want};
-use super::stats::RetryReason;
+use super::stats::{Rejection, RetryReason};
 use super::table::ServiceView;
 use super::tried::Tried;
 use crate::config::{CrossPool, Retry, RetryOn};
@@ -128,8 +128,8 @@ impl Ended {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Pick again, now, from the newest table.
-    Pick(RetryReason),
+    /// Pick again, now, from the newest table. When that try begins, count it by [`Tries::reason`].
+    Pick,
     /// Wait for a newer table, but not beyond this moment; then [`Tries::resumed`] and pick again.
     Wait {
         /// Pick again then in any case.
@@ -173,6 +173,17 @@ pub enum Why {
 }
 
 impl Why {
+    /// As the service counts it; `None` when an endpoint was reached and it is that endpoint's failure.
+    pub const fn rejection(self) -> Option<Rejection> {
+        match self {
+            Why::Starting => Some(Rejection::Starting),
+            Why::Down => Some(Rejection::Down),
+            Why::Exhausted => Some(Rejection::Exhausted),
+            Why::Full => Some(Rejection::EndpointsFull),
+            _ => None,
+        }
+    }
+
     /// For logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -199,6 +210,7 @@ pub struct Tries {
     scope: Scope,
     tried: Tried,
     last: Option<EndpointId>,
+    reason: Option<RetryReason>,
     ended: u32,
     exchanges: u32,
     backoffs: u32,
@@ -221,6 +233,7 @@ impl Tries {
             scope: Scope::Serving,
             tried: Tried::new(),
             last: None,
+            reason: None,
             ended: 0,
             exchanges: 0,
             backoffs: 0,
@@ -267,6 +280,11 @@ impl Tries {
         matches!(self.scope, Scope::Beyond(_))
     }
 
+    /// Why the next try is made: how the one before it ended; `None` for the first.
+    pub fn reason(&self) -> Option<RetryReason> {
+        self.reason
+    }
+
     /// Tries that ended without an answer for the client.
     pub fn failed(&self) -> u32 {
         self.ended
@@ -290,8 +308,9 @@ impl Tries {
         self.queued_since = None;
         let next =
             if ended.sent { self.after_exchange(retry, ended, budget, now) } else { self.after_connect(ended, now) };
+        self.reason = Some(ended.reason());
         match next {
-            Ok(()) => Next::Pick(ended.reason()),
+            Ok(()) => Next::Pick,
             Err(why) => Next::GiveUp(why),
         }
     }
@@ -396,7 +415,7 @@ impl Tries {
             && service.beyond(last).is_some()
         {
             self.cross(last);
-            return Next::Pick(RetryReason::Refused);
+            return Next::Pick;
         }
         if self.settled() {
             return Next::GiveUp(Why::Exhausted);

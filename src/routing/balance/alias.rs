@@ -41,4 +41,16 @@ impl Alias {
         let (chance, alias) = self.places[place];
         if u64::from(dice.u32(..)) < chance { place as u32 } else { alias }
     }
+
+    /// Each endpoint's exact share of the draws.
+    #[cfg(test)]
+    pub fn shares(&self) -> Vec<f64> {
+        let mut shares = vec![0.0; self.places.len()];
+        for (place, (chance, alias)) in self.places.iter().enumerate() {
+            let own = *chance as f64 / CERTAIN as f64 / self.places.len() as f64;
+            shares[place] += own;
+            shares[*alias as usize] += 1.0 / self.places.len() as f64 - own;
+        }
+        shares
+    }
 }

@@ -63,6 +63,12 @@ impl Maglev {
         let size = self.0.len() as u64;
         (size > 0).then(|| self.0[(hash % size) as usize])
     }
+
+    /// Places in the table.
+    #[cfg(test)]
+    pub fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
 }
 
 impl Walk {
