@@ -126,3 +126,92 @@ fn pack(step: u64, count: u32) -> u64 {
 fn unpack(word: u64) -> (Option<u64>, u32) {
     ((word >> 32).checked_sub(1), word as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::routing::fixture::at;
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Request(usize),
+        Extra,
+        Pass(u64),
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            4 => (0usize..3).prop_map(Act::Request),
+            4 => Just(Act::Extra),
+            1 => (0u64..3_000).prop_map(Act::Pass),
+            1 => (8_000u64..12_000).prop_map(Act::Pass),
+        ];
+        proptest::collection::vec(act, 0..600)
+    }
+
+    proptest! {
+        #[test]
+        fn extras_of_any_ten_seconds_keep_to_the_share_and_the_floor(acts in acts(), share in 0.0f64..1.0) {
+            let budget = Budget::new(3);
+            let (mut requests, mut extras, mut now) = (vec![], vec![], 0u64);
+            for act in acts {
+                match act {
+                    Act::Pass(millis) => now += millis,
+                    Act::Request(worker) => {
+                        budget.request(worker, at(now));
+                        requests.push(now);
+                    }
+                    Act::Extra => {
+                        if budget.extra(share, at(now)) {
+                            extras.push(now);
+                            let within = |times: &[u64]| times.iter().filter(|then| **then + 10_000 > now).count() as f64;
+                            prop_assert!(within(&extras) <= share * within(&requests) + 3.0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_floor_is_granted_without_any_request_and_comes_back() {
+        let budget = Budget::new(1);
+        let granted = |millis| (0..10).filter(|_| budget.extra(0.2, at(millis))).count();
+        assert_eq!(granted(0), 3);
+        assert_eq!(granted(9_000), 0);
+        assert_eq!(granted(11_000), 3);
+    }
+
+    #[test]
+    fn a_steady_stream_gets_nearly_all_of_its_share() {
+        let budget = Budget::new(1);
+        let mut granted = 0;
+        for millis in 0..60_000 {
+            budget.request(0, at(millis));
+            granted += u32::from(millis > 20_000 && budget.extra(0.2, at(millis)));
+        }
+        assert!((7_400..=8_012).contains(&granted), "{granted} of 8012");
+    }
+
+    #[test]
+    fn workers_that_race_never_get_more_than_there_is() {
+        for _ in 0..50 {
+            let budget = Budget::new(4);
+            (0..100).for_each(|n| budget.request(n, at(0)));
+            let granted: u32 = std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..4)
+                    .map(|worker| {
+                        let budget = &budget;
+                        scope.spawn(move || {
+                            (0..50).map(|n| u32::from(budget.extra(0.2, at(worker * 400 + n)))).sum::<u32>()
+                        })
+                    })
+                    .collect();
+                workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+            });
+            assert!(granted <= 23, "{granted}");
+        }
+    }
+}

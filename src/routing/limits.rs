@@ -143,3 +143,85 @@ impl Drop for Waiting<'_> {
         self.0.pending.fetch_sub(1, SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max_connections: usize, max_pending: usize) -> Arc<Limits> {
+        Arc::new(Limits::new(&config(max_connections, max_pending)))
+    }
+
+    fn config(max_connections: usize, max_pending: usize) -> ServiceLimits {
+        ServiceLimits { max_connections, max_pending, queue_timeout: LONG }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn waiters_are_served_oldest_first_and_nobody_overtakes() {
+        let limits = limits(1, 8);
+        let held = limits.enter(LONG).await.unwrap();
+        let mut order = tokio::task::JoinSet::new();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
+        for n in 0..4 {
+            let (own, sender) = (Arc::clone(&limits), sender.clone());
+            order.spawn(async move {
+                let permit = own.enter(LONG).await.unwrap();
+                sender.send(n).await.unwrap();
+                drop(permit);
+            });
+            while limits.pending() <= n {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(limits.try_enter().is_none());
+        drop(held);
+        assert!(limits.try_enter().is_none(), "the permit belongs to the oldest waiter");
+        for n in 0..4 {
+            assert_eq!(receiver.recv().await, Some(n));
+        }
+        while order.join_next().await.is_some() {}
+        assert_eq!((limits.in_use(), limits.pending()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_and_a_deadline_refuse() {
+        let limits = limits(1, 1);
+        let _held = limits.try_enter().unwrap();
+        let waiting = tokio::spawn({
+            let limits = Arc::clone(&limits);
+            async move { limits.enter(LONG).await.map(drop) }
+        });
+        while limits.pending() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(limits.enter(LONG).await.unwrap_err(), Refused::QueueFull);
+        waiting.abort();
+        let _ = waiting.await;
+        assert_eq!(limits.pending(), 0, "a waiter that went away gave its place back");
+        assert_eq!(limits.enter(Duration::from_millis(1)).await.unwrap_err(), Refused::QueueTimeout);
+        assert_eq!((limits.in_use(), limits.pending()), (1, 0));
+    }
+
+    #[test]
+    fn a_reload_resizes_under_use() {
+        let limits = limits(3, 1);
+        let mut held: Vec<_> = (0..3).map(|_| limits.try_enter().unwrap()).collect();
+        limits.resize(&config(1, 1));
+        held.truncate(1);
+        assert!(limits.try_enter().is_none(), "two permits were swallowed");
+        held.clear();
+        held.push(limits.try_enter().unwrap());
+        assert!(limits.try_enter().is_none());
+        limits.resize(&config(2, 1));
+        held.push(limits.try_enter().unwrap());
+        assert!(limits.try_enter().is_none());
+        limits.resize(&config(0, 1));
+        limits.resize(&config(3, 1));
+        held.push(limits.try_enter().unwrap());
+        assert!(limits.try_enter().is_none());
+        held.clear();
+        assert_eq!((0..9).map_while(|_| limits.try_enter()).collect::<Vec<_>>().len(), 3);
+    }
+}

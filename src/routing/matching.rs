@@ -265,3 +265,7 @@ impl RouteView {
             && headers.iter().all(|(name, value)| asked.headers.has(name, value.as_deref()))
     }
 }
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;

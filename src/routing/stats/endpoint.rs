@@ -279,3 +279,127 @@ impl Drop for InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::routing::fixture::at;
+
+    fn stats(trip: u32) -> Arc<EndpointStats> {
+        Arc::new(EndpointStats::new(2, trip, Arc::default()))
+    }
+
+    #[test]
+    fn digests_lose_nothing_while_workers_write() {
+        const EACH: u32 = 20_000;
+        let stats = stats(5);
+        let (mut cursor, mut sum) = (DigestCursor::default(), Digest::default());
+        let mut add = |digest: Digest| {
+            sum.good += digest.good;
+            sum.trials_failed += digest.trials_failed;
+            (0..KINDS).for_each(|kind| sum.failed.0[kind] += digest.failed.0[kind]);
+            assert!(digest.streak <= sum.failed.total(), "a streak whose failures were not counted");
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|worker| {
+                    let stats = &stats;
+                    scope.spawn(move || {
+                        for n in 0..EACH {
+                            match n % 3 {
+                                0 => stats.record_good(worker, false),
+                                _ => drop(stats.record_failure(
+                                    worker,
+                                    Failure::ALL[n as usize % KINDS],
+                                    n % 2 == 0,
+                                    at(1),
+                                )),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            while workers.iter().any(|worker| !worker.is_finished()) {
+                stats.take_digest(&mut cursor).into_iter().for_each(&mut add);
+            }
+        });
+        stats.take_digest(&mut cursor).into_iter().for_each(&mut add);
+        let totals = stats.totals();
+        assert_eq!(u64::from(sum.good), totals.good);
+        assert_eq!(sum.failed.0.map(u64::from), totals.failed);
+        assert_eq!(u64::from(sum.trials_failed), totals.trials_failed);
+        assert_eq!(totals.good + totals.failed.iter().sum::<u64>(), 3 * u64::from(EACH));
+        assert_eq!(stats.take_digest(&mut cursor), None, "nothing twice");
+    }
+
+    proptest! {
+        #[test]
+        fn a_streak_counts_failures_in_a_row_and_when_they_began(outcomes in proptest::collection::vec(any::<bool>(), 0..60)) {
+            let stats = stats(5);
+            let (mut streak, mut since) = (0, at(0));
+            for (n, good) in outcomes.iter().enumerate() {
+                let now = at(n as u64 + 1);
+                if *good {
+                    stats.record_good(0, false);
+                    streak = 0;
+                } else {
+                    stats.record_failure(1, Failure::Gateway, false, now);
+                    since = if streak == 0 { now } else { since };
+                    streak += 1;
+                }
+            }
+            if let Some(digest) = stats.take_digest(&mut DigestCursor::default()) {
+                prop_assert_eq!(digest.streak, streak);
+                prop_assert!(streak == 0 || digest.streak_since == since);
+            } else {
+                prop_assert!(outcomes.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_resets_and_long_streaks_are_urgent_once_until_looked_at() {
+        let stats = stats(3);
+        let mut cursor = DigestCursor::default();
+        assert!(stats.record_failure(0, Failure::Refused, false, at(0)));
+        assert!(!stats.record_failure(0, Failure::Refused, false, at(1)), "poked already");
+        stats.take_digest(&mut cursor);
+        assert!(stats.record_failure(0, Failure::Gateway, false, at(2)), "the third in a row");
+        stats.take_digest(&mut cursor);
+        stats.record_good(0, false);
+        assert!(!stats.record_failure(0, Failure::Gateway, false, at(3)));
+        assert!(stats.record_failure(0, Failure::Reset, false, at(4)));
+    }
+
+    #[test]
+    fn only_a_refusal_retires_idle_connections() {
+        let stats = stats(5);
+        stats.record_failure(0, Failure::Gateway, false, at(0));
+        assert_eq!(stats.generation(), 0);
+        stats.record_failure(0, Failure::Refused, false, at(0));
+        assert_eq!(stats.generation(), 1);
+    }
+
+    #[test]
+    fn the_trial_gate_opens_once_a_pause_and_for_safe_requests_first() {
+        let stats = stats(5);
+        assert!(stats.open_trial(false, at(0)));
+        assert!(!stats.open_trial(true, at(99)));
+        assert!(!stats.open_trial(false, at(149)), "courtesy");
+        assert!(stats.open_trial(true, at(149)));
+        assert!(stats.open_trial(false, at(299)));
+    }
+
+    #[test]
+    fn a_place_in_flight_is_given_back_and_counts_against_the_limit() {
+        let stats = stats(5);
+        let first = stats.enter(Some(1)).unwrap();
+        assert!(stats.enter(Some(1)).is_none());
+        assert_eq!(stats.in_flight(), 1);
+        drop(first);
+        assert_eq!(stats.in_flight(), 0);
+        assert!(stats.enter(Some(1)).is_some());
+    }
+}

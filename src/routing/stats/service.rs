@@ -192,3 +192,24 @@ impl FirstAnswer {
         Some(self.seen.load(SeqCst)).filter(|micros| *micros != 0).map(Moment::from_micros)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::fixture::at;
+
+    #[test]
+    fn only_the_first_answer_counts() {
+        let answer = FirstAnswer::new(7);
+        assert_eq!(answer.seen(), None);
+        assert!(answer.answered(at(5)));
+        assert!(!answer.answered(at(3)));
+        assert_eq!(answer.seen(), Some(at(5)));
+    }
+
+    #[test]
+    fn labels_stand_in_the_order_of_the_discriminants() {
+        assert!(RetryReason::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
+        assert!(Rejection::ALL.iter().enumerate().all(|(place, reason)| *reason as usize == place));
+    }
+}
