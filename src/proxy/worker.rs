@@ -210,7 +210,7 @@ impl Clients {
             let tenure = place.tenure.borrow();
             match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
                 None => place.killer.nudge(),
-                Some(Verdict::Stay) => {}
+                Some(Verdict::Stay { .. }) => {}
                 Some(Verdict::Close) => place.killer.kill(),
                 Some(Verdict::Drain { until }) => place.killer.kill_at(until),
             }

@@ -200,7 +200,10 @@ impl Placing<'_> {
         self.last = Some(ended.how);
         let next = self.tries.ended(&self.service.retry, ended, &service.stats.budget, clock::now());
         match next {
-            Next::Pick(reason) => service.stats.count_retry(self.worker.id, reason),
+            Next::Pick => {
+                let reason = self.tries.reason();
+                reason.into_iter().for_each(|reason| service.stats.count_retry(self.worker.id, reason));
+            }
             Next::GiveUp(Why::Budget) => service.stats.budget_exhausted.add(self.worker.id, 1),
             _ => {}
         }
@@ -269,7 +272,7 @@ impl Placing<'_> {
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<(), Unplaced> {
         let (until, queued) = match next {
-            Next::Pick(_) => return Ok(()),
+            Next::Pick => return Ok(()),
             Next::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
             Next::Wait { until } => (until, false),
             Next::Queue { until } => (until, true),
