@@ -3,11 +3,14 @@
 
 pub mod exposition;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exposition::Family;
 use standfast::config::*;
+use standfast::telemetry::names;
 
 /// A configuration with these services, each with an active pool, a standby pool and a static one, and an HTTP and a
 /// TCP listener on port 0. Checks are TCP connects.
@@ -105,4 +108,20 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
             Pool { health_check: None, ..pool("sorry", Members::Static(Arc::new(sorry))) },
         ],
     }
+}
+
+/// Holds exactly the documented metrics, with their help, type and labels.
+pub fn known(families: &BTreeMap<String, Family>) {
+    let named: Vec<&str> = names::all().map(|metric| metric.name).collect();
+    for (name, family) in families {
+        let Some(metric) = names::all().find(|metric| metric.name == name) else { panic!("{name} is in no document") };
+        assert_eq!(family.help, metric.help);
+        assert_eq!(family.kind, metric.kind.as_str());
+        for (labels, _) in &family.samples {
+            let own = labels.iter().map(|(name, _)| name.as_str()).filter(|name| !["le", "__suffix"].contains(name));
+            assert!(own.eq(metric.labels.iter().copied()), "{name}: {labels:?}");
+        }
+    }
+    let missing: Vec<_> = named.iter().filter(|name| !families.contains_key(**name)).collect();
+    assert!(missing.is_empty(), "not exposed: {missing:?}");
 }
