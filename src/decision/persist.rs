@@ -75,6 +75,20 @@ impl Saved {
     /// The format this build writes and reads.
     pub const VERSION: u32 = 1;
 
+    /// The same, this much later: every age has grown, and a freeze has less time left.
+    pub fn aged(mut self, by: Duration) -> Saved {
+        for service in &mut self.services {
+            let switch = service.last_switch.iter_mut().map(|last| &mut last.age_ms);
+            let ages = switch.chain(&mut service.failback_age_ms).chain(&mut service.forced_ages_ms);
+            ages.for_each(|age| *age = age.saturating_add(ms(by)));
+            service.frozen_for_ms = service.frozen_for_ms.map(|left| left.saturating_sub(ms(by)));
+        }
+        for incident in &mut self.incidents {
+            incident.0 = shift(&incident.0, |age| age.after(by));
+        }
+        self
+    }
+
     pub(super) fn take(epoch: u64, services: &[Service], timeline: &Timeline, now: Moment) -> Saved {
         Saved {
             version: Saved::VERSION,
