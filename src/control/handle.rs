@@ -98,6 +98,25 @@ pub enum ControlError {
 }
 
 impl ControlHandle {
+    /// Read the configuration file again and put it into force, all of it or nothing. A refusal changes nothing; its
+    /// text has every problem. The file is read on a thread for blocking work, so no decision waits for the disk.
+    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
+        let _turn = self.reloading.lock().await;
+        match self.read().await {
+            Ok((config, warnings)) => self.ask(|reply| Command::Apply { config, warnings, reply }).await?,
+            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
+        }
+    }
+
+    async fn read(&self) -> Result<(Box<Config>, Vec<String>), String> {
+        let path = self.path.clone().ok_or("started without a configuration file: there is nothing to reload")?;
+        let reading = tokio::task::spawn_blocking(move || config::load(&path));
+        let loaded = reading.await.map_err(|error| format!("reading the configuration failed: {error}"))?;
+        let loaded = loaded.map_err(|problems| problems.to_string())?;
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        Ok((Box::new(loaded.config), warnings))
+    }
+
     /// Put this configuration into force, all of it or nothing.
     pub async fn apply(&self, config: Config) -> Result<Reloaded, ControlError> {
         let _turn = self.reloading.lock().await;

@@ -9,12 +9,15 @@ use crate::decision::{Event, Moment};
 const MOST: usize = 1_000_000;
 
 /// What the core was told, and when. `None` = a tick.
+pub type Entry = (Option<Event>, Moment);
+
+/// Entries, oldest first; clones write to the same journal.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Vec<(Option<Event>, Moment)>>>);
+pub struct Journal(Arc<Mutex<Vec<Entry>>>);
 
 impl Journal {
     /// Everything so far, oldest first.
-    pub fn entries(&self) -> Vec<(Option<Event>, Moment)> {
+    pub fn entries(&self) -> Vec<Entry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -21,7 +21,7 @@ mod sweep;
 pub mod tally;
 
 pub use handle::{ControlError, ControlHandle, Notice, Reloaded, Trouble};
-pub use journal::Journal;
+pub use journal::{Entry, Journal};
 pub use start::{ControlSetup, StartError, start};
 pub use status::{
     EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, PoolReport, ReloadStatus, ServiceReport, Status,

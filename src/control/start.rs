@@ -113,15 +113,14 @@ fn writer(file: &StateFile, notices: broadcast::Sender<Notice>) -> std::io::Resu
     })
 }
 
-/// The core with what an earlier process knew. A core restored as of the time of saving has slept since then: every age
-/// grows by itself.
+/// The core with what an earlier process knew, as old as it is by now.
 fn restore(config: &Config, troubles: &mut Vec<String>) -> Decision {
     let now = clock::now();
     let Some(file) = &config.state else { return Decision::new(None, now) };
     match state::load(file) {
         Loaded::Usable { saved, age } => {
             tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
-            Decision::new(Some(*saved), now.before(age))
+            Decision::new(Some(saved.aged(age)), now)
         }
         Loaded::Absent => {
             tracing::info!(path = %file.path.display(), "no state yet: this is the first start");

@@ -1,0 +1,236 @@
+//! Out-of-band checks against real upstreams.
+
+use std::time::Duration;
+
+use standfast::decision::{Cause, Operational};
+
+use crate::support::{Manners, Plane, Upstream, eventually, file, service};
+
+const FAST: &str = "interval: 50ms, timeout: 2s, fast_interval: 10ms, fall: 2, rise: 2";
+
+fn tcp(more: &str) -> String {
+    format!("protocol: tcp\nhealth_check: {{tcp: {{}}, {more}}}")
+}
+
+fn http(check: &str, more: &str) -> String {
+    format!("health_check: {{http: {{path: /health, {check}}}, {more}}}")
+}
+
+#[tokio::test]
+async fn a_tcp_check_follows_an_endpoint_down_and_up_again() {
+    let mut upstream = Upstream::start(Manners::Hang).await;
+    let plane = Plane::start(&file(&[("s", service("s", &tcp(FAST), &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+
+    upstream.die().await;
+    let report = plane.stands(&upstream, Operational::Unhealthy).await;
+    assert_eq!(report.state.standing.cause, Cause::ChecksFailed);
+    assert!(report.state.evidence.contains("refused"), "{}", report.state.evidence);
+
+    upstream.revive().await;
+    let report = plane.stands(&upstream, Operational::Healthy).await;
+    assert_eq!(report.state.standing.cause, Cause::ChecksPassed);
+}
+
+#[tokio::test]
+async fn every_matcher_of_an_http_check_condemns_and_restores() {
+    struct Case {
+        name: &'static str,
+        check: &'static str,
+        good: Manners,
+        bad: Manners,
+        evidence: &'static str,
+    }
+    let long = format!("{}needle", "x".repeat(64 * 1024));
+    let chunked =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nall \r\n6\r\nis wel\r\n1\r\nl\r\n0\r\n\r\n";
+    let cases = [
+        Case {
+            name: "status",
+            check: "status: [204, 300-399]",
+            good: Manners::answer(307, "location: /x\r\n", ""),
+            bad: Manners::answer(200, "", ""),
+            evidence: "status 200, wanted 204, 300-399",
+        },
+        Case {
+            name: "header",
+            check: "headers: {x-role: primary}",
+            good: Manners::answer(200, "X-Role: primary\r\n", ""),
+            bad: Manners::answer(200, "X-Role: replica\r\n", ""),
+            evidence: "header x-role is not",
+        },
+        Case {
+            name: "body",
+            check: "body: all is well",
+            good: Manners::Say(chunked.to_vec()),
+            bad: Manners::answer(200, "", "all is lost"),
+            evidence: "do not contain",
+        },
+        Case {
+            name: "body-late",
+            check: "body: needle",
+            good: Manners::answer(200, "", "a needle"),
+            bad: Manners::answer(200, "", &long),
+            evidence: "first 65536 bytes",
+        },
+        Case {
+            name: "json",
+            check: "json: {/db/nodes/1/up: true, /status: ok}",
+            good: Manners::answer(200, "", r#"{"status":"ok","db":{"nodes":[{"up":false},{"up":true}]}}"#),
+            bad: Manners::answer(200, "", r#"{"status":"ok","db":{"nodes":[{"up":true},{"up":false}]}}"#),
+            evidence: "JSON /db/nodes/1/up is not true",
+        },
+        Case {
+            name: "json-malformed",
+            check: "json: {/status: ok}",
+            good: Manners::answer(200, "", r#"{"status":"ok"}"#),
+            bad: Manners::answer(200, "", r#"{"status":"ok""#),
+            evidence: "not JSON",
+        },
+        Case {
+            name: "garbage",
+            check: "status: [200]",
+            good: Manners::ok(),
+            bad: Manners::Say(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec()),
+            evidence: "invalid HTTP",
+        },
+        Case {
+            name: "closing",
+            check: "status: [200]",
+            good: Manners::ok(),
+            bad: Manners::Close,
+            evidence: "http 127.0.0.1",
+        },
+    ];
+    let mut upstreams = Vec::new();
+    for case in &cases {
+        upstreams.push(Upstream::start(case.good.clone()).await);
+    }
+    let services: Vec<_> = cases
+        .iter()
+        .zip(&upstreams)
+        .map(|(case, upstream)| (case.name, service(case.name, &http(case.check, FAST), &[&[upstream]])))
+        .collect();
+    let plane = Plane::start(&file(&services, ""));
+    for upstream in &upstreams {
+        plane.stands(upstream, Operational::Healthy).await;
+    }
+    for (case, upstream) in cases.iter().zip(&upstreams) {
+        upstream.behave(case.bad.clone());
+        let report = plane.stands(upstream, Operational::Unhealthy).await;
+        assert!(report.state.evidence.contains(case.evidence), "{}: {}", case.name, report.state.evidence);
+        upstream.behave(case.good.clone());
+        plane.stands(upstream, Operational::Healthy).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_fails_by_the_timeout() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check = http("status: [200]", "interval: 50ms, timeout: 40ms, fast_interval: 10ms, fall: 2, rise: 1");
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    upstream.behave(Manners::Hang);
+    let report = plane.stands(&upstream, Operational::Unhealthy).await;
+    assert!(report.state.evidence.contains("no verdict within 40ms"), "{}", report.state.evidence);
+}
+
+#[tokio::test]
+async fn a_check_asks_where_and_how_it_is_told() {
+    let (served, checked) = (Upstream::start(Manners::Hang).await, Upstream::start(Manners::ok()).await);
+    let check = http(
+        &format!("port: {}, host: shop.example, status: [200]", checked.address.port()),
+        "interval: 1h, timeout: 2s, fast_interval: 1s",
+    );
+    let other = Upstream::start(Manners::ok()).await;
+    let plain = http("status: [200]", "interval: 1h, timeout: 2s, fast_interval: 1s");
+    let services = [("s", service("s", &check, &[&[&served]])), ("plain", service("plain", &plain, &[&[&other]]))];
+    let plane = Plane::start(&file(&services, ""));
+    plane.stands(&served, Operational::Healthy).await;
+    assert_eq!(served.asked(), 0);
+    let head = checked.last_request();
+    assert!(head.starts_with("GET /health HTTP/1.1\r\n") && head.contains("host: shop.example\r\n"), "{head}");
+    plane.stands(&other, Operational::Healthy).await;
+    assert!(other.last_request().contains(&format!("host: {}\r\n", other.address)), "{}", other.last_request());
+}
+
+#[tokio::test]
+async fn the_slowest_dead_endpoint_delays_nobody() {
+    let dead = Upstream::start(Manners::Hang).await;
+    let alive = Upstream::start(Manners::ok()).await;
+    let check = http("status: [200]", "interval: 20s, timeout: 19s, fast_interval: 10s");
+    let quick = http("status: [200]", FAST);
+    let services = [("dead", service("dead", &check, &[&[&dead]])), ("alive", service("alive", &quick, &[&[&alive]]))];
+    let plane = Plane::start(&file(&services, ""));
+    plane.stands(&alive, Operational::Healthy).await;
+    eventually("ten probes of the one alive", || async { (alive.asked() >= 10).then_some(()) }).await;
+    assert_eq!(plane.endpoint(dead.address).await.state.standing.operational, Operational::Checking);
+    assert_eq!(dead.asked(), 1);
+}
+
+#[tokio::test]
+async fn local_errors_are_no_evidence() {
+    // A link-local address without a scope cannot even be asked (EINVAL; without IPv6: EAFNOSUPPORT).
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check =
+        http("address: \"fe80::1\", status: [200]", "interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 1");
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    let id = plane.endpoint(upstream.address).await.state.id;
+    let probes = eventually("five probes", || async {
+        let tally = plane.handle.tally().await.unwrap();
+        tally.probes.get(&id).copied().filter(|probes| probes.iter().sum::<u64>() >= 5)
+    })
+    .await;
+    assert_eq!(probes[..6], [0; 6]);
+    assert_eq!(plane.endpoint(upstream.address).await.state.standing.operational, Operational::Checking);
+}
+
+#[tokio::test]
+async fn probes_leave_nothing_in_time_wait() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check = http("status: [200]", "interval: 10ms, timeout: 1s, fast_interval: 10ms");
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    eventually("20 probes", || async { (upstream.asked() >= 20).then_some(()) }).await;
+    drop(plane);
+    let Ok(sockets) = std::fs::read_to_string("/proc/net/tcp") else { return }; // not Linux
+    let port = format!(":{:04X}", upstream.address.port());
+    let waiting = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(3) == Some(&"06") && (fields[1].ends_with(&port) || fields[2].ends_with(&port))
+    };
+    assert_eq!(sockets.lines().filter(waiting).count(), 0);
+}
+
+#[tokio::test]
+async fn failures_of_real_traffic_fire_a_probe_at_once() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check = http("status: [200]", "interval: 1h, timeout: 2s, fast_interval: 30m");
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    assert_eq!(upstream.asked(), 1);
+    let stats = plane.stats(&upstream);
+    for _ in 0..5 {
+        let now = standfast::sys::clock::now();
+        if stats.record_failure(0, standfast::decision::Failure::Timeout, false, now) {
+            plane.handle.published().urgent();
+        }
+    }
+    eventually("a probe out of turn", || async { (upstream.asked() >= 2).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn first_probes_go_out_at_once_however_long_the_interval() {
+    let mut upstreams = Vec::new();
+    for _ in 0..30 {
+        upstreams.push(Upstream::start(Manners::ok()).await);
+    }
+    let check = http("status: [200]", "interval: 1h, timeout: 2s, fast_interval: 30m");
+    let all: Vec<&Upstream> = upstreams.iter().collect();
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&all]))], ""));
+    let report = plane.active("s", "a").await;
+    assert!(report.for_ms < Duration::from_secs(20).as_millis() as u64);
+    for upstream in &upstreams {
+        plane.stands(upstream, Operational::Healthy).await;
+    }
+    eventually("ready", || async { plane.handle.ready().then_some(()) }).await;
+}

@@ -1,0 +1,136 @@
+//! New configurations under a running control plane.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use standfast::control::{ControlError, Notice, Trouble};
+use standfast::decision::Operational;
+
+use crate::support::{Manners, Plane, Upstream, eventually, file, service};
+
+const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
+
+fn put(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_keeps_health_and_schedule_and_the_epoch_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    put(&path, &file(&[("s", service("s", LAZY, &[&[&a]]))], ""));
+    let plane = Plane::from_file(&path);
+    plane.active("s", "a").await;
+    let before = plane.endpoint(a.address).await.state;
+    let (status, stats) = (plane.status().await, plane.stats(&a));
+
+    let more = format!("{LAZY}\nbalance: random\nretry: {{attempts: 3}}");
+    put(&path, &file(&[("s", service("s", &more, &[&[&a], &[&b]]))], ""));
+    let reloaded = plane.handle.reload().await.unwrap();
+    assert!(reloaded.epoch > status.epoch && reloaded.warnings.is_empty(), "{reloaded:?}");
+    let after = plane.endpoint(a.address).await.state;
+    assert_eq!((after.id, after.standing, after.evidence), (before.id, before.standing, before.evidence));
+    assert!(Arc::ptr_eq(&stats, &plane.stats(&a)), "the counters go on");
+    // The new endpoint's first probe is due after the old one's would be, had its check begun anew.
+    plane.stands(&b, Operational::Healthy).await;
+    assert_eq!((a.asked(), b.asked()), (1, 1));
+    let now = plane.status().await;
+    assert_eq!(now.generation, 2);
+    assert_eq!(now.last_reload.map(|reload| reload.ok), Some(true));
+    assert_eq!(now.listeners, status.listeners);
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let a = Upstream::start(Manners::ok()).await;
+    let good = file(&[("s", service("s", LAZY, &[&[&a]]))], "");
+    put(&path, &good);
+    let plane = Plane::from_file(&path);
+    let mut notices = plane.handle.subscribe();
+    plane.active("s", "a").await;
+    let before = plane.status().await;
+
+    put(
+        &path,
+        &good.replace("protocol: http", "protocol: htpp").replace("attempts", "atempts").replace("1h", "1 hour ago"),
+    );
+    let Err(ControlError::Reload(problem)) = plane.handle.reload().await else { panic!("taken") };
+    assert!(problem.contains("htpp") && problem.contains("hour ago"), "{problem}");
+    let after = plane.status().await;
+    assert_eq!((after.epoch, after.generation, &after.listeners), (before.epoch, 1, &before.listeners));
+    let last = after.last_reload.unwrap();
+    assert!(!last.ok && last.messages[0] == problem);
+    let told = std::iter::from_fn(|| notices.try_recv().ok());
+    assert!(told.into_iter().any(|n| n == Notice::Trouble(Trouble::ReloadRefused(problem.clone()))));
+    assert_eq!(plane.handle.tally().await.unwrap().reloads_refused, 1);
+
+    std::fs::remove_file(&path).unwrap();
+    let problem = plane.handle.reload().await.unwrap_err().to_string();
+    assert!(problem.contains("standfast.yaml"), "{problem}");
+    put(&path, &good);
+    plane.handle.reload().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let a = Upstream::start(Manners::ok()).await;
+    let good = file(&[("s", service("s", LAZY, &[&[&a]]))], "");
+    put(&path, &good);
+    let plane = Plane::from_file(&path);
+    plane.active("s", "a").await;
+    let epoch = plane.status().await.epoch;
+    let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = foreign.local_addr().unwrap().to_string();
+    put(&path, &good.replace("\"127.0.0.1:0\"", &format!("[\"127.0.0.1:0\", \"{taken}\"]")));
+    let problem = plane.handle.reload().await.unwrap_err().to_string();
+    assert!(problem.contains(&taken) && problem.contains("in use"), "{problem}");
+    assert_eq!(plane.status().await.epoch, epoch);
+}
+
+#[tokio::test]
+async fn unchanged_listeners_keep_their_sockets_even_under_another_name() {
+    let a = Upstream::start(Manners::ok()).await;
+    let services = [("s", service("s", LAZY, &[&[&a]])), ("t", service("t", LAZY, &[&[&a]]))];
+    let text = file(&services, "");
+    let plane = Plane::start(&text);
+    let sockets = |name: &str| plane.handle.published().load().listener(name).unwrap().sockets.bound()[0].clone();
+    let (s, t) = (sockets("s"), sockets("t"));
+    assert_ne!(s.local, t.local);
+    let renamed = text.replace("{name: s, bind", "{name: web, bind");
+    plane.handle.apply(crate::support::read(&renamed)).await.unwrap();
+    assert!(Arc::ptr_eq(&sockets("web"), &s));
+    assert!(Arc::ptr_eq(&sockets("t"), &t));
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_said() {
+    let a = Upstream::start(Manners::ok()).await;
+    let services = [("s", service("s", LAZY, &[&[&a]]))];
+    let plane = Plane::start(&file(&services, ""));
+    let wanted = crate::support::read(&file(&services, "workers: 7\nadmin: {bind: \"127.0.0.1:1\"}\n"));
+    let warnings = plane.handle.apply(wanted).await.unwrap().warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("`workers`") && warnings[1].contains("`admin`"), "{warnings:?}");
+    assert!(plane.handle.apply(crate::support::read(&file(&services, ""))).await.unwrap().warnings.is_empty());
+}
+
+#[tokio::test]
+async fn a_changed_check_begins_anew_and_a_removed_endpoint_is_forgotten() {
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let plane = Plane::start(&file(&[("s", service("s", LAZY, &[&[&a, &b]]))], ""));
+    plane.stands(&a, Operational::Healthy).await;
+    plane.stands(&b, Operational::Healthy).await;
+    let gone = plane.endpoint(b.address).await.state.id;
+    let changed = LAZY.replace("path: /", "path: /other");
+    plane.handle.apply(crate::support::read(&file(&[("s", service("s", &changed, &[&[&a]]))], ""))).await.unwrap();
+    eventually("the changed check asks at once", || async { a.last_request().contains("GET /other").then_some(()) })
+        .await;
+    assert!(!plane.handle.tally().await.unwrap().probes.contains_key(&gone));
+    assert!(plane.service("s").await.pools[0].endpoints.iter().all(|e| e.state.id != gone));
+}

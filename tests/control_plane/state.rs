@@ -1,0 +1,99 @@
+//! What survives a process.
+
+use std::path::Path;
+
+use standfast::decision::{Actor, Operational, Word};
+
+use crate::support::{Manners, Plane, Upstream, eventually, file, service};
+
+const QUICK: &str =
+    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+
+fn text(state: &Path, failback: &str, pools: &[&[&Upstream]]) -> String {
+    let more = format!("{QUICK}\nfailover: {{failback: {{{failback}}}}}");
+    file(&[("s", service("s", &more, pools))], &format!("state: {{path: {}}}\n", state.display()))
+}
+
+async fn written(state: &Path, wanted: &str) {
+    eventually("the state is on disk", || async {
+        std::fs::read_to_string(state).ok().filter(|text| text.contains(wanted)).map(drop)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_crash_the_active_pool_and_its_hold_down_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let (mut a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let text = text(&state, "mode: auto, hold_down: 1h", &[&[&a], &[&b]]);
+
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    a.die().await;
+    plane.active("s", "b").await;
+    let incident = plane.status().await.incidents.pop().unwrap();
+    let epoch = plane.status().await.epoch;
+    written(&state, r#""active":"b""#).await;
+    drop(plane); // no stop, no last words
+
+    a.revive().await;
+    let plane = Plane::start(&text);
+    plane.stands(&a, Operational::Healthy).await;
+    let service = plane.active("s", "b").await;
+    assert!(service.hold_down_left_ms.is_some_and(|left| left > 3_000_000), "{service:?}");
+    let status = plane.status().await;
+    assert!(status.epoch > epoch, "epochs go on from the last one");
+    let restored = status.incidents.iter().find(|i| i.id == incident.id).expect("the incident is remembered");
+    assert_eq!((&restored.from, &restored.to, restored.kind), (&incident.from, &incident.to, incident.kind));
+    assert!(restored.fault_unix_ms.abs_diff(incident.fault_unix_ms) < 2_000, "{restored:?} {incident:?}");
+    assert!(status.troubles.is_empty());
+}
+
+#[tokio::test]
+async fn a_wanted_stop_has_the_last_state_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let text = text(&state, "mode: manual", &[&[&a], &[&b]]);
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let pin = Word::Pin { service: "s".into(), pool: "b".into() };
+    plane.handle.order(Actor::Operator("ada".into()), pin).await.unwrap();
+    plane.handle.stop().await;
+    drop(plane);
+
+    let plane = Plane::start(&text);
+    assert_eq!(plane.active("s", "b").await.pinned.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_said_loudly_and_the_start_goes_on_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    std::fs::write(&state, r#"{"saved_unix_ms": 17, "saved": {"version": 1, "epo"#).unwrap();
+    let (mut a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    a.die().await;
+    let plane = Plane::start(&text(&state, "mode: manual", &[&[&a], &[&b]]));
+    plane.active("s", "b").await;
+    let status = plane.status().await;
+    assert!(status.troubles[0].contains("state.json"), "{:?}", status.troubles);
+    assert!(folder.path().join("state.json.damaged").exists());
+    written(&state, r#""active":"b""#).await;
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("missing/state.json");
+    let a = Upstream::start(Manners::ok()).await;
+    let plane = Plane::start(&text(&state, "mode: auto, hold_down: 1h", &[&[&a]]));
+    plane.active("s", "a").await;
+    eventually("the failure is counted", || async {
+        (plane.handle.tally().await.unwrap().state_writes_failed > 0).then_some(())
+    })
+    .await;
+    plane.handle.stop().await;
+}
