@@ -102,7 +102,7 @@ impl ServiceView {
     pub fn pick(&self, want: &Want<'_>, state: &mut PickState) -> Pick {
         match (want.scope, &self.serving) {
             (_, Serving::Starting) => Pick::Wait,
-            (Scope::Serving, Serving::Down) => self.pick_trial(want, state).unwrap_or(Pick::Down),
+            (Scope::Serving | Scope::Beyond(_), Serving::Down) => self.pick_trial(want, state).unwrap_or(Pick::Down),
             (Scope::PoolOf(endpoint), Serving::Down) => {
                 self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, state)).unwrap_or(Pick::Down)
             }
@@ -273,3 +273,7 @@ fn has_room(endpoint: &EndpointView) -> bool {
 fn choice(pool: usize, place: usize, endpoint: &EndpointView, trial: bool, again: bool) -> Choice {
     Choice { pool, endpoint: place, id: endpoint.id, trial, again }
 }
+
+#[cfg(test)]
+#[path = "pick_tests.rs"]
+mod tests;

@@ -245,3 +245,7 @@ pub struct EndpointView {
     /// Survives republishing.
     pub stats: Arc<EndpointStats>,
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

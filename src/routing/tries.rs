@@ -322,6 +322,9 @@ impl Tries {
         } else {
             self.tried.add(ended.choice.id, true);
         }
+        if !ended.replayable {
+            return Err(Why::NotReplayable);
+        }
         self.within_deadline(now)
     }
 
@@ -464,3 +467,7 @@ fn listed(retry: &Retry, ended: &Ended) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+#[path = "tries_tests.rs"]
+mod tests;

@@ -207,7 +207,8 @@ impl EndpointStats {
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
         };
-        let quiet = digest.good == 0 && digest.failed.total() == 0 && streak == cursor.streak;
+        let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];
+        let quiet = counts == [0; 4] && streak == cursor.streak;
         cursor.streak = streak;
         (!quiet).then_some(digest)
     }

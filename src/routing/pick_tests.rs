@@ -1,0 +1,198 @@
+//! Picks on tables as the core publishes them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Balance, Members, Mode, Service, StaticResponse};
+use crate::decision::Admission;
+use crate::routing::RoutingTable;
+use crate::routing::fixture::{at, id, service, state, table};
+
+fn want(tried: &Tried) -> Want<'_> {
+    Want { now: at(0), safe: true, trial: true, hash: 1, tried, scope: Scope::Serving }
+}
+
+fn counts(table: &RoutingTable, want: &Want<'_>, picks: u32) -> Vec<Vec<u32>> {
+    let view = &table.services[0];
+    let mut counts: Vec<Vec<u32>> = view.pools.iter().map(|pool| vec![0; pool.endpoints.len()]).collect();
+    let mut state = state(7);
+    for n in 0..picks {
+        let want = Want { hash: mix(u64::from(n)), ..*want };
+        match view.pick(&want, &mut state) {
+            Pick::Endpoint(choice) => counts[choice.pool][choice.endpoint] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    counts
+}
+
+const ALL: [Balance; 4] = [Balance::RoundRobin, Balance::LeastRequest, Balance::Random, Balance::HashSource];
+
+fn with(balance: Balance, pools: &[&[u32]]) -> Service {
+    Service { balance, ..service("s", pools) }
+}
+
+#[test]
+fn only_the_active_pool_and_its_open_endpoints_are_picked() {
+    for balance in ALL {
+        let table = table(with(balance, &[&[1; 3], &[1; 4]]), |row| {
+            row.serving = Serving::Active(1);
+            row.pools[1].endpoints[2].admission = Admission::Closed;
+        });
+        let counts = counts(&table, &want(&Tried::new()), 400);
+        assert_eq!(counts[0], [0, 0, 0]);
+        assert_eq!(counts[1][2], 0);
+        assert!(counts[1].iter().filter(|count| **count > 40).count() == 3, "{counts:?}");
+    }
+}
+
+#[test]
+fn whoever_was_tried_comes_last_and_whoever_refused_not_at_all() {
+    for balance in ALL {
+        let table = table(with(balance, &[&[1; 5]]), |_| {});
+        let view = &table.services[0];
+        let (mut tried, mut state) = (Tried::new(), state(1));
+        for n in 0..5 {
+            let Pick::Endpoint(choice) = view.pick(&want(&tried), &mut state) else { panic!() };
+            assert!(!choice.again && !tried.contains(choice.id));
+            tried.add(choice.id, n >= 2);
+        }
+        let first = (0..5).map(|place| id(0, place)).find(|id| tried.order(*id) == Some(0)).unwrap();
+        let Pick::Endpoint(choice) = view.pick(&want(&tried), &mut state) else { panic!() };
+        assert!(choice.again);
+        assert_eq!(choice.id, first, "the one asked longest ago");
+        (0..5).for_each(|place| tried.add(id(0, place), true));
+        assert_eq!(view.pick(&want(&tried), &mut state), Pick::Exhausted);
+    }
+}
+
+#[test]
+fn a_full_endpoint_is_passed_over() {
+    let mut config = service("s", &[&[1, 1]]);
+    if let Members::Endpoints(endpoints) = &mut config.pools[0].members {
+        endpoints.iter_mut().for_each(|endpoint| endpoint.max_connections = Some(1));
+    }
+    let table = table(config, |_| {});
+    let view = &table.services[0];
+    let tried = Tried::new();
+    let _held = view.pools[0].endpoints[0].stats.enter(Some(1)).unwrap();
+    assert_eq!(counts(&table, &want(&tried), 10), [vec![0, 10]]);
+    let _both = view.pools[0].endpoints[1].stats.enter(Some(1)).unwrap();
+    assert_eq!(view.pick(&want(&tried), &mut state(1)), Pick::Full);
+}
+
+#[test]
+fn a_safe_first_try_takes_the_trial_and_the_rest_does_not() {
+    let table = table(service("s", &[&[1, 1]]), |row| row.pools[0].endpoints[0].admission = Admission::Trial);
+    let view = &table.services[0];
+    let (tried, mut state) = (Tried::new(), state(1));
+    let trial = |want: Want<'_>, state: &mut PickState| match view.pick(&want, state) {
+        Pick::Endpoint(choice) => choice.trial,
+        other => panic!("{other:?}"),
+    };
+    (0..100).for_each(|_| view.stats.budget.request(0, at(0)));
+    assert!(!trial(Want { safe: false, ..want(&tried) }, &mut state));
+    assert!(!trial(Want { trial: false, ..want(&tried) }, &mut state));
+    assert!(trial(want(&tried), &mut state));
+    assert!(!trial(want(&tried), &mut state), "the gate is closed for 100 ms");
+    assert!(trial(Want { now: at(100), ..want(&tried) }, &mut state));
+    while view.stats.budget.extra(0.2, at(100)) {}
+    assert!(!trial(Want { now: at(200), ..want(&tried) }, &mut state), "no budget for a failed trial");
+}
+
+#[test]
+fn a_service_that_is_down_takes_one_trial_a_gate_and_nothing_else() {
+    let table = table(service("s", &[&[1], &[1]]), |row| {
+        row.serving = Serving::Down;
+        row.pools[0].endpoints[0].admission = Admission::Closed;
+        row.pools[1].endpoints[0].admission = Admission::Trial;
+    });
+    let view = &table.services[0];
+    let (tried, mut state) = (Tried::new(), state(1));
+    let post = Want { safe: false, ..want(&tried) };
+    assert!(matches!(view.pick(&post, &mut state), Pick::Endpoint(Choice { pool: 1, trial: true, .. })));
+    assert_eq!(view.pick(&want(&tried), &mut state), Pick::Down);
+    let inside = Want { scope: Scope::PoolOf(id(0, 0)), now: at(500), ..want(&tried) };
+    assert_eq!(view.pick(&inside, &mut state), Pick::Down, "it may not leave its pool");
+}
+
+#[test]
+fn a_service_that_is_starting_waits() {
+    let table = table(service("s", &[&[1]]), |row| row.serving = Serving::Starting);
+    assert_eq!(table.services[0].pick(&want(&Tried::new()), &mut state(1)), Pick::Wait);
+}
+
+#[test]
+fn pools_share_by_weight_and_a_lost_share_goes_to_the_others() {
+    for balance in ALL {
+        let config = Service { mode: Mode::ActiveActive, ..with(balance.clone(), &[&[1; 2], &[1; 2], &[1; 2]]) };
+        let table = table(config, |row| row.serving = Serving::Shared(vec![3, 0, 1]));
+        let tried = Tried::new();
+        let by_pool: Vec<u32> = counts(&table, &want(&tried), 4000).iter().map(|pool| pool.iter().sum()).collect();
+        assert_eq!(by_pool[1], 0);
+        assert!((2800..3200).contains(&by_pool[0]), "{balance:?} {by_pool:?}");
+        let mut tried = Tried::new();
+        tried.add(id(0, 0), true);
+        tried.add(id(0, 1), true);
+        let by_pool: Vec<u32> = counts(&table, &want(&tried), 100).iter().map(|pool| pool.iter().sum()).collect();
+        assert_eq!(by_pool, [0, 0, 100], "whoever finds its pool exhausted asks the other");
+    }
+}
+
+#[test]
+fn a_static_pool_answers() {
+    let mut config = service("s", &[&[1]]);
+    config.pools[0].members = Members::Static(std::sync::Arc::new(StaticResponse {
+        status: 503,
+        content_type: "text/plain".into(),
+        headers: vec![],
+        body: "sorry".into(),
+    }));
+    let table = table(config, |_| {});
+    assert_eq!(table.services[0].pick(&want(&Tried::new()), &mut state(1)), Pick::Static { pool: 0 });
+    assert_eq!(table.services[0].pools[0].static_response().unwrap().status, 503);
+}
+
+#[test]
+fn scopes_hold() {
+    let table = table(service("s", &[&[1], &[1], &[1]]), |row| {
+        row.serving = Serving::Active(1);
+        row.pools[2].available = false;
+    });
+    let view = &table.services[0];
+    let (tried, mut state) = (Tried::new(), state(1));
+    let mut pool = |scope| match view.pick(&Want { scope, ..want(&tried) }, &mut state) {
+        Pick::Endpoint(choice) => Some(choice.pool),
+        Pick::Exhausted => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pool(Scope::PoolOf(id(1, 0))), Some(1));
+    assert_eq!(pool(Scope::PoolOf(id(0, 0))), None, "its pool serves no longer");
+    assert_eq!(pool(Scope::Beyond(id(0, 0))), Some(1));
+    assert_eq!(pool(Scope::Beyond(id(1, 0))), Some(0), "the next is not available");
+}
+
+#[test]
+fn slow_start_grows_from_a_tenth_to_all() {
+    for balance in ALL {
+        let config = Service { slow_start: Duration::from_secs(10), ..with(balance.clone(), &[&[1, 1]]) };
+        let table = table(config, |row| row.pools[0].endpoints[1].joined = Some(at(0)));
+        let tried = Tried::new();
+        let share = |millis| counts(&table, &Want { now: at(millis), ..want(&tried) }, 2000)[0][1];
+        let (cold, middle, warm) = (share(0), share(5_000), share(10_000));
+        assert!(cold < 400, "{balance:?}: {cold}");
+        assert!(cold < middle && middle < 900, "{balance:?}: {middle}");
+        assert!((850..1150).contains(&warm), "{balance:?}: {warm}");
+    }
+}
+
+#[test]
+fn the_same_hash_finds_the_same_endpoint_on_every_worker() {
+    let table = table(with(Balance::HashSource, &[&[1; 9]]), |_| {});
+    let tried = Tried::new();
+    for hash in 0..200 {
+        let want = Want { hash: mix(hash), ..want(&tried) };
+        let picks: Vec<_> = (0..4).map(|seed| table.services[0].pick(&want, &mut state(seed))).collect();
+        assert!(picks.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

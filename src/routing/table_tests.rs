@@ -1,0 +1,272 @@
+//! What a table takes over from the one before, what a switch means for sessions, and the publishing of both.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Match, Target};
+use crate::decision::Table;
+use crate::routing::fixture::{at, conclusions, config, listener, route, service};
+use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, WorkerView};
+
+const DRAIN: Duration = Duration::from_secs(30);
+
+fn two_services() -> Arc<Config> {
+    let listener = listener("web", vec![route(Match::default(), "b")]);
+    config(vec![service("a", &[&[1, 2], &[1]]), service("b", &[&[1], &[1]])], vec![listener])
+}
+
+fn build(config: &Arc<Config>, table: &Table, previous: &RoutingTable) -> RoutingTable {
+    RoutingTable::build(config, table, Some(previous), &SocketMap::new(), 2, at(table.epoch))
+}
+
+fn first(config: &Arc<Config>) -> RoutingTable {
+    RoutingTable::build(config, &conclusions(config, 1), None, &SocketMap::new(), 2, at(1))
+}
+
+/// Conclusions in which service 0 is served so.
+fn served(config: &Config, epoch: u64, serving: Serving) -> Table {
+    let mut table = conclusions(config, epoch);
+    table.services[0].serving = serving;
+    table
+}
+
+#[test]
+fn a_publish_about_one_service_leaves_the_other_as_it_is() {
+    let config = two_services();
+    let one = first(&config);
+    let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
+    assert!(!Arc::ptr_eq(&one.services[0], &two.services[0]));
+    assert!(Arc::ptr_eq(&one.services[1], &two.services[1]));
+    let (ListenerTarget::Routes(before), ListenerTarget::Routes(after)) =
+        (&one.listeners[0].target, &two.listeners[0].target)
+    else {
+        panic!()
+    };
+    assert!(Arc::ptr_eq(before, after));
+}
+
+#[test]
+fn counters_survive_a_reload_that_moves_and_adds_things() {
+    let config_1 = two_services();
+    let one = first(&config_1);
+    let b = Arc::clone(&config_1.services[1]);
+    let mut reloaded = (*config_1).clone();
+    reloaded.services = vec![Arc::new(service("new", &[&[1]])), b];
+    let config_2 = Arc::new(reloaded);
+    let two = build(&config_2, &conclusions(&config_2, 2), &one);
+    let (before, after) = (&one.services[1], &two.services[1]);
+    assert!(Arc::ptr_eq(&before.stats, &after.stats));
+    assert!(Arc::ptr_eq(&before.pools[0].endpoints[0].stats, &after.pools[0].endpoints[0].stats));
+    assert!(Arc::ptr_eq(&one.listeners[0].stats, &two.listeners[0].stats));
+    let ListenerTarget::Routes(matcher) = &two.listeners[0].target else { panic!() };
+    assert_eq!(matcher.routes()[0].service, 1);
+}
+
+#[test]
+fn a_matcher_follows_its_service_to_another_place() {
+    let config_1 = two_services();
+    let one = first(&config_1);
+    let mut reloaded = (*config_1).clone();
+    reloaded.services.reverse();
+    let config_2 = Arc::new(reloaded);
+    let two = build(&config_2, &conclusions(&config_2, 2), &one);
+    let ListenerTarget::Routes(matcher) = &two.listeners[0].target else { panic!() };
+    assert_eq!(&*two.services[matcher.routes()[0].service].config.name, "b");
+    assert_eq!(two.services[0].index, 0);
+}
+
+#[test]
+fn a_reload_resizes_the_limits_of_a_kept_service() {
+    let config_1 = two_services();
+    let one = first(&config_1);
+    let mut smaller = (*config_1.services[0]).clone();
+    smaller.limits.max_connections = 1;
+    let mut reloaded = (*config_1).clone();
+    reloaded.services[0] = Arc::new(smaller);
+    let config_2 = Arc::new(reloaded);
+    let two = build(&config_2, &conclusions(&config_2, 2), &one);
+    let limits = &two.services[0].stats.limits;
+    let _held = limits.try_enter().unwrap();
+    assert!(limits.try_enter().is_none());
+}
+
+#[test]
+fn sockets_are_kept_until_others_are_given() {
+    let config = two_services();
+    let bound = |port| {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let sockets = Sockets::new(vec![Arc::new(Bound::new(([127, 0, 0, 1], port).into(), vec![socket]))]);
+        SocketMap::from([("web".into(), Arc::new(sockets))])
+    };
+    let one = RoutingTable::build(&config, &conclusions(&config, 1), None, &bound(1), 1, at(1));
+    let two = build(&config, &conclusions(&config, 2), &one);
+    assert!(Arc::ptr_eq(&one.listeners[0].sockets, &two.listeners[0].sockets));
+    let three = RoutingTable::build(&config, &conclusions(&config, 3), Some(&two), &bound(2), 1, at(3));
+    assert_eq!(three.listeners[0].sockets.bound()[0].requested.port(), 2);
+    assert!(three.listeners[0].sockets.bound()[0].local.port() > 2);
+}
+
+#[test]
+fn a_tcp_listener_knows_its_service() {
+    let mut tcp = listener("pg", vec![]);
+    tcp.target = Target::Service("b".into());
+    let config = config(vec![service("a", &[&[1]]), service("b", &[&[1]])], vec![tcp]);
+    assert!(matches!(first(&config).listeners[0].target, ListenerTarget::Service(1)));
+}
+
+#[test]
+fn conclusions_that_are_missing_leave_a_service_starting() {
+    let config = two_services();
+    let table = RoutingTable::build(&config, &Table { epoch: 1, services: vec![] }, None, &SocketMap::new(), 1, at(1));
+    assert!(table.services.iter().all(|service| service.serving == Serving::Starting));
+}
+
+#[test]
+fn the_first_answer_after_a_switch_is_awaited_over_later_publishes() {
+    let config = two_services();
+    let one = first(&config);
+    let mut says = served(&config, 2, Serving::Active(1));
+    says.services[0].awaiting_answer = Some(2);
+    let two = build(&config, &says, &one);
+    let late = Arc::clone(&one.services[0]);
+    assert!(!late.answered(0, at(5)), "an answer under the old table is not it");
+    says.epoch = 3;
+    says.services[0].pools[0].endpoints[0].admission = Admission::Closed;
+    let three = build(&config, &says, &two);
+    assert!(!three.services[0].answered(0, at(6)), "nor one from another pool");
+    assert!(two.services[0].answered(1, at(7)));
+    assert!(!three.services[0].answered(1, at(8)), "the first only");
+    assert_eq!(three.services[0].awaiting.as_ref().unwrap().seen(), Some(at(7)));
+}
+
+#[test]
+fn a_session_ends_when_its_pool_was_left_even_if_the_pool_came_back() {
+    let config = two_services();
+    let one = first(&config);
+    let tenure = one.services[0].tenure(0);
+    assert_eq!(one.verdict(&tenure, at(1)), SessionVerdict::Stay { since: 1 });
+    let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
+    assert_eq!(two.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
+    assert_eq!(three.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    assert_eq!(three.verdict(&three.services[0].tenure(0), at(9)), SessionVerdict::Stay { since: 3 });
+}
+
+#[test]
+fn a_service_that_goes_down_and_comes_back_keeps_its_sessions() {
+    let config = two_services();
+    let one = first(&config);
+    let tenure = one.services[0].tenure(0);
+    let two = build(&config, &served(&config, 2, Serving::Down), &one);
+    let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
+    assert_eq!(two.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(three.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 1 });
+    let four = build(&config, &served(&config, 4, Serving::Active(1)), &two);
+    assert_eq!(four.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
+}
+
+#[test]
+fn a_trials_session_goes_with_its_pool() {
+    let config = two_services();
+    let one = build(&config, &served(&config, 2, Serving::Down), &first(&config));
+    let tenure = one.services[0].tenure(1);
+    assert_eq!(tenure.since, 0);
+    assert_eq!(one.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 0 });
+    let chosen = build(&config, &served(&config, 3, Serving::Active(1)), &one);
+    assert_eq!(chosen.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 3 });
+    let other = build(&config, &served(&config, 3, Serving::Active(0)), &one);
+    assert!(matches!(other.verdict(&tenure, at(9)), SessionVerdict::Drain { .. }));
+}
+
+#[test]
+fn sessions_of_services_pools_and_policies_that_are_gone_end() {
+    let config_1 = two_services();
+    let one = first(&config_1);
+    let (a, b) = (one.services[0].tenure(0), one.services[1].tenure(1));
+    let mut closing = service("b", &[&[1]]);
+    closing.failover.sessions = Sessions::Close;
+    let config_2 = config(vec![closing], vec![]);
+    let two = build(&config_2, &conclusions(&config_2, 2), &one);
+    assert_eq!(two.verdict(&a, at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
+    assert_eq!(two.verdict(&b, at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
+    let mut closing = (*config_1).clone();
+    let mut changed = (*closing.services[0]).clone();
+    changed.failover.sessions = Sessions::Close;
+    closing.services[0] = Arc::new(changed);
+    let config_3 = Arc::new(closing);
+    let three = build(&config_3, &served(&config_3, 3, Serving::Active(1)), &one);
+    assert_eq!(three.verdict(&a, at(9)), SessionVerdict::Close);
+}
+
+#[test]
+fn the_sweep_finds_whom_the_verdict_is_about_once() {
+    let config = two_services();
+    let one = first(&config);
+    let register = SessionRegister::new();
+    let left = register.register(one.services[0].tenure(0), "left");
+    let _stays = register.register(one.services[1].tenure(0), "stays");
+    drop(register.register(one.services[0].tenure(0), "over"));
+    let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
+    let swept = |table: &RoutingTable| {
+        let mut ended = vec![];
+        register.sweep(table, at(9), |session, until| ended.push((*session, until)));
+        ended
+    };
+    assert_eq!(swept(&two), [("left", Some(at(2).after(DRAIN)))]);
+    assert_eq!(swept(&two), [], "it knows already");
+    assert_eq!(register.len(), 2);
+    drop(left);
+    assert_eq!(register.len(), 1);
+}
+
+#[test]
+fn a_switch_retires_the_idle_connections_of_the_pool_it_leaves_and_no_others() {
+    let config = two_services();
+    let one = first(&config);
+    let generations = |table: &RoutingTable| {
+        let pools = table.services.iter().flat_map(|service| &service.pools);
+        pools.flat_map(|pool| &pool.endpoints).map(|endpoint| endpoint.stats.generation()).collect::<Vec<_>>()
+    };
+    let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
+    let published = Published::new(one, 1);
+    published.publish(two);
+    assert_eq!(generations(&published.load()), [1, 1, 0, 0, 0]);
+    let three = build(&config, &served(&config, 3, Serving::Active(1)), &published.load());
+    published.publish(three);
+    assert_eq!(generations(&published.load()), [1, 1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn workers_wake_take_up_and_acknowledge_and_the_engine_frees() {
+    let config = two_services();
+    let published = Published::new(first(&config), 2);
+    let views: Vec<_> = (0..2).map(|worker| WorkerView::new(Arc::clone(&published), WorkerId(worker))).collect();
+    for view in &views {
+        view.changed().await;
+        view.acknowledge(view.current().epoch);
+    }
+    assert!(published.all_acknowledged(1));
+    let held: Handle = views[0].current();
+    let asked = Arc::clone(&held.services[0]);
+    let untouched = Arc::clone(&held.services[1]);
+    published.publish(build(&config, &served(&config, 2, Serving::Active(1)), &published.load()));
+    assert!(!views[0].is_current(&held));
+    assert!(!views[0].still_holds(&held, &asked));
+    assert!(views[0].still_holds(&held, &untouched), "nothing changed about this service");
+    assert_eq!(published.reap(), 1, "not acknowledged yet");
+    for view in &views {
+        view.changed().await;
+        view.acknowledge(view.current().epoch);
+    }
+    assert!(published.all_acknowledged(2));
+    assert_eq!(published.reap(), 1, "a request still holds it");
+    drop(held);
+    assert_eq!(published.reap(), 0);
+}
+
+#[tokio::test]
+async fn a_poke_before_the_wait_counts() {
+    let published = Published::new(first(&two_services()), 1);
+    published.urgent();
+    published.wait_urgent().await;
+}

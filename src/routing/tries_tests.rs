@@ -1,0 +1,344 @@
+//! The retry rule under arbitrary outcomes, arbitrary policies and switches in the middle of a request.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Service;
+use crate::decision::{Admission, Serving};
+use crate::routing::fixture::{at, service, state, table};
+use crate::routing::{PickState, RoutingTable};
+
+/// One request as it arrives.
+#[derive(Clone, Debug)]
+struct Request {
+    method: &'static str,
+    body: bool,
+    seed: u64,
+}
+
+/// A try that sent bytes.
+#[derive(Clone, Copy, Debug)]
+struct Executed {
+    pool: usize,
+    how: How,
+    reused: bool,
+    trial: bool,
+    /// Did its pool serve under the table it was sent on?
+    serving: bool,
+}
+
+/// How one request went.
+#[derive(Debug, Default)]
+struct Story {
+    executed: Vec<Executed>,
+    /// Connects that carried nothing, as (table, endpoint).
+    connects: Vec<(usize, EndpointId)>,
+    steps: u32,
+    /// Was the body too large to be sent again from some try on?
+    overflowed_at: Option<usize>,
+}
+
+fn policy() -> impl Strategy<Value = Retry> {
+    let on = prop_oneof![
+        Just(vec![]),
+        Just(vec![RetryOn::Reset]),
+        Just(vec![RetryOn::Reset, RetryOn::Timeout, RetryOn::Status(503)]),
+    ];
+    let cross = prop_oneof![Just(CrossPool::Safe), Just(CrossPool::Idempotent), Just(CrossPool::Never)];
+    (0u32..5, on, cross, 0.0f64..2.0).prop_map(|(attempts, on, cross_pool, budget)| Retry {
+        attempts,
+        on,
+        cross_pool,
+        budget,
+        ..service("s", &[]).retry
+    })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let method = prop_oneof![Just("GET"), Just("HEAD"), Just("POST"), Just("PUT"), Just("DELETE"), Just("PATCH")];
+    (method, any::<bool>(), any::<u64>()).prop_map(|(method, body, seed)| Request { method, body, seed })
+}
+
+/// What the core might say one after the other.
+fn tables(service: &Service) -> Vec<RoutingTable> {
+    let servings = [Serving::Active(0), Serving::Active(1), Serving::Down, Serving::Starting, Serving::Active(0)];
+    let one = |(place, serving): (usize, Serving)| {
+        table(service.clone(), |row| {
+            row.serving = serving;
+            row.pools[0].endpoints[place % 3].admission = Admission::Trial;
+            row.pools[1].endpoints[place % 2].admission = Admission::Trial;
+        })
+    };
+    servings.into_iter().enumerate().map(one).collect()
+}
+
+/// Plays one request against endpoints that do whatever the dice say.
+fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budget, state: &mut PickState) -> Story {
+    let mut dice = fastrand::Rng::with_seed(request.seed);
+    let (mut now, mut at_table) = (0, dice.usize(..tables.len()));
+    let nature = Nature::of(request.method, request.body);
+    let mut tries = Tries::new(nature, at(20_000));
+    let mut story = Story::default();
+    budget.request(0, at(now));
+    loop {
+        story.steps += 1;
+        let service = &tables[at_table].services[0];
+        let next = match service.pick(&tries.want(at(now), request.seed), state) {
+            Pick::Static { .. } => return story,
+            Pick::Endpoint(choice) => {
+                now += tries.backoff(&choice, &mut dice).as_millis() as u64 + dice.u64(..20);
+                let ended = outcome(&mut dice, choice, &tries);
+                let Some(mut ended) = ended else { return story };
+                ended.replayable = !request.body || story.overflowed_at.is_none() && dice.u32(..8) > 0;
+                if ended.sent {
+                    story.executed.push(Executed {
+                        pool: choice.pool,
+                        how: ended.how,
+                        reused: ended.reused,
+                        trial: choice.trial,
+                        serving: service.serves(choice.pool),
+                    });
+                } else if !ended.reused {
+                    story.connects.push((at_table, choice.id));
+                }
+                if !ended.replayable {
+                    story.overflowed_at.get_or_insert(story.executed.len());
+                }
+                tries.ended(retry, &ended, budget, at(now))
+            }
+            nothing => tries.unplaced(retry, nothing, service, at(now)),
+        };
+        match next {
+            Next::Pick => {}
+            Next::GiveUp(_) => return story,
+            Next::Wait { until } | Next::Queue { until } => {
+                let changed = at_table + 1 < tables.len() && dice.bool();
+                at_table += usize::from(changed);
+                assert!(until > at(now), "a wait that ends before it begins");
+                now = (until.as_micros() - at(0).as_micros()) / 1000;
+                tries.resumed(changed);
+            }
+        }
+        if dice.u32(..6) == 0 && at_table + 1 < tables.len() {
+            at_table += 1;
+        }
+    }
+}
+
+/// How a try ends; `None`: with an answer for the client.
+fn outcome(dice: &mut fastrand::Rng, choice: Choice, tries: &Tries) -> Option<Ended> {
+    let reused = dice.bool() && !tries.fresh_only();
+    let how = match dice.u32(..9) {
+        0 if !reused => How::Refused,
+        1 if !reused => How::ConnectTimeout,
+        2 if !reused => How::Local,
+        3 | 4 => How::Reset,
+        5 => How::Malformed,
+        6 => How::Timeout,
+        7 => How::Status(503),
+        8 => How::Unprocessed,
+        _ => return None,
+    };
+    let connect = matches!(how, How::Refused | How::ConnectTimeout | How::Local);
+    let sent = !connect && (how != How::Reset || dice.u32(..4) > 0);
+    Some(Ended { choice, how, sent, reused, replayable: true })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    #[test]
+    fn no_request_is_repeated_where_it_must_not_be(
+        retry in policy(),
+        requests in proptest::collection::vec(request(), 1..12),
+    ) {
+        let mut service = service("s", &[&[1, 1, 1], &[1, 1]]);
+        service.retry = retry.clone();
+        let tables = tables(&service);
+        let (budget, mut state) = (Budget::new(1), state(1));
+        let mut extras = 0;
+        for request in &requests {
+            let story = play(&retry, &tables, request, &budget, &mut state);
+            judge(&retry, request, &story)?;
+            extras += story.executed.len().saturating_sub(1);
+        }
+        prop_assert!(extras as f64 <= retry.budget * requests.len() as f64 + 3.0, "{extras} extra exchanges");
+    }
+}
+
+fn judge(retry: &Retry, request: &Request, story: &Story) -> Result<(), TestCaseError> {
+    let nature = Nature::of(request.method, request.body);
+    let counted: Vec<_> = story.executed.iter().filter(|e| e.how != How::Unprocessed).collect();
+    if !nature.idempotent() {
+        prop_assert!(counted.len() <= 1, "executed twice: {story:?}");
+        prop_assert!(counted.first().is_none_or(|first| story.executed.last().map(|last| last.how) == Some(first.how)));
+    }
+    if let Some(overflowed) = story.overflowed_at {
+        prop_assert!(story.executed.len() <= overflowed.max(1), "sent again though not replayable: {story:?}");
+    }
+    let one_at_a_time = nature.idempotent() && !nature.safe && retry.cross_pool != CrossPool::Idempotent;
+    if one_at_a_time {
+        prop_assert!(counted.windows(2).all(|pair| pair[0].pool == pair[1].pool), "left its pool: {story:?}");
+        prop_assert!(counted.iter().rev().skip(1).all(|e| e.how != How::Timeout), "two at a time: {story:?}");
+    }
+    let crossed = story.executed.iter().filter(|e| !e.serving && !e.trial).count();
+    let may_cross = match retry.cross_pool {
+        CrossPool::Safe => nature.safe(),
+        CrossPool::Idempotent => nature.idempotent(),
+        CrossPool::Never => false,
+    };
+    prop_assert!(crossed == 0 || may_cross, "crossed: {story:?}");
+    let trials = story.executed.iter().filter(|e| e.trial).count();
+    let stale = story.executed.iter().filter(|e| e.reused && e.how == How::Reset).count().min(1);
+    let most = retry.attempts.max(1) as usize + 1 + trials + stale;
+    prop_assert!(story.executed.len() <= most, "{} exchanges: {story:?}", story.executed.len());
+    let mut connects = story.connects.clone();
+    connects.sort_unstable();
+    connects.dedup();
+    prop_assert_eq!(connects.len(), story.connects.len(), "one endpoint dialled twice under one table");
+    prop_assert!(story.steps < 300, "goes on for ever");
+    Ok(())
+}
+
+fn refused(choice: Choice) -> Ended {
+    Ended { choice, how: How::Refused, sent: false, reused: false, replayable: true }
+}
+
+fn endpoint(pick: Pick) -> Choice {
+    match pick {
+        Pick::Endpoint(choice) => choice,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets every endpoint in scope refuse, and returns what the rule says then, and how many were asked.
+fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (Next, u32) {
+    let service = &table.services[0];
+    let mut state = state(3);
+    for asked in 0.. {
+        match service.pick(&tries.want(now, 0), &mut state) {
+            Pick::Endpoint(choice) => {
+                assert_eq!(
+                    tries.ended(&service.config.retry, &refused(choice), &service.stats.budget, now),
+                    Next::Pick
+                );
+            }
+            nothing => return (tries.unplaced(&service.config.retry, nothing, service, now), asked),
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_post_that_everybody_refused_waits_and_goes_on_after_the_switch() {
+    let before = table(service("s", &[&[1, 1], &[1]]), |_| {});
+    let after = table(service("s", &[&[1, 1], &[1]]), |row| row.serving = Serving::Active(1));
+    let mut tries = Tries::new(Nature::of("POST", true), at(30_000));
+    let (next, asked) = refuse_all(&mut tries, &before, at(0));
+    assert_eq!((next, asked), (Next::Wait { until: at(1_000) }, 2));
+    tries.resumed(true);
+    let choice = endpoint(after.services[0].pick(&tries.want(at(60), 0), &mut state(1)));
+    assert_eq!(choice.pool, 1);
+}
+
+#[test]
+fn a_post_that_everybody_refused_does_not_wait_for_ever() {
+    let table = table(service("s", &[&[1], &[1]]), |_| {});
+    let mut tries = Tries::new(Nature::of("POST", true), at(30_000));
+    refuse_all(&mut tries, &table, at(0));
+    tries.resumed(false);
+    assert_eq!(refuse_all(&mut tries, &table, at(1_000)), (Next::GiveUp(Why::Exhausted), 0));
+}
+
+#[test]
+fn a_get_that_everybody_refused_crosses_before_the_switch() {
+    let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
+    let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+    let (next, asked) = refuse_all(&mut tries, &table, at(0));
+    assert_eq!((next, asked), (Next::Pick, 2));
+    assert!(tries.crossing());
+    assert_eq!(endpoint(table.services[0].pick(&tries.want(at(0), 0), &mut state(1))).pool, 1);
+}
+
+#[test]
+fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
+    let table = table(service("s", &[&[1], &[1]]), |_| {});
+    let view = &table.services[0];
+    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    let mut dice = fastrand::Rng::with_seed(1);
+    let unavailable = |choice| Ended { choice, how: How::Status(503), sent: true, reused: true, replayable: true };
+    for (pool, again) in [(0, false), (0, true), (1, false)] {
+        let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
+        assert_eq!((choice.pool, choice.again), (pool, again));
+        let pause = tries.backoff(&choice, &mut dice);
+        assert!(if again { pause >= BACKOFF.0 && pause <= BACKOFF.1 } else { pause.is_zero() });
+        let next = tries.ended(&view.config.retry, &unavailable(choice), &view.stats.budget, at(0));
+        assert_eq!(next, if pool == 1 { Next::GiveUp(Why::Attempts) } else { Next::Pick });
+    }
+}
+
+#[test]
+fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
+    let mut service = service("s", &[&[1]]);
+    service.retry.attempts = 1;
+    service.retry.cross_pool = CrossPool::Never;
+    let table = table(service, |_| {});
+    let view = &table.services[0];
+    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    let reset = |choice, reused| Ended { choice, how: How::Reset, sent: true, reused, replayable: true };
+    let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
+    assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), Next::Pick);
+    assert!(tries.fresh_only());
+    assert_eq!(tries.reason(), Some(RetryReason::Stale));
+    let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
+    assert!(!choice.again, "it was no try of this endpoint");
+    let next = tries.ended(&view.config.retry, &reset(choice, false), &view.stats.budget, at(0));
+    assert_eq!(next, Next::GiveUp(Why::Attempts));
+}
+
+#[test]
+fn an_empty_budget_ends_the_retries() {
+    let table = table(service("s", &[&[1, 1]]), |_| {});
+    let view = &table.services[0];
+    let ends = (0..10).map(|_| {
+        let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+        let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
+        let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
+        tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0))
+    });
+    let ends: Vec<_> = ends.collect();
+    assert_eq!(ends[..3], [Next::Pick; 3]);
+    assert_eq!(ends[3..], [Next::GiveUp(Why::Budget); 7]);
+}
+
+#[test]
+fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
+    let held = |hold_requests| {
+        let mut service = service("s", &[&[1]]);
+        service.hold_requests = hold_requests;
+        let table = table(service, |row| row.serving = Serving::Down);
+        let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+        let view = &table.services[0];
+        tries.unplaced(&view.config.retry, Pick::Down, view, at(0))
+    };
+    assert_eq!(held(Duration::ZERO), Next::GiveUp(Why::Down));
+    assert_eq!(held(Duration::from_secs(5)), Next::Wait { until: at(100) });
+}
+
+#[test]
+fn methods_are_what_the_rfc_says() {
+    for (method, body, safe, idempotent) in [
+        ("GET", false, true, true),
+        ("GET", true, false, true),
+        ("HEAD", false, true, true),
+        ("OPTIONS", false, true, true),
+        ("PUT", true, false, true),
+        ("DELETE", false, false, true),
+        ("POST", false, false, false),
+        ("PATCH", true, false, false),
+        ("get", false, false, false),
+        ("PURGE", false, false, false),
+    ] {
+        let nature = Nature::of(method, body);
+        assert_eq!((nature.safe(), nature.idempotent()), (safe, idempotent), "{method}");
+    }
+}
