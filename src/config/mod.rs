@@ -1,6 +1,8 @@
 //! Configuration: YAML text → [`Config`], every problem at once with its line and what to write instead.
 mod defaults;
+mod dump;
 mod fault;
+mod keys;
 mod meaning;
 mod model;
 mod objective;
@@ -14,6 +16,8 @@ mod yaml;
 use std::io::Read;
 use std::path::Path;
 
+pub use dump::dump;
+pub use keys::{Key, keys};
 pub use model::*;
 pub use objective::{Detection, detections, worst_case};
 pub use problem::{Problem, Problems, Severity};

@@ -102,6 +102,7 @@ fn forwarded(room: &mut Room, typed: &schema::Listener, protocol: Protocol) -> F
     let Some((at, forwarded)) = typed.forwarded.found() else { return defaults::FORWARDED };
     if protocol == Protocol::Tcp {
         room.warning(at, "`forwarded` has no effect on a tcp listener", "leave it out");
+        return defaults::FORWARDED;
     }
     match forwarded {
         schema::Forwarded::Append => Forwarded::Append,

@@ -31,11 +31,11 @@ pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: P
 }
 
 pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Protocol, response: Duration) -> Retry {
-    let typed = item.get().cloned().unwrap_or_default();
     if let (Protocol::Tcp, Some(at)) = (protocol, item.at()) {
         let advice = "leave it out: connects that carried no byte go on to the next endpoint anyway";
         room.warning(at, "`retry` has no effect on a tcp service", advice);
     }
+    let typed = item.get().filter(|_| protocol == Protocol::Http).cloned().unwrap_or_default();
     let mut on: Vec<RetryOn> = Vec::new();
     match typed.on.get() {
         None => {

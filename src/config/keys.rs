@@ -1,0 +1,157 @@
+//! Every key of the schema, found by walking the schema itself: a deserializer that offers each map all of its keys.
+//! What is in the list is therefore what the reader takes, no more and no less.
+
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use std::cell::RefCell;
+
+use super::schema;
+use super::typing::{ITEM, Item, LATER, MANY, SHORT, SWITCH};
+
+/// A key that the reader knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// `services.*.pools[].endpoints[].weight`: `[]` for any item of a list, `*` for any name.
+    pub path: String,
+    /// The function is built; otherwise the key is refused as not supported yet.
+    pub supported: bool,
+}
+
+/// All keys, in the order of the schema.
+pub fn keys() -> Vec<Key> {
+    let found = RefCell::new(Vec::new());
+    // An `Item` takes whatever comes: the walk itself cannot fail.
+    let _ = Item::<schema::File>::deserialize(Walker { path: String::new(), found: &found });
+    found.into_inner()
+}
+
+#[derive(Clone)]
+struct Walker<'f> {
+    path: String,
+    found: &'f RefCell<Vec<Key>>,
+}
+
+impl Walker<'_> {
+    fn step(&self, step: &str) -> Self {
+        Walker { path: format!("{}{step}", self.path), found: self.found }
+    }
+
+    fn key(&self, key: &str) -> Self {
+        let next = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Walker { path: next, found: self.found }
+    }
+}
+
+/// "This is a leaf": any value would have been refused.
+fn leaf<T>() -> Result<T, de::value::Error> {
+    Err(de::Error::custom("a leaf"))
+}
+
+impl<'de> Deserializer<'de> for Walker<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        leaf()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        match name {
+            ITEM => visitor.visit_seq(Two(Some(self), true)),
+            MANY => visitor.visit_seq(One(Some(self))),
+            SWITCH => visitor.visit_some(self),
+            LATER => {
+                if let Some(key) = self.found.borrow_mut().last_mut() {
+                    key.supported = false;
+                }
+                leaf()
+            }
+            _ if name.starts_with(SHORT) => visitor.visit_newtype_struct(self),
+            _ => leaf(),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_seq(One(Some(self.step("[]"))))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(Fields { walker: self, keys: vec!["*"].into_iter(), key: "*", note: false })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(Fields { walker: self, keys: fields.to_vec().into_iter(), key: "", note: true })
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
+        tuple_struct enum identifier ignored_any
+    }
+}
+
+/// An item: the id of a node that does not matter, then the value.
+struct Two<'f>(Option<Walker<'f>>, bool);
+
+impl<'de> SeqAccess<'de> for Two<'_> {
+    type Error = de::value::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
+        if std::mem::take(&mut self.1) {
+            return seed.deserialize(0u32.into_deserializer()).map(Some);
+        }
+        self.0.take().map(|walker| seed.deserialize(walker)).transpose()
+    }
+}
+
+/// A list of one.
+struct One<'f>(Option<Walker<'f>>);
+
+impl<'de> SeqAccess<'de> for One<'_> {
+    type Error = de::value::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
+        self.0.take().map(|walker| seed.deserialize(walker)).transpose()
+    }
+}
+
+/// A map with all of its keys.
+struct Fields<'f> {
+    walker: Walker<'f>,
+    keys: std::vec::IntoIter<&'static str>,
+    key: &'static str,
+    /// The keys are words of the schema, not names of the user's.
+    note: bool,
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = de::value::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
+        let Some(key) = self.keys.next() else { return Ok(None) };
+        self.key = key;
+        if self.note {
+            let path = self.walker.key(key).path;
+            self.walker.found.borrow_mut().push(Key { path, supported: true });
+            return seed.deserialize(key.into_deserializer()).map(Some);
+        }
+        // A free key is an `Item<String>`; it takes the leaf for "bad", which does not matter here.
+        seed.deserialize(Walker { path: String::new(), found: self.walker.found }).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Self::Error> {
+        seed.deserialize(self.walker.key(self.key))
+    }
+}
