@@ -1,14 +1,195 @@
-//! The configuration from outside: files that must load, and the corpus of `tests/config/*.case`.
+//! The configuration from outside: the files in `config/`, the two lab configurations, the corpus of
+//! `tests/config/*.case`, and any text at all.
+//!
+//! A case is an input, a line `=====`, and what must come of it: `ok` (with its warnings, and the part of the dump
+//! that a `# show: path` in the input asks for) or every problem. `UPDATE_CASES=1 cargo test --test config` writes what
+//! comes of each; read the difference before keeping it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use standfast::config::{self, Config};
+use proptest::prelude::*;
+use standfast::config::{self, Config, Loaded, Problems};
 
+/// How many cases there are: a corpus that is not found must not pass.
+const CASES: usize = 0;
+const SEPARATOR: &str = "\n=====\n";
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Relative paths of a text in here count from `tests/config`.
+fn parse(text: &str) -> Result<Loaded, Problems> {
+    config::parse(text, &root("tests/config"))
+}
+
+#[track_caller]
 fn good(text: &str) -> Config {
-    let loaded =
-        config::parse(text, Path::new("config")).unwrap_or_else(|problems| panic!("{}", problems.explain(false)));
+    let loaded = parse(text).unwrap_or_else(|problems| panic!("{}", problems.explain(false)));
     assert_eq!(loaded.warnings, [], "unexpected warnings");
     loaded.config
+}
+
+#[test]
+fn the_corpus_says_what_it_said() {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root("tests/config")).expect("the corpus") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "case") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut wrong = Vec::new();
+    for path in &found {
+        let case = read(path);
+        let (input, expected) = case.split_once(SEPARATOR).unwrap_or((&case, ""));
+        let actual = outcome(input);
+        if update {
+            std::fs::write(path, format!("{input}{SEPARATOR}{actual}")).expect("the case is written");
+        } else if actual != expected {
+            wrong.push(format!("{}\n--- expected\n{expected}--- actual\n{actual}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), found.len(), wrong.join("\n"));
+    assert_eq!(found.len(), CASES, "cases in tests/config");
+}
+
+fn outcome(input: &str) -> String {
+    match parse(input) {
+        Ok(loaded) => {
+            let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let shown: String = input
+                .lines()
+                .filter_map(|line| line.strip_prefix("# show: "))
+                .map(|path| show(&loaded.config, path))
+                .collect();
+            format!("ok\n{warnings}{shown}")
+        }
+        Err(problems) => problems
+            .list
+            .iter()
+            .map(|problem| {
+                format!(
+                    "{}: {problem}\n",
+                    if problem.severity == config::Severity::Error { "error" } else { "warning" }
+                )
+            })
+            .collect(),
+    }
+}
+
+/// A part of the dump, by a path such as `services.shop.pools.0`.
+fn show(config: &Config, path: &str) -> String {
+    let dump: serde_yaml::Value = serde_yaml::from_str(&config::dump(config)).expect("a dump is YAML");
+    let part = path.split('.').fold(&dump, |value, step| match step.parse::<usize>() {
+        Ok(index) => &value[index],
+        Err(_) => &value[step],
+    });
+    format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
+}
+
+const EXAMPLES: [&str; 5] = ["reference.yaml", "minimal.yaml", "two-regions.yaml", "api-gateway.yaml", "tcp.yaml"];
+
+#[test]
+fn every_file_in_config_loads_without_a_warning_and_survives_a_dump() {
+    let found = std::fs::read_dir(root("config")).expect("config/").count();
+    assert_eq!(found, EXAMPLES.len(), "a file in config/ is not tested");
+    for name in EXAMPLES {
+        let loaded =
+            config::load(&root("config").join(name)).unwrap_or_else(|problems| panic!("{}", problems.explain(false)));
+        assert_eq!(loaded.warnings, [], "{name}");
+        assert_eq!(good(&config::dump(&loaded.config)), loaded.config, "{name}");
+    }
+}
+
+/// The reference with nothing but what has no default.
+const BARE: &str = "
+listeners:
+  - {name: web, bind: 0.0.0.0:8080, routes: [{service: shop, match: {path_prefix: /}}]}
+  - {name: raw, bind: 0.0.0.0:8081, protocol: tcp, service: raw}
+services:
+  shop:
+    health_check: {http: {}}
+    pools:
+      - {name: main, endpoints: [10.0.1.11:8080]}
+      - {name: standby, endpoints: [10.0.2.11:8080]}
+      - {name: sorry, static_response: {}}
+  raw:
+    protocol: tcp
+    health_check: {tcp: {}}
+    pools:
+      - {name: main, endpoints: [10.0.1.11:9000]}
+      - {name: standby, endpoints: [10.0.2.11:9000]}
+";
+
+#[test]
+fn the_reference_equals_the_defaults() {
+    assert_eq!(good(&read(&root("config/reference.yaml"))), good(BARE));
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let text = with_absent_keys(&read(&root("config/reference.yaml")));
+    let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut written = BTreeSet::new();
+    collect("", &value, &mut written);
+    let keys = config::keys();
+    let known: BTreeSet<String> = keys.iter().filter(|key| key.supported).map(|key| key.path.clone()).collect();
+    assert!(known.len() > 100, "the schema is walked: {known:?}");
+    // Keys of a pool's own check are those of its service's; `hash` and `header` are choices, not keys of a map.
+    let own = |key: &&String| !key.contains("pools[].health_check.") && !key.contains("pools[].outlier_detection.");
+    let missing: Vec<_> = known.difference(&written).filter(own).collect();
+    assert!(missing.is_empty(), "keys that the reference does not show: {missing:#?}");
+    let unknown: Vec<_> = written.difference(&known).collect();
+    assert!(unknown.is_empty(), "keys that the reader does not know: {unknown:#?}");
+}
+
+/// Takes away every `#~`; a map that was written empty and has such keys below loses its `{}`.
+fn with_absent_keys(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let mut following = lines[index + 1..].iter().filter(|line| !line.trim_start().starts_with("# "));
+        let next = following.next().copied().unwrap_or_default();
+        let deeper = next.trim_start().strip_prefix("#~").is_some_and(|rest| {
+            next.len() - next.trim_start().len() + rest.len() - rest.trim_start().len() > indent + 1
+        });
+        match (line.trim_start().strip_prefix("#~ "), line.strip_suffix(" {}")) {
+            (Some(rest), _) => out.push_str(&format!("{}{rest}\n", &line[..indent])),
+            (None, Some(key)) if deeper => out.push_str(&format!("{key}\n")),
+            _ => out.push_str(&format!("{line}\n")),
+        }
+    }
+    out
+}
+
+/// Names that the user gives.
+const FREE: [&str; 7] = ["services", "set", "add", "match.headers", "http.headers", "static_response.headers", "json"];
+
+fn collect(path: &str, value: &serde_yaml::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_yaml::Value::Mapping(map) => {
+            for (key, value) in map {
+                let free = FREE.iter().any(|free| path.ends_with(free));
+                let key = if free { "*" } else { key.as_str().unwrap_or("?") };
+                let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                if !free {
+                    found.insert(path.clone());
+                }
+                collect(&path, value, found);
+            }
+        }
+        serde_yaml::Value::Sequence(list) => list.iter().for_each(|value| collect(&format!("{path}[]"), value, found)),
+        _ => {}
+    }
 }
 
 const LAB_PERF: &str = r#"
@@ -38,26 +219,239 @@ services:
       - {name: standby, endpoints: ["127.0.0.1:3", "127.0.0.1:4"]}
 "#;
 
-const LAB_FAULTS_L4: &str = r#"
+const LAB_FAULTS_SERVICE: &str = "
+    health_check: {http: {path: /health, port: 8000}, interval: 1s, timeout: 500ms, fall: 2, rise: 2}
+    timeouts: {connect: 500ms, response: 3s}
+    failover: {SESSIONSfailback: {mode: auto, hold_down: 2s}}
+
+    pools:
+      - {name: active, endpoints: [\"10.0.0.1:80\", \"10.0.0.2:80\"]}
+      - {name: standby, endpoints: [\"10.0.0.3:80\", \"10.0.0.4:80\"]}
+";
+
+#[test]
+fn the_lab_configurations_load_without_a_warning() {
+    assert_eq!(good(LAB_PERF).workers, Some(2));
+    let http = "
+admin: {bind: 127.0.0.1:9901}
+listeners:
+  - name: web
+    bind: 127.0.0.1:8080
+    protocol: http
+    routes: [{service: app, response_headers: {set: {X-Gen: \"1\"}}}]
+services:
+  app:
+";
+    let http = good(&format!("{http}{}", LAB_FAULTS_SERVICE.replace("SESSIONS", "")));
+    assert_eq!(http.services[0].failover.sessions, config::Sessions::Drain);
+    let tcp = "
 admin: {bind: 127.0.0.1:9901}
 listeners:
   - {name: l4, bind: 127.0.0.1:8080, protocol: tcp, service: app}
 services:
   app:
     protocol: tcp
-
-    health_check: {http: {path: /health, port: 8000}, interval: 1s, timeout: 500ms, fall: 2, rise: 2}
-    timeouts: {connect: 500ms, response: 3s}
-    failover: {sessions: close, failback: {mode: auto, hold_down: 2s}}
-
-    pools:
-      - {name: active, endpoints: ["10.0.0.1:80", "10.0.0.2:80"]}
-      - {name: standby, endpoints: ["10.0.0.3:80", "10.0.0.4:80"]}
-"#;
+";
+    let tcp = good(&format!("{tcp}{}", LAB_FAULTS_SERVICE.replace("SESSIONS", "sessions: close, ")));
+    assert_eq!(tcp.services[0].failover.sessions, config::Sessions::Close);
+}
 
 #[test]
-fn the_lab_configurations_load_without_a_warning() {
-    assert_eq!(good(LAB_PERF).workers, Some(2));
-    let app = &good(LAB_FAULTS_L4).services[0];
-    assert_eq!(app.failover.sessions, config::Sessions::Close);
+fn problems_are_told_to_people_with_the_line_and_a_caret() {
+    let text = "listeners:\n  - name: web\n    bnid: 0.0.0.0:80\n    service: app\nservices: {app: {pools: [{name: a, static_response: {}}]}}\n";
+    let problems = parse(text).expect_err("a key is wrong");
+    let expected = "\
+error: `bind` is missing
+  --> standfast.yaml:2:5  listeners[0]
+   |
+ 2 |   - name: web
+   |     ^
+   = add `bind: 0.0.0.0:8080`
+
+error: unknown key `bnid`
+  --> standfast.yaml:3:5  listeners[0].bnid
+   |
+ 3 |     bnid: 0.0.0.0:80
+   |     ^^^^
+   = did you mean `bind`? Known here: `name`, `bind`, `protocol`, `timeouts`, `limits`, `forwarded`, `routes`, `service`, `tls`, `proxy_protocol`
+
+";
+    assert_eq!(problems.explain(false), expected);
+    assert!(problems.explain(true).contains("\u{1b}[1;31m^^^^\u{1b}[0m"));
+}
+
+#[test]
+fn problems_are_told_to_programs_as_json() {
+    let value = parse("services: 5").expect_err("not a map").to_json();
+    assert_eq!(value["file"], "standfast.yaml");
+    assert_eq!(value["unreadable"], false);
+    let problem = &value["list"][1];
+    assert_eq!((problem["severity"].as_str(), problem["path"].as_str()), (Some("error"), Some("services")));
+    assert_eq!((problem["line"].as_u64(), problem["column"].as_u64()), (Some(1), Some(11)));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_apart() {
+    assert!(config::load(&root("no/such/file.yaml")).expect_err("no file").unreadable);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("latin1.yaml");
+    std::fs::write(&file, b"# caf\xe9\nlisteners: []\n").expect("a file");
+    let problems = config::load(&file).expect_err("not UTF-8");
+    assert!(problems.unreadable && problems.to_string().contains("line 1"), "{problems}");
+    assert!(config::load(folder.path()).expect_err("a folder is no file").unreadable);
+}
+
+#[test]
+fn relative_paths_count_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("sorry.html"), "<p>Back soon").expect("a body");
+    let file = folder.path().join("standfast.yaml");
+    let text = "state: state.json\nlisteners: [{name: w, bind: 127.0.0.1:80, service: s}]\n\
+                services: {s: {pools: [{name: a, static_response: {body_file: sorry.html}}]}}\n";
+    std::fs::write(&file, text).expect("a file");
+    let config = config::load(&file).expect("valid").config;
+    assert_eq!(config.state.as_ref().map(|state| state.path.clone()), Some(folder.path().join("state.json")));
+    let config::Members::Static(answer) = &config.services[0].pools[0].members else { panic!("a static response") };
+    assert_eq!((answer.body.as_str(), answer.content_type.as_str()), ("<p>Back soon", "text/html; charset=utf-8"));
+    assert_eq!(good(&config::dump(&config)), config);
+}
+
+#[test]
+fn aliases_cannot_unfold_into_more_than_the_bound() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        let before = vec![format!("*a{}", n - 1); 10].join(", ");
+        bomb.push_str(&format!("a{n}: &a{n} [{before}]\n"));
+    }
+    let problems = parse(&bomb).expect_err("a bomb");
+    assert!(problems.to_string().contains("more than 400000 values"), "{problems}");
+}
+
+#[test]
+fn hostile_sizes_are_refused_and_not_worked_on() {
+    let deep = format!("listeners: {}{}", "[".repeat(5000), "]".repeat(5000));
+    assert!(parse(&deep).is_err());
+    let block: String = (0..2000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    assert!(parse(&block).expect_err("deep").to_string().contains("nested deeper"));
+    assert!(parse(&"x".repeat(5 << 20)).expect_err("long").to_string().contains("bytes"));
+    let wrong: String = (0..5000).map(|n| format!("key{n}: 1\n")).collect();
+    let problems = parse(&wrong).expect_err("unknown keys");
+    assert!(problems.list.len() <= 101 && problems.to_string().contains("more"));
+}
+
+/// What must hold of any text: an answer, the same one again, and a dump that reads back as the same.
+fn holds(text: &str) -> Result<(), TestCaseError> {
+    match parse(text) {
+        Ok(loaded) => {
+            let dump = config::dump(&loaded.config);
+            let again =
+                parse(&dump).map_err(|problems| TestCaseError::fail(format!("{}\n{dump}", problems.explain(false))))?;
+            prop_assert_eq!(again.config, loaded.config);
+        }
+        Err(problems) => {
+            prop_assert!(problems.errors() > 0);
+            let lines = text.lines().count().max(1);
+            for problem in &problems.list {
+                prop_assert!(problem.line <= lines + 1, "{} in a text of {} lines", problem, lines);
+            }
+            let _ = (problems.explain(true), problems.to_string(), problems.to_json());
+        }
+    }
+    Ok(())
+}
+
+/// Pieces that YAML gives a meaning to.
+const PIECES: [&str; 40] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ": ",
+    "- ",
+    "-",
+    "\n",
+    "\n  ",
+    "\n    ",
+    " ",
+    "\t",
+    "&a ",
+    "*a",
+    "? ",
+    "|\n",
+    ">-\n",
+    "'",
+    "\"",
+    "%",
+    "!!str ",
+    "<<: ",
+    "...\n",
+    "---\n",
+    "#",
+    "listeners:",
+    "services:",
+    "name: x",
+    "bind: 127.0.0.1:80",
+    "pools",
+    ",",
+    "\\",
+    "\u{feff}",
+    "\r\n",
+    "é",
+    "null",
+    "5s",
+    "\u{0}",
+    "\u{2028}",
+];
+
+fn change(text: &str, at: usize, kind: u8, piece: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let at = at % (chars.len() + 1);
+    let (before, after) = chars.split_at(at);
+    let (before, after): (String, String) = (before.iter().collect(), after.iter().collect());
+    match kind {
+        0 => format!("{before}{piece}{after}"),
+        1 => format!("{before}{}", after.chars().skip(1).collect::<String>()),
+        2 => format!("{before}{piece}{}", after.chars().skip(1).collect::<String>()),
+        3 => before,
+        // A line twice, a line away, a value replaced.
+        4 => {
+            let line = after.split_inclusive('\n').nth(1).unwrap_or_default();
+            format!("{before}{after}").replacen(line, &format!("{line}{line}"), 1)
+        }
+        5 => {
+            let line = after.split_inclusive('\n').nth(1).unwrap_or_default();
+            format!("{before}{after}").replacen(line, "", 1)
+        }
+        _ => match after.split_once(": ") {
+            Some((key, rest)) => {
+                let end = rest.find([',', '}', ']', '\n']).unwrap_or(rest.len());
+                format!("{before}{key}: {piece}{}", &rest[end..])
+            }
+            None => format!("{before}{after}"),
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_gets_an_answer(text in any::<String>()) {
+        holds(&text)?;
+    }
+
+    #[test]
+    fn any_soup_of_yaml_gets_an_answer(pieces in proptest::collection::vec(0..PIECES.len(), 0..60)) {
+        holds(&pieces.into_iter().map(|piece| PIECES[piece]).collect::<String>())?;
+    }
+
+    #[test]
+    fn a_changed_file_gets_an_answer(
+        file in 0..EXAMPLES.len(),
+        changes in proptest::collection::vec((any::<usize>(), 0u8..8, 0..PIECES.len()), 1..4),
+    ) {
+        let text = read(&root("config").join(EXAMPLES[file]));
+        holds(&changes.into_iter().fold(text, |text, (at, kind, piece)| change(&text, at, kind, PIECES[piece])))?;
+    }
 }

@@ -1,0 +1,197 @@
+//! `standfast check`: whether a configuration is valid, what it means for each service, and the arithmetic behind its RTO.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use standfast::config::{self, Detection, Loaded, Members, Problems, Service};
+
+use super::status::Output;
+
+/// Check a configuration file: every problem at once, each with its line and what to write instead.
+///
+/// Exit codes: 0 = valid (warnings do not count), 1 = problems, 2 = the file cannot be read.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The file
+    pub file: PathBuf,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// The file is valid.
+const VALID: u8 = 0;
+/// It has problems.
+const PROBLEMS: u8 = 1;
+/// It cannot be read.
+const UNREADABLE: u8 = 2;
+
+/// Check, tell, and say it in the exit code.
+pub fn run(args: &CheckArgs) -> ExitCode {
+    let found = config::load(&args.file);
+    let mut out = io::stdout().lock();
+    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = match (args.output, &found) {
+        (Output::Json, found) => format!("{:#}\n", for_programs(found)),
+        (Output::Human, Ok(loaded)) => valid(loaded, &args.file, colour),
+        (Output::Human, Err(problems)) => refused(problems, colour),
+    };
+    // A reader that has seen enough (`| head`) is no error.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::from(code(&found))
+}
+
+fn code(found: &Result<Loaded, Problems>) -> u8 {
+    match found {
+        Ok(_) => VALID,
+        Err(problems) if problems.unreadable => UNREADABLE,
+        Err(_) => PROBLEMS,
+    }
+}
+
+/// A line a service, with its pools and the worst case of a fault that only the checks can find.
+fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
+    let config = &loaded.config;
+    let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
+    let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
+    for service in &config.services {
+        text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
+        for line in arithmetic(&config::detections(service)) {
+            text.push_str(&format!("   {:width$}  {}\n", "", line));
+        }
+    }
+    let (services, listeners) = (config.services.len(), config.listeners.len());
+    let warnings = match loaded.warnings.len() {
+        0 => String::new(),
+        n => format!(", {}", count(n, "warning")),
+    };
+    let (listeners, services) = (count(listeners, "listener"), count(services, "service"));
+    text.push_str(&format!("{}: valid: {listeners}, {services}{warnings}\n", file.display()));
+    text
+}
+
+/// `eu-west (2 endpoints) ▸ sorry (503)`
+fn pools(service: &Service) -> String {
+    let pool = |pool: &config::Pool| match &pool.members {
+        Members::Endpoints(endpoints) => format!("{} ({})", pool.name, count(endpoints.len(), "endpoint")),
+        Members::Static(answer) => format!("{} ({})", pool.name, answer.status),
+    };
+    let glue = match service.mode {
+        config::Mode::ActivePassive => " ▸ ",
+        config::Mode::ActiveActive => " + ",
+    };
+    service.pools.iter().map(pool).collect::<Vec<_>>().join(glue)
+}
+
+/// One line for pools that share their sum.
+fn arithmetic(detections: &[Detection]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for detection in detections {
+        let line = match detection.worst {
+            Some(_) => format!("a silent fault is found within {detection}"),
+            None => "no health check: only failing requests show a fault".to_owned(),
+        };
+        match lines.iter_mut().find(|(other, _)| *other == line) {
+            Some((_, pools)) => pools.push(&detection.pool),
+            None => lines.push((line, vec![&detection.pool])),
+        }
+    }
+    let several = lines.len() > 1;
+    lines
+        .into_iter()
+        .map(|(line, pools)| if several { format!("{}: {line}", pools.join(", ")) } else { line })
+        .collect()
+}
+
+fn refused(problems: &Problems, colour: bool) -> String {
+    let warnings = problems.list.len() - problems.errors();
+    let mut summary = count(problems.errors(), "problem");
+    if warnings > 0 {
+        summary.push_str(&format!(", {}", count(warnings, "warning")));
+    }
+    format!("{}{}: {}: {summary}\n", problems.explain(colour), problems.file.display(), paint("31", "refused", colour))
+}
+
+/// `{"valid": …, "problems": […], "warnings": […], "services": [{"service", "pool", "worst_ms", "objective_ms", …}]}`
+fn for_programs(found: &Result<Loaded, Problems>) -> Value {
+    match found {
+        Ok(loaded) => {
+            let detections = loaded.config.services.iter().flat_map(|service| config::detections(service));
+            let services: Vec<Value> = detections.map(|detection| detected(&detection)).collect();
+            json!({ "valid": true, "problems": [], "warnings": loaded.warnings, "services": services })
+        }
+        Err(problems) => {
+            let is_warning = |problem: &&config::Problem| problem.severity == config::Severity::Warning;
+            let (warnings, errors): (Vec<_>, Vec<_>) = problems.list.iter().partition(is_warning);
+            let unreadable = problems.unreadable;
+            json!({ "valid": false, "unreadable": unreadable, "problems": errors, "warnings": warnings, "services": [] })
+        }
+    }
+}
+
+fn detected(detection: &Detection) -> Value {
+    let ms = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64() * 1000.0);
+    json!({
+        "service": detection.service,
+        "pool": detection.pool,
+        "worst_ms": ms(detection.worst),
+        "objective_ms": ms(detection.objective),
+        "arithmetic": detection.arithmetic,
+    })
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn paint(code: &str, text: &str, colour: bool) -> String {
+    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "
+listeners: [{name: web, bind: 0.0.0.0:8080, service: shop}]
+services:
+  shop:
+    objectives: {rto: 10s}
+    health_check: {http: /}
+    pools:
+      - {name: west, endpoints: [10.0.0.1:80, 10.0.0.2:80]}
+      - {name: sorry, static_response: {}}
+";
+
+    #[test]
+    fn a_valid_file_is_told_with_its_pools_and_the_arithmetic() {
+        let found = config::parse(FILE, Path::new(""));
+        assert_eq!(code(&found), VALID);
+        let text = found.map(|loaded| valid(&loaded, Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
+        let expected = "\
+ok shop  west (2 endpoints) ▸ sorry (503)
+         a silent fault is found within 2s × 1.1 + 3 × 1s + 2 × 500ms = 6.2s ≤ rto 10s
+f.yaml: valid: 1 listener, 1 service
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn programs_get_problems_and_warnings_apart_from_each_other() {
+        let found = config::parse(&FILE.replace("10s", "1s").replace("http: /", "http: /, timeout: 3s"), Path::new(""));
+        assert_eq!(code(&found), PROBLEMS);
+        let value = for_programs(&found);
+        assert_eq!(value["valid"], json!(false));
+        assert_eq!(value["problems"][0]["path"], json!("services.shop.objectives.rto"));
+        assert_eq!(value["warnings"][0]["line"], json!(6));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_has_a_code_of_its_own() {
+        let found = config::load(Path::new("/nowhere/at/all.yaml"));
+        assert_eq!(code(&found), UNREADABLE);
+        assert_eq!(for_programs(&found)["unreadable"], json!(true));
+    }
+}
