@@ -9,7 +9,7 @@ use crate::control::{ServiceReport, Status, Tally};
 use crate::decision::{Administrative, Admission, Operational, Serving};
 use crate::routing::{EndpointTotals, EndpointView, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::sys::process::Process;
-use crate::telemetry::exposition::{Exposition, seconds};
+use crate::telemetry::exposition::{Exposition, Family, Labels, seconds};
 use crate::telemetry::lines::Counts;
 use crate::telemetry::names::{self, Metric};
 use crate::wire::h1;
@@ -58,29 +58,19 @@ pub fn render(scrape: &Scrape<'_>) -> String {
 
 /// An endpoint with its labels and counts, read once a scrape.
 struct Row<'a> {
-    service: &'a str,
-    pool: &'a str,
-    address: String,
+    labels: Labels,
     view: &'a EndpointView,
     totals: EndpointTotals,
-}
-
-impl Row<'_> {
-    fn labels(&self) -> [&str; 3] {
-        [self.service, self.pool, &self.address]
-    }
 }
 
 fn rows(table: &RoutingTable) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for service in &table.services {
         for pool in &service.pools {
-            rows.extend(pool.endpoints.iter().map(|view| Row {
-                service: &service.config.name,
-                pool: &pool.name,
-                address: view.address.to_string(),
-                view,
-                totals: view.stats.totals(),
+            rows.extend(pool.endpoints.iter().map(|view| {
+                let names = ["service", "pool", "endpoint"];
+                let labels = Labels::new(&names, &[&service.config.name, &pool.name, &view.address.to_string()]);
+                Row { labels, view, totals: view.stats.totals() }
             }));
         }
     }
@@ -165,11 +155,11 @@ fn switch_state(out: &mut Exposition, services: &[ServiceReport]) {
 fn health(out: &mut Exposition, scrape: &Scrape<'_>, rows: &[Row<'_>]) {
     let mut family = out.family(&names::ENDPOINT_STANDING);
     for row in rows {
-        family.state_set(&row.labels(), &OPERATIONAL, operational(row.view.standing.operational));
+        family.state_set(&row.labels, &OPERATIONAL, operational(row.view.standing.operational));
     }
     let mut family = out.family(&names::ENDPOINT_ADMINISTRATIVE);
     for row in rows {
-        family.state_set(&row.labels(), &ADMINISTRATIVE, administrative(row.view.standing.administrative));
+        family.state_set(&row.labels, &ADMINISTRATIVE, administrative(row.view.standing.administrative));
     }
     let services = scrape.tally.map_or(&[][..], |tally| &tally.services);
     let mut family = out.family(&names::EJECTIONS);
@@ -313,15 +303,9 @@ fn each_service<T: Display>(
 }
 
 /// One sample for each value of an endpoint's last label.
-fn by_last_label(
-    family: &mut crate::telemetry::exposition::Family<'_>,
-    row: &Row<'_>,
-    values: &[&str],
-    counts: &[u64],
-) {
-    let [service, pool, endpoint] = row.labels();
+fn by_last_label(family: &mut Family<'_>, row: &Row<'_>, values: &[&str], counts: &[u64]) {
     for (value, count) in values.iter().zip(counts) {
-        family.sample(&[service, pool, endpoint, value], count);
+        family.sample_under(&row.labels, value, count);
     }
 }
 

@@ -41,6 +41,38 @@ impl Exposition {
     }
 }
 
+/// The first labels of a sample, written down once for all the samples that begin with them.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// `{name="value",name="value"`, or nothing.
+    text: String,
+    count: usize,
+}
+
+impl Labels {
+    /// These names with these values.
+    pub fn new(names: &[&str], values: &[&str]) -> Labels {
+        debug_assert_eq!(names.len(), values.len(), "{names:?} {values:?}");
+        let mut labels = Labels::default();
+        for (name, value) in names.iter().zip(values) {
+            put_label(&mut labels.text, labels.count == 0, name, value);
+            labels.count += 1;
+        }
+        labels
+    }
+}
+
+fn put_label(text: &mut String, first: bool, name: &str, value: &str) {
+    text.push(if first { '{' } else { ',' });
+    text.push_str(name);
+    text.push_str("=\"");
+    match memchr::memchr3(b'\\', b'"', b'\n', value.as_bytes()) {
+        Some(_) => text.push_str(&sanitize_label_value(value)),
+        None => text.push_str(value),
+    }
+    text.push('"');
+}
+
 /// One metric's samples in the making.
 #[derive(Debug)]
 pub struct Family<'a> {
@@ -52,59 +84,53 @@ impl Family<'_> {
     /// One counter or gauge. `labels` are the values of the metric's labels, in its order.
     pub fn sample(&mut self, labels: &[&str], value: impl Display) {
         debug_assert_ne!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
-        self.line("", labels, None, value);
+        self.line("", &Labels::new(self.metric.labels, labels), "", value);
+    }
+
+    /// One counter or gauge of a set that differs in the metric's last label only.
+    pub fn sample_under(&mut self, labels: &Labels, last: &str, value: impl Display) {
+        debug_assert_eq!(labels.count + 1, self.metric.labels.len(), "{}", self.metric.name);
+        let text = &mut *self.text;
+        text.push_str(self.metric.name);
+        text.push_str(&labels.text);
+        put_label(text, labels.count == 0, self.metric.labels.last().unwrap_or(&""), last);
+        put_value(text, "}", value);
     }
 
     /// A 1 for the one state of `states` that holds and a 0 for the others; the state is the last label.
-    pub fn state_set(&mut self, labels: &[&str], states: &[&str], holds: &str) {
+    pub fn state_set(&mut self, labels: &Labels, states: &[&str], holds: &str) {
         for state in states {
-            let mut all = [""; 8];
-            let n = labels.len().min(all.len() - 1);
-            all[..n].copy_from_slice(&labels[..n]);
-            all[n] = state;
-            self.sample(&all[..=n], u8::from(*state == holds));
+            self.sample_under(labels, state, u8::from(*state == holds));
         }
     }
 
     /// One histogram.
     pub fn histogram(&mut self, labels: &[&str], seen: &HistogramSnapshot) {
         debug_assert_eq!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        let labels = Labels::new(self.metric.labels, labels);
         for (bound, below) in &seen.buckets {
-            self.line("_bucket", labels, Some(*bound), below);
+            self.line("_bucket", &labels, &seconds(*bound).to_string(), below);
         }
-        self.line("_bucket", labels, Some(u64::MAX), seen.count);
-        self.line("_sum", labels, None, seconds(seen.sum_micros));
-        self.line("_count", labels, None, seen.count);
+        self.line("_bucket", &labels, "+Inf", seen.count);
+        self.line("_sum", &labels, "", seconds(seen.sum_micros));
+        self.line("_count", &labels, "", seen.count);
     }
 
-    fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<u64>, value: impl Display) {
-        debug_assert_eq!(labels.len(), self.metric.labels.len(), "{}", self.metric.name);
+    fn line(&mut self, suffix: &str, labels: &Labels, bound: &str, value: impl Display) {
         let text = &mut *self.text;
         text.push_str(self.metric.name);
         text.push_str(suffix);
-        let mut separator = '{';
-        for (name, value) in self.metric.labels.iter().zip(labels) {
-            text.push(separator);
-            text.push_str(name);
-            text.push_str("=\"");
-            match value.contains(['\\', '"', '\n']) {
-                true => text.push_str(&sanitize_label_value(value)),
-                false => text.push_str(value),
-            }
-            text.push('"');
-            separator = ',';
+        text.push_str(&labels.text);
+        if !bound.is_empty() {
+            put_label(text, labels.count == 0, "le", bound);
         }
-        // Writing to a String cannot fail.
-        let _ = match bound {
-            None => Ok(()),
-            Some(u64::MAX) => write!(text, "{separator}le=\"+Inf\""),
-            Some(bound) => write!(text, "{separator}le=\"{}\"", seconds(bound)),
-        };
-        if separator == ',' || bound.is_some() {
-            text.push('}');
-        }
-        let _ = writeln!(text, " {value}");
+        put_value(text, if labels.count == 0 && bound.is_empty() { "" } else { "}" }, value);
     }
+}
+
+fn put_value(text: &mut String, end: &str, value: impl Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{end} {value}");
 }
 
 /// Microseconds as seconds.
@@ -124,7 +150,8 @@ mod tests {
     fn a_scrape_looks_as_prometheus_writes_it() {
         let mut out = Exposition::default();
         out.single(&names::TABLE_EPOCH, 7);
-        out.family(&names::ENDPOINT_STANDING).state_set(&["a", "b", "c"], &["up", "down"], "down");
+        let endpoint = Labels::new(&["service", "pool", "endpoint"], &["a", "b", "c"]);
+        out.family(&names::ENDPOINT_STANDING).state_set(&endpoint, &["up", "down"], "down");
         let seen = Histogram::new(1, &[1_000, 2_500_000]);
         seen.record(0, Duration::from_millis(2));
         seen.record(0, Duration::from_secs(3));

@@ -101,9 +101,9 @@ metrics! {
         REQUESTS_PENDING: Gauge "standfast_requests_pending" ["service"]
             "Requests that wait for a connection permit of the service.";
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
-            "Requests we refused for the service's sake, by reason.";
+            "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
-            "Tries after the first, by why they were made.";
+            "Tries after the first, by why they were made (refused, connect_timeout, stale, reset, malformed, timeout, status).";
         RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]
