@@ -1,1 +1,11 @@
-fn main() {}
+//! The `standfast` program: reads the command line and hands over to one file of `cli/`.
+#![forbid(unsafe_code)]
+
+mod app;
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

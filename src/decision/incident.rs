@@ -1,5 +1,6 @@
 //! One record per switch: cause, evidence, actor, epoch and times. Audit, alerts, metrics and `/status` have no other source.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +26,17 @@ pub enum SwitchKind {
     Failback,
     /// The new pool was worse.
     Rollback,
+}
+
+impl fmt::Display for SwitchKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SwitchKind::Failover => "failover",
+            SwitchKind::Switchover => "switchover",
+            SwitchKind::Failback => "failback",
+            SwitchKind::Rollback => "rollback",
+        })
+    }
 }
 
 /// What spoke against (or for) an endpoint when the switch was decided.

@@ -1,4 +1,5 @@
 //! What the operating system alone knows: the monotonic clock, limits, CPU affinity. The only room that may read a clock.
 
 pub mod clock;
+pub mod limits;
 pub mod process;

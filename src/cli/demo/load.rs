@@ -1,0 +1,115 @@
+//! The scripted load: an open-loop stream of GETs and POSTs over keep-alive connections, without any retry of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::upstream::LOAD_ID;
+
+/// Requests per second.
+pub const RATE: u32 = 400;
+/// Every n-th request is a POST.
+const POST_EVERY: u64 = 4;
+/// A client's patience.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// An answer that took longer counts as slow.
+pub const SLOW: Duration = Duration::from_millis(500);
+
+/// What became of one request.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Was it a POST?
+    pub post: bool,
+    /// Its id, as the upstreams counted it.
+    pub id: String,
+    /// Who answered (the first word after "hello from"), or how it failed.
+    pub result: Result<String, String>,
+    /// From the scheduled start to the end of the answer.
+    pub took: Duration,
+}
+
+/// Sends until `stop` turns true, then waits for the answers.
+pub async fn run(proxy: SocketAddr, mut stop: watch::Receiver<bool>) -> Vec<Outcome> {
+    let idle = Arc::new(Mutex::new(Vec::new()));
+    let mut running = JoinSet::new();
+    let mut outcomes = Vec::new();
+    let mut clock = interval(Duration::from_secs(1) / RATE);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for number in 0_u64.. {
+        tokio::select! {
+            scheduled = clock.tick() => {
+                running.spawn(one(proxy, number, scheduled, idle.clone()));
+            }
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        while let Some(done) = running.try_join_next() {
+            outcomes.extend(done);
+        }
+    }
+    while let Some(done) = running.join_next().await {
+        outcomes.extend(done);
+    }
+    outcomes
+}
+
+type Connection = SendRequest<Full<Bytes>>;
+
+async fn one(proxy: SocketAddr, number: u64, scheduled: Instant, idle: Arc<Mutex<Vec<Connection>>>) -> Outcome {
+    let post = number % POST_EVERY == POST_EVERY - 1;
+    let id = format!("load-{number}");
+    #[allow(clippy::disallowed_methods, reason = "a client's patience, not the data path")]
+    let result = match tokio::time::timeout(PATIENCE, exchange(proxy, post, &id, &idle)).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
+    };
+    Outcome { post, id, result, took: scheduled.elapsed() }
+}
+
+async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Connection>>) -> Result<String, String> {
+    let kept = idle.lock().await.pop();
+    let mut connection = match kept {
+        Some(connection) if !connection.is_closed() => connection,
+        _ => connect(proxy).await.map_err(|e| format!("connect: {e}"))?,
+    };
+    let body = if post { Bytes::from_static(b"an order that must not run twice") } else { Bytes::new() };
+    let request = Request::builder()
+        .method(if post { Method::POST } else { Method::GET })
+        .uri(if post { "/orders" } else { "/catalogue" })
+        .header("host", "demo.local")
+        .header(LOAD_ID, id)
+        .body(Full::new(body))
+        .map_err(|e| e.to_string())?;
+    let response = connection.send_request(request).await.map_err(|e| format!("exchange: {e}"))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
+    if connection.is_ready() || connection.ready().await.is_ok() {
+        idle.lock().await.push(connection);
+    }
+    match status {
+        StatusCode::OK => Ok(server(&String::from_utf8_lossy(&body))),
+        other => Err(format!("status {}", other.as_u16())),
+    }
+}
+
+async fn connect(proxy: SocketAddr) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(proxy).await?;
+    stream.set_nodelay(true)?;
+    let (sender, driver) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(driver);
+    Ok(sender)
+}
+
+/// The server's name in the demo upstreams' answers.
+fn server(body: &str) -> String {
+    body.trim_start_matches("hello from ").split([':', ' ']).next().unwrap_or_default().to_owned()
+}
