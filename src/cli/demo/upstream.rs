@@ -29,8 +29,6 @@ pub type Executions = Arc<Mutex<HashMap<String, u32>>>;
 /// One upstream: two addresses that stay the same over crash and revival.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Its name in answers.
-    pub name: &'static str,
     /// Where it speaks HTTP.
     pub http: SocketAddr,
     /// Where it echoes lines.
@@ -47,7 +45,7 @@ impl Upstream {
         let http = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let tcp = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (alive, watch) = watch::channel(true);
-        let upstream = Upstream { name, http: http.local_addr()?, tcp: tcp.local_addr()?, alive };
+        let upstream = Upstream { http: http.local_addr()?, tcp: tcp.local_addr()?, alive };
         tokio::spawn(live(http, watch.clone(), move |stream| serve_http(stream, name, executions.clone())));
         tokio::spawn(live(tcp, watch, move |stream| serve_lines(stream, name)));
         Ok(upstream)
