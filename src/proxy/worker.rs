@@ -96,13 +96,13 @@ impl Worker {
 
     /// Takes up the newest table: from the acknowledgement on, nothing of this worker follows an older one.
     fn take_up(self: &Rc<Self>) {
-        let table = self.table();
-        let now = clock::now();
-        self.accepting.follow(self, &table);
-        self.sessions.sweep(&table, now, |session, until| end(session, until));
-        self.clients.sweep(&table, now);
-        self.idle.sweep(&table, now);
-        self.view.acknowledge(table.epoch);
+        self.view.catch_up(|table| {
+            let now = clock::now();
+            self.accepting.follow(self, table);
+            self.sessions.sweep(table, now, |session, until| end(session, until));
+            self.clients.sweep(table, now);
+            self.idle.sweep(table, now);
+        });
         self.taken_up.notify_waiters();
     }
 

@@ -5,10 +5,10 @@
 //!
 //! | publisher | try | session | worker, when woken |
 //! |---|---|---|---|
-//! | 1. store the table | 1. pick from the newest table | 1. pick | 1. load the newest table |
-//! | 2. store its number | 2. connect | 2. **register** | 2. **sweep** the register by it |
-//! | 3. wake the workers | 3. **re-check** the number | 3. **re-check** the number | 3. acknowledge its number |
-//! | | 4. first byte, with no `await` since 3 | 4. first byte | |
+//! | 1. store the table | 1. pick from the newest table | 1. pick | 1. read the number |
+//! | 2. store its number | 2. connect | 2. **register** | 2. load the newest table |
+//! | 3. wake the workers | 3. **re-check** the number | 3. **re-check** the number | 3. **sweep** the register by it |
+//! | | 4. first byte, with no `await` since 3 | 4. first byte | 4. acknowledge the number read in 1 |
 //!
 //! **Guaranteed**, for every epoch N:
 //! * *Tries.* No try writes its first byte under a table older than N if `publish(N)` had returned before the try's re-check
@@ -44,20 +44,6 @@ pub trait Number {
     fn load(&self) -> u64;
     /// Writes it.
     fn store(&self, value: u64);
-}
-
-/// A worker's sessions.
-pub trait Register<T> {
-    /// A place in the register.
-    type Place;
-    /// What is entered.
-    type Entry;
-    /// Enters a session begun under the table of this epoch.
-    fn enter(&self, entry: Self::Entry) -> Self::Place;
-    /// Takes it out again.
-    fn leave(&self, place: Self::Place);
-    /// Judges every session by this table.
-    fn sweep(&self, table: &T);
 }
 
 /// The board on which tables are published.
@@ -106,24 +92,22 @@ impl<S, N: Number> Board<S, N> {
         &self.slot
     }
 
-    /// Begins a session: register, then re-check. `None`: a newer table was published, pick again.
-    pub fn begin_session<T, R: Register<T>>(&self, register: &R, entry: R::Entry, epoch: u64) -> Option<R::Place> {
-        let place = register.enter(entry);
-        if self.is_current(epoch) {
-            return Some(place);
-        }
-        register.leave(place);
-        None
+    /// Begins a session: register, then re-check. `None`: a newer table was published, pick again (the place in the register is
+    /// given up by dropping it).
+    pub fn begin_session<P>(&self, epoch: u64, register: impl FnOnce() -> P) -> Option<P> {
+        let place = register();
+        self.is_current(epoch).then_some(place)
     }
 
-    /// What a worker does when woken: take up the newest table, sweep by it, acknowledge it. Returns the table.
-    pub fn catch_up<T: Numbered, R: Register<T>>(&self, register: &R, acknowledged: &impl Number) -> Arc<T>
+    /// What a worker does when woken: read the number, load the newest table, sweep by it, and only then acknowledge **the
+    /// number that was read first**. The table may be newer than that number (a publish between its two stores); acknowledging
+    /// the table's would promise that no re-check passes on an older epoch, and until the number is stored one still does.
+    pub fn catch_up<T>(&self, acknowledged: &impl Number, sweep: impl FnOnce(Arc<T>))
     where
         S: Slot<T>,
     {
-        let table = self.slot.load();
-        register.sweep(&table);
-        acknowledged.store(table.epoch());
-        table
+        let number = self.number.load();
+        sweep(self.slot.load());
+        acknowledged.store(number);
     }
 }

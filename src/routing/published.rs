@@ -206,23 +206,23 @@ impl WorkerView {
         newest.services.get(service.index).is_some_and(|now| Arc::ptr_eq(now, service))
     }
 
-    /// Waits until a table newer than the acknowledged one was published (at once when one was). Then: `current()`, sweep,
-    /// close what has to close, `acknowledge`. One task a worker waits here. Cancel safe.
+    /// Waits until a table newer than the acknowledged one was published (at once when one was); then
+    /// [`catch_up`](WorkerView::catch_up). One task a worker waits here. Cancel safe.
     pub async fn changed(&self) {
         let Some(slot) = self.slot() else { return std::future::pending().await };
-        loop {
-            if self.published.epoch() > Number::load(&slot.acknowledged) {
-                return;
-            }
+        while self.published.epoch() <= Number::load(&slot.acknowledged) {
             slot.wake.notified().await;
         }
     }
 
-    /// This worker has taken up the table of this epoch: its register is swept, its stale connections are closed.
-    pub fn acknowledge(&self, epoch: u64) {
-        if let Some(slot) = self.slot() {
-            Number::store(&slot.acknowledged, epoch);
-        }
+    /// Takes up the newest table and acknowledges it. `take_up` sweeps the register and closes what has to close, without
+    /// waiting for anything; from the acknowledgement on, nothing of this worker follows an older table.
+    pub fn catch_up(&self, take_up: impl FnOnce(&Handle)) {
+        let Some(slot) = self.slot() else { return };
+        self.published.board.catch_up(&slot.acknowledged, |table| {
+            self.keep(table);
+            take_up(&self.current());
+        });
     }
 
     /// Pokes the engine; see [`Published::urgent`].
@@ -237,9 +237,14 @@ impl WorkerView {
 
     #[cold]
     fn refresh(&self) {
-        let table = self.published.load();
-        self.seen.set(table.epoch);
-        *self.cached.borrow_mut() = Rc::new(table);
+        self.keep(self.published.load());
+    }
+
+    fn keep(&self, table: Arc<RoutingTable>) {
+        if table.epoch > self.seen.get() {
+            self.seen.set(table.epoch);
+            *self.cached.borrow_mut() = Rc::new(table);
+        }
     }
 
     fn slot(&self) -> Option<&WorkerSlot> {
