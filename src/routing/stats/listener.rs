@@ -12,8 +12,6 @@ pub struct ListenerStats {
     open: Padded<AtomicUsize>,
     /// Connections accepted.
     pub accepted: Counter,
-    /// Connections closed at once because `max_connections` were open.
-    pub rejected_limit: Counter,
     /// Accepts that failed (no descriptors).
     pub rejected_accept: Counter,
     /// Requests that no route takes.
@@ -31,7 +29,6 @@ impl ListenerStats {
         ListenerStats {
             open: Padded(AtomicUsize::new(0)),
             accepted: Counter::new(workers),
-            rejected_limit: Counter::new(workers),
             rejected_accept: Counter::new(workers),
             unrouted: Counter::new(workers),
             bytes_in: Counter::new(workers),
