@@ -46,7 +46,7 @@ const DONE: [&str; 2] = ["success", "failure"];
 /// The whole text of a scrape.
 pub fn render(scrape: &Scrape<'_>) -> String {
     let rows = rows(scrape.table);
-    let mut out = Exposition::with_capacity(16 << 10 | (rows.len() * 5000));
+    let mut out = Exposition::with_capacity((16 << 10) + rows.len() * 5000);
     switches(&mut out, scrape);
     health(&mut out, scrape, &rows);
     requests(&mut out, scrape.table);
@@ -243,13 +243,14 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
     let listeners = || table.listeners.iter().map(|listener| (&*listener.config.name, &listener.stats));
     let mut family = out.family(&names::LISTENER_CONNECTIONS);
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.open()));
+    let mut family = out.family(&names::LISTENER_MAX);
+    for listener in &table.listeners {
+        family.sample(&[&listener.config.name], listener.config.limits.max_connections);
+    }
     let mut family = out.family(&names::LISTENER_ACCEPTED);
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.accepted.total()));
-    let mut family = out.family(&names::LISTENER_REJECTED);
-    for (name, stats) in listeners() {
-        family.sample(&[name, "limit"], stats.rejected_limit.total());
-        family.sample(&[name, "accept"], stats.rejected_accept.total());
-    }
+    let mut family = out.family(&names::LISTENER_ACCEPT_ERRORS);
+    listeners().for_each(|(name, stats)| family.sample(&[name], stats.rejected_accept.total()));
     let mut family = out.family(&names::LISTENER_BYTES);
     for (name, stats) in listeners() {
         family.sample(&[name, "received"], stats.bytes_in.total());

@@ -62,6 +62,18 @@ pub fn start(config: &Log) -> Result<Logs, LogError> {
     Ok(logs)
 }
 
+/// Let panics be lines of the log too, with thread, place and message.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)");
+        tracing::error!(thread = thread.name().unwrap_or("?"), place, "panic: {message}");
+    }));
+}
+
 type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
 fn build(config: &Log, human: bool, colour: bool, sink: Sink) -> Result<(Logs, Subscriber), LogError> {

@@ -130,8 +130,10 @@ metrics! {
             "Client connections that are open.";
         LISTENER_ACCEPTED: Counter "standfast_listener_accepted_total" ["listener"]
             "Client connections that were accepted.";
-        LISTENER_REJECTED: Counter "standfast_listener_rejected_total" ["listener", "reason"]
-            "Client connections that were not served: over max_connections (limit) or failed accepts (accept).";
+        LISTENER_MAX: Gauge "standfast_listener_max_connections" ["listener"]
+            "The most client connections the listener serves at once (limits.max_connections); more wait in the kernel's queue.";
+        LISTENER_ACCEPT_ERRORS: Counter "standfast_listener_accept_errors_total" ["listener"]
+            "Accepts that failed, for want of file descriptors most likely.";
         LISTENER_BYTES: Counter "standfast_listener_bytes_total" ["listener", "direction"]
             "Bytes received from and sent to clients.";
         PROTOCOL_REFUSALS: Counter "standfast_protocol_refusals_total" ["listener", "reason"]
