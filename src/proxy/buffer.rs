@@ -25,6 +25,7 @@ const LARGE_IN_USE: usize = 128;
 #[derive(Default)]
 pub struct BufferPool {
     free: [RefCell<Vec<Box<[u8]>>>; 3],
+    outgoing: RefCell<Vec<Vec<u8>>>,
     large_in_use: Cell<usize>,
 }
 
@@ -195,6 +196,22 @@ impl Buffer {
         }
     }
 
+    /// Like [`Buffer::poll_fill`], but at most `most` bytes.
+    pub fn poll_fill_at_most<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let end = (self.end + most).min(self.bytes.len());
+        let mut spare = ReadBuf::new(&mut self.bytes[self.end..end]);
+        debug_assert!(spare.capacity() > 0, "a full buffer would look like the end of the stream");
+        ready!(Pin::new(io).poll_read(cx, &mut spare))?;
+        let count = spare.filled().len();
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+
     /// One write from the front; the written bytes are consumed.
     pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(io).poll_write(cx, self.bytes()))?;
@@ -203,6 +220,104 @@ impl Buffer {
         }
         self.consume(count);
         Poll::Ready(Ok(count))
+    }
+}
+
+/// What was encoded for a peer and waits to be taken by it. Its memory comes from the pool and goes back there when all
+/// is taken.
+pub struct Outgoing {
+    pool: Rc<BufferPool>,
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Outgoing {
+    /// Nothing to send, no memory.
+    pub fn new(pool: &Rc<BufferPool>) -> Outgoing {
+        Outgoing { pool: Rc::clone(pool), bytes: Vec::new(), taken: 0 }
+    }
+
+    /// Where encoders append.
+    pub fn end(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            let kept = self.pool.outgoing.borrow_mut().pop();
+            self.bytes = kept.unwrap_or_else(|| Vec::with_capacity(SMALL));
+        }
+        &mut self.bytes
+    }
+
+    /// What waits.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first `count` bytes are with the peer.
+    pub fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken >= self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets what waits and gives the memory back.
+    pub fn clear(&mut self) {
+        self.taken = 0;
+        if self.bytes.capacity() == 0 {
+            return;
+        }
+        self.bytes.clear();
+        let mut kept = self.pool.outgoing.borrow_mut();
+        if self.bytes.capacity() <= LARGE && kept.len() < KEPT[0] {
+            kept.push(std::mem::take(&mut self.bytes));
+        } else {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// One write; `Ok(0)` only when nothing waits.
+    pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<io::Result<usize>> {
+        if self.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let count = ready!(Pin::new(io).poll_write(cx, self.bytes()))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.take(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// One write of what waits and of `more` behind it; returns how much of `more` was taken.
+    pub fn poll_drain_with<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        more: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let waiting = self.len();
+        let pieces = [io::IoSlice::new(self.bytes()), io::IoSlice::new(more)];
+        let count = ready!(Pin::new(io).poll_write_vectored(cx, &pieces))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.take(count.min(waiting));
+        Poll::Ready(Ok(count.saturating_sub(waiting)))
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -13,6 +13,7 @@ use super::DrainReport;
 use super::accept::Accepting;
 use super::buffer::BufferPool;
 use super::deadline::{Alarm, Deadlines, Killer};
+use super::http::Scratch;
 use super::tcp::Shared;
 use super::upstream::Idle;
 use crate::decision::Moment;
@@ -22,6 +23,8 @@ use crate::telemetry::access::AccessWriter;
 
 /// How often idle connections are looked through and log lines handed over.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Memory for requests kept for the next ones.
+const SCRATCH_KEPT: usize = 256;
 /// How long killed connections get to reset both sides before the thread ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,8 @@ pub struct Worker {
     pub clients: Clients,
     /// Its end of the access log.
     pub access: AccessWriter,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    tenures: RefCell<(u64, HashMap<(usize, usize), Rc<Tenure>>)>,
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
@@ -69,6 +74,8 @@ impl Worker {
             sessions: SessionRegister::new(),
             clients: Clients::default(),
             access,
+            scratch: RefCell::default(),
+            tenures: RefCell::default(),
             draining: Cell::new(false),
             accepting: Accepting::default(),
             complained: Cell::new(Moment::ZERO),
@@ -78,6 +85,31 @@ impl Worker {
     /// The newest table.
     pub fn table(&self) -> Handle {
         self.view.current()
+    }
+
+    /// Memory for one request; give it back.
+    pub fn scratch(&self) -> Box<Scratch> {
+        let kept = self.scratch.borrow_mut().pop();
+        kept.unwrap_or_else(|| Box::new(Scratch::new(self)))
+    }
+
+    /// Gives it back.
+    pub fn put_scratch(&self, mut scratch: Box<Scratch>) {
+        scratch.shrink();
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT {
+            kept.push(scratch);
+        }
+    }
+
+    /// What an exchange has to remember of its pool: made once a table, shared without atomics.
+    pub fn tenure(&self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
+        let mut tenures = self.tenures.borrow_mut();
+        if tenures.0 != table.epoch {
+            *tenures = (table.epoch, HashMap::new());
+        }
+        let made = || Rc::new(table.services[service].tenure(pool));
+        Rc::clone(tenures.1.entry((service, pool)).or_insert_with(made))
     }
 
     /// No further request on a client's connection: the worker is stopping.

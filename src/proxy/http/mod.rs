@@ -1,13 +1,15 @@
-//! Layer 7.
+//! Layer 7: one request function, and the protocols that clients and endpoints speak around it.
+//!
+//! `request` is the list of steps of one request, `attempt` one try of it, `body` the replay of its body, `respond` the one
+//! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
+//! function asks of a client's protocol; `h1` implements it.
+mod account;
+mod attempt;
+mod body;
+mod client;
+mod h1;
+mod request;
+mod respond;
 
-use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-
-use tokio::net::TcpStream;
-
-use super::worker::Worker;
-use crate::routing::ListenerView;
-
-/// Serves.
-pub async fn serve_connection(_: &Rc<Worker>, _: Arc<ListenerView>, _: TcpStream, _: SocketAddr) {}
+pub use h1::serve_connection;
+pub use request::Scratch;

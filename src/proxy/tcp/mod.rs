@@ -3,4 +3,4 @@ mod relay;
 mod session;
 
 pub use relay::Shared;
-pub use session::serve_connection;
+pub use session::{hash_peer, serve_connection};

@@ -19,7 +19,7 @@ use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced};
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
 use crate::routing::tries::VERDICT_WAIT;
-use crate::routing::{ListenerView, Nature, Permit, Registered, ServiceView, Tries, Why};
+use crate::routing::{Handle, ListenerView, Nature, Permit, Registered, Tries, Why};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 
@@ -51,9 +51,7 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
     place.set_busy(true);
     let table = worker.table();
     let config::Target::Service(name) = &listener.config.target else { return };
-    let Some(service) = table.service(name) else { return };
-    let (config, stats) = (Arc::clone(&service.config), Arc::clone(&service.stats));
-    drop(table);
+    let Some(service) = table.service(name).map(Arc::clone) else { return };
     let mut account = Account {
         began: clock::now(),
         began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
@@ -63,16 +61,17 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
         reached: None,
         termination: Termination::Complete,
     };
-    session(worker, &config, client, peer, &alarm, &mut account).await;
+    session(worker, &table, service.index, client, peer, &alarm, &mut account).await;
     listener.stats.bytes_in.add(worker.id, account.moved.up);
     listener.stats.bytes_out.add(worker.id, account.moved.down);
-    stats.count_response(worker.id, account.reached.as_ref().map(|_| 200));
-    record(worker, listener, &config, peer, &account);
+    service.stats.count_response(worker.id, account.reached.as_ref().map(|_| 200));
+    record(worker, listener, &service.config, peer, &account);
 }
 
 async fn session(
     worker: &Rc<Worker>,
-    service: &Arc<Service>,
+    table: &Handle,
+    index: usize,
     client: TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
@@ -80,8 +79,9 @@ async fn session(
 ) {
     let mut placing = Placing {
         worker,
-        service: Arc::clone(service),
-        tries: Tries::new(Nature::opaque(), account.began.after(longest_search(service))),
+        origin: Rc::clone(table),
+        index,
+        tries: Tries::new(Nature::opaque(), account.began.after(longest_search(&table.services[index].config))),
         hash: hash_peer(peer),
         alarm,
         attempts: 0,
@@ -96,9 +96,7 @@ async fn session(
             drop((registered, permit));
         }
         Err(unplaced) => {
-            if let Some(service) = worker.table().service(&service.name) {
-                count_rejection(worker, service, unplaced);
-            }
+            count_rejection(worker, placing.service(), unplaced);
             account.termination = unplaced_termination(unplaced, placing.last, worker);
             client.reset_on_close();
         }
@@ -110,7 +108,7 @@ type Connected = (Target, Registered<Killer>, Permit);
 async fn connect(placing: &mut Placing<'_>, client: &TcpStream) -> Result<Connected, Unplaced> {
     let worker = placing.worker;
     let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
-    let permit = placing.permit(&*service_view(worker, &placing.service.name)?, &mut gone).await?;
+    let permit = placing.permit(placing.service(), &mut gone).await?;
     loop {
         let target = match placing.next(&mut gone).await? {
             Placed::Endpoint(target) => target,
@@ -123,10 +121,6 @@ async fn connect(placing: &mut Placing<'_>, client: &TcpStream) -> Result<Connec
             return Ok((target, registered, permit));
         }
     }
-}
-
-fn service_view(worker: &Worker, name: &Name) -> Result<Arc<ServiceView>, Unplaced> {
-    worker.table().service(name).cloned().ok_or(Unplaced::GaveUp(Why::Down))
 }
 
 async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Target, account: &mut Account) {
@@ -144,7 +138,7 @@ async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Tar
         placing.record_good(&spot);
         placing.answered(&spot, now);
     };
-    let idle = placing.service.timeouts.tunnel;
+    let idle = placing.service().config.timeouts.tunnel;
     let relayed = relay(&mut client, &mut stream, &worker.shared, &worker.buffers, placing.alarm, idle, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;

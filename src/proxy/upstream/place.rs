@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use crate::config::{Name, Service};
+use crate::config::Name;
 use crate::decision::{ConnectOutcome, Failure, Moment};
 use crate::net::Stream;
 use crate::net::stream::{connect, judge_connect};
@@ -37,8 +37,10 @@ pub enum Interrupted {
 pub struct Placing<'a> {
     /// Whose request.
     pub worker: &'a Rc<Worker>,
-    /// The policies of the request's first table.
-    pub service: Arc<Service>,
+    /// The request's first table: its policies are those that hold.
+    pub origin: Handle,
+    /// Index of the service in it.
+    pub index: usize,
     /// The retry rule.
     pub tries: Tries,
     /// The key of `hash` balancing.
@@ -123,6 +125,21 @@ pub enum Unplaced {
 }
 
 impl Placing<'_> {
+    /// The service as the request's first table has it.
+    pub fn service(&self) -> &Arc<ServiceView> {
+        &self.origin.services[self.index]
+    }
+
+    /// Its index in a newer table; nearly always the same.
+    fn place_in(&self, table: &RoutingTable) -> Option<usize> {
+        let name = &self.service().config.name;
+        let there = |service: &Arc<ServiceView>| Arc::ptr_eq(&service.config.name, name) || service.config.name == *name;
+        if table.services.get(self.index).is_some_and(there) {
+            return Some(self.index);
+        }
+        table.services.iter().position(there)
+    }
+
     /// A permit of the service, waiting in its queue if need be.
     pub async fn permit(
         &self,
@@ -133,7 +150,7 @@ impl Placing<'_> {
         if let Some(permit) = limits.try_enter() {
             return Ok(permit);
         }
-        let queue_timeout = self.service.limits.queue_timeout;
+        let queue_timeout = self.service().config.limits.queue_timeout;
         self.alarm.clear();
         match guarded(self.alarm, gone, limits.enter(queue_timeout)).await {
             Ok(permit) => permit.map_err(Unplaced::Limited),
@@ -146,7 +163,7 @@ impl Placing<'_> {
     pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
         loop {
             let table = self.worker.table();
-            let Some(index) = place_of(&table, &self.service.name) else { return Err(Unplaced::GaveUp(Why::Down)) };
+            let Some(index) = self.place_in(&table) else { return Err(Unplaced::GaveUp(Why::Down)) };
             let service = &table.services[index];
             let now = clock::now();
             let pick = service.pick(&self.tries.want(now, self.hash), &mut self.worker.pick.borrow_mut());
@@ -154,7 +171,8 @@ impl Placing<'_> {
                 Pick::Endpoint(choice) => choice,
                 Pick::Static { pool } => return Ok(Placed::Static { table, service: index, pool }),
                 nobody => {
-                    let next = self.tries.unplaced(&self.service.retry, nobody, service, now);
+                    let retry = &self.origin.services[self.index].config.retry;
+                    let next = self.tries.unplaced(retry, nobody, service, now);
                     self.wait(next, &table, index, gone).await?;
                     continue;
                 }
@@ -177,7 +195,7 @@ impl Placing<'_> {
             if let Some(stream) = self.take_idle(endpoint, now) {
                 return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
             }
-            self.alarm.set(clock::now().after(self.service.timeouts.connect));
+            self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
             let how = match guarded(self.alarm, gone, connect(endpoint.address)).await {
                 Ok(Ok(stream)) => {
                     endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
@@ -198,7 +216,8 @@ impl Placing<'_> {
     /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
     pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
         self.last = Some(ended.how);
-        let next = self.tries.ended(&self.service.retry, ended, &service.stats.budget, clock::now());
+        let retry = &self.origin.services[self.index].config.retry;
+        let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
         match next {
             Next::Pick => {
                 let reason = self.tries.reason();
@@ -290,7 +309,7 @@ impl Placing<'_> {
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
         let newest = self.worker.table();
-        let view = place_of(&newest, &self.service.name).map(|index| &newest.services[index]);
+        let view = self.place_in(&newest).map(|index| &newest.services[index]);
         self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
         Ok(())
     }
@@ -306,15 +325,6 @@ impl Placing<'_> {
             Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
         }
     }
-}
-
-/// A service's index in this table; nearly always where it was.
-pub fn place_of(table: &RoutingTable, name: &Name) -> Option<usize> {
-    table
-        .services
-        .iter()
-        .position(|service| Arc::ptr_eq(&service.config.name, name))
-        .or_else(|| table.services.iter().position(|service| service.config.name == *name))
 }
 
 /// Waits until this worker has a table newer than that. Cancel safe.

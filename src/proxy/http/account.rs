@@ -1,0 +1,123 @@
+//! What is to be said about a request when it has ended: counters, and one access-log record.
+
+use std::rc::Rc;
+
+use super::request::Setting;
+use crate::config::Name;
+use crate::decision::Moment;
+use crate::proxy::upstream::Spot;
+use crate::proxy::worker::Worker;
+use crate::routing::{Handle, ListenerView};
+use crate::sys::clock;
+use crate::telemetry::access::{AccessRecord, Termination};
+use crate::wire::h1::RequestHead;
+
+/// One request's account.
+pub struct Account {
+    /// When its first byte came.
+    pub began: Moment,
+    began_unix_millis: u64,
+    /// The table and the index of its service.
+    pub service: Option<(Handle, usize)>,
+    /// Where the last try went: its table, service, pool and (unless it is a static response) endpoint.
+    last: Option<(Handle, usize, usize, Option<usize>)>,
+    made_id: [u8; 32],
+    first_byte: Option<Moment>,
+    status: Option<u16>,
+    /// Tries, failed connects included.
+    pub tries: u32,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    /// How it ended.
+    pub termination: Termination,
+}
+
+impl Account {
+    /// A request began.
+    pub fn new(worker: &Worker, head: &RequestHead, began: Moment) -> Account {
+        let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut worker.pick.borrow_mut().dice) };
+        Account {
+            began,
+            began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
+            service: None,
+            last: None,
+            made_id,
+            first_byte: None,
+            status: None,
+            tries: 0,
+            received: 0,
+            sent: 0,
+            termination: Termination::Complete,
+        }
+    }
+
+    /// The client's request id, or the one we made.
+    pub fn id<'s>(&'s self, head: &'s RequestHead) -> &'s str {
+        head.request_id().or_else(|| std::str::from_utf8(&self.made_id).ok()).unwrap_or_default()
+    }
+
+    /// A try goes there.
+    pub fn reached(&mut self, spot: &Spot) {
+        self.last = Some((Rc::clone(&spot.table), spot.service, spot.choice.pool, Some(spot.choice.endpoint)));
+    }
+
+    /// A static response answers.
+    pub fn answered_by(&mut self, table: &Handle, service: usize, pool: usize) {
+        self.last = Some((Rc::clone(table), service, pool, None));
+    }
+
+    /// The client is being answered this.
+    pub fn answered(&mut self, status: u16, now: Moment) {
+        self.status = Some(status);
+        self.first_byte = Some(now);
+    }
+
+    /// The request has ended.
+    pub fn settle(&self, setting: &Setting<'_>, listener: &ListenerView, head: &RequestHead) {
+        let worker = setting.worker;
+        let took = clock::now().since(self.began);
+        let service = self.service.as_ref().map(|(table, index)| &table.services[*index]);
+        if let Some(service) = service {
+            service.stats.count_response(worker.id, self.status);
+            service.stats.latency.record(worker.id, took);
+        }
+        if !worker.access.enabled() {
+            return;
+        }
+        let pool = self.last.as_ref().map(|(table, service, pool, _)| &table.services[*service].pools[*pool]);
+        let endpoint = self.last.as_ref().and_then(|(.., endpoint)| *endpoint);
+        let name = |name: Option<&Name>| name.map_or("", |name| name).to_owned();
+        worker.access.record(&AccessRecord {
+            began_unix_millis: self.began_unix_millis,
+            listener: &listener.config.name,
+            client: setting.peer,
+            method: head.method_name().as_bytes(),
+            target: head.path_and_query().as_bytes(),
+            version: head.version().as_str(),
+            host: head.authority().as_bytes(),
+            request_id: self.id(head).as_bytes(),
+            user_agent: head.fields().get("user-agent").unwrap_or_default(),
+            referer: head.fields().get("referer").unwrap_or_default(),
+            status: self.status,
+            service: &name(service.map(|service| &service.config.name)),
+            pool: &name(pool.map(|pool| &pool.name)),
+            endpoint: pool.zip(endpoint).map(|(pool, endpoint)| pool.endpoints[endpoint].address),
+            epoch: self.last.as_ref().map_or(0, |(table, ..)| table.epoch),
+            tries: self.tries,
+            received: self.received,
+            sent: self.sent,
+            duration: took,
+            first_byte: self.first_byte.map(|first| first.since(self.began)),
+            termination: self.termination,
+        });
+    }
+}
+
+/// 128 random bits in hexadecimal: for finding things again, not for keeping secrets.
+fn make_id(dice: &mut fastrand::Rng) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = dice.u128(..);
+    std::array::from_fn(|place| DIGITS[(bits >> (4 * place)) as usize & 15])
+}

@@ -1,0 +1,357 @@
+//! One try of a request: send it, wait for the final head, judge it, hold or stream the answer.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::client::{Client, ClientFault};
+use super::h1::{Exchange, ReplyFault, SendFault};
+use super::request::{Finish, Request};
+use super::respond::Refusal;
+use crate::config::{RetryOn, Route};
+use crate::decision::Failure;
+use crate::net::Stream;
+use crate::proxy::deadline::Interrupt;
+use crate::proxy::outcome::interruption;
+use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target};
+use crate::routing::{Ended, How, Next};
+use crate::sys::clock;
+use crate::telemetry::access::Termination;
+use crate::wire::h1::{self, BodyDecoder, ResponseHead};
+
+/// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
+const HOLD: Duration = Duration::from_millis(100);
+
+/// How a try ended.
+pub(super) enum Tried {
+    /// The client has its answer, or what there will ever be of it.
+    Done(Finish),
+    /// The client gets an answer of ours.
+    Refused(Refusal, Termination),
+    /// No answer for the client yet; the retry rule has to be told.
+    Failed(Ended),
+    /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
+    Again,
+}
+
+/// What waiting for a final head came to.
+enum Awaited {
+    Answered,
+    Stale,
+    /// `fresh`: it says something about the endpoint, and not only about an idle connection that had died.
+    Failed {
+        how: How,
+        failure: Failure,
+        fresh: bool,
+    },
+    Client(ClientFault),
+    ClientSlow,
+    Interrupted(Interrupted),
+}
+
+impl<C: Client> Request<'_, C> {
+    /// One try over this connection.
+    pub(super) async fn exchange(
+        &mut self,
+        placing: &mut Placing<'_>,
+        route: &Route,
+        target: Target,
+        reply: &mut ResponseHead,
+        decoder: &mut BodyDecoder,
+    ) -> Tried {
+        let Target { spot, stream, in_flight } = target;
+        let worker = self.setting.worker;
+        // Register first, then re-check (right before the first byte).
+        self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        self.account.reached(&spot);
+        let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
+        let asked = self.head.method().into();
+        let mut exchange = Exchange::new(stream, &worker.buffers, self.head.body(), asked, reply, decoder, |out| {
+            self.encode_head(&spot, route, expect_continue, out);
+        });
+        let tried = match self.await_answer(&mut exchange, placing, route, &spot).await {
+            Awaited::Answered => self.pass_on(&mut exchange, placing, route, &spot).await,
+            awaited => self.no_answer(awaited, &exchange, placing, &spot),
+        };
+        in_flight.stats().count_bytes(worker.id, exchange.sent, exchange.received);
+        if let Some(stream) = exchange.finish() {
+            let expires = clock::now().after(placing.service().config.timeouts.idle);
+            let parked = Parked { stream, generation: spot.generation, expires };
+            worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
+        }
+        tried
+    }
+
+    fn encode_head(&self, spot: &Spot, route: &Route, expect_continue: bool, out: &mut Vec<u8>) {
+        let nameless = self.head.authority().is_empty();
+        let default_host = if nameless { spot.endpoint().address.to_string() } else { String::new() };
+        let to = h1::Upstream {
+            forwarded: self.listener.config.forwarded,
+            client: self.setting.address,
+            scheme: self.setting.scheme,
+            request_id: self.account.id(self.head),
+            default_host: &default_host,
+            expect_continue,
+            changes: &route.request_headers,
+        };
+        h1::encode_request(self.head, &to, out);
+    }
+
+    /// Sends the request and waits for the head of the final reply; interim replies are passed on.
+    async fn await_answer<U: Stream>(
+        &mut self,
+        exchange: &mut Exchange<'_, U>,
+        placing: &Placing<'_>,
+        route: &Route,
+        spot: &Spot,
+    ) -> Awaited {
+        let worker = self.setting.worker;
+        let alarm = self.setting.alarm;
+        let service = &placing.service().config;
+        let response = route.timeouts.response.unwrap_or(service.timeouts.response);
+        let response = placing.tries.try_timeout(&service.retry, response);
+        let stall = service.timeouts.body.min(self.listener.config.timeouts.body);
+        let still_holds = || worker.view.still_holds(&spot.table, spot.service());
+        let mut moved = u64::MAX;
+        poll_fn(|cx| {
+            if !exchange.request_done {
+                match exchange.poll_send(cx, self.client, self.body, still_holds) {
+                    Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => alarm.set(clock::now().after(response)),
+                    Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(Awaited::Stale),
+                    Poll::Ready(Err(SendFault::Client(fault))) => return Poll::Ready(Awaited::Client(fault)),
+                    Poll::Pending => {}
+                }
+            }
+            loop {
+                match exchange.poll_head(cx) {
+                    Poll::Ready(Ok(())) if exchange.reply.is_interim() => self.pass_interim(exchange.reply),
+                    Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, spot.reused)),
+                    Poll::Pending => break,
+                }
+            }
+            if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
+                return Poll::Ready(Awaited::Client(ClientFault::Gone));
+            }
+            if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Awaited::Client(ClientFault::Gone));
+            }
+            let moves = exchange.sent + self.body.received();
+            if exchange.is_sending() && moves != moved {
+                moved = moves;
+                alarm.set(clock::now().after(stall));
+            }
+            alarm.poll(cx).map(|interrupt| match interrupt {
+                Interrupt::Killed => Awaited::Interrupted(Interrupted::Killed),
+                Interrupt::Deadline if exchange.is_sending() && !exchange.waits_for_upstream(self.body) => {
+                    Awaited::ClientSlow
+                }
+                Interrupt::Deadline => {
+                    Awaited::Failed { how: How::Timeout, failure: Failure::Timeout, fresh: true }
+                }
+            })
+        })
+        .await
+    }
+
+    fn pass_interim(&mut self, head: &ResponseHead) {
+        let go_on = head.status() == 100;
+        if go_on && (self.continued || !self.head.expects_continue()) {
+            return;
+        }
+        self.continued |= go_on;
+        if self.client.takes_interim() {
+            self.client.interim(head);
+        }
+    }
+
+    fn no_answer<U: Stream>(
+        &mut self,
+        awaited: Awaited,
+        exchange: &Exchange<'_, U>,
+        placing: &Placing<'_>,
+        spot: &Spot,
+    ) -> Tried {
+        let worker = self.setting.worker;
+        match awaited {
+            Awaited::Answered | Awaited::Stale => Tried::Again,
+            Awaited::Failed { how, failure, fresh } => {
+                if fresh {
+                    placing.record(spot, failure);
+                }
+                Tried::Failed(self.ended(exchange, spot, how, !fresh))
+            }
+            Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
+            Awaited::Client(ClientFault::Malformed(error)) => {
+                self.listener.stats.count_refusal(worker.id, error);
+                Tried::Refused(Refusal::malformed(error), Termination::Refused)
+            }
+            Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
+            Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
+        }
+    }
+
+    fn ended<U: Stream>(&self, exchange: &Exchange<'_, U>, spot: &Spot, how: How, reused: bool) -> Ended {
+        let replayable = self.body.is_replayable();
+        Ended { choice: spot.choice, how, sent: exchange.sent > 0, reused, replayable }
+    }
+
+    /// A final head has come: retry by its status, hold it, or stream it to the client.
+    async fn pass_on<U: Stream>(
+        &mut self,
+        exchange: &mut Exchange<'_, U>,
+        placing: &mut Placing<'_>,
+        route: &Route,
+        spot: &Spot,
+    ) -> Tried {
+        let now = clock::now();
+        let status = exchange.reply.status();
+        let gateway = matches!(status, 502..=504);
+        spot.endpoint().stats.count_response(self.setting.worker.id, status);
+        if gateway {
+            placing.record(spot, Failure::Gateway);
+        } else {
+            placing.answered(spot, now);
+        }
+        if self.is_retried_for(status, exchange, placing, spot) {
+            exchange.skip();
+            return Tried::Again;
+        }
+        if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, placing))
+            && let Some(tried) = self.hold(exchange, length, placing, spot).await
+        {
+            return tried;
+        }
+        self.account.answered(status, now);
+        let last = self.is_last();
+        self.client.begin(exchange.reply, &route.response_headers, last);
+        let streamed = self.stream(exchange, placing, spot).await;
+        if streamed && !gateway {
+            placing.record_good(spot);
+        }
+        Tried::Done(match (streamed, last) {
+            (false, _) => Finish::Abort,
+            (true, true) => Finish::Close,
+            (true, false) => Finish::Next,
+        })
+    }
+
+    fn is_retried_for<U: Stream>(
+        &self,
+        status: u16,
+        exchange: &Exchange<'_, U>,
+        placing: &mut Placing<'_>,
+        spot: &Spot,
+    ) -> bool {
+        if !placing.service().config.retry.on.contains(&RetryOn::Status(status)) {
+            return false;
+        }
+        let ended = self.ended(exchange, spot, How::Status(status), false);
+        matches!(placing.failed(&ended, spot.service()), Next::Pick(_))
+    }
+
+    fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {
+        length <= placing.service().config.hold_response && placing.tries.nature().safe()
+    }
+
+    /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
+    async fn hold<U: Stream>(
+        &mut self,
+        exchange: &mut Exchange<'_, U>,
+        length: usize,
+        placing: &Placing<'_>,
+        spot: &Spot,
+    ) -> Option<Tried> {
+        let alarm = self.setting.alarm;
+        alarm.set(clock::now().after(HOLD));
+        poll_fn(|cx| {
+            match exchange.poll_hold(cx, length) {
+                Poll::Ready(Ok(())) => return Poll::Ready(None),
+                Poll::Ready(Err(_)) => {
+                    placing.record(spot, Failure::Reset);
+                    return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, How::Reset, false))));
+                }
+                Poll::Pending => {}
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Some(Tried::Done(self.abort(Termination::ClientAborted))));
+            }
+            alarm.poll(cx).map(|interrupt| match interrupt {
+                Interrupt::Deadline => None,
+                Interrupt::Killed => {
+                    let termination = interruption(Interrupted::Killed, self.setting.worker);
+                    Some(Tried::Done(self.abort(termination)))
+                }
+            })
+        })
+        .await
+    }
+
+    /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
+    async fn stream<U: Stream>(
+        &mut self,
+        exchange: &mut Exchange<'_, U>,
+        placing: &Placing<'_>,
+        spot: &Spot,
+    ) -> bool {
+        let alarm = self.setting.alarm;
+        let worker = self.setting.worker;
+        let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
+        let mut moved = u64::MAX;
+        let (failure, termination) = poll_fn(|cx| {
+            if exchange.is_sending() {
+                match exchange.poll_send(cx, self.client, self.body, || true) {
+                    Poll::Ready(Err(SendFault::Client(ClientFault::Gone))) => {
+                        return Poll::Ready((None, Termination::ClientAborted));
+                    }
+                    Poll::Ready(Err(SendFault::Client(ClientFault::Malformed(error)))) => {
+                        self.listener.stats.count_refusal(worker.id, error);
+                        return Poll::Ready((None, Termination::Refused));
+                    }
+                    _ => {}
+                }
+            }
+            match exchange.poll_relay(cx, self.client) {
+                Poll::Ready(Ok(())) => return Poll::Ready((None, Termination::Complete)),
+                Poll::Ready(Err(ReplyFault::Client)) => return Poll::Ready((None, Termination::ClientAborted)),
+                Poll::Ready(Err(ReplyFault::Cut { .. })) => {
+                    return Poll::Ready((Some(Failure::Reset), Termination::UpstreamReset));
+                }
+                Poll::Ready(Err(ReplyFault::Malformed(_))) => {
+                    return Poll::Ready((Some(Failure::Malformed), Termination::UpstreamMalformed));
+                }
+                Poll::Pending => {}
+            }
+            if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready((None, Termination::ClientAborted));
+            }
+            let moves = exchange.sent + exchange.received + self.client.taken() + self.body.received();
+            let client_is_asked = exchange.waits_for_client();
+            if moves != moved {
+                moved = moves;
+                alarm.set(clock::now().after(if client_is_asked { to_client } else { from_upstream }));
+            }
+            alarm.poll(cx).map(|interrupt| match interrupt {
+                Interrupt::Killed => (None, interruption(Interrupted::Killed, worker)),
+                Interrupt::Deadline if client_is_asked => (None, Termination::ClientTimeout),
+                Interrupt::Deadline => (Some(Failure::Timeout), Termination::UpstreamTimeout),
+            })
+        })
+        .await;
+        if let Some(failure) = failure {
+            placing.record(spot, failure);
+        }
+        self.account.termination = termination;
+        termination == Termination::Complete
+    }
+}
+
+fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
+    match fault {
+        ReplyFault::Malformed(_) => Awaited::Failed { how: How::Malformed, failure: Failure::Malformed, fresh: true },
+        ReplyFault::Cut { begun } => {
+            Awaited::Failed { how: How::Reset, failure: Failure::Reset, fresh: begun || !reused }
+        }
+        ReplyFault::Client => Awaited::Client(ClientFault::Gone),
+    }
+}

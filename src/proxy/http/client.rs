@@ -1,0 +1,66 @@
+//! The client's side of one exchange, whatever protocol it speaks.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::config::HeaderChanges;
+use crate::proxy::buffer::Buffer;
+use crate::wire::Fields;
+use crate::wire::h1::{self, OwnReply, ResponseHead, WrongLength};
+
+/// What a client did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFault {
+    /// It went away before its request was whole.
+    Gone,
+    /// Its body's framing is malformed.
+    Malformed(h1::Error),
+}
+
+/// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 will over a stream.
+///
+/// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
+pub trait Client {
+    /// Appends at most `most` (> 0) bytes of the request's body. `Ready(Ok)`: something came, or the body is done.
+    fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>>;
+
+    /// Has the request's body come to its end?
+    fn body_is_done(&self) -> bool;
+
+    /// The request's trailers, once its body is done.
+    fn trailers(&self) -> &Fields;
+
+    /// Ready when there is nobody left to answer: the connection was reset, or closed a while ago without taking more.
+    /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes up what is left of the body if all of it is here already, so that the connection can be used again.
+    fn skip_body(&mut self);
+
+    /// Does it know interim replies?
+    fn takes_interim(&self) -> bool;
+
+    /// Queues an interim reply.
+    fn interim(&mut self, head: &ResponseHead);
+
+    /// Queues the head of the final reply. `last`: no further request on this connection.
+    fn begin(&mut self, head: &ResponseHead, changes: &HeaderChanges, last: bool);
+
+    /// Takes some of the reply's body: writes or queues it. More than was announced is an error, like a dead connection.
+    fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Queues the end of the reply's body. An error: it is shorter than announced.
+    fn end(&mut self, trailers: &Fields) -> Result<(), WrongLength>;
+
+    /// Queues a whole reply of our own.
+    fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], last: bool);
+
+    /// Writes what is queued.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Bytes of this reply's body that were taken or queued.
+    fn sent(&self) -> u64;
+
+    /// Bytes that the connection has taken since it began: when it grows, the client reads.
+    fn taken(&self) -> u64;
+}

@@ -1,0 +1,247 @@
+//! A client's HTTP/1 connection: one request after the other.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+
+use super::client::H1Client;
+use crate::decision::Moment;
+use crate::net::Stream;
+use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::http::client::Client;
+use crate::proxy::http::request::{self, Finish, Scratch, Setting};
+use crate::proxy::http::respond::Refusal;
+use crate::proxy::tcp::hash_peer;
+use crate::proxy::worker::Worker;
+use crate::routing::{Handle, ListenerView};
+use crate::sys::clock;
+use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
+
+/// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
+/// reset behind it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Why no (further) request came.
+enum NoRequest {
+    /// The connection ended, or was idle for too long, or is not wanted any more.
+    Over,
+    /// The head did not come in time.
+    Slow,
+    /// What came is no request.
+    Refused(Error),
+    /// A stop cut it.
+    Killed,
+}
+
+/// Serves one client connection of an HTTP listener, to its end.
+pub async fn serve_connection<S: Stream>(
+    worker: &Rc<Worker>,
+    listener: Arc<ListenerView>,
+    stream: S,
+    peer: SocketAddr,
+) {
+    let alarm = worker.deadlines.alarm();
+    let place = worker.clients.enter(worker, &alarm);
+    let address = ClientAddress::new(peer.ip());
+    let setting = Setting {
+        worker,
+        place: &place,
+        alarm: &alarm,
+        peer,
+        address: &address,
+        scheme: Scheme::Http,
+        hash: hash_peer(peer),
+    };
+    let mut connection =
+        Connection { worker, client: H1Client::new(worker, stream), listener, accepted: Some(clock::now()) };
+    let finish = loop {
+        let mut scratch = match connection.next_head(&setting).await {
+            Ok(scratch) => scratch,
+            Err(finish) => break finish,
+        };
+        place.set_busy(true);
+        let finish = connection.serve(&setting, &mut scratch.0, scratch.1).await;
+        place.set_busy(false);
+        connection.put_back(scratch.0);
+        if finish != Finish::Next {
+            break finish;
+        }
+    };
+    connection.close(&alarm, finish).await;
+}
+
+struct Connection<'a, S> {
+    worker: &'a Rc<Worker>,
+    client: H1Client<S>,
+    listener: Arc<ListenerView>,
+    /// When it was accepted, until its first request.
+    accepted: Option<Moment>,
+}
+
+impl<S: Stream> Connection<'_, S> {
+    /// Waits for the next request's head, with nothing in hand but the socket until its first byte comes. `Err`: there is
+    /// none, what had to be said about it is said.
+    async fn next_head(&mut self, setting: &Setting<'_>) -> Result<(Box<Scratch>, Moment), Finish> {
+        let alarm = setting.alarm;
+        if self.client.input.is_empty() {
+            self.park(alarm).await.map_err(|over| if matches!(over, NoRequest::Killed) { Finish::Abort } else { Finish::Close })?;
+        }
+        let began = clock::now();
+        let mut scratch = self.worker.scratch();
+        let timeout = self.listener.config.timeouts.header;
+        alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
+        let limits = HeadLimits::from(&self.listener.config.limits);
+        let mut parser = RequestParser::new();
+        let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head, alarm)).await;
+        let refusal = match head {
+            Ok(()) => {
+                self.client.next_request(&scratch.head);
+                return Ok((scratch, began));
+            }
+            Err(NoRequest::Over) => return Err(Finish::Close),
+            Err(NoRequest::Killed) => return Err(Finish::Abort),
+            Err(NoRequest::Slow) => Refusal::SLOW,
+            Err(NoRequest::Refused(error)) => {
+                self.listener.stats.count_refusal(self.worker.id, error);
+                Refusal::malformed(error)
+            }
+        };
+        self.client.not_a_request();
+        Err(self.refuse(&refusal, alarm).await)
+    }
+
+    /// Until the first byte of a request.
+    async fn park(&mut self, alarm: &Alarm) -> Result<(), NoRequest> {
+        let timeouts = &self.listener.config.timeouts;
+        match self.accepted {
+            Some(accepted) => alarm.set(accepted.after(timeouts.header)),
+            None => alarm.set(clock::now().after(timeouts.idle)),
+        }
+        poll_fn(|cx| {
+            if self.client.has_closed() || self.is_unwanted() {
+                return Poll::Ready(Err(NoRequest::Over));
+            }
+            match self.client.poll_read(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => return Poll::Ready(Err(NoRequest::Over)),
+                Poll::Pending => {}
+            }
+            alarm.poll(cx).map(|interrupt| {
+                Err(if interrupt == Interrupt::Killed { NoRequest::Killed } else { NoRequest::Over })
+            })
+        })
+        .await
+    }
+
+    /// The worker stops, or a reload removed the listener.
+    fn is_unwanted(&self) -> bool {
+        self.worker.is_draining() && self.accepted.is_none() || current(&self.listener, &self.worker.table()).is_none()
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        parser: &mut RequestParser,
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+        alarm: &Alarm,
+    ) -> Poll<Result<(), NoRequest>> {
+        loop {
+            if !self.client.input.is_empty() {
+                match parser.feed(self.client.input.bytes(), limits, head) {
+                    Ok(Progress::Complete(used)) => {
+                        self.client.input.consume(used);
+                        self.client.input.release();
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(Progress::Partial) => self.client.input.clear(),
+                    Err(error) => return Poll::Ready(Err(NoRequest::Refused(error))),
+                }
+            }
+            if self.client.has_closed() {
+                return Poll::Ready(Err(NoRequest::Over));
+            }
+            match self.client.poll_read(cx) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
+                Poll::Pending => {
+                    return match ready!(alarm.poll(cx)) {
+                        Interrupt::Deadline => Poll::Ready(Err(NoRequest::Slow)),
+                        Interrupt::Killed => Poll::Ready(Err(NoRequest::Killed)),
+                    };
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, setting: &Setting<'_>, scratch: &mut Scratch, began: Moment) -> Finish {
+        let table = self.worker.table();
+        let Some(listener) = current(&self.listener, &table) else {
+            return self.refuse(&Refusal::LISTENER_GONE, setting.alarm).await;
+        };
+        if !Arc::ptr_eq(listener, &self.listener) {
+            self.listener = Arc::clone(listener);
+        }
+        let finish = request::serve(setting, &table, &self.listener, &mut self.client, scratch, began).await;
+        if finish == Finish::Next && (self.client.ends_by_close() || self.client.has_closed() && self.client.input.is_empty()) {
+            return Finish::Close;
+        }
+        finish
+    }
+
+    /// Says what is wrong with what is no request.
+    async fn refuse(&mut self, refusal: &Refusal, alarm: &Alarm) -> Finish {
+        let text = refusal.text("");
+        self.client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
+        alarm.set(clock::now().after(LINGER));
+        let flushed = poll_fn(|cx| {
+            if let Poll::Ready(result) = self.client.poll_flush(cx) {
+                return Poll::Ready(result.is_ok());
+            }
+            alarm.poll(cx).map(|_| false)
+        });
+        if flushed.await { Finish::Close } else { Finish::Abort }
+    }
+
+    fn put_back(&self, scratch: Box<Scratch>) {
+        self.worker.put_scratch(scratch);
+    }
+
+    /// Ends the connection: in order, or by a reset.
+    async fn close(mut self, alarm: &Alarm, finish: Finish) {
+        if finish == Finish::Abort {
+            self.client.stream.reset_on_close();
+            return;
+        }
+        alarm.set(clock::now().after(LINGER));
+        let mut left = LINGER_BYTES;
+        // A failure only means that there is nobody any more.
+        let _: io::Result<()> = poll_fn(|cx| {
+            ready!(Pin::new(&mut self.client.stream).poll_shutdown(cx))?;
+            while !self.client.has_closed() {
+                self.client.input.clear();
+                match self.client.poll_read(cx) {
+                    Poll::Ready(Ok(count)) if count < left => left -= count,
+                    Poll::Ready(_) => break,
+                    Poll::Pending => return alarm.poll(cx).map(|_| Ok(())),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await;
+    }
+}
+
+/// The listener as this table has it; nearly always the same `Arc`.
+fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
+    let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
+    table.listeners.iter().find(same).or_else(|| table.listener(&listener.config.name))
+}

@@ -1,0 +1,336 @@
+//! One exchange over an HTTP/1 connection to an endpoint: the request goes out while the reply comes in.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::net::Stream;
+use crate::proxy::buffer::{Buffer, BufferPool, Outgoing, SMALL};
+use crate::proxy::http::body::RequestBody;
+use crate::proxy::http::client::{Client, ClientFault};
+use crate::wire::h1::{
+    Asked, BodyDecoder, BodyEncoder, BodyLength, Error, HeadLimits, Progress, ResponseHead, ResponseParser,
+};
+
+/// Queued bytes beyond which body is not put behind them any more.
+const FULL: usize = SMALL;
+/// The most body put into one chunk.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a request could not be sent on.
+#[derive(Debug)]
+pub enum SendFault {
+    /// A newer table was published before the first byte: pick again.
+    Stale,
+    /// The client's part of it failed.
+    Client(ClientFault),
+    /// The connection failed. A reply may have come before it did.
+    Upstream,
+}
+
+/// Why a reply did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyFault {
+    /// The connection was closed or reset. `begun`: after part of the reply.
+    Cut {
+        /// Some of the reply had come.
+        begun: bool,
+    },
+    /// What came is no HTTP.
+    Malformed(Error),
+    /// The client does not take it any more.
+    Client,
+}
+
+/// One exchange. Dropped before its end it resets the connection, so that the endpoint does not go on for nobody.
+pub struct Exchange<'a, U: Stream> {
+    stream: Option<U>,
+    /// Bytes of the request that the kernel took.
+    pub sent: u64,
+    /// The whole request is with the kernel.
+    pub request_done: bool,
+    /// The end of the request is encoded.
+    request_ended: bool,
+    write_failed: bool,
+    out: Outgoing,
+    encoder: BodyEncoder,
+    input: Buffer,
+    parser: ResponseParser,
+    asked: Asked,
+    /// The head that came last.
+    pub reply: &'a mut ResponseHead,
+    decoder: &'a mut BodyDecoder,
+    /// Bytes at the front of `input` that are body, and what follows them of the framing.
+    data: usize,
+    behind: usize,
+    end_queued: bool,
+    /// The final head has come.
+    answered: bool,
+    bulk: bool,
+    /// Bytes of the reply read so far.
+    pub received: u64,
+}
+
+impl<'a, U: Stream> Exchange<'a, U> {
+    /// Over this connection; `encode` writes the request's head.
+    pub fn new(
+        stream: U,
+        pool: &Rc<BufferPool>,
+        framing: BodyLength,
+        asked: Asked,
+        reply: &'a mut ResponseHead,
+        decoder: &'a mut BodyDecoder,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Exchange<'a, U> {
+        let mut out = Outgoing::new(pool);
+        encode(out.end());
+        Exchange {
+            stream: Some(stream),
+            sent: 0,
+            request_done: false,
+            request_ended: false,
+            write_failed: false,
+            out,
+            encoder: BodyEncoder::new(framing),
+            input: Buffer::new(pool),
+            parser: ResponseParser::new(),
+            asked,
+            reply,
+            decoder,
+            data: 0,
+            behind: 0,
+            end_queued: false,
+            answered: false,
+            bulk: false,
+            received: 0,
+        }
+    }
+
+    /// Sends on: what there is of the body goes with the head in one write. `Ready(Ok)`: the request is sent.
+    pub fn poll_send<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        body: &mut RequestBody,
+        still_holds: impl Fn() -> bool,
+    ) -> Poll<Result<(), SendFault>> {
+        loop {
+            if self.request_done {
+                return Poll::Ready(Ok(()));
+            }
+            if self.write_failed {
+                return Poll::Pending;
+            }
+            let waits_for_client = self.gather(cx, client, body)?;
+            let Some(stream) = &mut self.stream else { return Poll::Pending };
+            if !self.out.is_empty() {
+                // The re-check: nothing is awaited between this and the first byte.
+                if self.sent == 0 && !still_holds() {
+                    return Poll::Ready(Err(SendFault::Stale));
+                }
+                match ready!(self.out.poll_drain(cx, stream)) {
+                    Ok(count) => self.sent += count as u64,
+                    Err(_) => return Poll::Ready(Err(self.cannot_write())),
+                }
+            } else if self.request_ended {
+                self.request_done = true;
+            } else if !body.pending().is_empty() {
+                match ready!(std::pin::Pin::new(stream).poll_write(cx, body.pending())) {
+                    Ok(count) if count > 0 && self.encoder.wrap(count).is_ok() => {
+                        self.sent += count as u64;
+                        body.take(count);
+                    }
+                    _ => return Poll::Ready(Err(self.cannot_write())),
+                }
+            } else if waits_for_client {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Puts body behind what is queued, as long as it is small or has to be framed. True: nothing is pending and the client
+    /// has to send more first.
+    fn gather<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        body: &mut RequestBody,
+    ) -> Result<bool, SendFault> {
+        while !self.request_ended {
+            let pending = body.pending();
+            let chunked = self.encoder.left().is_none();
+            if !pending.is_empty() {
+                let fits = self.out.len() + pending.len() <= FULL && !self.out.is_empty();
+                if !fits && !(chunked && self.out.is_empty()) {
+                    return Ok(false);
+                }
+                let count = pending.len().min(CHUNK);
+                if self.encoder.encode(&pending[..count], self.out.end()).is_err() {
+                    return Err(self.cannot_write());
+                }
+                body.take(count);
+            } else if client.body_is_done() {
+                if self.encoder.finish(client.trailers(), self.out.end()).is_err() {
+                    return Err(SendFault::Client(ClientFault::Gone));
+                }
+                self.request_ended = true;
+            } else if !self.out.is_empty() && !body.keeps_more() {
+                return Ok(false);
+            } else {
+                match body.poll_more(cx, client) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(fault)) => return Err(SendFault::Client(fault)),
+                    Poll::Pending => return Ok(true),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn cannot_write(&mut self) -> SendFault {
+        self.write_failed = true;
+        SendFault::Upstream
+    }
+
+    /// Is there still something of the request to send?
+    pub fn is_sending(&self) -> bool {
+        !self.request_done && !self.write_failed
+    }
+
+    /// Is some of the request waiting for the endpoint to take it?
+    pub fn waits_for_upstream(&self, body: &RequestBody) -> bool {
+        !self.out.is_empty() || !body.pending().is_empty()
+    }
+
+    /// Reads the next head of the reply, interim or final, into [`Exchange::reply`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>> {
+        loop {
+            if !self.input.is_empty() {
+                match self.parser.feed(self.input.bytes(), &HeadLimits::REPLY, self.asked, self.reply) {
+                    Ok(Progress::Complete(used)) => {
+                        self.input.consume(used);
+                        if !self.reply.is_interim() {
+                            self.decoder.reset(self.reply.body());
+                            self.answered = true;
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(Progress::Partial) => self.input.clear(),
+                    Err(error) => return Poll::Ready(Err(ReplyFault::Malformed(error))),
+                }
+            }
+            let begun = self.parser.has_started();
+            match ready!(self.poll_read(cx)) {
+                Ok(count) if count > 0 => {}
+                _ => return Poll::Ready(Err(ReplyFault::Cut { begun })),
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(0)) };
+        if self.bulk && self.input.is_empty() {
+            self.input.enlarge();
+        }
+        let count = ready!(self.input.poll_fill(cx, stream))?;
+        self.bulk = count >= SMALL;
+        self.received += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    /// The reply's body is of this length and not all of it has come.
+    pub fn lacks(&self) -> Option<usize> {
+        let length = usize::try_from(self.decoder.left()?).ok()?;
+        (self.input.len() < length).then_some(length)
+    }
+
+    /// Reads until all of the body (of `length` bytes) is here.
+    pub fn poll_hold(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), ReplyFault>> {
+        while self.input.len() < length {
+            if !self.input.reserve(length - self.input.len()) {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_read(cx)) {
+                Ok(count) if count > 0 => {}
+                _ => return Poll::Ready(Err(ReplyFault::Cut { begun: true })),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Relays the reply's body to the client, to its end. What is queued for the client is written when there is nothing
+    /// more to put behind it.
+    pub fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
+        loop {
+            if self.data > 0 {
+                let data = &self.input.bytes()[..self.data];
+                let count = ready!(client.poll_data(cx, data)).map_err(|_| ReplyFault::Client)?;
+                self.data -= count;
+                self.input.consume(if self.data == 0 { count + std::mem::take(&mut self.behind) } else { count });
+                continue;
+            }
+            if self.decoder.is_done() {
+                if !self.end_queued {
+                    client.end(self.decoder.trailers()).map_err(|_| ReplyFault::Cut { begun: true })?;
+                    self.end_queued = true;
+                }
+                return client.poll_flush(cx).map(|result| result.map_err(|_| ReplyFault::Client));
+            }
+            if !self.input.is_empty() {
+                let piece = self.decoder.decode(self.input.bytes()).map_err(ReplyFault::Malformed)?;
+                if piece.data.is_empty() {
+                    self.input.consume(piece.taken);
+                } else {
+                    (self.data, self.behind) = (piece.data.len(), piece.taken - piece.data.end);
+                    self.input.consume(piece.data.start);
+                }
+                continue;
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(Ok(_)) => self.decoder.end_of_input().map_err(|_| ReplyFault::Cut { begun: true })?,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(ReplyFault::Cut { begun: true })),
+                Poll::Pending => {
+                    if let Poll::Ready(Err(_)) = client.poll_flush(cx) {
+                        return Poll::Ready(Err(ReplyFault::Client));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Is some of the reply waiting for the client to take it?
+    pub fn waits_for_client(&self) -> bool {
+        self.data > 0 || self.end_queued
+    }
+
+    /// Takes up the reply's body if all of it is here, without passing it on.
+    pub fn skip(&mut self) {
+        while !self.decoder.is_done() && !self.input.is_empty() {
+            let Ok(piece) = self.decoder.decode(self.input.bytes()) else { return };
+            self.input.consume(piece.taken);
+        }
+    }
+
+    /// The exchange is over: gives the connection back if another may follow on it. Left-over bytes, a request that was not
+    /// sent whole, or the endpoint's wish end it. A connection on which nothing was sent is as it was.
+    pub fn finish(mut self) -> Option<U> {
+        if self.sent == 0 && !self.write_failed && self.received == 0 {
+            return self.stream.take();
+        }
+        if !(self.answered && self.request_done && self.decoder.is_done() && self.input.is_empty()) {
+            return None;
+        }
+        // Whole, so that closing it in order cuts nothing.
+        self.stream.take().filter(|_| self.reply.keep_alive())
+    }
+}
+
+impl<U: Stream> Drop for Exchange<'_, U> {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.reset_on_close();
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The request function: one request, from its route to the last byte of its answer, whatever protocol the client speaks.
+//!
+//! match the route → a permit of the service → loop { pick from the newest table → idle connection or dial → re-check →
+//! send → outcome → retry rule } → stream the answer → count → one access-log record.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::account::Account;
+use super::attempt::Tried;
+use super::body::RequestBody;
+use super::client::Client;
+use super::respond::Refusal;
+use crate::config::{Balance, Service};
+use crate::decision::Moment;
+use crate::proxy::deadline::Alarm;
+use crate::proxy::outcome::{count_rejection, unplaced_termination};
+use crate::proxy::upstream::{Placed, Placing, Unplaced, guarded};
+use crate::proxy::worker::{self, Worker};
+use crate::routing::balance::hash_bytes;
+use crate::routing::matching::host_without_port;
+use crate::routing::{Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, Tries};
+use crate::sys::clock;
+use crate::telemetry::access::Termination;
+use crate::wire::h1::{BodyDecoder, ClientAddress, OwnReply, RequestHead, ResponseHead, Scheme};
+
+/// What a request function needs to know beside the request.
+pub struct Setting<'a> {
+    /// The worker.
+    pub worker: &'a Rc<Worker>,
+    /// The connection's place in the worker's register.
+    pub place: &'a worker::Client,
+    /// The connection's alarm.
+    pub alarm: &'a Alarm,
+    /// Who asks.
+    pub peer: SocketAddr,
+    /// The same as text.
+    pub address: &'a ClientAddress,
+    /// How it reached us.
+    pub scheme: Scheme,
+    /// Key of the peer's address for `hash` balancing.
+    pub hash: u64,
+}
+
+/// Memory that one exchange needs and the next one uses again.
+pub struct Scratch {
+    /// The request's head.
+    pub head: RequestHead,
+    /// The reply's head.
+    pub reply: ResponseHead,
+    /// Where the reply's body ends.
+    pub decoder: BodyDecoder,
+    /// The request's body.
+    pub body: RequestBody,
+}
+
+impl Scratch {
+    /// Empty.
+    pub fn new(worker: &Worker) -> Scratch {
+        Scratch {
+            head: RequestHead::new(),
+            reply: ResponseHead::new(),
+            decoder: BodyDecoder::default(),
+            body: RequestBody::new(&worker.buffers),
+        }
+    }
+}
+
+impl Scratch {
+    /// Between requests: gives back what a rare large message took.
+    pub fn shrink(&mut self) {
+        self.head.shrink(SCRATCH_BYTES);
+        self.reply.shrink(SCRATCH_BYTES);
+        self.body.reset(0);
+    }
+}
+
+/// The most of a head's memory that is kept for the next one (bytes).
+const SCRATCH_BYTES: usize = 8 * 1024;
+
+/// What becomes of the client's connection (or stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It can carry another request.
+    Next,
+    /// It ends in order.
+    Close,
+    /// It is reset: the answer was cut, and must not look complete.
+    Abort,
+}
+
+/// Serves one request, whose head is in `scratch`. `began`: when its first byte came.
+pub async fn serve<C: Client>(
+    setting: &Setting<'_>,
+    table: &Handle,
+    listener: &Arc<ListenerView>,
+    client: &mut C,
+    scratch: &mut Scratch,
+    began: Moment,
+) -> Finish {
+    let Scratch { head, reply, decoder, body } = scratch;
+    let mut account = Account::new(setting.worker, head, began);
+    let mut request = Request { setting, listener, table, head, client, body, account: &mut account, continued: false };
+    let finish = request.serve(reply, decoder).await;
+    account.received = body.received();
+    account.sent = client.sent();
+    account.settle(setting, listener, head);
+    body.reset(0);
+    finish
+}
+
+/// One request on its way.
+pub(super) struct Request<'a, C> {
+    pub(super) setting: &'a Setting<'a>,
+    pub(super) listener: &'a Arc<ListenerView>,
+    /// The request's first table: its route and policies are those that hold.
+    pub(super) table: &'a Handle,
+    pub(super) head: &'a RequestHead,
+    pub(super) client: &'a mut C,
+    pub(super) body: &'a mut RequestBody,
+    pub(super) account: &'a mut Account,
+    /// The client was told to go on with its body.
+    pub(super) continued: bool,
+}
+
+impl<'a, C: Client> Request<'a, C> {
+    async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> Finish {
+        let Some(route) = self.find_route() else {
+            self.listener.stats.unrouted.add(self.setting.worker.id, 1);
+            return self.refuse(&Refusal::NO_ROUTE, Termination::Unrouted).await;
+        };
+        let service = &self.table.services[route.service];
+        self.account.service = Some((Rc::clone(self.table), route.service));
+        self.body.reset(service.config.retry.replay_bytes);
+        service.stats.budget.request(self.setting.worker.id, self.account.began);
+        let mut placing = self.placing(route);
+        let _permit = match placing.permit(service, &mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await {
+            Ok(permit) => permit,
+            Err(unplaced) => return self.unplaced(unplaced, &placing, service).await,
+        };
+        loop {
+            let placed = placing.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
+            self.account.tries = placing.attempts;
+            let target = match placed {
+                Ok(Placed::Endpoint(target)) => target,
+                Ok(Placed::Static { table, service, pool }) => return self.answer_static(&table, service, pool).await,
+                Err(unplaced) => return self.unplaced(unplaced, &placing, service).await,
+            };
+            let tried = self.exchange(&mut placing, &route.config, target, reply, decoder).await;
+            self.setting.place.set_tenure(None);
+            self.setting.alarm.pardon();
+            match tried {
+                Tried::Done(finish) => return finish,
+                Tried::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
+                Tried::Failed(ended) => {
+                    if let Next::GiveUp(why) = placing.failed(&ended, service) {
+                        return self.unplaced(Unplaced::GaveUp(why), &placing, service).await;
+                    }
+                }
+                Tried::Again => {}
+            }
+            self.body.rewind();
+        }
+    }
+
+    /// The route, by the request's first table.
+    fn find_route(&self) -> Option<&'a RouteView> {
+        let ListenerTarget::Routes(matcher) = &self.listener.target else { return None };
+        let fields = self.head.fields();
+        let has = |name: &str, value: Option<&str>| match value {
+            None => fields.get(name).is_some(),
+            Some(value) => fields.get_all(name).any(|field| field == value.as_bytes()),
+        };
+        matcher.find(&Asked {
+            host: host_without_port(self.head.host()),
+            path: self.head.path(),
+            method: self.head.method_name(),
+            headers: &has,
+        })
+    }
+
+    fn placing(&self, route: &RouteView) -> Placing<'a> {
+        let service = &self.table.services[route.service].config;
+        let nature = Nature::of(self.head.method_name(), !self.head.body().is_empty());
+        let longest = service.timeouts.connect + self.response_timeout(route, service);
+        Placing {
+            worker: self.setting.worker,
+            origin: Rc::clone(self.table),
+            index: route.service,
+            tries: Tries::new(nature, self.account.began.after(longest)),
+            hash: self.hash(service),
+            alarm: self.setting.alarm,
+            attempts: 0,
+            cautious: !nature.idempotent(),
+            last: None,
+        }
+    }
+
+    fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {
+        route.config.timeouts.response.unwrap_or(service.timeouts.response)
+    }
+
+    fn hash(&self, service: &Service) -> u64 {
+        match &service.balance {
+            Balance::HashHeader(name) => self.head.fields().get(name).map_or(self.setting.hash, hash_bytes),
+            _ => self.setting.hash,
+        }
+    }
+
+    /// Nobody could be asked, or nobody answered.
+    async fn unplaced(&mut self, unplaced: Unplaced, placing: &Placing<'_>, service: &ServiceView) -> Finish {
+        let worker = self.setting.worker;
+        let termination = unplaced_termination(unplaced, placing.last, worker);
+        if let Unplaced::Interrupted(_) = unplaced {
+            return self.abort(termination);
+        }
+        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_)) {
+            count_rejection(worker, service, unplaced);
+        }
+        self.refuse(&Refusal::unplaced(unplaced, placing.last), termination).await
+    }
+
+    async fn answer_static(&mut self, table: &Handle, service: usize, pool: usize) -> Finish {
+        let pool = &table.services[service].pools[pool];
+        let Some(answer) = pool.static_response() else {
+            return self.refuse(&Refusal::NO_ROUTE, Termination::Internal).await;
+        };
+        self.account.answered_by(table, service, pool.index);
+        let reply = OwnReply {
+            status: answer.status,
+            content_type: &answer.content_type,
+            body: answer.body.as_bytes(),
+            unix_seconds: clock::unix_millis() / 1000,
+        };
+        let fields: Vec<_> = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.own_reply(&reply, &fields, Termination::Complete).await
+    }
+
+    async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
+        let id = self.account.id(self.head).to_owned();
+        let text = refusal.text(&id);
+        let reply = refusal.reply(&text);
+        let fields = refusal.fields(&id);
+        self.own_reply(&reply, &fields, termination).await
+    }
+
+    async fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], termination: Termination) -> Finish {
+        self.client.skip_body();
+        let last = self.is_last();
+        self.account.answered(reply.status, clock::now());
+        self.client.own_reply(reply, fields, last);
+        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
+        let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
+        let flush = poll_fn(|cx| self.client.poll_flush(cx));
+        match guarded(self.setting.alarm, &mut nobody_asks, flush).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return self.abort(Termination::ClientAborted),
+            Err(_) => return self.abort(Termination::ClientTimeout),
+        }
+        self.account.termination = termination;
+        if last { Finish::Close } else { Finish::Next }
+    }
+
+    /// The client's connection ends with this answer.
+    pub(super) fn is_last(&self) -> bool {
+        !self.head.keep_alive() || self.setting.worker.is_draining() || !self.client.body_is_done()
+    }
+
+    pub(super) fn abort(&mut self, termination: Termination) -> Finish {
+        self.account.termination = termination;
+        Finish::Abort
+    }
+}

@@ -1,0 +1,93 @@
+//! Every answer of our own that says what went wrong: the one place that maps failures to statuses.
+
+use crate::proxy::upstream::Unplaced;
+use crate::routing::{How, Why};
+use crate::sys::clock;
+use crate::wire::h1::{Error, OwnReply};
+
+/// Seconds after which a client should try again.
+const RETRY_AFTER: &str = "1";
+
+/// An answer that says what went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// A stable word, also sent as `Standfast-Cause`. It says nothing about the inside.
+    pub cause: &'static str,
+    /// For people.
+    pub explanation: &'static str,
+}
+
+const fn refusal(status: u16, cause: &'static str, explanation: &'static str) -> Refusal {
+    Refusal { status, cause, explanation }
+}
+
+impl Refusal {
+    /// No route takes the request.
+    pub const NO_ROUTE: Refusal = refusal(404, "no_route", "No route takes this request.");
+    /// The request did not come in time.
+    pub const SLOW: Refusal = refusal(408, "request_timeout", "The request did not arrive in time.");
+    /// The listener is gone.
+    pub const LISTENER_GONE: Refusal = refusal(503, "reloaded", "This listener was removed; connect again.");
+
+    /// The request is none.
+    pub fn malformed(error: Error) -> Refusal {
+        refusal(error.status(), error.reason(), "The request is malformed or not supported.")
+    }
+
+    /// No endpoint was found, or none answered. `last`: how the last try failed.
+    pub fn unplaced(unplaced: Unplaced, last: Option<How>) -> Refusal {
+        match (unplaced, last) {
+            (Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full), _) => {
+                refusal(503, "overloaded", "The service has as much work as it may.")
+            }
+            (_, Some(How::Timeout)) => refusal(504, "upstream_timeout", "The service did not answer in time."),
+            (_, Some(How::Reset | How::Unprocessed)) => {
+                refusal(502, "upstream_reset", "The service closed the connection before it answered.")
+            }
+            (_, Some(How::Malformed)) => refusal(502, "upstream_malformed", "The service's answer is malformed."),
+            (_, Some(How::Status(status))) => refusal(status, "upstream_status", "The service failed."),
+            (_, Some(How::Refused | How::ConnectTimeout | How::Local)) => {
+                refusal(503, "upstream_connect", "The service cannot be reached.")
+            }
+            (Unplaced::GaveUp(Why::Starting), None) => refusal(503, "starting", "The service is starting."),
+            (_, None) => refusal(503, "down", "The service is down."),
+        }
+    }
+
+    /// The body.
+    pub fn text(&self, id: &str) -> String {
+        let name = http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let (status, name, explanation) = (self.status, name.unwrap_or("Error"), self.explanation);
+        if id.is_empty() {
+            return format!("{status} {name}\n{explanation}\n");
+        }
+        format!("{status} {name}\n{explanation}\nRequest {id}\n")
+    }
+
+    /// The reply with this body.
+    pub fn reply<'t>(&self, text: &'t str) -> OwnReply<'t> {
+        OwnReply {
+            status: self.status,
+            content_type: "text/plain; charset=utf-8",
+            body: text.as_bytes(),
+            unix_seconds: clock::unix_millis() / 1000,
+        }
+    }
+
+    /// Its further fields.
+    pub fn fields<'i>(&self, id: &'i str) -> Vec<(&'static str, &'i str)>
+    where
+        'static: 'i,
+    {
+        let mut fields = vec![("Standfast-Cause", self.cause), ("Cache-Control", "no-store")];
+        if !id.is_empty() {
+            fields.push(("X-Request-Id", id));
+        }
+        if self.status == 503 {
+            fields.push(("Retry-After", RETRY_AFTER));
+        }
+        fields
+    }
+}
