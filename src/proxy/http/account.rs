@@ -37,7 +37,8 @@ pub struct Account {
 impl Account {
     /// A request began.
     pub fn new(worker: &Worker, head: &RequestHead, began: Moment) -> Account {
-        let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut worker.pick.borrow_mut().dice) };
+        let made_id =
+            if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut worker.pick.borrow_mut().dice) };
         Account {
             began,
             began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },

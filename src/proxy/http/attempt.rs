@@ -146,9 +146,7 @@ impl<C: Client> Request<'_, C> {
                 Interrupt::Deadline if exchange.is_sending() && !exchange.waits_for_upstream(self.body) => {
                     Awaited::ClientSlow
                 }
-                Interrupt::Deadline => {
-                    Awaited::Failed { how: How::Timeout, failure: Failure::Timeout, fresh: true }
-                }
+                Interrupt::Deadline => Awaited::Failed { how: How::Timeout, failure: Failure::Timeout, fresh: true },
             })
         })
         .await
@@ -288,12 +286,7 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
-    async fn stream<U: Stream>(
-        &mut self,
-        exchange: &mut Exchange<'_, U>,
-        placing: &Placing<'_>,
-        spot: &Spot,
-    ) -> bool {
+    async fn stream<U: Stream>(&mut self, exchange: &mut Exchange<'_, U>, placing: &Placing<'_>, spot: &Spot) -> bool {
         let alarm = self.setting.alarm;
         let worker = self.setting.worker;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);

@@ -133,7 +133,8 @@ impl Placing<'_> {
     /// Its index in a newer table; nearly always the same.
     fn place_in(&self, table: &RoutingTable) -> Option<usize> {
         let name = &self.service().config.name;
-        let there = |service: &Arc<ServiceView>| Arc::ptr_eq(&service.config.name, name) || service.config.name == *name;
+        let there =
+            |service: &Arc<ServiceView>| Arc::ptr_eq(&service.config.name, name) || service.config.name == *name;
         if table.services.get(self.index).is_some_and(there) {
             return Some(self.index);
         }

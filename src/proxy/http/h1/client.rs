@@ -14,8 +14,8 @@ use crate::proxy::worker::Worker;
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{
-    Asked, BodyDecoder, BodyEncoder, BodyLength, Downstream, OwnReply, RequestHead, ResponseHead, Version,
-    WrongLength, encode_interim, encode_response, reply_framing,
+    Asked, BodyDecoder, BodyEncoder, BodyLength, Downstream, OwnReply, RequestHead, ResponseHead, Version, WrongLength,
+    encode_interim, encode_response, reply_framing,
 };
 
 /// How long a client that closed its own side may take nothing before it counts as gone. (PROTOCOL asks for two seconds to

@@ -92,7 +92,9 @@ impl<S: Stream> Connection<'_, S> {
     async fn next_head(&mut self, setting: &Setting<'_>) -> Result<(Box<Scratch>, Moment), Finish> {
         let alarm = setting.alarm;
         if self.client.input.is_empty() {
-            self.park(alarm).await.map_err(|over| if matches!(over, NoRequest::Killed) { Finish::Abort } else { Finish::Close })?;
+            self.park(alarm)
+                .await
+                .map_err(|over| if matches!(over, NoRequest::Killed) { Finish::Abort } else { Finish::Close })?;
         }
         let began = clock::now();
         let mut scratch = self.worker.scratch();
@@ -134,9 +136,9 @@ impl<S: Stream> Connection<'_, S> {
                 Poll::Ready(_) => return Poll::Ready(Err(NoRequest::Over)),
                 Poll::Pending => {}
             }
-            alarm.poll(cx).map(|interrupt| {
-                Err(if interrupt == Interrupt::Killed { NoRequest::Killed } else { NoRequest::Over })
-            })
+            alarm
+                .poll(cx)
+                .map(|interrupt| Err(if interrupt == Interrupt::Killed { NoRequest::Killed } else { NoRequest::Over }))
         })
         .await
     }
@@ -191,7 +193,9 @@ impl<S: Stream> Connection<'_, S> {
             self.listener = Arc::clone(listener);
         }
         let finish = request::serve(setting, &table, &self.listener, &mut self.client, scratch, began).await;
-        if finish == Finish::Next && (self.client.ends_by_close() || self.client.has_closed() && self.client.input.is_empty()) {
+        if finish == Finish::Next
+            && (self.client.ends_by_close() || self.client.has_closed() && self.client.input.is_empty())
+        {
             return Finish::Close;
         }
         finish
