@@ -245,7 +245,7 @@ impl<C: Client> Request<'_, C> {
             return false;
         }
         let ended = self.ended(exchange, spot, How::Status(status), false);
-        matches!(placing.failed(&ended, spot.service()), Next::Pick(_))
+        matches!(placing.failed(&ended, spot.service()), Next::Pick)
     }
 
     fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {

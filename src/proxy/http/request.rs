@@ -187,17 +187,9 @@ impl<'a, C: Client> Request<'a, C> {
         let service = &self.table.services[route.service].config;
         let nature = Nature::of(self.head.method_name(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
-        Placing {
-            worker: self.setting.worker,
-            origin: Rc::clone(self.table),
-            index: route.service,
-            tries: Tries::new(nature, self.account.began.after(longest)),
-            hash: self.hash(service),
-            alarm: self.setting.alarm,
-            attempts: 0,
-            cautious: !nature.idempotent(),
-            last: None,
-        }
+        let tries = Tries::new(nature, self.account.began.after(longest));
+        let Setting { worker, alarm, .. } = self.setting;
+        Placing::new(worker, alarm, self.table, route.service, tries, self.hash(service))
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {

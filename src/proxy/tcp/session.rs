@@ -77,17 +77,9 @@ async fn session(
     alarm: &Alarm,
     account: &mut Account,
 ) {
-    let mut placing = Placing {
-        worker,
-        origin: Rc::clone(table),
-        index,
-        tries: Tries::new(Nature::opaque(), account.began.after(longest_search(&table.services[index].config))),
-        hash: hash_peer(peer),
-        alarm,
-        attempts: 0,
-        cautious: true,
-        last: None,
-    };
+    let deadline = account.began.after(longest_search(&table.services[index].config));
+    let tries = Tries::new(Nature::opaque(), deadline);
+    let mut placing = Placing::new(worker, alarm, table, index, tries, hash_peer(peer));
     let connected = connect(&mut placing, &client).await;
     account.tries = placing.attempts;
     match connected {

@@ -50,9 +50,11 @@ pub struct Placing<'a> {
     /// Connects made or attempted, and idle connections used.
     pub attempts: u32,
     /// May this request only go over a connection that is fresh or proven alive just before?
-    pub cautious: bool,
+    cautious: bool,
     /// How the last try failed.
     pub last: Option<How>,
+    /// Failed tries after which another one was counted.
+    counted: u32,
 }
 
 /// Where a try goes.
@@ -124,7 +126,21 @@ pub enum Unplaced {
     Interrupted(Interrupted),
 }
 
-impl Placing<'_> {
+impl<'a> Placing<'a> {
+    /// A request of this service; `origin` is its first table.
+    pub fn new(
+        worker: &'a Rc<Worker>,
+        alarm: &'a Alarm,
+        origin: &Handle,
+        index: usize,
+        tries: Tries,
+        hash: u64,
+    ) -> Placing<'a> {
+        let cautious = !tries.nature().idempotent();
+        let origin = Rc::clone(origin);
+        Placing { worker, origin, index, tries, hash, alarm, attempts: 0, cautious, last: None, counted: 0 }
+    }
+
     /// The service as the request's first table has it.
     pub fn service(&self) -> &Arc<ServiceView> {
         &self.origin.services[self.index]
@@ -185,6 +201,7 @@ impl Placing<'_> {
                 self.sleep_until(now.after(pause), gone).await?;
             }
             self.attempts += 1;
+            self.count_retry(service);
             let mut spot = Spot {
                 generation: endpoint.stats.generation(),
                 crossing: self.tries.crossing(),
@@ -219,15 +236,24 @@ impl Placing<'_> {
         self.last = Some(ended.how);
         let retry = &self.origin.services[self.index].config.retry;
         let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
-        match next {
-            Next::Pick => {
-                let reason = self.tries.reason();
-                reason.into_iter().for_each(|reason| service.stats.count_retry(self.worker.id, reason));
-            }
-            Next::GiveUp(Why::Budget) => service.stats.budget_exhausted.add(self.worker.id, 1),
-            _ => {}
+        if next == Next::GiveUp(Why::Budget) {
+            service.stats.budget_exhausted.add(self.worker.id, 1);
         }
         next
+    }
+
+    /// A try begins: is it another one?
+    fn count_retry(&mut self, service: &ServiceView) {
+        if self.tries.failed() == self.counted {
+            return;
+        }
+        self.counted = self.tries.failed();
+        if let Some(reason) = self.tries.reason() {
+            service.stats.count_retry(self.worker.id, reason);
+        }
+        if self.tries.crossing() {
+            service.stats.crossed.add(self.worker.id, 1);
+        }
     }
 
     fn take_idle(&self, endpoint: &EndpointView, now: Moment) -> Option<TcpStream> {
