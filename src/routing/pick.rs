@@ -129,7 +129,7 @@ impl ServiceView {
         (after..self.pools.len()).chain(0..after.min(self.pools.len())).find(fits)
     }
 
-    /// With the service down: any endpoint whose trial gate opens, home pool first.
+    /// Any endpoint whose trial gate opens, home pool first.
     fn pick_trial(&self, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
         (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, state))
     }
@@ -182,17 +182,19 @@ impl ServiceView {
 
     fn pick_in(&self, pool: usize, want: &Want<'_>, state: &mut PickState) -> Pick {
         let Some(view) = self.pools.get(pool) else { return Pick::Exhausted };
-        if view.static_response().is_some() {
-            return Pick::Static { pool };
-        }
+        // The core opens trials only where they are due: in a pool that serves, or in one that the service is about to come
+        // home to.
         if want.safe
             && want.trial
             && self.serves(pool)
-            && !view.trials.is_empty()
+            && self.pools.iter().any(|pool| !pool.trials.is_empty())
             && self.stats.budget.half_free(self.config.retry.budget, want.now)
-            && let Some(trial) = self.trial_in(pool, want, state)
+            && let Some(trial) = self.pick_trial(want, state)
         {
             return trial;
+        }
+        if view.static_response().is_some() {
+            return Pick::Static { pool };
         }
         if view.lot.len() == 0 {
             // The core is about to judge; until then a trial may be anybody's.
