@@ -258,6 +258,7 @@ impl Endpoint {
             (Refusal::Suspected, _) => self.refusal = Refusal::No,
             (Refusal::Confirmed, ConnectOutcome::Connected) if self.checks.verdict == Verdict::Green => {
                 self.refusal = Refusal::No;
+                self.outlier.absolve(); // what failed while it refused is explained by that
                 self.checks_speak(rules);
             }
             (Refusal::Confirmed, _) => self.await_reconnect(rules, now),

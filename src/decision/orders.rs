@@ -60,12 +60,18 @@ impl Service {
         let to = self.known(pool)?;
         self.pinned = Some(pool.clone());
         self.alarmed = false; // a new pin is a new reason to tell
-        if self.config.mode == Mode::ActivePassive && !matches!(self.serving, Serving::Starting) {
-            if self.serving != Serving::Active(to) {
-                self.switch(Switch { kind: SwitchKind::Switchover, to: Some(to), actor }, turn);
+        let switch = Switch { kind: SwitchKind::Switchover, to: Some(to), actor };
+        let alone = (0..self.pools.len()).all(|pool| self.serves(pool) == (pool == to));
+        match (&self.serving, self.config.mode) {
+            (Serving::Starting, _) => {}
+            _ if alone => {}
+            (_, Mode::ActivePassive) => self.switch(switch, turn),
+            (_, Mode::ActiveActive) => {
+                let from = (0..self.pools.len()).find(|pool| *pool != to && self.serves(*pool));
+                self.moved(switch, from, turn);
             }
-            self.ordered = false;
         }
+        self.ordered = false;
         turn.effects.push(Effect::Persist);
         Ok(())
     }

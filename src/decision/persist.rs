@@ -13,7 +13,7 @@ use super::timers::Timer;
 use super::{Administrative, Incident, Moment, Serving, SwitchKind};
 use crate::config::Name;
 
-/// The decisions worth keeping over a restart.
+/// The decisions worth keeping over a restart. All times are in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// The format's number; another one is not restored.
@@ -44,13 +44,13 @@ pub struct SavedService {
     /// How long ago, which way and from where the last switch went.
     pub last_switch: Option<SavedSwitch>,
     /// How long ago the last failback was.
-    pub failback_age_ms: Option<u64>,
+    pub failback_age_us: Option<u64>,
     /// How often the hold-down has doubled.
     pub relapses: u32,
     /// Ages of the forced failovers and rollbacks that count towards a freeze, oldest first.
-    pub forced_ages_ms: Vec<u64>,
+    pub forced_ages_us: Vec<u64>,
     /// How long the freeze still lasts.
-    pub frozen_for_ms: Option<u64>,
+    pub frozen_for_us: Option<u64>,
     /// Endpoints that an operator took out of use.
     pub administrative: Vec<(SocketAddr, Administrative)>,
 }
@@ -63,7 +63,7 @@ pub struct SavedSwitch {
     /// The pool that was left.
     pub from: Option<Name>,
     /// How long ago.
-    pub age_ms: u64,
+    pub age_us: u64,
 }
 
 /// An incident. Its moments are not moments of any clock but ages: microseconds before the time of saving.
@@ -78,13 +78,14 @@ impl Saved {
     /// The same, this much later: every age has grown, and a freeze has less time left.
     pub fn aged(mut self, by: Duration) -> Saved {
         for service in &mut self.services {
-            let switch = service.last_switch.iter_mut().map(|last| &mut last.age_ms);
-            let ages = switch.chain(&mut service.failback_age_ms).chain(&mut service.forced_ages_ms);
-            ages.for_each(|age| *age = age.saturating_add(ms(by)));
-            service.frozen_for_ms = service.frozen_for_ms.map(|left| left.saturating_sub(ms(by)));
+            let later = |age: &mut u64| *age = age.saturating_add(us(by));
+            service.last_switch.iter_mut().for_each(|last| later(&mut last.age_us));
+            service.failback_age_us.iter_mut().for_each(later);
+            service.forced_ages_us.iter_mut().for_each(later);
+            service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
         }
-        for incident in &mut self.incidents {
-            incident.0 = shift(&incident.0, |age| age.after(by));
+        for SavedIncident(incident) in &mut self.incidents {
+            *incident = shift(incident, |age| age.after(by));
         }
         self
     }
@@ -106,7 +107,7 @@ impl Saved {
 }
 
 fn age_of(at: Moment, now: Moment) -> Moment {
-    Moment::from_micros(now.since(at).as_micros() as u64)
+    Moment::from_micros(us(now.since(at)))
 }
 
 /// The same record with every moment changed.
@@ -122,13 +123,13 @@ fn shift(incident: &Incident, by: impl Fn(Moment) -> Moment) -> Incident {
     shifted
 }
 
-pub(super) fn ms(span: Duration) -> u64 {
-    span.as_millis() as u64
+fn us(span: Duration) -> u64 {
+    span.as_micros() as u64
 }
 
 impl Service {
     fn save(&self, now: Moment) -> SavedService {
-        let age = |at: Moment| ms(now.since(at));
+        let age = |at: Moment| us(now.since(at));
         let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
         let shared = matches!(self.serving, Serving::Shared(_));
         SavedService {
@@ -140,19 +141,19 @@ impl Service {
             last_switch: self.last_switch.as_ref().map(|last| SavedSwitch {
                 kind: last.kind,
                 from: last.from.clone(),
-                age_ms: age(last.at),
+                age_us: age(last.at),
             }),
-            failback_age_ms: self.hold_down.failed_back.map(age),
+            failback_age_us: self.hold_down.failed_back.map(age),
             relapses: self.hold_down.relapses,
-            forced_ages_ms: self.freeze.forced.iter().map(|at| age(*at)).collect(),
-            frozen_for_ms: self.frozen_until().map(|until| ms(until.since(now))),
+            forced_ages_us: self.freeze.forced.iter().map(|at| age(*at)).collect(),
+            frozen_for_us: self.frozen_until().map(|until| us(until.since(now))),
             administrative: endpoints.filter(|e| !e.ready()).map(|e| (e.address, e.administrative)).collect(),
         }
     }
 
     /// Take up what an earlier process decided; pools that no longer exist are forgotten.
     pub(super) fn restore(&mut self, saved: &SavedService, now: Moment) {
-        let at = |age: u64| now.before(Duration::from_millis(age));
+        let at = |age: u64| now.before(Duration::from_micros(age));
         let exists = |name: &&Name| self.config.pools.iter().any(|pool| pool.name == **name);
         self.resume = saved.active.as_ref().filter(exists).cloned();
         self.pinned = saved.pinned.as_ref().filter(exists).cloned();
@@ -161,13 +162,13 @@ impl Service {
         self.last_switch = saved.last_switch.as_ref().map(|last| LastSwitch {
             kind: last.kind,
             from: last.from.clone(),
-            at: at(last.age_ms),
+            at: at(last.age_us),
         });
-        self.hold_down.failed_back = saved.failback_age_ms.map(at);
+        self.hold_down.failed_back = saved.failback_age_us.map(at);
         self.hold_down.relapses = saved.relapses;
-        self.freeze.forced = saved.forced_ages_ms.iter().map(|age| at(*age)).collect();
-        if let Some(left) = saved.frozen_for_ms {
-            self.timers.arm(Timer::Freeze, now.after(Duration::from_millis(left)));
+        self.freeze.forced = saved.forced_ages_us.iter().map(|age| at(*age)).collect();
+        if let Some(left) = saved.frozen_for_us {
+            self.timers.arm(Timer::Freeze, now.after(Duration::from_micros(left)));
         }
         for endpoint in self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
             let word = saved.administrative.iter().find(|(address, _)| *address == endpoint.address);

@@ -85,18 +85,22 @@ impl Service {
             if self.available(pool) {
                 continue;
             }
-            let switch = Switch::own(SwitchKind::Failover, members.first().copied());
-            self.moved(switch, Some(pool), turn);
+            if self.pinned.is_none() {
+                self.moved(Switch::own(SwitchKind::Failover, members.first().copied()), Some(pool), turn);
+            }
             self.lost.insert(self.pools[pool].name.clone());
         }
     }
 
     /// Pools that get a share again: home again, or out of an outage.
     fn regain(&mut self, before: &[usize], members: &[usize], turn: &mut Turn<'_>) {
+        if self.pinned.is_some() {
+            return; // the order was the switch
+        }
         for pool in members.iter().copied().filter(|pool| !before.contains(pool)) {
             if before.is_empty() {
                 self.moved(Switch::own(SwitchKind::Failover, Some(pool)), None, turn);
-            } else if self.lost.contains(&self.pools[pool].name) && self.pinned.is_none() {
+            } else if self.lost.contains(&self.pools[pool].name) {
                 let from = before.iter().copied().find(|from| members.contains(from));
                 if from.is_some() {
                     self.moved(Switch::own(SwitchKind::Failback, Some(pool)), from, turn);
@@ -116,7 +120,8 @@ impl Service {
         }
     }
 
-    fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+    /// Record that one pool's share went to another.
+    pub fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
         self.record(&switch, from, turn);
         self.since = turn.now;
         self.last_switch =
@@ -124,7 +129,10 @@ impl Service {
         self.last_active = from.map(|pool| self.pools[pool].name.clone()).or(self.last_active.take());
         match switch.kind {
             SwitchKind::Failback => self.hold_down.came_home(turn.now),
-            _ => self.note_forced(switch.kind, from.is_some(), switch.to, turn),
+            SwitchKind::Switchover => {}
+            SwitchKind::Failover | SwitchKind::Rollback => {
+                self.note_forced(switch.kind, from.is_some(), switch.to, turn)
+            }
         }
         turn.effects.push(Effect::Persist);
     }

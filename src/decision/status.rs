@@ -2,11 +2,11 @@
 //! another process.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
-use super::persist::ms;
 use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
@@ -34,6 +34,8 @@ pub struct ServiceStatus {
     pub hold_down_left_ms: Option<u64>,
     /// How long elective switches stay frozen; `None` = they are not.
     pub frozen_for_ms: Option<u64>,
+    /// An operator chose the active pool: no failback by itself.
+    pub ordered: bool,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
     /// In the order of the configuration.
@@ -72,6 +74,10 @@ pub struct EndpointStatus {
     pub ejected_for_ms: Option<u64>,
 }
 
+fn ms(span: Duration) -> u64 {
+    span.as_millis() as u64
+}
+
 impl Service {
     /// For `/status`.
     pub(super) fn status(&self, now: Moment) -> ServiceStatus {
@@ -91,6 +97,7 @@ impl Service {
             failing_open: self.failing_open,
             hold_down_left_ms: left(home),
             frozen_for_ms: left(self.frozen_until()),
+            ordered: self.ordered,
             pinned: self.pinned.clone(),
             pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
         }

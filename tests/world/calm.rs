@@ -1,0 +1,71 @@
+//! After the noise: all faults end, and within a bound traffic is good and the service is home.
+
+use std::time::Duration;
+
+use standfast::config::FailbackMode;
+use standfast::decision::{Administrative, Operational, Serving, Word};
+
+use super::sim::{Verdict, World};
+use super::upstream::{Mode as Upstream, Upstream as Model};
+
+/// Longest freeze, then the longest hold-down (2 s, 8 ×), the longest ejection and its trials, and some slack.
+const BOUND: Duration = Duration::from_secs(12 + 16 + 10);
+
+impl World {
+    pub fn calm(&mut self) -> Verdict {
+        self.noise = false;
+        let now = self.now;
+        for upstream in self.upstreams.values_mut() {
+            *upstream = Model { mode: Upstream::Up, since: now };
+        }
+        for service in self.config.services.clone().iter() {
+            self.order(Word::Unpin { service: service.name.clone() })?;
+        }
+        let ids: Vec<_> = self.endpoints().map(|(id, _)| id).collect();
+        for endpoint in ids {
+            self.order(Word::Administer { endpoint, state: Administrative::Ready })?;
+        }
+        let end = now.after(BOUND);
+        while self.now < end {
+            self.step()?;
+        }
+        self.all_is_well()
+    }
+
+    fn all_is_well(&self) -> Verdict {
+        let status = self.core.status(self.now);
+        for ((row, service), status) in self.core.table().services.iter().zip(&self.config.services).zip(&status) {
+            let name = &row.name;
+            for endpoint in row.pools.iter().flat_map(|pool| &pool.endpoints) {
+                if endpoint.standing.operational != Operational::Healthy {
+                    return Err(format!("{name}: {} never recovered: {status:?}", endpoint.address));
+                }
+            }
+            let auto = service.failover.failback.mode == FailbackMode::Auto;
+            let home = match &row.serving {
+                Serving::Active(active) => *active == 0 || !auto || status.ordered,
+                Serving::Shared(shares) => {
+                    !auto
+                        || shares
+                            .iter()
+                            .zip(&service.pools)
+                            .all(|(share, pool)| *share > 0 || pool.members.endpoints().is_empty())
+                }
+                Serving::Starting | Serving::Down => false,
+            };
+            if !home {
+                return Err(format!("{name} ({:?}) is not home: {status:?}", service.mode));
+            }
+            let ended = |list: &std::collections::BTreeMap<_, _>| list.get(name).copied();
+            let good = ended(&self.traffic.good).is_some_and(|at| self.now.since(at) < Duration::from_secs(1));
+            let bad = ended(&self.traffic.bad).is_some_and(|at| self.now.since(at) < Duration::from_secs(3));
+            if !good || bad {
+                return Err(format!("{name}: traffic is not good: {status:?}"));
+            }
+            if status.frozen_for_ms.is_some() || status.failing_open {
+                return Err(format!("{name}: still frozen or failing open: {status:?}"));
+            }
+        }
+        Ok(())
+    }
+}

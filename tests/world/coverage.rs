@@ -1,0 +1,80 @@
+//! What happened in all worlds together: a run that does not reach every edge often proves little, so it fails.
+
+use std::collections::BTreeMap;
+
+use standfast::decision::{Alert, Effect, Incident, StandingChange};
+
+#[derive(Debug, Default)]
+pub struct Coverage(BTreeMap<String, u64>);
+
+impl Coverage {
+    pub fn hit(&mut self, what: impl Into<String>) {
+        *self.0.entry(what.into()).or_default() += 1;
+    }
+
+    pub fn merge(&mut self, other: Coverage) {
+        for (what, count) in other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    pub fn effect(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Standing(change) => self.standing(change),
+            Effect::Incident(incident) => self.incident(incident),
+            Effect::Alert(alert) => self.hit(format!("alert {}", alert_name(alert))),
+            Effect::Sessions { action, .. } => {
+                let action = format!("{action:?}");
+                self.hit(format!("sessions {}", action.split(' ').next().unwrap_or_default()));
+            }
+            Effect::ProbePace { fast, .. } => self.hit(format!("pace fast={fast}")),
+            Effect::ConfirmConnect { .. } => self.hit("confirm"),
+            Effect::ProbeNow { .. } => self.hit("probe now"),
+            Effect::Publish | Effect::Persist => {}
+        }
+    }
+
+    fn standing(&mut self, change: &StandingChange) {
+        let (from, to) = (change.from, change.to);
+        if (from.operational, from.cause) != (to.operational, to.cause) {
+            self.hit(format!("{:?}/{:?} -> {:?}/{:?}", from.operational, from.cause, to.operational, to.cause));
+        }
+        if from.administrative != to.administrative {
+            self.hit(format!("{:?} -> {:?}", from.administrative, to.administrative));
+        }
+    }
+
+    fn incident(&mut self, incident: &Incident) {
+        if incident.answered.is_some() {
+            return self.hit(format!("answered {:?}", incident.kind));
+        }
+        let actor = if matches!(incident.actor, standfast::decision::Actor::Standfast) { "own" } else { "ordered" };
+        let way = match (&incident.from, &incident.to) {
+            (Some(_), Some(_)) => "pool to pool",
+            (Some(_), None) => "to nobody",
+            (None, _) => "from nobody",
+        };
+        self.hit(format!("{:?} {actor} {way}", incident.kind));
+        for evidence in &incident.evidence {
+            self.hit(format!("{:?} because {:?}", incident.kind, evidence.cause));
+        }
+    }
+
+    pub fn print(&self) {
+        for (what, count) in &self.0 {
+            println!("{count:>8}  {what}");
+        }
+    }
+
+    /// What was not seen as often as it should have been.
+    pub fn missing(&self, wanted: &[(&str, u64)]) -> Vec<String> {
+        let seen = |what: &str| self.0.get(what).copied().unwrap_or(0);
+        let missing = wanted.iter().filter(|(what, least)| seen(what) < *least);
+        missing.map(|(what, least)| format!("{what}: {} of at least {least}", seen(what))).collect()
+    }
+}
+
+fn alert_name(alert: &Alert) -> String {
+    let text = format!("{alert:?}");
+    text.split([' ', '{']).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,598 @@
+//! What must hold after every step, judged from outside: by the published table, the effects and what the core was told.
+
+use std::collections::BTreeMap;
+
+use standfast::config::{Config, FailbackMode, Mode, Name, OnAllDown, Service};
+use standfast::decision::{
+    Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Effect, EndpointId, EndpointRow, Event,
+    Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, StandingChange, SwitchKind,
+    Table, Word,
+};
+use standfast::routing::{Choice, ServiceView};
+
+use super::sim::Verdict;
+
+macro_rules! ensure {
+    ($holds:expr, $($why:tt)*) => {
+        if !$holds {
+            return Err(format!($($why)*));
+        }
+    };
+}
+
+/// Good trials that the core may take as proof.
+const TRIALS: u32 = 3;
+
+/// What the oracle remembers of an endpoint.
+#[derive(Debug, Default)]
+struct Witness {
+    /// Good probes in a row as they were told.
+    passes: u32,
+    fails: u32,
+    /// A confirming connect was refused since it last was healthy.
+    refused: bool,
+    connected: bool,
+    /// Good trials told since it was ejected.
+    trials: u32,
+    streak: u32,
+    ejected: Option<Moment>,
+    newest_probe: Moment,
+}
+
+/// What the oracle remembers of a service.
+#[derive(Debug, Default)]
+struct Memory {
+    pin: Option<Name>,
+    ordered: bool,
+    forced: Vec<Moment>,
+    frozen: Option<Moment>,
+    elective: Vec<Moment>,
+    well: BTreeMap<Name, Moment>,
+    last: Option<(SwitchKind, Option<Name>, Moment)>,
+    failed_back: Option<Moment>,
+    relapses: u32,
+    active: Option<Name>,
+    /// The active pool before a restart, until a choice is made.
+    resume: Option<Name>,
+    /// A configuration came: what was well before may be another pool now.
+    hold_down: std::time::Duration,
+}
+
+pub struct Oracle {
+    endpoints: BTreeMap<EndpointId, Witness>,
+    services: BTreeMap<Name, Memory>,
+    /// The last event, as far as it excuses something.
+    reload: bool,
+    ordered: Option<Word>,
+    epoch: u64,
+}
+
+impl Oracle {
+    pub fn new() -> Oracle {
+        Oracle { endpoints: BTreeMap::new(), services: BTreeMap::new(), reload: false, ordered: None, epoch: 0 }
+    }
+
+    /// A new process knows what was saved and nothing else.
+    pub fn restarts(&mut self, saved: &Saved) {
+        self.endpoints.clear();
+        self.services.retain(|name, _| saved.services.iter().any(|service| service.name == *name));
+        for memory in self.services.values_mut() {
+            memory.well.clear();
+            memory.resume = memory.active.take();
+        }
+        self.epoch = saved.epoch;
+    }
+
+    /// What the core is about to be told.
+    pub fn hears(&mut self, event: Option<&Event>) {
+        self.reload = matches!(event, Some(Event::Configured(_)));
+        self.ordered = None;
+        match event {
+            Some(Event::Probed { endpoint, outcome, seen }) => {
+                let witness = self.endpoints.entry(*endpoint).or_default();
+                if *seen < witness.newest_probe {
+                    return;
+                }
+                match outcome {
+                    ProbeOutcome::Pass { .. } => (witness.passes, witness.fails) = (witness.passes + 1, 0),
+                    ProbeOutcome::Fail { .. } => (witness.passes, witness.fails) = (0, witness.fails + 1),
+                    ProbeOutcome::Local { .. } => return,
+                }
+                witness.newest_probe = *seen;
+            }
+            Some(Event::Confirmed { endpoint, outcome, .. }) => {
+                let witness = self.endpoints.entry(*endpoint).or_default();
+                witness.refused |= *outcome == ConnectOutcome::Refused;
+                witness.connected = *outcome == ConnectOutcome::Connected;
+            }
+            Some(Event::InBand { endpoint, digest, .. }) => {
+                let witness = self.endpoints.entry(*endpoint).or_default();
+                witness.trials += digest.trials_good;
+                witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
+            }
+            Some(Event::Ordered { word, .. }) => self.ordered = Some(word.clone()),
+            Some(Event::Answered { .. } | Event::Configured(_)) | None => {}
+        }
+    }
+
+    // ---- after a turn ---------------------------------------------------------------------------------------------
+
+    pub fn judge(
+        &mut self,
+        config: &Config,
+        before: &Table,
+        core: &Decision,
+        effects: &[Effect],
+        now: Moment,
+    ) -> Verdict {
+        let table = core.table();
+        self.publishing(before, &table, effects)?;
+        ensure!(effects.windows(2).all(|pair| rank(&pair[0]) <= rank(&pair[1])), "effects out of order: {effects:?}");
+        ensure!(
+            core.deadline().is_none_or(|at| at > now),
+            "a deadline that does not move: {:?} at {now:?}",
+            core.deadline()
+        );
+        ensure!(core.incidents().count() <= 64, "more incidents than are kept");
+        let names: Vec<&Name> = config.services.iter().map(|service| &service.name).collect();
+        ensure!(table.services.iter().map(|row| &row.name).eq(names), "the table lists other services");
+        for (row, service) in table.services.iter().zip(&config.services) {
+            let old = before.services.iter().find(|old| old.name == row.name);
+            self.service(service, old, row, core, effects, now)
+                .map_err(|why| format!("{}: {why}\n{row:?}", row.name))?;
+        }
+        Ok(())
+    }
+
+    /// The table changes exactly with a publish, and its number only grows.
+    fn publishing(&mut self, before: &Table, table: &Table, effects: &[Effect]) -> Verdict {
+        let published = effects.iter().filter(|effect| **effect == Effect::Publish).count();
+        ensure!(published <= 1, "published twice in one turn");
+        ensure!(published == 1 || before == table, "the table changed without a publish");
+        ensure!(published == 0 || table.epoch > before.epoch, "published without a new epoch");
+        ensure!(table.epoch >= self.epoch, "the epoch went back");
+        self.epoch = table.epoch;
+        Ok(())
+    }
+
+    fn service(
+        &mut self,
+        service: &Service,
+        old: Option<&ServiceRow>,
+        row: &ServiceRow,
+        core: &Decision,
+        effects: &[Effect],
+        now: Moment,
+    ) -> Verdict {
+        shape(service, row)?;
+        for pool in &row.pools {
+            for endpoint in &pool.endpoints {
+                admission(service, row, pool, endpoint)?;
+            }
+        }
+        for change in effects.iter().filter_map(standing_change).filter(|change| change.service == row.name) {
+            self.standing(service, change, now).map_err(|why| format!("{change:?}: {why}"))?;
+        }
+        let mut memory = self.services.remove(&row.name).unwrap_or_default();
+        let done = self.orders(&mut memory, service, effects);
+        let verdict = done.and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now));
+        self.services.insert(row.name.clone(), memory);
+        verdict
+    }
+
+    // ---- endpoints ------------------------------------------------------------------------------------------------
+
+    /// A standing changes only on evidence.
+    fn standing(&mut self, service: &Service, change: &StandingChange, now: Moment) -> Verdict {
+        let pool = service.pools.iter().find(|pool| pool.name == change.pool).ok_or("a pool that is not configured")?;
+        let witness = self.endpoints.entry(change.endpoint).or_default();
+        let (from, to) = (change.from, change.to);
+        if (from.operational, from.cause) == (to.operational, to.cause) {
+            return Ok(());
+        }
+        match (to.operational, to.cause) {
+            (Operational::Healthy, cause) => {
+                let rise = pool.health_check.as_ref().map_or(0, |check| check.rise);
+                let needed = match from.cause {
+                    Cause::ChecksFailed if from.operational == Operational::Unhealthy => rise.min(1),
+                    Cause::Refused if cause == Cause::ChecksPassed => rise,
+                    Cause::Start => rise.min(1),
+                    _ => 0,
+                };
+                ensure!(witness.passes >= needed || self.reload, "healthy after {} good probes", witness.passes);
+                if from.cause == Cause::Refused && cause != Cause::TrialsPassed {
+                    ensure!(witness.connected || self.reload, "it refused, and no connect has succeeded since");
+                }
+                if from.operational == Operational::Ejected {
+                    self.restored(pool, change, now)?;
+                }
+                let witness = self.endpoints.entry(change.endpoint).or_default();
+                (witness.ejected, witness.refused, witness.trials, witness.streak) = (None, false, 0, 0);
+            }
+            (Operational::Unhealthy, Cause::Refused) => {
+                ensure!(witness.refused, "no connect was refused");
+                witness.connected = false;
+            }
+            (Operational::Unhealthy, _) => {
+                let fall = pool.health_check.as_ref().map_or(1, |check| check.fall);
+                let needed = if from.operational == Operational::Checking { 1 } else { fall };
+                ensure!(
+                    witness.fails >= needed || from.operational != Operational::Healthy || self.reload,
+                    "too few bad probes"
+                );
+            }
+            (Operational::Ejected, cause) => {
+                let rule = pool.outlier_detection.as_ref().ok_or("there is no in-band rule")?;
+                if cause == Cause::Consecutive {
+                    ensure!(witness.streak >= rule.consecutive_failures, "only {} failures in a row", witness.streak);
+                }
+                (witness.ejected, witness.trials) = (Some(now), 0);
+            }
+            (Operational::Checking, _) => return Err("nothing returns to checking".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// What in-band evidence condemned is not restored by a green check alone.
+    fn restored(&self, pool: &standfast::config::Pool, change: &StandingChange, now: Moment) -> Verdict {
+        let witness = &self.endpoints[&change.endpoint];
+        let Some(ejected) = witness.ejected else { return Ok(()) };
+        let out = now.since(ejected);
+        let base = pool.outlier_detection.as_ref().map_or_else(Default::default, |rule| rule.base_ejection);
+        match change.to.cause {
+            Cause::TrialsPassed => ensure!(witness.trials >= 1, "no trial passed"),
+            Cause::EjectionOver => ensure!(out >= base * 2 || self.reload, "checks alone restored it after {out:?}"),
+            cause => return Err(format!("an ejection ended with {cause:?}")),
+        }
+        if change.to.cause == Cause::TrialsPassed && witness.trials < TRIALS {
+            ensure!(change.evidence.starts_with("a trial"), "only {} trials passed", witness.trials);
+        }
+        Ok(())
+    }
+
+    // ---- switches -------------------------------------------------------------------------------------------------
+
+    /// Follow what operators said and were granted.
+    fn orders(&mut self, memory: &mut Memory, service: &Service, effects: &[Effect]) -> Verdict {
+        let refused = effects.iter().any(|effect| matches!(effect, Effect::Alert(Alert::OrderRefused { .. })));
+        match self.ordered.as_ref().filter(|_| !refused) {
+            Some(Word::Pin { service: name, pool }) if *name == service.name => {
+                (memory.pin, memory.ordered) = (Some(pool.clone()), false);
+            }
+            Some(Word::Unpin { service: name }) if *name == service.name => memory.pin = None,
+            Some(Word::Switchover { service: name, pool }) if *name == service.name => {
+                memory.ordered = *pool != service.pools[0].name;
+            }
+            Some(Word::Thaw { service: name }) if *name == service.name => {
+                memory.forced.clear();
+                memory.frozen = None;
+            }
+            _ => {}
+        }
+        memory.pin.take_if(|pin| !service.pools.iter().any(|pool| pool.name == *pin));
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "an oracle looks at everything")]
+    fn switches(
+        &mut self,
+        memory: &mut Memory,
+        service: &Service,
+        old: Option<&ServiceRow>,
+        row: &ServiceRow,
+        core: &Decision,
+        effects: &[Effect],
+        now: Moment,
+    ) -> Verdict {
+        self.wellness(memory, service, row, now);
+        let before = memory.active.clone();
+        let opened = effects.iter().filter_map(|effect| match effect {
+            Effect::Incident(incident) if incident.service == row.name && incident.answered.is_none() => Some(incident),
+            _ => None,
+        });
+        let (mut count, mut left) = (0, 0);
+        for incident in opened {
+            count += 1;
+            left += usize::from(incident.from.is_some());
+            ensure!(incident.epoch == core.table().epoch, "an incident of epoch {}", incident.epoch);
+            ensure!(
+                incident.fault <= incident.detected || forced_is_not(incident),
+                "detected before the fault: {incident:?}"
+            );
+            ensure!(incident.detected <= incident.decided, "decided before it was detected: {incident:?}");
+            self.switch(memory, service, row, incident, now).map_err(|why| format!("{incident:?}: {why}"))?;
+        }
+        memory.active = active(row).or(memory.active.take());
+        let moved = old.is_some_and(|old| moved(old, row));
+        if service.mode == Mode::ActivePassive && !self.reload {
+            ensure!(count <= 1, "two switches in one turn");
+            ensure!(!moved || count == 1, "moved without an incident from {before:?}");
+            let sessions =
+                effects.iter().filter(|e| matches!(e, Effect::Sessions { service, .. } if *service == row.name));
+            ensure!(sessions.count() == left, "sessions of the pool that was left");
+        }
+        self.rest(memory, service, row, now)
+    }
+
+    /// One switch: was it allowed?
+    fn switch(
+        &self,
+        memory: &mut Memory,
+        service: &Service,
+        row: &ServiceRow,
+        incident: &Incident,
+        now: Moment,
+    ) -> Verdict {
+        let own = incident.actor == Actor::Standfast;
+        let rule = &service.failover;
+        let available = |name: &Name| row.pools.iter().any(|pool| pool.name == *name && pool.available);
+        let passive = service.mode == Mode::ActivePassive;
+        if own && !self.reload {
+            ensure!(memory.pin.is_none(), "pinned, and moved");
+        }
+        let frozen = memory.frozen.is_some_and(|until| now < until);
+        match incident.kind {
+            SwitchKind::Failback if own => {
+                ensure!(rule.failback.mode == FailbackMode::Auto, "failback is manual");
+                ensure!(!memory.ordered, "an operator chose the pool");
+                ensure!(!frozen, "frozen until {:?}", memory.frozen);
+                let to = incident.to.as_ref().ok_or("failed back to nobody")?;
+                ensure!(available(to), "failed back to a pool that is not available");
+                let well = memory.well.get(to).copied().ok_or("failed back to a pool that is not well")?;
+                let needed = memory.hold_down.min(rule.failback.hold_down) * (1 << memory.relapses);
+                ensure!(now.since(well) >= needed, "well for {:?}, held down for {needed:?}", now.since(well));
+                memory.elective.push(now);
+            }
+            SwitchKind::Rollback => {
+                let (kind, from, at) = memory.last.clone().ok_or("rolled back the first choice")?;
+                ensure!(kind != SwitchKind::Rollback, "rolled back a rollback");
+                ensure!(from == incident.to, "rolled back to another pool than {from:?}");
+                ensure!(now.since(at) <= rule.confirm_window, "rolled back after the window");
+                ensure!(!frozen, "frozen");
+                memory.elective.push(now);
+            }
+            SwitchKind::Failover if !self.reload => {
+                if let Some(from) = &incident.from {
+                    ensure!(!available(from), "forced away from an available pool");
+                }
+                let nobody = !row.pools.iter().any(|pool| pool.available);
+                ensure!(
+                    incident.to.as_ref().is_none_or(|to| available(to) || nobody),
+                    "forced to a pool that cannot serve"
+                );
+            }
+            _ => {}
+        }
+        memory.elective.retain(|at| now.since(*at) < rule.max_failovers.per);
+        let bound = (rule.max_failovers.count as usize + 2) * service.pools.len();
+        ensure!(!own || memory.elective.len() <= bound, "{} elective switches in a window", memory.elective.len());
+        self.remember(memory, service, incident, passive, now);
+        Ok(())
+    }
+
+    fn remember(&self, memory: &mut Memory, service: &Service, incident: &Incident, passive: bool, now: Moment) {
+        let rule = &service.failover;
+        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        if forced
+            && incident.from.is_some()
+            && let Some(home) = memory.failed_back.take()
+        {
+            memory.relapses = if now.since(home) <= rule.damping { (memory.relapses + 1).min(3) } else { 0 };
+        }
+        if incident.kind == SwitchKind::Failback {
+            memory.failed_back = Some(now);
+        }
+        let left = incident.from.clone().or(memory.active.clone());
+        if passive && forced && incident.to.is_some() && incident.to != left {
+            memory.forced.retain(|at| now.since(*at) < rule.max_failovers.per);
+            memory.forced.push(now);
+            if let Some(excess) = memory.forced.len().checked_sub(rule.max_failovers.count as usize + 1) {
+                let until = memory.forced[excess].after(rule.max_failovers.per);
+                memory.frozen = memory.frozen.max(Some(until));
+            }
+            if incident.kind == SwitchKind::Rollback {
+                memory.frozen = memory.frozen.max(Some(now.after(rule.max_failovers.per)));
+            }
+        }
+        if passive && !self.reload {
+            memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover;
+        }
+        memory.active = incident.to.clone().or(left);
+        memory.last = Some((incident.kind, incident.from.clone(), now));
+    }
+
+    /// Since when each pool has been well, as generously as it can be seen from outside: healthy, or ejected for longer than
+    /// the shortest ejection.
+    fn wellness(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, now: Moment) {
+        if memory.hold_down != service.failover.failback.hold_down && !self.reload && memory.hold_down.is_zero() {
+            memory.hold_down = service.failover.failback.hold_down;
+        }
+        if self.reload {
+            memory.hold_down = service.failover.failback.hold_down;
+        }
+        for (pool, config) in row.pools.iter().zip(&service.pools) {
+            let base = config.outlier_detection.as_ref().map_or_else(Default::default, |rule| rule.base_ejection);
+            let well = |e: &&EndpointRow| {
+                let out = self.endpoints.get(&e.id).and_then(|witness| witness.ejected);
+                let over = out.is_none_or(|at| now.since(at) >= base);
+                e.standing.administrative == Administrative::Ready
+                    && (e.standing.operational == Operational::Healthy
+                        || e.standing.operational == Operational::Ejected && over)
+            };
+            let enough = pool.endpoints.iter().filter(well).count() >= service.failover.min_healthy.max(1);
+            if enough || config.members.endpoints().is_empty() {
+                memory.well.entry(pool.name.clone()).or_insert(now);
+            } else {
+                memory.well.remove(&pool.name);
+            }
+        }
+        memory.well.retain(|name, _| row.pools.iter().any(|pool| pool.name == *name));
+    }
+
+    /// Where the service must be after any turn.
+    fn rest(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, _now: Moment) -> Verdict {
+        if let Some(pin) = &memory.pin {
+            let held = match &row.serving {
+                Serving::Starting => true,
+                Serving::Active(active) => row.pools[*active].name == *pin,
+                Serving::Shared(shares) => {
+                    shares.iter().zip(&row.pools).all(|(share, pool)| (*share > 0) == (pool.name == *pin))
+                }
+                Serving::Down => false,
+            };
+            return if held { Ok(()) } else { Err(format!("pinned to {pin}, but {:?}", row.serving)) };
+        }
+        let somebody = row.pools.iter().any(|pool| pool.available);
+        match &row.serving {
+            Serving::Starting => {}
+            Serving::Down => ensure!(!somebody, "nobody serves although somebody could"),
+            Serving::Active(active) => {
+                ensure!(row.pools[*active].available || !somebody, "an available pool is left unused");
+            }
+            Serving::Shared(shares) => {
+                let served = shares.iter().zip(&row.pools).any(|(share, pool)| *share > 0 && pool.available);
+                ensure!(served || !somebody, "an available pool is left unused");
+            }
+        }
+        if let (Some(resume), Serving::Active(active)) = (memory.resume.take(), &row.serving) {
+            let kept = row.pools[*active].name == resume;
+            let excused = !service.pools.iter().any(|pool| pool.name == resume);
+            let moved = memory.last.as_ref().is_some_and(|(_, from, _)| from.as_ref() == Some(&resume));
+            ensure!(
+                kept || excused || moved || service.mode != Mode::ActivePassive,
+                "the restart left {resume} silently"
+            );
+        } else if matches!(row.serving, Serving::Starting) {
+            memory.resume = memory.resume.take().or(memory.active.take());
+        }
+        Ok(())
+    }
+
+    // ---- traffic --------------------------------------------------------------------------------------------------
+
+    /// A try is about to send its first byte.
+    pub fn tries(&self, view: &ServiceView, choice: &Choice, crossing: bool, safe: bool, _now: Moment) -> Verdict {
+        let pool = &view.pools[choice.pool];
+        let endpoint = &pool.endpoints[choice.endpoint];
+        ensure!(endpoint.standing.administrative == Administrative::Ready, "a try at an endpoint out of use");
+        let wanted = if choice.trial { Admission::Trial } else { Admission::Open };
+        ensure!(endpoint.admission == wanted, "{:?} got a try (trial: {})", endpoint.admission, choice.trial);
+        match &view.serving {
+            Serving::Active(active) => {
+                let mixed = *active != choice.pool && !crossing && !choice.trial;
+                ensure!(!mixed, "mixed traffic: {} beside the active pool", pool.name);
+                ensure!(
+                    !choice.trial || safe || *active == choice.pool,
+                    "a trial that is not safe beside the active pool"
+                );
+            }
+            Serving::Shared(shares) => {
+                ensure!(shares[choice.pool] > 0 || choice.trial || crossing, "a pool without a share")
+            }
+            Serving::Down => ensure!(choice.trial, "a try although nobody serves"),
+            Serving::Starting => return Err("a try before the first choice".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// The row has the shape of its configuration.
+fn shape(service: &Service, row: &ServiceRow) -> Verdict {
+    ensure!(row.pools.len() == service.pools.len(), "other pools than configured");
+    for (pool, config) in row.pools.iter().zip(&service.pools) {
+        ensure!(pool.name == config.name, "pool {} in the place of {}", pool.name, config.name);
+        ensure!(pool.endpoints.len() == config.members.endpoints().len(), "other endpoints than configured");
+        let usable = pool.endpoints.iter().filter(|e| usable(e)).count();
+        let is_static = config.members.endpoints().is_empty();
+        ensure!(
+            pool.available == (is_static || usable >= service.failover.min_healthy.max(1)),
+            "availability of {}",
+            pool.name
+        );
+    }
+    match (&row.serving, service.mode) {
+        (Serving::Shared(_), Mode::ActivePassive) => return Err("shares in active_passive".to_owned()),
+        (Serving::Active(_), Mode::ActiveActive) => return Err("one active pool in active_active".to_owned()),
+        (Serving::Active(active), _) => ensure!(*active < row.pools.len(), "an active pool that does not exist"),
+        (Serving::Shared(shares), _) => {
+            ensure!(shares.len() == row.pools.len() && shares.iter().any(|share| *share > 0), "shares {shares:?}");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn usable(endpoint: &EndpointRow) -> bool {
+    endpoint.standing.operational == Operational::Healthy && endpoint.standing.administrative == Administrative::Ready
+}
+
+/// What may be sent to an endpoint follows from its standing and from who serves.
+fn admission(service: &Service, row: &ServiceRow, pool: &PoolRow, endpoint: &EndpointRow) -> Verdict {
+    let standing = endpoint.standing;
+    if standing.administrative != Administrative::Ready {
+        ensure!(endpoint.admission == Admission::Closed, "{} is out of use, but not closed", endpoint.address);
+        return Ok(());
+    }
+    let fail_open = service.failover.on_all_down == OnAllDown::FailOpen;
+    match (standing.operational, endpoint.admission) {
+        (Operational::Healthy, admission) => {
+            ensure!(admission == Admission::Open, "{} is healthy, but {admission:?}", endpoint.address)
+        }
+        (Operational::Unhealthy, Admission::Open) => {
+            ensure!(
+                fail_open && !pool.available && standing.cause == Cause::ChecksFailed,
+                "{} is open",
+                endpoint.address
+            );
+        }
+        (_, Admission::Open) => return Err(format!("{} is open, but {:?}", endpoint.address, standing)),
+        (Operational::Unhealthy | Operational::Checking, Admission::Trial) => {
+            ensure!(fail_open, "{} is tried although it fails closed", endpoint.address);
+            ensure!(!pool.available, "{} is tried although its pool can serve", endpoint.address);
+        }
+        (Operational::Ejected, Admission::Trial) | (_, Admission::Closed) => {}
+    }
+    if row.serving == Serving::Down && fail_open {
+        ensure!(endpoint.admission != Admission::Closed, "{} gets no trial although nobody serves", endpoint.address);
+    }
+    Ok(())
+}
+
+fn standing_change(effect: &Effect) -> Option<&StandingChange> {
+    match effect {
+        Effect::Standing(change) => Some(change),
+        _ => None,
+    }
+}
+
+fn forced_is_not(incident: &Incident) -> bool {
+    !matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback)
+}
+
+fn active(row: &ServiceRow) -> Option<Name> {
+    match row.serving {
+        Serving::Active(active) => Some(row.pools[active].name.clone()),
+        _ => None,
+    }
+}
+
+/// Did the service go from one place to another (the first choice is no such move)?
+fn moved(old: &ServiceRow, row: &ServiceRow) -> bool {
+    let from = match &old.serving {
+        Serving::Active(_) => active(old),
+        Serving::Down => None,
+        _ => return false,
+    };
+    from != active(row) && (from.is_some() || row.serving != Serving::Down) && from.is_some()
+}
+
+fn rank(effect: &Effect) -> u8 {
+    match effect {
+        Effect::Publish => 0,
+        Effect::Sessions { .. } => 1,
+        Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
+        Effect::Incident(_) => 3,
+        Effect::Standing(_) | Effect::Alert(_) => 4,
+        Effect::Persist => 5,
+    }
+}

@@ -1,0 +1,492 @@
+//! One world: a virtual clock, a queue of things to come, the engine's shell around the real core, and noise.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use standfast::config::{Config, HealthCheck, Name};
+use standfast::decision::{
+    Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event, Moment, ProbeOutcome, Saved,
+    Word,
+};
+use standfast::routing::{DigestCursor, RoutingTable, SocketMap};
+
+use super::coverage::Coverage;
+use super::oracle::Oracle;
+use super::scene::{self, ms};
+use super::traffic::Traffic;
+use super::upstream::{Mode, Upstream};
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Ev {
+    Arrive(Name),
+    /// The try of a request begins or ends.
+    Request(u64),
+    Sweep,
+    Digest(EndpointId, Moment, Digest),
+    ProbeStart(EndpointId),
+    ProbeEnd(EndpointId, ProbeOutcome),
+    Confirmed(EndpointId, ConnectOutcome),
+    Answered(Name, u64, Moment),
+    Fault,
+    Repair(SocketAddr, Moment),
+    Operator,
+    Reload,
+    Restart,
+}
+
+/// Ordered by time, then by when it was planned.
+#[derive(Debug)]
+struct Planned {
+    at: Moment,
+    number: u64,
+    /// Which process planned it: what an earlier one waited for is gone.
+    life: u32,
+    ev: Ev,
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Planned) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Planned {}
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Planned) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Planned {
+    fn cmp(&self, other: &Planned) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+struct Prober {
+    fast: bool,
+    busy: bool,
+    /// When its next probe is planned; an older plan is void.
+    next: Moment,
+}
+
+pub struct World {
+    pub dice: Rng,
+    pub now: Moment,
+    pub config: Arc<Config>,
+    pub core: Decision,
+    pub newest: Arc<RoutingTable>,
+    pub upstreams: BTreeMap<SocketAddr, Upstream>,
+    pub traffic: Traffic,
+    pub coverage: Coverage,
+    pub oracle: Oracle,
+    /// Faults, operators, reloads and restarts go on.
+    pub noise: bool,
+    /// As the state file holds it.
+    saved: Option<(Moment, String)>,
+    born_of: Option<Saved>,
+    born_at: Moment,
+    journal: Vec<(Moment, Option<Event>)>,
+    queue: BinaryHeap<Reverse<Planned>>,
+    planned: u64,
+    life: u32,
+    probers: BTreeMap<EndpointId, Prober>,
+    cursors: BTreeMap<EndpointId, DigestCursor>,
+    sweep_at: Option<Moment>,
+}
+
+pub type Verdict = Result<(), String>;
+
+impl World {
+    pub fn new(seed: u64) -> Result<World, String> {
+        let mut dice = Rng::with_seed(seed);
+        let config = Arc::new(scene::config(&mut dice));
+        let now = Moment::from_micros(1_000_000_000);
+        let core = Decision::new(None, now);
+        let newest = Arc::new(RoutingTable::build(&config, &core.table(), None, &SocketMap::new(), 2, now));
+        let mut world = World {
+            traffic: Traffic::new(&mut dice),
+            dice,
+            now,
+            oracle: Oracle::new(),
+            config: config.clone(),
+            core,
+            newest,
+            upstreams: BTreeMap::new(),
+            coverage: Coverage::default(),
+            noise: true,
+            saved: None,
+            born_of: None,
+            born_at: now,
+            journal: Vec::new(),
+            queue: BinaryHeap::new(),
+            planned: 0,
+            life: 0,
+            probers: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            sweep_at: None,
+        };
+        world.meet_upstreams();
+        world.start()?;
+        for service in config.services.clone().iter() {
+            world.plan(ms(5), Ev::Arrive(service.name.clone()));
+        }
+        world.plan(ms(200), Ev::Fault);
+        world.plan(ms(900), Ev::Operator);
+        world.plan(ms(2500), Ev::Reload);
+        world.plan(ms(4000), Ev::Restart);
+        Ok(world)
+    }
+
+    // ---- time -----------------------------------------------------------------------------------------------------
+
+    pub fn plan(&mut self, after: std::time::Duration, ev: Ev) {
+        self.planned += 1;
+        let at = self.now.after(after);
+        self.queue.push(Reverse(Planned { at, number: self.planned, life: self.life, ev }));
+    }
+
+    /// One thing happens.
+    pub fn step(&mut self) -> Verdict {
+        let coming = self.queue.peek().map_or(Moment::from_micros(u64::MAX), |planned| planned.0.at);
+        if let Some(deadline) = self.core.deadline().filter(|deadline| *deadline <= coming) {
+            self.now = self.now.max(deadline);
+            return self.feed(None);
+        }
+        let Some(Reverse(planned)) = self.queue.pop() else { return Err("nothing will ever happen".to_owned()) };
+        self.now = planned.at;
+        let outlives =
+            matches!(planned.ev, Ev::Arrive(_) | Ev::Fault | Ev::Repair(..) | Ev::Operator | Ev::Reload | Ev::Restart);
+        if planned.life != self.life && !outlives {
+            return Ok(());
+        }
+        if self.dice.u16(..) < 300 {
+            self.hand_over()?;
+        }
+        self.happen(planned.ev)
+    }
+
+    fn happen(&mut self, ev: Ev) -> Verdict {
+        match ev {
+            Ev::Arrive(service) => self.arrive(service),
+            Ev::Request(id) => self.request(id),
+            Ev::Sweep => self.sweep(),
+            Ev::Digest(endpoint, seen, digest) => self.feed(Some(Event::InBand { endpoint, seen, digest })),
+            Ev::ProbeStart(endpoint) => self.start_probe(endpoint),
+            Ev::ProbeEnd(endpoint, outcome) => self.end_probe(endpoint, outcome),
+            Ev::Confirmed(endpoint, outcome) => self.feed(Some(Event::Confirmed { endpoint, seen: self.now, outcome })),
+            Ev::Answered(service, epoch, seen) => self.feed(Some(Event::Answered { service, epoch, seen })),
+            Ev::Fault => self.fault(),
+            Ev::Repair(address, since) => {
+                let upstream = self.upstreams.get_mut(&address).filter(|upstream| upstream.since == since);
+                if let Some(upstream) = upstream {
+                    *upstream = Upstream { mode: Mode::Up, since: self.now };
+                }
+                Ok(())
+            }
+            Ev::Operator => self.operator(),
+            Ev::Reload => self.reload(),
+            Ev::Restart => self.restart(),
+        }
+    }
+
+    // ---- the engine's shell ---------------------------------------------------------------------------------------
+
+    /// An event (or, without one, the deadline) goes into the core, and its effects are obeyed.
+    pub fn feed(&mut self, event: Option<Event>) -> Verdict {
+        let before = self.core.table();
+        self.oracle.hears(event.as_ref());
+        self.journal.push((self.now, event.clone()));
+        match event {
+            Some(event) => self.core.handle(event, self.now),
+            None => self.core.tick(self.now),
+        }
+        let effects = self.core.effects();
+        for effect in &effects {
+            self.coverage.effect(effect);
+        }
+        self.oracle.judge(&self.config, &before, &self.core, &effects, self.now)?;
+        effects.into_iter().try_for_each(|effect| self.obey(effect))
+    }
+
+    fn obey(&mut self, effect: Effect) -> Verdict {
+        match effect {
+            Effect::Publish => self.publish()?,
+            Effect::ConfirmConnect { endpoint } => {
+                let answer = self.address(endpoint).and_then(|at| self.upstreams[&at].connect(&mut self.dice));
+                if let Some((after, outcome)) = answer {
+                    self.plan(after, Ev::Confirmed(endpoint, outcome));
+                }
+            }
+            Effect::ProbeNow { endpoint } => self.hurry_probe(endpoint, ms(0)),
+            Effect::ProbePace { endpoint, fast } => {
+                if let Some(prober) = self.probers.get_mut(&endpoint) {
+                    prober.fast = fast;
+                }
+                let pause = if fast { self.check_of(endpoint).map(|check| check.fast_interval) } else { None };
+                if let Some(pause) = pause {
+                    self.hurry_probe(endpoint, pause);
+                }
+            }
+            Effect::Persist => {
+                let text = serde_json::to_string(&self.core.saved(self.now)).map_err(|e| e.to_string())?;
+                self.saved = Some((self.now, text));
+            }
+            Effect::Sessions { .. } | Effect::Standing(_) | Effect::Incident(_) | Effect::Alert(_) => {}
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Verdict {
+        let table = self.core.table();
+        let previous = (self.newest.epoch > 0).then_some(&*self.newest);
+        let next = RoutingTable::build(&self.config, &table, previous, &SocketMap::new(), 2, self.now);
+        if next.epoch <= self.newest.epoch {
+            return Err(format!("epoch {} after {}", next.epoch, self.newest.epoch));
+        }
+        let old = std::mem::replace(&mut self.newest, Arc::new(next));
+        self.follow_endpoints();
+        self.wake_waiting(&old)
+    }
+
+    fn start(&mut self) -> Verdict {
+        self.feed(Some(Event::Configured(self.config.clone())))
+    }
+
+    /// Probers and cursors follow the table.
+    fn follow_endpoints(&mut self) {
+        let ids: Vec<EndpointId> = self.endpoints().map(|(id, _)| id).collect();
+        self.cursors.retain(|id, _| ids.contains(id));
+        let checked: Vec<EndpointId> = ids.iter().copied().filter(|id| self.check_of(*id).is_some()).collect();
+        self.probers.retain(|id, _| checked.contains(id));
+        for id in checked {
+            if !self.probers.contains_key(&id) {
+                let first = ms(self.dice.u64(..40));
+                self.probers.insert(id, Prober { fast: false, busy: false, next: self.now.after(first) });
+                self.plan(first, Ev::ProbeStart(id));
+            }
+        }
+    }
+
+    pub fn endpoints(&self) -> impl Iterator<Item = (EndpointId, SocketAddr)> + '_ {
+        let pools = self.newest.services.iter().flat_map(|service| &service.pools);
+        pools.flat_map(|pool| &pool.endpoints).map(|endpoint| (endpoint.id, endpoint.address))
+    }
+
+    fn address(&self, id: EndpointId) -> Option<SocketAddr> {
+        self.endpoints().find(|(other, _)| *other == id).map(|(_, address)| address)
+    }
+
+    fn check_of(&self, id: EndpointId) -> Option<HealthCheck> {
+        let pools = self.newest.services.iter().flat_map(|service| &service.pools);
+        let pool = pools.into_iter().find(|pool| pool.endpoints.iter().any(|endpoint| endpoint.id == id))?;
+        pool.config().health_check.clone()
+    }
+
+    // ---- probes ---------------------------------------------------------------------------------------------------
+
+    fn hurry_probe(&mut self, id: EndpointId, after: std::time::Duration) {
+        let at = self.now.after(after);
+        let Some(prober) = self.probers.get_mut(&id).filter(|prober| !prober.busy && prober.next > at) else { return };
+        prober.next = at;
+        self.plan(after, Ev::ProbeStart(id));
+    }
+
+    fn start_probe(&mut self, id: EndpointId) -> Verdict {
+        let (Some(check), Some(address)) = (self.check_of(id), self.address(id)) else { return Ok(()) };
+        let Some(prober) = self.probers.get_mut(&id).filter(|p| !p.busy && p.next == self.now) else { return Ok(()) };
+        prober.busy = true;
+        let (after, outcome) = self.upstreams[&address].probe(check.timeout, &mut self.dice);
+        self.plan(after, Ev::ProbeEnd(id, outcome));
+        Ok(())
+    }
+
+    fn end_probe(&mut self, id: EndpointId, outcome: ProbeOutcome) -> Verdict {
+        self.feed(Some(Event::Probed { endpoint: id, seen: self.now, outcome }))?;
+        let Some(check) = self.check_of(id) else { return Ok(()) };
+        let Some(prober) = self.probers.get_mut(&id) else { return Ok(()) };
+        let pause = if prober.fast { check.fast_interval } else { check.interval };
+        let pause = pause.mul_f64(0.9 + 0.2 * self.dice.f64());
+        prober.busy = false;
+        prober.next = self.now.after(pause);
+        self.plan(pause, Ev::ProbeStart(id));
+        Ok(())
+    }
+
+    // ---- in-band --------------------------------------------------------------------------------------------------
+
+    /// Something was counted: a sweep will find it, at once if it is urgent.
+    pub fn counted(&mut self, urgent: bool) {
+        let after = if urgent { ms(1) } else { ms(50) };
+        let at = self.now.after(after);
+        if self.sweep_at.is_none_or(|planned| planned > at) {
+            self.sweep_at = Some(at);
+            self.plan(after, Ev::Sweep);
+        }
+    }
+
+    fn sweep(&mut self) -> Verdict {
+        if self.sweep_at != Some(self.now) {
+            return Ok(());
+        }
+        self.sweep_at = None;
+        let table = self.newest.clone();
+        for endpoint in table.services.iter().flat_map(|service| &service.pools).flat_map(|pool| &pool.endpoints) {
+            let Some(digest) = endpoint.stats.take_digest(self.cursors.entry(endpoint.id).or_default()) else {
+                continue;
+            };
+            match self.dice.u8(..) {
+                0..2 => self.coverage.hit("digest dropped"),
+                2..10 => {
+                    let late = ms(self.dice.u64(..150));
+                    self.plan(late, Ev::Digest(endpoint.id, self.now, digest));
+                    self.coverage.hit("digest late");
+                }
+                _ => self.feed(Some(Event::InBand { endpoint: endpoint.id, seen: self.now, digest }))?,
+            }
+        }
+        Ok(())
+    }
+
+    // ---- noise ----------------------------------------------------------------------------------------------------
+
+    fn meet_upstreams(&mut self) {
+        for service in &self.config.services {
+            for endpoint in service.pools.iter().flat_map(|pool| pool.members.endpoints()) {
+                let fresh = Upstream { mode: Mode::Up, since: self.now };
+                self.upstreams.entry(endpoint.address).or_insert(fresh);
+            }
+        }
+    }
+
+    /// An endpoint, or a whole pool, begins to misbehave for a while.
+    fn fault(&mut self) -> Verdict {
+        if !self.noise {
+            return Ok(());
+        }
+        let services = self.config.services.clone();
+        let service = &services[self.dice.usize(..services.len())];
+        let pool = &service.pools[if self.dice.bool() { 0 } else { self.dice.usize(..service.pools.len()) }];
+        let mode = Mode::BAD[self.dice.usize(..Mode::BAD.len())];
+        let lasts = if self.dice.bool() { 100 + self.dice.u64(..600) } else { 600 + self.dice.u64(..3500) };
+        let whole = self.dice.bool();
+        let endpoints = pool.members.endpoints();
+        let chosen = self.dice.usize(..endpoints.len().max(1));
+        for (n, endpoint) in endpoints.iter().enumerate().filter(|(n, _)| whole || *n == chosen) {
+            let _ = n;
+            self.upstreams.insert(endpoint.address, Upstream { mode, since: self.now });
+            self.plan(ms(lasts), Ev::Repair(endpoint.address, self.now));
+            self.coverage.hit(format!("fault {mode:?}"));
+        }
+        let pause = if self.dice.u8(..4) == 0 { 4000 } else { 200 + self.dice.u64(..1500) };
+        self.plan(ms(pause), Ev::Fault);
+        Ok(())
+    }
+
+    fn operator(&mut self) -> Verdict {
+        if !self.noise {
+            return Ok(());
+        }
+        let pause = ms(300 + self.dice.u64(..3500));
+        self.plan(pause, Ev::Operator);
+        let services = self.config.services.clone();
+        let place = self.dice.usize(..services.len());
+        let service = services[place].name.clone();
+        let pools = &services[place].pools;
+        let pool = pools[self.dice.usize(..pools.len())].name.clone();
+        let word = match self.dice.u8(..12) {
+            0 | 1 => Word::Switchover { service, pool },
+            2 => Word::Failback { service },
+            3 => Word::Pin { service, pool },
+            4..7 => Word::Unpin { service },
+            7 => Word::Thaw { service },
+            _ => {
+                let ids: Vec<EndpointId> = self.endpoints().map(|(id, _)| id).collect();
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                let endpoint = ids[self.dice.usize(..ids.len())];
+                let states =
+                    [Administrative::Drain, Administrative::Maint, Administrative::Ready, Administrative::Ready];
+                Word::Administer { endpoint, state: states[self.dice.usize(..4)] }
+            }
+        };
+        self.order(word)
+    }
+
+    pub fn order(&mut self, word: Word) -> Verdict {
+        let actor = Actor::Operator("ada".to_owned());
+        self.feed(Some(Event::Ordered { actor, seen: self.now, word }))
+    }
+
+    fn reload(&mut self) -> Verdict {
+        if !self.noise {
+            return Ok(());
+        }
+        let (next, what) = scene::change(&self.config, &mut self.dice);
+        self.coverage.hit(format!("reload {what}"));
+        self.config = Arc::new(next);
+        self.meet_upstreams();
+        let pause = ms(1000 + self.dice.u64(..8000));
+        self.plan(pause, Ev::Reload);
+        self.feed(Some(Event::Configured(self.config.clone())))
+    }
+
+    /// The process is killed and starts again from its state file.
+    fn restart(&mut self) -> Verdict {
+        if !self.noise {
+            return Ok(());
+        }
+        self.replay()?;
+        let (saved_at, text) = self.saved.clone().ok_or("nothing was ever saved")?;
+        let saved: Saved = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        self.coverage.hit("restart");
+        self.life += 1;
+        self.now = self.now.after(ms(20 + self.dice.u64(..500)));
+        self.traffic.forget();
+        self.probers.clear();
+        self.cursors.clear();
+        self.sweep_at = None;
+        let saved = saved.aged(self.now.since(saved_at));
+        self.oracle.restarts(&saved);
+        self.core = Decision::new(Some(saved.clone()), self.now);
+        self.born_of = Some(saved);
+        self.born_at = self.now;
+        self.journal.clear();
+        let nobody = Decision::new(None, self.now).table();
+        self.newest = Arc::new(RoutingTable::build(&self.config, &nobody, None, &SocketMap::new(), 2, self.now));
+        let pause = ms(3000 + self.dice.u64(..12_000));
+        self.plan(pause, Ev::Restart);
+        self.start()
+    }
+
+    // ---- the state is plain data ----------------------------------------------------------------------------------
+
+    /// Another process takes over in the middle: the state goes through its serialized form.
+    fn hand_over(&mut self) -> Verdict {
+        let text = serde_json::to_string(&self.core).map_err(|error| error.to_string())?;
+        let taken: Decision = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if taken != self.core {
+            return Err("a deserialized state differs from the one that was serialized".to_owned());
+        }
+        self.core = taken;
+        self.coverage.hit("hand-over");
+        Ok(())
+    }
+
+    /// The journal of this life gives the same state again.
+    pub fn replay(&mut self) -> Verdict {
+        let mut again = Decision::new(self.born_of.clone(), self.born_at);
+        for (now, event) in &self.journal {
+            match event {
+                Some(event) => again.handle(event.clone(), *now),
+                None => again.tick(*now),
+            }
+            again.effects();
+        }
+        self.coverage.hit("replay");
+        if again == self.core { Ok(()) } else { Err("the journal replayed gives another state".to_owned()) }
+    }
+}

@@ -1,0 +1,97 @@
+//! Model upstreams: what an address does with a probe, a connect and a request.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use standfast::decision::{ConnectOutcome, Moment, ProbeFailure, ProbeOutcome};
+use standfast::routing::How;
+
+use super::scene::ms;
+
+/// How an upstream behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Well.
+    Up,
+    /// Its process is gone: connects are refused.
+    Dead,
+    /// Cut off: nothing is ever answered.
+    Hang,
+    /// Checks pass, real requests get 503.
+    Lying,
+    /// Checks fail, real requests are answered.
+    Sick,
+    /// Accepts and resets.
+    Resetting,
+    /// Checks pass, every second request or so gets 503.
+    Flaky,
+}
+
+impl Mode {
+    pub const BAD: [Mode; 6] = [Mode::Dead, Mode::Hang, Mode::Lying, Mode::Sick, Mode::Resetting, Mode::Flaky];
+
+    /// Probes show that it is bad.
+    pub fn seen_by_checks(self) -> bool {
+        matches!(self, Mode::Dead | Mode::Hang | Mode::Sick | Mode::Resetting)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream {
+    pub mode: Mode,
+    pub since: Moment,
+}
+
+/// How an exchange will end if the upstream stays as it is: after how long, how (`None` = well), and was it executed?
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    pub after: Duration,
+    pub how: Option<How>,
+    pub sent: bool,
+    pub executed: bool,
+}
+
+impl Upstream {
+    pub fn probe(&self, timeout: Duration, dice: &mut Rng) -> (Duration, ProbeOutcome) {
+        let soon = ms(1 + dice.u64(..20));
+        if dice.u8(..) < 3 {
+            return (soon, ProbeOutcome::Local { detail: "no descriptors".to_owned() });
+        }
+        let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
+        match self.mode {
+            Mode::Up | Mode::Lying | Mode::Flaky => (soon, ProbeOutcome::Pass { latency: soon }),
+            Mode::Dead => (ms(1), fail(ProbeFailure::Refused)),
+            Mode::Hang => (timeout, fail(ProbeFailure::Timeout)),
+            Mode::Sick => (soon, fail(ProbeFailure::Mismatch)),
+            Mode::Resetting => (soon, fail(ProbeFailure::Reset)),
+        }
+    }
+
+    /// `None` = the answer is lost.
+    pub fn connect(&self, dice: &mut Rng) -> Option<(Duration, ConnectOutcome)> {
+        match dice.u8(..) {
+            0..3 => return None,
+            3..6 => return Some((ms(1), ConnectOutcome::Local)),
+            _ => {}
+        }
+        Some(match self.mode {
+            Mode::Dead => (ms(1), ConnectOutcome::Refused),
+            Mode::Hang => (ms(50), ConnectOutcome::Timeout),
+            _ => (ms(1), ConnectOutcome::Connected),
+        })
+    }
+
+    pub fn exchange(&self, dice: &mut Rng) -> Course {
+        let after = ms(2 + dice.u64(..15));
+        let course = |after, how, sent, executed| Course { after, how, sent, executed };
+        match self.mode {
+            Mode::Up | Mode::Sick => course(after, None, true, true),
+            Mode::Dead => course(ms(1), Some(How::Refused), false, false),
+            Mode::Hang => course(ms(100), Some(How::ConnectTimeout), false, false),
+            Mode::Lying => course(after, Some(How::Status(503)), true, true),
+            Mode::Resetting => course(after, Some(How::Reset), true, dice.bool()),
+            Mode::Flaky if dice.bool() => course(after, Some(How::Status(503)), true, true),
+            Mode::Flaky => course(after, None, true, true),
+        }
+    }
+}
