@@ -195,15 +195,16 @@ impl Service {
             let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
             let Some(rule) = rules.outlier else { continue };
             for index in 0..self.pools[pool].endpoints.len() {
-                let allowed = relief || self.pools[pool].may_eject_more(rule, min_healthy);
-                let endpoint = &mut self.pools[pool].endpoints[index];
-                if let Some(cause) = endpoint.condemned_in_band(rules, now).filter(|_| allowed) {
-                    let evidence = endpoint.outlier.describe(cause, now);
-                    endpoint.eject(rules, cause, evidence, now);
-                    ejected = true;
-                    // its standing must follow at once: it counts for the cap
-                    endpoint.advance(rules, now, &mut Vec::new());
+                let Some(cause) = self.pools[pool].endpoints[index].condemned_in_band(rules, now) else { continue };
+                if !relief && !self.pools[pool].may_eject_more(rule, min_healthy) {
+                    continue;
                 }
+                let endpoint = &mut self.pools[pool].endpoints[index];
+                let evidence = endpoint.outlier.describe(cause, now);
+                endpoint.eject(rules, cause, evidence, now);
+                ejected = true;
+                // its standing must follow at once: it counts for the cap
+                endpoint.advance(rules, now, &mut Vec::new());
             }
         }
         if ejected { self.conclude_standings(now) } else { Vec::new() }
