@@ -27,6 +27,8 @@ use crate::sys::clock;
 
 /// Events that may wait for the engine; beyond, probes wait with theirs.
 pub(super) const MAILBOX: usize = 1024;
+/// Events that are taken in before their effects are obeyed: many changes at once (a start, a lost rack) are one publish.
+const BATCH: usize = 64;
 /// Pause between two sweeps of what workers counted.
 const SWEEP: Duration = Duration::from_millis(50);
 /// Shortest pause between two sweeps that workers asked for.
@@ -82,12 +84,13 @@ impl Engine {
         let mut senses = Senses { probes: Probes::new(sender.clone()), events: sender, probed: None };
         self.watch(&mut senses);
         let begun = std::mem::take(&mut self.begun);
-        self.obey(begun, &mut senses);
+        self.carry_out(begun, &mut senses);
 
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_sweep = Instant::now();
         let mut urgent = false;
+        let mut batch = Vec::with_capacity(BATCH);
         let published = self.published.clone();
         loop {
             let due = self.decision.deadline();
@@ -106,7 +109,7 @@ impl Engine {
                     last_sweep = Instant::now();
                 }
                 () = until(due), if due.is_some() => self.tick(&mut senses),
-                Some(event) = events.recv() => self.take(event, &mut senses),
+                _ = events.recv_many(&mut batch, BATCH) => self.take(batch.drain(..), &mut senses),
                 command = commands.recv() => match command {
                     Some(Command::Stop(done)) => {
                         self.last_words();
@@ -120,23 +123,23 @@ impl Engine {
         }
     }
 
-    /// One event in, its effects obeyed.
-    fn take(&mut self, event: Event, senses: &mut Senses) {
-        let now = clock::now();
-        if let Event::Probed { endpoint, outcome, .. } = &event {
-            self.records.probed(*endpoint, outcome, &self.places);
+    /// Events in, their effects obeyed.
+    fn take(&mut self, events: impl IntoIterator<Item = Event>, senses: &mut Senses) {
+        for event in events {
+            if let Event::Probed { endpoint, outcome, .. } = &event {
+                self.records.probed(*endpoint, outcome, &self.places);
+            }
+            self.tell(event);
         }
-        let effects = self.tell(event, now);
-        self.obey(effects, senses);
+        self.obey(senses);
     }
 
-    /// Tell the core, and hear what it wants.
-    fn tell(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+    fn tell(&mut self, event: Event) {
+        let now = clock::now();
         if let Some(journal) = &self.journal {
             journal.record(Some(event.clone()), now);
         }
         self.decision.handle(event, now);
-        self.decision.effects()
     }
 
     /// The core's own deadline has come.
@@ -146,20 +149,22 @@ impl Engine {
             journal.record(None, now);
         }
         self.decision.tick(now);
-        let effects = self.decision.effects();
-        self.obey(effects, senses);
+        self.obey(senses);
     }
 
     /// What workers counted since the last time becomes events.
     fn sweep(&mut self, senses: &mut Senses) {
-        let table = self.published.load();
-        for event in self.sweep.take(&table, clock::now()) {
-            self.take(event, senses);
-        }
+        let news = self.sweep.take(&self.published.load(), clock::now());
+        self.take(news, senses);
     }
 
     /// Do what the core says, in its order: publishing comes first.
-    fn obey(&mut self, effects: Vec<Effect>, senses: &mut Senses) {
+    fn obey(&mut self, senses: &mut Senses) {
+        let effects = self.decision.effects();
+        self.carry_out(effects, senses);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, senses: &mut Senses) {
         let mut persist = false;
         for effect in effects {
             match effect {
@@ -183,11 +188,15 @@ impl Engine {
         }
     }
 
-    /// The core's newest conclusions become the table that everybody sees.
+    /// The core's newest conclusions become the table that everybody sees. (Those of several events at once are seen at
+    /// once.)
     fn publish(&mut self) {
         let now = clock::now();
         let before = self.published.load();
         let conclusions = self.decision.table();
+        if conclusions.epoch <= before.epoch {
+            return;
+        }
         let table = RoutingTable::build(&self.config, &conclusions, Some(&before), &self.sockets, self.workers, now);
         self.published.publish(table);
         if self.chosen.is_none() && !conclusions.services.iter().any(|row| row.serving == Serving::Starting) {
@@ -271,7 +280,7 @@ impl Engine {
         warnings.extend(self.fixed.warnings(&config));
         self.sockets = sockets;
         self.config = Arc::new(*config);
-        self.take(Event::Configured(self.config.clone()), senses);
+        self.take([Event::Configured(self.config.clone())], senses);
         let epoch = self.published.epoch();
         self.records.reloaded(epoch, &warnings);
         self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: true, messages: warnings.clone() });
@@ -289,13 +298,13 @@ impl Engine {
 
     /// An order, and the core's answer to it.
     fn order(&mut self, actor: Actor, word: Word, senses: &mut Senses) -> Result<(), ControlError> {
-        let now = clock::now();
-        let effects = self.tell(Event::Ordered { actor, seen: now, word }, now);
+        self.tell(Event::Ordered { actor, seen: clock::now(), word });
+        let effects = self.decision.effects();
         let refusal = effects.iter().find_map(|effect| match effect {
             Effect::Alert(Alert::OrderRefused { reason }) => Some(ControlError::Order(reason.clone())),
             _ => None,
         });
-        self.obey(effects, senses);
+        self.carry_out(effects, senses);
         refusal.map_or(Ok(()), Err)
     }
 
