@@ -39,14 +39,15 @@ struct Loop {
 }
 
 impl Accepting {
-    /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone.
-    pub fn follow(&self, worker: &Rc<Worker>, table: &RoutingTable) {
+    /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone. True: some were.
+    pub fn follow(&self, worker: &Rc<Worker>, table: &RoutingTable) -> bool {
         let wanted: Vec<_> = table
             .listeners
             .iter()
             .flat_map(|listener| listener.sockets.bound().iter().map(|bound| (bound, &listener.config.name)))
             .collect();
         let mut loops = self.loops.borrow_mut();
+        let before = loops.len();
         loops.retain(|running| {
             let stays = wanted.iter().any(|(bound, _)| Arc::ptr_eq(bound, &running.bound));
             if !stays {
@@ -54,12 +55,14 @@ impl Accepting {
             }
             stays
         });
+        let stopped = loops.len() < before;
         for (bound, name) in wanted {
             match loops.iter().find(|running| Arc::ptr_eq(bound, &running.bound)) {
                 Some(running) => *running.listener.borrow_mut() = Arc::clone(name),
                 None => loops.extend(start(worker, bound, name)),
             }
         }
+        stopped
     }
 
     /// Stops all loops: what waits in their accept queues is accepted, then the kernel refuses.

@@ -6,7 +6,6 @@
 //! - `accept` takes connections and hands them to [`http`] or [`tcp`].
 //! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
 //! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through.
-#![allow(dead_code, unused_imports, reason = "layer 7 lands next and uses the rest")]
 mod accept;
 mod buffer;
 mod deadline;

@@ -235,7 +235,7 @@ impl Clients {
         Client { worker: Rc::clone(worker), number, place }
     }
 
-    /// Judges every exchange by a newer table, and wakes who waits for one.
+    /// Judges every exchange by a newer table.
     fn sweep(&self, table: &crate::routing::RoutingTable, now: Moment) {
         use crate::routing::SessionVerdict as Verdict;
         for place in self.places.borrow().values() {

@@ -195,12 +195,12 @@ async fn requests(stream: &mut TcpStream, state: &State) -> Then {
         let Some(head) = read_head(stream, &mut input).await else { return Then::Close };
         state.heads.lock().unwrap().push(head.clone());
         let behaviour = state.behaviour.lock().unwrap().clone();
-        if let Behaviour::Early(bytes, then) = behaviour {
+        if let Behaviour::Early(bytes, then) = &behaviour {
             state.requests.fetch_add(1, Ordering::SeqCst);
-            let _ = stream.write_all(&bytes).await;
+            let _ = stream.write_all(bytes).await;
             match then {
                 Then::Stall => std::future::pending().await,
-                then => return then,
+                then => return *then,
             }
         }
         if header(&head, "expect").is_some() && stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
