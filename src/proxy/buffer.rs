@@ -75,11 +75,6 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
-    /// What is in it, to be changed in place.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.end]
-    }
-
     /// How much is in it.
     pub fn len(&self) -> usize {
         self.end - self.start
@@ -91,13 +86,9 @@ impl Buffer {
     }
 
     /// How much it can hold as it is (0 while it has no memory).
-    pub fn capacity(&self) -> usize {
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// How much could be appended without growing, after moving the content to the front.
-    pub fn room(&self) -> usize {
-        self.bytes.len() - self.len()
     }
 
     /// Takes `count` bytes off the front.
@@ -162,17 +153,6 @@ impl Buffer {
         self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
         true
-    }
-
-    /// The memory behind the content, for an encoder that tells by [`Buffer::grow`] how much it used.
-    pub fn spare(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end..]
-    }
-
-    /// `count` bytes of [`Buffer::spare`] are content now.
-    pub fn grow(&mut self, count: usize) {
-        debug_assert!(self.end + count <= self.bytes.len());
-        self.end = (self.end + count).min(self.bytes.len());
     }
 
     /// One read into the spare room (taking a small buffer if there is no memory yet); `Ok(0)` is the end of the stream.

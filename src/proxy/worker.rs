@@ -52,8 +52,9 @@ pub struct Worker {
     pub clients: Clients,
     /// Its end of the access log.
     pub access: AccessWriter,
+    #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
     scratch: RefCell<Vec<Box<Scratch>>>,
-    tenures: RefCell<(u64, HashMap<(usize, usize), Rc<Tenure>>)>,
+    tenures: RefCell<Tenures>,
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
@@ -104,12 +105,7 @@ impl Worker {
 
     /// What an exchange has to remember of its pool: made once a table, shared without atomics.
     pub fn tenure(&self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
-        let mut tenures = self.tenures.borrow_mut();
-        if tenures.0 != table.epoch {
-            *tenures = (table.epoch, HashMap::new());
-        }
-        let made = || Rc::new(table.services[service].tenure(pool));
-        Rc::clone(tenures.1.entry((service, pool)).or_insert_with(made))
+        self.tenures.borrow_mut().of(table, service, pool)
     }
 
     /// No further request on a client's connection: the worker is stopping.
@@ -131,7 +127,7 @@ impl Worker {
         self.view.catch_up(|table| {
             let now = clock::now();
             self.accepting.follow(self, table);
-            self.sessions.sweep(table, now, |session, until| end(session, until));
+            self.sessions.sweep(table, now, end);
             self.clients.sweep(table, now);
             self.idle.sweep(table, now);
         });
@@ -141,6 +137,23 @@ impl Worker {
     fn housekeeping(&self) {
         self.idle.sweep(&self.table(), clock::now());
         self.access.flush();
+    }
+}
+
+/// What exchanges remember of their pools under one table.
+#[derive(Default)]
+struct Tenures {
+    epoch: u64,
+    made: Vec<Vec<Option<Rc<Tenure>>>>,
+}
+
+impl Tenures {
+    fn of(&mut self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
+        if self.epoch != table.epoch {
+            self.made = table.services.iter().map(|service| vec![None; service.pools.len()]).collect();
+            self.epoch = table.epoch;
+        }
+        Rc::clone(self.made[service][pool].get_or_insert_with(|| Rc::new(table.services[service].tenure(pool))))
     }
 }
 

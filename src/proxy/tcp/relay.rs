@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -26,14 +25,14 @@ impl Shared {
 }
 
 /// How a relay ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Both sides closed in order.
     Closed,
     /// Reading from or writing to the client failed.
-    Client(io::Error),
+    Client,
     /// Reading from or writing to the upstream failed.
-    Upstream(io::Error),
+    Upstream,
     /// Nothing moved in either direction for too long.
     Idle,
     /// A switch or a stop ended it.
@@ -79,12 +78,8 @@ where
             answered();
         }
         match (first, second) {
-            (Poll::Ready(Err(Side::From(error))), _) | (_, Poll::Ready(Err(Side::To(error)))) => {
-                return Poll::Ready(End::Client(error));
-            }
-            (Poll::Ready(Err(Side::To(error))), _) | (_, Poll::Ready(Err(Side::From(error)))) => {
-                return Poll::Ready(End::Upstream(error));
-            }
+            (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => return Poll::Ready(End::Client),
+            (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => return Poll::Ready(End::Upstream),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
             _ => {}
         }
@@ -100,9 +95,10 @@ where
     (end, Moved { up: up.moved, down: down.moved, upstream_left_first })
 }
 
+/// Which stream of a direction failed.
 enum Side {
-    From(io::Error),
-    To(io::Error),
+    From,
+    To,
 }
 
 struct Direction {
@@ -127,13 +123,13 @@ impl Direction {
     {
         loop {
             while !self.rest.is_empty() {
-                let count = ready!(self.rest.poll_drain(cx, to)).map_err(Side::To)?;
+                let count = ready!(self.rest.poll_drain(cx, to)).map_err(|_| Side::To)?;
                 self.moved += count as u64;
             }
             self.rest.release();
             if self.ended {
                 if !self.shut {
-                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Side::To)?;
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Side::To)?;
                     self.shut = true;
                 }
                 return Poll::Ready(Ok(()));
@@ -141,7 +137,7 @@ impl Direction {
             let mut bytes = shared.0.borrow_mut();
             let count = {
                 let mut space = ReadBuf::new(&mut bytes[..self.window]);
-                ready!(Pin::new(&mut *from).poll_read(cx, &mut space)).map_err(Side::From)?;
+                ready!(Pin::new(&mut *from).poll_read(cx, &mut space)).map_err(|_| Side::From)?;
                 space.filled().len()
             };
             if count == 0 {
@@ -149,7 +145,7 @@ impl Direction {
                 continue;
             }
             let written = match Pin::new(&mut *to).poll_write(cx, &bytes[..count]) {
-                Poll::Ready(result) => result.map_err(Side::To)?,
+                Poll::Ready(result) => result.map_err(|_| Side::To)?,
                 Poll::Pending => 0,
             };
             self.moved += written as u64;

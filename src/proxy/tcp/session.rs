@@ -134,21 +134,21 @@ async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Tar
     let relayed = relay(&mut client, &mut stream, &worker.shared, &worker.buffers, placing.alarm, idle, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
-    account.termination = end_termination(&end, worker);
-    if !matches!(end, End::Closed) {
+    account.termination = end_termination(end, worker);
+    if end != End::Closed {
         client.reset_on_close();
         stream.reset_on_close();
     }
     in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
-    judge(placing, &spot, &end, &moved);
+    judge(placing, &spot, end, &moved);
 }
 
 /// What the session says about its endpoint, beside that it answered.
-fn judge(placing: &Placing<'_>, spot: &Spot, end: &End, moved: &Moved) {
+fn judge(placing: &Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
     let failed = match end {
-        End::Upstream(_) => true,
+        End::Upstream => true,
         // It accepted, said nothing and hung up: what a port forwarder without its server does.
-        End::Closed | End::Client(_) => moved.down == 0 && moved.upstream_left_first,
+        End::Closed | End::Client => moved.down == 0 && moved.upstream_left_first,
         End::Idle | End::Killed => false,
     };
     if failed {
@@ -156,11 +156,11 @@ fn judge(placing: &Placing<'_>, spot: &Spot, end: &End, moved: &Moved) {
     }
 }
 
-fn end_termination(end: &End, worker: &Worker) -> Termination {
+fn end_termination(end: End, worker: &Worker) -> Termination {
     match end {
         End::Closed => Termination::Complete,
-        End::Client(_) => Termination::ClientAborted,
-        End::Upstream(_) => Termination::UpstreamReset,
+        End::Client => Termination::ClientAborted,
+        End::Upstream => Termination::UpstreamReset,
         End::Idle => Termination::Idle,
         End::Killed if worker.is_draining() => Termination::Stopped,
         End::Killed => Termination::Switched,

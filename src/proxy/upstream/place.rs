@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use crate::config::Name;
 use crate::decision::{ConnectOutcome, Failure, Moment};
 use crate::net::Stream;
 use crate::net::stream::{connect, judge_connect};
@@ -94,8 +93,6 @@ pub struct Spot {
     pub reused: bool,
     /// [`EndpointStats::generation`](crate::routing::EndpointStats::generation) when the connection was made or taken.
     pub generation: u64,
-    /// This try leaves the pool before a switch.
-    pub crossing: bool,
 }
 
 impl Spot {
@@ -204,7 +201,6 @@ impl<'a> Placing<'a> {
             self.count_retry(service);
             let mut spot = Spot {
                 generation: endpoint.stats.generation(),
-                crossing: self.tries.crossing(),
                 reused: true,
                 table: Rc::clone(&table),
                 service: index,

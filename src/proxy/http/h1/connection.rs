@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
-
 use super::client::H1Client;
 use crate::decision::Moment;
 use crate::net::Stream;

@@ -160,8 +160,9 @@ impl<'a, U: Stream> Exchange<'a, U> {
             let pending = body.pending();
             let chunked = self.encoder.left().is_none();
             if !pending.is_empty() {
-                let fits = self.out.len() + pending.len() <= FULL && !self.out.is_empty();
-                if !fits && !(chunked && self.out.is_empty()) {
+                // Alone it goes straight from where it is, unless it has to be framed.
+                let together = if self.out.is_empty() { chunked } else { self.out.len() + pending.len() <= FULL };
+                if !together {
                     return Ok(false);
                 }
                 let count = pending.len().min(CHUNK);
