@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use standfast::config::{self, Config, Loaded, Problems};
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 0;
+const CASES: usize = 96;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -273,7 +273,7 @@ error: unknown key `bnid`
    |
  3 |     bnid: 0.0.0.0:80
    |     ^^^^
-   = did you mean `bind`? Known here: `name`, `bind`, `protocol`, `timeouts`, `limits`, `forwarded`, `routes`, `service`, `tls`, `proxy_protocol`
+   = did you mean `bind`? Known here: `name`, `bind`, `protocol`, `timeouts`, `limits`, `forwarded`, `routes`, `service`
 
 ";
     assert_eq!(problems.explain(false), expected);

@@ -5,9 +5,11 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
+use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH};
 use super::schema;
-use super::typing::{ITEM, Item, LATER, MANY, SHORT, SWITCH};
 
 /// A key that the reader knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +18,15 @@ pub struct Key {
     pub path: String,
     /// The function is built; otherwise the key is refused as not supported yet.
     pub supported: bool,
+    /// The type of the schema that the key belongs to, and the key in it.
+    of: (&'static str, &'static str),
+}
+
+/// Is this key of this type of the schema refused as not supported yet? Such keys are not offered in advice.
+pub(super) fn is_later(of: &'static str, key: &'static str) -> bool {
+    static LATER: LazyLock<HashSet<(&str, &str)>> =
+        LazyLock::new(|| keys().into_iter().filter(|key| !key.supported).map(|key| key.of).collect());
+    LATER.contains(&(of, key))
 }
 
 /// All keys, in the order of the schema.
@@ -80,16 +91,16 @@ impl<'de> Deserializer<'de> for Walker<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(Fields { walker: self, keys: vec!["*"].into_iter(), key: "*", note: false })
+        visitor.visit_map(Fields { walker: self, keys: FREE.iter().copied(), key: FREE[0], of: None })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(Fields { walker: self, keys: fields.to_vec().into_iter(), key: "", note: true })
+        visitor.visit_map(Fields { walker: self, keys: fields.iter().copied(), key: "", of: Some(name) })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -127,13 +138,16 @@ impl<'de> SeqAccess<'de> for One<'_> {
     }
 }
 
+/// Stands for any name that the user gives.
+static FREE: [&str; 1] = ["*"];
+
 /// A map with all of its keys.
 struct Fields<'f> {
     walker: Walker<'f>,
-    keys: std::vec::IntoIter<&'static str>,
+    keys: std::iter::Copied<std::slice::Iter<'static, &'static str>>,
     key: &'static str,
-    /// The keys are words of the schema, not names of the user's.
-    note: bool,
+    /// The type whose keys they are; `None` = names of the user's.
+    of: Option<&'static str>,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
@@ -142,9 +156,9 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
         let Some(key) = self.keys.next() else { return Ok(None) };
         self.key = key;
-        if self.note {
+        if let Some(of) = self.of {
             let path = self.walker.key(key).path;
-            self.walker.found.borrow_mut().push(Key { path, supported: true });
+            self.walker.found.borrow_mut().push(Key { path, supported: true, of: (of, key) });
             return seed.deserialize(key.into_deserializer()).map(Some);
         }
         // A free key is an `Item<String>`; it takes the leaf for "bad", which does not matter here.

@@ -2,6 +2,7 @@
 mod defaults;
 mod dump;
 mod fault;
+mod item;
 mod keys;
 mod meaning;
 mod model;
@@ -68,7 +69,7 @@ fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Proble
     let mut faults = Vec::new();
     let tree = yaml::read(text, &mut faults);
     let config = tree.as_ref().and_then(|tree| {
-        let typed = typing::typed::<schema::File>(tree, &mut faults);
+        let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);
         meaning::config(&typed, base_dir, &mut faults)
     });
     let told = problem::told(faults, tree.as_ref(), text);

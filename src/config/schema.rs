@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::typing::{Entries, Item, Later, Many, Short, ShortForm, Switch};
+use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch};
 use super::units::{Address, Bytes, Count, Share, Statuses, Time};
 
 /// Any number of things that we hold in memory or count.
@@ -46,16 +46,14 @@ File {
     drain_timeout: Time,
     admin: Switch<Short<Admin>>,
     metrics: Short<Metrics>,
-    state: Short<State>,
+    state: Switch<Short<State>>,
     log: Short<Log>,
     access_log: Switch<AccessLog>,
     listeners: Vec<Item<Listener>>,
     services: Entries<Service>,
     audit: Later,
     webhooks: Later,
-    hooks: Later,
     fleet: Later,
-    tracing: Later,
 }}
 
 map! { /// `admin:`

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -16,76 +15,18 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::fault::{Fault, Spot};
+use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH};
 use super::tree::{Node, NodeId, Tree, Value, shorten};
 
-pub(super) const ITEM: &str = "standfast::Item";
-pub(super) const MANY: &str = "standfast::Many";
-pub(super) const SWITCH: &str = "standfast::Switch";
-pub(super) const LATER: &str = "standfast::Later";
-pub(super) const SHORT: &str = "standfast::Short::";
-
-/// A value of the schema with the place where it stands: absent, bad (and noted), or good.
-#[derive(Clone, Debug)]
-pub(super) struct Item<T> {
-    at: Option<NodeId>,
-    value: Option<T>,
-}
-
-impl<T> Default for Item<T> {
-    fn default() -> Self {
-        Item { at: None, value: None }
-    }
-}
-
-impl<T> Item<T> {
-    /// The value, if it was given and is good.
-    pub(super) fn get(&self) -> Option<&T> {
-        self.value.as_ref()
-    }
-
-    /// Where it stands, if it was given.
-    pub(super) fn at(&self) -> Option<NodeId> {
-        self.at
-    }
-
-    /// The value with its place, if it was given and is good.
-    pub(super) fn found(&self) -> Option<(NodeId, &T)> {
-        Some((self.at?, self.value.as_ref()?))
-    }
-}
-
-/// One value, or a list of them.
-#[derive(Clone, Debug)]
-pub(super) struct Many<T>(pub(super) Vec<Item<T>>);
-
-/// `off` (or `false`), or a value.
-#[derive(Clone, Debug)]
-pub(super) enum Switch<T> {
-    Off,
-    On(T),
-}
-
-/// A key whose name is fixed and whose function is not built yet. It is refused, never ignored.
-#[derive(Clone, Debug)]
-pub(super) struct Later;
-
-/// A map that may be given by one of its values alone: `10.0.0.1:80` for `{address: 10.0.0.1:80}`.
-#[derive(Clone, Debug)]
-pub(super) struct Short<T>(pub(super) T);
-
-/// Gives a map its short form: [`SHORT`] followed by the key that the value alone stands for.
-pub(super) trait ShortForm {
-    const NAME: &'static str;
-}
-
-/// A map with free keys, in the order of the file.
-#[derive(Clone, Debug)]
-pub(super) struct Entries<T>(pub(super) Vec<(Item<String>, Item<T>)>);
-
-/// Types a whole tree; what is wrong goes to `faults`.
-pub(super) fn typed<T: for<'de> Deserialize<'de>>(tree: &Tree, faults: &mut Vec<Fault>) -> Item<T> {
+/// Types a whole tree; what is wrong goes to `faults`. Keys that are `later` in their type are not offered in advice.
+pub(super) fn typed<T: for<'de> Deserialize<'de>>(
+    tree: &Tree,
+    later: fn(&'static str, &'static str) -> bool,
+    faults: &mut Vec<Fault>,
+) -> Item<T> {
     let notes = RefCell::new(std::mem::take(faults));
-    let item = Item::deserialize(Typist { node: &tree.root, tree, notes: &notes, short: None }).unwrap_or_default();
+    let item =
+        Item::deserialize(Typist { node: &tree.root, tree, later, notes: &notes, short: None }).unwrap_or_default();
     *faults = notes.into_inner();
     item
 }
@@ -150,6 +91,7 @@ pub(super) fn nearest(word: &str, known: &[&str]) -> String {
 struct Typist<'t> {
     node: &'t Node,
     tree: &'t Tree,
+    later: fn(&'static str, &'static str) -> bool,
     notes: &'t RefCell<Vec<Fault>>,
     /// The key that a value alone stands for, inside [`Short`].
     short: Option<&'static str>,
@@ -185,17 +127,27 @@ impl<'t> Typist<'t> {
     }
 
     /// Keeps the allowed keys of a map and notes the others.
-    fn known(self, entries: &'t [(Node, Node)], fields: &'static [&'static str]) -> Vec<&'t (Node, Node)> {
+    fn known(
+        self,
+        entries: &'t [(Node, Node)],
+        name: &'static str,
+        fields: &'static [&'static str],
+    ) -> Vec<&'t (Node, Node)> {
         let known = |entry: &&(Node, Node)| {
             let word = self.of(&entry.0).text().unwrap_or_default();
             let known = fields.contains(&word);
             if !known {
                 let what = format!("unknown key `{}`", shorten(word));
-                self.note(&Refusal::new(entry.0.id, what, nearest(word, fields)));
+                self.note(&Refusal::new(entry.0.id, what, nearest(word, &self.offered(name, fields))));
             }
             known
         };
         entries.iter().filter(known).collect()
+    }
+
+    /// The keys that can be written today.
+    fn offered(self, name: &'static str, fields: &'static [&'static str]) -> Vec<&'static str> {
+        fields.iter().copied().filter(|field| !(self.later)(name, field)).collect()
     }
 }
 
@@ -274,19 +226,20 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
     /// A map with fixed keys; nothing at all is the empty map.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         match (&self.node.value, self.short) {
-            (Value::Map(entries), _) => visitor.visit_map(Pairs::new(self, self.known(entries, fields))),
+            (Value::Map(entries), _) => visitor.visit_map(Pairs::new(self, self.known(entries, name, fields))),
             (value, _) if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
             (Value::Scalar { .. }, Some(key)) => {
                 visitor.visit_map(Alone { typist: self.of(self.node), key: Some(key) })
             }
             _ => {
                 let what = format!("expected a map, found {}", self.node.value.describe());
-                let keys = fields.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                let keys = self.offered(name, fields);
+                let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                 Err(Refusal::new(self.node.id, what, format!("write a map with the keys {keys}")))
             }
         }
@@ -468,122 +421,5 @@ impl<'de> VariantAccess<'de> for Content<'_> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Refusal> {
         Err(self.word.wrong(&visitor))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Parts<T> {
-            type Value = Item<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Item<T>, A::Error> {
-                let at = parts.next_element::<u32>()?.map(NodeId);
-                Ok(Item { at, value: parts.next_element::<T>().ok().flatten() })
-            }
-        }
-        deserializer.deserialize_newtype_struct(ITEM, Parts(PhantomData))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Many<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Many<T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    list.push(item);
-                }
-                Ok(Many(list))
-            }
-        }
-        deserializer.deserialize_newtype_struct(MANY, List(PhantomData))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OffOr<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OffOr<T> {
-            type Value = Switch<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`off` or a value")
-            }
-
-            fn visit_none<E: de::Error>(self) -> Result<Switch<T>, E> {
-                Ok(Switch::Off)
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Switch<T>, D::Error> {
-                T::deserialize(deserializer).map(Switch::On)
-            }
-        }
-        deserializer.deserialize_newtype_struct(SWITCH, OffOr(PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for Later {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Never;
-        impl<'de> Visitor<'de> for Never {
-            type Value = Later;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("nothing: this key is not supported yet")
-            }
-        }
-        deserializer.deserialize_newtype_struct(LATER, Never)
-    }
-}
-
-impl<'de, T: Deserialize<'de> + ShortForm> Deserialize<'de> for Short<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Inner<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inner<T> {
-            type Value = Short<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a map")
-            }
-
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Short<T>, D::Error> {
-                T::deserialize(deserializer).map(Short)
-            }
-        }
-        deserializer.deserialize_newtype_struct(T::NAME, Inner(PhantomData))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Free<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Free<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Free(PhantomData))
     }
 }

@@ -138,6 +138,8 @@ fn address(text: &str) -> Result<Address, String> {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let advice = if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
         format!("write `[{text}]:PORT`")
+    } else if text.parse::<u16>().is_ok() {
+        format!("write `0.0.0.0:{text}` for every IPv4 address, `[::]:{text}` for IPv6")
     } else if port.is_empty() {
         format!("add the port: `{}:PORT`", shorten(host))
     } else if matches!(host, "" | "*") {
@@ -165,5 +167,5 @@ fn statuses(text: &str) -> Result<Statuses, String> {
 
 /// How a duration is written: exactly, and read back as the same.
 pub(super) fn write_time(time: Duration) -> String {
-    if time.is_zero() { "0".into() } else { humantime::format_duration(time).to_string() }
+    if time.is_zero() { "0s".into() } else { humantime::format_duration(time).to_string() }
 }

@@ -104,7 +104,8 @@ impl<'t> Reader<'t, '_> {
             _ => (0, None),
         };
         if let Some(tag) = tag {
-            let what = format!("a YAML tag (`{}`) has no meaning here", shorten(&tag.to_string()));
+            let tag = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
+            let what = format!("a YAML tag (`{}`) has no meaning here", shorten(&tag));
             return Err(stop(&span, what, "write the value without it; quote it to make it a text"));
         }
         let node = match event {
@@ -278,7 +279,7 @@ impl<'t> Reader<'t, '_> {
         let tab = [line, line.saturating_sub(1)].into_iter().find(|line| *line > 0 && indent(*line).contains('\t'));
         let advice = match tab {
             Some(line) => format!("line {line} is indented with a tab; indent with spaces"),
-            None if info.contains("did not find expected key") || info.contains("simple key") => {
+            None if ["expected", "simple key", "indent"].iter().any(|word| info.contains(word)) => {
                 "check the indentation, and that every key is followed by `: `".into()
             }
             None => String::new(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{Room, header, path_fault};
 use crate::config::defaults;
+use crate::config::item::{Item, Switch};
 use crate::config::model::{CheckKind, HealthCheck, HttpCheck, OutlierDetection};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::typing::{Item, Switch};
 use crate::config::units::write_time;
 
 /// Probes in quicker succession than this would be load, not observation.

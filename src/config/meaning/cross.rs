@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::Room;
+use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};
 use crate::config::schema;
 use crate::config::tree::NodeId;
-use crate::config::typing::{Item, Switch};
 
 pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
     addresses_meet(room, file);
@@ -86,7 +86,7 @@ fn unused_services(room: &mut Room, file: &schema::File, config: &Config) {
 
 /// A service that waits for an operator's word must not come home by a restart.
 fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
-    if file.state.at().is_some() {
+    if config.state.is_some() || matches!(file.state.get(), Some(Switch::On(_))) {
         return;
     }
     for service in &config.services {

@@ -1,10 +1,10 @@
 //! Header fields that the file names: those we set, those we expect.
 
 use super::Room;
+use crate::config::item::{Entries, Item};
 use crate::config::model::HeaderChanges;
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::typing::{Entries, Item};
 
 /// Fields that say how a message is framed or how far a field travels: they are ours, on both sides.
 const OURS: [&str; 9] = [

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::service::Named;
 use super::{Room, header, path_fault};
 use crate::config::defaults;
+use crate::config::item::{Item, Short};
 use crate::config::model::{
     Forwarded, HostMatch, Listener, ListenerLimits, ListenerTimeouts, Match, Name, PathMatch, Protocol, Route,
     RouteTimeouts, Target,
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::typing::{Item, Short, nearest};
+use crate::config::typing::nearest;
 
 /// `listeners:`
 pub(super) fn listeners(
@@ -163,11 +164,15 @@ fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &[Name
     let mut first: HashMap<String, usize> = HashMap::new();
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
+        let faults = room.faults.len();
         let Some(route) = route(room, at, &typed.0, services) else { continue };
-        let first = *first.entry(key(&route.matches)).or_insert(index);
-        if first != index {
-            let what = format!("this route never gets a request: routes[{first}] matches the same");
-            room.warning(at, what, "remove one of them, or match something else");
+        // With a problem in it, what it matches is not known.
+        if room.faults.len() == faults {
+            let first = *first.entry(key(&route.matches)).or_insert(index);
+            if first != index {
+                let what = format!("this route never gets a request: routes[{first}] matches the same");
+                room.warning(at, what, "remove one of them, or match something else");
+            }
         }
         found.push(Arc::new(route));
     }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::defaults;
 use super::fault::{Fault, Spot};
+use super::item::{Item, Switch};
 use super::model::{self, Config, Name};
 use super::schema;
 use super::tree::{NodeId, shorten};
-use super::typing::{Item, Switch};
 use super::units::{Time, write_time};
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
@@ -33,7 +33,7 @@ pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Ve
         drain_timeout,
         admin: admin(&mut room, &file.admin),
         metrics: file.metrics.found().and_then(|(at, metrics)| room.address(&metrics.0.bind, at)),
-        state: file.state.found().and_then(|(at, state)| state_file(&mut room, at, &state.0)),
+        state: state_file(&mut room, &file.state),
         log: log(&mut room, &file.log),
         access_log: access_log(&mut room, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),
@@ -43,20 +43,24 @@ pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Ve
     Some(config)
 }
 
-fn admin(room: &mut Room, admin: &Item<Switch<super::typing::Short<schema::Admin>>>) -> Option<model::Admin> {
+fn admin(room: &mut Room, admin: &Item<Switch<super::item::Short<schema::Admin>>>) -> Option<model::Admin> {
     match admin.found()? {
         (at, Switch::On(admin)) => room.address(&admin.0.bind, at).map(|bind| model::Admin { bind }),
         (_, Switch::Off) => None,
     }
 }
 
-fn state_file(room: &mut Room, at: NodeId, state: &schema::State) -> Option<model::StateFile> {
+fn state_file(room: &mut Room, state: &Item<Switch<super::item::Short<schema::State>>>) -> Option<model::StateFile> {
+    let (at, state) = match state.found()? {
+        (at, Switch::On(state)) => (at, &state.0),
+        (_, Switch::Off) => return None,
+    };
     let path = room.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
     let max_age = room.wait(&state.max_age, defaults::STATE_MAX_AGE);
     Some(model::StateFile { path: room.base_dir.join(path), max_age })
 }
 
-fn log(room: &mut Room, log: &Item<super::typing::Short<schema::Log>>) -> model::Log {
+fn log(room: &mut Room, log: &Item<super::item::Short<schema::Log>>) -> model::Log {
     let empty = schema::Log::default();
     let log = log.get().map_or(&empty, |log| &log.0);
     if let Some((at, filter)) = log.filter.found()
@@ -158,8 +162,7 @@ impl Room<'_> {
         if name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(good) {
             return Some(Name::from(name));
         }
-        let advice =
-            "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64";
+        let advice = "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64 characters in all";
         self.problem(at, format!("`{}` is not a name", shorten(name)), advice);
         None
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{Room, header};
 use crate::config::defaults;
+use crate::config::item::{Item, Switch};
 use crate::config::model::{
     Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Protocol, Retry, RetryOn,
     ServiceLimits, ServiceTimeouts, Sessions,
 };
 use crate::config::schema;
 use crate::config::tree::shorten;
-use crate::config::typing::{Item, Switch};
 use crate::config::units::write_time;
 
 pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
@@ -150,7 +150,7 @@ pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_tim
     }
 }
 
-fn failback(room: &mut Room, item: &Item<crate::config::typing::Short<schema::Failback>>) -> Failback {
+fn failback(room: &mut Room, item: &Item<crate::config::item::Short<schema::Failback>>) -> Failback {
     let typed = item.get().map(|typed| typed.0.clone()).unwrap_or_default();
     let mode = match typed.mode.found() {
         None | Some((_, schema::FailbackMode::Auto)) => FailbackMode::Auto,

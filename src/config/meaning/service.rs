@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::{Room, check, header, listener, policy};
 use crate::config::defaults;
+use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
     Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, Service, StaticResponse,
 };
 use crate::config::objective;
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::typing::{Entries, Item};
 
 /// A service that the file names, be it right or wrong: routes may point at it.
 pub(super) struct Named {
@@ -298,7 +298,7 @@ fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
         },
         Err(error) => error.to_string(),
     };
-    let what = format!("cannot read `{}`: {wrong}", shorten(&path.display().to_string()));
+    let what = format!("cannot read `{}`: {wrong}", shorten(file));
     room.problem(at, what, "a relative path counts from the folder of this file");
     None
 }
@@ -306,10 +306,9 @@ fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
 /// What the parts of one service say about each other.
 fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
     let failover = typed.failover.get();
-    let health = typed.health_check.at();
     for (index, pool) in service.pools.iter().enumerate() {
         let endpoints = pool.members.endpoints().len();
-        let place = place_of(typed, &pool.name).unwrap_or(at);
+        let place = pool_of(typed, &pool.name).and_then(Item::at).unwrap_or(at);
         if let Members::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
                 let what = format!("the pools after `{}` never get traffic: a static_response never fails", pool.name);
@@ -334,42 +333,70 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             room.warning(at, what, "no endpoint of it can be ejected while no lower pool can serve: raise the share");
         }
     }
-    let endpoint_pools = service.pools.iter().filter(|pool| !pool.members.endpoints().is_empty());
-    if endpoint_pools.clone().count() > 1
-        && let Some(pool) = endpoint_pools.clone().find(|pool| pool.health_check.is_none())
-        && (typed.health_check.at().is_none() || typed.health_check.get().is_some())
-    {
-        let what = format!("pool `{}` has no health check", pool.name);
-        let advice = "only failing requests show that it is down, and nothing shows that it is back: add \
-                      `health_check: {http: {path: /healthz}}` or `{tcp: {}}`";
-        room.warning(health.unwrap_or(at), what, advice);
+    let unwatched = unwatched(typed, service);
+    if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
+        standby_is_watched(room, at, typed, service, &unwatched);
     }
-    objective_holds(room, at, typed, service);
+    objective_holds(room, at, typed, service, &unwatched);
 }
 
-/// `objectives.rto` against the arithmetic of detection.
-fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
-    // A check that was typed and refused is a problem already.
-    if typed.health_check.at().is_some() && typed.health_check.get().is_none() {
+/// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
+fn unwatched(typed: &schema::Service, service: &Service) -> Vec<Name> {
+    let none_asked = |item: &Item<Switch<schema::HealthCheck>>| matches!(item.get(), Some(Switch::Off));
+    let by_service = typed.health_check.at().is_none() || none_asked(&typed.health_check);
+    let by_pool = |pool: &&Pool| match pool_of(typed, &pool.name).and_then(Item::get).map(|pool| &pool.health_check) {
+        Some(item) if item.at().is_some() => none_asked(item),
+        _ => by_service,
+    };
+    let endpoints = |pool: &&Pool| !pool.members.endpoints().is_empty() && pool.health_check.is_none();
+    service.pools.iter().filter(endpoints).filter(by_pool).map(|pool| pool.name.clone()).collect()
+}
+
+fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
+    let several = service.pools.iter().filter(|pool| !pool.members.endpoints().is_empty()).count() > 1;
+    if !several || unwatched.is_empty() {
         return;
     }
-    let rto = typed.objectives.get().and_then(|objectives| objectives.rto.at()).unwrap_or(at);
-    for detection in objective::detections(service).iter().filter(|detection| !detection.holds()) {
-        let what = match detection.worst {
-            Some(_) => format!("pool `{}`: a silent fault can last {detection}", detection.pool),
-            None => format!("pool `{}` has no health check: a silent fault has no bound", detection.pool),
-        };
-        let sum = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
-        let advice = match detection.worst {
-            Some(_) => format!("the sum is {sum}: lower one of them, or promise less"),
-            None => "add `health_check: {http: {path: /healthz}}` or `{tcp: {}}`".into(),
-        };
-        room.problem(rto, what, advice);
+    let what = format!("{} no health check", have(unwatched));
+    let advice = "only failing requests show that it is down, and nothing shows that it is back: add \
+                  `health_check: {http: {path: /healthz}}` or `{tcp: {}}`";
+    room.warning(typed.health_check.at().unwrap_or(at), what, advice);
+}
+
+/// `objectives.rto` against the arithmetic of detection; pools with equal arithmetic are told together.
+fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
+    let Some(rto) = typed.objectives.get().and_then(|objectives| objectives.rto.at()) else { return };
+    let mut late: Vec<(String, Vec<Name>)> = Vec::new();
+    for detection in objective::detections(service) {
+        if detection.holds() || detection.worst.is_none() {
+            continue;
+        }
+        let sum = detection.to_string();
+        match late.iter_mut().find(|(other, _)| *other == sum) {
+            Some((_, pools)) => pools.push(detection.pool),
+            None => late.push((sum, vec![detection.pool])),
+        }
+    }
+    for (sum, pools) in late {
+        let parts = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
+        let what = format!("a silent fault can go unnoticed for {sum} ({})", pools.join(", "));
+        room.problem(rto, what, format!("the sum is {parts}: lower one of them, or promise less"));
+    }
+    if !unwatched.is_empty() {
+        let what = format!("{} no health check: a silent fault has no bound", have(unwatched));
+        let advice = "add `health_check: {http: {path: /healthz}}` or `{tcp: {}}`, or promise nothing";
+        room.problem(typed.health_check.at().unwrap_or(at), what, advice);
     }
 }
 
-/// Where the pool of this name stands.
-fn place_of(typed: &schema::Service, name: &Name) -> Option<NodeId> {
+/// `pool `a` has`, `pools `a`, `b` have`
+fn have(pools: &[Name]) -> String {
+    let names = pools.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if pools.len() == 1 { format!("pool {names} has") } else { format!("pools {names} have") }
+}
+
+/// The pool of this name, as it was typed.
+fn pool_of<'t>(typed: &'t schema::Service, name: &Name) -> Option<&'t Item<schema::Pool>> {
     let named = |item: &&Item<schema::Pool>| item.get().and_then(|pool| pool.name.get()).is_some_and(|n| **n == **name);
-    typed.pools.get()?.iter().find(named)?.at()
+    typed.pools.get()?.iter().find(named)
 }
