@@ -61,6 +61,7 @@ impl App {
     /// An address is taken, a file cannot be written, a thread cannot be started: the message says which and what to do.
     pub fn start(config: Config, path: Option<PathBuf>) -> Result<App, StartError> {
         let logs = logs::start(&config.log)?;
+        logs::report_panics();
         report_descriptors(&config, limits::raise_descriptors());
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);

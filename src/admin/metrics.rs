@@ -281,6 +281,8 @@ fn ourselves(out: &mut Exposition, scrape: &Scrape<'_>) {
         out.single(&names::CONFIG_TIMESTAMP, millis(tally.loaded_unix_ms));
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
+    let mut family = out.family(&names::TROUBLES);
+    scrape.status.iter().for_each(|status| family.sample(&[], status.troubles.len()));
     let Counts { written, dropped, failed } = scrape.access_log;
     results(out, &names::ACCESS_LOG_RECORDS, &["written", "dropped", "failed"], &[written, dropped, failed]);
     out.single(&names::LOG_DROPPED, scrape.log.dropped);

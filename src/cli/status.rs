@@ -114,19 +114,15 @@ async fn exchange(admin: &str) -> Result<String, Box<dyn std::error::Error + Sen
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get("/status").header("host", format!("{host}:{port}")).body(Empty::<Bytes>::new())?;
-    let answer = async move {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LIMIT).collect().await?.to_bytes();
-        let text = String::from_utf8(body.into())?;
-        match status.is_success() {
-            true => Ok(text),
-            false => Err(format!("answered {status}: {}", printable(text.trim())).into()),
-        }
-    };
-    tokio::select! {
-        answer = answer => answer,
-        ended = connection => Err(ended.err().map_or("closed without an answer".into(), Into::into)),
+    // It ends with the answer, or with an error that the answer then tells; the runtime ends it at the latest.
+    tokio::spawn(connection);
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), LIMIT).collect().await?.to_bytes();
+    let text = String::from_utf8(body.into())?;
+    match status.is_success() {
+        true => Ok(text),
+        false => Err(format!("answered {status}: {}", printable(text.trim())).into()),
     }
 }
 
@@ -181,6 +177,10 @@ fn header(status: &Status, colour: bool) -> String {
             bound.join(", "),
             label(&listener.protocol)
         ));
+    }
+    for trouble in &status.troubles {
+        line.push_str(&paint(&printable(trouble), Style::Bad, colour));
+        line.push('\n');
     }
     if let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) {
         let refused = format!("the last reload was refused: {}", reload.messages.join("; "));
@@ -428,6 +428,7 @@ mod tests {
             "version": "0.1.0", "pid": 7, "config_path": null, "started_unix_ms": 1, "uptime_ms": 273_600_000,
             "now_unix_ms": 2, "ready": true, "epoch": 12, "acknowledged": [12], "generation": 2, "loaded_unix_ms": 1,
             "last_reload": {"unix_ms": 1, "ok": false, "messages": ["line 3: no such service"]},
+            "troubles": ["the state file could not be used at the start: it is cut short"],
             "listeners": [{"name": "web", "protocol": "http", "bound": ["0.0.0.0:80"]}],
             "services": [{"name": "shop", "protocol": "http", "mode": "active_passive", "serving": {"active": 1},
                 "active": "eu-north", "since_unix_ms": 1, "for_ms": 192_000, "why": "failover", "failing_open": false,
@@ -443,6 +444,7 @@ mod tests {
         let expected = "\
 Standfast 0.1.0  ready  up 3d 4h  epoch 12  pid 7
 web on 0.0.0.0:80 (http)
+the state file could not be used at the start: it is cut short
 the last reload was refused: line 3: no such service
 
 SERVICE  ACTIVE POOL  SINCE       WHY       LAST RTO  OBJECTIVE  NOTES
