@@ -28,7 +28,7 @@ pub fn unplaced_termination(unplaced: Unplaced, last: Option<How>, worker: &Work
         Unplaced::GaveUp(why) => match last {
             Some(How::Refused | How::ConnectTimeout) => Termination::UpstreamConnect,
             Some(How::Reset | How::Unprocessed) => Termination::UpstreamReset,
-            Some(How::Timeout) => Termination::UpstreamTimeout,
+            Some(How::Timeout | How::Condemned) => Termination::UpstreamTimeout,
             Some(How::Malformed) => Termination::UpstreamMalformed,
             Some(How::Local) => Termination::Internal,
             Some(How::Status(_)) => Termination::Complete,

@@ -255,9 +255,13 @@ impl Clients {
             let tenure = place.tenure.borrow();
             match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
                 None => place.killer.nudge(),
-                Some(Verdict::Stay { .. }) => {}
+                // Whoever waits for an answer looks whether it will still come.
+                Some(Verdict::Stay { .. }) => place.killer.nudge(),
                 Some(Verdict::Close) => place.killer.kill(),
-                Some(Verdict::Drain { until }) => place.killer.kill_at(until),
+                Some(Verdict::Drain { until }) => {
+                    place.killer.kill_at(until);
+                    place.killer.nudge();
+                }
             }
         }
     }

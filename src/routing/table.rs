@@ -9,7 +9,7 @@ use super::matching::Matcher;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Service, Sessions, StaticResponse};
-use crate::decision::{Admission, EndpointId, Moment, Serving, Standing};
+use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
 
 mod build;
 
@@ -111,6 +111,16 @@ impl ServiceView {
     /// The endpoint of a pick on this very view.
     pub fn endpoint(&self, pool: usize, endpoint: usize) -> Option<&EndpointView> {
         self.pools.get(pool)?.endpoints.get(endpoint)
+    }
+
+    /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that is gone from the
+    /// configuration, or drained by an operator, is not condemned: what it has begun it may finish.)
+    pub fn condemns(&self, endpoint: EndpointId) -> bool {
+        let mut endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        endpoints.find(|e| e.id == endpoint).is_some_and(|e| {
+            let fallen = matches!(e.standing.operational, Operational::Unhealthy | Operational::Ejected);
+            fallen && e.admission == Admission::Closed
+        })
     }
 
     /// A good answer's head arrived from this pool. `true`: it is the first after a switch, poke the engine.

@@ -85,6 +85,8 @@ pub enum How {
     Malformed,
     /// No answer in time.
     Timeout,
+    /// The endpoint was condemned while its answer was awaited ([`Tries::leave`]).
+    Condemned,
     /// An answer with this status, not passed on yet.
     Status(u16),
     /// The endpoint said that it did not process the request (h2 REFUSED_STREAM, above GOAWAY's last id).
@@ -120,6 +122,7 @@ impl Ended {
             How::Reset => RetryReason::Reset,
             How::Malformed => RetryReason::Malformed,
             How::Timeout => RetryReason::Timeout,
+            How::Condemned => RetryReason::Condemned,
             How::Status(_) | How::Unprocessed => RetryReason::Status,
         }
     }
@@ -315,6 +318,21 @@ impl Tries {
         }
     }
 
+    /// A newer table condemns the endpoint of a try that still waits for its answer: may the request give that try up and go
+    /// elsewhere? `true`: it was told as [ended](Tries::ended), pick again. `false`: nothing has changed, go on waiting –
+    /// the request is not safe, or has no further try.
+    pub fn leave(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> bool {
+        if !self.nature.safe() {
+            return false;
+        }
+        let mut gone = self.clone();
+        let leaves = gone.ended(retry, ended, budget, now) == Next::Pick;
+        if leaves {
+            *self = gone;
+        }
+        leaves
+    }
+
     /// The kernel took no byte: it never happened, ask somebody else.
     fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), Why> {
         if ended.stale() {
@@ -464,6 +482,7 @@ fn listed(retry: &Retry, ended: &Ended) -> bool {
         (RetryOn::Reset, How::Reset | How::Malformed) => true,
         (RetryOn::Timeout, How::Timeout) => true,
         (RetryOn::Status(listed), How::Status(status)) => *listed == status,
+        (_, How::Condemned) => true,
         _ => false,
     })
 }

@@ -103,7 +103,7 @@ metrics! {
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
             "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
-            "Tries after the first, by why they were made (refused, connect_timeout, stale, reset, malformed, timeout, status).";
+            "Tries after the first, by why they were made (refused, connect_timeout, stale, reset, malformed, timeout, condemned, status).";
         RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]

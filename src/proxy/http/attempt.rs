@@ -38,6 +38,8 @@ pub(super) enum Tried {
 enum Awaited {
     Answered,
     Stale,
+    /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
+    Left,
     /// `fresh`: it says something about the endpoint, and not only about an idle connection that had died.
     Failed {
         how: How,
@@ -101,7 +103,7 @@ impl<C: Client> Request<'_, C> {
     async fn await_answer<U: Stream>(
         &mut self,
         exchange: &mut Exchange<'_, U>,
-        placing: &Placing<'_>,
+        placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
     ) -> Awaited {
@@ -113,6 +115,7 @@ impl<C: Client> Request<'_, C> {
         let stall = service.timeouts.body.min(self.listener.config.timeouts.body);
         let still_holds = || worker.view.still_holds(&spot.table, spot.service());
         let mut moved = u64::MAX;
+        let mut judged = spot.table.epoch;
         poll_fn(|cx| {
             if !exchange.request_done {
                 match exchange.poll_send(cx, self.client, self.body, still_holds) {
@@ -128,6 +131,12 @@ impl<C: Client> Request<'_, C> {
                     Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered),
                     Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, spot.reused)),
                     Poll::Pending => break,
+                }
+            }
+            if placing.condemned(spot, &mut judged) {
+                let ended = self.ended(exchange, spot, How::Condemned, false);
+                if placing.leave(&ended, spot.service()) {
+                    return Poll::Ready(Awaited::Left);
                 }
             }
             if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
@@ -172,7 +181,7 @@ impl<C: Client> Request<'_, C> {
     ) -> Tried {
         let worker = self.setting.worker;
         match awaited {
-            Awaited::Answered | Awaited::Stale => Tried::Again,
+            Awaited::Answered | Awaited::Stale | Awaited::Left => Tried::Again,
             Awaited::Failed { how, failure, fresh } => {
                 if fresh {
                     placing.record(spot, failure);

@@ -42,7 +42,9 @@ impl Refusal {
             (Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full), _) => {
                 refusal(503, "overloaded", "The service has as much work as it may.")
             }
-            (_, Some(How::Timeout)) => refusal(504, "upstream_timeout", "The service did not answer in time."),
+            (_, Some(How::Timeout | How::Condemned)) => {
+                refusal(504, "upstream_timeout", "The service did not answer in time.")
+            }
             (_, Some(How::Reset | How::Unprocessed)) => {
                 refusal(502, "upstream_reset", "The service closed the connection before it answered.")
             }

@@ -238,6 +238,26 @@ impl<'a> Placing<'a> {
         next
     }
 
+    /// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
+    /// asked once.
+    pub fn condemned(&self, spot: &Spot, judged: &mut u64) -> bool {
+        let table = self.worker.table();
+        if std::mem::replace(judged, table.epoch) == table.epoch {
+            return false;
+        }
+        self.place_in(&table).is_some_and(|index| table.services[index].condemns(spot.choice.id))
+    }
+
+    /// May the request give up a try whose endpoint was condemned? If so, the retry rule has been told.
+    pub fn leave(&mut self, ended: &Ended, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        let leaves = self.tries.leave(retry, ended, &service.stats.budget, clock::now());
+        if leaves {
+            self.last = Some(ended.how);
+        }
+        leaves
+    }
+
     /// A try begins: is it another one?
     fn count_retry(&mut self, service: &ServiceView) {
         if self.tries.failed() == self.counted {

@@ -25,19 +25,22 @@ pub enum RetryReason {
     Malformed,
     /// No answer in time.
     Timeout,
+    /// The endpoint was condemned while the request waited for its answer.
+    Condemned,
     /// An answer with a status that `retry.on` lists.
     Status,
 }
 
 impl RetryReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [RetryReason; 7] = [
+    pub const ALL: [RetryReason; 8] = [
         RetryReason::Refused,
         RetryReason::ConnectTimeout,
         RetryReason::Stale,
         RetryReason::Reset,
         RetryReason::Malformed,
         RetryReason::Timeout,
+        RetryReason::Condemned,
         RetryReason::Status,
     ];
 
@@ -50,6 +53,7 @@ impl RetryReason {
             RetryReason::Reset => "reset",
             RetryReason::Malformed => "malformed",
             RetryReason::Timeout => "timeout",
+            RetryReason::Condemned => "condemned",
             RetryReason::Status => "status",
         }
     }
