@@ -126,7 +126,9 @@ impl Worker {
     fn take_up(self: &Rc<Self>) {
         self.view.catch_up(|table| {
             let now = clock::now();
-            self.accepting.follow(self, table);
+            if self.accepting.follow(self, table) {
+                self.clients.nudge();
+            }
             self.sessions.sweep(table, now, end);
             self.clients.sweep(table, now);
             self.idle.sweep(table, now);
@@ -254,7 +256,7 @@ impl Clients {
         for place in self.places.borrow().values() {
             let tenure = place.tenure.borrow();
             match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
-                None => place.killer.nudge(),
+                None => {}
                 // Whoever waits for an answer looks whether it will still come.
                 Some(Verdict::Stay { .. }) => place.killer.nudge(),
                 Some(Verdict::Close) => place.killer.kill(),

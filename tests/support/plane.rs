@@ -81,6 +81,9 @@ impl Plane {
         self.config = Arc::new(loaded.config);
         let epoch = self.table.epoch + 1;
         self.table = all_open(&self.config, epoch);
+        // An endpoint's number is never given to another one.
+        let rows = self.table.services.iter_mut().flat_map(|service| &mut service.pools);
+        rows.flat_map(|pool| &mut pool.endpoints).for_each(|row| row.id.0 += 1000 * epoch as u32);
         let previous = self.published.load();
         let kept = previous.listeners.iter().map(|listener| (listener.config.name.clone(), listener.sockets.clone()));
         let mut sockets: SocketMap = kept.collect();

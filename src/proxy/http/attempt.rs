@@ -254,7 +254,7 @@ impl<C: Client> Request<'_, C> {
             return false;
         }
         let ended = self.ended(exchange, spot, How::Status(status), false);
-        matches!(placing.failed(&ended, spot.service()), Next::Pick)
+        placing.failed(&ended, spot.service()) == Next::Pick && placing.finds_another()
     }
 
     fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {

@@ -258,6 +258,14 @@ impl<'a> Placing<'a> {
         leaves
     }
 
+    /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait.)
+    pub fn finds_another(&self) -> bool {
+        let table = self.worker.table();
+        let Some(index) = self.place_in(&table) else { return false };
+        let want = self.tries.want(clock::now(), self.hash);
+        matches!(table.services[index].pick(&want, &mut self.worker.pick.borrow_mut()), Pick::Endpoint(_))
+    }
+
     /// A try begins: is it another one?
     fn count_retry(&mut self, service: &ServiceView) {
         if self.tries.failed() == self.counted {
