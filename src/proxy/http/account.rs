@@ -79,6 +79,8 @@ impl Account {
     pub fn settle(&self, setting: &Setting<'_>, listener: &ListenerView, head: &RequestHead) {
         let worker = setting.worker;
         let took = clock::now().since(self.began);
+        listener.stats.bytes_in.add(worker.id, self.received);
+        listener.stats.bytes_out.add(worker.id, self.sent);
         let service = self.service.as_ref().map(|(table, index)| &table.services[*index]);
         if let Some(service) = service {
             service.stats.count_response(worker.id, self.status);
