@@ -1,5 +1,7 @@
 //! What the program itself shows: its log, its access log, `standfast status` and their exit codes.
 
+mod admin_support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -34,7 +36,20 @@ fn echo() -> SocketAddr {
     address
 }
 
-/// A running `standfast run` with one TCP service, its log kept.
+/// Answers every connection's first read with one HTTP reply, until the process ends.
+fn web() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\nConnection: close\r\n\r\nnone\n");
+        }
+    });
+    address
+}
+
+/// A running `standfast run` with a TCP and an HTTP service, its log kept.
 struct Running {
     program: Child,
     admin: String,
@@ -43,15 +58,17 @@ struct Running {
 }
 
 impl Running {
-    fn start(dir: &Path, upstream: SocketAddr) -> Running {
+    fn start(dir: &Path, upstream: SocketAddr, web: SocketAddr) -> Running {
         let file = dir.join("standfast.yaml");
         let access_log = dir.join("access.log");
         let text = format!(
             "admin: {{bind: 127.0.0.1:0}}\nworkers: 1\naccess_log: {{path: {}, format: json}}\n\
              listeners:\n  - {{name: lines, bind: 127.0.0.1:0, protocol: tcp, service: echo}}\n\
+             \x20 - {{name: web, bind: 127.0.0.1:0, service: shop}}\n\
              services:\n  echo:\n    protocol: tcp\n    failover: {{on_all_down: fail_closed}}\n\
              \x20   health_check: {{tcp: {{}}, interval: 100ms, timeout: 50ms, fast_interval: 50ms, fall: 1, rise: 1}}\n\
-             \x20   pools:\n      - {{name: main, endpoints: [\"{upstream}\"]}}\n",
+             \x20   pools:\n      - {{name: main, endpoints: [\"{upstream}\"]}}\n\
+             \x20 shop: {{pools: [{{name: home, endpoints: [\"{web}\"]}}]}}\n",
             access_log.display()
         );
         std::fs::write(&file, text).unwrap();
@@ -94,16 +111,23 @@ impl Running {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
-    /// One session: says a line, hears it, leaves.
-    fn session(&self, line: &str) {
-        let address = self.json()["listeners"][0]["bound"][0].as_str().unwrap().to_owned();
+    /// Says something to the listener of this number, leaves, and hears everything.
+    fn say(&self, listener: usize, words: &str) -> String {
+        let address = self.json()["listeners"][listener]["bound"][0].as_str().unwrap().to_owned();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(line.as_bytes()).unwrap();
+        stream.write_all(words.as_bytes()).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let mut heard = String::new();
         stream.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, line);
+        heard
+    }
+
+    /// The access log when it has so many lines.
+    fn accesses(&self, count: usize) -> Vec<serde_json::Value> {
+        let read = || std::fs::read_to_string(&self.access_log).unwrap_or_default();
+        until("the access log's lines", || read().ends_with('\n') && read().lines().count() >= count);
+        read().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Stops it with SIGTERM; its log.
@@ -118,16 +142,14 @@ impl Running {
 fn status_and_both_logs_tell_of_a_session() {
     let dir = tempfile::tempdir().unwrap();
     let upstream = echo();
-    let running = Running::start(dir.path(), upstream);
+    let running = Running::start(dir.path(), upstream, web());
     until("served", || running.status(&[]).status.code() == Some(0));
     let shown = String::from_utf8(running.status(&[]).stdout).unwrap();
     assert!(shown.contains("echo") && shown.contains("main") && shown.contains(&upstream.to_string()), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colour where there is no terminal");
 
-    running.session("hello\n");
-    until("the session's line", || std::fs::read_to_string(&running.access_log).is_ok_and(|text| text.ends_with('\n')));
-    let text = std::fs::read_to_string(&running.access_log).unwrap();
-    let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!(running.say(0, "hello\n"), "hello\n");
+    let line = running.accesses(1).remove(0);
     assert_eq!(line["listener"], "lines");
     assert_eq!(line["service"], "echo");
     assert_eq!(line["pool"], "main");
@@ -142,7 +164,7 @@ fn status_and_both_logs_tell_of_a_session() {
     std::fs::rename(&running.access_log, &rotated).unwrap();
     running.signal(rustix::process::Signal::HUP);
     until("the file anew", || running.access_log.exists());
-    running.session("again\n");
+    running.say(0, "again\n");
     let access_log = running.access_log.clone();
     let log = running.stop();
     assert_eq!(std::fs::read_to_string(&rotated).unwrap().lines().count(), 1);
@@ -153,10 +175,62 @@ fn status_and_both_logs_tell_of_a_session() {
 }
 
 #[test]
+fn a_request_is_told_and_counted_and_a_hostile_one_stays_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = web();
+    let running = Running::start(dir.path(), echo(), home);
+    until("served", || running.status(&[]).status.code() == Some(0));
+    let request = "POST /cart?x=%0a HTTP/1.1\r\nHost: shop\r\nUser-Agent: \"a\\b\tc\r\nX-Request-Id: r-1\r\n\
+                   Content-Length: 3\r\nConnection: close\r\n\r\nabc";
+    let reply = running.say(1, request);
+    assert!(reply.starts_with("HTTP/1.1 404") && reply.ends_with("\r\n\r\nnone\n"), "{reply}");
+    let refused = running.say(1, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+
+    let line = running.accesses(1).remove(0);
+    let told = [
+        ("method", "POST"),
+        ("target", "/cart?x=%0a"),
+        ("host", "shop"),
+        ("user_agent", "\"a\\b\tc"),
+        ("request_id", "r-1"),
+    ];
+    told.iter().for_each(|(field, value)| assert_eq!(line[field], *value, "{line}"));
+    let placed = [("listener", "web"), ("service", "shop"), ("pool", "home"), ("termination", "complete")];
+    placed.iter().for_each(|(field, value)| assert_eq!(line[field], *value, "{line}"));
+    assert_eq!(line["endpoint"], home.to_string());
+    [("status", 404), ("tries", 1), ("received", 3), ("sent", 5)]
+        .iter()
+        .for_each(|(field, value)| assert_eq!(line[field], *value));
+
+    let families = admin_support::exposition::parse(&get(&running.admin, "/metrics"));
+    let count = |name: &str, labels: &[(&str, &str)]| families[name].value(labels);
+    assert_eq!(count("standfast_requests_total", &[("service", "shop"), ("code", "4xx")]), 1.0);
+    assert_eq!(count("standfast_request_duration_seconds", &[("service", "shop"), ("__suffix", "_count")]), 1.0);
+    assert_eq!(count("standfast_endpoint_responses_total", &[("service", "shop"), ("code", "4xx")]), 1.0);
+    assert_eq!(count("standfast_endpoint_tries_total", &[("service", "shop"), ("outcome", "good")]), 1.0);
+    assert_eq!(count("standfast_listener_accepted_total", &[("listener", "web")]), 2.0);
+    assert_eq!(count("standfast_listener_bytes_total", &[("listener", "web"), ("direction", "received")]), 3.0);
+    assert_eq!(count("standfast_listener_bytes_total", &[("listener", "web"), ("direction", "sent")]), 5.0);
+    assert_eq!(count("standfast_protocol_refusals_total", &[("listener", "web"), ("reason", "host_repeated")]), 1.0);
+    admin_support::known(&families);
+    running.stop();
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
 fn a_service_that_is_down_is_exit_code_1() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let running = Running::start(dir.path(), nobody);
+    let running = Running::start(dir.path(), nobody, nobody);
     until("down", || running.json()["services"][0]["serving"] == "down");
     let output = running.status(&[]);
     assert_eq!(output.status.code(), Some(1));

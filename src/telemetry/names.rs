@@ -135,7 +135,7 @@ metrics! {
         LISTENER_ACCEPT_ERRORS: Counter "standfast_listener_accept_errors_total" ["listener"]
             "Accepts that failed, for want of file descriptors most likely.";
         LISTENER_BYTES: Counter "standfast_listener_bytes_total" ["listener", "direction"]
-            "Bytes received from and sent to clients.";
+            "Bytes of bodies and TCP sessions received from and sent to clients.";
         PROTOCOL_REFUSALS: Counter "standfast_protocol_refusals_total" ["listener", "reason"]
             "Requests refused because of how they were written, by reason.";
     }
