@@ -66,6 +66,8 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, Bin
 
 fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address, true)?;
+    // Accepted connections inherit it: one system call less for each.
+    socket.set_tcp_nodelay(true)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -101,6 +103,14 @@ mod tests {
         let ports: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0));
+    }
+
+    #[test]
+    fn accepted_connections_do_not_delay_small_writes() {
+        let sockets = bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+        sockets[0].set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+        assert!(sockets[0].accept().unwrap().0.nodelay().unwrap());
     }
 
     #[test]

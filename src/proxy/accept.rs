@@ -164,9 +164,8 @@ fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -
 fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-    let stream = TcpStream::from_std(stream.into())?;
-    stream.set_nodelay(true)?;
-    Ok((stream, peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))))
+    // `TCP_NODELAY` is inherited from the listening socket.
+    Ok((TcpStream::from_std(stream.into())?, peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))))
 }
 
 /// Errors of the one connection that was to be accepted, which is gone already (see `accept(2)`).

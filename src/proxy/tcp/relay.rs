@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::decision::Moment;
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::sys::clock;
@@ -68,13 +69,14 @@ where
     let mut up = Direction::new(pool);
     let mut down = Direction::new(pool);
     let mut upstream_left_first = false;
-    alarm.set(clock::now().after(idle));
+    let mut silence = Silence::new(idle, clock::now());
+    alarm.set(silence.since.after(silence.step));
     let end = poll_fn(|cx| {
-        let before = (up.moved, down.moved);
+        let unanswered = down.moved == 0;
         let first = up.poll(cx, client, upstream, shared);
         let second = down.poll(cx, upstream, client, shared);
         upstream_left_first |= down.ended && !up.ended;
-        if before.1 == 0 && down.moved > 0 {
+        if unanswered && down.moved > 0 {
             answered();
         }
         match (first, second) {
@@ -83,16 +85,40 @@ where
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
             _ => {}
         }
-        if before != (up.moved, down.moved) {
-            alarm.set(clock::now().after(idle));
-        }
-        match ready!(alarm.poll(cx)) {
-            Interrupt::Deadline => Poll::Ready(End::Idle),
-            Interrupt::Killed => Poll::Ready(End::Killed),
+        loop {
+            match ready!(alarm.poll(cx)) {
+                Interrupt::Killed => return Poll::Ready(End::Killed),
+                Interrupt::Deadline if silence.goes_on(up.moved + down.moved, clock::now()) => {
+                    return Poll::Ready(End::Idle);
+                }
+                Interrupt::Deadline => alarm.set(clock::now().after(silence.step)),
+            }
         }
     })
     .await;
     (end, Moved { up: up.moved, down: down.moved, upstream_left_first })
+}
+
+/// How long nothing has moved: looked at a few times within the allowed time, so that moving bytes need not read the clock.
+struct Silence {
+    allowed: Duration,
+    step: Duration,
+    moved: u64,
+    since: Moment,
+}
+
+impl Silence {
+    fn new(allowed: Duration, now: Moment) -> Silence {
+        Silence { allowed, step: allowed / 8, moved: 0, since: now }
+    }
+
+    /// A step is over: has nothing moved for as long as allowed?
+    fn goes_on(&mut self, moved: u64, now: Moment) -> bool {
+        if std::mem::replace(&mut self.moved, moved) != moved {
+            self.since = now;
+        }
+        now.since(self.since) >= self.allowed
+    }
 }
 
 /// Which stream of a direction failed.

@@ -72,8 +72,14 @@ impl<S: Stream> H1Client<S> {
 
     /// A request that was none: it is answered as the version that everybody knows.
     pub(super) fn not_a_request(&mut self) {
-        self.body.reset(BodyLength::None);
+        // Nobody knows where it ends.
+        self.body.reset(BodyLength::UntilClose);
         (self.version, self.asked) = (Version::Http11, Asked::Other);
+    }
+
+    /// Something was sent, or may be on its way, that nobody has read.
+    pub(super) fn may_be_sending(&self) -> bool {
+        self.closed.is_none() && !(self.body.is_done() && self.input.is_empty())
     }
 
     pub(super) fn has_closed(&self) -> bool {

@@ -217,10 +217,14 @@ impl<S: Stream> Connection<'_, S> {
         self.worker.put_scratch(scratch);
     }
 
-    /// Ends the connection: in order, or by a reset.
+    /// Ends the connection: by a reset, or in order. If the client may still be sending, what it sends is read for a while:
+    /// closed at once, the kernel would answer it with a reset, which can overtake our answer.
     async fn close(mut self, alarm: &Alarm, finish: Finish) {
         if finish == Finish::Abort {
             self.client.stream.reset_on_close();
+            return;
+        }
+        if !self.client.may_be_sending() {
             return;
         }
         alarm.set(clock::now().after(LINGER));
