@@ -5,10 +5,10 @@
 //!
 //! | publisher | try | session | worker, when woken |
 //! |---|---|---|---|
-//! | 1. store the table | 1. pick from the newest table | 1. pick | 1. read the number |
+//! | 1. store the table | 1. pick from the newest table | 1. pick | 1. read the announcement |
 //! | 2. store its number | 2. connect | 2. **register** | 2. load the newest table |
-//! | 3. wake the workers | 3. **re-check** the number | 3. **re-check** the number | 3. **sweep** the register by it |
-//! | | 4. first byte, with no `await` since 3 | 4. first byte | 4. acknowledge the number read in 1 |
+//! | 3. retire what it leaves | 3. **re-check** the number | 3. **re-check** the number | 3. **sweep** the register by it |
+//! | 4. announce its number, wake the workers | 4. first byte, with no `await` since 3 | 4. first byte | 4. acknowledge the announcement read in 1 |
 //!
 //! **Guaranteed**, for every epoch N:
 //! * *Tries.* No try writes its first byte under a table older than N if `publish(N)` had returned before the try's re-check
@@ -16,6 +16,8 @@
 //!   of its tries ever writes a first byte under a table older than N; and once all have, nobody does.
 //! * *Sessions.* A session that began under a table older than N either fails its re-check (and picks again), or is
 //!   found by the sweep that precedes the worker's acknowledgement of N. None slips through.
+//! * *Retirement.* What step 3 of the publisher does (generations of connections that must not be used again) is done before
+//!   any worker sweeps for N, so the sweep that precedes its acknowledgement of N sees it.
 //! * *Tables.* Whoever sees number N loads a table at least as new as N. After all workers have acknowledged N, no new use
 //!   of an older table begins.
 //!
@@ -51,22 +53,31 @@ pub trait Number {
 pub struct Board<S, N> {
     slot: S,
     number: N,
+    announced: N,
 }
 
 impl<S, N: Number> Board<S, N> {
-    /// Over these two cells; `slot` already holds a table, `number` its epoch.
-    pub fn new(slot: S, number: N) -> Self {
-        Board { slot, number }
+    /// Over these cells; `slot` already holds a table, the numbers its epoch.
+    pub fn new(slot: S, number: N, announced: N) -> Self {
+        Board { slot, number, announced }
     }
 
-    /// Table first, number second: whoever sees the number loads a table at least that new. One caller at a time.
-    pub fn publish<T: Numbered>(&self, table: Arc<T>)
+    /// Table first, number second: whoever sees the number loads a table at least that new. Then `retire`, then the
+    /// announcement, on which workers catch up. One caller at a time; the caller wakes the workers.
+    pub fn publish<T: Numbered>(&self, table: Arc<T>, retire: impl FnOnce())
     where
         S: Slot<T>,
     {
         let epoch = table.epoch();
         self.slot.store(table);
         self.number.store(epoch);
+        retire();
+        self.announced.store(epoch);
+    }
+
+    /// The newest announced number: workers that have acknowledged less have something to do.
+    pub fn announced(&self) -> u64 {
+        self.announced.load()
     }
 
     /// The newest published number.
@@ -99,15 +110,16 @@ impl<S, N: Number> Board<S, N> {
         self.is_current(epoch).then_some(place)
     }
 
-    /// What a worker does when woken: read the number, load the newest table, sweep by it, and only then acknowledge **the
-    /// number that was read first**. The table may be newer than that number (a publish between its two stores); acknowledging
-    /// the table's would promise that no re-check passes on an older epoch, and until the number is stored one still does.
+    /// What a worker does when woken: read the announcement, load the newest table, sweep by it, and only then acknowledge
+    /// **what was announced when it began**. The table may be newer than that (its publish has not got to the announcement):
+    /// acknowledging the table's number would promise that no re-check passes on an older epoch and that everything is
+    /// retired, and until the publish is done neither is so.
     pub fn catch_up<T>(&self, acknowledged: &impl Number, sweep: impl FnOnce(Arc<T>))
     where
         S: Slot<T>,
     {
-        let number = self.number.load();
+        let announced = self.announced.load();
         sweep(self.slot.load());
-        acknowledged.store(number);
+        acknowledged.store(announced);
     }
 }

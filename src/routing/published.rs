@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::protocol::{Board, Number, Numbered, Slot};
-use super::table::{RoutingTable, ServiceView};
+use super::table::{RoutingTable, ServiceView, SessionVerdict};
+use crate::decision::Moment;
 use crate::telemetry::instruments::Padded;
 
 /// A worker's number, from 0.
@@ -64,7 +65,7 @@ impl Published {
     pub fn new(first: RoutingTable, workers: usize) -> Arc<Published> {
         let epoch = first.epoch;
         Arc::new(Published {
-            board: Board::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch)),
+            board: Board::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch), AtomicU64::new(epoch)),
             workers: (0..workers).map(|_| Padded::default()).collect(),
             urgent: Notify::new(),
             retired: Mutex::default(),
@@ -77,8 +78,7 @@ impl Published {
         let old = self.load();
         debug_assert!(table.epoch > old.epoch, "epochs only grow");
         let table = Arc::new(table);
-        self.board.publish(Arc::clone(&table));
-        retire_connections(&old, &table);
+        self.board.publish(Arc::clone(&table), || retire_connections(&old, &table));
         for worker in &self.workers {
             worker.0.wake.notify_one();
         }
@@ -206,11 +206,19 @@ impl WorkerView {
         newest.services.get(service.index).is_some_and(|now| Arc::ptr_eq(now, service))
     }
 
+    /// Is what an exchange used under `table` still worth keeping: does its pool go on serving as it did? A connection that
+    /// was made while a switch went on may bear the newest generation; asked when it is parked, this tells.
+    #[inline]
+    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, pool: usize, now: Moment) -> bool {
+        self.is_current(table)
+            || matches!(self.current().verdict(&service.tenure(pool), now), SessionVerdict::Stay { .. })
+    }
+
     /// Waits until a table newer than the acknowledged one was published (at once when one was); then
     /// [`catch_up`](WorkerView::catch_up). One task a worker waits here. Cancel safe.
     pub async fn changed(&self) {
         let Some(slot) = self.slot() else { return std::future::pending().await };
-        while self.published.epoch() <= Number::load(&slot.acknowledged) {
+        while self.published.board.announced() <= Number::load(&slot.acknowledged) {
             slot.wake.notified().await;
         }
     }

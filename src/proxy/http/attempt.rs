@@ -76,8 +76,10 @@ impl<C: Client> Request<'_, C> {
             awaited => self.no_answer(awaited, &exchange, placing, &spot),
         };
         in_flight.stats().count_bytes(worker.id, exchange.sent, exchange.received);
-        if let Some(stream) = exchange.finish() {
-            let expires = clock::now().after(placing.service().config.timeouts.idle);
+        let now = clock::now();
+        let worth_keeping = || worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+        if let Some(stream) = exchange.finish().filter(|_| worth_keeping()) {
+            let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
         }
