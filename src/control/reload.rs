@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{AccessLog, Admin, Config, Log, Name, StateFile};
+use crate::config::{Admin, Config, LogFormat, Name, StateFile};
 use crate::net::{self, BindError};
 use crate::routing::{Bound, SocketMap, Sockets};
 
@@ -64,8 +64,7 @@ pub(super) struct Fixed {
     admin: Option<Admin>,
     metrics: Option<SocketAddr>,
     state: Option<StateFile>,
-    log: Log,
-    access_log: Option<AccessLog>,
+    log_format: LogFormat,
 }
 
 impl Fixed {
@@ -76,8 +75,7 @@ impl Fixed {
             admin: config.admin.clone(),
             metrics: config.metrics,
             state: config.state.clone(),
-            log: config.log.clone(),
-            access_log: config.access_log.clone(),
+            log_format: config.log.format,
         }
     }
 
@@ -89,8 +87,7 @@ impl Fixed {
             ("admin", self.admin != wanted.admin),
             ("metrics", self.metrics != wanted.metrics),
             ("state", self.state != wanted.state),
-            ("log", self.log != wanted.log),
-            ("access_log", self.access_log != wanted.access_log),
+            ("log.format", self.log_format != wanted.log_format),
         ]
         .into_iter()
         .filter(|(_, changed)| *changed)

@@ -1,0 +1,396 @@
+//! The program itself, as a child process: start, reload, crash, stop, and what it says when it cannot start.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use standfast::control::{ServiceReport, Status};
+use standfast::decision::{Operational, SwitchKind};
+use tempfile::TempDir;
+
+/// Longer than anything here may take, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+// ---- waiting ----------------------------------------------------------------------------------------------------------
+
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    const STEP: Duration = Duration::from_millis(5);
+    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        thread::sleep(STEP);
+    }
+    panic!("waited in vain: {what}");
+}
+
+/// A port that nobody listens on, outside the range from which the kernel takes ports for outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 1_500) as u16 * 12;
+    eventually("a free port", || {
+        let port = first + NEXT.fetch_add(1, Ordering::SeqCst);
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+    })
+}
+
+// ---- an upstream ------------------------------------------------------------------------------------------------------
+
+/// Answers every request with its name; `/slow` only when the gate is open.
+struct Upstream {
+    address: SocketAddr,
+    name: &'static str,
+    inside: Arc<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    open: Mutex<HashMap<SocketAddr, TcpStream>>,
+    gate: Mutex<Gate>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    open: bool,
+    waiting: usize,
+}
+
+impl Upstream {
+    fn start(name: &'static str) -> Upstream {
+        let upstream = Upstream { address: (Ipv4Addr::LOCALHOST, free_port()).into(), name, inside: Arc::default() };
+        upstream.revive();
+        upstream
+    }
+
+    fn revive(&self) {
+        let listener = eventually("the port is free again", || TcpListener::bind(self.address).ok());
+        let (name, inside) = (self.name, self.inside.clone());
+        inside.open.lock().unwrap().insert(self.address, listening(&listener));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let (Ok(peer), Ok(copy)) = (stream.peer_addr(), stream.try_clone()) else { continue };
+                inside.open.lock().unwrap().insert(peer, copy);
+                let inside = inside.clone();
+                thread::spawn(move || {
+                    let _ = attend(stream, name, &inside);
+                    inside.open.lock().unwrap().remove(&peer);
+                });
+            }
+        });
+    }
+
+    /// Refuse connections and reset those that are open.
+    fn die(&self) {
+        for stream in self.inside.open.lock().unwrap().drain().map(|(_, stream)| stream) {
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        eventually("the upstream is dead", || TcpStream::connect(self.address).is_err().then_some(()));
+    }
+
+    fn slow_requests(&self) -> usize {
+        self.inside.gate.lock().unwrap().waiting
+    }
+
+    fn open_gate(&self) {
+        self.inside.gate.lock().unwrap().open = true;
+        self.inside.moved.notify_all();
+    }
+}
+
+/// The listening socket in a coat that can be shut down with the others.
+fn listening(listener: &TcpListener) -> TcpStream {
+    socket2::Socket::from(listener.try_clone().unwrap()).into()
+}
+
+fn attend(mut stream: TcpStream, name: &str, inside: &Inside) -> io::Result<()> {
+    loop {
+        let head = read_head(&mut stream)?;
+        if head.starts_with("GET /slow ") {
+            let mut gate = inside.gate.lock().unwrap();
+            gate.waiting += 1;
+            drop(inside.moved.wait_while(gate, |gate| !gate.open));
+        }
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len())?;
+    }
+}
+
+fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+// ---- the program ------------------------------------------------------------------------------------------------------
+
+/// A configuration of one service with pools `home` and `standby`, and the program that runs it.
+struct Program {
+    folder: TempDir,
+    web: u16,
+    admin: u16,
+    child: Option<Child>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("---- what the program said\n{}", self.said());
+        }
+    }
+}
+
+impl Program {
+    fn new() -> Program {
+        Program { folder: tempfile::tempdir().unwrap(), web: free_port(), admin: free_port(), child: None }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn configure(&self, home: &Upstream, standby: &Upstream, top: &str, service: &str) {
+        let state = self.path("state.json");
+        let text = format!(
+            r#"admin: {{bind: "127.0.0.1:{admin}"}}
+state: {{path: {state}}}
+{top}
+listeners:
+  - name: web
+    bind: "127.0.0.1:{web}"
+    protocol: http
+    routes: [{{service: shop}}]
+services:
+  shop:
+    health_check: {{http: {{path: /healthz}}, interval: 100ms, timeout: 90ms, fast_interval: 20ms, fall: 2, rise: 1}}
+    failover: {{failback: {{mode: auto, hold_down: 1h}}}}
+    {service}
+    pools:
+      - {{name: home, endpoints: ["{home}"]}}
+      - {{name: standby, endpoints: ["{standby}"]}}
+"#,
+            admin = self.admin,
+            web = self.web,
+            state = state.display(),
+            home = home.address,
+            standby = standby.address,
+        );
+        fs::write(self.path("standfast.yaml"), text).unwrap();
+    }
+
+    fn command(&self, file: &Path) -> Command {
+        let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
+        command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    fn start(&mut self) {
+        self.child = Some(self.command(&self.path("standfast.yaml")).spawn().unwrap());
+        eventually("ready", || (self.ask_admin("/readyz")?.0 == 200).then_some(()));
+    }
+
+    /// Run a file that cannot be run: the exit status and what was said.
+    fn fail(&self, file: &Path) -> (ExitStatus, String) {
+        let status = self.command(file).status().unwrap();
+        (status, self.said())
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.path("said")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(self.child.as_ref().unwrap());
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        eventually("the program has ended", || child.try_wait().unwrap())
+    }
+
+    /// Status and body of a GET through the proxy.
+    fn get(&self, path: &str) -> io::Result<(u16, String)> {
+        get(self.web, path)
+    }
+
+    fn ask_admin(&self, path: &str) -> Option<(u16, String)> {
+        get(self.admin, path).ok()
+    }
+
+    fn status(&self) -> Status {
+        let (code, body) = self.ask_admin("/status").expect("the admin port answers");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    /// Wait until this pool serves; the service's report then.
+    fn active(&self, pool: &str) -> ServiceReport {
+        eventually(&format!("{pool} serves"), || {
+            self.status().services.into_iter().find(|service| service.active.as_deref() == Some(pool))
+        })
+    }
+
+    fn healthy(&self, upstream: &Upstream) {
+        eventually(&format!("{} is healthy", upstream.name), || {
+            let status = self.status();
+            let mut endpoints = status.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
+            let endpoint = endpoints.find(|e| e.state.address == upstream.address)?;
+            (endpoint.state.standing.operational == Operational::Healthy).then_some(())
+        });
+    }
+}
+
+fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let head = read_head(&mut stream)?;
+    let mut body = String::new();
+    stream.read_to_string(&mut body)?;
+    let code = head.get(9..12).and_then(|code| code.parse().ok());
+    Ok((code.ok_or(io::ErrorKind::InvalidData)?, body))
+}
+
+fn two() -> (Upstream, Upstream) {
+    (Upstream::start("home"), Upstream::start("standby"))
+}
+
+// ---- claims -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn it_serves_and_fails_over_and_says_so() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    program.start();
+    program.healthy(&standby);
+    assert_eq!(program.get("/").unwrap(), (200, "home".into()));
+    home.die();
+    assert_eq!(program.get("/").unwrap(), (200, "standby".into()), "the first request already goes over");
+    assert_eq!(program.active("standby").why, Some(SwitchKind::Failover));
+    assert_eq!(program.get("/").unwrap(), (200, "standby".into()));
+    let incident = eventually("the measured recovery", || {
+        program.status().incidents.pop().filter(|incident| incident.rto_ms.is_some())
+    });
+    assert_eq!((incident.from.as_deref(), incident.to.as_deref()), (Some("home"), Some("standby")));
+}
+
+#[test]
+fn sighup_takes_a_good_file_and_refuses_a_bad_one() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    program.start();
+    let before = program.status();
+    let endpoint = before.services[0].pools[0].endpoints[0].state.clone();
+
+    program.configure(&home, &standby, "", "balance: random");
+    program.signal(Signal::HUP);
+    let taken = eventually("the good file is in force", || Some(program.status()).filter(|now| now.generation == 2));
+    assert!(taken.epoch > before.epoch);
+    let same = &taken.services[0].pools[0].endpoints[0].state;
+    assert_eq!((same.id, same.standing), (endpoint.id, endpoint.standing), "health is kept");
+
+    program.configure(&home, &standby, "wrokers: 3", "balance: rnadom");
+    program.signal(Signal::HUP);
+    let refused = eventually("the bad file is refused", || {
+        Some(program.status()).filter(|now| now.last_reload.as_ref().is_some_and(|reload| !reload.ok))
+    });
+    let told = refused.last_reload.unwrap().messages.join("\n");
+    assert!(told.contains("wrokers") && told.contains("rnadom"), "{told}");
+    assert_eq!((refused.generation, refused.epoch), (2, taken.epoch));
+    assert!(program.said().contains("wrokers"), "the log tells too");
+    assert_eq!(program.get("/").unwrap(), (200, "home".into()));
+}
+
+#[test]
+fn after_kill_9_it_stays_on_the_standby_and_the_hold_down_holds() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    program.start();
+    program.healthy(&standby);
+    home.die();
+    program.active("standby");
+    eventually("the state is on disk", || {
+        fs::read_to_string(program.path("state.json")).ok().filter(|text| text.contains(r#""active":"standby""#))
+    });
+    let incident = program.status().incidents.pop().unwrap();
+    program.signal(Signal::KILL);
+    assert!(!program.ended().success());
+
+    home.revive();
+    program.start();
+    program.healthy(&home);
+    let service = program.active("standby");
+    assert!(service.hold_down_left_ms.is_some_and(|left| left > 3_000_000), "{service:?}");
+    assert_eq!(program.get("/").unwrap(), (200, "standby".into()));
+    assert!(program.status().incidents.iter().any(|i| i.id == incident.id), "the incident is remembered");
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_exits_0() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    program.start();
+    let web = program.web;
+    let slow = thread::spawn(move || get(web, "/slow"));
+    eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
+    program.signal(Signal::TERM);
+    eventually("no new connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, web)).is_err().then_some(()));
+    home.open_gate();
+    assert_eq!(slow.join().unwrap().unwrap(), (200, "home".into()));
+    assert_eq!(program.ended().code(), Some(0));
+}
+
+#[test]
+fn sigterm_cuts_what_outlasts_the_drain_and_says_how_many() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "drain_timeout: 200ms", "");
+    program.start();
+    let web = program.web;
+    let slow = thread::spawn(move || get(web, "/slow"));
+    eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().code(), Some(0));
+    assert!(slow.join().unwrap().is_err());
+    assert!(program.said().contains(r#""cut":1"#), "{}", program.said());
+}
+
+#[test]
+fn a_port_in_use_is_a_clear_error() {
+    let ((home, standby), program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    let _foreign = TcpListener::bind((Ipv4Addr::LOCALHOST, program.web)).unwrap();
+    let (status, said) = program.fail(&program.path("standfast.yaml"));
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains(&format!("127.0.0.1:{} is already in use", program.web)), "{said}");
+}
+
+#[test]
+fn a_bad_configuration_is_told_whole_and_not_started() {
+    let ((home, standby), program) = (two(), Program::new());
+    program.configure(&home, &standby, "wrokers: 3", "balance: rnadom");
+    let (status, said) = program.fail(&program.path("standfast.yaml"));
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("wrokers") && said.contains("rnadom"), "{said}");
+    let (status, said) = program.fail(&program.path("missing.yaml"));
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("missing.yaml"), "{said}");
+}
