@@ -330,7 +330,7 @@ impl<C: Client> Request<'_, C> {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
             let moves = exchange.sent + exchange.received + self.client.taken() + self.body.received();
-            let client_is_asked = exchange.waits_for_client();
+            let client_is_asked = exchange.waits_for_client() || self.client.has_queued();
             if moves != moved {
                 moved = moves;
                 alarm.set(clock::now().after(if client_is_asked { to_client } else { from_upstream }));

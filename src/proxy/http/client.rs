@@ -58,6 +58,9 @@ pub trait Client {
     /// Writes what is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Is something queued that the client has not taken?
+    fn has_queued(&self) -> bool;
+
     /// Bytes of this reply's body that were taken or queued.
     fn sent(&self) -> u64;
 

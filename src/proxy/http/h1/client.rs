@@ -253,6 +253,10 @@ impl<S: Stream> Client for H1Client<S> {
         Poll::Ready(Ok(()))
     }
 
+    fn has_queued(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     fn sent(&self) -> u64 {
         self.sent
     }

@@ -27,6 +27,9 @@ use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, R
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How long a connection that was accepted just before a stop may take to begin its request.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// Why no (further) request came.
 enum NoRequest {
     /// The connection ended, or was idle for too long, or is not wanted any more.
@@ -125,9 +128,13 @@ impl<S: Stream> Connection<'_, S> {
             Some(accepted) => alarm.set(accepted.after(timeouts.header)),
             None => alarm.set(clock::now().after(timeouts.idle)),
         }
+        let mut hurried = false;
         poll_fn(|cx| {
             if self.client.has_closed() || self.is_unwanted() {
                 return Poll::Ready(Err(NoRequest::Over));
+            }
+            if self.worker.is_draining() && !std::mem::replace(&mut hurried, true) {
+                alarm.set(clock::now().after(LAST_CALL));
             }
             match self.client.poll_read(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Ok(())),
