@@ -271,6 +271,6 @@ fn failure(ended: &Ended) -> Option<Failure> {
         How::Malformed => Some(Failure::Malformed),
         How::Timeout => Some(Failure::Timeout),
         How::Status(_) => Some(Failure::Gateway),
-        How::Local | How::Unprocessed => None,
+        How::Local | How::Unprocessed | How::Condemned => None,
     }
 }
