@@ -99,8 +99,9 @@ const EXAMPLES: [&str; 5] = ["reference.yaml", "minimal.yaml", "two-regions.yaml
 
 #[test]
 fn every_file_in_config_loads_without_a_warning_and_survives_a_dump() {
-    let found = std::fs::read_dir(root("config")).expect("config/").count();
-    assert_eq!(found, EXAMPLES.len(), "a file in config/ is not tested");
+    let found = std::fs::read_dir(root("config")).expect("config/").map(|entry| entry.expect("an entry").path());
+    let found = found.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    assert_eq!(found.count(), EXAMPLES.len(), "a file in config/ is not tested");
     for name in EXAMPLES {
         let loaded =
             config::load(&root("config").join(name)).unwrap_or_else(|problems| panic!("{}", problems.explain(false)));
@@ -434,8 +435,6 @@ fn change(text: &str, at: usize, kind: u8, piece: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn any_text_gets_an_answer(text in any::<String>()) {
         holds(&text)?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::model::{AccessFormat, Forwarded, LogFormat, OnAllDown, OnRefused, Sessions};
+use super::model::{
+    AccessFormat, Balance, CrossPool, FailbackMode, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Protocol,
+    Sessions,
+};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -25,6 +28,9 @@ pub const LOG_FILTER: &str = "info";
 pub const LOG_FORMAT: LogFormat = LogFormat::Auto;
 /// Carries tries, endpoint, pool, epoch and cause under names of their own.
 pub const ACCESS_FORMAT: AccessFormat = AccessFormat::Json;
+
+/// Of listeners and services: most are HTTP, and a TCP one must say so.
+pub const PROTOCOL: Protocol = Protocol::Http;
 
 // Towards the client.
 
@@ -57,6 +63,10 @@ pub const UPSTREAM_BODY: Duration = s(30);
 pub const TUNNEL: Duration = s(HOUR);
 /// As towards the client. Most servers close after 60 to 75 s, and a close that crosses our request is retried.
 pub const UPSTREAM_IDLE: Duration = s(60);
+/// The promise of the project: exactly one pool serves.
+pub const MODE: Mode = Mode::ActivePassive;
+/// Two choices by requests in flight: near the best at any load, and a slow endpoint gets less by itself.
+pub const BALANCE: Balance = Balance::LeastRequest;
 /// The circuit breaker: more at once than one service with a handful of endpoints serves well.
 pub const SERVICE_CONNECTIONS: usize = 1024;
 /// As many may wait as may run: each waits about one service time.
@@ -78,6 +88,13 @@ pub const ATTEMPTS: u32 = 2;
 pub const RETRY_STATUSES: [u16; 3] = [502, 503, 504];
 /// Enough for one dying pool's requests to move once, too little for a storm.
 pub const BUDGET: f64 = 0.2;
+/// Before the switch only what may be repeated anywhere leaves its pool; a TCP session's bytes never do.
+pub const fn cross_pool(protocol: Protocol) -> CrossPool {
+    match protocol {
+        Protocol::Http => CrossPool::Safe,
+        Protocol::Tcp => CrossPool::Never,
+    }
+}
 /// Nearly all API requests; larger bodies are streamed and not repeated.
 pub const REPLAY_BYTES: usize = 64 << 10;
 
@@ -104,7 +121,9 @@ pub const CHECK_STATUS: (u16, u16) = (200, 299);
 
 /// Five failures in a row do not happen to an endpoint that works, at any rate of requests.
 pub const CONSECUTIVE_FAILURES: u32 = 5;
-/// Below it a rate over ten seconds is noise. (The rate itself is off until somebody knows what is normal.)
+/// Off: what rate is normal only the service's owner knows.
+pub const FAILURE_RATE: Option<f64> = None;
+/// Below it a rate over ten seconds is noise.
 pub const MIN_REQUESTS: u32 = 20;
 /// Long enough for a restart.
 pub const BASE_EJECTION: Duration = s(30);
@@ -123,6 +142,8 @@ pub const ON_REFUSED: OnRefused = OnRefused::Verdict;
 pub const ON_ALL_DOWN: OnAllDown = OnAllDown::FailOpen;
 /// Requests in flight may end well; fencing is for databases.
 pub const SESSIONS: Sessions = Sessions::Drain;
+/// A switch home is as safe as the one away from it; who doubts it says `manual`.
+pub const FAILBACK_MODE: FailbackMode = FailbackMode::Auto;
 /// A minute of health is more than a crash loop's pause.
 pub const HOLD_DOWN: Duration = s(MINUTE);
 /// A failure so soon after coming home has the same cause as the last one.

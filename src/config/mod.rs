@@ -1,4 +1,37 @@
-//! Configuration: YAML text → [`Config`], every problem at once with its line and what to write instead.
+//! Configuration: `standfast.yaml` → [`Config`], or every problem at once, each with its line and what to write instead.
+//!
+//! # How a file becomes a `Config`
+//!
+//! ```text
+//! text ──yaml──▶ tree ──typing──▶ schema ──meaning──▶ Config ──dump──▶ text
+//!          │             │                   │
+//!          └─────────────┴── faults ─────────┴──problem──▶ Problems
+//! ```
+//!
+//! 1. `yaml` is the one file that reads YAML. It follows the events of a parser and builds a `tree`: every value with line
+//!    and column, keys that stand twice found, aliases unfolded within bounds, what we do not take (tags, merge keys, a
+//!    second document) refused by name.
+//! 2. `typing` lets serde type the tree into the `schema`: the types there are what can be *typed*, with the short
+//!    forms, and nothing is filled in. Every value is an `Item` (in `item`): absent, bad or good, and where it stands. A bad
+//!    item is noted and the next one is read, so one run finds all mistakes. The schema denies unknown keys; keys whose
+//!    name is fixed and whose function is not built are there as `Later`, and refused.
+//! 3. `meaning` turns the schema into the [`Config`], what is *meant*: every default filled in (all of them are in
+//!    `defaults`, with their reasons), names that exist, numbers in range, addresses that do not meet, files that can be read,
+//!    and an objective that the checks can keep ([`detections`]). Rooms below this one re-check nothing.
+//! 4. `problem` looks the places of the faults up and tells them: to people with the line and a caret, to logs in one
+//!    line, to programs as JSON. One error refuses the whole file; warnings come with the configuration.
+//!
+//! [`dump`] goes the other way and writes every value out; reading a dump gives an equal configuration. [`keys`] walks the
+//! schema itself, so that the reference file can be compared with what the reader really knows.
+//!
+//! Nothing in here panics on any input, and no input makes it work without bound; `tests/config.rs` asks it with
+//! arbitrary texts. The only IO is reading the file and the `body_file`s that it names.
+//!
+//! # To add a key
+//!
+//! Its notation in `schema`, its default with the reason in `defaults`, its meaning in [`Config`] and under `meaning`, a line
+//! in `dump`, and one in `config/reference.yaml`: the tests miss it in each of these places. A case in `tests/config` shows
+//! what happens when it is wrong.
 mod defaults;
 mod dump;
 mod fault;

@@ -209,7 +209,8 @@ pub enum HostMatch {
 pub enum PathMatch {
     /// The whole path, without the query.
     Exact(String),
-    /// At a segment border: `/api` takes `/api` and `/api/x`, not `/apiary`; `/` takes everything.
+    /// At a segment border: `/api` takes `/api` and `/api/x`, not `/apiary`; `/api/` takes what is below it only; `/`
+    /// takes everything.
     Prefix(String),
 }
 
@@ -386,9 +387,9 @@ pub struct Failover {
     pub max_failovers: MaxFailovers,
     /// How the service comes home.
     pub failback: Failback,
-    /// A forced failover within this time of a failback is a relapse: it doubles the hold-down, up to 8 ×.
+    /// A forced failover within this time of a failback is a relapse: it doubles the hold-down, up to 8 ×; zero = off.
     pub damping: Duration,
-    /// A new pool that fails within this time of a switch may be rolled back, once.
+    /// A new pool that fails within this time of a switch may be rolled back, once; zero = never.
     pub confirm_window: Duration,
 }
 
@@ -406,9 +407,9 @@ pub enum OnRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnAllDown {
-    /// Endpoints that fail only their checks go on serving (HTTP's default).
+    /// Endpoints that fail only their checks go on serving (the default, of plain tcp services too).
     FailOpen,
-    /// Nothing is served (default of databases).
+    /// Nothing is served (what databases will default to).
     FailClosed,
 }
 
@@ -416,7 +417,7 @@ pub enum OnAllDown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sessions {
-    /// Finish within `drain_timeout` (HTTP's default).
+    /// Finish within `drain_timeout` (the default, of plain tcp services too).
     Drain,
     /// Both sides reset at once.
     Close,
@@ -548,7 +549,7 @@ pub struct HttpCheck {
     pub path: String,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
-    /// Value of `Host`; default: the endpoint's address.
+    /// Value of `Host`; default: the address and port that are probed.
     pub host: Option<String>,
     /// Another address than the endpoint's (rarely needed; the port rule is the same).
     pub address: Option<IpAddr>,

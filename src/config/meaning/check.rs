@@ -224,7 +224,7 @@ pub(super) fn outlier_detection(
 pub(super) fn outlier_defaults() -> OutlierDetection {
     OutlierDetection {
         consecutive_failures: defaults::CONSECUTIVE_FAILURES,
-        failure_rate: None,
+        failure_rate: defaults::FAILURE_RATE,
         min_requests: defaults::MIN_REQUESTS,
         base_ejection: defaults::BASE_EJECTION,
         max_ejection: defaults::MAX_EJECTION,

@@ -64,7 +64,8 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[N
 /// `protocol:` of a listener or a service.
 pub(super) fn protocol(room: &mut Room, item: &Item<schema::Protocol>) -> Protocol {
     match item.found() {
-        None | Some((_, schema::Protocol::Http)) => Protocol::Http,
+        None => defaults::PROTOCOL,
+        Some((_, schema::Protocol::Http)) => Protocol::Http,
         Some((_, schema::Protocol::Tcp)) => Protocol::Tcp,
         Some((at, schema::Protocol::Udp)) => {
             room.later(at, "`udp`", "`http` and `tcp` are");

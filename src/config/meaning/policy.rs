@@ -14,7 +14,7 @@ use crate::config::tree::shorten;
 use crate::config::units::write_time;
 
 pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
-    let Some((at, typed)) = item.found() else { return Balance::LeastRequest };
+    let Some((at, typed)) = item.found() else { return defaults::BALANCE };
     match typed {
         schema::Balance::RoundRobin => Balance::RoundRobin,
         schema::Balance::LeastRequest => Balance::LeastRequest,
@@ -64,10 +64,11 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
         on,
         per_try_timeout,
         budget: typed.budget.get().map_or(defaults::BUDGET, |share| share.0),
-        cross_pool: match (typed.cross_pool.get(), protocol) {
-            (None, Protocol::Http) | (Some(schema::CrossPool::Safe), _) => CrossPool::Safe,
-            (None, Protocol::Tcp) | (Some(schema::CrossPool::Never), _) => CrossPool::Never,
-            (Some(schema::CrossPool::Idempotent), _) => CrossPool::Idempotent,
+        cross_pool: match typed.cross_pool.get() {
+            None => defaults::cross_pool(protocol),
+            Some(schema::CrossPool::Safe) => CrossPool::Safe,
+            Some(schema::CrossPool::Idempotent) => CrossPool::Idempotent,
+            Some(schema::CrossPool::Never) => CrossPool::Never,
         },
         replay_bytes: bytes(room, &typed.replay_bytes, defaults::REPLAY_BYTES),
     }
@@ -153,7 +154,8 @@ pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_tim
 fn failback(room: &mut Room, item: &Item<crate::config::item::Short<schema::Failback>>) -> Failback {
     let typed = item.get().map(|typed| typed.0.clone()).unwrap_or_default();
     let mode = match typed.mode.found() {
-        None | Some((_, schema::FailbackMode::Auto)) => FailbackMode::Auto,
+        None => defaults::FAILBACK_MODE,
+        Some((_, schema::FailbackMode::Auto)) => FailbackMode::Auto,
         Some((_, schema::FailbackMode::Manual)) => FailbackMode::Manual,
         Some((at, mode)) => {
             let word = if *mode == schema::FailbackMode::Window { "`window`" } else { "`ramp`" };

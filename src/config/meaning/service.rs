@@ -38,7 +38,7 @@ pub(super) fn services(
     for (key, value) in &entries.0 {
         let Some((key_at, text)) = key.found() else { continue };
         let name = room.name(key_at, text);
-        let protocol = value.get().map_or(Protocol::Http, |typed| listener::protocol(room, &typed.protocol));
+        let protocol = value.get().map_or(defaults::PROTOCOL, |typed| listener::protocol(room, &typed.protocol));
         let name = name.unwrap_or_else(|| Name::from(text.as_str()));
         let meaning = value.found().and_then(|(at, typed)| service(room, at, &name, typed, protocol, drain_timeout));
         found.push(Named { name, protocol, meaning });
@@ -56,7 +56,8 @@ fn service(
 ) -> Option<Service> {
     upstream(room, typed);
     let mode = match typed.mode.get() {
-        None | Some(schema::Mode::ActivePassive) => Mode::ActivePassive,
+        None => defaults::MODE,
+        Some(schema::Mode::ActivePassive) => Mode::ActivePassive,
         Some(schema::Mode::ActiveActive) => Mode::ActiveActive,
     };
     let objectives = Objectives {
