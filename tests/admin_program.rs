@@ -187,7 +187,11 @@ fn a_request_is_told_and_counted_and_a_hostile_one_stays_one_line() {
     let refused = running.say(1, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
 
-    let line = running.accesses(1).remove(0);
+    let refused = running.accesses(2).remove(1);
+    assert_eq!(refused["status"], 400);
+    assert_eq!(refused["termination"], "refused");
+    assert!(refused["client"].is_string() && refused.get("target").is_none(), "{refused}");
+    let line = running.accesses(2).remove(0);
     let told = [
         ("method", "POST"),
         ("target", "/cart?x=%0a"),

@@ -118,6 +118,44 @@ impl Account {
     }
 }
 
+/// The access-log line of what was no request: nothing is known of it but who sent it and what it was answered.
+pub fn record_refused(
+    setting: &Setting<'_>,
+    listener: &ListenerView,
+    began: Moment,
+    status: u16,
+    termination: Termination,
+) {
+    let worker = setting.worker;
+    if !worker.access.enabled() {
+        return;
+    }
+    let took = clock::now().since(began);
+    worker.access.record(&AccessRecord {
+        began_unix_millis: clock::unix_millis().saturating_sub(took.as_millis() as u64),
+        listener: &listener.config.name,
+        client: setting.peer,
+        method: b"",
+        target: b"",
+        version: "",
+        host: b"",
+        request_id: b"",
+        user_agent: b"",
+        referer: b"",
+        status: Some(status),
+        service: "",
+        pool: "",
+        endpoint: None,
+        epoch: 0,
+        tries: 0,
+        received: 0,
+        sent: 0,
+        duration: took,
+        first_byte: Some(took),
+        termination,
+    });
+}
+
 /// 128 random bits in hexadecimal: for finding things again, not for keeping secrets.
 fn make_id(dice: &mut fastrand::Rng) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

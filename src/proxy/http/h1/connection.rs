@@ -13,6 +13,7 @@ use super::client::H1Client;
 use crate::decision::Moment;
 use crate::net::Stream;
 use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::http::account::record_refused;
 use crate::proxy::http::client::Client;
 use crate::proxy::http::request::{self, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
@@ -20,6 +21,7 @@ use crate::proxy::tcp::hash_peer;
 use crate::proxy::worker::Worker;
 use crate::routing::{Handle, ListenerView};
 use crate::sys::clock;
+use crate::telemetry::access::Termination;
 use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
 
 /// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
@@ -104,21 +106,23 @@ impl<S: Stream> Connection<'_, S> {
         let limits = HeadLimits::from(&self.listener.config.limits);
         let mut parser = RequestParser::new();
         let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head, alarm)).await;
-        let refusal = match head {
+        let (refusal, termination) = match head {
             Ok(()) => {
                 self.client.next_request(&scratch.head);
                 return Ok((scratch, began));
             }
             Err(NoRequest::Over) => return Err(Finish::Close),
             Err(NoRequest::Killed) => return Err(Finish::Abort),
-            Err(NoRequest::Slow) => Refusal::SLOW,
+            Err(NoRequest::Slow) => (Refusal::SLOW, Termination::ClientTimeout),
             Err(NoRequest::Refused(error)) => {
                 self.listener.stats.count_refusal(self.worker.id, error);
-                Refusal::malformed(error)
+                (Refusal::malformed(error), Termination::Refused)
             }
         };
         self.client.not_a_request();
-        Err(self.refuse(&refusal, alarm).await)
+        let finish = self.refuse(&refusal, alarm).await;
+        record_refused(setting, &self.listener, began, refusal.status, termination);
+        Err(finish)
     }
 
     /// Until the first byte of a request.
