@@ -110,6 +110,19 @@ impl Spot {
     pub fn endpoint(&self) -> &EndpointView {
         &self.pool().endpoints[self.choice.endpoint]
     }
+
+    fn enter(&self) -> Option<InFlight> {
+        let endpoint = self.endpoint();
+        endpoint.stats.enter(endpoint.max_connections)
+    }
+}
+
+/// How a connect ended.
+enum Dialled {
+    Connected(TcpStream),
+    Failed(How),
+    /// A newer table would not go there.
+    Superseded,
 }
 
 /// Why there is no endpoint.
@@ -177,53 +190,105 @@ impl<'a> Placing<'a> {
     pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
         loop {
             let table = self.worker.table();
-            let Some(index) = self.place_in(&table) else { return Err(Unplaced::GaveUp(Why::Down)) };
-            let service = &table.services[index];
-            let now = clock::now();
-            let pick = service.pick(&self.tries.want(now, self.hash), &mut self.worker.pick.borrow_mut());
-            let choice = match pick {
+            let Some(service) = self.place_in(&table) else { return Err(Unplaced::GaveUp(Why::Down)) };
+            let choice = match self.pick(&table.services[service]) {
                 Pick::Endpoint(choice) => choice,
-                Pick::Static { pool } => return Ok(Placed::Static { table, service: index, pool }),
+                Pick::Static { pool } => return Ok(Placed::Static { table, service, pool }),
                 nobody => {
-                    let retry = &self.origin.services[self.index].config.retry;
-                    let next = self.tries.unplaced(retry, nobody, service, now);
-                    self.wait(next, &table, index, gone).await?;
+                    let next = self.unplaced(nobody, &table.services[service]);
+                    self.wait(next, &table, service, gone).await?;
                     continue;
                 }
             };
-            let endpoint = &service.pools[choice.pool].endpoints[choice.endpoint];
-            let Some(in_flight) = endpoint.stats.enter(endpoint.max_connections) else { continue };
-            let pause = self.tries.backoff(&choice, &mut self.worker.pick.borrow_mut().dice);
-            if !pause.is_zero() {
-                self.sleep_until(now.after(pause), gone).await?;
-            }
-            self.attempts += 1;
-            self.count_retry(service);
-            let mut spot = Spot {
-                generation: endpoint.stats.generation(),
-                reused: true,
-                table: Rc::clone(&table),
-                service: index,
-                choice,
-            };
-            if let Some(stream) = self.take_idle(endpoint, now) {
+            let mut spot = Spot { table, service, choice, reused: true, generation: 0 };
+            let Some(in_flight) = spot.enter() else { continue };
+            self.back_off(&choice, gone).await?;
+            self.count_try(spot.service());
+            spot.generation = spot.endpoint().stats.generation();
+            if let Some(stream) = self.take_idle(spot.endpoint()) {
                 return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
             }
-            self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
-            let how = match guarded(self.alarm, gone, connect(endpoint.address)).await {
-                Ok(Ok(stream)) => {
-                    endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                    spot.reused = false;
-                    return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
-                }
-                Ok(Err(error)) => self.connect_failed(&spot, &error),
-                Err(Interrupted::Late) => self.connect_unanswered(&spot),
-                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            spot.reused = false;
+            let how = match self.dial(&spot, gone).await? {
+                Dialled::Connected(stream) => return Ok(Placed::Endpoint(Target { spot, stream, in_flight })),
+                Dialled::Superseded => continue,
+                Dialled::Failed(how) => how,
             };
             drop(in_flight);
-            let ended = Ended { choice, how, sent: false, reused: false, replayable: true };
-            let next = self.failed(&ended, service);
-            self.wait(next, &table, index, gone).await?;
+            let next =
+                self.failed(&Ended { choice, how, sent: false, reused: false, replayable: true }, spot.service());
+            self.wait(next, &spot.table, spot.service, gone).await?;
+        }
+    }
+
+    fn pick(&self, service: &ServiceView) -> Pick {
+        service.pick(&self.tries.want(clock::now(), self.hash), &mut self.worker.pick.borrow_mut())
+    }
+
+    fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> Next {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.unplaced(retry, nobody, service, clock::now())
+    }
+
+    /// Pauses before the same endpoint is asked again.
+    async fn back_off(
+        &mut self,
+        choice: &Choice,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), Unplaced> {
+        let pause = self.tries.backoff(choice, &mut self.worker.pick.borrow_mut().dice);
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.alarm.set(clock::now().after(pause));
+        match guarded(self.alarm, gone, std::future::pending::<()>()).await {
+            Ok(()) | Err(Interrupted::Late) => Ok(()),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
+    }
+
+    /// A new connection. It is given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so
+    /// any request may go elsewhere at once.
+    async fn dial(
+        &self,
+        spot: &Spot,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Dialled, Unplaced> {
+        let endpoint = spot.endpoint();
+        self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
+        let connecting = async {
+            tokio::select! {
+                biased;
+                result = connect(endpoint.address) => Some(result),
+                () = self.superseded(spot) => None,
+            }
+        };
+        Ok(match guarded(self.alarm, gone, connecting).await {
+            Ok(Some(Ok(stream))) => {
+                endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+                Dialled::Connected(stream)
+            }
+            Ok(Some(Err(error))) => Dialled::Failed(self.connect_failed(spot, &error)),
+            Ok(None) => Dialled::Superseded,
+            Err(Interrupted::Late) => Dialled::Failed(self.connect_unanswered(spot)),
+            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+        })
+    }
+
+    /// Waits until a table would not pick this endpoint any more. Cancel safe.
+    async fn superseded(&self, spot: &Spot) {
+        let mut epoch = spot.table.epoch;
+        loop {
+            newer_than(self.worker, epoch).await;
+            let table = self.worker.table();
+            let Some(index) = self.place_in(&table) else { return };
+            let service = &table.services[index];
+            let pool = service.pool_of(spot.choice.id);
+            let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
+            if left || service.condemns(spot.choice.id) {
+                return;
+            }
+            epoch = table.epoch;
         }
     }
 
@@ -261,13 +326,12 @@ impl<'a> Placing<'a> {
     /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait.)
     pub fn finds_another(&self) -> bool {
         let table = self.worker.table();
-        let Some(index) = self.place_in(&table) else { return false };
-        let want = self.tries.want(clock::now(), self.hash);
-        matches!(table.services[index].pick(&want, &mut self.worker.pick.borrow_mut()), Pick::Endpoint(_))
+        self.place_in(&table).is_some_and(|index| matches!(self.pick(&table.services[index]), Pick::Endpoint(_)))
     }
 
-    /// A try begins: is it another one?
-    fn count_retry(&mut self, service: &ServiceView) {
+    /// A try begins.
+    fn count_try(&mut self, service: &ServiceView) {
+        self.attempts += 1;
         if self.tries.failed() == self.counted {
             return;
         }
@@ -280,10 +344,11 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn take_idle(&self, endpoint: &EndpointView, now: Moment) -> Option<TcpStream> {
+    fn take_idle(&self, endpoint: &EndpointView) -> Option<TcpStream> {
         if self.tries.fresh_only() {
             return None;
         }
+        let now = clock::now();
         loop {
             let stream = self.worker.idle.take(endpoint.id, &endpoint.stats, now)?;
             if !self.cautious || stream.proven_quiet() {
@@ -363,18 +428,6 @@ impl<'a> Placing<'a> {
         let view = self.place_in(&newest).map(|index| &newest.services[index]);
         self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
         Ok(())
-    }
-
-    async fn sleep_until(
-        &self,
-        until: Moment,
-        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<(), Unplaced> {
-        self.alarm.set(until);
-        match guarded(self.alarm, gone, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupted::Late) => Ok(()),
-            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
-        }
     }
 }
 
