@@ -47,7 +47,7 @@ pub enum Event {
         service: Name,
         /// The switch, by the epoch that published it.
         epoch: u64,
-        /// When the answer's head arrived.
+        /// When the answer's head arrived; time in which nobody asked is left out.
         seen: Moment,
     },
     /// Somebody with the right to said something.

@@ -123,9 +123,10 @@ impl ServiceView {
         })
     }
 
-    /// A good answer's head arrived from this pool. `true`: it is the first after a switch, poke the engine.
-    pub fn answered(&self, pool: usize, now: Moment) -> bool {
-        self.awaiting.as_ref().is_some_and(|awaiting| self.serves(pool) && awaiting.answered(now))
+    /// A good answer's head arrived from this pool for a request that began at `began`. `true`: it is the first after a
+    /// switch, poke the engine.
+    pub fn answered(&self, pool: usize, began: Moment, now: Moment) -> bool {
+        self.awaiting.as_ref().is_some_and(|awaiting| self.serves(pool) && awaiting.answered(began, now))
     }
 
     /// What a session has to remember of its pool.

@@ -129,13 +129,13 @@ fn the_first_answer_after_a_switch_is_awaited_over_later_publishes() {
     says.services[0].awaiting_answer = Some(2);
     let two = build(&config, &says, &one);
     let late = Arc::clone(&one.services[0]);
-    assert!(!late.answered(0, at(5)), "an answer under the old table is not it");
+    assert!(!late.answered(0, at(0), at(5)), "an answer under the old table is not it");
     says.epoch = 3;
     says.services[0].pools[0].endpoints[0].admission = Admission::Closed;
     let three = build(&config, &says, &two);
-    assert!(!three.services[0].answered(0, at(6)), "nor one from another pool");
-    assert!(two.services[0].answered(1, at(7)));
-    assert!(!three.services[0].answered(1, at(8)), "the first only");
+    assert!(!three.services[0].answered(0, at(0), at(6)), "nor one from another pool");
+    assert!(two.services[0].answered(1, at(0), at(7)));
+    assert!(!three.services[0].answered(1, at(0), at(8)), "the first only");
     assert_eq!(three.services[0].awaiting.as_ref().unwrap().seen(), Some(at(7)));
 }
 

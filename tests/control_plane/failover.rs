@@ -26,7 +26,7 @@ fn refused(plane: &Plane, upstream: &Upstream) {
 /// The data plane got a good answer from this pool.
 fn answered(plane: &Plane, pool: usize) {
     let published = plane.handle.published();
-    if published.load().service("s").unwrap().answered(pool, clock::now()) {
+    if published.load().service("s").unwrap().answered(pool, clock::now(), clock::now()) {
         published.urgent();
     }
 }

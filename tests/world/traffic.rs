@@ -205,11 +205,11 @@ impl World {
         }
         let (stats, worker, choice, view) =
             (endpoint.stats.clone(), request.worker, exchange.choice, exchange.view.clone());
-        let (sent, reused) = (course.sent, exchange.reused);
+        let (sent, reused, exchange_began) = (course.sent, exchange.reused, exchange.began);
         let Some(how) = course.how else {
             stats.record_good(worker, choice.trial);
             self.counted(false);
-            self.first_answer(&view, choice);
+            self.first_answer(&view, choice, exchange_began);
             return self.done(id, true);
         };
         let ended = Ended { choice, how, sent, reused, replayable: true };
@@ -222,11 +222,11 @@ impl World {
         if self.follow(id, next)? { self.drive(id) } else { Ok(()) }
     }
 
-    fn first_answer(&mut self, view: &ServiceView, choice: Choice) {
+    fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: Moment) {
         let Some(newest) = self.newest.service(&view.config.name).cloned() else { return };
         let pool = &view.pools[choice.pool].name;
         let Some(place) = newest.pools.iter().position(|other| other.name == *pool) else { return };
-        if newest.answered(place, self.now)
+        if newest.answered(place, began, self.now)
             && let Some(awaiting) = &newest.awaiting
         {
             self.plan(ms(1), Ev::Answered(newest.config.name.clone(), awaiting.epoch, self.now));

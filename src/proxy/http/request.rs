@@ -189,7 +189,7 @@ impl<'a, C: Client> Request<'a, C> {
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(nature, self.account.began.after(longest));
         let Setting { worker, alarm, .. } = self.setting;
-        Placing::new(worker, alarm, self.table, route.service, tries, self.hash(service))
+        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, self.hash(service))
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {

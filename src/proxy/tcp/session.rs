@@ -79,7 +79,7 @@ async fn session(
 ) {
     let deadline = account.began.after(longest_search(&table.services[index].config));
     let tries = Tries::new(Nature::opaque(), deadline);
-    let mut placing = Placing::new(worker, alarm, table, index, tries, hash_peer(peer));
+    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, hash_peer(peer));
     let connected = connect(&mut placing, &client).await;
     account.tries = placing.attempts;
     match connected {

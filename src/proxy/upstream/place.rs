@@ -40,6 +40,8 @@ pub struct Placing<'a> {
     pub origin: Handle,
     /// Index of the service in it.
     pub index: usize,
+    /// When the client began to wait.
+    pub began: Moment,
     /// The retry rule.
     pub tries: Tries,
     /// The key of `hash` balancing.
@@ -143,12 +145,13 @@ impl<'a> Placing<'a> {
         alarm: &'a Alarm,
         origin: &Handle,
         index: usize,
+        began: Moment,
         tries: Tries,
         hash: u64,
     ) -> Placing<'a> {
         let cautious = !tries.nature().idempotent();
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, tries, hash, alarm, attempts: 0, cautious, last: None, counted: 0 }
+        Placing { worker, origin, index, began, tries, hash, alarm, attempts: 0, cautious, last: None, counted: 0 }
     }
 
     /// The service as the request's first table has it.
@@ -393,7 +396,7 @@ impl<'a> Placing<'a> {
 
     /// The head of a good answer arrived: the first one after a switch closes the incident.
     pub fn answered(&self, spot: &Spot, now: Moment) {
-        if spot.service().answered(spot.choice.pool, now) {
+        if spot.service().answered(spot.choice.pool, self.began, now) {
             self.worker.view.urgent();
         }
     }

@@ -176,22 +176,27 @@ impl ServiceStats {
 pub struct FirstAnswer {
     /// The epoch that published the switch.
     pub epoch: u64,
+    published: Moment,
     seen: AtomicU64,
 }
 
 impl FirstAnswer {
-    /// Nothing seen yet.
-    pub fn new(epoch: u64) -> FirstAnswer {
-        FirstAnswer { epoch, seen: AtomicU64::new(0) }
+    /// Nothing seen yet of the switch that is published now.
+    pub fn new(epoch: u64, published: Moment) -> FirstAnswer {
+        FirstAnswer { epoch, published, seen: AtomicU64::new(0) }
     }
 
-    /// A good answer's head arrived. `true` for the first caller only, who pokes the engine
-    /// ([`Published::urgent`](crate::routing::Published::urgent)).
-    pub fn answered(&self, now: Moment) -> bool {
-        self.seen.load(SeqCst) == 0 && self.seen.compare_exchange(0, now.as_micros().max(1), SeqCst, SeqCst).is_ok()
+    /// A good answer's head arrived for a request that began at `began`. `true` for the first caller only, who pokes the
+    /// engine ([`Published::urgent`](crate::routing::Published::urgent)).
+    ///
+    /// Time in which nobody asked is nobody's outage: for a request that began after the switch, the answer counts as if it
+    /// had been asked for at the switch. So the recovery time of a quiet night is that of the switch, not of the next visit.
+    pub fn answered(&self, began: Moment, now: Moment) -> bool {
+        let seen = now.before(began.since(self.published)).as_micros().max(1);
+        self.seen.load(SeqCst) == 0 && self.seen.compare_exchange(0, seen, SeqCst, SeqCst).is_ok()
     }
 
-    /// When the first good answer's head arrived.
+    /// When the first good answer's head arrived, idle time not counted.
     pub fn seen(&self) -> Option<Moment> {
         Some(self.seen.load(SeqCst)).filter(|micros| *micros != 0).map(Moment::from_micros)
     }
@@ -203,11 +208,18 @@ mod tests {
     use crate::routing::fixture::at;
 
     #[test]
+    fn time_in_which_nobody_asks_is_nobodys_outage() {
+        let answer = FirstAnswer::new(7, at(10));
+        assert!(answer.answered(at(3600), at(3602)));
+        assert_eq!(answer.seen(), Some(at(12)));
+    }
+
+    #[test]
     fn only_the_first_answer_counts() {
-        let answer = FirstAnswer::new(7);
+        let answer = FirstAnswer::new(7, at(2));
         assert_eq!(answer.seen(), None);
-        assert!(answer.answered(at(5)));
-        assert!(!answer.answered(at(3)));
+        assert!(answer.answered(at(1), at(5)));
+        assert!(!answer.answered(at(1), at(3)));
         assert_eq!(answer.seen(), Some(at(5)));
     }
 

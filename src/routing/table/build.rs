@@ -134,7 +134,7 @@ fn service_view(
         .map(|endpoint| (endpoint.id, endpoint))
         .collect();
     let mut view = ServiceView { index, config: Arc::clone(config), serving, awaiting: None, pools: Vec::new(), stats };
-    view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch));
+    view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch, turn.now));
     view.pools = (0..config.pools.len())
         .map(|pool| {
             let name = &config.pools[pool].name;
@@ -164,10 +164,10 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
         })
 }
 
-fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64) -> Arc<FirstAnswer> {
+fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: Moment) -> Arc<FirstAnswer> {
     match old.and_then(|old| old.awaiting.as_ref()) {
         Some(awaiting) if awaiting.epoch == epoch => Arc::clone(awaiting),
-        _ => Arc::new(FirstAnswer::new(epoch)),
+        _ => Arc::new(FirstAnswer::new(epoch, now)),
     }
 }
 
