@@ -1,5 +1,9 @@
 //! Writes metrics in Prometheus' text format, and makes it hard to write it wrongly: a family has one header, its
 //! samples give a value for each label it names.
+//!
+//! Formatting is `metrics-exporter-prometheus`'; its recorder and the `metrics` facade are not used: a registry looks labels up
+//! on the way of a request, keeps series of endpoints that are gone, and keeps histogram samples until somebody scrapes. Ours
+//! are plain atomics beside the routing table, read when somebody asks.
 
 use std::fmt::{Display, Write};
 
