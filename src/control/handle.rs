@@ -62,12 +62,11 @@ pub enum Notice {
     Trouble(Trouble),
 }
 
-/// A problem of the control plane itself. The text says what to do.
+/// A problem of the control plane itself. The text says what it is about. (What was wrong at the start, when nobody listened
+/// yet, stands in [`Status::troubles`].)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
-    /// The state file cannot be used: decisions from before the start are lost.
-    StateUnusable(String),
     /// The state file cannot be written: decisions will not survive a restart.
     StateNotWritten(String),
     /// A reload was refused; the configuration before it stays in force.
