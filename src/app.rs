@@ -94,12 +94,18 @@ impl App {
     }
 
     /// Obeys SIGHUP until SIGTERM or SIGINT.
-    pub async fn until_stopped(&self) {
+    ///
+    /// # Errors
+    /// The control plane has ended by itself: whoever restarts us gets a proxy that fails over again, with the state of
+    /// before.
+    pub async fn until_stopped(&self) -> Result<(), String> {
         let mut stop = std::pin::pin!(stop_signal());
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return stop.await };
+        let mut brainless = std::pin::pin!(self.control.ended());
+        let mut hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot hear SIGHUP: {error}"))?;
         loop {
             tokio::select! {
-                () = &mut stop => return,
+                () = &mut stop => return Ok(()),
+                () = &mut brainless => return Err("the control plane has ended by itself: nothing fails over".into()),
                 _ = hangup.recv() => self.reload().await,
             }
         }

@@ -10,7 +10,8 @@ use crate::app::{self, App};
 /// Run the proxy with a configuration file.
 ///
 /// SIGHUP reads the file again: all of it is put into force, or nothing. SIGTERM and SIGINT stop: no new connections, work in
-/// flight gets `drain_timeout`. Exit codes: 0 = stopped by a signal, 1 = could not start.
+/// flight gets `drain_timeout`. Exit codes: 0 = stopped by a signal, 1 = could not start, or could
+/// not go on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The configuration file
@@ -37,8 +38,8 @@ fn serve(options: &Options) -> Result<(), String> {
         for warning in &loaded.warnings {
             tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);
         }
-        app.until_stopped().await;
+        let end = app.until_stopped().await;
         app.stop().await;
-        Ok(())
+        end
     })
 }
