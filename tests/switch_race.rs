@@ -1,7 +1,6 @@
 //! The whole proxy on real sockets while its active pool is switched hundreds of times: control plane, data plane, HTTP and
 //! TCP. After a switch was acknowledged by all workers, no upstream of the pool that was left sees the first byte of a
 //! new try, its connections are closed, and no request fails.
-#[allow(dead_code, reason = "every test binary uses another part of it")]
 mod support;
 
 use std::cell::Cell;
