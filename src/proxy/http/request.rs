@@ -133,7 +133,9 @@ impl<'a, C: Client> Request<'a, C> {
             self.listener.stats.unrouted.add(self.setting.worker.id, 1);
             return self.refuse(&Refusal::NO_ROUTE, Termination::Unrouted).await;
         };
-        let service = &self.table.services[route.service];
+        let Some(service) = self.table.services.get(route.service) else {
+            return self.refuse(&Refusal::NO_ROUTE, Termination::Internal).await;
+        };
         self.account.service = Some((Rc::clone(self.table), route.service));
         self.body.reset(service.config.retry.replay_bytes);
         service.stats.budget.request(self.setting.worker.id, self.account.began);
