@@ -16,7 +16,6 @@ pub struct Limits {
     max: AtomicUsize,
     /// Permits that a smaller limit took away and that are still in use: their release is swallowed.
     debt: AtomicUsize,
-    in_use: AtomicUsize,
     pending: AtomicUsize,
     max_pending: AtomicUsize,
 }
@@ -38,7 +37,6 @@ impl Limits {
             permits: Semaphore::new(max),
             max: AtomicUsize::new(max),
             debt: AtomicUsize::new(0),
-            in_use: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             max_pending: AtomicUsize::new(config.max_pending),
         }
@@ -87,7 +85,8 @@ impl Limits {
 
     /// Permits in use.
     pub fn in_use(&self) -> usize {
-        self.in_use.load(SeqCst)
+        let granted = self.max.load(SeqCst) + self.debt.load(SeqCst);
+        granted.saturating_sub(self.permits.available_permits())
     }
 
     /// Requests waiting for a permit.
@@ -96,12 +95,10 @@ impl Limits {
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
-        self.in_use.fetch_add(1, SeqCst);
         Permit(Arc::clone(self))
     }
 
     fn release(&self) {
-        self.in_use.fetch_sub(1, SeqCst);
         if lower(&self.debt, 1) == 0 {
             self.permits.add_permits(1);
         }

@@ -138,7 +138,8 @@ impl Published {
     }
 }
 
-/// Idle connections to pools that ceased to serve, and to endpoints that are gone, are not used again.
+/// Idle connections to pools that ceased to serve or are gone are not used again. (Those to an endpoint that left a serving
+/// pool go when the workers sweep.)
 fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
     for service in &old.services {
         let successor = new.service(&service.config.name);

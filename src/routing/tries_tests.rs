@@ -89,6 +89,9 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                 now += tries.backoff(&choice, &mut dice).as_millis() as u64 + dice.u64(..20);
                 let ended = outcome(&mut dice, choice, &tries);
                 let Some(mut ended) = ended else { return story };
+                if dice.u32(..8) == 0 {
+                    ended = Ended { how: How::Condemned, sent: true, ..ended };
+                }
                 ended.replayable = !request.body || story.overflowed_at.is_none() && dice.u32(..8) > 0;
                 if ended.sent {
                     story.executed.push(Executed {
@@ -104,7 +107,11 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                 if !ended.replayable {
                     story.overflowed_at.get_or_insert(story.executed.len());
                 }
-                tries.ended(retry, &ended, budget, at(now))
+                match ended.how {
+                    How::Condemned if tries.leave(retry, &ended, budget, at(now)) => Next::Pick,
+                    How::Condemned => return story,
+                    _ => tries.ended(retry, &ended, budget, at(now)),
+                }
             }
             nothing => tries.unplaced(retry, nothing, service, at(now)),
         };

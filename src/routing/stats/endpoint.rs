@@ -138,13 +138,6 @@ impl EndpointStats {
             && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok()
     }
 
-    /// Could a request pass the trial gate now? Looks without passing.
-    pub fn trial_is_open(&self, safe: bool, now: Moment) -> bool {
-        let next = self.trial_next.load(Relaxed);
-        let opens = if safe || next == 0 { next } else { next + TRIAL_COURTESY.as_micros() as u64 };
-        now.as_micros() >= opens
-    }
-
     /// A whole exchange ended well.
     #[inline]
     pub fn record_good(&self, worker: usize, trial: bool) {
