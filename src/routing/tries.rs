@@ -441,6 +441,10 @@ impl Tries {
         if self.settled() {
             return Next::GiveUp(Why::Exhausted);
         }
+        // All its attempts are made, and the one further try would need another pool: no table can bring one.
+        if self.crossed && service.pools.len() == 1 {
+            return Next::GiveUp(Why::Attempts);
+        }
         self.wait(VERDICT_WAIT.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
     }
 

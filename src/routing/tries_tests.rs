@@ -267,6 +267,20 @@ fn a_get_that_everybody_refused_crosses_before_the_switch() {
 }
 
 #[test]
+fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
+    let table = table(service("s", &[&[1]]), |_| {});
+    let view = &table.services[0];
+    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    for _ in 0..2 {
+        let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
+        let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
+        assert_eq!(tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0)), Next::Pick);
+    }
+    let nothing = view.pick(&tries.want(at(0), 0), &mut state);
+    assert_eq!(tries.unplaced(&view.config.retry, nothing, view, at(0)), Next::GiveUp(Why::Attempts));
+}
+
+#[test]
 fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
     let view = &table.services[0];
