@@ -8,6 +8,7 @@ pub(super) const TARGET_DOT: u8 = 2;
 pub(super) const TARGET_QUERY: u8 = 4;
 
 const TOKEN: [bool; 256] = token_table();
+const HOST: [bool; 256] = host_table();
 const TARGET: [u8; 256] = target_table();
 
 const fn token_table() -> [bool; 256] {
@@ -20,6 +21,17 @@ const fn token_table() -> [bool; 256] {
                 b,
                 b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
             );
+        byte += 1;
+    }
+    table
+}
+
+const fn host_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
         byte += 1;
     }
     table
@@ -51,34 +63,81 @@ pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| is_token_byte(b))
 }
 
+/// How many bytes of a registered name stand first: letters, digits, `-`, `.`, `_`, `~`.
+#[inline]
+pub(super) fn host_name_len(text: &[u8]) -> usize {
+    text.iter().position(|&b| !HOST[b as usize]).unwrap_or(text.len())
+}
+
 /// The union of the classes of all bytes of a request target.
 #[inline]
 pub(super) fn target_classes(text: &[u8]) -> u8 {
     text.iter().fold(0, |seen, &b| seen | TARGET[b as usize])
 }
 
-/// Visible ASCII, space, tab and obs-text: no other control byte may stand in a field value or a reason phrase.
+/// How many token bytes stand first.
 #[inline]
-pub(super) fn is_field_value(text: &[u8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    let words = text.chunks_exact(8);
-    let rest = words.remainder();
-    for chunk in words {
-        let word = chunk.try_into().map_or(0, u64::from_le_bytes);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let xored = word ^ (ONES * 0x7f);
-        let delete = xored.wrapping_sub(ONES) & !xored & HIGH;
-        if (below_space | delete) != 0 && !chunk.iter().all(|&b| is_value_byte(b)) {
-            return false;
+pub(super) fn token_len(text: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some((chunk, _)) = text[len..].split_first_chunk::<8>() {
+        let plain = word_len(u64::from_le_bytes(*chunk));
+        len += plain;
+        if plain < 8 {
+            break;
         }
     }
-    rest.iter().all(|&b| is_value_byte(b))
+    // The byte that ended the words may be one of the rarer token bytes.
+    len + text[len..].iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len() - len)
 }
 
+/// How many of eight bytes stand first that are letters, digits or `-`: what nearly all names are made of.
 #[inline]
-const fn is_value_byte(byte: u8) -> bool {
-    (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
+fn word_len(word: u64) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    /// Sets the high bit of each byte (all below 0x80) that is at least `least`.
+    const fn at_least(word: u64, least: u8) -> u64 {
+        word.wrapping_add(ONES * (0x80 - least as u64))
+    }
+    let low = word & !HIGH;
+    let lower = low | (ONES * 0x20);
+    let letter = at_least(lower, b'a') & !at_least(lower, b'z' + 1);
+    let digit = at_least(low, b'0') & !at_least(low, b'9' + 1);
+    let dash = at_least(low, b'-') & !at_least(low, b'-' + 1);
+    let other = (!(letter | digit | dash) | word) & HIGH;
+    other.trailing_zeros() as usize / 8
+}
+
+/// How many bytes stand first that are no control bytes (tab counts as one here).
+#[inline]
+pub(super) fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let mut len = 0;
+    while let Some((chunk, _)) = text[len..].split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+        let xored = word ^ (ONES * 0x7f);
+        let delete = xored.wrapping_sub(ONES) & !xored;
+        // A borrow can only flag bytes above one that is rightly flagged: the lowest flag is exact.
+        let control = (below_space | delete) & HIGH;
+        if control != 0 {
+            return len + control.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + text[len..].iter().take_while(|&&b| b >= 0x20 && b != 0x7f).count()
+}
+
+/// Visible ASCII, space, tab and obs-text: no other control byte may stand in a field value or a reason phrase.
+pub(super) fn is_field_value(mut text: &[u8]) -> bool {
+    loop {
+        match text[plain_len(text)..] {
+            [] => return true,
+            [b'\t', ref rest @ ..] => text = rest,
+            _ => return false,
+        }
+    }
 }
 
 /// Without leading and trailing spaces and tabs.
@@ -102,7 +161,15 @@ mod tests {
     proptest! {
         #[test]
         fn words_and_bytes_agree_on_field_values(text in prop::collection::vec(any::<u8>(), 0..40)) {
-            prop_assert_eq!(is_field_value(&text), text.iter().all(|&b| is_value_byte(b)));
+            let allowed = |b: u8| (b >= 0x20 && b != 0x7f) || b == b'\t';
+            prop_assert_eq!(is_field_value(&text), text.iter().all(|&b| allowed(b)));
+            let plain = text.iter().position(|&b| b < 0x20 || b == 0x7f).unwrap_or(text.len());
+            prop_assert_eq!(plain_len(&text), plain);
+        }
+
+        #[test]
+        fn words_and_bytes_agree_on_tokens(text in prop::collection::vec(prop_oneof![any::<u8>(), b'A'..=b'z'], 0..40)) {
+            prop_assert_eq!(token_len(&text), text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len()));
         }
 
         #[test]
@@ -110,6 +177,18 @@ mod tests {
             let mut text = vec![b'a'; 40];
             text[at] = bad;
             prop_assert!(!is_field_value(&text));
+        }
+    }
+
+    #[test]
+    fn each_byte_is_judged_alike_at_each_place_of_a_word() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut text = *b"aaaaaaaa";
+                text[place] = byte;
+                let plain = byte.is_ascii_alphanumeric() || byte == b'-';
+                assert_eq!(word_len(u64::from_le_bytes(text)), if plain { 8 } else { place }, "{byte}");
+            }
         }
     }
 

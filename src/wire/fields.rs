@@ -53,30 +53,51 @@ pub enum Known {
 
 impl Known {
     /// What a name is, ignoring case.
+    #[inline]
     pub fn of(name: &[u8]) -> Known {
-        let known = match name.len() {
-            2 if same(name, b"te") => Known::Te,
-            4 if same(name, b"host") => Known::Host,
-            5 if same(name, b"proxy") => Known::Proxy,
-            6 if same(name, b"expect") => Known::Expect,
-            7 if same(name, b"upgrade") => Known::Upgrade,
-            7 if same(name, b"trailer") => Known::Trailer,
-            9 if same(name, b"forwarded") => Known::Forwarded,
-            9 if same(name, b"x-real-ip") => Known::XForwardedOther,
-            10 if same(name, b"connection") => Known::Connection,
-            10 if same(name, b"keep-alive") => Known::KeepAlive,
-            12 if same(name, b"x-request-id") => Known::XRequestId,
-            14 if same(name, b"content-length") => Known::ContentLength,
-            14 if same(name, b"http2-settings") => Known::Http2Settings,
-            15 if same(name, b"x-forwarded-for") => Known::XForwardedFor,
-            16 if same(name, b"x-forwarded-host") => Known::XForwardedHost,
-            16 if same(name, b"proxy-connection") => Known::ProxyConnection,
-            17 if same(name, b"transfer-encoding") => Known::TransferEncoding,
-            17 if same(name, b"x-forwarded-proto") => Known::XForwardedProto,
-            13.. if same(&name[..12], b"x-forwarded-") => Known::XForwardedOther,
-            _ => return Known::Other,
+        // The length and one byte tell nearly always that a name is none of these; only then is it compared.
+        let Some(&last) = name.last() else { return Known::Other };
+        let (known, lower): (Known, &[u8]) = match (name.len(), last | 0x20) {
+            (2, b'e') => (Known::Te, b"te"),
+            (4, b't') => (Known::Host, b"host"),
+            (5, b'y') => (Known::Proxy, b"proxy"),
+            (6, b't') => (Known::Expect, b"expect"),
+            (7, b'e') => (Known::Upgrade, b"upgrade"),
+            (7, b'r') => (Known::Trailer, b"trailer"),
+            (9, b'd') => (Known::Forwarded, b"forwarded"),
+            (9, b'p') => (Known::XForwardedOther, b"x-real-ip"),
+            (10, b'n') => (Known::Connection, b"connection"),
+            (10, b'e') => (Known::KeepAlive, b"keep-alive"),
+            (12, b'd') => (Known::XRequestId, b"x-request-id"),
+            (14, b'h') => (Known::ContentLength, b"content-length"),
+            (14, b's') => (Known::Http2Settings, b"http2-settings"),
+            (15, b'r') => (Known::XForwardedFor, b"x-forwarded-for"),
+            (16, b't') => (Known::XForwardedHost, b"x-forwarded-host"),
+            (16, b'n') => (Known::ProxyConnection, b"proxy-connection"),
+            (17, b'g') => (Known::TransferEncoding, b"transfer-encoding"),
+            (17, b'o') => (Known::XForwardedProto, b"x-forwarded-proto"),
+            _ => return Known::unlisted(name),
         };
-        if name.contains(&b'_') { Known::Lookalike } else { known }
+        match same(name, lower) {
+            true if name.contains(&b'_') => Known::Lookalike,
+            true => known,
+            false => Known::unlisted(name),
+        }
+    }
+
+    /// A name that is none of the listed ones: another `X-Forwarded-…`, or nothing in particular.
+    #[inline]
+    fn unlisted(name: &[u8]) -> Known {
+        match name {
+            [b'X' | b'x', _, b'F' | b'f', ..] if name.len() > 12 && same(&name[..12], b"x-forwarded-") => {
+                if name.contains(&b'_') { Known::Lookalike } else { Known::XForwardedOther }
+            }
+            _ => Known::Other,
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 
     /// Does it describe one connection only, so that it is never passed on as it came.
@@ -99,11 +120,15 @@ impl Known {
     }
 }
 
-/// Equal when case is ignored and `_` is taken for `-`. The first byte decides nearly always.
+/// Equal when case is ignored and `_` is taken for `-`. (Setting bit 5 makes letters lower case and leaves `-`; names are tokens,
+/// so that no control byte can be taken for one of them; `_` becomes DEL.)
 #[inline]
 fn same(name: &[u8], lower: &[u8]) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    name[0] | 0x20 == lower[0] && name.len() == lower.len() && name.iter().zip(lower).all(|(&a, &b)| fold(a) == b)
+    name.len() == lower.len()
+        && name.iter().zip(lower).all(|(&a, &b)| {
+            let folded = a | 0x20;
+            folded == b || (folded == 0x7f && a == b'_' && b == b'-')
+        })
 }
 
 /// One field, borrowed from its [`Fields`].
@@ -137,18 +162,21 @@ struct Entry {
 pub struct Fields {
     text: Vec<u8>,
     entries: Vec<Entry>,
+    /// The kinds that stand here (or stood: a field that was dropped leaves its bit).
+    seen: u32,
 }
 
 impl Fields {
     /// Empty, without any memory yet.
     pub const fn new() -> Fields {
-        Fields { text: Vec::new(), entries: Vec::new() }
+        Fields { text: Vec::new(), entries: Vec::new(), seen: 0 }
     }
 
     /// Forgets everything except the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.entries.clear();
+        self.seen = 0;
     }
 
     /// Gives memory back that a rare large message took: for connections that wait.
@@ -184,7 +212,8 @@ impl Fields {
         self.text.extend_from_slice(value);
         self.text.extend_from_slice(b"\r\n");
         let name_end = line + name.len();
-        self.note(line, name_end, name_end + 2, name_end + 2 + value.len(), Known::of(name));
+        let value = name_end + 2..name_end + 2 + value.len();
+        self.note(line..self.text.len(), name_end, value, Known::of(name));
         true
     }
 
@@ -211,7 +240,14 @@ impl Fields {
 
     /// The values of all fields of this kind.
     pub fn known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.entries.iter().filter(move |e| e.known == known).map(|e| self.field(e).value)
+        self.of_kind(known).map(|e| self.field(e).value)
+    }
+
+    /// None at all when the kind was never seen: without a look at the fields.
+    #[inline]
+    fn of_kind(&self, known: Known) -> impl Iterator<Item = &Entry> {
+        let entries = if self.seen & known.bit() == 0 { &[][..] } else { &self.entries };
+        entries.iter().filter(move |e| e.known == known)
     }
 
     fn field(&self, entry: &Entry) -> Field<'_> {
@@ -241,26 +277,32 @@ impl Fields {
         self.text.truncate(len);
     }
 
-    /// Notes a checked field that stands in the arena at `line`; its line ends with the arena.
+    /// Notes a checked field that stands in the arena: its line with CRLF, where its name ends, and its value.
     #[inline]
-    pub(super) fn note(&mut self, line: usize, name_end: usize, value: usize, value_end: usize, known: Known) {
-        let line_end = self.text.len();
-        let canonical = value == name_end + 2 && self.text[name_end + 1] == b' ' && line_end == value_end + 2;
+    pub(super) fn note(&mut self, line: Range<usize>, name_end: usize, value: Range<usize>, known: Known) {
+        let spaced = value.start == name_end + 2 && self.text.get(name_end + 1) == Some(&b' ');
+        self.seen |= known.bit();
         self.entries.push(Entry {
-            line: line as u32,
-            line_end: line_end as u32,
+            line: line.start as u32,
+            line_end: line.end as u32,
             name_end: name_end as u32,
-            value: value as u32,
-            value_end: value_end as u32,
+            value: value.start as u32,
+            value_end: value.end as u32,
             known,
             hop_by_hop: false,
-            canonical,
+            canonical: spaced && line.end == value.end + 2,
         });
+    }
+
+    /// The fields whose names are known.
+    #[inline]
+    pub(super) fn known_ones(&self) -> impl Iterator<Item = Field<'_>> {
+        self.entries.iter().filter(|e| e.known != Known::Other).map(|e| self.field(e))
     }
 
     /// Where in the arena the values of this kind stand.
     pub(super) fn spans(&self, known: Known) -> impl Iterator<Item = Range<usize>> {
-        self.entries.iter().filter(move |e| e.known == known).map(|e| e.value as usize..e.value_end as usize)
+        self.of_kind(known).map(|e| e.value as usize..e.value_end as usize)
     }
 
     /// Takes the last field away again, its text included.
@@ -282,14 +324,43 @@ impl Fields {
 
     /// Writes the fields for which `keep` says so, as `name: value\r\n`. Neighbours are copied in one piece.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Field<'_>, &mut Run<'_>) -> bool) {
+    pub(super) fn write<'a>(&'a self, out: &'a mut Vec<u8>, mut keep: impl FnMut(Line<'a>, &mut Run<'a>) -> bool) {
+        out.reserve(self.text.len());
         let mut run = Run { text: &self.text, from: 0, to: 0, out };
         for entry in &self.entries {
-            if keep(self.field(entry), &mut run) {
+            if keep(Line { fields: self, entry }, &mut run) {
                 run.line(entry);
             }
         }
         run.flush();
+    }
+}
+
+/// A field on its way out; what it is made of is looked up when it is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    fields: &'a Fields,
+    entry: &'a Entry,
+}
+
+impl<'a> Line<'a> {
+    #[inline]
+    pub(super) fn known(&self) -> Known {
+        self.entry.known
+    }
+
+    /// Named by a `Connection` option.
+    #[inline]
+    pub(super) fn hop_by_hop(&self) -> bool {
+        self.entry.hop_by_hop
+    }
+
+    pub(super) fn name(&self) -> &'a [u8] {
+        self.fields.field(self.entry).name
+    }
+
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.fields.field(self.entry).value
     }
 }
 
@@ -346,6 +417,33 @@ mod tests {
         assert_eq!(Known::of(b"X-Forwarded-Port"), Known::XForwardedOther);
         assert_eq!(Known::of(b"x_custom"), Known::Other);
         assert_eq!(Known::of(b"X-Forwarded-"), Known::Other);
+        assert_eq!(Known::of(b"X-Forwarded-Host2"), Known::XForwardedOther);
+        assert_eq!(Known::of(b"X_Forwarded-Port"), Known::Lookalike);
+        for (known, name) in [
+            (Known::Te, "TE"),
+            (Known::Host, "HOST"),
+            (Known::Proxy, "Proxy"),
+            (Known::Expect, "Expect"),
+            (Known::Upgrade, "Upgrade"),
+            (Known::Trailer, "Trailer"),
+            (Known::Forwarded, "Forwarded"),
+            (Known::XForwardedOther, "X-Real-IP"),
+            (Known::Connection, "Connection"),
+            (Known::KeepAlive, "Keep-Alive"),
+            (Known::XRequestId, "X-Request-ID"),
+            (Known::ContentLength, "Content-Length"),
+            (Known::Http2Settings, "HTTP2-Settings"),
+            (Known::XForwardedFor, "X-Forwarded-For"),
+            (Known::XForwardedHost, "X-Forwarded-Host"),
+            (Known::ProxyConnection, "Proxy-Connection"),
+            (Known::TransferEncoding, "Transfer-Encoding"),
+            (Known::XForwardedProto, "X-Forwarded-Proto"),
+        ] {
+            assert_eq!(Known::of(name.as_bytes()), known, "{name}");
+            assert_eq!(Known::of(name.to_lowercase().as_bytes()), known, "{name}");
+            let lookalike = if name.contains('-') { Known::Lookalike } else { known };
+            assert_eq!(Known::of(name.replace('-', "_").as_bytes()), lookalike, "{name}");
+        }
         assert_eq!(Known::of(b""), Known::Other);
     }
 
@@ -370,10 +468,10 @@ mod tests {
         }
         let mut out = Vec::new();
         fields.write(&mut out, |field, run| {
-            if field.name == b"c" {
+            if field.name() == b"c" {
                 run.out().extend_from_slice(b"C: 2\r\n");
             }
-            field.name != b"c"
+            field.name() != b"c"
         });
         assert_eq!(out, b"a: 1\r\nb: 1\r\nC: 2\r\nd: 1\r\n");
     }

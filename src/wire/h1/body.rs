@@ -24,6 +24,8 @@ pub struct BodyDecoder {
     length: BodyLength,
     left: u64,
     done: bool,
+    /// What was found wrong: it stays wrong.
+    failed: Option<Error>,
     chunks: Chunks,
     trailers: Fields,
 }
@@ -41,6 +43,7 @@ impl BodyDecoder {
         self.length = length;
         self.left = if let BodyLength::Length(bytes) = length { bytes } else { 0 };
         self.done = length.is_empty();
+        self.failed = None;
         self.chunks = Chunks::default();
         self.trailers.clear();
     }
@@ -48,20 +51,24 @@ impl BodyDecoder {
     /// Finds the next stretch of data: call it until the input is used up or the body is done. Without data and not done,
     /// the whole input was taken.
     ///
-    /// After an error the body can never be completed: cut what you passed on of it.
+    /// After an error the body can never be completed (further calls give the same error): cut what you passed on of it.
     pub fn decode(&mut self, input: &[u8]) -> Result<Piece, Error> {
-        let piece = match self.length {
-            _ if self.done => Piece { taken: 0, data: 0..0, done: true },
-            BodyLength::Chunked => self.chunks.decode(input, &mut self.trailers)?,
-            BodyLength::UntilClose => Piece { taken: input.len(), data: 0..input.len(), done: false },
-            BodyLength::None | BodyLength::Length(_) => {
+        let piece = match (self.length, self.failed) {
+            (_, Some(error)) => Err(error),
+            _ if self.done => Ok(Piece { taken: 0, data: 0..0, done: true }),
+            (BodyLength::Chunked, None) => self.chunks.decode(input, &mut self.trailers),
+            (BodyLength::UntilClose, None) => Ok(Piece { taken: input.len(), data: 0..input.len(), done: false }),
+            (BodyLength::None | BodyLength::Length(_), None) => {
                 let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
                 self.left -= taken as u64;
-                Piece { taken, data: 0..taken, done: self.left == 0 }
+                Ok(Piece { taken, data: 0..taken, done: self.left == 0 })
             }
         };
-        self.done = piece.done;
-        Ok(piece)
+        match &piece {
+            Ok(piece) => self.done = piece.done,
+            Err(error) => self.failed = Some(*error),
+        }
+        piece
     }
 
     /// The connection ended: fine for [`BodyLength::UntilClose`] and complete bodies, a cut body otherwise.
@@ -70,7 +77,7 @@ impl BodyDecoder {
             self.done = true;
             return Ok(());
         }
-        Err(Error::BodyCut)
+        Err(*self.failed.get_or_insert(Error::BodyCut))
     }
 
     /// Has the body come to its end.

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::Error;
 use super::body::Piece;
-use super::head::{complete_line, field_line};
+use super::head::{Lines, field_line};
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
@@ -24,8 +24,7 @@ pub(super) struct Chunks {
     size: u64,
     digits: u8,
     extensions: u32,
-    /// Where the current trailer line starts in the arena.
-    line: usize,
+    lines: Lines,
     trailer_bytes: usize,
     trailer_count: u32,
 }
@@ -163,11 +162,11 @@ impl Chunks {
         if self.trailer_bytes > MAX_TRAILER_BYTES {
             return Err(Error::TrailersTooLarge);
         }
+        let new = trailers.text().len();
         trailers.append(&input[..end]);
-        if found.is_none() {
+        let Some(line) = self.lines.next(trailers.text(), new)? else {
             return Ok((end, false));
-        }
-        let line = complete_line(trailers, self.line)?;
+        };
         if line.is_empty() {
             trailers.truncate(line.start);
             return Ok((end, true));
@@ -179,8 +178,8 @@ impl Chunks {
         field_line(trailers, line)?;
         if trailers.iter().last().is_some_and(|field| is_forbidden(field.known, field.name)) {
             trailers.drop_last();
+            self.lines.line = trailers.text().len();
         }
-        self.line = trailers.text().len();
         Ok((end, false))
     }
 }

@@ -36,15 +36,15 @@ pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
 pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u8>) {
     let edits = Edits::new(to.changes);
     status_line(head, out);
-    head.fields().write(out, |field, run| match field.known {
+    head.fields().write(out, |line, run| match line.known() {
         Known::ContentLength => {
             if let Some(length) = stated_length(head, to.framing) {
-                number_line(run.out(), field.name, length);
+                number_line(run.out(), line.name(), length);
             }
             false
         }
-        Known::Trailer => to.framing == BodyLength::Chunked && !field.hop_by_hop && edits.leaves(field.name),
-        known => !known.is_hop_by_hop() && !field.hop_by_hop && edits.leaves(field.name),
+        Known::Trailer => to.framing == BodyLength::Chunked && edits.leaves(&line),
+        known => !known.is_hop_by_hop() && !line.hop_by_hop() && edits.leaves(&line),
     });
     edits.write(out, |_| true);
     if to.framing == BodyLength::Chunked {
@@ -58,8 +58,8 @@ pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u
 /// for a client that waits for it.
 pub fn encode_interim(head: &ResponseHead, out: &mut Vec<u8>) {
     status_line(head, out);
-    head.fields().write(out, |field, _| {
-        field.known != Known::ContentLength && !field.known.is_hop_by_hop() && !field.hop_by_hop
+    head.fields().write(out, |line, _| {
+        line.known() != Known::ContentLength && !line.known().is_hop_by_hop() && !line.hop_by_hop()
     });
     out.extend_from_slice(b"\r\n");
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use super::Error;
 use crate::config::ListenerLimits;
 use crate::wire::ascii;
@@ -130,26 +132,76 @@ impl Span {
     }
 }
 
-/// The line that starts at `line` and ends with the arena, without its CRLF.
-#[inline]
-pub(super) fn complete_line(fields: &Fields, line: usize) -> Result<Range<usize>, Error> {
-    let end = fields.text().len();
-    match fields.text()[line..] {
-        [.., b'\r', b'\n'] => Ok(line..end - 2),
-        _ => Err(Error::BareLf),
+/// Walks over the lines of an arena that grows piece by piece, without looking at a byte of an unfinished line twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines {
+    /// Where the current line starts.
+    pub(super) line: usize,
+}
+
+/// Input goes into the arena in steps of this size, so that little of a body is copied in vain.
+pub(super) const STEP: usize = 2048;
+
+impl Lines {
+    /// The current line without its CRLF, if it is complete; `new` is where bytes start that were not searched yet. Goes on to
+    /// the next line.
+    #[inline]
+    pub(super) fn next(&mut self, text: &[u8], new: usize) -> Result<Option<Range<usize>>, Error> {
+        let from = self.line.max(new);
+        let Some(at) = memchr(b'\n', &text[from..]) else {
+            return Ok(None);
+        };
+        let (start, lf) = (self.line, from + at);
+        if lf == start || text[lf - 1] != b'\r' {
+            return Err(Error::BareLf);
+        }
+        self.line = lf + 1;
+        Ok(Some(start..lf - 1))
+    }
+
+    /// Notes complete field lines of the plain kind (`name: value`) as long as they come, and at most `room` of them: most
+    /// heads consist of nothing else. What it does not take is not necessarily wrong.
+    #[inline]
+    pub(super) fn take_plain_fields(&mut self, fields: &mut Fields, room: usize, limits: &HeadLimits) {
+        for _ in 0..room {
+            let Some(next) = plain_field(fields, self.line, limits) else {
+                return;
+            };
+            self.line = next;
+        }
     }
 }
 
-/// Checks one field line and notes it.
+/// Notes a field line of the plain kind; returns where the next line starts.
 #[inline]
+fn plain_field(fields: &mut Fields, line: usize, limits: &HeadLimits) -> Option<usize> {
+    let text = &fields.text()[line..];
+    let name_len = ascii::token_len(text);
+    let value = match text.get(name_len..name_len + 3)? {
+        [b':', b' ', first] if *first > b' ' => name_len + 2,
+        _ => return None,
+    };
+    let value_end = value + ascii::plain_len(&text[value..]);
+    let end = value_end + 2;
+    let closed = text.get(value_end..end)? == b"\r\n" && text[value_end - 1] != b' ';
+    if name_len == 0 || !closed || limits.is_exceeded_by(line + end) {
+        return None;
+    }
+    let known = Known::of(&text[..name_len]);
+    fields.note(line..line + end, line + name_len, line + value..line + value_end, known);
+    Some(line + end)
+}
+
+/// Checks one field line and notes it.
 pub(super) fn field_line(fields: &mut Fields, line: Range<usize>) -> Result<(), Error> {
     let text = &fields.text()[line.clone()];
-    let name_len = text.iter().position(|&b| !ascii::is_token_byte(b)).ok_or(Error::NoColon)?;
-    match text[name_len] {
-        b':' if name_len > 0 => {}
-        b':' => return Err(Error::FieldName),
-        b' ' | b'\t' if name_len == 0 => return Err(Error::FoldedLine),
-        b' ' | b'\t' if ascii::trim(&text[name_len..]).starts_with(b":") => return Err(Error::SpaceBeforeColon),
+    let name_len = ascii::token_len(text);
+    match text.get(name_len) {
+        None => return Err(Error::NoColon),
+        Some(b':') if name_len > 0 => {}
+        Some(b':') => return Err(Error::FieldName),
+        Some(b' ' | b'\t') if name_len == 0 => return Err(Error::FoldedLine),
+        Some(b' ' | b'\t') if ascii::trim(&text[name_len..]).starts_with(b":") => return Err(Error::SpaceBeforeColon),
         _ if !text.contains(&b':') => return Err(Error::NoColon),
         _ => return Err(Error::FieldName),
     }
@@ -162,8 +214,7 @@ pub(super) fn field_line(fields: &mut Fields, line: Range<usize>) -> Result<(), 
     let known = Known::of(&text[..name_len]);
     let name_end = line.start + name_len;
     let value_at = name_end + 1 + lead;
-    let value_end = value_at + value.len();
-    fields.note(line.start, name_end, value_at, value_end, known);
+    fields.note(line.start..line.end + 2, name_end, value_at..value_at + value.len(), known);
     Ok(())
 }
 
@@ -183,7 +234,7 @@ impl Facts {
     pub(super) fn gather(fields: &mut Fields, version: Version) -> Result<Facts, Error> {
         let mut facts = Facts::default();
         let mut options = 0;
-        for field in fields.iter() {
+        for field in fields.known_ones() {
             match field.known {
                 Known::ContentLength if facts.length.is_some() => return Err(Error::ContentLengthRepeated),
                 Known::ContentLength => facts.length = Some(content_length(field.value)?),

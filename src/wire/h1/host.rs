@@ -1,5 +1,7 @@
 //! `host [":" port]`, as it stands in Host and in the authority of an absolute target.
 
+use crate::wire::ascii;
+
 /// Splits an authority into its host (brackets kept) and the length of the host; `None` when it is not valid.
 ///
 /// Stricter than RFC 3986 on purpose: a registered name is letters, digits, `-`, `.`, `_` and `~`. No percent-encoding
@@ -8,7 +10,7 @@
 pub(super) fn host_len(authority: &[u8]) -> Option<usize> {
     let host = match authority {
         [b'[', rest @ ..] => ip_literal(rest)? + 1,
-        _ => authority.iter().take_while(|&&b| is_name_byte(b)).count(),
+        _ => ascii::host_name_len(authority),
     };
     let port = match &authority[host..] {
         [] => return (host > 0).then_some(host),
@@ -16,10 +18,6 @@ pub(super) fn host_len(authority: &[u8]) -> Option<usize> {
         _ => return None,
     };
     (host > 0 && is_port(port)).then_some(host)
-}
-
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The length of an IPv6 address with its closing bracket.

@@ -9,7 +9,7 @@ use crate::wire::{Fields, Known};
 /// A reply of our own. Its body is complete and has a length; it always carries `Date`.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnReply<'a> {
-    /// 200 to 599, without 204 and 304 (which have no body).
+    /// 200 to 599. With 204 and 304 neither the body nor its type and length are sent.
     pub status: u16,
     /// Value of `Content-Type`.
     pub content_type: &'a str,
@@ -38,17 +38,20 @@ impl OwnReply<'_> {
         out.extend_from_slice(b"\r\nDate: ");
         out.extend_from_slice(&http_date(self.unix_seconds));
         out.extend_from_slice(b"\r\n");
+        let has_body = !matches!(self.status, 204 | 304);
         let mut checked = Fields::new();
         // What is not a field is left out: it cannot break the reply.
-        let _ = checked.push(b"Content-Type", self.content_type.as_bytes());
+        let _ = has_body && checked.push(b"Content-Type", self.content_type.as_bytes());
         for (name, value) in fields.into_iter().filter(|(name, _)| !is_ours(name)) {
             let _ = checked.push(name.as_bytes(), value.as_bytes());
         }
         checked.write(out, |_, _| true);
-        number_line(out, b"Content-Length", self.body.len() as u64);
+        if has_body {
+            number_line(out, b"Content-Length", self.body.len() as u64);
+        }
         connection_line(client, keep_alive, out);
         out.extend_from_slice(b"\r\n");
-        if asked != Asked::Head {
+        if asked != Asked::Head && has_body {
             out.extend_from_slice(self.body);
         }
     }

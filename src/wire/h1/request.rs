@@ -1,9 +1,11 @@
 //! Request heads: parsed, checked, and what they mean for routing, body, persistence and retries.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version, complete_line, field_line};
+use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
 use super::host::host_len;
 use super::target::{Form, Target};
 use crate::wire::ascii;
@@ -157,9 +159,7 @@ impl RequestHead {
     /// The client's `X-Request-Id` if there is exactly one and it is sane: 1 to 128 letters, digits and `-._~:+/=@`.
     /// Otherwise the caller makes one.
     pub fn request_id(&self) -> Option<&str> {
-        let mut ids = self.fields.known(Known::XRequestId);
-        let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
-        if ids.next().is_some() { None } else { std::str::from_utf8(id).ok() }
+        self.request_id_bytes().and_then(|id| std::str::from_utf8(id).ok())
     }
 }
 
@@ -173,8 +173,7 @@ const fn is_id_byte(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestParser {
     at: At,
-    /// Where the current line starts in the arena.
-    line: usize,
+    lines: Lines,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,12 +185,14 @@ enum At {
     Skipped,
     FirstLine,
     Fields,
+    /// What was found wrong: it stays wrong.
+    Failed(Error),
 }
 
 impl RequestParser {
     /// Before a first request.
     pub const fn new() -> RequestParser {
-        RequestParser { at: At::Start, line: 0 }
+        RequestParser { at: At::Start, lines: Lines { line: 0 } }
     }
 
     /// Has a part of a head come (so that the header deadline applies, not the idle one).
@@ -202,26 +203,54 @@ impl RequestParser {
     /// Takes the next piece of input. With [`Progress::Complete`] `head` is valid, and the parser is ready for the next
     /// head; until then `head` means nothing. The first piece of a head forgets what `head` held.
     pub fn feed(&mut self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
+        let progress = self.take(input, limits, head);
+        if let Err(error) = progress {
+            self.at = At::Failed(error);
+        }
+        progress
+    }
+
+    fn take(&mut self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
+        if let At::Failed(error) = self.at {
+            return Err(error);
+        }
         if self.at == At::Start {
             head.fields.clear();
-            self.line = 0;
+            self.lines = Lines::default();
         }
-        let mut used = 0;
-        while let Some(&first) = input.get(used) {
-            if self.at == At::Start || self.at == At::Skipped {
-                self.begin(first)?;
-            }
-            let found = memchr(b'\n', &input[used..]);
-            let end = found.map_or(input.len(), |at| used + at + 1);
-            self.bound(head.fields.text().len() + end - used, limits)?;
-            head.fields.append(&input[used..end]);
-            used = end;
-            if found.is_some() && self.line(limits, head)? {
+        let mut taken = 0;
+        for piece in input.chunks(STEP) {
+            let before = head.fields.text().len();
+            head.fields.append(piece);
+            if self.piece(before, limits, head)? {
+                let end = self.lines.line;
+                head.fields.truncate(end);
                 *self = RequestParser::new();
-                return Ok(Progress::Complete(used));
+                return Ok(Progress::Complete(taken + end - before));
             }
+            taken += piece.len();
         }
         Ok(Progress::Partial)
+    }
+
+    /// Looks at the lines that are complete now; `new` is where the newest piece starts. `true` = the head is complete.
+    #[inline]
+    fn piece(&mut self, new: usize, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
+        loop {
+            if self.at == At::Fields && self.lines.line >= new {
+                let room = limits.fields.saturating_sub(head.fields.len());
+                self.lines.take_plain_fields(&mut head.fields, room, limits);
+            }
+            if let (At::Start | At::Skipped, Some(&first)) = (self.at, head.fields.text().get(self.lines.line)) {
+                self.begin(first)?;
+            }
+            let Some(line) = self.complete_line(new, limits, head)? else {
+                return Ok(false);
+            };
+            if self.line(line, limits, head)? {
+                return Ok(true);
+            }
+        }
     }
 
     /// The first byte of a line that can only be the first: what is no method is refused before more is read.
@@ -235,36 +264,40 @@ impl RequestParser {
         Ok(())
     }
 
-    fn bound(&self, bytes: usize, limits: &HeadLimits) -> Result<(), Error> {
+    /// The current line if it is complete; either way it may not exceed the bound.
+    #[inline]
+    fn complete_line(
+        &mut self,
+        new: usize,
+        limits: &HeadLimits,
+        head: &RequestHead,
+    ) -> Result<Option<Range<usize>>, Error> {
+        let text = head.fields.text();
+        let line = self.lines.next(text, new);
+        let end = if let Ok(None) = line { text.len() } else { self.lines.line };
         match self.at {
-            _ if !limits.is_exceeded_by(bytes) => Ok(()),
+            _ if !limits.is_exceeded_by(end) => line,
             At::Fields => Err(Error::HeadTooLarge),
             _ => Err(Error::TargetTooLong),
         }
     }
 
-    /// Looks at the line that is complete now; `true` = it was the empty one.
+    /// Looks at a line that is complete; `true` = it was the empty one.
     #[inline]
-    fn line(&mut self, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
-        let line = complete_line(&head.fields, self.line)?;
-        let is_empty = line.is_empty();
-        if self.at == At::Fields && is_empty {
-            head.finish()?;
-            return Ok(true);
-        }
-        if self.at == At::Fields {
-            if head.fields.len() == limits.fields {
-                return Err(Error::TooManyFields);
+    fn line(&mut self, line: Range<usize>, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
+        match self.at {
+            At::Fields if line.is_empty() => {
+                head.finish()?;
+                return Ok(true);
             }
-            field_line(&mut head.fields, line)?;
-        } else if is_empty {
-            head.fields.truncate(0);
-            self.at = At::Skipped;
-        } else {
-            head.first_line(Span::new(line))?;
-            self.at = At::Fields;
+            At::Fields if head.fields.len() >= limits.fields => return Err(Error::TooManyFields),
+            At::Fields => field_line(&mut head.fields, line)?,
+            _ if line.is_empty() => self.at = At::Skipped,
+            _ => {
+                head.first_line(Span::new(line))?;
+                self.at = At::Fields;
+            }
         }
-        self.line = head.fields.text().len();
         Ok(false)
     }
 }
@@ -275,11 +308,11 @@ impl RequestHead {
     fn first_line(&mut self, line: Span) -> Result<(), Error> {
         let text = self.fields.text();
         let bytes = line.of(text);
-        let method = bytes.iter().position(|&b| !ascii::is_token_byte(b)).ok_or(Error::RequestLine)?;
+        let method = ascii::token_len(bytes);
         if method == 0 {
             return Err(Error::Method);
         }
-        if bytes[method] != b' ' {
+        if bytes.get(method) != Some(&b' ') {
             return Err(Error::RequestLine);
         }
         let rest = &bytes[method + 1..];
@@ -311,7 +344,7 @@ impl RequestHead {
         };
         self.find_host()?;
         self.expectation()?;
-        if self.method == Method::Options && self.target.form == Form::Absolute && self.path_and_query().is_empty() {
+        if self.method == Method::Options && self.target.form == Form::Absolute && self.target_bytes().is_empty() {
             self.target.form = Form::Asterisk;
         }
         Ok(())
@@ -352,11 +385,30 @@ impl RequestHead {
         Ok(())
     }
 
+    pub(super) fn method_bytes(&self) -> &[u8] {
+        self.method_name.of(self.fields.text())
+    }
+
+    pub(super) fn target_bytes(&self) -> &[u8] {
+        self.target.path_and_query.of(self.fields.text())
+    }
+
+    pub(super) fn authority_bytes(&self) -> &[u8] {
+        self.authority.of(self.fields.text())
+    }
+
+    /// The sane X-Request-Id.
+    pub(super) fn request_id_bytes(&self) -> Option<&[u8]> {
+        let mut ids = self.fields.known(Known::XRequestId);
+        let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
+        if ids.next().is_some() { None } else { Some(id) }
+    }
+
     /// The target's missing path, if it has to be put in front of [`RequestHead::path_and_query`].
     pub(super) fn missing_path(&self) -> &'static str {
         match self.target.form {
             Form::Absolute if self.target.path.of(self.fields.text()).is_empty() => "/",
-            Form::Asterisk if self.path_and_query().is_empty() => "*",
+            Form::Asterisk if self.target_bytes().is_empty() => "*",
             _ => "",
         }
     }

@@ -1,9 +1,9 @@
 //! Reply heads: parsed, checked, and what they mean for the body and for the connection they came over.
 
-use memchr::memchr;
+use std::ops::Range;
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version, complete_line, field_line};
+use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
 use crate::wire::Fields;
 use crate::wire::ascii;
 
@@ -93,7 +93,7 @@ impl ResponseHead {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseParser {
     at: At,
-    line: usize,
+    lines: Lines,
     interim: u32,
 }
 
@@ -103,6 +103,8 @@ enum At {
     Start,
     FirstLine,
     Fields,
+    /// What was found wrong: it stays wrong.
+    Failed(Error),
 }
 
 impl ResponseParser {
@@ -111,7 +113,7 @@ impl ResponseParser {
 
     /// Before the reply of one exchange. Make a new one for each.
     pub const fn new() -> ResponseParser {
-        ResponseParser { at: At::Start, line: 0, interim: 0 }
+        ResponseParser { at: At::Start, lines: Lines { line: 0 }, interim: 0 }
     }
 
     /// Has any byte of the reply come, interim replies included.
@@ -129,50 +131,92 @@ impl ResponseParser {
         asked: Asked,
         head: &mut ResponseHead,
     ) -> Result<Progress, Error> {
+        let progress = self.take(input, limits, asked, head);
+        if let Err(error) = progress {
+            self.at = At::Failed(error);
+        }
+        progress
+    }
+
+    fn take(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        asked: Asked,
+        head: &mut ResponseHead,
+    ) -> Result<Progress, Error> {
+        if let At::Failed(error) = self.at {
+            return Err(error);
+        }
         if self.at == At::Start {
             head.fields.clear();
-            self.line = 0;
+            self.lines = Lines::default();
         }
-        let mut used = 0;
-        while let Some(&first) = input.get(used) {
-            if self.at == At::Start {
-                if first != b'H' {
-                    return Err(Error::StatusLine);
-                }
-                self.at = At::FirstLine;
+        let mut taken = 0;
+        for piece in input.chunks(STEP) {
+            let before = head.fields.text().len();
+            head.fields.append(piece);
+            if self.piece(before, limits, asked, head)? {
+                let end = self.lines.line;
+                head.fields.truncate(end);
+                (self.at, self.lines) = (At::Start, Lines::default());
+                return Ok(Progress::Complete(taken + end - before));
             }
-            let found = memchr(b'\n', &input[used..]);
-            let end = found.map_or(input.len(), |at| used + at + 1);
-            if limits.is_exceeded_by(head.fields.text().len() + end - used) {
-                return Err(Error::HeadTooLarge);
-            }
-            head.fields.append(&input[used..end]);
-            used = end;
-            if found.is_some() && self.line(limits, asked, head)? {
-                (self.at, self.line) = (At::Start, 0);
-                return Ok(Progress::Complete(used));
-            }
+            taken += piece.len();
         }
         Ok(Progress::Partial)
     }
 
+    /// Looks at the lines that are complete now; `new` is where the newest piece starts. `true` = the head is complete.
     #[inline]
-    fn line(&mut self, limits: &HeadLimits, asked: Asked, head: &mut ResponseHead) -> Result<bool, Error> {
-        let line = complete_line(&head.fields, self.line)?;
-        if self.at == At::Fields && line.is_empty() {
-            head.finish(asked)?;
-            return self.count_interim(head).map(|()| true);
-        }
-        if self.at == At::Fields {
-            if head.fields.len() == limits.fields {
-                return Err(Error::TooManyFields);
+    fn piece(&mut self, new: usize, limits: &HeadLimits, asked: Asked, head: &mut ResponseHead) -> Result<bool, Error> {
+        loop {
+            if self.at == At::Fields && self.lines.line >= new {
+                let room = limits.fields.saturating_sub(head.fields.len());
+                self.lines.take_plain_fields(&mut head.fields, room, limits);
             }
-            field_line(&mut head.fields, line)?;
-        } else {
-            head.first_line(Span::new(line))?;
-            self.at = At::Fields;
+            let text = head.fields.text();
+            if self.at == At::Start {
+                if text[0] != b'H' {
+                    return Err(Error::StatusLine);
+                }
+                self.at = At::FirstLine;
+            }
+            let line = self.lines.next(text, new);
+            let end = if let Ok(None) = line { text.len() } else { self.lines.line };
+            if limits.is_exceeded_by(end) {
+                return Err(Error::HeadTooLarge);
+            }
+            let Some(line) = line? else {
+                return Ok(false);
+            };
+            if self.line(line, limits, asked, head)? {
+                return Ok(true);
+            }
         }
-        self.line = head.fields.text().len();
+    }
+
+    /// Looks at a line that is complete; `true` = it was the empty one.
+    #[inline]
+    fn line(
+        &mut self,
+        line: Range<usize>,
+        limits: &HeadLimits,
+        asked: Asked,
+        head: &mut ResponseHead,
+    ) -> Result<bool, Error> {
+        match self.at {
+            At::Fields if line.is_empty() => {
+                head.finish(asked)?;
+                return self.count_interim(head).map(|()| true);
+            }
+            At::Fields if head.fields.len() >= limits.fields => return Err(Error::TooManyFields),
+            At::Fields => field_line(&mut head.fields, line)?,
+            _ => {
+                head.first_line(Span::new(line))?;
+                self.at = At::Fields;
+            }
+        }
         Ok(false)
     }
 

@@ -16,7 +16,8 @@ use super::encode::number_line;
 use super::head::BodyLength;
 use super::request::RequestHead;
 use crate::config::{Forwarded, HeaderChanges};
-use crate::wire::{Field, Known};
+use crate::wire::Known;
+use crate::wire::fields::Line;
 
 /// How the client reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,34 +71,35 @@ pub struct Upstream<'a> {
 pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
     let edits = Edits::new(to.changes);
     request_line(head, out);
-    let mut seen = Seen { own_id: head.request_id() == Some(to.request_id), ..Seen::default() };
-    head.fields().write(out, |field, run| match field.known {
-        Known::Other => !field.hop_by_hop && edits.leaves(field.name),
+    let own_id = head.request_id_bytes() == Some(to.request_id.as_bytes());
+    let mut seen = Seen { own_id, ..Seen::default() };
+    head.fields().write(out, |line, run| match line.known() {
+        Known::Other => !line.hop_by_hop() && edits.leaves(&line),
         Known::Host => {
             seen.host = true;
             let keep = edits.leaves_host();
-            if keep && field.value != head.authority().as_bytes() {
-                line(run.out(), field.name, head.authority().as_bytes());
+            if keep && line.value() != head.authority_bytes() {
+                write_line(run.out(), line.name(), head.authority_bytes());
                 return false;
             }
             keep
         }
         Known::ContentLength => {
             if let BodyLength::Length(length) = head.body() {
-                number_line(run.out(), field.name, length);
+                number_line(run.out(), line.name(), length);
             }
             false
         }
         Known::Expect => to.expect_continue && head.expects_continue(),
-        _ => edits.leaves(field.name) && seen.keeps(&field, head, to),
+        known => edits.leaves(&line) && seen.keeps(known, head, to),
     });
     if !seen.host && edits.leaves_host() {
-        let authority = head.authority();
-        line(out, b"Host", if authority.is_empty() { to.default_host } else { authority }.as_bytes());
+        let authority = head.authority_bytes();
+        write_line(out, b"Host", if authority.is_empty() { to.default_host.as_bytes() } else { authority });
     }
     about_the_client(head, to, &seen, &edits, out);
-    if !seen.id && edits.leaves(b"X-Request-Id") {
-        line(out, b"X-Request-Id", to.request_id.as_bytes());
+    if !seen.id && edits.leaves_name(b"X-Request-Id") {
+        write_line(out, b"X-Request-Id", to.request_id.as_bytes());
     }
     edits.write(out, |name| !name.eq_ignore_ascii_case("host"));
     if head.body() == BodyLength::Chunked {
@@ -111,10 +113,10 @@ pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) 
 
 #[inline]
 fn request_line(head: &RequestHead, out: &mut Vec<u8>) {
-    out.extend_from_slice(head.method_name().as_bytes());
+    out.extend_from_slice(head.method_bytes());
     out.push(b' ');
     out.extend_from_slice(head.missing_path().as_bytes());
-    out.extend_from_slice(head.path_and_query().as_bytes());
+    out.extend_from_slice(head.target_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
@@ -130,9 +132,9 @@ struct Seen {
 
 impl Seen {
     /// Does a field pass that is neither unknown nor framing.
-    fn keeps(&mut self, field: &Field<'_>, head: &RequestHead, to: &Upstream<'_>) -> bool {
+    fn keeps(&mut self, known: Known, head: &RequestHead, to: &Upstream<'_>) -> bool {
         let append = to.forwarded == Forwarded::Append;
-        match field.known {
+        match known {
             Known::Trailer => head.body() == BodyLength::Chunked,
             Known::XRequestId => {
                 self.id = self.own_id;
@@ -157,7 +159,7 @@ fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &
     if to.forwarded == Forwarded::Off {
         return;
     }
-    if edits.leaves(b"X-Forwarded-For") {
+    if edits.leaves_name(b"X-Forwarded-For") {
         out.extend_from_slice(b"X-Forwarded-For: ");
         if to.forwarded == Forwarded::Append {
             for claimed in head.fields().known(Known::XForwardedFor).filter(|value| !value.is_empty()) {
@@ -168,11 +170,11 @@ fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &
         out.extend_from_slice(to.client.as_str().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if edits.leaves(b"X-Forwarded-Proto") {
-        line(out, b"X-Forwarded-Proto", to.scheme.as_str().as_bytes());
+    if edits.leaves_name(b"X-Forwarded-Proto") {
+        write_line(out, b"X-Forwarded-Proto", to.scheme.as_str().as_bytes());
     }
-    if !seen.forwarded_host && !head.authority().is_empty() && edits.leaves(b"X-Forwarded-Host") {
-        line(out, b"X-Forwarded-Host", head.authority().as_bytes());
+    if !seen.forwarded_host && !head.authority_bytes().is_empty() && edits.leaves_name(b"X-Forwarded-Host") {
+        write_line(out, b"X-Forwarded-Host", head.authority_bytes());
     }
     if seen.forwarded {
         forwarded_line(head, to, out);
@@ -186,9 +188,9 @@ fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(quote.0);
     out.extend_from_slice(to.client.as_str().as_bytes());
     out.extend_from_slice(quote.1);
-    if !head.authority().is_empty() {
+    if !head.authority_bytes().is_empty() {
         out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(head.authority().as_bytes());
+        out.extend_from_slice(head.authority_bytes());
         out.push(b'"');
     }
     out.extend_from_slice(b";proto=");
@@ -198,7 +200,7 @@ fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
 
 /// `name: value`
 #[inline]
-fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -218,9 +220,15 @@ impl<'a> Edits<'a> {
         Edits { changes, any }
     }
 
-    /// Does a field of this name stay (neither removed nor replaced).
+    /// Does a field stay (neither removed nor replaced).
     #[inline]
-    pub(super) fn leaves(&self, name: &[u8]) -> bool {
+    pub(super) fn leaves(&self, line: &Line<'_>) -> bool {
+        !self.any || self.leaves_name(line.name())
+    }
+
+    /// Does a field of this name stay.
+    #[inline]
+    fn leaves_name(&self, name: &[u8]) -> bool {
         !self.any || !(self.removes(name) || self.sets(name))
     }
 
@@ -248,7 +256,7 @@ impl<'a> Edits<'a> {
         for (name, value) in set.chain(add) {
             let known = Known::of(name.as_bytes());
             if !known.is_hop_by_hop() && known != Known::ContentLength {
-                line(out, name.as_bytes(), value.as_bytes());
+                write_line(out, name.as_bytes(), value.as_bytes());
             }
         }
     }

@@ -119,6 +119,28 @@ fn a_cut_body_is_never_complete() {
 }
 
 #[test]
+fn what_was_found_wrong_stays_wrong() {
+    let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+    let input = b"0\r\nGET / HTTP/1.1\r\n\r\n";
+    for _ in 0..2 {
+        let mut rest = &input[..];
+        let mut error = None;
+        while error.is_none() {
+            error = decoder.decode(rest).map(|piece| rest = &rest[piece.taken..]).err();
+        }
+        assert_eq!((error, decoder.is_done()), (Some(Error::NoColon), false));
+    }
+    assert_eq!(decoder.decode(b"\r\n"), Err(Error::NoColon));
+    assert_eq!(decoder.end_of_input(), Err(Error::NoColon));
+    let (mut parser, mut head) = (RequestParser::new(), RequestHead::new());
+    assert_eq!(parser.feed(b"GET / HTTP/3.0\r\n", &LIMITS, &mut head), Err(Error::Version));
+    assert_eq!(parser.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &LIMITS, &mut head), Err(Error::Version));
+    let (mut parser, mut head) = (ResponseParser::new(), ResponseHead::new());
+    assert_eq!(parser.feed(b"ICY 200\r\n", &LIMITS, Asked::Other, &mut head), Err(Error::StatusLine));
+    assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\n", &LIMITS, Asked::Other, &mut head), Err(Error::StatusLine));
+}
+
+#[test]
 fn a_body_without_length_is_done_before_it_starts() {
     for length in [BodyLength::None, BodyLength::Length(0)] {
         assert_eq!(decode(length, b"next").unwrap().unwrap(), (vec![], vec![], 0));

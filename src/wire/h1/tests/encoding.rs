@@ -232,4 +232,7 @@ fn replies_of_our_own_are_complete() {
     let mut out = Vec::new();
     reply.encode(Asked::Head, Version::Http11, true, [], &mut out);
     assert!(out.ends_with(b"Content-Length: 2\r\n\r\n"));
+    let mut out = Vec::new();
+    OwnReply { status: 204, ..reply }.encode(Asked::Other, Version::Http11, true, [], &mut out);
+    assert_eq!(out, b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
 }
