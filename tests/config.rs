@@ -362,7 +362,7 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
 }
 
 /// Pieces that YAML gives a meaning to.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 41] = [
     "{",
     "}",
     "[",
@@ -403,6 +403,7 @@ const PIECES: [&str; 40] = [
     "5s",
     "\u{0}",
     "\u{2028}",
+    "\u{85}",
 ];
 
 fn change(text: &str, at: usize, kind: u8, piece: &str) -> String {

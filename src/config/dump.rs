@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
+use super::emit::emit;
 use super::model::*;
 use super::units::write_time;
 
 /// The configuration as YAML with every default filled in. Relative paths have become what they count from; a
 /// `body_file` has become the `body` that was read from it.
 pub fn dump(config: &Config) -> String {
-    serde_yaml::to_string(&file(config)).unwrap_or_default()
+    emit(&file(config))
 }
 
 /// `map! { "key" => value, … }`, in this order; a value that is `None` is left out.

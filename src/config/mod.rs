@@ -34,6 +34,7 @@
 //! what happens when it is wrong.
 mod defaults;
 mod dump;
+mod emit;
 mod fault;
 mod item;
 mod keys;

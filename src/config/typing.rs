@@ -4,7 +4,7 @@
 //! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
 //! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
 //! the allowed ones, and are all reported, each with the nearest known key. Three more reserved names give the
-//! short forms ([`Short`], [`Many`], [`Switch`]) and [`Later`], the mark of a key that is named but not built yet.
+//! short forms (`Short`, `Many`, `Switch`) and `Later`, the mark of a key that is named but not built yet.
 
 use std::cell::RefCell;
 use std::fmt;
