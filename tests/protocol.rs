@@ -1,7 +1,6 @@
 //! The black-box protocol suite: a running data plane, hand-made bytes from clients and from upstreams, and what may
 //! never come out on the other side.
 #![allow(missing_docs)]
-#[allow(unused_imports)]
 mod support;
 
 #[path = "protocol/cases.rs"]

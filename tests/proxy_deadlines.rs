@@ -1,8 +1,6 @@
 //! Deadlines: everybody who makes others wait is given up in time, and the right one is blamed.
 mod support;
 
-use std::time::Duration;
-
 use standfast::decision::Failure;
 use support::plane::{http_yaml, yaml};
 use support::{Behaviour, Client, Plane, Then, Upstream, get, until};

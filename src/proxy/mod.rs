@@ -15,6 +15,7 @@ mod tcp;
 mod upstream;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,6 +27,9 @@ use crate::decision::Moment;
 use crate::routing::{Published, WorkerId, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessLog;
+
+/// Pause before a worker that panicked begins anew.
+const REBIRTH: Duration = Duration::from_millis(100);
 
 /// What the data plane needs.
 pub struct ProxySetup {
@@ -59,31 +63,50 @@ pub fn start(setup: ProxySetup) -> std::io::Result<ProxyHandle> {
         let published = Arc::clone(&setup.published);
         let access_log = setup.access_log.clone();
         let told = told.clone();
-        let runtime = Builder::new_current_thread();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{id}"))
-            .spawn(move || work(runtime, published, id, &access_log, told))?;
+            .spawn(move || work(&published, id, &access_log, &told))?;
         handle.threads.push(thread);
     }
     Ok(handle)
 }
 
+/// A worker's thread. A panic inside a connection's task ends that connection alone; one in the worker itself, which would
+/// be a bug, ends the connections of this worker, and the worker begins anew.
 fn work(
-    mut runtime: Builder,
-    published: Arc<Published>,
+    published: &Arc<Published>,
+    id: usize,
+    access_log: &AccessLog,
+    told: &watch::Receiver<Option<Moment>>,
+) -> DrainReport {
+    to_its_end(id, || live(published, id, access_log, told.clone()))
+}
+
+fn to_its_end<T>(id: usize, mut life: impl FnMut() -> T) -> T {
+    loop {
+        match catch_unwind(AssertUnwindSafe(&mut life)) {
+            Ok(end) => return end,
+            Err(_) => tracing::error!(worker = id, "a worker panicked: its connections are lost, it begins anew"),
+        }
+        std::thread::sleep(REBIRTH);
+    }
+}
+
+fn live(
+    published: &Arc<Published>,
     id: usize,
     access_log: &AccessLog,
     told: watch::Receiver<Option<Moment>>,
 ) -> DrainReport {
     // Local tasks go straight onto the scheduler's queue, without a `LocalSet` in between.
-    let runtime = match runtime.enable_all().build_local(LocalOptions::default()) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(worker = id, %error, "a worker cannot start");
             return DrainReport::default();
         }
     };
-    let view = WorkerView::new(published, WorkerId(id));
+    let view = WorkerView::new(Arc::clone(published), WorkerId(id));
     runtime.block_on(worker::run(view, access_log.writer(), told))
 }
 
@@ -103,5 +126,36 @@ impl ProxyHandle {
             }
         }
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_begins_anew() {
+        let mut lives = 0;
+        let end = to_its_end(0, || {
+            lives += 1;
+            assert!(lives > 2, "a bug");
+            "served"
+        });
+        assert_eq!((lives, end), (3, "served"));
+    }
+
+    #[test]
+    fn a_panic_in_one_task_leaves_the_others_alone() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let answer = runtime.block_on(async {
+            let doomed = tokio::task::spawn_local(async { panic!("a bug") });
+            let other = tokio::task::spawn_local(async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                42
+            });
+            assert!(doomed.await.is_err());
+            other.await.unwrap()
+        });
+        assert_eq!(answer, 42);
     }
 }

@@ -84,12 +84,20 @@ impl<S: AsyncRead + Unpin> Idle<S> {
             !shelf.parked.is_empty()
         });
     }
+}
 
+impl<S> Idle<S> {
     /// Closes all: descriptors are short, or the worker ends.
     pub fn clear(&self) {
         for (_, shelf) in self.shelves.borrow_mut().drain() {
             shelf.stats.count_idle(self.worker, -(shelf.parked.len() as i64));
         }
+    }
+}
+
+impl<S> Drop for Idle<S> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
