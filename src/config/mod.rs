@@ -69,7 +69,7 @@ pub struct Loaded {
 /// Reads a file. Relative paths in it count from its folder.
 ///
 /// # Errors
-/// All problems of the file at once; [`Problems::unreadable`] when it could not be read at all.
+/// All problems of the file at once; [`unreadable`](field@Problems::unreadable) when it could not be read at all.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let text = read(path).map_err(|error| Problems::unreadable(path, format!("cannot read it: {error}")))?;
     let base_dir = path.parent().unwrap_or(Path::new(""));

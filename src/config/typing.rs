@@ -93,7 +93,7 @@ struct Typist<'t> {
     tree: &'t Tree,
     later: fn(&'static str, &'static str) -> bool,
     notes: &'t RefCell<Vec<Fault>>,
-    /// The key that a value alone stands for, inside [`Short`].
+    /// The key that a value alone stands for, inside `Short`.
     short: Option<&'static str>,
 }
 
