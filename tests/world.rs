@@ -18,6 +18,8 @@ mod sim;
 mod traffic;
 #[path = "world/upstream.rs"]
 mod upstream;
+#[path = "world/vigil.rs"]
+mod vigil;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -25,7 +27,7 @@ use coverage::Coverage;
 use sim::World;
 
 const SEEDS: u64 = 256;
-const STEPS: u32 = 2000;
+const STEPS: u32 = 8000;
 
 /// Everything that must be seen in each run, and how often at least.
 const WANTED: &[(&str, u64)] = &[];

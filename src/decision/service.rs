@@ -134,10 +134,15 @@ impl Service {
         self.timers.armed(Timer::Freeze)
     }
 
-    /// Standfast may move the service home by itself.
-    pub fn may_fail_back(&self) -> bool {
+    /// Whether the service goes home is for Standfast to decide, not for an operator.
+    fn decides_alone(&self) -> bool {
         let auto = self.config.failover.failback.mode == FailbackMode::Auto;
-        auto && self.pinned.is_none() && !self.ordered && self.frozen_until().is_none()
+        auto && self.pinned.is_none() && !self.ordered
+    }
+
+    /// Standfast may move the service home by itself now.
+    pub fn may_fail_back(&self) -> bool {
+        self.decides_alone() && self.frozen_until().is_none()
     }
 
     // ---- the pass from evidence to the published row -------------------------------------------------------------
@@ -293,9 +298,9 @@ impl Service {
 
     /// May endpoints of this pool that wait for trials get them now, and if not, does their patience run?
     ///
-    /// A serving pool tries at once. A pool that the service may go home to is tried as the last step before that, so it
-    /// waits for its hold-down (and for a freeze, a pin, an operator's choice to end). Any other pool is never tried with live
-    /// traffic, which would be mixed traffic: there checks alone decide after a further time.
+    /// A serving pool tries at once. A pool that the service will go home to by itself is tried as the last step before that,
+    /// so it waits for its hold-down and for the end of a freeze. Any other pool is never tried with live traffic, which would
+    /// be mixed traffic: there checks alone decide after a further time.
     fn trials(&self, pool: usize, now: Moment) -> (bool, bool) {
         if self.serves(pool) || self.serving == Serving::Down {
             return (true, true);
@@ -305,12 +310,11 @@ impl Service {
             Serving::Shared(_) => self.lost.contains(&self.pools[pool].name),
             Serving::Starting | Serving::Down => false,
         };
-        if !homeward || self.config.failover.failback.mode == FailbackMode::Manual {
+        if !homeward || !self.decides_alone() {
             return (false, true);
         }
-        let rule = &self.config.failover;
-        let held = self.pools[pool].recovered.is_none_or(|recovered| self.hold_down.over(rule, recovered) > now);
-        let open = !held && self.may_fail_back();
+        let over = self.hold_down_end(pool).is_some_and(|end| end <= now);
+        let open = over && self.frozen_until().is_none();
         (open, open)
     }
 

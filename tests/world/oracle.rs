@@ -1,8 +1,9 @@
 //! What must hold after every step, judged from outside: by the published table, the effects and what the core was told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use standfast::config::{Config, FailbackMode, Mode, Name, OnAllDown, Service};
+use standfast::config::{Config, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
     Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Effect, EndpointId, EndpointRow, Event,
     Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, StandingChange, SwitchKind,
@@ -37,6 +38,13 @@ struct Witness {
     streak: u32,
     ejected: Option<Moment>,
     newest_probe: Moment,
+    /// It has been healthy.
+    proven: bool,
+    /// How its last exchange ended, as far as that was told.
+    last_good: bool,
+    newest_digest: Moment,
+    /// Exchanges told, by when the digest was taken.
+    exchanges: Vec<(Moment, u32)>,
 }
 
 /// What the oracle remembers of a service.
@@ -54,8 +62,10 @@ struct Memory {
     active: Option<Name>,
     /// The active pool before a restart, until a choice is made.
     resume: Option<Name>,
-    /// A configuration came: what was well before may be another pool now.
-    hold_down: std::time::Duration,
+    /// Since when the first choice is being made.
+    starting: Option<Moment>,
+    /// The shortest that was configured lately.
+    hold_down: Duration,
 }
 
 pub struct Oracle {
@@ -105,8 +115,14 @@ impl Oracle {
                 witness.refused |= *outcome == ConnectOutcome::Refused;
                 witness.connected = *outcome == ConnectOutcome::Connected;
             }
-            Some(Event::InBand { endpoint, digest, .. }) => {
+            Some(Event::InBand { endpoint, digest, seen }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
+                if *seen >= witness.newest_digest && digest.good + digest.failed.total() > 0 {
+                    witness.last_good = digest.streak == 0;
+                    witness.newest_digest = *seen;
+                }
+                witness.exchanges.retain(|(at, _)| seen.since(*at) <= OutlierDetection::WINDOW);
+                witness.exchanges.push((*seen, digest.good + digest.failed.total()));
                 witness.trials += digest.trials_good;
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
@@ -170,12 +186,18 @@ impl Oracle {
                 admission(service, row, pool, endpoint)?;
             }
         }
-        for change in effects.iter().filter_map(standing_change).filter(|change| change.service == row.name) {
-            self.standing(service, change, now).map_err(|why| format!("{change:?}: {why}"))?;
+        let changes: Vec<_> = effects.iter().filter_map(standing_change).filter(|c| c.service == row.name).collect();
+        for change in &changes {
+            self.standing(service, row, change, changes.len(), now).map_err(|why| format!("{change:?}: {why}"))?;
         }
         let mut memory = self.services.remove(&row.name).unwrap_or_default();
         let done = self.orders(&mut memory, service, effects);
-        let verdict = done.and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now));
+        let verdict = done
+            .and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now))
+            .and_then(|()| self.first_choice(&mut memory, service, old, row, now))
+            .and_then(|()| self.trials(&memory, service, row, now))
+            .and_then(|()| self.last_resort(&memory, service, row))
+            .and_then(|()| self.joined(service, old, row, now));
         self.services.insert(row.name.clone(), memory);
         verdict
     }
@@ -183,7 +205,14 @@ impl Oracle {
     // ---- endpoints ------------------------------------------------------------------------------------------------
 
     /// A standing changes only on evidence.
-    fn standing(&mut self, service: &Service, change: &StandingChange, now: Moment) -> Verdict {
+    fn standing(
+        &mut self,
+        service: &Service,
+        row: &ServiceRow,
+        change: &StandingChange,
+        changes: usize,
+        now: Moment,
+    ) -> Verdict {
         let pool = service.pools.iter().find(|pool| pool.name == change.pool).ok_or("a pool that is not configured")?;
         let witness = self.endpoints.entry(change.endpoint).or_default();
         let (from, to) = (change.from, change.to);
@@ -194,7 +223,8 @@ impl Oracle {
             (Operational::Healthy, cause) => {
                 let rise = pool.health_check.as_ref().map_or(0, |check| check.rise);
                 let needed = match from.cause {
-                    Cause::ChecksFailed if from.operational == Operational::Unhealthy => rise.min(1),
+                    Cause::ChecksFailed if witness.proven => rise,
+                    Cause::ChecksFailed => rise.min(1),
                     Cause::Refused if cause == Cause::ChecksPassed => rise,
                     Cause::Start => rise.min(1),
                     _ => 0,
@@ -208,6 +238,7 @@ impl Oracle {
                 }
                 let witness = self.endpoints.entry(change.endpoint).or_default();
                 (witness.ejected, witness.refused, witness.trials, witness.streak) = (None, false, 0, 0);
+                witness.proven = true;
             }
             (Operational::Unhealthy, Cause::Refused) => {
                 ensure!(witness.refused, "no connect was refused");
@@ -225,8 +256,19 @@ impl Oracle {
                 let rule = pool.outlier_detection.as_ref().ok_or("there is no in-band rule")?;
                 if cause == Cause::Consecutive {
                     ensure!(witness.streak >= rule.consecutive_failures, "only {} failures in a row", witness.streak);
+                } else {
+                    let exchanges: u32 = witness.exchanges.iter().map(|(_, n)| n).sum();
+                    ensure!(exchanges >= rule.min_requests, "a rate over {exchanges} exchanges");
                 }
                 (witness.ejected, witness.trials) = (Some(now), 0);
+                let out = row.pools.iter().find(|row| row.name == pool.name).map_or(0, |row| {
+                    row.endpoints.iter().filter(|e| e.standing.operational == Operational::Ejected).count()
+                });
+                let others = row.pools.iter().any(|other| other.name != pool.name && other.available);
+                let size = pool.members.endpoints().len();
+                let cap = ((size as f64 * rule.max_ejected) as usize).max(usize::from(size > 1));
+                // what became available or not in the same turn is not seen from here
+                ensure!(out <= cap || others || changes > 1, "{out} of {size} ejected, and nobody else can serve");
             }
             (Operational::Checking, _) => return Err("nothing returns to checking".to_owned()),
         }
@@ -234,7 +276,7 @@ impl Oracle {
     }
 
     /// What in-band evidence condemned is not restored by a green check alone.
-    fn restored(&self, pool: &standfast::config::Pool, change: &StandingChange, now: Moment) -> Verdict {
+    fn restored(&self, pool: &Pool, change: &StandingChange, now: Moment) -> Verdict {
         let witness = &self.endpoints[&change.endpoint];
         let Some(ejected) = witness.ejected else { return Ok(()) };
         let out = now.since(ejected);
@@ -311,7 +353,7 @@ impl Oracle {
                 effects.iter().filter(|e| matches!(e, Effect::Sessions { service, .. } if *service == row.name));
             ensure!(sessions.count() == left, "sessions of the pool that was left");
         }
-        self.rest(memory, service, row, now)
+        self.rest(memory, service, row)
     }
 
     /// One switch: was it allowed?
@@ -430,7 +472,17 @@ impl Oracle {
     }
 
     /// Where the service must be after any turn.
-    fn rest(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, _now: Moment) -> Verdict {
+    fn rest(&self, memory: &mut Memory, service: &Service, row: &ServiceRow) -> Verdict {
+        if row.serving != Serving::Starting
+            && let Some(resume) = memory.resume.take()
+            && service.mode == Mode::ActivePassive
+            && !self.reload
+        {
+            let kept = active(row).as_ref() == Some(&resume);
+            let gone = !service.pools.iter().any(|pool| pool.name == resume);
+            let left = memory.last.as_ref().is_some_and(|(_, from, _)| from.as_ref() == Some(&resume));
+            ensure!(kept || gone || left || memory.pin.is_some(), "the restart left {resume} silently");
+        }
         if let Some(pin) = &memory.pin {
             let held = match &row.serving {
                 Serving::Starting => true,
@@ -454,16 +506,90 @@ impl Oracle {
                 ensure!(served || !somebody, "an available pool is left unused");
             }
         }
-        if let (Some(resume), Serving::Active(active)) = (memory.resume.take(), &row.serving) {
-            let kept = row.pools[*active].name == resume;
-            let excused = !service.pools.iter().any(|pool| pool.name == resume);
-            let moved = memory.last.as_ref().is_some_and(|(_, from, _)| from.as_ref() == Some(&resume));
-            ensure!(
-                kept || excused || moved || service.mode != Mode::ActivePassive,
-                "the restart left {resume} silently"
-            );
-        } else if matches!(row.serving, Serving::Starting) {
-            memory.resume = memory.resume.take().or(memory.active.take());
+        Ok(())
+    }
+
+    /// A lower pool is the first choice only when those before it have been asked, or time is up.
+    fn first_choice(
+        &self,
+        memory: &mut Memory,
+        service: &Service,
+        old: Option<&ServiceRow>,
+        row: &ServiceRow,
+        now: Moment,
+    ) -> Verdict {
+        if row.serving == Serving::Starting {
+            memory.starting.get_or_insert(now);
+            return Ok(());
+        }
+        let Some(since) = memory.starting.take() else { return Ok(()) };
+        let timeouts = service.pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| check.timeout);
+        let waited = now.since(since) > timeouts.max().unwrap_or_default();
+        let Serving::Active(active) = row.serving else { return Ok(()) };
+        if self.reload || waited || memory.pin.is_some() || old.is_none() || memory.last.is_some() {
+            return Ok(());
+        }
+        let unasked = row.pools[..active].iter().flat_map(|pool| &pool.endpoints).any(|endpoint| {
+            let asked = self.endpoints.get(&endpoint.id).is_some_and(|w| w.passes + w.fails > 0);
+            endpoint.standing.operational == Operational::Checking && !asked
+        });
+        ensure!(!unasked || memory.active.is_some(), "chose a lower pool before the better ones were asked");
+        Ok(())
+    }
+
+    /// Live trials outside the serving pool are the last step before going home, and nothing else.
+    fn trials(&self, memory: &Memory, service: &Service, row: &ServiceRow, now: Moment) -> Verdict {
+        let Serving::Active(active) = row.serving else { return Ok(()) };
+        for (place, pool) in row.pools.iter().enumerate().filter(|(place, _)| *place != active) {
+            if !pool.endpoints.iter().any(|endpoint| endpoint.admission == Admission::Trial) {
+                continue;
+            }
+            ensure!(place < active, "live trials in a standby pool");
+            ensure!(service.failover.failback.mode == FailbackMode::Auto, "live trials although failback is manual");
+            ensure!(memory.pin.is_none() && !memory.ordered, "live trials against an operator's word");
+            ensure!(memory.frozen.is_none_or(|until| until <= now), "live trials while frozen");
+            let well = memory.well.get(&pool.name).copied().ok_or("live trials in a pool that is not well")?;
+            let needed = memory.hold_down.min(service.failover.failback.hold_down) * (1 << memory.relapses);
+            ensure!(now.since(well) >= needed, "live trials before the hold-down is over");
+        }
+        Ok(())
+    }
+
+    /// Nobody serves only when nobody is left who fails nothing but its checks.
+    fn last_resort(&self, memory: &Memory, service: &Service, row: &ServiceRow) -> Verdict {
+        if row.serving != Serving::Down || service.failover.on_all_down == OnAllDown::FailClosed || memory.pin.is_some()
+        {
+            return Ok(());
+        }
+        let left = row.pools.iter().flat_map(|pool| &pool.endpoints).find(|endpoint| {
+            let cause = (endpoint.standing.operational, endpoint.standing.cause);
+            let good = self.endpoints.get(&endpoint.id).is_some_and(|witness| witness.last_good);
+            let ready = endpoint.standing.administrative == Administrative::Ready;
+            ready && good && cause == (Operational::Unhealthy, Cause::ChecksFailed)
+        });
+        ensure!(left.is_none(), "nobody serves, although {left:?} fails only its checks");
+        Ok(())
+    }
+
+    /// Slow start begins when an endpoint joins others that serve already, and only then.
+    fn joined(&self, service: &Service, old: Option<&ServiceRow>, row: &ServiceRow, now: Moment) -> Verdict {
+        let serves = |row: &ServiceRow, pool: usize| match &row.serving {
+            Serving::Active(active) => *active == pool,
+            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
+            Serving::Starting | Serving::Down => false,
+        };
+        for (place, pool) in row.pools.iter().enumerate() {
+            let before = old.filter(|_| !self.reload).and_then(|old| old.pools.get(place).map(|pool| (old, pool)));
+            let served = before.is_some_and(|(old, pool)| {
+                serves(old, place) && pool.endpoints.iter().any(|e| e.admission == Admission::Open)
+            });
+            for (index, endpoint) in pool.endpoints.iter().enumerate() {
+                let open = endpoint.admission == Admission::Open && serves(row, place);
+                ensure!(open || endpoint.joined.is_none(), "{} joined a pool that does not serve", endpoint.address);
+                let was = before.map(|(_, pool)| pool.endpoints[index].admission);
+                let joins = open && served && was.is_some_and(|was| was != Admission::Open);
+                ensure!(!joins || endpoint.joined == Some(now), "{} of {} joins cold", endpoint.address, service.name);
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use super::oracle::Oracle;
 use super::scene::{self, ms};
 use super::traffic::Traffic;
 use super::upstream::{Mode, Upstream};
+use super::vigil::Vigil;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ pub struct World {
     pub traffic: Traffic,
     pub coverage: Coverage,
     pub oracle: Oracle,
+    pub vigil: Vigil,
     /// Faults, operators, reloads and restarts go on.
     pub noise: bool,
     /// As the state file holds it.
@@ -111,6 +113,7 @@ impl World {
             dice,
             now,
             oracle: Oracle::new(),
+            vigil: Vigil::default(),
             config: config.clone(),
             core,
             newest,
@@ -156,7 +159,7 @@ impl World {
             return self.feed(None);
         }
         let Some(Reverse(planned)) = self.queue.pop() else { return Err("nothing will ever happen".to_owned()) };
-        self.now = planned.at;
+        self.now = self.now.max(planned.at);
         let outlives =
             matches!(planned.ev, Ev::Arrive(_) | Ev::Fault | Ev::Repair(..) | Ev::Operator | Ev::Reload | Ev::Restart);
         if planned.life != self.life && !outlives {
@@ -165,7 +168,8 @@ impl World {
         if self.dice.u16(..) < 300 {
             self.hand_over()?;
         }
-        self.happen(planned.ev)
+        self.happen(planned.ev)?;
+        self.keep_vigil()
     }
 
     fn happen(&mut self, ev: Ev) -> Verdict {
@@ -296,7 +300,7 @@ impl World {
 
     fn start_probe(&mut self, id: EndpointId) -> Verdict {
         let (Some(check), Some(address)) = (self.check_of(id), self.address(id)) else { return Ok(()) };
-        let Some(prober) = self.probers.get_mut(&id).filter(|p| !p.busy && p.next == self.now) else { return Ok(()) };
+        let Some(prober) = self.probers.get_mut(&id).filter(|p| !p.busy && p.next <= self.now) else { return Ok(()) };
         prober.busy = true;
         let (after, outcome) = self.upstreams[&address].probe(check.timeout, &mut self.dice);
         self.plan(after, Ev::ProbeEnd(id, outcome));
@@ -328,7 +332,7 @@ impl World {
     }
 
     fn sweep(&mut self) -> Verdict {
-        if self.sweep_at != Some(self.now) {
+        if self.sweep_at.is_none_or(|at| at > self.now) {
             return Ok(());
         }
         self.sweep_at = None;
@@ -449,6 +453,7 @@ impl World {
         self.probers.clear();
         self.cursors.clear();
         self.sweep_at = None;
+        self.vigil = Vigil::default();
         let saved = saved.aged(self.now.since(saved_at));
         self.oracle.restarts(&saved);
         self.core = Decision::new(Some(saved.clone()), self.now);

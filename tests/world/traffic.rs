@@ -142,7 +142,7 @@ impl World {
     }
 
     pub fn request(&mut self, id: u64) -> Verdict {
-        let Some(request) = self.traffic.requests.get_mut(&id).filter(|r| r.due == self.now) else { return Ok(()) };
+        let Some(request) = self.traffic.requests.get_mut(&id).filter(|r| r.due <= self.now) else { return Ok(()) };
         match &request.state {
             State::Waiting(until) if *until <= self.now => {
                 request.tries.resumed(false);

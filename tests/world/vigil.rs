@@ -1,0 +1,94 @@
+//! What must come to pass while the noise goes on: a fault is noticed within the detection bound, and a pool that is well does not
+//! stand by for long while nobody serves. Here the truth about the upstreams is known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use standfast::decision::{Administrative, EndpointId, Moment, ServiceRow, Serving};
+
+use super::sim::{Verdict, World};
+use super::upstream::Mode;
+
+/// For a fault that checks see: interval × 1.1 + 3 × timeout + 2 × fast_interval, and twice that for local errors and for checks
+/// that begin anew after a reload.
+const NOTICED: Duration = Duration::from_millis(2000);
+/// For one that only traffic sees (six requests a second and more go to each endpoint).
+const FELT: Duration = Duration::from_millis(3500);
+/// For a pool that is well to serve when nobody else does: the longest ejection, and trials.
+const FOUND: Duration = Duration::from_millis(4500);
+
+/// Since when something has been so.
+#[derive(Debug, Default)]
+pub struct Vigil {
+    ready: BTreeMap<EndpointId, Moment>,
+    steps: u32,
+}
+
+impl World {
+    pub fn keep_vigil(&mut self) -> Verdict {
+        self.vigil.steps += 1;
+        if !self.vigil.steps.is_multiple_of(16) {
+            return Ok(());
+        }
+        let table = self.core.table();
+        let endpoints = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
+        let mut ready = BTreeMap::new();
+        for endpoint in endpoints.filter(|e| e.standing.administrative == Administrative::Ready) {
+            ready.insert(endpoint.id, self.vigil.ready.get(&endpoint.id).copied().unwrap_or(self.now));
+        }
+        self.vigil.ready = ready;
+        table.services.iter().enumerate().try_for_each(|(place, row)| self.watch(place, row))
+    }
+
+    fn watch(&self, place: usize, row: &ServiceRow) -> Verdict {
+        match row.serving {
+            Serving::Active(active) => {
+                let others = row.pools.iter().enumerate().any(|(other, pool)| other != active && pool.available);
+                let pinned = self.core.status(self.now)[place].pinned.is_some();
+                if others && !pinned && self.condemned(place, row, active) {
+                    return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
+                }
+            }
+            Serving::Down | Serving::Starting => {
+                let well = (0..row.pools.len()).find(|pool| self.well(row, *pool));
+                if let Some(well) = well {
+                    return Err(format!(
+                        "{} is {:?}, but {} is well: {row:?}",
+                        row.name, row.serving, row.pools[well].name
+                    ));
+                }
+            }
+            Serving::Shared(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Every endpoint in use has been bad for so long that it must have been noticed.
+    fn condemned(&self, place: usize, row: &ServiceRow, pool: usize) -> bool {
+        let config = &self.config.services[place].pools[pool];
+        let bad = |id: EndpointId, upstream: &super::upstream::Upstream| {
+            let since = self.vigil.ready.get(&id).copied().unwrap_or(self.now).max(upstream.since);
+            let since = self.now.since(since);
+            match upstream.mode {
+                Mode::Lying => config.outlier_detection.is_some() && since > FELT,
+                mode if mode.seen_by_checks() => config.health_check.is_some() && since > NOTICED,
+                _ => false,
+            }
+        };
+        let mut endpoints = row.pools[pool].endpoints.iter();
+        !config.members.endpoints().is_empty()
+            && endpoints
+                .all(|e| e.standing.administrative != Administrative::Ready || bad(e.id, &self.upstreams[&e.address]))
+    }
+
+    /// Every endpoint has been well and in use for so long that the pool must serve if nobody else does.
+    fn well(&self, row: &ServiceRow, pool: usize) -> bool {
+        let endpoints = &row.pools[pool].endpoints;
+        !endpoints.is_empty()
+            && endpoints.iter().all(|e| {
+                let upstream = &self.upstreams[&e.address];
+                let ready = self.vigil.ready.get(&e.id).copied().unwrap_or(self.now);
+                upstream.mode == Mode::Up && self.now.since(upstream.since.max(ready)) > FOUND
+            })
+    }
+}
