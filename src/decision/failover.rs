@@ -66,7 +66,6 @@ impl Service {
         if !self.available(wanted) && !asked && !time_is_up {
             return;
         }
-        self.timers.disarm(Timer::FirstRound);
         self.resume = None;
         if self.available(wanted) || self.pinned.is_some() {
             return self.begin(Serving::Active(wanted), turn);

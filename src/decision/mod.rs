@@ -22,6 +22,9 @@ mod table;
 mod timeline;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::core::Decision;
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Word};

@@ -240,6 +240,7 @@ impl Service {
             Mode::ActivePassive => self.decide_active(turn),
             Mode::ActiveActive => self.decide_shares(turn),
         }
+        self.timers.fired(Timer::FirstRound, turn.now);
         self.wait_for_hold_down(turn.now);
     }
 
@@ -264,8 +265,11 @@ impl Service {
         for pool in 0..self.pools.len() {
             let (trials, patience) = self.trials(pool, now);
             let last_resort = self.last_resort_admission(pool);
-            let served_before =
-                self.row_serves(pool) && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
+            // Who answers in the first round of probes does not join the others: they begin together.
+            let first_round = self.timers.armed(Timer::FirstRound).is_some();
+            let served_before = !first_round
+                && self.row_serves(pool)
+                && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
             let config = self.config.clone();
             let rules = Rules::of(&config.pools[pool], config.failover.on_refused);

@@ -28,15 +28,11 @@ impl Service {
         self.failing_open = failing_open;
     }
 
-    fn ready_to_share(&mut self, turn: &Turn<'_>) -> bool {
+    fn ready_to_share(&self, turn: &Turn<'_>) -> bool {
         let time_is_up = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= turn.now);
         let min_healthy = self.config.failover.min_healthy;
         let ready = |pool: &Pool| pool.available(min_healthy) || pool.first_round_complete();
-        let ready = time_is_up || self.pools.iter().all(ready);
-        if ready {
-            self.timers.disarm(Timer::FirstRound);
-        }
-        ready
+        time_is_up || self.pools.iter().all(ready)
     }
 
     /// Who should have a share now, and is that only the last resort?

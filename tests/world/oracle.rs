@@ -62,6 +62,8 @@ struct Memory {
     active: Option<Name>,
     /// The active pool before a restart, until a choice is made.
     resume: Option<Name>,
+    /// When it was first seen in this process's life.
+    appeared: Option<Moment>,
     /// Since when the first choice is being made.
     starting: Option<Moment>,
     /// The shortest that was configured lately.
@@ -89,6 +91,7 @@ impl Oracle {
         for memory in self.services.values_mut() {
             memory.well.clear();
             memory.resume = memory.active.take();
+            memory.appeared = None;
         }
         self.epoch = saved.epoch;
     }
@@ -191,13 +194,14 @@ impl Oracle {
             self.standing(service, row, change, changes.len(), now).map_err(|why| format!("{change:?}: {why}"))?;
         }
         let mut memory = self.services.remove(&row.name).unwrap_or_default();
+        memory.appeared.get_or_insert(now);
         let done = self.orders(&mut memory, service, effects);
         let verdict = done
             .and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now))
             .and_then(|()| self.first_choice(&mut memory, service, old, row, now))
             .and_then(|()| self.trials(&memory, service, row, now))
             .and_then(|()| self.last_resort(&memory, service, row))
-            .and_then(|()| self.joined(service, old, row, now));
+            .and_then(|()| self.joined(&memory, service, old, row, now));
         self.services.insert(row.name.clone(), memory);
         verdict
     }
@@ -572,7 +576,14 @@ impl Oracle {
     }
 
     /// Slow start begins when an endpoint joins others that serve already, and only then.
-    fn joined(&self, service: &Service, old: Option<&ServiceRow>, row: &ServiceRow, now: Moment) -> Verdict {
+    fn joined(
+        &self,
+        memory: &Memory,
+        service: &Service,
+        old: Option<&ServiceRow>,
+        row: &ServiceRow,
+        now: Moment,
+    ) -> Verdict {
         let serves = |row: &ServiceRow, pool: usize| match &row.serving {
             Serving::Active(active) => *active == pool,
             Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
@@ -586,8 +597,10 @@ impl Oracle {
             for (index, endpoint) in pool.endpoints.iter().enumerate() {
                 let open = endpoint.admission == Admission::Open && serves(row, place);
                 ensure!(open || endpoint.joined.is_none(), "{} joined a pool that does not serve", endpoint.address);
+                // (who answers in the first round of probes does not join others: they begin together)
+                let first_round = memory.appeared.is_none_or(|at| now.since(at) < Duration::from_millis(700));
                 let was = before.map(|(_, pool)| pool.endpoints[index].admission);
-                let joins = open && served && was.is_some_and(|was| was != Admission::Open);
+                let joins = open && served && !first_round && was.is_some_and(|was| was != Admission::Open);
                 ensure!(!joins || endpoint.joined == Some(now), "{} of {} joins cold", endpoint.address, service.name);
             }
         }

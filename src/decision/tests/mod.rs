@@ -1,0 +1,267 @@
+//! The core told short stories: what a user relies on, one claim a test. The long stories are in the simulated world
+//! (`tests/world.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::config::*;
+
+mod endpoints;
+mod restart;
+mod switches;
+mod timeline;
+
+/// A core with one service `shop`: pools `home` and `away` of two endpoints each, ids 0, 1 and 2, 3.
+pub(super) struct Rig {
+    pub core: Decision,
+    pub now: Moment,
+    pub config: Config,
+    /// Everything since it was last taken.
+    pub effects: Vec<Effect>,
+}
+
+pub(super) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+impl Rig {
+    /// Configured, and all endpoints have passed their first probe.
+    pub fn new(change: impl FnOnce(&mut Service)) -> Rig {
+        let mut rig = Rig::unprobed(change);
+        rig.all(&[0, 1, 2, 3], Rig::pass);
+        rig.effects.clear();
+        rig
+    }
+
+    pub fn unprobed(change: impl FnOnce(&mut Service)) -> Rig {
+        let now = Moment::from_micros(1_000_000_000);
+        let mut service = shop();
+        change(&mut service);
+        let config = config(service);
+        let mut rig = Rig { core: Decision::new(None, now), now, config, effects: Vec::new() };
+        rig.configure();
+        rig
+    }
+
+    pub fn configure(&mut self) {
+        self.tell(Event::Configured(Arc::new(self.config.clone())));
+    }
+
+    pub fn shop(&mut self) -> &mut Service {
+        Arc::make_mut(&mut self.config.services[0])
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.core.handle(event, self.now);
+        self.effects.extend(self.core.effects());
+    }
+
+    /// Time passes, and everything due on the way is done.
+    pub fn wait(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while let Some(due) = self.core.deadline().filter(|due| *due <= end) {
+            self.now = due;
+            self.core.tick(due);
+            self.effects.extend(self.core.effects());
+            assert!(self.core.deadline().is_none_or(|next| next > due), "a deadline that does not move");
+        }
+        self.now = end;
+    }
+
+    pub fn all(&mut self, ids: &[u32], act: fn(&mut Rig, u32)) {
+        ids.iter().for_each(|id| act(self, *id));
+    }
+
+    pub fn probed(&mut self, id: u32, outcome: ProbeOutcome) {
+        self.tell(Event::Probed { endpoint: EndpointId(id), seen: self.now, outcome });
+    }
+
+    pub fn pass(&mut self, id: u32) {
+        self.probed(id, ProbeOutcome::Pass { latency: Duration::from_millis(1) });
+    }
+
+    pub fn fail(&mut self, id: u32) {
+        self.probed(id, ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: String::new() });
+    }
+
+    /// Red by its checks.
+    pub fn fall(&mut self, id: u32) {
+        (0..3).for_each(|_| self.fail(id));
+    }
+
+    /// Green by its checks again.
+    pub fn rise(&mut self, id: u32) {
+        (0..2).for_each(|_| self.pass(id));
+    }
+
+    pub fn in_band(&mut self, id: u32, digest: Digest) {
+        self.tell(Event::InBand { endpoint: EndpointId(id), seen: self.now, digest });
+    }
+
+    pub fn good(&mut self, id: u32) {
+        self.in_band(id, Digest { good: 1, ..Digest::default() });
+    }
+
+    pub fn fails(&mut self, id: u32, kind: Failure, times: u32) {
+        let mut failed = FailureCounts::default();
+        failed.0[kind as usize] = times;
+        self.in_band(id, Digest { failed, streak: times, streak_since: self.now, ..Digest::default() });
+    }
+
+    pub fn trial(&mut self, id: u32, good: bool) {
+        let mut digest = Digest::default();
+        if good {
+            (digest.good, digest.trials_good) = (1, 1);
+        } else {
+            digest.failed.0[Failure::Gateway as usize] = 1;
+            (digest.trials_failed, digest.streak, digest.streak_since) = (1, 1, self.now);
+        }
+        self.in_band(id, digest);
+    }
+
+    /// A request is refused, and so is the confirming connect.
+    pub fn refuse(&mut self, id: u32) {
+        self.fails(id, Failure::Refused, 1);
+        self.confirmed(id, ConnectOutcome::Refused);
+    }
+
+    pub fn confirmed(&mut self, id: u32, outcome: ConnectOutcome) {
+        self.tell(Event::Confirmed { endpoint: EndpointId(id), seen: self.now, outcome });
+    }
+
+    pub fn order(&mut self, word: Word) {
+        let actor = Actor::Operator("ada".to_owned());
+        self.tell(Event::Ordered { actor, seen: self.now, word });
+    }
+
+    pub fn answered(&mut self) {
+        let epoch = self.core.table().services[0].awaiting_answer.expect("an answer is awaited");
+        self.tell(Event::Answered { service: "shop".into(), epoch, seen: self.now });
+    }
+
+    // ---- what is so now -------------------------------------------------------------------------------------------
+
+    /// The active pool's name; `-` = nobody.
+    pub fn active(&self) -> String {
+        let row = &self.core.table().services[0];
+        match row.serving {
+            Serving::Active(active) => row.pools[active].name.to_string(),
+            _ => "-".to_owned(),
+        }
+    }
+
+    pub fn endpoint(&self, id: u32) -> EndpointRow {
+        let table = self.core.table();
+        let mut rows = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
+        rows.find(|row| row.id == EndpointId(id)).expect("an endpoint of the table").clone()
+    }
+
+    pub fn stands(&self, id: u32) -> (Operational, Cause) {
+        let standing = self.endpoint(id).standing;
+        (standing.operational, standing.cause)
+    }
+
+    pub fn status(&self) -> ServiceStatus {
+        self.core.status(self.now).remove(0)
+    }
+
+    pub fn last(&self) -> Incident {
+        self.core.incidents().last().expect("an incident").clone()
+    }
+
+    pub fn alerts(&self) -> Vec<&Alert> {
+        let effects = self.effects.iter();
+        effects.filter_map(|effect| if let Effect::Alert(alert) = effect { Some(alert) } else { None }).collect()
+    }
+
+    pub fn word(&self, what: fn(Name) -> Word) -> Word {
+        what("shop".into())
+    }
+}
+
+fn config(service: Service) -> Config {
+    Config {
+        workers: None,
+        drain_timeout: secs(30),
+        admin: None,
+        metrics: None,
+        state: None,
+        log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
+        access_log: None,
+        listeners: Vec::new(),
+        services: vec![Arc::new(service)],
+    }
+}
+
+/// The defaults of the design.
+fn shop() -> Service {
+    Service {
+        name: "shop".into(),
+        protocol: Protocol::Http,
+        mode: Mode::ActivePassive,
+        objectives: Objectives { rto: Some(secs(10)) },
+        balance: Balance::RoundRobin,
+        retry: Retry {
+            attempts: 2,
+            on: vec![RetryOn::Reset],
+            per_try_timeout: None,
+            budget: 0.2,
+            cross_pool: CrossPool::Safe,
+            replay_bytes: 65536,
+        },
+        limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: secs(2) },
+        timeouts: ServiceTimeouts {
+            connect: secs(2),
+            response: secs(30),
+            body: secs(30),
+            tunnel: secs(3600),
+            idle: secs(60),
+        },
+        failover: Failover {
+            min_healthy: 1,
+            on_refused: OnRefused::Verdict,
+            on_all_down: OnAllDown::FailOpen,
+            sessions: Sessions::Drain,
+            drain_timeout: secs(30),
+            max_failovers: MaxFailovers { count: 3, per: secs(600) },
+            failback: Failback { mode: FailbackMode::Auto, hold_down: secs(60) },
+            damping: secs(600),
+            confirm_window: secs(30),
+        },
+        slow_start: Duration::ZERO,
+        hold_requests: Duration::ZERO,
+        hold_response: 0,
+        pools: vec![pool("home", 1), pool("away", 2)],
+    }
+}
+
+pub(super) fn pool(name: &str, net: u8) -> Pool {
+    let endpoint = |host: u8| Endpoint {
+        address: std::net::SocketAddr::from(([10, 0, net, host], 80)),
+        weight: 1,
+        max_connections: None,
+    };
+    Pool {
+        name: name.into(),
+        weight: 1,
+        members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
+        health_check: Some(HealthCheck {
+            kind: CheckKind::Tcp { port: None },
+            interval: secs(2),
+            timeout: secs(1),
+            fast_interval: Duration::from_millis(500),
+            fall: 3,
+            rise: 2,
+            jitter: 0.1,
+        }),
+        outlier_detection: Some(OutlierDetection {
+            consecutive_failures: 5,
+            failure_rate: Some(0.5),
+            min_requests: 20,
+            base_ejection: secs(30),
+            max_ejection: secs(300),
+            max_ejected: 0.5,
+        }),
+    }
+}

@@ -1,0 +1,170 @@
+//! Claims about restarts, reloads and the state as plain data.
+
+use super::*;
+
+/// Another process, whose clock began elsewhere, takes up what this one saved.
+fn restart(rig: &mut Rig) {
+    let text = serde_json::to_string(&rig.core.saved(rig.now)).expect("saved");
+    let saved: Saved = serde_json::from_str(&text).expect("read");
+    rig.now = Moment::from_micros(900_000_000_000);
+    rig.core = Decision::new(Some(saved.aged(secs(5))), rig.now);
+    rig.configure();
+    rig.effects.clear();
+}
+
+#[test]
+fn a_restart_stays_on_the_pool_that_was_active() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    restart(&mut rig);
+    rig.all(&[0, 1], Rig::pass);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "home is well, and not chosen");
+    rig.pass(2);
+    assert_eq!(rig.active(), "away");
+    rig.wait(secs(59));
+    assert_eq!(rig.active(), "away");
+    rig.wait(secs(1));
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failback));
+}
+
+#[test]
+fn a_restart_leaves_a_pool_that_died_meanwhile_by_a_switch() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    rig.wait(secs(31)); // beyond the confirm window: no rollback
+    restart(&mut rig);
+    rig.all(&[0, 1], Rig::pass);
+    rig.all(&[2, 3], Rig::fail);
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
+    assert_eq!(rig.last().from.as_deref(), Some("away"));
+}
+
+#[test]
+fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    restart(&mut rig);
+    rig.all(&[0, 1], Rig::pass);
+    rig.wait(secs(2));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
+fn pins_freezes_orders_and_maintenance_survive_a_restart() {
+    let mut rig = Rig::new(|_| {});
+    let (service, pool): (Name, Name) = ("shop".into(), "away".into());
+    rig.order(Word::Switchover { service: service.clone(), pool: pool.clone() });
+    rig.all(&[2, 3], Rig::fall); // a rollback freezes
+    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Drain });
+    rig.order(Word::Pin { service, pool });
+    restart(&mut rig);
+    rig.all(&[0, 1, 2, 3], Rig::pass);
+    let status = rig.status();
+    assert_eq!((rig.active(), status.pinned.as_deref()), ("away".to_owned(), Some("away")));
+    assert_eq!(status.frozen_for_ms, Some(595_000));
+    assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Drain);
+}
+
+#[test]
+fn incidents_keep_their_numbers_and_their_recovery_time() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    rig.wait(secs(3));
+    rig.answered();
+    let before = rig.last();
+    restart(&mut rig);
+    let after = rig.last();
+    assert_eq!((after.id, after.rto()), (before.id, before.rto()));
+    assert_eq!(rig.now.since(after.decided), secs(3 + 5));
+}
+
+#[test]
+fn another_format_is_not_restored() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    let mut saved = rig.core.saved(rig.now);
+    saved.version += 1;
+    assert_eq!(Decision::new(Some(saved), rig.now), Decision::new(None, rig.now));
+}
+
+#[test]
+fn a_reload_keeps_identities_health_and_decisions() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    let before = rig.core.table();
+    rig.shop().pools[1].weight = 7;
+    rig.wait(secs(1));
+    rig.configure();
+    let after = rig.core.table();
+    assert_eq!((&after.services, after.epoch), (&before.services, before.epoch + 1));
+}
+
+#[test]
+fn endpoints_and_services_that_are_no_longer_named_vanish() {
+    let mut rig = Rig::new(|_| {});
+    let gone = rig.shop().pools.remove(1);
+    rig.configure();
+    assert_eq!(rig.core.table().services[0].pools.len(), 1);
+    rig.all(&[2, 3], Rig::fall); // nobody is told about
+    rig.shop().pools.push(gone);
+    rig.configure();
+    assert_eq!(rig.stands(4), (Operational::Checking, Cause::Start), "it returns as another");
+    rig.config.services.clear();
+    rig.configure();
+    assert_eq!(rig.core.table().services, []);
+}
+
+#[test]
+fn an_active_pool_that_a_reload_removes_is_left_by_a_switch() {
+    let mut rig = Rig::new(|_| {});
+    rig.shop().pools.remove(0);
+    rig.configure();
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Switchover));
+    assert_eq!(rig.status().ordered, false);
+}
+
+#[test]
+fn another_check_keeps_the_standing_and_begins_its_streaks_anew() {
+    let mut rig = Rig::new(|_| {});
+    rig.fail(0);
+    rig.fail(0);
+    let check = rig.shop().pools[0].health_check.as_mut().expect("a check");
+    check.interval = secs(3);
+    rig.configure();
+    rig.fail(0);
+    rig.fail(0);
+    assert_eq!(rig.stands(0).0, Operational::Healthy);
+    rig.fail(0);
+    assert_eq!(rig.stands(0).0, Operational::Unhealthy);
+    rig.shop().pools[0].health_check = None;
+    rig.configure();
+    assert_eq!(rig.stands(0), (Operational::Healthy, Cause::Unchecked));
+}
+
+#[test]
+fn the_state_is_plain_data() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::refuse);
+    rig.fails(2, Failure::Gateway, 5);
+    let text = serde_json::to_string(&rig.core).expect("serialized");
+    assert_eq!(serde_json::from_str::<Decision>(&text).expect("read"), rig.core);
+}
+
+#[test]
+fn effects_come_in_their_fixed_order() {
+    let mut rig = Rig::new(|_| {});
+    rig.core.handle(Event::Configured(Arc::new(rig.config.clone())), rig.now);
+    for id in [0, 1] {
+        let outcome = ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: String::new() };
+        let event = Event::Probed { endpoint: EndpointId(id), seen: rig.now, outcome };
+        (0..3).for_each(|_| rig.core.handle(event.clone(), rig.now));
+    }
+    let effects = rig.core.effects();
+    let place = |what: fn(&Effect) -> bool| effects.iter().position(what).expect("it is there");
+    assert_eq!(place(|e| *e == Effect::Publish), 0);
+    let sessions = place(|e| matches!(e, Effect::Sessions { .. }));
+    let incident = place(|e| matches!(e, Effect::Incident(_)));
+    let persist = place(|e| *e == Effect::Persist);
+    assert!(sessions < incident && incident < persist);
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Publish).count(), 1);
+}

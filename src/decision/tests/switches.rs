@@ -1,0 +1,300 @@
+//! Claims about the active pool.
+
+use super::*;
+
+/// Home has been well again for so long that nothing but the given rule keeps the service away.
+fn lose_home(rig: &mut Rig) {
+    rig.all(&[0, 1], Rig::fall);
+    assert_eq!(rig.active(), "away");
+}
+
+fn come_home(rig: &mut Rig) {
+    rig.all(&[0, 1], Rig::rise);
+    let hold_down = rig.status().hold_down_left_ms.expect("home is recovering");
+    rig.wait(Duration::from_millis(hold_down));
+    assert_eq!(rig.active(), "home");
+}
+
+fn there(pool: &str) -> (Name, Name) {
+    ("shop".into(), pool.into())
+}
+
+fn switchover(pool: &str) -> Word {
+    let (service, pool) = there(pool);
+    Word::Switchover { service, pool }
+}
+
+fn pin(pool: &str) -> Word {
+    let (service, pool) = there(pool);
+    Word::Pin { service, pool }
+}
+
+#[test]
+fn the_first_choice_waits_for_the_best_pool_or_for_all() {
+    let mut rig = Rig::unprobed(|_| {});
+    rig.all(&[2, 3], Rig::pass);
+    rig.fail(0);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
+    rig.fail(1);
+    assert_eq!(rig.active(), "away");
+    assert_eq!(rig.core.incidents().count(), 0, "the first choice is not a switch");
+}
+
+#[test]
+fn lost_first_probes_delay_the_first_choice_only_so_long() {
+    let mut rig = Rig::unprobed(|_| {});
+    rig.pass(2);
+    rig.wait(Duration::from_millis(1499));
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn one_refusing_endpoint_of_two_closes_without_a_switch() {
+    let mut rig = Rig::new(|_| {});
+    rig.refuse(0);
+    assert_eq!((rig.endpoint(0).admission, rig.active()), (Admission::Closed, "home".to_owned()));
+}
+
+#[test]
+fn a_pool_that_refuses_as_a_whole_is_left_at_once() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::refuse);
+    assert_eq!(rig.active(), "away");
+    let kinds: Vec<_> = rig.effects.iter().filter(|e| matches!(e, Effect::Sessions { .. })).collect();
+    let until = rig.now.after(secs(30));
+    let action = SessionAction::Drain { until };
+    assert_eq!(kinds, [&Effect::Sessions { service: "shop".into(), pool: "home".into(), action }]);
+}
+
+#[test]
+fn min_healthy_endpoints_make_a_pool() {
+    let mut rig = Rig::new(|shop| shop.failover.min_healthy = 2);
+    rig.refuse(0);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn a_pool_that_lies_falls_by_its_traffic_and_comes_home_only_over_trials() {
+    let mut rig = Rig::new(|_| {});
+    rig.fails(0, Failure::Gateway, 5);
+    rig.fails(1, Failure::Gateway, 5);
+    assert_eq!(rig.active(), "away");
+    for _ in 0..89 {
+        rig.wait(secs(1));
+        rig.all(&[0, 1], Rig::pass);
+        assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Closed));
+    }
+    rig.wait(secs(1)); // 30 s of ejection, and 60 s of hold-down from then
+    assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Trial));
+    rig.trial(0, false);
+    rig.trial(1, false);
+    assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Closed));
+    rig.wait(secs(60 + 60));
+    (0..3).for_each(|_| rig.trial(0, true));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
+fn failback_waits_for_the_hold_down_from_the_recovery() {
+    let mut rig = Rig::new(|_| {});
+    lose_home(&mut rig);
+    rig.wait(secs(500));
+    rig.rise(0);
+    rig.wait(secs(59));
+    assert_eq!(rig.active(), "away");
+    rig.fall(0);
+    rig.wait(secs(10));
+    rig.rise(0);
+    rig.wait(secs(59));
+    assert_eq!(rig.active(), "away", "it counts from the last recovery");
+    rig.wait(secs(1));
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failback));
+}
+
+#[test]
+fn relapses_double_the_hold_down_up_to_eight_times() {
+    let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 99);
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        lose_home(&mut rig);
+        rig.all(&[0, 1], Rig::rise);
+        held.push(rig.status().hold_down_left_ms.unwrap() / 1000);
+        rig.wait(secs(held.last().copied().unwrap()));
+        assert_eq!(rig.active(), "home");
+        rig.wait(secs(31)); // beyond the confirm window: no rollback
+    }
+    assert_eq!(held, [60, 120, 240, 480, 480, 480]);
+    rig.wait(secs(601));
+    lose_home(&mut rig);
+    rig.all(&[0, 1], Rig::rise);
+    assert_eq!(rig.status().hold_down_left_ms, Some(60_000), "what held for longer than the damping is forgiven");
+}
+
+#[test]
+fn too_many_failovers_freeze_failback_but_not_failover() {
+    let mut rig = Rig::new(|shop| {
+        shop.failover.failback.hold_down = secs(1);
+        shop.failover.max_failovers = MaxFailovers { count: 1, per: secs(600) };
+    });
+    lose_home(&mut rig);
+    come_home(&mut rig);
+    rig.wait(secs(31));
+    lose_home(&mut rig);
+    assert!(matches!(rig.alerts()[..], [Alert::Frozen { .. }]));
+    rig.all(&[0, 1], Rig::rise);
+    rig.wait(secs(300));
+    assert_eq!(rig.active(), "away");
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
+    rig.all(&[2, 3], Rig::rise);
+    rig.order(rig.word(|service| Word::Thaw { service }));
+    assert_eq!(rig.status().frozen_for_ms, None);
+}
+
+#[test]
+fn a_new_pool_that_fails_soon_is_rolled_back_once_and_then_frozen() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(switchover("away"));
+    rig.wait(secs(29));
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Rollback));
+    assert_eq!(rig.status().frozen_for_ms, Some(600_000));
+    rig.all(&[2, 3], Rig::rise);
+    rig.all(&[0, 1], Rig::fall);
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "not a second time");
+}
+
+#[test]
+fn later_than_the_window_it_is_a_failover() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(switchover("away"));
+    rig.wait(secs(31));
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!(rig.last().kind, SwitchKind::Failover);
+}
+
+#[test]
+fn an_ordered_switchover_is_not_undone() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(switchover("away"));
+    rig.wait(secs(100_000));
+    assert_eq!((rig.active(), rig.status().ordered), ("away".to_owned(), true));
+    rig.order(rig.word(|service| Word::Failback { service }));
+    assert_eq!((rig.active(), rig.last().actor), ("home".to_owned(), Actor::Operator("ada".to_owned())));
+}
+
+#[test]
+fn a_pin_wins_and_is_alerted_when_it_points_at_nothing_usable() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(pin("away"));
+    rig.all(&[2, 3], Rig::refuse);
+    rig.wait(secs(1000));
+    assert_eq!(rig.active(), "away");
+    assert!(matches!(rig.alerts()[..], [Alert::PinnedToUnusable { .. }]));
+    rig.order(rig.word(|service| Word::Unpin { service }));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
+fn orders_that_cannot_be_carried_out_say_why() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[2, 3], Rig::fall);
+    rig.order(switchover("away"));
+    rig.order(switchover("moon"));
+    rig.order(rig.word(|service| Word::Unpin { service }));
+    rig.order(Word::Administer { endpoint: EndpointId(77), state: Administrative::Maint });
+    assert_eq!((rig.alerts().len(), rig.active()), (4, "home".to_owned()));
+    assert!(rig.alerts().iter().all(|alert| matches!(alert, Alert::OrderRefused { .. })));
+}
+
+#[test]
+fn manual_failback_waits_for_its_operator() {
+    let mut rig = Rig::new(|shop| shop.failover.failback.mode = FailbackMode::Manual);
+    lose_home(&mut rig);
+    rig.all(&[0, 1], Rig::rise);
+    rig.wait(secs(100_000));
+    assert_eq!(rig.active(), "away");
+    rig.order(rig.word(|service| Word::Failback { service }));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
+fn endpoints_that_fail_only_their_checks_go_on_when_all_are_down() {
+    let mut rig = Rig::new(|_| {});
+    rig.good(0);
+    rig.all(&[2, 3, 0, 1], Rig::fall);
+    assert_eq!((rig.active(), rig.status().failing_open), ("home".to_owned(), true));
+    assert_eq!((rig.endpoint(0).admission, rig.endpoint(1).admission), (Admission::Open, Admission::Closed));
+    assert!(matches!(rig.alerts()[..], [Alert::AllDown { .. }]));
+    rig.rise(3);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn with_nobody_left_one_good_trial_ends_the_outage() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1, 2, 3], Rig::refuse);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Down);
+    assert_eq!(rig.endpoint(3).admission, Admission::Trial);
+    rig.trial(3, true);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn fail_closed_serves_nothing_that_its_checks_condemn() {
+    let mut rig = Rig::new(|shop| shop.failover.on_all_down = OnAllDown::FailClosed);
+    rig.good(0);
+    rig.all(&[2, 3, 0, 1], Rig::fall);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Down);
+    assert!((0..4).all(|id| rig.endpoint(id).admission == Admission::Closed));
+    rig.rise(0);
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
+fn a_static_response_never_fails() {
+    let sorry = Pool {
+        members: Members::Static(Arc::new(StaticResponse {
+            status: 503,
+            content_type: "text/plain".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+        })),
+        ..pool("sorry", 9)
+    };
+    let mut rig = Rig::new(|shop| shop.pools.push(sorry));
+    rig.all(&[2, 3, 0, 1], Rig::refuse);
+    assert_eq!(rig.active(), "sorry");
+    rig.wait(secs(1));
+    rig.rise(2);
+    rig.confirmed(2, ConnectOutcome::Connected);
+    rig.wait(secs(60));
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failback));
+}
+
+#[test]
+fn a_lost_share_goes_to_the_others_and_comes_back_after_the_hold_down() {
+    let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
+    let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
+    assert_eq!(shares(&rig), Serving::Shared(vec![1, 1]));
+    rig.all(&[0, 1], Rig::refuse);
+    assert_eq!(shares(&rig), Serving::Shared(vec![0, 1]));
+    rig.wait(secs(1));
+    rig.all(&[0, 1], Rig::rise);
+    rig.all(&[0, 1], |rig, id| rig.confirmed(id, ConnectOutcome::Connected));
+    rig.wait(secs(59));
+    assert_eq!(shares(&rig), Serving::Shared(vec![0, 1]));
+    rig.wait(secs(1));
+    assert_eq!((shares(&rig), rig.last().kind), (Serving::Shared(vec![1, 1]), SwitchKind::Failback));
+}
+
+#[test]
+fn maintenance_of_the_whole_pool_moves_the_service() {
+    let mut rig = Rig::new(|_| {});
+    for id in [0, 1] {
+        rig.order(Word::Administer { endpoint: EndpointId(id), state: Administrative::Maint });
+    }
+    assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Closed));
+}
