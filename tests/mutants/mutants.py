@@ -57,10 +57,6 @@ WORLD = [
      "(Refusal::Confirmed, ConnectOutcome::Connected) if self.checks.verdict == Verdict::Green => {",
      "(Refusal::Confirmed, _) if self.checks.verdict == Verdict::Green => {",
      "an endpoint that still refuses gets traffic again"),
-    ("a_lost_confirmation_is_awaited_forever", "endpoint.rs",
-     "Refusal::Confirmed => self.await_reconnect(rules, now),\n                _ => self.refusal = Refusal::No,",
-     "Refusal::Confirmed => {}\n                _ => {}",
-     "a lost message keeps an endpoint out (or un-ejectable) for good"),
     ("drained_endpoints_get_work", "endpoint.rs",
      "let standing = Standing { operational, administrative: self.administrative, cause };",
      "let standing = Standing { operational, administrative: Administrative::Ready, cause };",
@@ -168,4 +164,8 @@ WORLD = [
 ]
 
 UNIT = [
+    ("a_lost_confirmation_is_awaited_forever", "endpoint.rs",
+     "Refusal::Confirmed => self.await_reconnect(rules, now),\n                _ => self.refusal = Refusal::No,",
+     "Refusal::Confirmed => {}\n                _ => {}",
+     "a lost message keeps an endpoint out (or un-ejectable) for good"),
 ]
