@@ -31,6 +31,8 @@ pub(super) const MAILBOX: usize = 1024;
 const BATCH: usize = 64;
 /// Pause between two sweeps of what workers counted.
 const SWEEP: Duration = Duration::from_millis(50);
+/// How often the state is written though nothing has changed; a quarter of `max_age` where that is less.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 /// Shortest pause between two sweeps that workers asked for.
 const URGENT_SWEEP: Duration = Duration::from_millis(1);
 
@@ -55,6 +57,8 @@ pub(super) struct Engine {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) writer: Option<Writer>,
+    /// When the state was last handed to the writer.
+    pub(super) persisted: Moment,
     pub(super) journal: Option<Journal>,
     pub(super) records: Records,
     pub(super) places: Places,
@@ -226,15 +230,25 @@ impl Engine {
         });
     }
 
-    fn persist(&self) {
+    fn persist(&mut self) {
         if let Some(writer) = &self.writer {
-            writer.write(self.decision.saved(clock::now()));
+            self.persisted = clock::now();
+            writer.write(self.decision.saved(self.persisted));
+        }
+    }
+
+    /// The file's age says how long nobody was at work, not how long nothing has changed: a sign of life now and then.
+    fn sign_of_life(&mut self) {
+        let Some(file) = &self.config.state else { return };
+        if clock::now().since(self.persisted) >= SIGN_OF_LIFE.min(file.max_age / 4) {
+            self.persist();
         }
     }
 
     /// Free tables that no worker uses any more, and see whether everybody is ready.
     fn tidy(&mut self) {
         self.published.reap();
+        self.sign_of_life();
         let ready = self.chosen.is_some_and(|chosen| self.published.all_acknowledged(chosen));
         if ready && !self.ready.swap(true, Ordering::AcqRel) {
             tracing::info!(epoch = self.published.epoch(), "ready");
@@ -242,7 +256,7 @@ impl Engine {
     }
 
     /// The last thing before a wanted end.
-    fn last_words(&self) {
+    fn last_words(&mut self) {
         self.persist();
         if let Some(writer) = &self.writer
             && !writer.finish()

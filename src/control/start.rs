@@ -91,6 +91,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         ready,
         notices,
         writer,
+        persisted: now,
         journal,
         records,
         places: Default::default(),

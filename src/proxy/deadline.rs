@@ -245,9 +245,9 @@ impl Killer {
         self.entry.wake();
     }
 
-    /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before.
+    /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before. Of several times the earliest holds.
     pub fn kill_at(&self, at: Moment) {
-        let tick = tick_of(at);
+        let tick = tick_of(at).min(self.entry.end.get());
         self.entry.end.set(tick);
         if tick < self.entry.queued.get() {
             self.deadlines.queue(self.entry.clone());
@@ -349,6 +349,7 @@ mod tests {
         for alarm in [&condemned, &pardoned] {
             alarm.set(at(60_000));
             alarm.killer().kill_at(at(500));
+            alarm.killer().kill_at(at(900));
         }
         pardoned.pardon();
         deadlines.sweep(at(400));

@@ -8,7 +8,7 @@ use super::balance::Lot;
 use super::matching::Matcher;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
-use crate::config::{Config, Listener, Name, Pool, Service, Sessions, StaticResponse};
+use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
 use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
 
 mod build;
@@ -142,20 +142,27 @@ impl ServiceView {
 
     fn verdict(&self, tenure: &Tenure, drain: std::time::Duration, now: Moment) -> SessionVerdict {
         let Some(pool) = self.pools.iter().find(|pool| pool.name == tenure.pool) else {
-            return SessionVerdict::Drain { until: now.after(drain) };
+            return match self.config.failover.sessions {
+                Sessions::Close => SessionVerdict::Close,
+                Sessions::Drain => SessionVerdict::Drain { until: now.after(drain) },
+            };
         };
         let stays = match (tenure.since, pool.tenure) {
-            // A trial's session: it goes with its pool, until another pool serves.
+            // A trial, or a try across pools: nobody's reign is over for it until another pool serves.
             (0, 0) => matches!(self.serving, Serving::Down | Serving::Starting),
             (0, _) => true,
             (then, today) => then == today,
         };
-        match (stays, self.config.failover.sessions) {
-            (true, _) => SessionVerdict::Stay { since: pool.tenure },
-            (false, Sessions::Close) => SessionVerdict::Close,
-            (false, Sessions::Drain) => {
-                SessionVerdict::Drain { until: pool.left.unwrap_or(now).after(self.config.failover.drain_timeout) }
-            }
+        if stays {
+            return SessionVerdict::Stay { since: pool.tenure };
+        }
+        // One request that was sent there on purpose is no session to be fenced, and its time begins now: the pool may have
+        // been left long before.
+        let guest = tenure.since == 0 && self.config.protocol == Protocol::Http;
+        let left = if guest { now } else { pool.left.unwrap_or(now) };
+        match self.config.failover.sessions {
+            Sessions::Close if !guest => SessionVerdict::Close,
+            _ => SessionVerdict::Drain { until: left.after(self.config.failover.drain_timeout) },
         }
     }
 }

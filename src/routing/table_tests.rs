@@ -179,6 +179,17 @@ fn a_trials_session_goes_with_its_pool() {
 }
 
 #[test]
+fn a_request_sent_to_a_pool_long_left_has_its_own_time_to_finish() {
+    let config = two_services();
+    let one = first(&config);
+    let away = build(&config, &served(&config, 2, Serving::Active(1)), &one);
+    let guest = away.services[0].tenure(0);
+    assert_eq!(guest.since, 0);
+    let later = build(&config, &served(&config, 3, Serving::Active(1)), &away);
+    assert_eq!(later.verdict(&guest, at(9_999)), SessionVerdict::Drain { until: at(9_999).after(DRAIN) });
+}
+
+#[test]
 fn sessions_of_services_pools_and_policies_that_are_gone_end() {
     let config_1 = two_services();
     let one = first(&config_1);
@@ -188,7 +199,7 @@ fn sessions_of_services_pools_and_policies_that_are_gone_end() {
     let config_2 = config(vec![closing], vec![]);
     let two = build(&config_2, &conclusions(&config_2, 2), &one);
     assert_eq!(two.verdict(&a, at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
-    assert_eq!(two.verdict(&b, at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
+    assert_eq!(two.verdict(&b, at(9)), SessionVerdict::Close);
     let mut closing = (*config_1).clone();
     let mut changed = (*closing.services[0]).clone();
     changed.failover.sessions = Sessions::Close;

@@ -52,6 +52,24 @@ async fn after_a_crash_the_active_pool_and_its_hold_down_hold() {
 }
 
 #[tokio::test]
+async fn a_quiet_process_gives_signs_of_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let upstream = Upstream::start(Manners::ok()).await;
+    let quick = format!("state: {{path: {}, max_age: 1s}}\n", state.display());
+    let plane = Plane::start(&file(&[("s", service("s", QUICK, &[&[&upstream]]))], &quick));
+    plane.active("s", "a").await;
+    written(&state, r#""active":"a""#).await;
+    let saved_at = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?["saved_unix_ms"].as_u64();
+    let first = std::fs::read_to_string(&state).ok().as_deref().and_then(saved_at).expect("a time");
+    eventually("it is written again though nothing has changed", || async {
+        let now = std::fs::read_to_string(&state).ok().as_deref().and_then(saved_at)?;
+        (now > first + 500).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_wanted_stop_has_the_last_state_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
