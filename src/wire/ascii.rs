@@ -78,34 +78,7 @@ pub(super) fn target_classes(text: &[u8]) -> u8 {
 /// How many token bytes stand first.
 #[inline]
 pub(super) fn token_len(text: &[u8]) -> usize {
-    let mut len = 0;
-    while let Some((chunk, _)) = text[len..].split_first_chunk::<8>() {
-        let plain = word_len(u64::from_le_bytes(*chunk));
-        len += plain;
-        if plain < 8 {
-            break;
-        }
-    }
-    // The byte that ended the words may be one of the rarer token bytes.
-    len + text[len..].iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len() - len)
-}
-
-/// How many of eight bytes stand first that are letters, digits or `-`: what nearly all names are made of.
-#[inline]
-fn word_len(word: u64) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    /// Sets the high bit of each byte (all below 0x80) that is at least `least`.
-    const fn at_least(word: u64, least: u8) -> u64 {
-        word.wrapping_add(ONES * (0x80 - least as u64))
-    }
-    let low = word & !HIGH;
-    let lower = low | (ONES * 0x20);
-    let letter = at_least(lower, b'a') & !at_least(lower, b'z' + 1);
-    let digit = at_least(low, b'0') & !at_least(low, b'9' + 1);
-    let dash = at_least(low, b'-') & !at_least(low, b'-' + 1);
-    let other = (!(letter | digit | dash) | word) & HIGH;
-    other.trailing_zeros() as usize / 8
+    text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len())
 }
 
 /// How many bytes stand first that are no control bytes (tab counts as one here).
@@ -168,27 +141,10 @@ mod tests {
         }
 
         #[test]
-        fn words_and_bytes_agree_on_tokens(text in prop::collection::vec(prop_oneof![any::<u8>(), b'A'..=b'z'], 0..40)) {
-            prop_assert_eq!(token_len(&text), text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len()));
-        }
-
-        #[test]
         fn one_bad_byte_anywhere_is_found(at in 0_usize..40, bad in prop_oneof![0_u8..9, 10_u8..32, Just(127_u8)]) {
             let mut text = vec![b'a'; 40];
             text[at] = bad;
             prop_assert!(!is_field_value(&text));
-        }
-    }
-
-    #[test]
-    fn each_byte_is_judged_alike_at_each_place_of_a_word() {
-        for byte in 0..=u8::MAX {
-            for place in 0..8 {
-                let mut text = *b"aaaaaaaa";
-                text[place] = byte;
-                let plain = byte.is_ascii_alphanumeric() || byte == b'-';
-                assert_eq!(word_len(u64::from_le_bytes(text)), if plain { 8 } else { place }, "{byte}");
-            }
         }
     }
 

@@ -53,47 +53,30 @@ pub enum Known {
 
 impl Known {
     /// What a name is, ignoring case.
-    #[inline]
     pub fn of(name: &[u8]) -> Known {
-        // The length and one byte tell nearly always that a name is none of these; only then is it compared.
-        let Some(&last) = name.last() else { return Known::Other };
-        let (known, lower): (Known, &[u8]) = match (name.len(), last | 0x20) {
-            (2, b'e') => (Known::Te, b"te"),
-            (4, b't') => (Known::Host, b"host"),
-            (5, b'y') => (Known::Proxy, b"proxy"),
-            (6, b't') => (Known::Expect, b"expect"),
-            (7, b'e') => (Known::Upgrade, b"upgrade"),
-            (7, b'r') => (Known::Trailer, b"trailer"),
-            (9, b'd') => (Known::Forwarded, b"forwarded"),
-            (9, b'p') => (Known::XForwardedOther, b"x-real-ip"),
-            (10, b'n') => (Known::Connection, b"connection"),
-            (10, b'e') => (Known::KeepAlive, b"keep-alive"),
-            (12, b'd') => (Known::XRequestId, b"x-request-id"),
-            (14, b'h') => (Known::ContentLength, b"content-length"),
-            (14, b's') => (Known::Http2Settings, b"http2-settings"),
-            (15, b'r') => (Known::XForwardedFor, b"x-forwarded-for"),
-            (16, b't') => (Known::XForwardedHost, b"x-forwarded-host"),
-            (16, b'n') => (Known::ProxyConnection, b"proxy-connection"),
-            (17, b'g') => (Known::TransferEncoding, b"transfer-encoding"),
-            (17, b'o') => (Known::XForwardedProto, b"x-forwarded-proto"),
-            _ => return Known::unlisted(name),
+        let known = match name.len() {
+            2 if same(name, b"te") => Known::Te,
+            4 if same(name, b"host") => Known::Host,
+            5 if same(name, b"proxy") => Known::Proxy,
+            6 if same(name, b"expect") => Known::Expect,
+            7 if same(name, b"upgrade") => Known::Upgrade,
+            7 if same(name, b"trailer") => Known::Trailer,
+            9 if same(name, b"forwarded") => Known::Forwarded,
+            9 if same(name, b"x-real-ip") => Known::XForwardedOther,
+            10 if same(name, b"connection") => Known::Connection,
+            10 if same(name, b"keep-alive") => Known::KeepAlive,
+            12 if same(name, b"x-request-id") => Known::XRequestId,
+            14 if same(name, b"content-length") => Known::ContentLength,
+            14 if same(name, b"http2-settings") => Known::Http2Settings,
+            15 if same(name, b"x-forwarded-for") => Known::XForwardedFor,
+            16 if same(name, b"x-forwarded-host") => Known::XForwardedHost,
+            16 if same(name, b"proxy-connection") => Known::ProxyConnection,
+            17 if same(name, b"transfer-encoding") => Known::TransferEncoding,
+            17 if same(name, b"x-forwarded-proto") => Known::XForwardedProto,
+            13.. if same(&name[..12], b"x-forwarded-") => Known::XForwardedOther,
+            _ => return Known::Other,
         };
-        match same(name, lower) {
-            true if name.contains(&b'_') => Known::Lookalike,
-            true => known,
-            false => Known::unlisted(name),
-        }
-    }
-
-    /// A name that is none of the listed ones: another `X-Forwarded-…`, or nothing in particular.
-    #[inline]
-    fn unlisted(name: &[u8]) -> Known {
-        match name {
-            [b'X' | b'x', _, b'F' | b'f', ..] if name.len() > 12 && same(&name[..12], b"x-forwarded-") => {
-                if name.contains(&b'_') { Known::Lookalike } else { Known::XForwardedOther }
-            }
-            _ => Known::Other,
-        }
+        if name.contains(&b'_') { Known::Lookalike } else { known }
     }
 
     const fn bit(self) -> u32 {
@@ -120,15 +103,11 @@ impl Known {
     }
 }
 
-/// Equal when case is ignored and `_` is taken for `-`. (Setting bit 5 makes letters lower case and leaves `-`; names are tokens,
-/// so that no control byte can be taken for one of them; `_` becomes DEL.)
+/// Equal when case is ignored and `_` is taken for `-`. The first byte decides nearly always.
 #[inline]
 fn same(name: &[u8], lower: &[u8]) -> bool {
-    name.len() == lower.len()
-        && name.iter().zip(lower).all(|(&a, &b)| {
-            let folded = a | 0x20;
-            folded == b || (folded == 0x7f && a == b'_' && b == b'-')
-        })
+    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    name[0] | 0x20 == lower[0] && name.len() == lower.len() && name.iter().zip(lower).all(|(&a, &b)| fold(a) == b)
 }
 
 /// One field, borrowed from its [`Fields`].
