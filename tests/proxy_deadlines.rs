@@ -64,7 +64,7 @@ async fn an_upstream_that_does_not_take_a_body_is_given_up() {
 async fn a_try_that_takes_too_long_is_made_elsewhere() {
     let hanging = Upstream::start(Behaviour::Hang).await;
     let good = Upstream::start(Behaviour::ok("good")).await;
-    let more = "    retry: {on: [timeout], per_try_timeout: 150ms, budget: 100%}\n";
+    let more = "    balance: round_robin\n    retry: {on: [timeout], per_try_timeout: 150ms, budget: 100%}\n";
     let plane = Plane::start(&http_yaml(&[&[hanging.address, good.address]], more));
     let mut client = Client::connect(plane.address("web")).await;
     for n in 0..4 {

@@ -140,7 +140,8 @@ const TURN: usize = 16;
 
 fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -> Accepted {
     let table = worker.view.current();
-    let Some(listener) = table.listener(&name.borrow()) else { return Accepted::All };
+    // Renamed a moment ago: the loop is about to follow, and nobody may be forgotten in the queue.
+    let Some(listener) = table.listener(&name.borrow()) else { return Accepted::Full };
     for _ in 0..TURN {
         let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else { return Accepted::Full };
         match accept(socket) {

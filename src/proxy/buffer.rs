@@ -30,6 +30,10 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
+    fn has_large(&self) -> bool {
+        self.large_in_use.get() < LARGE_IN_USE
+    }
+
     /// An empty pool.
     pub fn new() -> Rc<BufferPool> {
         Rc::default()
@@ -130,9 +134,14 @@ impl Buffer {
         true
     }
 
+    /// May it move to the largest class now?
+    pub fn may_be_large(&self) -> bool {
+        self.bytes.len() == LARGE || self.pool.has_large()
+    }
+
     /// Bulk is coming: moves to the largest class, unless this worker has too many of them in use.
     pub fn enlarge(&mut self) {
-        if self.bytes.len() < LARGE && self.pool.large_in_use.get() < LARGE_IN_USE {
+        if self.bytes.len() < LARGE && self.pool.has_large() {
             self.move_to(2);
         }
     }

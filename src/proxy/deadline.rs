@@ -254,6 +254,11 @@ impl Killer {
         }
     }
 
+    /// Forgets a kill at a later time: what it was for no longer holds.
+    pub fn pardon(&self) {
+        self.entry.end.set(NEVER);
+    }
+
     /// Wakes the task, so that it looks around.
     pub fn nudge(&self) {
         self.entry.wake();

@@ -126,7 +126,8 @@ impl Worker {
     fn take_up(self: &Rc<Self>) {
         self.view.catch_up(|table| {
             let now = clock::now();
-            if self.accepting.follow(self, table) {
+            // A worker that stops has let go of its sockets for good.
+            if !self.is_draining() && self.accepting.follow(self, table) {
                 self.clients.nudge();
             }
             self.sessions.sweep(table, now, end);
@@ -258,7 +259,10 @@ impl Clients {
             match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
                 None => {}
                 // Whoever waits for an answer looks whether it will still come.
-                Some(Verdict::Stay { .. }) => place.killer.nudge(),
+                Some(Verdict::Stay { .. }) => {
+                    place.killer.pardon();
+                    place.killer.nudge();
+                }
                 Some(Verdict::Close) => place.killer.kill(),
                 Some(Verdict::Drain { until }) => {
                     place.killer.kill_at(until);

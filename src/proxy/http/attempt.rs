@@ -235,7 +235,9 @@ impl<C: Client> Request<'_, C> {
         let last = self.is_last();
         self.client.begin(exchange.reply, &route.response_headers, last);
         let streamed = self.stream(exchange, placing, spot).await;
-        if streamed && !gateway {
+        // A client that left, or did not read, says nothing against the endpoint that was answering it.
+        let unblamed = [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout];
+        if !gateway && unblamed.contains(&self.account.termination) {
             placing.record_good(spot);
         }
         Tried::Done(match (streamed, last) {
@@ -330,7 +332,8 @@ impl<C: Client> Request<'_, C> {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
             let moves = exchange.sent + exchange.received + self.client.taken() + self.body.received();
-            let client_is_asked = exchange.waits_for_client() || self.client.has_queued();
+            let upload_is_awaited = exchange.is_sending() && !exchange.waits_for_upstream(self.body);
+            let client_is_asked = exchange.waits_for_client() || self.client.has_queued() || upload_is_awaited;
             if moves != moved {
                 moved = moves;
                 alarm.set(clock::now().after(if client_is_asked { to_client } else { from_upstream }));

@@ -49,6 +49,8 @@ pub struct Moved {
     pub down: u64,
     /// The upstream closed its side while the client's was open.
     pub upstream_left_first: bool,
+    /// The client ended its side before the upstream did.
+    pub client_left_first: bool,
 }
 
 /// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
@@ -69,6 +71,7 @@ where
     let mut up = Direction::new(pool);
     let mut down = Direction::new(pool);
     let mut upstream_left_first = false;
+    let mut client_left_first = false;
     let mut silence = Silence::new(idle, clock::now());
     alarm.set(silence.since.after(silence.step));
     let end = poll_fn(|cx| {
@@ -76,6 +79,7 @@ where
         let first = up.poll(cx, client, upstream, shared);
         let second = down.poll(cx, upstream, client, shared);
         upstream_left_first |= down.ended && !up.ended;
+        client_left_first |= up.ended && !down.ended;
         if unanswered && down.moved > 0 {
             answered();
         }
@@ -96,7 +100,7 @@ where
         }
     })
     .await;
-    (end, Moved { up: up.moved, down: down.moved, upstream_left_first })
+    (end, Moved { up: up.moved, down: down.moved, upstream_left_first, client_left_first })
 }
 
 /// How long nothing has moved: looked at a few times within the allowed time, so that moving bytes need not read the clock.
@@ -160,9 +164,11 @@ impl Direction {
                 }
                 return Poll::Ready(Ok(()));
             }
+            // What is read must find room when the other side does not take it.
+            let window = if self.rest.may_be_large() { self.window } else { SMALL };
             let mut bytes = shared.0.borrow_mut();
             let count = {
-                let mut space = ReadBuf::new(&mut bytes[..self.window]);
+                let mut space = ReadBuf::new(&mut bytes[..window]);
                 ready!(Pin::new(&mut *from).poll_read(cx, &mut space)).map_err(|_| Side::From)?;
                 space.filled().len()
             };
@@ -179,7 +185,7 @@ impl Direction {
                 self.window = SMALL;
                 let kept = self.rest.push(&bytes[written..count]);
                 debug_assert!(kept, "what was read at once fits the largest class");
-            } else if count == self.window {
+            } else if count == window {
                 self.window = LARGE;
             }
         }
@@ -229,7 +235,7 @@ mod tests {
             assert_eq!(answer, b"a long answer after the end of the question");
             let (end, moved) = task.await.unwrap();
             assert!(matches!(end, End::Closed));
-            assert_eq!(moved, Moved { up: 8, down: 43, upstream_left_first: false });
+            assert_eq!(moved, Moved { up: 8, down: 43, upstream_left_first: false, client_left_first: true });
         })
         .await;
     }

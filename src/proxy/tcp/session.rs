@@ -146,7 +146,8 @@ async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Tar
 /// What the session says about its endpoint, beside that it answered.
 fn judge(placing: &Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
     let failed = match end {
-        End::Upstream => true,
+        // Cut, unless the client had ended first: many servers answer that with a reset.
+        End::Upstream => !moved.client_left_first,
         // It accepted, said nothing and hung up: what a port forwarder without its server does.
         End::Closed | End::Client => moved.down == 0 && moved.upstream_left_first,
         End::Idle | End::Killed => false,

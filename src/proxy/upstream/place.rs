@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use crate::decision::{ConnectOutcome, Failure, Moment};
+use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::Stream;
 use crate::net::stream::{connect, judge_connect};
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -50,8 +50,6 @@ pub struct Placing<'a> {
     pub alarm: &'a Alarm,
     /// Connects made or attempted, and idle connections used.
     pub attempts: u32,
-    /// May this request only go over a connection that is fresh or proven alive just before?
-    cautious: bool,
     /// How the last try failed.
     pub last: Option<How>,
     /// Failed tries after which another one was counted.
@@ -149,9 +147,8 @@ impl<'a> Placing<'a> {
         tries: Tries,
         hash: u64,
     ) -> Placing<'a> {
-        let cautious = !tries.nature().idempotent();
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, hash, alarm, attempts: 0, cautious, last: None, counted: 0 }
+        Placing { worker, origin, index, began, tries, hash, alarm, attempts: 0, last: None, counted: 0 }
     }
 
     /// The service as the request's first table has it.
@@ -326,10 +323,12 @@ impl<'a> Placing<'a> {
         leaves
     }
 
-    /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait.)
+    /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait,
+    /// nor for a trial's gate, which opens only once.)
     pub fn finds_another(&self) -> bool {
         let table = self.worker.table();
-        self.place_in(&table).is_some_and(|index| matches!(self.pick(&table.services[index]), Pick::Endpoint(_)))
+        let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
+        service.serving != Serving::Down && matches!(self.pick(service), Pick::Endpoint(_))
     }
 
     /// A try begins.
@@ -354,7 +353,9 @@ impl<'a> Placing<'a> {
         let now = clock::now();
         loop {
             let stream = self.worker.idle.take(endpoint.id, &endpoint.stats, now)?;
-            if !self.cautious || stream.proven_quiet() {
+            // Whatever came since it was parked, a late second reply above all, is nobody's answer (and a request that must
+            // not be sent twice is not sent to an end that has closed): ask the kernel, not only what it has told so far.
+            if stream.proven_quiet() {
                 return Some(stream);
             }
         }
