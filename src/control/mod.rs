@@ -2,7 +2,7 @@
 //!
 //! # The way through this room
 //!
-//! * [`start`]: bind, restore, publish the first table, begin.
+//! * [`start()`]: bind, restore, publish the first table, begin.
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
 //! * `reload`, `state`: new configurations; what survives a restart.

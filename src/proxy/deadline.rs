@@ -25,7 +25,7 @@ const NEVER: u64 = u64::MAX;
 pub enum Interrupt {
     /// Its deadline has passed.
     Deadline,
-    /// Somebody decided that it has to end ([`Alarm::kill`]).
+    /// Somebody decided that it has to end ([`Killer::kill`]).
     Killed,
 }
 

@@ -120,7 +120,7 @@ fn an_active_pool_that_a_reload_removes_is_left_by_a_switch() {
     rig.shop().pools.remove(0);
     rig.configure();
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Switchover));
-    assert_eq!(rig.status().ordered, false);
+    assert!(!rig.status().ordered);
 }
 
 #[test]
