@@ -97,10 +97,6 @@ WORLD = [
      "Serving::Active(active) if self.pinned.is_some() => self.stay(active),",
      "Serving::Active(active) if self.pinned.is_some() && self.available(active) => self.stay(active),",
      "Standfast overrides a pin"),
-    ("rollback_again_and_again", "failover.rs",
-     "let once = last.kind != SwitchKind::Rollback;",
-     "let once = true;",
-     "two bad pools are exchanged for ever"),
     ("rollback_at_any_time", "failover.rs",
      "let soon = now.since(last.at) <= self.config.failover.confirm_window;",
      "let soon = true;",
@@ -164,6 +160,10 @@ WORLD = [
 ]
 
 UNIT = [
+    ("rollback_again_and_again", "failover.rs",
+     "let once = last.kind != SwitchKind::Rollback;",
+     "let once = true;",
+     "two bad pools are exchanged for ever"),
     ("a_lost_confirmation_is_awaited_forever", "endpoint.rs",
      "Refusal::Confirmed => self.await_reconnect(rules, now),\n                _ => self.refusal = Refusal::No,",
      "Refusal::Confirmed => {}\n                _ => {}",

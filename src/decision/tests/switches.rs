@@ -161,6 +161,7 @@ fn a_new_pool_that_fails_soon_is_rolled_back_once_and_then_frozen() {
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Rollback));
     assert_eq!(rig.status().frozen_for_ms, Some(600_000));
+    rig.order(rig.word(|service| Word::Thaw { service }));
     rig.all(&[2, 3], Rig::rise);
     rig.all(&[0, 1], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "not a second time");
