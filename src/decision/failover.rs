@@ -33,9 +33,19 @@ impl Switch {
 impl Service {
     /// One decision of an `active_passive` service.
     pub fn decide_active(&mut self, turn: &mut Turn<'_>) {
+        if self.serving == Serving::Starting {
+            self.choose_first(turn);
+            // a restart took up a page again: not for longer than it must
+            if !matches!(self.serving, Serving::Active(active) if self.pinned.is_none() && self.captive(active)) {
+                return;
+            }
+        }
         match self.serving {
-            Serving::Starting => self.choose_first(turn),
+            Serving::Starting => {}
             Serving::Active(active) if self.pinned.is_some() => self.stay(active),
+            Serving::Active(active) if self.captive(active) => {
+                self.switch(Switch::own(SwitchKind::Failover, self.best_available()), turn); // (no rollback, no freeze)
+            }
             Serving::Active(active) if self.available(active) => {
                 self.stay(active);
                 if let Some(home) = self.failback_target(turn.now) {
@@ -45,6 +55,13 @@ impl Service {
             Serving::Active(active) => self.leave(active, turn),
             Serving::Down | Serving::Shared(_) => self.rise(turn),
         }
+    }
+
+    /// A page instead of an answer, although somebody could answer: that is still the outage, and nothing to be held down
+    /// for, unless an operator wanted it.
+    fn captive(&self, active: usize) -> bool {
+        let other = self.best_available().is_some_and(|best| !self.pools[best].is_static);
+        self.pools[active].is_static && !self.ordered && other
     }
 
     fn stay(&mut self, active: usize) {
@@ -134,9 +151,9 @@ impl Service {
         self.failing_open = pool.is_none();
     }
 
-    /// The first pool in order of priority that is available.
+    /// The first pool in order of priority that is available; a static one only when no other is, wherever it stands.
     pub fn best_available(&self) -> Option<usize> {
-        (0..self.pools.len()).find(|pool| self.available(*pool))
+        (0..self.pools.len()).filter(|pool| self.available(*pool)).min_by_key(|pool| self.pools[*pool].is_static)
     }
 
     /// The pool before, when the new one fails soon after a switch: once, and not while frozen.
@@ -145,7 +162,8 @@ impl Service {
         let soon = now.since(last.at) <= self.config.failover.confirm_window;
         let once = last.kind != SwitchKind::Rollback;
         let old = self.index_of(last.from.as_ref()?)?;
-        (soon && once && self.frozen_until().is_none() && self.available(old)).then_some(old)
+        let serves = self.available(old) && !self.pools[old].is_static;
+        (soon && once && self.frozen_until().is_none() && serves).then_some(old)
     }
 
     /// No pool is available: who carries traffic nevertheless (`fail_open`)? Pools with usable endpoints (fewer than
@@ -184,7 +202,7 @@ impl Service {
             Serving::Shared(_) => self.pools.len(),
             Serving::Starting | Serving::Down => 0,
         };
-        (0..end).filter(|pool| match &self.serving {
+        (0..end).filter(|pool| !self.pools[*pool].is_static).filter(|pool| match &self.serving {
             Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name),
             _ => true,
         })
@@ -220,7 +238,9 @@ impl Service {
         self.failing_open = false;
         self.since = turn.now;
         self.ordered = switch.kind == SwitchKind::Switchover;
-        if forced {
+        let from_page = from.is_some_and(|left| self.pools[left].is_static);
+        if forced && !from_page {
+            // (the end of an outage is no flapping: its beginning was counted)
             self.note_forced(switch.kind, from.is_some(), switch.to, turn);
         }
         if switch.kind == SwitchKind::Failback {
@@ -279,7 +299,8 @@ impl Service {
         Fall { sign: now, fell: now }
     }
 
-    /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it.
+    /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, nor did
+    /// one to a static page, however often that was shown.
     fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (Fall, Vec<Evidence>) {
         let own = from.map(|pool| {
             let pool = &self.pools[pool];
@@ -292,7 +313,9 @@ impl Service {
         let before = turn.timeline.last(self.name()).filter(|last| {
             let soon = turn.now.since(last.decided) <= self.config.failover.confirm_window;
             let forced = matches!(last.kind, SwitchKind::Failover | SwitchKind::Rollback);
-            last.answered.is_none() && forced && (soon || last.to.is_none())
+            let page = from.map(|pool| &self.pools[pool]).filter(|pool| pool.is_static);
+            let shown = page.is_some_and(|page| last.to.as_ref() == Some(&page.name));
+            forced && (shown || last.answered.is_none() && (soon || last.to.is_none()))
         });
         let before = before.map(|last| Fall { sign: last.fault, fell: last.detected });
         match (own, before) {

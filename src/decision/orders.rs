@@ -28,7 +28,7 @@ impl Service {
         if self.serving != Serving::Active(to) {
             self.switch(Switch { kind: SwitchKind::Switchover, to: Some(to), actor }, turn);
         }
-        self.ordered = to != 0; // at home there is nothing to come back from
+        self.ordered = to != 0 || self.pools[to].is_static; // at home there is nothing to come back from
         turn.effects.push(Effect::Persist);
         Ok(())
     }

@@ -42,8 +42,9 @@ impl World {
                 }
             }
             let auto = service.failover.failback.mode == FailbackMode::Auto;
+            let first = service.pools.iter().position(|pool| !pool.members.endpoints().is_empty()).unwrap_or(0);
             let home = match &row.serving {
-                Serving::Active(active) => *active == 0 || !auto || status.ordered,
+                Serving::Active(active) => *active == first || !auto || status.ordered,
                 Serving::Shared(shares) => {
                     !auto
                         || shares

@@ -307,7 +307,7 @@ impl Oracle {
             }
             Some(Word::Unpin { service: name }) if *name == service.name => memory.pin = None,
             Some(Word::Switchover { service: name, pool }) if *name == service.name => {
-                memory.ordered = *pool != service.pools[0].name;
+                memory.ordered = *pool != service.pools[0].name || is_page(service, pool);
             }
             Some(Word::Thaw { service: name }) if *name == service.name => {
                 memory.forced.clear();
@@ -399,8 +399,11 @@ impl Oracle {
             }
             SwitchKind::Failover if !self.reload => {
                 if let Some(from) = &incident.from {
-                    ensure!(!available(from), "forced away from an available pool");
+                    ensure!(!available(from) || is_page(service, from), "forced away from an available pool");
                 }
+                let answers = row.pools.iter().any(answers);
+                let page = incident.to.as_ref().is_some_and(|to| is_page(service, to));
+                ensure!(!passive || !page || !answers, "forced to a page although somebody could answer");
                 let nobody = !row.pools.iter().any(|pool| pool.available);
                 ensure!(
                     incident.to.as_ref().is_none_or(|to| available(to) || nobody),
@@ -419,8 +422,10 @@ impl Oracle {
     fn remember(&self, memory: &mut Memory, service: &Service, incident: &Incident, passive: bool, now: Moment) {
         let rule = &service.failover;
         let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let from_page = incident.from.as_ref().is_some_and(|from| is_page(service, from));
         if forced
             && incident.from.is_some()
+            && !from_page
             && let Some(home) = memory.failed_back.take()
         {
             memory.relapses = if now.since(home) <= rule.damping { (memory.relapses + 1).min(3) } else { 0 };
@@ -429,7 +434,7 @@ impl Oracle {
             memory.failed_back = Some(now);
         }
         let left = incident.from.clone().or(memory.active.clone());
-        if passive && forced && incident.to.is_some() && incident.to != left {
+        if passive && forced && !from_page && incident.to.is_some() && incident.to != left {
             memory.forced.retain(|at| now.since(*at) < rule.max_failovers.per);
             memory.forced.push(now);
             if let Some(excess) = memory.forced.len().checked_sub(rule.max_failovers.count as usize + 1) {
@@ -504,6 +509,9 @@ impl Oracle {
             Serving::Down => ensure!(!somebody, "nobody serves although somebody could"),
             Serving::Active(active) => {
                 ensure!(row.pools[*active].available || !somebody, "an available pool is left unused");
+                let page = row.pools[*active].endpoints.is_empty();
+                let answered = !page || memory.ordered || !row.pools.iter().any(answers);
+                ensure!(answered, "a page is shown although somebody could answer");
             }
             Serving::Shared(shares) => {
                 let served = shares.iter().zip(&row.pools).any(|(share, pool)| *share > 0 && pool.available);
@@ -659,6 +667,16 @@ fn shape(service: &Service, row: &ServiceRow) -> Verdict {
         _ => {}
     }
     Ok(())
+}
+
+/// Does it give a static response, which is no service?
+fn is_page(service: &Service, pool: &Name) -> bool {
+    service.pools.iter().any(|config| config.name == *pool && config.members.endpoints().is_empty())
+}
+
+/// Somebody behind this pool can answer.
+fn answers(pool: &PoolRow) -> bool {
+    pool.available && !pool.endpoints.is_empty()
 }
 
 fn usable(endpoint: &EndpointRow) -> bool {

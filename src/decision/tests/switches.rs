@@ -268,11 +268,16 @@ fn a_static_response_never_fails() {
     let mut rig = Rig::new(|shop| shop.pools.push(sorry));
     rig.all(&[2, 3, 0, 1], Rig::refuse);
     assert_eq!(rig.active(), "sorry");
-    rig.wait(secs(1));
+    let outage = rig.last().fault;
+    rig.answered(); // a page was shown: that did not end the outage
+    rig.wait(secs(40));
     rig.rise(2);
     rig.confirmed(2, ConnectOutcome::Connected);
-    rig.wait(secs(60));
-    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failback));
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "a page is not service");
+    assert_eq!(rig.last().fault, outage);
+    rig.order(switchover("sorry"));
+    rig.wait(secs(100));
+    assert_eq!(rig.active(), "sorry", "an operator wanted it");
 }
 
 #[test]
