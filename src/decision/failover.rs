@@ -70,21 +70,23 @@ impl Service {
 
     // ---- first choice ---------------------------------------------------------------------------------------------
 
-    /// The first pool is chosen when the best one is available or everybody has been asked once. It is not a switch,
-    /// unless a restart had to give up the pool that was active before it.
+    /// The first pool is chosen when one is available and all better ones have been asked once, or everybody has. It is
+    /// not a switch, unless a restart had to give up the pool that was active before it.
     fn choose_first(&mut self, turn: &mut Turn<'_>) {
         let resumed = self.pinned.clone().or(self.resume.clone()).and_then(|pool| self.index_of(&pool));
-        let wanted = resumed.unwrap_or(0);
         let time_is_up = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= turn.now);
-        let asked = match resumed {
-            Some(pool) => self.pools[pool].first_round_complete(),
-            None => self.pools.iter().all(|pool| pool.first_round_complete()),
+        let asked = |pool: usize| self.pools[pool].first_round_complete();
+        let end = self.best_available().filter(|best| !self.pools[*best].is_static).unwrap_or(self.pools.len());
+        let known = (0..end).all(asked);
+        let ripe = match resumed {
+            Some(pool) => self.available(pool) || (asked(pool) && (known || self.pinned.is_some())),
+            None => known,
         };
-        if !self.available(wanted) && !asked && !time_is_up {
+        if !ripe && !time_is_up {
             return;
         }
         self.resume = None;
-        if self.available(wanted) || self.pinned.is_some() {
+        if let Some(wanted) = resumed.filter(|pool| self.available(*pool) || self.pinned.is_some()) {
             return self.begin(Serving::Active(wanted), turn);
         }
         match resumed {

@@ -40,6 +40,19 @@ fn a_restart_leaves_a_pool_that_died_meanwhile_by_a_switch() {
 }
 
 #[test]
+fn a_restart_asks_the_others_before_nobody_serves() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::fall);
+    rig.wait(secs(31));
+    restart(&mut rig);
+    rig.all(&[2, 3], Rig::fail);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "home has not been asked");
+    rig.pass(0);
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
+    assert_eq!(rig.core.incidents().count(), 2, "one choice, one incident");
+}
+
+#[test]
 fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
     let mut rig = Rig::new(|_| {});
     rig.all(&[0, 1], Rig::fall);

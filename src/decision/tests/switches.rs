@@ -41,6 +41,16 @@ fn the_first_choice_waits_for_the_best_pool_or_for_all() {
 }
 
 #[test]
+fn the_first_choice_does_not_wait_for_lower_pools() {
+    let mut rig = Rig::unprobed(|shop| shop.pools.push(pool("last", 3)));
+    rig.pass(4);
+    rig.all(&[0, 1], Rig::fail);
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "away has not been asked");
+    rig.pass(2);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
 fn lost_first_probes_delay_the_first_choice_only_so_long() {
     let mut rig = Rig::unprobed(|_| {});
     rig.pass(2);
