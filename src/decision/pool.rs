@@ -38,6 +38,12 @@ impl Pool {
         self.endpoints.iter().all(|endpoint| endpoint.checks.verdict != Verdict::Unknown || !endpoint.ready())
     }
 
+    /// Would it be available if everybody passed who has not been asked yet?
+    pub fn may_become_available(&self, min_healthy: usize) -> bool {
+        let unasked = |e: &&Endpoint| e.ready() && e.checks.verdict == Verdict::Unknown;
+        self.usable() + self.endpoints.iter().filter(unasked).count() >= min_healthy.max(1)
+    }
+
     /// Keep track of since when it has been well.
     pub fn observe(&mut self, min_healthy: usize, now: Moment) {
         let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();

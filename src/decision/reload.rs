@@ -25,16 +25,37 @@ impl Service {
     pub fn appear(config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &Turn<'_>) -> Service {
         let mut service = Service::new(config.clone(), Vec::new(), turn.now);
         service.pools = build_pools(config, &mut BTreeMap::new(), allot, turn);
-        let timeouts = config.pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| check.timeout);
-        let first_round = timeouts.max().unwrap_or_default() + FIRST_ROUND_SLACK;
-        service.timers.arm(Timer::FirstRound, turn.now.after(first_round));
+        service.begin_first_round(turn);
         service
+    }
+
+    fn begin_first_round(&mut self, turn: &Turn<'_>) {
+        let checks = self.config.pools.iter().filter_map(|pool| pool.health_check.as_ref());
+        let first_round = checks.map(|check| check.timeout).max().unwrap_or_default() + FIRST_ROUND_SLACK;
+        self.timers.arm(Timer::FirstRound, turn.now.after(first_round));
+    }
+
+    /// The active pool has endpoints now that nobody has asked yet, and too few others: it is waited for as after a
+    /// restart, which is no switch when they pass.
+    fn await_strangers(&mut self, was_available: bool, turn: &Turn<'_>) {
+        if let Serving::Active(active) = self.serving
+            && was_available
+            && !self.available(active)
+            && self.pools[active].may_become_available(self.config.failover.min_healthy)
+        {
+            self.resume = Some(self.pools[active].name.clone());
+            self.serving = Serving::Starting;
+        }
+        if self.serving == Serving::Starting && !self.pools.iter().all(Pool::first_round_complete) {
+            self.begin_first_round(turn);
+        }
     }
 
     /// The same service with another configuration.
     pub fn reconfigure(&mut self, config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &mut Turn<'_>) {
         self.leave_removed_pools(config, turn);
         let serving = self.serving_names();
+        let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
         let recovered: BTreeMap<Name, _> = self.pools.iter().map(|pool| (pool.name.clone(), pool.recovered)).collect();
         let mut known = self.take_endpoints();
         let before = std::mem::replace(&mut self.config, config.clone());
@@ -48,6 +69,7 @@ impl Service {
         self.pinned.take_if(|pin| !exists(pin));
         self.resume.take_if(|pool| !exists(pool));
         self.lost.retain(exists);
+        self.await_strangers(was_available, turn);
     }
 
     /// The active pool is to vanish: go to the best one that stays, while both are known.

@@ -7,7 +7,7 @@
 //! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green | try a connect |
 //! | `Ejection` | endpoint | real traffic condemned it | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
-//! | `FirstRound` | service | it appeared | the first choice is made with what is known; who joins later starts slowly |
+//! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
 

@@ -113,6 +113,29 @@ fn a_reload_keeps_identities_health_and_decisions() {
 }
 
 #[test]
+fn a_reload_with_other_addresses_waits_for_their_first_probes() {
+    let moved = || {
+        let mut rig = Rig::new(|_| {});
+        rig.shop().pools[0] = pool("home", 7);
+        rig.configure();
+        assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "requests wait");
+        rig
+    };
+    let mut rig = moved();
+    rig.pass(4);
+    assert_eq!((rig.active(), rig.core.incidents().count()), ("home".to_owned(), 0));
+
+    let mut rig = moved();
+    rig.all(&[4, 5], Rig::fail);
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover));
+    assert_eq!(rig.last().from.as_deref(), Some("home"));
+
+    let mut rig = moved();
+    rig.wait(secs(2));
+    assert_eq!(rig.active(), "away", "not for ever");
+}
+
+#[test]
 fn endpoints_and_services_that_are_no_longer_named_vanish() {
     let mut rig = Rig::new(|_| {});
     let gone = rig.shop().pools.remove(1);
