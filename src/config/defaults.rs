@@ -155,6 +155,11 @@ pub const MAX_FAILOVERS_PER: Duration = s(10 * MINUTE);
 /// A pool that cannot carry the load shows it within half a minute.
 pub const CONFIRM_WINDOW: Duration = s(30);
 
+/// What browsers and gRPC clients expect at least (RFC 9113 §6.5.2 recommends 100 or more).
+pub const STREAMS: u32 = 128;
+/// What people expect to work; everything else has to be named.
+pub const UPGRADES: &[&str] = &["websocket"];
+
 /// Of a `static_response` whose `body_file` does not tell by its ending.
 pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 /// What a pool that says "not now" answers.

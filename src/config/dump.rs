@@ -95,7 +95,7 @@ fn file(config: &Config) -> Value {
 }
 
 fn listener(listener: &Listener) -> Value {
-    let Listener { name, bind, protocol, timeouts, limits, forwarded, target } = listener;
+    let Listener { name, bind, protocol, timeouts, limits, forwarded, target, .. } = listener;
     map! {
         "name" => &**name,
         "bind" => list(bind, |address| address.to_string().into()),
@@ -115,17 +115,17 @@ fn listener(listener: &Listener) -> Value {
         "forwarded" => (*protocol == Protocol::Http).then(|| word(forwarded)),
         "service" => match target {
             Target::Service(name) => Some(&**name),
-            Target::Routes(_) => None,
+            Target::Routes(_) | Target::Sni(_) => None,
         },
         "routes" => match target {
-            Target::Service(_) => None,
+            Target::Service(_) | Target::Sni(_) => None,
             Target::Routes(routes) => Some(list(routes, |r| route(r))),
         },
     }
 }
 
 fn route(route: &Route) -> Value {
-    let Route { matches, service, request_headers, response_headers, timeouts } = route;
+    let Route { matches, service, request_headers, response_headers, timeouts, .. } = route;
     map! {
         "match" => matched(matches),
         "service" => &**service,
@@ -266,11 +266,11 @@ fn pool(pool: &Pool, mode: Mode) -> Value {
 fn health_check(check: &HealthCheck) -> Value {
     map! {
         "tcp" => match &check.kind {
-            CheckKind::Tcp { port } => Some(map! { "port" => *port }),
-            CheckKind::Http(_) => None,
+            CheckKind::Tcp { port, .. } => Some(map! { "port" => *port }),
+            CheckKind::Http(_) | CheckKind::Grpc(_) => None,
         },
         "http" => match &check.kind {
-            CheckKind::Tcp { .. } => None,
+            CheckKind::Tcp { .. } | CheckKind::Grpc(_) => None,
             CheckKind::Http(http) => Some(http_check(http)),
         },
         "interval" => check.interval,

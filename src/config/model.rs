@@ -115,6 +115,10 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// What `X-Forwarded-*` we send upstream.
     pub forwarded: Forwarded,
+    /// TLS is terminated here; `None` = connections are in the clear.
+    pub tls: Option<ListenerTls>,
+    /// Connections begin with a PROXY header; `None` = it is not looked for.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Where accepted work goes.
     pub target: Target,
 }
@@ -127,6 +131,83 @@ pub enum Target {
     Routes(Vec<Arc<Route>>),
     /// TCP: always this service.
     Service(Name),
+    /// TCP, passed through: by what the client's TLS handshake asks for. The first route that takes it wins.
+    Sni(Vec<Arc<SniRoute>>),
+}
+
+/// One route of a TCP listener that looks into the ClientHello and passes TLS through untouched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SniRoute {
+    /// The server name asked for; `None` = any, and clients that name none.
+    pub sni: Option<HostMatch>,
+    /// One of these protocols is offered; empty = any.
+    pub alpn: Vec<String>,
+    /// The service's name; it exists and speaks TCP.
+    pub service: Name,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerTls {
+    /// At least one; which of them is shown is decided by the server name that the client asks for.
+    pub certificates: Vec<Certificate>,
+    /// What a client gets that asks for a name no certificate has, or for none.
+    pub unknown_name: UnknownName,
+    /// The oldest version spoken.
+    pub min_version: TlsVersion,
+    /// Protocols offered, the preferred one first; empty = ALPN is not spoken.
+    pub alpn: Vec<String>,
+    /// Certificates of clients; `None` = they are not asked for one.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The key (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
+
+/// What a client gets that asks for a name no certificate has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownName {
+    /// The first certificate of the list: it decides.
+    First,
+    /// The handshake is refused (`unrecognized_name`).
+    Refuse,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// Certificates of clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientAuth {
+    /// A client without one is refused. (One with a wrong one always is.)
+    pub required: bool,
+    /// Who may have signed them: a PEM file.
+    pub ca: PathBuf,
+}
+
+/// PROXY headers (HAProxy's PROXY protocol, versions 1 and 2) in front of what clients send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProxyProtocol {
+    /// A connection without one is closed. Otherwise connections from trusted networks may have one.
+    pub required: bool,
+    /// Whose headers are believed; from anywhere else a connection is closed where it is required, and is read as if there
+    /// were no PROXY protocol where it is not. Empty = everybody's (only with `required`).
+    pub trusted: Vec<ipnet::IpNet>,
 }
 
 /// Deadlines towards the client. None of them is extended by one byte at a time.
@@ -151,6 +232,8 @@ pub struct ListenerLimits {
     pub header_bytes: usize,
     /// Number of header fields; beyond: 431.
     pub headers: usize,
+    /// Requests at once on one HTTP/2 connection (`SETTINGS_MAX_CONCURRENT_STREAMS`).
+    pub streams: u32,
 }
 
 /// What we tell the upstream about the client.
@@ -178,6 +261,8 @@ pub struct Route {
     pub response_headers: HeaderChanges,
     /// Overrides of the service's timeouts.
     pub timeouts: RouteTimeouts,
+    /// Protocols that a client may switch to by `Upgrade` (lower case, such as `websocket`).
+    pub upgrades: Vec<String>,
 }
 
 /// All conditions must hold; an empty match takes everything.
@@ -259,8 +344,63 @@ pub struct Service {
     pub hold_requests: Duration,
     /// Answers to safe methods with a known length up to this size are held until complete (bytes); 0 = off.
     pub hold_response: usize,
+    /// How its endpoints are spoken to.
+    pub upstream: Upstream,
     /// In order of priority; at least one.
     pub pools: Vec<Pool>,
+}
+
+/// How the endpoints of a service are spoken to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The version of HTTP.
+    pub protocol: UpstreamProtocol,
+    /// Over TLS; `None` = in the clear.
+    pub tls: Option<UpstreamTls>,
+    /// Connections begin with a PROXY header about the client.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+impl Upstream {
+    /// HTTP/1.1 in the clear.
+    pub const PLAIN: Upstream = Upstream { protocol: UpstreamProtocol::Http1, tls: None, proxy_protocol: None };
+}
+
+/// The version of HTTP towards endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2: over TLS by ALPN, in the clear with prior knowledge.
+    Http2,
+    /// Over TLS what the endpoint chooses; in the clear HTTP/1.1.
+    Auto,
+}
+
+/// TLS towards endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UpstreamTls {
+    /// Who may have signed their certificates: a PEM file; `None` = the system's roots.
+    pub ca: Option<PathBuf>,
+    /// The name asked for and verified; `None` = the endpoint's address.
+    pub sni: Option<String>,
+    /// Our certificate, for endpoints that ask for one.
+    pub identity: Option<Certificate>,
+    /// The oldest version spoken.
+    pub min_version: TlsVersion,
+    /// Certificates are verified. Only `insecure_skip_verify: true` turns it off.
+    pub verify: bool,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyVersion {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How the pools of a service share its traffic.
@@ -515,6 +655,8 @@ pub struct StaticResponse {
 pub struct HealthCheck {
     /// What is asked.
     pub kind: CheckKind,
+    /// The probe begins with a PROXY header that says it speaks for itself (default: as the service's traffic).
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Pause between two probes of an endpoint in a settled state.
     pub interval: Duration,
     /// Deadline of one probe.
@@ -537,9 +679,26 @@ pub enum CheckKind {
     Tcp {
         /// Another port than the endpoint's.
         port: Option<u16>,
+        /// A TLS handshake must succeed too.
+        tls: Option<UpstreamTls>,
     },
     /// One GET.
     Http(HttpCheck),
+    /// `grpc.health.v1.Health/Check`.
+    Grpc(GrpcCheck),
+}
+
+/// A probe by the gRPC health checking protocol: good is `SERVING`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrpcCheck {
+    /// The service asked for; empty = the server as a whole.
+    pub service: String,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Value of `:authority`; default: the address and port that are probed.
+    pub host: Option<String>,
+    /// Over TLS (default: as the service's traffic).
+    pub tls: Option<UpstreamTls>,
 }
 
 /// An HTTP probe.
@@ -561,6 +720,10 @@ pub struct HttpCheck {
     pub body: Option<String>,
     /// The body is JSON and each pointer (RFC 6901) has this value.
     pub json: Vec<(String, serde_json::Value)>,
+    /// The version of HTTP (default: as the service's traffic).
+    pub protocol: UpstreamProtocol,
+    /// Over TLS (default: as the service's traffic).
+    pub tls: Option<UpstreamTls>,
 }
 
 /// In-band detection from real traffic.

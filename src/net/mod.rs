@@ -3,6 +3,8 @@
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod listen;
 pub mod stream;
+pub mod transport;
 
 pub use listen::{BindError, bind};
 pub use stream::Stream;
+pub use transport::Transport;

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::worker::Worker;
-use super::{http, tcp};
+use super::{door, http, tcp};
 use crate::config::Name;
 use crate::net::listen::stop_listening;
 use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
@@ -195,18 +195,15 @@ fn concerns_one(error: &io::Error) -> bool {
 fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
     let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
     // The runtime catches a panic inside a task: the connection is dropped, all others go on.
-    match listener.target {
-        ListenerTarget::Routes(_) => {
-            tokio::task::spawn_local(async move {
-                http::serve_connection(&worker, listener, stream, peer).await;
-                drop(room);
-            });
+    tokio::task::spawn_local(async move {
+        if let Some(guest) = door::admit(&worker, &listener, stream, peer).await {
+            match listener.target {
+                ListenerTarget::Routes(_) => http::serve_connection(&worker, listener, guest).await,
+                ListenerTarget::Service(_) | ListenerTarget::Sni(_) => {
+                    tcp::serve_connection(&worker, &listener, guest).await;
+                }
+            }
         }
-        ListenerTarget::Service(_) => {
-            tokio::task::spawn_local(async move {
-                tcp::serve_connection(&worker, &listener, stream, peer).await;
-                drop(room);
-            });
-        }
-    }
+        drop(room);
+    });
 }

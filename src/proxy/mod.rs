@@ -3,12 +3,13 @@
 //!
 //! - [`start`] makes the worker threads; each has a runtime, a view of the published table, idle upstream connections,
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
-//! - `accept` takes connections and hands them to [`http`] or [`tcp`].
+//! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
 //! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
 //! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through.
 mod accept;
 mod buffer;
 mod deadline;
+mod door;
 mod http;
 mod outcome;
 mod tcp;

@@ -67,6 +67,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
         slow_start: Duration::ZERO,
         hold_requests: Duration::ZERO,
         hold_response: 16_384,
+        upstream: Upstream::PLAIN,
         pools,
     }
 }
@@ -100,8 +101,10 @@ pub fn listener(name: &str, routes: Vec<Route>) -> Listener {
         bind: vec![([127, 0, 0, 1], 0).into()],
         protocol: Protocol::Http,
         timeouts: ListenerTimeouts { handshake: second, header: second, body: second, idle: second },
-        limits: ListenerLimits { max_connections: 10, header_bytes: 65_536, headers: 100 },
+        limits: ListenerLimits { max_connections: 10, header_bytes: 65_536, headers: 100, streams: 128 },
         forwarded: Forwarded::Append,
+        tls: None,
+        proxy_protocol: None,
         target: Target::Routes(routes.into_iter().map(Arc::new).collect()),
     }
 }
@@ -113,6 +116,7 @@ pub fn route(matches: Match, service: &str) -> Route {
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         timeouts: RouteTimeouts::default(),
+        upgrades: Vec::new(),
     }
 }
 

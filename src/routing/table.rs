@@ -8,7 +8,7 @@ use super::balance::Lot;
 use super::matching::Matcher;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
-use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
+use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, SniRoute, StaticResponse};
 use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
 
 mod build;
@@ -74,6 +74,8 @@ pub enum ListenerTarget {
     Routes(Arc<Matcher>),
     /// TCP: always this service, an index into [`RoutingTable::services`].
     Service(usize),
+    /// TCP passed through: the first route that takes the ClientHello, each with the index of its service.
+    Sni(Vec<(Arc<SniRoute>, usize)>),
 }
 
 /// A service as the data plane sees it.

@@ -22,8 +22,10 @@ pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
             bind: vec![([127, 0, 0, 1], 0).into()],
             protocol,
             timeouts: ListenerTimeouts { handshake: second, header: second, body: second, idle: second },
-            limits: ListenerLimits { max_connections: 100, header_bytes: 64 << 10, headers: 100 },
+            limits: ListenerLimits { max_connections: 100, header_bytes: 64 << 10, headers: 100, streams: 128 },
             forwarded: Forwarded::Append,
+            tls: None,
+            proxy_protocol: None,
             target,
         })
     };
@@ -34,6 +36,7 @@ pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
             request_headers: HeaderChanges::default(),
             response_headers: HeaderChanges::default(),
             timeouts: RouteTimeouts::default(),
+            upgrades: Vec::new(),
         })
     };
     Config {
@@ -56,7 +59,8 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         weight: 1,
         members,
         health_check: Some(HealthCheck {
-            kind: CheckKind::Tcp { port: None },
+            kind: CheckKind::Tcp { port: None, tls: None },
+            proxy_protocol: None,
             interval: Duration::from_millis(50),
             timeout: second,
             fast_interval: Duration::from_millis(20),
@@ -102,6 +106,7 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         slow_start: Duration::ZERO,
         hold_requests: Duration::ZERO,
         hold_response: 0,
+        upstream: Upstream::PLAIN,
         pools: vec![
             pool("active", endpoints(active)),
             pool("standby", endpoints(standby)),

@@ -81,6 +81,7 @@ fn service(n: usize, dice: &mut Rng) -> Service {
         slow_start: ms(if dice.bool() { 0 } else { 500 }),
         hold_requests: ms(pick(dice, &[0, 0, 300])),
         hold_response: 0,
+        upstream: Upstream::PLAIN,
         pools: list,
     }
 }
@@ -117,7 +118,8 @@ fn endpoint(service: usize, pool: usize, n: usize) -> Endpoint {
 
 pub fn check(dice: &mut Rng) -> HealthCheck {
     HealthCheck {
-        kind: CheckKind::Tcp { port: None },
+        kind: CheckKind::Tcp { port: None, tls: None },
+        proxy_protocol: None,
         interval: ms(300),
         timeout: ms(120),
         fast_interval: ms(80),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Room, header, path_fault};
 use crate::config::defaults;
 use crate::config::item::{Item, Switch};
-use crate::config::model::{CheckKind, HealthCheck, HttpCheck, OutlierDetection};
+use crate::config::model::{CheckKind, HealthCheck, HttpCheck, OutlierDetection, UpstreamProtocol};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 use crate::config::units::write_time;
@@ -37,6 +37,7 @@ pub(super) fn health_check(
     let base = base.as_ref();
     let check = HealthCheck {
         kind,
+        proxy_protocol: None,
         interval: room.at_least(&typed.interval, SHORTEST_INTERVAL, base.map_or(defaults::INTERVAL, |c| c.interval)),
         timeout: room.wait(&typed.timeout, base.map_or(defaults::CHECK_TIMEOUT, |c| c.timeout)),
         fast_interval: room.at_least(
@@ -92,7 +93,7 @@ fn kind(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, over: Option<&
         }
         (Some(_), None) => {
             let port = typed.tcp.get()?.port.get().map(|port| port.0 as u16);
-            Some(CheckKind::Tcp { port })
+            Some(CheckKind::Tcp { port, tls: None })
         }
         (None, Some(_)) => Some(CheckKind::Http(http_check(room, &typed.http.get()?.0))),
         (None, None) if later.iter().any(|kind| kind.at().is_some()) => None,
@@ -150,6 +151,8 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck) -> HttpCheck {
             Some(text.clone()).filter(|text| !text.is_empty())
         }),
         json,
+        protocol: UpstreamProtocol::Http1,
+        tls: None,
     }
 }
 

@@ -72,6 +72,7 @@ fn unused_services(room: &mut Room, file: &schema::File, config: &Config) {
         match &listener.target {
             Target::Service(name) => used.push(name),
             Target::Routes(routes) => used.extend(routes.iter().map(|route| &route.service)),
+            Target::Sni(routes) => used.extend(routes.iter().map(|route| &route.service)),
         }
     }
     let used: std::collections::HashSet<&str> = used.into_iter().map(|name| &**name).collect();

@@ -57,6 +57,8 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[N
         timeouts: timeouts(room, &typed.timeouts),
         limits: limits(room, &typed.limits),
         forwarded: forwarded(room, typed, protocol),
+        tls: None,
+        proxy_protocol: None,
         target: target?,
     })
 }
@@ -97,6 +99,7 @@ fn limits(room: &mut Room, item: &Item<schema::ListenerLimits>) -> ListenerLimit
         max_connections: typed.max_connections.get().map_or(defaults::LISTENER_CONNECTIONS, |n| n.0 as usize),
         header_bytes: typed.header_bytes.get().map_or(defaults::HEADER_BYTES, |n| n.0 as usize),
         headers: typed.headers.get().map_or(defaults::HEADERS, |n| n.0 as usize),
+        streams: defaults::STREAMS,
     }
 }
 
@@ -156,6 +159,7 @@ fn to(service: Name) -> Route {
         request_headers: Default::default(),
         response_headers: Default::default(),
         timeouts: RouteTimeouts::default(),
+        upgrades: upgrades(),
     }
 }
 
@@ -199,7 +203,12 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named])
     let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
     let name = room.required(&typed.service, at, "service", "service: NAME")?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
-    Some(Route { matches, service, request_headers, response_headers, timeouts: RouteTimeouts { response } })
+    let timeouts = RouteTimeouts { response };
+    Some(Route { matches, service, request_headers, response_headers, timeouts, upgrades: upgrades() })
+}
+
+fn upgrades() -> Vec<String> {
+    defaults::UPGRADES.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The service of this name, which must exist and speak the listener's protocol.

@@ -10,6 +10,7 @@ use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
     Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, Service, StaticResponse,
+    Upstream,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -89,6 +90,7 @@ fn service(
         slow_start: room.time_or_off(&typed.slow_start, defaults::SLOW_START),
         hold_requests: room.time_or_off(&typed.hold_requests, defaults::HOLD_REQUESTS),
         hold_response,
+        upstream: Upstream::PLAIN,
         pools: pools(room, at, typed, Inherited { protocol, mode, health: health.as_ref(), outlier: outlier.as_ref() }),
     };
     consistency(room, at, typed, &service);

@@ -126,6 +126,8 @@ mod tests {
             headers: vec![],
             body: None,
             json: vec![],
+            protocol: crate::config::UpstreamProtocol::Http1,
+            tls: None,
         }
     }
 

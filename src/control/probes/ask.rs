@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::http::HttpQuestion;
-use crate::config::CheckKind;
+use crate::config::{CheckKind, GrpcCheck};
 use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
 use crate::net::{Stream, stream};
 use crate::sys::clock;
@@ -46,7 +46,7 @@ impl Question {
     /// What this check asks of the endpoint at `address`.
     pub(super) fn new(address: SocketAddr, check: &CheckKind) -> Question {
         match check {
-            CheckKind::Tcp { port } => {
+            CheckKind::Tcp { port, .. } | CheckKind::Grpc(GrpcCheck { port, .. }) => {
                 let target = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
                 Question { target, kind: Kind::Tcp }
             }

@@ -232,6 +232,7 @@ fn shop() -> Service {
         slow_start: Duration::ZERO,
         hold_requests: Duration::ZERO,
         hold_response: 0,
+        upstream: Upstream::PLAIN,
         pools: vec![pool("home", 1), pool("away", 2)],
     }
 }
@@ -247,7 +248,8 @@ pub(super) fn pool(name: &str, net: u8) -> Pool {
         weight: 1,
         members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
         health_check: Some(HealthCheck {
-            kind: CheckKind::Tcp { port: None },
+            kind: CheckKind::Tcp { port: None, tls: None },
+            proxy_protocol: None,
             interval: secs(2),
             timeout: secs(1),
             fast_interval: Duration::from_millis(500),

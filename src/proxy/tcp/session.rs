@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 
 use super::relay::{End, Moved, relay};
 use crate::config::{self, Name, Service};
 use crate::decision::{Failure, Moment};
-use crate::net::Stream;
+use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Killer};
+use crate::proxy::door::Guest;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
 use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced};
 use crate::proxy::worker::Worker;
@@ -45,9 +45,8 @@ struct Reached {
 }
 
 /// Serves one client connection of a TCP listener, to its end.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, client: TcpStream, peer: SocketAddr) {
-    let alarm = worker.deadlines.alarm();
-    let place = worker.clients.enter(worker, &alarm);
+pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, guest: Guest) {
+    let Guest { transport: client, peer, alarm, place, .. } = guest;
     place.set_busy(true);
     let table = worker.table();
     let config::Target::Service(name) = &listener.config.target else { return };
@@ -72,7 +71,7 @@ async fn session(
     worker: &Rc<Worker>,
     table: &Handle,
     index: usize,
-    client: TcpStream,
+    client: Transport,
     peer: SocketAddr,
     alarm: &Alarm,
     account: &mut Account,
@@ -97,7 +96,7 @@ async fn session(
 
 type Connected = (Target, Registered<Killer>, Permit);
 
-async fn connect(placing: &mut Placing<'_>, client: &TcpStream) -> Result<Connected, Unplaced> {
+async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connected, Unplaced> {
     let worker = placing.worker;
     let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
     let permit = placing.permit(placing.service(), &mut gone).await?;
@@ -115,7 +114,7 @@ async fn connect(placing: &mut Placing<'_>, client: &TcpStream) -> Result<Connec
     }
 }
 
-async fn relay_session(placing: &Placing<'_>, mut client: TcpStream, target: Target, account: &mut Account) {
+async fn relay_session(placing: &Placing<'_>, mut client: Transport, target: Target, account: &mut Account) {
     let Target { spot, mut stream, in_flight } = target;
     let worker = placing.worker;
     account.reached = Some(Reached {
@@ -182,9 +181,9 @@ pub fn hash_peer(peer: SocketAddr) -> u64 {
 }
 
 /// A client that has closed its side may still want the answer; one that has reset the connection does not.
-fn was_reset(client: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+fn was_reset(client: &Transport, cx: &mut Context<'_>) -> Poll<()> {
     let mut byte = [0];
-    match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+    match client.socket().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
         Poll::Ready(Err(_)) => Poll::Ready(()),
         _ => Poll::Pending,
     }

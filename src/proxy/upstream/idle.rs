@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::decision::{EndpointId, Moment};
+use crate::net::Transport;
 use crate::routing::{EndpointStats, RoutingTable};
 
 /// Idle connections kept per endpoint and worker.
@@ -26,7 +26,7 @@ pub struct Parked<S> {
 }
 
 /// One worker's idle connections by endpoint. The last parked is the first used.
-pub struct Idle<S = TcpStream> {
+pub struct Idle<S = Transport> {
     worker: usize,
     shelves: RefCell<HashMap<EndpointId, Shelf<S>>>,
 }

@@ -8,11 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
-
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
-use crate::net::Stream;
 use crate::net::stream::{connect, judge_connect};
+use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
@@ -76,7 +74,7 @@ pub struct Target {
     /// Where it leads.
     pub spot: Spot,
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Transport,
     /// The place in flight.
     pub in_flight: InFlight,
 }
@@ -119,7 +117,7 @@ impl Spot {
 
 /// How a connect ended.
 enum Dialled {
-    Connected(TcpStream),
+    Connected(Transport),
     Failed(How),
     /// A newer table would not go there.
     Superseded,
@@ -266,7 +264,7 @@ impl<'a> Placing<'a> {
         Ok(match guarded(self.alarm, gone, connecting).await {
             Ok(Some(Ok(stream))) => {
                 endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                Dialled::Connected(stream)
+                Dialled::Connected(stream.into())
             }
             Ok(Some(Err(error))) => Dialled::Failed(self.connect_failed(spot, &error)),
             Ok(None) => Dialled::Superseded,
@@ -346,7 +344,7 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn take_idle(&self, endpoint: &EndpointView) -> Option<TcpStream> {
+    fn take_idle(&self, endpoint: &EndpointView) -> Option<Transport> {
         if self.tries.fresh_only() {
             return None;
         }

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::client::H1Client;
 use crate::decision::Moment;
 use crate::net::Stream;
 use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::client::Client;
 use crate::proxy::http::request::{self, Finish, Scratch, Setting};
@@ -22,7 +22,7 @@ use crate::proxy::worker::Worker;
 use crate::routing::{Handle, ListenerView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
+use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser};
 
 /// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
 /// reset behind it.
@@ -45,26 +45,13 @@ enum NoRequest {
 }
 
 /// Serves one client connection of an HTTP listener, to its end.
-pub async fn serve_connection<S: Stream>(
-    worker: &Rc<Worker>,
-    listener: Arc<ListenerView>,
-    stream: S,
-    peer: SocketAddr,
-) {
-    let alarm = worker.deadlines.alarm();
-    let place = worker.clients.enter(worker, &alarm);
+pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest) {
+    let Guest { transport, peer, scheme, alarm, place, .. } = guest;
     let address = ClientAddress::new(peer.ip());
-    let setting = Setting {
-        worker,
-        place: &place,
-        alarm: &alarm,
-        peer,
-        address: &address,
-        scheme: Scheme::Http,
-        hash: hash_peer(peer),
-    };
+    let setting =
+        Setting { worker, place: &place, alarm: &alarm, peer, address: &address, scheme, hash: hash_peer(peer) };
     let mut connection =
-        Connection { worker, client: H1Client::new(worker, stream), listener, accepted: Some(clock::now()) };
+        Connection { worker, client: H1Client::new(worker, transport), listener, accepted: Some(clock::now()) };
     let finish = loop {
         let mut scratch = match connection.next_head(&setting).await {
             Ok(scratch) => scratch,
