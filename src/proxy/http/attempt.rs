@@ -5,12 +5,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::client::{Client, ClientFault};
-use super::h1::{Exchange, ReplyFault, SendFault};
+use super::exchange::{Exchange, ReplyFault, SendFault};
+use super::h1::H1Exchange;
 use super::request::{Finish, Request};
 use super::respond::Refusal;
 use crate::config::{RetryOn, Route};
 use crate::decision::Failure;
-use crate::net::Stream;
+use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
 use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target};
@@ -68,22 +69,39 @@ impl<C: Client> Request<'_, C> {
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let asked = self.head.method().into();
-        let mut exchange = Exchange::new(stream, &worker.buffers, self.head.body(), asked, reply, decoder, |out| {
+        let mut exchange = H1Exchange::new(stream, &worker.buffers, self.head.body(), asked, reply, decoder, |out| {
             self.encode_head(&spot, route, expect_continue, out);
         });
-        let tried = match self.await_answer(&mut exchange, placing, route, &spot).await {
-            Awaited::Answered => self.pass_on(&mut exchange, placing, route, &spot).await,
-            awaited => self.no_answer(awaited, &exchange, placing, &spot),
-        };
-        in_flight.stats().count_bytes(worker.id, exchange.sent, exchange.received);
+        let tried = self.exchange_over(&mut exchange, placing, route, &spot).await;
+        in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
+        if let Some(stream) = exchange.finish() {
+            self.park(stream, placing, &spot);
+        }
+        tried
+    }
+
+    async fn exchange_over<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        placing: &mut Placing<'_>,
+        route: &Route,
+        spot: &Spot,
+    ) -> Tried {
+        match self.await_answer(exchange, placing, route, spot).await {
+            Awaited::Answered => self.pass_on(exchange, placing, route, spot).await,
+            awaited => self.no_answer(awaited, exchange, placing, spot),
+        }
+    }
+
+    /// Keeps a connection for the next exchange, unless the endpoint is not to get one.
+    fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
+        let worker = self.setting.worker;
         let now = clock::now();
-        let worth_keeping = || worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
-        if let Some(stream) = exchange.finish().filter(|_| worth_keeping()) {
+        if worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
         }
-        tried
     }
 
     fn encode_head(&self, spot: &Spot, route: &Route, expect_continue: bool, out: &mut Vec<u8>) {
@@ -102,9 +120,9 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// Sends the request and waits for the head of the final reply; interim replies are passed on.
-    async fn await_answer<U: Stream>(
+    async fn await_answer<E: Exchange>(
         &mut self,
-        exchange: &mut Exchange<'_, U>,
+        exchange: &mut E,
         placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
@@ -119,7 +137,7 @@ impl<C: Client> Request<'_, C> {
         let mut moved = u64::MAX;
         let mut judged = spot.table.epoch;
         poll_fn(|cx| {
-            if !exchange.request_done {
+            if !exchange.is_sent() {
                 match exchange.poll_send(cx, self.client, self.body, still_holds) {
                     Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => alarm.set(clock::now().after(response)),
                     Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(Awaited::Stale),
@@ -129,7 +147,7 @@ impl<C: Client> Request<'_, C> {
             }
             loop {
                 match exchange.poll_head(cx) {
-                    Poll::Ready(Ok(())) if exchange.reply.is_interim() => self.pass_interim(exchange.reply),
+                    Poll::Ready(Ok(())) if exchange.reply().is_interim() => self.pass_interim(exchange.reply()),
                     Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered),
                     Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, spot.reused)),
                     Poll::Pending => break,
@@ -147,7 +165,7 @@ impl<C: Client> Request<'_, C> {
             if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Awaited::Client(ClientFault::Gone));
             }
-            let moves = exchange.sent + self.body.received();
+            let moves = exchange.sent() + self.body.received();
             if exchange.is_sending() && moves != moved {
                 moved = moves;
                 alarm.set(clock::now().after(stall));
@@ -174,13 +192,7 @@ impl<C: Client> Request<'_, C> {
         }
     }
 
-    fn no_answer<U: Stream>(
-        &mut self,
-        awaited: Awaited,
-        exchange: &Exchange<'_, U>,
-        placing: &Placing<'_>,
-        spot: &Spot,
-    ) -> Tried {
+    fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, placing: &Placing<'_>, spot: &Spot) -> Tried {
         let worker = self.setting.worker;
         match awaited {
             Awaited::Answered | Awaited::Stale | Awaited::Left => Tried::Again,
@@ -200,21 +212,21 @@ impl<C: Client> Request<'_, C> {
         }
     }
 
-    fn ended<U: Stream>(&self, exchange: &Exchange<'_, U>, spot: &Spot, how: How, reused: bool) -> Ended {
+    fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: How, reused: bool) -> Ended {
         let replayable = self.body.is_replayable();
-        Ended { choice: spot.choice, how, sent: exchange.sent > 0, reused, replayable }
+        Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable }
     }
 
     /// A final head has come: retry by its status, hold it, or stream it to the client.
-    async fn pass_on<U: Stream>(
+    async fn pass_on<E: Exchange>(
         &mut self,
-        exchange: &mut Exchange<'_, U>,
+        exchange: &mut E,
         placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
     ) -> Tried {
         let now = clock::now();
-        let status = exchange.reply.status();
+        let status = exchange.reply().status();
         let gateway = matches!(status, 502..=504);
         spot.endpoint().stats.count_response(self.setting.worker.id, status);
         if gateway {
@@ -233,7 +245,7 @@ impl<C: Client> Request<'_, C> {
         }
         self.account.answered(status, now);
         let last = self.is_last();
-        self.client.begin(exchange.reply, &route.response_headers, last);
+        self.client.begin(exchange.reply(), &route.response_headers, last);
         let streamed = self.stream(exchange, placing, spot).await;
         // A client that left, or did not read, says nothing against the endpoint that was answering it.
         let unblamed = [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout];
@@ -247,13 +259,7 @@ impl<C: Client> Request<'_, C> {
         })
     }
 
-    fn is_retried_for<U: Stream>(
-        &self,
-        status: u16,
-        exchange: &Exchange<'_, U>,
-        placing: &mut Placing<'_>,
-        spot: &Spot,
-    ) -> bool {
+    fn is_retried_for<E: Exchange>(&self, status: u16, exchange: &E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
         if !placing.service().config.retry.on.contains(&RetryOn::Status(status)) {
             return false;
         }
@@ -266,9 +272,9 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
-    async fn hold<U: Stream>(
+    async fn hold<E: Exchange>(
         &mut self,
-        exchange: &mut Exchange<'_, U>,
+        exchange: &mut E,
         length: usize,
         placing: &Placing<'_>,
         spot: &Spot,
@@ -299,7 +305,7 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
-    async fn stream<U: Stream>(&mut self, exchange: &mut Exchange<'_, U>, placing: &Placing<'_>, spot: &Spot) -> bool {
+    async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &Placing<'_>, spot: &Spot) -> bool {
         let alarm = self.setting.alarm;
         let worker = self.setting.worker;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
@@ -331,7 +337,7 @@ impl<C: Client> Request<'_, C> {
             if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
-            let moves = exchange.sent + exchange.received + self.client.taken() + self.body.received();
+            let moves = exchange.sent() + exchange.received() + self.client.taken() + self.body.received();
             let upload_is_awaited = exchange.is_sending() && !exchange.waits_for_upstream(self.body);
             let client_is_asked = exchange.waits_for_client() || self.client.has_queued() || upload_is_awaited;
             if moves != moved {

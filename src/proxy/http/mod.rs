@@ -2,11 +2,12 @@
 //!
 //! `request` is the list of steps of one request, `attempt` one try of it, `body` the replay of its body, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
-//! function asks of a client's protocol; `h1` implements it.
+//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` implements both.
 mod account;
 mod attempt;
 mod body;
 mod client;
+mod exchange;
 mod h1;
 mod request;
 mod respond;

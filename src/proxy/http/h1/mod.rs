@@ -4,4 +4,4 @@ mod connection;
 mod upstream;
 
 pub use connection::serve_connection;
-pub use upstream::{Exchange, ReplyFault, SendFault};
+pub use upstream::H1Exchange;

@@ -8,8 +8,9 @@ use crate::net::Stream;
 use crate::proxy::buffer::{Buffer, BufferPool, Outgoing, SMALL};
 use crate::proxy::http::body::RequestBody;
 use crate::proxy::http::client::{Client, ClientFault};
+use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
 use crate::wire::h1::{
-    Asked, BodyDecoder, BodyEncoder, BodyLength, Error, HeadLimits, Progress, ResponseHead, ResponseParser,
+    Asked, BodyDecoder, BodyEncoder, BodyLength, HeadLimits, Progress, ResponseHead, ResponseParser,
 };
 
 /// Queued bytes beyond which body is not put behind them any more.
@@ -17,38 +18,13 @@ const FULL: usize = SMALL;
 /// The most body put into one chunk.
 const CHUNK: usize = 64 * 1024;
 
-/// Why a request could not be sent on.
-#[derive(Debug)]
-pub enum SendFault {
-    /// A newer table was published before the first byte: pick again.
-    Stale,
-    /// The client's part of it failed.
-    Client(ClientFault),
-    /// The connection failed. A reply may have come before it did.
-    Upstream,
-}
-
-/// Why a reply did not come whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplyFault {
-    /// The connection was closed or reset. `begun`: after part of the reply.
-    Cut {
-        /// Some of the reply had come.
-        begun: bool,
-    },
-    /// What came is no HTTP.
-    Malformed(Error),
-    /// The client does not take it any more.
-    Client,
-}
-
 /// One exchange. Dropped before its end it resets the connection, so that the endpoint does not go on for nobody.
-pub struct Exchange<'a, U: Stream> {
+pub struct H1Exchange<'a, U: Stream> {
     stream: Option<U>,
     /// Bytes of the request that the kernel took.
-    pub sent: u64,
+    sent: u64,
     /// The whole request is with the kernel.
-    pub request_done: bool,
+    request_done: bool,
     /// The end of the request is encoded.
     request_ended: bool,
     write_failed: bool,
@@ -58,7 +34,7 @@ pub struct Exchange<'a, U: Stream> {
     parser: ResponseParser,
     asked: Asked,
     /// The head that came last.
-    pub reply: &'a mut ResponseHead,
+    reply: &'a mut ResponseHead,
     decoder: &'a mut BodyDecoder,
     /// Bytes at the front of `input` that are body, and what follows them of the framing.
     data: usize,
@@ -68,10 +44,10 @@ pub struct Exchange<'a, U: Stream> {
     answered: bool,
     bulk: bool,
     /// Bytes of the reply read so far.
-    pub received: u64,
+    received: u64,
 }
 
-impl<'a, U: Stream> Exchange<'a, U> {
+impl<'a, U: Stream> H1Exchange<'a, U> {
     /// Over this connection; `encode` writes the request's head.
     pub fn new(
         stream: U,
@@ -81,10 +57,10 @@ impl<'a, U: Stream> Exchange<'a, U> {
         reply: &'a mut ResponseHead,
         decoder: &'a mut BodyDecoder,
         encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Exchange<'a, U> {
+    ) -> H1Exchange<'a, U> {
         let mut out = Outgoing::new(pool);
         encode(out.end());
-        Exchange {
+        H1Exchange {
             stream: Some(stream),
             sent: 0,
             request_done: false,
@@ -103,48 +79,6 @@ impl<'a, U: Stream> Exchange<'a, U> {
             answered: false,
             bulk: false,
             received: 0,
-        }
-    }
-
-    /// Sends on: what there is of the body goes with the head in one write. `Ready(Ok)`: the request is sent.
-    pub fn poll_send<C: Client>(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut C,
-        body: &mut RequestBody,
-        still_holds: impl Fn() -> bool,
-    ) -> Poll<Result<(), SendFault>> {
-        loop {
-            if self.request_done {
-                return Poll::Ready(Ok(()));
-            }
-            if self.write_failed {
-                return Poll::Pending;
-            }
-            let waits_for_client = self.gather(cx, client, body)?;
-            let Some(stream) = &mut self.stream else { return Poll::Pending };
-            if !self.out.is_empty() {
-                // The re-check: nothing is awaited between this and the first byte.
-                if self.sent == 0 && !still_holds() {
-                    return Poll::Ready(Err(SendFault::Stale));
-                }
-                match ready!(self.out.poll_drain(cx, stream)) {
-                    Ok(count) => self.sent += count as u64,
-                    Err(_) => return Poll::Ready(Err(self.cannot_write())),
-                }
-            } else if self.request_ended {
-                self.request_done = true;
-            } else if !body.pending().is_empty() {
-                match ready!(std::pin::Pin::new(stream).poll_write(cx, body.pending())) {
-                    Ok(count) if count > 0 && self.encoder.wrap(count).is_ok() => {
-                        self.sent += count as u64;
-                        body.take(count);
-                    }
-                    _ => return Poll::Ready(Err(self.cannot_write())),
-                }
-            } else if waits_for_client {
-                return Poll::Pending;
-            }
         }
     }
 
@@ -193,18 +127,86 @@ impl<'a, U: Stream> Exchange<'a, U> {
         SendFault::Upstream
     }
 
-    /// Is there still something of the request to send?
-    pub fn is_sending(&self) -> bool {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(0)) };
+        if self.bulk && self.input.is_empty() {
+            self.input.enlarge();
+        }
+        let count = ready!(self.input.poll_fill(cx, stream))?;
+        self.bulk = count >= SMALL;
+        self.received += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    /// The exchange is over: gives the connection back if another may follow on it. Left-over bytes, a request that was not
+    /// sent whole, or the endpoint's wish end it. A connection on which nothing was sent is as it was.
+    pub fn finish(mut self) -> Option<U> {
+        if self.sent == 0 && !self.write_failed && self.received == 0 {
+            return self.stream.take();
+        }
+        if !(self.answered && self.request_done && self.decoder.is_done() && self.input.is_empty()) {
+            return None;
+        }
+        // Whole, so that closing it in order cuts nothing.
+        self.stream.take().filter(|_| self.reply.keep_alive())
+    }
+}
+
+impl<U: Stream> Exchange for H1Exchange<'_, U> {
+    fn poll_send<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        body: &mut RequestBody,
+        still_holds: impl Fn() -> bool,
+    ) -> Poll<Result<(), SendFault>> {
+        loop {
+            if self.request_done {
+                return Poll::Ready(Ok(()));
+            }
+            if self.write_failed {
+                return Poll::Pending;
+            }
+            let waits_for_client = self.gather(cx, client, body)?;
+            let Some(stream) = &mut self.stream else { return Poll::Pending };
+            if !self.out.is_empty() {
+                // The re-check: nothing is awaited between this and the first byte.
+                if self.sent == 0 && !still_holds() {
+                    return Poll::Ready(Err(SendFault::Stale));
+                }
+                match ready!(self.out.poll_drain(cx, stream)) {
+                    Ok(count) => self.sent += count as u64,
+                    Err(_) => return Poll::Ready(Err(self.cannot_write())),
+                }
+            } else if self.request_ended {
+                self.request_done = true;
+            } else if !body.pending().is_empty() {
+                match ready!(std::pin::Pin::new(stream).poll_write(cx, body.pending())) {
+                    Ok(count) if count > 0 && self.encoder.wrap(count).is_ok() => {
+                        self.sent += count as u64;
+                        body.take(count);
+                    }
+                    _ => return Poll::Ready(Err(self.cannot_write())),
+                }
+            } else if waits_for_client {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn is_sending(&self) -> bool {
         !self.request_done && !self.write_failed
     }
 
-    /// Is some of the request waiting for the endpoint to take it?
-    pub fn waits_for_upstream(&self, body: &RequestBody) -> bool {
+    fn is_sent(&self) -> bool {
+        self.request_done
+    }
+
+    fn waits_for_upstream(&self, body: &RequestBody) -> bool {
         !self.out.is_empty() || !body.pending().is_empty()
     }
 
-    /// Reads the next head of the reply, interim or final, into [`Exchange::reply`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>> {
         loop {
             if !self.input.is_empty() {
                 match self.parser.feed(self.input.bytes(), &HeadLimits::REPLY, self.asked, self.reply) {
@@ -228,25 +230,16 @@ impl<'a, U: Stream> Exchange<'a, U> {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(0)) };
-        if self.bulk && self.input.is_empty() {
-            self.input.enlarge();
-        }
-        let count = ready!(self.input.poll_fill(cx, stream))?;
-        self.bulk = count >= SMALL;
-        self.received += count as u64;
-        Poll::Ready(Ok(count))
+    fn reply(&self) -> &ResponseHead {
+        self.reply
     }
 
-    /// The reply's body is of this length and not all of it has come.
-    pub fn lacks(&self) -> Option<usize> {
+    fn lacks(&self) -> Option<usize> {
         let length = usize::try_from(self.decoder.left()?).ok()?;
         (self.input.len() < length).then_some(length)
     }
 
-    /// Reads until all of the body (of `length` bytes) is here.
-    pub fn poll_hold(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), ReplyFault>> {
+    fn poll_hold(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), ReplyFault>> {
         while self.input.len() < length {
             if !self.input.reserve(length - self.input.len()) {
                 return Poll::Ready(Ok(()));
@@ -259,9 +252,7 @@ impl<'a, U: Stream> Exchange<'a, U> {
         Poll::Ready(Ok(()))
     }
 
-    /// Relays the reply's body to the client, to its end. What is queued for the client is written when there is nothing
-    /// more to put behind it.
-    pub fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
+    fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
         loop {
             if self.data > 0 {
                 let data = &self.input.bytes()[..self.data];
@@ -301,34 +292,27 @@ impl<'a, U: Stream> Exchange<'a, U> {
         }
     }
 
-    /// Is some of the reply waiting for the client to take it?
-    pub fn waits_for_client(&self) -> bool {
+    fn waits_for_client(&self) -> bool {
         self.data > 0 || self.end_queued
     }
 
-    /// Takes up the reply's body if all of it is here, without passing it on.
-    pub fn skip(&mut self) {
+    fn skip(&mut self) {
         while !self.decoder.is_done() && !self.input.is_empty() {
             let Ok(piece) = self.decoder.decode(self.input.bytes()) else { return };
             self.input.consume(piece.taken);
         }
     }
 
-    /// The exchange is over: gives the connection back if another may follow on it. Left-over bytes, a request that was not
-    /// sent whole, or the endpoint's wish end it. A connection on which nothing was sent is as it was.
-    pub fn finish(mut self) -> Option<U> {
-        if self.sent == 0 && !self.write_failed && self.received == 0 {
-            return self.stream.take();
-        }
-        if !(self.answered && self.request_done && self.decoder.is_done() && self.input.is_empty()) {
-            return None;
-        }
-        // Whole, so that closing it in order cuts nothing.
-        self.stream.take().filter(|_| self.reply.keep_alive())
+    fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn received(&self) -> u64 {
+        self.received
     }
 }
 
-impl<U: Stream> Drop for Exchange<'_, U> {
+impl<U: Stream> Drop for H1Exchange<'_, U> {
     fn drop(&mut self) {
         if let Some(stream) = &self.stream {
             stream.reset_on_close();
