@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::model::{
     AccessFormat, Balance, CrossPool, FailbackMode, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Protocol,
-    Sessions,
+    Sessions, TlsVersion, UnknownName,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -155,6 +155,10 @@ pub const MAX_FAILOVERS_PER: Duration = s(10 * MINUTE);
 /// A pool that cannot carry the load shows it within half a minute.
 pub const CONFIRM_WINDOW: Duration = s(30);
 
+/// Older versions are broken, and every client of the last ten years speaks this one.
+pub const TLS_VERSION: TlsVersion = TlsVersion::Tls12;
+/// A client that asks for another name sees a certificate and can say what is wrong with it.
+pub const UNKNOWN_NAME: UnknownName = UnknownName::First;
 /// What browsers and gRPC clients expect at least (RFC 9113 §6.5.2 recommends 100 or more).
 pub const STREAMS: u32 = 128;
 /// What people expect to work; everything else has to be named.

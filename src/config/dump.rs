@@ -37,7 +37,7 @@ macro_rules! written {
         }
     )*};
 }
-written!(Value, &str, String, u16, u32, usize, f64);
+written!(Value, &str, String, bool, u16, u32, usize, f64);
 
 impl From<Duration> for Written {
     fn from(time: Duration) -> Written {
@@ -95,7 +95,7 @@ fn file(config: &Config) -> Value {
 }
 
 fn listener(listener: &Listener) -> Value {
-    let Listener { name, bind, protocol, timeouts, limits, forwarded, target, .. } = listener;
+    let Listener { name, bind, protocol, timeouts, limits, forwarded, tls, proxy_protocol, target } = listener;
     map! {
         "name" => &**name,
         "bind" => list(bind, |address| address.to_string().into()),
@@ -110,28 +110,67 @@ fn listener(listener: &Listener) -> Value {
             "max_connections" => limits.max_connections,
             "header_bytes" => limits.header_bytes,
             "headers" => limits.headers,
+            "streams" => limits.streams,
         },
         // On a tcp listener it has no effect, and the reader says so.
         "forwarded" => (*protocol == Protocol::Http).then(|| word(forwarded)),
+        "tls" => tls.as_ref().map_or("off".into(), listener_tls),
+        "proxy_protocol" => proxy_protocol.as_ref().map_or("off".into(), |proxy| map! {
+            "required" => proxy.required,
+            "trusted" => list(&proxy.trusted, |network| network.to_string().into()),
+        }),
         "service" => match target {
             Target::Service(name) => Some(&**name),
             Target::Routes(_) | Target::Sni(_) => None,
         },
         "routes" => match target {
-            Target::Service(_) | Target::Sni(_) => None,
+            Target::Service(_) => None,
             Target::Routes(routes) => Some(list(routes, |r| route(r))),
+            Target::Sni(routes) => Some(list(routes, |r| sni_route(r))),
         },
     }
 }
 
+fn listener_tls(tls: &ListenerTls) -> Value {
+    let ListenerTls { certificates, unknown_name, min_version, alpn, client_auth } = tls;
+    map! {
+        "certificates" => list(certificates, |one| map! { "cert" => path(&one.cert), "key" => path(&one.key) }),
+        "unknown_name" => word(unknown_name),
+        "min_version" => word(min_version),
+        "alpn" => list(alpn, |name| name.as_str().into()),
+        "client_auth" => client_auth.as_ref().map_or("off".into(), |auth| map! {
+            "mode" => if auth.required { "required" } else { "optional" },
+            "ca" => path(&auth.ca),
+        }),
+    }
+}
+
+fn sni_route(route: &SniRoute) -> Value {
+    map! {
+        "match" => map! {
+            "sni" => route.sni.as_ref().map(host),
+            "alpn" => list(&route.alpn, |name| name.as_str().into()),
+        },
+        "service" => &*route.service,
+    }
+}
+
+fn host(host: &HostMatch) -> String {
+    match host {
+        HostMatch::Exact(host) => host.clone(),
+        HostMatch::Wildcard(end) => format!("*{end}"),
+    }
+}
+
 fn route(route: &Route) -> Value {
-    let Route { matches, service, request_headers, response_headers, timeouts, .. } = route;
+    let Route { matches, service, request_headers, response_headers, timeouts, upgrades } = route;
     map! {
         "match" => matched(matches),
         "service" => &**service,
         "request_headers" => changes(request_headers),
         "response_headers" => changes(response_headers),
         "timeouts" => map! { "response" => timeouts.response },
+        "upgrades" => list(upgrades, |name| name.as_str().into()),
     }
 }
 
@@ -143,10 +182,7 @@ fn matched(matches: &Match) -> Value {
         (Value::from(name.as_str()), value)
     };
     map! {
-        "host" => matches.host.as_ref().map(|host| match host {
-            HostMatch::Exact(host) => host.clone(),
-            HostMatch::Wildcard(end) => format!("*{end}"),
-        }),
+        "host" => matches.host.as_ref().map(host),
         "path" => matches.path.as_ref().and_then(|path| match path {
             PathMatch::Exact(path) => Some(path.as_str()),
             PathMatch::Prefix(_) => None,
@@ -192,8 +228,31 @@ fn service(service: &Service) -> Value {
         "slow_start" => service.slow_start,
         "hold_requests" => service.hold_requests,
         "hold_response" => service.hold_response,
+        "upstream" => map! {
+            "protocol" => word(&service.upstream.protocol),
+            "tls" => upstream_tls(&service.upstream.tls),
+            "proxy_protocol" => proxy_version(service.upstream.proxy_protocol),
+        },
         "pools" => list(&service.pools, |p| pool(p, service.mode)),
     }
+}
+
+/// `off` and not absent: what is absent of a check is its service's.
+fn upstream_tls(tls: &Option<UpstreamTls>) -> Value {
+    tls.as_ref().map_or("off".into(), |tls| {
+        map! {
+            "ca" => tls.ca.as_deref().map(path),
+            "sni" => tls.sni.as_deref(),
+            "client_cert" => tls.identity.as_ref().map(|identity| path(&identity.cert)),
+            "client_key" => tls.identity.as_ref().map(|identity| path(&identity.key)),
+            "min_version" => word(&tls.min_version),
+            "insecure_skip_verify" => (!tls.verify).then_some(true),
+        }
+    })
+}
+
+fn proxy_version(version: Option<ProxyVersion>) -> Value {
+    version.map_or("off".into(), |version| word(&version))
 }
 
 fn balance(balance: &Balance) -> Value {
@@ -266,12 +325,21 @@ fn pool(pool: &Pool, mode: Mode) -> Value {
 fn health_check(check: &HealthCheck) -> Value {
     map! {
         "tcp" => match &check.kind {
-            CheckKind::Tcp { port, .. } => Some(map! { "port" => *port }),
+            CheckKind::Tcp { port, tls } => Some(map! { "port" => *port, "tls" => upstream_tls(tls) }),
             CheckKind::Http(_) | CheckKind::Grpc(_) => None,
         },
         "http" => match &check.kind {
             CheckKind::Tcp { .. } | CheckKind::Grpc(_) => None,
             CheckKind::Http(http) => Some(http_check(http)),
+        },
+        "grpc" => match &check.kind {
+            CheckKind::Tcp { .. } | CheckKind::Http(_) => None,
+            CheckKind::Grpc(grpc) => Some(map! {
+                "service" => grpc.service.as_str(),
+                "port" => grpc.port,
+                "host" => grpc.host.as_deref(),
+                "tls" => upstream_tls(&grpc.tls),
+            }),
         },
         "interval" => check.interval,
         "timeout" => check.timeout,
@@ -279,6 +347,7 @@ fn health_check(check: &HealthCheck) -> Value {
         "fall" => check.fall,
         "rise" => check.rise,
         "jitter" => check.jitter,
+        "proxy_protocol" => proxy_version(check.proxy_protocol),
     }
 }
 
@@ -293,6 +362,7 @@ fn http_check(check: &HttpCheck) -> Value {
         "headers" => pairs(&check.headers),
         "body" => check.body.as_deref(),
         "json" => Value::Mapping(check.json.iter().map(json).collect()),
+        "tls" => upstream_tls(&check.tls),
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) const ITEM: &str = "standfast::Item";
 pub(super) const MANY: &str = "standfast::Many";
 pub(super) const SWITCH: &str = "standfast::Switch";
 pub(super) const LATER: &str = "standfast::Later";
+pub(super) const TOGGLE: &str = "standfast::Toggle";
 pub(super) const SHORT: &str = "standfast::Short::";
 
 /// A value of the schema with the place where it stands: absent, bad (and noted), or good.
@@ -54,6 +55,13 @@ pub(super) struct Many<T>(pub(super) Vec<Item<T>>);
 pub(super) enum Switch<T> {
     Off,
     On(T),
+}
+
+/// `on` (or `true`), or a value. (`off` is what a [`Switch`] around it takes.)
+#[derive(Clone, Debug)]
+pub(super) enum Toggle<T> {
+    On,
+    With(T),
 }
 
 /// A key whose name is fixed and whose function is not built yet. It is refused, never ignored.
@@ -133,6 +141,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
             }
         }
         deserializer.deserialize_newtype_struct(SWITCH, OffOr(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Toggle<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnOr<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnOr<T> {
+            type Value = Toggle<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`on`, `off` or a value")
+            }
+
+            fn visit_none<E: de::Error>(self) -> Result<Toggle<T>, E> {
+                Ok(Toggle::On)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Toggle<T>, D::Error> {
+                T::deserialize(deserializer).map(Toggle::With)
+            }
+        }
+        deserializer.deserialize_newtype_struct(TOGGLE, OnOr(PhantomData))
     }
 }
 

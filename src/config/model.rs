@@ -213,7 +213,7 @@ pub struct ProxyProtocol {
 /// Deadlines towards the client. None of them is extended by one byte at a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListenerTimeouts {
-    /// PROXY header and TLS (reserved for them).
+    /// The PROXY header, the TLS handshake, and the ClientHello of what is passed through: together.
     pub handshake: Duration,
     /// From the first byte of a request head (or the accept) to its end.
     pub header: Duration,

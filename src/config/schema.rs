@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch};
-use super::units::{Address, Bytes, Count, Share, Statuses, Time};
+use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch, Toggle};
+use super::units::{Address, Bytes, Count, Must, Network, Share, Statuses, Time};
 
 /// Any number of things that we hold in memory or count.
 pub(super) type Number = Count<1, 10_000_000>;
@@ -105,8 +105,50 @@ Listener {
     forwarded: Forwarded,
     routes: Vec<Item<Short<Route>>>,
     service: String,
-    tls: Switch<Later>,
-    proxy_protocol: Switch<Later>,
+    tls: Switch<ListenerTls>,
+    proxy_protocol: Switch<Short<ProxyProtocol>>,
+}}
+
+map! { /// `tls:` of a listener
+ListenerTls {
+    certificates: Vec<Item<Certificate>>,
+    unknown_name: UnknownName,
+    min_version: TlsVersion,
+    alpn: Many<String>,
+    client_auth: Switch<ClientAuth>,
+}}
+
+map! { /// An item of `certificates:`
+Certificate {
+    cert: String,
+    key: String,
+}}
+
+words! { /// `tls.unknown_name`
+UnknownName { First, Refuse, }}
+
+/// `tls.min_version`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+map! { /// `tls.client_auth`
+ClientAuth {
+    mode: ClientAuthMode,
+    ca: String,
+}}
+
+words! { /// `tls.client_auth.mode`
+ClientAuthMode { Off, Optional, Required, }}
+
+map! { /// `proxy_protocol:` of a listener
+ProxyProtocol = "required" {
+    required: Must,
+    trusted: Many<Network>,
 }}
 
 map! { /// `timeouts:` of a listener
@@ -122,6 +164,7 @@ ListenerLimits {
     max_connections: Number,
     header_bytes: Bytes,
     headers: Count<1, 10_000>,
+    streams: Count<1, 10_000>,
 }}
 
 words! { /// `forwarded:`
@@ -135,6 +178,7 @@ Route = "service" {
     request_headers: HeaderChanges,
     response_headers: HeaderChanges,
     timeouts: RouteTimeouts,
+    upgrades: Switch<Many<String>>,
 }}
 
 map! { /// `match:`
@@ -144,7 +188,8 @@ Match {
     path_prefix: String,
     method: Many<String>,
     headers: Entries<Short<HeaderMatch>>,
-    sni: Later,
+    sni: String,
+    alpn: Many<String>,
 }}
 
 map! { /// A value under `match.headers`
@@ -319,7 +364,7 @@ map! { /// `health_check:` — one of the kinds, and how often
 HealthCheck {
     tcp: TcpCheck,
     http: Short<HttpCheck>,
-    grpc: Later,
+    grpc: GrpcCheck,
     postgres: Later,
     mysql: Later,
     redis: Later,
@@ -333,11 +378,21 @@ HealthCheck {
     unhealthy_threshold: Count<1, 100>,
     healthy_threshold: Count<1, 100>,
     jitter: Share,
+    proxy_protocol: Switch<ProxyVersion>,
 }}
 
 map! { /// `health_check.tcp`
 TcpCheck {
     port: Port,
+    tls: Switch<Toggle<UpstreamTls>>,
+}}
+
+map! { /// `health_check.grpc`
+GrpcCheck {
+    service: String,
+    port: Port,
+    host: String,
+    tls: Switch<Toggle<UpstreamTls>>,
 }}
 
 map! { /// `health_check.http`
@@ -350,7 +405,7 @@ HttpCheck = "path" {
     headers: Entries<String>,
     body: String,
     json: Entries<Json>,
-    tls: Switch<Later>,
+    tls: Switch<Toggle<UpstreamTls>>,
 }}
 
 map! { /// `outlier_detection:`
@@ -366,9 +421,22 @@ OutlierDetection {
 map! { /// `upstream:`
 Upstream {
     protocol: UpstreamProtocol,
-    tls: Switch<Later>,
-    proxy_protocol: Switch<Later>,
+    tls: Switch<Toggle<UpstreamTls>>,
+    proxy_protocol: Switch<ProxyVersion>,
 }}
+
+map! { /// `upstream.tls`, and `tls` of a check
+UpstreamTls {
+    ca: String,
+    sni: String,
+    client_cert: String,
+    client_key: String,
+    min_version: TlsVersion,
+    insecure_skip_verify: bool,
+}}
+
+words! { /// `upstream.proxy_protocol`
+ProxyVersion { V1, V2, }}
 
 words! { /// `upstream.protocol`
 UpstreamProtocol { Http1, Http2, Auto, }}

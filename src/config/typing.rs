@@ -3,8 +3,8 @@
 //! serde stops at the first error. Here every value of the schema is an [`Item`], whose `Deserialize` never fails: it asks
 //! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
 //! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
-//! the allowed ones, and are all reported, each with the nearest known key. Three more reserved names give the
-//! short forms (`Short`, `Many`, `Switch`) and `Later`, the mark of a key that is named but not built yet.
+//! the allowed ones, and are all reported, each with the nearest known key. Four more reserved names give the
+//! short forms (`Short`, `Many`, `Switch`, `Toggle`) and `Later`, the mark of a key that is named but not built yet.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::fault::{Fault, Spot};
-use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH};
+use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH, TOGGLE};
 use super::tree::{Node, NodeId, Tree, Value, shorten};
 
 /// Types a whole tree; what is wrong goes to `faults`. Keys that are `later` in their type are not offered in advice.
@@ -275,6 +275,10 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             },
             SWITCH => match &self.node.value {
                 Value::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => visitor.visit_none(),
+                _ => visitor.visit_some(self),
+            },
+            TOGGLE => match &self.node.value {
+                Value::Scalar { text, plain: true } if matches!(&**text, "on" | "true") => visitor.visit_none(),
                 _ => visitor.visit_some(self),
             },
             LATER => {

@@ -2,9 +2,10 @@
 //! second line is the advice.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -32,6 +33,14 @@ pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Address(pub(super) SocketAddr);
+
+/// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Network(pub(super) IpNet);
+
+/// `true` or `false`, or the word `required` alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Must(pub(super) bool);
 
 /// HTTP statuses: `200`, `200-299`, `2xx`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +79,8 @@ from_text! {
     Bytes, "a size such as `16KiB`", bytes;
     Share, "a share such as `20%`", share;
     Address, "an address with a port such as `127.0.0.1:8080`", address;
+    Network, "a network such as `10.0.0.0/8`, or an address", network;
+    Must, "`true` or `false`", must;
     Statuses, "a status such as `200`, `200-299` or `2xx`", statuses;
 }
 
@@ -150,6 +161,33 @@ fn address(text: &str) -> Result<Address, String> {
         "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
     };
     Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    let shown = shorten(text);
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Network(IpNet::from(address)));
+    }
+    match text.parse::<IpNet>() {
+        Ok(network) if network.trunc() == network => Ok(Network(network)),
+        Ok(network) => {
+            let whole = network.trunc();
+            Err(format!(
+                "`{shown}` names an address inside a network\nwrite `{whole}` for the network, or the address alone"
+            ))
+        }
+        Err(_) => {
+            Err(format!("`{shown}` is not a network\nwrite one such as `10.0.0.0/8` or `2001:db8::/32`, or an address"))
+        }
+    }
+}
+
+fn must(text: &str) -> Result<Must, String> {
+    match text {
+        "true" | "required" => Ok(Must(true)),
+        "false" => Ok(Must(false)),
+        _ => Err(format!("`{}` is not a choice here\nwrite `true` or `false`", shorten(text))),
+    }
 }
 
 fn statuses(text: &str) -> Result<Statuses, String> {

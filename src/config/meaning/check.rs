@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Room, header, path_fault};
+use super::{Room, header, path_fault, service, tls};
 use crate::config::defaults;
-use crate::config::item::{Item, Switch};
-use crate::config::model::{CheckKind, HealthCheck, HttpCheck, OutlierDetection, UpstreamProtocol};
+use crate::config::item::{Item, Switch, Toggle};
+use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Upstream, UpstreamTls};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 use crate::config::units::write_time;
@@ -15,18 +15,20 @@ use crate::config::units::write_time;
 /// Probes in quicker succession than this would be load, not observation.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// `health_check:` of a service (over nothing) or of a pool (over its service's).
+/// `health_check:` of a service (over nothing) or of a pool (over its service's). What it does not say of the way to the
+/// endpoint is the way that the service's traffic takes.
 pub(super) fn health_check(
     room: &mut Room,
     item: &Item<Switch<schema::HealthCheck>>,
     over: Option<&HealthCheck>,
+    upstream: &Upstream,
 ) -> Option<HealthCheck> {
     let (at, typed) = match item.found() {
         None => return over.cloned(),
         Some((_, Switch::Off)) => return None,
         Some((at, Switch::On(typed))) => (at, typed),
     };
-    let kind = kind(room, at, typed, over.map(|check| &check.kind))?;
+    let kind = kind(room, at, typed, over.map(|check| &check.kind), upstream)?;
     let share = typed.jitter.found();
     if let Some((at, share)) = share
         && share.0 > 0.5
@@ -37,7 +39,10 @@ pub(super) fn health_check(
     let base = base.as_ref();
     let check = HealthCheck {
         kind,
-        proxy_protocol: None,
+        proxy_protocol: match typed.proxy_protocol.at() {
+            Some(_) => service::proxy_version(&typed.proxy_protocol),
+            None => base.map_or(upstream.proxy_protocol, |c| c.proxy_protocol),
+        },
         interval: room.at_least(&typed.interval, SHORTEST_INTERVAL, base.map_or(defaults::INTERVAL, |c| c.interval)),
         timeout: room.wait(&typed.timeout, base.map_or(defaults::CHECK_TIMEOUT, |c| c.timeout)),
         fast_interval: room.at_least(
@@ -84,20 +89,36 @@ fn threshold(
     name.get().or(other.get()).map_or(default, |count| count.0 as u32)
 }
 
-fn kind(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, over: Option<&CheckKind>) -> Option<CheckKind> {
-    let later = [&typed.grpc, &typed.postgres, &typed.mysql, &typed.redis, &typed.exec, &typed.agent];
-    match (typed.tcp.at(), typed.http.at()) {
-        (Some(_), Some(at)) => {
-            room.problem(at, "a check has one kind, and `tcp` is given too", "keep `http`: it sees more");
+fn kind(
+    room: &mut Room,
+    at: NodeId,
+    typed: &schema::HealthCheck,
+    over: Option<&CheckKind>,
+    upstream: &Upstream,
+) -> Option<CheckKind> {
+    let later = [&typed.postgres, &typed.mysql, &typed.redis, &typed.exec, &typed.agent];
+    let given = [("tcp", typed.tcp.at()), ("http", typed.http.at()), ("grpc", typed.grpc.at())];
+    let mut given = given.iter().filter_map(|(name, at)| at.map(|at| (*name, at)));
+    match (given.next(), given.next_back()) {
+        (Some((first, _)), Some((last, at))) => {
+            let what = format!("a check has one kind, and `{first}` is given too");
+            room.problem(at, what, format!("keep `{last}`: it sees more"));
             None
         }
-        (Some(_), None) => {
-            let port = typed.tcp.get()?.port.get().map(|port| port.0 as u16);
-            Some(CheckKind::Tcp { port, tls: None })
+        (Some(("tcp", _)), None) => {
+            let check = typed.tcp.get()?;
+            let port = check.port.get().map(|port| port.0 as u16);
+            // Bytes that are passed through say nothing about TLS: only when it is asked for.
+            let tls = match check.tls.found() {
+                Some((at, Switch::On(typed))) => tls::upstream(room, at, typed, upstream.tls.as_ref()),
+                _ => None,
+            };
+            Some(CheckKind::Tcp { port, tls })
         }
-        (None, Some(_)) => Some(CheckKind::Http(http_check(room, &typed.http.get()?.0))),
-        (None, None) if later.iter().any(|kind| kind.at().is_some()) => None,
-        (None, None) => {
+        (Some(("http", _)), None) => Some(CheckKind::Http(http_check(room, &typed.http.get()?.0, upstream))),
+        (Some(_), None) => Some(CheckKind::Grpc(grpc_check(room, typed.grpc.get()?, upstream))),
+        (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
+        (None, _) => {
             if over.is_none() {
                 room.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");
             }
@@ -106,7 +127,29 @@ fn kind(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, over: Option<&
     }
 }
 
-fn http_check(room: &mut Room, typed: &schema::HttpCheck) -> HttpCheck {
+/// `tls:` of a check that speaks what the service's traffic speaks.
+fn as_traffic(
+    room: &mut Room,
+    item: &Item<Switch<Toggle<schema::UpstreamTls>>>,
+    upstream: &Upstream,
+) -> Option<UpstreamTls> {
+    match item.found() {
+        None => upstream.tls.clone(),
+        Some((_, Switch::Off)) => None,
+        Some((at, Switch::On(typed))) => tls::upstream(room, at, typed, upstream.tls.as_ref()),
+    }
+}
+
+fn grpc_check(room: &mut Room, typed: &schema::GrpcCheck, upstream: &Upstream) -> GrpcCheck {
+    GrpcCheck {
+        service: typed.service.get().cloned().unwrap_or_default(),
+        port: typed.port.get().map(|port| port.0 as u16),
+        host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
+        tls: as_traffic(room, &typed.tls, upstream),
+    }
+}
+
+fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -> HttpCheck {
     if let Some((at, path)) = typed.path.found()
         && let Some(advice) = path_fault(path, true)
     {
@@ -151,8 +194,8 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck) -> HttpCheck {
             Some(text.clone()).filter(|text| !text.is_empty())
         }),
         json,
-        protocol: UpstreamProtocol::Http1,
-        tls: None,
+        protocol: upstream.protocol,
+        tls: as_traffic(room, &typed.tls, upstream),
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::service::Named;
-use super::{Room, header, path_fault};
+use super::{Room, header, path_fault, sni, tls};
 use crate::config::defaults;
-use crate::config::item::{Item, Short};
+use crate::config::item::{Item, Many, Short, Switch};
 use crate::config::model::{
-    Forwarded, HostMatch, Listener, ListenerLimits, ListenerTimeouts, Match, Name, PathMatch, Protocol, Route,
-    RouteTimeouts, Target,
+    Forwarded, HostMatch, Listener, ListenerLimits, ListenerTimeouts, Match, Name, PathMatch, Protocol, ProxyProtocol,
+    Route, RouteTimeouts, Target,
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
@@ -57,8 +57,8 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[N
         timeouts: timeouts(room, &typed.timeouts),
         limits: limits(room, &typed.limits),
         forwarded: forwarded(room, typed, protocol),
-        tls: None,
-        proxy_protocol: None,
+        tls: tls::listener(room, &typed.tls, protocol),
+        proxy_protocol: proxy_protocol(room, typed),
         target: target?,
     })
 }
@@ -99,8 +99,30 @@ fn limits(room: &mut Room, item: &Item<schema::ListenerLimits>) -> ListenerLimit
         max_connections: typed.max_connections.get().map_or(defaults::LISTENER_CONNECTIONS, |n| n.0 as usize),
         header_bytes: typed.header_bytes.get().map_or(defaults::HEADER_BYTES, |n| n.0 as usize),
         headers: typed.headers.get().map_or(defaults::HEADERS, |n| n.0 as usize),
-        streams: defaults::STREAMS,
+        streams: typed.streams.get().map_or(defaults::STREAMS, |n| n.0 as u32),
     }
+}
+
+/// `proxy_protocol:` of a listener.
+fn proxy_protocol(room: &mut Room, typed: &schema::Listener) -> Option<ProxyProtocol> {
+    let (at, Switch::On(Short(proxy))) = typed.proxy_protocol.found()? else { return None };
+    let required = proxy.required.get().is_some_and(|must| must.0);
+    let trusted = proxy.trusted.get().map_or(&[][..], |list| &list.0);
+    let trusted: Vec<_> = trusted.iter().filter_map(Item::get).map(|network| network.0).collect();
+    let bad = proxy.required.at().is_some() && proxy.required.get().is_none()
+        || proxy.trusted.at().is_some() && proxy.trusted.get().is_none_or(|list| list.0.len() != trusted.len());
+    if trusted.is_empty() && !bad {
+        let advice = "name the networks of the proxies before this one: `trusted: [10.0.0.0/8]`";
+        let mut bind = typed.bind.get().map_or(&[][..], |list| &list.0).iter().filter_map(Item::get);
+        if !required {
+            room.problem(at, "nobody's PROXY header would be believed", advice);
+        } else if bind.any(|address| !address.0.ip().to_canonical().is_loopback()) {
+            let what =
+                "PROXY headers are believed from everywhere: anybody who can connect can name any client address";
+            room.warning(at, what, advice);
+        }
+    }
+    Some(ProxyProtocol { required, trusted })
 }
 
 fn forwarded(room: &mut Room, typed: &schema::Listener, protocol: Protocol) -> Forwarded {
@@ -129,9 +151,16 @@ fn target(
             room.problem(service, "`service` and `routes` are both given", "keep one of them");
             None
         }
-        (Protocol::Tcp, Some(routes), None) => {
-            room.problem(routes, "a tcp listener has no routes", "write `service: NAME` instead");
-            None
+        (Protocol::Tcp, Some(at), None) => {
+            if matches!(typed.tls.get(), Some(Switch::On(_))) {
+                let what = "TLS is either ended here or passed through by its routes";
+                room.problem(at, what, "keep `tls` with one `service: NAME`, or `routes` without `tls`");
+            }
+            let list = typed.routes.get()?;
+            if list.is_empty() {
+                room.problem(at, "`routes` is empty", "add `{match: {sni: shop.example.com}, service: NAME}`");
+            }
+            Some(Target::Sni(sni::routes(room, list, services)))
         }
         (Protocol::Tcp, None, _) => {
             let name = room.required(&typed.service, at, "service", "service: NAME")?;
@@ -159,7 +188,7 @@ fn to(service: Name) -> Route {
         request_headers: Default::default(),
         response_headers: Default::default(),
         timeouts: RouteTimeouts::default(),
-        upgrades: upgrades(),
+        upgrades: usual_upgrades(),
     }
 }
 
@@ -204,15 +233,40 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named])
     let name = room.required(&typed.service, at, "service", "service: NAME")?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
     let timeouts = RouteTimeouts { response };
-    Some(Route { matches, service, request_headers, response_headers, timeouts, upgrades: upgrades() })
+    let upgrades = upgrades(room, &typed.upgrades);
+    Some(Route { matches, service, request_headers, response_headers, timeouts, upgrades })
 }
 
-fn upgrades() -> Vec<String> {
+fn usual_upgrades() -> Vec<String> {
     defaults::UPGRADES.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// `upgrades:` of a route.
+fn upgrades(room: &mut Room, item: &Item<Switch<Many<String>>>) -> Vec<String> {
+    let list = match item.get() {
+        None => return usual_upgrades(),
+        Some(Switch::Off) => return Vec::new(),
+        Some(Switch::On(list)) => list,
+    };
+    let mut found = Vec::new();
+    for (at, text) in list.0.iter().filter_map(Item::found) {
+        let lower = text.to_ascii_lowercase();
+        let mut parts = lower.splitn(2, '/');
+        if lower == "h2c" {
+            let what = "an upgrade to `h2c` is refused: what came behind it would pass by every route and limit";
+            room.problem(at, what, "leave it out: HTTP/2 in the clear is understood without an upgrade");
+        } else if !parts.all(|part| http::HeaderName::from_bytes(part.as_bytes()).is_ok()) {
+            let what = format!("`{}` is not the name of a protocol", shorten(text));
+            room.problem(at, what, "write one such as `websocket`");
+        } else if !found.contains(&lower) {
+            found.push(lower);
+        }
+    }
+    found
+}
+
 /// The service of this name, which must exist and speak the listener's protocol.
-fn service(room: &mut Room, at: NodeId, name: &str, protocol: Protocol, services: &[Named]) -> Option<Name> {
+pub(super) fn service(room: &mut Room, at: NodeId, name: &str, protocol: Protocol, services: &[Named]) -> Option<Name> {
     let Some(service) = services.iter().find(|service| &*service.name == name) else {
         let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
         let advice = if known.is_empty() { "add it under `services`".into() } else { nearest(name, &known) };
@@ -239,6 +293,10 @@ fn matches(room: &mut Room, item: &Item<schema::Match>) -> Match {
     let typed = item.get().cloned().unwrap_or_default();
     if let (Some(_), Some(at)) = (typed.path.at(), typed.path_prefix.at()) {
         room.problem(at, "`path` and `path_prefix` are both given", "keep one: `path` is the whole path");
+    }
+    if let Some(at) = typed.sni.at().or(typed.alpn.at()) {
+        let what = "an http listener routes by what a request asks for, not by the TLS around it";
+        room.problem(at, what, "write `host: NAME`; by `sni` a tcp listener passes TLS through");
     }
     let host = typed.host.found().and_then(|(at, text)| host(room, at, text));
     let exact = typed.path.found().and_then(|(at, text)| path(room, at, text)).map(PathMatch::Exact);

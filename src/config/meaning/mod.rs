@@ -7,6 +7,8 @@ mod header;
 mod listener;
 mod policy;
 mod service;
+mod sni;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Room, check, header, listener, policy};
+use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
-    Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, Service, StaticResponse,
-    Upstream,
+    Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, ProxyVersion, Service,
+    StaticResponse, Upstream, UpstreamProtocol,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -55,7 +55,7 @@ fn service(
     protocol: Protocol,
     drain_timeout: Duration,
 ) -> Option<Service> {
-    upstream(room, typed);
+    let upstream = upstream(room, typed, protocol);
     let mode = match typed.mode.get() {
         None => defaults::MODE,
         Some(schema::Mode::ActivePassive) => Mode::ActivePassive,
@@ -70,7 +70,7 @@ fn service(
             .map(|rto| room.wait(rto, Duration::ZERO)),
     };
     let timeouts = policy::timeouts(room, &typed.timeouts);
-    let health = check::health_check(room, &typed.health_check, None);
+    let health = check::health_check(room, &typed.health_check, None, &upstream);
     let outlier = check::outlier_detection(room, &typed.outlier_detection, Some(&check::outlier_defaults()));
     let hold_response = match protocol {
         Protocol::Http => policy::bytes(room, &typed.hold_response, defaults::HOLD_RESPONSE),
@@ -90,20 +90,50 @@ fn service(
         slow_start: room.time_or_off(&typed.slow_start, defaults::SLOW_START),
         hold_requests: room.time_or_off(&typed.hold_requests, defaults::HOLD_REQUESTS),
         hold_response,
-        upstream: Upstream::PLAIN,
-        pools: pools(room, at, typed, Inherited { protocol, mode, health: health.as_ref(), outlier: outlier.as_ref() }),
+        pools: pools(
+            room,
+            at,
+            typed,
+            Inherited { protocol, mode, upstream: &upstream, health: health.as_ref(), outlier: outlier.as_ref() },
+        ),
+        upstream,
     };
     consistency(room, at, typed, &service);
     Some(service)
 }
 
-/// `upstream:` holds only what is later work; its words for what we do today are taken.
-fn upstream(room: &mut Room, typed: &schema::Service) {
-    let Some(upstream) = typed.upstream.get() else { return };
-    match upstream.protocol.found() {
-        Some((at, schema::UpstreamProtocol::Http2)) => room.later(at, "`http2` to the upstream", "`http1` is"),
-        Some((at, schema::UpstreamProtocol::Auto)) => room.later(at, "`auto`", "write `http1`"),
-        Some((_, schema::UpstreamProtocol::Http1)) | None => {}
+/// `upstream:`
+fn upstream(room: &mut Room, typed: &schema::Service, protocol: Protocol) -> Upstream {
+    let Some(typed) = typed.upstream.get() else { return Upstream::PLAIN };
+    let version = match typed.protocol.found() {
+        None | Some((_, schema::UpstreamProtocol::Http1)) => UpstreamProtocol::Http1,
+        Some((at, other)) => {
+            if protocol == Protocol::Tcp {
+                room.problem(at, "a tcp service passes bytes through, whatever they are", "leave `protocol` out");
+            }
+            match other {
+                schema::UpstreamProtocol::Http2 => UpstreamProtocol::Http2,
+                _ => UpstreamProtocol::Auto,
+            }
+        }
+    };
+    let tls = match typed.tls.found() {
+        Some((at, Switch::On(typed))) => tls::upstream(room, at, typed, None),
+        _ => None,
+    };
+    if let (UpstreamProtocol::Auto, None, Some(at)) = (version, &tls, typed.protocol.at()) {
+        let what = "in the clear nothing is negotiated: `auto` is HTTP/1.1 here";
+        room.warning(at, what, "write `http1` or `http2`, or add `tls`");
+    }
+    Upstream { protocol: version, tls, proxy_protocol: proxy_version(&typed.proxy_protocol) }
+}
+
+/// `proxy_protocol:` of a service or of a check.
+pub(super) fn proxy_version(item: &Item<Switch<schema::ProxyVersion>>) -> Option<ProxyVersion> {
+    match item.get()? {
+        Switch::Off => None,
+        Switch::On(schema::ProxyVersion::V1) => Some(ProxyVersion::V1),
+        Switch::On(schema::ProxyVersion::V2) => Some(ProxyVersion::V2),
     }
 }
 
@@ -124,6 +154,7 @@ fn without_effect(room: &mut Room, typed: &schema::Service, protocol: Protocol) 
 struct Inherited<'a> {
     protocol: Protocol,
     mode: Mode,
+    upstream: &'a Upstream,
     health: Option<&'a HealthCheck>,
     outlier: Option<&'a OutlierDetection>,
 }
@@ -173,7 +204,7 @@ fn pool(
             "leave it out, or write `mode: active_active`",
         );
     }
-    let health_check = check::health_check(room, &typed.health_check, inherited.health);
+    let health_check = check::health_check(room, &typed.health_check, inherited.health, inherited.upstream);
     let outlier_detection = check::outlier_detection(room, &typed.outlier_detection, inherited.outlier);
     let members = members(room, at, typed, inherited, name.as_ref(), addresses)?;
     let is_static = matches!(members, Members::Static(_));

@@ -1,0 +1,195 @@
+//! TLS towards clients and towards endpoints. Only names of files are read here: their content is loaded with the rest of
+//! what a listener or a service needs, so that a certificate that was renewed needs no change of the configuration.
+
+use super::Room;
+use crate::config::defaults;
+use crate::config::item::{Item, Switch, Toggle};
+use crate::config::model::{
+    Certificate, ClientAuth, HostMatch, ListenerTls, Protocol, TlsVersion, UnknownName, UpstreamTls,
+};
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+
+/// What an http listener can speak.
+const HTTP: [&str; 2] = ["h2", "http/1.1"];
+
+/// `tls:` of a listener.
+pub(super) fn listener(
+    room: &mut Room,
+    item: &Item<Switch<schema::ListenerTls>>,
+    protocol: Protocol,
+) -> Option<ListenerTls> {
+    let (at, Switch::On(typed)) = item.found()? else { return None };
+    let sample = "certificates: [{cert: fullchain.pem, key: key.pem}]";
+    let list = room.required(&typed.certificates, at, "certificates", sample).map_or(&[][..], |list| list);
+    if typed.certificates.get().is_some_and(Vec::is_empty) {
+        let at = typed.certificates.at().unwrap_or(at);
+        room.problem(at, "`certificates` is empty", format!("write at least one: `{sample}`"));
+    }
+    let certificates = list.iter().filter_map(Item::found).filter_map(|(at, typed)| certificate(room, at, typed));
+    Some(ListenerTls {
+        certificates: certificates.collect(),
+        unknown_name: match typed.unknown_name.get() {
+            None => defaults::UNKNOWN_NAME,
+            Some(schema::UnknownName::First) => UnknownName::First,
+            Some(schema::UnknownName::Refuse) => UnknownName::Refuse,
+        },
+        min_version: version(&typed.min_version),
+        alpn: alpn(room, typed, protocol),
+        client_auth: client_auth(room, &typed.client_auth),
+    })
+}
+
+fn certificate(room: &mut Room, at: NodeId, typed: &schema::Certificate) -> Option<Certificate> {
+    let cert = room.required(&typed.cert, at, "cert", "cert: fullchain.pem").cloned();
+    let key = room.required(&typed.key, at, "key", "key: key.pem").cloned();
+    Some(Certificate { cert: room.path(&cert?), key: room.path(&key?) })
+}
+
+fn version(item: &Item<schema::TlsVersion>) -> TlsVersion {
+    match item.get() {
+        None => defaults::TLS_VERSION,
+        Some(schema::TlsVersion::Tls12) => TlsVersion::Tls12,
+        Some(schema::TlsVersion::Tls13) => TlsVersion::Tls13,
+    }
+}
+
+fn alpn(room: &mut Room, typed: &schema::ListenerTls, protocol: Protocol) -> Vec<String> {
+    let Some(list) = typed.alpn.get() else {
+        return match protocol {
+            Protocol::Http => HTTP.map(str::to_owned).to_vec(),
+            Protocol::Tcp => Vec::new(),
+        };
+    };
+    let mut found: Vec<String> = Vec::new();
+    for (at, text) in list.0.iter().filter_map(Item::found) {
+        let Some(name) = protocol_name(room, at, text) else { continue };
+        if protocol == Protocol::Http && !HTTP.contains(&name.as_str()) {
+            let what = format!("an http listener does not speak `{}`", shorten(text));
+            room.problem(at, what, "it speaks `h2` and `http/1.1`");
+        } else if found.contains(&name) {
+            room.problem(at, format!("`{}` stands twice", shorten(text)), "keep it once");
+        } else {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// The name of a protocol in ALPN: compared byte by byte.
+pub(super) fn protocol_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        let what = format!("`{}` is not the name of a protocol", shorten(text));
+        room.problem(at, what, "write one such as `h2`, `http/1.1` or `imap`");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn client_auth(room: &mut Room, item: &Item<Switch<schema::ClientAuth>>) -> Option<ClientAuth> {
+    let (at, Switch::On(typed)) = item.found()? else { return None };
+    let required = match typed.mode.get() {
+        // Who wrote the authority's file and nothing else does not mean "whoever comes".
+        None | Some(schema::ClientAuthMode::Required) => true,
+        Some(schema::ClientAuthMode::Optional) => false,
+        Some(schema::ClientAuthMode::Off) => return None,
+    };
+    let ca = room.required(&typed.ca, at, "ca", "ca: clients-ca.pem")?;
+    Some(ClientAuth { required, ca: room.path(ca) })
+}
+
+/// `tls:` towards endpoints. `on` is `by_on`, or the system's roots.
+pub(super) fn upstream(
+    room: &mut Room,
+    at: NodeId,
+    typed: &Toggle<schema::UpstreamTls>,
+    by_on: Option<&UpstreamTls>,
+) -> Option<UpstreamTls> {
+    let empty = schema::UpstreamTls::default();
+    let typed = match (typed, by_on) {
+        (Toggle::With(typed), _) => typed,
+        (Toggle::On, Some(tls)) => return Some(tls.clone()),
+        (Toggle::On, None) => &empty,
+    };
+    let identity = match (typed.client_cert.found(), typed.client_key.found()) {
+        (Some((_, cert)), Some((_, key))) => Some(Certificate { cert: room.path(cert), key: room.path(key) }),
+        (Some((at, _)), None) if typed.client_key.at().is_none() => {
+            room.problem(at, "`client_cert` without its key", "add `client_key: key.pem`");
+            None
+        }
+        (None, Some((at, _))) if typed.client_cert.at().is_none() => {
+            room.problem(at, "`client_key` without its certificate", "add `client_cert: cert.pem`");
+            None
+        }
+        _ => None,
+    };
+    let verify = match typed.insecure_skip_verify.found() {
+        Some((at, true)) => {
+            let what = "certificates are NOT verified: whoever answers at the endpoint's address is believed";
+            room.warning(at, what, "take `insecure_skip_verify` away, and name who signs them: `ca: FILE`");
+            false
+        }
+        _ => true,
+    };
+    if verify && typed.sni.at().is_none() {
+        let what = "no `sni`: the certificate of each endpoint must be valid for its IP address";
+        room.warning(at, what, "add the name that stands in the certificates: `sni: shop.internal`");
+    }
+    if let (false, Some(at)) = (verify, typed.ca.at()) {
+        room.warning(at, "`ca` has no effect where nothing is verified", "take `insecure_skip_verify` away");
+    }
+    Some(UpstreamTls {
+        ca: typed.ca.get().map(|file| room.path(file)),
+        sni: typed.sni.found().and_then(|(at, text)| server_name(room, at, text)),
+        identity,
+        min_version: version(&typed.min_version),
+        verify,
+    })
+}
+
+/// A name that is asked for: a DNS name and nothing else.
+fn server_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    if let Some(name) = dns_name(text) {
+        return Some(name);
+    }
+    let advice = if text.parse::<std::net::IpAddr>().is_ok() {
+        "leave it out: then the certificate is verified for the endpoint's address"
+    } else if text.contains('*') {
+        "write one name that the certificate is valid for"
+    } else {
+        "write a name such as `shop.internal`, without a port"
+    };
+    room.problem(at, format!("`{}` is not a DNS name", shorten(text)), advice);
+    None
+}
+
+/// `match.sni` of a passed-through listener: `shop.example.com` or `*.example.com`.
+pub(super) fn asked_name(room: &mut Room, at: NodeId, text: &str) -> Option<HostMatch> {
+    let found = match text.strip_prefix("*.") {
+        Some(rest) => dns_name(rest).map(|rest| HostMatch::Wildcard(format!(".{rest}"))),
+        None => dns_name(text).map(HostMatch::Exact),
+    };
+    if found.is_none() {
+        let advice = if text == "*" {
+            "leave `sni` out: then every name matches, and none too"
+        } else if text.parse::<std::net::IpAddr>().is_ok() {
+            "clients never ask for an address by SNI: leave `sni` out"
+        } else if text.contains('*') {
+            "a `*` stands for the first labels only: `*.example.com`"
+        } else {
+            "write a name such as `shop.example.com` or `*.example.com`; names beyond ASCII in their `xn--` form"
+        };
+        room.problem(at, format!("`{}` is not a name to ask for", shorten(text)), advice);
+    }
+    found
+}
+
+/// In lower case, when it is a DNS name: no address, no port, no dot at its end.
+fn dns_name(text: &str) -> Option<String> {
+    let label = |label: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    (text.len() <= 253 && !last_is_number && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
+}
