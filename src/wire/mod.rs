@@ -3,8 +3,11 @@
 //! - [`Fields`]: header fields or trailers of one message in a reused arena; HTTP/1 parses into it, HTTP/2 can fill it
 //!   from name/value pairs.
 //! - [`h1`]: the strict HTTP/1 codec for both sides.
+//! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
 mod ascii;
+pub mod client_hello;
 mod fields;
 pub mod h1;
+pub mod proxy_protocol;
 
 pub use fields::{Field, Fields, Known};
