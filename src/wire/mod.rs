@@ -4,10 +4,12 @@
 //!   from name/value pairs.
 //! - [`h1`]: the strict HTTP/1 codec for both sides.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
+//! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
 mod ascii;
 pub mod client_hello;
 mod fields;
 pub mod h1;
 pub mod proxy_protocol;
+pub mod websocket;
 
 pub use fields::{Field, Fields, Known};
