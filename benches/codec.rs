@@ -99,6 +99,7 @@ impl Exchange {
             request_id: "0123456789abcdef0123456789abcdef",
             default_host: "10.0.0.1:80",
             expect_continue: false,
+            upgrades: &[],
             changes: &CHANGES,
         };
         self.up.clear();

@@ -74,6 +74,11 @@ impl Buffer {
         Buffer { pool: pool.clone(), bytes: Box::default(), start: 0, end: 0 }
     }
 
+    /// Where its memory comes from.
+    pub fn pool(&self) -> &Rc<BufferPool> {
+        &self.pool
+    }
+
     /// What is in it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]

@@ -113,7 +113,7 @@ fn live(
 
 impl ProxyHandle {
     /// Stops accepting (what waits in the accept queues is served), lets work in flight finish for at most `timeout`,
-    /// resets the rest, and ends the threads. Blocks for at most about half a second longer.
+    /// resets the rest, and ends the threads. Blocks for at most about a second longer.
     pub fn drain(self, timeout: Duration) -> DrainReport {
         self.stop.send_replace(Some(clock::now().after(timeout)));
         let mut total = DrainReport::default();

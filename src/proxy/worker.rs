@@ -25,8 +25,8 @@ use crate::telemetry::access::AccessWriter;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Memory for requests kept for the next ones.
 const SCRATCH_KEPT: usize = 256;
-/// How long killed connections get to reset both sides before the thread ends.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long killed connections get to reset both sides, or to say goodbye, before the thread ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A worker. All its tasks share it by `Rc`.
 pub struct Worker {

@@ -34,8 +34,15 @@ impl Plane {
 
     /// With this many workers.
     pub fn start_with(yaml: &str, workers: usize) -> Plane {
+        Plane::start_changed(yaml, workers, |_| {})
+    }
+
+    /// With a configuration that the test changes first.
+    pub fn start_changed(yaml: &str, workers: usize, change: impl FnOnce(&mut Config)) -> Plane {
         let loaded = config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
-        let config = Arc::new(loaded.config);
+        let mut config = loaded.config;
+        change(&mut config);
+        let config = Arc::new(config);
         let table = all_open(&config, 1);
         let first = RoutingTable::build(&config, &table, None, &bind(&config, workers), workers, clock::now());
         let published = Published::new(first, workers);

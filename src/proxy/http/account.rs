@@ -26,9 +26,9 @@ pub struct Account {
     status: Option<u16>,
     /// Tries, failed connects included.
     pub tries: u32,
-    /// Bytes of the request's body.
+    /// Bytes of the request's body, and of what came through its tunnel.
     pub received: u64,
-    /// Bytes of the answer's body.
+    /// Bytes of the answer's body, and of what came back through the tunnel.
     pub sent: u64,
     /// How it ended.
     pub termination: Termination,
@@ -84,7 +84,9 @@ impl Account {
         let service = self.service.as_ref().map(|(table, index)| &table.services[*index]);
         if let Some(service) = service {
             service.stats.count_response(worker.id, self.status);
-            service.stats.latency.record(worker.id, took);
+            // A tunnel lasts as long as its users like; what it says about the service is how long they waited for it.
+            let tunnel = self.first_byte.filter(|_| self.status == Some(101));
+            service.stats.latency.record(worker.id, tunnel.map_or(took, |opened| opened.since(self.began)));
         }
         if !worker.access.enabled() {
             return;

@@ -9,6 +9,7 @@ use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::h1::H1Exchange;
 use super::request::{Finish, Request};
 use super::respond::Refusal;
+use super::tunnel::{Protocol, Tunnel};
 use crate::config::{RetryOn, Route};
 use crate::decision::Failure;
 use crate::net::Transport;
@@ -18,7 +19,7 @@ use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target};
 use crate::routing::{Ended, How, Next};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{self, BodyDecoder, ResponseHead};
+use crate::wire::h1::{self, Asked, BodyDecoder, ResponseHead};
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
@@ -33,6 +34,13 @@ pub(super) enum Tried {
     Failed(Ended),
     /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
     Again,
+}
+
+/// What an exchange came to.
+enum Over {
+    Tried(Tried),
+    /// 101: its connection is to become a tunnel.
+    Switched(Protocol),
 }
 
 /// What waiting for a final head came to.
@@ -68,12 +76,22 @@ impl<C: Client> Request<'_, C> {
         self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
-        let asked = self.head.method().into();
+        let offers = h1::offered(self.head, &route.upgrades).next().is_some();
+        let asked = if offers { Asked::Upgrade } else { self.head.method().into() };
         let mut exchange = H1Exchange::new(stream, &worker.buffers, self.head.body(), asked, reply, decoder, |out| {
             self.encode_head(&spot, route, expect_continue, out);
         });
-        let tried = self.exchange_over(&mut exchange, placing, route, &spot).await;
+        let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
         in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
+        let tried = match over {
+            Over::Tried(tried) => tried,
+            Over::Switched(protocol) => {
+                let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
+                let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
+                // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
+                return Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await);
+            }
+        };
         if let Some(stream) = exchange.finish() {
             self.park(stream, placing, &spot);
         }
@@ -86,11 +104,18 @@ impl<C: Client> Request<'_, C> {
         placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
-    ) -> Tried {
-        match self.await_answer(exchange, placing, route, spot).await {
+    ) -> Over {
+        Over::Tried(match self.await_answer(exchange, placing, route, spot).await {
+            Awaited::Answered if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
+                Some(protocol) => return Over::Switched(protocol),
+                None => {
+                    let malformed = ReplyFault::Malformed(h1::Error::UnaskedUpgrade);
+                    self.no_answer(cut_before_answer(malformed, spot.reused), exchange, placing, spot)
+                }
+            },
             Awaited::Answered => self.pass_on(exchange, placing, route, spot).await,
             awaited => self.no_answer(awaited, exchange, placing, spot),
-        }
+        })
     }
 
     /// Keeps a connection for the next exchange, unless the endpoint is not to get one.
@@ -114,6 +139,7 @@ impl<C: Client> Request<'_, C> {
             request_id: self.account.id(self.head),
             default_host: &default_host,
             expect_continue,
+            upgrades: &route.upgrades,
             changes: &route.request_headers,
         };
         h1::encode_request(self.head, &to, out);

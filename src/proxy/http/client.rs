@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::config::HeaderChanges;
+use crate::net::Stream;
 use crate::proxy::buffer::Buffer;
 use crate::wire::Fields;
 use crate::wire::h1::{self, OwnReply, ResponseHead, WrongLength};
@@ -63,6 +64,13 @@ pub trait Client {
 
     /// Bytes of this reply's body that were taken or queued.
     fn sent(&self) -> u64;
+
+    /// Gives the connection up to a tunnel, after a reply that switches protocols was queued and flushed: the stream, and what
+    /// was read from it and belongs into the tunnel. `None`: there is no connection to give up. (So with HTTP/2, where
+    /// extended CONNECT, RFC 8441, is not offered.)
+    fn hand_over(&mut self) -> Option<(&mut dyn Stream, Buffer)> {
+        None
+    }
 
     /// Bytes that the connection has taken since it began: when it grows, the client reads.
     fn taken(&self) -> u64;

@@ -106,8 +106,8 @@ pub async fn serve<C: Client>(
     let mut account = Account::new(setting.worker, head, began);
     let mut request = Request { setting, listener, table, head, client, body, account: &mut account, continued: false };
     let finish = request.serve(reply, decoder).await;
-    account.received = body.received();
-    account.sent = client.sent();
+    account.received += body.received();
+    account.sent += client.sent();
     account.settle(setting, listener, head);
     body.reset(0);
     finish

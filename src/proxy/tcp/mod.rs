@@ -1,6 +1,6 @@
-//! Layer 4: a client's connection relayed to an endpoint, byte by byte.
+//! Layer 4: a client's connection relayed to an endpoint, byte by byte. The tunnels of layer 7 are relayed here too.
 mod relay;
 mod session;
 
-pub use relay::Shared;
-pub use session::{hash_peer, serve_connection};
+pub use relay::{Direction, End, Relay, Shared};
+pub use session::{end_termination, hash_peer, serve_connection};

@@ -53,8 +53,87 @@ pub struct Moved {
     pub client_left_first: bool,
 }
 
-/// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
-/// back. On any end but [`End::Closed`] the caller resets both.
+/// Both directions between a client and an upstream.
+pub struct Relay {
+    /// Client → upstream.
+    pub up: Direction,
+    /// Upstream → client.
+    pub down: Direction,
+    upstream_left_first: bool,
+    client_left_first: bool,
+}
+
+impl Relay {
+    /// Nothing has moved.
+    pub fn new(pool: &Rc<BufferPool>) -> Relay {
+        Relay {
+            up: Direction::new(pool),
+            down: Direction::new(pool),
+            upstream_left_first: false,
+            client_left_first: false,
+        }
+    }
+
+    /// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
+    /// back. On any end but [`End::Closed`] the caller resets both.
+    pub async fn run<C, U>(
+        &mut self,
+        client: &mut C,
+        upstream: &mut U,
+        shared: &Shared,
+        alarm: &Alarm,
+        idle: Duration,
+        mut answered: impl FnMut(),
+    ) -> End
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Relay { up, down, upstream_left_first, client_left_first } = self;
+        let mut silence = Silence::new(idle, clock::now());
+        alarm.set(silence.since.after(silence.step));
+        poll_fn(|cx| {
+            let unanswered = down.moved == 0;
+            let first = up.poll(cx, client, upstream, shared);
+            let second = down.poll(cx, upstream, client, shared);
+            *upstream_left_first |= down.ended && !up.ended;
+            *client_left_first |= up.ended && !down.ended;
+            if unanswered && down.moved > 0 {
+                answered();
+            }
+            match (first, second) {
+                (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => return Poll::Ready(End::Client),
+                (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => {
+                    return Poll::Ready(End::Upstream);
+                }
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+                _ => {}
+            }
+            loop {
+                match ready!(alarm.poll(cx)) {
+                    Interrupt::Killed => return Poll::Ready(End::Killed),
+                    Interrupt::Deadline if silence.goes_on(up.moved + down.moved, clock::now()) => {
+                        return Poll::Ready(End::Idle);
+                    }
+                    Interrupt::Deadline => alarm.set(clock::now().after(silence.step)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// What has moved so far.
+    pub fn moved(&self) -> Moved {
+        Moved {
+            up: self.up.moved,
+            down: self.down.moved,
+            upstream_left_first: self.upstream_left_first,
+            client_left_first: self.client_left_first,
+        }
+    }
+}
+
+/// One [`Relay`] from its beginning to its end.
 pub async fn relay<C, U>(
     client: &mut C,
     upstream: &mut U,
@@ -62,45 +141,15 @@ pub async fn relay<C, U>(
     pool: &Rc<BufferPool>,
     alarm: &Alarm,
     idle: Duration,
-    mut answered: impl FnMut(),
+    answered: impl FnMut(),
 ) -> (End, Moved)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Direction::new(pool);
-    let mut down = Direction::new(pool);
-    let mut upstream_left_first = false;
-    let mut client_left_first = false;
-    let mut silence = Silence::new(idle, clock::now());
-    alarm.set(silence.since.after(silence.step));
-    let end = poll_fn(|cx| {
-        let unanswered = down.moved == 0;
-        let first = up.poll(cx, client, upstream, shared);
-        let second = down.poll(cx, upstream, client, shared);
-        upstream_left_first |= down.ended && !up.ended;
-        client_left_first |= up.ended && !down.ended;
-        if unanswered && down.moved > 0 {
-            answered();
-        }
-        match (first, second) {
-            (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => return Poll::Ready(End::Client),
-            (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => return Poll::Ready(End::Upstream),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
-            _ => {}
-        }
-        loop {
-            match ready!(alarm.poll(cx)) {
-                Interrupt::Killed => return Poll::Ready(End::Killed),
-                Interrupt::Deadline if silence.goes_on(up.moved + down.moved, clock::now()) => {
-                    return Poll::Ready(End::Idle);
-                }
-                Interrupt::Deadline => alarm.set(clock::now().after(silence.step)),
-            }
-        }
-    })
-    .await;
-    (end, Moved { up: up.moved, down: down.moved, upstream_left_first, client_left_first })
+    let mut relay = Relay::new(pool);
+    let end = relay.run(client, upstream, shared, alarm, idle, answered).await;
+    (end, relay.moved())
 }
 
 /// How long nothing has moved: looked at a few times within the allowed time, so that moving bytes need not read the clock.
@@ -131,19 +180,28 @@ enum Side {
     To,
 }
 
-struct Direction {
+/// Bytes from one stream to the other.
+pub struct Direction {
     /// Read, but not yet taken by the other side: while there is any, nothing more is read.
-    rest: Buffer,
+    pub rest: Buffer,
     /// The most to read at once: large while the other side takes all of it.
     window: usize,
+    /// A layer such as TLS may hold some of what was written.
+    unflushed: bool,
     ended: bool,
     shut: bool,
-    moved: u64,
+    /// Bytes that the other side took.
+    pub moved: u64,
 }
 
 impl Direction {
     fn new(pool: &Rc<BufferPool>) -> Direction {
-        Direction { rest: Buffer::new(pool), window: SMALL, ended: false, shut: false, moved: 0 }
+        Direction { rest: Buffer::new(pool), window: SMALL, unflushed: false, ended: false, shut: false, moved: 0 }
+    }
+
+    /// The end of the one stream came, and was said to the other.
+    pub fn is_shut(&self) -> bool {
+        self.shut
     }
 
     fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut F, to: &mut T, shared: &Shared) -> Poll<Result<(), Side>>
@@ -155,6 +213,7 @@ impl Direction {
             while !self.rest.is_empty() {
                 let count = ready!(self.rest.poll_drain(cx, to)).map_err(|_| Side::To)?;
                 self.moved += count as u64;
+                self.unflushed = true;
             }
             self.rest.release();
             if self.ended {
@@ -169,7 +228,15 @@ impl Direction {
             let mut bytes = shared.0.borrow_mut();
             let count = {
                 let mut space = ReadBuf::new(&mut bytes[..window]);
-                ready!(Pin::new(&mut *from).poll_read(cx, &mut space)).map_err(|_| Side::From)?;
+                match Pin::new(&mut *from).poll_read(cx, &mut space) {
+                    Poll::Ready(result) => result.map_err(|_| Side::From)?,
+                    Poll::Pending if self.unflushed => {
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Side::To)?;
+                        self.unflushed = false;
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
                 space.filled().len()
             };
             if count == 0 {
@@ -181,6 +248,7 @@ impl Direction {
                 Poll::Pending => 0,
             };
             self.moved += written as u64;
+            self.unflushed = true;
             if written < count {
                 self.window = SMALL;
                 let kept = self.rest.push(&bytes[written..count]);

@@ -156,7 +156,8 @@ fn judge(placing: &Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
     }
 }
 
-fn end_termination(end: End, worker: &Worker) -> Termination {
+/// What the end of a relay is called in the access log.
+pub fn end_termination(end: End, worker: &Worker) -> Termination {
     match end {
         End::Closed => Termination::Complete,
         End::Client => Termination::ClientAborted,

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::head::{BodyLength, Version};
+use super::head::{BodyLength, Version, list};
 use super::response::ResponseHead;
-use super::upstream::Edits;
+use super::upstream::{Edits, write_line};
 use crate::config::HeaderChanges;
 use crate::wire::{Fields, Known};
 
@@ -32,7 +32,8 @@ pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
     }
 }
 
-/// Appends a final reply's head for the client, empty line included.
+/// Appends a final reply's head for the client, empty line included. (101 is final: check it by
+/// [`agreed`](super::agreed) first.)
 pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u8>) {
     let edits = Edits::new(to.changes);
     status_line(head, out);
@@ -44,13 +45,23 @@ pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u
             false
         }
         Known::Trailer => to.framing == BodyLength::Chunked && edits.leaves(&line),
+        Known::Upgrade if head.switches() => {
+            for protocol in list(line.value()) {
+                write_line(run.out(), b"Upgrade", protocol);
+            }
+            false
+        }
         known => !known.is_hop_by_hop() && !line.hop_by_hop() && edits.leaves(&line),
     });
     edits.write(out, |_| true);
     if to.framing == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    connection_line(to.version, to.keep_alive && to.framing != BodyLength::UntilClose, out);
+    if head.switches() {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+    } else {
+        connection_line(to.version, to.keep_alive && to.framing != BodyLength::UntilClose, out);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -78,7 +89,7 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
 const fn stated_length(head: &ResponseHead, framing: BodyLength) -> Option<u64> {
     match framing {
         BodyLength::Length(length) => Some(length),
-        BodyLength::None if head.status() != 204 => head.content_length(),
+        BodyLength::None if head.status() >= 200 && head.status() != 204 => head.content_length(),
         _ => None,
     }
 }

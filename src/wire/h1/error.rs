@@ -92,8 +92,8 @@ pub enum Error {
     /// More interim replies than allowed.
     #[error("too many interim replies")]
     TooManyInterim,
-    /// 101 though nobody asked.
-    #[error("101 without an upgrade asked for")]
+    /// 101 though nobody asked, or to something else than was offered.
+    #[error("101 to a protocol that was not offered")]
     UnaskedUpgrade,
     /// A chunk size that is not one to sixteen hex digits, or too large.
     #[error("a chunk size is malformed")]

@@ -226,6 +226,7 @@ pub(super) struct Facts {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) te_trailers: bool,
+    pub(super) upgrade: bool,
     has_names: bool,
 }
 
@@ -278,6 +279,8 @@ impl Facts {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
             } else {
                 self.has_names |= !Known::of(option).is_protected();
             }
@@ -290,7 +293,7 @@ impl Facts {
 const MAX_CONNECTION_OPTIONS: usize = 32;
 
 /// The elements of a comma-separated list, without empty ones.
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(ascii::trim).filter(|option| !option.is_empty())
 }
 

@@ -21,7 +21,7 @@
 //! Stricter than RFC 9112 allows wherever two readers could differ: bare LF, folded lines, space before a colon, lines
 //! without a colon, control bytes, anything but exactly one valid Host, more than one Content-Length even when equal,
 //! Content-Length beside Transfer-Encoding, any Transfer-Encoding but a single `chunked`, Transfer-Encoding under
-//! HTTP/1.0, dot segments in the path, CONNECT, 101 that nobody asked for.
+//! HTTP/1.0, dot segments in the path, CONNECT, 101 that nobody asked for or to a protocol that was not offered.
 //!
 //! # What we neither add nor touch
 //!
@@ -39,6 +39,7 @@ mod own;
 mod request;
 mod response;
 mod target;
+mod upgrade;
 mod upstream;
 
 pub use address::ClientAddress;
@@ -49,6 +50,7 @@ pub use head::{BodyLength, HeadLimits, Progress, Version};
 pub use own::OwnReply;
 pub use request::{Method, RequestHead, RequestParser};
 pub use response::{Asked, ResponseHead, ResponseParser};
+pub use upgrade::{agreed, offered};
 #[cfg(test)]
 mod tests;
 

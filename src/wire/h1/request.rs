@@ -156,6 +156,14 @@ impl RequestHead {
         self.facts.te_trailers
     }
 
+    /// Does the client ask to switch to another protocol on this connection (RFC 9110 §7.8), in a way that can be granted:
+    /// under HTTP/1.1, with the `upgrade` connection option, on a connection that goes on, and with nothing of the request
+    /// behind the head. HEAD asks for no more than a head. What it may switch to says [`offered`](super::offered).
+    pub fn asks_for_upgrade(&self) -> bool {
+        let granted = self.version == Version::Http11 && self.method != Method::Head && self.body.is_empty();
+        self.facts.upgrade && granted && self.keep_alive()
+    }
+
     /// The client's `X-Request-Id` if there is exactly one and it is sane: 1 to 128 letters, digits and `-._~:+/=@`.
     /// Otherwise the caller makes one.
     pub fn request_id(&self) -> Option<&str> {

@@ -12,6 +12,8 @@ use crate::wire::ascii;
 pub enum Asked {
     /// HEAD: the reply has no body, whatever its fields say.
     Head,
+    /// To switch protocols: the reply may be 101. (Never together with HEAD.)
+    Upgrade,
     /// Anything else.
     Other,
 }
@@ -50,9 +52,14 @@ impl ResponseHead {
         self.status
     }
 
-    /// Is this an interim reply (1xx): another head follows on the same connection.
+    /// Is this an interim reply (1xx but 101): another head follows on the same connection.
     pub const fn is_interim(&self) -> bool {
-        self.status < 200
+        self.status < 200 && !self.switches()
+    }
+
+    /// Is this 101: what follows the head is no HTTP any more. It names what to by [`agreed`](super::agreed).
+    pub const fn switches(&self) -> bool {
+        self.status == 101
     }
 
     /// The reason phrase as received.
@@ -81,9 +88,9 @@ impl ResponseHead {
     }
 
     /// May the connection carry another exchange after this reply, as far as the upstream says. (It may not either
-    /// when bytes are left over behind the reply.)
+    /// when bytes are left over behind the reply.) After 101 it does not speak HTTP any more.
     pub fn keep_alive(&self) -> bool {
-        self.facts.persists(self.version) && self.body != BodyLength::UntilClose
+        self.facts.persists(self.version) && self.body != BodyLength::UntilClose && !self.switches()
     }
 }
 
@@ -258,11 +265,17 @@ impl ResponseHead {
         Ok(())
     }
 
+    /// 101 is an answer to who asked for it, says so by its connection option, and has no length (RFC 9110 §8.6).
+    fn may_switch(&self, asked: Asked) -> bool {
+        let lengthless = !self.facts.chunked && self.facts.length.unwrap_or(0) == 0;
+        asked == Asked::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless
+    }
+
     /// RFC 9112 §6.3, without its leniency.
     #[inline]
     fn finish(&mut self, asked: Asked) -> Result<(), Error> {
         self.facts = Facts::gather(&mut self.fields, self.version)?;
-        if self.status == 101 {
+        if self.switches() && !self.may_switch(asked) {
             return Err(Error::UnaskedUpgrade);
         }
         let never_has_body = asked == Asked::Head || matches!(self.status, 100..=199 | 204 | 304);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | Host | the one authority of the request, at its place |
 //! | Content-Length, Transfer-Encoding | written anew from the parsed length |
-//! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it |
+//! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it, `Upgrade` with what was [`offered`] and may pass |
 //! | Proxy, and `_` spellings of any field in this table | end here |
 //! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
 //! | X-Request-Id | the caller's |
@@ -15,6 +15,7 @@ use super::address::ClientAddress;
 use super::encode::number_line;
 use super::head::BodyLength;
 use super::request::RequestHead;
+use super::upgrade::offered;
 use crate::config::{Forwarded, HeaderChanges};
 use crate::wire::Known;
 use crate::wire::fields::Line;
@@ -53,6 +54,8 @@ pub struct Upstream<'a> {
     pub default_host: &'a str,
     /// Pass `Expect: 100-continue` on. Only if the body has not begun to arrive and the upstream's 100 is waited for.
     pub expect_continue: bool,
+    /// Protocols that the client may switch to, see [`offered`].
+    pub upgrades: &'a [String],
     /// The route's changes. They come last, so they win over everything but the framing.
     pub changes: &'a HeaderChanges,
 }
@@ -105,10 +108,35 @@ pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) 
     if head.body() == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
+    let upgrade = upgrade_line(head, to.upgrades, out);
     if head.accepts_trailers() {
-        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        out.extend_from_slice(b"TE: trailers\r\n");
     }
+    out.extend_from_slice(match (upgrade, head.accepts_trailers()) {
+        (true, true) => b"Connection: Upgrade, TE\r\n",
+        (true, false) => b"Connection: Upgrade\r\n",
+        (false, true) => b"Connection: TE\r\n",
+        (false, false) => b"",
+    });
     out.extend_from_slice(b"\r\n");
+}
+
+/// What the client offers to switch to, as far as it may pass. False: nothing.
+#[inline]
+fn upgrade_line(head: &RequestHead, allowed: &[String], out: &mut Vec<u8>) -> bool {
+    if !head.asks_for_upgrade() {
+        return false;
+    }
+    let mut any = false;
+    for protocol in offered(head, allowed) {
+        out.extend_from_slice(if any { b", " } else { b"Upgrade: " });
+        out.extend_from_slice(protocol);
+        any = true;
+    }
+    if any {
+        out.extend_from_slice(b"\r\n");
+    }
+    any
 }
 
 #[inline]
@@ -200,7 +228,7 @@ fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
 
 /// `name: value`
 #[inline]
-fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(super) fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

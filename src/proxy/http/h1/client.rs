@@ -261,6 +261,11 @@ impl<S: Stream> Client for H1Client<S> {
         self.sent
     }
 
+    fn hand_over(&mut self) -> Option<(&mut dyn Stream, Buffer)> {
+        let ahead = std::mem::replace(&mut self.input, Buffer::new(&self.worker.buffers));
+        Some((&mut self.stream, ahead))
+    }
+
     fn taken(&self) -> u64 {
         self.taken
     }

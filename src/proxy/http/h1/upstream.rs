@@ -138,6 +138,12 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
         Poll::Ready(Ok(count))
     }
 
+    /// The reply switched protocols: gives the connection up to a tunnel, with what was read behind the head.
+    pub fn hand_over(mut self) -> Option<(U, Buffer)> {
+        let ahead = Buffer::new(self.input.pool());
+        self.stream.take().map(|stream| (stream, std::mem::replace(&mut self.input, ahead)))
+    }
+
     /// The exchange is over: gives the connection back if another may follow on it. Left-over bytes, a request that was not
     /// sent whole, or the endpoint's wish end it. A connection on which nothing was sent is as it was.
     pub fn finish(mut self) -> Option<U> {

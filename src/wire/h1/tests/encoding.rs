@@ -16,6 +16,7 @@ fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut 
         request_id: "id",
         default_host: "10.0.0.1:80",
         expect_continue: false,
+        upgrades: &[],
         changes,
     };
     change(&mut to);
@@ -116,6 +117,7 @@ fn the_client_is_told_about_by_policy() {
         request_id: "id",
         default_host: "",
         expect_continue: false,
+        upgrades: &[],
         changes: &HeaderChanges::default(),
     };
     let mut out = Vec::new();

@@ -4,6 +4,7 @@ mod encoding;
 mod requests;
 mod responses;
 mod splits;
+mod upgrades;
 
 use super::*;
 

@@ -19,10 +19,10 @@ fn read_request(pieces: &[&[u8]]) -> Read {
     Ok(None)
 }
 
-fn read_response(pieces: &[&[u8]]) -> Read {
+fn read_response(pieces: &[&[u8]], asked: Asked) -> Read {
     let (mut parser, mut head, mut total) = (ResponseParser::new(), ResponseHead::new(), 0);
     for piece in pieces {
-        match parser.feed(piece, &LIMITS, Asked::Other, &mut head)? {
+        match parser.feed(piece, &LIMITS, asked, &mut head)? {
             Progress::Partial => total += piece.len(),
             Progress::Complete(used) => return Ok(Some((format!("{head:?}"), total + used))),
         }
@@ -77,6 +77,11 @@ const REQUEST: &[&str] = &[
     "Content-Length: 5\r\n",
     "Transfer-Encoding: chunked\r\n",
     "Connection: close\r\n",
+    "Connection: Upgrade\r\n",
+    "Connection: Upgrade, HTTP2-Settings\r\n",
+    "Upgrade: websocket\r\n",
+    "Upgrade: h2c, WebSocket, x\r\n",
+    "HTTP2-Settings: AA\r\n",
     "X: y\r\n",
     "\r\n",
     "\n",
@@ -96,6 +101,9 @@ const RESPONSE: &[&str] = &[
     "Content-Length: 5\r\n",
     "Transfer-Encoding: chunked\r\n",
     "HTTP/1.1 103 x\r\n",
+    "HTTP/1.1 101 x\r\n",
+    "Connection: upgrade\r\n",
+    "Upgrade: websocket\r\n",
     "X: y\r\n",
     "\r\n",
     "\n",
@@ -132,9 +140,11 @@ proptest! {
 
     #[test]
     fn a_split_reply_reads_like_one_piece(input in soup("HTTP/1.1 200 OK\r\n", RESPONSE)) {
-        let whole = read_response(&[&input]);
-        for pieces in splits(&input) {
-            prop_assert_eq!(read_response(&pieces), whole.clone());
+        for asked in [Asked::Other, Asked::Upgrade] {
+            let whole = read_response(&[&input], asked);
+            for pieces in splits(&input) {
+                prop_assert_eq!(read_response(&pieces, asked), whole.clone());
+            }
         }
     }
 
@@ -149,10 +159,11 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(input in vec(any::<u8>(), 0..200)) {
         let _ = read_request(&[&input]);
-        let _ = read_response(&[&input]);
+        let _ = read_response(&[&input], Asked::Upgrade);
         let _ = read_chunks(&[&input]);
         let _ = read_request(&[b"GET / HTTP/1.1\r\n", &input]);
-        let _ = read_response(&[b"HTTP/1.1 200 OK\r\n", &input]);
+        let _ = read_response(&[b"HTTP/1.1 200 OK\r\n", &input], Asked::Other);
+        let _ = read_response(&[b"HTTP/1.1 101 OK\r\n", &input], Asked::Upgrade);
     }
 
     #[test]
@@ -177,6 +188,7 @@ proptest! {
         let mut head = RequestHead::new();
         if let Ok(Progress::Complete(_)) = RequestParser::new().feed(&input, &LIMITS, &mut head) {
             let client = ClientAddress::new("9.9.9.9".parse().unwrap());
+            let allowed = ["websocket".to_owned(), "h2c".to_owned()];
             let to = Upstream {
                 forwarded: Forwarded::Append,
                 client: &client,
@@ -184,15 +196,20 @@ proptest! {
                 request_id: "id",
                 default_host: "default",
                 expect_continue: true,
+                upgrades: &allowed,
                 changes: &HeaderChanges::default(),
             };
             let mut out = Vec::new();
             encode_request(&head, &to, &mut out);
+            let text = String::from_utf8_lossy(&out).to_ascii_lowercase();
+            prop_assert!(!text.contains("h2c") && !text.contains("http2-settings"), "{}", text);
             let (sent, used) = request(&out).unwrap();
             prop_assert_eq!(used, out.len());
             prop_assert_eq!((sent.method_name(), sent.body(), sent.path()), (head.method_name(), head.body(), head.path()));
             let authority = if head.authority().is_empty() { "default" } else { head.authority() };
             prop_assert_eq!(sent.authority(), authority);
+            prop_assert!(offered(&sent, &allowed).eq(offered(&head, &allowed)));
+            prop_assert_eq!(sent.asks_for_upgrade(), offered(&head, &allowed).next().is_some());
         }
     }
 }

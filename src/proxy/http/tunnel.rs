@@ -1,0 +1,286 @@
+//! Tunnels: what a client's and an endpoint's connection become when a 101 has switched them to another protocol.
+//!
+//! From then on bytes are relayed as they come, what was read ahead of them first. The request lives on: its permit, its place
+//! in flight and its tenure are held, and it is counted and logged at the end. A WebSocket that a switch or a stop ends is
+//! told so: Close with status 1001 to both sides, between two frames, and an end in order where a reset would come otherwise.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::client::Client;
+use super::exchange::Exchange;
+use super::request::{Finish, Request};
+use crate::config::Route;
+use crate::decision::Failure;
+use crate::net::{Stream, Transport};
+use crate::proxy::buffer::Buffer;
+use crate::proxy::outcome::interruption;
+use crate::proxy::tcp::{Direction, End, Relay, end_termination};
+use crate::proxy::upstream::{Interrupted, Placing, Spot, guarded};
+use crate::proxy::worker::Worker;
+use crate::routing::{InFlight, SessionVerdict};
+use crate::sys::clock;
+use crate::telemetry::access::Termination;
+use crate::wire::h1;
+use crate::wire::websocket::{Frames, GOING_AWAY, going_away_masked};
+
+/// How long a farewell takes at most: the rest of a frame, the Close, and the peers' own ends. Less than the time that a worker
+/// has for its last words.
+const FAREWELL: Duration = Duration::from_millis(900);
+
+/// What a tunnel carries, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Frames: a goodbye is possible.
+    WebSocket,
+    /// Anything else.
+    Opaque,
+}
+
+/// The endpoint's side of a tunnel.
+pub struct Tunnel {
+    /// What was agreed on.
+    pub protocol: Protocol,
+    /// The connection.
+    pub stream: Transport,
+    /// What was read from it behind the 101.
+    pub ahead: Buffer,
+    /// Where it leads.
+    pub spot: Spot,
+    /// The place in flight.
+    pub in_flight: InFlight,
+}
+
+impl<C: Client> Request<'_, C> {
+    /// A 101 has come: queues it for the client and says what to. `None`: it is no answer to what was asked.
+    pub(super) fn switch<E: Exchange>(
+        &mut self,
+        exchange: &E,
+        placing: &Placing<'_>,
+        route: &Route,
+        spot: &Spot,
+    ) -> Option<Protocol> {
+        let name = h1::agreed(self.head, &route.upgrades, exchange.reply()).filter(|_| exchange.is_sent())?;
+        let websocket = name.eq_ignore_ascii_case(b"websocket");
+        let now = clock::now();
+        spot.endpoint().stats.count_response(self.setting.worker.id, exchange.reply().status());
+        placing.answered(spot, now);
+        placing.record_good(spot);
+        self.account.answered(exchange.reply().status(), now);
+        self.client.begin(exchange.reply(), &route.response_headers, false);
+        Some(if websocket { Protocol::WebSocket } else { Protocol::Opaque })
+    }
+
+    /// Relays until both sides have ended, or the tunnel is ended.
+    pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &Placing<'_>) -> Finish {
+        let Tunnel { protocol, mut stream, ahead, spot, in_flight } = tunnel;
+        let worker = self.setting.worker;
+        if let Err(termination) = self.say_switched().await {
+            stream.reset_on_close();
+            return self.abort(termination);
+        }
+        let alarm = self.setting.alarm;
+        let Some((client, client_ahead)) = self.client.hand_over() else {
+            stream.reset_on_close();
+            return self.abort(Termination::Internal);
+        };
+        let frames = (protocol == Protocol::WebSocket).then(Frames::new);
+        let mut client = Side { ahead: client_ahead, stream: client, frames };
+        let mut endpoint = Side { ahead, stream: &mut stream, frames };
+        let mut relay = Relay::new(&worker.buffers);
+        let idle = placing.service().config.timeouts.tunnel;
+        let end = relay.run(&mut client, &mut endpoint, &worker.shared, alarm, idle, || {}).await;
+        let mut in_order = end == End::Closed;
+        if end == End::Killed && protocol == Protocol::WebSocket {
+            in_order = say_goodbye(worker, &mut relay, &mut client, &mut endpoint, &spot).await;
+        } else if !in_order {
+            endpoint.stream.reset_on_close();
+        }
+        let moved = relay.moved();
+        in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
+        // Cut, unless the client had ended first: many servers answer that with a reset.
+        if end == End::Upstream && !moved.client_left_first {
+            placing.record(&spot, Failure::Reset);
+        }
+        self.account.received = moved.up;
+        self.account.sent = moved.down;
+        self.account.termination = end_termination(end, worker);
+        if in_order { Finish::Close } else { Finish::Abort }
+    }
+}
+
+impl<C: Client> Request<'_, C> {
+    /// Has the client take the 101.
+    async fn say_switched(&mut self) -> Result<(), Termination> {
+        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
+        let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
+        let flush = poll_fn(|cx| self.client.poll_flush(cx));
+        match guarded(self.setting.alarm, &mut nobody_asks, flush).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Termination::ClientAborted),
+            Err(Interrupted::Late) => Err(Termination::ClientTimeout),
+            Err(interrupted) => Err(interruption(interrupted, self.setting.worker)),
+        }
+    }
+}
+
+/// One end of a tunnel: what was read ahead, then the connection. Follows the frames that go to it.
+struct Side<'a, S: ?Sized> {
+    ahead: Buffer,
+    stream: &'a mut S,
+    frames: Option<Frames>,
+}
+
+impl<S: AsyncRead + Unpin + ?Sized> AsyncRead for Side<'_, S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let side = self.get_mut();
+        if side.ahead.is_empty() {
+            return Pin::new(&mut *side.stream).poll_read(cx, into);
+        }
+        let count = side.ahead.len().min(into.remaining());
+        into.put_slice(&side.ahead.bytes()[..count]);
+        side.ahead.consume(count);
+        side.ahead.release();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for Side<'_, S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let side = self.get_mut();
+        let count = ready!(Pin::new(&mut *side.stream).poll_write(cx, bytes))?;
+        if let Some(frames) = &mut side.frames {
+            frames.pass(&bytes[..count]);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// Says to both sides of a WebSocket that it ends, and waits a little for theirs to end too. The endpoint is reset unless that
+/// went well, or at once where a switch fences it off (`sessions: close`). False: the client is to be reset too.
+async fn say_goodbye<S: Stream + ?Sized>(
+    worker: &Worker,
+    relay: &mut Relay,
+    client: &mut Side<'_, S>,
+    endpoint: &mut Side<'_, Transport>,
+    spot: &Spot,
+) -> bool {
+    let tenure = worker.tenure(&spot.table, spot.service, spot.choice.pool);
+    let fenced = !worker.is_draining() && worker.table().verdict(&tenure, clock::now()) == SessionVerdict::Close;
+    let mask = worker.pick.borrow_mut().dice.u32(..).to_be_bytes();
+    let masked = going_away_masked(mask);
+    let mut to_client = Farewell { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
+    let mut to_endpoint = Farewell { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };
+    // The request's own alarm has been rung for good.
+    let alarm = worker.deadlines.alarm();
+    alarm.set(clock::now().after(FAREWELL));
+    let (mut client_told, mut endpoint_told) = (None, None);
+    poll_fn(|cx| {
+        once(&mut client_told, || to_client.poll(cx, endpoint, client));
+        once(&mut endpoint_told, || to_endpoint.poll(cx, client, endpoint));
+        if fenced || (client_told.is_some() && endpoint_told.is_some()) {
+            return Poll::Ready(());
+        }
+        alarm.poll(cx).map(|_| ())
+    })
+    .await;
+    let (client_told, endpoint_told) = (client_told == Some(true), endpoint_told == Some(true));
+    if fenced || !endpoint_told {
+        endpoint.stream.reset_on_close();
+    }
+    if fenced {
+        return client_told;
+    }
+    // Closed now, a connection on which more comes would be reset, and the Close might be lost with it.
+    let (mut client_ended, mut endpoint_ended) = (!client_told, !endpoint_told);
+    poll_fn(|cx| {
+        client_ended = client_ended || poll_end(cx, client.stream).is_ready();
+        endpoint_ended = endpoint_ended || poll_end(cx, endpoint.stream).is_ready();
+        if client_ended && endpoint_ended { Poll::Ready(()) } else { alarm.poll(cx).map(|_| ()) }
+    })
+    .await;
+    client_told
+}
+
+/// Polls until the first result; true: it was good.
+fn once(done: &mut Option<bool>, poll: impl FnOnce() -> Poll<io::Result<()>>) {
+    if done.is_none()
+        && let Poll::Ready(result) = poll()
+    {
+        *done = Some(result.is_ok());
+    }
+}
+
+/// The last of one direction: what is left of the frame that has begun, the Close, the end.
+struct Farewell<'a> {
+    direction: &'a mut Direction,
+    /// What is left to say.
+    words: &'a [u8],
+    /// Some of them are said.
+    begun: bool,
+    /// An end in order follows, no reset.
+    ends: bool,
+}
+
+impl Farewell<'_> {
+    fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut Side<'_, F>, to: &mut Side<'_, T>) -> Poll<io::Result<()>>
+    where
+        F: AsyncRead + Unpin + ?Sized,
+        T: AsyncWrite + Unpin + ?Sized,
+    {
+        if self.direction.is_shut() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let frames = to.frames.unwrap_or_default();
+            if frames.is_closed() || self.words.is_empty() {
+                let to = Pin::new(&mut *to);
+                return if self.ends { to.poll_shutdown(cx) } else { to.poll_flush(cx) };
+            }
+            let rest = &mut self.direction.rest;
+            if self.begun || frames.is_between() {
+                let count = written(ready!(Pin::new(&mut *to).poll_write(cx, self.words))?)?;
+                self.words = &self.words[count..];
+                self.begun = true;
+            } else if rest.is_empty() {
+                if ready!(rest.poll_fill(cx, from))? == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+            } else {
+                let of_this_frame = frames.rest_of_frame(rest.bytes());
+                let count = written(ready!(Pin::new(&mut *to).poll_write(cx, &rest.bytes()[..of_this_frame]))?)?;
+                rest.consume(count);
+                self.direction.moved += count as u64;
+            }
+        }
+    }
+}
+
+fn written(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
+}
+
+/// Reads what nobody wants any more, to its end.
+fn poll_end<S: AsyncRead + Unpin + ?Sized>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
+    let mut bytes = [0; 2048];
+    loop {
+        let mut space = ReadBuf::new(&mut bytes);
+        match ready!(Pin::new(&mut *stream).poll_read(cx, &mut space)) {
+            Ok(()) if !space.filled().is_empty() => {}
+            _ => return Poll::Ready(()),
+        }
+    }
+}
