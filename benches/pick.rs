@@ -62,7 +62,9 @@ fn second_try(bencher: Bencher, endpoints: usize) {
 fn build_10_000(bencher: Bencher, balance: &str) {
     let config = tables::config(&tables::one_service(balance, 10_000, true), ROUTE);
     let says = tables::decided(&config).table();
-    bencher.bench_local(|| RoutingTable::build(&config, &says, None, &SocketMap::new(), 2, NOW));
+    bencher.bench_local(|| {
+        RoutingTable::build(&config, &says, None, &SocketMap::new(), &std::sync::Arc::default(), 2, NOW)
+    });
 }
 
 /// The table of a switch in a service with 10,000 endpoints: what stands between decision and publish.
@@ -70,10 +72,12 @@ fn build_10_000(bencher: Bencher, balance: &str) {
 fn switch_10_000(bencher: Bencher, balance: &str) {
     let config = tables::config(&tables::one_service(balance, 10_000, true), ROUTE);
     let mut says = tables::decided(&config).table();
-    let before = RoutingTable::build(&config, &says, None, &SocketMap::new(), 2, NOW);
+    let before = RoutingTable::build(&config, &says, None, &SocketMap::new(), &std::sync::Arc::default(), 2, NOW);
     says.epoch += 1;
     says.services[0].serving = Serving::Active(1);
-    bencher.bench_local(|| RoutingTable::build(&config, &says, Some(&before), &SocketMap::new(), 2, NOW));
+    bencher.bench_local(|| {
+        RoutingTable::build(&config, &says, Some(&before), &SocketMap::new(), &std::sync::Arc::default(), 2, NOW)
+    });
 }
 
 /// The table when one of 10,000 endpoints falls.
@@ -81,8 +85,10 @@ fn switch_10_000(bencher: Bencher, balance: &str) {
 fn fall_of_one_of_10_000(bencher: Bencher, balance: &str) {
     let config = tables::config(&tables::one_service(balance, 10_000, true), ROUTE);
     let mut says = tables::decided(&config).table();
-    let before = RoutingTable::build(&config, &says, None, &SocketMap::new(), 2, NOW);
+    let before = RoutingTable::build(&config, &says, None, &SocketMap::new(), &std::sync::Arc::default(), 2, NOW);
     says.epoch += 1;
     says.services[0].pools[0].endpoints[5_000].admission = standfast::decision::Admission::Closed;
-    bencher.bench_local(|| RoutingTable::build(&config, &says, Some(&before), &SocketMap::new(), 2, NOW));
+    bencher.bench_local(|| {
+        RoutingTable::build(&config, &says, Some(&before), &SocketMap::new(), &std::sync::Arc::default(), 2, NOW)
+    });
 }

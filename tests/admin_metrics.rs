@@ -56,7 +56,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
         .iter()
         .map(|l| (l.name.clone(), Arc::new(Sockets::new(vec![Arc::new(Bound::new(l.bind[0], vec![]))]))))
         .collect();
-    RoutingTable::build(&Arc::new(config), &conclusions, previous, &sockets, 2, Moment::from_micros(1))
+    RoutingTable::build(&Arc::new(config), &conclusions, previous, &sockets, &Arc::default(), 2, Moment::from_micros(1))
 }
 
 fn tally(config: &Config) -> Tally {

@@ -44,5 +44,5 @@ pub fn decided(config: &Arc<Config>) -> Decision {
 
 /// The first table.
 pub fn table(config: &Arc<Config>) -> RoutingTable {
-    RoutingTable::build(config, &decided(config).table(), None, &SocketMap::new(), 2, NOW)
+    RoutingTable::build(config, &decided(config).table(), None, &SocketMap::new(), &Arc::default(), 2, NOW)
 }

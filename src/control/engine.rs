@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::confirm::confirm;
 use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
 use super::journal::Journal;
+use super::materials;
 use super::probes::Probes;
 use super::records::Records;
 use super::reload::{self, Fixed};
@@ -22,7 +23,7 @@ use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name};
 use crate::decision::{Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Serving, Word};
-use crate::routing::{Published, RoutingTable, SocketMap};
+use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
 
 /// Events that may wait for the engine; beyond, probes wait with theirs.
@@ -33,6 +34,7 @@ const BATCH: usize = 64;
 const SWEEP: Duration = Duration::from_millis(50);
 /// How often the state is written though nothing has changed; a quarter of `max_age` where that is less.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Shortest pause between two sweeps that workers asked for.
 const URGENT_SWEEP: Duration = Duration::from_millis(1);
 
@@ -54,6 +56,9 @@ pub(super) struct Engine {
     pub(super) workers: usize,
     pub(super) published: Arc<Published>,
     pub(super) sockets: SocketMap,
+    pub(super) materials: Arc<Materials>,
+    /// When certificates were last looked at.
+    pub(super) warned_of_expiry: Moment,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) writer: Option<Writer>,
@@ -201,7 +206,15 @@ impl Engine {
         if conclusions.epoch <= before.epoch {
             return;
         }
-        let table = RoutingTable::build(&self.config, &conclusions, Some(&before), &self.sockets, self.workers, now);
+        let table = RoutingTable::build(
+            &self.config,
+            &conclusions,
+            Some(&before),
+            &self.sockets,
+            &self.materials,
+            self.workers,
+            now,
+        );
         self.published.publish(table);
         if self.chosen.is_none() && !conclusions.services.iter().any(|row| row.serving == Serving::Starting) {
             self.chosen = Some(conclusions.epoch);
@@ -214,7 +227,7 @@ impl Engine {
             return;
         }
         let table = self.decision.table();
-        senses.probes.reconcile(&self.config, &table);
+        senses.probes.reconcile(&self.config, &table, &self.materials);
         senses.probed = Some(self.config.clone());
         self.records.tally.configured(&self.config, &table);
         self.places = places(&table);
@@ -245,10 +258,20 @@ impl Engine {
         }
     }
 
+    /// Certificates that expire are told at every load, and once a day.
+    fn look_at_certificates(&mut self) {
+        let now = clock::now();
+        if now.since(self.warned_of_expiry) >= A_DAY {
+            self.warned_of_expiry = now;
+            materials::expiring(&self.materials, &self.config).iter().for_each(|line| tracing::warn!("{line}"));
+        }
+    }
+
     /// Free tables that no worker uses any more, and see whether everybody is ready.
     fn tidy(&mut self) {
         self.published.reap();
         self.sign_of_life();
+        self.look_at_certificates();
         let ready = self.chosen.is_some_and(|chosen| self.published.all_acknowledged(chosen));
         if ready && !self.ready.swap(true, Ordering::AcqRel) {
             tracing::info!(epoch = self.published.epoch(), "ready");
@@ -268,7 +291,9 @@ impl Engine {
     fn answer(&mut self, command: Command, senses: &mut Senses) {
         // Whoever has stopped waiting for an answer has none.
         match command {
-            Command::Apply { config, warnings, reply } => drop(reply.send(self.apply(config, warnings, senses))),
+            Command::Apply { config, materials, warnings, reply } => {
+                drop(reply.send(self.apply(config, materials, warnings, senses)));
+            }
             Command::Refuse { problem, reply } => drop(reply.send(self.refuse(problem))),
             Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
             Command::Status(reply) => drop(reply.send(self.status())),
@@ -284,6 +309,7 @@ impl Engine {
     fn apply(
         &mut self,
         config: Box<Config>,
+        materials: Materials,
         mut warnings: Vec<String>,
         senses: &mut Senses,
     ) -> Result<Reloaded, ControlError> {
@@ -293,6 +319,8 @@ impl Engine {
         };
         warnings.extend(self.fixed.warnings(&config));
         self.sockets = sockets;
+        self.materials = Arc::new(materials);
+        self.warned_of_expiry = clock::now();
         self.config = Arc::new(*config);
         self.take([Event::Configured(self.config.clone())], senses);
         let epoch = self.published.epoch();

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
-use super::{IncidentReport, Status, Tally};
+use super::{IncidentReport, Status, Tally, materials};
 use crate::config::{self, Config};
 use crate::decision::{Actor, Alert, StandingChange, Word};
-use crate::routing::Published;
+use crate::routing::{Materials, Published};
 
 /// Commands that may wait for the engine.
 pub(super) const COMMANDS: usize = 64;
@@ -35,8 +35,16 @@ pub struct ControlHandle {
 /// What the engine is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    Apply { config: Box<Config>, warnings: Vec<String>, reply: oneshot::Sender<Result<Reloaded, ControlError>> },
-    Refuse { problem: String, reply: oneshot::Sender<Result<Reloaded, ControlError>> },
+    Apply {
+        config: Box<Config>,
+        materials: Materials,
+        warnings: Vec<String>,
+        reply: oneshot::Sender<Result<Reloaded, ControlError>>,
+    },
+    Refuse {
+        problem: String,
+        reply: oneshot::Sender<Result<Reloaded, ControlError>>,
+    },
     Order(Actor, Word, oneshot::Sender<Result<(), ControlError>>),
     Status(oneshot::Sender<Status>),
     Tally(oneshot::Sender<Tally>),
@@ -101,10 +109,7 @@ impl ControlHandle {
     /// text has every problem. The file is read on a thread for blocking work, so no decision waits for the disk.
     pub async fn reload(&self) -> Result<Reloaded, ControlError> {
         let _turn = self.reloading.lock().await;
-        match self.read().await {
-            Ok((config, warnings)) => self.ask(|reply| Command::Apply { config, warnings, reply }).await?,
-            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
-        }
+        self.put_into_force(self.read().await).await
     }
 
     async fn read(&self) -> Result<(Box<Config>, Vec<String>), String> {
@@ -119,7 +124,34 @@ impl ControlHandle {
     /// Put this configuration into force, all of it or nothing.
     pub async fn apply(&self, config: Config) -> Result<Reloaded, ControlError> {
         let _turn = self.reloading.lock().await;
-        self.ask(|reply| Command::Apply { config: Box::new(config), warnings: Vec::new(), reply }).await?
+        self.put_into_force(Ok((Box::new(config), Vec::new()))).await
+    }
+
+    async fn put_into_force(&self, read: Result<(Box<Config>, Vec<String>), String>) -> Result<Reloaded, ControlError> {
+        let ready = match read {
+            Ok((config, warnings)) => self.with_materials(config, warnings).await,
+            Err(problem) => Err(problem),
+        };
+        match ready {
+            Ok((config, materials, warnings)) => {
+                self.ask(|reply| Command::Apply { config, materials, warnings, reply }).await?
+            }
+            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
+        }
+    }
+
+    /// The files that the configuration names are read anew every time, on a thread for blocking work too.
+    async fn with_materials(
+        &self,
+        config: Box<Config>,
+        mut warnings: Vec<String>,
+    ) -> Result<(Box<Config>, Materials, Vec<String>), String> {
+        let before = Arc::clone(&self.published.load().materials);
+        let reading = tokio::task::spawn_blocking(move || (materials::load(&config, &before), config));
+        let (read, config) = reading.await.map_err(|error| format!("reading certificates failed: {error}"))?;
+        let read = read.map_err(|problems| problems.join("\n"))?;
+        warnings.extend(read.warnings);
+        Ok((config, read.materials, warnings))
     }
 
     /// Carry out an order, or say why not.

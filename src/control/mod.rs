@@ -5,12 +5,13 @@
 //! * [`start()`]: bind, restore, publish the first table, begin.
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
-//! * `reload`, `state`: new configurations; what survives a restart.
+//! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files.
 //! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
 mod confirm;
 mod engine;
 mod handle;
 mod journal;
+pub mod materials;
 mod probes;
 mod records;
 mod reload;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, broadcast, mpsc};
 use super::engine::Engine;
 use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
 use super::journal::Journal;
+use super::materials;
 use super::records::Records;
 use super::reload::{self, Fixed};
 use super::state::{self, Loaded, Writer};
@@ -17,7 +18,7 @@ use super::sweep::Sweep;
 use crate::config::{Config, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Moment, Serving};
 use crate::net::BindError;
-use crate::routing::{Published, RoutingTable, SocketMap};
+use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
 
 /// What the control plane starts with.
@@ -39,16 +40,23 @@ pub enum StartError {
     /// A listener's address is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A certificate, key or CA is not to be had: every problem, one a line.
+    #[error("{0}")]
+    Materials(String),
     /// A thread or its runtime could not be started.
     #[error("cannot start the control thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// Bind every listener, restore the state, publish the first table, and start the thread `control`. The data plane may
+/// Read certificates, bind every listener, restore the state, publish the first table, and start the thread `control`. The data plane may
 /// begin to serve from [`ControlHandle::published`] as soon as this returns.
 pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let ControlSetup { config, path, workers, journal } = setup;
     let config = Arc::new(config);
+    let read = materials::load(&config, &Materials::default())
+        .map_err(|problems| StartError::Materials(problems.join("\n")))?;
+    read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let materials = Arc::new(read.materials);
     let sockets = reload::bind(&config, &SocketMap::new(), workers)?;
     let (notices, _) = broadcast::channel(NOTICES);
     let writer = config.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
@@ -63,7 +71,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let mut begun = decision.effects();
     begun.retain(|effect| *effect != Effect::Publish);
     let conclusions = decision.table();
-    let table = RoutingTable::build(&config, &conclusions, None, &sockets, workers, now);
+    let table = RoutingTable::build(&config, &conclusions, None, &sockets, &materials, workers, now);
     let published = Published::new(table, workers);
 
     let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -88,6 +96,8 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         workers,
         published,
         sockets,
+        materials,
+        warned_of_expiry: now,
         ready,
         notices,
         writer,

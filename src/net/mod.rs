@@ -1,8 +1,9 @@
-//! Sockets: how we listen, how we connect, and what a stream must be able to do beside reading and writing.
+//! Sockets and TLS: how we listen, how we connect, and what a stream must be able to do beside reading and writing.
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod listen;
 pub mod stream;
+pub mod tls;
 pub mod transport;
 
 pub use listen::{BindError, bind};

@@ -27,6 +27,17 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         matches!(SockRef::from(self.socket()).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
+
+    /// Is this more than the socket? Then a byte that was taken need not be with the kernel until it is flushed, one may be
+    /// with the kernel although the write failed, and the end of the stream has to be said.
+    fn is_layered(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were taken are not with the kernel yet.
+    fn has_unsent(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for TcpStream {

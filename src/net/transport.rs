@@ -32,6 +32,35 @@ impl Stream for Transport {
             Transport::Tls(stream) => stream.get_ref().0,
         }
     }
+
+    fn proven_quiet(&self) -> bool {
+        match self {
+            Transport::Plain(stream) => stream.proven_quiet(),
+            // No plaintext and no end is waiting in the layer, and nothing it has not seen is with the kernel.
+            Transport::Tls(stream) => stream.get_ref().1.wants_read() && stream.get_ref().0.proven_quiet(),
+        }
+    }
+
+    fn is_layered(&self) -> bool {
+        matches!(self, Transport::Tls(_))
+    }
+
+    fn has_unsent(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(stream) => stream.get_ref().1.wants_write(),
+        }
+    }
+}
+
+impl Transport {
+    /// Was HTTP/2 agreed on by ALPN?
+    pub fn is_http2(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
 }
 
 /// The same call on whatever it is.

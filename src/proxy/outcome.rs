@@ -26,7 +26,7 @@ pub fn unplaced_termination(unplaced: Unplaced, last: Option<How>, worker: &Work
         Unplaced::Interrupted(interrupted) => interruption(interrupted, worker),
         Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full) => Termination::Overloaded,
         Unplaced::GaveUp(why) => match last {
-            Some(How::Refused | How::ConnectTimeout) => Termination::UpstreamConnect,
+            Some(How::Refused | How::ConnectTimeout | How::Handshake) => Termination::UpstreamConnect,
             Some(How::Reset | How::Unprocessed) => Termination::UpstreamReset,
             Some(How::Timeout | How::Condemned) => Termination::UpstreamTimeout,
             Some(How::Malformed) => Termination::UpstreamMalformed,

@@ -3,7 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,6 +60,7 @@ pub struct Worker {
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
+    distrusted: RefCell<HashMap<SocketAddr, Moment>>,
 }
 
 impl Worker {
@@ -80,6 +83,7 @@ impl Worker {
             draining: Cell::new(false),
             accepting: Accepting::default(),
             complained: Cell::new(Moment::ZERO),
+            distrusted: RefCell::default(),
         })
     }
 
@@ -119,6 +123,18 @@ impl Worker {
         if now.since(self.complained.get()) >= Duration::from_secs(1) {
             self.complained.set(now);
             tracing::warn!(listener, worker = self.id, %error, "cannot accept: idle upstream connections were closed, trying again");
+        }
+    }
+
+    /// Says that an endpoint is not who it should be, or cannot prove it: at most once in ten seconds of each.
+    pub fn complain_of_tls(&self, service: &str, endpoint: SocketAddr, reason: &str) {
+        let now = clock::now();
+        let mut said = self.distrusted.borrow_mut();
+        said.retain(|_, since| now.since(*since) < Duration::from_secs(10));
+        // Kept as first said: a line every ten seconds, however often it happens.
+        if let Entry::Vacant(first) = said.entry(endpoint) {
+            first.insert(now);
+            tracing::warn!(service, %endpoint, worker = self.id, reason, "an endpoint cannot be spoken to over TLS");
         }
     }
 

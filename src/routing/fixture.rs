@@ -158,7 +158,7 @@ pub fn table(service: Service, says: impl FnOnce(&mut ServiceRow)) -> RoutingTab
     let config = config(vec![service], vec![]);
     let mut table = conclusions(&config, 1);
     says(&mut table.services[0]);
-    RoutingTable::build(&config, &table, None, &SocketMap::new(), 2, at(0))
+    RoutingTable::build(&config, &table, None, &SocketMap::new(), &Arc::default(), 2, at(0))
 }
 
 /// A moment this many milliseconds after the tests began (which is 100 s after the origin).

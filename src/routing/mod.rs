@@ -5,6 +5,7 @@
 //! # The way through this room
 //!
 //! * [`table`]: what is published, and [`RoutingTable::build`], which only one writer calls.
+//! * [`materials`]: what TLS needs, beside the [`sockets`] the other thing that a table only carries.
 //! * [`matching`]: request → route, at a cost that does not depend on the number of routes.
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
 //! * [`tries`]: what to do after a try failed; [`budget`]: how often a service may.
@@ -17,6 +18,7 @@ pub mod budget;
 mod fixture;
 pub mod limits;
 pub mod matching;
+pub mod materials;
 pub mod pick;
 pub mod protocol;
 pub mod published;
@@ -30,6 +32,7 @@ pub mod tries;
 pub use budget::Budget;
 pub use limits::{Limits, Permit, Refused};
 pub use matching::{Asked, HasHeader, Matcher, RouteView};
+pub use materials::Materials;
 pub use pick::{Choice, Pick, PickState, Scope, Want};
 pub use published::{Handle, Published, WorkerId, WorkerView};
 pub use register::{Registered, SessionEntry, SessionRegister};

@@ -138,7 +138,8 @@ impl Published {
     }
 }
 
-/// Idle connections to pools that ceased to serve or are gone are not used again. (Those to an endpoint that left a serving
+/// Idle connections to pools that ceased to serve or are gone are not used again, nor are those that were made with another
+/// idea of whom to trust. (Those to an endpoint that left a serving
 /// pool go when the workers sweep.)
 fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
     for service in &old.services {
@@ -146,9 +147,10 @@ fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
         if successor.is_some_and(|new| Arc::ptr_eq(new, service)) {
             continue;
         }
+        let other_tls = successor.is_some_and(|new| !new.has_tls_of(service));
         for pool in &service.pools {
             let serves_on = successor.is_some_and(|new| serves_on(new, &pool.name, pool.tenure));
-            if pool.tenure != 0 && !serves_on {
+            if other_tls || pool.tenure != 0 && !serves_on {
                 pool.endpoints.iter().for_each(|endpoint| endpoint.stats.bump_generation());
             }
         }
@@ -211,8 +213,12 @@ impl WorkerView {
     /// was made while a switch went on may bear the newest generation; asked when it is parked, this tells.
     #[inline]
     pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, pool: usize, now: Moment) -> bool {
-        self.is_current(table)
-            || matches!(self.current().verdict(&service.tenure(pool), now), SessionVerdict::Stay { .. })
+        if self.is_current(table) {
+            return true;
+        }
+        let newest = self.current();
+        matches!(newest.verdict(&service.tenure(pool), now), SessionVerdict::Stay { .. })
+            && newest.service(&service.config.name).is_some_and(|now| now.has_tls_of(service))
     }
 
     /// Waits until a table newer than the acknowledged one was published (at once when one was); then

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::balance::Lot;
 use super::matching::Matcher;
+use super::materials::Materials;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, SniRoute, StaticResponse};
 use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
+use crate::net::tls::{ClientTls, ServerTls};
 
 mod build;
 
@@ -23,6 +25,8 @@ pub struct RoutingTable {
     pub epoch: u64,
     /// The configuration it was built from.
     pub config: Arc<Config>,
+    /// What its TLS was read from files.
+    pub materials: Arc<Materials>,
     /// In the order of the configuration.
     pub listeners: Vec<Arc<ListenerView>>,
     /// In the order of the configuration. A service about which nothing changed is the same `Arc` as in the table before.
@@ -63,6 +67,8 @@ pub struct ListenerView {
     pub sockets: Arc<Sockets>,
     /// Where its work goes.
     pub target: ListenerTarget,
+    /// How it speaks TLS. Where the configuration wants it and it is missing, nobody is let in.
+    pub tls: Option<Arc<ServerTls>>,
     /// Survives republishing.
     pub stats: Arc<ListenerStats>,
 }
@@ -85,6 +91,8 @@ pub struct ServiceView {
     pub index: usize,
     /// As configured.
     pub config: Arc<Service>,
+    /// How its endpoints are spoken to over TLS; each has [its own](EndpointView::tls).
+    pub tls: Option<Arc<ClientTls>>,
     /// Who serves.
     pub serving: Serving,
     /// The switch whose first good answer is awaited.
@@ -103,6 +111,11 @@ impl ServiceView {
             Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
             Serving::Starting | Serving::Down => false,
         }
+    }
+
+    /// Are endpoints spoken to as under that view, as far as TLS is concerned?
+    pub fn has_tls_of(&self, other: &ServiceView) -> bool {
+        self.tls.as_ref().map(Arc::as_ptr) == other.tls.as_ref().map(Arc::as_ptr)
     }
 
     /// The pool that holds this endpoint.
@@ -262,6 +275,8 @@ pub struct EndpointView {
     pub admission: Admission,
     /// Where its slow start begins.
     pub joined: Option<Moment>,
+    /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
+    pub tls: Option<Arc<ClientTls>>,
     /// Survives republishing.
     pub stats: Arc<EndpointStats>,
 }

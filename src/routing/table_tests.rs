@@ -16,11 +16,11 @@ fn two_services() -> Arc<Config> {
 }
 
 fn build(config: &Arc<Config>, table: &Table, previous: &RoutingTable) -> RoutingTable {
-    RoutingTable::build(config, table, Some(previous), &SocketMap::new(), 2, at(table.epoch))
+    RoutingTable::build(config, table, Some(previous), &SocketMap::new(), &Arc::default(), 2, at(table.epoch))
 }
 
 fn first(config: &Arc<Config>) -> RoutingTable {
-    RoutingTable::build(config, &conclusions(config, 1), None, &SocketMap::new(), 2, at(1))
+    RoutingTable::build(config, &conclusions(config, 1), None, &SocketMap::new(), &Arc::default(), 2, at(1))
 }
 
 /// Conclusions in which service 0 is served so.
@@ -98,10 +98,11 @@ fn sockets_are_kept_until_others_are_given() {
         let sockets = Sockets::new(vec![Arc::new(Bound::new(([127, 0, 0, 1], port).into(), vec![socket]))]);
         SocketMap::from([("web".into(), Arc::new(sockets))])
     };
-    let one = RoutingTable::build(&config, &conclusions(&config, 1), None, &bound(1), 1, at(1));
+    let one = RoutingTable::build(&config, &conclusions(&config, 1), None, &bound(1), &Arc::default(), 1, at(1));
     let two = build(&config, &conclusions(&config, 2), &one);
     assert!(Arc::ptr_eq(&one.listeners[0].sockets, &two.listeners[0].sockets));
-    let three = RoutingTable::build(&config, &conclusions(&config, 3), Some(&two), &bound(2), 1, at(3));
+    let three =
+        RoutingTable::build(&config, &conclusions(&config, 3), Some(&two), &bound(2), &Arc::default(), 1, at(3));
     assert_eq!(three.listeners[0].sockets.bound()[0].requested.port(), 2);
     assert!(three.listeners[0].sockets.bound()[0].local.port() > 2);
 }
@@ -117,7 +118,15 @@ fn a_tcp_listener_knows_its_service() {
 #[test]
 fn conclusions_that_are_missing_leave_a_service_starting() {
     let config = two_services();
-    let table = RoutingTable::build(&config, &Table { epoch: 1, services: vec![] }, None, &SocketMap::new(), 1, at(1));
+    let table = RoutingTable::build(
+        &config,
+        &Table { epoch: 1, services: vec![] },
+        None,
+        &SocketMap::new(),
+        &Arc::default(),
+        1,
+        at(1),
+    );
     assert!(table.services.iter().all(|service| service.serving == Serving::Starting));
 }
 

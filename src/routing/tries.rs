@@ -77,6 +77,8 @@ pub enum How {
     Refused,
     /// No answer to the connect in time.
     ConnectTimeout,
+    /// The TLS handshake failed on a fresh connection.
+    Handshake,
     /// A local error: no descriptors, no ports.
     Local,
     /// Reset or closed before an answer began.
@@ -118,6 +120,7 @@ impl Ended {
         match self.how {
             How::Refused | How::Local => RetryReason::Refused,
             How::ConnectTimeout => RetryReason::ConnectTimeout,
+            How::Handshake => RetryReason::Handshake,
             How::Reset if self.reused => RetryReason::Stale,
             How::Reset => RetryReason::Reset,
             How::Malformed => RetryReason::Malformed,

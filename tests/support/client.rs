@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::upstream::{header, read_body, read_head};
@@ -36,9 +36,9 @@ impl Answer {
 }
 
 /// One connection.
-pub struct Client {
-    /// Its socket, for what only some tests need.
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    /// Its socket, or TLS over it, for what only some tests need.
+    pub stream: S,
     input: Vec<u8>,
 }
 
@@ -47,6 +47,13 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.expect("the proxy accepts");
         stream.set_nodelay(true).expect("alive");
+        Client::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Over what is connected already.
+    pub fn over(stream: S) -> Client<S> {
         Client { stream, input: Vec::new() }
     }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use standfast::config::{self, Config};
+use standfast::control::materials;
 use standfast::decision::{
     Administrative, Admission, Cause, EndpointId, EndpointRow, Operational, PoolRow, ServiceRow, Serving, Standing,
     Table,
 };
 use standfast::net::listen;
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
-use standfast::routing::{Bound, Published, RoutingTable, ServiceStats, SocketMap, Sockets};
+use standfast::routing::{Bound, Materials, Published, RoutingTable, ServiceStats, SocketMap, Sockets};
 use standfast::sys::clock;
 use standfast::telemetry::access::AccessLog;
 
@@ -22,6 +23,7 @@ pub struct Plane {
     pub published: Arc<Published>,
     pub config: Arc<Config>,
     handle: Option<ProxyHandle>,
+    materials: Arc<Materials>,
     table: Table,
     workers: usize,
 }
@@ -39,17 +41,23 @@ impl Plane {
 
     /// With a configuration that the test changes first.
     pub fn start_changed(yaml: &str, workers: usize, change: impl FnOnce(&mut Config)) -> Plane {
-        let loaded = config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
-        let mut config = loaded.config;
+        let mut config = parsed(yaml);
         change(&mut config);
+        Plane::start_config(config, workers)
+    }
+
+    /// With this configuration.
+    pub fn start_config(config: Config, workers: usize) -> Plane {
         let config = Arc::new(config);
+        let materials = Arc::new(read(&config, &Materials::default()));
         let table = all_open(&config, 1);
-        let first = RoutingTable::build(&config, &table, None, &bind(&config, workers), workers, clock::now());
+        let first =
+            RoutingTable::build(&config, &table, None, &bind(&config, workers), &materials, workers, clock::now());
         let published = Published::new(first, workers);
         let access_log = AccessLog::start(config.access_log.as_ref()).expect("the access log opens");
         let setup = ProxySetup { published: Arc::clone(&published), access_log };
         let handle = Some(proxy::start(setup).expect("threads"));
-        Plane { published, config, handle, table, workers }
+        Plane { published, config, handle, materials, table, workers }
     }
 
     /// The address of this listener.
@@ -67,6 +75,7 @@ impl Plane {
             &self.table,
             Some(&previous),
             &SocketMap::new(),
+            &self.materials,
             self.workers,
             clock::now(),
         );
@@ -84,8 +93,13 @@ impl Plane {
 
     /// A reload with another configuration (its services keep their numbers).
     pub fn reload(&mut self, yaml: &str) {
-        let loaded = config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
-        self.config = Arc::new(loaded.config);
+        self.reload_config(parsed(yaml));
+    }
+
+    /// The same with a configuration.
+    pub fn reload_config(&mut self, config: Config) {
+        self.config = Arc::new(config);
+        self.materials = Arc::new(read(&self.config, &self.materials));
         let epoch = self.table.epoch + 1;
         self.table = all_open(&self.config, epoch);
         // An endpoint's number is never given to another one.
@@ -97,8 +111,15 @@ impl Plane {
         for (name, bound) in bind_new(&self.config, self.workers, &sockets) {
             sockets.insert(name, bound);
         }
-        let next =
-            RoutingTable::build(&self.config, &self.table, Some(&previous), &sockets, self.workers, clock::now());
+        let next = RoutingTable::build(
+            &self.config,
+            &self.table,
+            Some(&previous),
+            &sockets,
+            &self.materials,
+            self.workers,
+            clock::now(),
+        );
         self.published.publish(next);
     }
 
@@ -126,6 +147,15 @@ impl Drop for Plane {
             handle.drain(Duration::ZERO);
         }
     }
+}
+
+/// What this YAML means.
+pub fn parsed(yaml: &str) -> Config {
+    config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config
+}
+
+fn read(config: &Config, before: &Materials) -> Materials {
+    materials::load(config, before).unwrap_or_else(|problems| panic!("{problems:?}")).materials
 }
 
 fn bind(config: &Config, workers: usize) -> SocketMap {

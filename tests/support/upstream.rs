@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// How an upstream treats a request, once it has read it whole.
 #[derive(Clone, Debug)]
@@ -31,8 +33,10 @@ pub enum Behaviour {
 pub enum Then {
     /// Ready for the next request.
     Keep,
-    /// FIN.
+    /// In order: FIN, over TLS after a close_notify.
     Close,
+    /// FIN without a word, which is a cut over TLS.
+    Fin,
     /// RST.
     Reset,
     /// Neither more bytes nor an end.
@@ -80,6 +84,8 @@ struct State {
     heads: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Vec<u8>>>,
     executed: Mutex<HashMap<String, usize>>,
+    tls: Mutex<Option<Arc<ServerConfig>>>,
+    shaken: AtomicUsize,
 }
 
 /// An upstream on a port of its own.
@@ -93,6 +99,25 @@ pub struct Upstream {
 impl Upstream {
     /// Listens on a free port of 127.0.0.1.
     pub async fn start(behaviour: Behaviour) -> Upstream {
+        Upstream::begin(behaviour, None).await
+    }
+
+    /// Over TLS.
+    pub async fn start_tls(behaviour: Behaviour, tls: Arc<ServerConfig>) -> Upstream {
+        Upstream::begin(behaviour, Some(tls)).await
+    }
+
+    /// Shows another certificate from now on.
+    pub fn certify(&self, tls: Arc<ServerConfig>) {
+        *self.state.tls.lock().unwrap() = Some(tls);
+    }
+
+    /// TLS handshakes that ended well.
+    pub fn shaken(&self) -> usize {
+        self.state.shaken.load(Ordering::SeqCst)
+    }
+
+    async fn begin(behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(State {
@@ -103,6 +128,8 @@ impl Upstream {
             heads: Mutex::default(),
             bodies: Mutex::default(),
             executed: Mutex::default(),
+            tls: Mutex::new(tls),
+            shaken: AtomicUsize::new(0),
         });
         let life = Some(Upstream::serve(listener, state.clone()));
         Upstream { address, state, life }
@@ -176,20 +203,40 @@ impl Upstream {
     }
 }
 
-async fn connection(mut stream: TcpStream, state: Arc<State>, mut alive: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, state: Arc<State>, mut alive: watch::Receiver<()>) {
     state.open.fetch_add(1, Ordering::SeqCst);
-    let then = tokio::select! {
-        then = requests(&mut stream, &state) => then,
-        _ = alive.changed() => Then::Reset,
-    };
-    if then == Then::Reset {
-        let _ = stream.set_zero_linger();
+    let tls = state.tls.lock().unwrap().clone();
+    match tls {
+        None => serve(stream, &state, &mut alive, |stream| stream).await,
+        Some(config) => {
+            let shaking = TlsAcceptor::from(config).accept(stream);
+            if let Ok(stream) = shaking.await {
+                state.shaken.fetch_add(1, Ordering::SeqCst);
+                serve(stream, &state, &mut alive, |stream| stream.get_ref().0).await;
+            }
+        }
     }
-    drop(stream);
     state.open.fetch_sub(1, Ordering::SeqCst);
 }
 
-async fn requests(stream: &mut TcpStream, state: &State) -> Then {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    state: &State,
+    alive: &mut watch::Receiver<()>,
+    socket: impl Fn(&S) -> &TcpStream,
+) {
+    let then = tokio::select! {
+        then = requests(&mut stream, state) => then,
+        _ = alive.changed() => Then::Reset,
+    };
+    match then {
+        Then::Reset => drop(socket(&stream).set_zero_linger()),
+        Then::Close => drop(stream.shutdown().await),
+        _ => {}
+    }
+}
+
+async fn requests<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, state: &State) -> Then {
     let mut input = Vec::new();
     loop {
         let Some(head) = read_head(stream, &mut input).await else { return Then::Close };
@@ -219,7 +266,12 @@ async fn requests(stream: &mut TcpStream, state: &State) -> Then {
     }
 }
 
-async fn answer(stream: &mut TcpStream, behaviour: Behaviour, head: &str, body: &[u8]) -> Then {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    behaviour: Behaviour,
+    head: &str,
+    body: &[u8],
+) -> Then {
     let mut behaviour = behaviour;
     while let Behaviour::After(wait, inner) = behaviour {
         tokio::time::sleep(wait).await;
@@ -243,7 +295,7 @@ async fn answer(stream: &mut TcpStream, behaviour: Behaviour, head: &str, body: 
 }
 
 /// The head without its empty line; `None` at the end of the stream.
-pub async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&input[..end]).into_owned();
@@ -257,7 +309,7 @@ pub async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<St
 }
 
 /// The body that belongs to this head, decoded; `None` when it is cut short.
-pub async fn read_body(stream: &mut TcpStream, input: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+pub async fn read_body<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
     if header(head, "transfer-encoding").is_some() {
         return read_chunked(stream, input).await;
     }
@@ -270,7 +322,7 @@ pub async fn read_body(stream: &mut TcpStream, input: &mut Vec<u8>, head: &str) 
     Some(input.drain(..length).collect())
 }
 
-async fn read_chunked(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Vec<u8>> {
+async fn read_chunked<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = read_line(stream, input).await?;
@@ -289,7 +341,7 @@ async fn read_chunked(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Vec
     }
 }
 
-async fn read_line(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+async fn read_line<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = input.windows(2).position(|window| window == b"\r\n") {
             let line = String::from_utf8_lossy(&input[..end]).into_owned();

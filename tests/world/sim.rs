@@ -107,7 +107,8 @@ impl World {
         let config = Arc::new(scene::config(&mut dice));
         let now = Moment::from_micros(1_000_000_000);
         let core = Decision::new(None, now);
-        let newest = Arc::new(RoutingTable::build(&config, &core.table(), None, &SocketMap::new(), 2, now));
+        let newest =
+            Arc::new(RoutingTable::build(&config, &core.table(), None, &SocketMap::new(), &Arc::default(), 2, now));
         let mut world = World {
             traffic: Traffic::new(&mut dice),
             dice,
@@ -246,7 +247,7 @@ impl World {
     fn publish(&mut self) -> Verdict {
         let table = self.core.table();
         let previous = (self.newest.epoch > 0).then_some(&*self.newest);
-        let next = RoutingTable::build(&self.config, &table, previous, &SocketMap::new(), 2, self.now);
+        let next = RoutingTable::build(&self.config, &table, previous, &SocketMap::new(), &Arc::default(), 2, self.now);
         if next.epoch <= self.newest.epoch {
             return Err(format!("epoch {} after {}", next.epoch, self.newest.epoch));
         }
@@ -461,7 +462,8 @@ impl World {
         self.born_at = self.now;
         self.journal.clear();
         let nobody = Decision::new(None, self.now).table();
-        self.newest = Arc::new(RoutingTable::build(&self.config, &nobody, None, &SocketMap::new(), 2, self.now));
+        self.newest =
+            Arc::new(RoutingTable::build(&self.config, &nobody, None, &SocketMap::new(), &Arc::default(), 2, self.now));
         let pause = ms(3000 + self.dice.u64(..12_000));
         self.plan(pause, Ev::Restart);
         self.start()

@@ -1,13 +1,15 @@
 //! One probe, whatever its kind: from the connect to a verdict within the deadline.
 
-use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::connect::connect;
 use super::http::HttpQuestion;
 use crate::config::{CheckKind, GrpcCheck};
-use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
-use crate::net::{Stream, stream};
+use crate::decision::{ProbeFailure, ProbeOutcome};
+use crate::net::tls::ClientTls;
+use crate::routing::materials::check_tls;
 use crate::sys::clock;
 
 /// Longest detail in characters; see [`ProbeOutcome::Fail`].
@@ -16,6 +18,8 @@ const DETAIL: usize = 200;
 /// What is asked of whom: prepared once, asked often.
 pub(super) struct Question {
     target: SocketAddr,
+    /// `Err`: the check asks for TLS and there is nothing to speak it with.
+    tls: Result<Option<Arc<ClientTls>>, &'static str>,
     kind: Kind,
 }
 
@@ -32,28 +36,22 @@ pub(super) enum Refutation {
     Local(String),
 }
 
-/// What a failed connect says.
-fn unconnected(error: io::Error) -> Refutation {
-    let detail = format!("connect: {error}");
-    match stream::judge_connect(&error) {
-        ConnectOutcome::Timeout => Refutation::Fail(ProbeFailure::Timeout, detail),
-        ConnectOutcome::Refused => Refutation::Fail(ProbeFailure::Refused, detail),
-        ConnectOutcome::Local | ConnectOutcome::Connected => Refutation::Local(detail),
-    }
-}
-
 impl Question {
-    /// What this check asks of the endpoint at `address`.
-    pub(super) fn new(address: SocketAddr, check: &CheckKind) -> Question {
+    /// What this check asks of the endpoint at `address`, over TLS where it says so.
+    pub(super) fn new(address: SocketAddr, check: &CheckKind, tls: Option<Arc<ClientTls>>) -> Question {
+        let tls = match tls {
+            None if check_tls(check).is_some() => Err("TLS is not set up"),
+            tls => Ok(tls),
+        };
         match check {
             CheckKind::Tcp { port, .. } | CheckKind::Grpc(GrpcCheck { port, .. }) => {
                 let target = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
-                Question { target, kind: Kind::Tcp }
+                Question { target, tls, kind: Kind::Tcp }
             }
             CheckKind::Http(http) => {
                 let ip = http.address.unwrap_or(address.ip());
                 let target = SocketAddr::new(ip, http.port.unwrap_or(address.port()));
-                Question { target, kind: Kind::Http(Box::new(HttpQuestion::new(target, http))) }
+                Question { target, tls, kind: Kind::Http(Box::new(HttpQuestion::new(target, http))) }
             }
         }
     }
@@ -75,9 +73,8 @@ impl Question {
     }
 
     async fn exchange(&self) -> Result<(), Refutation> {
-        let stream = stream::connect(self.target).await.map_err(unconnected)?;
-        // So that probing leaves no connection in TIME_WAIT on either side.
-        stream.reset_on_close();
+        let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
+        let stream = connect(self.target, tls.as_deref()).await?;
         match &self.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(question) => question.ask(stream).await,

@@ -12,12 +12,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::answer::{self, Body};
 use super::ask::Refutation;
 use crate::config::HttpCheck;
 use crate::decision::ProbeFailure;
+use crate::net::Transport;
 
 /// Bytes of a body that a check looks at.
 pub(super) const BODY: usize = 64 * 1024;
@@ -47,7 +47,7 @@ impl HttpQuestion {
     }
 
     /// Ask once; the caller holds the deadline. Dropping it closes the connection.
-    pub(super) async fn ask(&self, stream: TcpStream) -> Result<(), Refutation> {
+    pub(super) async fn ask(&self, stream: Transport) -> Result<(), Refutation> {
         let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Empty::<Bytes>::new());
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream)).await.map_err(refute)?;

@@ -2,6 +2,7 @@
 //! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`ask`] what it asks.
 mod answer;
 mod ask;
+mod connect;
 mod http;
 mod task;
 
@@ -16,6 +17,8 @@ use self::ask::Question;
 use self::task::Nudge;
 use crate::config::{Config, HealthCheck};
 use crate::decision::{EndpointId, EndpointRow, Event, Table};
+use crate::net::tls::ClientTls;
+use crate::routing::Materials;
 
 /// The first probes of a start (or of what a reload added) go out within this time.
 const FIRST_ROUND: Duration = Duration::from_millis(200);
@@ -30,8 +33,15 @@ pub(super) struct Probes {
 
 struct Running {
     check: HealthCheck,
+    tls: Option<Arc<ClientTls>>,
     nudge: Arc<Nudge>,
     task: AbortHandle,
+}
+
+impl Running {
+    fn is(&self, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> bool {
+        self.check == *check && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+    }
 }
 
 impl Drop for Running {
@@ -46,25 +56,27 @@ impl Probes {
         Probes { events, running: HashMap::new() }
     }
 
-    /// Run exactly the checks of this configuration. A check that did not change keeps its task and its schedule; a
+    /// Run exactly the checks of this configuration. A check that did not change (nor what its TLS
+    /// was read from) keeps its task and its schedule; a
     /// changed one starts anew at its old pace; an endpoint that is gone is probed no more. Must run inside a runtime.
-    pub(super) fn reconcile(&mut self, config: &Config, table: &Table) {
+    pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &Materials) {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();
         for (endpoint, check) in wanted(config, table) {
+            let tls = materials.check(&check.kind);
             match before.remove(&endpoint.id) {
-                Some(running) if running.check == *check => drop(self.running.insert(endpoint.id, running)),
-                changed => fresh.push((endpoint, check, changed.is_some_and(|old| old.nudge.is_fast()))),
+                Some(running) if running.is(check, tls) => drop(self.running.insert(endpoint.id, running)),
+                changed => fresh.push((endpoint, check, tls, changed.is_some_and(|old| old.nudge.is_fast()))),
             }
         }
         let step = FIRST_STEP.min(FIRST_ROUND / u32::try_from(fresh.len().max(1)).unwrap_or(u32::MAX));
         let mut wait = Duration::ZERO;
-        for (endpoint, check, fast) in fresh {
+        for (endpoint, check, tls, fast) in fresh {
             let nudge = Arc::new(Nudge::new(fast));
-            let question = Question::new(endpoint.address, &check.kind);
+            let question = Question::new(endpoint.address, &check.kind, tls.cloned());
             let run = task::run(endpoint.id, question, check.clone(), nudge.clone(), wait, self.events.clone());
             let task = tokio::spawn(run).abort_handle();
-            self.running.insert(endpoint.id, Running { check: check.clone(), nudge, task });
+            self.running.insert(endpoint.id, Running { check: check.clone(), tls: tls.cloned(), nudge, task });
             wait += step;
         }
     }

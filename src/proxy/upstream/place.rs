@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::stream::{connect, judge_connect};
+use crate::net::tls::explain;
 use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
@@ -121,6 +122,28 @@ enum Dialled {
     Failed(How),
     /// A newer table would not go there.
     Superseded,
+}
+
+/// Why there is no connection.
+enum Unreached {
+    Socket(io::Error),
+    Tls(io::Error),
+}
+
+/// A new connection to the endpoint. Cancel safe.
+async fn reach(spot: &Spot) -> Result<Transport, Unreached> {
+    let endpoint = spot.endpoint();
+    let secured = spot.service().config.upstream.tls.is_some();
+    if secured && endpoint.tls.is_none() {
+        // A table without what the configuration asks for is never published; in the clear nothing is sent there.
+        return Err(Unreached::Socket(io::Error::other("TLS is not set up")));
+    }
+    let socket = connect(endpoint.address).await.map_err(Unreached::Socket)?;
+    match &endpoint.tls {
+        None => Ok(socket.into()),
+        // In a box of its own, so that no request carries room for a handshake.
+        Some(tls) => Box::pin(tls.connect(socket, endpoint.address)).await.map_err(Unreached::Tls),
+    }
 }
 
 /// Why there is no endpoint.
@@ -257,16 +280,17 @@ impl<'a> Placing<'a> {
         let connecting = async {
             tokio::select! {
                 biased;
-                result = connect(endpoint.address) => Some(result),
+                result = reach(spot) => Some(result),
                 () = self.superseded(spot) => None,
             }
         };
         Ok(match guarded(self.alarm, gone, connecting).await {
             Ok(Some(Ok(stream))) => {
                 endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                Dialled::Connected(stream.into())
+                Dialled::Connected(stream)
             }
-            Ok(Some(Err(error))) => Dialled::Failed(self.connect_failed(spot, &error)),
+            Ok(Some(Err(Unreached::Socket(error)))) => Dialled::Failed(self.connect_failed(spot, &error)),
+            Ok(Some(Err(Unreached::Tls(error)))) => Dialled::Failed(self.handshake_failed(spot, &error)),
             Ok(None) => Dialled::Superseded,
             Err(Interrupted::Late) => Dialled::Failed(self.connect_unanswered(spot)),
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
@@ -373,6 +397,18 @@ impl<'a> Placing<'a> {
         };
         self.record(spot, kind);
         how
+    }
+
+    /// It answers on its port, but not as whom we want to speak to: evidence like a connection that is cut, never a refusal,
+    /// which could be a verdict on its whole pool.
+    fn handshake_failed(&self, spot: &Spot, error: &io::Error) -> How {
+        let endpoint = spot.endpoint();
+        let (why, text) = explain(error);
+        endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+        endpoint.stats.count_distrust(self.worker.id, why);
+        self.worker.complain_of_tls(&self.service().config.name, endpoint.address, &text);
+        self.record(spot, Failure::Reset);
+        How::Handshake
     }
 
     fn connect_unanswered(&self, spot: &Spot) -> How {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, Moment};
+use crate::net::tls::Distrust;
 use crate::telemetry::instruments::{Counters, Padded};
 
 /// Pause between two trial requests of one endpoint over all workers.
@@ -24,7 +25,8 @@ const CONNECTS: usize = RESPONSES + 5;
 const BYTES_OUT: usize = CONNECTS + 4;
 const BYTES_IN: usize = BYTES_OUT + 1;
 const IDLE: usize = BYTES_IN + 1;
-const CELLS: usize = IDLE + 1;
+const HANDSHAKES: usize = IDLE + 1;
+const CELLS: usize = HANDSHAKES + Distrust::ALL.len();
 
 /// A streak of failures in one word: how many in the upper 16 bits (saturating), since when (µs) in the lower 48.
 const STREAK_SINCE: u64 = (1 << 48) - 1;
@@ -70,6 +72,8 @@ pub struct EndpointTotals {
     pub responses: [u64; 5],
     /// Connects by outcome: connected, refused, timeout, local.
     pub connects: [u64; 4],
+    /// TLS handshakes that failed, by [`Distrust`].
+    pub distrusted: [u64; Distrust::ALL.len()],
     /// Bytes sent to it.
     pub bytes_out: u64,
     /// Bytes received from it.
@@ -219,6 +223,11 @@ impl EndpointStats {
         self.cells.add(worker, CONNECTS + outcome as usize, 1);
     }
 
+    /// Count a TLS handshake that failed.
+    pub fn count_distrust(&self, worker: usize, why: Distrust) {
+        self.cells.add(worker, HANDSHAKES + why as usize, 1);
+    }
+
     /// Count bytes sent to it and received from it.
     #[inline]
     pub fn count_bytes(&self, worker: usize, sent: u64, received: u64) {
@@ -242,6 +251,7 @@ impl EndpointStats {
             trials_failed: cells[TRIALS_FAILED],
             responses: std::array::from_fn(|class| cells[RESPONSES + class]),
             connects: std::array::from_fn(|outcome| cells[CONNECTS + outcome]),
+            distrusted: std::array::from_fn(|why| cells[HANDSHAKES + why]),
             bytes_out: cells[BYTES_OUT],
             bytes_in: cells[BYTES_IN],
             idle: (cells[IDLE] as i64).max(0) as u64,

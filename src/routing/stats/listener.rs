@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::config::TlsVersion;
+use crate::net::tls::Handshake;
 use crate::telemetry::instruments::{Counter, Counters, Padded};
 use crate::wire::h1;
 
@@ -21,6 +23,8 @@ pub struct ListenerStats {
     /// Bytes to clients.
     pub bytes_out: Counter,
     refusals: Counters<{ h1::Error::ALL.len() }>,
+    handshakes: Counters<{ Handshake::ALL.len() }>,
+    tls_versions: Counters<2>,
 }
 
 impl ListenerStats {
@@ -34,7 +38,29 @@ impl ListenerStats {
             bytes_in: Counter::new(workers),
             bytes_out: Counter::new(workers),
             refusals: Counters::new(workers),
+            handshakes: Counters::new(workers),
+            tls_versions: Counters::new(workers),
         }
+    }
+
+    /// Count a TLS handshake by how it ended.
+    pub fn count_handshake(&self, worker: usize, how: Handshake) {
+        self.handshakes.add(worker, how as usize, 1);
+    }
+
+    /// TLS handshakes, by [`Handshake::ALL`].
+    pub fn handshakes(&self) -> [u64; Handshake::ALL.len()] {
+        self.handshakes.totals()
+    }
+
+    /// Count a connection by the version of TLS that was agreed on.
+    pub fn count_tls_version(&self, worker: usize, version: TlsVersion) {
+        self.tls_versions.add(worker, usize::from(version == TlsVersion::Tls13), 1);
+    }
+
+    /// Connections over TLS 1.2 and 1.3.
+    pub fn tls_versions(&self) -> [u64; 2] {
+        self.tls_versions.totals()
     }
 
     /// Count a request that was refused because of how it was written.

@@ -17,6 +17,8 @@ pub enum RetryReason {
     Refused,
     /// The connect was not answered in time.
     ConnectTimeout,
+    /// The TLS handshake failed.
+    Handshake,
     /// A reused idle connection turned out to be dead.
     Stale,
     /// Reset or closed before an answer.
@@ -33,9 +35,10 @@ pub enum RetryReason {
 
 impl RetryReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [RetryReason; 8] = [
+    pub const ALL: [RetryReason; 9] = [
         RetryReason::Refused,
         RetryReason::ConnectTimeout,
+        RetryReason::Handshake,
         RetryReason::Stale,
         RetryReason::Reset,
         RetryReason::Malformed,
@@ -49,6 +52,7 @@ impl RetryReason {
         match self {
             RetryReason::Refused => "refused",
             RetryReason::ConnectTimeout => "connect_timeout",
+            RetryReason::Handshake => "handshake",
             RetryReason::Stale => "stale",
             RetryReason::Reset => "reset",
             RetryReason::Malformed => "malformed",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Target;
 use crate::decision::{PoolRow, ServiceRow, Table};
+use crate::net::tls::ClientTls;
 use crate::routing::balance::Shape;
 
 impl RoutingTable {
@@ -14,17 +15,19 @@ impl RoutingTable {
     /// `table` speaks of `config`'s services and pools in the same order (the core made it from the same configuration); a
     /// row that is missing leaves its service [`Serving::Starting`]. Carried over from `previous`: counters by identity
     /// (endpoint id, service name, listener name), matchers of unchanged listeners, balancing structures and whole services
-    /// about which nothing changed, and the sockets of listeners that `sockets` does not name.
+    /// about which nothing changed, and the sockets of listeners that `sockets` does not name. What is spoken over TLS is
+    /// only what `materials` holds.
     pub fn build(
         config: &Arc<Config>,
         table: &Table,
         previous: Option<&RoutingTable>,
         sockets: &SocketMap,
+        materials: &Arc<Materials>,
         workers: usize,
         now: Moment,
     ) -> RoutingTable {
         let before = Before::of(previous);
-        let turn = Turn { epoch: table.epoch, workers, now };
+        let turn = Turn { epoch: table.epoch, workers, now, materials };
         let mut slot = 0;
         let services: Vec<_> = config
             .services
@@ -43,18 +46,21 @@ impl RoutingTable {
             .listeners
             .iter()
             .map(|listener| {
-                listener_view(listener, before.listeners.get(&*listener.name).copied(), sockets, &places, workers)
+                let old = before.listeners.get(&*listener.name).copied();
+                listener_view(listener, old, sockets, &places, &turn)
             })
             .collect();
-        RoutingTable { epoch: table.epoch, config: Arc::clone(config), listeners, services }
+        let materials = Arc::clone(materials);
+        RoutingTable { epoch: table.epoch, config: Arc::clone(config), materials, listeners, services }
     }
 }
 
 /// What one build is about.
-struct Turn {
+struct Turn<'a> {
     epoch: u64,
     workers: usize,
     now: Moment,
+    materials: &'a Materials,
 }
 
 /// The table before, by name.
@@ -79,7 +85,7 @@ fn listener_view(
     old: Option<&Arc<ListenerView>>,
     sockets: &SocketMap,
     places: &HashMap<&str, usize>,
-    workers: usize,
+    turn: &Turn<'_>,
 ) -> Arc<ListenerView> {
     let sockets = match (sockets.get(&config.name), old) {
         (Some(sockets), _) => Arc::clone(sockets),
@@ -102,21 +108,25 @@ fn listener_view(
             }
         }
     };
-    let stats = old.map_or_else(|| Arc::new(ListenerStats::new(workers)), |old| Arc::clone(&old.stats));
-    Arc::new(ListenerView { config: Arc::clone(config), sockets, target, stats })
+    let stats = old.map_or_else(|| Arc::new(ListenerStats::new(turn.workers)), |old| Arc::clone(&old.stats));
+    let tls = turn.materials.listener(config).cloned();
+    Arc::new(ListenerView { config: Arc::clone(config), sockets, target, tls, stats })
 }
 
 fn service_view(
     config: &Arc<Service>,
     row: Option<&ServiceRow>,
     old: Option<&Arc<ServiceView>>,
-    turn: &Turn,
+    turn: &Turn<'_>,
     index: usize,
     first_slot: usize,
 ) -> Arc<ServiceView> {
     let reconfigured = old.is_none_or(|old| !Arc::ptr_eq(&old.config, config) && old.config != *config);
+    let tls = turn.materials.service(config).cloned();
+    let same_tls = old.is_some_and(|old| old.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
     if let (Some(old), Some(row)) = (old, row)
         && !reconfigured
+        && same_tls
         && old.index == index
         && old.pools.first().is_none_or(|pool| pool.slot == first_slot)
         && says_the_same(old, row)
@@ -137,11 +147,12 @@ fn service_view(
         .flat_map(|pool| &pool.endpoints)
         .map(|endpoint| (endpoint.id, endpoint))
         .collect();
-    let mut view = ServiceView { index, config: Arc::clone(config), serving, awaiting: None, pools: Vec::new(), stats };
+    let config = Arc::clone(config);
+    let mut view = ServiceView { index, config, tls, serving, awaiting: None, pools: Vec::new(), stats };
     view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch, turn.now));
-    view.pools = (0..config.pools.len())
+    view.pools = (0..view.config.pools.len())
         .map(|pool| {
-            let name = &config.pools[pool].name;
+            let name = &view.config.pools[pool].name;
             let row = row.and_then(|row| row.pools.get(pool)).filter(|row| row.name == *name);
             let old = old.and_then(|old| old.pools.iter().find(|old| old.name == *name));
             pool_view(&view, row, old, &by_id, turn, pool, first_slot + pool)
@@ -180,13 +191,13 @@ fn pool_view(
     row: Option<&PoolRow>,
     old: Option<&PoolView>,
     by_id: &HashMap<EndpointId, &EndpointView>,
-    turn: &Turn,
+    turn: &Turn<'_>,
     index: usize,
     slot: usize,
 ) -> PoolView {
     let config = &service.config.pools[index];
     let endpoints: Vec<EndpointView> =
-        row.map_or_else(Vec::new, |row| endpoint_views(config, row, by_id, turn.workers, &service.stats));
+        row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, by_id, turn.workers));
     let trials = places(&endpoints, Admission::Trial);
     let open = places(&endpoints, Admission::Open);
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
@@ -207,7 +218,7 @@ fn pool_view(
 }
 
 /// Since when the pool serves, and when it last ceased to.
-fn reign(service: &ServiceView, old: Option<&PoolView>, turn: &Turn, index: usize) -> (u64, Option<Moment>) {
+fn reign(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<Moment>) {
     let (tenure, left) = old.map_or((0, None), |old| (old.tenure, old.left));
     let nobody = matches!(service.serving, Serving::Starting | Serving::Down);
     match (service.serves(index), tenure) {
@@ -220,11 +231,11 @@ fn reign(service: &ServiceView, old: Option<&PoolView>, turn: &Turn, index: usiz
 }
 
 fn endpoint_views(
+    service: &ServiceView,
     config: &Pool,
     row: &PoolRow,
     by_id: &HashMap<EndpointId, &EndpointView>,
     workers: usize,
-    service: &ServiceStats,
 ) -> Vec<EndpointView> {
     let configured = config.members.endpoints();
     let trip = config.outlier_detection.as_ref().map_or(5, |rule| rule.consecutive_failures);
@@ -236,12 +247,13 @@ fn endpoint_views(
                 .get(place)
                 .filter(|endpoint| endpoint.address == row.address)
                 .or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address));
-            let stats = match by_id.get(&row.id) {
+            let old = by_id.get(&row.id);
+            let stats = match old {
                 Some(old) => {
                     old.stats.set_trip(trip);
                     Arc::clone(&old.stats)
                 }
-                None => Arc::new(EndpointStats::new(workers, trip, Arc::clone(&service.freed))),
+                None => Arc::new(EndpointStats::new(workers, trip, Arc::clone(&service.stats.freed))),
             };
             EndpointView {
                 id: row.id,
@@ -251,10 +263,20 @@ fn endpoint_views(
                 standing: row.standing,
                 admission: row.admission,
                 joined: row.joined,
+                tls: endpoint_tls(service.tls.as_ref(), old.and_then(|old| old.tls.as_ref())),
                 stats,
             }
         })
         .collect()
+}
+
+/// An endpoint's own, with the sessions that it has given us: kept as long as it is the service's.
+fn endpoint_tls(service: Option<&Arc<ClientTls>>, old: Option<&Arc<ClientTls>>) -> Option<Arc<ClientTls>> {
+    let service = service?;
+    match old {
+        Some(old) if old.is_same(service) => Some(Arc::clone(old)),
+        _ => Some(Arc::new(service.for_one_endpoint())),
+    }
 }
 
 fn places(endpoints: &[EndpointView], admission: Admission) -> Vec<u32> {

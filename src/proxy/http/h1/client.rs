@@ -1,6 +1,7 @@
 //! The client's side of an exchange over an HTTP/1 connection.
 
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -250,11 +251,11 @@ impl<S: Stream> Client for H1Client<S> {
             let count = ready!(self.out.poll_drain(cx, &mut self.stream))?;
             self.note_taken(count);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn has_queued(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.stream.has_unsent()
     }
 
     fn sent(&self) -> u64 {

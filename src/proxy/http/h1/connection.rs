@@ -222,15 +222,19 @@ impl<S: Stream> Connection<'_, S> {
             self.client.stream.reset_on_close();
             return;
         }
-        if !self.client.may_be_sending() {
+        let may_be_sending = self.client.may_be_sending();
+        // Over a layer the end has to be said, or the client takes it for a cut.
+        if !may_be_sending && !self.client.stream.is_layered() {
             return;
         }
         alarm.set(clock::now().after(LINGER));
         let mut left = LINGER_BYTES;
         // A failure only means that there is nobody any more.
         let _: io::Result<()> = poll_fn(|cx| {
-            ready!(Pin::new(&mut self.client.stream).poll_shutdown(cx))?;
-            while !self.client.has_closed() {
+            if Pin::new(&mut self.client.stream).poll_shutdown(cx)?.is_pending() {
+                return alarm.poll(cx).map(|_| Ok(()));
+            }
+            while may_be_sending && !self.client.has_closed() {
                 self.client.input.clear();
                 match self.client.poll_read(cx) {
                     Poll::Ready(Ok(count)) if count < left => left -= count,

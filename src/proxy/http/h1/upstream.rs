@@ -124,6 +124,10 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
 
     fn cannot_write(&mut self) -> SendFault {
         self.write_failed = true;
+        // Nobody knows how much of it a layer had given to the kernel before.
+        if self.stream.as_ref().is_some_and(Stream::is_layered) {
+            self.sent = self.sent.max(1);
+        }
         SendFault::Upstream
     }
 
@@ -185,7 +189,10 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                     Err(_) => return Poll::Ready(Err(self.cannot_write())),
                 }
             } else if self.request_ended {
-                self.request_done = true;
+                match ready!(std::pin::Pin::new(stream).poll_flush(cx)) {
+                    Ok(()) => self.request_done = true,
+                    Err(_) => return Poll::Ready(Err(self.cannot_write())),
+                }
             } else if !body.pending().is_empty() {
                 match ready!(std::pin::Pin::new(stream).poll_write(cx, body.pending())) {
                     Ok(count) if count > 0 && self.encoder.wrap(count).is_ok() => {
@@ -195,7 +202,10 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                     _ => return Poll::Ready(Err(self.cannot_write())),
                 }
             } else if waits_for_client {
-                return Poll::Pending;
+                return match ready!(std::pin::Pin::new(stream).poll_flush(cx)) {
+                    Ok(()) => Poll::Pending,
+                    Err(_) => Poll::Ready(Err(self.cannot_write())),
+                };
             }
         }
     }
@@ -209,7 +219,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
     }
 
     fn waits_for_upstream(&self, body: &RequestBody) -> bool {
-        !self.out.is_empty() || !body.pending().is_empty()
+        !self.out.is_empty() || !body.pending().is_empty() || self.stream.as_ref().is_some_and(Stream::has_unsent)
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>> {

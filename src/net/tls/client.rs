@@ -1,0 +1,214 @@
+//! TLS towards endpoints.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::file::{Loader, MaterialError};
+use super::leaf::Leaf;
+use super::{provider, tls_error, versions};
+use crate::config::{UpstreamProtocol, UpstreamTls};
+use crate::net::Transport;
+
+/// What is offered by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alpn {
+    /// Nothing: not HTTP.
+    None,
+    /// `http/1.1`
+    Http1,
+    /// `h2`
+    Http2,
+    /// `h2`, else `http/1.1`
+    Either,
+}
+
+impl From<UpstreamProtocol> for Alpn {
+    fn from(protocol: UpstreamProtocol) -> Alpn {
+        match protocol {
+            UpstreamProtocol::Http1 => Alpn::Http1,
+            UpstreamProtocol::Http2 => Alpn::Http2,
+            UpstreamProtocol::Auto => Alpn::Either,
+        }
+    }
+}
+
+impl Alpn {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Alpn::None => &[],
+            Alpn::Http1 => &[b"http/1.1"],
+            Alpn::Http2 => &[b"h2"],
+            Alpn::Either => &[b"h2", b"http/1.1"],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+/// TLS as an endpoint is spoken to.
+#[derive(Debug)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    /// Asked for and verified; `None` = the endpoint's address.
+    name: Option<ServerName<'static>>,
+    leaf: Option<Leaf>,
+    content: u64,
+}
+
+impl ClientTls {
+    /// Reads what the configuration names. Sessions are not resumed: see [`ClientTls::for_one_endpoint`].
+    pub fn load(tls: &UpstreamTls, alpn: Alpn, loader: &mut Loader) -> Result<ClientTls, MaterialError> {
+        let unusable = |error: Error| MaterialError::Unusable(format!("TLS cannot be set up: {error}"));
+        let mut seen = Vec::new();
+        let name = match &tls.sni {
+            None => None,
+            Some(name) => Some(ServerName::try_from(name.clone()).map_err(|_| {
+                MaterialError::Unusable(format!("`sni: {name}` is no name that a certificate can be for"))
+            })?),
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(tls.min_version))
+            .map_err(unusable)?;
+        let builder = if tls.verify {
+            let roots = match &tls.ca {
+                Some(path) => Arc::new(loader.roots(path, &mut seen)?),
+                None => loader.system_roots()?,
+            };
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+            let verifier = verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?;
+            builder.with_webpki_verifier(verifier)
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustsEverybody))
+        };
+        let mut leaf = None;
+        let mut config = match &tls.identity {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let (key, own): (CertifiedKey, Leaf) = loader.certified(files, &mut seen)?;
+                leaf = Some(own);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+            }
+        };
+        config.alpn_protocols = alpn.protocols();
+        config.resumption = Resumption::disabled();
+        let mut hasher = DefaultHasher::new();
+        (seen, tls, alpn).hash(&mut hasher);
+        Ok(ClientTls { config: Arc::new(config), name, leaf, content: hasher.finish() })
+    }
+
+    /// The same with a memory of sessions, to be used for one endpoint: what one has given another need not know.
+    pub fn for_one_endpoint(&self) -> ClientTls {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(8);
+        ClientTls { config: Arc::new(config), name: self.name.clone(), leaf: self.leaf.clone(), content: self.content }
+    }
+
+    /// Was it made from the same configuration and the same files?
+    pub fn is_same(&self, other: &ClientTls) -> bool {
+        self.content == other.content
+    }
+
+    /// The certificate that we show, if any.
+    pub fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.as_ref()
+    }
+
+    /// Shakes hands with the endpoint of this address. No deadline of its own: the caller drops it. When it fails the
+    /// connection is gone; [`explain`] says why.
+    pub async fn connect(&self, socket: TcpStream, address: SocketAddr) -> io::Result<Transport> {
+        let name = self.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
+        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket).await?;
+        Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// Why an endpoint's handshake failed, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Its certificate is not to be trusted: another name, another CA, expired.
+    Certificate,
+    /// It does not go on with us: it wants a certificate of ours, or another version.
+    Alert,
+    /// It closed or reset the connection.
+    Closed,
+    /// It does not speak TLS, or not as we do.
+    Protocol,
+}
+
+impl Distrust {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Distrust; 4] = [Distrust::Certificate, Distrust::Alert, Distrust::Closed, Distrust::Protocol];
+
+    /// As a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Distrust::Certificate => "certificate",
+            Distrust::Alert => "alert",
+            Distrust::Closed => "closed",
+            Distrust::Protocol => "protocol",
+        }
+    }
+}
+
+/// What a failed handshake with an endpoint says, and a text about it for people.
+pub fn explain(error: &io::Error) -> (Distrust, String) {
+    match tls_error(error) {
+        None => (Distrust::Closed, format!("closed during the TLS handshake: {error}")),
+        Some(Error::InvalidCertificate(reason)) => {
+            let hint = if super::server::is_about_time(reason) { " (or is our clock wrong?)" } else { "" };
+            (Distrust::Certificate, format!("its certificate is not trusted: {reason}{hint}"))
+        }
+        Some(Error::AlertReceived(alert)) => (Distrust::Alert, format!("it refused the TLS handshake: {alert:?}")),
+        Some(Error::InvalidMessage(_)) => (Distrust::Protocol, "what it answers is not TLS".to_owned()),
+        Some(other) => (Distrust::Protocol, format!("TLS handshake: {other}")),
+    }
+}
+
+/// Verifies nothing but that the other side has the key of the certificate it shows. Only `insecure_skip_verify` builds it.
+#[derive(Debug)]
+struct TrustsEverybody;
+
+impl ServerCertVerifier for TrustsEverybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &provider().signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

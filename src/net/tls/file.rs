@@ -1,0 +1,213 @@
+//! Certificates, keys and roots from files. Every error names its file and says what to do.
+
+use std::cell::OnceCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+
+use super::leaf::{self, Leaf};
+use super::provider;
+use crate::config::Certificate;
+
+/// Why something for TLS cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// A file cannot be read.
+    #[error("{}: cannot be read: {error}: check the path, and that this process may read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A file that is damaged.
+    #[error("{}: not a PEM file that can be read: {detail}", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A file without a certificate.
+    #[error("{}: there is no certificate in it: a PEM file with `-----BEGIN CERTIFICATE-----` is needed", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate that is none.
+    #[error("{}: a certificate in it cannot be used: {detail}", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A file without a private key.
+    #[error("{}: there is no private key in it: PEM as PKCS#8, PKCS#1 or SEC1 is needed", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key behind a passphrase.
+    #[error(
+        "{}: the private key is encrypted: store it without a passphrase (`openssl pkey -in KEY -out NEW`) and protect the \
+         file by its rights", path.display()
+    )]
+    EncryptedKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key that is none.
+    #[error("{}: the private key cannot be used: {detail}", path.display())]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Certificate and key are not a pair.
+    #[error(
+        "{}: the key is not that of the certificate {}: give the two files that were made together (the leaf must stand \
+         first in the chain)", key.display(), cert.display()
+    )]
+    Mismatch {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// No root is good any more.
+    #[error("{}: every CA certificate in it has expired, the last one {days} days ago: get the new one from whoever runs that CA", path.display())]
+    ExpiredCa {
+        /// The file.
+        path: PathBuf,
+        /// How long ago.
+        days: i64,
+    },
+    /// The system has no roots.
+    #[error(
+        "no CA certificates were found on this system{detail}: install them (`ca-certificates`), set SSL_CERT_FILE, or name a file by `ca`"
+    )]
+    NoSystemRoots {
+        /// What the search said.
+        detail: String,
+    },
+    /// What was configured does not fit together.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// One pass over the files of a configuration.
+pub struct Loader {
+    /// Wall-clock time, in seconds since the Unix epoch.
+    pub now: i64,
+    /// What is no error but should be known.
+    pub warnings: Vec<String>,
+    system_roots: OnceCell<Arc<RootCertStore>>,
+}
+
+impl Loader {
+    /// At this time (seconds since the Unix epoch).
+    pub fn new(now: i64) -> Loader {
+        Loader { now, warnings: Vec::new(), system_roots: OnceCell::new() }
+    }
+
+    /// A chain and its key, and what is to be known of its leaf. Whatever went into it is added to `seen`.
+    pub(super) fn certified(
+        &mut self,
+        files: &Certificate,
+        seen: &mut Vec<u8>,
+    ) -> Result<(CertifiedKey, Leaf), MaterialError> {
+        let chain = certificates(&files.cert, &self.read(&files.cert, seen)?)?;
+        let key = private_key(&files.key, &self.read(&files.key, seen)?)?;
+        let bad = |detail| MaterialError::BadCertificate { path: files.cert.clone(), detail };
+        let leaf = Leaf::read(&files.cert, &chain[0]).map_err(bad)?;
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                MaterialError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
+            }
+            rustls::Error::InvalidCertificate(error) => bad(format!("{error:?}")),
+            error => MaterialError::BadKey { path: files.key.clone(), detail: error.to_string() },
+        })?;
+        if leaf.not_before > self.now {
+            self.warnings
+                .push(format!("{}: the certificate is not valid yet: is the clock right?", files.cert.display()));
+        }
+        Ok((certified, leaf))
+    }
+
+    /// The CA certificates of a file.
+    pub(super) fn roots(&mut self, path: &Path, seen: &mut Vec<u8>) -> Result<RootCertStore, MaterialError> {
+        let bad = |detail| MaterialError::BadCertificate { path: path.to_owned(), detail };
+        let mut store = RootCertStore::empty();
+        let (mut expired, mut latest) = (0, i64::MIN);
+        for certificate in certificates(path, &self.read(path, seen)?)? {
+            let not_after = leaf::not_after(&certificate).map_err(bad)?;
+            expired += usize::from(not_after < self.now);
+            latest = latest.max(not_after);
+            store.add(certificate).map_err(|error| bad(error.to_string()))?;
+        }
+        if expired == store.len() {
+            return Err(MaterialError::ExpiredCa { path: path.to_owned(), days: (self.now - latest) / (24 * 60 * 60) });
+        }
+        if expired > 0 {
+            self.warnings.push(format!(
+                "{}: {expired} of {} CA certificates have expired",
+                path.display(),
+                store.len()
+            ));
+        }
+        Ok(store)
+    }
+
+    /// The system's roots.
+    pub(super) fn system_roots(&self) -> Result<Arc<RootCertStore>, MaterialError> {
+        if let Some(known) = self.system_roots.get() {
+            return Ok(Arc::clone(known));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(found.certs);
+        if store.is_empty() {
+            let detail = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+            return Err(MaterialError::NoSystemRoots { detail });
+        }
+        Ok(Arc::clone(self.system_roots.get_or_init(|| Arc::new(store))))
+    }
+
+    fn read(&self, path: &Path, seen: &mut Vec<u8>) -> Result<Vec<u8>, MaterialError> {
+        let bytes = std::fs::read(path).map_err(|error| MaterialError::Unreadable { path: path.to_owned(), error })?;
+        seen.extend_from_slice(&bytes);
+        Ok(bytes)
+    }
+}
+
+/// All certificates of a PEM text; at least one.
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    let found = found.map_err(|error| not_pem(path, &error))?;
+    if found.is_empty() {
+        return Err(MaterialError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, MaterialError> {
+    match PrivateKeyDer::from_pem_slice(text) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) if memchr::memmem::find(text, b"ENCRYPTED PRIVATE KEY").is_some() => {
+            Err(MaterialError::EncryptedKey { path: path.to_owned() })
+        }
+        Err(pem::Error::NoItemsFound) => Err(MaterialError::NoKey { path: path.to_owned() }),
+        Err(error) => Err(not_pem(path, &error)),
+    }
+}
+
+fn not_pem(path: &Path, error: &pem::Error) -> MaterialError {
+    MaterialError::NotPem { path: path.to_owned(), detail: error.to_string() }
+}

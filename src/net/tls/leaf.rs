@@ -1,0 +1,98 @@
+//! What has to be known of a certificate: the names it is for and until when it is good.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// A certificate that we show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its file.
+    pub path: PathBuf,
+    /// The DNS names it is for, in lower case, wildcards as they stand in it.
+    pub names: Vec<String>,
+    /// Its last second, in seconds since the Unix epoch.
+    pub not_after: i64,
+    /// Its first second.
+    pub not_before: i64,
+}
+
+impl Leaf {
+    /// Reads it; the error is for people.
+    pub(super) fn read(path: &Path, der: &CertificateDer<'_>) -> Result<Leaf, String> {
+        let certificate = parse(der)?;
+        Ok(Leaf {
+            path: path.to_owned(),
+            names: names(&certificate),
+            not_after: certificate.validity().not_after.timestamp(),
+            not_before: certificate.validity().not_before.timestamp(),
+        })
+    }
+
+    /// Whole days left at `now` (seconds since the Unix epoch); negative when it has expired.
+    pub fn days_left(&self, now: i64) -> i64 {
+        (self.not_after - now).div_euclid(24 * 60 * 60)
+    }
+}
+
+/// The last second of a certificate.
+pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<i64, String> {
+    Ok(parse(der)?.validity().not_after.timestamp())
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
+    match x509_parser::parse_x509_certificate(der) {
+        Ok((_, certificate)) => Ok(certificate),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// From the subject's alternative names; from its common name only when it has none of them.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
+        let dns = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        };
+        return alternative.value.general_names.iter().filter_map(dns).collect();
+    }
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    common.map(str::to_ascii_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn leaf(params: CertificateParams) -> Leaf {
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Leaf::read(Path::new("a.pem"), certificate.der()).unwrap()
+    }
+
+    #[test]
+    fn alternative_names_count_and_the_common_name_only_without_them() {
+        let named = |names: &[&str]| {
+            let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, "Common.Example");
+            leaf(params).names
+        };
+        assert_eq!(named(&["A.example", "*.B.example", "10.0.0.1"]), ["a.example", "*.b.example"]);
+        assert_eq!(named(&["10.0.0.1"]), Vec::<String>::new());
+        assert_eq!(named(&[]), ["common.example"]);
+    }
+
+    #[test]
+    fn the_days_left_are_whole_and_go_below_zero() {
+        let mut params = CertificateParams::new(vec!["a".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 3);
+        let leaf = leaf(params);
+        let day = 24 * 60 * 60;
+        assert_eq!(leaf.days_left(leaf.not_after - 2 * day), 2);
+        assert_eq!(leaf.days_left(leaf.not_after - 1), 0);
+        assert_eq!(leaf.days_left(leaf.not_after + 1), -1);
+    }
+}

@@ -1,0 +1,197 @@
+//! TLS towards clients.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+
+use rustls::server::{Acceptor, WebPkiClientVerifier};
+use rustls::{CertificateError, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
+
+use super::file::{Loader, MaterialError};
+use super::leaf::Leaf;
+use super::names::Names;
+use super::tickets::{Keys, Tickets};
+use super::{provider, tls_error, version_of, versions};
+use crate::config::{ListenerTls, TlsVersion, UnknownName};
+use crate::net::Transport;
+
+/// `unrecognized_name`, fatal, as a record of its own.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// TLS as one listener speaks it.
+#[derive(Debug)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    names: Arc<Names>,
+    leaves: Vec<Leaf>,
+    /// Keeps the keys of its tickets for its successor.
+    _keys: Arc<Keys>,
+    content: u64,
+}
+
+/// How a client's handshake ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Well, with certificates.
+    Full,
+    /// Well, by a ticket or session of before.
+    Resumed,
+    /// It took too long.
+    Timeout,
+    /// The client went away in the middle of it, or a stop cut it.
+    Closed,
+    /// What came was not TLS.
+    NotTls,
+    /// The client asked for a name that we have no certificate for.
+    UnknownName,
+    /// No version, cipher, curve, signature or protocol that both sides know.
+    NothingInCommon,
+    /// The client's certificate is missing or not to be trusted.
+    ClientCertificate,
+    /// The client did not go on; most often it does not trust our certificate.
+    Alert,
+    /// The client broke the protocol.
+    Protocol,
+}
+
+impl Handshake {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Handshake; 10] = [
+        Handshake::Full,
+        Handshake::Resumed,
+        Handshake::Timeout,
+        Handshake::Closed,
+        Handshake::NotTls,
+        Handshake::UnknownName,
+        Handshake::NothingInCommon,
+        Handshake::ClientCertificate,
+        Handshake::Alert,
+        Handshake::Protocol,
+    ];
+
+    /// As a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Timeout => "timeout",
+            Handshake::Closed => "closed",
+            Handshake::NotTls => "not_tls",
+            Handshake::UnknownName => "unknown_name",
+            Handshake::NothingInCommon => "nothing_in_common",
+            Handshake::ClientCertificate => "client_certificate",
+            Handshake::Alert => "alert",
+            Handshake::Protocol => "protocol",
+        }
+    }
+
+    fn failed(error: &io::Error) -> Handshake {
+        let Some(error) = tls_error(error) else { return Handshake::Closed };
+        match error {
+            Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+                Handshake::NotTls
+            }
+            Error::PeerIncompatible(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon)
+            | Error::NoCertificatesPresented
+            | Error::InvalidCertificate(_) => Handshake::ClientCertificate,
+            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Handshake::NothingInCommon,
+            Error::AlertReceived(_) => Handshake::Alert,
+            _ => Handshake::Protocol,
+        }
+    }
+}
+
+/// A handshake that ended well.
+#[derive(Debug)]
+pub struct Shaken {
+    /// The connection.
+    pub transport: Transport,
+    /// [`Handshake::Full`] or [`Handshake::Resumed`].
+    pub how: Handshake,
+    /// The version agreed on.
+    pub version: TlsVersion,
+    /// HTTP/2 was agreed on by ALPN.
+    pub http2: bool,
+}
+
+impl ServerTls {
+    /// Reads what the listener's configuration names.
+    pub fn load(tls: &ListenerTls, tickets: &Tickets, loader: &mut Loader) -> Result<ServerTls, MaterialError> {
+        let mut seen = Vec::new();
+        let mut names = Names::new(tls.unknown_name == UnknownName::Refuse);
+        let mut leaves = Vec::new();
+        for files in &tls.certificates {
+            let (key, leaf) = loader.certified(files, &mut seen)?;
+            names.add(&leaf.names, key);
+            leaves.push(leaf);
+        }
+        let unusable = |error: Error| MaterialError::Unusable(format!("TLS cannot be set up: {error}"));
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(tls.min_version))
+            .map_err(unusable)?;
+        let mut demand = None;
+        let builder = match &tls.client_auth {
+            None => builder.with_no_client_auth(),
+            Some(auth) => {
+                let mut asked = Vec::new();
+                let roots = Arc::new(loader.roots(&auth.ca, &mut asked)?);
+                seen.extend_from_slice(&asked);
+                demand = Some((auth.required, asked));
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let verifier = if auth.required { verifier } else { verifier.allow_unauthenticated() };
+                let bad = |error| MaterialError::BadCertificate { path: auth.ca.clone(), detail: format!("{error}") };
+                builder.with_client_cert_verifier(verifier.build().map_err(bad)?)
+            }
+        };
+        let names = Arc::new(names);
+        let mut config = builder.with_cert_resolver(Arc::clone(&names) as _);
+        config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let keys = tickets.of(demand).map_err(unusable)?;
+        keys.install(&mut config);
+        let mut hasher = DefaultHasher::new();
+        (seen, format!("{tls:?}")).hash(&mut hasher);
+        Ok(ServerTls { config: Arc::new(config), names, leaves, _keys: keys, content: hasher.finish() })
+    }
+
+    /// Was it made from the same configuration and the same files?
+    pub fn is_same(&self, other: &ServerTls) -> bool {
+        self.content == other.content
+    }
+
+    /// The certificates that it shows.
+    pub fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// Shakes hands with a client that has said nothing yet. No deadline of its own: the caller drops it. When it fails, the
+    /// client has been told as far as TLS provides for it.
+    pub async fn accept(&self, socket: TcpStream) -> Result<Shaken, (Handshake, io::Error)> {
+        let fail = |error: io::Error| (Handshake::failed(&error), error);
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(fail)?;
+        if !self.names.serves(start.client_hello().server_name()) {
+            // Nothing was written to this socket yet: it takes seven bytes.
+            let _ = start.io.try_write(&UNRECOGNIZED_NAME);
+            return Err((Handshake::UnknownName, io::Error::other("no certificate for the name asked for")));
+        }
+        let stream = start.into_stream(Arc::clone(&self.config)).await.map_err(fail)?;
+        let session = stream.get_ref().1;
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let how = if resumed { Handshake::Resumed } else { Handshake::Full };
+        let version = version_of(session.protocol_version());
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        Ok(Shaken { transport: Transport::Tls(Box::new(TlsStream::Server(stream))), how, version, http2 })
+    }
+}
+
+/// Is this failed verification about time? (The clock may be wrong.)
+pub(super) fn is_about_time(error: &CertificateError) -> bool {
+    matches!(
+        error,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
