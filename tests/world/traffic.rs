@@ -267,7 +267,7 @@ fn failure(ended: &Ended) -> Option<Failure> {
         How::Refused => Some(Failure::Refused),
         How::ConnectTimeout => Some(Failure::ConnectTimeout),
         How::Reset if ended.reused => None,
-        How::Reset => Some(Failure::Reset),
+        How::Reset | How::Handshake => Some(Failure::Reset),
         How::Malformed => Some(Failure::Malformed),
         How::Timeout => Some(Failure::Timeout),
         How::Status(_) => Some(Failure::Gateway),
