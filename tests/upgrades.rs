@@ -16,9 +16,10 @@ use raw::{Conn, Raw, Reply, read_reply, write};
 use standfast::wire::h1::Asked;
 use standfast::wire::websocket::{Frames, GOING_AWAY};
 use support::plane::{http_yaml, yaml};
-use support::{Client, Plane, get, until, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use support::{Client, Pki, Plane, get, until, within};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -553,4 +554,68 @@ async fn a_busy_websocket_ends_between_two_frames() {
     assert!(client_told && at_client.ends_with(&GOING_AWAY), "{}", at_client.len());
     assert!(upstream_told && is_masked_going_away(&at_upstream[at_upstream.len() - 8..]), "{}", at_upstream.len());
     talks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Over TLS on both sides, all of it is the same.
+#[tokio::test]
+async fn a_secured_websocket_is_relayed_and_told_that_it_ends() {
+    let pki = Pki::new();
+    let (front, back) = (pki.issue("front", &["front.test"]), pki.issue("back", &["back.test"]));
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let acceptor = TlsAcceptor::from(support::pki::server(&back, &["http/1.1"]));
+    let tls = format!("{{ca: {}, sni: back.test}}", pki.ca().display());
+    let more = format!("{SERVICE}    failover: {{drain_timeout: 300ms}}\n    upstream: {{tls: {tls}}}\n");
+    let listener = format!("    tls: {{certificates: [{}], alpn: [http/1.1]}}\n", front.yaml());
+    let other = Raw::start().await;
+    let pools: [&[_]; 2] = [&[upstream.local_addr().unwrap()], &[other.address]];
+    let mut plane = Plane::start(&yaml("http", &pools, &listener, &more));
+    let config = std::sync::Arc::new(pki.client());
+    let mut client = support::pki::handshake(plane.address("web"), "front.test", &config).await.unwrap();
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let (socket, _) = within(upstream.accept()).await.unwrap();
+    let mut endpoint = within(acceptor.accept(socket)).await.unwrap();
+    read_head(&mut endpoint).await;
+    endpoint.write_all(SWITCHED.as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    for size in [5, 70_000, 300_000] {
+        let bytes = large_frame(size);
+        for down in [true, false] {
+            let mut got = vec![0; bytes.len()];
+            let (wrote, read) = if down {
+                within(async { tokio::join!(send(&mut endpoint, &bytes), client.read_exact(&mut got)) }).await
+            } else {
+                within(async { tokio::join!(send(&mut client, &bytes), endpoint.read_exact(&mut got)) }).await
+            };
+            wrote.unwrap();
+            read.unwrap();
+            assert!(got == bytes, "{size} {down}");
+        }
+    }
+    plane.switch(1).await;
+    let (mut at_client, mut at_endpoint) = (Vec::new(), Vec::new());
+    within(client.read_to_end(&mut at_client)).await.expect("an end in order");
+    within(endpoint.read_to_end(&mut at_endpoint)).await.expect("an end in order");
+    assert_eq!(at_client, GOING_AWAY);
+    assert!(is_masked_going_away(&at_endpoint), "{at_endpoint:x?}");
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// A head, byte by byte, so that nothing behind it is read.
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        within(stream.read_exact(&mut byte)).await.unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// A binary frame with the longest form of its length.
+fn large_frame(size: u64) -> Vec<u8> {
+    [&[0x82, 127][..], &size.to_be_bytes(), &vec![b'x'; size as usize]].concat()
 }

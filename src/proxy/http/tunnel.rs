@@ -103,8 +103,9 @@ impl<C: Client> Request<'_, C> {
         }
         let moved = relay.moved();
         in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
-        // Cut, unless the client had ended first: many servers answer that with a reset.
-        if end == End::Upstream && !moved.client_left_first {
+        // Cut, unless the client had ended first or a Close had passed: many servers answer that with a reset.
+        let closed = [client.frames, endpoint.frames].iter().flatten().any(Frames::is_closed);
+        if end == End::Upstream && !moved.client_left_first && !closed {
             placing.record(&spot, Failure::Reset);
         }
         self.account.received = moved.up;
