@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::raw::{Raw, read_reply};
-use crate::support::plane::yaml;
+use crate::support::plane::{http_yaml, yaml};
 use crate::support::{Behaviour, Plane, Upstream};
 
 /// Far below the bound that a deadline of 300 ms may reach with a coarse sweep, far above what the tests need.
@@ -132,4 +132,33 @@ async fn an_upstream_that_never_answers_is_given_up() {
     assert!(began.elapsed() < LATE);
     let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
     assert!(matches!(reply.status, 502 | 504), "{reply:?}");
+}
+
+/// An answer that pauses for longer than `timeouts.body`; true: all of it came.
+async fn pauses(content_type: &str) -> (bool, u64) {
+    let upstream = Raw::start().await;
+    let more = "    timeouts: {body: 200ms, tunnel: 8s}\n    hold_response: 0\n";
+    let plane = Plane::start(&http_yaml(&[&[upstream.address]], more));
+    let mut stream = TcpStream::connect(plane.address("web")).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
+    let mut conn = upstream.accept().await;
+    conn.head().await;
+    conn.send(format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    ))
+    .await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let _ = conn.stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await;
+    let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
+    let table = plane.published.load();
+    let failed = table.services[0].pools[0].endpoints[0].stats.totals().failed.iter().sum();
+    (reply.whole && reply.body == b"firstsecond", failed)
+}
+
+#[tokio::test]
+async fn only_event_streams_and_grpc_calls_may_pause_for_long() {
+    for content_type in ["text/event-stream", "Text/Event-Stream; charset=utf-8", "application/grpc+proto"] {
+        assert_eq!(pauses(content_type).await, (true, 0), "{content_type}");
+    }
+    assert_eq!(pauses("text/plain").await, (false, 1));
 }

@@ -274,7 +274,8 @@ impl<C: Client> Request<'_, C> {
         self.client.begin(exchange.reply(), &route.response_headers, last);
         let streamed = self.stream(exchange, placing, spot).await;
         // A client that left, or did not read, says nothing against the endpoint that was answering it.
-        let unblamed = [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout];
+        let unblamed =
+            [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout, Termination::Idle];
         if !gateway && unblamed.contains(&self.account.termination) {
             placing.record_good(spot);
         }
@@ -335,6 +336,8 @@ impl<C: Client> Request<'_, C> {
         let alarm = self.setting.alarm;
         let worker = self.setting.worker;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
+        // Like a tunnel: silence is part of the talk, and says nothing against anybody.
+        let silence = may_be_silent(exchange.reply()).then_some(placing.service().config.timeouts.tunnel);
         let mut moved = u64::MAX;
         let (failure, termination) = poll_fn(|cx| {
             if exchange.is_sending() {
@@ -365,13 +368,17 @@ impl<C: Client> Request<'_, C> {
             }
             let moves = exchange.sent() + exchange.received() + self.client.taken() + self.body.received();
             let upload_is_awaited = exchange.is_sending() && !exchange.waits_for_upstream(self.body);
-            let client_is_asked = exchange.waits_for_client() || self.client.has_queued() || upload_is_awaited;
+            let client_is_full = exchange.waits_for_client() || self.client.has_queued();
+            let client_is_asked = client_is_full || upload_is_awaited;
+            let silence = silence.filter(|_| !client_is_full);
             if moves != moved {
                 moved = moves;
-                alarm.set(clock::now().after(if client_is_asked { to_client } else { from_upstream }));
+                let usual = if client_is_asked { to_client } else { from_upstream };
+                alarm.set(clock::now().after(silence.unwrap_or(usual)));
             }
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => (None, interruption(Interrupted::Killed, worker)),
+                Interrupt::Deadline if silence.is_some() => (None, Termination::Idle),
                 Interrupt::Deadline if client_is_asked => (None, Termination::ClientTimeout),
                 Interrupt::Deadline => (Some(Failure::Timeout), Termination::UpstreamTimeout),
             })
@@ -383,6 +390,13 @@ impl<C: Client> Request<'_, C> {
         self.account.termination = termination;
         termination == Termination::Complete
     }
+}
+
+/// Is this an answer that goes on as long as its users like, with pauses of any length: an event stream, or a gRPC call.
+fn may_be_silent(reply: &ResponseHead) -> bool {
+    let Some(value) = reply.fields().get("content-type") else { return false };
+    let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
+    kinds.iter().any(|kind| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind)))
 }
 
 fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
