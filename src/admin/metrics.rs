@@ -13,6 +13,7 @@ use crate::telemetry::exposition::{Exposition, Family, Labels, seconds};
 use crate::telemetry::lines::Counts;
 use crate::telemetry::names::{self, Metric};
 use crate::wire::h1;
+use crate::wire::h2::Excess;
 
 /// What a scrape is made from. Where the engine does not answer, its metrics are missing and the rest is told.
 #[derive(Clone, Copy, Debug)]
@@ -262,6 +263,12 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
     for (name, stats) in listeners() {
         for (error, count) in h1::Error::ALL.iter().zip(stats.refusals()) {
             family.sample(&[name, error.reason()], count);
+        }
+    }
+    let mut family = out.family(&names::PROTOCOL_EXCESSES);
+    for (name, stats) in listeners() {
+        for (excess, count) in Excess::ALL.iter().zip(stats.excesses()) {
+            family.sample(&[name, excess.reason()], count);
         }
     }
 }

@@ -24,7 +24,6 @@ pub struct Guest {
     /// How it reached us.
     pub scheme: Scheme,
     /// HTTP/2 was agreed on by ALPN.
-    #[allow(dead_code, reason = "what chooses HTTP/2 by it comes next")]
     pub http2: bool,
     /// The alarm of its task.
     pub alarm: Alarm,

@@ -138,6 +138,8 @@ metrics! {
             "Bytes of bodies and TCP sessions received from and sent to clients.";
         PROTOCOL_REFUSALS: Counter "standfast_protocol_refusals_total" ["listener", "reason"]
             "Requests refused because of how they were written, by reason.";
+        PROTOCOL_EXCESSES: Counter "standfast_protocol_excesses_total" ["listener", "reason"]
+            "HTTP/2 connections ended with ENHANCE_YOUR_CALM: floods of frames that cost us work and the client nothing.";
     }
     "Standfast itself" => {
         BUILD_INFO: Gauge "standfast_build_info" ["version"]

@@ -196,6 +196,35 @@ impl Fields {
         true
     }
 
+    /// Appends a field whose value is made of several, with a separator between them.
+    #[must_use]
+    pub(super) fn push_joined<'v>(
+        &mut self,
+        name: &[u8],
+        values: impl Iterator<Item = &'v [u8]>,
+        separator: &[u8],
+    ) -> bool {
+        let line = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        let start = self.text.len();
+        for (index, value) in values.enumerate() {
+            if index > 0 {
+                self.text.extend_from_slice(separator);
+            }
+            self.text.extend_from_slice(value);
+        }
+        let end = self.text.len();
+        let fits = end + 2 <= u32::MAX as usize;
+        if !fits || !ascii::is_token(name) || !ascii::is_field_value(&self.text[start..]) {
+            self.text.truncate(line);
+            return false;
+        }
+        self.text.extend_from_slice(b"\r\n");
+        self.note(line..end + 2, line + name.len(), start..end, Known::of(name));
+        true
+    }
+
     /// All, in the order of the message.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
         self.entries.iter().map(|entry| self.field(entry))
@@ -244,6 +273,11 @@ impl Fields {
     /// All bytes in the arena.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// How many bytes are in the arena.
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len()
     }
 
     /// Appends raw bytes that a parser will look at.

@@ -3,12 +3,14 @@
 //! - [`Fields`]: header fields or trailers of one message in a reused arena; HTTP/1 parses into it, HTTP/2 can fill it
 //!   from name/value pairs.
 //! - [`h1`]: the strict HTTP/1 codec for both sides.
+//! - [`h2`]: what HTTP/2 brings and takes, in the same values.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
 //! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
 mod ascii;
 pub mod client_hello;
 mod fields;
 pub mod h1;
+pub mod h2;
 pub mod proxy_protocol;
 pub mod websocket;
 

@@ -18,7 +18,7 @@ pub enum ClientFault {
     Malformed(h1::Error),
 }
 
-/// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 will over a stream.
+/// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 over a stream.
 ///
 /// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
 pub trait Client {

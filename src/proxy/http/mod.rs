@@ -2,7 +2,7 @@
 //!
 //! `request` is the list of steps of one request, `attempt` one try of it, `body` the replay of its body, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
-//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` implements both.
+//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` implements both, `h2` the former.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
 mod account;
 mod attempt;
@@ -10,9 +10,38 @@ mod body;
 mod client;
 mod exchange;
 mod h1;
+mod h2;
 mod request;
 mod respond;
 mod tunnel;
 
-pub use h1::serve_connection;
+use std::rc::Rc;
+use std::sync::Arc;
+
 pub use request::Scratch;
+
+use super::buffer::Buffer;
+use super::door::Guest;
+use super::worker::Worker;
+use crate::routing::{Handle, ListenerView};
+use crate::sys::clock;
+
+/// Serves one client connection of an HTTP listener, to its end: HTTP/2 if it was agreed on, or (in the clear) if its
+/// first bytes say so.
+pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest) {
+    let accepted = clock::now();
+    // Boxed: connections of HTTP/1 shall not be as large as those of HTTP/2.
+    if guest.http2 {
+        let ahead = Buffer::new(&worker.buffers);
+        return Box::pin(h2::serve_connection(worker, listener, guest, ahead, accepted)).await;
+    }
+    if let Some((guest, ahead)) = h1::serve_connection(worker, Arc::clone(&listener), guest, accepted).await {
+        Box::pin(h2::serve_connection(worker, listener, guest, ahead, accepted)).await;
+    }
+}
+
+/// The listener as this table has it; nearly always the same `Arc`.
+fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
+    let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
+    table.listeners.iter().find(same).or_else(|| table.listener(&listener.config.name))
+}

@@ -7,6 +7,7 @@ use crate::config::TlsVersion;
 use crate::net::tls::Handshake;
 use crate::telemetry::instruments::{Counter, Counters, Padded};
 use crate::wire::h1;
+use crate::wire::h2::Excess;
 
 /// One listener's counters.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct ListenerStats {
     refusals: Counters<{ h1::Error::ALL.len() }>,
     handshakes: Counters<{ Handshake::ALL.len() }>,
     tls_versions: Counters<2>,
+    excesses: Counters<{ Excess::ALL.len() }>,
 }
 
 impl ListenerStats {
@@ -40,6 +42,7 @@ impl ListenerStats {
             refusals: Counters::new(workers),
             handshakes: Counters::new(workers),
             tls_versions: Counters::new(workers),
+            excesses: Counters::new(workers),
         }
     }
 
@@ -71,6 +74,16 @@ impl ListenerStats {
     /// Requests refused because of how they were written, by [`h1::Error::ALL`].
     pub fn refusals(&self) -> [u64; h1::Error::ALL.len()] {
         self.refusals.totals()
+    }
+
+    /// Count a connection of HTTP/2 that was ended because of what its client did too much of.
+    pub fn count_excess(&self, worker: usize, excess: Excess) {
+        self.excesses.add(worker, excess as usize, 1);
+    }
+
+    /// Connections of HTTP/2 ended because of what their clients did too much of, by [`Excess::ALL`].
+    pub fn excesses(&self) -> [u64; Excess::ALL.len()] {
+        self.excesses.totals()
     }
 
     /// Room for one more client connection? `max` is over all workers; the place is given back on drop.

@@ -14,7 +14,7 @@ const MAX_DIGITS: u8 = 16;
 const MAX_EXTENSIONS: u32 = 4096;
 /// Bytes and fields of trailers, dropped ones included.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
-const MAX_TRAILERS: u32 = 64;
+pub(in crate::wire) const MAX_TRAILERS: u32 = 64;
 
 /// Where in the chunks we are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -186,7 +186,7 @@ impl Chunks {
 
 /// May a field of this name not stand in trailers (RFC 9110 §6.5.1): framing, routing, what we vouch for, authentication,
 /// request modifiers, and what says how to read the content. Such trailers are dropped, like HAProxy's and nginx's do.
-fn is_forbidden(known: Known, name: &[u8]) -> bool {
+pub(in crate::wire) fn is_forbidden(known: Known, name: &[u8]) -> bool {
     const NAMES: [&[u8]; 31] = [
         b"age",
         b"authorization",

@@ -1,7 +1,7 @@
 //! `Date`: seconds since the Unix epoch as an IMF-fixdate.
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`. Past the year 9999 the year is cut to four digits.
-pub(super) fn http_date(unix_seconds: u64) -> [u8; 29] {
+pub(in crate::wire) fn http_date(unix_seconds: u64) -> [u8; 29] {
     const DAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     let days = unix_seconds / 86_400;

@@ -26,7 +26,7 @@ pub struct Downstream<'a> {
 /// is not known, until close under HTTP/1.0 (which then must be reset, not closed, when the upstream cuts it).
 pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
     match (head.body(), client) {
-        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,
+        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11 | Version::Http2) => BodyLength::Chunked,
         (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => BodyLength::UntilClose,
         (length, _) => length,
     }
@@ -35,25 +35,8 @@ pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
 /// Appends a final reply's head for the client, empty line included. (101 is final: check it by
 /// [`agreed`](super::agreed) first.)
 pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u8>) {
-    let edits = Edits::new(to.changes);
     status_line(head, out);
-    head.fields().write(out, |line, run| match line.known() {
-        Known::ContentLength => {
-            if let Some(length) = stated_length(head, to.framing) {
-                number_line(run.out(), line.name(), length);
-            }
-            false
-        }
-        Known::Trailer => to.framing == BodyLength::Chunked && edits.leaves(&line),
-        Known::Upgrade if head.switches() => {
-            for protocol in list(line.value()) {
-                write_line(run.out(), b"Upgrade", protocol);
-            }
-            false
-        }
-        known => !known.is_hop_by_hop() && !line.hop_by_hop() && edits.leaves(&line),
-    });
-    edits.write(out, |_| true);
+    response_lines(head, to.framing, to.changes, out);
     if to.framing == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -65,14 +48,47 @@ pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u
     out.extend_from_slice(b"\r\n");
 }
 
+/// The fields of a final reply that every version of HTTP passes on, one `name: value` line each.
+#[inline]
+pub(in crate::wire) fn response_lines(
+    head: &ResponseHead,
+    framing: BodyLength,
+    changes: &HeaderChanges,
+    out: &mut Vec<u8>,
+) {
+    let edits = Edits::new(changes);
+    head.fields().write(out, |line, run| match line.known() {
+        Known::ContentLength => {
+            if let Some(length) = stated_length(head, framing) {
+                number_line(run.out(), line.name(), length);
+            }
+            false
+        }
+        Known::Trailer => framing == BodyLength::Chunked && edits.leaves(&line),
+        Known::Upgrade if head.switches() => {
+            for protocol in list(line.value()) {
+                write_line(run.out(), b"Upgrade", protocol);
+            }
+            false
+        }
+        known => !known.is_hop_by_hop() && !line.hop_by_hop() && edits.leaves(&line),
+    });
+    edits.write(out, |_| true);
+}
+
 /// Appends an interim reply's head (100, 103 …) for the client. Not for a client of HTTP/1.0, which knows none; 100 only
 /// for a client that waits for it.
 pub fn encode_interim(head: &ResponseHead, out: &mut Vec<u8>) {
     status_line(head, out);
+    interim_lines(head, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of an interim reply that every version of HTTP passes on.
+pub(in crate::wire) fn interim_lines(head: &ResponseHead, out: &mut Vec<u8>) {
     head.fields().write(out, |line, _| {
         line.known() != Known::ContentLength && !line.known().is_hop_by_hop() && !line.hop_by_hop()
     });
-    out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
@@ -99,7 +115,7 @@ pub(super) fn connection_line(client: Version, keep_alive: bool, out: &mut Vec<u
     match (client, keep_alive) {
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (Version::Http11, true) => {}
+        (Version::Http11 | Version::Http2, true) => {}
     }
 }
 

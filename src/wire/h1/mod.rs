@@ -42,6 +42,12 @@ mod target;
 mod upgrade;
 mod upstream;
 
+pub(in crate::wire) use chunked::{MAX_TRAILERS, is_forbidden};
+pub(in crate::wire) use date::http_date;
+pub(in crate::wire) use encode::{interim_lines, response_lines};
+pub(in crate::wire) use own::is_ours;
+pub(in crate::wire) use request::Stated;
+
 pub use address::ClientAddress;
 pub use body::{BodyDecoder, Piece};
 pub use encode::{BodyEncoder, ChunkSize, Downstream, WrongLength, encode_interim, encode_response, reply_framing};

@@ -57,7 +57,8 @@ impl OwnReply<'_> {
     }
 }
 
-fn is_ours(name: &str) -> bool {
+/// Fields of a reply of our own that nobody else may give it.
+pub(in crate::wire) fn is_ours(name: &str) -> bool {
     let known = Known::of(name.as_bytes());
     known.is_hop_by_hop()
         || known == Known::ContentLength

@@ -171,6 +171,19 @@ impl RequestHead {
     }
 }
 
+/// A request's head in values, as HTTP/2 states it beside its fields.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::wire) struct Stated<'a> {
+    /// `:method`
+    pub method: &'a [u8],
+    /// `:path`
+    pub path: &'a [u8],
+    /// `:authority`; it overrides Host.
+    pub authority: Option<&'a [u8]>,
+    /// Nothing follows the head: neither body nor trailers.
+    pub ends: bool,
+}
+
 const fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'+' | b'/' | b'=' | b'@')
 }
@@ -369,6 +382,9 @@ impl RequestHead {
         let mut named = (Span::default(), Span::default());
         match host {
             None if self.version == Version::Http11 => return Err(Error::HostMissing),
+            None if self.version == Version::Http2 && self.target.authority.is_none() => {
+                return Err(Error::HostMissing);
+            }
             None => {}
             Some(value) => {
                 let len = host_len(&self.fields.text()[value.clone()]).ok_or(Error::HostInvalid)?;
@@ -382,13 +398,65 @@ impl RequestHead {
         Ok(())
     }
 
+    /// Takes up a head that came as values and not as text. After an error it means nothing.
+    pub(in crate::wire) fn state(
+        &mut self,
+        stated: &Stated<'_>,
+        limits: &HeadLimits,
+        fill: impl FnOnce(&mut Fields) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.fields.clear();
+        if stated.method == b"CONNECT" {
+            return Err(Error::Connect);
+        }
+        if !ascii::is_token(stated.method) {
+            return Err(Error::Method);
+        }
+        if !matches!(stated.path, [b'/', ..] | b"*") {
+            return Err(Error::Target);
+        }
+        if limits.is_exceeded_by(stated.method.len() + stated.path.len()) {
+            return Err(Error::TargetTooLong);
+        }
+        (self.version, self.method) = (Version::Http2, Method::of(stated.method));
+        self.method_name = self.append(stated.method);
+        let path = self.append(stated.path);
+        self.target = Target::parse(self.fields.text(), path, self.method == Method::Options)?;
+        if let Some(authority) = stated.authority {
+            let host = host_len(authority).ok_or(Error::HostInvalid)?;
+            let authority = self.append(authority);
+            self.target.authority = Some(authority);
+            self.target.host = Span::new(authority.start()..authority.start() + host);
+        }
+        fill(&mut self.fields)?;
+        if self.fields.len() > limits.fields {
+            return Err(Error::TooManyFields);
+        }
+        if limits.is_exceeded_by(self.fields.text().len()) {
+            return Err(Error::HeadTooLarge);
+        }
+        self.finish()?;
+        self.body = match (self.body, stated.ends) {
+            (BodyLength::None, false) => BodyLength::Chunked,
+            (BodyLength::Length(1..), true) => return Err(Error::ContentLength),
+            (length, _) => length,
+        };
+        self.expectation()
+    }
+
+    fn append(&mut self, text: &[u8]) -> Span {
+        let start = self.fields.text().len();
+        self.fields.append(text);
+        Span::new(start..self.fields.text().len())
+    }
+
     fn expectation(&mut self) -> Result<(), Error> {
         self.expects_continue = false;
         for value in self.fields.known(Known::Expect) {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Error::Expectation);
             }
-            self.expects_continue = self.version == Version::Http11 && !self.body.is_empty();
+            self.expects_continue = self.version != Version::Http10 && !self.body.is_empty();
         }
         Ok(())
     }

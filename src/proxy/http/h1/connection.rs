@@ -11,18 +11,21 @@ use std::time::Duration;
 use super::client::H1Client;
 use crate::decision::Moment;
 use crate::net::Stream;
+use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::client::Client;
+use crate::proxy::http::current;
 use crate::proxy::http::request::{self, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
 use crate::proxy::tcp::hash_peer;
 use crate::proxy::worker::Worker;
-use crate::routing::{Handle, ListenerView};
+use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser};
+use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
+use crate::wire::h2::Preface;
 
 /// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
 /// reset behind it.
@@ -40,18 +43,33 @@ enum NoRequest {
     Slow,
     /// What came is no request.
     Refused(Error),
+    /// It is the beginning of HTTP/2.
+    Http2,
     /// A stop cut it.
     Killed,
 }
 
-/// Serves one client connection of an HTTP listener, to its end.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest) {
-    let Guest { transport, peer, scheme, alarm, place, .. } = guest;
+/// Serves one client connection of an HTTP listener, to its end. `Some`: it speaks HTTP/2, and this is the guest with what
+/// was read of it.
+pub async fn serve_connection(
+    worker: &Rc<Worker>,
+    listener: Arc<ListenerView>,
+    guest: Guest,
+    accepted: Moment,
+) -> Option<(Guest, Buffer)> {
+    let Guest { transport, peer, scheme, http2, alarm, place } = guest;
     let address = ClientAddress::new(peer.ip());
     let setting =
         Setting { worker, place: &place, alarm: &alarm, peer, address: &address, scheme, hash: hash_peer(peer) };
-    let mut connection =
-        Connection { worker, client: H1Client::new(worker, transport), listener, accepted: Some(clock::now()) };
+    let mut connection = Connection {
+        worker,
+        client: H1Client::new(worker, transport),
+        listener,
+        accepted: Some(accepted),
+        // Over TLS the protocol was agreed on.
+        may_be_http2: scheme == Scheme::Http,
+        is_http2: false,
+    };
     let finish = loop {
         let mut scratch = match connection.next_head(&setting).await {
             Ok(scratch) => scratch,
@@ -65,7 +83,12 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, 
             break finish;
         }
     };
+    if connection.is_http2 {
+        let H1Client { stream, input, .. } = connection.client;
+        return Some((Guest { transport: stream, peer, scheme, http2, alarm, place }, input));
+    }
     connection.close(&alarm, finish).await;
+    None
 }
 
 struct Connection<'a, S> {
@@ -74,6 +97,10 @@ struct Connection<'a, S> {
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
     accepted: Option<Moment>,
+    /// Nothing has said yet that it does not speak HTTP/2.
+    may_be_http2: bool,
+    /// It does.
+    is_http2: bool,
 }
 
 impl<S: Stream> Connection<'_, S> {
@@ -99,6 +126,11 @@ impl<S: Stream> Connection<'_, S> {
                 return Ok((scratch, began));
             }
             Err(NoRequest::Over) => return Err(Finish::Close),
+            Err(NoRequest::Http2) => {
+                self.is_http2 = true;
+                self.put_back(scratch);
+                return Err(Finish::Close);
+            }
             Err(NoRequest::Killed) => return Err(Finish::Abort),
             Err(NoRequest::Slow) => (Refusal::SLOW, Termination::ClientTimeout),
             Err(NoRequest::Refused(error)) => {
@@ -153,7 +185,14 @@ impl<S: Stream> Connection<'_, S> {
         alarm: &Alarm,
     ) -> Poll<Result<(), NoRequest>> {
         loop {
-            if !self.client.input.is_empty() {
+            if self.may_be_http2 {
+                match Preface::of(self.client.input.bytes()) {
+                    Preface::Whole => return Poll::Ready(Err(NoRequest::Http2)),
+                    Preface::No => self.may_be_http2 = false,
+                    Preface::Partial => {}
+                }
+            }
+            if !self.client.input.is_empty() && !self.may_be_http2 {
                 match parser.feed(self.client.input.bytes(), limits, head) {
                     Ok(Progress::Complete(used)) => {
                         self.client.input.consume(used);
@@ -246,10 +285,4 @@ impl<S: Stream> Connection<'_, S> {
         })
         .await;
     }
-}
-
-/// The listener as this table has it; nearly always the same `Arc`.
-fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
-    let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
-    table.listeners.iter().find(same).or_else(|| table.listener(&listener.config.name))
 }

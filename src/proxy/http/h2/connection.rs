@@ -1,0 +1,452 @@
+//! A client's HTTP/2 connection: one task drives the engine, every stream is a task of its own.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+
+use super::client::H2Client;
+use super::io::{Watch, Watched};
+use crate::decision::Moment;
+use crate::proxy::buffer::Buffer;
+use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::door::Guest;
+use crate::proxy::http::account::record_refused;
+use crate::proxy::http::client::Client;
+use crate::proxy::http::current;
+use crate::proxy::http::request::{self, Finish, Scratch, Setting};
+use crate::proxy::http::respond::Refusal;
+use crate::proxy::tcp::hash_peer;
+use crate::proxy::upstream::guarded;
+use crate::proxy::worker::{self, Worker};
+use crate::routing::ListenerView;
+use crate::sys::clock;
+use crate::telemetry::access::Termination;
+use crate::wire::h1::{Asked, ClientAddress, HeadLimits, Scheme};
+use crate::wire::h2::{Excess, read_request};
+
+/// What a client may send ahead on one stream. The connection has room for that on all its streams, so that a stalled one
+/// never stops the others.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What the engine holds at most of one stream's answer that the socket has not taken.
+const SEND_BUFFER: usize = 128 * 1024;
+/// Requests cancelled before we saw them, at once: a page that is left takes a hundred with it. Floods are the meter's.
+const CANCELLED_UNSEEN: usize = 512;
+/// Streams that the engine had to reset for errors of the client, over the connection's life.
+const ERRORS: usize = 1024;
+/// The engine's bound of fields in one head, in bytes as it counts them.
+const HEADER_LIST: usize = 512 * 1024;
+
+/// How long a connection that ends waits for the client to take what was said last, and how much of what it still sends
+/// is read meanwhile.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a client that was told to go may take to begin what it had already decided to ask.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Free places for streams that a connection keeps.
+const PLACES: usize = 32;
+
+/// Serves one client connection that speaks HTTP/2, to its end. `ahead`: what was read of it already.
+pub async fn serve_connection(
+    worker: &Rc<Worker>,
+    listener: Arc<ListenerView>,
+    guest: Guest,
+    ahead: Buffer,
+    accepted: Moment,
+) {
+    let Guest { transport, peer, scheme, alarm, place: _place, .. } = guest;
+    let watch = Watch::new(transport, accepted);
+    alarm.set(accepted.after(listener.config.timeouts.header));
+    let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
+    let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        Poll::Ready(begun) => Poll::Ready(begun.ok()),
+        Poll::Pending => alarm.poll(cx).map(|_| None),
+    });
+    let Some(engine) = begun.await else { return };
+    let shared = Rc::new(Shared {
+        worker: Rc::clone(worker),
+        listener: RefCell::new(listener),
+        peer,
+        address: ClientAddress::new(peer.ip()),
+        scheme,
+        hash: hash_peer(peer),
+        watch,
+        streams: Cell::new(0),
+        places: RefCell::default(),
+        driver: RefCell::default(),
+    });
+    let mut driver = Driver {
+        engine,
+        shared,
+        alarm,
+        first: Some(accepted),
+        idle: None,
+        in_head: None,
+        leaving: false,
+        ending: None,
+    };
+    if poll_fn(|cx| driver.poll(cx)).await == End::Reset {
+        driver.shared.watch.reset();
+        return;
+    }
+    let Driver { engine, shared, alarm, .. } = driver;
+    drop(engine);
+    alarm.set(clock::now().after(LINGER));
+    let mut most = LINGER_BYTES;
+    poll_fn(|cx| match shared.watch.poll_linger(cx, &mut most) {
+        Poll::Pending => alarm.poll(cx).map(|_| ()),
+        ready => ready,
+    })
+    .await;
+}
+
+fn engine(listener: &ListenerView) -> Builder {
+    let limits = &listener.config.limits;
+    let list = (limits.header_bytes + 32 * (limits.headers + 4)).min(HEADER_LIST);
+    let window = u64::from(STREAM_WINDOW) * u64::from(limits.streams.max(1));
+    let mut engine = Builder::new();
+    engine
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(list as u32)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(window.min(i32::MAX as u64) as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(CANCELLED_UNSEEN)
+        .max_local_error_reset_streams(Some(ERRORS));
+    engine
+}
+
+/// What the streams of a connection share.
+struct Shared {
+    worker: Rc<Worker>,
+    listener: RefCell<Arc<ListenerView>>,
+    peer: SocketAddr,
+    address: ClientAddress,
+    scheme: Scheme,
+    hash: u64,
+    watch: Rc<Watch>,
+    /// Streams whose requests are being served.
+    streams: Cell<usize>,
+    /// Alarms and places of streams that ended, for the next ones.
+    places: RefCell<Vec<(Alarm, worker::Client)>>,
+    /// Whom to tell when the last stream ended.
+    driver: RefCell<Option<Waker>>,
+}
+
+impl Shared {
+    fn place(&self) -> (Alarm, worker::Client) {
+        self.places.borrow_mut().pop().unwrap_or_else(|| {
+            let alarm = self.worker.deadlines.alarm();
+            let place = self.worker.clients.enter(&self.worker, &alarm);
+            (alarm, place)
+        })
+    }
+
+    fn put_back(&self, alarm: Alarm, place: worker::Client) {
+        let mut places = self.places.borrow_mut();
+        if places.len() < PLACES {
+            alarm.clear();
+            places.push((alarm, place));
+        }
+    }
+}
+
+/// Counts a stream as long as its task lives.
+struct Counted(Rc<Shared>);
+
+impl Counted {
+    fn new(shared: &Rc<Shared>) -> Counted {
+        shared.streams.set(shared.streams.get() + 1);
+        Counted(Rc::clone(shared))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let left = self.0.streams.get() - 1;
+        self.0.streams.set(left);
+        if left == 0
+            && let Some(driver) = self.0.driver.borrow_mut().take()
+        {
+            driver.wake();
+        }
+    }
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The engine has said all that was to be said, or there is nobody to hear it.
+    Said,
+    /// The client gets no more.
+    Reset,
+}
+
+struct Driver {
+    engine: Connection<Watched, Bytes>,
+    shared: Rc<Shared>,
+    alarm: Alarm,
+    /// When the connection was accepted, until its first request.
+    first: Option<Moment>,
+    /// Since when there is no stream.
+    idle: Option<Moment>,
+    /// Since when a head is on its way.
+    in_head: Option<Moment>,
+    /// The client was told to go.
+    leaving: bool,
+    /// Since when the connection is only to be ended.
+    ending: Option<Moment>,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.engine.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.open(request, respond);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.judge(&error);
+                    return Poll::Ready(End::Said);
+                }
+                Poll::Ready(None) => return Poll::Ready(End::Said),
+                Poll::Pending => {}
+            }
+            if !self.is_ending() {
+                if let Some(excess) = self.shared.watch.excess() {
+                    self.turn_away(excess);
+                    continue;
+                }
+                if !self.leaving && self.is_unwanted() {
+                    (self.leaving, self.idle) = (true, None);
+                    self.engine.graceful_shutdown();
+                    continue;
+                }
+            }
+            match self.alarm.poll(cx) {
+                Poll::Pending => {
+                    self.set_alarm(cx);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Interrupt::Killed) => {
+                    self.engine.abrupt_shutdown(Reason::NO_ERROR);
+                    // One chance to say so.
+                    let _ = self.engine.poll_closed(cx);
+                    return Poll::Ready(End::Reset);
+                }
+                Poll::Ready(Interrupt::Deadline) => {
+                    if self.is_over() {
+                        return Poll::Ready(End::Reset);
+                    }
+                    self.set_alarm(cx);
+                }
+            }
+        }
+    }
+
+    /// A request came: its task.
+    fn open(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        self.first = None;
+        let counted = Counted::new(&self.shared);
+        tokio::task::spawn_local(serve_stream(counted, request, respond));
+    }
+
+    /// The worker stops, or a reload removed the listener.
+    fn is_unwanted(&self) -> bool {
+        let worker = &self.shared.worker;
+        worker.is_draining() || current(&self.shared.listener.borrow(), &worker.table()).is_none()
+    }
+
+    /// Ends the connection of a client that costs more than it may.
+    fn turn_away(&mut self, excess: Excess) {
+        self.count(excess);
+        self.end(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    fn end(&mut self, reason: Reason) {
+        self.ending = Some(clock::now());
+        self.engine.abrupt_shutdown(reason);
+    }
+
+    fn count(&self, excess: Excess) {
+        let listener = self.shared.listener.borrow();
+        listener.stats.count_excess(self.shared.worker.id, excess);
+    }
+
+    /// Why the engine ended the connection.
+    fn judge(&self, error: &h2::Error) {
+        if error.is_go_away() && error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            self.count(if self.shared.watch.is_in_head() { Excess::Head } else { Excess::Engine });
+        }
+    }
+
+    /// Armed for whatever comes first.
+    fn set_alarm(&mut self, cx: &Context<'_>) {
+        if self.shared.streams.get() > 0 {
+            self.idle = None;
+            let mut driver = self.shared.driver.borrow_mut();
+            if !driver.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *driver = Some(cx.waker().clone());
+            }
+        } else if self.idle.is_none() {
+            self.idle = Some(clock::now());
+        }
+        match self.shared.watch.is_in_head() {
+            false => self.in_head = None,
+            true if self.in_head.is_none() => self.in_head = Some(clock::now()),
+            true => {}
+        }
+        let due = [self.end_is_due(), self.blocked_is_due(), self.head_is_due(), self.idle_is_due()];
+        match due.into_iter().flatten().min() {
+            Some(due) => self.alarm.set(due),
+            None => self.alarm.clear(),
+        }
+    }
+
+    fn end_is_due(&self) -> Option<Moment> {
+        let since = [self.ending, self.shared.watch.ending()].into_iter().flatten().min();
+        since.map(|since| since.after(LINGER))
+    }
+
+    fn blocked_is_due(&self) -> Option<Moment> {
+        self.shared.watch.blocked().map(|since| since.after(self.shared.listener.borrow().config.timeouts.body))
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.is_some() || self.shared.watch.ending().is_some()
+    }
+
+    fn head_is_due(&self) -> Option<Moment> {
+        self.in_head
+            .filter(|_| !self.is_ending())
+            .map(|since| since.after(self.shared.listener.borrow().config.timeouts.header))
+    }
+
+    fn idle_is_due(&self) -> Option<Moment> {
+        if self.is_ending() {
+            return None;
+        }
+        let timeouts = &self.shared.listener.borrow().config.timeouts;
+        match (self.first, self.idle) {
+            (Some(accepted), _) if !self.leaving => Some(accepted.after(timeouts.header)),
+            (_, Some(since)) => Some(since.after(if self.leaving { LAST_CALL } else { timeouts.idle })),
+            _ => None,
+        }
+    }
+
+    /// A deadline has passed; true: nothing is left to do but to let go.
+    fn is_over(&mut self) -> bool {
+        let now = clock::now();
+        let passed = |due: Option<Moment>| due.is_some_and(|due| due <= now);
+        if passed(self.end_is_due()) || passed(self.blocked_is_due()) {
+            return true;
+        }
+        if passed(self.head_is_due()) {
+            self.turn_away(Excess::SlowHead);
+        } else if passed(self.idle_is_due()) {
+            self.end(Reason::NO_ERROR);
+        }
+        false
+    }
+}
+
+/// One stream: one request, to its end.
+async fn serve_stream(counted: Counted, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    let shared = &*counted.0;
+    let worker = &shared.worker;
+    let began = clock::now();
+    let (alarm, place) = shared.place();
+    place.set_busy(true);
+    let setting = Setting {
+        worker,
+        place: &place,
+        alarm: &alarm,
+        peer: shared.peer,
+        address: &shared.address,
+        scheme: shared.scheme,
+        hash: shared.hash,
+    };
+    let mut scratch = worker.scratch();
+    let finish = answer(&setting, shared, &mut scratch, request, respond, began).await;
+    worker.put_scratch(scratch);
+    place.set_busy(false);
+    // One that was killed stays killed.
+    if finish != Finish::Abort {
+        shared.put_back(alarm, place);
+    }
+}
+
+async fn answer(
+    setting: &Setting<'_>,
+    shared: &Shared,
+    scratch: &mut Scratch,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    began: Moment,
+) -> Finish {
+    let (parts, receive) = request.into_parts();
+    let asked = if parts.method == http::Method::HEAD { Asked::Head } else { Asked::Other };
+    let table = shared.worker.table();
+    let listener = {
+        let mut known = shared.listener.borrow_mut();
+        match current(&known, &table).map(Arc::clone) {
+            None => Err(Arc::clone(&known)),
+            Some(listener) => {
+                if !Arc::ptr_eq(&listener, &known) {
+                    *known = Arc::clone(&listener);
+                }
+                Ok(listener)
+            }
+        }
+    };
+    let ends = receive.is_end_stream();
+    let mut client = H2Client::new(&shared.watch, respond, receive, asked);
+    let finish = match listener {
+        Err(gone) => refuse(setting, &gone, &mut client, Refusal::LISTENER_GONE, Termination::Internal, began).await,
+        Ok(listener) => {
+            let read = read_request(&parts, ends, &HeadLimits::from(&listener.config.limits), &mut scratch.head);
+            drop(parts);
+            match read {
+                Ok(()) => request::serve(setting, &table, &listener, &mut client, scratch, began).await,
+                Err(error) => {
+                    listener.stats.count_refusal(setting.worker.id, error);
+                    let refusal = Refusal::malformed(error);
+                    refuse(setting, &listener, &mut client, refusal, Termination::Refused, began).await
+                }
+            }
+        }
+    };
+    if finish == Finish::Abort {
+        client.abort();
+    }
+    finish
+}
+
+/// Says what is wrong with what is no request.
+async fn refuse(
+    setting: &Setting<'_>,
+    listener: &ListenerView,
+    client: &mut H2Client,
+    refusal: Refusal,
+    termination: Termination,
+    began: Moment,
+) -> Finish {
+    let text = refusal.text("");
+    client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
+    setting.alarm.set(clock::now().after(LINGER));
+    let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
+    let flushed = guarded(setting.alarm, &mut nobody_asks, poll_fn(|cx| client.poll_flush(cx))).await;
+    record_refused(setting, listener, began, refusal.status, termination);
+    if matches!(flushed, Ok(Ok(()))) { Finish::Next } else { Finish::Abort }
+}

@@ -1,0 +1,177 @@
+//! Between the engine and the client's connection: gives it what was read before it began, watches frames and progress,
+//! and ends the connection so that the client finds our last words.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::decision::Moment;
+use crate::net::{Stream, Transport};
+use crate::proxy::buffer::Buffer;
+use crate::sys::clock;
+use crate::wire::h2::{Excess, Meter};
+
+/// What is known of a connection beneath the engine.
+pub struct Watch {
+    stream: RefCell<Transport>,
+    meter: RefCell<Meter>,
+    excess: Cell<Option<Excess>>,
+    blocked: Cell<Option<Moment>>,
+    ending: Cell<Option<Moment>>,
+    closed: Cell<bool>,
+}
+
+impl Watch {
+    /// Nothing came.
+    pub fn new(stream: Transport, now: Moment) -> Rc<Watch> {
+        Rc::new(Watch {
+            stream: RefCell::new(stream),
+            meter: RefCell::new(Meter::new(now)),
+            excess: Cell::new(None),
+            blocked: Cell::new(None),
+            ending: Cell::new(None),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// What the client did too much of. Nothing more is read from it.
+    pub fn excess(&self) -> Option<Excess> {
+        self.excess.get()
+    }
+
+    /// Since when the client takes nothing of what waits for it.
+    pub fn blocked(&self) -> Option<Moment> {
+        self.blocked.get()
+    }
+
+    /// Since when the connection is being ended.
+    pub fn ending(&self) -> Option<Moment> {
+        self.ending.get()
+    }
+
+    /// Has a head begun that is not at its end?
+    pub fn is_in_head(&self) -> bool {
+        self.meter.borrow().is_in_head()
+    }
+
+    /// A request is being answered.
+    pub fn answered(&self) {
+        self.meter.borrow_mut().answered();
+    }
+
+    /// A piece of an answer goes out.
+    pub fn sent(&self) {
+        self.meter.borrow_mut().sent();
+    }
+
+    /// The connection is reset when it is closed.
+    pub fn reset(&self) {
+        self.stream.borrow().reset_on_close();
+    }
+
+    /// After our side was closed: reads and forgets what the client still sends, until it closes its side or `most` bytes
+    /// came. Closed at once, the kernel would answer them with a reset, which can overtake what was said last.
+    pub fn poll_linger(&self, cx: &mut Context<'_>, most: &mut usize) -> Poll<()> {
+        let mut waste = [0; 4096];
+        while !self.closed.get() && *most > 0 {
+            let mut into = ReadBuf::new(&mut waste);
+            let read = ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut into));
+            let count = into.filled().len();
+            self.closed.set(count == 0 || read.is_err());
+            *most = most.saturating_sub(count);
+        }
+        Poll::Ready(())
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        self.closed.set(bytes.is_empty());
+        if let Err(excess) = self.meter.borrow_mut().feed(bytes, clock::now) {
+            self.excess.set(Some(excess));
+        }
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::now())),
+            Poll::Pending => {}
+            Poll::Ready(_) => self.blocked.set(None),
+        }
+        result
+    }
+}
+
+/// The engine's connection.
+pub struct Watched {
+    /// What was read before the engine began.
+    ahead: Buffer,
+    watch: Rc<Watch>,
+}
+
+impl Watched {
+    /// Over the connection that is watched, of which `ahead` was read already.
+    pub fn new(watch: &Rc<Watch>, ahead: Buffer) -> Watched {
+        Watched { ahead, watch: Rc::clone(watch) }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Watched { ahead, watch } = &mut *self;
+        if watch.excess.get().is_some() {
+            // Whoever drives the engine looks at it before it waits.
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        if ahead.is_empty() {
+            ready!(Pin::new(&mut *watch.stream.borrow_mut()).poll_read(cx, into))?;
+        } else {
+            let count = ahead.len().min(into.remaining());
+            into.put_slice(&ahead.bytes()[..count]);
+            ahead.consume(count);
+            ahead.release();
+        }
+        watch.read(&into.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, bytes);
+        self.watch.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write_vectored(cx, pieces);
+        self.watch.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.watch.stream.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut *self.watch.stream.borrow_mut()).poll_flush(cx) {
+            Poll::Pending => {
+                let _ = self.watch.wrote(Poll::Pending);
+                Poll::Pending
+            }
+            ready => ready,
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.ending.get().is_none() {
+            self.watch.ending.set(Some(clock::now()));
+        }
+        Pin::new(&mut *self.watch.stream.borrow_mut()).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,64 @@
+//! Fields between the arena and the engine's map.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memchr;
+
+use crate::wire::h1::{Error, MAX_TRAILERS, is_forbidden};
+use crate::wire::{Fields, Known, ascii};
+
+/// Takes up trailers. Fields that may not stand there (framing, routing, what we vouch for) are dropped, as from HTTP/1.
+pub fn read_trailers(map: &HeaderMap, fields: &mut Fields) -> Result<(), Error> {
+    fields.clear();
+    if map.len() > MAX_TRAILERS as usize {
+        return Err(Error::TrailersTooLarge);
+    }
+    for (name, value) in map {
+        check_value(value.as_bytes())?;
+        let name = name.as_str().as_bytes();
+        if !is_forbidden(Known::of(name), name) && !fields.push(name, value.as_bytes()) {
+            return Err(Error::FieldValue);
+        }
+    }
+    Ok(())
+}
+
+/// Trailers for the engine.
+pub fn trailers(fields: &Fields) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for field in fields.iter().filter(|field| !is_forbidden(field.known, field.name)) {
+        add(&mut map, field.name, HeaderValue::from_bytes(field.value));
+    }
+    map
+}
+
+/// A value neither begins nor ends with space (RFC 9113 §8.2.1).
+pub(super) fn check_value(value: &[u8]) -> Result<(), Error> {
+    let trimmed = ascii::trim(value).len() == value.len();
+    if trimmed && ascii::is_field_value(value) { Ok(()) } else { Err(Error::FieldValue) }
+}
+
+/// Lines of `name: value` as the engine's map: the values share the memory of the lines.
+pub(super) fn map_of(lines: Vec<u8>, count: usize) -> HeaderMap {
+    let lines = Bytes::from(lines);
+    let mut map = HeaderMap::with_capacity(count);
+    let mut at = 0;
+    while let Some(len) = memchr(b'\n', &lines[at..]) {
+        let line = &lines[at..at + len];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(colon) = memchr(b':', line) {
+            let value = ascii::trim(&line[colon + 1..]);
+            add(&mut map, &line[..colon], HeaderValue::from_maybe_shared(lines.slice_ref(value)));
+        }
+        at += len + 1;
+    }
+    map
+}
+
+/// Adds a field; what is none (everything was checked before) is left out, so that it cannot break the message.
+fn add<E>(map: &mut HeaderMap, name: &[u8], value: Result<HeaderValue, E>) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+        // Full only beyond any bound that heads have here.
+        let _ = map.try_append(name, value);
+    }
+}
