@@ -1,11 +1,18 @@
 //! TLS on real sockets: towards clients and towards endpoints.
 mod support;
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion};
+use standfast::control::{self, ControlError, ControlHandle, ControlSetup};
 use standfast::net::tls::Handshake;
+use standfast::proxy::{self, ProxyHandle, ProxySetup};
+use standfast::routing::Materials;
+use standfast::sys::clock;
+use standfast::telemetry::access::AccessLog;
 use support::pki::{self, Pair, Pki, handshake};
 use support::plane::yaml;
 use support::{Behaviour, Client, Plane, Then, Upstream, get, until, within};
@@ -275,6 +282,18 @@ async fn requests_and_large_bodies_pass_whole_and_the_upstream_learns_the_scheme
 }
 
 #[tokio::test]
+async fn absolute_targets_name_the_scheme_of_the_connection() {
+    let pki = Pki::new();
+    let (_upstream, plane) = front(&[&pki.issue("a", &["a.test"])], "").await;
+    let config = Arc::new(pki.client());
+    for (scheme, status) in [("https", 200), ("http", 400)] {
+        let mut client = Client::secured(plane.address("web"), "a.test", &config).await;
+        let answer = client.ask(format!("GET {scheme}://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
+        assert_eq!(answer.status(), status, "{scheme}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_for_new_connections() {
     let pki = Pki::new();
     let pair = pki.issue("a", &["a.test"]);
@@ -290,4 +309,330 @@ async fn a_new_certificate_is_for_new_connections() {
     let new = Client::secured(plane.address("web"), "a.test", &Arc::new(pki.client())).await;
     assert_eq!(new.shown(), pki::der(&pair.cert));
     assert_ne!(new.shown(), before);
+}
+
+// ---- towards endpoints ------------------------------------------------------------------------------------------------
+
+/// `upstream.tls` with these keys, and more lines for the service.
+fn secured(keys: &str, more: &str) -> String {
+    format!("    upstream: {{tls: {{{keys}}}}}\n{more}")
+}
+
+fn distrusted(plane: &Plane) -> [u64; 4] {
+    plane.published.load().services[0].pools[0].endpoints[0].stats.totals().distrusted
+}
+
+#[tokio::test]
+async fn endpoints_are_verified_as_configured() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let good = pki.issue("good", &["up.test"]);
+    let by_address = pki.issue("address", &["127.0.0.1"]);
+    let expired = pki.issue_expired("expired", &["up.test"]);
+    let (ours, others) = (format!("ca: {}", pki.ca().display()), format!("ca: {}", other.ca().display()));
+    let cases = [
+        (&good, format!("{ours}, sni: up.test"), true),
+        (&good, format!("{ours}, sni: up.test, min_version: \"1.3\""), true),
+        (&by_address, ours.clone(), true),
+        (&good, format!("{ours}, sni: other.test"), false),
+        (&good, ours.clone(), false),
+        (&good, format!("{others}, sni: up.test"), false),
+        (&good, "sni: up.test, insecure_skip_verify: true".to_owned(), true),
+        (&expired, format!("{ours}, sni: up.test"), false),
+        (&expired, format!("{ours}, sni: up.test, insecure_skip_verify: true"), true),
+    ];
+    for (pair, keys, trusted) in cases {
+        let upstream = Upstream::start_tls(Behaviour::ok("hello"), pki::server(pair, &[])).await;
+        let plane = Plane::start(&yaml("http", &[&[upstream.address]], "", &secured(&keys, "")));
+        let mut client = Client::connect(plane.address("web")).await;
+        let answer = client.ask(support::post("/", "1", "body")).await;
+        assert_eq!(answer.status() == 200, trusted, "{keys}: {}", answer.head);
+        assert_eq!(upstream.executed("1"), usize::from(trusted), "{keys}");
+        assert_eq!(distrusted(&plane), [u64::from(!trusted), 0, 0, 0], "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_speaks_no_tls_or_wants_a_certificate_is_told_apart() {
+    let pki = Pki::new();
+    let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = plain.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 This is not how I speak\r\n\r\n").await;
+        }
+    });
+    let plane = Plane::start(&yaml("http", &[&[address]], "", &secured(&keys, "")));
+    let mut client = Client::connect(plane.address("web")).await;
+    assert!(client.ask(get("/", "1")).await.status() >= 500);
+    let [certificate, alert, closed, protocol] = distrusted(&plane);
+    assert_eq!((certificate, alert, closed + protocol), (0, 0, 1));
+
+    let pair = pki.issue("good", &["up.test"]);
+    let strict = pki.server_for_clients(&pair);
+    let upstream = Upstream::start_tls(Behaviour::ok("hello"), strict).await;
+    let own = pki.issue("own", &["proxy.test"]);
+    let identity = format!("{keys}, client_cert: {}, client_key: {}", own.cert.display(), own.key.display());
+    for (keys, trusted) in [(&identity, true), (&keys, false)] {
+        let plane = Plane::start(&yaml("http", &[&[upstream.address]], "", &secured(keys, "")));
+        let mut client = Client::connect(plane.address("web")).await;
+        assert_eq!(client.ask(get("/", "1")).await.status() == 200, trusted, "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn connections_to_endpoints_are_shared_by_requests_of_every_kind_and_sessions_resumed() {
+    let pki = Pki::new();
+    let pair = pki.issue("up", &["up.test"]);
+    let upstream = Upstream::start_tls(Behaviour::ok("hello"), pki::server(&pair, &["http/1.1"])).await;
+    let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], "", &secured(&keys, "")));
+    let mut client = Client::connect(plane.address("web")).await;
+    for n in 0..10 {
+        assert_eq!(client.ask(get("/", &n.to_string())).await.text(), "hello");
+        // A POST goes only over a connection that is proven quiet: tickets that came meanwhile are no noise.
+        assert_eq!(client.ask(support::post("/", &format!("p{n}"), "body")).await.text(), "hello");
+    }
+    assert_eq!((upstream.accepted(), upstream.shaken(), upstream.resumed()), (1, 1, 0));
+    let close = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    upstream.behave(Behaviour::Say(close.to_vec(), Then::Close));
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("/", "c")).await.text(), "hello");
+    }
+    assert_eq!((upstream.shaken(), upstream.resumed()), (3, 2));
+    // Bodies larger than any buffer, both ways.
+    let body = "0123456789abcdef".repeat(100_000);
+    upstream.behave(Behaviour::ok(&body));
+    assert_eq!(client.ask(support::post("/", "big", &body)).await.body.len(), body.len());
+    assert_eq!(upstream.bodies().last().map(Vec::len), Some(body.len()));
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_by_close_needs_a_close_notify() {
+    let pki = Pki::new();
+    let pair = pki.issue("up", &["up.test"]);
+    let upstream = Upstream::start_tls(Behaviour::ok(""), pki::server(&pair, &[])).await;
+    let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+    let more = secured(&keys, "    hold_response: 0\n    retry: {attempts: 1}\n");
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], "", &more));
+    for (then, whole) in [(Then::Close, true), (Then::Fin, false)] {
+        upstream.behave(Behaviour::Say(b"HTTP/1.1 200 OK\r\n\r\nall of it?".to_vec(), then));
+        let mut client = Client::connect(plane.address("web")).await;
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+        let (bytes, error) = client.rest().await;
+        let ended = error.is_none() && bytes.ends_with(b"0\r\n\r\n");
+        assert_eq!(ended, whole, "{then:?}: {:?} {error:?}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[tokio::test]
+async fn what_was_trusted_before_a_reload_is_not_used_after_it() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let pair = pki.issue("up", &["up.test"]);
+    let upstream = Upstream::start_tls(Behaviour::ok("hello"), pki::server(&pair, &[])).await;
+    let of = |pki: &Pki| {
+        let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+        yaml("http", &[&[upstream.address]], "", &secured(&keys, ""))
+    };
+    let mut plane = Plane::start(&of(&pki));
+    let mut client = Client::connect(plane.address("web")).await;
+    assert_eq!(client.ask(get("/", "1")).await.text(), "hello");
+    // The same endpoint, kept as the same: only whom we trust has changed.
+    plane.reload_kept(support::plane::parsed(&of(&other)));
+    let epoch = plane.published.epoch();
+    until("taken up", || plane.published.all_acknowledged(epoch)).await;
+    assert_ne!(client.ask(get("/", "2")).await.status(), 200);
+    assert_eq!(upstream.requests(), 1);
+}
+
+// ---- TCP --------------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn tcp_sessions_begin_and_end_tls_with_half_closes_kept() {
+    let pki = Pki::new();
+    let pair = pki.issue("a", &["a.test"]);
+    let keys = format!("ca: {}, sni: a.test", pki.ca().display());
+    let echo = b"GET / HTTP/1.1\r\nConnection: x\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\n\r\nby close".to_vec();
+    // TLS from the client, plain to the endpoint.
+    let plain = Upstream::start(Behaviour::Say(answer.clone(), Then::Close)).await;
+    let listener = format!("    tls: {{certificates: [{}]}}\n", pair.yaml());
+    let plane = Plane::start(&yaml("tcp", &[&[plain.address]], &listener, ""));
+    let mut client = Client::secured(plane.address("web"), "a.test", &Arc::new(pki.client())).await;
+    client.send(echo).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.rest().await, (answer.clone(), None));
+    // Plain from the client, TLS to the endpoint; an end without a close_notify is a cut.
+    let secure = Upstream::start_tls(Behaviour::ok(""), pki::server(&pair, &[])).await;
+    let plane = Plane::start(&yaml("tcp", &[&[secure.address]], "", &secured(&keys, "")));
+    for (then, whole) in [(Then::Close, true), (Then::Fin, false)] {
+        secure.behave(Behaviour::Say(answer.clone(), then));
+        let mut client = Client::connect(plane.address("web")).await;
+        client.send(echo).await;
+        let (bytes, error) = client.rest().await;
+        assert_eq!(error.is_none(), whole, "{then:?}");
+        assert!(!whole || bytes == answer);
+    }
+    // Both, and more than buffers hold.
+    let large = vec![b'x'; 3_000_000];
+    secure.behave(Behaviour::Say(large.clone(), Then::Close));
+    let plane = Plane::start(&yaml("tcp", &[&[secure.address]], &listener, &secured(&keys, "")));
+    let mut client = Client::secured(plane.address("web"), "a.test", &Arc::new(pki.client())).await;
+    client.send(echo).await;
+    let (bytes, error) = client.rest().await;
+    assert_eq!((bytes.len(), error), (large.len(), None));
+}
+
+// ---- with a control plane ---------------------------------------------------------------------------------------------
+
+/// A whole proxy from a file.
+struct Whole {
+    control: ControlHandle,
+    proxy: Option<ProxyHandle>,
+}
+
+impl Whole {
+    fn start(path: &Path) -> Whole {
+        let config = standfast::config::load(path).unwrap_or_else(|problems| panic!("{problems}")).config;
+        let setup = ControlSetup { config, path: Some(path.to_owned()), workers: 1, journal: None };
+        let control = control::start(setup).expect("it starts");
+        let access_log = AccessLog::start(None).expect("off");
+        let setup = ProxySetup { published: Arc::clone(control.published()), access_log };
+        Whole { control, proxy: Some(proxy::start(setup).expect("threads")) }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.control.published().load().listener("web").unwrap().sockets.bound()[0].local
+    }
+
+    fn serves(&self, pool: usize) -> bool {
+        self.control.published().load().services[0].serves(pool)
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.drain(Duration::ZERO);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_with_a_wrong_certificate_is_out_and_the_standby_serves() {
+    let pki = Pki::new();
+    let (good, wrong) = (pki.issue("good", &["up.test"]), pki.issue("wrong", &["other.test"]));
+    let home = Upstream::start_tls(Behaviour::ok("home"), pki::server(&good, &[])).await;
+    let standby = Upstream::start_tls(Behaviour::ok("standby"), pki::server(&good, &[])).await;
+    let file = pki.folder().join("standfast.yaml");
+    let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+    for check in ["http: /", "tcp: {tls: on}"] {
+        home.certify(pki::server(&good, &[]));
+        let check = check.replace("tls: on", &format!("tls: {{{keys}}}"));
+        let more = format!(
+            "    health_check: {{{check}, interval: 100ms, timeout: 2s, fast_interval: 100ms, fall: 2, rise: 1}}\n"
+        );
+        std::fs::write(&file, yaml("http", &[&[home.address], &[standby.address]], "", &secured(&keys, &more)))
+            .unwrap();
+        let whole = Whole::start(&file);
+        until("home serves", || whole.serves(0)).await;
+        let mut client = Client::connect(whole.address()).await;
+        assert_eq!(client.ask(get("/", "1")).await.text(), "home", "{check}");
+        home.certify(pki::server(&wrong, &[]));
+        until("the standby serves", || whole.serves(1)).await;
+        assert_eq!(client.ask(get("/", "2")).await.text(), "standby", "{check}");
+    }
+    // Without checks traffic itself finds it.
+    let more = "    outlier_detection: {consecutive_failures: 2}\n";
+    std::fs::write(&file, yaml("http", &[&[home.address], &[standby.address]], "", &secured(&keys, more))).unwrap();
+    let whole = Whole::start(&file);
+    until("home serves", || whole.serves(0)).await;
+    for n in 0..20 {
+        let mut client = Client::connect(whole.address()).await;
+        let answer = client.ask(get("/", &n.to_string())).await;
+        if answer.status() == 200 {
+            assert_eq!(answer.text(), "standby");
+        }
+    }
+    until("the standby serves", || whole.serves(1)).await;
+    let mut client = Client::connect(whole.address()).await;
+    assert_eq!(client.ask(get("/", "x")).await.text(), "standby");
+}
+
+#[tokio::test]
+async fn a_reload_reads_the_files_again_and_a_failed_one_changes_nothing() {
+    let pki = Pki::new();
+    let pair = pki.issue("a", &["a.test"]);
+    let upstream = Upstream::start(Behaviour::ok("hello")).await;
+    let file = pki.folder().join("standfast.yaml");
+    std::fs::write(&file, yaml("http", &[&[upstream.address]], &listener(&[&pair], ""), "")).unwrap();
+    let whole = Whole::start(&file);
+    until("it serves", || whole.serves(0)).await;
+    let shown = async || {
+        let client = Client::secured(whole.address(), "a.test", &Arc::new(pki.client())).await;
+        client.shown().into_owned()
+    };
+    let first = shown().await;
+    // Damages, each with a word on what to do.
+    let key = std::fs::read(&pair.key).unwrap();
+    let other = pki.issue("other", &["a.test"]);
+    for (damage, says) in [
+        (std::fs::read(&other.key).unwrap(), "is not that of the certificate"),
+        (b"nothing".to_vec(), "there is no private key in it"),
+        (
+            b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".to_vec(),
+            "is encrypted",
+        ),
+    ] {
+        std::fs::write(&pair.key, damage).unwrap();
+        let ControlError::Reload(problem) = whole.control.reload().await.unwrap_err() else { panic!("another error") };
+        assert!(problem.starts_with("listeners.web.tls: ") && problem.contains(says), "{problem}");
+        assert!(problem.contains(&pair.key.display().to_string()), "{problem}");
+        assert_eq!(shown().await, first);
+    }
+    std::fs::remove_file(&pair.key).unwrap();
+    let problem = whole.control.reload().await.unwrap_err().to_string();
+    assert!(problem.contains("cannot be read"), "{problem}");
+    std::fs::write(&pair.key, key).unwrap();
+    assert_eq!(whole.control.reload().await.unwrap().warnings, Vec::<String>::new());
+    assert_eq!(shown().await, first);
+    // The text of the configuration is the same, the certificate is not; it will not last long either.
+    pki.issue_for("a", &["a.test"], Duration::from_secs(3 * 24 * 3600 + 600));
+    let reloaded = whole.control.reload().await.unwrap();
+    assert!(reloaded.warnings.len() == 1 && reloaded.warnings[0].contains("expires in 3 days"), "{reloaded:?}");
+    until("taken up", || whole.control.published().all_acknowledged(reloaded.epoch)).await;
+    let second = shown().await;
+    assert_ne!(second, first);
+    assert_eq!(second, pki::der(&pair.cert));
+    let table = whole.control.published().load();
+    let expiry: Vec<_> = table.materials.shown(&table.config).map(|s| (s.by, s.leaf.not_after)).collect();
+    assert!(
+        expiry.len() == 1 && expiry[0].0 == "listener" && expiry[0].1 > (clock::unix_millis() / 1000) as i64,
+        "{expiry:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_start_without_its_files_says_which_and_what_to_do() {
+    let pki = Pki::new();
+    let expired = pki.issue_with("old-ca", &[], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    });
+    let own = pki.issue_expired("own", &["a.test"]);
+    let upstream = Upstream::start(Behaviour::ok("hello")).await;
+    let keys = format!("ca: {}, sni: up.test", expired.cert.display());
+    let missing = listener(&[&Pair { cert: "/nowhere/a.pem".into(), key: "/nowhere/k.pem".into() }], "");
+    let config = support::plane::parsed(&yaml("http", &[&[upstream.address]], &missing, &secured(&keys, "")));
+    let problems = control::materials::load(&config, &Materials::default()).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("listeners.web.tls: /nowhere/a.pem: cannot be read"), "{problems:?}");
+    assert!(
+        problems[1].starts_with("services.web.upstream.tls: ") && problems[1].contains("has expired"),
+        "{problems:?}"
+    );
+    // A leaf that has expired is loud, not an error.
+    let config = support::plane::parsed(&yaml("http", &[&[upstream.address]], &listener(&[&own], ""), ""));
+    let warnings = control::materials::load(&config, &Materials::default()).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("HAS EXPIRED"), "{warnings:?}");
 }

@@ -7,6 +7,7 @@ use crate::config::Members;
 use crate::control::tally::{ALERTS, EJECTIONS, PROBES, SWITCHES};
 use crate::control::{ServiceReport, Status, Tally};
 use crate::decision::{Administrative, Admission, Operational, Serving};
+use crate::net::tls::{Distrust, Handshake};
 use crate::routing::{EndpointTotals, EndpointView, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::sys::process::Process;
 use crate::telemetry::exposition::{Exposition, Family, Labels, seconds};
@@ -53,6 +54,7 @@ pub fn render(scrape: &Scrape<'_>) -> String {
     requests(&mut out, scrape.table);
     upstream(&mut out, &rows);
     clients(&mut out, scrape.table);
+    tls(&mut out, scrape.table);
     ourselves(&mut out, scrape);
     out.finish()
 }
@@ -234,6 +236,10 @@ fn upstream(out: &mut Exposition, rows: &[Row<'_>]) {
     for row in rows {
         by_last_label(&mut family, row, &CONNECTS, &row.totals.connects);
     }
+    let mut family = out.family(&names::ENDPOINT_TLS_FAILURES);
+    for row in rows.iter().filter(|row| row.view.tls.is_some()) {
+        by_last_label(&mut family, row, &Distrust::ALL.map(Distrust::as_str), &row.totals.distrusted);
+    }
     let mut family = out.family(&names::ENDPOINT_BYTES);
     for row in rows {
         by_last_label(&mut family, row, &["sent", "received"], &[row.totals.bytes_out, row.totals.bytes_in]);
@@ -270,6 +276,26 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
         for (excess, count) in Excess::ALL.iter().zip(stats.excesses()) {
             family.sample(&[name, excess.reason()], count);
         }
+    }
+}
+
+fn tls(out: &mut Exposition, table: &RoutingTable) {
+    let listeners = || table.listeners.iter().filter(|listener| listener.config.tls.is_some());
+    let mut family = out.family(&names::TLS_HANDSHAKES);
+    for listener in listeners() {
+        for (how, count) in Handshake::ALL.iter().zip(listener.stats.handshakes()) {
+            family.sample(&[&listener.config.name, how.as_str()], count);
+        }
+    }
+    let mut family = out.family(&names::TLS_CONNECTIONS);
+    for listener in listeners() {
+        for (version, count) in ["1.2", "1.3"].iter().zip(listener.stats.tls_versions()) {
+            family.sample(&[&listener.config.name, version], count);
+        }
+    }
+    let mut family = out.family(&names::TLS_EXPIRY);
+    for shown in table.materials.shown(&table.config) {
+        family.sample(&[shown.by, shown.name, &shown.leaf.path.display().to_string()], shown.leaf.not_after);
     }
 }
 

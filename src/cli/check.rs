@@ -6,10 +6,13 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use standfast::config::{self, Detection, Loaded, Members, Problems, Service};
+use standfast::control::materials;
+use standfast::routing::Materials;
 
 use super::status::Output;
 
-/// Check a configuration file: every problem at once, each with its line and what to write instead.
+/// Check a configuration file: every problem at once, each with its line and what to write instead. Certificates, keys and
+/// CAs that it names are read too; one that expires within 14 days is a warning.
 ///
 /// Exit codes: 0 = valid (warnings do not count), 1 = problems, 2 = the file cannot be read.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,20 +34,31 @@ const UNREADABLE: u8 = 2;
 /// Check, tell, and say it in the exit code.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let found = config::load(&args.file);
+    let files = files(&found);
     let mut out = io::stdout().lock();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = match (args.output, &found) {
-        (Output::Json, found) => format!("{:#}\n", for_programs(found)),
-        (Output::Human, Ok(loaded)) => valid(loaded, &args.file, colour),
+        (Output::Json, found) => format!("{:#}\n", for_programs(found, &files)),
+        (Output::Human, Ok(loaded)) => match &files {
+            Ok(warnings) => valid(loaded, warnings, &args.file, colour),
+            Err(problems) => unusable(problems, &args.file, colour),
+        },
         (Output::Human, Err(problems)) => refused(problems, colour),
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    ExitCode::from(code(&found))
+    ExitCode::from(code(&found, &files))
 }
 
-fn code(found: &Result<Loaded, Problems>) -> u8 {
+/// What the configuration names is read as a start would read it: its warnings, or its problems.
+fn files(found: &Result<Loaded, Problems>) -> Result<Vec<String>, Vec<String>> {
+    let Ok(loaded) = found else { return Ok(Vec::new()) };
+    materials::load(&loaded.config, &Materials::default()).map(|read| read.warnings)
+}
+
+fn code(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String>>) -> u8 {
     match found {
+        Ok(_) if files.is_err() => PROBLEMS,
         Ok(_) => VALID,
         Err(problems) if problems.unreadable => UNREADABLE,
         Err(_) => PROBLEMS,
@@ -52,9 +66,10 @@ fn code(found: &Result<Loaded, Problems>) -> u8 {
 }
 
 /// A line a service, with its pools and the worst case of a fault that only the checks can find.
-fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
+fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> String {
     let config = &loaded.config;
     let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
+    text.extend(of_files.iter().map(|warning| format!("{}: {warning}\n", paint("1;33", "warning", colour))));
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
         text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
@@ -63,7 +78,7 @@ fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
         }
     }
     let (services, listeners) = (config.services.len(), config.listeners.len());
-    let warnings = match loaded.warnings.len() {
+    let warnings = match loaded.warnings.len() + of_files.len() {
         0 => String::new(),
         n => format!(", {}", count(n, "warning")),
     };
@@ -114,13 +129,34 @@ fn refused(problems: &Problems, colour: bool) -> String {
     format!("{}{}: {}: {summary}\n", problems.explain(colour), problems.file.display(), paint("31", "refused", colour))
 }
 
+/// The configuration is valid, but not what it names.
+fn unusable(problems: &[String], file: &Path, colour: bool) -> String {
+    let mut text: String =
+        problems.iter().map(|problem| format!("{}: {problem}\n", paint("1;31", "error", colour))).collect();
+    let refused = paint("31", "refused", colour);
+    text.push_str(&format!("{}: {refused}: {}\n", file.display(), count(problems.len(), "problem")));
+    text
+}
+
 /// `{"valid": …, "problems": […], "warnings": […], "services": [{"service", "pool", "worst_ms", "objective_ms", …}]}`
-fn for_programs(found: &Result<Loaded, Problems>) -> Value {
+fn for_programs(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String>>) -> Value {
+    let told = |severity: &str, texts: &[String]| -> Vec<Value> {
+        let one = |text: &String| json!({ "severity": severity, "path": "", "line": 0, "column": 0, "what": text, "advice": "" });
+        texts.iter().map(one).collect()
+    };
     match found {
         Ok(loaded) => {
+            let mut warnings: Vec<Value> = loaded.warnings.iter().map(|warning| json!(warning)).collect();
+            let problems = match files {
+                Ok(of_files) => {
+                    warnings.extend(told("warning", of_files));
+                    Vec::new()
+                }
+                Err(problems) => told("error", problems),
+            };
             let detections = loaded.config.services.iter().flat_map(|service| config::detections(service));
             let services: Vec<Value> = detections.map(|detection| detected(&detection)).collect();
-            json!({ "valid": true, "problems": [], "warnings": loaded.warnings, "services": services })
+            json!({ "valid": files.is_ok(), "problems": problems, "warnings": warnings, "services": services })
         }
         Err(problems) => {
             let is_warning = |problem: &&config::Problem| problem.severity == config::Severity::Warning;
@@ -168,8 +204,9 @@ services:
     #[test]
     fn a_valid_file_is_told_with_its_pools_and_the_arithmetic() {
         let found = config::parse(FILE, Path::new(""));
-        assert_eq!(code(&found), VALID);
-        let text = found.map(|loaded| valid(&loaded, Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
+        assert_eq!(code(&found, &files(&found)), VALID);
+        let text =
+            found.map(|loaded| valid(&loaded, &[], Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
         let expected = "\
 ok shop  west (2 endpoints) ▸ sorry (503)
          a silent fault is found within 2s × 1.1 + 3 × 1s + 2 × 500ms = 6.2s ≤ rto 10s
@@ -181,8 +218,8 @@ f.yaml: valid: 1 listener, 1 service
     #[test]
     fn programs_get_problems_and_warnings_apart_from_each_other() {
         let found = config::parse(&FILE.replace("10s", "1s").replace("http: /", "http: /, timeout: 3s"), Path::new(""));
-        assert_eq!(code(&found), PROBLEMS);
-        let value = for_programs(&found);
+        assert_eq!(code(&found, &files(&found)), PROBLEMS);
+        let value = for_programs(&found, &files(&found));
         assert_eq!(value["valid"], json!(false));
         assert_eq!(value["problems"][0]["path"], json!("services.shop.objectives.rto"));
         assert_eq!(value["warnings"][0]["line"], json!(6));
@@ -191,7 +228,24 @@ f.yaml: valid: 1 listener, 1 service
     #[test]
     fn a_file_that_cannot_be_read_has_a_code_of_its_own() {
         let found = config::load(Path::new("/nowhere/at/all.yaml"));
-        assert_eq!(code(&found), UNREADABLE);
-        assert_eq!(for_programs(&found)["unreadable"], json!(true));
+        assert_eq!(code(&found, &files(&found)), UNREADABLE);
+        assert_eq!(for_programs(&found, &files(&found))["unreadable"], json!(true));
+    }
+
+    #[test]
+    fn files_that_the_configuration_names_are_read_and_their_problems_refuse_it() {
+        let text = FILE
+            .replace("service: shop}]", "service: shop, tls: {certificates: [{cert: /no/a.pem, key: /no/k.pem}]}}]");
+        let found = config::parse(&text, Path::new(""));
+        let files = files(&found);
+        assert_eq!(code(&found, &files), PROBLEMS);
+        let problems = files.as_ref().unwrap_err();
+        assert!(
+            problems.len() == 1 && problems[0].starts_with("listeners.web.tls: /no/a.pem: cannot be read"),
+            "{problems:?}"
+        );
+        let value = for_programs(&found, &files);
+        assert_eq!((&value["valid"], &value["problems"][0]["what"]), (&json!(false), &json!(problems[0])));
+        assert!(unusable(problems, Path::new("f.yaml"), false).ends_with("f.yaml: refused: 1 problem\n"));
     }
 }

@@ -103,7 +103,7 @@ metrics! {
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
             "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
-            "Tries after the first, by why they were made (refused, connect_timeout, stale, reset, malformed, timeout, condemned, status).";
+            "Tries after the first, by why they were made (refused, connect_timeout, handshake, stale, reset, malformed, timeout, condemned, status).";
         RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]
@@ -122,6 +122,8 @@ metrics! {
             "Connections to the endpoint by state (in_use, idle).";
         ENDPOINT_CONNECTS: Counter "standfast_endpoint_connects_total" ["service", "pool", "endpoint", "outcome"]
             "Connects to the endpoint by outcome (connected, refused, timeout, local).";
+        ENDPOINT_TLS_FAILURES: Counter "standfast_endpoint_tls_failures_total" ["service", "pool", "endpoint", "reason"]
+            "TLS handshakes with the endpoint that failed, by reason (certificate: it is not to be trusted; alert: it refused ours; closed; protocol).";
         ENDPOINT_BYTES: Counter "standfast_endpoint_bytes_total" ["service", "pool", "endpoint", "direction"]
             "Bytes sent to and received from the endpoint.";
     }
@@ -140,6 +142,14 @@ metrics! {
             "Requests refused because of how they were written, by reason.";
         PROTOCOL_EXCESSES: Counter "standfast_protocol_excesses_total" ["listener", "reason"]
             "HTTP/2 connections ended with ENHANCE_YOUR_CALM: floods of frames that cost us work and the client nothing.";
+    }
+    "TLS" => {
+        TLS_HANDSHAKES: Counter "standfast_tls_handshakes_total" ["listener", "result"]
+            "TLS handshakes of clients by result: full, resumed, or why they failed (timeout, closed, not_tls, unknown_name, nothing_in_common, client_certificate, alert, protocol).";
+        TLS_CONNECTIONS: Counter "standfast_tls_connections_total" ["listener", "version"]
+            "Client connections over TLS by version (1.2, 1.3).";
+        TLS_EXPIRY: Gauge "standfast_tls_certificate_expiry_timestamp_seconds" ["by", "name", "certificate"]
+            "Unix time at which a certificate that we show expires: by a listener to clients, by a service to its endpoints; certificate is its file.";
     }
     "Standfast itself" => {
         BUILD_INFO: Gauge "standfast_build_info" ["version"]

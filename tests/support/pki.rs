@@ -4,12 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use standfast::sys::clock;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -73,6 +76,12 @@ impl Pki {
         })
     }
 
+    /// One whose time is over in so long.
+    pub fn issue_for(&self, file: &str, names: &[&str], left: Duration) -> Pair {
+        let now = Duration::from_millis(clock::unix_millis());
+        self.issue_with(file, names, |params| params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + left)
+    }
+
     /// One that differs from the usual.
     pub fn issue_with(&self, file: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
@@ -102,6 +111,15 @@ impl Pki {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder = builder.expect("versions").with_root_certificates(self.roots());
         builder.with_client_auth_cert(chain, key).expect("a pair")
+    }
+
+    /// An upstream that wants a certificate of this authority from its clients.
+    pub fn server_for_clients(&self, pair: &Pair) -> Arc<ServerConfig> {
+        let (chain, key) = load(pair);
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider()).build();
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_client_cert_verifier(verifier.expect("a CA"));
+        Arc::new(builder.with_single_cert(chain, key).expect("a pair"))
     }
 
     /// A client that trusts this authority, for this version only.

@@ -123,6 +123,13 @@ impl Plane {
         self.published.publish(next);
     }
 
+    /// A reload after which all endpoints are the same as before: something else has changed.
+    pub fn reload_kept(&mut self, config: Config) {
+        self.config = Arc::new(config);
+        self.materials = Arc::new(read(&self.config, &self.materials));
+        self.publish(|_| {});
+    }
+
     /// The counters of a service.
     pub fn stats(&self, service: &str) -> Arc<ServiceStats> {
         Arc::clone(&self.published.load().service(service).expect("a service of this name").stats)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -86,6 +86,7 @@ struct State {
     executed: Mutex<HashMap<String, usize>>,
     tls: Mutex<Option<Arc<ServerConfig>>>,
     shaken: AtomicUsize,
+    resumed: AtomicUsize,
 }
 
 /// An upstream on a port of its own.
@@ -117,6 +118,11 @@ impl Upstream {
         self.state.shaken.load(Ordering::SeqCst)
     }
 
+    /// Those among them that resumed a session of before.
+    pub fn resumed(&self) -> usize {
+        self.state.resumed.load(Ordering::SeqCst)
+    }
+
     async fn begin(behaviour: Behaviour, tls: Option<Arc<ServerConfig>>) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -130,6 +136,7 @@ impl Upstream {
             executed: Mutex::default(),
             tls: Mutex::new(tls),
             shaken: AtomicUsize::new(0),
+            resumed: AtomicUsize::new(0),
         });
         let life = Some(Upstream::serve(listener, state.clone()));
         Upstream { address, state, life }
@@ -212,6 +219,8 @@ async fn connection(stream: TcpStream, state: Arc<State>, mut alive: watch::Rece
             let shaking = TlsAcceptor::from(config).accept(stream);
             if let Ok(stream) = shaking.await {
                 state.shaken.fetch_add(1, Ordering::SeqCst);
+                let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                state.resumed.fetch_add(usize::from(resumed), Ordering::SeqCst);
                 serve(stream, &state, &mut alive, |stream| stream.get_ref().0).await;
             }
         }

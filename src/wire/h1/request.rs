@@ -8,6 +8,7 @@ use super::Error;
 use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
 use super::host::host_len;
 use super::target::{Form, Target};
+use super::upstream::Scheme;
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
@@ -193,6 +194,7 @@ const fn is_id_byte(byte: u8) -> bool {
 /// After an error the connection is lost: answer [`Error::status`] and close.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestParser {
+    scheme: Scheme,
     at: At,
     lines: Lines,
 }
@@ -213,7 +215,12 @@ enum At {
 impl RequestParser {
     /// Before a first request.
     pub const fn new() -> RequestParser {
-        RequestParser { at: At::Start, lines: Lines { line: 0 } }
+        RequestParser::over(Scheme::Http)
+    }
+
+    /// The same for a connection of this scheme: an absolute target has to name it.
+    pub const fn over(scheme: Scheme) -> RequestParser {
+        RequestParser { scheme, at: At::Start, lines: Lines { line: 0 } }
     }
 
     /// Has a part of a head come (so that the header deadline applies, not the idle one).
@@ -246,7 +253,7 @@ impl RequestParser {
             if self.piece(before, limits, head)? {
                 let end = self.lines.line;
                 head.fields.truncate(end);
-                *self = RequestParser::new();
+                *self = RequestParser::over(self.scheme);
                 return Ok(Progress::Complete(taken + end - before));
             }
             taken += piece.len();
@@ -315,7 +322,7 @@ impl RequestParser {
             At::Fields => field_line(&mut head.fields, line)?,
             _ if line.is_empty() => self.at = At::Skipped,
             _ => {
-                head.first_line(Span::new(line))?;
+                head.first_line(Span::new(line), self.scheme)?;
                 self.at = At::Fields;
             }
         }
@@ -326,7 +333,7 @@ impl RequestParser {
 impl RequestHead {
     /// `method SP target SP version`
     #[inline]
-    fn first_line(&mut self, line: Span) -> Result<(), Error> {
+    fn first_line(&mut self, line: Span, scheme: Scheme) -> Result<(), Error> {
         let text = self.fields.text();
         let bytes = line.of(text);
         let method = ascii::token_len(bytes);
@@ -350,7 +357,7 @@ impl RequestHead {
             return Err(Error::Connect);
         }
         let at = line.start() + method + 1;
-        self.target = Target::parse(text, Span::new(at..at + target), self.method == Method::Options)?;
+        self.target = Target::parse(text, Span::new(at..at + target), self.method == Method::Options, scheme)?;
         Ok(())
     }
 
@@ -421,7 +428,8 @@ impl RequestHead {
         (self.version, self.method) = (Version::Http2, Method::of(stated.method));
         self.method_name = self.append(stated.method);
         let path = self.append(stated.path);
-        self.target = Target::parse(self.fields.text(), path, self.method == Method::Options)?;
+        // Never absolute, so that no scheme stands in it.
+        self.target = Target::parse(self.fields.text(), path, self.method == Method::Options, Scheme::Http)?;
         if let Some(authority) = stated.authority {
             let host = host_len(authority).ok_or(Error::HostInvalid)?;
             let authority = self.append(authority);

@@ -10,6 +10,7 @@
 use super::Error;
 use super::head::Span;
 use super::host::host_len;
+use super::upstream::Scheme;
 use crate::wire::ascii;
 
 /// A target in its parts. `path` is empty when an absolute target has none (then `/` is meant) and for `*`.
@@ -32,23 +33,23 @@ pub(super) enum Form {
     /// A path with or without a query.
     #[default]
     Origin,
-    /// `http://…`
+    /// `http://…`, over TLS `https://…`
     Absolute,
     /// `*`
     Asterisk,
 }
 
 impl Target {
-    /// Reads the target that stands in `text` at `span`.
+    /// Reads the target that stands in `text` at `span`; an absolute one has to name the scheme of its connection.
     #[inline]
-    pub(super) fn parse(text: &[u8], span: Span, is_options: bool) -> Result<Target, Error> {
+    pub(super) fn parse(text: &[u8], span: Span, is_options: bool, scheme: Scheme) -> Result<Target, Error> {
         let target = span.of(text);
         match target {
             [b'/', ..] => Target::origin(target, span.start()),
             b"*" if is_options => {
                 Ok(Target { form: Form::Asterisk, path: span, path_and_query: span, ..Target::default() })
             }
-            _ => Target::absolute(target, span.start()),
+            _ => Target::absolute(target, span.start(), scheme),
         }
     }
 
@@ -72,15 +73,16 @@ impl Target {
         })
     }
 
-    fn absolute(target: &[u8], at: usize) -> Result<Target, Error> {
-        const SCHEME: usize = b"http://".len();
-        if target.len() <= SCHEME || !target[..SCHEME].eq_ignore_ascii_case(b"http://") {
+    fn absolute(target: &[u8], at: usize, scheme: Scheme) -> Result<Target, Error> {
+        let (name, scheme) = (scheme.as_str().len(), scheme.as_str().as_bytes());
+        let length = name + b"://".len();
+        if target.len() <= length || !target[..name].eq_ignore_ascii_case(scheme) || &target[name..length] != b"://" {
             return Err(Error::Target);
         }
-        let rest = &target[SCHEME..];
+        let rest = &target[length..];
         let authority = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
         let host = host_len(&rest[..authority]).ok_or(Error::HostInvalid)?;
-        let start = at + SCHEME;
+        let start = at + length;
         let mut parsed = Target::origin(&rest[authority..], start + authority)?;
         parsed.form = Form::Absolute;
         parsed.authority = Some(Span::new(start..start + authority));
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     fn parse(target: &str) -> Result<Target, Error> {
-        Target::parse(target.as_bytes(), Span::new(0..target.len()), false)
+        Target::parse(target.as_bytes(), Span::new(0..target.len()), false, Scheme::Http)
     }
 
     #[test]
@@ -182,6 +184,17 @@ mod tests {
         assert_eq!(parsed.host.of(text), b"a.b");
         assert_eq!(parsed.path.of(text), b"");
         assert_eq!(parsed.path_and_query.of(text), b"?x");
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_scheme_of_its_connection() {
+        let parse =
+            |target: &str, scheme| Target::parse(target.as_bytes(), Span::new(0..target.len()), false, scheme).is_ok();
+        for (target, plain, secure) in
+            [("http://a/", true, false), ("hTTps://a/", false, true), ("https:/a", false, false)]
+        {
+            assert_eq!((parse(target, Scheme::Http), parse(target, Scheme::Https)), (plain, secure), "{target}");
+        }
     }
 
     #[test]

@@ -21,9 +21,10 @@ use crate::wire::Known;
 use crate::wire::fields::Line;
 
 /// How the client reached us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
     /// In the clear.
+    #[default]
     Http,
     /// Over TLS.
     Https,

@@ -118,7 +118,7 @@ impl<S: Stream> Connection<'_, S> {
         let timeout = self.listener.config.timeouts.header;
         alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
         let limits = HeadLimits::from(&self.listener.config.limits);
-        let mut parser = RequestParser::new();
+        let mut parser = RequestParser::over(setting.scheme);
         let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head, alarm)).await;
         let (refusal, termination) = match head {
             Ok(()) => {
