@@ -154,6 +154,7 @@ fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -
             Err(error) => {
                 listener.stats.rejected_accept.add(worker.id, 1);
                 worker.idle.clear();
+                worker.lines.clear();
                 worker.complain_of_accept(&listener.config.name, &error);
                 return Accepted::Failed;
             }

@@ -17,7 +17,7 @@ use super::buffer::BufferPool;
 use super::deadline::{Alarm, Deadlines, Killer};
 use super::http::Scratch;
 use super::tcp::Shared;
-use super::upstream::Idle;
+use super::upstream::{Idle, Lines};
 use crate::decision::Moment;
 use crate::routing::{Handle, PickState, SessionRegister, Tenure, WorkerView};
 use crate::sys::clock;
@@ -46,6 +46,8 @@ pub struct Worker {
     pub shared: Rc<Shared>,
     /// Idle upstream connections.
     pub idle: Idle,
+    /// Upstream connections that exchanges share.
+    pub lines: Lines,
     /// What a pick needs between picks.
     pub pick: RefCell<PickState>,
     /// TCP sessions, for a switch to find.
@@ -74,6 +76,7 @@ impl Worker {
             deadlines: Deadlines::new(clock::now()),
             shared: Shared::new(),
             idle: Idle::new(id),
+            lines: Lines::default(),
             pick: RefCell::new(PickState::new(fastrand::Rng::new())),
             sessions: SessionRegister::new(),
             clients: Clients::default(),
@@ -149,12 +152,15 @@ impl Worker {
             self.sessions.sweep(table, now, end);
             self.clients.sweep(table, now);
             self.idle.sweep(table, now);
+            self.lines.sweep(table);
         });
         self.taken_up.notify_waiters();
     }
 
     fn housekeeping(&self) {
-        self.idle.sweep(&self.table(), clock::now());
+        let table = self.table();
+        self.idle.sweep(&table, clock::now());
+        self.lines.sweep(&table);
         self.access.flush();
     }
 }
@@ -237,6 +243,7 @@ async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
         }
     }
     worker.idle.clear();
+    worker.lines.clear();
     worker.access.flush();
     DrainReport { finished: busy.saturating_sub(cut), cut }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "every test binary uses another part of it")]
 pub mod client;
 pub mod http2;
+pub mod http2_upstream;
 pub mod pki;
 pub mod plane;
 pub mod upstream;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::client::{Client, ClientFault};
 use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::h1::H1Exchange;
+use super::h2::H2Exchange;
 use super::request::{Finish, Request};
 use super::respond::Refusal;
 use super::tunnel::{Protocol, Tunnel};
@@ -15,14 +16,18 @@ use crate::decision::Failure;
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target};
+use crate::proxy::upstream::{Interrupted, Link, Parked, Placing, Spot, Target};
 use crate::routing::{Ended, How, Next};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{self, Asked, BodyDecoder, ResponseHead};
+use crate::wire::h2;
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
+
+/// Room for the head of most requests.
+const HEAD: usize = 1024;
 
 /// How a try ended.
 pub(super) enum Tried {
@@ -49,11 +54,10 @@ enum Awaited {
     Stale,
     /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
     Left,
-    /// `fresh`: it says something about the endpoint, and not only about an idle connection that had died.
+    /// `failure`: what it says about the endpoint; `None` for an idle connection that had died.
     Failed {
         how: How,
-        failure: Failure,
-        fresh: bool,
+        failure: Option<Failure>,
     },
     Client(ClientFault),
     ClientSlow,
@@ -70,32 +74,57 @@ impl<C: Client> Request<'_, C> {
         reply: &mut ResponseHead,
         decoder: &mut BodyDecoder,
     ) -> Tried {
-        let Target { spot, stream, in_flight } = target;
+        let Target { spot, link, in_flight } = target;
         let worker = self.setting.worker;
         // Register first, then re-check (right before the first byte).
         self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
-        let offers = h1::offered(self.head, &route.upgrades).next().is_some();
-        let asked = if offers { Asked::Upgrade } else { self.head.method().into() };
-        let mut exchange = H1Exchange::new(stream, &worker.buffers, self.head.body(), asked, reply, decoder, |out| {
-            self.encode_head(&spot, route, expect_continue, out);
-        });
-        let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
-        in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
-        let tried = match over {
-            Over::Tried(tried) => tried,
-            Over::Switched(protocol) => {
-                let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
-                let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
-                // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
-                return Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await);
+        let encode = |out: &mut Vec<u8>| self.encode_head(&spot, route, expect_continue, out);
+        match link {
+            Link::Own(stream) => {
+                let offers = h1::offered(self.head, &route.upgrades).next().is_some();
+                let asked = if offers { Asked::Upgrade } else { self.head.method().into() };
+                let framing = self.head.body();
+                let mut exchange = H1Exchange::new(stream, &worker.buffers, framing, asked, reply, decoder, encode);
+                let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
+                in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
+                let tried = match over {
+                    Over::Tried(tried) => tried,
+                    Over::Switched(protocol) => {
+                        let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
+                        let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
+                        // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
+                        return Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await);
+                    }
+                };
+                if let Some(stream) = exchange.finish() {
+                    self.park(stream, placing, &spot);
+                }
+                tried
             }
-        };
-        if let Some(stream) = exchange.finish() {
-            self.park(stream, placing, &spot);
+            Link::Shared(strand) => {
+                let mut lines = Vec::with_capacity(HEAD);
+                encode(&mut lines);
+                let request = match h2::upstream_request(lines, strand.scheme()) {
+                    Ok(request) => request,
+                    Err(error) => return self.malformed(error),
+                };
+                let mut exchange = H2Exchange::new(strand, request, self.head.method().into(), reply);
+                let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
+                in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
+                match over {
+                    Over::Tried(tried) => {
+                        if let Tried::Failed(Ended { how: How::Timeout, .. }) = &tried {
+                            exchange.distrust();
+                        }
+                        tried
+                    }
+                    // A stream has no connection to give up; 101 is malformed over HTTP/2.
+                    Over::Switched(_) => Tried::Done(Finish::Abort),
+                }
+            }
         }
-        tried
     }
 
     async fn exchange_over<E: Exchange>(
@@ -109,8 +138,8 @@ impl<C: Client> Request<'_, C> {
             Awaited::Answered if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
-                    let malformed = ReplyFault::Malformed(h1::Error::UnaskedUpgrade);
-                    self.no_answer(cut_before_answer(malformed, spot.reused), exchange, placing, spot)
+                    let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
+                    self.no_answer(malformed, exchange, placing, spot)
                 }
             },
             Awaited::Answered => self.pass_on(exchange, placing, route, spot).await,
@@ -201,7 +230,7 @@ impl<C: Client> Request<'_, C> {
                 Interrupt::Deadline if exchange.is_sending() && !exchange.waits_for_upstream(self.body) => {
                     Awaited::ClientSlow
                 }
-                Interrupt::Deadline => Awaited::Failed { how: How::Timeout, failure: Failure::Timeout, fresh: true },
+                Interrupt::Deadline => Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) },
             })
         })
         .await
@@ -222,20 +251,22 @@ impl<C: Client> Request<'_, C> {
         let worker = self.setting.worker;
         match awaited {
             Awaited::Answered | Awaited::Stale | Awaited::Left => Tried::Again,
-            Awaited::Failed { how, failure, fresh } => {
-                if fresh {
+            Awaited::Failed { how, failure } => {
+                if let Some(failure) = failure {
                     placing.record(spot, failure);
                 }
-                Tried::Failed(self.ended(exchange, spot, how, !fresh))
+                Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
             }
             Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
-            Awaited::Client(ClientFault::Malformed(error)) => {
-                self.listener.stats.count_refusal(worker.id, error);
-                Tried::Refused(Refusal::malformed(error), Termination::Refused)
-            }
+            Awaited::Client(ClientFault::Malformed(error)) => self.malformed(error),
             Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
             Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
         }
+    }
+
+    fn malformed(&self, error: h1::Error) -> Tried {
+        self.listener.stats.count_refusal(self.setting.worker.id, error);
+        Tried::Refused(Refusal::malformed(error), Termination::Refused)
     }
 
     fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: How, reused: bool) -> Ended {
@@ -355,10 +386,10 @@ impl<C: Client> Request<'_, C> {
             match exchange.poll_relay(cx, self.client) {
                 Poll::Ready(Ok(())) => return Poll::Ready((None, Termination::Complete)),
                 Poll::Ready(Err(ReplyFault::Client)) => return Poll::Ready((None, Termination::ClientAborted)),
-                Poll::Ready(Err(ReplyFault::Cut { .. })) => {
+                Poll::Ready(Err(ReplyFault::Cut { .. } | ReplyFault::Unprocessed { .. })) => {
                     return Poll::Ready((Some(Failure::Reset), Termination::UpstreamReset));
                 }
-                Poll::Ready(Err(ReplyFault::Malformed(_))) => {
+                Poll::Ready(Err(ReplyFault::Malformed)) => {
                     return Poll::Ready((Some(Failure::Malformed), Termination::UpstreamMalformed));
                 }
                 Poll::Pending => {}
@@ -401,9 +432,12 @@ fn may_be_silent(reply: &ResponseHead) -> bool {
 
 fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
     match fault {
-        ReplyFault::Malformed(_) => Awaited::Failed { how: How::Malformed, failure: Failure::Malformed, fresh: true },
+        ReplyFault::Malformed => Awaited::Failed { how: How::Malformed, failure: Some(Failure::Malformed) },
         ReplyFault::Cut { begun } => {
-            Awaited::Failed { how: How::Reset, failure: Failure::Reset, fresh: begun || !reused }
+            Awaited::Failed { how: How::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
+        }
+        ReplyFault::Unprocessed { persists } => {
+            Awaited::Failed { how: How::Unprocessed, failure: persists.then_some(Failure::Gateway) }
         }
         ReplyFault::Client => Awaited::Client(ClientFault::Gone),
     }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::body::RequestBody;
 use super::client::{Client, ClientFault};
-use crate::wire::h1::{Error, ResponseHead};
+use crate::wire::h1::ResponseHead;
 
 /// Why a request could not be sent on.
 #[derive(Debug)]
@@ -25,14 +25,19 @@ pub enum ReplyFault {
         /// Some of the reply had come.
         begun: bool,
     },
+    /// The endpoint said that it did not process the request, and will not. `persists`: it says nothing else any more.
+    Unprocessed {
+        /// It is evidence against the endpoint.
+        persists: bool,
+    },
     /// What came is no HTTP.
-    Malformed(Error),
+    Malformed,
     /// The client does not take it any more.
     Client,
 }
 
 /// The endpoint's side of one exchange: the request goes out while the reply comes in. HTTP/1 implements it over a
-/// connection. Dropped before its end it tells the endpoint not to go on for nobody.
+/// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on for nobody.
 pub trait Exchange {
     /// Sends on. `still_holds` is asked immediately before the first byte. `Ready(Ok)`: the request is sent.
     fn poll_send<C: Client>(

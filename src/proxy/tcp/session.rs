@@ -15,7 +15,7 @@ use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Killer};
 use crate::proxy::door::Guest;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced};
+use crate::proxy::upstream::{Link, Placed, Placing, Spot, Target, Unplaced};
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
 use crate::routing::tries::VERDICT_WAIT;
@@ -115,7 +115,9 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
 }
 
 async fn relay_session(placing: &Placing<'_>, mut client: Transport, target: Target, account: &mut Account) {
-    let Target { spot, mut stream, in_flight } = target;
+    let Target { spot, link, in_flight } = target;
+    // Only exchanges of HTTP share connections.
+    let Link::Own(mut stream) = link else { return };
     let worker = placing.worker;
     account.reached = Some(Reached {
         pool: Arc::clone(&spot.pool().name),

@@ -1,6 +1,9 @@
-//! The way to an endpoint: the pick, an idle connection of this worker or a new one, and the waits in between.
+//! The way to an endpoint: the pick, an idle connection of this worker, a place on one that is shared or a new one, and the
+//! waits in between.
 mod idle;
+mod multiplexed;
 mod place;
 
 pub use idle::{Idle, Parked};
-pub use place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
+pub use multiplexed::{Lines, Strand};
+pub use place::{Interrupted, Link, Placed, Placing, Spot, Target, Unplaced, guarded};

@@ -7,7 +7,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
+use crate::config::UpstreamProtocol;
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::stream::{connect, judge_connect};
 use crate::net::tls::explain;
@@ -19,6 +22,10 @@ use crate::routing::{
     ServiceView, Tries, Why,
 };
 use crate::sys::clock;
+use crate::wire::h1::Scheme;
+
+/// How often a request lets the task of a shared connection look at what has come before it dials another.
+const SETTLING: u32 = 3;
 
 /// Why waiting ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +81,22 @@ pub enum Placed {
 pub struct Target {
     /// Where it leads.
     pub spot: Spot,
-    /// The connection.
-    pub stream: Transport,
+    /// The connection, or a place on one.
+    pub link: Link,
     /// The place in flight.
     pub in_flight: InFlight,
 }
 
+/// What an exchange goes over.
+pub enum Link {
+    /// A connection of its own.
+    Own(Transport),
+    /// A place on a connection that others share.
+    Shared(Strand),
+}
+
 /// A picked endpoint and how it was reached.
+#[derive(Clone)]
 pub struct Spot {
     /// The table of the pick.
     pub table: Handle,
@@ -116,9 +132,9 @@ impl Spot {
     }
 }
 
-/// How a connect ended.
-enum Dialled {
-    Connected(Transport),
+/// How looking for a link ended.
+enum Linked {
+    Ready(Link),
     Failed(How),
     /// A newer table would not go there.
     Superseded,
@@ -225,15 +241,10 @@ impl<'a> Placing<'a> {
             let Some(in_flight) = spot.enter() else { continue };
             self.back_off(&choice, gone).await?;
             self.count_try(spot.service());
-            spot.generation = spot.endpoint().stats.generation();
-            if let Some(stream) = self.take_idle(spot.endpoint()) {
-                return Ok(Placed::Endpoint(Target { spot, stream, in_flight }));
-            }
-            spot.reused = false;
-            let how = match self.dial(&spot, gone).await? {
-                Dialled::Connected(stream) => return Ok(Placed::Endpoint(Target { spot, stream, in_flight })),
-                Dialled::Superseded => continue,
-                Dialled::Failed(how) => how,
+            let how = match self.link(&mut spot, gone).await? {
+                Linked::Ready(link) => return Ok(Placed::Endpoint(Target { spot, link, in_flight })),
+                Linked::Superseded => continue,
+                Linked::Failed(how) => how,
             };
             drop(in_flight);
             let next =
@@ -268,14 +279,26 @@ impl<'a> Placing<'a> {
         }
     }
 
+    /// An idle connection, a place on a shared one, or a new connection.
+    async fn link(
+        &self,
+        spot: &mut Spot,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Linked, Unplaced> {
+        spot.generation = spot.endpoint().stats.generation();
+        if shares(spot) {
+            return self.shared(spot, gone).await;
+        }
+        if let Some(stream) = self.take_idle(spot.endpoint()) {
+            return Ok(Linked::Ready(Link::Own(stream)));
+        }
+        spot.reused = false;
+        self.dial(spot, gone).await
+    }
+
     /// A new connection. It is given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so
     /// any request may go elsewhere at once.
-    async fn dial(
-        &self,
-        spot: &Spot,
-        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<Dialled, Unplaced> {
-        let endpoint = spot.endpoint();
+    async fn dial(&self, spot: &Spot, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Linked, Unplaced> {
         self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
         let connecting = async {
             tokio::select! {
@@ -286,15 +309,69 @@ impl<'a> Placing<'a> {
         };
         Ok(match guarded(self.alarm, gone, connecting).await {
             Ok(Some(Ok(stream))) => {
-                endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                Dialled::Connected(stream)
+                spot.endpoint().stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+                Linked::Ready(Link::Own(stream))
             }
-            Ok(Some(Err(Unreached::Socket(error)))) => Dialled::Failed(self.connect_failed(spot, &error)),
-            Ok(Some(Err(Unreached::Tls(error)))) => Dialled::Failed(self.handshake_failed(spot, &error)),
-            Ok(None) => Dialled::Superseded,
-            Err(Interrupted::Late) => Dialled::Failed(self.connect_unanswered(spot)),
+            Ok(Some(Err(error))) => Linked::Failed(unreached(self.worker, spot, &error)),
+            Ok(None) => Linked::Superseded,
+            Err(Interrupted::Late) => Linked::Failed(connect_unanswered(self.worker, spot)),
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         })
+    }
+
+    /// A place on a shared connection. Where there is none, one is dialled, by one for all who wait. An endpoint that may
+    /// choose can turn out not to share.
+    async fn shared(
+        &self,
+        spot: &mut Spot,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Linked, Unplaced> {
+        let shelf = self.worker.lines.shelf(spot.choice.id, &spot.endpoint().stats);
+        let mut waited = false;
+        let mut settling = 0;
+        loop {
+            spot.generation = spot.endpoint().stats.generation();
+            match shelf.take(spot.generation, self.tries.fresh_only()) {
+                Take::Strand(strand) => {
+                    spot.reused = strand.was_idle;
+                    return Ok(Linked::Ready(Link::Shared(strand)));
+                }
+                Take::Unsettled if settling < SETTLING => {
+                    settling += 1;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Take::Unsettled | Take::Nothing => {}
+            }
+            let alone = shelf.speaks() == Some(Speaks::Http1);
+            if alone && let Some(stream) = self.take_idle(spot.endpoint()) {
+                return Ok(Linked::Ready(Link::Own(stream)));
+            }
+            spot.reused = false;
+            if !std::mem::replace(&mut waited, true) {
+                self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
+            }
+            let waiter = shelf.join(alone, |dial| {
+                let idle = self.service().config.timeouts.idle;
+                let connect = self.service().config.timeouts.connect;
+                tokio::task::spawn_local(dial_shared(Rc::clone(self.worker), spot.clone(), dial, connect, idle));
+            });
+            let dialled = async {
+                tokio::select! {
+                    biased;
+                    dialled = waiter.ended() => Some(dialled),
+                    () = self.superseded(spot) => None,
+                }
+            };
+            match guarded(self.alarm, gone, dialled).await {
+                Ok(Some(Dialled::Line | Dialled::Http1(None))) => {}
+                Ok(Some(Dialled::Http1(Some(stream)))) => return Ok(Linked::Ready(Link::Own(stream))),
+                Ok(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
+                Ok(None) => return Ok(Linked::Superseded),
+                Err(Interrupted::Late) => return Ok(Linked::Failed(How::ConnectTimeout)),
+                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            }
+        }
     }
 
     /// Waits until a table would not pick this endpoint any more. Cancel safe.
@@ -383,45 +460,9 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn connect_failed(&self, spot: &Spot, error: &io::Error) -> How {
-        let endpoint = spot.endpoint();
-        let outcome = judge_connect(error);
-        endpoint.stats.count_connect(self.worker.id, outcome);
-        let (kind, how) = match outcome {
-            ConnectOutcome::Refused => (Failure::Refused, How::Refused),
-            ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
-            ConnectOutcome::Connected | ConnectOutcome::Local => {
-                tracing::debug!(endpoint = %endpoint.address, %error, "cannot connect for a local reason");
-                return How::Local;
-            }
-        };
-        self.record(spot, kind);
-        how
-    }
-
-    /// It answers on its port, but not as whom we want to speak to: evidence like a connection that is cut, never a refusal,
-    /// which could be a verdict on its whole pool.
-    fn handshake_failed(&self, spot: &Spot, error: &io::Error) -> How {
-        let endpoint = spot.endpoint();
-        let (why, text) = explain(error);
-        endpoint.stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-        endpoint.stats.count_distrust(self.worker.id, why);
-        self.worker.complain_of_tls(&self.service().config.name, endpoint.address, &text);
-        self.record(spot, Failure::Reset);
-        How::Handshake
-    }
-
-    fn connect_unanswered(&self, spot: &Spot) -> How {
-        spot.endpoint().stats.count_connect(self.worker.id, ConnectOutcome::Timeout);
-        self.record(spot, Failure::ConnectTimeout);
-        How::ConnectTimeout
-    }
-
     /// Counts a failure against the endpoint, and pokes the engine where it must look at once.
     pub fn record(&self, spot: &Spot, kind: Failure) {
-        if spot.endpoint().stats.record_failure(self.worker.id, kind, spot.choice.trial, clock::now()) {
-            self.worker.view.urgent();
-        }
+        record(self.worker, spot, kind);
     }
 
     /// Counts an exchange that ended well.
@@ -466,6 +507,105 @@ impl<'a> Placing<'a> {
         let view = self.place_in(&newest).map(|index| &newest.services[index]);
         self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
         Ok(())
+    }
+}
+
+/// May the endpoint's connections be shared?
+fn shares(spot: &Spot) -> bool {
+    let upstream = &spot.service().config.upstream;
+    match upstream.protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Auto => upstream.tls.is_some(),
+    }
+}
+
+/// Dials for all who wait, to the end, whoever of them leaves.
+async fn dial_shared(worker: Rc<Worker>, spot: Spot, dial: Dialling, connect: Duration, idle: Duration) {
+    let alarm = worker.deadlines.alarm();
+    alarm.set(clock::now().after(connect));
+    let mut nobody = |_: &mut Context<'_>| Poll::Pending;
+    let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, dial.shelf(), idle)).await;
+    dial.end(opened.unwrap_or_else(|_| Dialled::Failed(connect_unanswered(&worker, &spot))));
+}
+
+async fn open_shared(worker: &Rc<Worker>, spot: &Spot, shelf: &Rc<Shelf>, idle: Duration) -> Dialled {
+    let stats = &spot.endpoint().stats;
+    let transport = match reach(spot).await {
+        Ok(transport) => transport,
+        Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
+    };
+    let upstream = &spot.service().config.upstream;
+    let secured = upstream.tls.is_some();
+    if secured && !transport.is_http2() {
+        stats.count_connect(worker.id, ConnectOutcome::Connected);
+        if upstream.protocol == UpstreamProtocol::Auto {
+            shelf.spoke(Speaks::Http1);
+            return Dialled::Http1(Some(transport));
+        }
+        record(worker, spot, Failure::Malformed);
+        return Dialled::Failed(How::Malformed);
+    }
+    let scheme = if secured { Scheme::Https } else { Scheme::Http };
+    let opening = Opening { transport, scheme, generation: spot.generation, idle };
+    let opened = shelf.open(worker.id, opening, worker.deadlines.alarm()).await;
+    stats.count_connect(worker.id, ConnectOutcome::Connected);
+    match opened {
+        Ok(()) => {
+            shelf.spoke(Speaks::Http2);
+            Dialled::Line
+        }
+        Err(how) => {
+            record(worker, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
+            Dialled::Failed(how)
+        }
+    }
+}
+
+fn unreached(worker: &Worker, spot: &Spot, error: &Unreached) -> How {
+    match error {
+        Unreached::Socket(error) => connect_failed(worker, spot, error),
+        Unreached::Tls(error) => handshake_failed(worker, spot, error),
+    }
+}
+
+/// It answers on its port, but not as whom we want to speak to: evidence like a connection that is cut, never a refusal,
+/// which could be a verdict on its whole pool.
+fn handshake_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
+    let endpoint = spot.endpoint();
+    let (why, text) = explain(error);
+    endpoint.stats.count_connect(worker.id, ConnectOutcome::Connected);
+    endpoint.stats.count_distrust(worker.id, why);
+    worker.complain_of_tls(&spot.service().config.name, endpoint.address, &text);
+    record(worker, spot, Failure::Reset);
+    How::Handshake
+}
+
+fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
+    let endpoint = spot.endpoint();
+    let outcome = judge_connect(error);
+    endpoint.stats.count_connect(worker.id, outcome);
+    let (kind, how) = match outcome {
+        ConnectOutcome::Refused => (Failure::Refused, How::Refused),
+        ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
+        ConnectOutcome::Connected | ConnectOutcome::Local => {
+            tracing::debug!(endpoint = %endpoint.address, %error, "cannot connect for a local reason");
+            return How::Local;
+        }
+    };
+    record(worker, spot, kind);
+    how
+}
+
+fn connect_unanswered(worker: &Worker, spot: &Spot) -> How {
+    spot.endpoint().stats.count_connect(worker.id, ConnectOutcome::Timeout);
+    record(worker, spot, Failure::ConnectTimeout);
+    How::ConnectTimeout
+}
+
+fn record(worker: &Worker, spot: &Spot, kind: Failure) {
+    if spot.endpoint().stats.record_failure(worker.id, kind, spot.choice.trial, clock::now()) {
+        worker.view.urgent();
     }
 }
 

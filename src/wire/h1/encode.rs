@@ -37,6 +37,10 @@ pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
 pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u8>) {
     status_line(head, out);
     response_lines(head, to.framing, to.changes, out);
+    // A length that was not stated but is known: a reply over HTTP/2 that ended with its head.
+    if let (BodyLength::Length(length), None) = (to.framing, head.content_length()) {
+        number_line(out, b"Content-Length", length);
+    }
     if to.framing == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

@@ -271,6 +271,39 @@ impl ResponseHead {
         asked == Asked::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless
     }
 
+    /// Takes up a head that came as values and not as text; `ended`: nothing follows it. After an error it means nothing.
+    pub(in crate::wire) fn state(
+        &mut self,
+        status: u16,
+        ended: bool,
+        asked: Asked,
+        fill: impl FnOnce(&mut Fields) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.fields.clear();
+        if !(100..=599).contains(&status) {
+            return Err(Error::StatusLine);
+        }
+        let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        self.fields.append(reason.unwrap_or_default().as_bytes());
+        self.reason = Span::new(0..self.fields.text().len());
+        (self.status, self.version) = (status, Version::Http2);
+        fill(&mut self.fields)?;
+        if self.fields.len() > HeadLimits::REPLY.fields {
+            return Err(Error::TooManyFields);
+        }
+        if HeadLimits::REPLY.is_exceeded_by(self.fields.text().len()) {
+            return Err(Error::HeadTooLarge);
+        }
+        self.finish(asked)?;
+        self.body = match self.body {
+            BodyLength::Length(1..) if ended => return Err(Error::ContentLength),
+            BodyLength::UntilClose if ended => BodyLength::Length(0),
+            BodyLength::UntilClose => BodyLength::Chunked,
+            length => length,
+        };
+        Ok(())
+    }
+
     /// RFC 9112 §6.3, without its leniency.
     #[inline]
     fn finish(&mut self, asked: Asked) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! - [`read_request`]: a client's request as a [`RequestHead`](super::h1::RequestHead).
 //! - [`reply`], [`interim`], [`own_reply`]: what a client is answered.
 //! - [`read_trailers`], [`trailers`]: trailers in and out.
+//! - [`upstream_request`]: a request on its way to an endpoint; [`read_reply`]: what comes back.
 //! - [`Meter`]: frames as they come, counted against floods.
 mod fields;
 mod meter;
@@ -11,8 +12,12 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
+mod upstream;
+#[cfg(test)]
+mod upstream_tests;
 
 pub use fields::{read_trailers, trailers};
 pub use meter::{Excess, Meter, PREFACE, Preface};
 pub use reply::{interim, own_reply, reply, reply_framing};
 pub use request::read_request;
+pub use upstream::{read_reply, upstream_request};

@@ -235,7 +235,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                         return Poll::Ready(Ok(()));
                     }
                     Ok(Progress::Partial) => self.input.clear(),
-                    Err(error) => return Poll::Ready(Err(ReplyFault::Malformed(error))),
+                    Err(_) => return Poll::Ready(Err(ReplyFault::Malformed)),
                 }
             }
             let begun = self.parser.has_started();
@@ -285,7 +285,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                 return client.poll_flush(cx).map(|result| result.map_err(|_| ReplyFault::Client));
             }
             if !self.input.is_empty() {
-                let piece = self.decoder.decode(self.input.bytes()).map_err(ReplyFault::Malformed)?;
+                let piece = self.decoder.decode(self.input.bytes()).map_err(|_| ReplyFault::Malformed)?;
                 if piece.data.is_empty() {
                     self.input.consume(piece.taken);
                 } else {

@@ -191,7 +191,8 @@ impl Client for H2Client {
         self.ends_with_data = head.version() != Version::Http2;
         let ends = match framing {
             BodyLength::None => true,
-            BodyLength::Length(0) => self.ends_with_data,
+            // A length that was not stated: the reply ended with its head.
+            BodyLength::Length(0) => self.ends_with_data || head.content_length().is_none(),
             _ => false,
         };
         self.respond(wire::reply(head, changes), ends);

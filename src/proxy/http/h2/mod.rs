@@ -1,10 +1,13 @@
-//! HTTP/2 towards clients: the engine (the crate `h2`) frames and multiplexes, every stream is a task that runs the same
+//! HTTP/2 on both sides. Towards clients: the engine (the crate `h2`) frames and multiplexes, every stream is a task that runs the same
 //! request function as HTTP/1.
 //!
 //! `io` stands between the engine and the socket and watches what comes, `connection` drives the engine and keeps the
-//! connection's deadlines, `client` is the request function's view of one stream.
+//! connection's deadlines, `client` is the request function's view of one stream. `upstream` is one exchange
+//! over a stream to an endpoint, whose connection `proxy/upstream` keeps.
 mod client;
 mod connection;
 mod io;
+mod upstream;
 
 pub use connection::serve_connection;
+pub use upstream::H2Exchange;

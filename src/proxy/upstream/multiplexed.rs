@@ -1,0 +1,625 @@
+//! Connections to endpoints that many exchanges share (HTTP/2): one worker's, without locks.
+//!
+//! A [`Line`] is one connection with the task that drives it; it hands out [`Strand`]s, one an exchange. Lines are dialled by
+//! tasks of their own, so that many requests wait for one dial and share its outcome, and one that leaves ends it for nobody.
+//!
+//! * A line is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
+//! * The windows are such that a client that does not read stalls its own stream and no other: the connection's window is as
+//!   large as those of all streams together.
+//! * A line of an older generation, of an endpoint that is gone, with a GOAWAY, or on which a try timed out is retired: no new
+//!   strands, and it ends with the last one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use crate::decision::{EndpointId, Moment};
+use crate::net::{Stream, Transport};
+use crate::proxy::deadline::Alarm;
+use crate::routing::{EndpointStats, How, RoutingTable};
+use crate::sys::clock;
+use crate::wire::h1::{HeadLimits, Scheme};
+
+/// Streams of ours on one connection; fewer if the endpoint says so.
+const STREAMS: usize = 100;
+/// What an endpoint may send on one stream ahead of the client that reads it (bytes).
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// All streams together.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+/// The most of a request's body that one stream may have queued (bytes).
+const SEND_BUFFER: usize = 128 * 1024;
+/// A line with strands on which nothing came for so long is asked whether it is alive …
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// … and given up if nothing comes for so long after that.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a line may take to say good-bye.
+const CLOSING: Duration = Duration::from_secs(1);
+/// Refused streams in a row, with no answer in between, from which on they speak against the endpoint.
+const REFUSALS: u32 = 5;
+
+/// One worker's shared connections by endpoint.
+#[derive(Default)]
+pub struct Lines {
+    shelves: RefCell<HashMap<EndpointId, Rc<Shelf>>>,
+}
+
+/// What is known of one endpoint.
+pub struct Shelf {
+    stats: Arc<EndpointStats>,
+    lines: RefCell<Vec<Rc<Line>>>,
+    dials: RefCell<Vec<Rc<Dial>>>,
+    /// What it chose last, where it may choose.
+    speaks: Cell<Option<Speaks>>,
+    /// Streams that its last connection took.
+    capacity: Cell<usize>,
+    refusals: Cell<u32>,
+}
+
+/// What an endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1: connections are not shared.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What there is for an exchange.
+pub enum Take {
+    /// A place on a line.
+    Strand(Strand),
+    /// A line is there, but what has come over it was not looked at yet: let its task run, then ask again.
+    Unsettled,
+    /// None: dial.
+    Nothing,
+}
+
+impl Lines {
+    /// An endpoint's shelf.
+    pub fn shelf(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>) -> Rc<Shelf> {
+        let mut shelves = self.shelves.borrow_mut();
+        let shelf = shelves.entry(endpoint).or_insert_with(|| {
+            Rc::new(Shelf {
+                stats: Arc::clone(stats),
+                lines: RefCell::default(),
+                dials: RefCell::default(),
+                speaks: Cell::new(None),
+                capacity: Cell::new(STREAMS),
+                refusals: Cell::new(0),
+            })
+        });
+        Rc::clone(shelf)
+    }
+
+    /// Retires what is of an older generation or belongs to an endpoint that the table does not know.
+    pub fn sweep(&self, table: &RoutingTable) {
+        self.shelves.borrow_mut().retain(|endpoint, shelf| {
+            let known = table.services.iter().any(|service| service.pool_of(*endpoint).is_some());
+            let generation = shelf.stats.generation();
+            shelf.retire(|line| !known || line.generation != generation);
+            known || !shelf.dials.borrow().is_empty()
+        });
+    }
+
+    /// Closes what is idle: descriptors are short.
+    pub fn clear(&self) {
+        for shelf in self.shelves.borrow().values() {
+            shelf.retire(|line| line.strands.get() == 0);
+        }
+    }
+}
+
+impl Shelf {
+    /// A place on a line of this generation. `fresh`: not on one that was idle.
+    pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> Take {
+        self.retire(|line| line.generation != generation || !line.takes_more());
+        let lines = self.lines.borrow();
+        let mut unsettled = false;
+        for line in lines.iter().filter(|line| line.strands.get() < line.most()) {
+            let was_idle = line.strands.get() == 0 && line.used.get();
+            if was_idle && fresh {
+                continue;
+            }
+            // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.
+            if was_idle && !line.wire.proven_quiet() {
+                unsettled = true;
+                continue;
+            }
+            return Take::Strand(Strand::new(self, line, was_idle));
+        }
+        if unsettled { Take::Unsettled } else { Take::Nothing }
+    }
+
+    /// What it chose last, where it may choose.
+    pub fn speaks(&self) -> Option<Speaks> {
+        self.speaks.get()
+    }
+
+    /// It chose this.
+    pub fn spoke(&self, version: Speaks) {
+        self.speaks.set(Some(version));
+    }
+
+    /// A dial that is on its way and will have room for one more, or a new one, which `begin` begins. `alone`: what it
+    /// brings is not expected to be shared.
+    pub fn join(self: &Rc<Self>, alone: bool, begin: impl FnOnce(Dialling)) -> Waiter {
+        let roomy = |dial: &&Rc<Dial>| !alone && dial.waiting.get() < self.capacity.get();
+        let known = self.dials.borrow().iter().find(roomy).map(Rc::clone);
+        let dial = known.unwrap_or_else(|| {
+            let dial = Rc::new(Dial::default());
+            if !alone {
+                self.dials.borrow_mut().push(Rc::clone(&dial));
+            }
+            begin(Dialling { shelf: Rc::clone(self), dial: Rc::clone(&dial) });
+            dial
+        });
+        dial.waiting.set(dial.waiting.get() + 1);
+        Waiter { dial }
+    }
+
+    /// A line over this connection, if the endpoint speaks HTTP/2. No deadline of its own. Cancel safe.
+    pub async fn open(self: &Rc<Self>, worker: usize, how: Opening, alarm: Alarm) -> Result<(), How> {
+        let wire = Rc::new(Wire::new(how.transport));
+        let mut builder = Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HeadLimits::REPLY.bytes as u32)
+            .max_send_buffer_size(SEND_BUFFER)
+            .initial_max_send_streams(0)
+            .enable_push(false);
+        let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
+        let (sender, mut connection) = builder.handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            _ if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(How::Reset)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(fault(error))),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        let line = Rc::new(Line {
+            worker,
+            stats: Arc::clone(&self.stats),
+            sender: RefCell::new(Some(sender)),
+            wire,
+            scheme: how.scheme,
+            generation: how.generation,
+            idle: how.idle,
+            strands: Cell::new(0),
+            used: Cell::new(false),
+            retired: Cell::new(false),
+            cut: Cell::new(false),
+            counted_idle: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        line.count_idle();
+        self.capacity.set(line.most().max(1));
+        self.lines.borrow_mut().push(Rc::clone(&line));
+        tokio::task::spawn_local(line.drive(connection, alarm, Rc::clone(self)));
+        Ok(())
+    }
+
+    /// No new strands on these lines.
+    fn retire(&self, which: impl Fn(&Line) -> bool) {
+        self.lines.borrow_mut().retain(|line| {
+            let retires = line.retired.get() || which(line);
+            if retires {
+                line.retire();
+            }
+            !retires
+        });
+    }
+}
+
+/// What a line is made of.
+pub struct Opening {
+    /// The connection; nothing was sent over it.
+    pub transport: Transport,
+    /// How the endpoint is reached.
+    pub scheme: Scheme,
+    /// [`EndpointStats::generation`] when it was dialled.
+    pub generation: u64,
+    /// How long it may be unused.
+    pub idle: Duration,
+}
+
+/// A dial that requests wait for.
+#[derive(Default)]
+pub struct Dial {
+    waiting: Cell<usize>,
+    ended: Notify,
+    outcome: RefCell<Option<Dialled>>,
+}
+
+/// A dial in the hands of who makes it. Dropped, it has failed.
+pub struct Dialling {
+    shelf: Rc<Shelf>,
+    dial: Rc<Dial>,
+}
+
+impl Dialling {
+    /// What is dialled for.
+    pub fn shelf(&self) -> &Rc<Shelf> {
+        &self.shelf
+    }
+
+    /// It has ended: whoever waits for it learns so.
+    pub fn end(self, outcome: Dialled) {
+        *self.dial.outcome.borrow_mut() = Some(outcome);
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.shelf.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
+        self.dial.outcome.borrow_mut().get_or_insert(Dialled::Failed(How::Local));
+        self.dial.ended.notify_waiters();
+    }
+}
+
+/// How a dial ended.
+pub enum Dialled {
+    /// There is a line more.
+    Line,
+    /// The endpoint chose HTTP/1.1: the connection is for the first who takes it.
+    Http1(Option<Transport>),
+    /// It failed; that was counted.
+    Failed(How),
+}
+
+/// A place among those who wait for a dial.
+pub struct Waiter {
+    dial: Rc<Dial>,
+}
+
+impl Waiter {
+    /// Waits for its end. [`Dialled::Http1`] with the connection goes to the first.
+    pub async fn ended(&self) -> Dialled {
+        loop {
+            let mut ended = pin!(self.dial.ended.notified());
+            ended.as_mut().enable();
+            match &mut *self.dial.outcome.borrow_mut() {
+                Some(Dialled::Line) => return Dialled::Line,
+                Some(Dialled::Http1(stream)) => return Dialled::Http1(stream.take()),
+                Some(Dialled::Failed(how)) => return Dialled::Failed(*how),
+                None => {}
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.dial.waiting.set(self.dial.waiting.get() - 1);
+    }
+}
+
+/// One connection that exchanges share.
+pub struct Line {
+    worker: usize,
+    stats: Arc<EndpointStats>,
+    /// `None` when it is closing.
+    sender: RefCell<Option<SendRequest<Bytes>>>,
+    wire: Rc<Wire>,
+    scheme: Scheme,
+    generation: u64,
+    idle: Duration,
+    strands: Cell<usize>,
+    used: Cell<bool>,
+    retired: Cell<bool>,
+    /// Its last exchange did not come to its end: nothing of it shall be delivered later.
+    cut: Cell<bool>,
+    counted_idle: Cell<bool>,
+    /// Of the task that drives it.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Line {
+    /// No new strands; it ends with the last.
+    pub fn retire(&self) {
+        if !self.retired.replace(true) {
+            self.count_idle();
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// No GOAWAY has come, and its numbers are not used up.
+    fn takes_more(&self) -> bool {
+        let mut sender = self.sender.borrow_mut();
+        let mut context = Context::from_waker(Waker::noop());
+        sender.as_mut().is_some_and(|sender| !matches!(sender.poll_ready(&mut context), Poll::Ready(Err(_))))
+    }
+
+    /// Strands that it may have.
+    fn most(&self) -> usize {
+        self.sender.borrow().as_ref().map_or(0, |sender| sender.current_max_send_streams().min(STREAMS))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.strands.get() == 0 && !self.retired.get()
+    }
+
+    /// Keeps the gauge of idle connections right.
+    fn count_idle(&self) {
+        let idle = self.is_idle();
+        if self.counted_idle.replace(idle) != idle {
+            self.stats.count_idle(self.worker, if idle { 1 } else { -1 });
+        }
+    }
+
+    /// Drives the connection to its end.
+    async fn drive(self: Rc<Self>, connection: Connection<WireIo, Bytes>, alarm: Alarm, shelf: Rc<Shelf>) {
+        let mut driver = Driver::new(&self, connection, alarm);
+        poll_fn(|cx| driver.poll(cx)).await;
+        if self.cut.get() {
+            self.wire.reset_on_close();
+        }
+        drop(driver);
+        self.retire();
+        shelf.lines.borrow_mut().retain(|line| !Rc::ptr_eq(line, &self));
+        self.sender.borrow_mut().take();
+        self.wire.close();
+    }
+}
+
+/// The task's side of a line.
+struct Driver<'l> {
+    line: &'l Line,
+    connection: Connection<WireIo, Bytes>,
+    pings: Option<PingPong>,
+    alarm: Alarm,
+    /// When bytes last came, or the line began to wait for some.
+    heard: Moment,
+    /// Bytes that had come by then.
+    read: u64,
+    /// It was asked whether it is alive.
+    asked: Option<Moment>,
+    /// It had no strands when it was last looked at, since then.
+    unused: Option<Moment>,
+    closing: bool,
+}
+
+impl<'l> Driver<'l> {
+    fn new(line: &'l Line, mut connection: Connection<WireIo, Bytes>, alarm: Alarm) -> Driver<'l> {
+        let pings = connection.ping_pong();
+        let now = clock::now();
+        Driver { line, connection, pings, alarm, heard: now, read: 0, asked: None, unused: Some(now), closing: false }
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        *self.line.waker.borrow_mut() = Some(cx.waker().clone());
+        loop {
+            if Pin::new(&mut self.connection).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !self.line.takes_more() {
+                self.line.retire();
+            }
+            let now = clock::now();
+            let unused = self.note(now);
+            if self.closing {
+                return self.alarm.poll(cx).map(|_| ());
+            }
+            let expired = unused && self.unused.is_some_and(|since| now >= since.after(self.line.idle));
+            if unused && (self.line.retired.get() || expired) {
+                if self.line.cut.get() {
+                    return Poll::Ready(());
+                }
+                // Without a sender the engine says good-bye by itself.
+                self.line.retire();
+                self.line.sender.borrow_mut().take();
+                self.closing = true;
+                self.alarm.set(now.after(CLOSING));
+                continue;
+            }
+            if !unused && self.is_dead(cx, now) {
+                tracing::debug!("an endpoint's HTTP/2 connection does not answer any more");
+                self.line.cut.set(true);
+                return Poll::Ready(());
+            }
+            self.alarm.set(self.next());
+            if self.alarm.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Notes what came and whether the line is in use.
+    fn note(&mut self, now: Moment) -> bool {
+        let read = self.line.wire.read.get();
+        if std::mem::replace(&mut self.read, read) != read {
+            (self.heard, self.asked) = (now, None);
+        }
+        let unused = self.line.strands.get() == 0;
+        match (unused, self.unused) {
+            (true, None) => self.unused = Some(now),
+            (false, Some(_)) => (self.unused, self.heard, self.asked) = (None, now, None),
+            _ => {}
+        }
+        unused
+    }
+
+    /// Asks when nothing has come for a while; true when nothing came after that either.
+    fn is_dead(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        if let Some(pings) = &mut self.pings {
+            // Only so that the next one can be sent: whatever comes is a sign of life.
+            let _ = pings.poll_pong(cx);
+        }
+        match self.asked {
+            Some(asked) => now >= asked.after(PING_TIMEOUT),
+            None => {
+                if now >= self.heard.after(PING_AFTER) {
+                    self.asked = Some(now);
+                    // Fails when one is on its way: then that one is waited for.
+                    let _ = self.pings.as_mut().map(|pings| pings.send_ping(Ping::opaque()));
+                }
+                false
+            }
+        }
+    }
+
+    fn next(&self) -> Moment {
+        match (self.unused, self.asked) {
+            (Some(since), _) => since.after(self.line.idle),
+            (None, Some(asked)) => asked.after(PING_TIMEOUT),
+            (None, None) => self.heard.after(PING_AFTER),
+        }
+    }
+}
+
+/// A place on a line, for one exchange.
+pub struct Strand {
+    shelf: Rc<Shelf>,
+    line: Rc<Line>,
+    /// The line had been used before, and nobody used it.
+    pub was_idle: bool,
+    /// Something may have been sent that shall not be delivered later.
+    open: Cell<bool>,
+}
+
+impl Strand {
+    fn new(shelf: &Rc<Shelf>, line: &Rc<Line>, was_idle: bool) -> Strand {
+        line.strands.set(line.strands.get() + 1);
+        line.used.set(true);
+        line.cut.set(false);
+        line.count_idle();
+        line.wake();
+        Strand { shelf: Rc::clone(shelf), line: Rc::clone(line), was_idle, open: Cell::new(false) }
+    }
+
+    /// How the endpoint is reached.
+    pub fn scheme(&self) -> Scheme {
+        self.line.scheme
+    }
+
+    /// For one request; `None`: the line takes none any more.
+    pub fn sender(&self) -> Option<SendRequest<Bytes>> {
+        if !self.line.takes_more() {
+            self.line.retire();
+            return None;
+        }
+        self.open.set(true);
+        self.line.sender.borrow().clone()
+    }
+
+    /// The line takes no new strands.
+    pub fn retire(&self) {
+        self.line.retire();
+    }
+
+    /// The endpoint refused the stream. True: it does nothing else any more.
+    pub fn refused(&self) -> bool {
+        self.shelf.refusals.set(self.shelf.refusals.get().saturating_add(1));
+        self.shelf.refusals.get() >= REFUSALS
+    }
+
+    /// The endpoint answered.
+    pub fn answered(&self) {
+        self.shelf.refusals.set(0);
+    }
+
+    /// The exchange came to its end.
+    pub fn finish(&self) {
+        self.open.set(false);
+    }
+}
+
+impl Drop for Strand {
+    fn drop(&mut self) {
+        self.line.strands.set(self.line.strands.get() - 1);
+        self.line.cut.set(self.open.get());
+        self.line.count_idle();
+        self.line.wake();
+    }
+}
+
+/// The connection beneath a line: the task reads and writes, strands look at it.
+struct Wire {
+    transport: RefCell<Option<Transport>>,
+    read: Cell<u64>,
+}
+
+impl Wire {
+    fn new(transport: Transport) -> Wire {
+        Wire { transport: RefCell::new(Some(transport)), read: Cell::new(0) }
+    }
+
+    fn proven_quiet(&self) -> bool {
+        self.transport.borrow().as_ref().is_some_and(Stream::proven_quiet)
+    }
+
+    fn reset_on_close(&self) {
+        if let Some(transport) = &*self.transport.borrow() {
+            transport.reset_on_close();
+        }
+    }
+
+    fn close(&self) {
+        self.transport.borrow_mut().take();
+    }
+
+    fn with<T>(&self, call: impl FnOnce(Pin<&mut Transport>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &mut *self.transport.borrow_mut() {
+            Some(transport) => call(Pin::new(transport)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+/// What the engine reads and writes.
+struct WireIo(Rc<Wire>);
+
+impl AsyncRead for WireIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let result = self.0.with(|transport| transport.poll_read(cx, into));
+        self.0.read.set(self.0.read.get() + (into.filled().len() - before) as u64);
+        result
+    }
+}
+
+impl AsyncWrite for WireIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.with(|transport| transport.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.with(|transport| transport.poll_write_vectored(cx, pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.transport.borrow().as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.with(|transport| transport.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.with(|transport| transport.poll_shutdown(cx))
+    }
+}
