@@ -1,9 +1,12 @@
 //! What a well-behaved client and an HTTP/1 upstream see of each other.
+use std::sync::Arc;
+
 use crate::support::http2::{
     self, END_HEADERS, END_STREAM, HEADERS, PREFACE, RawHttp2, SETTINGS, get, get_block, request,
 };
-use crate::support::plane::http_yaml;
-use crate::support::{Behaviour, Client, Http2, Plane, Then, Upstream};
+use crate::support::pki::handshake;
+use crate::support::plane::{http_yaml, yaml};
+use crate::support::{Behaviour, Client, Http2, Pki, Plane, Then, Upstream};
 
 async fn one(behaviour: Behaviour) -> (Upstream, Plane, Http2) {
     let upstream = Upstream::start(behaviour).await;
@@ -97,4 +100,26 @@ async fn what_only_begins_like_http2_is_refused_as_http1() {
     }
     let mut client = Client::connect(plane.address("web")).await;
     assert_eq!(client.ask("PROPFIND / HTTP/1.1\r\nHost: t\r\n\r\n").await.status(), 200);
+}
+
+#[tokio::test]
+async fn over_tls_the_protocol_is_what_alpn_says() {
+    let pki = Pki::new();
+    let pair = pki.issue("a", &["a.test"]);
+    let upstream = Upstream::start(Behaviour::ok("hello")).await;
+    let tls = format!("    tls: {{certificates: [{}]}}\n", pair.yaml());
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], &tls, ""));
+    let mut config = pki.client();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let stream = handshake(plane.address("web"), "a.test", &Arc::new(config)).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut client = Http2::over(stream, &h2::client::Builder::new()).await;
+    for body in ["", "hello"] {
+        let reply = client.post(request("POST", "/", &[]), body).await.unwrap();
+        assert_eq!((reply.status, reply.text()), (200, "hello"));
+    }
+    assert!(upstream.heads()[0].contains("\r\nX-Forwarded-Proto: https"), "{}", upstream.heads()[0]);
+    let mut client = Client::secured(plane.address("web"), "a.test", &Arc::new(pki.client())).await;
+    client.send(PREFACE).await;
+    assert_eq!(client.answer().await.unwrap().status(), 505, "nothing was agreed on");
 }

@@ -168,6 +168,23 @@ async fn a_cancelled_request_is_cancelled_upstream() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_cancelled_while_nobody_takes_it_is_cancelled_at_once() {
+    let (upstream, plane, mut client) = Raw::with_client().await;
+    let (_answer, mut send) = client.begin(request("POST", "/", &[]), false).await;
+    let _conn = upstream.accept().await;
+    let quiet = std::time::Duration::from_millis(300);
+    loop {
+        send.reserve_capacity(64 * 1024);
+        let room = std::future::poll_fn(|cx| send.poll_capacity(cx));
+        #[allow(clippy::disallowed_methods, reason = "there is no other sign of a stall than that nothing happens")]
+        let Ok(room) = tokio::time::timeout(quiet, room).await else { break };
+        send.send_data(Bytes::from(vec![b'x'; room.unwrap().unwrap()]), false).unwrap();
+    }
+    send.send_reset(Reason::CANCEL);
+    until("it is counted", || plane.stats("web").responses().iter().sum::<u64>() == 1).await;
+}
+
+#[tokio::test]
 async fn a_cut_answer_never_looks_complete() {
     let upstream = Upstream::start(Behaviour::cut(100_000, 50_000, Then::Close)).await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));

@@ -217,7 +217,7 @@ impl<C: Client> Request<'_, C> {
             if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
                 return Poll::Ready(Awaited::Client(ClientFault::Gone));
             }
-            if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
+            if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Awaited::Client(ClientFault::Gone));
             }
             let moves = exchange.sent() + self.body.received();
@@ -394,7 +394,7 @@ impl<C: Client> Request<'_, C> {
                 }
                 Poll::Pending => {}
             }
-            if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
+            if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
             let moves = exchange.sent() + exchange.received() + self.client.taken() + self.body.received();

@@ -35,6 +35,11 @@ pub trait Client {
     /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// May [`Client::poll_gone`] be asked already? Where the request's body stands before the end, only behind it.
+    fn tells_its_end(&self) -> bool {
+        self.body_is_done()
+    }
+
     /// Takes up what is left of the body if all of it is here already, so that the connection can be used again.
     fn skip_body(&mut self);
 

@@ -171,6 +171,11 @@ impl Client for H2Client {
         reset.map(|_| ())
     }
 
+    /// A stream is reset whatever of its body waits.
+    fn tells_its_end(&self) -> bool {
+        true
+    }
+
     /// A stream carries one request: what is left of its body is the engine's to forget.
     fn skip_body(&mut self) {}
 
