@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::connect;
+use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
-use crate::config::{CheckKind, GrpcCheck};
+use crate::config::CheckKind;
 use crate::decision::{ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
@@ -26,6 +27,7 @@ pub(super) struct Question {
 enum Kind {
     Tcp,
     Http(Box<HttpQuestion>),
+    Grpc(Box<GrpcQuestion>),
 }
 
 /// Why a probe did not pass.
@@ -44,9 +46,13 @@ impl Question {
             tls => Ok(tls),
         };
         match check {
-            CheckKind::Tcp { port, .. } | CheckKind::Grpc(GrpcCheck { port, .. }) => {
+            CheckKind::Tcp { port, .. } => {
                 let target = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
                 Question { target, tls, kind: Kind::Tcp }
+            }
+            CheckKind::Grpc(grpc) => {
+                let target = SocketAddr::new(address.ip(), grpc.port.unwrap_or(address.port()));
+                Question { target, tls, kind: Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))) }
             }
             CheckKind::Http(http) => {
                 let ip = http.address.unwrap_or(address.ip());
@@ -78,6 +84,7 @@ impl Question {
         match &self.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(question) => question.ask(stream).await,
+            Kind::Grpc(question) => question.ask(stream).await,
         }
     }
 
@@ -86,6 +93,7 @@ impl Question {
         let kind = match self.kind {
             Kind::Tcp => "tcp",
             Kind::Http(_) => "http",
+            Kind::Grpc(_) => "grpc",
         };
         format!("{kind} {}: {detail}", self.target).chars().take(DETAIL).collect()
     }

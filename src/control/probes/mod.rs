@@ -3,6 +3,7 @@
 mod answer;
 mod ask;
 mod connect;
+mod grpc;
 mod http;
 mod task;
 

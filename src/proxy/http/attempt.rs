@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::client::{Client, ClientFault};
 use super::exchange::{Exchange, ReplyFault, SendFault};
+use super::grpc;
 use super::h1::H1Exchange;
 use super::h2::H2Exchange;
 use super::request::{Finish, Request};
@@ -188,6 +189,8 @@ impl<C: Client> Request<'_, C> {
         let response = route.timeouts.response.unwrap_or(service.timeouts.response);
         let response = placing.tries.try_timeout(&service.retry, response);
         let stall = service.timeouts.body.min(self.listener.config.timeouts.body);
+        // A call of gRPC may send its next message whenever it likes.
+        let pause = if grpc::is_call(self.head) { service.timeouts.tunnel } else { stall };
         let still_holds = || worker.view.still_holds(&spot.table, spot.service());
         let mut moved = u64::MAX;
         let mut judged = spot.table.epoch;
@@ -223,7 +226,8 @@ impl<C: Client> Request<'_, C> {
             let moves = exchange.sent() + self.body.received();
             if exchange.is_sending() && moves != moved {
                 moved = moves;
-                alarm.set(clock::now().after(stall));
+                let waits = if exchange.waits_for_upstream(self.body) { stall } else { pause };
+                alarm.set(clock::now().after(waits));
             }
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => Awaited::Interrupted(Interrupted::Killed),
@@ -284,7 +288,8 @@ impl<C: Client> Request<'_, C> {
     ) -> Tried {
         let now = clock::now();
         let status = exchange.reply().status();
-        let gateway = matches!(status, 502..=504);
+        let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
+        let gateway = matches!(status, 502..=504) || unavailable;
         spot.endpoint().stats.count_response(self.setting.worker.id, status);
         if gateway {
             placing.record(spot, Failure::Gateway);

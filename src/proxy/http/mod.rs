@@ -9,6 +9,7 @@ mod attempt;
 mod body;
 mod client;
 mod exchange;
+mod grpc;
 mod h1;
 mod h2;
 mod request;

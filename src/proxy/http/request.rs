@@ -14,6 +14,7 @@ use super::account::Account;
 use super::attempt::Tried;
 use super::body::RequestBody;
 use super::client::Client;
+use super::grpc;
 use super::respond::Refusal;
 use crate::config::{Balance, Service};
 use crate::decision::Moment;
@@ -236,9 +237,31 @@ impl<'a, C: Client> Request<'a, C> {
 
     async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
         let id = self.account.id(self.head).to_owned();
+        if grpc::is_call(self.head) {
+            return self.refuse_call(refusal, &id, termination).await;
+        }
         let text = refusal.text(&id);
         let reply = refusal.reply(&text);
         let fields = refusal.fields(&id);
+        self.own_reply(&reply, &fields, termination).await
+    }
+
+    /// In gRPC's own terms: the whole answer is its trailers, which stand in the head.
+    async fn refuse_call(&mut self, refusal: &Refusal, id: &str, termination: Termination) -> Finish {
+        let status = grpc::status(refusal).to_string();
+        let message = grpc::message(refusal.explanation);
+        let reply = OwnReply {
+            status: 200,
+            content_type: "application/grpc",
+            body: b"",
+            unix_seconds: clock::unix_millis() / 1000,
+        };
+        let fields = [
+            ("Grpc-Status", status.as_str()),
+            ("Grpc-Message", message.as_str()),
+            ("Standfast-Cause", refusal.cause),
+            ("X-Request-Id", id),
+        ];
         self.own_reply(&reply, &fields, termination).await
     }
 
