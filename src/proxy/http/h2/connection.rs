@@ -38,7 +38,7 @@ use crate::wire::h2::{Excess, read_request};
 /// never stops the others.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// What the engine holds at most of one stream's answer that the socket has not taken.
-const SEND_BUFFER: usize = 128 * 1024;
+const SEND_BUFFER: usize = 32 * 1024;
 /// Requests cancelled before we saw them, at once: a page that is left takes a hundred with it. Floods are the meter's.
 const CANCELLED_UNSEEN: usize = 512;
 /// Streams that the engine had to reset for errors of the client, over the connection's life.
