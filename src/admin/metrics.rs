@@ -8,7 +8,7 @@ use crate::control::tally::{ALERTS, EJECTIONS, PROBES, SWITCHES};
 use crate::control::{ServiceReport, Status, Tally};
 use crate::decision::{Administrative, Admission, Operational, Serving};
 use crate::net::tls::{Distrust, Handshake};
-use crate::routing::{EndpointTotals, EndpointView, Rejection, RetryReason, RoutingTable, ServiceView};
+use crate::routing::{EndpointTotals, EndpointView, Rejection, RetryReason, RoutingTable, ServiceView, Turned};
 use crate::sys::process::Process;
 use crate::telemetry::exposition::{Exposition, Family, Labels, seconds};
 use crate::telemetry::lines::Counts;
@@ -265,6 +265,12 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
     }
     let mut family = out.family(&names::UNROUTED);
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.unrouted.total()));
+    let mut family = out.family(&names::TURNED_AWAY);
+    for (name, stats) in listeners() {
+        for (turned, count) in Turned::ALL.iter().zip(stats.turned()) {
+            family.sample(&[name, turned.reason()], count);
+        }
+    }
     let mut family = out.family(&names::PROTOCOL_REFUSALS);
     for (name, stats) in listeners() {
         for (error, count) in h1::Error::ALL.iter().zip(stats.refusals()) {

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::decision::ConnectOutcome;
@@ -53,10 +54,62 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Like [`connect`]; the header goes ahead of everything else.
+pub async fn connect_with_header(address: SocketAddr, header: Option<&[u8]>) -> io::Result<TcpStream> {
+    let mut stream = connect(address).await?;
+    if let Some(header) = header {
+        stream.write_all(header).await?;
+    }
+    Ok(stream)
+}
+
+/// Waits until more than `known` bytes are with the kernel and shows the first `MOST` of them without taking them. `Ok(None)`:
+/// there will be no more. Cancel safe.
+pub async fn peek_more<const MOST: usize, T>(
+    socket: &TcpStream,
+    known: &mut usize,
+    look: impl Fn(&[u8]) -> T,
+) -> io::Result<Option<T>> {
+    loop {
+        let ready = socket.ready(Interest::READABLE).await?;
+        let peeked = socket.try_io(Interest::READABLE, || {
+            let mut bytes = [0; MOST];
+            let (_, count) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
+            if count <= *known {
+                // The kernel tells when more comes, but only who has waited for it.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            *known = count;
+            Ok(look(&bytes[..count]))
+        });
+        match peeked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            peeked => return peeked.map(Some),
+        }
+    }
+}
+
+/// Takes exactly so many bytes and forgets them.
+pub async fn take(socket: &TcpStream, mut count: usize) -> io::Result<()> {
+    while count > 0 {
+        socket.readable().await?;
+        let mut bytes = [0; 512];
+        let most = count.min(bytes.len());
+        match socket.try_read(&mut bytes[..most]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(taken) => count -= taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// What a failed connect says about the endpoint. Only what came from the network is evidence against it.
 pub fn judge_connect(error: &io::Error) -> ConnectOutcome {
     match Errno::from_io_error(error) {
-        Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED) => ConnectOutcome::Refused,
+        Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => ConnectOutcome::Refused,
         Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => ConnectOutcome::Refused,
         Some(Errno::TIMEDOUT) => ConnectOutcome::Timeout,
         _ => ConnectOutcome::Local,

@@ -1,5 +1,6 @@
 //! From an accepted socket to a guest: what comes before the first byte of the protocol that the listener speaks.
 
+mod header;
 mod tls;
 
 use std::net::SocketAddr;
@@ -9,18 +10,24 @@ use tokio::net::TcpStream;
 
 use super::deadline::Alarm;
 use super::worker::{Client, Worker};
+use crate::config::Target;
 use crate::net::Transport;
 use crate::net::tls::Shaken;
-use crate::routing::ListenerView;
+use crate::routing::{ListenerView, Turned};
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
+use crate::wire::proxy_protocol::Ends;
 
-/// A client that may be served.
+pub use header::hurry;
+
+/// A client that may be served. On a listener that passes TLS through its alarm is armed for the ClientHello.
 pub struct Guest {
     /// Its connection; nothing of the listener's protocol was read from it.
     pub transport: Transport,
     /// Who asks: the other end of the socket, or whom a trusted PROXY header names.
     pub peer: SocketAddr,
+    /// The address that it reached, ours or that of the proxy before us.
+    pub reached: SocketAddr,
     /// How it reached us.
     pub scheme: Scheme,
     /// HTTP/2 was agreed on by ALPN.
@@ -35,14 +42,49 @@ pub struct Guest {
 pub async fn admit(worker: &Rc<Worker>, listener: &ListenerView, socket: TcpStream, peer: SocketAddr) -> Option<Guest> {
     let alarm = worker.deadlines.alarm();
     let place = worker.clients.enter(worker, &alarm);
-    if listener.config.tls.is_none() {
-        return Some(Guest { transport: socket.into(), peer, scheme: Scheme::Http, http2: false, alarm, place });
+    let config = &listener.config;
+    let until = clock::now().after(config.timeouts.handshake);
+    if config.proxy_protocol.is_some() || matches!(config.target, Target::Sni(_)) {
+        alarm.set(until);
     }
-    let until = clock::now().after(listener.config.timeouts.handshake);
+    let Ends { source: peer, destination: reached } = match ends(worker, listener, &socket, peer, &alarm).await {
+        Ok(ends) => ends,
+        Err(turned) => {
+            listener.stats.count_turned(worker.id, turned);
+            return None;
+        }
+    };
+    if config.tls.is_none() {
+        return Some(Guest {
+            transport: socket.into(),
+            peer,
+            reached,
+            scheme: Scheme::Http,
+            http2: false,
+            alarm,
+            place,
+        });
+    }
     // A table without what the configuration asks for is never published; in the clear nobody is let in here.
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
     let shaken = Box::pin(tls::shake_hands(worker, listener, tls, socket, &alarm, until)).await?;
     let Shaken { transport, http2, .. } = shaken;
-    Some(Guest { transport, peer, scheme: Scheme::Https, http2, alarm, place })
+    Some(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place })
+}
+
+/// Both ends of the client's connection, by the PROXY header or by the socket itself.
+async fn ends(
+    worker: &Rc<Worker>,
+    listener: &ListenerView,
+    socket: &TcpStream,
+    peer: SocketAddr,
+    alarm: &Alarm,
+) -> Result<Ends, Turned> {
+    if let Some(proxy) = &listener.config.proxy_protocol
+        && let Some(ends) = Box::pin(header::take_header(worker, proxy, socket, peer, alarm)).await?
+    {
+        return Ok(ends);
+    }
+    Ok(Ends { source: peer, destination: socket.local_addr().map_err(|_| Turned::Closed)? })
 }

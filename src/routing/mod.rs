@@ -7,6 +7,7 @@
 //! * [`table`]: what is published, and [`RoutingTable::build`], which only one writer calls.
 //! * [`materials`]: what TLS needs, beside the [`sockets`] the other thing that a table only carries.
 //! * [`matching`]: request → route, at a cost that does not depend on the number of routes.
+//! * [`sni`]: the same for TLS that is passed through.
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
 //! * [`tries`]: what to do after a try failed; [`budget`]: how often a service may.
 //! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
@@ -23,6 +24,7 @@ pub mod pick;
 pub mod protocol;
 pub mod published;
 pub mod register;
+pub mod sni;
 pub mod sockets;
 pub mod stats;
 pub mod table;
@@ -39,7 +41,7 @@ pub use register::{Registered, SessionEntry, SessionRegister};
 pub use sockets::{Bound, Sockets};
 pub use stats::{
     Connections, DigestCursor, EndpointStats, EndpointTotals, FirstAnswer, InFlight, ListenerStats, Rejection,
-    RetryReason, ServiceStats,
+    RetryReason, ServiceStats, Turned,
 };
 pub use table::{
     EndpointView, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionVerdict, SocketMap, Tenure,

@@ -138,6 +138,8 @@ metrics! {
             "Accepts that failed, for want of file descriptors most likely.";
         LISTENER_BYTES: Counter "standfast_listener_bytes_total" ["listener", "direction"]
             "Bytes of bodies and TCP sessions received from and sent to clients.";
+        TURNED_AWAY: Counter "standfast_connections_turned_away_total" ["listener", "reason"]
+            "Connections closed before they came to a service, by reason (untrusted_proxy, no_proxy_header, malformed_proxy_header, malformed_client_hello, no_route, not_tls, closed, timeout).";
         PROTOCOL_REFUSALS: Counter "standfast_protocol_refusals_total" ["listener", "reason"]
             "Requests refused because of how they were written, by reason.";
         PROTOCOL_EXCESSES: Counter "standfast_protocol_excesses_total" ["listener", "reason"]

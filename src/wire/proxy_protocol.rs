@@ -23,7 +23,7 @@ const WORD: &[u8] = b"PROXY ";
 const FIXED_V2: usize = 16;
 
 /// Whom a connection is about: the ends of the connection that the proxy before accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
     /// The client.
     pub source: SocketAddr,

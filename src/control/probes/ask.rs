@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::connect::connect;
 use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
-use crate::config::CheckKind;
+use crate::config::{CheckKind, HealthCheck};
 use crate::decision::{ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
 use crate::sys::clock;
+use crate::wire::proxy_protocol;
 
 /// Longest detail in characters; see [`ProbeOutcome::Fail`].
 const DETAIL: usize = 200;
@@ -21,6 +22,8 @@ pub(super) struct Question {
     target: SocketAddr,
     /// `Err`: the check asks for TLS and there is nothing to speak it with.
     tls: Result<Option<Arc<ClientTls>>, &'static str>,
+    /// A PROXY header: the probe speaks for itself.
+    header: Option<Vec<u8>>,
     kind: Kind,
 }
 
@@ -40,24 +43,25 @@ pub(super) enum Refutation {
 
 impl Question {
     /// What this check asks of the endpoint at `address`, over TLS where it says so.
-    pub(super) fn new(address: SocketAddr, check: &CheckKind, tls: Option<Arc<ClientTls>>) -> Question {
+    pub(super) fn new(address: SocketAddr, check: &HealthCheck, tls: Option<Arc<ClientTls>>) -> Question {
+        let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
         let tls = match tls {
-            None if check_tls(check).is_some() => Err("TLS is not set up"),
+            None if check_tls(&check.kind).is_some() => Err("TLS is not set up"),
             tls => Ok(tls),
         };
-        match check {
+        match &check.kind {
             CheckKind::Tcp { port, .. } => {
                 let target = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
-                Question { target, tls, kind: Kind::Tcp }
+                Question { target, tls, header, kind: Kind::Tcp }
             }
             CheckKind::Grpc(grpc) => {
                 let target = SocketAddr::new(address.ip(), grpc.port.unwrap_or(address.port()));
-                Question { target, tls, kind: Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))) }
+                Question { target, tls, header, kind: Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))) }
             }
             CheckKind::Http(http) => {
                 let ip = http.address.unwrap_or(address.ip());
                 let target = SocketAddr::new(ip, http.port.unwrap_or(address.port()));
-                Question { target, tls, kind: Kind::Http(Box::new(HttpQuestion::new(target, http))) }
+                Question { target, tls, header, kind: Kind::Http(Box::new(HttpQuestion::new(target, http))) }
             }
         }
     }
@@ -80,7 +84,7 @@ impl Question {
 
     async fn exchange(&self) -> Result<(), Refutation> {
         let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
-        let stream = connect(self.target, tls.as_deref()).await?;
+        let stream = connect(self.target, self.header.as_deref(), tls.as_deref()).await?;
         match &self.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(question) => question.ask(stream).await,

@@ -8,10 +8,14 @@ use crate::decision::{ConnectOutcome, ProbeFailure};
 use crate::net::tls::{ClientTls, Distrust, explain};
 use crate::net::{Stream, Transport, stream};
 
-/// Connects, and shakes hands if `tls` says so. No deadline of its own. What it leaves behind is reset, so that probing
+/// Connects, says what the header says, and shakes hands if `tls` says so. No deadline of its own. What it leaves behind is reset, so that probing
 /// leaves no connection in TIME_WAIT on either side. Cancel safe.
-pub(super) async fn connect(target: SocketAddr, tls: Option<&ClientTls>) -> Result<Transport, Refutation> {
-    let socket = stream::connect(target).await.map_err(|error| unconnected(&error))?;
+pub(super) async fn connect(
+    target: SocketAddr,
+    header: Option<&[u8]>,
+    tls: Option<&ClientTls>,
+) -> Result<Transport, Refutation> {
+    let socket = stream::connect_with_header(target, header).await.map_err(|error| unconnected(&error))?;
     socket.reset_on_close();
     match tls {
         None => Ok(socket.into()),

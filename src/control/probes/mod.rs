@@ -74,7 +74,7 @@ impl Probes {
         let mut wait = Duration::ZERO;
         for (endpoint, check, tls, fast) in fresh {
             let nudge = Arc::new(Nudge::new(fast));
-            let question = Question::new(endpoint.address, &check.kind, tls.cloned());
+            let question = Question::new(endpoint.address, check, tls.cloned());
             let run = task::run(endpoint.id, question, check.clone(), nudge.clone(), wait, self.events.clone());
             let task = tokio::spawn(run).abort_handle();
             self.running.insert(endpoint.id, Running { check: check.clone(), tls: tls.cloned(), nudge, task });

@@ -152,7 +152,7 @@ impl<C: Client> Request<'_, C> {
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
         let worker = self.setting.worker;
         let now = clock::now();
-        if worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
+        if !spot.is_about_one_client() && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);

@@ -20,7 +20,7 @@ use crate::config::{Balance, Service};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Placed, Placing, Unplaced, guarded};
+use crate::proxy::upstream::{Asker, Placed, Placing, Unplaced, guarded};
 use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
@@ -28,6 +28,7 @@ use crate::routing::{Asked, Handle, ListenerTarget, ListenerView, Nature, Next, 
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{BodyDecoder, ClientAddress, OwnReply, RequestHead, ResponseHead, Scheme};
+use crate::wire::proxy_protocol::Ends;
 
 /// What a request function needs to know beside the request.
 pub struct Setting<'a> {
@@ -39,6 +40,8 @@ pub struct Setting<'a> {
     pub alarm: &'a Alarm,
     /// Who asks.
     pub peer: SocketAddr,
+    /// The address that it reached.
+    pub reached: SocketAddr,
     /// The same as text.
     pub address: &'a ClientAddress,
     /// How it reached us.
@@ -191,8 +194,9 @@ impl<'a, C: Client> Request<'a, C> {
         let nature = Nature::of(self.head.method_name(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(nature, self.account.began.after(longest));
-        let Setting { worker, alarm, .. } = self.setting;
-        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, self.hash(service))
+        let Setting { worker, alarm, peer, reached, .. } = *self.setting;
+        let asker = Asker { hash: self.hash(service), ends: Ends { source: peer, destination: reached } };
+        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, asker)
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {

@@ -133,12 +133,13 @@ impl Relay {
     }
 }
 
-/// One [`Relay`] from its beginning to its end.
+/// One [`Relay`] from its beginning to its end. `first` was read from the client and goes to the upstream before
+/// everything else.
 pub async fn relay<C, U>(
     client: &mut C,
     upstream: &mut U,
+    first: Buffer,
     shared: &Shared,
-    pool: &Rc<BufferPool>,
     alarm: &Alarm,
     idle: Duration,
     answered: impl FnMut(),
@@ -147,7 +148,8 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut relay = Relay::new(pool);
+    let mut relay = Relay::new(first.pool());
+    relay.up.rest = first;
     let end = relay.run(client, upstream, shared, alarm, idle, answered).await;
     (end, relay.moved())
 }
@@ -282,7 +284,8 @@ mod tests {
         tokio::task::spawn_local(deadlines.clone().run());
         let task = tokio::task::spawn_local(async move {
             let alarm = deadlines.alarm();
-            relay(&mut ours, &mut theirs, &Shared::new(), &BufferPool::new(), &alarm, idle, || {}).await
+            let first = Buffer::new(&BufferPool::new());
+            relay(&mut ours, &mut theirs, first, &Shared::new(), &alarm, idle, || {}).await
         });
         (client, upstream, task)
     }

@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
+use super::hello;
 use super::relay::{End, Moved, relay};
-use crate::config::{self, Name, Service};
+use crate::config::{Name, Service, Target as ListenerTarget};
 use crate::decision::{Failure, Moment};
 use crate::net::{Stream, Transport};
+use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Killer};
 use crate::proxy::door::Guest;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Link, Placed, Placing, Spot, Target, Unplaced};
+use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Target, Unplaced};
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
 use crate::routing::tries::VERDICT_WAIT;
-use crate::routing::{Handle, ListenerView, Nature, Permit, Registered, Tries, Why};
+use crate::routing::{Handle, ListenerView, Nature, Permit, Registered, Tries, Turned, Why, sni};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
+use crate::wire::proxy_protocol::Ends;
 
 /// How long a session may look for an endpoint, whatever the configured timeouts add up to.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
@@ -30,6 +33,8 @@ const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 struct Account {
     began: Moment,
     began_unix_millis: u64,
+    /// The server's name that the client asked for, where TLS is passed through.
+    name: Option<String>,
     first_byte: Option<Moment>,
     moved: Moved,
     tries: u32,
@@ -46,44 +51,90 @@ struct Reached {
 
 /// Serves one client connection of a TCP listener, to its end.
 pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, guest: Guest) {
-    let Guest { transport: client, peer, alarm, place, .. } = guest;
-    place.set_busy(true);
-    let table = worker.table();
-    let config::Target::Service(name) = &listener.config.target else { return };
-    let Some(service) = table.service(name).map(Arc::clone) else { return };
+    let Guest { transport: mut client, peer, reached, alarm, place, .. } = guest;
     let mut account = Account {
         began: clock::now(),
         began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
+        name: None,
         first_byte: None,
         moved: Moved::default(),
         tries: 0,
         reached: None,
         termination: Termination::Complete,
     };
-    session(worker, &table, service.index, client, peer, &alarm, &mut account).await;
+    let mut first = Buffer::new(&worker.buffers);
+    let name = match service_of(worker, listener, &mut client, &mut first, &alarm, &mut account).await {
+        Ok(name) => name,
+        Err(turned) => {
+            listener.stats.count_turned(worker.id, turned);
+            account.termination = turned_termination(turned);
+            return record(worker, listener, "", peer, &account);
+        }
+    };
+    place.set_busy(true);
+    let table = worker.table();
+    let Some(service) = table.service(&name).map(Arc::clone) else { return };
+    let ends = Ends { source: peer, destination: reached };
+    session(worker, &table, service.index, (client, first), ends, &alarm, &mut account).await;
     listener.stats.bytes_in.add(worker.id, account.moved.up);
     listener.stats.bytes_out.add(worker.id, account.moved.down);
     service.stats.count_response(worker.id, account.reached.as_ref().map(|_| 200));
-    record(worker, listener, &service.config, peer, &account);
+    record(worker, listener, &service.config.name, peer, &account);
+}
+
+/// The name of the service that the session is for. Where that depends on what the client asks for, its ClientHello is read
+/// into `first`.
+async fn service_of(
+    worker: &Rc<Worker>,
+    listener: &ListenerView,
+    client: &mut Transport,
+    first: &mut Buffer,
+    alarm: &Alarm,
+    account: &mut Account,
+) -> Result<Name, Turned> {
+    let routes = match &listener.config.target {
+        ListenerTarget::Service(name) => return Ok(Arc::clone(name)),
+        ListenerTarget::Sni(routes) => routes,
+        ListenerTarget::Routes(_) => return Err(Turned::NoRoute),
+    };
+    if let Some(route) = sni::takes_all(routes) {
+        return Ok(Arc::clone(&route.service));
+    }
+    let asked = hello::collect(worker, client, first, alarm).await?;
+    let found = sni::find(routes, asked.as_ref()).map(|route| Arc::clone(&route.service));
+    let turned = if asked.is_some() { Turned::NoRoute } else { Turned::NotTls };
+    account.name = asked.and_then(|asked| asked.name);
+    found.ok_or(turned)
+}
+
+fn turned_termination(turned: Turned) -> Termination {
+    match turned {
+        Turned::NoRoute | Turned::NotTls => Termination::Unrouted,
+        Turned::Closed => Termination::ClientAborted,
+        Turned::Timeout => Termination::ClientTimeout,
+        Turned::Untrusted | Turned::NoHeader | Turned::MalformedHeader | Turned::MalformedHello => Termination::Refused,
+    }
 }
 
 async fn session(
     worker: &Rc<Worker>,
     table: &Handle,
     index: usize,
-    client: Transport,
-    peer: SocketAddr,
+    client: (Transport, Buffer),
+    ends: Ends,
     alarm: &Alarm,
     account: &mut Account,
 ) {
+    let (client, first) = client;
     let deadline = account.began.after(longest_search(&table.services[index].config));
     let tries = Tries::new(Nature::opaque(), deadline);
-    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, hash_peer(peer));
+    let asker = Asker { hash: hash_peer(ends.source), ends };
+    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, asker);
     let connected = connect(&mut placing, &client).await;
     account.tries = placing.attempts;
     match connected {
         Ok((target, registered, permit)) => {
-            relay_session(&placing, client, target, account).await;
+            relay_session(&placing, client, first, target, account).await;
             drop((registered, permit));
         }
         Err(unplaced) => {
@@ -114,7 +165,13 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
     }
 }
 
-async fn relay_session(placing: &Placing<'_>, mut client: Transport, target: Target, account: &mut Account) {
+async fn relay_session(
+    placing: &Placing<'_>,
+    mut client: Transport,
+    first: Buffer,
+    target: Target,
+    account: &mut Account,
+) {
     let Target { spot, link, in_flight } = target;
     // Only exchanges of HTTP share connections.
     let Link::Own(mut stream) = link else { return };
@@ -132,7 +189,7 @@ async fn relay_session(placing: &Placing<'_>, mut client: Transport, target: Tar
         placing.answered(&spot, now);
     };
     let idle = placing.service().config.timeouts.tunnel;
-    let relayed = relay(&mut client, &mut stream, &worker.shared, &worker.buffers, placing.alarm, idle, answered).await;
+    let relayed = relay(&mut client, &mut stream, first, &worker.shared, placing.alarm, idle, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
     account.termination = end_termination(end, worker);
@@ -192,7 +249,7 @@ fn was_reset(client: &Transport, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-fn record(worker: &Worker, listener: &ListenerView, service: &Service, peer: SocketAddr, account: &Account) {
+fn record(worker: &Worker, listener: &ListenerView, service: &str, peer: SocketAddr, account: &Account) {
     if !worker.access.enabled() {
         return;
     }
@@ -203,12 +260,12 @@ fn record(worker: &Worker, listener: &ListenerView, service: &Service, peer: Soc
         method: b"",
         target: b"",
         version: "",
-        host: b"",
+        host: account.name.as_deref().unwrap_or_default().as_bytes(),
         request_id: b"",
         user_agent: b"",
         referer: b"",
         status: None,
-        service: &service.name,
+        service,
         pool: account.reached.as_ref().map_or("", |reached| &reached.pool),
         endpoint: account.reached.as_ref().map(|reached| reached.endpoint),
         epoch: account.reached.as_ref().map_or(0, |reached| reached.epoch),

@@ -31,6 +31,7 @@ use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, How, RoutingTable};
 use crate::sys::clock;
 use crate::wire::h1::{HeadLimits, Scheme};
+use crate::wire::proxy_protocol::Ends;
 
 /// Streams of ours on one connection; fewer if the endpoint says so.
 const STREAMS: usize = 100;
@@ -52,7 +53,8 @@ const REFUSALS: u32 = 5;
 /// One worker's shared connections by endpoint.
 #[derive(Default)]
 pub struct Lines {
-    shelves: RefCell<HashMap<EndpointId, Rc<Shelf>>>,
+    /// Where endpoints are told of the client, by the ends of its connection too: it is shared with nobody else.
+    shelves: RefCell<HashMap<(EndpointId, Option<Ends>), Rc<Shelf>>>,
 }
 
 /// What is known of one endpoint.
@@ -87,10 +89,10 @@ pub enum Take {
 }
 
 impl Lines {
-    /// An endpoint's shelf.
-    pub fn shelf(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>) -> Rc<Shelf> {
+    /// An endpoint's shelf; `about`: for the requests of this client alone.
+    pub fn shelf(&self, endpoint: EndpointId, about: Option<Ends>, stats: &Arc<EndpointStats>) -> Rc<Shelf> {
         let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry(endpoint).or_insert_with(|| {
+        let shelf = shelves.entry((endpoint, about)).or_insert_with(|| {
             Rc::new(Shelf {
                 stats: Arc::clone(stats),
                 lines: RefCell::default(),
@@ -105,11 +107,12 @@ impl Lines {
 
     /// Retires what is of an older generation or belongs to an endpoint that the table does not know.
     pub fn sweep(&self, table: &RoutingTable) {
-        self.shelves.borrow_mut().retain(|endpoint, shelf| {
+        self.shelves.borrow_mut().retain(|(endpoint, about), shelf| {
             let known = table.services.iter().any(|service| service.pool_of(*endpoint).is_some());
             let generation = shelf.stats.generation();
             shelf.retire(|line| !known || line.generation != generation);
-            known || !shelf.dials.borrow().is_empty()
+            let kept = known && (about.is_none() || !shelf.lines.borrow().is_empty());
+            kept || !shelf.dials.borrow().is_empty()
         });
     }
 

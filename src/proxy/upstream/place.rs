@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
 use crate::config::UpstreamProtocol;
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
-use crate::net::stream::{connect, judge_connect};
+use crate::net::stream::{connect_with_header, judge_connect};
 use crate::net::tls::explain;
 use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -23,6 +23,7 @@ use crate::routing::{
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
+use crate::wire::proxy_protocol::{self, Ends};
 
 /// How often a request lets the task of a shared connection look at what has come before it dials another.
 const SETTLING: u32 = 3;
@@ -50,8 +51,8 @@ pub struct Placing<'a> {
     pub began: Moment,
     /// The retry rule.
     pub tries: Tries,
-    /// The key of `hash` balancing.
-    pub hash: u64,
+    /// Who asks.
+    pub asker: Asker,
     /// The request's alarm: armed here for connects and waits.
     pub alarm: &'a Alarm,
     /// Connects made or attempted, and idle connections used.
@@ -60,6 +61,15 @@ pub struct Placing<'a> {
     pub last: Option<How>,
     /// Failed tries after which another one was counted.
     counted: u32,
+}
+
+/// For whom a connection is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The key of `hash` balancing.
+    pub hash: u64,
+    /// The ends of the client's connection, for endpoints that are told.
+    pub ends: Ends,
 }
 
 /// Where a try goes.
@@ -126,6 +136,11 @@ impl Spot {
         &self.pool().endpoints[self.choice.endpoint]
     }
 
+    /// Its connections begin with a header about one client: they are made for that one, and carry nobody else's requests.
+    pub fn is_about_one_client(&self) -> bool {
+        self.service().config.upstream.proxy_protocol.is_some()
+    }
+
     fn enter(&self) -> Option<InFlight> {
         let endpoint = self.endpoint();
         endpoint.stats.enter(endpoint.max_connections)
@@ -146,15 +161,15 @@ enum Unreached {
     Tls(io::Error),
 }
 
-/// A new connection to the endpoint. Cancel safe.
-async fn reach(spot: &Spot) -> Result<Transport, Unreached> {
+/// A new connection to the endpoint, with the header ahead of everything else. Cancel safe.
+async fn reach(spot: &Spot, header: Option<&[u8]>) -> Result<Transport, Unreached> {
     let endpoint = spot.endpoint();
     let secured = spot.service().config.upstream.tls.is_some();
     if secured && endpoint.tls.is_none() {
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(Unreached::Socket(io::Error::other("TLS is not set up")));
     }
-    let socket = connect(endpoint.address).await.map_err(Unreached::Socket)?;
+    let socket = connect_with_header(endpoint.address, header).await.map_err(Unreached::Socket)?;
     match &endpoint.tls {
         None => Ok(socket.into()),
         // In a box of its own, so that no request carries room for a handshake.
@@ -182,10 +197,10 @@ impl<'a> Placing<'a> {
         index: usize,
         began: Moment,
         tries: Tries,
-        hash: u64,
+        asker: Asker,
     ) -> Placing<'a> {
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, hash, alarm, attempts: 0, last: None, counted: 0 }
+        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, counted: 0 }
     }
 
     /// The service as the request's first table has it.
@@ -254,7 +269,7 @@ impl<'a> Placing<'a> {
     }
 
     fn pick(&self, service: &ServiceView) -> Pick {
-        service.pick(&self.tries.want(clock::now(), self.hash), &mut self.worker.pick.borrow_mut())
+        service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.worker.pick.borrow_mut())
     }
 
     fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> Next {
@@ -289,7 +304,7 @@ impl<'a> Placing<'a> {
         if shares(spot) {
             return self.shared(spot, gone).await;
         }
-        if let Some(stream) = self.take_idle(spot.endpoint()) {
+        if let Some(stream) = self.take_idle(spot) {
             return Ok(Linked::Ready(Link::Own(stream)));
         }
         spot.reused = false;
@@ -300,10 +315,11 @@ impl<'a> Placing<'a> {
     /// any request may go elsewhere at once.
     async fn dial(&self, spot: &Spot, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Linked, Unplaced> {
         self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
+        let header = self.header(spot);
         let connecting = async {
             tokio::select! {
                 biased;
-                result = reach(spot) => Some(result),
+                result = reach(spot, header.as_deref()) => Some(result),
                 () = self.superseded(spot) => None,
             }
         };
@@ -319,6 +335,12 @@ impl<'a> Placing<'a> {
         })
     }
 
+    /// What goes ahead of everything else on a new connection.
+    fn header(&self, spot: &Spot) -> Option<Vec<u8>> {
+        let version = spot.service().config.upstream.proxy_protocol;
+        version.map(|version| proxy_protocol::write(version, Some(self.asker.ends)))
+    }
+
     /// A place on a shared connection. Where there is none, one is dialled, by one for all who wait. An endpoint that may
     /// choose can turn out not to share.
     async fn shared(
@@ -326,7 +348,9 @@ impl<'a> Placing<'a> {
         spot: &mut Spot,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<Linked, Unplaced> {
-        let shelf = self.worker.lines.shelf(spot.choice.id, &spot.endpoint().stats);
+        // Where endpoints are told of the client, only its own requests share a connection.
+        let about = spot.is_about_one_client().then_some(self.asker.ends);
+        let shelf = self.worker.lines.shelf(spot.choice.id, about, &spot.endpoint().stats);
         let mut waited = false;
         let mut settling = 0;
         loop {
@@ -344,7 +368,7 @@ impl<'a> Placing<'a> {
                 Take::Unsettled | Take::Nothing => {}
             }
             let alone = shelf.speaks() == Some(Speaks::Http1);
-            if alone && let Some(stream) = self.take_idle(spot.endpoint()) {
+            if alone && let Some(stream) = self.take_idle(spot) {
                 return Ok(Linked::Ready(Link::Own(stream)));
             }
             spot.reused = false;
@@ -354,7 +378,9 @@ impl<'a> Placing<'a> {
             let waiter = shelf.join(alone, |dial| {
                 let idle = self.service().config.timeouts.idle;
                 let connect = self.service().config.timeouts.connect;
-                tokio::task::spawn_local(dial_shared(Rc::clone(self.worker), spot.clone(), dial, connect, idle));
+                let header = self.header(spot);
+                let worker = Rc::clone(self.worker);
+                tokio::task::spawn_local(dial_shared(worker, spot.clone(), header, dial, (connect, idle)));
             });
             let dialled = async {
                 tokio::select! {
@@ -445,13 +471,13 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn take_idle(&self, endpoint: &EndpointView) -> Option<Transport> {
-        if self.tries.fresh_only() {
+    fn take_idle(&self, spot: &Spot) -> Option<Transport> {
+        if self.tries.fresh_only() || spot.is_about_one_client() {
             return None;
         }
         let now = clock::now();
         loop {
-            let stream = self.worker.idle.take(endpoint.id, &endpoint.stats, now)?;
+            let stream = self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)?;
             // Whatever came since it was parked, a late second reply above all, is nobody's answer (and a request that must
             // not be sent twice is not sent to an end that has closed): ask the kernel, not only what it has told so far.
             if stream.proven_quiet() {
@@ -521,17 +547,29 @@ fn shares(spot: &Spot) -> bool {
 }
 
 /// Dials for all who wait, to the end, whoever of them leaves.
-async fn dial_shared(worker: Rc<Worker>, spot: Spot, dial: Dialling, connect: Duration, idle: Duration) {
+async fn dial_shared(
+    worker: Rc<Worker>,
+    spot: Spot,
+    header: Option<Vec<u8>>,
+    dial: Dialling,
+    (connect, idle): (Duration, Duration),
+) {
     let alarm = worker.deadlines.alarm();
     alarm.set(clock::now().after(connect));
     let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-    let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, dial.shelf(), idle)).await;
+    let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
     dial.end(opened.unwrap_or_else(|_| Dialled::Failed(connect_unanswered(&worker, &spot))));
 }
 
-async fn open_shared(worker: &Rc<Worker>, spot: &Spot, shelf: &Rc<Shelf>, idle: Duration) -> Dialled {
+async fn open_shared(
+    worker: &Rc<Worker>,
+    spot: &Spot,
+    header: Option<&[u8]>,
+    shelf: &Rc<Shelf>,
+    idle: Duration,
+) -> Dialled {
     let stats = &spot.endpoint().stats;
-    let transport = match reach(spot).await {
+    let transport = match reach(spot, header).await {
         Ok(transport) => transport,
         Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
     };

@@ -9,6 +9,55 @@ use crate::telemetry::instruments::{Counter, Counters, Padded};
 use crate::wire::h1;
 use crate::wire::h2::Excess;
 
+/// Why a connection was closed before it came to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// A PROXY header is required, and its sender is not trusted.
+    Untrusted,
+    /// A PROXY header is required, and something else came.
+    NoHeader,
+    /// A PROXY header that is none.
+    MalformedHeader,
+    /// A ClientHello that is none, or too long.
+    MalformedHello,
+    /// TLS for a name or protocol that no route takes.
+    NoRoute,
+    /// What is not TLS, and no route takes that.
+    NotTls,
+    /// The client closed before it had said enough.
+    Closed,
+    /// The client did not say enough in time.
+    Timeout,
+}
+
+impl Turned {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Turned; 8] = [
+        Turned::Untrusted,
+        Turned::NoHeader,
+        Turned::MalformedHeader,
+        Turned::MalformedHello,
+        Turned::NoRoute,
+        Turned::NotTls,
+        Turned::Closed,
+        Turned::Timeout,
+    ];
+
+    /// The metric's label.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Turned::Untrusted => "untrusted_proxy",
+            Turned::NoHeader => "no_proxy_header",
+            Turned::MalformedHeader => "malformed_proxy_header",
+            Turned::MalformedHello => "malformed_client_hello",
+            Turned::NoRoute => "no_route",
+            Turned::NotTls => "not_tls",
+            Turned::Closed => "closed",
+            Turned::Timeout => "timeout",
+        }
+    }
+}
+
 /// One listener's counters.
 #[derive(Debug)]
 pub struct ListenerStats {
@@ -27,6 +76,7 @@ pub struct ListenerStats {
     handshakes: Counters<{ Handshake::ALL.len() }>,
     tls_versions: Counters<2>,
     excesses: Counters<{ Excess::ALL.len() }>,
+    turned: Counters<{ Turned::ALL.len() }>,
 }
 
 impl ListenerStats {
@@ -43,6 +93,7 @@ impl ListenerStats {
             handshakes: Counters::new(workers),
             tls_versions: Counters::new(workers),
             excesses: Counters::new(workers),
+            turned: Counters::new(workers),
         }
     }
 
@@ -86,6 +137,16 @@ impl ListenerStats {
         self.excesses.totals()
     }
 
+    /// Count a connection that was closed before it came to a service.
+    pub fn count_turned(&self, worker: usize, turned: Turned) {
+        self.turned.add(worker, turned as usize, 1);
+    }
+
+    /// Connections closed before they came to a service, by [`Turned::ALL`].
+    pub fn turned(&self) -> [u64; Turned::ALL.len()] {
+        self.turned.totals()
+    }
+
     /// Room for one more client connection? `max` is over all workers; the place is given back on drop.
     pub fn admit(self: &Arc<Self>, max: usize) -> Option<Connections> {
         if self.open.0.fetch_add(1, Relaxed) >= max {
@@ -122,5 +183,9 @@ mod tests {
             (0..times).for_each(|worker| stats.count_refusal(worker, error));
         }
         assert_eq!(stats.refusals().to_vec(), (0..h1::Error::ALL.len() as u64).collect::<Vec<_>>());
+        for (times, turned) in Turned::ALL.into_iter().enumerate() {
+            (0..times).for_each(|worker| stats.count_turned(worker % 2, turned));
+        }
+        assert_eq!(stats.turned().to_vec(), (0..Turned::ALL.len() as u64).collect::<Vec<_>>());
     }
 }

@@ -5,5 +5,5 @@ mod listener;
 mod service;
 
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
-pub use listener::{Connections, ListenerStats};
+pub use listener::{Connections, ListenerStats, Turned};
 pub use service::{FirstAnswer, Rejection, RetryReason, ServiceStats};

@@ -57,10 +57,18 @@ pub async fn serve_connection(
     guest: Guest,
     accepted: Moment,
 ) -> Option<(Guest, Buffer)> {
-    let Guest { transport, peer, scheme, http2, alarm, place } = guest;
+    let Guest { transport, peer, reached, scheme, http2, alarm, place } = guest;
     let address = ClientAddress::new(peer.ip());
-    let setting =
-        Setting { worker, place: &place, alarm: &alarm, peer, address: &address, scheme, hash: hash_peer(peer) };
+    let setting = Setting {
+        worker,
+        place: &place,
+        alarm: &alarm,
+        peer,
+        reached,
+        address: &address,
+        scheme,
+        hash: hash_peer(peer),
+    };
     let mut connection = Connection {
         worker,
         client: H1Client::new(worker, transport),
@@ -85,7 +93,7 @@ pub async fn serve_connection(
     };
     if connection.is_http2 {
         let H1Client { stream, input, .. } = connection.client;
-        return Some((Guest { transport: stream, peer, scheme, http2, alarm, place }, input));
+        return Some((Guest { transport: stream, peer, reached, scheme, http2, alarm, place }, input));
     }
     connection.close(&alarm, finish).await;
     None

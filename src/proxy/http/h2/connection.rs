@@ -64,7 +64,7 @@ pub async fn serve_connection(
     ahead: Buffer,
     accepted: Moment,
 ) {
-    let Guest { transport, peer, scheme, alarm, place: _place, .. } = guest;
+    let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = guest;
     let watch = Watch::new(transport, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
     let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
@@ -77,6 +77,7 @@ pub async fn serve_connection(
         worker: Rc::clone(worker),
         listener: RefCell::new(listener),
         peer,
+        reached,
         address: ClientAddress::new(peer.ip()),
         scheme,
         hash: hash_peer(peer),
@@ -131,6 +132,7 @@ struct Shared {
     worker: Rc<Worker>,
     listener: RefCell<Arc<ListenerView>>,
     peer: SocketAddr,
+    reached: SocketAddr,
     address: ClientAddress,
     scheme: Scheme,
     hash: u64,
@@ -373,6 +375,7 @@ async fn serve_stream(counted: Counted, request: Request<RecvStream>, respond: S
         place: &place,
         alarm: &alarm,
         peer: shared.peer,
+        reached: shared.reached,
         address: &shared.address,
         scheme: shared.scheme,
         hash: shared.hash,

@@ -1,0 +1,80 @@
+//! The PROXY header: what a proxy before us says about its client, ahead of everything else.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::config::ProxyProtocol;
+use crate::net::stream;
+use crate::proxy::deadline::Alarm;
+use crate::proxy::upstream::{Interrupted, guarded};
+use crate::proxy::worker::Worker;
+use crate::routing::Turned;
+use crate::sys::clock;
+use crate::wire::proxy_protocol::{Ends, Fault, LONGEST, Progress, read};
+
+/// How long a connection that has said nothing may hold up a stop.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Reads the header, by the armed alarm, and not one byte behind it. `None`: nobody is named, and the ends are those of the
+/// socket itself.
+pub async fn take_header(
+    worker: &Rc<Worker>,
+    proxy: &ProxyProtocol,
+    socket: &TcpStream,
+    peer: SocketAddr,
+    alarm: &Alarm,
+) -> Result<Option<Ends>, Turned> {
+    if !is_trusted(proxy, peer) {
+        return if proxy.required { Err(Turned::Untrusted) } else { Ok(None) };
+    }
+    match guarded(alarm, &mut hurry(worker, alarm), find_header(proxy, socket)).await {
+        Ok(found) => found,
+        Err(Interrupted::Late) => Err(Turned::Timeout),
+        Err(Interrupted::Gone | Interrupted::Killed) => Err(Turned::Closed),
+    }
+}
+
+/// While the worker stops, nobody is waited for in full: an interruption that never comes, and moves the alarm once.
+pub fn hurry<'a>(worker: &'a Rc<Worker>, alarm: &'a Alarm) -> impl FnMut(&mut Context<'_>) -> Poll<()> + 'a {
+    let mut hurried = false;
+    move |_| {
+        if worker.is_draining() && !std::mem::replace(&mut hurried, true) {
+            alarm.set(clock::now().after(LAST_CALL));
+        }
+        Poll::Pending
+    }
+}
+
+fn is_trusted(proxy: &ProxyProtocol, peer: SocketAddr) -> bool {
+    let ip = peer.ip().to_canonical();
+    proxy.required && proxy.trusted.is_empty() || proxy.trusted.iter().any(|network| network.contains(&ip))
+}
+
+async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option<Ends>, Turned> {
+    let mut known = 0;
+    let progress = loop {
+        match stream::peek_more::<LONGEST, _>(socket, &mut known, read).await {
+            Ok(Some(Ok(Progress::Partial))) => {}
+            Ok(Some(progress)) => break progress,
+            // What came before the end may be a request of its own, where no header is required.
+            Ok(None) if !proxy.required => return Ok(None),
+            Ok(None) | Err(_) => return Err(Turned::Closed),
+        }
+    };
+    match progress {
+        Ok(Progress::Complete { length, ends }) => {
+            stream::take(socket, length).await.map_err(|_| Turned::Closed)?;
+            Ok(ends)
+        }
+        Err(Fault::Absent) if !proxy.required => Ok(None),
+        Ok(Progress::Partial) | Err(Fault::Absent) => Err(Turned::NoHeader),
+        Err(Fault::Malformed(why)) => {
+            tracing::debug!(why, "a malformed PROXY header");
+            Err(Turned::MalformedHeader)
+        }
+    }
+}
