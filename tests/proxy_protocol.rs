@@ -4,6 +4,7 @@ mod support;
 use std::net::SocketAddr;
 
 use standfast::routing::Turned;
+use support::pki::{self, Pki};
 use support::plane::{http_yaml, yaml};
 use support::{Behaviour, Client, Plane, Upstream, get, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -226,4 +227,34 @@ async fn what_one_standfast_writes_the_next_one_reads() {
         let header = "PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n";
         assert_eq!(told(&client.ask(format!("{header}{}", get("/", "r"))).await), "2001:db8::7");
     }
+}
+
+#[tokio::test]
+async fn a_header_comes_ahead_of_tls_on_both_sides() {
+    let pki = Pki::new();
+    let (front, back) = (pki.issue("front", &["front.test"]), pki.issue("back", &["back.test"]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let acceptor = tokio_rustls::TlsAcceptor::from(pki::server(&back, &[]));
+    let endpoint = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut header = vec![0; V1.len()];
+        stream.read_exact(&mut header).await.expect("a header");
+        let mut stream = acceptor.accept(stream).await.expect("a handshake right behind it");
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte).await.expect("a request");
+        stream.write_all(&support::response(200, "good")).await.expect("alive");
+        String::from_utf8_lossy(&header).into_owned()
+    });
+    let tls = format!("{REQUIRED}    tls: {{certificates: [{}], alpn: [http/1.1]}}\n", front.yaml());
+    let service =
+        format!("    upstream: {{proxy_protocol: v1, tls: {{ca: {}, sni: back.test}}}}\n", pki.ca().display());
+    let plane = Plane::start(&yaml("http", &[&[address]], &tls, &service));
+    let mut socket = TcpStream::connect(plane.address("web")).await.expect("accepted");
+    socket.write_all(V2).await.expect("alive");
+    let name = rustls::pki_types::ServerName::try_from("front.test").expect("a name");
+    let connecting = tokio_rustls::TlsConnector::from(std::sync::Arc::new(pki.client())).connect(name, socket);
+    let mut client = Client::over(within(connecting).await.expect("a handshake"));
+    assert_eq!(client.ask(get("/", "r")).await.text(), "good");
+    assert_eq!(within(endpoint).await.expect("no panic"), V1);
 }

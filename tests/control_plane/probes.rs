@@ -234,3 +234,31 @@ async fn first_probes_go_out_at_once_however_long_the_interval() {
     }
     eventually("ready", || async { plane.handle.ready().then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn a_probe_of_endpoints_that_want_a_proxy_header_speaks_for_itself() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let more = format!("{}\nupstream: {{proxy_protocol: v1}}", http("status: [200]", FAST));
+    let plane = Plane::start(&file(&[("s", service("s", &more, &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    let head = upstream.last_request();
+    assert!(head.starts_with("PROXY UNKNOWN\r\nGET /health HTTP/1.1\r\n"), "{head}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = format!(
+        "listeners: [{{name: l, bind: 127.0.0.1:0, protocol: tcp, service: s}}]\nservices: {{s: {{protocol: tcp, \
+         upstream: {{proxy_protocol: v2}}, health_check: {{tcp: {{}}, interval: 50ms}}, \
+         pools: [{{name: a, endpoints: [\"{address}\"]}}]}}}}"
+    );
+    let _plane = Plane::start(&text);
+    // The probe resets its connection once it has said so: of many probes some are read in time.
+    eventually("a header of a probe", || async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut header = [0; 16];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut header).await.ok()?;
+        assert_eq!(&header, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+        Some(())
+    })
+    .await;
+}
