@@ -50,11 +50,14 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Refused streams in a row, with no answer in between, from which on they speak against the endpoint.
 const REFUSALS: u32 = 5;
 
+/// Whose connections they are. Where endpoints are told of the client, the ends of its connection too: its requests share with
+/// nobody else's.
+type About = (EndpointId, Option<Ends>);
+
 /// One worker's shared connections by endpoint.
 #[derive(Default)]
 pub struct Lines {
-    /// Where endpoints are told of the client, by the ends of its connection too: it is shared with nobody else.
-    shelves: RefCell<HashMap<(EndpointId, Option<Ends>), Rc<Shelf>>>,
+    shelves: RefCell<HashMap<About, Rc<Shelf>>>,
 }
 
 /// What is known of one endpoint.
