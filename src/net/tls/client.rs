@@ -82,7 +82,13 @@ impl ClientTls {
         let builder = if tls.verify {
             let roots = match &tls.ca {
                 Some(path) => Arc::new(loader.roots(path, &mut seen)?),
-                None => loader.system_roots()?,
+                None => {
+                    let roots = loader.system_roots()?;
+                    let mut keys: Vec<_> = roots.roots.iter().map(|root| &*root.subject_public_key_info).collect();
+                    keys.sort_unstable();
+                    keys.into_iter().for_each(|key| seen.extend_from_slice(key));
+                    roots
+                }
             };
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
             let verifier = verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?;

@@ -208,6 +208,16 @@ fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Mater
     }
 }
 
+/// What is wrong, in words of ours: the library's quote the file, which may be a key.
 fn not_pem(path: &Path, error: &pem::Error) -> MaterialError {
-    MaterialError::NotPem { path: path.to_owned(), detail: error.to_string() }
+    let detail = match error {
+        pem::Error::MissingSectionEnd { .. } => "an `-----END …-----` line is missing",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a `-----BEGIN …-----` line has something behind it (were its line breaks lost?)"
+        }
+        pem::Error::Base64Decode(_) => "what stands between BEGIN and END is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "nothing in it can be read",
+    };
+    MaterialError::NotPem { path: path.to_owned(), detail: detail.to_owned() }
 }

@@ -4,18 +4,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::{Acceptor, WebPkiClientVerifier};
 use rustls::{CertificateError, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use super::file::{Loader, MaterialError};
-use super::leaf::Leaf;
+use super::leaf::{self, Leaf};
 use super::names::Names;
 use super::tickets::{Keys, Tickets};
 use super::{provider, tls_error, version_of, versions};
 use crate::config::{ListenerTls, TlsVersion, UnknownName};
 use crate::net::Transport;
+use crate::sys::clock;
 
 /// `unrecognized_name`, fatal, as a record of its own.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -178,11 +180,20 @@ impl ServerTls {
         let stream = start.into_stream(Arc::clone(&self.config)).await.map_err(fail)?;
         let session = stream.get_ref().1;
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        // A resumed session brings the client's certificate from its ticket, and nothing has looked at it again.
+        if resumed && session.peer_certificates().is_some_and(|chain| chain.first().is_none_or(has_expired)) {
+            return Err((Handshake::ClientCertificate, io::Error::other("the client's certificate has expired")));
+        }
         let how = if resumed { Handshake::Resumed } else { Handshake::Full };
         let version = version_of(session.protocol_version());
         let http2 = session.alpn_protocol() == Some(b"h2");
         Ok(Shaken { transport: Transport::Tls(Box::new(TlsStream::Server(stream))), how, version, http2 })
     }
+}
+
+fn has_expired(certificate: &CertificateDer<'_>) -> bool {
+    let now = i64::try_from(clock::unix_millis() / 1000).unwrap_or(i64::MAX);
+    leaf::not_after(certificate).is_ok_and(|not_after| not_after < now)
 }
 
 /// Is this failed verification about time? (The clock may be wrong.)
