@@ -208,6 +208,11 @@ impl Alarm {
         Poll::Pending
     }
 
+    /// Was the task killed? Then the alarm is of no use to another one.
+    pub fn is_killed(&self) -> bool {
+        self.entry.killed.get()
+    }
+
     /// A handle by which others may end the task.
     pub fn killer(&self) -> Killer {
         Killer { entry: self.entry.clone(), deadlines: self.deadlines.clone() }

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -15,9 +16,10 @@ use super::DrainReport;
 use super::accept::Accepting;
 use super::buffer::BufferPool;
 use super::deadline::{Alarm, Deadlines, Killer};
-use super::http::Scratch;
+use super::http::{Crew, Scratch};
 use super::tcp::Shared;
 use super::upstream::{Idle, Lines};
+use crate::config::Config;
 use crate::decision::Moment;
 use crate::routing::{Handle, PickState, SessionRegister, Tenure, WorkerView};
 use crate::sys::clock;
@@ -58,7 +60,11 @@ pub struct Worker {
     pub access: AccessWriter,
     #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Tasks for streams of HTTP/2.
+    pub crew: Crew,
     tenures: RefCell<Tenures>,
+    /// Of the newest table that was taken up.
+    config: RefCell<Arc<Config>>,
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
@@ -68,6 +74,7 @@ pub struct Worker {
 impl Worker {
     fn new(view: Rc<WorkerView>, access: AccessWriter) -> Rc<Worker> {
         let id = view.id().0;
+        let config = RefCell::new(Arc::clone(&view.current().config));
         Rc::new(Worker {
             id,
             view,
@@ -82,7 +89,9 @@ impl Worker {
             clients: Clients::default(),
             access,
             scratch: RefCell::default(),
+            crew: Crew::default(),
             tenures: RefCell::default(),
+            config,
             draining: Cell::new(false),
             accepting: Accepting::default(),
             complained: Cell::new(Moment::ZERO),
@@ -146,7 +155,9 @@ impl Worker {
         self.view.catch_up(|table| {
             let now = clock::now();
             // A worker that stops has let go of its sockets for good.
-            if !self.is_draining() && self.accepting.follow(self, table) {
+            let stopped = !self.is_draining() && self.accepting.follow(self, table);
+            // A reload may have put another door before a listener: those who came in by the old one leave.
+            if stopped || !Arc::ptr_eq(&self.config.replace(Arc::clone(&table.config)), &table.config) {
                 self.clients.nudge();
             }
             self.sessions.sweep(table, now, end);

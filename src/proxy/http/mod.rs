@@ -19,11 +19,13 @@ mod tunnel;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use h2::Crew;
 pub use request::Scratch;
 
 use super::buffer::Buffer;
 use super::door::Guest;
 use super::worker::Worker;
+use crate::config::Listener;
 use crate::routing::{Handle, ListenerView};
 use crate::sys::clock;
 
@@ -41,8 +43,17 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, 
     }
 }
 
-/// The listener as this table has it; nearly always the same `Arc`.
+/// The listener as this table has it, nearly always the same `Arc`; `None` when it is gone, or asks for something that the
+/// clients who came in before were not asked for.
 fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
     let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
-    table.listeners.iter().find(same).or_else(|| table.listener(&listener.config.name))
+    let by_name = || table.listener(&listener.config.name).filter(|now| has_same_door(&listener.config, &now.config));
+    table.listeners.iter().find(same).or_else(by_name)
+}
+
+/// TLS or not, the same demand for client certificates, the same rule of PROXY headers. (A certificate of ours that was
+/// renewed sends nobody away.)
+fn has_same_door(before: &Listener, now: &Listener) -> bool {
+    let demand = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
+    demand(before) == demand(now) && before.proxy_protocol == now.proxy_protocol
 }

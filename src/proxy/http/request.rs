@@ -266,7 +266,8 @@ impl<'a, C: Client> Request<'a, C> {
             ("Standfast-Cause", refusal.cause),
             ("X-Request-Id", id),
         ];
-        self.own_reply(&reply, &fields, termination).await
+        let fields = if id.is_empty() { &fields[..3] } else { &fields[..] };
+        self.own_reply(&reply, fields, termination).await
     }
 
     async fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], termination: Termination) -> Finish {

@@ -189,9 +189,9 @@ impl Shelf {
         let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
         let (sender, mut connection) = builder.handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-            _ if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
             Poll::Ready(Ok(())) => Poll::Ready(Err(How::Reset)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(fault(error))),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         })
         .await?;
@@ -210,6 +210,10 @@ impl Shelf {
             counted_idle: Cell::new(false),
             waker: RefCell::default(),
         });
+        if !line.takes_more() {
+            // It said at once that it goes.
+            return Err(How::Reset);
+        }
         line.count_idle();
         self.capacity.set(line.most().max(1));
         self.lines.borrow_mut().push(Rc::clone(&line));
@@ -507,7 +511,9 @@ impl Strand {
     fn new(shelf: &Rc<Shelf>, line: &Rc<Line>, was_idle: bool) -> Strand {
         line.strands.set(line.strands.get() + 1);
         line.used.set(true);
-        line.cut.set(false);
+        if line.strands.get() == 1 {
+            line.cut.set(false);
+        }
         line.count_idle();
         line.wake();
         Strand { shelf: Rc::clone(shelf), line: Rc::clone(line), was_idle, open: Cell::new(false) }
@@ -553,7 +559,9 @@ impl Strand {
 impl Drop for Strand {
     fn drop(&mut self) {
         self.line.strands.set(self.line.strands.get() - 1);
-        self.line.cut.set(self.open.get());
+        if self.open.get() {
+            self.line.cut.set(true);
+        }
         self.line.count_idle();
         self.line.wake();
     }

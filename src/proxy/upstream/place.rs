@@ -354,6 +354,10 @@ impl<'a> Placing<'a> {
         let mut waited = false;
         let mut settling = 0;
         loop {
+            // A wait may have seen a table by which the endpoint is spoken to in another way.
+            if !self.worker.view.still_holds(&spot.table, spot.service()) {
+                return Ok(Linked::Superseded);
+            }
             spot.generation = spot.endpoint().stats.generation();
             match shelf.take(spot.generation, self.tries.fresh_only()) {
                 Take::Strand(strand) => {
@@ -410,7 +414,7 @@ impl<'a> Placing<'a> {
             let service = &table.services[index];
             let pool = service.pool_of(spot.choice.id);
             let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
-            if left || service.condemns(spot.choice.id) {
+            if left || service.condemns(spot.choice.id) || !service.has_tls_of(spot.service()) {
                 return;
             }
             epoch = table.epoch;
@@ -573,6 +577,11 @@ async fn open_shared(
         Ok(transport) => transport,
         Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
     };
+    if !worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, clock::now()) {
+        // Made by a table that has been replaced: those who wait look anew.
+        stats.count_connect(worker.id, ConnectOutcome::Connected);
+        return Dialled::Line;
+    }
     let upstream = &spot.service().config.upstream;
     let secured = upstream.tls.is_some();
     if secured && !transport.is_http2() {

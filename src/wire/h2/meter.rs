@@ -98,8 +98,10 @@ const RESETS: u32 = 250;
 const RESETS_PER_SECOND: u32 = 25;
 /// What a request allows of control frames: its priority, window updates, a ping.
 const PER_REQUEST: u32 = 8;
-/// What a piece of an answer allows: two window updates and the pings that measure the path.
+/// What a frame of an answer allows: two window updates and the pings that measure the path.
 const PER_ANSWER: u32 = 8;
+/// What a frame of an answer holds at most, unless the client asked for larger ones.
+const FRAME: usize = 16 * 1024;
 
 const HEADER: usize = 9;
 const DATA: u8 = 0;
@@ -202,9 +204,9 @@ impl Meter {
         self.control.earn(PER_ANSWER);
     }
 
-    /// A piece of an answer goes out; the client may answer it with control frames.
-    pub fn sent(&mut self) {
-        self.control.earn(PER_ANSWER);
+    /// A piece of an answer goes out; the client may answer each frame of it with control frames.
+    pub fn sent(&mut self, bytes: usize) {
+        self.control.earn(PER_ANSWER * (1 + bytes / FRAME) as u32);
     }
 
     /// Has a head begun that is not at its end?

@@ -403,7 +403,7 @@ fn honest_clients_are_left_alone() {
     }
     // A download: window updates and pings for what is sent. An upload: data.
     for _ in 0..100_000 {
-        meter.sent();
+        meter.sent(64 * 1024);
         meter.feed(&[frame(8, 0, 4), frame(8, 0, 4), frame(6, 0, 8)].concat(), || at(100_000)).unwrap();
         meter.feed(&[frame(0, 0, 1), frame(0, 1, 0)].concat(), || at(100_000)).unwrap();
     }

@@ -80,7 +80,7 @@ impl H2Client {
     fn send(&mut self, data: Bytes, ends: bool) -> io::Result<()> {
         let send = self.send.as_mut().ok_or_else(dead)?;
         self.ended |= ends;
-        self.watch.sent();
+        self.watch.sent(data.len());
         send.send_data(data, ends).map_err(|_| dead())
     }
 

@@ -156,7 +156,7 @@ impl Shared {
 
     fn put_back(&self, alarm: Alarm, place: worker::Client) {
         let mut places = self.places.borrow_mut();
-        if places.len() < PLACES {
+        if places.len() < PLACES && !alarm.is_killed() {
             alarm.clear();
             places.push((alarm, place));
         }
@@ -261,7 +261,8 @@ impl Driver {
     fn open(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.first = None;
         let counted = Counted::new(&self.shared);
-        tokio::task::spawn_local(serve_stream(counted, request, respond));
+        let worker = &self.shared.worker;
+        worker.crew.serve(worker, Stream { counted, request, respond });
     }
 
     /// The worker stops, or a reload removed the listener.
@@ -363,8 +364,16 @@ impl Driver {
     }
 }
 
+/// A stream that was opened.
+pub(super) struct Stream {
+    counted: Counted,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+}
+
 /// One stream: one request, to its end.
-async fn serve_stream(counted: Counted, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+pub(super) async fn serve_stream(stream: Stream) {
+    let Stream { counted, request, respond } = stream;
     let shared = &*counted.0;
     let worker = &shared.worker;
     let began = clock::now();

@@ -64,8 +64,8 @@ impl Watch {
     }
 
     /// A piece of an answer goes out.
-    pub fn sent(&self) {
-        self.meter.borrow_mut().sent();
+    pub fn sent(&self, bytes: usize) {
+        self.meter.borrow_mut().sent(bytes);
     }
 
     /// The connection is reset when it is closed.
@@ -164,7 +164,11 @@ impl AsyncWrite for Watched {
                 let _ = self.watch.wrote(Poll::Pending);
                 Poll::Pending
             }
-            ready => ready,
+            ready => {
+                // Over TLS bytes wait here and not in `poll_write`.
+                self.watch.blocked.set(None);
+                ready
+            }
         }
     }
 

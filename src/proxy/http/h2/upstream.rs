@@ -125,6 +125,8 @@ impl<'a> H2Exchange<'a> {
             true if refused => ReplyFault::Unprocessed { persists: self.strand.refused() },
             // Only streams above the last one that it processed are told.
             true if error.is_go_away() => ReplyFault::Unprocessed { persists: false },
+            // A frame proves that the connection lives: this is the endpoint's answer, not a close in passing.
+            true if error.is_reset() => ReplyFault::Cut { begun: true },
             _ if error.is_library() => ReplyFault::Malformed,
             _ => ReplyFault::Cut { begun },
         }
