@@ -1,4 +1,4 @@
-//! Programs that others wrote, through the program itself: curl, nghttp, h2load, openssl, Python's `websockets`.
+//! Programs that others wrote, through the program itself: curl, nghttp, h2load, openssl, Python's `websockets` and `grpcio`.
 //! A test whose program is not on the machine says so and judges nothing.
 
 mod support;
@@ -332,4 +332,27 @@ fn websockets_go_through_in_both_listeners() {
     let proxy = Proxy::start(&routes, &services.each_ref().map(String::as_str));
     talk("websocket.py", &[&format!("ws://127.0.0.1:{}/socket", proxy.clear)]);
     talk("websocket.py", &[&format!("wss://localhost:{}/socket", proxy.tls), &proxy.ca()]);
+}
+
+#[test]
+fn grpc_goes_through_in_both_listeners() {
+    if !there(PYTHON, &["-c", "import grpc"]) {
+        return;
+    }
+    let server = serve("grpc_echo.py");
+    // A port that is bound but not listened on: whoever connects is refused.
+    let gone = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    gone.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let gone_at = gone.local_addr().unwrap().as_socket().unwrap();
+    let services = [
+        format!(
+            "echo: {{upstream: {{protocol: http2}}, health_check: {{grpc: {{}}}}, pools: [{{name: main, endpoints: [\"{}\"]}}]}}",
+            server.address
+        ),
+        format!("gone: {{upstream: {{protocol: http2}}, pools: [{{name: main, endpoints: [\"{gone_at}\"]}}]}}"),
+    ];
+    let routes = ["{match: {path_prefix: /test.Gone/}, service: gone}", "{service: echo}"];
+    let proxy = Proxy::start(&routes, &services.each_ref().map(String::as_str));
+    talk("grpc_echo.py", &[&format!("localhost:{}", proxy.clear)]);
+    talk("grpc_echo.py", &[&format!("localhost:{}", proxy.tls), &proxy.ca()]);
 }
