@@ -86,7 +86,9 @@ fn connect(address: SocketAddr) -> TcpStream {
 /// Status, head in lower case, body of one exchange on a connection of its own.
 fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
     let mut stream = connect(address);
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
+    // In one write: what is refused early may be answered before the rest has left.
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
@@ -104,7 +106,10 @@ fn a_running_instance_exposes_every_documented_metric_and_no_other() {
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         let families = parse(&body);
         admin_support::known(&families);
-        let empty: Vec<_> = families.iter().filter(|(_, family)| family.samples.is_empty()).collect();
+        // This instance speaks no TLS.
+        let has_samples = |name: &str| !name.contains("_tls_");
+        let empty: Vec<_> =
+            families.iter().filter(|(name, family)| has_samples(name) && family.samples.is_empty()).collect();
         assert!(empty.is_empty(), "{empty:?}");
         assert_eq!(families["standfast_ready"].value(&[]), 1.0);
         assert_eq!(families["standfast_service_up"].value(&[("service", "shop")]), 1.0);
