@@ -2,7 +2,7 @@
 //! messages mean, checked by the same rules as HTTP/1. Nothing that comes over HTTP/2 is believed because it was framed well.
 //!
 //! - [`read_request`]: a client's request as a [`RequestHead`](super::h1::RequestHead).
-//! - [`reply`], [`interim`], [`own_reply`]: what a client is answered.
+//! - [`reply()`], [`interim`], [`own_reply`]: what a client is answered.
 //! - [`read_trailers`], [`trailers`]: trailers in and out.
 //! - [`upstream_request`]: a request on its way to an endpoint; [`read_reply`]: what comes back.
 //! - [`Meter`]: frames as they come, counted against floods.
