@@ -381,6 +381,7 @@ mod tests {
         assert_eq!(rung(&alarm), Some(Interrupt::Killed));
         alarm.set(at(10));
         assert_eq!(rung(&alarm), Some(Interrupt::Killed));
+        assert!(alarm.is_killed() && !deadlines.alarm().is_killed());
         drop(alarm);
         assert_eq!(rung(&deadlines.alarm()), None);
         let second = deadlines.alarm();

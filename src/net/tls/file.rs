@@ -221,3 +221,26 @@ fn not_pem(path: &Path, error: &pem::Error) -> MaterialError {
     };
     MaterialError::NotPem { path: path.to_owned(), detail: detail.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a key file looks like when its line breaks were lost on the way, or when it was cut: no byte of it may be said.
+    #[test]
+    fn a_damaged_key_is_never_quoted() {
+        let path = Path::new("/keys/shop.pem");
+        for text in [
+            "-----BEGIN PRIVATE KEY-----\\nTUlHSEFnRUE=\\n-----END PRIVATE KEY-----\n",
+            "-----BEGIN PRIVATE KEY----- TUlHSEFnRUE= -----END PRIVATE KEY-----\n",
+            "-----BEGIN TUlHSEFnRUE=-----\nTUlHSEFnRUE=\n",
+            "-----BEGIN PRIVATE KEY-----\nTUlHSEFnRUE=\n",
+            "-----BEGIN PRIVATE KEY-----\n?TUlHSEFnRUE=\n-----END PRIVATE KEY-----\n",
+        ] {
+            let said = private_key(path, text.as_bytes()).unwrap_err().to_string();
+            assert!(said.contains("/keys/shop.pem"), "{said}");
+            // `TUlH` as it stands, and as a list of numbers.
+            assert!(!said.contains("TUlH") && !said.contains("84, 85"), "{said}");
+        }
+    }
+}
