@@ -43,9 +43,7 @@ mod upgrade;
 mod upstream;
 
 pub(in crate::wire) use chunked::{MAX_TRAILERS, is_forbidden};
-pub(in crate::wire) use date::http_date;
 pub(in crate::wire) use encode::{interim_lines, response_lines};
-pub(in crate::wire) use own::is_ours;
 pub(in crate::wire) use request::Stated;
 
 pub use address::ClientAddress;

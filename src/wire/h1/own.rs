@@ -35,30 +35,42 @@ impl OwnReply<'_> {
         out.extend_from_slice(status.as_str().as_bytes());
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(b"\r\n");
+        self.lines(fields, out);
+        connection_line(client, keep_alive, out);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body_for(asked));
+    }
+
+    /// The body as it is sent: none for HEAD, and none with a status that has none.
+    pub fn body_for(&self, asked: Asked) -> &[u8] {
+        if asked != Asked::Head && self.has_body() { self.body } else { b"" }
+    }
+
+    fn has_body(&self) -> bool {
+        !matches!(self.status, 204 | 304)
+    }
+
+    /// The fields that every version of HTTP has, one `name: value` line each. What is no field is left out: it cannot break
+    /// the reply.
+    pub(in crate::wire) fn lines<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"Date: ");
         out.extend_from_slice(&http_date(self.unix_seconds));
         out.extend_from_slice(b"\r\n");
-        let has_body = !matches!(self.status, 204 | 304);
         let mut checked = Fields::new();
-        // What is not a field is left out: it cannot break the reply.
-        let _ = has_body && checked.push(b"Content-Type", self.content_type.as_bytes());
+        let _ = self.has_body() && checked.push(b"Content-Type", self.content_type.as_bytes());
         for (name, value) in fields.into_iter().filter(|(name, _)| !is_ours(name)) {
             let _ = checked.push(name.as_bytes(), value.as_bytes());
         }
         checked.write(out, |_, _| true);
-        if has_body {
+        if self.has_body() {
             number_line(out, b"Content-Length", self.body.len() as u64);
-        }
-        connection_line(client, keep_alive, out);
-        out.extend_from_slice(b"\r\n");
-        if asked != Asked::Head && has_body {
-            out.extend_from_slice(self.body);
         }
     }
 }
 
 /// Fields of a reply of our own that nobody else may give it.
-pub(in crate::wire) fn is_ours(name: &str) -> bool {
+fn is_ours(name: &str) -> bool {
     let known = Known::of(name.as_bytes());
     known.is_hop_by_hop()
         || known == Known::ContentLength

@@ -42,17 +42,25 @@ pub(super) fn check_value(value: &[u8]) -> Result<(), Error> {
 pub(super) fn map_of(lines: Vec<u8>, count: usize) -> HeaderMap {
     let lines = Bytes::from(lines);
     let mut map = HeaderMap::with_capacity(count);
-    let mut at = 0;
-    while let Some(len) = memchr(b'\n', &lines[at..]) {
-        let line = &lines[at..at + len];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(colon) = memchr(b':', line) {
-            let value = ascii::trim(&line[colon + 1..]);
-            add(&mut map, &line[..colon], HeaderValue::from_maybe_shared(lines.slice_ref(value)));
-        }
-        at += len + 1;
+    for (name, value) in field_lines(&lines, 0) {
+        add(&mut map, name, HeaderValue::from_maybe_shared(value));
     }
     map
+}
+
+/// Names and values of the lines `name: value` that start at `at`; a line without a colon is none.
+pub(super) fn field_lines(lines: &Bytes, mut at: usize) -> impl Iterator<Item = (&[u8], Bytes)> {
+    std::iter::from_fn(move || {
+        loop {
+            let len = memchr(b'\n', &lines[at..])?;
+            let line = &lines[at..at + len];
+            at += len + 1;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if let Some(colon) = memchr(b':', line) {
+                return Some((&line[..colon], lines.slice_ref(ascii::trim(&line[colon + 1..]))));
+            }
+        }
+    })
 }
 
 /// Adds a field; what is none (everything was checked before) is left out, so that it cannot break the message.

@@ -1,10 +1,10 @@
 //! What a client is answered over HTTP/2: the same fields as over HTTP/1, without what belongs to a connection.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::fields::map_of;
 use crate::config::HeaderChanges;
-use crate::wire::h1::{BodyLength, OwnReply, ResponseHead, http_date, interim_lines, is_ours, response_lines};
+use crate::wire::h1::{BodyLength, OwnReply, ResponseHead, interim_lines, response_lines};
 
 /// How a reply's body goes out: [`BodyLength::UntilClose`] = where the stream ends.
 pub const fn reply_framing(head: &ResponseHead) -> BodyLength {
@@ -40,28 +40,9 @@ pub fn interim(head: &ResponseHead) -> Option<Response<()>> {
 /// The head of a reply of our own: with `Date`, and with type and length if it has a body. What is no field, and framing
 /// fields, are left out.
 pub fn own_reply<'f>(reply: &OwnReply<'_>, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Response<()> {
-    let mut map = HeaderMap::with_capacity(8);
-    let date = http_date(reply.unix_seconds);
-    put(&mut map, "date", &date);
-    let has_body = !matches!(reply.status, 204 | 304);
-    if has_body {
-        put(&mut map, "content-type", reply.content_type.as_bytes());
-    }
-    for (name, value) in fields {
-        if !is_ours(name) {
-            put(&mut map, name, value.as_bytes());
-        }
-    }
-    if has_body {
-        put(&mut map, "content-length", itoa::Buffer::new().format(reply.body.len()).as_bytes());
-    }
-    with(reply.status, map)
-}
-
-fn put(map: &mut HeaderMap, name: &str, value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-        let _ = map.try_append(name, value);
-    }
+    let mut lines = Vec::new();
+    reply.lines(fields, &mut lines);
+    with(reply.status, map_of(lines, 8))
 }
 
 fn with(status: u16, fields: HeaderMap) -> Response<()> {

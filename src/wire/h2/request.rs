@@ -49,12 +49,6 @@ fn read_fields(parts: &Parts, fields: &mut Fields) -> Result<(), Error> {
 fn is_connection_specific(name: &[u8], value: &[u8]) -> bool {
     match Known::of(name) {
         Known::Te => !value.eq_ignore_ascii_case(b"trailers"),
-        Known::Connection
-        | Known::KeepAlive
-        | Known::ProxyConnection
-        | Known::TransferEncoding
-        | Known::Upgrade
-        | Known::Http2Settings => true,
-        _ => false,
+        known => known.is_hop_by_hop(),
     }
 }

@@ -9,7 +9,7 @@ use http::uri::{Authority, Parts, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::{memchr, memchr_iter};
 
-use super::fields::check_value;
+use super::fields::{check_value, field_lines};
 use crate::wire::Known;
 use crate::wire::h1::{Asked, Error, ResponseHead, Scheme};
 
@@ -43,27 +43,21 @@ pub fn upstream_request(lines: Vec<u8>, scheme: Scheme) -> Result<Request<()>, E
 }
 
 /// Takes up the field lines that start at `at`; returns the authority.
-fn take_fields(lines: &Bytes, mut at: usize, fields: &mut HeaderMap) -> Result<Option<Authority>, Error> {
+fn take_fields(lines: &Bytes, at: usize, fields: &mut HeaderMap) -> Result<Option<Authority>, Error> {
     let mut authority = None;
-    while let Some(len) = memchr(b'\n', &lines[at..]) {
-        let line = &lines[at..at + len];
-        at += len + 1;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(colon) = memchr(b':', line) else { continue };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    for (name, value) in field_lines(lines, at) {
         match Known::of(name) {
             Known::Host => {
-                let host = Authority::from_maybe_shared(lines.slice_ref(value)).map_err(|_| Error::HostInvalid)?;
-                authority = Some(host);
+                authority = Some(Authority::from_maybe_shared(value).map_err(|_| Error::HostInvalid)?);
                 continue;
             }
-            Known::Te if value != b"trailers" => continue,
+            Known::Te if value != b"trailers"[..] => continue,
             Known::Te => {}
             known if known.is_hop_by_hop() => continue,
             _ => {}
         }
         let name = HeaderName::from_bytes(name).map_err(|_| Error::FieldName)?;
-        let value = HeaderValue::from_maybe_shared(lines.slice_ref(value)).map_err(|_| Error::FieldValue)?;
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Error::FieldValue)?;
         fields.try_append(name, value).map_err(|_| Error::TooManyFields)?;
     }
     Ok(authority)

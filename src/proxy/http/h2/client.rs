@@ -228,8 +228,7 @@ impl Client for H2Client {
     }
 
     fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], _last: bool) {
-        let has_body = self.asked != Asked::Head && !matches!(reply.status, 204 | 304);
-        self.queued = if has_body { Bytes::copy_from_slice(reply.body) } else { Bytes::new() };
+        self.queued = Bytes::copy_from_slice(reply.body_for(self.asked));
         self.sent = self.queued.len() as u64;
         self.respond(wire::own_reply(reply, fields.iter().copied()), self.queued.is_empty());
     }
