@@ -200,7 +200,7 @@ fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, p
         if let Some(guest) = door::admit(&worker, &listener, stream, peer).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&worker, listener, guest).await,
-                ListenerTarget::Service(_) | ListenerTarget::Sni(_) => {
+                ListenerTarget::Service(_) | ListenerTarget::Sni => {
                     tcp::serve_connection(&worker, &listener, guest).await;
                 }
             }

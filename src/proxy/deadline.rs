@@ -187,6 +187,13 @@ impl Alarm {
         }
     }
 
+    /// Armed for `at`, unless it was armed for an earlier time.
+    pub fn hasten(&self, at: Moment) {
+        if tick_of(at) < self.entry.at.get() {
+            self.set(at);
+        }
+    }
+
     /// Not armed any more.
     pub fn clear(&self) {
         self.entry.at.set(NEVER);

@@ -9,7 +9,7 @@ use super::matching::Matcher;
 use super::materials::Materials;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
-use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, SniRoute, StaticResponse};
+use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
 use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
 use crate::net::tls::{ClientTls, ServerTls};
 
@@ -80,8 +80,8 @@ pub enum ListenerTarget {
     Routes(Arc<Matcher>),
     /// TCP: always this service, an index into [`RoutingTable::services`].
     Service(usize),
-    /// TCP passed through: the first route that takes the ClientHello, each with the index of its service.
-    Sni(Vec<(Arc<SniRoute>, usize)>),
+    /// TCP passed through: by what the ClientHello asks for, see [`sni`](super::sni).
+    Sni,
 }
 
 /// A service as the data plane sees it.

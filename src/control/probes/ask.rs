@@ -1,6 +1,6 @@
 //! One probe, whatever its kind: from the connect to a verdict within the deadline.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,21 +49,19 @@ impl Question {
             None if check_tls(&check.kind).is_some() => Err("TLS is not set up"),
             tls => Ok(tls),
         };
-        match &check.kind {
-            CheckKind::Tcp { port, .. } => {
-                let target = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
-                Question { target, tls, header, kind: Kind::Tcp }
-            }
+        let at = |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, port.unwrap_or(address.port()));
+        let (target, kind) = match &check.kind {
+            CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Kind::Tcp),
             CheckKind::Grpc(grpc) => {
-                let target = SocketAddr::new(address.ip(), grpc.port.unwrap_or(address.port()));
-                Question { target, tls, header, kind: Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))) }
+                let target = at(address.ip(), grpc.port);
+                (target, Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))))
             }
             CheckKind::Http(http) => {
-                let ip = http.address.unwrap_or(address.ip());
-                let target = SocketAddr::new(ip, http.port.unwrap_or(address.port()));
-                Question { target, tls, header, kind: Kind::Http(Box::new(HttpQuestion::new(target, http))) }
+                let target = at(http.address.unwrap_or(address.ip()), http.port);
+                (target, Kind::Http(Box::new(HttpQuestion::new(target, http))))
             }
-        }
+        };
+        Question { target, tls, header, kind }
     }
 
     /// Ask once. Always ends by `timeout`. Cancel safe.

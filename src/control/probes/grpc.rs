@@ -1,7 +1,6 @@
 //! The gRPC probe: `grpc.health.v1.Health/Check` on a connection of its own, by hyper's client. Good is `SERVING`.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
@@ -11,7 +10,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::ask::Refutation;
-use super::http::{AGENT, refute};
+use super::http::{AGENT, beside, refute};
 use crate::config::GrpcCheck;
 use crate::decision::ProbeFailure;
 use crate::net::Transport;
@@ -49,16 +48,7 @@ impl GrpcQuestion {
         let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Full::new(self.message.clone()));
         let builder = http2::Builder::new(TokioExecutor::new());
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(refute)?;
-        let mut exchange = pin!(async {
-            let response = sender.send_request(request).await.map_err(refute)?;
-            judge(response).await
-        });
-        tokio::select! {
-            biased;
-            verdict = &mut exchange => verdict,
-            // The connection is over; what it has delivered is still there to be judged.
-            _ = connection => exchange.await,
-        }
+        beside(connection, async { judge(sender.send_request(request).await.map_err(refute)?).await }).await
     }
 }
 

@@ -66,31 +66,14 @@ impl HttpQuestion {
         let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Empty::<Bytes>::new());
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream)).await.map_err(refute)?;
-        let mut exchange = pin!(async {
-            let response = sender.send_request(request).await.map_err(refute)?;
-            self.judge(response).await
-        });
-        tokio::select! {
-            biased;
-            verdict = &mut exchange => verdict,
-            // The connection is over; what it has delivered is still there to be judged.
-            _ = connection => exchange.await,
-        }
+        beside(connection, async { self.judge(sender.send_request(request).await.map_err(refute)?).await }).await
     }
 
     async fn ask_http2(&self, stream: Transport) -> Result<(), Refutation> {
         let request = self.request_http2.clone().map_err(Refutation::Local)?.map(|()| Empty::<Bytes>::new());
         let builder = http2::Builder::new(TokioExecutor::new());
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(refute)?;
-        let mut exchange = pin!(async {
-            let response = sender.send_request(request).await.map_err(refute)?;
-            self.judge(response).await
-        });
-        tokio::select! {
-            biased;
-            verdict = &mut exchange => verdict,
-            _ = connection => exchange.await,
-        }
+        beside(connection, async { self.judge(sender.send_request(request).await.map_err(refute)?).await }).await
     }
 
     async fn judge(&self, response: http::Response<Incoming>) -> Result<(), Refutation> {
@@ -108,6 +91,17 @@ impl HttpQuestion {
             }
         }
         body.verdict()
+    }
+}
+
+/// An exchange, while its connection is driven.
+pub(super) async fn beside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let mut exchange = pin!(exchange);
+    tokio::select! {
+        biased;
+        verdict = &mut exchange => verdict,
+        // The connection is over; what it has delivered is still there to be judged.
+        _ = connection => exchange.await,
     }
 }
 

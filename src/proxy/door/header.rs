@@ -43,7 +43,7 @@ pub fn hurry<'a>(worker: &'a Rc<Worker>, alarm: &'a Alarm) -> impl FnMut(&mut Co
     let mut hurried = false;
     move |_| {
         if worker.is_draining() && !std::mem::replace(&mut hurried, true) {
-            alarm.set(clock::now().after(LAST_CALL));
+            alarm.hasten(clock::now().after(LAST_CALL));
         }
         Poll::Pending
     }

@@ -1,25 +1,20 @@
 //! The TLS handshake with a client: within its deadline, ended by a stop, counted by how it went.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
+use super::header::hurry;
 use crate::decision::Moment;
 use crate::net::tls::{Handshake, ServerTls, Shaken};
-use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::deadline::Alarm;
+use crate::proxy::upstream::{Interrupted, guarded};
 use crate::proxy::worker::Worker;
 use crate::routing::ListenerView;
-use crate::sys::clock;
-
-/// How long a handshake may go on when the worker stops.
-const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Shakes hands before `until`. `None`: the connection is closed and the reason is counted.
 pub async fn shake_hands(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     listener: &ListenerView,
     tls: &ServerTls,
     socket: TcpStream,
@@ -27,23 +22,11 @@ pub async fn shake_hands(
     until: Moment,
 ) -> Option<Shaken> {
     alarm.set(until);
-    let mut hurried = false;
-    let mut shaking = pin!(tls.accept(socket));
-    let shaken = poll_fn(|cx| {
-        if let Poll::Ready(shaken) = shaking.as_mut().poll(cx) {
-            return Poll::Ready(shaken.map_err(|(how, error)| (how, error.to_string())));
-        }
-        if worker.is_draining() && !std::mem::replace(&mut hurried, true) {
-            alarm.set(clock::now().after(LAST_CALL).min(until));
-        }
-        alarm.poll(cx).map(|interrupt| {
-            Err(match interrupt {
-                Interrupt::Deadline => (Handshake::Timeout, "timeouts.handshake ran out".to_owned()),
-                Interrupt::Killed => (Handshake::Closed, "stopped".to_owned()),
-            })
-        })
-    })
-    .await;
+    let shaken = match guarded(alarm, &mut hurry(worker, alarm), tls.accept(socket)).await {
+        Ok(shaken) => shaken.map_err(|(how, error)| (how, error.to_string())),
+        Err(Interrupted::Late) => Err((Handshake::Timeout, "timeouts.handshake ran out".to_owned())),
+        Err(Interrupted::Gone | Interrupted::Killed) => Err((Handshake::Closed, "stopped".to_owned())),
+    };
     alarm.clear();
     match shaken {
         Ok(shaken) => {

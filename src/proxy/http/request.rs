@@ -20,7 +20,7 @@ use crate::config::{Balance, Service};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Asker, Placed, Placing, Unplaced, guarded};
+use crate::proxy::upstream::{Asker, Interrupted, Placed, Placing, Unplaced, guarded};
 use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
@@ -115,6 +115,22 @@ pub async fn serve<C: Client>(
     account.settle(setting, listener, head);
     body.reset(0);
     finish
+}
+
+/// Answers what is no request, as the last thing said to this client (or on this stream). False: it was not taken within
+/// `patience`.
+pub async fn refuse<C: Client>(client: &mut C, refusal: &Refusal, alarm: &Alarm, patience: Duration) -> bool {
+    let text = refusal.text("");
+    client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
+    alarm.set(clock::now().after(patience));
+    matches!(flush(client, alarm).await, Ok(()))
+}
+
+/// Has the client take what is queued for it, by the armed alarm. [`Interrupted::Gone`]: its connection failed.
+async fn flush<C: Client>(client: &mut C, alarm: &Alarm) -> Result<(), Interrupted> {
+    let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
+    let flushed = guarded(alarm, &mut nobody_asks, poll_fn(|cx| client.poll_flush(cx))).await?;
+    flushed.map_err(|_| Interrupted::Gone)
 }
 
 /// One request on its way.
@@ -275,16 +291,19 @@ impl<'a, C: Client> Request<'a, C> {
         let last = self.is_last();
         self.account.answered(reply.status, clock::now());
         self.client.own_reply(reply, fields, last);
-        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
-        let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
-        let flush = poll_fn(|cx| self.client.poll_flush(cx));
-        match guarded(self.setting.alarm, &mut nobody_asks, flush).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return self.abort(Termination::ClientAborted),
+        match self.flush().await {
+            Ok(()) => {}
+            Err(Interrupted::Gone) => return self.abort(Termination::ClientAborted),
             Err(_) => return self.abort(Termination::ClientTimeout),
         }
         self.account.termination = termination;
         if last { Finish::Close } else { Finish::Next }
+    }
+
+    /// Has the client take what is queued for it, within the pause that it may make.
+    pub(super) async fn flush(&mut self) -> Result<(), Interrupted> {
+        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
+        flush(self.client, self.setting.alarm).await
     }
 
     /// The client's connection ends with this answer.

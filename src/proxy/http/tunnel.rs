@@ -21,7 +21,7 @@ use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::outcome::interruption;
 use crate::proxy::tcp::{Direction, End, Relay, end_termination};
-use crate::proxy::upstream::{Interrupted, Placing, Spot, guarded};
+use crate::proxy::upstream::{Interrupted, Placing, Spot};
 use crate::proxy::worker::Worker;
 use crate::routing::{InFlight, SessionVerdict};
 use crate::sys::clock;
@@ -80,9 +80,12 @@ impl<C: Client> Request<'_, C> {
     pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &Placing<'_>) -> Finish {
         let Tunnel { protocol, mut stream, ahead, spot, in_flight } = tunnel;
         let worker = self.setting.worker;
-        if let Err(termination) = self.say_switched().await {
+        if let Err(interrupted) = self.flush().await {
             stream.reset_on_close();
-            return self.abort(termination);
+            return self.abort(match interrupted {
+                Interrupted::Late => Termination::ClientTimeout,
+                interrupted => interruption(interrupted, worker),
+            });
         }
         let alarm = self.setting.alarm;
         let Some((client, client_ahead)) = self.client.hand_over() else {
@@ -112,21 +115,6 @@ impl<C: Client> Request<'_, C> {
         self.account.sent = moved.down;
         self.account.termination = end_termination(end, worker);
         if in_order { Finish::Close } else { Finish::Abort }
-    }
-}
-
-impl<C: Client> Request<'_, C> {
-    /// Has the client take the 101.
-    async fn say_switched(&mut self) -> Result<(), Termination> {
-        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
-        let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
-        let flush = poll_fn(|cx| self.client.poll_flush(cx));
-        match guarded(self.setting.alarm, &mut nobody_asks, flush).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Termination::ClientAborted),
-            Err(Interrupted::Late) => Err(Termination::ClientTimeout),
-            Err(interrupted) => Err(interruption(interrupted, self.setting.worker)),
-        }
     }
 }
 

@@ -94,10 +94,7 @@ fn listener_view(
     };
     let target = match &config.target {
         Target::Service(name) => ListenerTarget::Service(places.get(&**name).copied().unwrap_or(usize::MAX)),
-        Target::Sni(routes) => {
-            let place = |route: &Arc<SniRoute>| places.get(&*route.service).copied().unwrap_or(usize::MAX);
-            ListenerTarget::Sni(routes.iter().map(|route| (Arc::clone(route), place(route))).collect())
-        }
+        Target::Sni(_) => ListenerTarget::Sni,
         Target::Routes(routes) => {
             let matcher = |route: &Name| places.get(&**route).copied().unwrap_or(usize::MAX);
             match old.map(|old| &old.target) {

@@ -15,7 +15,6 @@ use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::client::Client;
 use crate::proxy::http::current;
 use crate::proxy::http::request::{self, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
@@ -246,16 +245,8 @@ impl<S: Stream> Connection<'_, S> {
 
     /// Says what is wrong with what is no request.
     async fn refuse(&mut self, refusal: &Refusal, alarm: &Alarm) -> Finish {
-        let text = refusal.text("");
-        self.client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
-        alarm.set(clock::now().after(LINGER));
-        let flushed = poll_fn(|cx| {
-            if let Poll::Ready(result) = self.client.poll_flush(cx) {
-                return Poll::Ready(result.is_ok());
-            }
-            alarm.poll(cx).map(|_| false)
-        });
-        if flushed.await { Finish::Close } else { Finish::Abort }
+        let taken = request::refuse(&mut self.client, refusal, alarm, LINGER).await;
+        if taken { Finish::Close } else { Finish::Abort }
     }
 
     fn put_back(&self, scratch: Box<Scratch>) {

@@ -21,12 +21,10 @@ use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::client::Client;
 use crate::proxy::http::current;
 use crate::proxy::http::request::{self, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
 use crate::proxy::tcp::hash_peer;
-use crate::proxy::upstream::guarded;
 use crate::proxy::worker::{self, Worker};
 use crate::routing::ListenerView;
 use crate::sys::clock;
@@ -454,11 +452,7 @@ async fn refuse(
     termination: Termination,
     began: Moment,
 ) -> Finish {
-    let text = refusal.text("");
-    client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
-    setting.alarm.set(clock::now().after(LINGER));
-    let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
-    let flushed = guarded(setting.alarm, &mut nobody_asks, poll_fn(|cx| client.poll_flush(cx))).await;
+    let taken = request::refuse(client, &refusal, setting.alarm, LINGER).await;
     record_refused(setting, listener, began, refusal.status, termination);
-    if matches!(flushed, Ok(Ok(()))) { Finish::Next } else { Finish::Abort }
+    if taken { Finish::Next } else { Finish::Abort }
 }
