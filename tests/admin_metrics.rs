@@ -44,6 +44,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
                     standing,
                     admission: Admission::Open,
                     joined: None,
+                    suspected: false,
                 });
             }
             pools.push(PoolRow { name: pool.name.clone(), available: true, endpoints });

@@ -315,6 +315,8 @@ pub struct HeaderChanges {
 pub struct RouteTimeouts {
     /// See [`ServiceTimeouts::response`].
     pub response: Option<Duration>,
+    /// See [`ServiceTimeouts::stall`].
+    pub stall: Option<Patience>,
 }
 
 /// The unit that fails over.
@@ -451,6 +453,21 @@ pub struct Retry {
     pub cross_pool: CrossPool,
     /// Request bodies up to this many bytes are kept for another try.
     pub replay_bytes: usize,
+    /// When a safe request that waits for its answer is also sent elsewhere.
+    pub hedge: Patience,
+}
+
+/// How long an answer may be waited for before something is done about it (DESIGN §3.5, §3.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patience {
+    /// As long as the route's answers usually take: max(250 ms, 3 × p99); 1 s before 100 answers are known.
+    #[default]
+    Auto,
+    /// For ever: nothing is done.
+    Off,
+    /// So long.
+    After(Duration),
 }
 
 impl Retry {
@@ -508,6 +525,8 @@ pub struct ServiceTimeouts {
     pub tunnel: Duration,
     /// Longest life of an unused upstream connection.
     pub idle: Duration,
+    /// From *request fully sent* to the first byte of the response: beyond it the endpoint is suspected.
+    pub stall: Patience,
 }
 
 /// When and how the active pool changes.

@@ -453,6 +453,7 @@ impl Endpoint {
             standing: self.standing,
             admission: self.admission,
             joined: self.joined,
+            suspected: false,
         }
     }
 

@@ -174,6 +174,30 @@ pub struct Digest {
     pub trials_good: u32,
     /// Trial requests among them that failed.
     pub trials_failed: u32,
+    /// It is asked and says nothing; `None` = it answers, or is not asked.
+    #[serde(default)]
+    pub silence: Option<Silence>,
+}
+
+/// An endpoint is asked and says nothing, for longer than those who ask are used to (DESIGN §3.5): a suspicion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When the first of those was asked who have no answer.
+    pub since: Moment,
+    /// When somebody was last found to wait for too long.
+    pub late: Moment,
+    /// Asked since it was last heard.
+    pub unanswered: u32,
+    /// Of them, those that speak against the endpoint and not against the question: answered elsewhere meanwhile, or never
+    /// acknowledged by its kernel.
+    pub witnesses: u32,
+}
+
+impl Silence {
+    /// So many unanswered requests make a suspicion, when one of them waits for too long.
+    pub const UNANSWERED: u32 = 4;
+    /// So many witnesses make it a verdict.
+    pub const WITNESSES: u32 = 3;
 }
 
 /// Who ordered something.

@@ -27,7 +27,9 @@ mod tests;
 
 pub use self::core::Decision;
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
-pub use event::{Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Word};
+pub use event::{
+    Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence, Word,
+};
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

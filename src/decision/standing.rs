@@ -47,6 +47,8 @@ pub enum Cause {
     Consecutive,
     /// The share of failures in the window.
     FailureRate,
+    /// Requests found no answer, and a probe or other endpoints' answers confirmed that it is the endpoint's fault.
+    Stalled,
     /// Trial requests passed.
     TrialsPassed,
     /// The ejection ran out where there is no traffic to try it with.

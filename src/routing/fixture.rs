@@ -44,6 +44,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
             budget: 0.2,
             cross_pool: CrossPool::Safe,
             replay_bytes: 65_536,
+            hedge: Patience::Auto,
         },
         limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: Duration::from_secs(2) },
         timeouts: ServiceTimeouts {
@@ -52,6 +53,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
             body: Duration::from_secs(30),
             tunnel: Duration::from_secs(3600),
             idle: Duration::from_secs(60),
+            stall: Patience::Auto,
         },
         failover: Failover {
             min_healthy: 1,
@@ -148,6 +150,7 @@ fn pool_row(pool: usize, config: &Pool) -> PoolRow {
                 standing,
                 admission: Admission::Open,
                 joined: None,
+                suspected: false,
             })
             .collect(),
     }

@@ -40,7 +40,7 @@ pub use published::{Handle, Published, WorkerId, WorkerView};
 pub use register::{Registered, SessionEntry, SessionRegister};
 pub use sockets::{Bound, Sockets};
 pub use stats::{
-    Connections, DigestCursor, EndpointStats, EndpointTotals, FirstAnswer, InFlight, ListenerStats, Rejection,
+    Connections, DigestCursor, EndpointStats, EndpointTotals, FirstAnswer, Hearing, InFlight, ListenerStats, Rejection,
     RetryReason, ServiceStats, Turned,
 };
 pub use table::{

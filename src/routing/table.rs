@@ -275,6 +275,8 @@ pub struct EndpointView {
     pub admission: Admission,
     /// Where its slow start begins.
     pub joined: Option<Moment>,
+    /// It is asked and says nothing: see [`EndpointRow::suspected`](crate::decision::EndpointRow::suspected).
+    pub suspected: bool,
     /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
     pub tls: Option<Arc<ClientTls>>,
     /// Survives republishing.

@@ -89,9 +89,17 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
             budget: 0.2,
             cross_pool: CrossPool::Safe,
             replay_bytes: 0,
+            hedge: Patience::Auto,
         },
         limits: ServiceLimits { max_connections: 100, max_pending: 100, queue_timeout: second },
-        timeouts: ServiceTimeouts { connect: second, response: second, body: second, tunnel: second, idle: second },
+        timeouts: ServiceTimeouts {
+            connect: second,
+            response: second,
+            body: second,
+            tunnel: second,
+            idle: second,
+            stall: Patience::Auto,
+        },
         failover: Failover {
             min_healthy: 1,
             on_refused: OnRefused::Verdict,

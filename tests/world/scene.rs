@@ -55,6 +55,7 @@ fn service(n: usize, dice: &mut Rng) -> Service {
             budget: 0.2,
             cross_pool: pick(dice, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]),
             replay_bytes: 65536,
+            hedge: Patience::Auto,
         },
         limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: ms(200) },
         timeouts: ServiceTimeouts {
@@ -63,6 +64,7 @@ fn service(n: usize, dice: &mut Rng) -> Service {
             body: ms(1000),
             tunnel: ms(10_000),
             idle: ms(1000),
+            stall: Patience::Auto,
         },
         failover: Failover {
             min_healthy,

@@ -232,7 +232,7 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named])
     let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
     let name = room.required(&typed.service, at, "service", "service: NAME")?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
-    let timeouts = RouteTimeouts { response };
+    let timeouts = RouteTimeouts { response, stall: None };
     let upgrades = upgrades(room, &typed.upgrades);
     Some(Route { matches, service, request_headers, response_headers, timeouts, upgrades })
 }

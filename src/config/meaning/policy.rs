@@ -6,8 +6,8 @@ use super::{Room, header};
 use crate::config::defaults;
 use crate::config::item::{Item, Switch};
 use crate::config::model::{
-    Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Protocol, Retry, RetryOn,
-    ServiceLimits, ServiceTimeouts, Sessions,
+    Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Patience, Protocol,
+    Retry, RetryOn, ServiceLimits, ServiceTimeouts, Sessions,
 };
 use crate::config::schema;
 use crate::config::tree::shorten;
@@ -71,6 +71,7 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
             Some(schema::CrossPool::Never) => CrossPool::Never,
         },
         replay_bytes: bytes(room, &typed.replay_bytes, defaults::REPLAY_BYTES),
+        hedge: Patience::Auto,
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) fn timeouts(room: &mut Room, item: &Item<schema::ServiceTimeouts>) ->
         body: room.wait(&typed.body, defaults::UPSTREAM_BODY),
         tunnel: room.wait(&typed.tunnel, defaults::TUNNEL),
         idle: room.wait(&typed.idle, defaults::UPSTREAM_IDLE),
+        stall: Patience::Auto,
     }
 }
 

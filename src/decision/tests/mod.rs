@@ -209,6 +209,7 @@ fn shop() -> Service {
             budget: 0.2,
             cross_pool: CrossPool::Safe,
             replay_bytes: 65536,
+            hedge: Patience::Auto,
         },
         limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: secs(2) },
         timeouts: ServiceTimeouts {
@@ -217,6 +218,7 @@ fn shop() -> Service {
             body: secs(30),
             tunnel: secs(3600),
             idle: secs(60),
+            stall: Patience::Auto,
         },
         failover: Failover {
             min_healthy: 1,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, Moment};
+use super::hearing::Hearing;
+use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, Moment, Silence};
 use crate::net::tls::Distrust;
 use crate::telemetry::instruments::{Counters, Padded};
 
@@ -43,8 +44,16 @@ pub struct EndpointStats {
     trial_next: AtomicU64,
     urgent: AtomicBool,
     streak: Padded<AtomicU64>,
-    in_flight: Padded<AtomicUsize>,
+    busy: Padded<Busy>,
     cells: Counters<CELLS>,
+}
+
+/// What every exchange touches at its beginning and its end.
+#[derive(Debug, Default)]
+struct Busy {
+    in_flight: AtomicUsize,
+    replies: Hearing,
+    connects: Hearing,
 }
 
 /// What the sweep had read of an endpoint the last time.
@@ -55,6 +64,7 @@ pub struct DigestCursor {
     trials_good: u64,
     trials_failed: u64,
     streak: u64,
+    silence: Option<Silence>,
 }
 
 /// Everything counted since the endpoint was first configured, for `/metrics` and `/status`.
@@ -97,7 +107,7 @@ impl EndpointStats {
             trial_next: AtomicU64::new(0),
             urgent: AtomicBool::new(false),
             streak: Padded::default(),
-            in_flight: Padded::default(),
+            busy: Padded::default(),
             cells: Counters::new(workers),
         }
     }
@@ -119,9 +129,9 @@ impl EndpointStats {
 
     /// Takes a place in flight; `None` when `max` are taken. Given back on drop.
     pub fn enter(self: &Arc<Self>, max: Option<usize>) -> Option<InFlight> {
-        let before = self.in_flight.0.fetch_add(1, Relaxed);
+        let before = self.busy.0.in_flight.fetch_add(1, Relaxed);
         if max.is_some_and(|max| before >= max) {
-            self.in_flight.0.fetch_sub(1, Relaxed);
+            self.busy.0.in_flight.fetch_sub(1, Relaxed);
             return None;
         }
         Some(InFlight { stats: Arc::clone(self), limited: max.is_some() })
@@ -130,7 +140,7 @@ impl EndpointStats {
     /// Exchanges and sessions in flight over all workers.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.0.load(Relaxed)
+        self.busy.0.in_flight.load(Relaxed)
     }
 
     /// Passes the trial gate: one caller per [`TRIAL_PAUSE`] gets `true`. Requests that are not safe find it open only
@@ -168,7 +178,7 @@ impl EndpointStats {
             self.bump_generation();
         }
         let urgent = matches!(kind, Failure::Refused | Failure::Reset) || streak >= self.trip.load(Relaxed);
-        urgent && !self.urgent.swap(true, SeqCst)
+        urgent && self.make_urgent()
     }
 
     fn extend_streak(&self, now: Moment) -> u32 {
@@ -203,11 +213,34 @@ impl EndpointStats {
             streak_since: Moment::from_micros(streak & STREAK_SINCE),
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
+            silence: self.silence(),
         };
         let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];
-        let quiet = counts == [0; 4] && streak == cursor.streak;
-        cursor.streak = streak;
+        let quiet = counts == [0; 4] && streak == cursor.streak && digest.silence == cursor.silence;
+        (cursor.streak, cursor.silence) = (streak, digest.silence);
         (!quiet).then_some(digest)
+    }
+
+    /// Its answers: noted from *request fully sent* to the first byte of the reply.
+    #[inline]
+    pub fn replies(&self) -> &Hearing {
+        &self.busy.0.replies
+    }
+
+    /// Its kernel's: noted from the SYN to the end of the connect.
+    pub fn connects(&self) -> &Hearing {
+        &self.busy.0.connects
+    }
+
+    /// It is asked, or dialled, and says nothing.
+    fn silence(&self) -> Option<Silence> {
+        let silences = [self.replies().silence(), self.connects().silence()];
+        silences.into_iter().flatten().max_by_key(|silence| silence.witnesses)
+    }
+
+    /// The engine must look at once. `true`: poke it, it was not yet.
+    pub fn make_urgent(&self) -> bool {
+        !self.urgent.swap(true, SeqCst)
     }
 
     /// Count an answer by its status.
@@ -277,7 +310,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.stats.in_flight.0.fetch_sub(1, Relaxed);
+        self.stats.busy.0.in_flight.fetch_sub(1, Relaxed);
         if self.limited {
             self.stats.freed.notify_one();
         }

@@ -260,6 +260,7 @@ fn endpoint_views(
                 standing: row.standing,
                 admission: row.admission,
                 joined: row.joined,
+                suspected: row.suspected,
                 tls: endpoint_tls(service.tls.as_ref(), old.and_then(|old| old.tls.as_ref())),
                 stats,
             }

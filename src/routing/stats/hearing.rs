@@ -1,0 +1,119 @@
+//! Is an endpoint that is asked still heard (DESIGN §3.5)? What workers note of it, and the silence that a digest tells.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::decision::{Moment, Silence};
+
+/// What was asked of an endpoint since it was last heard. One word a fact, all relaxed: what races is a request more or less,
+/// which nobody decides by.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// Asked since it was last heard (lower half), and the witnesses among them (upper half).
+    unanswered: AtomicU64,
+    /// When the first of them was asked.
+    since: AtomicU64,
+    /// When somebody was last found to wait for too long.
+    late: AtomicU64,
+    heard: AtomicU64,
+}
+
+const WITNESS: u64 = 1 << 32;
+
+impl Hearing {
+    /// It was asked: from now on an answer is due.
+    #[inline]
+    pub fn asked(&self, now: Moment) {
+        if self.unanswered.fetch_add(1, Relaxed) as u32 == 0 {
+            self.since.store(now.as_micros(), Relaxed);
+        }
+    }
+
+    /// It was heard, whomever it answered.
+    #[inline]
+    pub fn heard(&self, now: Moment) {
+        self.heard.store(now.as_micros(), Relaxed);
+        if self.unanswered.load(Relaxed) != 0 {
+            self.unanswered.store(0, Relaxed);
+        }
+    }
+
+    /// Somebody waits for longer than its answers usually take. `true`: that makes a suspicion.
+    pub fn late(&self, now: Moment) -> bool {
+        self.late.store(now.as_micros(), Relaxed);
+        self.silence().is_some()
+    }
+
+    /// Somebody who waits knows that it is the endpoint, not the question: it was answered elsewhere, or its packets were not
+    /// even acknowledged. `true`: that makes a verdict.
+    pub fn witnessed(&self) -> bool {
+        let before = self.unanswered.fetch_add(WITNESS, Relaxed);
+        (before >> 32) as u32 + 1 >= Silence::WITNESSES && self.silence().is_some()
+    }
+
+    /// Has it been heard since then, or has nobody asked?
+    pub fn is_lively(&self, then: Moment) -> bool {
+        self.unanswered.load(Relaxed) as u32 == 0 || self.heard.load(Relaxed) >= then.as_micros()
+    }
+
+    /// Since when the first of those who have no answer has waited; `None`: nobody waits.
+    pub fn waited_for_since(&self) -> Option<Moment> {
+        (self.unanswered.load(Relaxed) as u32 > 0).then(|| Moment::from_micros(self.since.load(Relaxed)))
+    }
+
+    /// It is asked and says nothing, and somebody waits for too long.
+    pub fn silence(&self) -> Option<Silence> {
+        let word = self.unanswered.load(Relaxed);
+        let (late, heard) = (self.late.load(Relaxed), self.heard.load(Relaxed));
+        let silence = Silence {
+            since: Moment::from_micros(self.since.load(Relaxed)),
+            late: Moment::from_micros(late),
+            unanswered: word as u32,
+            witnesses: (word >> 32) as u32,
+        };
+        (silence.unanswered >= Silence::UNANSWERED && late > heard).then_some(silence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::fixture::at;
+
+    #[test]
+    fn four_unanswered_and_one_late_make_a_suspicion_until_it_is_heard() {
+        let hearing = Hearing::default();
+        (0..3).for_each(|n| hearing.asked(at(n)));
+        assert!(!hearing.late(at(250)));
+        hearing.asked(at(251));
+        let silence = hearing.silence().unwrap();
+        assert_eq!((silence.since, silence.late, silence.unanswered), (at(0), at(250), 4));
+        hearing.heard(at(260));
+        assert_eq!(hearing.silence(), None);
+        (0..9).for_each(|n| hearing.asked(at(300 + n)));
+        assert_eq!(hearing.silence(), None, "nobody has waited for too long since");
+        assert!(hearing.late(at(600)));
+        assert_eq!(hearing.silence().unwrap().since, at(300));
+    }
+
+    #[test]
+    fn three_witnesses_make_a_verdict_and_an_answer_sends_them_home() {
+        let hearing = Hearing::default();
+        (0..5).for_each(|n| hearing.asked(at(n)));
+        hearing.late(at(250));
+        assert_eq!([hearing.witnessed(), hearing.witnessed(), hearing.witnessed()], [false, false, true]);
+        assert_eq!(hearing.silence().unwrap().witnesses, 3);
+        hearing.heard(at(300));
+        assert!(!hearing.witnessed());
+    }
+
+    #[test]
+    fn lively_is_who_was_heard_since_or_was_not_asked() {
+        let hearing = Hearing::default();
+        assert!(hearing.is_lively(at(5)));
+        hearing.asked(at(6));
+        assert!(!hearing.is_lively(at(5)));
+        hearing.heard(at(7));
+        hearing.asked(at(8));
+        assert!(hearing.is_lively(at(7)) && !hearing.is_lively(at(8)));
+    }
+}
