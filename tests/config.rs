@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use standfast::config::{self, Config, Loaded, Problems};
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 111;
+const CASES: usize = 116;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -64,6 +64,8 @@ fn the_corpus_says_what_it_said() {
 fn outcome(input: &str) -> String {
     match parse(input) {
         Ok(loaded) => {
+            let again = parse(&config::dump(&loaded.config)).unwrap_or_else(|problems| panic!("{problems}\n{input}"));
+            assert_eq!(again.config, loaded.config, "by way of its dump\n{input}");
             let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
             let shown: String = input
                 .lines()

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::model::{
-    AccessFormat, Balance, CrossPool, FailbackMode, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Protocol,
-    Sessions, TlsVersion, UnknownName,
+    AccessFormat, Balance, CrossPool, FailbackMode, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Patience,
+    Protocol, Sessions, TlsVersion, UnknownName,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -79,6 +79,14 @@ pub const HOLD_REQUESTS: Duration = Duration::ZERO;
 pub const HOLD_RESPONSE: usize = 16 << 10;
 /// Endpoints and pools are equal unless said otherwise.
 pub const WEIGHT: u32 = 1;
+/// For an answer that is late, and for a hedge. Learned from the route's own answers: no number fits a cache and a report alike.
+/// A TCP session may be silent for as long as it likes, and its bytes never go anywhere twice.
+pub const fn patience(protocol: Protocol) -> Patience {
+    match protocol {
+        Protocol::Http => Patience::Auto,
+        Protocol::Tcp => Patience::Off,
+    }
+}
 
 // Retries.
 

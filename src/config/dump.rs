@@ -45,6 +45,16 @@ impl From<Duration> for Written {
     }
 }
 
+impl From<Patience> for Written {
+    fn from(patience: Patience) -> Written {
+        match patience {
+            Patience::Auto => "auto".into(),
+            Patience::Off => "off".into(),
+            Patience::After(time) => time.into(),
+        }
+    }
+}
+
 impl From<SocketAddr> for Written {
     fn from(address: SocketAddr) -> Written {
         Written(Some(address.to_string().into()))
@@ -169,7 +179,7 @@ fn route(route: &Route) -> Value {
         "service" => &**service,
         "request_headers" => changes(request_headers),
         "response_headers" => changes(response_headers),
-        "timeouts" => map! { "response" => timeouts.response },
+        "timeouts" => map! { "response" => timeouts.response, "stall" => timeouts.stall },
         "upgrades" => list(upgrades, |name| name.as_str().into()),
     }
 }
@@ -223,6 +233,7 @@ fn service(service: &Service) -> Value {
             "body" => service.timeouts.body,
             "tunnel" => service.timeouts.tunnel,
             "idle" => service.timeouts.idle,
+            "stall" => service.timeouts.stall,
         },
         "failover" => failover(&service.failover),
         "slow_start" => service.slow_start,
@@ -277,6 +288,7 @@ fn retry(retry: &Retry) -> Value {
         "budget" => retry.budget,
         "cross_pool" => word(&retry.cross_pool),
         "replay_bytes" => retry.replay_bytes,
+        "hedge" => retry.hedge,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch, Toggle};
-use super::units::{Address, Bytes, Count, Must, Network, Share, Statuses, Time};
+use super::units::{Address, Bytes, Count, Delay, Must, Network, Share, Statuses, Time};
 
 /// Any number of things that we hold in memory or count.
 pub(super) type Number = Count<1, 10_000_000>;
@@ -208,7 +208,7 @@ HeaderChanges {
 map! { /// `timeouts:` of a route
 RouteTimeouts {
     response: Time,
-    stall: Switch<Later>,
+    stall: Switch<Delay>,
 }}
 
 map! { /// A value under `services:`
@@ -265,7 +265,7 @@ Retry {
     budget: Share,
     cross_pool: CrossPool,
     replay_bytes: Bytes,
-    hedge: Switch<Later>,
+    hedge: Switch<Delay>,
 }}
 
 words! { /// `retry.cross_pool`
@@ -285,7 +285,7 @@ ServiceTimeouts {
     body: Time,
     tunnel: Time,
     idle: Time,
-    stall: Switch<Later>,
+    stall: Switch<Delay>,
 }}
 
 map! { /// `failover:`

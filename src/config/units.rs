@@ -18,6 +18,10 @@ pub(super) struct Time(pub(super) Duration);
 /// The longest duration. Beyond it arithmetic with moments could overflow, and nobody means it.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How long something is waited for: `auto` (`None`), or a duration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Delay(pub(super) Option<Duration>);
+
 /// A size in bytes: `16KiB`, `1MiB`, `65536`; `0` or `off` for none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bytes(pub(super) u64);
@@ -76,6 +80,7 @@ macro_rules! from_text {
 
 from_text! {
     Time, "a duration such as `500ms`, `2s` or `1h`", time;
+    Delay, "`auto`, `off` or a duration such as `500ms`", delay;
     Bytes, "a size such as `16KiB`", bytes;
     Share, "a share such as `20%`", share;
     Address, "an address with a port such as `127.0.0.1:8080`", address;
@@ -112,6 +117,13 @@ fn time(text: &str) -> Result<Time, String> {
         Err(_) => {
             Err(format!("`{}` is not a duration\nwrite one such as `500ms`, `2s`, `1m 30s` or `1h`", shorten(text)))
         }
+    }
+}
+
+fn delay(text: &str) -> Result<Delay, String> {
+    match text {
+        "auto" => Ok(Delay(None)),
+        _ => time(text).map(|time| Delay(Some(time.0))).map_err(|error| format!("{error}, or `auto`, or `off`")),
     }
 }
 

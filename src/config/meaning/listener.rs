@@ -232,7 +232,11 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named])
     let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
     let name = room.required(&typed.service, at, "service", "service: NAME")?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
-    let timeouts = RouteTimeouts { response, stall: None };
+    let named = services.iter().find(|named| named.name == service).and_then(|named| named.meaning.as_ref());
+    let end = response.or(named.map(|named| named.timeouts.response)).unwrap_or(defaults::RESPONSE);
+    let stall = &timeouts.stall;
+    let stall = stall.at().map(|_| room.patience(stall, "stall", ("timeouts.response", end), Protocol::Http));
+    let timeouts = RouteTimeouts { response, stall };
     let upgrades = upgrades(room, &typed.upgrades);
     Some(Route { matches, service, request_headers, response_headers, timeouts, upgrades })
 }

@@ -17,10 +17,10 @@ use std::time::Duration;
 use super::defaults;
 use super::fault::{Fault, Spot};
 use super::item::{Item, Switch};
-use super::model::{self, Config, Name};
+use super::model::{self, Config, Name, Patience, Protocol};
 use super::schema;
 use super::tree::{NodeId, shorten};
-use super::units::{Time, write_time};
+use super::units::{Delay, Time, write_time};
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
 /// is an error.
@@ -132,6 +132,37 @@ impl Room<'_> {
             None => default,
             Some(Switch::Off) => Duration::ZERO,
             Some(Switch::On(time)) => time.0,
+        }
+    }
+
+    /// How long is waited before something is done; at `end` the waiting is over anyway. On a tcp service nothing ever is done.
+    fn patience(
+        &mut self,
+        item: &Item<Switch<Delay>>,
+        key: &str,
+        end: (&str, Duration),
+        protocol: Protocol,
+    ) -> Patience {
+        match item.found().filter(|_| protocol == Protocol::Http) {
+            None => defaults::patience(protocol),
+            Some((_, Switch::Off)) => Patience::Off,
+            Some((_, Switch::On(Delay(None)))) => Patience::Auto,
+            Some((at, Switch::On(Delay(Some(time))))) => {
+                if *time < Duration::from_millis(1) {
+                    let what = format!("`{}` is too short", write_time(*time));
+                    self.problem(at, what, "at least 1ms; `off` is never");
+                }
+                self.before(at, key, *time, end);
+                Patience::After(*time)
+            }
+        }
+    }
+
+    /// A time that means something only before the end that another key sets.
+    fn before(&mut self, at: NodeId, key: &str, time: Duration, (other, end): (&str, Duration)) {
+        if time >= end {
+            let what = format!("{key} {} is not shorter than {other} {}", write_time(time), write_time(end));
+            self.warning(at, what, "it has no effect: make it shorter or leave it out");
         }
     }
 

@@ -6,12 +6,11 @@ use super::{Room, header};
 use crate::config::defaults;
 use crate::config::item::{Item, Switch};
 use crate::config::model::{
-    Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Patience, Protocol,
-    Retry, RetryOn, ServiceLimits, ServiceTimeouts, Sessions,
+    Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Protocol, Retry, RetryOn,
+    ServiceLimits, ServiceTimeouts, Sessions,
 };
 use crate::config::schema;
 use crate::config::tree::shorten;
-use crate::config::units::write_time;
 
 pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
     let Some((at, typed)) = item.found() else { return defaults::BALANCE };
@@ -51,13 +50,15 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
         Some((at, Switch::On(time))) => {
             if time.0 < Duration::from_millis(1) {
                 room.problem(at, "no try could ever succeed", "at least 1ms; left out it is off");
-            } else if time.0 >= response {
-                let (time, response) = (write_time(time.0), write_time(response));
-                let what = format!("per_try_timeout {time} is not shorter than timeouts.response {response}");
-                room.warning(at, what, "it has no effect: make it shorter or leave it out");
+            } else {
+                room.before(at, "per_try_timeout", time.0, ("timeouts.response", response));
             }
             Some(time.0)
         }
+    };
+    let end = match per_try_timeout {
+        Some(time) if time < response => ("per_try_timeout", time),
+        _ => ("timeouts.response", response),
     };
     Retry {
         attempts: typed.attempts.get().map_or(defaults::ATTEMPTS, |n| n.0 as u32),
@@ -71,7 +72,7 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
             Some(schema::CrossPool::Never) => CrossPool::Never,
         },
         replay_bytes: bytes(room, &typed.replay_bytes, defaults::REPLAY_BYTES),
-        hedge: Patience::Auto,
+        hedge: room.patience(&typed.hedge, "hedge", end, protocol),
     }
 }
 
@@ -110,15 +111,16 @@ pub(super) fn limits(room: &mut Room, item: &Item<schema::ServiceLimits>, connec
     }
 }
 
-pub(super) fn timeouts(room: &mut Room, item: &Item<schema::ServiceTimeouts>) -> ServiceTimeouts {
+pub(super) fn timeouts(room: &mut Room, item: &Item<schema::ServiceTimeouts>, protocol: Protocol) -> ServiceTimeouts {
     let typed = item.get().cloned().unwrap_or_default();
+    let response = room.wait(&typed.response, defaults::RESPONSE);
     ServiceTimeouts {
         connect: room.wait(&typed.connect, defaults::CONNECT),
-        response: room.wait(&typed.response, defaults::RESPONSE),
+        response,
         body: room.wait(&typed.body, defaults::UPSTREAM_BODY),
         tunnel: room.wait(&typed.tunnel, defaults::TUNNEL),
         idle: room.wait(&typed.idle, defaults::UPSTREAM_IDLE),
-        stall: Patience::Auto,
+        stall: room.patience(&typed.stall, "stall", ("timeouts.response", response), protocol),
     }
 }
 

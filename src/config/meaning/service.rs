@@ -9,8 +9,8 @@ use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
-    Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Pool, Protocol, ProxyVersion, Service,
-    StaticResponse, Upstream, UpstreamProtocol,
+    CrossPool, Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Patience, Pool, Protocol,
+    ProxyVersion, Service, StaticResponse, Upstream, UpstreamProtocol,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -69,7 +69,7 @@ fn service(
             .filter(|rto| rto.at().is_some())
             .map(|rto| room.wait(rto, Duration::ZERO)),
     };
-    let timeouts = policy::timeouts(room, &typed.timeouts);
+    let timeouts = policy::timeouts(room, &typed.timeouts, protocol);
     let health = check::health_check(room, &typed.health_check, None, &upstream);
     let outlier = check::outlier_detection(room, &typed.outlier_detection, Some(&check::outlier_defaults()));
     let hold_response = match protocol {
@@ -146,6 +146,9 @@ fn without_effect(room: &mut Room, typed: &schema::Service, protocol: Protocol) 
         && bytes.0 > 0
     {
         room.warning(at, "`hold_response` has no effect on a tcp service", "leave it out");
+    }
+    if let Some((at, Switch::On(_))) = typed.timeouts.get().and_then(|timeouts| timeouts.stall.found()) {
+        room.warning(at, "`stall` has no effect on a tcp service", "leave it out: a session may be silent");
     }
 }
 
@@ -367,11 +370,30 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             room.warning(at, what, "no endpoint of it can be ejected while no lower pool can serve: raise the share");
         }
     }
+    hedges_go_somewhere(room, typed, service);
     let unwatched = unwatched(typed, service);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
         standby_is_watched(room, at, typed, service, &unwatched);
     }
     objective_holds(room, at, typed, service, &unwatched);
+}
+
+/// A hedge after a time of its own needs a second endpoint: in the pool, or in another one that it may go to.
+fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Service) {
+    let Patience::After(_) = service.retry.hedge else { return };
+    let Some(at) = typed.retry.get().and_then(|retry| retry.hedge.at()) else { return };
+    let pools: Vec<usize> =
+        service.pools.iter().map(|pool| pool.members.endpoints().len()).filter(|n| *n > 0).collect();
+    let inside = pools.iter().any(|endpoints| *endpoints > 1);
+    let across = pools.len() > 1 && service.retry.cross_pool != CrossPool::Never;
+    if !inside && !across {
+        let what = if pools.len() > 1 {
+            "`hedge` has no effect: no pool has a second endpoint, and `cross_pool: never` forbids the other pools"
+        } else {
+            "`hedge` has no effect: there is no second endpoint"
+        };
+        room.warning(at, what, "add an endpoint, or leave it out");
+    }
 }
 
 /// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
