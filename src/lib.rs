@@ -12,7 +12,7 @@
 //! ```
 //!
 //! An import only points down (or along the arrow).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod admin;

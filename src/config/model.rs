@@ -266,7 +266,7 @@ pub struct Route {
 }
 
 /// All conditions must hold; an empty match takes everything.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Match {
     /// Host of the request, without port, compared case-insensitively.
     pub host: Option<HostMatch>,
@@ -279,7 +279,7 @@ pub struct Match {
 }
 
 /// How a host is matched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostMatch {
     /// In lower case.
@@ -289,7 +289,7 @@ pub enum HostMatch {
 }
 
 /// How a path is matched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// The whole path, without the query.

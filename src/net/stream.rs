@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::decision::ConnectOutcome;
+use crate::sys::tcp;
 
 /// A connection that rests on a TCP socket: the socket itself, or a layer such as TLS around it.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {
@@ -27,6 +28,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     fn proven_quiet(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         matches!(SockRef::from(self.socket()).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// What was written is not acknowledged, and the kernel has sent it again: see [`tcp::is_unacknowledged`].
+    fn is_unacknowledged(&self) -> bool {
+        tcp::is_unacknowledged(self.socket())
     }
 
     /// Is this more than the socket? Then a byte that was taken need not be with the kernel until it is flushed, one may be

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::Usual;
 use crate::config::{HostMatch, Match, Name, PathMatch, Route};
 
 /// What a request asks for.
@@ -56,6 +57,8 @@ pub struct RouteView {
     pub index: usize,
     /// Its service, an index into [`RoutingTable::services`](super::RoutingTable::services).
     pub service: usize,
+    /// How long its answers usually take. Survives republishing.
+    pub usual: Arc<Usual>,
 }
 
 /// The routes of one listener.
@@ -74,11 +77,25 @@ pub struct Matcher {
 const LONGEST_HOST: usize = 255;
 
 impl Matcher {
-    /// Prepares these routes; `place` finds a service's index.
-    pub fn new(routes: &[Arc<Route>], place: impl Fn(&Name) -> usize) -> Matcher {
+    /// Prepares these routes for so many workers; `place` finds a service's index. What `old` knew of routes to the same
+    /// service by the same match is kept.
+    pub fn new(
+        routes: &[Arc<Route>],
+        workers: usize,
+        old: Option<&Matcher>,
+        place: impl Fn(&Name) -> usize,
+    ) -> Matcher {
+        let known: HashMap<_, _> = old
+            .iter()
+            .flat_map(|old| &old.routes)
+            .map(|view| ((&view.config.matches, &view.config.service), view))
+            .collect();
         let mut matcher = Matcher::default();
         for (index, route) in routes.iter().enumerate() {
-            matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service) });
+            let usual = known
+                .get(&(&route.matches, &route.service))
+                .map_or_else(|| Arc::new(Usual::new(workers)), |old| Arc::clone(&old.usual));
+            matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service), usual });
             let paths = match &route.matches.host {
                 Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_str().into()).or_default(),
                 Some(HostMatch::Wildcard(suffix)) => {

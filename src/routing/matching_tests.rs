@@ -100,7 +100,7 @@ fn request() -> impl Strategy<Value = Request> {
 
 fn matcher(routes: &[Match]) -> Matcher {
     let routes: Vec<_> = routes.iter().map(|m| Arc::new(fixture::route(m.clone(), "s"))).collect();
-    Matcher::new(&routes, |_| 0)
+    Matcher::new(&routes, 1, None, |_| 0)
 }
 
 proptest! {

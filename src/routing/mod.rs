@@ -9,6 +9,7 @@
 //! * [`matching`]: request → route, at a cost that does not depend on the number of routes.
 //! * [`sni`]: the same for TLS that is passed through.
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
+//! * [`usual`]: how long a route's answers take, and so when one is late.
 //! * [`tries`]: what to do after a try failed; [`budget`]: how often a service may.
 //! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
 //! * [`protocol`]: the switch protocol over a generic cell; [`published`]: the same over the real one; [`register`]:
@@ -30,6 +31,7 @@ pub mod stats;
 pub mod table;
 pub mod tried;
 pub mod tries;
+pub mod usual;
 
 pub use budget::Budget;
 pub use limits::{Limits, Permit, Refused};
@@ -48,3 +50,4 @@ pub use table::{
 };
 pub use tried::Tried;
 pub use tries::{Ended, How, Nature, Next, Tries, Why};
+pub use usual::Usual;

@@ -21,6 +21,8 @@ pub struct Want<'a> {
     pub tried: &'a Tried,
     /// Where to look.
     pub scope: Scope,
+    /// Has it waited for a verdict on suspected endpoints for long enough?
+    pub bold: bool,
 }
 
 /// Where a try may go.
@@ -33,6 +35,16 @@ pub enum Scope {
     /// The next available pool after the one that holds this endpoint, though it does not serve (a try across pools before
     /// a switch; in `active_active`, another pool that serves).
     Beyond(EndpointId),
+    /// For a request that waits for this endpoint's answer: another endpoint of its pool that nothing is suspected of and that
+    /// was heard since, else (if it may leave the pool) the pool beyond.
+    Beside {
+        /// Who has not answered.
+        endpoint: EndpointId,
+        /// Since when it has been waited for.
+        since: Moment,
+        /// May it leave the pool?
+        across: bool,
+    },
 }
 
 /// Where a try goes: places in the [`ServiceView`] that was asked, and no other.
@@ -69,6 +81,9 @@ pub enum Pick {
     Exhausted,
     /// Endpoints that this request may ask are left, but each has `max_connections` in use.
     Full,
+    /// All of the pool is suspected, another pool could take over, and the request could not be saved where it went: wait for
+    /// the verdict.
+    Suspected,
 }
 
 /// What a worker keeps between picks: dice, and a cursor for each pool (started at a random place, so that workers do not walk
@@ -102,6 +117,8 @@ impl ServiceView {
     pub fn pick(&self, want: &Want<'_>, state: &mut PickState) -> Pick {
         match (want.scope, &self.serving) {
             (_, Serving::Starting) => Pick::Wait,
+            (Scope::Beside { .. }, Serving::Down) => Pick::Exhausted,
+            (Scope::Beside { endpoint, since, across }, _) => self.pick_beside(endpoint, since, across, want, state),
             (Scope::Serving | Scope::Beyond(_), Serving::Down) => self.pick_trial(want, state).unwrap_or(Pick::Down),
             (Scope::PoolOf(endpoint), Serving::Down) => {
                 self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, state)).unwrap_or(Pick::Down)
@@ -117,6 +134,28 @@ impl ServiceView {
                 None => Pick::Exhausted,
             },
         }
+    }
+
+    fn pick_beside(
+        &self,
+        endpoint: EndpointId,
+        since: Moment,
+        across: bool,
+        want: &Want<'_>,
+        state: &mut PickState,
+    ) -> Pick {
+        let lively = |view: &EndpointView| !view.suspected && view.stats.is_lively(since);
+        let home = self.pool_of(endpoint).filter(|pool| self.serves(*pool));
+        let beyond = if across { self.beyond(endpoint) } else { None };
+        let pools = home.into_iter().chain(beyond);
+        let mut picks = pools.map(|pool| self.pick_open(pool, &self.pools[pool], want, lively, state));
+        let answers = |pick: &Pick| matches!(pick, Pick::Endpoint(choice) if !choice.again && self.endpoint(choice.pool, choice.endpoint).is_some_and(lively));
+        picks.find(answers).unwrap_or(Pick::Exhausted)
+    }
+
+    /// Could another pool take over from this one?
+    fn has_relief(&self, pool: usize) -> bool {
+        self.pools.iter().any(|other| other.index != pool && other.available)
     }
 
     /// The pool that a try across pools goes to: in `active_passive` the next available one in order of priority, else the
@@ -200,44 +239,73 @@ impl ServiceView {
             // The core is about to judge; until then a trial may be anybody's.
             return self.trial_in(pool, want, state).unwrap_or(Pick::Exhausted);
         }
-        self.pick_open(pool, view, want, state)
+        if view.suspected && !want.safe && !want.bold && self.serves(pool) && self.has_relief(pool) {
+            return Pick::Suspected;
+        }
+        self.pick_open(pool, view, want, |endpoint| view.suspected || !endpoint.suspected, state)
     }
 
-    fn pick_open(&self, pool: usize, view: &PoolView, want: &Want<'_>, state: &mut PickState) -> Pick {
+    /// Any open endpoint of the pool; of those that are not `fit` only if nobody else is left.
+    fn pick_open(
+        &self,
+        pool: usize,
+        view: &PoolView,
+        want: &Want<'_>,
+        fit: impl Fn(&EndpointView) -> bool,
+        state: &mut PickState,
+    ) -> Pick {
+        if view.lot.len() == 0 {
+            return Pick::Exhausted;
+        }
         let (cursor, dice) = state.cursor(view.slot);
+        // Who lately let somebody wait for too long gets one request in eight while there are others. (A key stays where it is.)
+        let shunned = |endpoint: &EndpointView| !view.lot.by_hash() && endpoint.stats.is_doubtful(want.now);
+        let forgiving = dice.u8(..8) == 0;
+        let fit = |endpoint: &EndpointView| fit(endpoint) && (forgiving || !shunned(endpoint));
         let mut draw = Draw { cursor, dice, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
-            let usable = !want.tried.contains(endpoint.id) && has_room(endpoint);
+            let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
             if usable && self.warm_enough(view, endpoint, attempt, want, draw.dice) {
                 return Pick::Endpoint(choice(pool, place as usize, endpoint, false, false));
             }
         }
-        self.walk_open(pool, view, want, draw.dice)
+        self.walk_open(pool, view, want, fit, draw.dice)
     }
 
-    /// Nothing proposed would do: any untried endpoint with room, else the one asked longest ago that did answer.
-    fn walk_open(&self, pool: usize, view: &PoolView, want: &Want<'_>, dice: &mut fastrand::Rng) -> Pick {
+    /// Nothing proposed would do: any untried endpoint with room, a fit one first, else the one asked longest ago that did
+    /// answer.
+    fn walk_open(
+        &self,
+        pool: usize,
+        view: &PoolView,
+        want: &Want<'_>,
+        fit: impl Fn(&EndpointView) -> bool,
+        dice: &mut fastrand::Rng,
+    ) -> Pick {
         let open = view.lot.open();
         let start = dice.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
+        let mut unfit = None;
         let mut repeat: Option<(usize, usize)> = None;
         for place in places() {
             let endpoint = &view.endpoints[place];
             match (want.tried.order(endpoint.id), has_room(endpoint)) {
-                (None, true) => return Pick::Endpoint(choice(pool, place, endpoint, false, false)),
+                (None, true) if fit(endpoint) => return Pick::Endpoint(choice(pool, place, endpoint, false, false)),
+                (None, true) => unfit = unfit.or(Some(place)),
                 (Some(_), _) if want.tried.refused(endpoint.id) => {}
                 (Some(order), true) if repeat.is_none_or(|(_, oldest)| order < oldest) => repeat = Some((place, order)),
                 (Some(_), true) => {}
                 (_, false) => full = true,
             }
         }
-        match repeat {
-            Some((place, _)) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
-            None if full => Pick::Full,
-            None => Pick::Exhausted,
+        match (unfit, repeat) {
+            (Some(place), _) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, false)),
+            (None, Some((place, _))) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
+            (None, None) if full => Pick::Full,
+            (None, None) => Pick::Exhausted,
         }
     }
 

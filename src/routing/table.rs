@@ -234,6 +234,8 @@ pub struct PoolView {
     pub endpoints: Vec<EndpointView>,
     /// Indices of the endpoints that take a trial.
     pub trials: Vec<u32>,
+    /// All of its open endpoints are suspected.
+    pub suspected: bool,
     /// The balancing structure over the open endpoints.
     pub(super) lot: Lot,
 }

@@ -228,6 +228,8 @@ pub struct Tries {
     fresh: bool,
     waiting_since: Option<Moment>,
     queued_since: Option<Moment>,
+    suspended_since: Option<Moment>,
+    bold: bool,
 }
 
 impl Tries {
@@ -250,13 +252,63 @@ impl Tries {
             fresh: false,
             waiting_since: None,
             queued_since: None,
+            suspended_since: None,
+            bold: false,
         }
     }
 
     /// What the next pick should look for.
     pub fn want(&self, now: Moment, hash: u64) -> Want<'_> {
         let trial = !self.trialled && self.ended == 0;
-        Want { now, safe: self.nature.safe(), trial, hash, tried: &self.tried, scope: self.scope }
+        Want { now, safe: self.nature.safe(), trial, hash, tried: &self.tried, scope: self.scope, bold: self.bold }
+    }
+
+    /// What a hedge should look for, of a request that has waited for this endpoint's answer since then. `None`: it is not to
+    /// be asked elsewhere.
+    pub fn want_hedge(
+        &self,
+        retry: &Retry,
+        endpoint: EndpointId,
+        since: Moment,
+        now: Moment,
+        hash: u64,
+    ) -> Option<Want<'_>> {
+        let inside = self.exchanges + 1 < retry.attempts.max(1);
+        let across = self.may_cross(retry) && !self.crossed;
+        if !self.nature.safe() || now >= self.deadline || !(inside || across) {
+            return None;
+        }
+        let scope = Scope::Beside { endpoint, since, across };
+        Some(Want { now, safe: true, trial: false, hash, tried: &self.tried, scope, bold: true })
+    }
+
+    /// The request is asked elsewhere as well: in the pending try's pool, or across. `false`: the budget does not cover it.
+    /// The pending try is counted as made, and from now on the tries are those of the hedge.
+    pub fn hedge(&mut self, retry: &Retry, pending: &Choice, elsewhere: &Choice, budget: &Budget, now: Moment) -> bool {
+        if !budget.extra(retry.budget, now) {
+            return false;
+        }
+        self.tried.add(pending.id, false);
+        self.trialled |= pending.trial;
+        self.exchanges += u32::from(!pending.trial);
+        (self.last, self.reason) = (Some(pending.id), Some(RetryReason::Hedge));
+        (self.sent, self.covered) = (true, true);
+        if pending.pool == elsewhere.pool {
+            self.scope = Scope::Beside { endpoint: pending.id, since: now, across: false };
+        } else {
+            self.cross(pending.id);
+        }
+        true
+    }
+
+    /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go where the newest
+    /// table says?
+    pub fn leave_hedge(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> bool {
+        let leaves = self.within_deadline(now).is_ok() && self.cover(retry, budget, now).is_ok();
+        if leaves {
+            self.scope = Scope::Serving;
+        }
+        leaves
     }
 
     /// The pause before this choice may be asked: none for another endpoint; for the same one 25 ms, then up to 50, 100, 200
@@ -426,6 +478,7 @@ impl Tries {
             Pick::Down if self.settled() => Next::GiveUp(Why::Down),
             Pick::Down => self.wait(hold, HOLD_STEP, now, Why::Down),
             Pick::Full => self.queue(service.config.limits.queue_timeout, now),
+            Pick::Suspected => self.suspend(now),
             Pick::Exhausted | Pick::Endpoint(_) | Pick::Static { .. } => self.exhausted(retry, service, now),
         }
     }
@@ -463,6 +516,13 @@ impl Tries {
             return Next::GiveUp(why);
         }
         Next::Wait { until: end.min(now.after(step)) }
+    }
+
+    /// Not into silence, as long as a verdict may come; then it goes there nevertheless.
+    fn suspend(&mut self, now: Moment) -> Next {
+        let until = self.suspended_since.get_or_insert(now).after(VERDICT_WAIT).min(self.deadline);
+        self.bold = now >= until;
+        if self.bold { Next::Pick } else { Next::Wait { until } }
     }
 
     fn queue(&mut self, longest: Duration, now: Moment) -> Next {

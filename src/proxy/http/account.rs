@@ -12,6 +12,14 @@ use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::wire::h1::RequestHead;
 
+/// A request's id where the client gave none.
+pub type MadeId = [u8; 32];
+
+/// The client's request id, or the one we made.
+pub fn id_of<'s>(head: &'s RequestHead, made: &'s MadeId) -> &'s str {
+    head.request_id().or_else(|| std::str::from_utf8(made).ok()).unwrap_or_default()
+}
+
 /// One request's account.
 pub struct Account {
     /// When its first byte came.
@@ -21,7 +29,7 @@ pub struct Account {
     pub service: Option<(Handle, usize)>,
     /// Where the last try went: its table, service, pool and (unless it is a static response) endpoint.
     last: Option<(Handle, usize, usize, Option<usize>)>,
-    made_id: [u8; 32],
+    made_id: MadeId,
     first_byte: Option<Moment>,
     status: Option<u16>,
     /// Tries, failed connects included.
@@ -56,7 +64,12 @@ impl Account {
 
     /// The client's request id, or the one we made.
     pub fn id<'s>(&'s self, head: &'s RequestHead) -> &'s str {
-        head.request_id().or_else(|| std::str::from_utf8(&self.made_id).ok()).unwrap_or_default()
+        id_of(head, &self.made_id)
+    }
+
+    /// The id that we made, if the client gave none.
+    pub fn made_id(&self) -> MadeId {
+        self.made_id
     }
 
     /// A try goes there.
@@ -159,7 +172,7 @@ pub fn record_refused(
 }
 
 /// 128 random bits in hexadecimal: for finding things again, not for keeping secrets.
-fn make_id(dice: &mut fastrand::Rng) -> [u8; 32] {
+fn make_id(dice: &mut fastrand::Rng) -> MadeId {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bits = dice.u128(..);
     std::array::from_fn(|place| DIGITS[(bits >> (4 * place)) as usize & 15])

@@ -1,34 +1,32 @@
 //! One try of a request: send it, wait for the final head, judge it, hold or stream the answer.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use super::channel::Channel;
 use super::client::{Client, ClientFault};
 use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::grpc;
-use super::h1::H1Exchange;
-use super::h2::H2Exchange;
-use super::request::{Finish, Request};
+use super::hedge::Hedged;
+use super::outline::Outline;
+use super::request::{Finish, Request, Setting};
 use super::respond::Refusal;
 use super::tunnel::{Protocol, Tunnel};
-use crate::config::{RetryOn, Route};
+use super::waiting::{Ring, Times, Waiting};
+use crate::config::{Patience, RetryOn, Route};
 use crate::decision::Failure;
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Interrupted, Link, Parked, Placing, Spot, Target};
-use crate::routing::{Ended, How, Next};
+use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target, Unplaced, is_condemned};
+use crate::routing::{Ended, How, InFlight, Next, RouteView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{self, Asked, BodyDecoder, ResponseHead};
-use crate::wire::h2;
+use crate::wire::h1::{self, BodyDecoder, ResponseHead};
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
-
-/// Room for the head of most requests.
-const HEAD: usize = 1024;
 
 /// How a try ended.
 pub(super) enum Tried {
@@ -40,17 +38,19 @@ pub(super) enum Tried {
     Failed(Ended),
     /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
     Again,
+    /// The retry rule was told, and there is nobody to ask.
+    Unplaced(Unplaced),
 }
 
 /// What an exchange came to.
-enum Over {
+pub(super) enum Over {
     Tried(Tried),
     /// 101: its connection is to become a tunnel.
     Switched(Protocol),
 }
 
 /// What waiting for a final head came to.
-enum Awaited {
+pub(super) enum Awaited {
     Answered,
     Stale,
     /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
@@ -63,14 +63,16 @@ enum Awaited {
     Client(ClientFault),
     ClientSlow,
     Interrupted(Interrupted),
+    /// It is late; the retry rule was told and asks elsewhere as well.
+    HedgeDue((Waiting, Times)),
 }
 
-impl<C: Client> Request<'_, C> {
+impl<'a, C: Client> Request<'a, C> {
     /// One try over this connection.
     pub(super) async fn exchange(
         &mut self,
         placing: &mut Placing<'_>,
-        route: &Route,
+        route: &'a RouteView,
         target: Target,
         reply: &mut ResponseHead,
         decoder: &mut BodyDecoder,
@@ -81,50 +83,52 @@ impl<C: Client> Request<'_, C> {
         self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
-        let encode = |out: &mut Vec<u8>| self.encode_head(&spot, route, expect_continue, out);
-        match link {
-            Link::Own(stream) => {
-                let offers = h1::offered(self.head, &route.upgrades).next().is_some();
-                let asked = if offers { Asked::Upgrade } else { self.head.method().into() };
-                let framing = self.head.body();
-                let mut exchange = H1Exchange::new(stream, &worker.buffers, framing, asked, reply, decoder, encode);
-                let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
-                in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
-                let tried = match over {
-                    Over::Tried(tried) => tried,
-                    Over::Switched(protocol) => {
-                        let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
-                        let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
-                        // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
-                        return Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await);
-                    }
-                };
+        let outline = self.outline(&route.config);
+        let mut exchange = match outline.open(link, &spot, expect_continue, reply, decoder) {
+            Ok(exchange) => exchange,
+            Err(error) => return self.malformed(error),
+        };
+        let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
+        self.close(exchange, over, placing, spot, in_flight).await
+    }
+
+    pub(super) fn outline(&self, route: &'a Route) -> Outline<'a> {
+        let Setting { worker, address, scheme, .. } = *self.setting;
+        let (head, listener) = (self.head, &**self.listener);
+        Outline { worker, head, listener, address, scheme, made_id: self.account.made_id(), route }
+    }
+
+    /// The exchange is over: what becomes of its connection?
+    pub(super) async fn close(
+        &mut self,
+        exchange: Channel<'_>,
+        over: Over,
+        placing: &mut Placing<'_>,
+        spot: Spot,
+        in_flight: InFlight,
+    ) -> Tried {
+        in_flight.stats().count_bytes(self.setting.worker.id, exchange.sent(), exchange.received());
+        match (over, exchange) {
+            (Over::Tried(tried), Channel::Own(exchange)) => {
                 if let Some(stream) = exchange.finish() {
                     self.park(stream, placing, &spot);
                 }
                 tried
             }
-            Link::Shared(strand) => {
-                let mut lines = Vec::with_capacity(HEAD);
-                encode(&mut lines);
-                let request = match h2::upstream_request(lines, strand.scheme()) {
-                    Ok(request) => request,
-                    Err(error) => return self.malformed(error),
-                };
-                let mut exchange = H2Exchange::new(strand, request, self.head.method().into(), reply);
-                let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
-                in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
-                match over {
-                    Over::Tried(tried) => {
-                        if let Tried::Failed(Ended { how: How::Timeout, .. }) = &tried {
-                            exchange.distrust();
-                        }
-                        tried
-                    }
-                    // A stream has no connection to give up; 101 is malformed over HTTP/2.
-                    Over::Switched(_) => Tried::Done(Finish::Abort),
+            (Over::Tried(tried), Channel::Shared(exchange)) => {
+                if let Tried::Failed(Ended { how: How::Timeout, .. }) = &tried {
+                    exchange.distrust();
                 }
+                tried
             }
+            (Over::Switched(protocol), Channel::Own(exchange)) => {
+                let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
+                let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
+                // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
+                Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await)
+            }
+            // A stream has no connection to give up; 101 is malformed over HTTP/2.
+            (Over::Switched(_), Channel::Shared(_)) => Tried::Done(Finish::Abort),
         }
     }
 
@@ -132,10 +136,20 @@ impl<C: Client> Request<'_, C> {
         &mut self,
         exchange: &mut E,
         placing: &mut Placing<'_>,
-        route: &Route,
+        route: &'a RouteView,
         spot: &Spot,
     ) -> Over {
-        Over::Tried(match self.await_answer(exchange, placing, route, spot).await {
+        let mut awaited = self.await_answer(exchange, placing, route, spot).await;
+        if let Awaited::HedgeDue(waiting) = awaited {
+            let outline = self.outline(&route.config);
+            // Boxed, so that a task needs no room for a second exchange that hardly ever comes.
+            match Box::pin(self.hedged(exchange, placing, outline, spot, waiting)).await {
+                Hedged::First(first) => awaited = first,
+                Hedged::Other(tried) => return Over::Tried(tried),
+            }
+        }
+        let route = &route.config;
+        Over::Tried(match awaited {
             Awaited::Answered if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
@@ -159,20 +173,20 @@ impl<C: Client> Request<'_, C> {
         }
     }
 
-    fn encode_head(&self, spot: &Spot, route: &Route, expect_continue: bool, out: &mut Vec<u8>) {
-        let nameless = self.head.authority().is_empty();
-        let default_host = if nameless { spot.endpoint().address.to_string() } else { String::new() };
-        let to = h1::Upstream {
-            forwarded: self.listener.config.forwarded,
-            client: self.setting.address,
-            scheme: self.setting.scheme,
-            request_id: self.account.id(self.head),
-            default_host: &default_host,
-            expect_continue,
-            upgrades: &route.upgrades,
-            changes: &route.request_headers,
-        };
-        h1::encode_request(self.head, &to, out);
+    /// How long an answer of this route is waited for.
+    fn times(&self, placing: &Placing<'_>, route: &RouteView) -> Times {
+        let service = &placing.service().config;
+        let response = route.config.timeouts.response.unwrap_or(service.timeouts.response);
+        let response = placing.tries.try_timeout(&service.retry, response);
+        // Whoever streams says nothing when it has nothing to say.
+        let outline = self.outline(&route.config);
+        let counts = !grpc::is_call(self.head) && !outline.offers_upgrade() && !outline.wants_events();
+        let late = route.config.timeouts.stall.unwrap_or(service.timeouts.stall);
+        // Where silence is usual, asking twice is no use either.
+        let hedged = placing.tries.nature().safe() && route.config.timeouts.stall != Some(Patience::Off);
+        let hedge = if hedged { service.retry.hedge } else { Patience::Off };
+        let after = |patience| route.usual.late_after(patience).filter(|_| counts);
+        Times { response, late: after(late), hedge: after(hedge) }
     }
 
     /// Sends the request and waits for the head of the final reply; interim replies are passed on.
@@ -180,24 +194,28 @@ impl<C: Client> Request<'_, C> {
         &mut self,
         exchange: &mut E,
         placing: &mut Placing<'_>,
-        route: &Route,
+        route: &RouteView,
         spot: &Spot,
     ) -> Awaited {
         let worker = self.setting.worker;
         let alarm = self.setting.alarm;
         let service = &placing.service().config;
-        let response = route.timeouts.response.unwrap_or(service.timeouts.response);
-        let response = placing.tries.try_timeout(&service.retry, response);
         let stall = service.timeouts.body.min(self.listener.config.timeouts.body);
         // A call of gRPC may send its next message whenever it likes.
         let pause = if grpc::is_call(self.head) { service.timeouts.tunnel } else { stall };
+        let times = self.times(placing, route);
         let still_holds = || worker.view.still_holds(&spot.table, spot.service());
         let mut moved = u64::MAX;
         let mut judged = spot.table.epoch;
-        poll_fn(|cx| {
+        let mut waiting: Option<Waiting> = None;
+        let awaited = poll_fn(|cx| {
             if !exchange.is_sent() {
                 match exchange.poll_send(cx, self.client, self.body, still_holds) {
-                    Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => alarm.set(clock::now().after(response)),
+                    Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
+                        let begun = Waiting::begin(spot, times, clock::now());
+                        alarm.set(begun.next());
+                        waiting = Some(begun);
+                    }
                     Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(Awaited::Stale),
                     Poll::Ready(Err(SendFault::Client(fault))) => return Poll::Ready(Awaited::Client(fault)),
                     Poll::Pending => {}
@@ -211,7 +229,7 @@ impl<C: Client> Request<'_, C> {
                     Poll::Pending => break,
                 }
             }
-            if placing.condemned(spot, &mut judged) {
+            if is_condemned(worker, spot, &mut judged) {
                 let ended = self.ended(exchange, spot, How::Condemned, false);
                 if placing.leave(&ended, spot.service()) {
                     return Poll::Ready(Awaited::Left);
@@ -223,24 +241,49 @@ impl<C: Client> Request<'_, C> {
             if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Awaited::Client(ClientFault::Gone));
             }
+            if let Some(waiting) = &mut waiting {
+                loop {
+                    match ready!(waiting.poll(cx, alarm, worker, spot, exchange)) {
+                        Ring::Killed => return Poll::Ready(Awaited::Interrupted(Interrupted::Killed)),
+                        Ring::Timeout => {
+                            return Poll::Ready(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) });
+                        }
+                        Ring::Hedge if placing.hedge(spot, waiting.since) => {
+                            return Poll::Ready(Awaited::HedgeDue((*waiting, times)));
+                        }
+                        Ring::Hedge => {
+                            waiting.put_hedge_off(clock::now());
+                            alarm.set(waiting.next());
+                        }
+                    }
+                }
+            }
             let moves = exchange.sent() + self.body.received();
-            if exchange.is_sending() && moves != moved {
+            if moves != moved {
                 moved = moves;
                 let waits = if exchange.waits_for_upstream(self.body) { stall } else { pause };
                 alarm.set(clock::now().after(waits));
             }
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => Awaited::Interrupted(Interrupted::Killed),
-                Interrupt::Deadline if exchange.is_sending() && !exchange.waits_for_upstream(self.body) => {
-                    Awaited::ClientSlow
+                Interrupt::Deadline if exchange.waits_for_upstream(self.body) => {
+                    Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) }
                 }
-                Interrupt::Deadline => Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) },
+                Interrupt::Deadline => Awaited::ClientSlow,
             })
         })
-        .await
+        .await;
+        if matches!(awaited, Awaited::Answered) {
+            let now = clock::now();
+            spot.endpoint().stats.replies().heard(now);
+            if let Some(waiting) = waiting.filter(|_| times.late.is_some()) {
+                route.usual.record(worker.id, now.since(waiting.since));
+            }
+        }
+        awaited
     }
 
-    fn pass_interim(&mut self, head: &ResponseHead) {
+    pub(super) fn pass_interim(&mut self, head: &ResponseHead) {
         let go_on = head.status() == 100;
         if go_on && (self.continued || !self.head.expects_continue()) {
             return;
@@ -254,7 +297,7 @@ impl<C: Client> Request<'_, C> {
     fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, placing: &Placing<'_>, spot: &Spot) -> Tried {
         let worker = self.setting.worker;
         match awaited {
-            Awaited::Answered | Awaited::Stale | Awaited::Left => Tried::Again,
+            Awaited::Answered | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
                 if let Some(failure) = failure {
                     placing.record(spot, failure);
@@ -273,13 +316,13 @@ impl<C: Client> Request<'_, C> {
         Tried::Refused(Refusal::malformed(error), Termination::Refused)
     }
 
-    fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: How, reused: bool) -> Ended {
+    pub(super) fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: How, reused: bool) -> Ended {
         let replayable = self.body.is_replayable();
         Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable }
     }
 
     /// A final head has come: retry by its status, hold it, or stream it to the client.
-    async fn pass_on<E: Exchange>(
+    pub(super) async fn pass_on<E: Exchange>(
         &mut self,
         exchange: &mut E,
         placing: &mut Placing<'_>,
@@ -435,7 +478,7 @@ fn may_be_silent(reply: &ResponseHead) -> bool {
     kinds.iter().any(|kind| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind)))
 }
 
-fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
+pub(super) fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
     match fault {
         ReplyFault::Malformed => Awaited::Failed { how: How::Malformed, failure: Some(Failure::Malformed) },
         ReplyFault::Cut { begun } => {

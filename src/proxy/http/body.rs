@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::client::{Client, ClientFault};
+use super::client::{ClientFault, Source};
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 
 /// The staged part of one request's body.
@@ -66,8 +66,8 @@ impl RequestBody {
 
     /// Reads on from the client. Call it when nothing is pending and what was taken is with the kernel. `Ready(Ok)`:
     /// something came, or the body is at its end.
-    pub fn poll_more<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ClientFault>> {
-        if client.body_is_done() {
+    pub fn poll_more<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
+        if source.body_is_done() {
             return Poll::Ready(Ok(()));
         }
         if self.cut || self.staged.len() >= self.keep {
@@ -76,7 +76,7 @@ impl RequestBody {
             self.taken = 0;
         }
         let before = self.staged.len();
-        let result = client.poll_body(cx, &mut self.staged, self.keep.max(SMALL) - before);
+        let result = source.poll_body(cx, &mut self.staged, self.keep.max(SMALL) - before);
         self.received += (self.staged.len() - before) as u64;
         self.staged.release();
         result

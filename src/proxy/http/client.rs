@@ -18,10 +18,8 @@ pub enum ClientFault {
     Malformed(h1::Error),
 }
 
-/// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 over a stream.
-///
-/// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
-pub trait Client {
+/// Where a request's body comes from.
+pub trait Source {
     /// Appends at most `most` (> 0) bytes of the request's body. `Ready(Ok)`: something came, or the body is done.
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>>;
 
@@ -30,7 +28,12 @@ pub trait Client {
 
     /// The request's trailers, once its body is done.
     fn trailers(&self) -> &Fields;
+}
 
+/// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 over a stream.
+///
+/// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
+pub trait Client: Source {
     /// Ready when there is nobody left to answer: the connection was reset, or closed a while ago without taking more.
     /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;

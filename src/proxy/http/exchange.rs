@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::body::RequestBody;
-use super::client::{Client, ClientFault};
+use super::client::{Client, ClientFault, Source};
 use crate::wire::h1::ResponseHead;
 
 /// Why a request could not be sent on.
@@ -40,10 +40,10 @@ pub enum ReplyFault {
 /// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on for nobody.
 pub trait Exchange {
     /// Sends on. `still_holds` is asked immediately before the first byte. `Ready(Ok)`: the request is sent.
-    fn poll_send<C: Client>(
+    fn poll_send<S: Source>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut C,
+        source: &mut S,
         body: &mut RequestBody,
         still_holds: impl Fn() -> bool,
     ) -> Poll<Result<(), SendFault>>;
@@ -84,4 +84,10 @@ pub trait Exchange {
 
     /// Bytes of the reply that have come.
     fn received(&self) -> u64;
+
+    /// What was sent is not acknowledged, and the kernel has sent it again.
+    fn is_unacknowledged(&self) -> bool;
+
+    /// Nobody wants the reply any more: tells the endpoint not to go on for nobody, now.
+    fn abandon(&mut self);
 }

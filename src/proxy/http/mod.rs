@@ -7,14 +7,18 @@
 mod account;
 mod attempt;
 mod body;
+mod channel;
 mod client;
 mod exchange;
 mod grpc;
 mod h1;
 mod h2;
+mod hedge;
+mod outline;
 mod request;
 mod respond;
 mod tunnel;
+mod waiting;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -172,7 +172,7 @@ impl<'a, C: Client> Request<'a, C> {
                 Ok(Placed::Static { table, service, pool }) => return self.answer_static(&table, service, pool).await,
                 Err(unplaced) => return self.unplaced(unplaced, &placing, service).await,
             };
-            let tried = self.exchange(&mut placing, &route.config, target, reply, decoder).await;
+            let tried = self.exchange(&mut placing, route, target, reply, decoder).await;
             self.setting.place.set_tenure(None);
             self.setting.alarm.pardon();
             match tried {
@@ -183,6 +183,7 @@ impl<'a, C: Client> Request<'a, C> {
                         return self.unplaced(Unplaced::GaveUp(why), &placing, service).await;
                     }
                 }
+                Tried::Unplaced(unplaced) => return self.unplaced(unplaced, &placing, service).await,
                 Tried::Again => {}
             }
             self.body.rewind();

@@ -6,4 +6,4 @@ mod place;
 
 pub use idle::{Idle, Parked};
 pub use multiplexed::{Lines, Strand};
-pub use place::{Asker, Interrupted, Link, Placed, Placing, Spot, Target, Unplaced, guarded};
+pub use place::{Asker, Interrupted, Link, Placed, Placing, Spot, Target, Unplaced, guarded, is_condemned, record};

@@ -539,6 +539,11 @@ impl Strand {
         self.line.retire();
     }
 
+    /// See [`Stream::is_unacknowledged`].
+    pub fn is_unacknowledged(&self) -> bool {
+        self.line.wire.transport.borrow().as_ref().is_some_and(Stream::is_unacknowledged)
+    }
+
     /// The endpoint refused the stream. True: it does nothing else any more.
     pub fn refused(&self) -> bool {
         self.shelf.refusals.set(self.shelf.refusals.get().saturating_add(1));

@@ -432,14 +432,29 @@ impl<'a> Placing<'a> {
         next
     }
 
-    /// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
-    /// asked once.
-    pub fn condemned(&self, spot: &Spot, judged: &mut u64) -> bool {
+    /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
+    /// and the [next](Placing::next) try is the hedge.
+    pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
         let table = self.worker.table();
-        if std::mem::replace(judged, table.epoch) == table.epoch {
+        let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
+        let now = clock::now();
+        let retry = &self.origin.services[self.index].config.retry;
+        let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
+        };
+        let Pick::Endpoint(choice) = service.pick(&want, &mut self.worker.pick.borrow_mut()) else { return false };
+        let covered = self.tries.hedge(retry, &spot.choice, &choice, &service.stats.budget, now);
+        if !covered {
+            service.stats.budget_exhausted.add(self.worker.id, 1);
         }
-        self.place_in(&table).is_some_and(|index| table.services[index].condemns(spot.choice.id))
+        covered
+    }
+
+    /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go elsewhere? If so, the
+    /// retry rule has been told.
+    pub fn leave_hedge(&mut self, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.leave_hedge(retry, &service.stats.budget, clock::now())
     }
 
     /// May the request give up a try whose endpoint was condemned? If so, the retry rule has been told.
@@ -650,7 +665,20 @@ fn connect_unanswered(worker: &Worker, spot: &Spot) -> How {
     How::ConnectTimeout
 }
 
-fn record(worker: &Worker, spot: &Spot, kind: Failure) {
+/// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
+/// asked once.
+pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
+    let table = worker.table();
+    if std::mem::replace(judged, table.epoch) == table.epoch {
+        return false;
+    }
+    let service = spot.service();
+    let there = table.services.get(service.index).filter(|now| now.config.name == service.config.name);
+    there.or_else(|| table.service(&service.config.name)).is_some_and(|service| service.condemns(spot.choice.id))
+}
+
+/// Counts a failure against the endpoint, and pokes the engine where it must look at once.
+pub fn record(worker: &Worker, spot: &Spot, kind: Failure) {
     if spot.endpoint().stats.record_failure(worker.id, kind, spot.choice.trial, clock::now()) {
         worker.view.urgent();
     }

@@ -232,6 +232,17 @@ impl EndpointStats {
         &self.busy.0.connects
     }
 
+    /// Was it heard since then, or not asked?
+    pub fn is_lively(&self, since: Moment) -> bool {
+        self.replies().is_lively(since) && self.connects().is_lively(since)
+    }
+
+    /// Did it lately let somebody wait for too long?
+    #[inline]
+    pub fn is_doubtful(&self, now: Moment) -> bool {
+        self.replies().was_late(now) || self.connects().was_late(now)
+    }
+
     /// It is asked, or dialled, and says nothing.
     fn silence(&self) -> Option<Silence> {
         let silences = [self.replies().silence(), self.connects().silence()];

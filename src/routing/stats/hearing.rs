@@ -1,6 +1,7 @@
 //! Is an endpoint that is asked still heard (DESIGN §3.5)? What workers note of it, and the silence that a digest tells.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use crate::decision::{Moment, Silence};
 
@@ -18,6 +19,8 @@ pub struct Hearing {
 }
 
 const WITNESS: u64 = 1 << 32;
+/// How long an endpoint that was late is given less to do.
+const DOUBT: Duration = Duration::from_secs(2);
 
 impl Hearing {
     /// It was asked: from now on an answer is due.
@@ -55,9 +58,16 @@ impl Hearing {
         self.unanswered.load(Relaxed) as u32 == 0 || self.heard.load(Relaxed) >= then.as_micros()
     }
 
-    /// Since when the first of those who have no answer has waited; `None`: nobody waits.
-    pub fn waited_for_since(&self) -> Option<Moment> {
-        (self.unanswered.load(Relaxed) as u32 > 0).then(|| Moment::from_micros(self.since.load(Relaxed)))
+    /// Has somebody without an answer been waiting for so long? (Perhaps not any more: he was served elsewhere.)
+    pub fn waits_for(&self, patience: Duration, now: Moment) -> bool {
+        self.unanswered.load(Relaxed) as u32 > 0 && now.since(Moment::from_micros(self.since.load(Relaxed))) >= patience
+    }
+
+    /// Was somebody lately found to wait for too long?
+    #[inline]
+    pub fn was_late(&self, now: Moment) -> bool {
+        let late = self.late.load(Relaxed);
+        late != 0 && now.since(Moment::from_micros(late)) < DOUBT
     }
 
     /// It is asked and says nothing, and somebody waits for too long.

@@ -31,11 +31,13 @@ pub enum RetryReason {
     Condemned,
     /// An answer with a status that `retry.on` lists.
     Status,
+    /// No answer yet: it was asked elsewhere as well.
+    Hedge,
 }
 
 impl RetryReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [RetryReason; 9] = [
+    pub const ALL: [RetryReason; 10] = [
         RetryReason::Refused,
         RetryReason::ConnectTimeout,
         RetryReason::Handshake,
@@ -45,6 +47,7 @@ impl RetryReason {
         RetryReason::Timeout,
         RetryReason::Condemned,
         RetryReason::Status,
+        RetryReason::Hedge,
     ];
 
     /// As a metric label.
@@ -59,6 +62,7 @@ impl RetryReason {
             RetryReason::Timeout => "timeout",
             RetryReason::Condemned => "condemned",
             RetryReason::Status => "status",
+            RetryReason::Hedge => "hedge",
         }
     }
 }

@@ -101,7 +101,13 @@ fn listener_view(
                 Some(ListenerTarget::Routes(old)) if old.is_of(routes, matcher) => {
                     ListenerTarget::Routes(Arc::clone(old))
                 }
-                _ => ListenerTarget::Routes(Arc::new(Matcher::new(routes, matcher))),
+                old => {
+                    let old = match old {
+                        Some(ListenerTarget::Routes(old)) => Some(&**old),
+                        _ => None,
+                    };
+                    ListenerTarget::Routes(Arc::new(Matcher::new(routes, turn.workers, old, matcher)))
+                }
             }
         }
     };
@@ -172,6 +178,7 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
                         && endpoint.standing == row.standing
                         && endpoint.admission == row.admission
                         && endpoint.joined == row.joined
+                        && endpoint.suspected == row.suspected
                 })
         })
 }
@@ -198,6 +205,7 @@ fn pool_view(
     let trials = places(&endpoints, Admission::Trial);
     let open = places(&endpoints, Admission::Open);
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
+    let suspected = !open.is_empty() && open.iter().all(|place| endpoints[*place as usize].suspected);
     let lot = Lot::build(&shape, open, old.map(|old| (&old.lot, &*old.endpoints)));
     let (tenure, left) = reign(service, old, turn, index);
     PoolView {
@@ -210,6 +218,7 @@ fn pool_view(
         left,
         endpoints,
         trials,
+        suspected,
         lot,
     }
 }

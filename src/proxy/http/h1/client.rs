@@ -10,7 +10,7 @@ use crate::config::HeaderChanges;
 use crate::net::Stream;
 use crate::proxy::buffer::{Buffer, Outgoing, SMALL};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::http::client::{Client, ClientFault};
+use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::worker::Worker;
 use crate::sys::clock;
 use crate::wire::Fields;
@@ -134,7 +134,7 @@ impl<S: Stream> H1Client<S> {
     }
 }
 
-impl<S: Stream> Client for H1Client<S> {
+impl<S: Stream> Source for H1Client<S> {
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>> {
         debug_assert!(most > 0);
         loop {
@@ -174,7 +174,9 @@ impl<S: Stream> Client for H1Client<S> {
     fn trailers(&self) -> &Fields {
         self.body.trailers()
     }
+}
 
+impl<S: Stream> Client for H1Client<S> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(alarm) = &self.closed {

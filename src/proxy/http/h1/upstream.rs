@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use crate::net::Stream;
 use crate::proxy::buffer::{Buffer, BufferPool, Outgoing, SMALL};
 use crate::proxy::http::body::RequestBody;
-use crate::proxy::http::client::{Client, ClientFault};
+use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
 use crate::wire::h1::{
     Asked, BodyDecoder, BodyEncoder, BodyLength, HeadLimits, Progress, ResponseHead, ResponseParser,
@@ -84,10 +84,10 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
 
     /// Puts body behind what is queued, as long as it is small or has to be framed. True: nothing is pending and the client
     /// has to send more first.
-    fn gather<C: Client>(
+    fn gather<S: Source>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut C,
+        source: &mut S,
         body: &mut RequestBody,
     ) -> Result<bool, SendFault> {
         while !self.request_ended {
@@ -104,15 +104,15 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
                     return Err(self.cannot_write());
                 }
                 body.take(count);
-            } else if client.body_is_done() {
-                if self.encoder.finish(client.trailers(), self.out.end()).is_err() {
+            } else if source.body_is_done() {
+                if self.encoder.finish(source.trailers(), self.out.end()).is_err() {
                     return Err(SendFault::Client(ClientFault::Gone));
                 }
                 self.request_ended = true;
             } else if !self.out.is_empty() && !body.keeps_more() {
                 return Ok(false);
             } else {
-                match body.poll_more(cx, client) {
+                match body.poll_more(cx, source) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(fault)) => return Err(SendFault::Client(fault)),
                     Poll::Pending => return Ok(true),
@@ -163,10 +163,10 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
 }
 
 impl<U: Stream> Exchange for H1Exchange<'_, U> {
-    fn poll_send<C: Client>(
+    fn poll_send<S: Source>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut C,
+        source: &mut S,
         body: &mut RequestBody,
         still_holds: impl Fn() -> bool,
     ) -> Poll<Result<(), SendFault>> {
@@ -177,7 +177,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
             if self.write_failed {
                 return Poll::Pending;
             }
-            let waits_for_client = self.gather(cx, client, body)?;
+            let waits_for_client = self.gather(cx, source, body)?;
             let Some(stream) = &mut self.stream else { return Poll::Pending };
             if !self.out.is_empty() {
                 // The re-check: nothing is awaited between this and the first byte.
@@ -326,12 +326,20 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
     fn received(&self) -> u64 {
         self.received
     }
+
+    fn is_unacknowledged(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::is_unacknowledged)
+    }
+
+    fn abandon(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.reset_on_close();
+        }
+    }
 }
 
 impl<U: Stream> Drop for H1Exchange<'_, U> {
     fn drop(&mut self) {
-        if let Some(stream) = &self.stream {
-            stream.reset_on_close();
-        }
+        self.abandon();
     }
 }

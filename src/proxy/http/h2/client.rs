@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use super::io::Watch;
 use crate::config::HeaderChanges;
 use crate::proxy::buffer::Buffer;
-use crate::proxy::http::client::{Client, ClientFault};
+use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::wire::Fields;
 use crate::wire::h1::{Asked, BodyEncoder, BodyLength, Error, OwnReply, ResponseHead, Version, WrongLength};
 use crate::wire::h2 as wire;
@@ -130,7 +130,7 @@ fn fault(error: &h2::Error) -> ClientFault {
     if error.is_reset() && error.is_library() { ClientFault::Malformed(Error::BodyCut) } else { ClientFault::Gone }
 }
 
-impl Client for H2Client {
+impl Source for H2Client {
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>> {
         debug_assert!(most > 0);
         while self.piece.is_empty() {
@@ -161,7 +161,9 @@ impl Client for H2Client {
     fn trailers(&self) -> &Fields {
         &self.trailers
     }
+}
 
+impl Client for H2Client {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let reset = match &mut self.send {
             Some(send) => send.poll_reset(cx),

@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 
 use crate::proxy::http::body::RequestBody;
-use crate::proxy::http::client::{Client, ClientFault};
+use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
 use crate::proxy::upstream::Strand;
 use crate::wire::Fields;
@@ -174,10 +174,10 @@ fn size_of_head(fields: &HeaderMap) -> usize {
 }
 
 impl Exchange for H2Exchange<'_> {
-    fn poll_send<C: Client>(
+    fn poll_send<S: Source>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut C,
+        source: &mut S,
         body: &mut RequestBody,
         still_holds: impl Fn() -> bool,
     ) -> Poll<Result<(), SendFault>> {
@@ -189,7 +189,7 @@ impl Exchange for H2Exchange<'_> {
             return Poll::Ready(Err(SendFault::Stale));
         }
         if let Some(request) = self.request.take() {
-            let ends = client.body_is_done() && body.pending().is_empty() && client.trailers().is_empty();
+            let ends = source.body_is_done() && body.pending().is_empty() && source.trailers().is_empty();
             self.send_head(request, ends)?;
         }
         loop {
@@ -198,10 +198,10 @@ impl Exchange for H2Exchange<'_> {
             }
             let pending = body.pending();
             if pending.is_empty() {
-                if client.body_is_done() {
-                    self.end(client.trailers())?;
+                if source.body_is_done() {
+                    self.end(source.trailers())?;
                 } else {
-                    ready!(body.poll_more(cx, client)).map_err(SendFault::Client)?;
+                    ready!(body.poll_more(cx, source)).map_err(SendFault::Client)?;
                 }
                 continue;
             }
@@ -217,7 +217,7 @@ impl Exchange for H2Exchange<'_> {
             }
             let data = Bytes::copy_from_slice(&pending[..count]);
             body.take(count);
-            let last = body.pending().is_empty() && client.body_is_done() && client.trailers().is_empty();
+            let last = body.pending().is_empty() && source.body_is_done() && source.trailers().is_empty();
             if send.send_data(data, last).is_err() {
                 return Poll::Ready(Err(self.cannot_write()));
             }
@@ -342,5 +342,13 @@ impl Exchange for H2Exchange<'_> {
 
     fn received(&self) -> u64 {
         self.received
+    }
+
+    fn is_unacknowledged(&self) -> bool {
+        self.strand.is_unacknowledged()
+    }
+
+    fn abandon(&mut self) {
+        (self.request, self.send, self.response, self.incoming) = (None, None, None, None);
     }
 }

@@ -1,0 +1,122 @@
+//! What happens while a request waits for its answer: when it is late, when it is asked elsewhere as well, when it is given up.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::exchange::Exchange;
+use crate::decision::Moment;
+use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::upstream::Spot;
+use crate::proxy::worker::Worker;
+use crate::sys::clock;
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Then the try is given up.
+    pub response: Duration,
+    /// Then it speaks against the endpoint; `None`: silence says nothing.
+    pub late: Option<Duration>,
+    /// Then it is asked elsewhere as well; `None`: never.
+    pub hedge: Option<Duration>,
+}
+
+/// A try that was fully sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// Since when.
+    pub since: Moment,
+    times: Times,
+    late: Option<Moment>,
+    hedge: Option<Moment>,
+}
+
+/// What the time has come for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// To ask elsewhere as well.
+    Hedge,
+    /// To give the try up.
+    Timeout,
+    /// Somebody decided that the request has to end.
+    Killed,
+}
+
+impl Waiting {
+    /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
+    pub fn begin(spot: &Spot, times: Times, now: Moment) -> Waiting {
+        let endpoint = spot.endpoint();
+        if times.late.is_some() {
+            endpoint.stats.replies().asked(now);
+        }
+        let patience = if endpoint.suspected { Duration::ZERO } else { times.hedge.unwrap_or_default() };
+        let hedge = times.hedge.map(|_| now.after(patience));
+        Waiting { since: now, times, late: times.late.map(|late| now.after(late)), hedge }
+    }
+
+    /// When to look next.
+    pub fn next(&self) -> Moment {
+        let deadline = self.since.after(self.times.response);
+        [self.late, self.hedge].into_iter().flatten().fold(deadline, Moment::min)
+    }
+
+    /// Nobody could be asked elsewhere: perhaps later.
+    pub fn put_hedge_off(&mut self, now: Moment) {
+        self.hedge = self.times.hedge.map(|patience| now.after(patience.max(LEAST)));
+    }
+
+    /// It is asked elsewhere.
+    pub fn is_hedged(&mut self) {
+        self.hedge = None;
+    }
+
+    /// Waits for the next thing to do. That the answer is late is told from here.
+    pub fn poll<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: &Alarm,
+        worker: &Worker,
+        spot: &Spot,
+        exchange: &E,
+    ) -> Poll<Ring> {
+        loop {
+            match ready!(alarm.poll(cx)) {
+                Interrupt::Killed => return Poll::Ready(Ring::Killed),
+                Interrupt::Deadline => {}
+            }
+            let now = clock::now();
+            if self.late.take_if(|late| *late <= now).is_some() {
+                tell_late(worker, spot, exchange.is_unacknowledged(), now);
+            }
+            if now >= self.since.after(self.times.response) {
+                return Poll::Ready(Ring::Timeout);
+            }
+            if self.hedge.take_if(|hedge| *hedge <= now).is_some() {
+                return Poll::Ready(Ring::Hedge);
+            }
+            alarm.set(self.next());
+        }
+    }
+}
+
+/// The shortest pause between two looks for somebody to ask as well.
+const LEAST: Duration = Duration::from_millis(50);
+
+fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
+    let stats = &spot.endpoint().stats;
+    let mut urgent = stats.replies().late(now);
+    if unacknowledged {
+        urgent |= stats.replies().witnessed();
+    }
+    if urgent && stats.make_urgent() {
+        worker.view.urgent();
+    }
+}
+
+/// A request that waits for this endpoint was answered elsewhere.
+pub(super) fn tell_overtaken(worker: &Worker, spot: &Spot) {
+    let stats = &spot.endpoint().stats;
+    if stats.replies().witnessed() && stats.make_urgent() {
+        worker.view.urgent();
+    }
+}

@@ -1,0 +1,41 @@
+//! What the kernel knows of a TCP connection that its peer does not acknowledge. The only `unsafe` of the project: no crate in
+//! use reads `TCP_INFO`.
+
+use std::os::fd::AsFd;
+
+/// Has the kernel had to send again what was written here, and still not been told that it arrived? Then it is the network
+/// or the whole machine that is silent, not the program behind it. A peer that reads nothing acknowledges.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+pub fn is_unacknowledged(socket: impl AsFd) -> bool {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `tcp_info` is plain numbers, for which all zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for this call, and the kernel writes at most `length` bytes, which `info` has.
+    let answer = unsafe {
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+    };
+    answer == 0 && info.tcpi_unacked > 0 && info.tcpi_retransmits > 0
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(target_os = "linux"))]
+pub fn is_unacknowledged(_socket: impl AsFd) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_reads_nothing_acknowledges() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.write_all(b"hello").unwrap();
+        assert!(!is_unacknowledged(&ours));
+    }
+}
