@@ -9,7 +9,7 @@ use crate::routing::RoutingTable;
 use crate::routing::fixture::{at, id, service, state, table};
 
 fn want(tried: &Tried) -> Want<'_> {
-    Want { now: at(0), safe: true, trial: true, hash: 1, tried, scope: Scope::Serving }
+    Want { now: at(0), safe: true, trial: true, hash: 1, tried, scope: Scope::Serving, bold: false }
 }
 
 fn counts(table: &RoutingTable, want: &Want<'_>, picks: u32) -> Vec<Vec<u32>> {

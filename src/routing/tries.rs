@@ -301,6 +301,15 @@ impl Tries {
         true
     }
 
+    /// This endpoint does not answer a connect: somebody else is asked beside it.
+    pub fn race(&mut self, unanswered: &Choice) {
+        self.ended += 1;
+        self.reason = Some(RetryReason::ConnectLate);
+        self.last = Some(unanswered.id);
+        self.trialled |= unanswered.trial;
+        self.tried.add(unanswered.id, true);
+    }
+
     /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go where the newest
     /// table says?
     pub fn leave_hedge(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> bool {

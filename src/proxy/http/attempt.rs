@@ -19,7 +19,8 @@ use crate::decision::Failure;
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target, Unplaced, is_condemned};
+use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target, Unplaced, is_condemned, record};
+use crate::proxy::worker::Worker;
 use crate::routing::{Ended, How, InFlight, Next, RouteView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -154,11 +155,11 @@ impl<'a, C: Client> Request<'a, C> {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
                     let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
-                    self.no_answer(malformed, exchange, placing, spot)
+                    self.no_answer(malformed, exchange, spot)
                 }
             },
             Awaited::Answered => self.pass_on(exchange, placing, route, spot).await,
-            awaited => self.no_answer(awaited, exchange, placing, spot),
+            awaited => self.no_answer(awaited, exchange, spot),
         })
     }
 
@@ -276,6 +277,9 @@ impl<'a, C: Client> Request<'a, C> {
         if matches!(awaited, Awaited::Answered) {
             let now = clock::now();
             spot.endpoint().stats.replies().heard(now);
+            if spot.reused {
+                spot.endpoint().stats.note_reused();
+            }
             if let Some(waiting) = waiting.filter(|_| times.late.is_some()) {
                 route.usual.record(worker.id, now.since(waiting.since));
             }
@@ -294,14 +298,12 @@ impl<'a, C: Client> Request<'a, C> {
         }
     }
 
-    fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, placing: &Placing<'_>, spot: &Spot) -> Tried {
+    fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, spot: &Spot) -> Tried {
         let worker = self.setting.worker;
         match awaited {
             Awaited::Answered | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
-                if let Some(failure) = failure {
-                    placing.record(spot, failure);
-                }
+                tell_failure(worker, spot, how, failure);
                 Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
             }
             Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
@@ -468,6 +470,15 @@ impl<'a, C: Client> Request<'a, C> {
         }
         self.account.termination = termination;
         termination == Termination::Complete
+    }
+}
+
+/// What a try that ended without an answer says about its endpoint.
+pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) {
+    match failure {
+        Some(failure) => record(worker, spot, failure),
+        None if how == How::Reset => spot.endpoint().stats.note_stale(clock::now()),
+        None => {}
     }
 }
 

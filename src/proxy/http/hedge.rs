@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use super::attempt::{Awaited, Over, Tried, cut_before_answer};
+use super::attempt::{Awaited, Over, Tried, cut_before_answer, tell_failure};
 use super::body::RequestBody;
 use super::channel::Channel;
 use super::client::{Client, ClientFault, Source};
@@ -90,9 +90,7 @@ impl<C: Client> Request<'_, C> {
                     match race.await {
                         Raced::Other(other) => break other,
                         Raced::Condemned => {}
-                        Raced::First(Awaited::Failed { failure, .. }) => {
-                            failure.into_iter().for_each(|failure| record(worker, spot, failure));
-                        }
+                        Raced::First(Awaited::Failed { how, failure }) => tell_failure(worker, spot, how, failure),
                         Raced::First(awaited) => break 'tries Hedged::First(awaited),
                     }
                     exchange.abandon();
@@ -121,7 +119,7 @@ impl<C: Client> Request<'_, C> {
                     placing.failed(&ended, answer.spot.service())
                 }
                 Other::Failed { ended, spot, failure } => {
-                    failure.into_iter().for_each(|failure| record(worker, &spot, failure));
+                    tell_failure(worker, &spot, ended.how, failure);
                     placing.failed(&ended, spot.service())
                 }
                 Other::Stale => Next::Pick,

@@ -3,6 +3,7 @@
 mod idle;
 mod multiplexed;
 mod place;
+mod race;
 
 pub use idle::{Idle, Parked};
 pub use multiplexed::{Lines, Strand};

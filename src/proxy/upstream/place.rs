@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
+use super::race::{Elsewhere, Raced};
 use crate::config::UpstreamProtocol;
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::stream::{connect_with_header, judge_connect};
@@ -18,8 +19,8 @@ use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
-    Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
-    ServiceView, Tries, Why,
+    Choice, Ended, EndpointStats, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused,
+    RoutingTable, ServiceView, Tries, Why,
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -27,6 +28,13 @@ use crate::wire::proxy_protocol::{self, Ends};
 
 /// How often a request lets the task of a shared connection look at what has come before it dials another.
 const SETTLING: u32 = 3;
+
+/// An answer to a connect that began then.
+fn answered(stats: &EndpointStats, began: Moment) {
+    let now = clock::now();
+    stats.connects().heard(now);
+    stats.note_connect(now.since(began));
+}
 
 /// Why waiting ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +68,7 @@ pub struct Placing<'a> {
     /// How the last try failed.
     pub last: Option<How>,
     /// Failed tries after which another one was counted.
-    counted: u32,
+    pub(super) counted: u32,
 }
 
 /// For whom a connection is looked for.
@@ -150,6 +158,8 @@ impl Spot {
 /// How looking for a link ended.
 enum Linked {
     Ready(Link),
+    /// It was not answered in time, and somebody else was.
+    Elsewhere(Box<Elsewhere>),
     Failed(How),
     /// A newer table would not go there.
     Superseded,
@@ -258,6 +268,11 @@ impl<'a> Placing<'a> {
             self.count_try(spot.service());
             let how = match self.link(&mut spot, gone).await? {
                 Linked::Ready(link) => return Ok(Placed::Endpoint(Target { spot, link, in_flight })),
+                Linked::Elsewhere(elsewhere) => {
+                    (self.tries, self.attempts, self.counted) =
+                        (elsewhere.tries, elsewhere.attempts, elsewhere.counted);
+                    return Ok(Placed::Endpoint(elsewhere.target));
+                }
                 Linked::Superseded => continue,
                 Linked::Failed(how) => how,
             };
@@ -314,7 +329,7 @@ impl<'a> Placing<'a> {
     /// A new connection. It is given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so
     /// any request may go elsewhere at once.
     async fn dial(&self, spot: &Spot, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Linked, Unplaced> {
-        self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
+        let began = clock::now();
         let header = self.header(spot);
         let connecting = async {
             tokio::select! {
@@ -323,15 +338,23 @@ impl<'a> Placing<'a> {
                 () = self.superseded(spot) => None,
             }
         };
-        Ok(match guarded(self.alarm, gone, connecting).await {
-            Ok(Some(Ok(stream))) => {
-                spot.endpoint().stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+        Ok(match self.race(spot, began, gone, connecting).await? {
+            Raced::Own(Some(Ok(stream))) => {
+                let stats = &spot.endpoint().stats;
+                stats.count_connect(self.worker.id, ConnectOutcome::Connected);
+                answered(stats, began);
                 Linked::Ready(Link::Own(stream))
             }
-            Ok(Some(Err(error))) => Linked::Failed(unreached(self.worker, spot, &error)),
-            Ok(None) => Linked::Superseded,
-            Err(Interrupted::Late) => Linked::Failed(connect_unanswered(self.worker, spot)),
-            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            Raced::Own(Some(Err(error))) => {
+                let how = unreached(self.worker, spot, &error);
+                if how != How::Local {
+                    spot.endpoint().stats.connects().heard(clock::now());
+                }
+                Linked::Failed(how)
+            }
+            Raced::Own(None) => Linked::Superseded,
+            Raced::Elsewhere(elsewhere) => Linked::Elsewhere(elsewhere),
+            Raced::Unanswered => Linked::Failed(connect_unanswered(self.worker, spot)),
         })
     }
 
@@ -351,7 +374,7 @@ impl<'a> Placing<'a> {
         // Where endpoints are told of the client, only its own requests share a connection.
         let about = spot.is_about_one_client().then_some(self.asker.ends);
         let shelf = self.worker.lines.shelf(spot.choice.id, about, &spot.endpoint().stats);
-        let mut waited = false;
+        let began = clock::now();
         let mut settling = 0;
         loop {
             // A wait may have seen a table by which the endpoint is spoken to in another way.
@@ -359,7 +382,9 @@ impl<'a> Placing<'a> {
                 return Ok(Linked::Superseded);
             }
             spot.generation = spot.endpoint().stats.generation();
-            match shelf.take(spot.generation, self.tries.fresh_only()) {
+            let stats = &spot.endpoint().stats;
+            let trusted = stats.trusts_idle(self.tries.nature().idempotent(), clock::now());
+            match shelf.take(spot.generation, self.tries.fresh_only() || !trusted) {
                 Take::Strand(strand) => {
                     spot.reused = strand.was_idle;
                     return Ok(Linked::Ready(Link::Shared(strand)));
@@ -376,9 +401,6 @@ impl<'a> Placing<'a> {
                 return Ok(Linked::Ready(Link::Own(stream)));
             }
             spot.reused = false;
-            if !std::mem::replace(&mut waited, true) {
-                self.alarm.set(clock::now().after(self.service().config.timeouts.connect));
-            }
             let waiter = shelf.join(alone, |dial| {
                 let idle = self.service().config.timeouts.idle;
                 let connect = self.service().config.timeouts.connect;
@@ -393,13 +415,18 @@ impl<'a> Placing<'a> {
                     () = self.superseded(spot) => None,
                 }
             };
-            match guarded(self.alarm, gone, dialled).await {
-                Ok(Some(Dialled::Line | Dialled::Http1(None))) => {}
-                Ok(Some(Dialled::Http1(Some(stream)))) => return Ok(Linked::Ready(Link::Own(stream))),
-                Ok(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
-                Ok(None) => return Ok(Linked::Superseded),
-                Err(Interrupted::Late) => return Ok(Linked::Failed(How::ConnectTimeout)),
-                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            match self.race(spot, began, gone, dialled).await? {
+                Raced::Own(Some(dialled)) => match dialled {
+                    Dialled::Line | Dialled::Http1(None) => answered(&spot.endpoint().stats, began),
+                    Dialled::Http1(Some(stream)) => {
+                        answered(&spot.endpoint().stats, began);
+                        return Ok(Linked::Ready(Link::Own(stream)));
+                    }
+                    Dialled::Failed(how) => return Ok(Linked::Failed(how)),
+                },
+                Raced::Own(None) => return Ok(Linked::Superseded),
+                Raced::Elsewhere(elsewhere) => return Ok(Linked::Elsewhere(elsewhere)),
+                Raced::Unanswered => return Ok(Linked::Failed(How::ConnectTimeout)),
             }
         }
     }
@@ -495,6 +522,9 @@ impl<'a> Placing<'a> {
             return None;
         }
         let now = clock::now();
+        if !spot.endpoint().stats.trusts_idle(self.tries.nature().idempotent(), now) {
+            return None;
+        }
         loop {
             let stream = self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)?;
             // Whatever came since it was parked, a late second reply above all, is nobody's answer (and a request that must

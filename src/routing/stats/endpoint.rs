@@ -16,6 +16,17 @@ pub const TRIAL_PAUSE: Duration = Duration::from_millis(100);
 /// How long an open gate is kept for safe requests before others may pass it.
 pub const TRIAL_COURTESY: Duration = Duration::from_millis(50);
 
+/// How long idle connections are not trusted after one was dead: longer than a server takes to close all that are as old.
+const DISTRUST: Duration = Duration::from_secs(10);
+/// So many of them in a row are no coincidence.
+const STALE: u32 = 3;
+/// A connect is late after four times what connects take lately, within these bounds: a lost SYN would be sent again after a
+/// second only.
+const CONNECT_LEAST: Duration = Duration::from_millis(50);
+const CONNECT_MOST: Duration = Duration::from_secs(1);
+/// … and after so long while that is not known.
+const CONNECT_UNKNOWN: Duration = Duration::from_millis(250);
+
 const KINDS: usize = Failure::ALL.len();
 const GOOD: usize = 0;
 const FAILED: usize = 1;
@@ -45,6 +56,12 @@ pub struct EndpointStats {
     urgent: AtomicBool,
     streak: Padded<AtomicU64>,
     busy: Padded<Busy>,
+    /// How long a connect takes, in µs: the longest lately, forgotten by and by. 0 = not known.
+    connect_takes: AtomicU64,
+    /// Until when idle connections are not trusted (µs).
+    distrusted_until: AtomicU64,
+    /// Idle connections in a row that turned out to be dead.
+    stale: AtomicU32,
     cells: Counters<CELLS>,
 }
 
@@ -108,6 +125,9 @@ impl EndpointStats {
             urgent: AtomicBool::new(false),
             streak: Padded::default(),
             busy: Padded::default(),
+            connect_takes: AtomicU64::new(0),
+            distrusted_until: AtomicU64::new(0),
+            stale: AtomicU32::new(0),
             cells: Counters::new(workers),
         }
     }
@@ -230,6 +250,42 @@ impl EndpointStats {
     /// Its kernel's: noted from the SYN to the end of the connect.
     pub fn connects(&self) -> &Hearing {
         &self.busy.0.connects
+    }
+
+    /// A connect succeeded after so long.
+    pub fn note_connect(&self, took: Duration) {
+        let (took, before) = (took.as_micros() as u64, self.connect_takes.load(Relaxed));
+        self.connect_takes.store(took.max(before - before / 8).max(1), Relaxed);
+    }
+
+    /// After so long a connect that has no answer is raced by one to another endpoint.
+    pub fn connect_late_after(&self) -> Duration {
+        match self.connect_takes.load(Relaxed) {
+            0 => CONNECT_UNKNOWN,
+            takes => Duration::from_micros(takes.saturating_mul(4)).clamp(CONNECT_LEAST, CONNECT_MOST),
+        }
+    }
+
+    /// A connection that had been idle was dead when it was used: for a while, what must not be sent twice goes over fresh ones,
+    /// and everything does when it happens again and again.
+    pub fn note_stale(&self, now: Moment) {
+        self.stale.fetch_add(1, Relaxed);
+        self.distrusted_until.store(now.after(DISTRUST).as_micros(), Relaxed);
+    }
+
+    /// A connection that had been idle was used, and answered.
+    #[inline]
+    pub fn note_reused(&self) {
+        if self.stale.load(Relaxed) != 0 {
+            self.stale.store(0, Relaxed);
+        }
+    }
+
+    /// May an idle connection be used? `idempotent`: for what may be sent again.
+    #[inline]
+    pub fn trusts_idle(&self, idempotent: bool, now: Moment) -> bool {
+        let until = self.distrusted_until.load(Relaxed);
+        until == 0 || now.as_micros() >= until || (idempotent && self.stale.load(Relaxed) < STALE)
     }
 
     /// Was it heard since then, or not asked?

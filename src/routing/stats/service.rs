@@ -33,11 +33,13 @@ pub enum RetryReason {
     Status,
     /// No answer yet: it was asked elsewhere as well.
     Hedge,
+    /// No answer to the connect yet: somebody else was dialled as well.
+    ConnectLate,
 }
 
 impl RetryReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [RetryReason; 10] = [
+    pub const ALL: [RetryReason; 11] = [
         RetryReason::Refused,
         RetryReason::ConnectTimeout,
         RetryReason::Handshake,
@@ -48,6 +50,7 @@ impl RetryReason {
         RetryReason::Condemned,
         RetryReason::Status,
         RetryReason::Hedge,
+        RetryReason::ConnectLate,
     ];
 
     /// As a metric label.
@@ -63,6 +66,7 @@ impl RetryReason {
             RetryReason::Condemned => "condemned",
             RetryReason::Status => "status",
             RetryReason::Hedge => "hedge",
+            RetryReason::ConnectLate => "connect_late",
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Racing connects: one that is not answered as soon as usual is raced by one to another endpoint (after RFC 8305, "Happy
+//! Eyeballs"). No byte of a request is sent before the race is over, so it is safe for every request; only safe ones may be
+//! raced into another pool.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
+use crate::decision::Moment;
+use crate::proxy::deadline::Alarm;
+use crate::proxy::worker::Worker;
+use crate::routing::Tries;
+use crate::sys::clock;
+
+/// A connect without an answer speaks against its endpoint after so long, however fast others are.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// Where another connect was answered first.
+pub struct Elsewhere {
+    /// Its endpoint.
+    pub target: Target,
+    /// The request's tries, this one included.
+    pub tries: Tries,
+    /// See [`Placing::attempts`].
+    pub attempts: u32,
+    /// See [`Placing`].
+    pub counted: u32,
+}
+
+/// How a race ended.
+pub enum Raced<T> {
+    /// The first connect did, well or not.
+    Own(T),
+    /// Another one was answered first.
+    Elsewhere(Box<Elsewhere>),
+    /// None was answered in time.
+    Unanswered,
+}
+
+enum Either<T> {
+    Own(T),
+    Other(Option<Box<Elsewhere>>),
+}
+
+impl Placing<'_> {
+    /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well.
+    pub(super) async fn race<T>(
+        &self,
+        spot: &Spot,
+        began: Moment,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+        connecting: impl Future<Output = T>,
+    ) -> Result<Raced<T>, Unplaced> {
+        let stats = &spot.endpoint().stats;
+        let deadline = began.after(self.service().config.timeouts.connect);
+        let mut connecting = pin!(connecting);
+        stats.connects().asked(began);
+        self.alarm.set(began.after(stats.connect_late_after()).min(deadline));
+        match guarded(self.alarm, gone, connecting.as_mut()).await {
+            Ok(done) => return Ok(Raced::Own(done)),
+            Err(Interrupted::Late) => {}
+            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+        }
+        let alarm = self.worker.deadlines.alarm();
+        let mut other = Some(self.elsewhere(spot, &alarm));
+        self.alarm.set(began.after(SILENCE).min(deadline));
+        loop {
+            let both = poll_fn(|cx| {
+                if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
+                    return Poll::Ready(Either::Own(done));
+                }
+                match &mut other {
+                    Some(other) => other.as_mut().poll(cx).map(Either::Other),
+                    None => Poll::Pending,
+                }
+            });
+            match guarded(self.alarm, gone, both).await {
+                Ok(Either::Own(done)) => return Ok(Raced::Own(done)),
+                Ok(Either::Other(Some(elsewhere))) => {
+                    tell(self.worker, spot, true);
+                    return Ok(Raced::Elsewhere(elsewhere));
+                }
+                Ok(Either::Other(None)) => other = None,
+                Err(Interrupted::Late) if clock::now() < deadline => {
+                    tell(self.worker, spot, false);
+                    self.alarm.set(deadline);
+                }
+                Err(Interrupted::Late) => return Ok(Raced::Unanswered),
+                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            }
+        }
+    }
+
+    /// The way to another endpoint. `None`: there is none for this request.
+    fn elsewhere<'s>(
+        &'s self,
+        spot: &'s Spot,
+        alarm: &'s Alarm,
+    ) -> Pin<Box<dyn Future<Output = Option<Box<Elsewhere>>> + 's>> {
+        Box::pin(async move {
+            let mut tries = self.tries.clone();
+            tries.race(&spot.choice);
+            let origin = Rc::clone(&self.origin);
+            let mut other = Placing { alarm, tries, origin, ..*self };
+            match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
+                Ok(Placed::Endpoint(target)) => {
+                    let (attempts, counted) = (other.attempts, other.counted);
+                    Some(Box::new(Elsewhere { target, tries: other.tries, attempts, counted }))
+                }
+                Ok(Placed::Static { .. }) | Err(_) => None,
+            }
+        })
+    }
+}
+
+/// A connect is late; `overtaken`: and another endpoint answered meanwhile.
+fn tell(worker: &Worker, spot: &Spot, overtaken: bool) {
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    let connects = stats.connects();
+    let mut urgent = overtaken && connects.witnessed();
+    if connects.waits_for(SILENCE, now) {
+        urgent |= connects.late(now);
+    }
+    if urgent && stats.make_urgent() {
+        worker.view.urgent();
+    }
+}
