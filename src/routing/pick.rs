@@ -144,7 +144,7 @@ impl ServiceView {
         want: &Want<'_>,
         state: &mut PickState,
     ) -> Pick {
-        let lively = |view: &EndpointView| !view.suspected && view.stats.is_lively(since);
+        let lively = |view: &EndpointView| view.id != endpoint && !view.suspected && view.stats.is_lively(since);
         let home = self.pool_of(endpoint).filter(|pool| self.serves(*pool));
         let beyond = if across { self.beyond(endpoint) } else { None };
         let pools = home.into_iter().chain(beyond);

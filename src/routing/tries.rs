@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::pick::{Choice, Pick, Scope, Want};
-use super::stats::{Rejection, RetryReason};
+use super::stats::{Reasons, Rejection, RetryReason};
 use super::table::ServiceView;
 use super::tried::Tried;
 use crate::config::{CrossPool, Retry, RetryOn};
@@ -134,7 +134,7 @@ impl Ended {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Pick again, now, from the newest table. When that try begins, count it by [`Tries::reason`].
+    /// Pick again, now, from the newest table. When that try begins, count it by [`Tries::begins`].
     Pick,
     /// Wait for a newer table, but not beyond this moment; then [`Tries::resumed`] and pick again.
     Wait {
@@ -217,7 +217,10 @@ pub struct Tries {
     tried: Tried,
     last: Option<EndpointId>,
     reason: Option<RetryReason>,
+    reasons: Reasons,
     ended: u32,
+    /// How many of them a further try was told for.
+    counted: u32,
     exchanges: u32,
     backoffs: u32,
     sent: bool,
@@ -242,7 +245,9 @@ impl Tries {
             tried: Tried::new(),
             last: None,
             reason: None,
+            reasons: Reasons::default(),
             ended: 0,
+            counted: 0,
             exchanges: 0,
             backoffs: 0,
             sent: false,
@@ -278,16 +283,18 @@ impl Tries {
         if !self.nature.safe() || now >= self.deadline || !(inside || across) {
             return None;
         }
-        let scope = Scope::Beside { endpoint, since, across };
+        let scope = if inside { Scope::Beside { endpoint, since, across } } else { Scope::Beyond(endpoint) };
         Some(Want { now, safe: true, trial: false, hash, tried: &self.tried, scope, bold: true })
     }
 
-    /// The request is asked elsewhere as well: in the pending try's pool, or across. `false`: the budget does not cover it.
+    /// The request is asked elsewhere as well: in the pending try's pool, or across. `false`: it was asked there already, or the
+    /// budget does not cover it.
     /// The pending try is counted as made, and from now on the tries are those of the hedge.
     pub fn hedge(&mut self, retry: &Retry, pending: &Choice, elsewhere: &Choice, budget: &Budget, now: Moment) -> bool {
-        if !budget.extra(retry.budget, now) {
+        if elsewhere.again || elsewhere.id == pending.id || !budget.extra(retry.budget, now) {
             return false;
         }
+        self.ended += 1;
         self.tried.add(pending.id, false);
         self.trialled |= pending.trial;
         self.exchanges += u32::from(!pending.trial);
@@ -347,14 +354,19 @@ impl Tries {
         matches!(self.scope, Scope::Beyond(_))
     }
 
-    /// Why the next try is made: how the one before it ended; `None` for the first.
-    pub fn reason(&self) -> Option<RetryReason> {
+    /// A try begins. Why, if it is not the first; `None` also when that was told already.
+    pub fn begins(&mut self) -> Option<RetryReason> {
+        if self.counted == self.ended {
+            return None;
+        }
+        self.counted = self.ended;
+        self.reasons.extend(self.reason);
         self.reason
     }
 
-    /// Tries that ended without an answer for the client.
-    pub fn failed(&self) -> u32 {
-        self.ended
+    /// Why its further tries were made.
+    pub fn reasons(&self) -> Reasons {
+        self.reasons
     }
 
     /// Whom it has asked.

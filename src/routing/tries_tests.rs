@@ -87,6 +87,18 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
             Pick::Static { .. } => return story,
             Pick::Endpoint(choice) => {
                 now += tries.backoff(&choice, &mut dice).as_millis() as u64 + dice.u64(..20);
+                if dice.u32(..4) == 0 && is_hedged(&mut tries, retry, service, choice, budget, at(now), state) {
+                    let serving = service.serves(choice.pool);
+                    let pending = How::Timeout;
+                    story.executed.push(Executed {
+                        pool: choice.pool,
+                        how: pending,
+                        reused: false,
+                        trial: choice.trial,
+                        serving,
+                    });
+                    continue;
+                }
                 let ended = outcome(&mut dice, choice, &tries);
                 let Some(mut ended) = ended else { return story };
                 if dice.u32(..8) == 0 {
@@ -130,6 +142,23 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
             at_table += 1;
         }
     }
+}
+
+/// Its answer is late: is it asked elsewhere as well?
+fn is_hedged(
+    tries: &mut Tries,
+    retry: &Retry,
+    service: &ServiceView,
+    pending: Choice,
+    budget: &Budget,
+    now: Moment,
+    state: &mut PickState,
+) -> bool {
+    let Some(want) = tries.want_hedge(retry, pending.id, now, now, 1) else { return false };
+    let Pick::Endpoint(elsewhere) = service.pick(&want, state) else { return false };
+    let hedged = tries.hedge(retry, &pending, &elsewhere, budget, now);
+    assert!(!hedged || tries.want(now, 1).tried.contains(pending.id), "it may be asked where it waits already");
+    hedged
 }
 
 /// How a try ends; `None`: with an answer for the client.
@@ -309,7 +338,7 @@ fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
     assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), Next::Pick);
     assert!(tries.fresh_only());
-    assert_eq!(tries.reason(), Some(RetryReason::Stale));
+    assert_eq!(tries.begins(), Some(RetryReason::Stale));
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
     assert!(!choice.again, "it was no try of this endpoint");
     let next = tries.ended(&view.config.retry, &reset(choice, false), &view.stats.budget, at(0));

@@ -61,6 +61,8 @@ pub struct AccessRecord<'a> {
     pub epoch: u64,
     /// Exchanges with endpoints, failed connects included.
     pub tries: u32,
+    /// Why each try after the first was made; empty when there was none.
+    pub retried: &'a str,
     /// Bytes received from the client: request body, or all of a TCP session.
     pub received: u64,
     /// Bytes sent to the client: response body, or all of a TCP session.
@@ -290,6 +292,7 @@ mod tests {
             endpoint: None,
             epoch: 1,
             tries: 0,
+            retried: "",
             received: 0,
             sent: 0,
             duration: Duration::ZERO,

@@ -90,7 +90,7 @@ pub(super) fn common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
 }
 
 /// Texts in the order in which they are written; some came from the client.
-fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 10] {
+fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 11] {
     [
         ("listener", record.listener.as_bytes()),
         ("method", record.method),
@@ -102,6 +102,7 @@ fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 10] {
         ("referer", record.referer),
         ("service", record.service.as_bytes()),
         ("pool", record.pool.as_bytes()),
+        ("retried", record.retried.as_bytes()),
     ]
 }
 
@@ -219,6 +220,7 @@ mod tests {
             endpoint: Some(([10, 0, 1, 11], 8080).into()),
             epoch: 12,
             tries: 2,
+            retried: "hedge",
             received: 0,
             sent: 5_120,
             duration: Duration::from_micros(1_234),
@@ -238,7 +240,7 @@ mod tests {
         let expected = concat!(
             r#"{"time":"2000-10-10T13:55:36.789Z","client":"192.0.2.7:50000","listener":"web","method":"GET","#,
             r#""target":"/cart?x=1","version":"HTTP/1.1","host":"shop.example.com","request_id":"7f3a","#,
-            r#""user_agent":"curl/8","service":"shop","pool":"eu-west","endpoint":"10.0.1.11:8080","status":200,"#,
+            r#""user_agent":"curl/8","service":"shop","pool":"eu-west","retried":"hedge","endpoint":"10.0.1.11:8080","status":200,"#,
             r#""epoch":12,"tries":2,"received":0,"sent":5120,"duration_ms":1.234,"first_byte_ms":1.001,"#,
             r#""termination":"complete"}"#,
             "\n"
@@ -251,7 +253,7 @@ mod tests {
         let expected = concat!(
             r#"192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] "GET /cart?x=1 HTTP/1.1" 200 5120 listener="web" "#,
             r#"host="shop.example.com" request_id="7f3a" user_agent="curl/8" service="shop" pool="eu-west" "#,
-            r#"endpoint=10.0.1.11:8080 epoch=12 tries=2 received=0 duration_ms=1.234 first_byte_ms=1.001 "#,
+            r#"retried="hedge" endpoint=10.0.1.11:8080 epoch=12 tries=2 received=0 duration_ms=1.234 first_byte_ms=1.001 "#,
             "termination=complete\n"
         );
         assert_eq!(line(common, &record()), expected);

@@ -7,7 +7,7 @@ use crate::config::Name;
 use crate::decision::Moment;
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker::Worker;
-use crate::routing::{Handle, ListenerView};
+use crate::routing::{Handle, ListenerView, Reasons};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::wire::h1::RequestHead;
@@ -34,6 +34,8 @@ pub struct Account {
     status: Option<u16>,
     /// Tries, failed connects included.
     pub tries: u32,
+    /// Why those after the first were made.
+    pub retried: Reasons,
     /// Bytes of the request's body, and of what came through its tunnel.
     pub received: u64,
     /// Bytes of the answer's body, and of what came back through the tunnel.
@@ -56,6 +58,7 @@ impl Account {
             first_byte: None,
             status: None,
             tries: 0,
+            retried: Reasons::default(),
             received: 0,
             sent: 0,
             termination: Termination::Complete,
@@ -124,6 +127,7 @@ impl Account {
             endpoint: pool.zip(endpoint).map(|(pool, endpoint)| pool.endpoints[endpoint].address),
             epoch: self.last.as_ref().map_or(0, |(table, ..)| table.epoch),
             tries: self.tries,
+            retried: &self.retried.to_string(),
             received: self.received,
             sent: self.sent,
             duration: took,
@@ -163,6 +167,7 @@ pub fn record_refused(
         endpoint: None,
         epoch: 0,
         tries: 0,
+        retried: "",
         received: 0,
         sent: 0,
         duration: took,

@@ -160,19 +160,32 @@ impl<'a, C: Client> Request<'a, C> {
         self.body.reset(service.config.retry.replay_bytes);
         service.stats.budget.request(self.setting.worker.id, self.account.began);
         let mut placing = self.placing(route);
+        let finish = self.ask(route, service, &mut placing, reply, decoder).await;
+        (self.account.tries, self.account.retried) = (placing.attempts, placing.tries.reasons());
+        finish
+    }
+
+    /// Tries until somebody answers, or nobody will.
+    async fn ask(
+        &mut self,
+        route: &'a RouteView,
+        service: &ServiceView,
+        placing: &mut Placing<'a>,
+        reply: &mut ResponseHead,
+        decoder: &mut BodyDecoder,
+    ) -> Finish {
         let _permit = match placing.permit(service, &mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await {
             Ok(permit) => permit,
-            Err(unplaced) => return self.unplaced(unplaced, &placing, service).await,
+            Err(unplaced) => return self.unplaced(unplaced, placing, service).await,
         };
         loop {
             let placed = placing.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
-            self.account.tries = placing.attempts;
             let target = match placed {
                 Ok(Placed::Endpoint(target)) => target,
                 Ok(Placed::Static { table, service, pool }) => return self.answer_static(&table, service, pool).await,
-                Err(unplaced) => return self.unplaced(unplaced, &placing, service).await,
+                Err(unplaced) => return self.unplaced(unplaced, placing, service).await,
             };
-            let tried = self.exchange(&mut placing, route, target, reply, decoder).await;
+            let tried = self.exchange(placing, route, target, reply, decoder).await;
             self.setting.place.set_tenure(None);
             self.setting.alarm.pardon();
             match tried {
@@ -180,10 +193,10 @@ impl<'a, C: Client> Request<'a, C> {
                 Tried::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
                 Tried::Failed(ended) => {
                     if let Next::GiveUp(why) = placing.failed(&ended, service) {
-                        return self.unplaced(Unplaced::GaveUp(why), &placing, service).await;
+                        return self.unplaced(Unplaced::GaveUp(why), placing, service).await;
                     }
                 }
-                Tried::Unplaced(unplaced) => return self.unplaced(unplaced, &placing, service).await,
+                Tried::Unplaced(unplaced) => return self.unplaced(unplaced, placing, service).await,
                 Tried::Again => {}
             }
             self.body.rewind();

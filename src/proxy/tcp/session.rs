@@ -21,7 +21,7 @@ use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Target, Unplace
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
 use crate::routing::tries::VERDICT_WAIT;
-use crate::routing::{Handle, ListenerView, Nature, Permit, Registered, Tries, Turned, Why, sni};
+use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, Tries, Turned, Why, sni};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::wire::proxy_protocol::Ends;
@@ -38,6 +38,7 @@ struct Account {
     first_byte: Option<Moment>,
     moved: Moved,
     tries: u32,
+    retried: Reasons,
     reached: Option<Reached>,
     termination: Termination,
 }
@@ -59,6 +60,7 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
         first_byte: None,
         moved: Moved::default(),
         tries: 0,
+        retried: Reasons::default(),
         reached: None,
         termination: Termination::Complete,
     };
@@ -131,7 +133,7 @@ async fn session(
     let asker = Asker { hash: hash_peer(ends.source), ends };
     let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, asker);
     let connected = connect(&mut placing, &client).await;
-    account.tries = placing.attempts;
+    (account.tries, account.retried) = (placing.attempts, placing.tries.reasons());
     match connected {
         Ok((target, registered, permit)) => {
             relay_session(&placing, client, first, target, account).await;
@@ -270,6 +272,7 @@ fn record(worker: &Worker, listener: &ListenerView, service: &str, peer: SocketA
         endpoint: account.reached.as_ref().map(|reached| reached.endpoint),
         epoch: account.reached.as_ref().map_or(0, |reached| reached.epoch),
         tries: account.tries,
+        retried: &account.retried.to_string(),
         received: account.moved.up,
         sent: account.moved.down,
         duration: clock::now().since(account.began),

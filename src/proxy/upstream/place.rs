@@ -67,8 +67,6 @@ pub struct Placing<'a> {
     pub attempts: u32,
     /// How the last try failed.
     pub last: Option<How>,
-    /// Failed tries after which another one was counted.
-    pub(super) counted: u32,
 }
 
 /// For whom a connection is looked for.
@@ -210,7 +208,7 @@ impl<'a> Placing<'a> {
         asker: Asker,
     ) -> Placing<'a> {
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, counted: 0 }
+        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None }
     }
 
     /// The service as the request's first table has it.
@@ -269,8 +267,7 @@ impl<'a> Placing<'a> {
             let how = match self.link(&mut spot, gone).await? {
                 Linked::Ready(link) => return Ok(Placed::Endpoint(Target { spot, link, in_flight })),
                 Linked::Elsewhere(elsewhere) => {
-                    (self.tries, self.attempts, self.counted) =
-                        (elsewhere.tries, elsewhere.attempts, elsewhere.counted);
+                    (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
                     return Ok(Placed::Endpoint(elsewhere.target));
                 }
                 Linked::Superseded => continue,
@@ -470,6 +467,9 @@ impl<'a> Placing<'a> {
             return false;
         };
         let Pick::Endpoint(choice) = service.pick(&want, &mut self.worker.pick.borrow_mut()) else { return false };
+        if choice.again {
+            return false;
+        }
         let covered = self.tries.hedge(retry, &spot.choice, &choice, &service.stats.budget, now);
         if !covered {
             service.stats.budget_exhausted.add(self.worker.id, 1);
@@ -505,13 +505,8 @@ impl<'a> Placing<'a> {
     /// A try begins.
     fn count_try(&mut self, service: &ServiceView) {
         self.attempts += 1;
-        if self.tries.failed() == self.counted {
-            return;
-        }
-        self.counted = self.tries.failed();
-        if let Some(reason) = self.tries.reason() {
-            service.stats.count_retry(self.worker.id, reason);
-        }
+        let Some(reason) = self.tries.begins() else { return };
+        service.stats.count_retry(self.worker.id, reason);
         if self.tries.crossing() {
             service.stats.crossed.add(self.worker.id, 1);
         }

@@ -26,8 +26,6 @@ pub struct Elsewhere {
     pub tries: Tries,
     /// See [`Placing::attempts`].
     pub attempts: u32,
-    /// See [`Placing`].
-    pub counted: u32,
 }
 
 /// How a race ended.
@@ -107,8 +105,7 @@ impl Placing<'_> {
             let mut other = Placing { alarm, tries, origin, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
                 Ok(Placed::Endpoint(target)) => {
-                    let (attempts, counted) = (other.attempts, other.counted);
-                    Some(Box::new(Elsewhere { target, tries: other.tries, attempts, counted }))
+                    Some(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
                 }
                 Ok(Placed::Static { .. }) | Err(_) => None,
             }

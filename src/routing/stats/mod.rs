@@ -8,4 +8,4 @@ mod service;
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
 pub use hearing::Hearing;
 pub use listener::{Connections, ListenerStats, Turned};
-pub use service::{FirstAnswer, Rejection, RetryReason, ServiceStats};
+pub use service::{FirstAnswer, Reasons, Rejection, RetryReason, ServiceStats};

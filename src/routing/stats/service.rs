@@ -1,5 +1,6 @@
 //! What workers count about a service.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -68,6 +69,45 @@ impl RetryReason {
             RetryReason::Hedge => "hedge",
             RetryReason::ConnectLate => "connect_late",
         }
+    }
+}
+
+/// Why the further tries of one request were made, in their order: the first fifteen, four bits each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reasons(u64);
+
+impl Reasons {
+    /// None was made.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// In the order of the tries.
+    pub fn iter(self) -> impl Iterator<Item = RetryReason> {
+        (0..16).map_while(move |place| {
+            let number = (self.0 >> (4 * place)) & 15;
+            RetryReason::ALL.get((number as usize).checked_sub(1)?).copied()
+        })
+    }
+}
+
+impl Extend<RetryReason> for Reasons {
+    fn extend<I: IntoIterator<Item = RetryReason>>(&mut self, reasons: I) {
+        for reason in reasons {
+            let place = self.iter().count();
+            if place < 15 {
+                self.0 |= (reason as u64 + 1) << (4 * place);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, reason) in self.iter().enumerate() {
+            write!(f, "{}{}", if place > 0 { "," } else { "" }, reason.as_str())?;
+        }
+        Ok(())
     }
 }
 
@@ -233,6 +273,17 @@ mod tests {
         assert!(answer.answered(at(1), at(5)));
         assert!(!answer.answered(at(1), at(3)));
         assert_eq!(answer.seen(), Some(at(5)));
+    }
+
+    #[test]
+    fn reasons_are_kept_in_their_order_and_no_more_than_fit() {
+        let mut reasons = Reasons::default();
+        assert!(reasons.is_empty());
+        reasons.extend([RetryReason::ConnectLate, RetryReason::Refused, RetryReason::Hedge]);
+        assert_eq!(reasons.to_string(), "connect_late,refused,hedge");
+        reasons.extend([RetryReason::Stale; 40]);
+        assert_eq!(reasons.iter().count(), 15);
+        assert!(RetryReason::ALL.len() < 16, "four bits");
     }
 
     #[test]
