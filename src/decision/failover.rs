@@ -212,7 +212,8 @@ impl Service {
 
     /// When a recovering pool may take the service; `None` = it has not recovered.
     pub fn hold_down_end(&self, pool: usize) -> Option<Moment> {
-        self.pools[pool].recovered.map(|recovered| self.hold_down.over(&self.config.failover, recovered))
+        let pool = &self.pools[pool];
+        pool.recovered.map(|recovered| self.hold_down.over(&self.config.failover, &pool.rhythm, recovered))
     }
 
     pub fn wait_for_hold_down(&mut self, now: Moment) {

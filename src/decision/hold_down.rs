@@ -1,4 +1,5 @@
-//! How long a recovered pool must have been well before the service comes home to it, and how relapses lengthen that.
+//! How long a recovered pool must have been well before the service comes home to it, and how relapses and regular falls
+//! lengthen that.
 
 use std::time::Duration;
 
@@ -20,14 +21,10 @@ pub(super) struct HoldDown {
 }
 
 impl HoldDown {
-    /// What a pool must have been well for.
-    pub fn length(&self, rule: &Failover) -> Duration {
-        rule.failback.hold_down.saturating_mul(1 << self.relapses.min(DOUBLINGS))
-    }
-
-    /// When a pool that recovered then may take the service.
-    pub fn over(&self, rule: &Failover, recovered: Moment) -> Moment {
-        recovered.after(self.length(rule))
+    /// When a pool that recovered then, and falls so regularly, may take the service.
+    pub fn over(&self, rule: &Failover, rhythm: &Rhythm, recovered: Moment) -> Moment {
+        let length = rule.failback.hold_down.saturating_mul(1 << self.relapses.min(DOUBLINGS));
+        recovered.after(length.max(rhythm.outlived(rule.damping, recovered)))
     }
 
     /// The service came home.
@@ -42,5 +39,35 @@ impl HoldDown {
             Some(_) => self.relapses = 0,
             None => {}
         }
+    }
+}
+
+/// How often a pool falls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rhythm {
+    /// It is available.
+    up: bool,
+    /// When it last fell.
+    fell: Option<Moment>,
+    /// The longest time from one fall to the next of those that soon followed each other; zero = it does not flap.
+    period: Duration,
+}
+
+impl Rhythm {
+    /// It is available, or is not.
+    pub fn observe(&mut self, up: bool, damping: Duration, now: Moment) {
+        let falls = self.up && !up;
+        self.up = up;
+        if falls {
+            let ago = self.fell.map(|before| now.since(before)).filter(|ago| *ago <= damping);
+            self.period = ago.map_or(Duration::ZERO, |ago| ago.max(self.period));
+            self.fell = Some(now);
+        }
+    }
+
+    /// What a pool that recovered then must be well for, so that it has stopped flapping.
+    fn outlived(&self, damping: Duration, recovered: Moment) -> Duration {
+        let lately = self.fell.is_some_and(|fell| recovered.since(fell) <= damping);
+        if lately { self.period.saturating_mul(2).min(damping) } else { Duration::ZERO }
     }
 }

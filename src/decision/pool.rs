@@ -1,9 +1,12 @@
 //! One pool: is it available, and since when has it been well?
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Ejection, Endpoint};
 use super::health::Verdict;
+use super::hold_down::Rhythm;
 use super::{Moment, PoolRow};
 use crate::config::{Members, Name, OutlierDetection};
 
@@ -16,11 +19,13 @@ pub(super) struct Pool {
     pub endpoints: Vec<Endpoint>,
     /// Since when enough endpoints are healthy, or would be if trials passed: hold-down counts from here.
     pub recovered: Option<Moment>,
+    pub rhythm: Rhythm,
 }
 
 impl Pool {
     pub fn new(name: Name, members: &Members, endpoints: Vec<Endpoint>) -> Pool {
-        Pool { name, is_static: matches!(members, Members::Static(_)), endpoints, recovered: None }
+        let is_static = matches!(members, Members::Static(_));
+        Pool { name, is_static, endpoints, recovered: None, rhythm: Rhythm::default() }
     }
 
     /// Endpoints that are healthy and in use.
@@ -44,11 +49,12 @@ impl Pool {
         self.usable() + self.endpoints.iter().filter(unasked).count() >= min_healthy.max(1)
     }
 
-    /// Keep track of since when it has been well.
-    pub fn observe(&mut self, min_healthy: usize, now: Moment) {
+    /// Keep track of since when it has been well, and of how often it falls.
+    pub fn observe(&mut self, min_healthy: usize, damping: Duration, now: Moment) {
         let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();
         let well = self.is_static || hopeful >= min_healthy.max(1);
         self.recovered = if well { self.recovered.or(Some(now)) } else { None };
+        self.rhythm.observe(self.available(min_healthy), damping, now); // (failed trials are no fall: it had not risen)
     }
 
     /// May one more endpoint be ejected although no other pool can serve?

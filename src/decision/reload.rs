@@ -56,12 +56,13 @@ impl Service {
         self.leave_removed_pools(config, turn);
         let serving = self.serving_names();
         let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
-        let recovered: BTreeMap<Name, _> = self.pools.iter().map(|pool| (pool.name.clone(), pool.recovered)).collect();
+        let past = |pool: &Pool| (pool.name.clone(), (pool.recovered, pool.rhythm.clone()));
+        let mut past: BTreeMap<Name, _> = self.pools.iter().map(past).collect();
         let mut known = self.take_endpoints();
         let before = std::mem::replace(&mut self.config, config.clone());
         self.pools = build_pools(config, &mut known, allot, turn);
         for pool in &mut self.pools {
-            pool.recovered = recovered.get(&pool.name).copied().flatten();
+            (pool.recovered, pool.rhythm) = past.remove(&pool.name).unwrap_or_default();
         }
         self.adopt_rules(&before);
         self.serving = self.serving_by(&serving);

@@ -224,7 +224,7 @@ impl Service {
     fn observe_pools(&mut self, now: Moment) {
         let min_healthy = self.config.failover.min_healthy;
         for pool in &mut self.pools {
-            pool.observe(min_healthy, now);
+            pool.observe(min_healthy, self.config.failover.damping, now);
         }
     }
 

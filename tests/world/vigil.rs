@@ -44,8 +44,9 @@ impl World {
         match row.serving {
             Serving::Active(active) => {
                 let others = row.pools.iter().enumerate().any(|(other, pool)| other != active && pool.available);
-                let pinned = self.core.status(self.now)[place].pinned.is_some();
-                if others && !pinned && self.condemned(place, row, active) {
+                let status = &self.core.status(self.now)[place];
+                let served = Duration::from_millis(status.for_ms);
+                if others && status.pinned.is_none() && self.condemned(place, row, active, served) {
                     return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
                 }
             }
@@ -63,14 +64,14 @@ impl World {
         Ok(())
     }
 
-    /// Every endpoint in use has been bad for so long that it must have been noticed.
-    fn condemned(&self, place: usize, row: &ServiceRow, pool: usize) -> bool {
+    /// Every endpoint in use has been bad for so long that it must have been noticed, by a pool that has served for so long.
+    fn condemned(&self, place: usize, row: &ServiceRow, pool: usize, served: Duration) -> bool {
         let config = &self.config.services[place].pools[pool];
         let bad = |id: EndpointId, upstream: &super::upstream::Upstream| {
             let since = self.vigil.ready.get(&id).copied().unwrap_or(self.now).max(upstream.since);
             let since = self.now.since(since);
             match upstream.mode {
-                Mode::Lying => config.outlier_detection.is_some() && since > FELT,
+                Mode::Lying => config.outlier_detection.is_some() && since.min(served) > FELT,
                 mode if mode.seen_by_checks() => config.health_check.is_some() && since > NOTICED,
                 _ => false,
             }

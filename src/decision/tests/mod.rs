@@ -9,6 +9,7 @@ use crate::config::*;
 
 mod endpoints;
 mod restart;
+mod rhythm;
 mod switches;
 mod timeline;
 

@@ -110,7 +110,7 @@ fn a_pool_that_lies_falls_by_its_traffic_and_comes_home_only_over_trials() {
 fn failback_waits_for_the_hold_down_from_the_recovery() {
     let mut rig = Rig::new(|_| {});
     lose_home(&mut rig);
-    rig.wait(secs(500));
+    rig.wait(secs(601)); // beyond the damping: no flapping
     rig.rise(0);
     rig.wait(secs(59));
     assert_eq!(rig.active(), "away");
@@ -129,6 +129,7 @@ fn relapses_double_the_hold_down_up_to_eight_times() {
     let mut held = Vec::new();
     for _ in 0..6 {
         lose_home(&mut rig);
+        rig.wait(secs(601)); // beyond the damping: no flapping
         rig.all(&[0, 1], Rig::rise);
         held.push(rig.status().hold_down_left_ms.unwrap() / 1000);
         rig.wait(secs(held.last().copied().unwrap()));
