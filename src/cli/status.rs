@@ -286,6 +286,7 @@ fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell 
 fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
     let standing = &endpoint.state.standing;
     let style = match (standing.operational, standing.administrative) {
+        (Operational::Healthy, _) if endpoint.state.suspected => Style::Warn,
         (Operational::Healthy, Administrative::Ready) => Style::Good,
         (Operational::Checking, _) | (Operational::Healthy, _) => Style::Warn,
         (Operational::Unhealthy | Operational::Ejected, _) => Style::Bad,
@@ -293,6 +294,9 @@ fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
     let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));
     if standing.administrative != Administrative::Ready {
         text.push_str(&format!(", {}", label(&standing.administrative)));
+    }
+    if endpoint.state.suspected {
+        text.push_str(", suspected");
     }
     if endpoint.state.admission == Admission::Trial {
         text.push_str(", on trial");

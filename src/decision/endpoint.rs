@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::health::{Checks, Verdict};
 use super::outlier::Outlier;
 use super::service::Turn;
+use super::suspicion::Suspicion;
 use super::timeline::Fall;
 use super::timers::{Timer, Timers};
 use super::{
     Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
-    Moment, Operational, ProbeOutcome, Standing,
+    Moment, Operational, ProbeOutcome, Silence, Standing,
 };
 use crate::config::{HealthCheck, OnRefused, OutlierDetection, Pool};
 
@@ -20,6 +21,8 @@ use crate::config::{HealthCheck, OnRefused, OutlierDetection, Pool};
 pub(super) const TRIALS: u32 = 3;
 /// An answer to a confirming connect that is later than this is lost.
 pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
+/// After that a doubted endpoint is asked again: longer than most listeners need to be there again.
+pub(super) const DOUBT: Duration = Duration::from_millis(50);
 /// Pause between two connects to an endpoint that refuses and has no check whose pace could be taken.
 const RECONNECT: Duration = Duration::from_millis(500);
 /// How long checks alone must be green where the pool has no in-band rule (any more) that could say it.
@@ -47,6 +50,8 @@ pub(super) enum Refusal {
     No,
     /// A request was refused; one connect of our own is to confirm it.
     Suspected,
+    /// Confirmed once. It may be a restart, and its pool has others meanwhile: it is avoided, and asked once more.
+    Doubted,
     /// Confirmed. It ends with a connect that succeeds while the checks are green.
     Confirmed,
 }
@@ -76,6 +81,7 @@ pub(super) struct Endpoint {
     pub administrative: Administrative,
     pub checks: Checks,
     pub outlier: Outlier,
+    pub suspicion: Suspicion,
     pub refusal: Refusal,
     pub ejection: Ejection,
     /// As last concluded.
@@ -93,8 +99,8 @@ pub(super) struct Endpoint {
     pub timers: Timers,
     /// How it came to be healthy (or will have, when nothing else speaks against it).
     grounds: Cause,
-    /// Probes that should still run fast because traffic failed.
-    suspicion: u32,
+    /// Probes that should still run fast because traffic met trouble.
+    watched: u32,
     /// The pace the prober was told.
     fast: bool,
     /// When a probe out of turn was last asked for.
@@ -110,6 +116,7 @@ impl Endpoint {
             administrative: Administrative::Ready,
             checks: Checks::new(check),
             outlier: Outlier::default(),
+            suspicion: Suspicion::default(),
             refusal: Refusal::No,
             ejection: Ejection::None,
             standing: Standing {
@@ -125,7 +132,7 @@ impl Endpoint {
             trouble: None,
             timers: Timers::default(),
             grounds,
-            suspicion: 0,
+            watched: 0,
             fast: false,
             asked: None,
         };
@@ -161,26 +168,37 @@ impl Endpoint {
         self.refusal == Refusal::Confirmed
     }
 
+    /// It may have stalled, or be gone: new work goes elsewhere until that is known.
+    pub fn suspected(&self) -> bool {
+        self.suspicion.holds() || self.refusal == Refusal::Doubted
+    }
+
+    /// Usable, and nothing is known against it.
+    pub fn unsuspected(&self) -> bool {
+        self.usable() && self.refusal == Refusal::No && !self.suspicion.holds()
+    }
+
     // ---- evidence -------------------------------------------------------------------------------------------------
 
     /// A probe ended. Is there something to conclude?
     pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment) -> bool {
         let Some(check) = rules.check else { return false };
         let before = (self.checks.verdict, self.wants_fast(rules));
-        self.checks.fold(check, outcome, seen);
+        let news = self.checks.fold(check, outcome, seen) && self.suspicion.probed(outcome, seen);
         match outcome {
             ProbeOutcome::Fail { .. } => {
                 self.trouble.get_or_insert(seen);
             }
-            ProbeOutcome::Pass { .. } => self.suspicion = self.suspicion.saturating_sub(1),
+            ProbeOutcome::Pass { .. } => self.watched = self.watched.saturating_sub(1),
             ProbeOutcome::Local { .. } => {}
         }
         self.relax();
         if self.checks.verdict != before.0 {
             self.grounds = Cause::ChecksPassed;
-            self.outlier.absolve(); // what traffic said belongs to the trouble that the checks saw too
+            self.absolve(seen); // what traffic said belongs to the trouble that the checks saw too
         }
-        before != (self.checks.verdict, self.wants_fast(rules)) || self.ejection != Ejection::None || self.refuses()
+        let turned = before != (self.checks.verdict, self.wants_fast(rules));
+        news || turned || self.ejection != Ejection::None || self.refuses()
     }
 
     /// Real traffic spoke. `down` = nobody serves the service, so that one good answer is reason enough to believe it.
@@ -198,22 +216,52 @@ impl Endpoint {
         if digest.failed.total() > 0 {
             self.failed(rules, digest, seen, turn.now, turn.effects);
         }
+        let news = self.listen(rules, digest.silence, seen, turn.now, turn.effects);
         self.tried(rules, digest, down, turn.now);
         self.relax();
-        !quiet || before != (self.outlier.last_good, self.outlier.streak)
+        news || !quiet || before != (self.outlier.last_good, self.outlier.streak)
+    }
+
+    /// Is it asked and not heard? (Nothing is suspected of what is condemned.)
+    fn listen(
+        &mut self,
+        rules: Rules<'_>,
+        silence: Option<Silence>,
+        seen: Moment,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let before = self.suspicion.holds();
+        let news = self.suspicion.fold(silence.filter(|_| self.usable()), seen);
+        if let Some(since) = self.suspicion.since() {
+            let first = since.min(seen);
+            self.trouble = Some(self.trouble.map_or(first, |trouble| trouble.min(first)));
+            if !before {
+                self.look(rules, now, effects);
+            }
+        }
+        match self.suspicion.untested().filter(|_| rules.check.is_none()) {
+            Some(end) => self.timers.arm(Timer::Suspicion, end),
+            None => self.timers.disarm(Timer::Suspicion),
+        }
+        news
+    }
+
+    /// Traffic met trouble: a probe at once, and fast ones until enough of them have passed.
+    fn look(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(check) = rules.check else { return };
+        self.watched = check.rise.max(1);
+        let lately = self.asked.is_some_and(|asked| now.since(asked) < check.fast_interval);
+        if !lately {
+            self.asked = Some(now);
+            effects.push(Effect::ProbeNow { endpoint: self.id });
+        }
     }
 
     fn failed(&mut self, rules: Rules<'_>, digest: &Digest, seen: Moment, now: Moment, effects: &mut Vec<Effect>) {
         let first = if self.outlier.streak > 0 { self.outlier.streak_since } else { seen };
         self.trouble.get_or_insert(first);
-        if let Some(check) = rules.check {
-            self.suspicion = check.rise.max(1);
-            let lately = self.asked.is_some_and(|asked| now.since(asked) < check.fast_interval);
-            if !lately {
-                self.asked = Some(now);
-                effects.push(Effect::ProbeNow { endpoint: self.id });
-            }
-        }
+        self.look(rules, now, effects);
         let refused = digest.failed.of(Failure::Refused) > 0 && digest.streak > 0;
         if refused && rules.on_refused == OnRefused::Verdict && self.refusal == Refusal::No {
             self.refusal = Refusal::Suspected;
@@ -254,11 +302,13 @@ impl Endpoint {
         }
         self.timers.disarm(Timer::Confirm);
         match (self.refusal, outcome) {
-            (Refusal::Suspected, ConnectOutcome::Refused) => self.condemn_as_refusing(rules, now),
-            (Refusal::Suspected, _) => self.refusal = Refusal::No,
+            (Refusal::Suspected, ConnectOutcome::Refused) => self.doubt(now),
+            (Refusal::Doubted, ConnectOutcome::Refused) => self.condemn_as_refusing(rules, now),
+            (Refusal::Suspected | Refusal::Doubted, ConnectOutcome::Connected) => self.accepts_again(now),
+            (Refusal::Suspected | Refusal::Doubted, _) => self.refusal = Refusal::No,
             (Refusal::Confirmed, ConnectOutcome::Connected) if self.checks.verdict == Verdict::Green => {
                 self.refusal = Refusal::No;
-                self.outlier.absolve(); // what failed while it refused is explained by that
+                self.absolve(now); // what failed while it refused is explained by that
                 self.checks_speak(rules);
             }
             (Refusal::Confirmed, _) => self.await_reconnect(rules, now),
@@ -267,10 +317,28 @@ impl Endpoint {
         true
     }
 
+    /// It refuses, but for how long? (Where its pool has nobody else, its service condemns it in the same turn.)
+    fn doubt(&mut self, now: Moment) {
+        self.refusal = Refusal::Doubted;
+        self.timers.arm(Timer::Reconnect, now.after(DOUBT));
+    }
+
+    /// It did not refuse for long: a restart. That ends a row of refused requests; those of one that was proven to refuse are
+    /// explained.
+    fn accepts_again(&mut self, now: Moment) {
+        if self.refusal == Refusal::Doubted {
+            self.absolve(now);
+        }
+        self.outlier.streak = 0;
+        self.refusal = Refusal::No;
+        self.relax();
+    }
+
     /// The refusal explains the failures: they are not counted a second time.
-    fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: Moment) {
+    pub fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: Moment) {
         self.refusal = Refusal::Confirmed;
-        self.outlier.absolve();
+        self.timers.disarm(Timer::Confirm);
+        self.absolve(now);
         self.checks.doubt();
         self.await_reconnect(rules, now);
         self.evidence = "a request was refused, and so was the confirming connect".to_owned();
@@ -288,18 +356,31 @@ impl Endpoint {
 
     /// What real traffic said is enough to eject it, and nothing that would explain it better is being looked into.
     pub fn condemned_in_band(&self, rules: Rules<'_>, now: Moment) -> Option<Cause> {
-        let open = self.usable() && self.refusal == Refusal::No;
-        rules.outlier.filter(|_| open).and_then(|rule| self.outlier.tripped(rule, now))
+        let rule = rules.outlier.filter(|_| self.usable() && self.refusal == Refusal::No)?;
+        let stalled = self.suspicion.convicts().then_some(Cause::Stalled);
+        self.outlier.tripped(rule, now).or(stalled)
+    }
+
+    /// What real traffic said, for people.
+    pub fn in_band_evidence(&self, cause: Cause, now: Moment) -> String {
+        let stalled = self.suspicion.describe(now).filter(|_| cause == Cause::Stalled);
+        stalled.unwrap_or_else(|| self.outlier.describe(cause, now))
     }
 
     /// Out it goes.
     pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: Moment) {
         let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
-        self.outlier.absolve();
+        self.absolve(now);
         self.ejection = Ejection::Out(cause);
         self.evidence = evidence;
         self.timers.disarm(Timer::Trials);
         self.timers.arm(Timer::Ejection, now.after(wait));
+    }
+
+    /// A fresh start for what real traffic says.
+    fn absolve(&mut self, at: Moment) {
+        self.outlier.absolve();
+        self.suspicion.clear(at);
     }
 
     /// Real traffic speaks for it again (or nothing can speak against it).
@@ -310,6 +391,7 @@ impl Endpoint {
         self.ejection = Ejection::None;
         self.refusal = Refusal::No;
         self.outlier.restore(now);
+        self.suspicion.clear(now);
         self.grounds = grounds;
         self.evidence = evidence;
         for timer in [Timer::Ejection, Timer::Trials, Timer::Reconnect, Timer::Confirm] {
@@ -329,6 +411,10 @@ impl Endpoint {
         }
         self.timers.fired(Timer::Ejection, now);
         self.timers.fired(Timer::Reconnect, now);
+        if self.timers.fired(Timer::Suspicion, now) {
+            self.suspicion.clear(now);
+            self.relax();
+        }
         if self.timers.fired(Timer::Trials, now) {
             self.acquit(Cause::EjectionOver, "no traffic to try it with, and its checks are green".to_owned(), now);
         }
@@ -349,7 +435,12 @@ impl Endpoint {
             _ => {}
         }
         let quiet = self.timers.armed(Timer::Confirm).is_none() && self.timers.armed(Timer::Reconnect).is_none();
-        if self.refuses() && quiet && self.checks.reassures(rules.check) {
+        let due = match self.refusal {
+            Refusal::No | Refusal::Suspected => false,
+            Refusal::Doubted => true,
+            Refusal::Confirmed => self.checks.reassures(rules.check),
+        };
+        if due && quiet {
             self.ask_connect(now, effects);
         }
     }
@@ -408,7 +499,8 @@ impl Endpoint {
         let well = self.standing.operational == Operational::Healthy
             && self.operational().0 == Operational::Healthy
             && self.checks.fails == 0
-            && self.outlier.streak == 0;
+            && self.outlier.streak == 0
+            && !self.suspected();
         if well {
             self.trouble = None;
         }
@@ -418,7 +510,7 @@ impl Endpoint {
         let Some(check) = rules.check else { return false };
         let green = self.checks.verdict == Verdict::Green;
         let refusing = self.refusal != Refusal::No && green;
-        self.checks.in_transition(check) || (self.suspicion > 0 && green) || refusing
+        self.checks.in_transition(check) || (self.watched > 0 && green) || refusing
     }
 
     /// Tell the prober the pace if it changed.
@@ -453,7 +545,7 @@ impl Endpoint {
             standing: self.standing,
             admission: self.admission,
             joined: self.joined,
-            suspected: false,
+            suspected: self.suspected(),
         }
     }
 
@@ -463,13 +555,15 @@ impl Endpoint {
     pub fn reconfigure(&mut self, before: Rules<'_>, after: Rules<'_>) {
         if before.check != after.check {
             self.checks.replace(after.check);
+            self.suspicion.forget();
             if before.check.is_none() != after.check.is_none() && self.checks.verdict == Verdict::Green {
                 self.checks_speak(after);
             }
         }
-        if after.on_refused == OnRefused::Checks && self.refusal == Refusal::Suspected {
+        if after.on_refused == OnRefused::Checks && matches!(self.refusal, Refusal::Suspected | Refusal::Doubted) {
             self.refusal = Refusal::No;
             self.timers.disarm(Timer::Confirm);
+            self.timers.disarm(Timer::Reconnect);
         }
     }
 }

@@ -50,17 +50,18 @@ impl Checks {
         self.proven |= self.verdict == Verdict::Green;
     }
 
-    /// Count one probe. A local error counts for nobody.
-    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment) {
+    /// Count one probe, unless it comes late. A local error counts for nobody.
+    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment) -> bool {
         if seen < self.newest {
-            return;
+            return false;
         }
         match outcome {
             ProbeOutcome::Pass { .. } => self.pass(check),
             ProbeOutcome::Fail { kind, detail } => self.fail(check, *kind, detail),
-            ProbeOutcome::Local { .. } => return,
+            ProbeOutcome::Local { .. } => return false,
         }
         self.newest = seen;
+        true
     }
 
     fn pass(&mut self, check: &HealthCheck) {

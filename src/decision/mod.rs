@@ -18,6 +18,7 @@ mod service;
 mod shared;
 mod standing;
 mod status;
+mod suspicion;
 mod table;
 mod timeline;
 mod timers;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{Ejection, Endpoint, Rules};
+use super::endpoint::{Ejection, Endpoint, Refusal, Rules};
 use super::failover::LastSwitch;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
@@ -150,6 +150,7 @@ impl Service {
     /// Conclude everything that follows from the evidence and the time. Returns whether the published row changed.
     pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut changes = self.conclude(turn);
+        changes.extend(self.end_doubts(turn.now));
         changes.extend(self.eject_outliers(turn.now));
         self.observe_pools(turn.now);
         self.end_freeze(turn);
@@ -190,6 +191,23 @@ impl Service {
         changes
     }
 
+    /// Who was refused is doubted only as long as its pool has others that nothing is known against. A pool without them is
+    /// gone, or restarting: that cannot be told apart, and the service does not wait for it.
+    fn end_doubts(&mut self, now: Moment) -> Vec<StandingChange> {
+        let on_refused = self.config.failover.on_refused;
+        let mut condemned = false;
+        for (pool, config) in self.pools.iter_mut().zip(&self.config.pools) {
+            let rules = Rules::of(config, on_refused);
+            let others = pool.endpoints.iter().any(Endpoint::unsuspected);
+            let doubted = |endpoint: &&mut Endpoint| endpoint.refusal == Refusal::Doubted && !others;
+            for endpoint in pool.endpoints.iter_mut().filter(doubted) {
+                endpoint.condemn_as_refusing(rules, now);
+                condemned = true;
+            }
+        }
+        if condemned { self.conclude_standings(now) } else { Vec::new() }
+    }
+
     /// Eject what real traffic condemns, as far as the cap allows.
     fn eject_outliers(&mut self, now: Moment) -> Vec<StandingChange> {
         let min_healthy = self.config.failover.min_healthy;
@@ -205,7 +223,7 @@ impl Service {
                     continue;
                 }
                 let endpoint = &mut self.pools[pool].endpoints[index];
-                let evidence = endpoint.outlier.describe(cause, now);
+                let evidence = endpoint.in_band_evidence(cause, now);
                 endpoint.eject(rules, cause, evidence, now);
                 ejected = true;
                 // its standing must follow at once: it counts for the cap

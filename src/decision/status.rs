@@ -66,6 +66,9 @@ pub struct EndpointStatus {
     pub standing: Standing,
     /// What may be sent to it.
     pub admission: Admission,
+    /// It is asked and says nothing, or refused once: new work avoids it until that is known.
+    #[serde(default)]
+    pub suspected: bool,
     /// How long it has stood so.
     pub for_ms: u64,
     /// For people: counts and the last detail.
@@ -120,8 +123,9 @@ impl Endpoint {
             address: self.address,
             standing: self.standing,
             admission: self.admission,
+            suspected: self.suspected(),
             for_ms: ms(now.since(self.since)),
-            evidence: self.evidence.clone(),
+            evidence: self.suspicion.describe(now).unwrap_or_else(|| self.evidence.clone()),
             ejected_for_ms: self.timers.armed(Timer::Ejection).map(|until| ms(until.since(now))),
         }
     }

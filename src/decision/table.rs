@@ -79,7 +79,8 @@ pub struct EndpointRow {
     pub admission: Admission,
     /// When it last joined a pool that was already serving: where its slow start begins.
     pub joined: Option<Moment>,
-    /// It is asked and says nothing: new work goes elsewhere as long as there is an elsewhere, or waits for the verdict.
+    /// It is asked and says nothing, or has just refused: new work goes elsewhere as long as there is an elsewhere, or waits
+    /// for the verdict.
     #[serde(default)]
     pub suspected: bool,
 }

@@ -4,7 +4,8 @@
 //! | timer | of | armed | when it fires |
 //! |---|---|---|---|
 //! | `Confirm` | endpoint | a confirming connect was asked for | the answer is lost: no verdict, ask again at the next refusal |
-//! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green | try a connect |
+//! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green; or it is doubted | try a connect |
+//! | `Suspicion` | endpoint | it is suspected, and has no check that could ask it | nobody waits for it any more: not suspected |
 //! | `Ejection` | endpoint | real traffic condemned it | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
@@ -23,6 +24,7 @@ use super::Moment;
 pub(super) enum Timer {
     Confirm,
     Reconnect,
+    Suspicion,
     Ejection,
     Trials,
     FirstRound,

@@ -55,6 +55,9 @@ fn a_refused_request_is_confirmed_before_it_counts() {
     assert!(rig.effects.contains(&Effect::ProbeNow { endpoint: EndpointId(0) }));
     assert_eq!(rig.stands(0), HEALTHY);
     rig.confirmed(0, ConnectOutcome::Refused);
+    assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, true), "a restart?");
+    rig.wait(DOUBT);
+    rig.confirmed(0, ConnectOutcome::Refused);
     assert_eq!(rig.stands(0), (Operational::Unhealthy, Cause::Refused));
 }
 
@@ -86,7 +89,7 @@ fn with_on_refused_checks_no_connect_is_asked_for() {
 #[test]
 fn a_refusal_ends_with_green_checks_and_a_connect() {
     let mut rig = Rig::new(|_| {});
-    rig.refuse(0);
+    rig.die(0);
     rig.effects.clear();
     rig.wait(secs(1));
     rig.pass(0);
@@ -102,7 +105,7 @@ fn a_refusal_ends_with_green_checks_and_a_connect() {
 fn without_a_check_connects_alone_end_a_refusal() {
     let mut rig = Rig::new(|shop| shop.pools[0].health_check = None);
     assert_eq!(rig.stands(0), (Operational::Healthy, Cause::Unchecked));
-    rig.refuse(0);
+    rig.die(0);
     for _ in 0..3 {
         rig.effects.clear();
         rig.wait(Duration::from_millis(600));

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::endpoint::DOUBT;
 use super::*;
 use crate::config::*;
 
 mod endpoints;
 mod restart;
 mod rhythm;
+mod suspicion;
 mod switches;
 mod timeline;
 
@@ -27,10 +29,11 @@ pub(super) const fn secs(n: u64) -> Duration {
 }
 
 impl Rig {
-    /// Configured, and all endpoints have passed their first probe.
+    /// Configured, and all endpoints have just passed their first probe.
     pub fn new(change: impl FnOnce(&mut Service)) -> Rig {
         let mut rig = Rig::unprobed(change);
         rig.all(&[0, 1, 2, 3], Rig::pass);
+        rig.wait(Duration::from_millis(1));
         rig.effects.clear();
         rig
     }
@@ -121,10 +124,23 @@ impl Rig {
         self.in_band(id, digest);
     }
 
-    /// A request is refused, and so is the confirming connect.
+    /// A request is refused, and so is the confirming connect: the verdict where its pool has nobody else.
     pub fn refuse(&mut self, id: u32) {
         self.fails(id, Failure::Refused, 1);
         self.confirmed(id, ConnectOutcome::Refused);
+    }
+
+    /// It refuses for longer than a restart takes.
+    pub fn die(&mut self, id: u32) {
+        self.refuse(id);
+        self.wait(DOUBT);
+        self.confirmed(id, ConnectOutcome::Refused);
+    }
+
+    /// So many have waited for a second, the last of them just found late; so many of them are witnesses.
+    pub fn silent(&mut self, id: u32, unanswered: u32, witnesses: u32) {
+        let silence = Silence { since: self.now.before(secs(1)), late: self.now, unanswered, witnesses };
+        self.in_band(id, Digest { silence: Some(silence), ..Digest::default() });
     }
 
     pub fn confirmed(&mut self, id: u32, outcome: ConnectOutcome) {
@@ -156,6 +172,15 @@ impl Rig {
         let table = self.core.table();
         let mut rows = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
         rows.find(|row| row.id == EndpointId(id)).expect("an endpoint of the table").clone()
+    }
+
+    pub fn suspected(&self, id: u32) -> bool {
+        self.endpoint(id).suspected
+    }
+
+    /// Is it told to do this since the effects were last taken?
+    pub fn asked(&self, effect: fn(EndpointId) -> Effect, id: u32) -> bool {
+        self.effects.contains(&effect(EndpointId(id)))
     }
 
     pub fn stands(&self, id: u32) -> (Operational, Cause) {

@@ -63,7 +63,7 @@ fn lost_first_probes_delay_the_first_choice_only_so_long() {
 #[test]
 fn one_refusing_endpoint_of_two_closes_without_a_switch() {
     let mut rig = Rig::new(|_| {});
-    rig.refuse(0);
+    rig.die(0);
     assert_eq!((rig.endpoint(0).admission, rig.active()), (Admission::Closed, "home".to_owned()));
 }
 
@@ -81,7 +81,7 @@ fn a_pool_that_refuses_as_a_whole_is_left_at_once() {
 #[test]
 fn min_healthy_endpoints_make_a_pool() {
     let mut rig = Rig::new(|shop| shop.failover.min_healthy = 2);
-    rig.refuse(0);
+    rig.die(0);
     assert_eq!(rig.active(), "away");
 }
 

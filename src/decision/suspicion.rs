@@ -1,0 +1,100 @@
+//! Suspicion: an endpoint is asked and says nothing (DESIGN §3.5). It is avoided, and probed at once; condemned it is only by that
+//! probe, or by those who were answered elsewhere meanwhile.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, ProbeOutcome, Silence};
+
+/// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
+const UNTESTED: Duration = Duration::from_secs(5);
+
+/// What speaks for it that an endpoint has stalled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Suspicion {
+    /// What is suspected; `None` = nothing.
+    silence: Option<Silence>,
+    /// A probe failed while it was suspected.
+    confirmed: bool,
+    /// Those who were found to wait until then prove nothing any more: it has been explained since.
+    cleared: Moment,
+    /// When the newest digest counted was taken.
+    newest: Moment,
+}
+
+impl Suspicion {
+    pub fn holds(&self) -> bool {
+        self.silence.is_some()
+    }
+
+    /// Enough to condemn it.
+    pub fn convicts(&self) -> bool {
+        self.silence.is_some_and(|silence| self.confirmed || silence.witnesses >= Silence::WITNESSES)
+    }
+
+    /// Since when it has been silent.
+    pub fn since(&self) -> Option<Moment> {
+        self.silence.map(|silence| silence.since)
+    }
+
+    /// When it ends if nothing can be asked.
+    pub fn untested(&self) -> Option<Moment> {
+        self.silence.map(|silence| silence.late.after(UNTESTED))
+    }
+
+    /// What real traffic says. Is there something to conclude?
+    pub fn fold(&mut self, silence: Option<Silence>, seen: Moment) -> bool {
+        if seen < self.newest {
+            return false; // a late one says nothing about how things stand now
+        }
+        self.newest = seen;
+        let before = (self.holds(), self.convicts());
+        self.suspect(silence);
+        before != (self.holds(), self.convicts())
+    }
+
+    /// What a probe says. Is there something to conclude?
+    pub fn probed(&mut self, outcome: &ProbeOutcome, seen: Moment) -> bool {
+        let before = (self.holds(), self.convicts());
+        match outcome {
+            ProbeOutcome::Pass { .. } => {
+                self.confirmed = false;
+                self.clear(seen);
+            }
+            ProbeOutcome::Fail { .. } => self.confirmed = self.holds(),
+            ProbeOutcome::Local { .. } => {}
+        }
+        before != (self.holds(), self.convicts())
+    }
+
+    /// A fresh start: whoever was found to wait until then is explained, or paid for.
+    pub fn clear(&mut self, at: Moment) {
+        self.cleared = self.cleared.max(at);
+        self.suspect(self.silence);
+    }
+
+    /// Another check asks from now on: it begins anew with the next digest.
+    pub fn forget(&mut self) {
+        self.suspect(None);
+    }
+
+    fn suspect(&mut self, silence: Option<Silence>) {
+        self.silence = silence.filter(|silence| silence.late > self.cleared);
+        self.confirmed &= self.holds();
+    }
+
+    /// For people.
+    pub fn describe(&self, now: Moment) -> Option<String> {
+        let silence = self.silence?;
+        let (asked, wait) = (silence.unanswered, now.since(silence.since).as_millis());
+        let mut text = format!("{asked} requests without an answer for {wait} ms");
+        if silence.witnesses > 0 {
+            text += &format!(", {} of them answered elsewhere or never acknowledged", silence.witnesses);
+        }
+        if self.confirmed {
+            text += ", and a probe failed";
+        }
+        Some(text)
+    }
+}
