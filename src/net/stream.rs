@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
@@ -20,7 +21,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Closing this stream will reset it: the kernel forgets what was not delivered, and the peer learns at once.
     fn reset_on_close(&self) {
         // An error means that the socket is already dead.
-        let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Nothing came from the peer since the last exchange: no data, no FIN, no reset. Asks the kernel (one `recv` with
@@ -53,10 +54,22 @@ impl Stream for TcpStream {
     }
 }
 
-/// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
+/// A connection on which nothing has come for so long is asked by the kernel whether its peer is still there …
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+/// … so often …
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+/// … and dead when it has not said so for so many times. (No `TCP_USER_TIMEOUT`: it also ends a connection whose peer only
+/// does not read for a while.)
+const KEEPALIVE_TIMES: u32 = 3;
+
+/// Opens a TCP connection with `TCP_NODELAY`; the kernel finds out by itself when its peer is gone without a word. No deadline of
+/// its own: the caller drops it. Cancel safe.
 pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))?;
     Ok(stream)
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Choice;
 use super::balance::Lot;
 use super::matching::Matcher;
 use super::materials::Materials;
@@ -152,7 +153,13 @@ impl ServiceView {
             index: self.index,
             pool: view.map_or_else(|| Arc::from(""), |pool| Arc::clone(&pool.name)),
             since: view.map_or(0, |pool| pool.tenure),
+            endpoint: None,
         }
+    }
+
+    /// What a TCP session has to remember of its pool, and of its endpoint.
+    pub fn session(&self, choice: &Choice) -> Tenure {
+        Tenure { endpoint: Some(choice.id), ..self.tenure(choice.pool) }
     }
 
     fn verdict(&self, tenure: &Tenure, drain: std::time::Duration, now: Moment) -> SessionVerdict {
@@ -168,6 +175,10 @@ impl ServiceView {
             (0, _) => true,
             (then, today) => then == today,
         };
+        let fenced = tenure.endpoint.is_some_and(|endpoint| self.condemns(endpoint));
+        if stays && fenced && self.config.failover.sessions == Sessions::Close {
+            return SessionVerdict::Close;
+        }
         if stays {
             return SessionVerdict::Stay { since: pool.tenure };
         }
@@ -193,6 +204,8 @@ pub struct Tenure {
     pub pool: Name,
     /// The epoch at which the pool began to serve; 0 = it did not serve (a trial, a try across pools).
     pub since: u64,
+    /// The endpoint of a session that is fenced off it when it is condemned, though its pool serves on.
+    pub endpoint: Option<EndpointId>,
 }
 
 /// What becomes of a session under a newer table.

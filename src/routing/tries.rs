@@ -118,7 +118,8 @@ impl Ended {
 
     fn reason(&self) -> RetryReason {
         match self.how {
-            How::Refused | How::Local => RetryReason::Refused,
+            How::Refused => RetryReason::Refused,
+            How::Local => RetryReason::Local,
             How::ConnectTimeout => RetryReason::ConnectTimeout,
             How::Handshake => RetryReason::Handshake,
             How::Reset if self.reused => RetryReason::Stale,

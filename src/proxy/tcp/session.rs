@@ -159,7 +159,7 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
             Placed::Static { .. } => return Err(Unplaced::GaveUp(Why::Down)),
         };
         // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
-        let tenure = target.spot.service().tenure(target.spot.choice.pool);
+        let tenure = target.spot.service().session(&target.spot.choice);
         let registered = worker.sessions.register(tenure, placing.alarm.killer());
         if worker.view.still_holds(&target.spot.table, target.spot.service()) {
             return Ok((target, registered, permit));

@@ -537,7 +537,9 @@ impl<'a> Placing<'a> {
 
     /// Counts an exchange that ended well.
     pub fn record_good(&self, spot: &Spot) {
-        spot.endpoint().stats.record_good(self.worker.id, spot.choice.trial);
+        if spot.endpoint().stats.record_good(self.worker.id, spot.choice.trial) {
+            self.worker.view.urgent();
+        }
     }
 
     /// The head of a good answer arrived: the first one after a switch closes the incident.

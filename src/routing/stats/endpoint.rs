@@ -172,9 +172,9 @@ impl EndpointStats {
             && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok()
     }
 
-    /// A whole exchange ended well.
+    /// A whole exchange ended well. `true`: the engine must look at once, it was a trial.
     #[inline]
-    pub fn record_good(&self, worker: usize, trial: bool) {
+    pub fn record_good(&self, worker: usize, trial: bool) -> bool {
         self.cells.add(worker, GOOD, 1);
         if trial {
             self.cells.add(worker, TRIALS_GOOD, 1);
@@ -182,6 +182,7 @@ impl EndpointStats {
         if self.streak.0.load(Relaxed) != 0 {
             self.streak.0.store(0, SeqCst);
         }
+        trial && self.make_urgent()
     }
 
     /// An exchange failed. A refusal also bumps the generation.
@@ -413,7 +414,7 @@ mod tests {
                     scope.spawn(move || {
                         for n in 0..EACH {
                             match n % 3 {
-                                0 => stats.record_good(worker, false),
+                                0 => drop(stats.record_good(worker, false)),
                                 _ => drop(stats.record_failure(
                                     worker,
                                     Failure::ALL[n as usize % KINDS],

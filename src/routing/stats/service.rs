@@ -36,11 +36,13 @@ pub enum RetryReason {
     Hedge,
     /// No answer to the connect yet: somebody else was dialled as well.
     ConnectLate,
+    /// A local error: no descriptors, no ports.
+    Local,
 }
 
 impl RetryReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [RetryReason; 11] = [
+    pub const ALL: [RetryReason; 12] = [
         RetryReason::Refused,
         RetryReason::ConnectTimeout,
         RetryReason::Handshake,
@@ -52,6 +54,7 @@ impl RetryReason {
         RetryReason::Status,
         RetryReason::Hedge,
         RetryReason::ConnectLate,
+        RetryReason::Local,
     ];
 
     /// As a metric label.
@@ -68,6 +71,7 @@ impl RetryReason {
             RetryReason::Status => "status",
             RetryReason::Hedge => "hedge",
             RetryReason::ConnectLate => "connect_late",
+            RetryReason::Local => "local",
         }
     }
 }
