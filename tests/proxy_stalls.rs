@@ -253,6 +253,7 @@ async fn black_hole() -> (std::net::SocketAddr, socket2::Socket, Vec<tokio::net:
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let mut held = Vec::new();
+    #[allow(clippy::disallowed_methods, reason = "that nothing comes is seen by waiting")]
     while let Ok(stream) =
         tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
     {

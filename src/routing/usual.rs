@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::config::Patience;
 use crate::telemetry::instruments::Sharded;
 
-/// No answer is late before that.
-const LEAST: Duration = Duration::from_millis(250);
 /// Late while nothing is known.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// How many p99s make an answer late.
@@ -41,6 +39,9 @@ struct Shard {
 }
 
 impl Usual {
+    /// No answer is late before that.
+    pub const LEAST: Duration = Duration::from_millis(250);
+
     /// Nothing is known.
     pub fn new(workers: usize) -> Usual {
         Usual { shards: Sharded::new(workers), late: AtomicU64::new(UNKNOWN.as_micros() as u64) }
@@ -98,7 +99,7 @@ fn late_by(counts: &[u64; BUCKETS]) -> u64 {
         left == 0
     });
     let p99 = bucket.and_then(|bucket| BOUNDS.get(bucket)).copied();
-    p99.map_or(u64::MAX, |p99| TIMES * p99).max(LEAST.as_micros() as u64)
+    p99.map_or(u64::MAX, |p99| TIMES * p99).max(Usual::LEAST.as_micros() as u64)
 }
 
 #[cfg(test)]

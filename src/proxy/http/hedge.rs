@@ -36,6 +36,7 @@ pub(super) enum Hedged {
 }
 
 /// What the other try came to.
+#[allow(clippy::large_enum_variant, reason = "it lives in a box of its own")]
 enum Other<'s> {
     /// A final head has come.
     Answered(Answer<'s>),

@@ -8,6 +8,7 @@ use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker::Worker;
+use crate::routing::Usual;
 use crate::sys::clock;
 
 /// How long an answer is waited for.
@@ -106,6 +107,8 @@ fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
     let stats = &spot.endpoint().stats;
     let mut urgent = stats.replies().late(now);
     if unacknowledged {
+        // What lies idle leads into the same void.
+        stats.bump_generation();
         urgent |= stats.replies().witnessed();
     }
     if urgent && stats.make_urgent() {
@@ -115,7 +118,10 @@ fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
 
 /// A request that waits for this endpoint was answered elsewhere.
 pub(super) fn tell_overtaken(worker: &Worker, spot: &Spot) {
-    let stats = &spot.endpoint().stats;
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    if stats.replies().waits_for(Usual::LEAST, now) {
+        stats.replies().late(now);
+    }
     if stats.replies().witnessed() && stats.make_urgent() {
         worker.view.urgent();
     }

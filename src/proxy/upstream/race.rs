@@ -6,17 +6,13 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::worker::Worker;
-use crate::routing::Tries;
+use crate::routing::{Tries, Usual};
 use crate::sys::clock;
-
-/// A connect without an answer speaks against its endpoint after so long, however fast others are.
-const SILENCE: Duration = Duration::from_millis(250);
 
 /// Where another connect was answered first.
 pub struct Elsewhere {
@@ -64,7 +60,7 @@ impl Placing<'_> {
         }
         let alarm = self.worker.deadlines.alarm();
         let mut other = Some(self.elsewhere(spot, &alarm));
-        self.alarm.set(began.after(SILENCE).min(deadline));
+        self.alarm.set(began.after(Usual::LEAST).min(deadline));
         loop {
             let both = poll_fn(|cx| {
                 if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
@@ -118,7 +114,7 @@ fn tell(worker: &Worker, spot: &Spot, overtaken: bool) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let connects = stats.connects();
     let mut urgent = overtaken && connects.witnessed();
-    if connects.waits_for(SILENCE, now) {
+    if connects.waits_for(Usual::LEAST, now) {
         urgent |= connects.late(now);
     }
     if urgent && stats.make_urgent() {
