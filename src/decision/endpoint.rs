@@ -48,7 +48,7 @@ impl<'a> Rules<'a> {
 pub(super) enum Refusal {
     /// Not that we know.
     No,
-    /// A request was refused; one connect of our own is to confirm it.
+    /// A request was refused, or a connection reset; one connect of our own is to confirm it.
     Suspected,
     /// Confirmed once. It may be a restart, and its pool has others meanwhile: it is avoided, and asked once more.
     Doubted,
@@ -83,6 +83,8 @@ pub(super) struct Endpoint {
     pub outlier: Outlier,
     pub suspicion: Suspicion,
     pub refusal: Refusal,
+    /// What it was last asked for a connect for: a refusal or a reset.
+    sign: Failure,
     pub ejection: Ejection,
     /// As last concluded.
     pub standing: Standing,
@@ -118,6 +120,7 @@ impl Endpoint {
             outlier: Outlier::default(),
             suspicion: Suspicion::default(),
             refusal: Refusal::No,
+            sign: Failure::Refused,
             ejection: Ejection::None,
             standing: Standing {
                 operational: Operational::Checking,
@@ -196,6 +199,9 @@ impl Endpoint {
         if self.checks.verdict != before.0 {
             self.grounds = Cause::ChecksPassed;
             self.absolve(seen); // what traffic said belongs to the trouble that the checks saw too
+            if self.checks.verdict == Verdict::Red {
+                self.timers.disarm(Timer::Ejection); // so does the ejection: from now on it waits for them alone
+            }
         }
         let turned = before != (self.checks.verdict, self.wants_fast(rules));
         news || turned || self.ejection != Ejection::None || self.refuses()
@@ -262,10 +268,15 @@ impl Endpoint {
         let first = if self.outlier.streak > 0 { self.outlier.streak_since } else { seen };
         self.trouble.get_or_insert(first);
         self.look(rules, now, effects);
-        let refused = digest.failed.of(Failure::Refused) > 0 && digest.streak > 0;
-        if refused && rules.on_refused == OnRefused::Verdict && self.refusal == Refusal::No {
-            self.refusal = Refusal::Suspected;
-            self.ask_connect(now, effects);
+        let told = |sign: &Failure| digest.streak > 0 && digest.failed.of(*sign) > 0;
+        match [Failure::Refused, Failure::Reset].into_iter().find(told) {
+            Some(sign) if rules.on_refused == OnRefused::Verdict && self.refusal == Refusal::No => {
+                self.refusal = Refusal::Suspected;
+                self.sign = sign;
+                self.ask_connect(now, effects);
+            }
+            Some(Failure::Refused) if self.refusal == Refusal::Suspected => self.sign = Failure::Refused,
+            _ => {}
         }
     }
 
@@ -324,12 +335,13 @@ impl Endpoint {
     }
 
     /// It did not refuse for long: a restart. That ends a row of refused requests; those of one that was proven to refuse are
-    /// explained.
+    /// explained. Who resets and accepts is no restart: its failures count.
     fn accepts_again(&mut self, now: Moment) {
-        if self.refusal == Refusal::Doubted {
-            self.absolve(now);
+        match self.sign {
+            _ if self.refusal == Refusal::Doubted => self.absolve(now),
+            Failure::Refused => self.outlier.streak = 0,
+            _ => {}
         }
-        self.outlier.streak = 0;
         self.refusal = Refusal::No;
         self.relax();
     }
@@ -341,7 +353,11 @@ impl Endpoint {
         self.absolve(now);
         self.checks.doubt();
         self.await_reconnect(rules, now);
-        self.evidence = "a request was refused, and so was the confirming connect".to_owned();
+        self.evidence = match self.sign {
+            Failure::Reset => "a connection was reset, and the confirming connect refused",
+            _ => "a request was refused, and so was the confirming connect",
+        }
+        .to_owned();
     }
 
     /// Nothing but the checks speaks about it now.

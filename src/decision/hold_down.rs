@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Moment;
 use crate::config::Failover;
 
-/// The hold-down doubles at most this often (8 ×).
+/// The hold-down doubles at most this often: nothing makes it longer than 8 × what is configured.
 const DOUBLINGS: u32 = 3;
 
 /// Damping of one service.
@@ -24,7 +24,7 @@ impl HoldDown {
     /// When a pool that recovered then, and falls so regularly, may take the service.
     pub fn over(&self, rule: &Failover, rhythm: &Rhythm, recovered: Moment) -> Moment {
         let length = rule.failback.hold_down.saturating_mul(1 << self.relapses.min(DOUBLINGS));
-        recovered.after(length.max(rhythm.outlived(rule.damping, recovered)))
+        recovered.after(length.max(rhythm.outlived(rule, recovered)))
     }
 
     /// The service came home.
@@ -66,8 +66,9 @@ impl Rhythm {
     }
 
     /// What a pool that recovered then must be well for, so that it has stopped flapping.
-    fn outlived(&self, damping: Duration, recovered: Moment) -> Duration {
-        let lately = self.fell.is_some_and(|fell| recovered.since(fell) <= damping);
-        if lately { self.period.saturating_mul(2).min(damping) } else { Duration::ZERO }
+    fn outlived(&self, rule: &Failover, recovered: Moment) -> Duration {
+        let lately = self.fell.is_some_and(|fell| recovered.since(fell) <= rule.damping);
+        let longest = rule.failback.hold_down.saturating_mul(1 << DOUBLINGS).min(rule.damping);
+        if lately { self.period.saturating_mul(2).min(longest) } else { Duration::ZERO }
     }
 }

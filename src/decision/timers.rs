@@ -6,7 +6,7 @@
 //! | `Confirm` | endpoint | a confirming connect was asked for | the answer is lost: no verdict, ask again at the next refusal |
 //! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green; or it is doubted | try a connect |
 //! | `Suspicion` | endpoint | it is suspected, and has no check that could ask it | nobody waits for it any more: not suspected |
-//! | `Ejection` | endpoint | real traffic condemned it | with green checks it may be tried |
+//! | `Ejection` | endpoint | real traffic condemned it, and its checks are not red since | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |

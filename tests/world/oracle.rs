@@ -37,6 +37,8 @@ struct Witness {
     trials: u32,
     streak: u32,
     ejected: Option<Moment>,
+    /// Most bad probes in a row since it was ejected.
+    fails_out: u32,
     newest_probe: Moment,
     /// It has been healthy.
     proven: bool,
@@ -45,6 +47,13 @@ struct Witness {
     newest_digest: Moment,
     /// Exchanges told, by when the digest was taken.
     exchanges: Vec<(Moment, u32)>,
+}
+
+impl Witness {
+    /// Have its checks condemned it since it was ejected? From then on its ejection lasts as long as they do.
+    fn was_red(&self, pool: &Pool) -> bool {
+        pool.health_check.as_ref().is_some_and(|check| self.fails_out >= check.fall)
+    }
 }
 
 /// What the oracle remembers of a service.
@@ -108,7 +117,10 @@ impl Oracle {
                 }
                 match outcome {
                     ProbeOutcome::Pass { .. } => (witness.passes, witness.fails) = (witness.passes + 1, 0),
-                    ProbeOutcome::Fail { .. } => (witness.passes, witness.fails) = (0, witness.fails + 1),
+                    ProbeOutcome::Fail { .. } => {
+                        (witness.passes, witness.fails) = (0, witness.fails + 1);
+                        witness.fails_out = witness.fails_out.max(witness.fails);
+                    }
                     ProbeOutcome::Local { .. } => return,
                 }
                 witness.newest_probe = *seen;
@@ -264,7 +276,7 @@ impl Oracle {
                     let exchanges: u32 = witness.exchanges.iter().map(|(_, n)| n).sum();
                     ensure!(exchanges >= rule.min_requests, "a rate over {exchanges} exchanges");
                 }
-                (witness.ejected, witness.trials) = (Some(now), 0);
+                (witness.ejected, witness.trials, witness.fails_out) = (Some(now), 0, witness.fails);
                 let out = row.pools.iter().find(|row| row.name == pool.name).map_or(0, |row| {
                     row.endpoints.iter().filter(|e| e.standing.operational == Operational::Ejected).count()
                 });
@@ -287,7 +299,10 @@ impl Oracle {
         let base = pool.outlier_detection.as_ref().map_or_else(Default::default, |rule| rule.base_ejection);
         match change.to.cause {
             Cause::TrialsPassed => ensure!(witness.trials >= 1, "no trial passed"),
-            Cause::EjectionOver => ensure!(out >= base * 2 || self.reload, "checks alone restored it after {out:?}"),
+            Cause::EjectionOver => {
+                let patience = if witness.was_red(pool) { base } else { base * 2 };
+                ensure!(out >= patience || self.reload, "checks alone restored it after {out:?}");
+            }
             cause => return Err(format!("an ejection ended with {cause:?}")),
         }
         if change.to.cause == Cause::TrialsPassed && witness.trials < TRIALS {
@@ -453,7 +468,7 @@ impl Oracle {
     }
 
     /// Since when each pool has been well, as generously as it can be seen from outside: healthy, or ejected for longer than
-    /// the shortest ejection.
+    /// the shortest ejection, or until its checks saw the trouble too.
     fn wellness(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, now: Moment) {
         if memory.hold_down != service.failover.failback.hold_down && !self.reload && memory.hold_down.is_zero() {
             memory.hold_down = service.failover.failback.hold_down;
@@ -464,8 +479,8 @@ impl Oracle {
         for (pool, config) in row.pools.iter().zip(&service.pools) {
             let base = config.outlier_detection.as_ref().map_or_else(Default::default, |rule| rule.base_ejection);
             let well = |e: &&EndpointRow| {
-                let out = self.endpoints.get(&e.id).and_then(|witness| witness.ejected);
-                let over = out.is_none_or(|at| now.since(at) >= base);
+                let ended = |w: &Witness| w.was_red(config) || w.ejected.is_none_or(|at| now.since(at) >= base);
+                let over = self.endpoints.get(&e.id).is_none_or(ended);
                 e.standing.administrative == Administrative::Ready
                     && (e.standing.operational == Operational::Healthy
                         || e.standing.operational == Operational::Ejected && over)

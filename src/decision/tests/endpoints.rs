@@ -219,6 +219,43 @@ fn a_red_check_stops_the_trials() {
 }
 
 #[test]
+fn an_ejection_that_the_checks_share_ends_with_them() {
+    let mut rig = Rig::new(|_| {});
+    rig.fails(0, Failure::Gateway, 5);
+    rig.fail(0);
+    rig.fail(0);
+    rig.rise(0);
+    assert_eq!(rig.endpoint(0).admission, Admission::Closed, "they were not red");
+    rig.fall(0);
+    assert_eq!(rig.stands(0), (Operational::Ejected, Cause::Consecutive));
+    rig.pass(0);
+    assert_eq!(rig.endpoint(0).admission, Admission::Closed);
+    rig.pass(0);
+    assert_eq!((rig.stands(0).0, rig.endpoint(0).admission), (Operational::Ejected, Admission::Trial));
+    rig.trial(0, false);
+    rig.wait(secs(59));
+    assert_eq!(rig.endpoint(0).admission, Admission::Closed, "the next one is its own");
+    rig.wait(secs(1));
+    assert_eq!(rig.endpoint(0).admission, Admission::Trial);
+}
+
+#[test]
+fn a_home_that_froze_is_tried_at_the_end_of_its_hold_down() {
+    let mut rig = Rig::new(|shop| shop.failover.failback.hold_down = secs(10));
+    rig.all(&[0, 1], |rig, id| rig.silent(id, 9, 0));
+    rig.all(&[0, 1], Rig::fall);
+    assert_eq!((rig.stands(0).1, rig.active()), (Cause::Stalled, "away".to_owned()));
+    rig.wait(secs(5));
+    rig.all(&[0, 1], Rig::rise);
+    rig.wait(secs(9));
+    assert_eq!(rig.endpoint(0).admission, Admission::Closed);
+    rig.wait(secs(1));
+    assert_eq!(rig.endpoint(0).admission, Admission::Trial, "15 s after the fault, not 30");
+    (0..3).for_each(|_| rig.trial(0, true));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
 fn half_of_a_pool_is_kept_when_nobody_else_can_serve() {
     let mut rig = Rig::new(|_| {});
     rig.all(&[2, 3], Rig::fall);

@@ -40,6 +40,16 @@ fn the_rhythm_is_forgotten_after_the_damping_without_a_fall_and_never_asks_for_m
 }
 
 #[test]
+fn the_rhythm_asks_for_no_more_than_eight_hold_downs() {
+    let mut rig = Rig::new(|shop| shop.failover.failback.hold_down = secs(10));
+    fall_for(&mut rig, secs(5));
+    rig.wait(secs(34));
+    assert_eq!(fall_for(&mut rig, secs(5)), Some(78_000));
+    rig.wait(secs(60));
+    assert_eq!(fall_for(&mut rig, secs(5)), Some(80_000));
+}
+
+#[test]
 fn a_reload_keeps_the_rhythm() {
     let mut rig = Rig::new(|_| {});
     fall_for(&mut rig, secs(5));

@@ -336,3 +336,65 @@ fn a_reload_to_on_refused_checks_ends_a_doubt() {
     rig.wait(secs(1));
     assert_eq!((rig.suspected(0), rig.asked(confirm, 0)), (false, false));
 }
+
+// ---- resets -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn cut_streams_of_a_killed_process_are_a_refusal_and_no_ejection() {
+    let mut rig = Rig::new(|_| {});
+    rig.fails(0, Failure::Reset, 9);
+    assert!(rig.asked(confirm, 0));
+    assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, false), "the outlier rule waits for the answer");
+    rig.confirmed(0, ConnectOutcome::Refused);
+    assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, true));
+    rig.fails(1, Failure::Reset, 9);
+    rig.confirmed(1, ConnectOutcome::Refused);
+    assert_eq!((rig.stands(0).1, rig.stands(1).1, rig.active()), (Cause::Refused, Cause::Refused, "away".to_owned()));
+    let evidence = &rig.status().pools[0].endpoints[0].evidence;
+    assert_eq!(evidence, "a connection was reset, and the confirming connect refused");
+}
+
+#[test]
+fn who_resets_and_accepts_is_judged_by_its_failures() {
+    for outcome in [ConnectOutcome::Connected, ConnectOutcome::Timeout, ConnectOutcome::Local] {
+        let mut rig = Rig::new(|_| {});
+        rig.fails(0, Failure::Reset, 4);
+        rig.confirmed(0, outcome);
+        assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, false));
+        rig.in_band(0, Digest { streak: 5, ..reset() });
+        assert_eq!(rig.stands(0), HEALTHY);
+        rig.confirmed(0, outcome);
+        assert_eq!(rig.stands(0), (Operational::Ejected, Cause::Consecutive), "{outcome:?}");
+    }
+}
+
+fn reset() -> Digest {
+    let mut digest = Digest::default();
+    digest.failed.0[Failure::Reset as usize] = 1;
+    digest
+}
+
+#[test]
+fn a_reset_among_good_answers_and_one_under_on_refused_checks_are_not_asked_after() {
+    let mut rig = Rig::new(|_| {});
+    rig.in_band(0, Digest { good: 3, ..reset() });
+    assert!(!rig.asked(confirm, 0));
+    let mut rig = Rig::new(|shop| shop.failover.on_refused = OnRefused::Checks);
+    rig.fails(0, Failure::Reset, 5);
+    assert!(!rig.asked(confirm, 0));
+    assert_eq!(rig.stands(0), (Operational::Ejected, Cause::Consecutive));
+}
+
+#[test]
+fn a_restart_that_cut_streams_and_refused_requests_is_no_failure() {
+    let mut rig = Rig::new(|_| {});
+    rig.fails(0, Failure::Reset, 9);
+    rig.fails(0, Failure::Refused, 1);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, false), "the listener was gone and is there again");
+    rig.fails(0, Failure::Reset, 9);
+    rig.confirmed(0, ConnectOutcome::Refused);
+    rig.wait(DOUBT);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, false));
+}
