@@ -288,10 +288,18 @@ impl Tries {
         Some(Want { now, safe: true, trial: false, hash, tried: &self.tried, scope, bold: true })
     }
 
-    /// The request is asked elsewhere as well: in the pending try's pool, or across. `false`: it was asked there already, or the
-    /// budget does not cover it.
-    /// The pending try is counted as made, and from now on the tries are those of the hedge.
-    pub fn hedge(&mut self, retry: &Retry, pending: &Choice, elsewhere: &Choice, budget: &Budget, now: Moment) -> bool {
+    /// The request, which has waited for the pending try since then, is asked elsewhere as well: in its pool, or across. `false`:
+    /// it was asked there already, or the budget does not cover it. The pending try is counted as made, and from now on the
+    /// tries are those of the hedge.
+    pub fn hedge(
+        &mut self,
+        retry: &Retry,
+        pending: &Choice,
+        since: Moment,
+        elsewhere: &Choice,
+        budget: &Budget,
+        now: Moment,
+    ) -> bool {
         if elsewhere.again || elsewhere.id == pending.id || !budget.extra(retry.budget, now) {
             return false;
         }
@@ -302,7 +310,7 @@ impl Tries {
         (self.last, self.reason) = (Some(pending.id), Some(RetryReason::Hedge));
         (self.sent, self.covered) = (true, true);
         if pending.pool == elsewhere.pool {
-            self.scope = Scope::Beside { endpoint: pending.id, since: now, across: false };
+            self.scope = Scope::Beside { endpoint: pending.id, since, across: false };
         } else {
             self.cross(pending.id);
         }

@@ -156,7 +156,7 @@ fn is_hedged(
 ) -> bool {
     let Some(want) = tries.want_hedge(retry, pending.id, now, now, 1) else { return false };
     let Pick::Endpoint(elsewhere) = service.pick(&want, state) else { return false };
-    let hedged = tries.hedge(retry, &pending, &elsewhere, budget, now);
+    let hedged = tries.hedge(retry, &pending, now, &elsewhere, budget, now);
     assert!(!hedged || tries.want(now, 1).tried.contains(pending.id), "it may be asked where it waits already");
     hedged
 }

@@ -470,7 +470,7 @@ impl<'a> Placing<'a> {
         if choice.again {
             return false;
         }
-        let covered = self.tries.hedge(retry, &spot.choice, &choice, &service.stats.budget, now);
+        let covered = self.tries.hedge(retry, &spot.choice, since, &choice, &service.stats.budget, now);
         if !covered {
             service.stats.budget_exhausted.add(self.worker.id, 1);
         }
