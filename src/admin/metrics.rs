@@ -160,6 +160,10 @@ fn health(out: &mut Exposition, scrape: &Scrape<'_>, rows: &[Row<'_>]) {
     for row in rows {
         family.state_set(&row.labels, &OPERATIONAL, operational(row.view.standing.operational));
     }
+    let mut family = out.family(&names::ENDPOINT_SUSPECTED);
+    for row in rows {
+        family.sample_of(&row.labels, u8::from(row.view.suspected));
+    }
     let mut family = out.family(&names::ENDPOINT_ADMINISTRATIVE);
     for row in rows {
         family.state_set(&row.labels, &ADMINISTRATIVE, administrative(row.view.standing.administrative));
@@ -207,6 +211,12 @@ fn requests(out: &mut Exposition, table: &RoutingTable) {
     for service in services {
         for (reason, count) in RetryReason::ALL.iter().zip(service.stats.retries()) {
             family.sample(&[&service.config.name, reason.as_str()], count);
+        }
+    }
+    let mut family = out.family(&names::HEDGES);
+    for service in services {
+        for (outcome, count) in ["won", "lost"].iter().zip(service.stats.hedges()) {
+            family.sample(&[&service.config.name, outcome], count);
         }
     }
     each_service(out, &names::RETRY_BUDGET_EXHAUSTED, services, |service| service.stats.budget_exhausted.total());

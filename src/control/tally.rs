@@ -74,7 +74,7 @@ pub const ALERTS: [&str; 6] =
 /// Kinds of switches as metric labels.
 pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback"];
 /// Causes of in-band verdicts as metric labels.
-pub const EJECTIONS: [&str; 3] = ["refused", "consecutive", "failure_rate"];
+pub const EJECTIONS: [&str; 4] = ["refused", "consecutive", "failure_rate", "stalled"];
 
 impl Tally {
     /// Keep what this configuration still names.
@@ -121,6 +121,7 @@ impl Tally {
             Cause::Refused => 0,
             Cause::Consecutive => 1,
             Cause::FailureRate => 2,
+            Cause::Stalled => 3,
             _ => return,
         };
         if let Some(tally) = self.service_mut(&change.service) {

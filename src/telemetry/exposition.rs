@@ -101,6 +101,11 @@ impl Family<'_> {
         put_value(text, "}", value);
     }
 
+    /// One counter or gauge of these labels.
+    pub fn sample_of(&mut self, labels: &Labels, value: impl Display) {
+        self.line("", labels, "", value);
+    }
+
     /// A 1 for the one state of `states` that holds and a 0 for the others; the state is the last label.
     pub fn state_set(&mut self, labels: &Labels, states: &[&str], holds: &str) {
         for state in states {

@@ -82,10 +82,12 @@ metrics! {
     "Endpoints and health" => {
         ENDPOINT_STANDING: Gauge "standfast_endpoint_standing" ["service", "pool", "endpoint", "state"]
             "1 for the endpoint's operational state (checking, healthy, unhealthy, ejected), 0 for the other states.";
+        ENDPOINT_SUSPECTED: Gauge "standfast_endpoint_suspected" ["service", "pool", "endpoint"]
+            "1 while the endpoint is asked and says nothing, or was refused once: new work goes elsewhere until that is settled.";
         ENDPOINT_ADMINISTRATIVE: Gauge "standfast_endpoint_administrative" ["service", "pool", "endpoint", "state"]
             "1 for the endpoint's administrative state (ready, drain, maint), 0 for the other states.";
         EJECTIONS: Counter "standfast_ejections_total" ["service", "cause"]
-            "Endpoints condemned by real traffic, by cause (refused, consecutive, failure_rate).";
+            "Endpoints condemned by real traffic, by cause (refused, consecutive, failure_rate, stalled).";
         PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]
             "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local).";
         PROBE_DURATION: Histogram "standfast_probe_duration_seconds" ["service"]
@@ -103,7 +105,9 @@ metrics! {
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
             "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
-            "Tries after the first, by why they were made (refused, connect_timeout, handshake, stale, reset, malformed, timeout, condemned, status).";
+            "Tries after the first, by why they were made (refused, connect_timeout, connect_late, handshake, stale, reset, malformed, timeout, condemned, status, hedge, local).";
+        HEDGES: Counter "standfast_hedges_total" ["service", "outcome"]
+            "Requests whose answer was late and that were asked elsewhere as well, by whether the other try answered the client (won, lost).";
         RETRY_BUDGET_EXHAUSTED: Counter "standfast_retry_budget_exhausted_total" ["service"]
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]

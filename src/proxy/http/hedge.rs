@@ -21,7 +21,7 @@ use crate::config::RetryOn;
 use crate::decision::Failure;
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::upstream::{Interrupted, Placed, Placing, Spot, Target, Unplaced, is_condemned, record};
+use crate::proxy::upstream::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded, is_condemned, record};
 use crate::routing::{Ended, How, InFlight, Next, Why};
 use crate::sys::clock;
 use crate::wire::Fields;
@@ -86,7 +86,14 @@ impl<C: Client> Request<'_, C> {
             let other = {
                 let mut other = pin!(ask(&outline, placing, times, reply, decoder, body));
                 loop {
-                    let Some(exchange) = &mut first else { break other.as_mut().await };
+                    let Some(exchange) = &mut first else {
+                        alarm.clear();
+                        let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
+                        match guarded(&alarm, gone, other.as_mut()).await {
+                            Ok(other) => break other,
+                            Err(_) => break 'tries Hedged::First(Awaited::Client(ClientFault::Gone)),
+                        }
+                    };
                     let race = self.race(&mut **exchange, spot, &mut waiting, &mut judged, &alarm, other.as_mut());
                     match race.await {
                         Raced::Other(other) => break other,
@@ -140,6 +147,10 @@ impl<C: Client> Request<'_, C> {
             }
         };
         worker.put_scratch(scratch);
+        if let Hedged::First(Awaited::Answered) = &hedged {
+            self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        }
+        placing.service().stats.count_hedge(worker.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
         hedged
     }
 
@@ -179,7 +190,10 @@ impl<C: Client> Request<'_, C> {
             loop {
                 match first.poll_head(cx) {
                     Poll::Ready(Ok(())) if first.reply().is_interim() => self.pass_interim(first.reply()),
-                    Poll::Ready(Ok(())) => return Poll::Ready(Raced::First(Awaited::Answered)),
+                    Poll::Ready(Ok(())) => {
+                        spot.endpoint().stats.replies().heard(clock::now());
+                        return Poll::Ready(Raced::First(Awaited::Answered));
+                    }
                     Poll::Ready(Err(fault)) => {
                         return Poll::Ready(Raced::First(cut_before_answer(fault, spot.reused)));
                     }

@@ -171,6 +171,7 @@ pub struct ServiceStats {
     pub budget_exhausted: Counter,
     /// Tries made in a lower pool before a switch.
     pub crossed: Counter,
+    hedges: Counters<2>,
     responses: Counters<6>,
     retries: Counters<{ RetryReason::ALL.len() }>,
     rejected: Counters<{ Rejection::ALL.len() }>,
@@ -186,6 +187,7 @@ impl ServiceStats {
             latency: LatencyHistogram::latency(workers),
             budget_exhausted: Counter::new(workers),
             crossed: Counter::new(workers),
+            hedges: Counters::new(workers),
             responses: Counters::new(workers),
             retries: Counters::new(workers),
             rejected: Counters::new(workers),
@@ -213,6 +215,16 @@ impl ServiceStats {
     /// Tries after the first by [`RetryReason::ALL`].
     pub fn retries(&self) -> [u64; RetryReason::ALL.len()] {
         self.retries.totals()
+    }
+
+    /// Count a request that was asked elsewhere as well: was it the other try that answered?
+    pub fn count_hedge(&self, worker: usize, won: bool) {
+        self.hedges.add(worker, usize::from(!won), 1);
+    }
+
+    /// Hedges that won, and the others.
+    pub fn hedges(&self) -> [u64; 2] {
+        self.hedges.totals()
     }
 
     /// Count a request that got no endpoint.
