@@ -125,7 +125,9 @@ async fn a_hedge_that_fails_leaves_the_answer_to_the_first() {
 #[tokio::test]
 async fn a_request_whose_hedge_failed_leaves_an_endpoint_that_is_condemned() {
     let (frozen, standby) = (Upstream::start(Behaviour::Hang).await, Upstream::start(Behaviour::reset()).await);
-    let mut plane = Plane::start(&http_yaml(&[&[frozen.address], &[standby.address]], HEDGE));
+    // Nothing else than the newer table may wake it.
+    let more = "    retry: {hedge: 50ms}\n    timeouts: {stall: 10ms}\n";
+    let mut plane = Plane::start(&http_yaml(&[&[frozen.address], &[standby.address]], more));
     let mut client = Client::connect(plane.address("web")).await;
     client.send(get("/", "1")).await;
     until("the hedge has failed", || standby.requests() == 1 && standby.open() == 0).await;
@@ -140,6 +142,67 @@ async fn a_request_whose_hedge_failed_leaves_an_endpoint_that_is_condemned() {
         service.serving = Serving::Active(1);
     });
     assert_eq!(within(client.answer()).await.unwrap().text(), "standby");
+}
+
+fn condemn(plane: &mut Plane, pool: usize, endpoint: usize) {
+    plane.publish(|table| {
+        use standfast::decision::{Admission, Cause, Operational};
+        let fallen = &mut table.services[0].pools[pool].endpoints[endpoint];
+        (fallen.standing.operational, fallen.standing.cause) = (Operational::Ejected, Cause::Stalled);
+        fallen.admission = Admission::Closed;
+    });
+}
+
+#[tokio::test]
+async fn a_hedge_leaves_an_endpoint_that_is_condemned() {
+    let (first, second) = (Upstream::start(Behaviour::Hang).await, Upstream::start(Behaviour::Hang).await);
+    let standby = Upstream::start(Behaviour::ok("standby")).await;
+    let more = "    retry: {hedge: 30ms}\n    timeouts: {stall: 10ms}\n    balance: round_robin\n";
+    let mut plane = Plane::start(&http_yaml(&[&[first.address, second.address], &[standby.address]], more));
+    let mut client = Client::connect(plane.address("web")).await;
+    client.send(get("/", "1")).await;
+    until("both were asked", || first.requests() + second.requests() == 2).await;
+    condemn(&mut plane, 0, 0);
+    condemn(&mut plane, 0, 1);
+    plane.switch(1).await;
+    assert_eq!(within(client.answer()).await.unwrap().text(), "standby");
+}
+
+#[tokio::test]
+async fn a_late_503_leaves_the_answer_to_the_hedge() {
+    let tired = Upstream::start(Behaviour::answer(503, "tired").after(Duration::from_millis(150))).await;
+    let good = Upstream::start(Behaviour::ok("good").after(Duration::from_millis(300))).await;
+    let plane = Plane::start(&http_yaml(&[&[tired.address, good.address]], HEDGE));
+    let mut client = Client::connect(plane.address("web")).await;
+    for n in 0..2 {
+        assert_eq!(client.ask(get("/", &format!("{n}"))).await.text(), "good");
+    }
+    assert_eq!(tired.requests(), 2, "it was asked first once, and once beside the other");
+}
+
+#[tokio::test]
+async fn a_cancelled_hedge_does_not_speak_against_a_standby_that_nobody_else_asks() {
+    let slow = Upstream::start(Behaviour::ok("first").after(Duration::from_millis(120))).await;
+    let standby = Upstream::start(Behaviour::Hang).await;
+    let plane = Plane::start(&http_yaml(&[&[slow.address], &[standby.address]], HEDGE));
+    let mut client = Client::connect(plane.address("web")).await;
+    assert_eq!(client.ask(get("/", "1")).await.text(), "first");
+    until("the hedge was cancelled", || standby.requests() == 1 && standby.open() == 0).await;
+    slow.behave(Behaviour::Hang);
+    standby.behave(Behaviour::ok("standby"));
+    assert_eq!(client.ask(get("/", "2")).await.text(), "standby");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_both_tries() {
+    let (first, second) = (Upstream::start(Behaviour::Hang).await, Upstream::start(Behaviour::Hang).await);
+    let plane = Plane::start(&http_yaml(&[&[first.address], &[second.address]], HEDGE));
+    let mut client = Client::connect(plane.address("web")).await;
+    client.send(get("/", "1")).await;
+    until("both wait", || first.requests() == 1 && second.requests() == 1).await;
+    client.stream.set_zero_linger().unwrap();
+    drop(client);
+    until("both were given up", || first.open() == 0 && second.open() == 0).await;
 }
 
 #[tokio::test]

@@ -513,7 +513,7 @@ pub struct ServiceLimits {
 }
 
 /// Deadlines towards the upstream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceTimeouts {
     /// TCP connect.
     pub connect: Duration,

@@ -2,8 +2,8 @@
 //! Nothing here is shared with another worker but what `routing` shares.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use super::http::{Crew, Scratch};
 use super::tcp::Shared;
 use super::upstream::{Idle, Lines};
 use crate::config::Config;
-use crate::decision::Moment;
+use crate::decision::{EndpointId, Moment};
 use crate::routing::{Handle, PickState, SessionRegister, Tenure, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
@@ -50,6 +50,8 @@ pub struct Worker {
     pub idle: Idle,
     /// Upstream connections that exchanges share.
     pub lines: Lines,
+    /// Endpoints to which a connect goes on though it was overtaken.
+    pub proofs: RefCell<HashSet<EndpointId>>,
     /// What a pick needs between picks.
     pub pick: RefCell<PickState>,
     /// TCP sessions, for a switch to find.
@@ -84,6 +86,7 @@ impl Worker {
             shared: Shared::new(),
             idle: Idle::new(id),
             lines: Lines::default(),
+            proofs: RefCell::default(),
             pick: RefCell::new(PickState::new(fastrand::Rng::new())),
             sessions: SessionRegister::new(),
             clients: Clients::default(),
@@ -275,6 +278,19 @@ struct Place {
     busy: Cell<bool>,
 }
 
+impl Place {
+    fn judge(&self, table: &crate::routing::RoutingTable, now: Moment) {
+        use crate::routing::SessionVerdict as Verdict;
+        let tenure = self.tenure.borrow();
+        match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
+            None => {}
+            Some(Verdict::Stay { .. }) => self.killer.pardon(),
+            Some(Verdict::Close) => self.killer.kill(),
+            Some(Verdict::Drain { until }) => self.killer.kill_at(until),
+        }
+    }
+}
+
 impl Clients {
     /// Enters a connection; it leaves when the guard is dropped.
     pub fn enter(&self, worker: &Rc<Worker>, alarm: &Alarm) -> Client {
@@ -285,23 +301,12 @@ impl Clients {
         Client { worker: Rc::clone(worker), number, place }
     }
 
-    /// Judges every exchange by a newer table.
+    /// Judges every exchange by a newer table. Whoever is between two tries looks around too.
     fn sweep(&self, table: &crate::routing::RoutingTable, now: Moment) {
-        use crate::routing::SessionVerdict as Verdict;
         for place in self.places.borrow().values() {
-            let tenure = place.tenure.borrow();
-            match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
-                None => {}
-                // Whoever waits for an answer looks whether it will still come.
-                Some(Verdict::Stay { .. }) => {
-                    place.killer.pardon();
-                    place.killer.nudge();
-                }
-                Some(Verdict::Close) => place.killer.kill(),
-                Some(Verdict::Drain { until }) => {
-                    place.killer.kill_at(until);
-                    place.killer.nudge();
-                }
+            place.judge(table, now);
+            if place.busy.get() {
+                place.killer.nudge();
             }
         }
     }
@@ -342,6 +347,12 @@ impl Client {
     /// An exchange with an endpoint of this pool begins (register first, then re-check the epoch), or ends.
     pub fn set_tenure(&self, tenure: Option<Rc<Tenure>>) {
         *self.place.tenure.borrow_mut() = tenure;
+    }
+
+    /// An exchange that began while nobody knew whether it would be the client's is judged now.
+    pub fn take_tenure(&self, tenure: Rc<Tenure>) {
+        self.set_tenure(Some(tenure));
+        self.place.judge(&self.worker.table(), clock::now());
     }
 }
 

@@ -109,8 +109,10 @@ impl PickState {
     }
 }
 
-/// Proposals of the balancing method before the open endpoints are walked one by one.
+/// Proposals of the balancing method before the open endpoints are walked one by one …
 const PROPOSALS: u32 = 12;
+/// … the first of which are not accepted for an endpoint that is shunned.
+const PREFERRED: u32 = 6;
 
 impl ServiceView {
     /// Picks an endpoint. Allocates nothing.
@@ -144,12 +146,16 @@ impl ServiceView {
         want: &Want<'_>,
         state: &mut PickState,
     ) -> Pick {
-        let lively = |view: &EndpointView| view.id != endpoint && !view.suspected && view.stats.is_lively(since);
+        let now = want.now;
+        let lively = |view: &EndpointView| view.id != endpoint && !view.suspected && view.stats.is_lively(since, now);
         let home = self.pool_of(endpoint).filter(|pool| self.serves(*pool));
         let beyond = if across { self.beyond(endpoint) } else { None };
         let pools = home.into_iter().chain(beyond);
         let mut picks = pools.map(|pool| self.pick_open(pool, &self.pools[pool], want, lively, state));
-        let answers = |pick: &Pick| matches!(pick, Pick::Endpoint(choice) if !choice.again && self.endpoint(choice.pool, choice.endpoint).is_some_and(lively));
+        let answers = |pick: &Pick| {
+            let Pick::Endpoint(choice) = pick else { return false };
+            !choice.again && self.endpoint(choice.pool, choice.endpoint).is_some_and(lively)
+        };
         picks.find(answers).unwrap_or(Pick::Exhausted)
     }
 
@@ -258,24 +264,23 @@ impl ServiceView {
             return Pick::Exhausted;
         }
         let (cursor, dice) = state.cursor(view.slot);
-        // Who lately let somebody wait for too long gets one request in eight while there are others. (A key stays where it is.)
-        let shunned = |endpoint: &EndpointView| !view.lot.by_hash() && endpoint.stats.is_doubtful(want.now);
-        let forgiving = mix(want.now.as_micros()).is_multiple_of(8);
-        let fit = |endpoint: &EndpointView| fit(endpoint) && (forgiving || !shunned(endpoint));
         let mut draw = Draw { cursor, dice, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
             let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
-            if usable && self.warm_enough(view, endpoint, attempt, want, draw.dice) {
+            if usable
+                && (attempt >= PREFERRED || !view.shuns(endpoint, want.now))
+                && self.warm_enough(view, endpoint, attempt, want, draw.dice)
+            {
                 return Pick::Endpoint(choice(pool, place as usize, endpoint, false, false));
             }
         }
         self.walk_open(pool, view, want, fit, draw.dice)
     }
 
-    /// Nothing proposed would do: any untried endpoint with room, a fit one first, else the one asked longest ago that did
-    /// answer.
+    /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, else the
+    /// one asked longest ago that did answer.
     fn walk_open(
         &self,
         pool: usize,
@@ -288,20 +293,25 @@ impl ServiceView {
         let start = dice.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
-        let mut unfit = None;
+        let mut second: [Option<usize>; 2] = [None; 2];
         let mut repeat: Option<(usize, usize)> = None;
         for place in places() {
             let endpoint = &view.endpoints[place];
             match (want.tried.order(endpoint.id), has_room(endpoint)) {
-                (None, true) if fit(endpoint) => return Pick::Endpoint(choice(pool, place, endpoint, false, false)),
-                (None, true) => unfit = unfit.or(Some(place)),
+                (None, true) => {
+                    let rank = usize::from(!fit(endpoint));
+                    if rank == 0 && !view.shuns(endpoint, want.now) {
+                        return Pick::Endpoint(choice(pool, place, endpoint, false, false));
+                    }
+                    second[rank] = second[rank].or(Some(place));
+                }
                 (Some(_), _) if want.tried.refused(endpoint.id) => {}
                 (Some(order), true) if repeat.is_none_or(|(_, oldest)| order < oldest) => repeat = Some((place, order)),
                 (Some(_), true) => {}
                 (_, false) => full = true,
             }
         }
-        match (unfit, repeat) {
+        match (second[0].or(second[1]), repeat) {
             (Some(place), _) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, false)),
             (None, Some((place, _))) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
             (None, None) if full => Pick::Full,
@@ -329,6 +339,13 @@ impl ServiceView {
         let drawn =
             if view.lot.by_hash() { mix(want.hash ^ WARM_SALT ^ u64::from(attempt)) % 1000 } else { dice.u64(..1000) };
         drawn < accepted
+    }
+}
+
+impl PoolView {
+    /// Who lately let somebody wait for too long gets one request in eight while there are others. (A key stays where it is.)
+    fn shuns(&self, endpoint: &EndpointView, now: Moment) -> bool {
+        endpoint.stats.is_doubtful(now) && !self.lot.by_hash() && !mix(now.as_micros()).is_multiple_of(8)
     }
 }
 

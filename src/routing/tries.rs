@@ -18,9 +18,10 @@
 //!   it did not process it;
 //! * after bytes were sent, PUT and DELETE go again only inside the pool (unless `cross_pool: idempotent`), and not after
 //!   a timeout: the first may still be running;
-//! * exchanges with bytes sent number at most `attempts`, plus one across pools, plus one trial, plus one on a stale idle
-//!   connection; all but the first of a request are covered by the [`Budget`];
-//! * connects that carried no byte are at most one an endpoint and table.
+//! * exchanges with bytes sent, hedges included, number at most `attempts`, plus one across pools, plus one trial, plus one on
+//!   a stale idle connection, plus one for a request that leaves a condemned endpoint after its hedge came to nothing; all but
+//!   the first of a request are covered by the [`Budget`];
+//! * connects that carried no byte are at most one an endpoint and table, races apart.
 
 use std::time::Duration;
 
@@ -234,6 +235,8 @@ pub struct Tries {
     queued_since: Option<Moment>,
     suspended_since: Option<Moment>,
     bold: bool,
+    /// A try that is counted already and may still be answered: the hedge's first.
+    pending: Option<EndpointId>,
 }
 
 impl Tries {
@@ -260,6 +263,7 @@ impl Tries {
             queued_since: None,
             suspended_since: None,
             bold: false,
+            pending: None,
         }
     }
 
@@ -307,7 +311,7 @@ impl Tries {
         self.tried.add(pending.id, false);
         self.trialled |= pending.trial;
         self.exchanges += u32::from(!pending.trial);
-        (self.last, self.reason) = (Some(pending.id), Some(RetryReason::Hedge));
+        (self.last, self.pending, self.reason) = (Some(pending.id), Some(pending.id), Some(RetryReason::Hedge));
         (self.sent, self.covered) = (true, true);
         if pending.pool == elsewhere.pool {
             self.scope = Scope::Beside { endpoint: pending.id, since, across: false };
@@ -326,11 +330,20 @@ impl Tries {
         self.tried.add(unanswered.id, true);
     }
 
+    /// The pending try of a hedge is over: the hedge may go wherever the newest table says.
+    pub fn forsake(&mut self) {
+        self.pending = None;
+        if let Scope::Beside { .. } = self.scope {
+            self.scope = Scope::Serving;
+        }
+    }
+
     /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go where the newest
     /// table says?
     pub fn leave_hedge(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> bool {
         let leaves = self.within_deadline(now).is_ok() && self.cover(retry, budget, now).is_ok();
         if leaves {
+            self.pending = None;
             self.scope = Scope::Serving;
         }
         leaves
@@ -439,7 +452,8 @@ impl Tries {
             self.fresh = true;
         } else {
             self.tried.add(ended.choice.id, false);
-            self.exchanges += u32::from(!ended.choice.trial);
+            let counted = self.pending.take_if(|pending| *pending == ended.choice.id).is_some();
+            self.exchanges += u32::from(!ended.choice.trial && !counted);
             if !ended.choice.trial && !harmless && !listed(retry, ended) {
                 return Err(Why::NotListed);
             }
@@ -515,6 +529,13 @@ impl Tries {
 
     /// Everybody in scope was asked: across the pools if that is allowed, else wait for the verdict on this pool.
     fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> Next {
+        if let Scope::Beside { endpoint, .. } = self.scope
+            && !service.pool_of(endpoint).is_some_and(|pool| service.serves(pool))
+        {
+            // Its pool was left: whoever serves now is beside it.
+            self.scope = Scope::Serving;
+            return Next::Pick;
+        }
         if let Some(last) = self.last
             && self.may_cross(retry)
             && !self.crossed

@@ -39,7 +39,7 @@ struct Shard {
 }
 
 impl Usual {
-    /// No answer is late before that.
+    /// By itself no answer is late before that, nor does a silence that is shorter speak against anybody.
     pub const LEAST: Duration = Duration::from_millis(250);
 
     /// Nothing is known.

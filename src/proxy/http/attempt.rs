@@ -13,9 +13,9 @@ use super::outline::Outline;
 use super::request::{Finish, Request, Setting};
 use super::respond::Refusal;
 use super::tunnel::{Protocol, Tunnel};
-use super::waiting::{Ring, Times, Waiting};
+use super::waiting::{Ring, Times, Waiting, tell_left};
 use crate::config::{Patience, RetryOn, Route};
-use crate::decision::Failure;
+use crate::decision::{Failure, Moment};
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
@@ -52,7 +52,8 @@ pub(super) enum Over {
 
 /// What waiting for a final head came to.
 pub(super) enum Awaited {
-    Answered,
+    /// The head came then.
+    Answered(Moment),
     Stale,
     /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
     Left,
@@ -142,23 +143,22 @@ impl<'a, C: Client> Request<'a, C> {
     ) -> Over {
         let mut awaited = self.await_answer(exchange, placing, route, spot).await;
         if let Awaited::HedgeDue(waiting) = awaited {
-            let outline = self.outline(&route.config);
             // Boxed, so that a task needs no room for a second exchange that hardly ever comes.
-            match Box::pin(self.hedged(exchange, placing, outline, spot, waiting)).await {
+            match Box::pin(self.hedged(exchange, placing, route, spot, waiting)).await {
                 Hedged::First(first) => awaited = first,
                 Hedged::Other(tried) => return Over::Tried(tried),
             }
         }
         let route = &route.config;
         Over::Tried(match awaited {
-            Awaited::Answered if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
+            Awaited::Answered(_) if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
                     let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
                     self.no_answer(malformed, exchange, spot)
                 }
             },
-            Awaited::Answered => self.pass_on(exchange, placing, route, spot).await,
+            Awaited::Answered(now) => self.pass_on(exchange, placing, route, spot, now).await,
             awaited => self.no_answer(awaited, exchange, spot),
         })
     }
@@ -179,14 +179,17 @@ impl<'a, C: Client> Request<'a, C> {
         let service = &placing.service().config;
         let response = route.config.timeouts.response.unwrap_or(service.timeouts.response);
         let response = placing.tries.try_timeout(&service.retry, response);
-        // Whoever streams says nothing when it has nothing to say.
-        let outline = self.outline(&route.config);
-        let counts = !grpc::is_call(self.head) && !outline.offers_upgrade() && !outline.wants_events();
         let late = route.config.timeouts.stall.unwrap_or(service.timeouts.stall);
         // Where silence is usual, asking twice is no use either.
         let hedged = placing.tries.nature().safe() && route.config.timeouts.stall != Some(Patience::Off);
         let hedge = if hedged { service.retry.hedge } else { Patience::Off };
-        let after = |patience| route.usual.late_after(patience).filter(|_| counts);
+        // Whoever streams says nothing when it has nothing to say.
+        let outline = self.outline(&route.config);
+        let streams = || grpc::is_call(self.head) || outline.offers_upgrade() || outline.wants_events();
+        if [late, hedge] == [Patience::Off; 2] || streams() {
+            return Times { response, late: None, hedge: None };
+        }
+        let after = |patience| route.usual.late_after(patience);
         Times { response, late: after(late), hedge: after(hedge) }
     }
 
@@ -224,8 +227,11 @@ impl<'a, C: Client> Request<'a, C> {
             }
             loop {
                 match exchange.poll_head(cx) {
-                    Poll::Ready(Ok(())) if exchange.reply().is_interim() => self.pass_interim(exchange.reply()),
-                    Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered),
+                    Poll::Ready(Ok(())) if exchange.reply().is_interim() => {
+                        spot.endpoint().stats.replies().heard(clock::now());
+                        self.pass_interim(exchange.reply());
+                    }
+                    Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered(clock::now())),
                     Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, spot.reused)),
                     Poll::Pending => break,
                 }
@@ -274,15 +280,13 @@ impl<'a, C: Client> Request<'a, C> {
             })
         })
         .await;
-        if matches!(awaited, Awaited::Answered) {
-            let now = clock::now();
-            spot.endpoint().stats.replies().heard(now);
-            if spot.reused {
-                spot.endpoint().stats.note_reused();
+        match awaited {
+            Awaited::Answered(now) => {
+                let since = waiting.filter(|_| times.late.is_some()).map(|waiting| waiting.since);
+                heard(worker, route, spot, since, now);
             }
-            if let Some(waiting) = waiting.filter(|_| times.late.is_some()) {
-                route.usual.record(worker.id, now.since(waiting.since));
-            }
+            Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(worker, spot),
+            _ => {}
         }
         awaited
     }
@@ -301,7 +305,7 @@ impl<'a, C: Client> Request<'a, C> {
     fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, spot: &Spot) -> Tried {
         let worker = self.setting.worker;
         match awaited {
-            Awaited::Answered | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
+            Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
                 tell_failure(worker, spot, how, failure);
                 Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
@@ -330,11 +334,11 @@ impl<'a, C: Client> Request<'a, C> {
         placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
+        now: Moment,
     ) -> Tried {
-        let now = clock::now();
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
-        let gateway = matches!(status, 502..=504) || unavailable;
+        let gateway = is_gateway_failure(status) || unavailable;
         spot.endpoint().stats.count_response(self.setting.worker.id, status);
         if gateway {
             placing.record(spot, Failure::Gateway);
@@ -470,6 +474,23 @@ impl<'a, C: Client> Request<'a, C> {
         }
         self.account.termination = termination;
         termination == Termination::Complete
+    }
+}
+
+/// The endpoint, itself a gateway, did not do the work.
+pub(super) fn is_gateway_failure(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+/// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
+pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Option<Moment>, now: Moment) {
+    let stats = &spot.endpoint().stats;
+    stats.replies().heard(now);
+    if spot.reused {
+        stats.note_reused();
+    }
+    if let Some(since) = since {
+        route.usual.record(worker.id, now.since(since));
     }
 }
 

@@ -95,6 +95,10 @@ impl Exchange for Channel<'_> {
         on_either!(self, exchange => exchange.is_unacknowledged())
     }
 
+    fn distrust(&self) {
+        on_either!(self, exchange => exchange.distrust());
+    }
+
     fn abandon(&mut self) {
         on_either!(self, exchange => exchange.abandon());
     }

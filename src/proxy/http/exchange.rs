@@ -88,6 +88,9 @@ pub trait Exchange {
     /// What was sent is not acknowledged, and the kernel has sent it again.
     fn is_unacknowledged(&self) -> bool;
 
+    /// The endpoint did not answer in time: nobody knows whether its connection is still any good.
+    fn distrust(&self) {}
+
     /// Nobody wants the reply any more: tells the endpoint not to go on for nobody, now.
     fn abandon(&mut self);
 }

@@ -4,25 +4,28 @@
 //! From here on the request's tries are those of the hedge; the first try only waits. Where the hedge comes to nothing the
 //! request waits for the first alone; where the first fails it is the hedge's to answer.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::attempt::{Awaited, Over, Tried, cut_before_answer, tell_failure};
+use super::attempt::{Awaited, Over, Tried, cut_before_answer, heard, is_gateway_failure, tell_failure};
 use super::body::RequestBody;
 use super::channel::Channel;
 use super::client::{Client, ClientFault, Source};
 use super::exchange::{Exchange, SendFault};
 use super::outline::Outline;
 use super::request::{Request, Scratch};
-use super::waiting::{Ring, Times, Waiting, tell_overtaken};
-use crate::config::RetryOn;
-use crate::decision::Failure;
+use super::waiting::{Due, Ring, Times, Waiting, tell_left, tell_overtaken};
+use crate::config::{Retry, RetryOn};
+use crate::decision::{Failure, Moment};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded, is_condemned, record};
-use crate::routing::{Ended, How, InFlight, Next, Why};
+use crate::proxy::worker::Worker;
+use crate::routing::{Ended, How, InFlight, Next, RouteView, Why};
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{BodyDecoder, ResponseHead};
@@ -44,6 +47,8 @@ enum Other<'s> {
     Failed { ended: Ended, spot: Spot, failure: Option<Failure> },
     /// A newer table came before its first byte.
     Stale,
+    /// There is nobody to ask, but an answer of our own.
+    Static,
     /// There is nobody to ask.
     Unplaced(Unplaced),
 }
@@ -52,187 +57,272 @@ struct Answer<'s> {
     exchange: Channel<'s>,
     spot: Spot,
     in_flight: InFlight,
+    now: Moment,
 }
 
-enum Raced<T> {
-    First(Awaited),
-    /// The first try's endpoint was condemned.
+/// Who was first.
+enum First<T> {
+    /// The first try: an answer, or its end.
+    Own(Awaited),
+    /// Its endpoint was condemned.
     Condemned,
+    /// The other.
     Other(T),
 }
 
-impl<C: Client> Request<'_, C> {
+/// The first try of a hedged request, as it is waited for.
+struct Pending<'s, E> {
+    exchange: &'s mut E,
+    spot: &'s Spot,
+    route: &'s RouteView,
+    waiting: Waiting,
+    counts: bool,
+    alarm: Alarm,
+    /// The epoch of the table that was last asked whether the endpoint is condemned.
+    judged: u64,
+}
+
+impl<'a, C: Client> Request<'a, C> {
     /// Waits for two tries: `first`, which is late, and another one, for which the retry rule was asked already.
     pub(super) async fn hedged<E: Exchange>(
         &mut self,
         first: &mut E,
         placing: &mut Placing<'_>,
-        outline: Outline<'_>,
+        route: &'a RouteView,
         spot: &Spot,
         (mut waiting, times): (Waiting, Times),
     ) -> Hedged {
         let worker = self.setting.worker;
         // In retry: a switch must not end it.
         self.setting.place.set_tenure(None);
-        let mut scratch = worker.scratch();
+        self.setting.alarm.pardon();
         let alarm = worker.deadlines.alarm();
-        waiting.is_hedged();
+        waiting.forget_hedge();
         alarm.set(waiting.next());
-        let mut judged = spot.table.epoch;
-        let mut first = Some(first);
-        let hedged = 'tries: loop {
-            let Scratch { reply, decoder, body, .. } = &mut *scratch;
-            body.reset(0);
-            let other = {
-                let mut other = pin!(ask(&outline, placing, times, reply, decoder, body));
-                loop {
-                    let Some(exchange) = &mut first else {
-                        alarm.clear();
-                        let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
-                        match guarded(&alarm, gone, other.as_mut()).await {
-                            Ok(other) => break other,
-                            Err(_) => break 'tries Hedged::First(Awaited::Client(ClientFault::Gone)),
-                        }
-                    };
-                    let race = self.race(&mut **exchange, spot, &mut waiting, &mut judged, &alarm, other.as_mut());
-                    match race.await {
-                        Raced::Other(other) => break other,
-                        Raced::Condemned => {}
-                        Raced::First(Awaited::Failed { how, failure }) => tell_failure(worker, spot, how, failure),
-                        Raced::First(awaited) => break 'tries Hedged::First(awaited),
-                    }
-                    exchange.abandon();
-                    first = None;
-                }
-            };
-            let gone = match other {
-                Other::Answered(answer) if first.is_none() || is_welcome(placing, spot, &answer) => {
-                    if let Some(first) = &mut first {
-                        tell_overtaken(worker, spot);
-                        if spot.choice.trial {
-                            record(worker, spot, Failure::Timeout);
-                        }
-                        first.abandon();
-                    }
-                    break Hedged::Other(self.win(answer, placing, outline).await);
-                }
-                Other::Answered(answer) => {
-                    let status = answer.exchange.reply().status();
-                    if !matches!(status, 502..=504) {
-                        tell_overtaken(worker, spot);
-                    } else {
-                        record(worker, &answer.spot, Failure::Gateway);
-                    }
-                    let ended = self.ended(&answer.exchange, &answer.spot, How::Status(status), false);
-                    placing.failed(&ended, answer.spot.service())
-                }
-                Other::Failed { ended, spot, failure } => {
-                    tell_failure(worker, &spot, ended.how, failure);
-                    placing.failed(&ended, spot.service())
-                }
-                Other::Stale => Next::Pick,
-                Other::Unplaced(Unplaced::Interrupted(Interrupted::Killed)) => {
-                    break Hedged::First(Awaited::Interrupted(Interrupted::Killed));
-                }
-                Other::Unplaced(Unplaced::GaveUp(why)) => Next::GiveUp(why),
-                Other::Unplaced(_) => Next::GiveUp(Why::Exhausted),
-            };
-            let Next::GiveUp(why) = gone else { continue };
-            match first {
-                None => break Hedged::Other(Tried::Unplaced(Unplaced::GaveUp(why))),
-                Some(first) => {
-                    let awaited = self.wait_alone(first, placing, spot, &mut waiting, &mut judged, &alarm).await;
-                    break Hedged::First(awaited);
-                }
-            }
-        };
+        let (judged, counts) = (spot.table.epoch, times.late.is_some());
+        let first = Pending { exchange: first, spot, route, waiting, counts, alarm, judged };
+        let mut scratch = worker.scratch();
+        let hedged = self.ask_beside(first, placing, times, &mut scratch).await;
         worker.put_scratch(scratch);
-        if let Hedged::First(Awaited::Answered) = &hedged {
-            self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        if let Hedged::First(Awaited::Answered(_)) = &hedged {
+            self.setting.place.take_tenure(worker.tenure(&spot.table, spot.service, spot.choice.pool));
         }
         placing.service().stats.count_hedge(worker.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
         hedged
     }
 
-    /// Waits for the first try, beside which nobody is left.
-    async fn wait_alone<E: Exchange>(
+    async fn ask_beside<E: Exchange>(
         &mut self,
-        first: &mut E,
+        first: Pending<'_, E>,
         placing: &mut Placing<'_>,
-        spot: &Spot,
-        waiting: &mut Waiting,
-        judged: &mut u64,
-        alarm: &Alarm,
-    ) -> Awaited {
+        times: Times,
+        scratch: &mut Scratch,
+    ) -> Hedged {
+        let (worker, spot) = (self.setting.worker, first.spot);
+        let outline = self.outline(&first.route.config);
+        let origin = Rc::clone(&placing.origin);
+        let retry = &origin.services[placing.index].config.retry;
+        let placed = Cell::new(false);
+        let mut first = Some(first);
+        loop {
+            let Scratch { reply, decoder, body, .. } = &mut *scratch;
+            body.reset(0);
+            placed.set(false);
+            let mut lost = None;
+            let other = {
+                let mut other = pin!(ask(&outline, placing, times, (reply, decoder, body), &placed));
+                loop {
+                    let Some(pending) = &mut first else {
+                        let alarm = worker.deadlines.alarm();
+                        let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
+                        match guarded(&alarm, gone, other.as_mut()).await {
+                            Ok(other) => break Some(other),
+                            Err(_) => return Hedged::First(Awaited::Client(ClientFault::Gone)),
+                        }
+                    };
+                    let how = match self.first_of(pending, other.as_mut()).await {
+                        First::Other(other) => break Some(other),
+                        First::Condemned => How::Condemned,
+                        First::Own(Awaited::Failed { how, failure }) => {
+                            tell_failure(worker, spot, how, failure);
+                            how
+                        }
+                        // Asked alone, it would be asked again elsewhere: there it is asked already.
+                        First::Own(Awaited::Answered(_)) if pending.is_retried_for(retry) => pending.refuse(worker),
+                        First::Own(awaited) => return Hedged::First(awaited),
+                    };
+                    pending.give_up(how);
+                    (first, lost) = (None, Some(how));
+                    if !placed.get() {
+                        // It may go elsewhere now than beside the first.
+                        break None;
+                    }
+                }
+            };
+            if let Some(how) = lost {
+                placing.forsake(how);
+            }
+            let next = match other {
+                None | Some(Other::Stale) => continue,
+                Some(Other::Answered(answer)) if first.is_none() || is_welcome(placing, spot, &answer) => {
+                    if let Some(first) = first {
+                        first.overtaken(worker);
+                    }
+                    return Hedged::Other(self.win(answer, placing, outline).await);
+                }
+                Some(Other::Answered(answer)) => self.decline(answer, placing).await,
+                Some(Other::Failed { ended, spot, failure }) => {
+                    tell_failure(worker, &spot, ended.how, failure);
+                    placing.failed(&ended, spot.service())
+                }
+                Some(Other::Static) if first.is_none() => return Hedged::Other(Tried::Again),
+                Some(Other::Static) => Next::GiveUp(Why::Exhausted),
+                Some(Other::Unplaced(Unplaced::Interrupted(interrupted))) => {
+                    return Hedged::First(Awaited::Interrupted(interrupted));
+                }
+                Some(Other::Unplaced(Unplaced::GaveUp(why))) => Next::GiveUp(why),
+                Some(Other::Unplaced(Unplaced::Limited(_))) => Next::GiveUp(Why::Exhausted),
+            };
+            match (next, first) {
+                (Next::GiveUp(why), None) => return Hedged::Other(Tried::Unplaced(Unplaced::GaveUp(why))),
+                (Next::GiveUp(_), Some(alone)) => return Hedged::First(self.wait_alone(alone, placing).await),
+                (_, still) => first = still,
+            }
+        }
+    }
+
+    /// Waits for the first try, beside which nobody is left.
+    async fn wait_alone<E: Exchange>(&mut self, mut first: Pending<'_, E>, placing: &mut Placing<'_>) -> Awaited {
         loop {
             let nobody = pin!(std::future::pending::<Infallible>());
-            match self.race(first, spot, waiting, judged, alarm, nobody).await {
-                Raced::First(awaited) => return awaited,
-                Raced::Condemned if placing.leave_hedge(spot.service()) => return Awaited::Left,
-                Raced::Condemned => {}
-                Raced::Other(never) => match never {},
+            match self.first_of(&mut first, nobody).await {
+                First::Own(awaited) => return awaited,
+                First::Condemned if placing.leave_hedge(first.spot.service()) => return Awaited::Left,
+                First::Condemned => {}
+                First::Other(never) => match never {},
             }
         }
     }
 
     /// Waits for the first try's head or for the other to end.
-    async fn race<E: Exchange, T>(
+    async fn first_of<E: Exchange, T>(
         &mut self,
-        first: &mut E,
-        spot: &Spot,
-        waiting: &mut Waiting,
-        judged: &mut u64,
-        alarm: &Alarm,
+        first: &mut Pending<'_, E>,
         mut other: Pin<&mut impl Future<Output = T>>,
-    ) -> Raced<T> {
+    ) -> First<T> {
         let worker = self.setting.worker;
         poll_fn(|cx| {
             loop {
-                match first.poll_head(cx) {
-                    Poll::Ready(Ok(())) if first.reply().is_interim() => self.pass_interim(first.reply()),
-                    Poll::Ready(Ok(())) => {
-                        spot.endpoint().stats.replies().heard(clock::now());
-                        return Poll::Ready(Raced::First(Awaited::Answered));
+                match first.exchange.poll_head(cx) {
+                    Poll::Ready(Ok(())) if first.exchange.reply().is_interim() => {
+                        first.spot.endpoint().stats.replies().heard(clock::now());
+                        self.pass_interim(first.exchange.reply());
                     }
+                    Poll::Ready(Ok(())) => return Poll::Ready(First::Own(Awaited::Answered(first.heard(worker)))),
                     Poll::Ready(Err(fault)) => {
-                        return Poll::Ready(Raced::First(cut_before_answer(fault, spot.reused)));
+                        return Poll::Ready(First::Own(cut_before_answer(fault, first.spot.reused)));
                     }
                     Poll::Pending => break,
                 }
             }
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
-                return Poll::Ready(Raced::Other(done));
+                return Poll::Ready(First::Other(done));
             }
-            if is_condemned(worker, spot, judged) {
-                return Poll::Ready(Raced::Condemned);
+            if is_condemned(worker, first.spot, &mut first.judged) {
+                return Poll::Ready(First::Condemned);
             }
-            if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
-                return Poll::Ready(Raced::First(Awaited::Client(ClientFault::Gone)));
+            let unwritable = matches!(self.client.poll_flush(cx), Poll::Ready(Err(_)));
+            if unwritable || self.client.poll_gone(cx).is_ready() {
+                tell_left(worker, first.spot);
+                return Poll::Ready(First::Own(Awaited::Client(ClientFault::Gone)));
             }
-            if self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Raced::First(Awaited::Client(ClientFault::Gone)));
+            if self.is_killed(cx) {
+                return Poll::Ready(First::Own(Awaited::Interrupted(Interrupted::Killed)));
             }
-            if let Poll::Ready(Interrupt::Killed) = self.setting.alarm.poll(cx) {
-                return Poll::Ready(Raced::First(Awaited::Interrupted(Interrupted::Killed)));
-            }
-            waiting.poll(cx, alarm, worker, spot, first).map(|ring| match ring {
-                Ring::Killed => Raced::First(Awaited::Interrupted(Interrupted::Killed)),
+            let Pending { waiting, alarm, spot, exchange, .. } = first;
+            waiting.poll(cx, alarm, worker, spot, &**exchange).map(|ring| match ring {
+                Ring::Killed => First::Own(Awaited::Interrupted(Interrupted::Killed)),
                 Ring::Hedge | Ring::Timeout => {
-                    Raced::First(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) })
+                    First::Own(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) })
                 }
             })
         })
         .await
     }
 
+    /// Was the request ended from outside? Nudges come the same way. (A deadline that nobody has asked for means nothing.)
+    fn is_killed(&self, cx: &mut Context<'_>) -> bool {
+        let alarm = self.setting.alarm;
+        if let Poll::Ready(Interrupt::Deadline) = alarm.poll(cx) {
+            alarm.clear();
+        }
+        alarm.poll(cx) == Poll::Ready(Interrupt::Killed)
+    }
+
     /// The other try's answer is the client's.
     async fn win(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>, outline: Outline<'_>) -> Tried {
-        let Answer { mut exchange, spot, in_flight } = answer;
+        let Answer { mut exchange, spot, in_flight, now } = answer;
         let worker = self.setting.worker;
-        self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        self.setting.place.take_tenure(worker.tenure(&spot.table, spot.service, spot.choice.pool));
         self.account.reached(&spot);
-        let tried = self.pass_on(&mut exchange, placing, outline.route, &spot).await;
+        let tried = self.pass_on(&mut exchange, placing, outline.route, &spot, now).await;
         self.close(exchange, Over::Tried(tried), placing, spot, in_flight).await
+    }
+
+    /// The other try's answer is not the client's, as long as the first may still come.
+    async fn decline(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>) -> Next {
+        let Answer { mut exchange, spot, in_flight, .. } = answer;
+        let (worker, status) = (self.setting.worker, exchange.reply().status());
+        spot.endpoint().stats.count_response(worker.id, status);
+        if is_gateway_failure(status) {
+            record(worker, &spot, Failure::Gateway);
+        } else {
+            placing.record_good(&spot);
+        }
+        let ended = self.ended(&exchange, &spot, How::Status(status), false);
+        let next = placing.failed(&ended, spot.service());
+        exchange.skip();
+        self.close(exchange, Over::Tried(Tried::Again), placing, spot, in_flight).await;
+        next
+    }
+}
+
+impl<E: Exchange> Pending<'_, E> {
+    /// The head of its answer has come.
+    fn heard(&self, worker: &Worker) -> Moment {
+        let now = clock::now();
+        heard(worker, self.route, self.spot, Some(self.waiting.since).filter(|_| self.counts), now);
+        now
+    }
+
+    fn is_retried_for(&self, retry: &Retry) -> bool {
+        retry.on.contains(&RetryOn::Status(self.exchange.reply().status()))
+    }
+
+    /// Its answer is one that would be asked for again.
+    fn refuse(&self, worker: &Worker) -> How {
+        let status = self.exchange.reply().status();
+        self.spot.endpoint().stats.count_response(worker.id, status);
+        if is_gateway_failure(status) {
+            record(worker, self.spot, Failure::Gateway);
+        }
+        How::Status(status)
+    }
+
+    fn give_up(&mut self, how: How) {
+        if how == How::Timeout {
+            self.exchange.distrust();
+        }
+        self.exchange.abandon();
+    }
+
+    /// The other try was faster.
+    fn overtaken(self, worker: &Worker) {
+        tell_overtaken(worker, self.spot);
+        if self.spot.choice.trial {
+            record(worker, self.spot, Failure::Timeout);
+        }
+        self.exchange.abandon();
     }
 }
 
@@ -243,27 +333,30 @@ fn is_welcome(placing: &Placing<'_>, first: &Spot, answer: &Answer<'_>) -> bool 
     status < 400 || (same_pool && !placing.service().config.retry.on.contains(&RetryOn::Status(status)))
 }
 
-/// One other try, up to its final head.
+/// One other try, up to its final head. `placed` tells when it has an endpoint.
 async fn ask<'s>(
     outline: &Outline<'_>,
     placing: &mut Placing<'_>,
     times: Times,
-    reply: &'s mut ResponseHead,
-    decoder: &'s mut BodyDecoder,
-    body: &mut RequestBody,
+    (reply, decoder, body): (&'s mut ResponseHead, &'s mut BodyDecoder, &mut RequestBody),
+    placed: &Cell<bool>,
 ) -> Other<'s> {
     let worker = outline.worker;
     let Target { spot, link, in_flight } = match placing.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
         Ok(Placed::Endpoint(target)) => target,
-        Ok(Placed::Static { .. }) => return Other::Unplaced(Unplaced::GaveUp(Why::Exhausted)),
+        Ok(Placed::Static { .. }) => return Other::Static,
         Err(unplaced) => return Other::Unplaced(unplaced),
     };
+    placed.set(true);
     let Ok(mut exchange) = outline.open(link, &spot, false, reply, decoder) else {
         return Other::Unplaced(Unplaced::GaveUp(Why::Exhausted));
     };
     let alarm = placing.alarm;
     alarm.set(clock::now().after(times.response));
     let mut waiting: Option<Waiting> = None;
+    let mut due = None;
+    let mut judged = spot.table.epoch;
+    let stats = &spot.endpoint().stats;
     let awaited = poll_fn(|cx| {
         if !exchange.is_sent() {
             let still_holds = || worker.view.still_holds(&spot.table, spot.service());
@@ -271,6 +364,7 @@ async fn ask<'s>(
                 Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
                     let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, clock::now());
                     alarm.set(begun.next());
+                    due = Due::of(&spot, &begun);
                     waiting = Some(begun);
                 }
                 Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(Awaited::Stale),
@@ -280,11 +374,14 @@ async fn ask<'s>(
         }
         loop {
             match exchange.poll_head(cx) {
-                Poll::Ready(Ok(())) if exchange.reply().is_interim() => {}
-                Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered),
+                Poll::Ready(Ok(())) if exchange.reply().is_interim() => stats.replies().heard(clock::now()),
+                Poll::Ready(Ok(())) => return Poll::Ready(Awaited::Answered(clock::now())),
                 Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, spot.reused)),
                 Poll::Pending => break,
             }
+        }
+        if is_condemned(worker, &spot, &mut judged) {
+            return Poll::Ready(Awaited::Failed { how: How::Condemned, failure: None });
         }
         let ring = match &mut waiting {
             Some(waiting) => waiting.poll(cx, alarm, worker, &spot, &exchange),
@@ -299,14 +396,19 @@ async fn ask<'s>(
         })
     })
     .await;
+    due.take().into_iter().for_each(Due::settle);
     match awaited {
-        Awaited::Answered => {
-            spot.endpoint().stats.replies().heard(clock::now());
-            Other::Answered(Answer { exchange, spot, in_flight })
+        Awaited::Answered(now) => {
+            stats.replies().heard(now);
+            Other::Answered(Answer { exchange, spot, in_flight, now })
         }
         Awaited::Failed { how, failure } => {
-            let reused = failure.is_none();
+            if how == How::Timeout {
+                exchange.distrust();
+            }
+            let reused = failure.is_none() && how != How::Condemned;
             let ended = Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable: true };
+            in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
             Other::Failed { ended, spot, failure }
         }
         Awaited::Interrupted(interrupted) => Other::Unplaced(Unplaced::Interrupted(interrupted)),

@@ -1,5 +1,6 @@
 //! What happens while a request waits for its answer: when it is late, when it is asked elsewhere as well, when it is given up.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker::Worker;
-use crate::routing::Usual;
+use crate::routing::{EndpointStats, Usual};
 use crate::sys::clock;
 
 /// How long an answer is waited for.
@@ -66,8 +67,8 @@ impl Waiting {
         self.hedge = self.times.hedge.map(|patience| now.after(patience.max(LEAST)));
     }
 
-    /// It is asked elsewhere.
-    pub fn is_hedged(&mut self) {
+    /// It is asked elsewhere, once.
+    pub fn forget_hedge(&mut self) {
         self.hedge = None;
     }
 
@@ -102,6 +103,42 @@ impl Waiting {
 
 /// The shortest pause between two looks for somebody to ask as well.
 const LEAST: Duration = Duration::from_millis(50);
+
+/// An answer that nobody waits for any more (where it is dropped before it is [settled](Due::settle)).
+pub(super) struct Due {
+    stats: Arc<EndpointStats>,
+    asked: Moment,
+    settled: bool,
+}
+
+impl Due {
+    /// It was asked for.
+    pub fn of(spot: &Spot, waiting: &Waiting) -> Option<Due> {
+        let stats = Arc::clone(&spot.endpoint().stats);
+        waiting.times.late.map(|_| Due { stats, asked: waiting.since, settled: false })
+    }
+
+    /// It came, or will not come.
+    pub fn settle(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if !self.settled && clock::now().since(self.asked) < Usual::LEAST {
+            self.stats.replies().excused(self.asked);
+        }
+    }
+}
+
+/// A client has left before its answer came: had others waited for too long, if they had been asked to?
+pub(super) fn tell_left(worker: &Worker, spot: &Spot) {
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    if stats.replies().waits_for(Usual::LEAST, now) && stats.replies().late(now) && stats.make_urgent() {
+        worker.view.urgent();
+    }
+}
 
 fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
     let stats = &spot.endpoint().stats;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::idle::Parked;
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
 use super::race::{Elsewhere, Raced};
-use crate::config::UpstreamProtocol;
+use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::stream::{connect_with_header, judge_connect};
 use crate::net::tls::explain;
@@ -19,8 +20,8 @@ use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
-    Choice, Ended, EndpointStats, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused,
-    RoutingTable, ServiceView, Tries, Why,
+    Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
+    ServiceView, Tries, Why,
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -28,13 +29,6 @@ use crate::wire::proxy_protocol::{self, Ends};
 
 /// How often a request lets the task of a shared connection look at what has come before it dials another.
 const SETTLING: u32 = 3;
-
-/// An answer to a connect that began then.
-fn answered(stats: &EndpointStats, began: Moment) {
-    let now = clock::now();
-    stats.connects().heard(now);
-    stats.note_connect(now.since(began));
-}
 
 /// Why waiting ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,22 +329,19 @@ impl<'a> Placing<'a> {
                 () = self.superseded(spot) => None,
             }
         };
-        Ok(match self.race(spot, began, gone, connecting).await? {
-            Raced::Own(Some(Ok(stream))) => {
-                let stats = &spot.endpoint().stats;
-                stats.count_connect(self.worker.id, ConnectOutcome::Connected);
-                answered(stats, began);
-                Linked::Ready(Link::Own(stream))
+        Ok(match self.race(spot, began, true, gone, connecting).await? {
+            Raced::Own(Some(reached)) => match connected(self.worker, spot, began, reached) {
+                Ok(stream) => Linked::Ready(Link::Own(stream)),
+                Err(how) => Linked::Failed(how),
+            },
+            Raced::Own(None) => {
+                spot.endpoint().stats.connects().excused(began);
+                Linked::Superseded
             }
-            Raced::Own(Some(Err(error))) => {
-                let how = unreached(self.worker, spot, &error);
-                if how != How::Local {
-                    spot.endpoint().stats.connects().heard(clock::now());
-                }
-                Linked::Failed(how)
+            Raced::Elsewhere(elsewhere) => {
+                prove(self.worker, spot.clone(), header, began, self.service().config.timeouts);
+                Linked::Elsewhere(elsewhere)
             }
-            Raced::Own(None) => Linked::Superseded,
-            Raced::Elsewhere(elsewhere) => Linked::Elsewhere(elsewhere),
             Raced::Unanswered => Linked::Failed(connect_unanswered(self.worker, spot)),
         })
     }
@@ -398,7 +389,9 @@ impl<'a> Placing<'a> {
                 return Ok(Linked::Ready(Link::Own(stream)));
             }
             spot.reused = false;
+            let mut leads = false;
             let waiter = shelf.join(alone, |dial| {
+                leads = true;
                 let idle = self.service().config.timeouts.idle;
                 let connect = self.service().config.timeouts.connect;
                 let header = self.header(spot);
@@ -412,15 +405,10 @@ impl<'a> Placing<'a> {
                     () = self.superseded(spot) => None,
                 }
             };
-            match self.race(spot, began, gone, dialled).await? {
-                Raced::Own(Some(dialled)) => match dialled {
-                    Dialled::Line | Dialled::Http1(None) => answered(&spot.endpoint().stats, began),
-                    Dialled::Http1(Some(stream)) => {
-                        answered(&spot.endpoint().stats, began);
-                        return Ok(Linked::Ready(Link::Own(stream)));
-                    }
-                    Dialled::Failed(how) => return Ok(Linked::Failed(how)),
-                },
+            match self.race(spot, began, leads, gone, dialled).await? {
+                Raced::Own(Some(Dialled::Line | Dialled::Http1(None))) => {}
+                Raced::Own(Some(Dialled::Http1(Some(stream)))) => return Ok(Linked::Ready(Link::Own(stream))),
+                Raced::Own(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
                 Raced::Own(None) => return Ok(Linked::Superseded),
                 Raced::Elsewhere(elsewhere) => return Ok(Linked::Elsewhere(elsewhere)),
                 Raced::Unanswered => return Ok(Linked::Failed(How::ConnectTimeout)),
@@ -470,11 +458,19 @@ impl<'a> Placing<'a> {
         if choice.again {
             return false;
         }
-        let covered = self.tries.hedge(retry, &spot.choice, since, &choice, &service.stats.budget, now);
+        // (Its pool may stand elsewhere in a newer table.)
+        let pending = Choice { pool: service.pool_of(spot.choice.id).unwrap_or(usize::MAX), ..spot.choice };
+        let covered = self.tries.hedge(retry, &pending, since, &choice, &service.stats.budget, now);
         if !covered {
             service.stats.budget_exhausted.add(self.worker.id, 1);
         }
         covered
+    }
+
+    /// The pending try of a hedge ended like this; the hedge goes on alone.
+    pub fn forsake(&mut self, how: How) {
+        self.last = Some(how);
+        self.tries.forsake();
     }
 
     /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go elsewhere? If so, the
@@ -582,6 +578,62 @@ impl<'a> Placing<'a> {
     }
 }
 
+/// A connect that began then has ended.
+fn connected(
+    worker: &Worker,
+    spot: &Spot,
+    began: Moment,
+    reached: Result<Transport, Unreached>,
+) -> Result<Transport, How> {
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    match reached {
+        Ok(stream) => {
+            stats.count_connect(worker.id, ConnectOutcome::Connected);
+            stats.connects().heard(now);
+            stats.note_connect(now.since(began));
+            Ok(stream)
+        }
+        Err(error) => {
+            let how = unreached(worker, spot, &error);
+            if how != How::Local {
+                stats.connects().heard(now);
+            }
+            Err(how)
+        }
+    }
+}
+
+/// A connect was overtaken: is it only slow? One a worker and endpoint goes on in the background until that is known; what it
+/// brings is kept for the next exchange.
+fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment, timeouts: ServiceTimeouts) {
+    if !worker.proofs.borrow_mut().insert(spot.choice.id) {
+        return;
+    }
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let alarm = worker.deadlines.alarm();
+        alarm.set(began.after(timeouts.connect));
+        let mut nobody = |_: &mut Context<'_>| Poll::Pending;
+        match guarded(&alarm, &mut nobody, reach(&spot, header.as_deref())).await {
+            Ok(reached) => {
+                let reached = connected(&worker, &spot, began, reached);
+                let now = clock::now();
+                let serves = worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+                if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
+                    && !spot.is_about_one_client()
+                {
+                    let parked = Parked { stream, generation: spot.generation, expires: now.after(timeouts.idle) };
+                    worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
+                }
+            }
+            Err(_) => {
+                connect_unanswered(&worker, &spot);
+            }
+        }
+        worker.proofs.borrow_mut().remove(&spot.choice.id);
+    });
+}
+
 /// May the endpoint's connections be shared?
 fn shares(spot: &Spot) -> bool {
     let upstream = &spot.service().config.upstream;
@@ -600,10 +652,19 @@ async fn dial_shared(
     dial: Dialling,
     (connect, idle): (Duration, Duration),
 ) {
-    let alarm = worker.deadlines.alarm();
-    alarm.set(clock::now().after(connect));
+    let (alarm, began) = (worker.deadlines.alarm(), clock::now());
+    alarm.set(began.after(connect));
     let mut nobody = |_: &mut Context<'_>| Poll::Pending;
     let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    match &opened {
+        Ok(Dialled::Failed(How::Local)) | Err(_) => {}
+        Ok(Dialled::Failed(_)) => stats.connects().heard(now),
+        Ok(Dialled::Line | Dialled::Http1(_)) => {
+            stats.connects().heard(now);
+            stats.note_connect(now.since(began));
+        }
+    }
     dial.end(opened.unwrap_or_else(|_| Dialled::Failed(connect_unanswered(&worker, &spot))));
 }
 

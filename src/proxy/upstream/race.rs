@@ -7,8 +7,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
-use crate::decision::Moment;
+use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded, record};
+use crate::decision::{Failure, Moment};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::worker::Worker;
 use crate::routing::{Tries, Usual};
@@ -40,23 +40,32 @@ enum Either<T> {
 }
 
 impl Placing<'_> {
-    /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well.
+    /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well. `leads`: it
+    /// was begun for this request, which speaks for all that wait for it.
     pub(super) async fn race<T>(
         &self,
         spot: &Spot,
         began: Moment,
+        leads: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
     ) -> Result<Raced<T>, Unplaced> {
         let stats = &spot.endpoint().stats;
         let deadline = began.after(self.service().config.timeouts.connect);
         let mut connecting = pin!(connecting);
-        stats.connects().asked(began);
+        if leads {
+            stats.connects().asked(began);
+        }
         self.alarm.set(began.after(stats.connect_late_after()).min(deadline));
         match guarded(self.alarm, gone, connecting.as_mut()).await {
             Ok(done) => return Ok(Raced::Own(done)),
             Err(Interrupted::Late) => {}
-            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            Err(interrupted) => {
+                if leads {
+                    stats.connects().excused(began);
+                }
+                return Err(Unplaced::Interrupted(interrupted));
+            }
         }
         let alarm = self.worker.deadlines.alarm();
         let mut other = Some(self.elsewhere(spot, &alarm));
@@ -74,12 +83,19 @@ impl Placing<'_> {
             match guarded(self.alarm, gone, both).await {
                 Ok(Either::Own(done)) => return Ok(Raced::Own(done)),
                 Ok(Either::Other(Some(elsewhere))) => {
-                    tell(self.worker, spot, true);
+                    if leads {
+                        tell(self.worker, spot, true);
+                    }
+                    if spot.choice.trial {
+                        record(self.worker, spot, Failure::ConnectTimeout);
+                    }
                     return Ok(Raced::Elsewhere(elsewhere));
                 }
                 Ok(Either::Other(None)) => other = None,
                 Err(Interrupted::Late) if clock::now() < deadline => {
-                    tell(self.worker, spot, false);
+                    if leads {
+                        tell(self.worker, spot, false);
+                    }
                     self.alarm.set(deadline);
                 }
                 Err(Interrupted::Late) => return Ok(Raced::Unanswered),
@@ -109,7 +125,7 @@ impl Placing<'_> {
     }
 }
 
-/// A connect is late; `overtaken`: and another endpoint answered meanwhile.
+/// A connect is late; `overtaken`: and a connection to another endpoint was there meanwhile.
 fn tell(worker: &Worker, spot: &Spot, overtaken: bool) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let connects = stats.connects();

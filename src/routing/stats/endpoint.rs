@@ -248,7 +248,7 @@ impl EndpointStats {
         &self.busy.0.replies
     }
 
-    /// Its kernel's: noted from the SYN to the end of the connect.
+    /// Its connects: noted from the SYN to the end of the TLS handshake, or to HTTP/2's SETTINGS.
     pub fn connects(&self) -> &Hearing {
         &self.busy.0.connects
     }
@@ -290,8 +290,8 @@ impl EndpointStats {
     }
 
     /// Was it heard since then, or not asked?
-    pub fn is_lively(&self, since: Moment) -> bool {
-        self.replies().is_lively(since) && self.connects().is_lively(since)
+    pub fn is_lively(&self, since: Moment, now: Moment) -> bool {
+        self.replies().is_lively(since, now) && self.connects().is_lively(since, now)
     }
 
     /// Did it lately let somebody wait for too long?
@@ -302,8 +302,9 @@ impl EndpointStats {
 
     /// It is asked, or dialled, and says nothing.
     fn silence(&self) -> Option<Silence> {
-        let silences = [self.replies().silence(), self.connects().silence()];
-        silences.into_iter().flatten().max_by_key(|silence| silence.witnesses)
+        // Whoever answers is there, however slow its new connections are.
+        let connects = self.connects().silence().filter(|silence| self.replies().last_heard() < silence.since);
+        [self.replies().silence(), connects].into_iter().flatten().max_by_key(|silence| silence.witnesses)
     }
 
     /// The engine must look at once. `true`: poke it, it was not yet.

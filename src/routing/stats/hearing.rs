@@ -19,15 +19,29 @@ pub struct Hearing {
 }
 
 const WITNESS: u64 = 1 << 32;
+/// Longer than this no unanswered question is remembered.
+const WINDOW: Duration = Duration::from_secs(10);
 /// How long an endpoint that was late is given less to do.
 const DOUBT: Duration = Duration::from_secs(2);
 
 impl Hearing {
-    /// It was asked: from now on an answer is due.
+    /// It was asked: from now on an answer is due. What was asked long ago is forgotten: whoever asked is gone.
     #[inline]
     pub fn asked(&self, now: Moment) {
+        let since = Moment::from_micros(self.since.load(Relaxed));
         if self.unanswered.fetch_add(1, Relaxed) as u32 == 0 {
             self.since.store(now.as_micros(), Relaxed);
+        } else if now.since(since) >= WINDOW {
+            self.since.store(now.as_micros(), Relaxed);
+            self.unanswered.store(1, Relaxed);
+        }
+    }
+
+    /// Whoever asked at that time does not want the answer any more, and it was not late.
+    pub fn excused(&self, asked: Moment) {
+        if self.heard.load(Relaxed) < asked.as_micros() {
+            let less = |word: u64| (word as u32 > 0).then(|| word - 1);
+            let _ = self.unanswered.fetch_update(Relaxed, Relaxed, less);
         }
     }
 
@@ -53,9 +67,16 @@ impl Hearing {
         (before >> 32) as u32 + 1 >= Silence::WITNESSES && self.silence().is_some()
     }
 
-    /// Has it been heard since then, or has nobody asked?
-    pub fn is_lively(&self, then: Moment) -> bool {
-        self.unanswered.load(Relaxed) as u32 == 0 || self.heard.load(Relaxed) >= then.as_micros()
+    /// Has it been heard since then, or has nobody asked lately?
+    pub fn is_lively(&self, then: Moment, now: Moment) -> bool {
+        self.unanswered.load(Relaxed) as u32 == 0
+            || self.heard.load(Relaxed) >= then.as_micros()
+            || now.since(Moment::from_micros(self.since.load(Relaxed))) >= WINDOW
+    }
+
+    /// When it was last heard.
+    pub fn last_heard(&self) -> Moment {
+        Moment::from_micros(self.heard.load(Relaxed))
     }
 
     /// Has somebody without an answer been waiting for so long? (Perhaps not any more: he was served elsewhere.)
@@ -119,11 +140,34 @@ mod tests {
     #[test]
     fn lively_is_who_was_heard_since_or_was_not_asked() {
         let hearing = Hearing::default();
-        assert!(hearing.is_lively(at(5)));
+        assert!(hearing.is_lively(at(5), at(5)));
         hearing.asked(at(6));
-        assert!(!hearing.is_lively(at(5)));
+        assert!(!hearing.is_lively(at(5), at(6)));
         hearing.heard(at(7));
         hearing.asked(at(8));
-        assert!(hearing.is_lively(at(7)) && !hearing.is_lively(at(8)));
+        assert!(hearing.is_lively(at(7), at(9)) && !hearing.is_lively(at(8), at(9)));
+        assert!(hearing.is_lively(at(8), at(10_008)), "whoever asked is gone");
+    }
+
+    #[test]
+    fn what_was_asked_long_ago_is_no_silence_of_today() {
+        let hearing = Hearing::default();
+        (0..9).for_each(|n| hearing.asked(at(n)));
+        hearing.asked(at(60_000));
+        assert!(!hearing.waits_for(Duration::from_millis(250), at(60_001)));
+        assert!(!hearing.late(at(60_300)), "one is not four");
+    }
+
+    #[test]
+    fn who_is_excused_waits_for_nothing() {
+        let hearing = Hearing::default();
+        hearing.asked(at(0));
+        hearing.excused(at(0));
+        assert!(hearing.is_lively(at(1), at(2)));
+        hearing.asked(at(3));
+        hearing.heard(at(4));
+        hearing.asked(at(5));
+        hearing.excused(at(3));
+        assert!(!hearing.is_lively(at(5), at(6)), "that question was answered");
     }
 }

@@ -72,11 +72,6 @@ impl<'a> H2Exchange<'a> {
         }
     }
 
-    /// The endpoint did not answer in time: nobody knows whether the connection is still any good.
-    pub fn distrust(&self) {
-        self.strand.retire();
-    }
-
     /// Hands the head to the engine: from here on the endpoint may act on it.
     fn send_head(&mut self, request: Request<()>, ends: bool) -> Result<(), SendFault> {
         let Some(mut sender) = self.strand.sender() else { return Err(SendFault::Stale) };
@@ -346,6 +341,10 @@ impl Exchange for H2Exchange<'_> {
 
     fn is_unacknowledged(&self) -> bool {
         self.strand.is_unacknowledged()
+    }
+
+    fn distrust(&self) {
+        self.strand.retire();
     }
 
     fn abandon(&mut self) {
