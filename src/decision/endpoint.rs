@@ -155,7 +155,9 @@ impl Endpoint {
 
     /// Usable, or nothing but trials stands between it and that.
     pub fn hopeful(&self) -> bool {
-        self.ready() && (self.usable() || matches!(self.ejection, Ejection::Tried { .. }) && !self.refuses())
+        // (A probe that fails is no fall, but whoever is to come home to it waits until that is settled.)
+        let settled = self.checks.fails == 0;
+        self.ready() && settled && (self.usable() || matches!(self.ejection, Ejection::Tried { .. }) && !self.refuses())
     }
 
     /// Only its checks speak against it, and the last exchange was good: may carry traffic when nothing better is left.

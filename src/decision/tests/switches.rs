@@ -124,6 +124,23 @@ fn failback_waits_for_the_hold_down_from_the_recovery() {
 }
 
 #[test]
+fn nobody_comes_home_to_a_pool_whose_last_probe_failed() {
+    let mut rig = Rig::new(|_| {});
+    lose_home(&mut rig);
+    rig.wait(secs(601));
+    rig.rise(0);
+    rig.wait(secs(59));
+    rig.fail(0);
+    rig.wait(secs(5));
+    assert_eq!(rig.active(), "away", "one lost probe is no fall, but no time to come home either");
+    rig.pass(0);
+    rig.wait(secs(59));
+    assert_eq!(rig.active(), "away", "it was not well for the whole hold-down");
+    rig.wait(secs(1));
+    assert_eq!(rig.active(), "home");
+}
+
+#[test]
 fn relapses_double_the_hold_down_up_to_eight_times() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 99);
     let mut held = Vec::new();
