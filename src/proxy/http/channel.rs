@@ -11,12 +11,11 @@ use crate::net::Transport;
 use crate::wire::h1::ResponseHead;
 
 /// One exchange.
-#[allow(clippy::large_enum_variant, reason = "a request has room for either, and none is moved but once")]
 pub(super) enum Channel<'a> {
     /// Over a connection of its own.
     Own(H1Exchange<'a, Transport>),
-    /// Over a stream of a connection that others share.
-    Shared(H2Exchange<'a>),
+    /// Over a stream of a connection that others share. Boxed, so that requests over HTTP/1 need no room for it.
+    Shared(Box<H2Exchange<'a>>),
 }
 
 /// The same call on whatever it is.

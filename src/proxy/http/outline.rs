@@ -49,7 +49,8 @@ impl Outline<'_> {
                 let mut lines = Vec::with_capacity(HEAD);
                 self.encode(spot, expect_continue, &mut lines);
                 let request = h2::upstream_request(lines, strand.scheme())?;
-                Channel::Shared(H2Exchange::new(strand, request, self.head.method().into(), reply))
+                let exchange = H2Exchange::new(strand, request, self.head.method().into(), reply);
+                Channel::Shared(Box::new(exchange))
             }
         })
     }
