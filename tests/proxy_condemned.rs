@@ -5,7 +5,7 @@ mod support;
 
 use standfast::decision::{Admission, Cause, Operational, Serving, Table};
 use support::plane::http_yaml;
-use support::{Behaviour, Client, Plane, Upstream, get, post, until, within};
+use support::{Behaviour, BlackHole, Client, Plane, Upstream, get, post, until, within};
 
 /// The checks condemn the first pool's endpoint, and the service moves to the second pool.
 fn fail_over(table: &mut Table) {
@@ -58,29 +58,11 @@ async fn a_safe_request_goes_on_waiting_for_an_endpoint_that_an_operator_drains(
     assert_eq!(within(client.answer()).await.unwrap().text(), "late");
 }
 
-/// An address where connects are neither accepted nor refused: its accept queue is full.
-async fn black_hole() -> (std::net::SocketAddr, socket2::Socket, Vec<tokio::task::JoinHandle<()>>) {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(1).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut fill = Vec::new();
-    for _ in 0..4 {
-        fill.push(tokio::spawn(async move {
-            let _held = tokio::net::TcpStream::connect(address).await;
-            std::future::pending::<()>().await;
-        }));
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    (address, socket, fill)
-}
-
 #[tokio::test]
 async fn a_post_leaves_a_connect_that_nobody_answers_when_its_endpoint_is_condemned() {
-    let (hole, _socket, _fill) = black_hole().await;
+    let hole = BlackHole::start().await;
     let standby = Upstream::start(Behaviour::ok("standby")).await;
-    let mut plane = Plane::start(&http_yaml(&[&[hole], &[standby.address]], "    timeouts: {connect: 8s}\n"));
+    let mut plane = Plane::start(&http_yaml(&[&[hole.address], &[standby.address]], "    timeouts: {connect: 8s}\n"));
     let mut client = Client::connect(plane.address("web")).await;
     client.send(post("/", "p", "x")).await;
     let endpoint = plane.published.load().services[0].pools[0].endpoints[0].stats.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use standfast::decision::Serving;
 use standfast::routing::RetryReason;
 use support::plane::http_yaml;
-use support::{Behaviour, Client, Plane, Then, Upstream, get, post, until, within};
+use support::{Behaviour, BlackHole, Client, Plane, Then, Upstream, get, post, until, within};
 
 /// Hedges after 50 ms; no other deadline comes near.
 const HEDGE: &str = "    retry: {hedge: 50ms}\n    balance: round_robin\n";
@@ -308,29 +308,12 @@ async fn a_suspected_endpoint_is_avoided_while_there_are_others() {
 
 // ---- connects ----------------------------------------------------------------------------------------------------------
 
-/// An address where connects are neither accepted nor refused: its accept queue is full.
-async fn black_hole() -> (std::net::SocketAddr, socket2::Socket, Vec<tokio::net::TcpStream>) {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut held = Vec::new();
-    #[allow(clippy::disallowed_methods, reason = "that nothing comes is seen by waiting")]
-    while let Ok(stream) =
-        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
-    {
-        held.push(stream.unwrap());
-    }
-    (address, socket, held)
-}
-
 #[tokio::test]
 async fn a_connect_that_nobody_answers_is_raced_inside_the_pool_by_every_request() {
-    let (hole, _socket, _held) = black_hole().await;
+    let hole = BlackHole::start().await;
     let good = Upstream::start(Behaviour::ok("good")).await;
     let more = "    balance: round_robin\n    timeouts: {connect: 9s}\n";
-    let plane = Plane::start(&http_yaml(&[&[hole, good.address]], more));
+    let plane = Plane::start(&http_yaml(&[&[hole.address, good.address]], more));
     for n in 0..4 {
         let mut client = Client::connect(plane.address("web")).await;
         assert_eq!(client.ask(post("/", &format!("p{n}"), "order")).await.text(), "good");
@@ -341,9 +324,9 @@ async fn a_connect_that_nobody_answers_is_raced_inside_the_pool_by_every_request
 
 #[tokio::test]
 async fn only_what_is_safe_is_raced_into_another_pool() {
-    let (hole, _socket, _held) = black_hole().await;
+    let hole = BlackHole::start().await;
     let standby = Upstream::start(Behaviour::ok("standby")).await;
-    let mut plane = Plane::start(&http_yaml(&[&[hole], &[standby.address]], "    timeouts: {connect: 9s}\n"));
+    let mut plane = Plane::start(&http_yaml(&[&[hole.address], &[standby.address]], "    timeouts: {connect: 9s}\n"));
     let mut client = Client::connect(plane.address("web")).await;
     assert_eq!(client.ask(get("/", "g")).await.text(), "standby");
     client.send(post("/", "p", "order")).await;

@@ -1,5 +1,6 @@
 //! What the socket tests share: raw upstreams, an exact client, and a data plane whose table a test writes itself.
 #![allow(dead_code, unused_imports, missing_docs, reason = "every test binary uses another part of it")]
+pub mod black_hole;
 pub mod client;
 pub mod http2;
 pub mod http2_upstream;
@@ -7,6 +8,7 @@ pub mod pki;
 pub mod plane;
 pub mod upstream;
 
+pub use black_hole::BlackHole;
 pub use client::{Answer, Client, get, post, until, within};
 pub use http2::Http2;
 pub use pki::{Pair, Pki};

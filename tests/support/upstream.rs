@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ServerConfig};
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+
+use super::black_hole::BlackHole;
 
 /// How an upstream treats a request, once it has read it whole.
 #[derive(Clone, Debug)]
@@ -20,6 +24,14 @@ pub enum Behaviour {
     Say(Vec<u8>, Then),
     /// Wait, then behave like this.
     After(Duration, Box<Behaviour>),
+    /// Wait until it is told to go on, then behave like this.
+    When(watch::Receiver<bool>, Box<Behaviour>),
+    /// Write these bytes, then behave like this.
+    Begin(Vec<u8>, Box<Behaviour>),
+    /// Requests whose path begins so are treated like the first, all others like the second.
+    OnPath(&'static str, Box<Behaviour>, Box<Behaviour>),
+    /// Behave like this, but every so many requests that meet a connection used before find it closed.
+    Racing(usize, Box<Behaviour>),
     /// Read the request and never answer.
     Hang,
     /// Answer with status 200 and the request's own body and head in it, as text.
@@ -69,6 +81,18 @@ impl Behaviour {
     pub fn after(self, wait: Duration) -> Behaviour {
         Behaviour::After(wait, Box::new(self))
     }
+    /// The same, when it is told.
+    pub fn when(self, told: &watch::Sender<bool>) -> Behaviour {
+        Behaviour::When(told.subscribe(), Box::new(self))
+    }
+    /// The same, but on this path like the other.
+    pub fn but(self, path: &'static str, other: Behaviour) -> Behaviour {
+        Behaviour::OnPath(path, Box::new(other), Box::new(self))
+    }
+    /// The same behind a health page that says all is well.
+    pub fn green(self) -> Behaviour {
+        self.but("/health", Behaviour::ok("green"))
+    }
 }
 
 /// A whole HTTP/1.1 answer.
@@ -87,6 +111,8 @@ struct State {
     tls: Mutex<Option<Arc<ServerConfig>>>,
     shaken: AtomicUsize,
     resumed: AtomicUsize,
+    reused: AtomicUsize,
+    frozen: watch::Sender<bool>,
 }
 
 /// An upstream on a port of its own.
@@ -94,7 +120,15 @@ pub struct Upstream {
     /// Where it listens, also after [`Upstream::refuse`] and [`Upstream::listen_again`].
     pub address: SocketAddr,
     state: Arc<State>,
-    life: Option<(watch::Sender<()>, JoinHandle<()>)>,
+    life: Option<Life>,
+    hole: Option<BlackHole>,
+}
+
+/// While it listens.
+struct Life {
+    end: watch::Sender<()>,
+    socket: Socket,
+    task: JoinHandle<()>,
 }
 
 impl Upstream {
@@ -137,19 +171,22 @@ impl Upstream {
             tls: Mutex::new(tls),
             shaken: AtomicUsize::new(0),
             resumed: AtomicUsize::new(0),
+            reused: AtomicUsize::new(0),
+            frozen: watch::channel(false).0,
         });
         let life = Some(Upstream::serve(listener, state.clone()));
-        Upstream { address, state, life }
+        Upstream { address, state, life, hole: None }
     }
 
-    fn serve(listener: TcpListener, state: Arc<State>) -> (watch::Sender<()>, JoinHandle<()>) {
+    fn serve(listener: TcpListener, state: Arc<State>) -> Life {
+        let socket = SockRef::from(&listener).try_clone().expect("a descriptor");
         let (life, alive) = watch::channel(());
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             let mut end = alive.clone();
             loop {
                 tokio::select! {
-                    accepted = listener.accept() => {
+                    accepted = unless_frozen(&state, listener.accept()) => {
                         let Ok((stream, _)) = accepted else { continue };
                         state.accepted.fetch_add(1, Ordering::SeqCst);
                         connections.spawn(connection(stream, state.clone(), alive.clone()));
@@ -160,7 +197,7 @@ impl Upstream {
             drop(listener);
             while connections.join_next().await.is_some() {}
         });
-        (life, task)
+        Life { end: life, socket, task }
     }
 
     /// From now on.
@@ -170,8 +207,8 @@ impl Upstream {
 
     /// Stops listening and resets every connection: connects are refused.
     pub async fn refuse(&mut self) {
-        if let Some((life, task)) = self.life.take() {
-            drop(life);
+        if let Some(Life { end, socket, task }) = self.life.take() {
+            drop((end, socket));
             task.await.expect("no panic upstream");
         }
     }
@@ -182,6 +219,30 @@ impl Upstream {
         socket.set_reuseaddr(true).unwrap();
         socket.bind(self.address).expect("the port is still ours");
         self.life = Some(Upstream::serve(socket.listen(1024).unwrap(), self.state.clone()));
+    }
+
+    /// Stands still as by SIGSTOP: its kernel goes on to accept connections and bytes.
+    pub fn freeze(&self) {
+        self.state.frozen.send_replace(true);
+    }
+
+    /// Goes on where it stood still, with what has come meanwhile.
+    pub fn thaw(&self) {
+        self.state.frozen.send_replace(false);
+    }
+
+    /// Stands still, and connects are not even answered.
+    pub async fn vanish(&mut self) {
+        self.freeze();
+        let socket = self.life.as_ref().expect("it listens").socket.try_clone().expect("a descriptor");
+        self.hole = Some(BlackHole::fill(socket).await);
+    }
+
+    /// Is there again after [`Upstream::vanish`].
+    pub fn reappear(&mut self) {
+        self.hole = None;
+        self.life.as_ref().expect("it listens").socket.listen(1024).expect("it did before");
+        self.thaw();
     }
 
     /// Connections accepted since the start.
@@ -235,7 +296,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     socket: impl Fn(&S) -> &TcpStream,
 ) {
     let then = tokio::select! {
-        then = requests(&mut stream, state) => then,
+        then = unless_frozen(state, requests(&mut stream, state)) => then,
         _ = alive.changed() => Then::Reset,
     };
     match then {
@@ -245,12 +306,38 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// Works only while the upstream does not stand still.
+async fn unless_frozen<T>(state: &State, work: impl Future<Output = T>) -> T {
+    let mut frozen = state.frozen.subscribe();
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            _ = frozen.wait_for(|frozen| *frozen) => {}
+            done = &mut work => return done,
+        }
+        let _ = frozen.wait_for(|frozen| !*frozen).await;
+    }
+}
+
 async fn requests<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, state: &State) -> Then {
     let mut input = Vec::new();
+    let mut used = false;
     loop {
         let Some(head) = read_head(stream, &mut input).await else { return Then::Close };
+        let mut behaviour = state.behaviour.lock().unwrap().clone();
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        while let Behaviour::OnPath(prefix, there, elsewhere) = behaviour {
+            behaviour = if path.starts_with(prefix) { *there } else { *elsewhere };
+        }
+        if let Behaviour::Racing(every, inner) = behaviour {
+            if used && (state.reused.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(every) {
+                return Then::Reset;
+            }
+            behaviour = *inner;
+        }
+        used = true;
         state.heads.lock().unwrap().push(head.clone());
-        let behaviour = state.behaviour.lock().unwrap().clone();
         if let Behaviour::Early(bytes, then) = &behaviour {
             state.requests.fetch_add(1, Ordering::SeqCst);
             let _ = stream.write_all(bytes).await;
@@ -282,14 +369,32 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     body: &[u8],
 ) -> Then {
     let mut behaviour = behaviour;
-    while let Behaviour::After(wait, inner) = behaviour {
-        tokio::time::sleep(wait).await;
-        behaviour = *inner;
+    loop {
+        behaviour = match behaviour {
+            Behaviour::After(wait, inner) => {
+                tokio::time::sleep(wait).await;
+                *inner
+            }
+            Behaviour::When(mut told, inner) => {
+                let _ = told.wait_for(|told| *told).await;
+                *inner
+            }
+            Behaviour::Begin(bytes, inner) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return Then::Close;
+                }
+                *inner
+            }
+            done => {
+                behaviour = done;
+                break;
+            }
+        }
     }
     let (bytes, then) = match behaviour {
         Behaviour::Say(bytes, then) | Behaviour::Early(bytes, then) => (bytes, then),
         Behaviour::Echo => (response(200, &format!("{head}\r\n\r\n{}", String::from_utf8_lossy(body))), Then::Keep),
-        Behaviour::Hang | Behaviour::After(..) => (Vec::new(), Then::Stall),
+        _ => (Vec::new(), Then::Stall),
     };
     if stream.write_all(&bytes).await.is_err() {
         return Then::Close;
