@@ -1,0 +1,131 @@
+//! A whole instance in this process: the engine with its probes, and the data plane under it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use standfast::control::{self, ControlHandle, ControlSetup, Notice};
+use standfast::decision::{Actor, Cause, Operational, Serving, SwitchKind, Word};
+use standfast::proxy::{self, ProxyHandle, ProxySetup};
+use standfast::routing::{EndpointStats, EndpointView, ServiceStats};
+use standfast::telemetry::access::AccessLog;
+use tokio::sync::broadcast;
+
+use super::plane::parsed;
+use super::until;
+
+/// One worker; listeners bind port 0.
+pub struct Instance {
+    pub control: ControlHandle,
+    proxy: Option<ProxyHandle>,
+    notices: broadcast::Receiver<Notice>,
+}
+
+/// What people were told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// In their order.
+    pub switches: Vec<SwitchKind>,
+    /// Endpoints that were condemned, and why.
+    pub verdicts: Vec<(SocketAddr, Cause)>,
+}
+
+impl News {
+    /// Why one of these was condemned, without repetition.
+    pub fn causes(&self, of: &[SocketAddr]) -> Vec<Cause> {
+        let mut causes: Vec<_> =
+            self.verdicts.iter().filter(|(address, _)| of.contains(address)).map(|(_, cause)| *cause).collect();
+        causes.sort();
+        causes.dedup();
+        causes
+    }
+}
+
+impl Instance {
+    pub fn start(yaml: &str) -> Instance {
+        let setup = ControlSetup { config: parsed(yaml), path: None, workers: 1, journal: None };
+        let control = control::start(setup).expect("free ports");
+        let notices = control.subscribe();
+        let access_log = AccessLog::start(None).expect("it is off");
+        let setup = ProxySetup { published: Arc::clone(control.published()), access_log };
+        let proxy = Some(proxy::start(setup).expect("threads"));
+        Instance { control, proxy, notices }
+    }
+
+    /// The address of this listener.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let table = self.control.published().load();
+        table.listener(listener).expect("a listener of this name").sockets.bound()[0].local
+    }
+
+    /// Waits until this pool serves the service, and every worker knows.
+    pub async fn serves(&self, service: &str, pool: usize) {
+        let published = self.control.published();
+        until(&format!("pool {pool} of {service} serves"), || {
+            let table = published.load();
+            let serving = &table.service(service).expect("a service of this name").serving;
+            *serving == Serving::Active(pool) && published.all_acknowledged(table.epoch)
+        })
+        .await;
+    }
+
+    /// Waits until all these stand so, and every worker knows.
+    pub async fn stand(&self, endpoints: &[SocketAddr], wanted: Operational) {
+        let published = self.control.published();
+        until(&format!("{endpoints:?} are {wanted:?}"), || {
+            let table = published.load();
+            let stands = |address| self.endpoint(address, |endpoint| endpoint.standing.operational == wanted);
+            endpoints.iter().all(|address| stands(*address)) && published.all_acknowledged(table.epoch)
+        })
+        .await;
+    }
+
+    /// This of it, as it is published.
+    pub fn endpoint<T>(&self, address: SocketAddr, read: impl FnOnce(&EndpointView) -> T) -> T {
+        let table = self.control.published().load();
+        let mut endpoints = table.services.iter().flat_map(|service| &service.pools).flat_map(|pool| &pool.endpoints);
+        read(endpoints.find(|endpoint| endpoint.address == address).expect("an endpoint of this address"))
+    }
+
+    /// What workers count of it.
+    pub fn stats(&self, address: SocketAddr) -> Arc<EndpointStats> {
+        self.endpoint(address, |endpoint| endpoint.stats.clone())
+    }
+
+    /// What workers count of the service.
+    pub fn service_stats(&self, service: &str) -> Arc<ServiceStats> {
+        self.control.published().load().service(service).expect("a service of this name").stats.clone()
+    }
+
+    /// An operator's order.
+    pub async fn order(&self, word: Word) {
+        self.control.order(Actor::Operator("ada".into()), word).await.expect("it can be done");
+    }
+
+    /// What was told since the last time.
+    pub fn news(&mut self) -> News {
+        let mut news = News::default();
+        loop {
+            match self.notices.try_recv() {
+                // It is told again when it is answered.
+                Ok(Notice::Incident(incident)) if incident.rto_ms.is_none() => news.switches.push(incident.kind),
+                Ok(Notice::Standing { address, change })
+                    if matches!(change.to.operational, Operational::Unhealthy | Operational::Ejected) =>
+                {
+                    news.verdicts.push((address, change.to.cause));
+                }
+                Ok(_) => {}
+                Err(broadcast::error::TryRecvError::Empty) => return news,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.drain(Duration::ZERO);
+        }
+    }
+}
