@@ -8,7 +8,7 @@ use standfast::decision::{ConnectOutcome, Operational};
 use standfast::sys::clock;
 use tokio::sync::watch;
 
-use crate::scene::{CALM, QUICK, Scene, good};
+use crate::scene::{CALM, Scene, good};
 use crate::support::http2_upstream::{Asked, Http2Upstream};
 use crate::support::instance::News;
 use crate::support::plane::http_yaml;
@@ -210,7 +210,7 @@ async fn answer_call(mut asked: Asked, mut told: watch::Receiver<bool>) {
 
 #[tokio::test]
 async fn a_listener_that_restarts_is_no_failure() {
-    let mut scene = Scene::start(QUICK).await;
+    let mut scene = Scene::start(CALM).await;
     let stats = scene.proxy.stats(scene.home[0].address);
     let load = scene.load();
     load.goes_on(20).await;

@@ -81,3 +81,28 @@ async fn with_everybody_dead_the_answer_is_503_and_the_first_who_returns_serves(
     assert!(ledger.failed_since(back).is_empty(), "{:?}", ledger.failed_since(back));
     scene.audit(&ledger);
 }
+
+#[tokio::test]
+async fn a_pool_that_flaps_is_left_once_and_gone_back_to_when_it_has_stopped() {
+    let mut scene = Scene::start(&QUICK.replace("hold_down: 200ms", "hold_down: 1500ms")).await;
+    let load = scene.load();
+    load.goes_on(20).await;
+    kill(&mut scene.home).await;
+    let dead = load.mark();
+    scene.proxy.serves("web", 1).await;
+    for _ in 0..4 {
+        load.goes_on(20).await;
+        revive(&mut scene.home).await;
+        scene.proxy.stand(&scene.home(), Operational::Healthy).await;
+        load.goes_on(20).await;
+        kill(&mut scene.home).await;
+    }
+    revive(&mut scene.home).await;
+    scene.proxy.serves("web", 0).await;
+    load.goes_on(20).await;
+    let ledger = load.stop().await;
+    assert!(ledger.failed_gets().is_empty(), "{:?}", ledger.failed_gets());
+    assert!(ledger.failed_since(dead).is_empty(), "{:?}", ledger.failed_since(dead));
+    scene.audit(&ledger);
+    assert_eq!(scene.proxy.news().switches, [SwitchKind::Failover, SwitchKind::Failback]);
+}

@@ -121,7 +121,7 @@ async fn home_fails_its_trials(scene: &Scene) {
 
 #[tokio::test]
 async fn a_pool_that_cannot_be_tried_while_the_budget_is_used_up_is_not_taken_for_well() {
-    let scene = Scene::start(QUICK).await;
+    let scene = Scene::start(&format!("{QUICK}    retry: {{budget: 5%}}\n")).await;
     scene.home_behaves(&good("home").green());
     let load = scene.load();
     load.goes_on(20).await;
