@@ -46,7 +46,7 @@ impl Load {
         self.shared.begun.load(SeqCst)
     }
 
-    /// Waits until so many more have begun, and all of them have ended.
+    /// Waits until as many have ended as have begun by now, and so many more.
     pub async fn goes_on(&self, more: usize) {
         let until_number = self.mark() + more;
         until("the load goes on", || self.shared.ended.load(SeqCst) >= until_number).await;
