@@ -289,6 +289,10 @@ impl Endpoint {
 
     /// Trials count for an endpoint that is being tried; when nobody serves, for every one that is out.
     fn tried(&mut self, rules: Rules<'_>, digest: &Digest, down: bool, now: Moment) {
+        if digest.triable {
+            // There is traffic to try it with: its patience begins anew.
+            self.timers.disarm(Timer::Trials);
+        }
         if digest.trials_good + digest.trials_failed == 0 {
             return;
         }

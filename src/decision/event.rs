@@ -174,6 +174,9 @@ pub struct Digest {
     pub trials_good: u32,
     /// Trial requests among them that failed.
     pub trials_failed: u32,
+    /// There was traffic to try it with: a trial went out, or would have if the budget had allowed it.
+    #[serde(default)]
+    pub triable: bool,
     /// It is asked and says nothing; `None` = it answers, or is not asked.
     #[serde(default)]
     pub silence: Option<Silence>,

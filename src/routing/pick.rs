@@ -174,6 +174,10 @@ impl ServiceView {
         (after..self.pools.len()).chain(0..after.min(self.pools.len())).find(fits)
     }
 
+    fn trials(&self) -> impl Iterator<Item = &EndpointView> {
+        self.pools.iter().flat_map(|pool| pool.trials.iter().map(|place| &pool.endpoints[*place as usize]))
+    }
+
     /// Any endpoint whose trial gate opens, home pool first.
     fn pick_trial(&self, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
         (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, state))
@@ -229,14 +233,12 @@ impl ServiceView {
         let Some(view) = self.pools.get(pool) else { return Pick::Exhausted };
         // The core opens trials only where they are due: in a pool that serves, or in one that the service is about to come
         // home to.
-        if want.safe
-            && want.trial
-            && self.serves(pool)
-            && self.pools.iter().any(|pool| !pool.trials.is_empty())
-            && self.stats.budget.half_free(self.config.retry.budget, want.now)
-            && let Some(trial) = self.pick_trial(want, state)
-        {
-            return trial;
+        if want.safe && want.trial && self.serves(pool) && self.pools.iter().any(|pool| !pool.trials.is_empty()) {
+            if !self.stats.budget.half_free(self.config.retry.budget, want.now) {
+                self.trials().for_each(|endpoint| endpoint.stats.note_triable(want.now));
+            } else if let Some(trial) = self.pick_trial(want, state) {
+                return trial;
+            }
         }
         if view.static_response().is_some() {
             return Pick::Static { pool };

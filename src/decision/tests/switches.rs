@@ -107,6 +107,22 @@ fn a_pool_that_lies_falls_by_its_traffic_and_comes_home_only_over_trials() {
 }
 
 #[test]
+fn checks_alone_do_not_bring_a_pool_home_that_traffic_could_try() {
+    let mut rig = Rig::new(|_| {});
+    rig.fails(0, Failure::Gateway, 5);
+    rig.fails(1, Failure::Gateway, 5);
+    rig.wait(secs(30 + 60));
+    assert_eq!(rig.endpoint(0).admission, Admission::Trial);
+    for _ in 0..20 {
+        rig.wait(secs(10));
+        rig.all(&[0, 1], |rig, id| rig.in_band(id, Digest { triable: true, ..Digest::default() }));
+        assert_eq!(rig.active(), "away", "the budget has no room for trials, and that proves nothing");
+    }
+    rig.wait(secs(30));
+    assert_eq!(rig.active(), "home", "nobody is there to try it");
+}
+
+#[test]
 fn failback_waits_for_the_hold_down_from_the_recovery() {
     let mut rig = Rig::new(|_| {});
     lose_home(&mut rig);

@@ -53,6 +53,7 @@ pub struct EndpointStats {
     freed: Arc<Notify>,
     trip: AtomicU32,
     trial_next: AtomicU64,
+    triable: AtomicBool,
     urgent: AtomicBool,
     streak: Padded<AtomicU64>,
     busy: Padded<Busy>,
@@ -122,6 +123,7 @@ impl EndpointStats {
             freed,
             trip: AtomicU32::new(trip.max(1)),
             trial_next: AtomicU64::new(0),
+            triable: AtomicBool::new(false),
             urgent: AtomicBool::new(false),
             streak: Padded::default(),
             busy: Padded::default(),
@@ -168,8 +170,16 @@ impl EndpointStats {
     pub fn open_trial(&self, safe: bool, now: Moment) -> bool {
         let next = self.trial_next.load(Relaxed);
         let opens = if safe || next == 0 { next } else { next + TRIAL_COURTESY.as_micros() as u64 };
+        self.note_triable(now);
         now.as_micros() >= opens
             && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Somebody would try it now if that were not too much for the budget.
+    pub fn note_triable(&self, now: Moment) {
+        if now.as_micros() >= self.trial_next.load(Relaxed) {
+            self.triable.store(true, Relaxed);
+        }
     }
 
     /// A whole exchange ended well. `true`: the engine must look at once, it was a trial.
@@ -234,10 +244,11 @@ impl EndpointStats {
             streak_since: Moment::from_micros(streak & STREAK_SINCE),
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
+            triable: self.triable.swap(false, Relaxed),
             silence: self.silence(),
         };
         let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];
-        let quiet = counts == [0; 4] && streak == cursor.streak && digest.silence == cursor.silence;
+        let quiet = counts == [0; 4] && streak == cursor.streak && digest.silence == cursor.silence && !digest.triable;
         (cursor.streak, cursor.silence) = (streak, digest.silence);
         (!quiet).then_some(digest)
     }
