@@ -196,3 +196,18 @@ fn the_same_hash_finds_the_same_endpoint_on_every_worker() {
         assert!(picks.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }
+
+#[test]
+fn who_is_suspected_comes_after_who_was_late() {
+    for balance in ALL {
+        let table = table(with(balance, &[&[1; 4]]), |row| {
+            row.pools[0].endpoints.iter_mut().take(3).for_each(|endpoint| endpoint.suspected = true);
+        });
+        let late = &table.services[0].pools[0].endpoints[3].stats;
+        late.replies().asked(at(0));
+        late.replies().late(at(0));
+        for millis in 0..50 {
+            assert_eq!(counts(&table, &Want { now: at(millis), ..want(&Tried::new()) }, 10), [vec![0, 0, 0, 10]]);
+        }
+    }
+}
