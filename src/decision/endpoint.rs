@@ -359,11 +359,13 @@ impl Endpoint {
         self.absolve(now);
         self.checks.doubt();
         self.await_reconnect(rules, now);
-        self.evidence = match self.sign {
+        let evidence = match self.sign {
             Failure::Reset => "a connection was reset, and the confirming connect refused",
             _ => "a request was refused, and so was the confirming connect",
+        };
+        if self.ejection == Ejection::None {
+            self.evidence = evidence.to_owned(); // (else it is out for another reason, and that one is told)
         }
-        .to_owned();
     }
 
     /// Nothing but the checks speaks about it now.

@@ -398,3 +398,14 @@ fn a_restart_that_cut_streams_and_refused_requests_is_no_failure() {
     rig.confirmed(0, ConnectOutcome::Connected);
     assert_eq!((rig.stands(0), rig.suspected(0)), (HEALTHY, false));
 }
+
+#[test]
+fn who_is_ejected_and_refuses_as_well_is_out_for_the_reason_that_is_told() {
+    let mut rig = Rig::new(|_| {});
+    rig.silent(0, 9, 3);
+    rig.fails(0, Failure::Reset, 1);
+    rig.fails(1, Failure::Refused, 1);
+    rig.confirmed(0, ConnectOutcome::Refused);
+    assert_eq!(rig.stands(0), STALLED);
+    assert!(rig.status().pools[0].endpoints[0].evidence.starts_with("9 requests without an answer"));
+}
