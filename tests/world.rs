@@ -1,6 +1,6 @@
 //! The main test of the decision core: simulated worlds. Each drives the real core and the real pure parts of the data plane
-//! (table, pick, retry rule, budget, counters) against model upstreams that die, hang, lie and flap, with lost and late
-//! messages, operators, reloads and restarts, on a virtual clock.
+//! (table, pick, retry rule, hedges, races, budget, counters, hearing) against model upstreams that die, hang, freeze, stall, lie
+//! and flap, with lost and late messages, operators, reloads and restarts, on a virtual clock.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world.
 
@@ -37,9 +37,11 @@ const WANTED: &[(&str, u64)] = &[
     ("Healthy/ChecksPassed -> Unhealthy/Refused", 100),
     ("Healthy/ChecksPassed -> Ejected/Consecutive", 200),
     ("Healthy/ChecksPassed -> Ejected/FailureRate", 20),
+    ("Healthy/ChecksPassed -> Ejected/Stalled", 100),
     ("Healthy/Unchecked -> Unhealthy/Refused", 20),
     ("Healthy/Unchecked -> Ejected/Consecutive", 50),
-    ("Healthy/Unchecked -> Ejected/FailureRate", 5),
+    ("Healthy/Unchecked -> Ejected/FailureRate", 3),
+    ("Healthy/Unchecked -> Ejected/Stalled", 15),
     ("Healthy/TrialsPassed -> Ejected/Consecutive", 5),
     ("Healthy/TrialsPassed -> Unhealthy/ChecksFailed", 5),
     ("Healthy/TrialsPassed -> Unhealthy/Refused", 5),
@@ -57,6 +59,8 @@ const WANTED: &[(&str, u64)] = &[
     ("Ejected/Consecutive -> Unhealthy/ChecksFailed", 3),
     ("Ejected/FailureRate -> Healthy/TrialsPassed", 3),
     ("Ejected/FailureRate -> Healthy/EjectionOver", 15),
+    ("Ejected/Stalled -> Healthy/TrialsPassed", 25),
+    ("Ejected/Stalled -> Healthy/EjectionOver", 50),
     ("Ready -> Drain", 100),
     ("Ready -> Maint", 100),
     ("Drain -> Ready", 50),
@@ -70,6 +74,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Failover because Refused", 100),
     ("Failover because Consecutive", 100),
     ("Failover because FailureRate", 10),
+    ("Failover because Stalled", 80),
     ("Failback own pool to pool", 100),
     ("Failback ordered pool to pool", 20),
     ("Switchover ordered pool to pool", 100),
@@ -79,6 +84,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Rollback because Consecutive", 20),
     ("Rollback because Refused", 8),
     ("Rollback because ChecksFailed", 10),
+    ("Rollback because Stalled", 15),
     ("answered Failover", 200),
     ("answered Failback", 100),
     ("answered Switchover", 100),
@@ -98,6 +104,20 @@ const WANTED: &[(&str, u64)] = &[
     ("digest dropped", 500),
     ("digest late", 2_000),
     ("stale try picks again", 100),
+    ("suspected", 1_000),
+    ("suspicion proven", 100),
+    ("suspicion over", 1_000),
+    ("waits for the verdict on a suspicion", 250),
+    ("leaves the condemned", 300),
+    ("connect given up", 150),
+    ("race won", 200),
+    ("hedge", 1_000),
+    ("hedge put off", 1_000),
+    ("hedge won", 800),
+    ("hedge came to nothing", 10),
+    ("first try answered beside its hedge", 250),
+    ("first try failed beside its hedge", 50),
+    ("first try left to its hedge", 15),
     ("restart", 300),
     ("hand-over", 2_000),
     ("replay", 500),
@@ -109,6 +129,9 @@ const WANTED: &[(&str, u64)] = &[
     ("fault Sick", 500),
     ("fault Resetting", 500),
     ("fault Flaky", 500),
+    ("fault Frozen", 500),
+    ("fault Stalled", 500),
+    ("fault Slow", 500),
     ("reload check", 50),
     ("reload endpoints", 50),
     ("reload failback_mode", 50),

@@ -40,6 +40,9 @@ impl World {
                 if endpoint.standing.operational != Operational::Healthy {
                     return Err(format!("{name}: {} never recovered: {status:?}", endpoint.address));
                 }
+                if endpoint.suspected {
+                    return Err(format!("{name}: {} is suspected for ever: {status:?}", endpoint.address));
+                }
             }
             let auto = service.failover.failback.mode == FailbackMode::Auto;
             let first = service.pools.iter().position(|pool| !pool.members.endpoints().is_empty()).unwrap_or(0);

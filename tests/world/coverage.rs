@@ -1,8 +1,8 @@
 //! What happened in all worlds together: a run that does not reach every edge often proves little, so it fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use standfast::decision::{Alert, Effect, Incident, StandingChange};
+use standfast::decision::{Alert, Effect, EndpointId, Incident, Operational, StandingChange};
 
 #[derive(Debug, Default)]
 pub struct Coverage(BTreeMap<String, u64>);
@@ -31,6 +31,18 @@ impl Coverage {
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Publish | Effect::Persist => {}
+        }
+    }
+
+    /// Whom one turn began to suspect, and of whom it knew afterwards.
+    pub fn suspicions(&mut self, before: &BTreeSet<EndpointId>, after: &BTreeSet<EndpointId>, effects: &[Effect]) {
+        after.difference(before).for_each(|_| self.hit("suspected"));
+        for id in before.difference(after) {
+            let falls = |effect: &Effect| match effect {
+                Effect::Standing(change) => change.endpoint == *id && change.to.operational != Operational::Healthy,
+                _ => false,
+            };
+            self.hit(if effects.iter().any(falls) { "suspicion proven" } else { "suspicion over" });
         }
     }
 

@@ -1,15 +1,15 @@
 //! What must hold after every step, judged from outside: by the published table, the effects and what the core was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use standfast::config::{Config, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
-    Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Effect, EndpointId, EndpointRow, Event,
-    Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, StandingChange, SwitchKind,
-    Table, Word,
+    Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Digest, Effect, EndpointId, EndpointRow,
+    Event, Evidence, Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, Silence,
+    StandingChange, SwitchKind, Table, Word,
 };
-use standfast::routing::{Choice, ServiceView};
+use standfast::routing::{Choice, EndpointStats, Hearing, ServiceView, Tried};
 
 use super::sim::Verdict;
 
@@ -23,6 +23,10 @@ macro_rules! ensure {
 
 /// Good trials that the core may take as proof.
 const TRIALS: u32 = 3;
+/// A listener that is there again within that time was restarted.
+const RESTART: Duration = Duration::from_millis(50);
+/// An answer to a confirming connect is not waited for any longer.
+const CONFIRM: Duration = Duration::from_secs(1);
 
 /// What the oracle remembers of an endpoint.
 #[derive(Debug, Default)]
@@ -47,6 +51,54 @@ struct Witness {
     newest_digest: Moment,
     /// Exchanges told, by when the digest was taken.
     exchanges: Vec<(Moment, u32)>,
+    /// What was truly asked of it since it was last heard: requests, and connects.
+    unheard: [Unheard; 2],
+    /// As it was told last.
+    silence: Option<Silence>,
+    newest_silence: Moment,
+    /// When it last passed a probe.
+    passed: Moment,
+    /// A probe has failed since it is suspected.
+    failed_suspected: bool,
+    /// When confirming connects were refused in a row.
+    refusals: Vec<Moment>,
+    /// A confirming connect was asked for then, and has not been answered.
+    asked: Option<Moment>,
+}
+
+/// Questions without an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Unheard {
+    asked: u32,
+    witnesses: u32,
+}
+
+/// Whom a question is put to: the endpoint, or its kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Ear {
+    Replies,
+    Connects,
+}
+
+impl Ear {
+    pub fn of(self, stats: &EndpointStats) -> &Hearing {
+        match self {
+            Ear::Replies => stats.replies(),
+            Ear::Connects => stats.connects(),
+        }
+    }
+}
+
+/// A try that is about to send its first byte.
+pub struct Try<'a> {
+    /// It leaves its pool before a switch.
+    pub crossing: bool,
+    /// Its request is safe.
+    pub safe: bool,
+    /// Whom its request has asked.
+    pub tried: &'a Tried,
+    /// It is a hedge of one that this endpoint has not answered.
+    pub beside: Option<EndpointId>,
 }
 
 impl Witness {
@@ -86,16 +138,26 @@ pub struct Oracle {
     reload: bool,
     ordered: Option<Word>,
     epoch: u64,
+    /// As last published.
+    pub suspected: BTreeSet<EndpointId>,
 }
 
 impl Oracle {
     pub fn new() -> Oracle {
-        Oracle { endpoints: BTreeMap::new(), services: BTreeMap::new(), reload: false, ordered: None, epoch: 0 }
+        Oracle {
+            endpoints: BTreeMap::new(),
+            services: BTreeMap::new(),
+            reload: false,
+            ordered: None,
+            epoch: 0,
+            suspected: BTreeSet::new(),
+        }
     }
 
     /// A new process knows what was saved and nothing else.
     pub fn restarts(&mut self, saved: &Saved) {
         self.endpoints.clear();
+        self.suspected.clear();
         self.services.retain(|name, _| saved.services.iter().any(|service| service.name == *name));
         for memory in self.services.values_mut() {
             memory.well.clear();
@@ -116,22 +178,35 @@ impl Oracle {
                     return;
                 }
                 match outcome {
-                    ProbeOutcome::Pass { .. } => (witness.passes, witness.fails) = (witness.passes + 1, 0),
+                    ProbeOutcome::Pass { .. } => {
+                        (witness.passes, witness.fails) = (witness.passes + 1, 0);
+                        (witness.passed, witness.failed_suspected) = (*seen, false);
+                    }
                     ProbeOutcome::Fail { .. } => {
                         (witness.passes, witness.fails) = (0, witness.fails + 1);
+                        witness.failed_suspected |= self.suspected.contains(endpoint);
                         witness.fails_out = witness.fails_out.max(witness.fails);
                     }
                     ProbeOutcome::Local { .. } => return,
                 }
                 witness.newest_probe = *seen;
             }
-            Some(Event::Confirmed { endpoint, outcome, .. }) => {
+            Some(Event::Confirmed { endpoint, outcome, seen }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
+                witness.asked = None;
+                match outcome {
+                    ConnectOutcome::Refused => witness.refusals.push(*seen),
+                    _ => witness.refusals.clear(),
+                }
                 witness.refused |= *outcome == ConnectOutcome::Refused;
                 witness.connected = *outcome == ConnectOutcome::Connected;
             }
             Some(Event::InBand { endpoint, digest, seen }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
+                if *seen >= witness.newest_silence {
+                    (witness.silence, witness.newest_silence) = (digest.silence, *seen);
+                    witness.failed_suspected &= digest.silence.is_some();
+                }
                 if *seen >= witness.newest_digest && digest.good + digest.failed.total() > 0 {
                     witness.last_good = digest.streak == 0;
                     witness.newest_digest = *seen;
@@ -165,13 +240,20 @@ impl Oracle {
             core.deadline()
         );
         ensure!(core.incidents().count() <= 64, "more incidents than are kept");
+        for effect in effects {
+            if let Effect::ConfirmConnect { endpoint } = effect {
+                self.endpoints.entry(*endpoint).or_default().asked = Some(now);
+            }
+        }
         let names: Vec<&Name> = config.services.iter().map(|service| &service.name).collect();
         ensure!(table.services.iter().map(|row| &row.name).eq(names), "the table lists other services");
         for (row, service) in table.services.iter().zip(&config.services) {
             let old = before.services.iter().find(|old| old.name == row.name);
+            self.suspicions(row, now).map_err(|why| format!("{}: {why}\n{row:?}", row.name))?;
             self.service(service, old, row, core, effects, now)
                 .map_err(|why| format!("{}: {why}\n{row:?}", row.name))?;
         }
+        self.suspected = endpoints_of(&table).filter(|e| e.suspected).map(|e| e.id).collect();
         Ok(())
     }
 
@@ -259,6 +341,7 @@ impl Oracle {
             (Operational::Unhealthy, Cause::Refused) => {
                 ensure!(witness.refused, "no connect was refused");
                 witness.connected = false;
+                self.not_rash(row, change, now)?;
             }
             (Operational::Unhealthy, _) => {
                 let fall = pool.health_check.as_ref().map_or(1, |check| check.fall);
@@ -270,7 +353,13 @@ impl Oracle {
             }
             (Operational::Ejected, cause) => {
                 let rule = pool.outlier_detection.as_ref().ok_or("there is no in-band rule")?;
-                if cause == Cause::Consecutive {
+                if cause == Cause::Stalled {
+                    let silence = witness.silence.ok_or("it answers")?;
+                    let proven = witness.failed_suspected || silence.witnesses >= Silence::WITNESSES;
+                    ensure!(proven, "no probe has failed, and nobody was answered elsewhere: {silence:?}");
+                    ensure!(silence.unanswered >= Silence::UNANSWERED, "a few requests wait: {silence:?}");
+                    ensure!(silence.late > witness.passed, "a probe has passed since somebody was late: {silence:?}");
+                } else if cause == Cause::Consecutive {
                     ensure!(witness.streak >= rule.consecutive_failures, "only {} failures in a row", witness.streak);
                 } else {
                     let exchanges: u32 = witness.exchanges.iter().map(|(_, n)| n).sum();
@@ -287,6 +376,31 @@ impl Oracle {
                 ensure!(out <= cap || others || changes > 1, "{out} of {size} ejected, and nobody else can serve");
             }
             (Operational::Checking, _) => return Err("nothing returns to checking".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// A refusal is a verdict when there is nobody else to go to, or when it has lasted for longer than a restart.
+    fn not_rash(&self, row: &ServiceRow, change: &StandingChange, now: Moment) -> Verdict {
+        let refusals = &self.endpoints[&change.endpoint].refusals;
+        let lasts = refusals.first().zip(refusals.last()).is_some_and(|(first, last)| last.since(*first) >= RESTART);
+        let asked =
+            |id| self.endpoints.get(&id).is_some_and(|w: &Witness| w.asked.is_some_and(|at| now.since(at) <= CONFIRM));
+        let pool = row.pools.iter().find(|pool| pool.name == change.pool).ok_or("a pool that is not there")?;
+        let other =
+            pool.endpoints.iter().find(|e| e.id != change.endpoint && usable(e) && !e.suspected && !asked(e.id));
+        ensure!(lasts || other.is_none() || self.reload, "condemned by one connect, although there is {other:?}");
+        Ok(())
+    }
+
+    /// Nobody is suspected but for a silence that no probe has refuted, or for a refused connect.
+    fn suspicions(&self, row: &ServiceRow, now: Moment) -> Verdict {
+        for endpoint in row.pools.iter().flat_map(|pool| &pool.endpoints).filter(|e| e.suspected) {
+            let witness = self.endpoints.get(&endpoint.id).ok_or("a stranger is suspected")?;
+            let silent =
+                witness.silence.is_some_and(|s| s.unanswered >= Silence::UNANSWERED && s.late > witness.passed);
+            let refused = witness.refusals.last().is_some_and(|at| now.since(*at) <= RESTART + CONFIRM);
+            ensure!(silent || refused, "{} is suspected for nothing: {witness:?}", endpoint.address);
         }
         Ok(())
     }
@@ -355,12 +469,15 @@ impl Oracle {
         for incident in opened {
             count += 1;
             left += usize::from(incident.from.is_some());
-            ensure!(incident.epoch == core.table().epoch, "an incident of epoch {}", incident.epoch);
+            // (two services may switch in one tick, each with an epoch of its own)
+            let published = incident.to.is_none() || row.awaiting_answer == Some(incident.epoch);
+            ensure!(published && incident.epoch <= core.table().epoch, "an incident of epoch {}", incident.epoch);
             ensure!(
                 incident.fault <= incident.detected || forced_is_not(incident),
                 "detected before the fault: {incident:?}"
             );
             ensure!(incident.detected <= incident.decided, "decided before it was detected: {incident:?}");
+            incident.evidence.iter().filter(|e| e.cause == Cause::Stalled).try_for_each(stalled)?;
             self.switch(memory, service, row, incident, now).map_err(|why| format!("{incident:?}: {why}"))?;
         }
         memory.active = active(row).or(memory.active.take());
@@ -632,8 +749,33 @@ impl Oracle {
 
     // ---- traffic --------------------------------------------------------------------------------------------------
 
+    /// It is asked.
+    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear) {
+        self.endpoints.entry(endpoint).or_default().unheard[ear as usize].asked += 1;
+    }
+
+    /// It is heard.
+    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear) {
+        self.endpoints.entry(endpoint).or_default().unheard[ear as usize] = Unheard::default();
+    }
+
+    /// Somebody who waits for it was answered elsewhere, or its kernel acknowledges nothing.
+    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear) {
+        self.endpoints.entry(endpoint).or_default().unheard[ear as usize].witnesses += 1;
+    }
+
+    /// A digest is taken: a silence is exactly what was asked and not answered.
+    pub fn swept(&mut self, endpoint: EndpointId, digest: &Digest) -> Verdict {
+        let Some(silence) = digest.silence else { return Ok(()) };
+        let told = Unheard { asked: silence.unanswered, witnesses: silence.witnesses };
+        let unheard = self.endpoints.entry(endpoint).or_default().unheard;
+        ensure!(unheard.contains(&told), "told {told:?}, while {unheard:?}");
+        Ok(())
+    }
+
     /// A try is about to send its first byte.
-    pub fn tries(&self, view: &ServiceView, choice: &Choice, crossing: bool, safe: bool, _now: Moment) -> Verdict {
+    pub fn tries(&self, view: &ServiceView, choice: &Choice, how: &Try<'_>) -> Verdict {
+        let Try { crossing, safe, .. } = *how;
         let pool = &view.pools[choice.pool];
         let endpoint = &pool.endpoints[choice.endpoint];
         ensure!(endpoint.standing.administrative == Administrative::Ready, "a try at an endpoint out of use");
@@ -654,8 +796,38 @@ impl Oracle {
             Serving::Down => ensure!(choice.trial, "a try although nobody serves"),
             Serving::Starting => return Err("a try before the first choice".to_owned()),
         }
+        ensure!(safe || how.beside.is_none(), "a hedge of a request that is not safe");
+        let same = how.beside == Some(choice.id) && !choice.again;
+        ensure!(!same, "a hedge to the endpoint that does not answer");
+        let better = pool.endpoints.iter().find(|other| {
+            let room = other.max_connections.is_none_or(|max| other.stats.in_flight() < max);
+            other.admission == Admission::Open && !other.suspected && room && !how.tried.contains(other.id)
+        });
+        let better = better.filter(|_| endpoint.suspected && !choice.trial);
+        ensure!(
+            better.is_none(),
+            "{} is suspected and got a try before {:?}",
+            endpoint.address,
+            better.map(|b| b.address)
+        );
         Ok(())
     }
+}
+
+fn endpoints_of(table: &Table) -> impl Iterator<Item = &EndpointRow> {
+    table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints)
+}
+
+/// A pool is left because of stalled endpoints only with proof.
+fn stalled(evidence: &Evidence) -> Verdict {
+    let detail = &evidence.detail;
+    let number = |before: &str| detail.split(before).next()?.rsplit(' ').next()?.parse().ok();
+    let unanswered: u32 = number(" requests without an answer").unwrap_or(0);
+    let witnesses: u32 = number(" of them answered elsewhere").unwrap_or(0);
+    let proven = witnesses >= Silence::WITNESSES || detail.ends_with("a probe failed");
+    let tried = detail.ends_with("trial requests failed"); // proven before
+    ensure!(tried || proven && unanswered >= Silence::UNANSWERED, "left because of {evidence:?}");
+    Ok(())
 }
 
 /// The row has the shape of its configuration.

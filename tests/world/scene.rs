@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use standfast::config::*;
 
-pub fn ms(n: u64) -> Duration {
+pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 

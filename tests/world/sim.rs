@@ -212,7 +212,9 @@ impl World {
         for effect in &effects {
             self.coverage.effect(effect);
         }
+        let suspected = self.oracle.suspected.clone();
         self.oracle.judge(&self.config, &before, &self.core, &effects, self.now)?;
+        self.coverage.suspicions(&suspected, &self.oracle.suspected, &effects);
         effects.into_iter().try_for_each(|effect| self.obey(effect))
     }
 
@@ -253,7 +255,7 @@ impl World {
         }
         let old = std::mem::replace(&mut self.newest, Arc::new(next));
         self.follow_endpoints();
-        self.wake_waiting(&old)
+        self.take_up(&old)
     }
 
     fn start(&mut self) -> Verdict {
@@ -342,6 +344,7 @@ impl World {
             let Some(digest) = endpoint.stats.take_digest(self.cursors.entry(endpoint.id).or_default()) else {
                 continue;
             };
+            self.oracle.swept(endpoint.id, &digest)?;
             match self.dice.u8(..) {
                 0..2 => self.coverage.hit("digest dropped"),
                 2..10 => {
@@ -375,7 +378,11 @@ impl World {
         let service = &services[self.dice.usize(..services.len())];
         let pool = &service.pools[if self.dice.bool() { 0 } else { self.dice.usize(..service.pools.len()) }];
         let mode = Mode::BAD[self.dice.usize(..Mode::BAD.len())];
-        let lasts = if self.dice.bool() { 100 + self.dice.u64(..600) } else { 600 + self.dice.u64(..3500) };
+        let lasts = match self.dice.u8(..8) {
+            0 => 5 + self.dice.u64(..40), // a restart
+            1..4 => 100 + self.dice.u64(..600),
+            _ => 600 + self.dice.u64(..3500),
+        };
         let whole = self.dice.bool();
         let endpoints = pool.members.endpoints();
         let chosen = self.dice.usize(..endpoints.len().max(1));

@@ -1,6 +1,6 @@
-//! Requests on the real pure parts of the data plane: pick, epoch check, retry rule, budget, counters.
+//! Requests on the real pure parts of the data plane: pick, epoch check, retry rule, hedges, races, budget, counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,22 @@ use fastrand::Rng;
 use standfast::config::Name;
 use standfast::decision::{Failure, Moment};
 use standfast::routing::{
-    Choice, Ended, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView, Tries,
+    Choice, Ended, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView, Tries,
 };
 
+use super::oracle::{Ear, Try};
 use super::scene::ms;
 use super::sim::{Ev, Verdict, World};
 use super::upstream::{Course, Mode};
+
+/// An answer is late after so long, and so is a connect that nobody has answered.
+const PATIENCE: Duration = ms(60);
+/// An answer is waited for no longer than that.
+const RESPONSE: Duration = ms(250);
+/// How often a silent upstream is looked at again: it may go on.
+const LOOK: Duration = ms(40);
+/// A request's own deadline.
+const DEADLINE: Duration = ms(1500);
 
 /// A request under way.
 struct Request {
@@ -22,16 +32,20 @@ struct Request {
     tries: Tries,
     worker: usize,
     executed: u32,
+    /// Exchanges with bytes sent.
+    sent: u32,
     state: State,
+    /// A late exchange that is still waited for; `state` is the hedge.
+    first: Option<Exchange>,
     /// When its plan comes; an older plan is void.
     due: Moment,
 }
 
 enum State {
-    /// Waits for a newer table, or until its plan comes.
+    /// Waits for a newer table, or until then.
     Waiting(Moment),
-    /// Picked; its first byte goes out when the plan comes, if its view still holds.
-    Picked(Arc<ServiceView>, Choice),
+    /// Picked; its first byte goes out then, if its view still holds.
+    Picked(Moment, Arc<ServiceView>, Choice),
     Exchange(Exchange),
 }
 
@@ -41,12 +55,65 @@ struct Exchange {
     course: Course,
     reused: bool,
     began: Moment,
+    /// Its course comes to its end, or is looked at again.
+    ends: Moment,
+    /// To be told as late.
+    late: Option<Moment>,
+    /// Somebody else is to be asked as well: by a hedge, or by a race while nobody answers the connect.
+    other: Option<Moment>,
+    /// It was hedged, and the hedge came to nothing.
+    alone: bool,
     _place: Option<InFlight>,
+}
+
+impl Exchange {
+    fn endpoint(&self) -> &EndpointView {
+        &self.view.pools[self.choice.pool].endpoints[self.choice.endpoint]
+    }
+
+    /// When something is to be done about it.
+    fn next(&self) -> Moment {
+        [self.late, self.other].into_iter().flatten().fold(self.ends, Moment::min)
+    }
+
+    fn connecting(&self) -> bool {
+        self.course.how == Some(How::ConnectTimeout)
+    }
+
+    fn ended(&self, how: How) -> Ended {
+        Ended { choice: self.choice, how, sent: self.course.sent, reused: self.reused, replayable: true }
+    }
+}
+
+impl Request {
+    fn next(&self) -> Moment {
+        let own = match &self.state {
+            State::Waiting(until) => *until,
+            State::Picked(at, ..) => *at,
+            State::Exchange(exchange) => exchange.next(),
+        };
+        self.first.as_ref().map_or(own, |first| first.next().min(own))
+    }
+
+    fn exchange(&mut self) -> Option<&mut Exchange> {
+        match &mut self.state {
+            State::Exchange(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+}
+
+/// What a service has asked for, and how often more than once.
+#[derive(Default)]
+struct Spending {
+    requests: VecDeque<Moment>,
+    extras: VecDeque<Moment>,
 }
 
 pub struct Traffic {
     pickers: [PickState; 2],
     requests: BTreeMap<u64, Request>,
+    spending: BTreeMap<Name, Spending>,
     next: u64,
     /// When the last requests ended well and badly, by service.
     pub good: BTreeMap<Name, Moment>,
@@ -59,6 +126,7 @@ impl Traffic {
         Traffic {
             pickers: [picker(), picker()],
             requests: BTreeMap::new(),
+            spending: BTreeMap::new(),
             next: 0,
             good: BTreeMap::new(),
             bad: BTreeMap::new(),
@@ -68,6 +136,7 @@ impl Traffic {
     /// The process died, and its requests with it.
     pub fn forget(&mut self) {
         self.requests.clear();
+        self.spending.clear();
     }
 }
 
@@ -83,33 +152,81 @@ impl World {
         };
         let worker = self.dice.usize(..2);
         view.stats.budget.request(worker, self.now);
-        let tries = Tries::new(nature, self.now.after(ms(1500)));
+        self.traffic.spending.entry(service.clone()).or_default().requests.push_back(self.now);
         let id = self.traffic.next;
         self.traffic.next += 1;
-        let state = State::Waiting(self.now);
-        self.traffic.requests.insert(id, Request { service, nature, tries, worker, executed: 0, state, due: self.now });
-        self.drive(id)
+        let request = Request {
+            service,
+            nature,
+            tries: Tries::new(nature, self.now.after(DEADLINE)),
+            worker,
+            executed: 0,
+            sent: 0,
+            state: State::Waiting(self.now),
+            first: None,
+            due: self.now,
+        };
+        self.traffic.requests.insert(id, request);
+        self.drive(id)?;
+        self.plan_next(id);
+        Ok(())
     }
+
+    /// The next thing that happens to this request.
+    pub fn request(&mut self, id: u64) -> Verdict {
+        let now = self.now;
+        let Some(request) = self.traffic.requests.get_mut(&id).filter(|r| r.due <= now) else { return Ok(()) };
+        if request.first.as_ref().is_some_and(|first| first.next() <= now) {
+            self.first_rings(id)?;
+        } else {
+            match &request.state {
+                State::Waiting(until) if *until <= now => {
+                    request.tries.resumed(false);
+                    self.drive(id)?;
+                }
+                State::Picked(at, view, choice) if *at <= now => {
+                    let (view, choice) = (view.clone(), *choice);
+                    self.begin(id, view, choice)?;
+                }
+                State::Exchange(exchange) if exchange.next() <= now => self.rings(id)?,
+                _ => {}
+            }
+        }
+        self.plan_next(id);
+        Ok(())
+    }
+
+    fn plan_next(&mut self, id: u64) {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return };
+        request.due = request.next();
+        let after = request.due.since(self.now);
+        self.plan(after, Ev::Request(id));
+    }
+
+    // ---- where it goes --------------------------------------------------------------------------------------------
 
     /// Pick, or wait, or give up.
     fn drive(&mut self, id: u64) -> Verdict {
         loop {
             let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
-            let Some(view) = self.newest.service(&request.service).cloned() else { return self.done(id, false) };
+            let Some(view) = self.newest.service(&request.service).cloned() else { return self.gives_up(id) };
             let retry = view.config.retry.clone();
             let want = request.tries.want(self.now, 0);
             let pick = view.pick(&want, &mut self.traffic.pickers[request.worker]);
             match pick {
                 Pick::Endpoint(choice) => {
                     let pause = request.tries.backoff(&choice, &mut self.dice);
-                    request.state = State::Picked(view, choice);
                     // the check for an idle connection, or the way to the socket: a publish may come in between
                     let pause = pause + Duration::from_micros(self.dice.u64(..200));
-                    self.plan_request(id, pause);
+                    request.state = State::Picked(self.now.after(pause), view, choice);
                     return Ok(());
                 }
+                Pick::Static { .. } if request.first.is_some() => return self.gives_up(id),
                 Pick::Static { .. } => return self.done(id, true),
                 nothing => {
+                    if nothing == Pick::Suspected {
+                        self.coverage.hit("waits for the verdict on a suspicion");
+                    }
                     let next = request.tries.unplaced(&retry, nothing, &view, self.now);
                     if !self.follow(id, next)? {
                         return Ok(());
@@ -127,99 +244,333 @@ impl World {
                 if let Some(request) = self.traffic.requests.get_mut(&id) {
                     request.state = State::Waiting(until);
                 }
-                self.plan_request(id, until.since(self.now));
                 Ok(false)
             }
-            Next::GiveUp(_) => self.done(id, false).map(|()| false),
+            Next::GiveUp(_) => self.gives_up(id).map(|()| false),
         }
     }
 
-    fn plan_request(&mut self, id: u64, after: Duration) {
-        if let Some(request) = self.traffic.requests.get_mut(&id) {
-            request.due = self.now.after(after);
-        }
-        self.plan(after, Ev::Request(id));
-    }
-
-    pub fn request(&mut self, id: u64) -> Verdict {
-        let Some(request) = self.traffic.requests.get_mut(&id).filter(|r| r.due <= self.now) else { return Ok(()) };
-        match &request.state {
-            State::Waiting(until) if *until <= self.now => {
-                request.tries.resumed(false);
-                self.drive(id)
-            }
-            State::Waiting(_) => Ok(()), // it waits for something newer
-            State::Picked(view, choice) => {
-                let (view, choice) = (view.clone(), *choice);
-                self.begin(id, view, choice)
-            }
-            State::Exchange(_) => self.end(id),
-        }
+    /// There is no further try; one that is late may still be answered.
+    fn gives_up(&mut self, id: u64) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let Some(first) = request.first.take() else { return self.done(id, false) };
+        request.state = State::Exchange(Exchange { alone: true, ..first });
+        self.coverage.hit("hedge came to nothing");
+        Ok(())
     }
 
     /// Immediately before the first byte: the view must still be the newest one's.
     fn begin(&mut self, id: u64, view: Arc<ServiceView>, choice: Choice) -> Verdict {
         let holds = self.newest.service(&view.config.name).is_some_and(|newest| Arc::ptr_eq(newest, &view));
-        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let endpoint = view.endpoint(choice.pool, choice.endpoint).ok_or("picked an endpoint that is not there")?;
         let place = endpoint.stats.enter(endpoint.max_connections);
         if !holds || place.is_none() {
             self.coverage.hit("stale try picks again");
             return self.drive(id);
         }
-        let crossing = request.tries.crossing();
-        self.oracle.tries(&view, &choice, crossing, request.nature.safe(), self.now)?;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let (tries, nature) = (&request.tries, request.nature);
+        let beside = request.first.as_ref().map(|first| first.choice.id);
+        let how = Try { crossing: tries.crossing(), safe: nature.safe(), tried: tries.tried(), beside };
+        self.oracle.tries(&view, &choice, &how)?;
         let upstream = self.upstreams[&endpoint.address];
-        let mut course = upstream.exchange(&mut self.dice);
-        let mut reused = self.dice.u8(..4) == 0 && !request.tries.fresh_only();
-        if upstream.mode == Mode::Dead && reused {
-            // an idle connection whose reset has not been seen yet
-            course = Course { after: ms(1), how: Some(How::Reset), sent: self.dice.bool(), executed: false };
-        } else if course.how == Some(How::ConnectTimeout) {
+        let mut reused =
+            self.dice.u8(..4) == 0 && !tries.fresh_only() && endpoint.stats.trusts_idle(nature.idempotent(), self.now);
+        let mut course = upstream.exchange(reused, &mut self.dice);
+        if course.how == Some(How::ConnectTimeout) {
             reused = false;
         }
-        request.state = State::Exchange(Exchange { view, choice, course, reused, began: self.now, _place: place });
-        self.plan_request(id, course.after);
+        let connecting = course.how == Some(How::ConnectTimeout);
+        let hedges = beside.is_none() && course.sent;
+        let patience = if endpoint.suspected { Duration::ZERO } else { PATIENCE };
+        let other = match connecting {
+            true => Some(self.now.after(endpoint.stats.connect_late_after())),
+            false => hedges.then(|| self.now.after(patience)),
+        };
+        request.sent += u32::from(course.sent);
+        let extra = course.sent && request.sent > 1;
+        if !reused {
+            self.dials(endpoint, course.how);
+        }
+        if course.sent {
+            self.asks(endpoint, Ear::Replies);
+        }
+        if course.executed && upstream.mode.silent() {
+            course.executed = self.dice.bool();
+        }
+        let exchange = Exchange {
+            ends: self.now.after(course.after),
+            late: (course.sent || connecting).then(|| self.now.after(PATIENCE)),
+            other,
+            course,
+            reused,
+            choice,
+            began: self.now,
+            alone: false,
+            _place: place,
+            view: view.clone(),
+        };
+        if let Some(request) = self.traffic.requests.get_mut(&id) {
+            request.state = State::Exchange(exchange);
+        }
+        if extra { self.spend(&view) } else { Ok(()) }
+    }
+
+    /// A connect: its kernel answers at once, or never.
+    fn dials(&mut self, endpoint: &EndpointView, how: Option<How>) {
+        self.asks(endpoint, Ear::Connects);
+        if how != Some(How::ConnectTimeout) {
+            self.hears(endpoint, Ear::Connects);
+        }
+        if how.is_none() {
+            endpoint.stats.note_connect(ms(1));
+        }
+    }
+
+    /// All exchanges of a request but the first are covered by the budget. A grant is used before the request's deadline, so
+    /// that much is left out on one side of the window and added on the other.
+    fn spend(&mut self, view: &ServiceView) -> Verdict {
+        let window = Duration::from_secs(10);
+        let now = self.now;
+        let spending = self.traffic.spending.entry(view.config.name.clone()).or_default();
+        spending.extras.push_back(now);
+        spending.extras.retain(|at| now.since(*at) < window - DEADLINE);
+        spending.requests.retain(|at| now.since(*at) < window + DEADLINE);
+        let allowed = (view.config.retry.budget * spending.requests.len() as f64) as usize + 3;
+        let (extras, requests) = (spending.extras.len(), spending.requests.len());
+        if extras > allowed {
+            return Err(format!("{extras} further exchanges for {requests} requests of {}", view.config.name));
+        }
+        Ok(())
+    }
+
+    // ---- what becomes of an exchange ------------------------------------------------------------------------------
+
+    fn rings(&mut self, id: u64) -> Verdict {
+        let now = self.now;
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let Some(exchange) = request.exchange() else { return Ok(()) };
+        if exchange.late.take_if(|late| *late <= now).is_some() {
+            let (view, choice, connecting) = (exchange.view.clone(), exchange.choice, exchange.connecting());
+            self.tell_late(&view, choice, connecting);
+            return Ok(());
+        }
+        match exchange.other.take_if(|other| *other <= now) {
+            Some(_) if exchange.connecting() => self.race(id),
+            Some(_) => self.hedge(id),
+            None => self.end(id),
+        }
+    }
+
+    /// The exchange that is waited for beside its hedge.
+    fn first_rings(&mut self, id: u64) -> Verdict {
+        let now = self.now;
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let Some(first) = request.first.as_mut() else { return Ok(()) };
+        if first.late.take_if(|late| *late <= now).is_some() {
+            let (view, choice) = (first.view.clone(), first.choice);
+            self.tell_late(&view, choice, false);
+            return Ok(());
+        }
+        let mode = self.upstreams[&first.endpoint().address].mode;
+        if !outcome(first, mode, now, &mut self.dice) {
+            return Ok(());
+        }
+        let Some(first) = request.first.take() else { return Ok(()) };
+        match first.course.how {
+            None | Some(How::Status(_)) => {
+                self.coverage.hit("first try answered beside its hedge");
+                self.abandon(id)?;
+                if let Some(request) = self.traffic.requests.get_mut(&id) {
+                    request.state = State::Exchange(first);
+                }
+                self.conclude(id)
+            }
+            Some(how) => {
+                self.coverage.hit("first try failed beside its hedge");
+                self.executes(id, first.course.executed)?;
+                self.record(id, first.endpoint(), &first.ended(how));
+                Ok(())
+            }
+        }
+    }
+
+    fn tell_late(&mut self, view: &ServiceView, choice: Choice, connecting: bool) {
+        let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
+        let stats = &endpoint.stats;
+        let urgent = if connecting {
+            stats.connects().waits_for(PATIENCE, self.now) && stats.connects().late(self.now)
+        } else {
+            let late = stats.replies().late(self.now);
+            let unacknowledged = self.upstreams[&endpoint.address].mode == Mode::Hang;
+            if unacknowledged {
+                stats.bump_generation();
+            }
+            (unacknowledged && self.testifies(endpoint, Ear::Replies)) || late
+        };
+        let urgent = urgent && stats.make_urgent();
+        self.counted(urgent);
+    }
+
+    /// A request that waits for this endpoint was answered elsewhere, or at least connected.
+    fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear) {
+        let hearing = ear.of(&endpoint.stats);
+        if hearing.waits_for(PATIENCE, self.now) {
+            hearing.late(self.now);
+        }
+        let urgent = self.testifies(endpoint, ear) && endpoint.stats.make_urgent();
+        self.counted(urgent);
+    }
+
+    /// The answer is late: ask somebody else as well.
+    fn hedge(&mut self, id: u64) -> Verdict {
+        let now = self.now;
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let State::Exchange(exchange) = &mut request.state else { return Ok(()) };
+        let newest = self.newest.service(&request.service).cloned();
+        let hedged = newest.is_some_and(|service| {
+            let retry = &service.config.retry;
+            let want = request.tries.want_hedge(retry, exchange.choice.id, exchange.began, now, 0);
+            let pick = want.map(|want| service.pick(&want, &mut self.traffic.pickers[request.worker]));
+            let Some(Pick::Endpoint(choice)) = pick else { return false };
+            request.tries.hedge(retry, &exchange.choice, exchange.began, &choice, &service.stats.budget, now)
+        });
+        if !hedged {
+            exchange.other = Some(now.after(PATIENCE));
+            self.coverage.hit("hedge put off");
+            return Ok(());
+        }
+        self.coverage.hit("hedge");
+        if let State::Exchange(first) = std::mem::replace(&mut request.state, State::Waiting(now)) {
+            request.first = Some(first);
+        }
+        self.drive(id)
+    }
+
+    /// Nobody answers the connect: another endpoint is tried beside it, and wins if it answers.
+    fn race(&mut self, id: u64) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let State::Exchange(exchange) = &request.state else { return Ok(()) };
+        let (slow, mut tries) = ((exchange.view.clone(), exchange.choice), request.tries.clone());
+        tries.race(&exchange.choice);
+        let Some(view) = self.newest.service(&request.service).cloned() else { return Ok(()) };
+        let (retry, worker) = (view.config.retry.clone(), request.worker);
+        let winner = loop {
+            let pick = view.pick(&tries.want(self.now, 0), &mut self.traffic.pickers[worker]);
+            let next = match pick {
+                Pick::Endpoint(choice) => {
+                    let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
+                    match self.upstreams[&endpoint.address].mode {
+                        Mode::Hang => break None,
+                        Mode::Dead => {
+                            self.dials(endpoint, Some(How::Refused));
+                            let how = How::Refused;
+                            let ended = Ended { choice, how, sent: false, reused: false, replayable: true };
+                            self.record(id, endpoint, &ended);
+                            tries.ended(&retry, &ended, &view.stats.budget, self.now)
+                        }
+                        _ => break Some(choice),
+                    }
+                }
+                Pick::Static { .. } => break None,
+                nothing => tries.unplaced(&retry, nothing, &view, self.now),
+            };
+            if next != Next::Pick {
+                break None;
+            }
+        };
+        let Some(choice) = winner else { return Ok(()) };
+        self.coverage.hit("race won");
+        let (slow, loser) = slow;
+        self.tell_overtaken(&slow.pools[loser.pool].endpoints[loser.endpoint], Ear::Connects);
+        if let Some(request) = self.traffic.requests.get_mut(&id) {
+            request.tries = tries;
+            request.state = State::Picked(self.now.after(ms(1)), view, choice);
+        }
         Ok(())
     }
 
     /// The exchange comes to its end, as the upstream is now.
     fn end(&mut self, id: u64) -> Verdict {
+        let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
-        let State::Exchange(exchange) = &mut request.state else { return Ok(()) };
-        let endpoint = exchange.view.endpoint(exchange.choice.pool, exchange.choice.endpoint).ok_or("no endpoint")?;
-        let mode = self.upstreams[&endpoint.address].mode;
-        let mut course = exchange.course;
-        if course.sent && mode == Mode::Dead {
-            course = Course { how: Some(How::Reset), executed: course.executed && self.dice.bool(), ..course };
-        } else if course.sent && mode == Mode::Hang && course.how != Some(How::Timeout) {
-            let wait = exchange.began.after(ms(250)).since(self.now);
-            exchange.course = Course { how: Some(How::Timeout), executed: self.dice.bool(), ..course };
-            self.plan_request(id, wait);
+        let Some(exchange) = request.exchange() else { return Ok(()) };
+        let mode = self.upstreams[&exchange.endpoint().address].mode;
+        if outcome(exchange, mode, now, &mut self.dice) { self.conclude(id) } else { Ok(()) }
+    }
+
+    /// What its outcome means for the counters and for the request.
+    fn conclude(&mut self, id: u64) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let State::Exchange(exchange) = std::mem::replace(&mut request.state, State::Waiting(self.now)) else {
             return Ok(());
-        }
-        request.executed += u32::from(course.sent && course.executed);
-        if request.executed > 1 && !request.nature.idempotent() {
-            return Err(format!("request {id}, which is not idempotent, was executed twice"));
-        }
-        let (stats, worker, choice, view) =
-            (endpoint.stats.clone(), request.worker, exchange.choice, exchange.view.clone());
-        let (sent, reused, exchange_began) = (course.sent, exchange.reused, exchange.began);
-        let Some(how) = course.how else {
-            stats.record_good(worker, choice.trial);
-            self.counted(false);
-            self.first_answer(&view, choice, exchange_began);
-            return self.done(id, true);
         };
-        let ended = Ended { choice, how, sent, reused, replayable: true };
-        if let Some(kind) = failure(&ended) {
-            let urgent = stats.record_failure(worker, kind, choice.trial, self.now);
-            self.counted(urgent);
+        let (worker, course, view) = (request.worker, exchange.course, exchange.view.clone());
+        self.executes(id, course.sent && course.executed)?;
+        let endpoint = exchange.endpoint();
+        if matches!(course.how, None | Some(How::Status(_))) {
+            self.hears(endpoint, Ear::Replies);
+            if exchange.reused {
+                endpoint.stats.note_reused();
+            }
         }
+        let Some(how) = course.how else {
+            endpoint.stats.record_good(worker, exchange.choice.trial);
+            self.counted(false);
+            self.first_answer(&view, exchange.choice, exchange.began);
+            let first = self.traffic.requests.get_mut(&id).and_then(|request| request.first.take());
+            return match first {
+                Some(first) => self.overtake(id, first),
+                None => self.done(id, true),
+            };
+        };
+        let ended = exchange.ended(how);
+        self.record(id, endpoint, &ended);
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let next = request.tries.ended(&view.config.retry, &ended, &view.stats.budget, self.now);
         if self.follow(id, next)? { self.drive(id) } else { Ok(()) }
+    }
+
+    /// The hedge was answered first.
+    fn overtake(&mut self, id: u64, first: Exchange) -> Verdict {
+        self.coverage.hit("hedge won");
+        let endpoint = first.endpoint();
+        self.tell_overtaken(endpoint, Ear::Replies);
+        if first.choice.trial {
+            self.record(id, endpoint, &first.ended(How::Timeout));
+        }
+        self.executes(id, first.course.executed)?;
+        self.done(id, true)
+    }
+
+    /// Whatever is under way is given up.
+    fn abandon(&mut self, id: u64) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let executed = request.exchange().is_some_and(|exchange| exchange.course.sent && exchange.course.executed);
+        request.state = State::Waiting(self.now);
+        self.executes(id, executed)
+    }
+
+    fn executes(&mut self, id: u64, executed: bool) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        request.executed += u32::from(executed);
+        if request.executed > 1 && !request.nature.idempotent() {
+            return Err(format!("request {id}, which is not idempotent, was executed twice"));
+        }
+        Ok(())
+    }
+
+    /// How the counters see it; a stale idle connection is nobody's fault.
+    fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
+        let Some(worker) = self.traffic.requests.get(&id).map(|request| request.worker) else { return };
+        match failure(ended) {
+            Some(kind) => {
+                let urgent = endpoint.stats.record_failure(worker, kind, ended.choice.trial, self.now);
+                self.counted(urgent);
+            }
+            None if ended.how == How::Reset => endpoint.stats.note_stale(self.now),
+            None => {}
+        }
     }
 
     fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: Moment) {
@@ -241,10 +592,28 @@ impl World {
         Ok(())
     }
 
-    /// A newer table is there: who waits picks again.
-    pub fn wake_waiting(&mut self, old: &RoutingTable) -> Verdict {
-        let waiting = |request: &Request| matches!(request.state, State::Waiting(until) if until > self.now);
-        let ids: Vec<u64> = self.traffic.requests.iter().filter(|(_, r)| waiting(r)).map(|(id, _)| *id).collect();
+    // ---- who hears what -------------------------------------------------------------------------------------------
+
+    fn asks(&mut self, endpoint: &EndpointView, ear: Ear) {
+        ear.of(&endpoint.stats).asked(self.now);
+        self.oracle.asked(endpoint.id, ear);
+    }
+
+    fn hears(&mut self, endpoint: &EndpointView, ear: Ear) {
+        ear.of(&endpoint.stats).heard(self.now);
+        self.oracle.heard(endpoint.id, ear);
+    }
+
+    fn testifies(&mut self, endpoint: &EndpointView, ear: Ear) -> bool {
+        self.oracle.witnessed(endpoint.id, ear);
+        ear.of(&endpoint.stats).witnessed()
+    }
+
+    // ---- a newer table --------------------------------------------------------------------------------------------
+
+    /// Who waits picks again, and who waits for an endpoint that is condemned goes elsewhere if it may.
+    pub fn take_up(&mut self, old: &RoutingTable) -> Verdict {
+        let ids: Vec<u64> = self.traffic.requests.keys().copied().collect();
         for id in ids {
             let Some(request) = self.traffic.requests.get_mut(&id) else { continue };
             let (was, is) = (old.service(&request.service), self.newest.service(&request.service));
@@ -252,16 +621,76 @@ impl World {
                 (Some(was), Some(is)) => !Arc::ptr_eq(was, is),
                 _ => true,
             };
-            if anew {
-                request.tries.resumed(true);
-                self.drive(id)?;
+            if !anew {
+                continue;
             }
+            match &request.state {
+                State::Waiting(until) if *until > self.now => {
+                    request.tries.resumed(true);
+                    self.drive(id)?;
+                }
+                State::Exchange(_) => self.leave(id)?,
+                _ => {}
+            }
+            self.plan_next(id);
         }
         Ok(())
     }
+
+    fn leave(&mut self, id: u64) -> Verdict {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let Some(newest) = self.newest.service(&request.service).cloned() else { return Ok(()) };
+        if let Some(first) = request.first.take_if(|first| newest.condemns(first.choice.id)) {
+            self.coverage.hit("first try left to its hedge");
+            return self.executes(id, first.course.executed);
+        }
+        let hedged = request.first.is_some();
+        let State::Exchange(exchange) = &request.state else { return Ok(()) };
+        let (view, condemned) = (&exchange.view, newest.condemns(exchange.choice.id));
+        let serves = newest.pool_of(exchange.choice.id).is_some_and(|pool| newest.serves(pool));
+        let budget = &view.stats.budget;
+        let retry = &view.config.retry;
+        let sent = exchange.course.sent;
+        let leaves = if exchange.connecting() {
+            condemned || (view.serves(exchange.choice.pool) && !serves)
+        } else if !condemned || hedged || !exchange.course.sent {
+            false
+        } else if exchange.alone {
+            request.tries.leave_hedge(retry, budget, self.now)
+        } else {
+            let ended = Ended { reused: false, ..exchange.ended(How::Condemned) };
+            request.tries.leave(retry, &ended, budget, self.now)
+        };
+        if !leaves {
+            return Ok(());
+        }
+        if sent && !request.nature.safe() {
+            return Err(format!("request {id}, which is not safe, was given up while it may still be answered"));
+        }
+        self.coverage.hit(if sent { "leaves the condemned" } else { "connect given up" });
+        self.abandon(id)?;
+        self.drive(id)
+    }
 }
 
-/// How the counters see it; a stale idle connection is nobody's fault.
+/// How an exchange ends as its upstream is now. `false`: not yet.
+fn outcome(exchange: &mut Exchange, mode: Mode, now: Moment, dice: &mut Rng) -> bool {
+    let course = &mut exchange.course;
+    if !course.sent {
+        return true;
+    }
+    let end = exchange.began.after(RESPONSE);
+    if mode == Mode::Dead {
+        (course.how, course.executed) = (Some(How::Reset), course.executed && dice.bool());
+    } else if now >= end {
+        (course.how, course.executed) = (Some(How::Timeout), course.executed && dice.bool());
+    } else if mode.silent() {
+        exchange.ends = now.after(LOOK).min(end);
+        return false;
+    }
+    true
+}
+
 fn failure(ended: &Ended) -> Option<Failure> {
     match ended.how {
         How::Refused => Some(Failure::Refused),

@@ -25,14 +25,40 @@ pub enum Mode {
     Resetting,
     /// Checks pass, every second request or so gets 503.
     Flaky,
+    /// Its process is stopped: its kernel accepts, nobody answers.
+    Frozen,
+    /// Checks pass, real requests are accepted and not answered.
+    Stalled,
+    /// Well, but most answers are late.
+    Slow,
 }
 
 impl Mode {
-    pub const BAD: [Mode; 6] = [Mode::Dead, Mode::Hang, Mode::Lying, Mode::Sick, Mode::Resetting, Mode::Flaky];
+    pub const BAD: [Mode; 9] = [
+        Mode::Dead,
+        Mode::Hang,
+        Mode::Lying,
+        Mode::Sick,
+        Mode::Resetting,
+        Mode::Flaky,
+        Mode::Frozen,
+        Mode::Stalled,
+        Mode::Slow,
+    ];
 
     /// Probes show that it is bad.
     pub fn seen_by_checks(self) -> bool {
-        matches!(self, Mode::Dead | Mode::Hang | Mode::Sick | Mode::Resetting)
+        matches!(self, Mode::Dead | Mode::Hang | Mode::Sick | Mode::Resetting | Mode::Frozen)
+    }
+
+    /// Only traffic shows that it is bad.
+    pub fn seen_by_traffic(self) -> bool {
+        matches!(self, Mode::Lying | Mode::Stalled)
+    }
+
+    /// What it was asked stays unanswered for as long as it is so.
+    pub fn silent(self) -> bool {
+        matches!(self, Mode::Hang | Mode::Frozen | Mode::Stalled)
     }
 }
 
@@ -59,9 +85,11 @@ impl Upstream {
         }
         let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
         match self.mode {
-            Mode::Up | Mode::Lying | Mode::Flaky => (soon, ProbeOutcome::Pass { latency: soon }),
+            Mode::Up | Mode::Lying | Mode::Flaky | Mode::Stalled | Mode::Slow => {
+                (soon, ProbeOutcome::Pass { latency: soon })
+            }
             Mode::Dead => (ms(1), fail(ProbeFailure::Refused)),
-            Mode::Hang => (timeout, fail(ProbeFailure::Timeout)),
+            Mode::Hang | Mode::Frozen => (timeout, fail(ProbeFailure::Timeout)),
             Mode::Sick => (soon, fail(ProbeFailure::Mismatch)),
             Mode::Resetting => (soon, fail(ProbeFailure::Reset)),
         }
@@ -81,12 +109,16 @@ impl Upstream {
         })
     }
 
-    pub fn exchange(&self, dice: &mut Rng) -> Course {
+    /// Over an idle connection (`reused`) nobody notices at first that the other end is gone.
+    pub fn exchange(&self, reused: bool, dice: &mut Rng) -> Course {
         let after = ms(2 + dice.u64(..15));
         let course = |after, how, sent, executed| Course { after, how, sent, executed };
         match self.mode {
-            Mode::Up | Mode::Sick => course(after, None, true, true),
+            Mode::Up | Mode::Sick | Mode::Frozen | Mode::Stalled => course(after, None, true, true),
+            Mode::Slow => course(ms(20 + dice.u64(..210)), None, true, true),
+            Mode::Dead if reused => course(ms(1), Some(How::Reset), dice.bool(), false),
             Mode::Dead => course(ms(1), Some(How::Refused), false, false),
+            Mode::Hang if reused => course(after, None, true, true),
             Mode::Hang => course(ms(100), Some(How::ConnectTimeout), false, false),
             Mode::Lying => course(after, Some(How::Status(503)), true, true),
             Mode::Resetting => course(after, Some(How::Reset), true, dice.bool()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use standfast::decision::{Administrative, EndpointId, Moment, ServiceRow, Serving};
 
 use super::sim::{Verdict, World};
-use super::upstream::Mode;
+use super::upstream::{Mode, Upstream};
 
 /// For a fault that checks see: interval × 1.1 + 3 × timeout + 2 × fast_interval, and twice that for local errors and for checks
 /// that begin anew after a reload.
@@ -67,11 +67,11 @@ impl World {
     /// Every endpoint in use has been bad for so long that it must have been noticed, by a pool that has served for so long.
     fn condemned(&self, place: usize, row: &ServiceRow, pool: usize, served: Duration) -> bool {
         let config = &self.config.services[place].pools[pool];
-        let bad = |id: EndpointId, upstream: &super::upstream::Upstream| {
+        let bad = |id: EndpointId, upstream: &Upstream| {
             let since = self.vigil.ready.get(&id).copied().unwrap_or(self.now).max(upstream.since);
             let since = self.now.since(since);
             match upstream.mode {
-                Mode::Lying => config.outlier_detection.is_some() && since.min(served) > FELT,
+                mode if mode.seen_by_traffic() => config.outlier_detection.is_some() && since.min(served) > FELT,
                 mode if mode.seen_by_checks() => config.health_check.is_some() && since > NOTICED,
                 _ => false,
             }
