@@ -43,7 +43,7 @@ fn judge(scene: &mut Scene, ledger: &Ledger, left: usize, causes: &[Cause]) {
 async fn one_endpoint_that_freezes_is_left_to_itself() {
     let mut scene = Scene::start(QUICK).await;
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     let frozen = scene.home[0].address;
     scene.home[0].freeze();
     until("it is out", || {
@@ -68,7 +68,7 @@ async fn one_endpoint_that_freezes_is_left_to_itself() {
 async fn a_pool_that_freezes_is_left() {
     let mut scene = Scene::start(QUICK).await;
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     scene.home.iter().for_each(Upstream::freeze);
     let left = home_is_left(&scene, &load).await;
     scene.home.iter().for_each(Upstream::thaw);
@@ -81,7 +81,7 @@ async fn a_pool_that_freezes_behind_a_green_check_is_left_and_not_gone_back_to()
     let mut scene = Scene::start(&daring()).await;
     scene.home_behaves(&good("home").green());
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     scene.home_behaves(&Behaviour::Hang.green());
     let left = home_is_left(&scene, &load).await;
     home_fails_its_trials(&scene).await;
@@ -95,7 +95,7 @@ async fn a_pool_that_crawls_behind_a_green_check_is_left_and_not_gone_back_to() 
     let mut scene = Scene::start(&daring()).await;
     scene.home_behaves(&good("home").green());
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     scene.home_behaves(&good("home").after(Duration::from_secs(3)).green());
     let left = home_is_left(&scene, &load).await;
     home_fails_its_trials(&scene).await;
@@ -124,7 +124,7 @@ async fn a_pool_that_cannot_be_tried_while_the_budget_is_used_up_is_not_taken_fo
     let scene = Scene::start(&format!("{QUICK}    retry: {{budget: 5%}}\n")).await;
     scene.home_behaves(&good("home").green());
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     scene.home_behaves(&Behaviour::Hang.green());
     scene.proxy.serves("web", 1).await;
     let published = scene.proxy.control.published();
@@ -138,7 +138,7 @@ async fn a_pool_that_cannot_be_tried_while_the_budget_is_used_up_is_not_taken_fo
 async fn a_pool_that_is_gone_without_a_word_is_left() {
     let mut scene = Scene::start(QUICK).await;
     let load = scene.load();
-    load.goes_on(20).await;
+    load.goes_on(150).await; // what is usual is known
     let [first, second] = &mut scene.home;
     tokio::join!(first.vanish(), second.vanish());
     let left = home_is_left(&scene, &load).await;
