@@ -116,7 +116,6 @@ const WANTED: &[(&str, u64)] = &[
     ("hedge won", 800),
     ("hedge came to nothing", 10),
     ("first try answered beside its hedge", 250),
-    ("first try failed beside its hedge", 50),
     ("first try left to its hedge", 15),
     ("restart", 300),
     ("hand-over", 2_000),

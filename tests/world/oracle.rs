@@ -25,6 +25,8 @@ macro_rules! ensure {
 const TRIALS: u32 = 3;
 /// A listener that is there again within that time was restarted.
 const RESTART: Duration = Duration::from_millis(50);
+/// A question without an answer is forgotten after that.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// An answer to a confirming connect is not waited for any longer.
 const CONFIRM: Duration = Duration::from_secs(1);
 
@@ -71,6 +73,10 @@ struct Witness {
 struct Unheard {
     asked: u32,
     witnesses: u32,
+    /// When the first of them was put.
+    since: Moment,
+    /// When it was last heard.
+    heard: Moment,
 }
 
 /// Whom a question is put to: the endpoint, or its kernel.
@@ -749,27 +755,46 @@ impl Oracle {
 
     // ---- traffic --------------------------------------------------------------------------------------------------
 
+    fn unheard(&mut self, endpoint: EndpointId, ear: Ear) -> &mut Unheard {
+        &mut self.endpoints.entry(endpoint).or_default().unheard[ear as usize]
+    }
+
     /// It is asked.
-    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear) {
-        self.endpoints.entry(endpoint).or_default().unheard[ear as usize].asked += 1;
+    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear, now: Moment) {
+        let unheard = self.unheard(endpoint, ear);
+        if unheard.asked > 0 && now.since(unheard.since) >= REMEMBERED {
+            (unheard.asked, unheard.witnesses) = (0, 0);
+        }
+        if unheard.asked == 0 {
+            unheard.since = now;
+        }
+        unheard.asked += 1;
     }
 
     /// It is heard.
-    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear) {
-        self.endpoints.entry(endpoint).or_default().unheard[ear as usize] = Unheard::default();
+    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear, now: Moment) {
+        *self.unheard(endpoint, ear) = Unheard { heard: now, ..Unheard::default() };
+    }
+
+    /// Whoever asked then does not want to know any more.
+    pub fn excused(&mut self, endpoint: EndpointId, ear: Ear, asked: Moment) {
+        let unheard = self.unheard(endpoint, ear);
+        if unheard.heard < asked {
+            unheard.asked = unheard.asked.saturating_sub(1);
+        }
     }
 
     /// Somebody who waits for it was answered elsewhere, or its kernel acknowledges nothing.
     pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear) {
-        self.endpoints.entry(endpoint).or_default().unheard[ear as usize].witnesses += 1;
+        self.unheard(endpoint, ear).witnesses += 1;
     }
 
     /// A digest is taken: a silence is exactly what was asked and not answered.
     pub fn swept(&mut self, endpoint: EndpointId, digest: &Digest) -> Verdict {
         let Some(silence) = digest.silence else { return Ok(()) };
-        let told = Unheard { asked: silence.unanswered, witnesses: silence.witnesses };
         let unheard = self.endpoints.entry(endpoint).or_default().unheard;
-        ensure!(unheard.contains(&told), "told {told:?}, while {unheard:?}");
+        let told = |u: &Unheard| (u.asked, u.witnesses) == (silence.unanswered, silence.witnesses);
+        ensure!(unheard.iter().any(told), "told {silence:?}, while {unheard:?}");
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use standfast::decision::{
     Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event, Moment, ProbeOutcome, Saved,
     Word,
 };
-use standfast::routing::{DigestCursor, RoutingTable, SocketMap};
+use standfast::routing::{Choice, DigestCursor, RoutingTable, ServiceView, SocketMap};
 
 use super::coverage::Coverage;
 use super::oracle::Oracle;
@@ -32,6 +32,8 @@ pub enum Ev {
     ProbeEnd(EndpointId, ProbeOutcome),
     Confirmed(EndpointId, ConnectOutcome),
     Answered(Name, u64, Moment),
+    /// A connect that was overtaken comes to its end.
+    Proof(usize, Arc<ServiceView>, Choice),
     Fault,
     Repair(SocketAddr, Moment),
     Operator,
@@ -183,6 +185,10 @@ impl World {
             Ev::ProbeEnd(endpoint, outcome) => self.end_probe(endpoint, outcome),
             Ev::Confirmed(endpoint, outcome) => self.feed(Some(Event::Confirmed { endpoint, seen: self.now, outcome })),
             Ev::Answered(service, epoch, seen) => self.feed(Some(Event::Answered { service, epoch, seen })),
+            Ev::Proof(worker, view, choice) => {
+                self.prove(worker, &view, choice);
+                Ok(())
+            }
             Ev::Fault => self.fault(),
             Ev::Repair(address, since) => {
                 let upstream = self.upstreams.get_mut(&address).filter(|upstream| upstream.since == since);

@@ -1,12 +1,12 @@
 //! Requests on the real pure parts of the data plane: pick, epoch check, retry rule, hedges, races, budget, counters.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::config::Name;
-use standfast::decision::{Failure, Moment};
+use standfast::decision::{EndpointId, Failure, Moment};
 use standfast::routing::{
     Choice, Ended, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView, Tries,
 };
@@ -37,6 +37,8 @@ struct Request {
     state: State,
     /// A late exchange that is still waited for; `state` is the hedge.
     first: Option<Exchange>,
+    /// It is asked elsewhere as well (or was, and the late one is lost): from now on its tries are those of the hedge.
+    hedged: bool,
     /// When its plan comes; an older plan is void.
     due: Moment,
 }
@@ -61,9 +63,19 @@ struct Exchange {
     late: Option<Moment>,
     /// Somebody else is to be asked as well: by a hedge, or by a race while nobody answers the connect.
     other: Option<Moment>,
-    /// It was hedged, and the hedge came to nothing.
-    alone: bool,
+    role: Role,
     _place: Option<InFlight>,
+}
+
+/// What an exchange is to its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// All there is.
+    Only,
+    /// A hedge, or what came after one.
+    Hedge,
+    /// It was hedged, and the hedge came to nothing.
+    Alone,
 }
 
 impl Exchange {
@@ -114,6 +126,8 @@ pub struct Traffic {
     pickers: [PickState; 2],
     requests: BTreeMap<u64, Request>,
     spending: BTreeMap<Name, Spending>,
+    /// Connects that go on though they were overtaken, by worker.
+    proofs: BTreeSet<(usize, EndpointId)>,
     next: u64,
     /// When the last requests ended well and badly, by service.
     pub good: BTreeMap<Name, Moment>,
@@ -127,6 +141,7 @@ impl Traffic {
             pickers: [picker(), picker()],
             requests: BTreeMap::new(),
             spending: BTreeMap::new(),
+            proofs: BTreeSet::new(),
             next: 0,
             good: BTreeMap::new(),
             bad: BTreeMap::new(),
@@ -137,6 +152,7 @@ impl Traffic {
     pub fn forget(&mut self) {
         self.requests.clear();
         self.spending.clear();
+        self.proofs.clear();
     }
 }
 
@@ -164,6 +180,7 @@ impl World {
             sent: 0,
             state: State::Waiting(self.now),
             first: None,
+            hedged: false,
             due: self.now,
         };
         self.traffic.requests.insert(id, request);
@@ -254,7 +271,8 @@ impl World {
     fn gives_up(&mut self, id: u64) -> Verdict {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let Some(first) = request.first.take() else { return self.done(id, false) };
-        request.state = State::Exchange(Exchange { alone: true, ..first });
+        request.hedged = false;
+        request.state = State::Exchange(Exchange { role: Role::Alone, ..first });
         self.coverage.hit("hedge came to nothing");
         Ok(())
     }
@@ -281,7 +299,8 @@ impl World {
             reused = false;
         }
         let connecting = course.how == Some(How::ConnectTimeout);
-        let hedges = beside.is_none() && course.sent;
+        let role = if request.hedged { Role::Hedge } else { Role::Only };
+        let hedges = role == Role::Only && course.sent;
         let patience = if endpoint.suspected { Duration::ZERO } else { PATIENCE };
         let other = match connecting {
             true => Some(self.now.after(endpoint.stats.connect_late_after())),
@@ -306,7 +325,7 @@ impl World {
             reused,
             choice,
             began: self.now,
-            alone: false,
+            role,
             _place: place,
             view: view.clone(),
         };
@@ -377,22 +396,33 @@ impl World {
             return Ok(());
         }
         let Some(first) = request.first.take() else { return Ok(()) };
-        match first.course.how {
-            None | Some(How::Status(_)) => {
-                self.coverage.hit("first try answered beside its hedge");
-                self.abandon(id)?;
-                if let Some(request) = self.traffic.requests.get_mut(&id) {
-                    request.state = State::Exchange(first);
-                }
-                self.conclude(id)
+        let how = first.course.how;
+        if how.is_none() {
+            self.coverage.hit("first try answered beside its hedge");
+            self.abandon(id)?;
+            if let Some(request) = self.traffic.requests.get_mut(&id) {
+                request.state = State::Exchange(first);
             }
-            Some(how) => {
-                self.coverage.hit("first try failed beside its hedge");
-                self.executes(id, first.course.executed)?;
-                self.record(id, first.endpoint(), &first.ended(how));
-                Ok(())
-            }
+            return self.conclude(id);
         }
+        // What would be asked for again is asked for already.
+        if let Some(How::Status(_)) = how {
+            self.hears(first.endpoint(), Ear::Replies);
+        }
+        if let Some(how) = how {
+            self.record(id, first.endpoint(), &first.ended(how));
+        }
+        self.forsake(id, &first)
+    }
+
+    /// The first try is lost: the hedge goes on, wherever the table says.
+    fn forsake(&mut self, id: u64, first: &Exchange) -> Verdict {
+        self.coverage.hit("first try left to its hedge");
+        self.executes(id, first.course.executed)?;
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        request.tries.forsake();
+        let placed = matches!(&request.state, State::Exchange(hedge) if !hedge.connecting());
+        if placed { Ok(()) } else { self.drive(id) }
     }
 
     fn tell_late(&mut self, view: &ServiceView, choice: Choice, connecting: bool) {
@@ -433,7 +463,9 @@ impl World {
             let want = request.tries.want_hedge(retry, exchange.choice.id, exchange.began, now, 0);
             let pick = want.map(|want| service.pick(&want, &mut self.traffic.pickers[request.worker]));
             let Some(Pick::Endpoint(choice)) = pick else { return false };
-            request.tries.hedge(retry, &exchange.choice, exchange.began, &choice, &service.stats.budget, now)
+            let pool = service.pool_of(exchange.choice.id).unwrap_or(usize::MAX);
+            let pending = Choice { pool, ..exchange.choice };
+            request.tries.hedge(retry, &pending, exchange.began, &choice, &service.stats.budget, now)
         });
         if !hedged {
             exchange.other = Some(now.after(PATIENCE));
@@ -443,6 +475,7 @@ impl World {
         self.coverage.hit("hedge");
         if let State::Exchange(first) = std::mem::replace(&mut request.state, State::Waiting(now)) {
             request.first = Some(first);
+            request.hedged = true;
         }
         self.drive(id)
     }
@@ -452,6 +485,7 @@ impl World {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let State::Exchange(exchange) = &request.state else { return Ok(()) };
         let (slow, mut tries) = ((exchange.view.clone(), exchange.choice), request.tries.clone());
+        let began = exchange.began;
         tries.race(&exchange.choice);
         let Some(view) = self.newest.service(&request.service).cloned() else { return Ok(()) };
         let (retry, worker) = (view.config.retry.clone(), request.worker);
@@ -482,12 +516,32 @@ impl World {
         let Some(choice) = winner else { return Ok(()) };
         self.coverage.hit("race won");
         let (slow, loser) = slow;
-        self.tell_overtaken(&slow.pools[loser.pool].endpoints[loser.endpoint], Ear::Connects);
+        let endpoint = &slow.pools[loser.pool].endpoints[loser.endpoint];
+        self.tell_overtaken(endpoint, Ear::Connects);
+        if loser.trial {
+            let how = How::ConnectTimeout;
+            self.record(id, endpoint, &Ended { choice: loser, how, sent: false, reused: false, replayable: true });
+        }
+        if self.traffic.proofs.insert((worker, loser.id)) {
+            let left = began.after(slow.config.timeouts.connect).since(self.now);
+            self.plan(left, Ev::Proof(worker, slow, loser));
+        }
         if let Some(request) = self.traffic.requests.get_mut(&id) {
             request.tries = tries;
             request.state = State::Picked(self.now.after(ms(1)), view, choice);
         }
         Ok(())
+    }
+
+    /// A connect that was overtaken went on: it comes to its end.
+    pub fn prove(&mut self, worker: usize, view: &ServiceView, choice: Choice) {
+        self.traffic.proofs.remove(&(worker, choice.id));
+        let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
+        if self.upstreams[&endpoint.address].mode != Mode::Hang {
+            return self.hears(endpoint, Ear::Connects);
+        }
+        let urgent = endpoint.stats.record_failure(worker, Failure::ConnectTimeout, choice.trial, self.now);
+        self.counted(urgent);
     }
 
     /// The exchange comes to its end, as the upstream is now.
@@ -545,10 +599,17 @@ impl World {
 
     /// Whatever is under way is given up.
     fn abandon(&mut self, id: u64) -> Verdict {
+        let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
-        let executed = request.exchange().is_some_and(|exchange| exchange.course.sent && exchange.course.executed);
-        request.state = State::Waiting(self.now);
-        self.executes(id, executed)
+        let State::Exchange(exchange) = std::mem::replace(&mut request.state, State::Waiting(now)) else {
+            return Ok(());
+        };
+        if exchange.connecting() {
+            self.excuses(exchange.endpoint(), Ear::Connects, exchange.began);
+        } else if exchange.role == Role::Hedge && exchange.course.sent && now.since(exchange.began) < PATIENCE {
+            self.excuses(exchange.endpoint(), Ear::Replies, exchange.began);
+        }
+        self.executes(id, exchange.course.sent && exchange.course.executed)
     }
 
     fn executes(&mut self, id: u64, executed: bool) -> Verdict {
@@ -596,12 +657,17 @@ impl World {
 
     fn asks(&mut self, endpoint: &EndpointView, ear: Ear) {
         ear.of(&endpoint.stats).asked(self.now);
-        self.oracle.asked(endpoint.id, ear);
+        self.oracle.asked(endpoint.id, ear, self.now);
     }
 
     fn hears(&mut self, endpoint: &EndpointView, ear: Ear) {
         ear.of(&endpoint.stats).heard(self.now);
-        self.oracle.heard(endpoint.id, ear);
+        self.oracle.heard(endpoint.id, ear, self.now);
+    }
+
+    fn excuses(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) {
+        ear.of(&endpoint.stats).excused(asked);
+        self.oracle.excused(endpoint.id, ear, asked);
     }
 
     fn testifies(&mut self, endpoint: &EndpointView, ear: Ear) -> bool {
@@ -624,14 +690,11 @@ impl World {
             if !anew {
                 continue;
             }
-            match &request.state {
-                State::Waiting(until) if *until > self.now => {
-                    request.tries.resumed(true);
-                    self.drive(id)?;
-                }
-                State::Exchange(_) => self.leave(id)?,
-                _ => {}
+            if matches!(&request.state, State::Waiting(until) if *until > self.now) {
+                request.tries.resumed(true);
+                self.drive(id)?;
             }
+            self.leave(id)?;
             self.plan_next(id);
         }
         Ok(())
@@ -641,35 +704,27 @@ impl World {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let Some(newest) = self.newest.service(&request.service).cloned() else { return Ok(()) };
         if let Some(first) = request.first.take_if(|first| newest.condemns(first.choice.id)) {
-            self.coverage.hit("first try left to its hedge");
-            return self.executes(id, first.course.executed);
+            return self.forsake(id, &first);
         }
-        let hedged = request.first.is_some();
         let State::Exchange(exchange) = &request.state else { return Ok(()) };
         let (view, condemned) = (&exchange.view, newest.condemns(exchange.choice.id));
         let serves = newest.pool_of(exchange.choice.id).is_some_and(|pool| newest.serves(pool));
-        let budget = &view.stats.budget;
-        let retry = &view.config.retry;
-        let sent = exchange.course.sent;
-        let leaves = if exchange.connecting() {
-            condemned || (view.serves(exchange.choice.pool) && !serves)
-        } else if !condemned || hedged || !exchange.course.sent {
-            false
-        } else if exchange.alone {
-            request.tries.leave_hedge(retry, budget, self.now)
-        } else {
-            let ended = Ended { reused: false, ..exchange.ended(How::Condemned) };
-            request.tries.leave(retry, &ended, budget, self.now)
+        let (retry, budget, sent) = (&view.config.retry, &view.stats.budget, exchange.course.sent);
+        let ended = Ended { reused: false, ..exchange.ended(How::Condemned) };
+        let next = match exchange.role {
+            _ if exchange.connecting() && (condemned || view.serves(exchange.choice.pool) && !serves) => Next::Pick,
+            _ if !condemned || !sent => return Ok(()),
+            Role::Hedge => request.tries.ended(retry, &ended, budget, self.now),
+            Role::Alone if request.tries.leave_hedge(retry, budget, self.now) => Next::Pick,
+            Role::Only if request.tries.leave(retry, &ended, budget, self.now) => Next::Pick,
+            Role::Alone | Role::Only => return Ok(()),
         };
-        if !leaves {
-            return Ok(());
-        }
         if sent && !request.nature.safe() {
             return Err(format!("request {id}, which is not safe, was given up while it may still be answered"));
         }
         self.coverage.hit(if sent { "leaves the condemned" } else { "connect given up" });
         self.abandon(id)?;
-        self.drive(id)
+        if self.follow(id, next)? { self.drive(id) } else { Ok(()) }
     }
 }
 

@@ -16,6 +16,8 @@ const NOTICED: Duration = Duration::from_millis(2000);
 const FELT: Duration = Duration::from_millis(3500);
 /// For a pool that is well to serve when nobody else does: the longest ejection, and trials.
 const FOUND: Duration = Duration::from_millis(4500);
+/// … and for a trial to show it, when it was ejected and waited for its hold-down until the others died.
+const TRIED: Duration = Duration::from_millis(500);
 
 /// Since when something has been so.
 #[derive(Debug, Default)]
@@ -41,16 +43,16 @@ impl World {
     }
 
     fn watch(&self, place: usize, row: &ServiceRow) -> Verdict {
+        let status = &self.core.status(self.now)[place];
+        let served = Duration::from_millis(status.for_ms);
         match row.serving {
             Serving::Active(active) => {
                 let others = row.pools.iter().enumerate().any(|(other, pool)| other != active && pool.available);
-                let status = &self.core.status(self.now)[place];
-                let served = Duration::from_millis(status.for_ms);
                 if others && status.pinned.is_none() && self.condemned(place, row, active, served) {
                     return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
                 }
             }
-            Serving::Down | Serving::Starting => {
+            Serving::Down | Serving::Starting if served > TRIED => {
                 let well = (0..row.pools.len()).find(|pool| self.well(row, *pool));
                 if let Some(well) = well {
                     return Err(format!(
@@ -59,7 +61,7 @@ impl World {
                     ));
                 }
             }
-            Serving::Shared(_) => {}
+            Serving::Shared(_) | Serving::Down | Serving::Starting => {}
         }
         Ok(())
     }
