@@ -58,7 +58,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Ejected/Consecutive -> Healthy/EjectionOver", 100),
     ("Ejected/Consecutive -> Unhealthy/ChecksFailed", 3),
     ("Ejected/FailureRate -> Healthy/TrialsPassed", 3),
-    ("Ejected/FailureRate -> Healthy/EjectionOver", 15),
+    ("Ejected/FailureRate -> Healthy/EjectionOver", 5),
     ("Ejected/Stalled -> Healthy/TrialsPassed", 25),
     ("Ejected/Stalled -> Healthy/EjectionOver", 50),
     ("Ready -> Drain", 100),
