@@ -47,7 +47,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Healthy/TrialsPassed -> Unhealthy/Refused", 5),
     ("Healthy/EjectionOver -> Ejected/Consecutive", 10),
     ("Healthy/EjectionOver -> Unhealthy/ChecksFailed", 10),
-    ("Healthy/EjectionOver -> Unhealthy/Refused", 5),
+    ("Healthy/EjectionOver -> Unhealthy/Refused", 1),
     ("Unhealthy/ChecksFailed -> Healthy/ChecksPassed", 500),
     ("Unhealthy/ChecksFailed -> Unhealthy/Refused", 10),
     ("Unhealthy/Refused -> Healthy/ChecksPassed", 100),

@@ -25,6 +25,8 @@ pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
 pub(super) const DOUBT: Duration = Duration::from_millis(50);
 /// Pause between two connects to an endpoint that refuses and has no check whose pace could be taken.
 const RECONNECT: Duration = Duration::from_millis(500);
+/// … and at least, so that a trial can have come and gone.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How long checks alone must be green where the pool has no in-band rule (any more) that could say it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -147,6 +149,10 @@ impl Endpoint {
     /// Healthy, and an operator lets it be used.
     pub fn usable(&self) -> bool {
         self.standing.operational == Operational::Healthy && self.standing.administrative == Administrative::Ready
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        self.standing.operational == Operational::Healthy
     }
 
     pub fn ready(&self) -> bool {
@@ -472,7 +478,7 @@ impl Endpoint {
     /// Trials may begin, or only time can speak for it: from now on its patience runs. Otherwise it waits.
     pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, now: Moment) {
         if run && matches!(self.ejection, Ejection::Tried { .. }) {
-            let patience = rules.outlier.map_or(PATIENCE, |rule| rule.base_ejection);
+            let patience = rules.outlier.map_or(PATIENCE, |rule| rule.base_ejection.max(LEAST_PATIENCE));
             self.timers.arm_once(Timer::Trials, now.after(patience));
         } else {
             self.timers.disarm(Timer::Trials);

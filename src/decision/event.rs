@@ -174,7 +174,7 @@ pub struct Digest {
     pub trials_good: u32,
     /// Trial requests among them that failed.
     pub trials_failed: u32,
-    /// There was traffic to try it with: a trial went out, or would have if the budget had allowed it.
+    /// There is traffic to try it with: a trial went out.
     #[serde(default)]
     pub triable: bool,
     /// It is asked and says nothing; `None` = it answers, or is not asked.
@@ -191,8 +191,7 @@ pub struct Silence {
     pub late: Moment,
     /// Asked since it was last heard.
     pub unanswered: u32,
-    /// Of them, those that speak against the endpoint and not against the question: answered elsewhere meanwhile, or never
-    /// acknowledged by its kernel.
+    /// Of them, those that speak against the endpoint and not against the question: they were answered elsewhere meanwhile.
     pub witnesses: u32,
 }
 

@@ -54,7 +54,9 @@ impl Pool {
         let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();
         let well = self.is_static || hopeful >= min_healthy.max(1);
         self.recovered = if well { self.recovered.or(Some(now)) } else { None };
-        self.rhythm.observe(self.available(min_healthy), damping, now); // (failed trials are no fall: it had not risen)
+        // (Failed trials are no fall: it had not risen. Nor is what an operator takes out of use.)
+        let healthy = self.endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count();
+        self.rhythm.observe(self.is_static || healthy >= min_healthy.max(1), damping, now);
     }
 
     /// May one more endpoint be ejected although no other pool can serve?

@@ -10,6 +10,9 @@ use super::{Moment, ProbeOutcome, Silence};
 /// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
 const UNTESTED: Duration = Duration::from_secs(5);
 
+/// Between the end of a suspicion by an answer and the next one.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What speaks for it that an endpoint has stalled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Suspicion {
@@ -51,6 +54,10 @@ impl Suspicion {
         self.newest = seen;
         let before = (self.holds(), self.convicts());
         self.suspect(silence);
+        if before.0 && silence.is_none() {
+            // It spoke: who is slow is not suspected again with every answer that it gives.
+            self.cleared = self.cleared.max(seen.after(PAUSE));
+        }
         before != (self.holds(), self.convicts())
     }
 
@@ -90,7 +97,7 @@ impl Suspicion {
         let (asked, wait) = (silence.unanswered, now.since(silence.since).as_millis());
         let mut text = format!("{asked} requests without an answer for {wait} ms");
         if silence.witnesses > 0 {
-            text += &format!(", {} of them answered elsewhere or never acknowledged", silence.witnesses);
+            text += &format!(", {} of them answered elsewhere", silence.witnesses);
         }
         if self.confirmed {
             text += ", and a probe failed";

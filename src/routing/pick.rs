@@ -13,7 +13,7 @@ pub struct Want<'a> {
     /// A safe request without body (GET, HEAD, OPTIONS): it may take trials before the normal pick.
     pub safe: bool,
     /// May this pick be a trial at all? (A request's first try; with the service down, any. Beside a pool that serves, trials
-    /// also keep to half of the retry budget, since a failed one needs an extra attempt.)
+    /// are rarer while half of the retry budget is used, since a failed one needs an extra attempt.)
     pub trial: bool,
     /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address or the header's value.
     pub hash: u64,
@@ -121,9 +121,11 @@ impl ServiceView {
             (_, Serving::Starting) => Pick::Wait,
             (Scope::Beside { .. }, Serving::Down) => Pick::Exhausted,
             (Scope::Beside { endpoint, since, across }, _) => self.pick_beside(endpoint, since, across, want, state),
-            (Scope::Serving | Scope::Beyond(_), Serving::Down) => self.pick_trial(want, state).unwrap_or(Pick::Down),
+            (Scope::Serving | Scope::Beyond(_), Serving::Down) => {
+                self.pick_trial(want, true, state).unwrap_or(Pick::Down)
+            }
             (Scope::PoolOf(endpoint), Serving::Down) => {
-                self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, state)).unwrap_or(Pick::Down)
+                self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, true, state)).unwrap_or(Pick::Down)
             }
             (Scope::Serving, Serving::Active(pool)) => self.pick_in(*pool, want, state),
             (Scope::Serving, Serving::Shared(shares)) => self.pick_shared(shares, want, state),
@@ -174,16 +176,12 @@ impl ServiceView {
         (after..self.pools.len()).chain(0..after.min(self.pools.len())).find(fits)
     }
 
-    fn trials(&self) -> impl Iterator<Item = &EndpointView> {
-        self.pools.iter().flat_map(|pool| pool.trials.iter().map(|place| &pool.endpoints[*place as usize]))
-    }
-
     /// Any endpoint whose trial gate opens, home pool first.
-    fn pick_trial(&self, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
-        (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, state))
+    fn pick_trial(&self, want: &Want<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
+        (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, eager, state))
     }
 
-    fn trial_in(&self, pool: usize, want: &Want<'_>, state: &mut PickState) -> Option<Pick> {
+    fn trial_in(&self, pool: usize, want: &Want<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
         let view = &self.pools[pool];
         let count = view.trials.len();
         if count == 0 {
@@ -194,7 +192,7 @@ impl ServiceView {
             let endpoint = &view.endpoints[place];
             let passes = !want.tried.contains(endpoint.id)
                 && has_room(endpoint)
-                && endpoint.stats.open_trial(want.safe, want.now);
+                && endpoint.stats.open_trial(want.safe, eager, want.now);
             passes.then(|| Pick::Endpoint(choice(pool, place, endpoint, true, false)))
         })
     }
@@ -223,6 +221,7 @@ impl ServiceView {
                 Pick::Endpoint(choice) if choice.again => repeat = repeat.or(Some(Pick::Endpoint(choice))),
                 found @ (Pick::Endpoint(_) | Pick::Static { .. }) => return found,
                 Pick::Full => best = Pick::Full,
+                Pick::Suspected if best == Pick::Exhausted => best = Pick::Suspected,
                 _ => {}
             }
         }
@@ -234,9 +233,8 @@ impl ServiceView {
         // The core opens trials only where they are due: in a pool that serves, or in one that the service is about to come
         // home to.
         if want.safe && want.trial && self.serves(pool) && self.pools.iter().any(|pool| !pool.trials.is_empty()) {
-            if !self.stats.budget.half_free(self.config.retry.budget, want.now) {
-                self.trials().for_each(|endpoint| endpoint.stats.note_triable(want.now));
-            } else if let Some(trial) = self.pick_trial(want, state) {
+            let eager = self.stats.budget.half_free(self.config.retry.budget, want.now);
+            if let Some(trial) = self.pick_trial(want, eager, state) {
                 return trial;
             }
         }
@@ -245,7 +243,7 @@ impl ServiceView {
         }
         if view.lot.len() == 0 {
             // The core is about to judge; until then a trial may be anybody's.
-            return self.trial_in(pool, want, state).unwrap_or(Pick::Exhausted);
+            return self.trial_in(pool, want, true, state).unwrap_or(Pick::Exhausted);
         }
         if view.suspected && !want.safe && !want.bold && self.serves(pool) && self.has_relief(pool) {
             return Pick::Suspected;

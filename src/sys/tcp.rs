@@ -3,8 +3,9 @@
 
 use std::os::fd::AsFd;
 
-/// Has the kernel had to send again what was written here, and still not been told that it arrived? Then it is the network
-/// or the whole machine that is silent, not the program behind it. A peer that reads nothing acknowledges.
+/// Has nothing that was written here been acknowledged for longer than acknowledgements take (200 ms, and two round trips)? Then
+/// it is the network or the whole machine that is silent, not the program behind it: a peer that reads nothing acknowledges.
+/// (Retransmits tell it later: the first probe for a lost tail is not counted as one.)
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub fn is_unacknowledged(socket: impl AsFd) -> bool {
@@ -17,7 +18,8 @@ pub fn is_unacknowledged(socket: impl AsFd) -> bool {
     let answer = unsafe {
         libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
     };
-    answer == 0 && info.tcpi_unacked > 0 && info.tcpi_retransmits > 0
+    let usual = (2 * info.tcpi_rtt / 1000).max(200);
+    answer == 0 && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= usual
 }
 
 /// Elsewhere nobody tells.

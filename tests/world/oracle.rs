@@ -297,8 +297,8 @@ impl Oracle {
         memory.appeared.get_or_insert(now);
         let done = self.orders(&mut memory, service, effects);
         let verdict = done
-            .and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now))
             .and_then(|()| self.first_choice(&mut memory, service, old, row, now))
+            .and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now))
             .and_then(|()| self.trials(&memory, service, row, now))
             .and_then(|()| self.last_resort(&memory, service, row))
             .and_then(|()| self.joined(&memory, service, old, row, now));
@@ -683,7 +683,8 @@ impl Oracle {
             let asked = self.endpoints.get(&endpoint.id).is_some_and(|w| w.passes + w.fails > 0);
             endpoint.standing.operational == Operational::Checking && !asked
         });
-        ensure!(!unasked || memory.active.is_some(), "chose a lower pool before the better ones were asked");
+        let chosen = memory.active.is_some() || memory.resume.is_some();
+        ensure!(!unasked || chosen, "chose a lower pool before the better ones were asked");
         Ok(())
     }
 
@@ -779,14 +780,18 @@ impl Oracle {
     /// Whoever asked then does not want to know any more.
     pub fn excused(&mut self, endpoint: EndpointId, ear: Ear, asked: Moment) {
         let unheard = self.unheard(endpoint, ear);
-        if unheard.heard < asked {
-            unheard.asked = unheard.asked.saturating_sub(1);
+        if unheard.heard < asked && unheard.asked > 0 {
+            unheard.asked -= 1;
+            if unheard.asked == 0 {
+                unheard.witnesses = 0;
+            }
         }
     }
 
     /// Somebody who waits for it was answered elsewhere, or its kernel acknowledges nothing.
-    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear) {
-        self.unheard(endpoint, ear).witnesses += 1;
+    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear, asked: Moment) {
+        let unheard = self.unheard(endpoint, ear);
+        unheard.witnesses += u32::from(unheard.heard < asked);
     }
 
     /// A digest is taken: a silence is exactly what was asked and not answered.

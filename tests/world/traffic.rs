@@ -436,19 +436,17 @@ impl World {
             if unacknowledged {
                 stats.bump_generation();
             }
-            (unacknowledged && self.testifies(endpoint, Ear::Replies)) || late
+            late
         };
         let urgent = urgent && stats.make_urgent();
         self.counted(urgent);
     }
 
     /// A request that waits for this endpoint was answered elsewhere, or at least connected.
-    fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear) {
+    fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) {
         let hearing = ear.of(&endpoint.stats);
-        if hearing.waits_for(PATIENCE, self.now) {
-            hearing.late(self.now);
-        }
-        let urgent = self.testifies(endpoint, ear) && endpoint.stats.make_urgent();
+        let suspected = hearing.waits_for(PATIENCE, self.now) && hearing.late(self.now);
+        let urgent = (self.testifies(endpoint, ear, asked) || suspected) && endpoint.stats.make_urgent();
         self.counted(urgent);
     }
 
@@ -517,7 +515,7 @@ impl World {
         self.coverage.hit("race won");
         let (slow, loser) = slow;
         let endpoint = &slow.pools[loser.pool].endpoints[loser.endpoint];
-        self.tell_overtaken(endpoint, Ear::Connects);
+        self.tell_overtaken(endpoint, Ear::Connects, self.now);
         if loser.trial {
             let how = How::ConnectTimeout;
             self.record(id, endpoint, &Ended { choice: loser, how, sent: false, reused: false, replayable: true });
@@ -589,7 +587,7 @@ impl World {
     fn overtake(&mut self, id: u64, first: Exchange) -> Verdict {
         self.coverage.hit("hedge won");
         let endpoint = first.endpoint();
-        self.tell_overtaken(endpoint, Ear::Replies);
+        self.tell_overtaken(endpoint, Ear::Replies, first.began);
         if first.choice.trial {
             self.record(id, endpoint, &first.ended(How::Timeout));
         }
@@ -670,9 +668,9 @@ impl World {
         self.oracle.excused(endpoint.id, ear, asked);
     }
 
-    fn testifies(&mut self, endpoint: &EndpointView, ear: Ear) -> bool {
-        self.oracle.witnessed(endpoint.id, ear);
-        ear.of(&endpoint.stats).witnessed()
+    fn testifies(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) -> bool {
+        self.oracle.witnessed(endpoint.id, ear, asked);
+        ear.of(&endpoint.stats).witnessed(asked)
     }
 
     // ---- a newer table --------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ fn three_witnesses_make_the_verdict_behind_a_green_check() {
     rig.silent(0, 9, 3);
     assert_eq!(rig.stands(0), STALLED);
     let evidence = &rig.status().pools[0].endpoints[0].evidence;
-    assert!(evidence.ends_with("3 of them answered elsewhere or never acknowledged"), "{evidence}");
+    assert!(evidence.ends_with("3 of them answered elsewhere"), "{evidence}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn slow_requests_among_answered_ones_are_nobody_s_fault() {
         rig.wait(Duration::from_millis(45));
         (0..3).for_each(|_| hearing.asked(rig.now));
         hearing.late(rig.now);
-        (0..3).for_each(|_| _ = hearing.witnessed());
+        (0..3).for_each(|_| _ = hearing.witnessed(Moment::from_micros(u64::MAX)));
         let digest = Digest { good: 1, silence: hearing.silence(), ..Digest::default() };
         rig.in_band(0, digest);
         assert!(!rig.suspected(0));

@@ -282,10 +282,16 @@ impl<'a, C: Client> Request<'a, C> {
         .await;
         match awaited {
             Awaited::Answered(now) => {
-                let since = waiting.filter(|_| times.late.is_some()).map(|waiting| waiting.since);
+                let since = waiting.filter(|_| times.counts()).map(|waiting| waiting.since);
                 heard(worker, route, spot, since, now);
             }
-            Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(worker, spot),
+            Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(worker, spot, times),
+            // Dead with its connection: nobody waits for it.
+            Awaited::Failed { how, .. } if how != How::Timeout => {
+                if let Some(waiting) = waiting {
+                    spot.endpoint().stats.replies().excused(waiting.since);
+                }
+            }
             _ => {}
         }
         awaited

@@ -11,6 +11,7 @@ use crate::net::Transport;
 use crate::wire::h1::ResponseHead;
 
 /// One exchange.
+#[allow(clippy::large_enum_variant, reason = "the usual one is not boxed")]
 pub(super) enum Channel<'a> {
     /// Over a connection of its own.
     Own(H1Exchange<'a, Transport>),

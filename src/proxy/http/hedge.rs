@@ -5,11 +5,11 @@
 //! request waits for the first alone; where the first fails it is the hedge's to answer.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::attempt::{Awaited, Over, Tried, cut_before_answer, heard, is_gateway_failure, tell_failure};
 use super::body::RequestBody;
@@ -76,7 +76,7 @@ struct Pending<'s, E> {
     spot: &'s Spot,
     route: &'s RouteView,
     waiting: Waiting,
-    counts: bool,
+    times: Times,
     alarm: Alarm,
     /// The epoch of the table that was last asked whether the endpoint is condemned.
     judged: u64,
@@ -99,8 +99,8 @@ impl<'a, C: Client> Request<'a, C> {
         let alarm = worker.deadlines.alarm();
         waiting.forget_hedge();
         alarm.set(waiting.next());
-        let (judged, counts) = (spot.table.epoch, times.late.is_some());
-        let first = Pending { exchange: first, spot, route, waiting, counts, alarm, judged };
+        let judged = spot.table.epoch;
+        let first = Pending { exchange: first, spot, route, waiting, times, alarm, judged };
         let mut scratch = worker.scratch();
         let hedged = self.ask_beside(first, placing, times, &mut scratch).await;
         worker.put_scratch(scratch);
@@ -193,13 +193,17 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// Waits for the first try, beside which nobody is left.
     async fn wait_alone<E: Exchange>(&mut self, mut first: Pending<'_, E>, placing: &mut Placing<'_>) -> Awaited {
+        let worker = self.setting.worker;
+        let mut condemned = false;
         loop {
-            let nobody = pin!(std::future::pending::<Infallible>());
-            match self.first_of(&mut first, nobody).await {
+            // While the budget does not let it go, it asks again.
+            let again = pin!(ask_again(worker, condemned));
+            match self.first_of(&mut first, again).await {
                 First::Own(awaited) => return awaited,
-                First::Condemned if placing.leave_hedge(first.spot.service()) => return Awaited::Left,
-                First::Condemned => {}
-                First::Other(never) => match never {},
+                First::Condemned | First::Other(()) => condemned = true,
+            }
+            if placing.leave_hedge(first.spot.service()) {
+                return Awaited::Left;
             }
         }
     }
@@ -233,7 +237,7 @@ impl<'a, C: Client> Request<'a, C> {
             }
             let unwritable = matches!(self.client.poll_flush(cx), Poll::Ready(Err(_)));
             if unwritable || self.client.poll_gone(cx).is_ready() {
-                tell_left(worker, first.spot);
+                tell_left(worker, first.spot, first.times);
                 return Poll::Ready(First::Own(Awaited::Client(ClientFault::Gone)));
             }
             if self.is_killed(cx) {
@@ -291,7 +295,7 @@ impl<E: Exchange> Pending<'_, E> {
     /// The head of its answer has come.
     fn heard(&self, worker: &Worker) -> Moment {
         let now = clock::now();
-        heard(worker, self.route, self.spot, Some(self.waiting.since).filter(|_| self.counts), now);
+        heard(worker, self.route, self.spot, Some(self.waiting.since).filter(|_| self.times.counts()), now);
         now
     }
 
@@ -318,13 +322,25 @@ impl<E: Exchange> Pending<'_, E> {
 
     /// The other try was faster.
     fn overtaken(self, worker: &Worker) {
-        tell_overtaken(worker, self.spot);
+        tell_overtaken(worker, self.spot, self.waiting.since);
         if self.spot.choice.trial {
             record(worker, self.spot, Failure::Timeout);
         }
         self.exchange.abandon();
     }
 }
+
+/// Some time later, if at all.
+async fn ask_again(worker: &Worker, at_all: bool) {
+    let alarm = worker.deadlines.alarm();
+    if at_all {
+        alarm.set(clock::now().after(ASK_AGAIN));
+    }
+    poll_fn(|cx| alarm.poll(cx)).await;
+}
+
+/// How often a request that was condemned to wait looks whether it may go.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Is this what the client should get although the first try may still be answered? From another pool only what is good.
 fn is_welcome(placing: &Placing<'_>, first: &Spot, answer: &Answer<'_>) -> bool {
@@ -396,6 +412,11 @@ async fn ask<'s>(
         })
     })
     .await;
+    if let (Some(waiting), Awaited::Failed { how, .. }) = (&waiting, &awaited)
+        && *how != How::Timeout
+    {
+        stats.replies().excused(waiting.since);
+    }
     due.take().into_iter().for_each(Due::settle);
     match awaited {
         Awaited::Answered(now) => {

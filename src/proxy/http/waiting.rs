@@ -23,6 +23,13 @@ pub(super) struct Times {
     pub hedge: Option<Duration>,
 }
 
+impl Times {
+    /// Does how long it takes say something?
+    pub fn counts(&self) -> bool {
+        self.late.is_some() || self.hedge.is_some()
+    }
+}
+
 /// A try that was fully sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
@@ -64,7 +71,7 @@ impl Waiting {
 
     /// Nobody could be asked elsewhere: perhaps later.
     pub fn put_hedge_off(&mut self, now: Moment) {
-        self.hedge = self.times.hedge.map(|patience| now.after(patience.max(LEAST)));
+        self.hedge = self.times.hedge.map(|_| now.after(LOOK_AGAIN));
     }
 
     /// It is asked elsewhere, once.
@@ -101,8 +108,8 @@ impl Waiting {
     }
 }
 
-/// The shortest pause between two looks for somebody to ask as well.
-const LEAST: Duration = Duration::from_millis(50);
+/// Pause between two looks for somebody to ask as well.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// An answer that nobody waits for any more (where it is dropped before it is [settled](Due::settle)).
 pub(super) struct Due {
@@ -133,33 +140,30 @@ impl Drop for Due {
 }
 
 /// A client has left before its answer came: had others waited for too long, if they had been asked to?
-pub(super) fn tell_left(worker: &Worker, spot: &Spot) {
+pub(super) fn tell_left(worker: &Worker, spot: &Spot, times: Times) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
-    if stats.replies().waits_for(Usual::LEAST, now) && stats.replies().late(now) && stats.make_urgent() {
+    let late = times.late.is_some_and(|late| stats.replies().waits_for(late, now));
+    if late && stats.replies().late(now) && stats.make_urgent() {
         worker.view.urgent();
     }
 }
 
 fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
     let stats = &spot.endpoint().stats;
-    let mut urgent = stats.replies().late(now);
-    if unacknowledged {
-        // What lies idle leads into the same void.
+    if unacknowledged && stats.generation() == spot.generation {
+        // What lies idle leads into the same void. (Whose fault that is, the probe will tell: it may be our own network's.)
         stats.bump_generation();
-        urgent |= stats.replies().witnessed();
     }
-    if urgent && stats.make_urgent() {
+    if stats.replies().late(now) && stats.make_urgent() {
         worker.view.urgent();
     }
 }
 
 /// A request that waits for this endpoint was answered elsewhere.
-pub(super) fn tell_overtaken(worker: &Worker, spot: &Spot) {
+pub(super) fn tell_overtaken(worker: &Worker, spot: &Spot, asked: Moment) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
-    if stats.replies().waits_for(Usual::LEAST, now) {
-        stats.replies().late(now);
-    }
-    if stats.replies().witnessed() && stats.make_urgent() {
+    let suspected = stats.replies().waits_for(Usual::LEAST, now) && stats.replies().late(now);
+    if (stats.replies().witnessed(asked) || suspected) && stats.make_urgent() {
         worker.view.urgent();
     }
 }

@@ -21,7 +21,7 @@ use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
     Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
-    ServiceView, Tries, Why,
+    ServiceView, Tries, Usual, Why,
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -451,6 +451,8 @@ impl<'a> Placing<'a> {
         let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
+        // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
+        let since = if spot.endpoint().suspected { since.before(Usual::LEAST) } else { since };
         let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
         };
@@ -595,8 +597,9 @@ fn connected(
         }
         Err(error) => {
             let how = unreached(worker, spot, &error);
-            if how != How::Local {
-                stats.connects().heard(now);
+            match how {
+                How::Local => stats.connects().excused(began),
+                _ => stats.connects().heard(now),
             }
             Err(how)
         }
@@ -658,7 +661,8 @@ async fn dial_shared(
     let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
-        Ok(Dialled::Failed(How::Local)) | Err(_) => {}
+        Ok(Dialled::Failed(How::Local)) => stats.connects().excused(began),
+        Err(_) => {}
         Ok(Dialled::Failed(_)) => stats.connects().heard(now),
         Ok(Dialled::Line | Dialled::Http1(_)) => {
             stats.connects().heard(now);

@@ -7,11 +7,11 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded, record};
-use crate::decision::{Failure, Moment};
+use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
+use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::worker::Worker;
-use crate::routing::{Tries, Usual};
+use crate::routing::{EndpointStats, Tries, Usual};
 use crate::sys::clock;
 
 /// Where another connect was answered first.
@@ -53,19 +53,15 @@ impl Placing<'_> {
         let stats = &spot.endpoint().stats;
         let deadline = began.after(self.service().config.timeouts.connect);
         let mut connecting = pin!(connecting);
-        if leads {
-            stats.connects().asked(began);
-        }
+        let asked = Asked::at(stats, began, leads);
         self.alarm.set(began.after(stats.connect_late_after()).min(deadline));
         match guarded(self.alarm, gone, connecting.as_mut()).await {
-            Ok(done) => return Ok(Raced::Own(done)),
-            Err(Interrupted::Late) => {}
-            Err(interrupted) => {
-                if leads {
-                    stats.connects().excused(began);
-                }
-                return Err(Unplaced::Interrupted(interrupted));
+            Ok(done) => {
+                asked.settle();
+                return Ok(Raced::Own(done));
             }
+            Err(Interrupted::Late) => {}
+            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
         let alarm = self.worker.deadlines.alarm();
         let mut other = Some(self.elsewhere(spot, &alarm));
@@ -81,24 +77,28 @@ impl Placing<'_> {
                 }
             });
             match guarded(self.alarm, gone, both).await {
-                Ok(Either::Own(done)) => return Ok(Raced::Own(done)),
+                Ok(Either::Own(done)) => {
+                    asked.settle();
+                    return Ok(Raced::Own(done));
+                }
                 Ok(Either::Other(Some(elsewhere))) => {
                     if leads {
-                        tell(self.worker, spot, true);
+                        tell(self.worker, spot, Some(began));
                     }
-                    if spot.choice.trial {
-                        record(self.worker, spot, Failure::ConnectTimeout);
-                    }
+                    asked.settle();
                     return Ok(Raced::Elsewhere(elsewhere));
                 }
                 Ok(Either::Other(None)) => other = None,
                 Err(Interrupted::Late) if clock::now() < deadline => {
                     if leads {
-                        tell(self.worker, spot, false);
+                        tell(self.worker, spot, None);
                     }
                     self.alarm.set(deadline);
                 }
-                Err(Interrupted::Late) => return Ok(Raced::Unanswered),
+                Err(Interrupted::Late) => {
+                    asked.settle();
+                    return Ok(Raced::Unanswered);
+                }
                 Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
             }
         }
@@ -125,11 +125,39 @@ impl Placing<'_> {
     }
 }
 
-/// A connect is late; `overtaken`: and a connection to another endpoint was there meanwhile.
-fn tell(worker: &Worker, spot: &Spot, overtaken: bool) {
+/// A connect that an answer is due to. Dropped before it is settled, and before it was late, nobody waits for it.
+struct Asked<'s>(Option<(&'s EndpointStats, Moment)>);
+
+impl<'s> Asked<'s> {
+    fn at(stats: &'s EndpointStats, began: Moment, counts: bool) -> Asked<'s> {
+        if counts {
+            stats.connects().asked(began);
+        }
+        Asked(counts.then_some((stats, began)))
+    }
+
+    fn settle(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some((stats, began)) = self.0
+            && clock::now().since(began) < Usual::LEAST
+        {
+            stats.connects().excused(began);
+        }
+    }
+}
+
+/// A connect is late. `overtaken`: it began then, and a connection to another endpoint was there first. (That is no witness
+/// where a handshake may be what takes so long.)
+fn tell(worker: &Worker, spot: &Spot, overtaken: Option<Moment>) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let connects = stats.connects();
-    let mut urgent = overtaken && connects.witnessed();
+    let plain = spot.service().config.upstream.tls.is_none();
+    let mut urgent = overtaken.filter(|_| plain).is_some_and(|began| connects.witnessed(began));
     if connects.waits_for(Usual::LEAST, now) {
         urgent |= connects.late(now);
     }

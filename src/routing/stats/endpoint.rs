@@ -13,6 +13,8 @@ use crate::telemetry::instruments::{Counters, Padded};
 
 /// Pause between two trial requests of one endpoint over all workers.
 pub const TRIAL_PAUSE: Duration = Duration::from_millis(100);
+/// How much longer the gate stays closed while a failed trial might not be covered by the retry budget.
+pub const TRIAL_RESTRAINT: Duration = Duration::from_millis(400);
 /// How long an open gate is kept for safe requests before others may pass it.
 pub const TRIAL_COURTESY: Duration = Duration::from_millis(50);
 
@@ -166,20 +168,19 @@ impl EndpointStats {
     }
 
     /// Passes the trial gate: one caller per [`TRIAL_PAUSE`] gets `true`. Requests that are not safe find it open only
-    /// [`TRIAL_COURTESY`] later, so that safe ones go first.
-    pub fn open_trial(&self, safe: bool, now: Moment) -> bool {
+    /// [`TRIAL_COURTESY`] later, so that safe ones go first; where the retry budget is nearly used up (not `eager`) it opens
+    /// [`TRIAL_RESTRAINT`] later.
+    pub fn open_trial(&self, safe: bool, eager: bool, now: Moment) -> bool {
         let next = self.trial_next.load(Relaxed);
-        let opens = if safe || next == 0 { next } else { next + TRIAL_COURTESY.as_micros() as u64 };
-        self.note_triable(now);
-        now.as_micros() >= opens
-            && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok()
-    }
-
-    /// Somebody would try it now if that were not too much for the budget.
-    pub fn note_triable(&self, now: Moment) {
-        if now.as_micros() >= self.trial_next.load(Relaxed) {
+        let courtesy = if safe || next == 0 { Duration::ZERO } else { TRIAL_COURTESY };
+        let restraint = if eager { Duration::ZERO } else { TRIAL_RESTRAINT };
+        let opens = next + (courtesy + restraint).as_micros() as u64;
+        let passes = now.as_micros() >= opens
+            && self.trial_next.compare_exchange(next, now.after(TRIAL_PAUSE).as_micros(), Relaxed, Relaxed).is_ok();
+        if passes {
             self.triable.store(true, Relaxed);
         }
+        passes
     }
 
     /// A whole exchange ended well. `true`: the engine must look at once, it was a trial.
@@ -502,11 +503,13 @@ mod tests {
     #[test]
     fn the_trial_gate_opens_once_a_pause_and_for_safe_requests_first() {
         let stats = stats(5);
-        assert!(stats.open_trial(false, at(0)));
-        assert!(!stats.open_trial(true, at(99)));
-        assert!(!stats.open_trial(false, at(149)), "courtesy");
-        assert!(stats.open_trial(true, at(149)));
-        assert!(stats.open_trial(false, at(299)));
+        assert!(stats.open_trial(false, true, at(0)));
+        assert!(!stats.open_trial(true, true, at(99)));
+        assert!(!stats.open_trial(false, true, at(149)), "courtesy");
+        assert!(stats.open_trial(true, true, at(149)));
+        assert!(stats.open_trial(false, true, at(299)));
+        assert!(!stats.open_trial(true, false, at(798)), "restraint");
+        assert!(stats.open_trial(true, false, at(799)));
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Hearing {
     /// Whoever asked at that time does not want the answer any more, and it was not late.
     pub fn excused(&self, asked: Moment) {
         if self.heard.load(Relaxed) < asked.as_micros() {
-            let less = |word: u64| (word as u32 > 0).then(|| word - 1);
+            // With the last question its witnesses go too.
+            let less = |word: u64| (word as u32 > 0).then(|| if word as u32 == 1 { 0 } else { word - 1 });
             let _ = self.unanswered.fetch_update(Relaxed, Relaxed, less);
         }
     }
@@ -54,17 +55,21 @@ impl Hearing {
         }
     }
 
-    /// Somebody waits for longer than its answers usually take. `true`: that makes a suspicion.
+    /// Somebody waits for longer than its answers usually take. `true`: that makes a suspicion, which was none before.
     pub fn late(&self, now: Moment) -> bool {
+        let before = self.silence().is_some();
         self.late.store(now.as_micros(), Relaxed);
-        self.silence().is_some()
+        !before && self.silence().is_some()
     }
 
-    /// Somebody who waits knows that it is the endpoint, not the question: it was answered elsewhere, or its packets were not
-    /// even acknowledged. `true`: that makes a verdict.
-    pub fn witnessed(&self) -> bool {
+    /// Somebody who asked then, and has no answer, was answered elsewhere: it is the endpoint, not the question. `true`: that
+    /// makes a verdict, which was none before.
+    pub fn witnessed(&self, asked: Moment) -> bool {
+        if self.heard.load(Relaxed) >= asked.as_micros() {
+            return false;
+        }
         let before = self.unanswered.fetch_add(WITNESS, Relaxed);
-        (before >> 32) as u32 + 1 >= Silence::WITNESSES && self.silence().is_some()
+        (before >> 32) as u32 + 1 == Silence::WITNESSES && self.silence().is_some()
     }
 
     /// Has it been heard since then, or has nobody asked lately?
@@ -131,10 +136,13 @@ mod tests {
         let hearing = Hearing::default();
         (0..5).for_each(|n| hearing.asked(at(n)));
         hearing.late(at(250));
-        assert_eq!([hearing.witnessed(), hearing.witnessed(), hearing.witnessed()], [false, false, true]);
+        assert_eq!([0, 1, 2].map(|asked| hearing.witnessed(at(asked))), [false, false, true]);
         assert_eq!(hearing.silence().unwrap().witnesses, 3);
         hearing.heard(at(300));
-        assert!(!hearing.witnessed());
+        assert!(!hearing.witnessed(at(3)));
+        (0..9).for_each(|n| hearing.asked(at(301 + n)));
+        hearing.late(at(600));
+        assert_eq!(hearing.silence().unwrap().witnesses, 0, "who was asked before it was heard proves nothing");
     }
 
     #[test]
