@@ -210,16 +210,32 @@ async fn answer_call(mut asked: Asked, mut told: watch::Receiver<bool>) {
 
 #[tokio::test]
 async fn a_listener_that_restarts_is_no_failure() {
+    for _ in 0..10 {
+        if restarts_a_listener_in_time().await {
+            return;
+        }
+    }
+    panic!("this machine never managed to restart a listener within the time of the doubt");
+}
+
+/// False: the machine was busy, and the restart took longer than a restart may.
+async fn restarts_a_listener_in_time() -> bool {
     let mut scene = Scene::start(CALM).await;
-    let stats = scene.proxy.stats(scene.home[0].address);
+    let address = scene.home[0].address;
+    let stats = scene.proxy.stats(address);
     let load = scene.load();
     load.goes_on(20).await;
-    let refused = || stats.totals().connects[ConnectOutcome::Refused as usize];
+    let refused = || stats.totals().connects[ConnectOutcome::Refused as usize] > 0;
+    let doubted = || scene.proxy.endpoint(address, |endpoint| endpoint.suspected);
+    let began = clock::now();
     scene.home[0].refuse().await;
     let dead = load.mark();
-    until("somebody was refused", || refused() > 0).await;
+    until("somebody was refused, or cut off", || refused() || doubted()).await;
     scene.home[0].listen_again().await;
-    until("it is trusted again", || !scene.proxy.endpoint(scene.home[0].address, |endpoint| endpoint.suspected)).await;
+    if clock::now().since(began) > Duration::from_millis(40) {
+        return false;
+    }
+    until("it is trusted again", || !scene.proxy.endpoint(address, |endpoint| endpoint.suspected)).await;
     let before = scene.home[0].requests();
     until("it is used again", || scene.home[0].requests() > before + 20).await;
     let ledger = load.stop().await;
@@ -227,4 +243,5 @@ async fn a_listener_that_restarts_is_no_failure() {
     assert!(ledger.failed_since(dead).is_empty(), "{:?}", ledger.failed_since(dead));
     scene.audit(&ledger);
     assert_eq!(scene.proxy.news(), News::default());
+    true
 }
