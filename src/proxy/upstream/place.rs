@@ -61,6 +61,8 @@ pub struct Placing<'a> {
     pub attempts: u32,
     /// How the last try failed.
     pub last: Option<How>,
+    /// A hedge was not covered by the budget: counted once.
+    pub(super) denied: bool,
 }
 
 /// For whom a connection is looked for.
@@ -202,7 +204,7 @@ impl<'a> Placing<'a> {
         asker: Asker,
     ) -> Placing<'a> {
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None }
+        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, denied: false }
     }
 
     /// The service as the request's first table has it.
@@ -463,7 +465,7 @@ impl<'a> Placing<'a> {
         // (Its pool may stand elsewhere in a newer table.)
         let pending = Choice { pool: service.pool_of(spot.choice.id).unwrap_or(usize::MAX), ..spot.choice };
         let covered = self.tries.hedge(retry, &pending, since, &choice, &service.stats.budget, now);
-        if !covered {
+        if !covered && !std::mem::replace(&mut self.denied, true) {
             service.stats.budget_exhausted.add(self.worker.id, 1);
         }
         covered
