@@ -19,12 +19,13 @@ fn routed(routes: &str) -> RoutingTable {
 }
 
 fn find(bencher: Bencher, routes: &str, host: &str, path: &str, hits: bool) {
+    let (host, path) = (host.as_bytes(), path.as_bytes());
     let table = routed(routes);
     let ListenerTarget::Routes(matcher) = &table.listeners[0].target else { return };
     let headers = |_: &str, _: Option<&str>| false;
-    assert_eq!(matcher.find(&Asked { host, path, method: "GET", headers: &headers }).is_some(), hits);
+    assert_eq!(matcher.find(&Asked { host, path, method: b"GET", headers: &headers }).is_some(), hits);
     bencher.bench_local(|| {
-        let asked = Asked { host: black_box(host), path: black_box(path), method: "GET", headers: &headers };
+        let asked = Asked { host: black_box(host), path: black_box(path), method: b"GET", headers: &headers };
         matcher.find(&asked).map(|route| route.service)
     });
 }

@@ -255,7 +255,7 @@ fn our_request(input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
-        request_id: "id",
+        request_id: b"id",
         default_host: "default",
         expect_continue: false,
         upgrades: &[],

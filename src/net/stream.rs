@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -31,6 +32,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         matches!(SockRef::from(self.socket()).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Could a read bring something, or is it certain that there is nothing? Asked before memory is taken for the read; a layer that
+    /// may hold bytes of its own says yes.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.bare().map_or(Poll::Ready(Ok(())), |socket| socket.poll_read_ready(cx))
+    }
+
     /// What was written is not acknowledged, and the kernel has sent it again: see [`tcp::is_unacknowledged`].
     fn is_unacknowledged(&self) -> bool {
         tcp::is_unacknowledged(self.socket())
@@ -40,6 +47,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// with the kernel although the write failed, and the end of the stream has to be said.
     fn is_layered(&self) -> bool {
         false
+    }
+
+    /// The socket, where every byte of it is as it is on the wire: the kernel may move them by itself.
+    fn bare(&self) -> Option<&TcpStream> {
+        (!self.is_layered()).then(|| self.socket())
     }
 
     /// Bytes that were taken are not with the kernel yet.

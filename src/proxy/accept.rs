@@ -155,6 +155,7 @@ fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -
                 listener.stats.rejected_accept.add(worker.id, 1);
                 worker.idle.clear();
                 worker.lines.clear();
+                worker.buffers.pipes.clear();
                 worker.complain_of_accept(&listener.config.name, &error);
                 return Accepted::Failed;
             }
@@ -195,8 +196,9 @@ fn concerns_one(error: &io::Error) -> bool {
 
 fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
     let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
-    // The runtime catches a panic inside a task: the connection is dropped, all others go on.
-    tokio::task::spawn_local(async move {
+    // The runtime catches a panic inside a task: the connection is dropped, all others go on. (In a box of its own, because the
+    // runtime moves what it is given several times, at the end as well as at the beginning.)
+    tokio::task::spawn_local(Box::pin(async move {
         if let Some(guest) = door::admit(&worker, &listener, stream, peer).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&worker, listener, guest).await,
@@ -206,5 +208,5 @@ fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, p
             }
         }
         drop(room);
-    });
+    }));
 }

@@ -8,6 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::pipe::Pipes;
+use crate::net::Stream;
+
 /// Where most exchanges fit.
 pub const SMALL: usize = 16 * 1024;
 /// Request heads and replayed bodies at their limits.
@@ -26,6 +29,8 @@ const LARGE_IN_USE: usize = 128;
 pub struct BufferPool {
     free: [RefCell<Vec<Box<[u8]>>>; 3],
     outgoing: RefCell<Vec<Vec<u8>>>,
+    /// For bulk that need not come into memory at all.
+    pub pipes: Pipes,
     large_in_use: Cell<usize>,
 }
 
@@ -48,7 +53,12 @@ impl BufferPool {
     }
 
     fn put(&self, bytes: Box<[u8]>) {
-        let Some(class) = [SMALL, MEDIUM, LARGE].iter().position(|size| *size == bytes.len()) else { return };
+        let class = match bytes.len() {
+            SMALL => 0,
+            MEDIUM => 1,
+            LARGE => 2,
+            _ => return,
+        };
         if class == 2 {
             self.large_in_use.set(self.large_in_use.get() - 1);
         }
@@ -188,6 +198,14 @@ impl Buffer {
                 Poll::Ready(result.map(|()| count))
             }
         }
+    }
+
+    /// Like [`Buffer::poll_fill`]; memory is taken only when there is something to read.
+    pub fn poll_fill_from<S: Stream>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<io::Result<usize>> {
+        if self.bytes.is_empty() {
+            ready!(io.poll_readable(cx))?;
+        }
+        self.poll_fill(cx, io)
     }
 
     /// Like [`Buffer::poll_fill`], but at most `most` bytes.

@@ -18,6 +18,9 @@ use crate::sys::clock;
 pub const TICK: Duration = Duration::from_millis(10);
 /// The ring's horizon in ticks; what lies beyond is looked at again when the horizon is reached.
 const RING: u64 = 512;
+/// What lies beyond the horizon is looked at together, every so many ticks: thousands of idle connections, each with a
+/// deadline of its own minutes away, must not wake the worker at every tick.
+const FAR: u64 = 64;
 const NEVER: u64 = u64::MAX;
 
 /// Why a task has to stop waiting.
@@ -96,7 +99,9 @@ impl Deadlines {
     }
 
     fn queue(&self, entry: Rc<Entry>) {
-        let tick = entry.next().clamp(self.swept.get() + 1, self.swept.get() + RING - 1);
+        let horizon = self.swept.get() + RING - 1;
+        let next = entry.next();
+        let tick = if next > horizon { horizon / FAR * FAR } else { next.max(self.swept.get() + 1) };
         entry.queued.set(tick);
         self.ring.borrow_mut()[(tick % RING) as usize].push(entry);
         if tick < self.sleeping_to.get() {

@@ -86,5 +86,10 @@ async fn ends(
     {
         return Ok(ends);
     }
-    Ok(Ends { source: peer, destination: socket.local_addr().map_err(|_| Turned::Closed)? })
+    let destination = match listener.config.bind[..] {
+        [bind] if !bind.ip().is_unspecified() && bind.port() != 0 => bind,
+        // Of several addresses the socket knows which one was reached.
+        _ => socket.local_addr().map_err(|_| Turned::Closed)?,
+    };
+    Ok(Ends { source: peer, destination })
 }

@@ -5,13 +5,15 @@
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
 //! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
 //! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
-//! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through.
+//! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through, `pipe` what
+//!   bulk passes through without.
 mod accept;
 mod buffer;
 mod deadline;
 mod door;
 mod http;
 mod outcome;
+mod pipe;
 mod tcp;
 mod upstream;
 mod worker;

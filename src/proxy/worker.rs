@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::sync::{Notify, watch};
 
 use super::DrainReport;
@@ -175,6 +176,7 @@ impl Worker {
         let table = self.table();
         self.idle.sweep(&table, clock::now());
         self.lines.sweep(&table);
+        self.buffers.pipes.tidy();
         self.access.flush();
     }
 }
@@ -265,8 +267,7 @@ async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
 /// The client connections of one worker.
 #[derive(Default)]
 pub struct Clients {
-    places: RefCell<HashMap<u64, Rc<Place>>>,
-    next: Cell<u64>,
+    places: RefCell<Slab<Rc<Place>>>,
     busy: Cell<usize>,
     changed: Notify,
 }
@@ -294,16 +295,14 @@ impl Place {
 impl Clients {
     /// Enters a connection; it leaves when the guard is dropped.
     pub fn enter(&self, worker: &Rc<Worker>, alarm: &Alarm) -> Client {
-        let number = self.next.get();
-        self.next.set(number + 1);
         let place = Rc::new(Place { killer: alarm.killer(), tenure: RefCell::default(), busy: Cell::new(false) });
-        self.places.borrow_mut().insert(number, Rc::clone(&place));
+        let number = self.places.borrow_mut().insert(Rc::clone(&place));
         Client { worker: Rc::clone(worker), number, place }
     }
 
     /// Judges every exchange by a newer table. Whoever is between two tries looks around too.
     fn sweep(&self, table: &crate::routing::RoutingTable, now: Moment) {
-        for place in self.places.borrow().values() {
+        for (_, place) in self.places.borrow().iter() {
             place.judge(table, now);
             if place.busy.get() {
                 place.killer.nudge();
@@ -312,11 +311,11 @@ impl Clients {
     }
 
     fn nudge(&self) {
-        self.places.borrow().values().for_each(|place| place.killer.nudge());
+        self.places.borrow().iter().for_each(|(_, place)| place.killer.nudge());
     }
 
     fn kill(&self) {
-        self.places.borrow().values().for_each(|place| place.killer.kill());
+        self.places.borrow().iter().for_each(|(_, place)| place.killer.kill());
     }
 
     fn busy(&self) -> usize {
@@ -331,7 +330,7 @@ impl Clients {
 /// A client connection's place in the register.
 pub struct Client {
     worker: Rc<Worker>,
-    number: u64,
+    number: usize,
     place: Rc<Place>,
 }
 
@@ -359,7 +358,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.set_busy(false);
-        self.worker.clients.places.borrow_mut().remove(&self.number);
+        self.worker.clients.places.borrow_mut().try_remove(self.number);
         self.worker.clients.changed.notify_one();
     }
 }

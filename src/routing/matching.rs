@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use super::Usual;
@@ -17,11 +18,11 @@ use crate::config::{HostMatch, Match, Name, PathMatch, Route};
 #[derive(Clone, Copy)]
 pub struct Asked<'a, H: ?Sized> {
     /// The host without its port (see [`host_without_port`]), in any case.
-    pub host: &'a str,
+    pub host: &'a [u8],
     /// The path without the query, as received (nothing decoded).
-    pub path: &'a str,
+    pub path: &'a [u8],
     /// The method.
-    pub method: &'a str,
+    pub method: &'a [u8],
     /// The header.
     pub headers: &'a H,
 }
@@ -39,13 +40,13 @@ impl<F: Fn(&str, Option<&str>) -> bool> HasHeader for F {
 }
 
 /// The part of `Host` or `:authority` before its port; an IPv6 literal keeps its brackets. One trailing dot is dropped.
-pub fn host_without_port(host: &str) -> &str {
-    let end = match host.strip_prefix('[') {
-        Some(rest) => rest.find(']').map_or(host.len(), |end| end + 2),
-        None => host.find(':').unwrap_or(host.len()),
+pub fn host_without_port(host: &[u8]) -> &[u8] {
+    let end = match host {
+        [b'[', rest @ ..] => memchr(b']', rest).map(|end| end + 2),
+        _ => memchr(b':', host),
     };
-    let host = &host[..end];
-    host.strip_suffix('.').unwrap_or(host)
+    let host = &host[..end.unwrap_or(host.len())];
+    host.strip_suffix(b".").unwrap_or(host)
 }
 
 /// A route, ready to be followed.
@@ -65,9 +66,9 @@ pub struct RouteView {
 #[derive(Debug, Default)]
 pub struct Matcher {
     routes: Vec<RouteView>,
-    exact: HashMap<Box<str>, Paths>,
+    exact: HashMap<Box<[u8]>, Paths>,
     /// By what follows the star, the dot included.
-    wildcard: HashMap<Box<str>, Paths>,
+    wildcard: HashMap<Box<[u8]>, Paths>,
     /// Most dots in a wildcard.
     wildcard_depth: usize,
     any: Paths,
@@ -97,11 +98,11 @@ impl Matcher {
                 .map_or_else(|| Arc::new(Usual::new(workers)), |old| Arc::clone(&old.usual));
             matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service), usual });
             let paths = match &route.matches.host {
-                Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_str().into()).or_default(),
+                Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_bytes().into()).or_default(),
                 Some(HostMatch::Wildcard(suffix)) => {
                     let depth = suffix.bytes().filter(|b| *b == b'.').count();
                     matcher.wildcard_depth = matcher.wildcard_depth.max(depth);
-                    matcher.wildcard.entry(suffix.as_str().into()).or_default()
+                    matcher.wildcard.entry(suffix.as_bytes().into()).or_default()
                 }
                 None => &mut matcher.any,
             };
@@ -129,12 +130,15 @@ impl Matcher {
 
     /// The most specific route that takes this request.
     pub fn find<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> Option<&RouteView> {
+        if self.exact.is_empty() && self.wildcard.is_empty() {
+            return self.any.find(asked, &self.routes);
+        }
         let mut lower = [0; LONGEST_HOST];
         let named = lower_case(asked.host, &mut lower).and_then(|host| self.find_named(host, asked));
         named.or_else(|| self.any.find(asked, &self.routes))
     }
 
-    fn find_named<H: HasHeader + ?Sized>(&self, host: &str, asked: &Asked<'_, H>) -> Option<&RouteView> {
+    fn find_named<H: HasHeader + ?Sized>(&self, host: &[u8], asked: &Asked<'_, H>) -> Option<&RouteView> {
         if let Some(paths) = self.exact.get(host)
             && let Some(route) = paths.find(asked, &self.routes)
         {
@@ -145,21 +149,21 @@ impl Matcher {
         }
         // The last `wildcard_depth` dots, leftmost first: the longest suffix first. A star stands for one label at least.
         let dots: SmallVec<[usize; 8]> =
-            memchr::memrchr_iter(b'.', host.as_bytes()).take(self.wildcard_depth).filter(|dot| *dot > 0).collect();
+            memchr::memrchr_iter(b'.', host).take(self.wildcard_depth).filter(|dot| *dot > 0).collect();
         let suffixes = dots.iter().rev().filter_map(|dot| self.wildcard.get(&host[*dot..]));
         suffixes.filter_map(|paths| paths.find(asked, &self.routes)).next()
     }
 }
 
 /// The host in lower case, without allocation; `None` when no host name is that long.
-fn lower_case<'a>(host: &'a str, buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a str> {
-    if !host.bytes().any(|b| b.is_ascii_uppercase()) {
+fn lower_case<'a>(host: &'a [u8], buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a [u8]> {
+    if !host.iter().any(u8::is_ascii_uppercase) {
         return (host.len() <= LONGEST_HOST).then_some(host);
     }
     let lower = buffer.get_mut(..host.len())?;
-    lower.copy_from_slice(host.as_bytes());
+    lower.copy_from_slice(host);
     lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).ok()
+    Some(lower)
 }
 
 /// The routes of one host, as a tree of path segments.
@@ -180,7 +184,7 @@ impl Default for Paths {
 /// A place in the tree: the path up to here.
 #[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<str>, u32>,
+    children: HashMap<Box<[u8]>, u32>,
     /// The path ends here.
     exact: Rivals,
     /// The path ends here or goes on with a slash.
@@ -208,7 +212,7 @@ impl Paths {
 
     fn node(&mut self, path: &str) -> &mut Node {
         let mut at = 0;
-        for segment in segments(path) {
+        for segment in segments(path.as_bytes()) {
             at = match self.nodes[at].children.get(segment) {
                 Some(child) => *child as usize,
                 None => {
@@ -255,7 +259,7 @@ impl Paths {
     }
 
     /// The nodes along this path from the root on, and whether the last of them is the whole path.
-    fn walk(&self, path: &str) -> (SmallVec<[u32; 16]>, bool) {
+    fn walk(&self, path: &[u8]) -> (SmallVec<[u32; 16]>, bool) {
         let mut walked = SmallVec::new();
         walked.push(0);
         let mut at = 0;
@@ -271,14 +275,14 @@ impl Paths {
 }
 
 /// What follows each slash; nothing for a path without a leading slash (`*`), which only routes for any path take.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/'))
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.strip_prefix(b"/").into_iter().flat_map(|rest| rest.split(|&b| b == b'/'))
 }
 
 impl RouteView {
     fn takes<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> bool {
         let Match { methods, headers, .. } = &self.config.matches;
-        (methods.is_empty() || methods.iter().any(|method| method == asked.method))
+        (methods.is_empty() || methods.iter().any(|method| method.as_bytes() == asked.method))
             && headers.iter().all(|(name, value)| asked.headers.has(name, value.as_deref()))
     }
 }

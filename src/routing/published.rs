@@ -143,7 +143,7 @@ impl Published {
 /// pool go when the workers sweep.)
 fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
     for service in &old.services {
-        let successor = new.service(&service.config.name);
+        let successor = new.successor(service);
         if successor.is_some_and(|new| Arc::ptr_eq(new, service)) {
             continue;
         }

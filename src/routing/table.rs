@@ -40,6 +40,11 @@ impl RoutingTable {
         self.services.iter().find(|service| &*service.config.name == name)
     }
 
+    /// What has become of a service of an older table: it mostly stands where it stood.
+    pub fn successor(&self, service: &ServiceView) -> Option<&Arc<ServiceView>> {
+        self.at(service.index, &service.config.name)
+    }
+
     /// The listener of this name.
     pub fn listener(&self, name: &str) -> Option<&Arc<ListenerView>> {
         self.listeners.iter().find(|listener| &*listener.config.name == name)
@@ -47,15 +52,15 @@ impl RoutingTable {
 
     /// What this table means for a session that began under an older one.
     pub fn verdict(&self, tenure: &Tenure, now: Moment) -> SessionVerdict {
-        match self.service_of(tenure) {
+        match self.at(tenure.index, &tenure.service) {
             Some(service) => service.verdict(tenure, self.config.drain_timeout, now),
             None => SessionVerdict::Drain { until: now.after(self.config.drain_timeout) },
         }
     }
 
-    fn service_of(&self, tenure: &Tenure) -> Option<&Arc<ServiceView>> {
-        let same = |service: &&Arc<ServiceView>| service.config.name == tenure.service;
-        self.services.get(tenure.index).filter(same).or_else(|| self.service(&tenure.service))
+    fn at(&self, index: usize, name: &Name) -> Option<&Arc<ServiceView>> {
+        let same = |service: &&Arc<ServiceView>| service.config.name == *name;
+        self.services.get(index).filter(same).or_else(|| self.service(name))
     }
 }
 
@@ -102,6 +107,8 @@ pub struct ServiceView {
     pub pools: Vec<PoolView>,
     /// Survives republishing.
     pub stats: Arc<ServiceStats>,
+    /// Where each endpoint stands.
+    directory: Directory,
 }
 
 impl ServiceView {
@@ -121,7 +128,13 @@ impl ServiceView {
 
     /// The pool that holds this endpoint.
     pub fn pool_of(&self, endpoint: EndpointId) -> Option<usize> {
-        self.pools.iter().position(|pool| pool.endpoints.iter().any(|e| e.id == endpoint))
+        self.directory.find(endpoint).map(|(pool, _)| pool)
+    }
+
+    /// This endpoint. Costs the logarithm of how many there are: sweeps ask it about every connection.
+    pub fn find(&self, endpoint: EndpointId) -> Option<&EndpointView> {
+        let (pool, place) = self.directory.find(endpoint)?;
+        self.endpoint(pool, place)
     }
 
     /// The endpoint of a pick on this very view.
@@ -132,8 +145,7 @@ impl ServiceView {
     /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that is gone from the
     /// configuration, or drained by an operator, is not condemned: what it has begun it may finish.)
     pub fn condemns(&self, endpoint: EndpointId) -> bool {
-        let mut endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        endpoints.find(|e| e.id == endpoint).is_some_and(|e| {
+        self.find(endpoint).is_some_and(|e| {
             let fallen = matches!(e.standing.operational, Operational::Unhealthy | Operational::Ejected);
             fallen && e.admission == Admission::Closed
         })
@@ -190,6 +202,29 @@ impl ServiceView {
             Sessions::Close if !guest => SessionVerdict::Close,
             _ => SessionVerdict::Drain { until: left.after(self.config.failover.drain_timeout) },
         }
+    }
+}
+
+/// Endpoints by number, each with its pool and its place there.
+#[derive(Debug, Default)]
+struct Directory(Vec<(EndpointId, u32, u32)>);
+
+impl Directory {
+    fn of(pools: &[PoolView]) -> Directory {
+        let mut all: Vec<_> = pools
+            .iter()
+            .zip(0..)
+            .flat_map(|(pool, index)| pool.endpoints.iter().zip(0..).map(move |(view, place)| (view.id, index, place)))
+            .collect();
+        // They mostly stand in the order of their numbers, which costs one look at each.
+        all.sort_unstable();
+        Directory(all)
+    }
+
+    fn find(&self, endpoint: EndpointId) -> Option<(usize, usize)> {
+        let at = self.0.binary_search_by_key(&endpoint, |(id, ..)| *id).ok()?;
+        let (_, pool, place) = self.0[at];
+        Some((pool as usize, place as usize))
     }
 }
 

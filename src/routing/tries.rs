@@ -32,6 +32,7 @@ use super::table::ServiceView;
 use super::tried::Tried;
 use crate::config::{CrossPool, Retry, RetryOn};
 use crate::decision::{EndpointId, Moment};
+use crate::wire::h1::Method;
 
 /// How long a request waits for the first pool, or for the verdict on a pool that refused it.
 pub const VERDICT_WAIT: Duration = Duration::from_secs(1);
@@ -49,10 +50,9 @@ pub struct Nature {
 }
 
 impl Nature {
-    /// By method (RFC 9110 §9.2) and whether it has a body. An unknown method is neither safe nor idempotent.
-    pub fn of(method: &str, body: bool) -> Nature {
-        let safe = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
-        Nature { safe, idempotent: safe || matches!(method, "PUT" | "DELETE"), body }
+    /// By method and whether it has a body. An unknown method is neither safe nor idempotent.
+    pub fn of(method: Method, body: bool) -> Nature {
+        Nature { safe: method.is_safe(), idempotent: method.is_idempotent(), body }
     }
 
     /// A TCP session: nothing is known about what its bytes do.

@@ -76,7 +76,7 @@ fn tables(service: &Service) -> Vec<RoutingTable> {
 fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budget, state: &mut PickState) -> Story {
     let mut dice = fastrand::Rng::with_seed(request.seed);
     let (mut now, mut at_table) = (0, dice.usize(..tables.len()));
-    let nature = Nature::of(request.method, request.body);
+    let nature = Nature::of(Method::of(request.method.as_bytes()), request.body);
     let mut tries = Tries::new(nature, at(20_000));
     let mut story = Story::default();
     budget.request(0, at(now));
@@ -202,7 +202,7 @@ proptest! {
 }
 
 fn judge(retry: &Retry, request: &Request, story: &Story) -> Result<(), TestCaseError> {
-    let nature = Nature::of(request.method, request.body);
+    let nature = Nature::of(Method::of(request.method.as_bytes()), request.body);
     let counted: Vec<_> = story.executed.iter().filter(|e| e.how != How::Unprocessed).collect();
     if !nature.idempotent() {
         prop_assert!(counted.len() <= 1, "executed twice: {story:?}");
@@ -268,7 +268,7 @@ fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (Next, u3
 fn a_post_that_everybody_refused_waits_and_goes_on_after_the_switch() {
     let before = table(service("s", &[&[1, 1], &[1]]), |_| {});
     let after = table(service("s", &[&[1, 1], &[1]]), |row| row.serving = Serving::Active(1));
-    let mut tries = Tries::new(Nature::of("POST", true), at(30_000));
+    let mut tries = Tries::new(Nature::of(Method::Post, true), at(30_000));
     let (next, asked) = refuse_all(&mut tries, &before, at(0));
     assert_eq!((next, asked), (Next::Wait { until: at(1_000) }, 2));
     tries.resumed(true);
@@ -279,7 +279,7 @@ fn a_post_that_everybody_refused_waits_and_goes_on_after_the_switch() {
 #[test]
 fn a_post_that_everybody_refused_does_not_wait_for_ever() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
-    let mut tries = Tries::new(Nature::of("POST", true), at(30_000));
+    let mut tries = Tries::new(Nature::of(Method::Post, true), at(30_000));
     refuse_all(&mut tries, &table, at(0));
     tries.resumed(false);
     assert_eq!(refuse_all(&mut tries, &table, at(1_000)), (Next::GiveUp(Why::Exhausted), 0));
@@ -288,7 +288,7 @@ fn a_post_that_everybody_refused_does_not_wait_for_ever() {
 #[test]
 fn a_get_that_everybody_refused_crosses_before_the_switch() {
     let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
-    let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+    let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
     let (next, asked) = refuse_all(&mut tries, &table, at(0));
     assert_eq!((next, asked), (Next::Pick, 2));
     assert!(tries.crossing());
@@ -299,7 +299,7 @@ fn a_get_that_everybody_refused_crosses_before_the_switch() {
 fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
     let table = table(service("s", &[&[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
     for _ in 0..2 {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
         let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
@@ -313,7 +313,7 @@ fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
 fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
     let mut dice = fastrand::Rng::with_seed(1);
     let unavailable = |choice| Ended { choice, how: How::Status(503), sent: true, reused: true, replayable: true };
     for (pool, again) in [(0, false), (0, true), (1, false)] {
@@ -333,7 +333,7 @@ fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
     service.retry.cross_pool = CrossPool::Never;
     let table = table(service, |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of("GET", false), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
     let reset = |choice, reused| Ended { choice, how: How::Reset, sent: true, reused, replayable: true };
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
     assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), Next::Pick);
@@ -350,7 +350,7 @@ fn an_empty_budget_ends_the_retries() {
     let table = table(service("s", &[&[1, 1]]), |_| {});
     let view = &table.services[0];
     let ends = (0..10).map(|_| {
-        let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+        let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
         let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
         tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0))
@@ -366,7 +366,7 @@ fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
         let mut service = service("s", &[&[1]]);
         service.hold_requests = hold_requests;
         let table = table(service, |row| row.serving = Serving::Down);
-        let mut tries = Tries::new(Nature::of("GET", false), at(30_000));
+        let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
         let view = &table.services[0];
         tries.unplaced(&view.config.retry, Pick::Down, view, at(0))
     };
@@ -388,7 +388,7 @@ fn methods_are_what_the_rfc_says() {
         ("get", false, false, false),
         ("PURGE", false, false, false),
     ] {
-        let nature = Nature::of(method, body);
+        let nature = Nature::of(Method::of(method.as_bytes()), body);
         assert_eq!((nature.safe(), nature.idempotent()), (safe, idempotent), "{method}");
     }
 }

@@ -81,11 +81,34 @@ pub(super) fn token_len(text: &[u8]) -> usize {
     text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len())
 }
 
+/// How many bytes of a usual field name stand first (letters, digits and `-`), eight at a time. Other tokens have other bytes
+/// too: they end it early.
+#[inline]
+pub(super) fn usual_name_len(text: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some((chunk, _)) = text[len..].split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        // Bit 7 of each byte that is in the range; bytes are seven bits wide here, so that no sum carries over.
+        let within = |word: u64, first: u8, last: u8| {
+            (word + ONES * u64::from(0x80 - first)) & !(word + ONES * u64::from(0x7f - last))
+        };
+        let low = word & !HIGH;
+        let usual = within(low | (ONES * 0x20), b'a', b'z') | within(low, b'0', b'9') | within(low, b'-', b'-');
+        let other = !(usual & !word) & HIGH;
+        if other != 0 {
+            return len + other.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + text[len..].iter().take_while(|&&b| b.is_ascii_alphanumeric() || b == b'-').count()
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES * 0x80;
+
 /// How many bytes stand first that are no control bytes (tab counts as one here).
 #[inline]
 pub(super) fn plain_len(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
     let mut len = 0;
     while let Some((chunk, _)) = text[len..].split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
@@ -138,6 +161,14 @@ mod tests {
             prop_assert_eq!(is_field_value(&text), text.iter().all(|&b| allowed(b)));
             let plain = text.iter().position(|&b| b < 0x20 || b == 0x7f).unwrap_or(text.len());
             prop_assert_eq!(plain_len(&text), plain);
+        }
+
+        #[test]
+        fn words_and_bytes_agree_on_usual_names(text in prop::collection::vec(any::<u8>(), 0..40), name in "[!-~]{0,30}") {
+            for text in [&text[..], name.as_bytes()] {
+                let usual = text.iter().position(|&b| !(b.is_ascii_alphanumeric() || b == b'-')).unwrap_or(text.len());
+                prop_assert_eq!(usual_name_len(text), usual);
+            }
         }
 
         #[test]

@@ -54,33 +54,30 @@ pub enum Known {
 impl Known {
     /// What a name is, ignoring case.
     pub fn of(name: &[u8]) -> Known {
-        let known = match name.len() {
-            2 if same(name, b"te") => Known::Te,
-            4 if same(name, b"host") => Known::Host,
-            5 if same(name, b"proxy") => Known::Proxy,
-            6 if same(name, b"expect") => Known::Expect,
-            7 if same(name, b"upgrade") => Known::Upgrade,
-            7 if same(name, b"trailer") => Known::Trailer,
-            9 if same(name, b"forwarded") => Known::Forwarded,
-            9 if same(name, b"x-real-ip") => Known::XForwardedOther,
-            10 if same(name, b"connection") => Known::Connection,
-            10 if same(name, b"keep-alive") => Known::KeepAlive,
-            12 if same(name, b"x-request-id") => Known::XRequestId,
-            14 if same(name, b"content-length") => Known::ContentLength,
-            14 if same(name, b"http2-settings") => Known::Http2Settings,
-            15 if same(name, b"x-forwarded-for") => Known::XForwardedFor,
-            16 if same(name, b"x-forwarded-host") => Known::XForwardedHost,
-            16 if same(name, b"proxy-connection") => Known::ProxyConnection,
-            17 if same(name, b"transfer-encoding") => Known::TransferEncoding,
-            17 if same(name, b"x-forwarded-proto") => Known::XForwardedProto,
-            13.. if same(&name[..12], b"x-forwarded-") => Known::XForwardedOther,
+        let Some(first) = name.first() else { return Known::Other };
+        let known = match (name.len(), first | 0x20) {
+            (2, b't') if same(name, b"te") => Known::Te,
+            (4, b'h') if same(name, b"host") => Known::Host,
+            (5, b'p') if same(name, b"proxy") => Known::Proxy,
+            (6, b'e') if same(name, b"expect") => Known::Expect,
+            (7, b'u') if same(name, b"upgrade") => Known::Upgrade,
+            (7, b't') if same(name, b"trailer") => Known::Trailer,
+            (9, b'f') if same(name, b"forwarded") => Known::Forwarded,
+            (9, b'x') if same(name, b"x-real-ip") => Known::XForwardedOther,
+            (10, b'c') if same(name, b"connection") => Known::Connection,
+            (10, b'k') if same(name, b"keep-alive") => Known::KeepAlive,
+            (12, b'x') if same(name, b"x-request-id") => Known::XRequestId,
+            (14, b'c') if same(name, b"content-length") => Known::ContentLength,
+            (14, b'h') if same(name, b"http2-settings") => Known::Http2Settings,
+            (15, b'x') if same(name, b"x-forwarded-for") => Known::XForwardedFor,
+            (16, b'x') if same(name, b"x-forwarded-host") => Known::XForwardedHost,
+            (16, b'p') if same(name, b"proxy-connection") => Known::ProxyConnection,
+            (17, b't') if same(name, b"transfer-encoding") => Known::TransferEncoding,
+            (17, b'x') if same(name, b"x-forwarded-proto") => Known::XForwardedProto,
+            (13.., b'x') if same(&name[..12], b"x-forwarded-") => Known::XForwardedOther,
             _ => return Known::Other,
         };
         if name.contains(&b'_') { Known::Lookalike } else { known }
-    }
-
-    const fn bit(self) -> u32 {
-        1 << self as u32
     }
 
     /// Does it describe one connection only, so that it is never passed on as it came.
@@ -103,11 +100,42 @@ impl Known {
     }
 }
 
-/// Equal when case is ignored and `_` is taken for `-`. The first byte decides nearly always.
+/// Equal when case is ignored and `_` is taken for `-`.
 #[inline]
-fn same(name: &[u8], lower: &[u8]) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    name[0] | 0x20 == lower[0] && name.len() == lower.len() && name.iter().zip(lower).all(|(&a, &b)| fold(a) == b)
+fn same<const LEN: usize>(name: &[u8], lower: &[u8; LEN]) -> bool {
+    let Ok(name) = <&[u8; LEN]>::try_from(name) else { return false };
+    (0..LEN).all(|at| FOLDED[usize::from(name[at])] == lower[at])
+}
+
+/// Every byte in lower case, `_` as `-`.
+const FOLDED: [u8; 256] = {
+    let mut folded = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        folded[byte] = if byte as u8 == b'_' { b'-' } else { (byte as u8).to_ascii_lowercase() };
+        byte += 1;
+    }
+    folded
+};
+
+/// Some kinds of field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kinds(u32);
+
+impl Kinds {
+    pub(super) const NONE: Kinds = Kinds(0);
+
+    pub(super) const fn with(self, kind: Known) -> Kinds {
+        Kinds(self.0 | 1 << kind as u32)
+    }
+
+    const fn has(self, kind: Known) -> bool {
+        self.0 & 1 << kind as u32 != 0
+    }
+
+    const fn has_any_of(self, kinds: Kinds) -> bool {
+        self.0 & kinds.0 != 0
+    }
 }
 
 /// One field, borrowed from its [`Fields`].
@@ -142,20 +170,20 @@ pub struct Fields {
     text: Vec<u8>,
     entries: Vec<Entry>,
     /// The kinds that stand here (or stood: a field that was dropped leaves its bit).
-    seen: u32,
+    seen: Kinds,
 }
 
 impl Fields {
     /// Empty, without any memory yet.
     pub const fn new() -> Fields {
-        Fields { text: Vec::new(), entries: Vec::new(), seen: 0 }
+        Fields { text: Vec::new(), entries: Vec::new(), seen: Kinds::NONE }
     }
 
     /// Forgets everything except the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.entries.clear();
-        self.seen = 0;
+        self.seen = Kinds::NONE;
     }
 
     /// Gives memory back that a rare large message took: for connections that wait.
@@ -248,14 +276,14 @@ impl Fields {
 
     /// The values of all fields of this kind.
     pub fn known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.of_kind(known).map(|e| self.field(e).value)
+        self.entries_of(Kinds::NONE.with(known)).map(|e| self.field(e).value)
     }
 
-    /// None at all when the kind was never seen: without a look at the fields.
+    /// None at all when no such kind was ever seen: without a look at the fields.
     #[inline]
-    fn of_kind(&self, known: Known) -> impl Iterator<Item = &Entry> {
-        let entries = if self.seen & known.bit() == 0 { &[][..] } else { &self.entries };
-        entries.iter().filter(move |e| e.known == known)
+    fn entries_of(&self, kinds: Kinds) -> impl Iterator<Item = &Entry> {
+        let entries = if self.seen.has_any_of(kinds) { &self.entries[..] } else { &[] };
+        entries.iter().filter(move |e| kinds.has(e.known))
     }
 
     fn field(&self, entry: &Entry) -> Field<'_> {
@@ -294,7 +322,7 @@ impl Fields {
     #[inline]
     pub(super) fn note(&mut self, line: Range<usize>, name_end: usize, value: Range<usize>, known: Known) {
         let spaced = value.start == name_end + 2 && self.text.get(name_end + 1) == Some(&b' ');
-        self.seen |= known.bit();
+        self.seen = self.seen.with(known);
         self.entries.push(Entry {
             line: line.start as u32,
             line_end: line.end as u32,
@@ -307,15 +335,33 @@ impl Fields {
         });
     }
 
-    /// The fields whose names are known.
+    /// The same for a field that stands there as `name: value\r\n`, with names and values of these lengths.
     #[inline]
-    pub(super) fn known_ones(&self) -> impl Iterator<Item = Field<'_>> {
-        self.entries.iter().filter(|e| e.known != Known::Other).map(|e| self.field(e))
+    pub(super) fn note_canonical(&mut self, line: usize, name: usize, value: usize, known: Known) {
+        let name_end = line + name;
+        let value_end = name_end + 2 + value;
+        self.seen = self.seen.with(known);
+        self.entries.push(Entry {
+            line: line as u32,
+            line_end: value_end as u32 + 2,
+            name_end: name_end as u32,
+            value: name_end as u32 + 2,
+            value_end: value_end as u32,
+            known,
+            hop_by_hop: false,
+            canonical: true,
+        });
+    }
+
+    /// The fields of these kinds.
+    #[inline]
+    pub(super) fn of_kinds(&self, kinds: Kinds) -> impl Iterator<Item = Field<'_>> {
+        self.entries_of(kinds).map(|e| self.field(e))
     }
 
     /// Where in the arena the values of this kind stand.
     pub(super) fn spans(&self, known: Known) -> impl Iterator<Item = Range<usize>> {
-        self.of_kind(known).map(|e| e.value as usize..e.value_end as usize)
+        self.entries_of(Kinds::NONE.with(known)).map(|e| e.value as usize..e.value_end as usize)
     }
 
     /// Takes the last field away again, its text included.

@@ -7,6 +7,7 @@ pub mod http2_upstream;
 pub mod instance;
 pub mod pki;
 pub mod plane;
+pub mod traffic;
 pub mod upstream;
 
 pub use black_hole::BlackHole;

@@ -10,6 +10,7 @@ use standfast::decision::{EndpointId, Failure, Moment};
 use standfast::routing::{
     Choice, Ended, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView, Tries,
 };
+use standfast::wire::h1::Method;
 
 use super::oracle::{Ear, Try};
 use super::scene::ms;
@@ -162,9 +163,9 @@ impl World {
         self.plan(pause, Ev::Arrive(service.clone()));
         let Some(view) = self.newest.service(&service).cloned() else { return Ok(()) };
         let nature = match self.dice.u8(..8) {
-            0..5 => Nature::of("GET", false),
-            5 => Nature::of("PUT", true),
-            _ => Nature::of("POST", true),
+            0..5 => Nature::of(Method::Get, false),
+            5 => Nature::of(Method::Put, true),
+            _ => Nature::of(Method::Post, true),
         };
         let worker = self.dice.usize(..2);
         view.stats.budget.request(worker, self.now);

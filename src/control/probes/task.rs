@@ -14,6 +14,10 @@ use crate::config::HealthCheck;
 use crate::decision::{EndpointId, Event};
 use crate::sys::clock;
 
+/// Probes that are due within so short a time start together: the thread that makes thousands of them a second wakes up for
+/// many at once instead of for each.
+const BEAT: Duration = Duration::from_millis(10);
+
 /// What the engine tells a running check. Told twice is told once.
 #[derive(Debug)]
 pub(super) struct Nudge {
@@ -72,10 +76,20 @@ async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());
         tokio::select! {
-            () = tokio::time::sleep_until(due) => return,
+            () = tokio::time::sleep_until(on_the_beat(due)) => return,
             () = nudge.told.notified() => {}
         }
     }
+}
+
+/// The first beat at or after this time. What is due already stays so.
+fn on_the_beat(due: Instant) -> Instant {
+    let wait = due.saturating_duration_since(Instant::now());
+    if wait < BEAT {
+        return due;
+    }
+    let at = clock::now().after(wait).as_micros();
+    due + Duration::from_micros(at.next_multiple_of(BEAT.as_micros() as u64) - at)
 }
 
 /// By how much each pause is stretched or shortened: `1 ± jitter`. The first pause is a random share of the interval, so

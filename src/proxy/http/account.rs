@@ -15,9 +15,9 @@ use crate::wire::h1::RequestHead;
 /// A request's id where the client gave none.
 pub type MadeId = [u8; 32];
 
-/// The client's request id, or the one we made.
-pub fn id_of<'s>(head: &'s RequestHead, made: &'s MadeId) -> &'s str {
-    head.request_id().or_else(|| std::str::from_utf8(made).ok()).unwrap_or_default()
+/// The client's request id, or the one we made: ASCII.
+pub fn id_of<'s>(head: &'s RequestHead, made: &'s MadeId) -> &'s [u8] {
+    head.request_id().unwrap_or(made)
 }
 
 /// One request's account.
@@ -66,7 +66,7 @@ impl Account {
     }
 
     /// The client's request id, or the one we made.
-    pub fn id<'s>(&'s self, head: &'s RequestHead) -> &'s str {
+    pub fn id<'s>(&'s self, head: &'s RequestHead) -> &'s [u8] {
         id_of(head, &self.made_id)
     }
 
@@ -114,11 +114,11 @@ impl Account {
             began_unix_millis: self.began_unix_millis,
             listener: &listener.config.name,
             client: setting.peer,
-            method: head.method_name().as_bytes(),
+            method: head.method_bytes(),
             target: head.path_and_query().as_bytes(),
             version: head.version().as_str(),
-            host: head.authority().as_bytes(),
-            request_id: self.id(head).as_bytes(),
+            host: head.authority_bytes(),
+            request_id: self.id(head),
             user_agent: head.fields().get("user-agent").unwrap_or_default(),
             referer: head.fields().get("referer").unwrap_or_default(),
             status: self.status,
@@ -178,7 +178,34 @@ pub fn record_refused(
 
 /// 128 random bits in hexadecimal: for finding things again, not for keeping secrets.
 fn make_id(dice: &mut fastrand::Rng) -> MadeId {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bits = dice.u128(..);
-    std::array::from_fn(|place| DIGITS[(bits >> (4 * place)) as usize & 15])
+    let mut id = [0; 32];
+    for digits in id.as_chunks_mut::<8>().0 {
+        *digits = hexadecimal(dice.u32(..));
+    }
+    id
+}
+
+/// The eight digits of a number, all at once, the least first.
+fn hexadecimal(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    let mut nibbles = u64::from(number);
+    for (shift, mask) in [(16, 0x0000_ffff_0000_ffff), (8, 0x00ff_00ff_00ff_00ff), (4, 0x0f0f_0f0f_0f0f_0f0f)] {
+        nibbles = (nibbles | nibbles << shift) & mask;
+    }
+    let letters = (nibbles + ONES * 6) >> 4 & ONES;
+    (nibbles + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hexadecimal;
+
+    #[test]
+    fn a_number_has_the_digits_that_everybody_else_writes() {
+        for number in [0, 1, 0x9abc_def0, 0x1234_5678, u32::MAX, 0x0a09_0f00] {
+            let mut digits = hexadecimal(number);
+            digits.reverse();
+            assert_eq!(std::str::from_utf8(&digits), Ok(format!("{number:08x}").as_str()));
+        }
+    }
 }

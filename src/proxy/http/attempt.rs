@@ -91,7 +91,7 @@ impl<'a, C: Client> Request<'a, C> {
             Err(error) => return self.malformed(error),
         };
         let over = self.exchange_over(&mut exchange, placing, route, &spot).await;
-        self.close(exchange, over, placing, spot, in_flight).await
+        self.close(&mut exchange, over, placing, &spot, in_flight).await
     }
 
     pub(super) fn outline(&self, route: &'a Route) -> Outline<'a> {
@@ -103,17 +103,17 @@ impl<'a, C: Client> Request<'a, C> {
     /// The exchange is over: what becomes of its connection?
     pub(super) async fn close(
         &mut self,
-        exchange: Channel<'_>,
+        exchange: &mut Channel<'_>,
         over: Over,
         placing: &mut Placing<'_>,
-        spot: Spot,
+        spot: &Spot,
         in_flight: InFlight,
     ) -> Tried {
         in_flight.stats().count_bytes(self.setting.worker.id, exchange.sent(), exchange.received());
         match (over, exchange) {
             (Over::Tried(tried), Channel::Own(exchange)) => {
                 if let Some(stream) = exchange.finish() {
-                    self.park(stream, placing, &spot);
+                    self.park(stream, placing, spot);
                 }
                 tried
             }
@@ -125,7 +125,7 @@ impl<'a, C: Client> Request<'a, C> {
             }
             (Over::Switched(protocol), Channel::Own(exchange)) => {
                 let Some((stream, ahead)) = exchange.hand_over() else { return Tried::Done(Finish::Abort) };
-                let tunnel = Tunnel { protocol, stream, ahead, spot, in_flight };
+                let tunnel = Tunnel { protocol, stream, ahead, spot: spot.clone(), in_flight };
                 // Boxed, so that a task needs no room for a tunnel that hardly ever comes.
                 Tried::Done(Box::pin(self.tunnel(tunnel, placing)).await)
             }
@@ -427,8 +427,8 @@ impl<'a, C: Client> Request<'a, C> {
         let alarm = self.setting.alarm;
         let worker = self.setting.worker;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
-        // Like a tunnel: silence is part of the talk, and says nothing against anybody.
-        let silence = may_be_silent(exchange.reply()).then_some(placing.service().config.timeouts.tunnel);
+        let tunnel = placing.service().config.timeouts.tunnel;
+        let mut silence = None;
         let mut moved = u64::MAX;
         let (failure, termination) = poll_fn(|cx| {
             if exchange.is_sending() {
@@ -461,7 +461,9 @@ impl<'a, C: Client> Request<'a, C> {
             let upload_is_awaited = exchange.is_sending() && !exchange.waits_for_upstream(self.body);
             let client_is_full = exchange.waits_for_client() || self.client.has_queued();
             let client_is_asked = client_is_full || upload_is_awaited;
-            let silence = silence.filter(|_| !client_is_full);
+            // Like a tunnel: silence is part of the talk, and says nothing against anybody.
+            let may_be_silent = *silence.get_or_insert_with(|| may_be_silent(exchange.reply()));
+            let silence = (may_be_silent && !client_is_full).then_some(tunnel);
             if moves != moved {
                 moved = moves;
                 let usual = if client_is_asked { to_client } else { from_upstream };

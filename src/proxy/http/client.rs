@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use crate::config::HeaderChanges;
 use crate::net::Stream;
 use crate::proxy::buffer::Buffer;
+use crate::proxy::pipe::Pipe;
 use crate::wire::Fields;
 use crate::wire::h1::{self, OwnReply, ResponseHead, WrongLength};
 
@@ -57,6 +58,16 @@ pub trait Client: Source {
 
     /// Takes some of the reply's body: writes or queues it. More than was announced is an error, like a dead connection.
     fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Can the kernel move body to it without our looking at it? Only where nothing has to be framed or encrypted.
+    fn takes_from_pipe(&self) -> bool {
+        false
+    }
+
+    /// Like [`Client::poll_data`], with what is in a pipe.
+    fn poll_piped(&mut self, _cx: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Queues the end of the reply's body. An error: it is shorter than announced.
     fn end(&mut self, trailers: &Fields) -> Result<(), WrongLength>;

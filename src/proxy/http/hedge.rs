@@ -270,7 +270,7 @@ impl<'a, C: Client> Request<'a, C> {
         self.setting.place.take_tenure(worker.tenure(&spot.table, spot.service, spot.choice.pool));
         self.account.reached(&spot);
         let tried = self.pass_on(&mut exchange, placing, outline.route, &spot, now).await;
-        self.close(exchange, Over::Tried(tried), placing, spot, in_flight).await
+        self.close(&mut exchange, Over::Tried(tried), placing, &spot, in_flight).await
     }
 
     /// The other try's answer is not the client's, as long as the first may still come.
@@ -286,7 +286,7 @@ impl<'a, C: Client> Request<'a, C> {
         let ended = self.ended(&exchange, &spot, How::Status(status), false);
         let next = placing.failed(&ended, spot.service());
         exchange.skip();
-        self.close(exchange, Over::Tried(Tried::Again), placing, spot, in_flight).await;
+        self.close(&mut exchange, Over::Tried(Tried::Again), placing, &spot, in_flight).await;
         next
     }
 }

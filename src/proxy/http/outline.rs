@@ -57,7 +57,7 @@ impl Outline<'_> {
 
     /// Does the client offer another protocol that the route lets through?
     pub fn offers_upgrade(&self) -> bool {
-        h1::offered(self.head, &self.route.upgrades).next().is_some()
+        self.head.asks_for_upgrade() && h1::offered(self.head, &self.route.upgrades).next().is_some()
     }
 
     /// Does it ask for an event stream?
@@ -67,7 +67,7 @@ impl Outline<'_> {
     }
 
     fn encode(&self, spot: &Spot, expect_continue: bool, out: &mut Vec<u8>) {
-        let nameless = self.head.authority().is_empty();
+        let nameless = self.head.authority_bytes().is_empty();
         let default_host = if nameless { spot.endpoint().address.to_string() } else { String::new() };
         let to = h1::Upstream {
             forwarded: self.listener.config.forwarded,

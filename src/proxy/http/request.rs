@@ -212,16 +212,16 @@ impl<'a, C: Client> Request<'a, C> {
             Some(value) => fields.get_all(name).any(|field| field == value.as_bytes()),
         };
         matcher.find(&Asked {
-            host: host_without_port(self.head.host()),
-            path: self.head.path(),
-            method: self.head.method_name(),
+            host: host_without_port(self.head.host_bytes()),
+            path: self.head.path_bytes(),
+            method: self.head.method_bytes(),
             headers: &has,
         })
     }
 
     fn placing(&self, route: &RouteView) -> Placing<'a> {
         let service = &self.table.services[route.service].config;
-        let nature = Nature::of(self.head.method_name(), !self.head.body().is_empty());
+        let nature = Nature::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(nature, self.account.began.after(longest));
         let Setting { worker, alarm, peer, reached, .. } = *self.setting;
@@ -270,7 +270,7 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
-        let id = self.account.id(self.head).to_owned();
+        let id = String::from_utf8_lossy(self.account.id(self.head)).into_owned();
         if grpc::is_call(self.head) {
             return self.refuse_call(refusal, &id, termination).await;
         }

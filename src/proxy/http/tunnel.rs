@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::exchange::Exchange;
@@ -20,7 +21,7 @@ use crate::decision::Failure;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::outcome::interruption;
-use crate::proxy::tcp::{Direction, End, Relay, end_termination};
+use crate::proxy::tcp::{Direction, End, Relay, Relayed, end_termination};
 use crate::proxy::upstream::{Interrupted, Placing, Spot};
 use crate::proxy::worker::Worker;
 use crate::routing::{InFlight, SessionVerdict};
@@ -123,6 +124,12 @@ struct Side<'a, S: ?Sized> {
     ahead: Buffer,
     stream: &'a mut S,
     frames: Option<Frames>,
+}
+
+impl<S: Stream + ?Sized> Relayed for Side<'_, S> {
+    fn bare(&self) -> Option<&TcpStream> {
+        if self.frames.is_some() || !self.ahead.is_empty() { None } else { self.stream.bare() }
+    }
 }
 
 impl<S: AsyncRead + Unpin + ?Sized> AsyncRead for Side<'_, S> {

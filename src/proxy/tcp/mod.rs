@@ -3,5 +3,5 @@ mod hello;
 mod relay;
 mod session;
 
-pub use relay::{Direction, End, Relay, Shared};
+pub use relay::{Direction, End, Relay, Relayed, Shared};
 pub use session::{end_termination, hash_peer, serve_connection};

@@ -1,18 +1,23 @@
 //! Bytes in both directions between two streams: half-close kept, back-pressure by not reading, what was read written at
-//! once from a buffer that the whole worker shares.
+//! once from a buffer that the whole worker shares. What keeps coming in bulk the kernel moves by itself, where both are bare
+//! sockets.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::decision::Moment;
+use crate::net::{Stream, Transport};
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 use crate::proxy::deadline::{Alarm, Interrupt};
+use crate::proxy::pipe::Pipe;
 use crate::sys::clock;
 
 /// The buffer through which all relays of a worker read and write within one poll.
@@ -22,6 +27,20 @@ impl Shared {
     /// One for a worker.
     pub fn new() -> Rc<Shared> {
         Rc::new(Shared(RefCell::new(vec![0; LARGE].into_boxed_slice())))
+    }
+}
+
+/// One of the two streams of a relay.
+pub trait Relayed: AsyncRead + AsyncWrite + Unpin {
+    /// The socket beneath, where what is read and written here is from now on what is read from and written to it.
+    fn bare(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Relayed for Transport {
+    fn bare(&self) -> Option<&TcpStream> {
+        Stream::bare(self)
     }
 }
 
@@ -86,8 +105,8 @@ impl Relay {
         mut answered: impl FnMut(),
     ) -> End
     where
-        C: AsyncRead + AsyncWrite + Unpin,
-        U: AsyncRead + AsyncWrite + Unpin,
+        C: Relayed,
+        U: Relayed,
     {
         let Relay { up, down, upstream_left_first, client_left_first } = self;
         let mut silence = Silence::new(idle, clock::now());
@@ -145,8 +164,8 @@ pub async fn relay<C, U>(
     answered: impl FnMut(),
 ) -> (End, Moved)
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Relayed,
+    U: Relayed,
 {
     let mut relay = Relay::new(first.pool());
     relay.up.rest = first;
@@ -186,8 +205,13 @@ enum Side {
 pub struct Direction {
     /// Read, but not yet taken by the other side: while there is any, nothing more is read.
     pub rest: Buffer,
-    /// The most to read at once: large while the other side takes all of it.
-    window: usize,
+    /// Read, but in the kernel: there only while there is anything in it.
+    pipe: Option<Pipe>,
+    /// It comes in bulk: the last read found as much as it could take, and the other side took all of it, or the last burst
+    /// that went through a pipe was large.
+    bulk: bool,
+    /// Bytes that went through a pipe since there was nothing to put into one.
+    burst: usize,
     /// A layer such as TLS may hold some of what was written.
     unflushed: bool,
     ended: bool,
@@ -198,7 +222,16 @@ pub struct Direction {
 
 impl Direction {
     fn new(pool: &Rc<BufferPool>) -> Direction {
-        Direction { rest: Buffer::new(pool), window: SMALL, unflushed: false, ended: false, shut: false, moved: 0 }
+        Direction {
+            rest: Buffer::new(pool),
+            pipe: None,
+            bulk: false,
+            burst: 0,
+            unflushed: false,
+            ended: false,
+            shut: false,
+            moved: 0,
+        }
     }
 
     /// The end of the one stream came, and was said to the other.
@@ -208,8 +241,8 @@ impl Direction {
 
     fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut F, to: &mut T, shared: &Shared) -> Poll<Result<(), Side>>
     where
-        F: AsyncRead + Unpin,
-        T: AsyncWrite + Unpin,
+        F: Relayed,
+        T: Relayed,
     {
         loop {
             while !self.rest.is_empty() {
@@ -218,6 +251,13 @@ impl Direction {
                 self.unflushed = true;
             }
             self.rest.release();
+            if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.bare()) {
+                while !pipe.is_empty() {
+                    let count = ready!(pipe.poll_drain(cx, socket)).map_err(|_| Side::To)?;
+                    self.moved += count as u64;
+                }
+                self.pipe.take().into_iter().for_each(|pipe| self.rest.pool().pipes.put(pipe));
+            }
             if self.ended {
                 if !self.shut {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Side::To)?;
@@ -225,8 +265,16 @@ impl Direction {
                 }
                 return Poll::Ready(Ok(()));
             }
-            // What is read must find room when the other side does not take it.
-            let window = if self.rest.may_be_large() { self.window } else { SMALL };
+            let mut window = SMALL;
+            if self.bulk {
+                match ready!(self.poll_pipe(cx, from, to)).map_err(|_| Side::From)? {
+                    Some(0) => {}
+                    Some(_) => continue,
+                    // What is read must find room when the other side does not take it.
+                    None if self.rest.may_be_large() => window = LARGE,
+                    None => {}
+                }
+            }
             let mut bytes = shared.0.borrow_mut();
             let count = {
                 let mut space = ReadBuf::new(&mut bytes[..window]);
@@ -251,14 +299,37 @@ impl Direction {
             };
             self.moved += written as u64;
             self.unflushed = true;
+            self.bulk = written == window;
             if written < count {
-                self.window = SMALL;
                 let kept = self.rest.push(&bytes[written..count]);
                 debug_assert!(kept, "what was read at once fits the largest class");
-            } else if count == window {
-                self.window = LARGE;
             }
         }
+    }
+
+    /// Fills a pipe from the one socket for the other; `None`: there is none to be had. After `Some(0)` reading has to tell what
+    /// there is, see [`Pipe::poll_fill`].
+    fn poll_pipe<F: Relayed, T: Relayed>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &F,
+        to: &T,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let (Some(socket), Some(_)) = (from.bare(), to.bare()) else { return Poll::Ready(Ok(None)) };
+        let pipes = &self.rest.pool().pipes;
+        let Some(mut pipe) = pipes.take() else { return Poll::Ready(Ok(None)) };
+        let filled = pipe.poll_fill(cx, socket, usize::MAX);
+        if pipe.is_empty() {
+            pipes.put(pipe);
+        } else {
+            self.pipe = Some(pipe);
+        }
+        let count = ready!(filled)?;
+        if count == 0 {
+            self.bulk = self.burst >= SMALL;
+        }
+        self.burst = if count == 0 { 0 } else { self.burst.saturating_add(count) };
+        Poll::Ready(Ok(Some(count)))
     }
 }
 
@@ -268,6 +339,8 @@ mod tests {
 
     use super::*;
     use crate::proxy::deadline::Deadlines;
+
+    impl Relayed for tokio::io::DuplexStream {}
 
     async fn on_a_worker<T>(work: impl Future<Output = T>) -> T {
         let local = tokio::task::LocalSet::new();

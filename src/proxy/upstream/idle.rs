@@ -1,15 +1,15 @@
 //! Idle connections to endpoints: one worker's, without locks. A parked connection is its socket and nothing more.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
 use crate::decision::{EndpointId, Moment};
-use crate::net::Transport;
+use crate::net::{Stream, Transport};
 use crate::routing::{EndpointStats, RoutingTable};
 
 /// Idle connections kept per endpoint and worker.
@@ -28,7 +28,7 @@ pub struct Parked<S> {
 /// One worker's idle connections by endpoint. The last parked is the first used.
 pub struct Idle<S = Transport> {
     worker: usize,
-    shelves: RefCell<HashMap<EndpointId, Shelf<S>>>,
+    shelves: RefCell<BTreeMap<EndpointId, Shelf<S>>>,
 }
 
 struct Shelf<S> {
@@ -36,7 +36,7 @@ struct Shelf<S> {
     parked: Vec<Parked<S>>,
 }
 
-impl<S: AsyncRead + Unpin> Idle<S> {
+impl<S: Stream> Idle<S> {
     /// None yet.
     pub fn new(worker: usize) -> Idle<S> {
         Idle { worker, shelves: RefCell::default() }
@@ -52,15 +52,16 @@ impl<S: AsyncRead + Unpin> Idle<S> {
         }
     }
 
-    /// A connection on which nothing has come since it was parked, as far as this worker has been told by the kernel. For
-    /// a request that must not be sent twice, [prove it](crate::net::Stream::proven_quiet).
+    /// A connection on which nothing has come since it was parked. Whatever came, a late second reply above all, is nobody's
+    /// answer, and a request that must not be sent twice is not sent to an end that has closed: so the kernel is asked, not only
+    /// what it has told so far.
     pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: Moment) -> Option<S> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(&endpoint)?;
         let generation = stats.generation();
-        while let Some(mut connection) = shelf.parked.pop() {
+        while let Some(connection) = shelf.parked.pop() {
             stats.count_idle(self.worker, -1);
-            if connection.generation == generation && now < connection.expires && is_quiet(&mut connection.stream) {
+            if connection.generation == generation && now < connection.expires && connection.stream.proven_quiet() {
                 return Some(connection.stream);
             }
         }
@@ -89,7 +90,7 @@ impl<S: AsyncRead + Unpin> Idle<S> {
 impl<S> Idle<S> {
     /// Closes all: descriptors are short, or the worker ends.
     pub fn clear(&self) {
-        for (_, shelf) in self.shelves.borrow_mut().drain() {
+        for shelf in std::mem::take(&mut *self.shelves.borrow_mut()).into_values() {
             shelf.stats.count_idle(self.worker, -(shelf.parked.len() as i64));
         }
     }
@@ -106,7 +107,7 @@ fn knows(table: &RoutingTable, endpoint: EndpointId) -> bool {
 }
 
 /// Neither bytes nor an end nor an error. Costs no system call while the socket has not become readable.
-fn is_quiet<S: AsyncRead + Unpin>(stream: &mut S) -> bool {
+fn is_quiet<S: Stream>(stream: &mut S) -> bool {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());
     matches!(Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)), Poll::Pending)

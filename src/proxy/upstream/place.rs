@@ -14,9 +14,9 @@ use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take
 use super::race::{Elsewhere, Raced};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
+use crate::net::Transport;
 use crate::net::stream::{connect_with_header, judge_connect};
 use crate::net::tls::explain;
-use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
@@ -520,14 +520,7 @@ impl<'a> Placing<'a> {
         if !spot.endpoint().stats.trusts_idle(self.tries.nature().idempotent(), now) {
             return None;
         }
-        loop {
-            let stream = self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)?;
-            // Whatever came since it was parked, a late second reply above all, is nobody's answer (and a request that must
-            // not be sent twice is not sent to an end that has closed): ask the kernel, not only what it has told so far.
-            if stream.proven_quiet() {
-                return Some(stream);
-            }
-        }
+        self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)
     }
 
     /// Counts a failure against the endpoint, and pokes the engine where it must look at once.

@@ -226,9 +226,13 @@ impl EndpointStats {
     /// What happened since the cursor's last digest; `None` when nothing did. One reader a cursor; every outcome shows up in
     /// exactly one digest.
     pub fn take_digest(&self, cursor: &mut DigestCursor) -> Option<Digest> {
-        self.urgent.swap(false, SeqCst);
+        // Asked of every endpoint twenty times a second, and mostly nothing has happened: what is written, or not needed
+        // here, is what that would cost.
+        if self.urgent.load(SeqCst) {
+            self.urgent.swap(false, SeqCst);
+        }
         let streak = self.streak.0.load(SeqCst);
-        let totals = self.cells.totals();
+        let totals: [u64; RESPONSES] = self.cells.first();
         let step = |old: &mut u64, cell: usize| {
             let grown = totals[cell].wrapping_sub(*old);
             *old = totals[cell];
@@ -245,7 +249,7 @@ impl EndpointStats {
             streak_since: Moment::from_micros(streak & STREAK_SINCE),
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
-            triable: self.triable.swap(false, Relaxed),
+            triable: self.triable.load(Relaxed) && self.triable.swap(false, Relaxed),
             silence: self.silence(),
         };
         let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];

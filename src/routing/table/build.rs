@@ -144,23 +144,18 @@ fn service_view(
         stats.limits.resize(&config.limits);
     }
     let serving = row.map_or(Serving::Starting, |row| row.serving.clone());
-    let by_id: HashMap<EndpointId, &EndpointView> = old
-        .iter()
-        .flat_map(|old| &old.pools)
-        .flat_map(|pool| &pool.endpoints)
-        .map(|endpoint| (endpoint.id, endpoint))
-        .collect();
     let config = Arc::clone(config);
-    let mut view = ServiceView { index, config, tls, serving, awaiting: None, pools: Vec::new(), stats };
+    let directory = Directory::default();
+    let mut view = ServiceView { index, config, tls, serving, awaiting: None, pools: Vec::new(), stats, directory };
     view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch, turn.now));
     view.pools = (0..view.config.pools.len())
         .map(|pool| {
             let name = &view.config.pools[pool].name;
             let row = row.and_then(|row| row.pools.get(pool)).filter(|row| row.name == *name);
-            let old = old.and_then(|old| old.pools.iter().find(|old| old.name == *name));
-            pool_view(&view, row, old, &by_id, turn, pool, first_slot + pool)
+            pool_view(&view, row, old, turn, pool, first_slot + pool)
         })
         .collect();
+    view.directory = Directory::of(&view.pools);
     Arc::new(view)
 }
 
@@ -193,15 +188,15 @@ fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: Moment) -> Arc<Firs
 fn pool_view(
     service: &ServiceView,
     row: Option<&PoolRow>,
-    old: Option<&PoolView>,
-    by_id: &HashMap<EndpointId, &EndpointView>,
+    before: Option<&Arc<ServiceView>>,
     turn: &Turn<'_>,
     index: usize,
     slot: usize,
 ) -> PoolView {
     let config = &service.config.pools[index];
+    let old = before.and_then(|before| before.pools.iter().find(|old| old.name == config.name));
     let endpoints: Vec<EndpointView> =
-        row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, by_id, turn.workers));
+        row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, before, turn.workers));
     let trials = places(&endpoints, Admission::Trial);
     let open = places(&endpoints, Admission::Open);
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
@@ -240,7 +235,7 @@ fn endpoint_views(
     service: &ServiceView,
     config: &Pool,
     row: &PoolRow,
-    by_id: &HashMap<EndpointId, &EndpointView>,
+    before: Option<&Arc<ServiceView>>,
     workers: usize,
 ) -> Vec<EndpointView> {
     let configured = config.members.endpoints();
@@ -253,7 +248,7 @@ fn endpoint_views(
                 .get(place)
                 .filter(|endpoint| endpoint.address == row.address)
                 .or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address));
-            let old = by_id.get(&row.id);
+            let old = before.and_then(|before| before.find(row.id));
             let stats = match old {
                 Some(old) => {
                     old.stats.set_trip(trip);

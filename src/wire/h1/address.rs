@@ -21,13 +21,30 @@ impl ClientAddress {
         let address = address.to_canonical();
         let mut made = ClientAddress { text: [0; ClientAddress::MAX], len: 0, is_v6: address.is_ipv6() };
         // Cannot fail: no address is longer than MAX.
-        let _ = write!(made, "{address}");
+        let _ = match address {
+            IpAddr::V4(address) => made.write_dotted(address.octets()),
+            IpAddr::V6(address) => write!(made, "{address}"),
+        };
         made
+    }
+
+    fn write_dotted(&mut self, octets: [u8; 4]) -> fmt::Result {
+        for (place, octet) in octets.into_iter().enumerate() {
+            if place > 0 {
+                self.write_char('.')?;
+            }
+            self.write_str(itoa::Buffer::new().format(octet))?;
+        }
+        Ok(())
     }
 
     /// The address without port or brackets.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.len)]
     }
 
     /// Does it need quotes and brackets in `Forwarded`.

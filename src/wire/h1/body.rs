@@ -71,6 +71,15 @@ impl BodyDecoder {
         piece
     }
 
+    /// Passes over `count` bytes of data that came without being looked at. Only where the length is known; more than is
+    /// [left](BodyDecoder::left) counts as what is left.
+    pub fn pass(&mut self, count: u64) {
+        if self.left().is_some() && !self.done {
+            self.left -= count.min(self.left);
+            self.done = self.left == 0;
+        }
+    }
+
     /// The connection ended: fine for [`BodyLength::UntilClose`] and complete bodies, a cut body otherwise.
     pub fn end_of_input(&mut self) -> Result<(), Error> {
         if self.done || self.length == BodyLength::UntilClose {

@@ -8,6 +8,7 @@ use memchr::memchr;
 use super::Error;
 use crate::config::ListenerLimits;
 use crate::wire::ascii;
+use crate::wire::fields::Kinds;
 use crate::wire::{Fields, Known};
 
 /// Bounds of one head, empty line included.
@@ -179,20 +180,20 @@ impl Lines {
 #[inline]
 fn plain_field(fields: &mut Fields, line: usize, limits: &HeadLimits) -> Option<usize> {
     let text = &fields.text()[line..];
-    let name_len = ascii::token_len(text);
-    let value = match text.get(name_len..name_len + 3)? {
-        [b':', b' ', first] if *first > b' ' => name_len + 2,
-        _ => return None,
-    };
-    let value_end = value + ascii::plain_len(&text[value..]);
-    let end = value_end + 2;
-    let closed = text.get(value_end..end)? == b"\r\n" && text[value_end - 1] != b' ';
-    if name_len == 0 || !closed || limits.is_exceeded_by(line + end) {
+    let name_len = ascii::usual_name_len(text);
+    let (name, rest) = text.split_at(name_len);
+    let [b':', b' ', value @ ..] = rest else { return None };
+    let value_len = ascii::plain_len(value);
+    let [b'\r', b'\n', ..] = value[value_len..] else { return None };
+    // A space on either side is no part of the value.
+    let trimmed = value.first().is_some_and(|&b| b > b' ') && value[..value_len].last() != Some(&b' ');
+    let next = line + name_len + 2 + value_len + 2;
+    if name.is_empty() || !trimmed || limits.is_exceeded_by(next) {
         return None;
     }
-    let known = Known::of(&text[..name_len]);
-    fields.note(line..line + end, line + name_len, line + value..line + value_end, known);
-    Some(line + end)
+    let known = Known::of(name);
+    fields.note_canonical(line, name_len, value_len, known);
+    Some(next)
 }
 
 /// Checks one field line and notes it.
@@ -221,6 +222,10 @@ pub(super) fn field_line(fields: &mut Fields, line: Range<usize>) -> Result<(), 
     Ok(())
 }
 
+/// The kinds of field that state something about length or persistence.
+const FACTUAL: Kinds =
+    Kinds::NONE.with(Known::ContentLength).with(Known::TransferEncoding).with(Known::Connection).with(Known::Te);
+
 /// What the fields state about length and persistence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
@@ -238,7 +243,7 @@ impl Facts {
     pub(super) fn gather(fields: &mut Fields, version: Version) -> Result<Facts, Error> {
         let mut facts = Facts::default();
         let mut options = 0;
-        for field in fields.known_ones() {
+        for field in fields.of_kinds(FACTUAL) {
             match field.known {
                 Known::ContentLength if facts.length.is_some() => return Err(Error::ContentLengthRepeated),
                 Known::ContentLength => facts.length = Some(content_length(field.value)?),
@@ -310,10 +315,11 @@ fn mark_named(fields: &mut Fields) {
 
 /// Digits only, and no larger than any peer can count (2⁶³ − 1).
 fn content_length(value: &[u8]) -> Result<u64, Error> {
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+    if value.is_empty() || value.len() > 19 {
         return Err(Error::ContentLength);
     }
-    let number = value.iter().try_fold(0_u64, |n, &b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')));
+    // Nineteen digits fit.
+    let number = value.iter().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')));
     number.filter(|&n| n <= i64::MAX as u64).ok_or(Error::ContentLength)
 }
 

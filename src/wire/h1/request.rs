@@ -102,9 +102,14 @@ impl RequestHead {
     /// The path without query, as it came; `/` when an absolute target has none, `*` for `OPTIONS *`. This is what
     /// routes are matched on, and what is sent upstream.
     pub fn path(&self) -> &str {
-        match self.target.path.str_of(self.fields.text()) {
-            "" if self.is_asterisk() => "*",
-            "" => "/",
+        std::str::from_utf8(self.path_bytes()).unwrap_or_default()
+    }
+
+    /// The same as bytes.
+    pub fn path_bytes(&self) -> &[u8] {
+        match self.target.path.of(self.fields.text()) {
+            b"" if self.is_asterisk() => b"*",
+            b"" => b"/",
             path => path,
         }
     }
@@ -130,6 +135,11 @@ impl RequestHead {
     /// The host in [`RequestHead::authority`], without port, brackets of IPv6 kept, case as it came.
     pub fn host(&self) -> &str {
         self.host.str_of(self.fields.text())
+    }
+
+    /// The same as bytes.
+    pub fn host_bytes(&self) -> &[u8] {
+        self.host.of(self.fields.text())
     }
 
     /// All fields as received.
@@ -167,8 +177,10 @@ impl RequestHead {
 
     /// The client's `X-Request-Id` if there is exactly one and it is sane: 1 to 128 letters, digits and `-._~:+/=@`.
     /// Otherwise the caller makes one.
-    pub fn request_id(&self) -> Option<&str> {
-        self.request_id_bytes().and_then(|id| std::str::from_utf8(id).ok())
+    pub fn request_id(&self) -> Option<&[u8]> {
+        let mut ids = self.fields.known(Known::XRequestId);
+        let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
+        if ids.next().is_some() { None } else { Some(id) }
     }
 }
 
@@ -469,7 +481,8 @@ impl RequestHead {
         Ok(())
     }
 
-    pub(super) fn method_bytes(&self) -> &[u8] {
+    /// The method's name as received, as bytes.
+    pub fn method_bytes(&self) -> &[u8] {
         self.method_name.of(self.fields.text())
     }
 
@@ -477,15 +490,9 @@ impl RequestHead {
         self.target.path_and_query.of(self.fields.text())
     }
 
-    pub(super) fn authority_bytes(&self) -> &[u8] {
+    /// The same as bytes.
+    pub fn authority_bytes(&self) -> &[u8] {
         self.authority.of(self.fields.text())
-    }
-
-    /// The sane X-Request-Id.
-    pub(super) fn request_id_bytes(&self) -> Option<&[u8]> {
-        let mut ids = self.fields.known(Known::XRequestId);
-        let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
-        if ids.next().is_some() { None } else { Some(id) }
     }
 
     /// The target's missing path, if it has to be put in front of [`RequestHead::path_and_query`].

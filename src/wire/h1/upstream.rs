@@ -50,7 +50,7 @@ pub struct Upstream<'a> {
     /// How the client reached us.
     pub scheme: Scheme,
     /// [`RequestHead::request_id`], or one that was made.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// Host for a request of HTTP/1.0 that has none: the endpoint's address.
     pub default_host: &'a str,
     /// Pass `Expect: 100-continue` on. Only if the body has not begun to arrive and the upstream's 100 is waited for.
@@ -75,7 +75,7 @@ pub struct Upstream<'a> {
 pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
     let edits = Edits::new(to.changes);
     request_line(head, out);
-    let own_id = head.request_id_bytes() == Some(to.request_id.as_bytes());
+    let own_id = head.request_id() == Some(to.request_id);
     let mut seen = Seen { own_id, ..Seen::default() };
     head.fields().write(out, |line, run| match line.known() {
         Known::Other => !line.hop_by_hop() && edits.leaves(&line),
@@ -103,7 +103,7 @@ pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) 
     }
     about_the_client(head, to, &seen, &edits, out);
     if !seen.id && edits.leaves_name(b"X-Request-Id") {
-        write_line(out, b"X-Request-Id", to.request_id.as_bytes());
+        write_line(out, b"X-Request-Id", to.request_id);
     }
     edits.write(out, |name| !name.eq_ignore_ascii_case("host"));
     if head.body() == BodyLength::Chunked {
@@ -196,7 +196,7 @@ fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &
                 out.extend_from_slice(b", ");
             }
         }
-        out.extend_from_slice(to.client.as_str().as_bytes());
+        out.extend_from_slice(to.client.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     if edits.leaves_name(b"X-Forwarded-Proto") {
@@ -215,7 +215,7 @@ fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
     let quote: (&[u8], &[u8]) = if to.client.is_v6() { (b"\"[", b"]\"") } else { (b"", b"") };
     out.extend_from_slice(b"Forwarded: for=");
     out.extend_from_slice(quote.0);
-    out.extend_from_slice(to.client.as_str().as_bytes());
+    out.extend_from_slice(to.client.as_bytes());
     out.extend_from_slice(quote.1);
     if !head.authority_bytes().is_empty() {
         out.extend_from_slice(b";host=\"");

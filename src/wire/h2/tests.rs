@@ -36,7 +36,7 @@ fn as_http1(head: &RequestHead) -> Vec<u8> {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Https,
-        request_id: "id",
+        request_id: b"id",
         default_host: "",
         expect_continue: false,
         upgrades: &[],

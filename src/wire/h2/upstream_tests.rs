@@ -20,7 +20,7 @@ fn lines(input: &[u8]) -> Option<(RequestHead, Vec<u8>)> {
         forwarded: Forwarded::Append,
         client: &client,
         scheme: Scheme::Http,
-        request_id: "id",
+        request_id: b"id",
         default_host: "10.0.0.1:80",
         expect_continue: true,
         upgrades: &[],

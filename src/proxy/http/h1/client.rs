@@ -11,6 +11,7 @@ use crate::net::Stream;
 use crate::proxy::buffer::{Buffer, Outgoing, SMALL};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::http::client::{Client, ClientFault, Source};
+use crate::proxy::pipe::Pipe;
 use crate::proxy::worker::Worker;
 use crate::sys::clock;
 use crate::wire::Fields;
@@ -94,7 +95,7 @@ impl<S: Stream> H1Client<S> {
 
     /// Reads once; the end of the stream is remembered.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let count = ready!(self.input.poll_fill(cx, &mut self.stream))?;
+        let count = ready!(self.input.poll_fill_from(cx, &mut self.stream))?;
         if count == 0 {
             let alarm = self.worker.deadlines.alarm();
             alarm.set(clock::now().after(GRACE));
@@ -232,6 +233,25 @@ impl<S: Stream> Client for H1Client<S> {
         let before = self.out.len();
         let count = ready!(self.out.poll_drain_with(cx, &mut self.stream, data))?;
         self.note_taken(before - self.out.len() + count);
+        self.encoder.wrap(count).map_err(io::Error::other)?;
+        self.sent += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    fn takes_from_pipe(&self) -> bool {
+        self.stream.bare().is_some() && self.encoder.left().is_some()
+    }
+
+    fn poll_piped(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        if !self.out.is_empty() {
+            ready!(self.poll_flush(cx))?;
+        }
+        if self.encoder.left().is_none_or(|left| left < pipe.len() as u64) {
+            return Poll::Ready(Err(io::Error::other(WrongLength)));
+        }
+        let Some(socket) = self.stream.bare() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        let count = ready!(pipe.poll_drain(cx, socket))?;
+        self.note_taken(count);
         self.encoder.wrap(count).map_err(io::Error::other)?;
         self.sent += count as u64;
         Poll::Ready(Ok(count))

@@ -9,6 +9,7 @@ use crate::proxy::buffer::{Buffer, BufferPool, Outgoing, SMALL};
 use crate::proxy::http::body::RequestBody;
 use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
+use crate::proxy::pipe::Pipe;
 use crate::wire::h1::{
     Asked, BodyDecoder, BodyEncoder, BodyLength, HeadLimits, Progress, ResponseHead, ResponseParser,
 };
@@ -42,7 +43,10 @@ pub struct H1Exchange<'a, U: Stream> {
     end_queued: bool,
     /// The final head has come.
     answered: bool,
+    /// The last read found as much as it could take.
     bulk: bool,
+    /// Body in the kernel, on its way to the client: there only while there is anything in it.
+    pipe: Option<Pipe>,
     /// Bytes of the reply read so far.
     received: u64,
 }
@@ -78,6 +82,7 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
             end_queued: false,
             answered: false,
             bulk: false,
+            pipe: None,
             received: 0,
         }
     }
@@ -136,25 +141,54 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
         if self.bulk && self.input.is_empty() {
             self.input.enlarge();
         }
-        let count = ready!(self.input.poll_fill(cx, stream))?;
+        let count = ready!(self.input.poll_fill_from(cx, stream))?;
         self.bulk = count >= SMALL;
         self.received += count as u64;
         Poll::Ready(Ok(count))
     }
 
+    /// Fills a pipe with body for the client, where it comes in bulk and the kernel can move it. False: it has to be read.
+    fn poll_pipe<C: Client>(&mut self, cx: &mut Context<'_>, client: &C) -> Poll<io::Result<bool>> {
+        let left = self.decoder.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(0);
+        if !self.bulk || left < SMALL || !client.takes_from_pipe() {
+            return Poll::Ready(Ok(false));
+        }
+        let Some(socket) = self.stream.as_ref().and_then(Stream::bare) else { return Poll::Ready(Ok(false)) };
+        let pipes = &self.input.pool().pipes;
+        let Some(mut pipe) = pipes.take() else { return Poll::Ready(Ok(false)) };
+        let filled = pipe.poll_fill(cx, socket, left);
+        let count = pipe.len();
+        if pipe.is_empty() {
+            pipes.put(pipe);
+        } else {
+            self.pipe = Some(pipe);
+        }
+        if ready!(filled)? > 0 {
+            self.bulk = count >= SMALL;
+        }
+        self.received += count as u64;
+        self.decoder.pass(count as u64);
+        Poll::Ready(Ok(count > 0))
+    }
+
     /// The reply switched protocols: gives the connection up to a tunnel, with what was read behind the head.
-    pub fn hand_over(mut self) -> Option<(U, Buffer)> {
+    pub fn hand_over(&mut self) -> Option<(U, Buffer)> {
         let ahead = Buffer::new(self.input.pool());
         self.stream.take().map(|stream| (stream, std::mem::replace(&mut self.input, ahead)))
     }
 
     /// The exchange is over: gives the connection back if another may follow on it. Left-over bytes, a request that was not
     /// sent whole, or the endpoint's wish end it. A connection on which nothing was sent is as it was.
-    pub fn finish(mut self) -> Option<U> {
+    pub fn finish(&mut self) -> Option<U> {
         if self.sent == 0 && !self.write_failed && self.received == 0 {
             return self.stream.take();
         }
-        if !(self.answered && self.request_done && self.decoder.is_done() && self.input.is_empty()) {
+        if !(self.answered
+            && self.request_done
+            && self.decoder.is_done()
+            && self.input.is_empty()
+            && self.pipe.is_none())
+        {
             return None;
         }
         // Whole, so that closing it in order cuts nothing.
@@ -270,6 +304,12 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
 
     fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
         loop {
+            if let Some(pipe) = &mut self.pipe {
+                while !pipe.is_empty() {
+                    ready!(client.poll_piped(cx, pipe)).map_err(|_| ReplyFault::Client)?;
+                }
+                self.pipe.take().into_iter().for_each(|pipe| self.input.pool().pipes.put(pipe));
+            }
             if self.data > 0 {
                 let data = &self.input.bytes()[..self.data];
                 let count = ready!(client.poll_data(cx, data)).map_err(|_| ReplyFault::Client)?;
@@ -294,9 +334,13 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                 }
                 continue;
             }
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(Ok(_)) => self.decoder.end_of_input().map_err(|_| ReplyFault::Cut { begun: true })?,
+            let came = match self.poll_pipe(cx, client) {
+                Poll::Ready(Ok(false)) => self.poll_read(cx).map_ok(|count| count > 0),
+                piped => piped,
+            };
+            match came {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => self.decoder.end_of_input().map_err(|_| ReplyFault::Cut { begun: true })?,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(ReplyFault::Cut { begun: true })),
                 Poll::Pending => {
                     if let Poll::Ready(Err(_)) = client.poll_flush(cx) {
@@ -309,7 +353,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
     }
 
     fn waits_for_client(&self) -> bool {
-        self.data > 0 || self.end_queued
+        self.data > 0 || self.pipe.is_some() || self.end_queued
     }
 
     fn skip(&mut self) {

@@ -148,6 +148,21 @@ fn a_body_without_length_is_done_before_it_starts() {
 }
 
 #[test]
+fn data_that_nobody_looked_at_counts() {
+    let mut decoder = BodyDecoder::new(BodyLength::Length(10));
+    decoder.pass(4);
+    assert_eq!((decoder.left(), decoder.is_done()), (Some(6), false));
+    assert_eq!(decoder.decode(b"12").unwrap().data, 0..2);
+    assert_eq!(decoder.end_of_input(), Err(Error::BodyCut));
+    let mut decoder = BodyDecoder::new(BodyLength::Length(10));
+    decoder.pass(10);
+    assert!(decoder.is_done());
+    let mut chunked = BodyDecoder::new(BodyLength::Chunked);
+    chunked.pass(10);
+    assert!(!chunked.is_done());
+}
+
+#[test]
 fn the_encoder_keeps_the_stated_length() {
     let mut out = Vec::new();
     let mut encoder = BodyEncoder::new(BodyLength::Length(3));

@@ -13,7 +13,7 @@ fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut 
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
-        request_id: "id",
+        request_id: b"id",
         default_host: "10.0.0.1:80",
         expect_continue: false,
         upgrades: &[],
@@ -52,7 +52,7 @@ fn hop_by_hop_fields_and_lookalikes_end_here() {
                  Upgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Connection: x\r\nProxy: evil\r\nTE: gzip\r\nTrailer: T\r\n\
                  X_Forwarded_For: 1.1.1.1\r\nContent_Length: 7\r\nContent-Length: 007\r\nX-Request-Id: mine\r\n\r\n";
     assert_eq!(
-        upstream(input, |to| to.request_id = "mine"),
+        upstream(input, |to| to.request_id = b"mine"),
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nX-Request-Id: mine\r\n\r\n"
     );
 }
@@ -114,7 +114,7 @@ fn the_client_is_told_about_by_policy() {
         forwarded: Forwarded::Append,
         client: &v6,
         scheme: Scheme::Https,
-        request_id: "id",
+        request_id: b"id",
         default_host: "",
         expect_continue: false,
         upgrades: &[],

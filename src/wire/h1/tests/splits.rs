@@ -194,7 +194,7 @@ proptest! {
                 forwarded: Forwarded::Append,
                 client: &client,
                 scheme: Scheme::Http,
-                request_id: "id",
+                request_id: b"id",
                 default_host: "default",
                 expect_continue: true,
                 upgrades: &allowed,

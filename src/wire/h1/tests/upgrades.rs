@@ -18,7 +18,7 @@ fn sent(head: &RequestHead, allowed: &[String]) -> String {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
-        request_id: "id",
+        request_id: b"id",
         default_host: "default",
         expect_continue: false,
         upgrades: allowed,

@@ -1,0 +1,221 @@
+//! Pipes, pooled per worker: through one the kernel moves bulk from socket to socket without copying it. A direction has one
+//! only while there are bytes in it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::buffer::LARGE;
+use crate::sys::pipe;
+
+/// Pipes per worker, two descriptors each; beyond, bulk is copied, so that slow readers cannot pin unbounded memory.
+const MOST: usize = 128;
+/// Room in one, if every piece fills its page. Twice and four times as much saves nothing, and peers on the same machine get
+/// their windows in larger lumps than is good for them.
+const SIZE: usize = 128 * 1024;
+/// The most that is moved at once: pieces may be larger than a page.
+const AT_ONCE: usize = LARGE;
+
+/// A worker's pipes.
+#[derive(Default)]
+pub struct Pipes {
+    /// Empty ones.
+    free: RefCell<Vec<Pipe>>,
+    /// The fewest free ones since they were last looked through.
+    spare: Cell<usize>,
+    /// Every pipe has a share in it.
+    open: Rc<()>,
+    /// The kernel has refused one a moment ago.
+    refused: Cell<bool>,
+}
+
+impl Pipes {
+    /// An empty pipe. `None`: there are too many already, or the kernel has no more.
+    pub fn take(&self) -> Option<Pipe> {
+        let mut free = self.free.borrow_mut();
+        if let Some(pipe) = free.pop() {
+            self.spare.set(self.spare.get().min(free.len()));
+            return Some(pipe);
+        }
+        if self.refused.get() || Rc::strong_count(&self.open) > MOST {
+            return None;
+        }
+        match pipe::open(SIZE) {
+            Ok((read, write)) => Some(Pipe { read, write, held: 0, _open: Rc::clone(&self.open) }),
+            Err(_) => {
+                self.refused.set(true);
+                None
+            }
+        }
+    }
+
+    /// Gives one back. One that is not empty is closed, as if dropped.
+    pub fn put(&self, pipe: Pipe) {
+        if pipe.is_empty() {
+            self.free.borrow_mut().push(pipe);
+        }
+    }
+
+    /// Closes those that nobody has needed since the last time, and asks the kernel again where it has refused.
+    pub fn tidy(&self) {
+        let mut free = self.free.borrow_mut();
+        let needed = free.len() - self.spare.get().min(free.len());
+        free.truncate(needed);
+        self.spare.set(needed);
+        self.refused.set(false);
+    }
+
+    /// Descriptors are short: closes all free ones.
+    pub fn clear(&self) {
+        self.free.borrow_mut().clear();
+        self.spare.set(0);
+        self.refused.set(true);
+    }
+}
+
+/// Bytes between two sockets, in the kernel. Dropped, it forgets them.
+#[derive(Debug)]
+pub struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+    held: usize,
+    _open: Rc<()>,
+}
+
+impl Pipe {
+    /// How many bytes are in it.
+    pub fn len(&self) -> usize {
+        self.held
+    }
+
+    /// Nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Fills it, while it is empty, with at most `most` of what has come. `Ok(0)` says nothing but that reading has to tell: that
+    /// nothing has come, that the stream has ended, or that the kernel cannot do it (urgent data stops it, too).
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
+        debug_assert!(self.is_empty(), "a full pipe would look like a quiet socket");
+        ready!(from.poll_read_ready(cx))?;
+        // Readiness stays: less than asked for does not mean that there is no more, only reading knows that.
+        self.held = match pipe::splice(from, &self.write, most.min(AT_ONCE)) {
+            Ok(count) => count,
+            Err(error) if is_ours(error) => 0,
+            // The kernel tells it once.
+            Err(error) => return Poll::Ready(Err(error.into())),
+        };
+        Poll::Ready(Ok(self.held))
+    }
+
+    /// Moves some of what is in it on. Not to be asked while it is empty.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(to.poll_write_ready(cx))?;
+            match to.try_io(Interest::WRITABLE, || Ok(pipe::splice(&self.read, to, self.held)?)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.held -= count.min(self.held);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// Says nothing about the connection.
+fn is_ours(error: Errno) -> bool {
+    use Errno as E;
+    matches!(
+        error,
+        E::AGAIN | E::INTR | E::INVAL | E::NOSYS | E::OPNOTSUPP | E::PERM | E::ACCESS | E::NOMEM | E::NOBUFS
+    )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (ours, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_came_in_goes_out_and_an_end_is_left_to_reading() {
+        let ((mut sender, from), (to, mut reader)) = (pair().await, pair().await);
+        let mut pipe = Pipes::default().take().unwrap();
+        sender.write_all(b"hello").await.unwrap();
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 3)).await.unwrap(), 3);
+        assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to)).await.unwrap(), 3);
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, SIZE)).await.unwrap(), 2);
+        assert_eq!(pipe.len(), 2);
+        assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to)).await.unwrap(), 2);
+        let mut came = [0; 5];
+        reader.read_exact(&mut came).await.unwrap();
+        assert_eq!(&came, b"hello");
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, SIZE)).await.unwrap(), 0, "nothing has come");
+        drop(sender);
+        from.readable().await.unwrap();
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, SIZE)).await.unwrap(), 0, "it has ended");
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_told_although_it_is_told_once() {
+        let (sender, from) = pair().await;
+        sender.set_zero_linger().unwrap();
+        drop(sender);
+        from.ready(Interest::READABLE).await.unwrap();
+        let mut pipe = Pipes::default().take().unwrap();
+        let error = poll_fn(|cx| pipe.poll_fill(cx, &from, SIZE)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn pipes_are_bounded_reused_and_closed_when_nobody_needs_them() {
+        let ((mut sender, from), pipes) = (pair().await, Pipes::default());
+        let mut held: Vec<_> = std::iter::from_fn(|| pipes.take()).collect();
+        assert_eq!(held.len(), MOST);
+        sender.write_all(b"x").await.unwrap();
+        let mut full = held.pop().unwrap();
+        assert_eq!(poll_fn(|cx| full.poll_fill(cx, &from, SIZE)).await.unwrap(), 1);
+        pipes.put(full);
+        assert_eq!(pipes.free.borrow().len(), 0, "what is not empty is of no use to the next");
+        held.drain(2..).for_each(drop);
+        held.drain(..).for_each(|pipe| pipes.put(pipe));
+        pipes.tidy();
+        assert_eq!(pipes.free.borrow().len(), 2, "they were needed a moment ago");
+        let one = pipes.take().unwrap();
+        pipes.put(one);
+        pipes.tidy();
+        assert_eq!(pipes.free.borrow().len(), 1, "one is enough");
+        pipes.tidy();
+        assert_eq!(Rc::strong_count(&pipes.open), 1);
+    }
+
+    #[test]
+    fn where_descriptors_are_short_nobody_asks_again_for_a_while() {
+        let pipes = Pipes::default();
+        let one = pipes.take().unwrap();
+        pipes.put(one);
+        pipes.clear();
+        assert!(pipes.take().is_none());
+        assert_eq!(Rc::strong_count(&pipes.open), 1);
+        pipes.tidy();
+        assert!(pipes.take().is_some());
+    }
+}
