@@ -106,14 +106,17 @@ fn a_running_instance_exposes_every_documented_metric_and_no_other() {
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         let families = parse(&body);
         admin_support::known(&families);
-        // This instance speaks no TLS.
-        let has_samples = |name: &str| !name.contains("_tls_");
+        // This instance speaks no TLS, and has not failed over yet.
+        let has_samples = |name: &str| !name.contains("_tls_") && name != "standfast_last_recovery_seconds";
         let empty: Vec<_> =
             families.iter().filter(|(name, family)| has_samples(name) && family.samples.is_empty()).collect();
         assert!(empty.is_empty(), "{empty:?}");
         assert_eq!(families["standfast_ready"].value(&[]), 1.0);
         assert_eq!(families["standfast_service_up"].value(&[("service", "shop")]), 1.0);
         assert_eq!(families["standfast_pinned"].value(&[("pool", "active")]), 0.0);
+        assert_eq!(families["standfast_pool_priority"].value(&[("pool", "active")]), 0.0);
+        assert_eq!(families["standfast_failing_open"].value(&[("service", "shop")]), 0.0);
+        assert_eq!(families["standfast_config_last_reload_successful"].value(&[]), 1.0, "before the first reload");
         let epoch = families["standfast_table_epoch"].value(&[]);
         assert!(epoch >= 1.0);
         until(|| {

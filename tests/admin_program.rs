@@ -265,3 +265,39 @@ fn an_instance_that_cannot_be_asked_is_exit_code_2_and_says_what_to_do() {
         assert!(output.stdout.is_empty() && problem.contains(says) && problem.contains(admin), "{problem}");
     }
 }
+
+#[test]
+fn a_health_check_says_ready_in_its_exit_code_and_why_not_in_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), echo(), web());
+    let check = |more: &[&str]| standfast(&[&["healthcheck", "--admin", &running.admin], more].concat());
+    until("ready", || check(&[]).status.code() == Some(0));
+    let nothing = check(&["--path", "/nothing"]);
+    let said = String::from_utf8(nothing.stdout).unwrap();
+    assert!(
+        nothing.status.code() == Some(1) && said.starts_with("404 Not Found: ") && said.lines().count() == 1,
+        "{said}"
+    );
+    let admin = running.admin.clone();
+    running.stop();
+    let gone = standfast(&["healthcheck", "--admin", &admin]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8(gone.stdout).unwrap().contains(&admin));
+}
+
+#[test]
+fn an_upstream_answers_by_its_name_and_leaves_in_order() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_standfast"))
+        .args(["upstream", "--name", "a1", "--http", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(program.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let address = said.trim().strip_prefix("a1 answers on http://").unwrap_or_else(|| panic!("{said}")).to_owned();
+    assert_eq!(standfast(&["healthcheck", "--admin", &address, "--path", "/healthz"]).status.code(), Some(0));
+    assert!(get(&address, "/one").ends_with("hello from a1: /one\n"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&program), rustix::process::Signal::TERM).unwrap();
+    until("it no longer listens", || TcpStream::connect(&address).is_err());
+    assert!(program.wait().unwrap().success());
+}

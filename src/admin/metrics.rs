@@ -91,6 +91,12 @@ fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
             family.sample(&[&service.config.name, &pool.name], u8::from(service.serves(pool.index)));
         }
     }
+    let mut family = out.family(&names::POOL_PRIORITY);
+    for service in services {
+        for (place, pool) in service.pools.iter().enumerate() {
+            family.sample(&[&service.config.name, &pool.name], place);
+        }
+    }
     let mut family = out.family(&names::POOL_AVAILABLE);
     for service in services {
         for pool in &service.pools {
@@ -136,6 +142,12 @@ fn switch_counts(out: &mut Exposition, tally: Option<&Tally>) {
     for (name, tally) in services {
         family.histogram(&[name], &tally.recovery.snapshot());
     }
+    let mut family = out.family(&names::LAST_RECOVERY);
+    for (name, tally) in services {
+        if let Some(recovery) = tally.last_recovery {
+            family.sample(&[name], recovery.as_secs_f64());
+        }
+    }
 }
 
 fn switch_state(out: &mut Exposition, services: &[ServiceReport]) {
@@ -146,6 +158,10 @@ fn switch_state(out: &mut Exposition, services: &[ServiceReport]) {
     let mut family = out.family(&names::FROZEN);
     for service in services {
         family.sample(&[&service.name], u8::from(service.frozen_for_ms.is_some()));
+    }
+    let mut family = out.family(&names::FAILING_OPEN);
+    for service in services {
+        family.sample(&[&service.name], u8::from(service.failing_open));
     }
     let mut family = out.family(&names::PINNED);
     for service in services {

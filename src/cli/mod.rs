@@ -1,9 +1,13 @@
 //! The command line: one file a subcommand.
 
+mod ask;
 pub mod check;
 pub mod demo;
+mod embedded;
+pub mod healthcheck;
 pub mod run;
 pub mod status;
+pub mod upstream;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,10 @@ enum Command {
     Demo(demo::Options),
     /// Show services, pools, endpoints and the last switches of a running instance
     Status(status::StatusArgs),
+    /// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
+    Healthcheck(healthcheck::Options),
+    /// A small HTTP server to stand behind the proxy, to try it out
+    Upstream(upstream::Options),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -41,6 +49,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(options) => demo::run(&options),
         Command::Status(args) => status::run(&args),
+        Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Upstream(options) => upstream::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "standfast", &mut std::io::stdout());
             ExitCode::SUCCESS

@@ -4,18 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
 use standfast::control::{IncidentReport, PoolReport, ServiceReport, Status};
 use standfast::decision::{Administrative, Admission, Operational, Serving};
-use tokio::net::TcpStream;
 
-/// For connect, request and answer together.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Largest answer that is read: some ten thousand endpoints.
-const LIMIT: usize = 32 << 20;
+use super::ask::{self, printable};
+
 /// Switches that are shown.
 const SWITCHES: usize = 5;
 
@@ -54,20 +47,17 @@ const UNREACHABLE: u8 = 2;
 
 /// Ask, show, and say it in the exit code.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
     loop {
-        let code = runtime.block_on(once(args));
+        let code = once(args);
         let Some(seconds) = args.watch else { return code };
         std::thread::sleep(Duration::from_secs(seconds));
     }
 }
 
-async fn once(args: &StatusArgs) -> ExitCode {
-    let text = match ask(&args.admin).await {
-        Ok(text) => text,
+fn once(args: &StatusArgs) -> ExitCode {
+    let text = match ask::blocking(&args.admin, "/status") {
+        Ok((status, text)) if status.is_success() => text,
+        Ok((status, text)) => return fail(&format!("{} answered {status}: {}", args.admin, printable(text.trim()))),
         Err(problem) => return fail(&problem),
     };
     let status: Status = match serde_json::from_str(&text) {
@@ -89,41 +79,6 @@ async fn once(args: &StatusArgs) -> ExitCode {
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("standfast status: {problem}");
     ExitCode::from(UNREACHABLE)
-}
-
-/// The body of `/status`, or what went wrong and what to do.
-async fn ask(admin: &str) -> Result<String, String> {
-    #[allow(clippy::disallowed_methods, reason = "one request of a command line tool")]
-    let answer = tokio::time::timeout(PATIENCE, exchange(admin)).await;
-    let hint = "is it running, and is this its admin.bind? (--admin ADDRESS)";
-    match answer {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(problem)) => Err(format!("{admin}: {problem}; {hint}")),
-        Err(_) => Err(format!("{admin}: no answer within {} s; {hint}", PATIENCE.as_secs())),
-    }
-}
-
-async fn exchange(admin: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let url = if admin.contains("://") { admin.to_owned() } else { format!("http://{admin}") };
-    let url: Uri = url.parse().map_err(|_| "not an address (write host:port)")?;
-    if url.scheme_str() != Some("http") {
-        return Err("only http is spoken here".into());
-    }
-    let host = url.host().ok_or("no host (write host:port)")?;
-    let port = url.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/status").header("host", format!("{host}:{port}")).body(Empty::<Bytes>::new())?;
-    // It ends with the answer, or with an error that the answer then tells; the runtime ends it at the latest.
-    tokio::spawn(connection);
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), LIMIT).collect().await?.to_bytes();
-    let text = String::from_utf8(body.into())?;
-    match status.is_success() {
-        true => Ok(text),
-        false => Err(format!("answered {status}: {}", printable(text.trim())).into()),
-    }
 }
 
 fn served(service: &ServiceReport) -> bool {
@@ -373,11 +328,6 @@ fn label<T: serde::Serialize>(value: &T) -> String {
         Ok(serde_json::Value::String(name)) => name.replace('_', " "),
         _ => "?".to_owned(),
     }
-}
-
-/// What came from the network must not command the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Milliseconds in the two largest units that matter.

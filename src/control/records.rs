@@ -102,7 +102,6 @@ impl Records {
     pub(super) fn reloaded(&mut self, epoch: u64, warnings: &[String]) {
         self.loaded();
         self.tally.reloads += 1;
-        self.tally.last_reload_ok = true;
         tracing::info!(epoch, "configuration reloaded");
         warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
     }
@@ -110,6 +109,7 @@ impl Records {
     /// A configuration was put into force: the first, or another.
     pub(super) fn loaded(&mut self) {
         self.tally.generation += 1;
+        self.tally.last_reload_ok = true;
         self.tally.loaded_unix_ms = clock::unix_millis();
     }
 

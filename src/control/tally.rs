@@ -45,6 +45,8 @@ pub struct ServiceTally {
     pub last_switch_unix_ms: u64,
     /// Measured recovery times of failovers and rollbacks.
     pub recovery: Arc<RecoveryHistogram>,
+    /// The last of them.
+    pub last_recovery: Option<Duration>,
     /// Endpoints condemned by real traffic, in the order of [`EJECTIONS`].
     pub ejections: [u64; EJECTIONS.len()],
     /// How long good probes took.
@@ -57,6 +59,7 @@ impl Default for ServiceTally {
             switches: Default::default(),
             last_switch_unix_ms: 0,
             recovery: Arc::new(RecoveryHistogram::recovery()),
+            last_recovery: None,
             ejections: Default::default(),
             probe_duration: Arc::new(LatencyHistogram::latency(1)),
         }
@@ -144,10 +147,11 @@ impl Tally {
     }
 
     /// A switch got its first good answer.
-    pub(super) fn answered(&self, incident: &Incident) {
+    pub(super) fn answered(&mut self, incident: &Incident) {
         let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
-        if let (true, Some(rto), Some(tally)) = (forced, incident.rto(), self.service(&incident.service)) {
+        if let (true, Some(rto), Some(tally)) = (forced, incident.rto(), self.service_mut(&incident.service)) {
             tally.recovery.record(0, rto);
+            tally.last_recovery = Some(rto);
         }
     }
 

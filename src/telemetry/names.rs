@@ -58,6 +58,8 @@ metrics! {
             "1 while a pool serves the service, 0 while it is starting or all pools are down.";
         POOL_ACTIVE: Gauge "standfast_pool_active" ["service", "pool"]
             "1 for the pool that serves (active_active: each pool with a share), 0 for the others.";
+        POOL_PRIORITY: Gauge "standfast_pool_priority" ["service", "pool"]
+            "Place of the pool in the order of its service: 0 is home, the others stand by.";
         POOL_AVAILABLE: Gauge "standfast_pool_available" ["service", "pool"]
             "1 while the pool has enough usable endpoints to take the service.";
         POOL_ENDPOINTS: Gauge "standfast_pool_endpoints" ["service", "pool", "admission"]
@@ -68,12 +70,16 @@ metrics! {
             "Unix time of the last switch of the service, 0 before the first.";
         RECOVERY: Histogram "standfast_recovery_seconds" ["service"]
             "Measured recovery time of forced switches: first sign of the fault to first good answer from the new pool.";
+        LAST_RECOVERY: Gauge "standfast_last_recovery_seconds" ["service"]
+            "Measured recovery time of the last forced switch, absent before the first.";
         RECOVERY_OBJECTIVE: Gauge "standfast_recovery_objective_seconds" ["service"]
             "The recovery time objective (objectives.rto) of the service, where it has one.";
         HOLD_DOWN: Gauge "standfast_hold_down_seconds" ["service"]
             "Time left until the service may come home by itself, 0 when nothing is held.";
         FROZEN: Gauge "standfast_frozen" ["service"]
             "1 while failback and rollback are frozen because of too many switches.";
+        FAILING_OPEN: Gauge "standfast_failing_open" ["service"]
+            "1 while no pool is available and the active one carries traffic because nothing better is left.";
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]

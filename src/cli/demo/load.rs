@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::upstream::LOAD_ID;
+use crate::cli::embedded::LOAD_ID;
 
 /// Requests per second.
 pub const RATE: u32 = 400;

@@ -3,11 +3,10 @@
 
 mod load;
 mod report;
-mod upstream;
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep};
 
 use self::report::Report;
-use self::upstream::{Executions, Upstream};
+use super::embedded::{Executions, Setup, Upstream};
 use crate::app::App;
 use standfast::config;
 use standfast::control::{IncidentReport, ServiceReport, Status};
@@ -80,8 +79,11 @@ struct Demo {
 impl Demo {
     fn start(options: &Options) -> Result<Demo, String> {
         let executions: Executions = Arc::new(Mutex::new(HashMap::new()));
-        let upstream =
-            |name| Upstream::start(name, executions.clone()).map_err(|e| format!("cannot start upstream {name}: {e}"));
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let upstream = |name: &str| {
+            let setup = Setup { name: name.into(), http: any, tcp: Some(any), executions: Some(executions.clone()) };
+            Upstream::start(setup).map_err(|e| format!("cannot start upstream {name}: {e}"))
+        };
         let active = [upstream("active-1")?, upstream("active-2")?];
         let standby = [upstream("standby-1")?, upstream("standby-2")?];
         let text = configuration(options, &active, &standby);
@@ -236,7 +238,7 @@ services:
         http = options.http,
         tcp = options.tcp,
         http_pools = pools(|upstream| upstream.http),
-        tcp_pools = pools(|upstream| upstream.tcp),
+        tcp_pools = pools(|upstream| upstream.tcp.unwrap_or(upstream.http)),
     )
 }
 

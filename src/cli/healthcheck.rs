@@ -1,0 +1,33 @@
+//! `standfast healthcheck`: one question to a running instance, answered by the exit code, for images without a shell.
+
+use std::process::ExitCode;
+
+use super::ask;
+
+/// Ask a running instance whether it is ready for traffic.
+///
+/// Exit codes: 0 = ready (status 200), 1 = it is not, or cannot be asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The admin port of the instance (`admin.bind`): host:port, or a URL
+    #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    admin: String,
+    /// What is asked for: /readyz, /livez, or the health page of something else
+    #[arg(long, value_name = "PATH", default_value = "/readyz")]
+    path: String,
+}
+
+/// Asks once.
+pub fn run(options: &Options) -> ExitCode {
+    match ask::blocking(&options.admin, &options.path) {
+        Ok((status, _)) if status.is_success() => ExitCode::SUCCESS,
+        Ok((status, text)) => {
+            println!("{status}: {}", ask::printable(text.trim()));
+            ExitCode::FAILURE
+        }
+        Err(problem) => {
+            println!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
