@@ -178,6 +178,12 @@ def overview():
             panel("timeseries", "File descriptors", [
                 (f'process_open_fds{{job="standfast",{AT}}}', "{{instance}}"),
                 (f'process_max_fds{{job="standfast",{AT}}}', "limit of {{instance}}")], 8, 7, minimum=0),
+            panel("timeseries", "DNS: addresses by name", [(f"standfast_dns_addresses{{{AT}}}", "{{name}} @ {{instance}}")], 8, 7, minimum=0),
+            panel("timeseries", "DNS: lookups without an address", [
+                (f'sum by (instance, name, result) (rate(standfast_dns_lookups_total{{{AT},result!="found"}}[{RATE}]))',
+                 "{{name}} {{result}} @ {{instance}}")], 8, 7, "ops", minimum=0),
+            panel("timeseries", "DNS: age of the last answer", [
+                (f"time() - standfast_dns_last_answer_timestamp_seconds{{{AT}}}", "{{name}} @ {{instance}}")], 8, 7, "s", minimum=0),
             panel("timeseries", "Lines that were lost", [
                 (f'rate(standfast_access_log_records_total{{{AT},result!="written"}}[{RATE}])', "access log, {{result}}"),
                 (f"rate(standfast_log_dropped_lines_total{{{AT}}}[{RATE}])", "log"),

@@ -331,6 +331,25 @@ fn tls(out: &mut Exposition, table: &RoutingTable) {
     }
 }
 
+/// What names of endpoints stand for.
+fn discovery(out: &mut Exposition, scrape: &Scrape<'_>) {
+    let known = scrape.status.map_or(&[][..], |status| &status.names);
+    let mut family = out.family(&names::DNS_LOOKUPS);
+    for name in known {
+        for (result, count) in &name.lookups {
+            family.sample(&[&name.name, result], count);
+        }
+    }
+    let mut family = out.family(&names::DNS_ADDRESSES);
+    for name in known {
+        family.sample(&[&name.name], name.addresses.len());
+    }
+    let mut family = out.family(&names::DNS_ANSWER_TIMESTAMP);
+    for name in known {
+        family.sample(&[&name.name], millis(name.answered_unix_ms.max(scrape.process.started_unix_millis)));
+    }
+}
+
 fn ourselves(out: &mut Exposition, scrape: &Scrape<'_>) {
     out.family(&names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1);
     out.single(&names::READY, u8::from(scrape.ready));
@@ -346,6 +365,7 @@ fn ourselves(out: &mut Exposition, scrape: &Scrape<'_>) {
         out.single(&names::CONFIG_TIMESTAMP, millis(tally.loaded_unix_ms));
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
+    discovery(out, scrape);
     let mut family = out.family(&names::TROUBLES);
     scrape.status.iter().for_each(|status| family.sample(&[], status.troubles.len()));
     let Counts { written, dropped, failed } = scrape.access_log;

@@ -90,7 +90,12 @@ fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> Str
 /// `eu-west (2 endpoints) ▸ sorry (503)`
 fn pools(service: &Service) -> String {
     let pool = |pool: &config::Pool| match &pool.members {
-        Members::Endpoints(endpoints) => format!("{} ({})", pool.name, count(endpoints.len(), "endpoint")),
+        Members::Endpoints(endpoints) => {
+            let addresses = Some(endpoints.len()).filter(|n| *n > 0 || pool.names.is_empty());
+            let names = Some(pool.names.len()).filter(|n| *n > 0);
+            let parts = [addresses.map(|n| count(n, "endpoint")), names.map(|n| count(n, "name"))];
+            format!("{} ({})", pool.name, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
         Members::Static(answer) => format!("{} ({})", pool.name, answer.status),
     };
     let glue = match service.mode {

@@ -105,6 +105,10 @@ fn tables(status: &Status, colour: bool) -> String {
         out.push_str(&format!("\n{}\n", paint(&printable(&service.name), Style::Head, colour)));
         out.push_str(&layout("  ", endpoints(service), colour));
     }
+    if !status.names.is_empty() {
+        out.push_str(&format!("\n{}\n", paint("names", Style::Head, colour)));
+        out.push_str(&layout("  ", names(status), colour));
+    }
     if !status.incidents.is_empty() {
         out.push_str(&format!("\n{}\n", paint("last switches", Style::Head, colour)));
         out.push_str(&layout("  ", switches(&status.incidents), colour));
@@ -160,6 +164,22 @@ fn services(status: &Status) -> Vec<Vec<Cell>> {
             (rto.map_or("-".to_owned(), millis), if late { Style::Bad } else { Style::Plain }),
             (service.rto_objective_ms.map_or("-".to_owned(), span), Style::Plain),
             (notes(service), Style::Warn),
+        ]);
+    }
+    rows
+}
+
+fn names(status: &Status) -> Vec<Vec<Cell>> {
+    let mut rows = vec![heads(&["NAME", "ADDRESSES", "LAST ANSWER", "TROUBLE"])];
+    for name in &status.names {
+        let age = status.now_unix_ms.saturating_sub(name.answered_unix_ms);
+        let answered = if name.answered_unix_ms == 0 { "none yet".to_owned() } else { format!("{} ago", span(age)) };
+        let addresses: Vec<_> = name.addresses.iter().map(ToString::to_string).collect();
+        rows.push(vec![
+            (printable(&name.name), Style::Plain),
+            (if addresses.is_empty() { "none".to_owned() } else { addresses.join(" ") }, Style::Plain),
+            (answered, Style::Plain),
+            (name.trouble.as_deref().map_or_else(String::new, printable), Style::Warn),
         ]);
     }
     rows

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::model::{
-    AccessFormat, Balance, CrossPool, FailbackMode, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Patience,
+    AccessFormat, Balance, CrossPool, FailbackMode, Family, Forwarded, LogFormat, Mode, OnAllDown, OnRefused, Patience,
     Protocol, Sessions, TlsVersion, UnknownName,
 };
 
@@ -31,6 +31,11 @@ pub const ACCESS_FORMAT: AccessFormat = AccessFormat::Json;
 
 /// Of listeners and services: most are HTTP, and a TCP one must say so.
 pub const PROTOCOL: Protocol = Protocol::Http;
+
+/// Resolvers answer in milliseconds; the next one is asked after two lost packets.
+pub const DNS_TIMEOUT: Duration = s(2);
+/// A host with both families is one endpoint, not two that fall together.
+pub const FAMILY: Family = Family::Auto;
 
 // Towards the client.
 

@@ -99,6 +99,10 @@ fn file(config: &Config) -> Value {
             "path" => log.path.as_deref().map(path),
             "format" => word(&log.format),
         }),
+        "dns" => map! {
+            "servers" => list(&config.dns.servers, |server| server.to_string().into()),
+            "timeout" => config.dns.timeout,
+        },
         "listeners" => list(&config.listeners, |l| listener(l)),
         "services" => Value::Mapping(config.services.iter().map(|s| (Value::from(&*s.name), service(s))).collect()),
     }
@@ -313,11 +317,7 @@ fn pool(pool: &Pool, mode: Mode) -> Value {
         // In active_passive it has no effect, and the reader says so.
         "weight" => (mode == Mode::ActiveActive || pool.weight != super::defaults::WEIGHT).then_some(pool.weight),
         "endpoints" => match &pool.members {
-            Members::Endpoints(endpoints) => Some(list(endpoints, |e| map! {
-                "address" => e.address,
-                "weight" => e.weight,
-                "max_connections" => e.max_connections,
-            })),
+            Members::Endpoints(endpoints) => Some(self::endpoints(endpoints, &pool.names)),
             Members::Static(_) => None,
         },
         "static_response" => match &pool.members {
@@ -332,6 +332,28 @@ fn pool(pool: &Pool, mode: Mode) -> Value {
         "health_check" => endpoints.then(|| pool.health_check.as_ref().map_or("off".into(), health_check)),
         "outlier_detection" => endpoints.then(|| pool.outlier_detection.as_ref().map_or("off".into(), outlier_detection)),
     }
+}
+
+/// What DNS found is not written: it is found again.
+fn endpoints(addresses: &[Endpoint], names: &[NamedEndpoints]) -> Value {
+    let declared = addresses.iter().filter(|endpoint| endpoint.host.is_none()).map(|e| {
+        map! {
+            "address" => e.address,
+            "weight" => e.weight,
+            "max_connections" => e.max_connections,
+        }
+    });
+    let named = names.iter().map(|n| {
+        let Question { name, port, family } = &n.question;
+        map! {
+            "dns" => port.map(|port| format!("{name}:{port}")),
+            "srv" => port.is_none().then(|| name.to_string()),
+            "family" => word(family),
+            "weight" => n.weight,
+            "max_connections" => n.max_connections,
+        }
+    });
+    Value::Sequence(declared.chain(named).collect())
 }
 
 fn health_check(check: &HealthCheck) -> Value {

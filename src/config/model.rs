@@ -32,6 +32,23 @@ pub struct Config {
     pub listeners: Vec<Arc<Listener>>,
     /// Units of failover, in the order of the file.
     pub services: Vec<Arc<Service>>,
+    /// How names of endpoints are looked up.
+    pub dns: Dns,
+}
+
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Whom we ask; none = as `/etc/resolv.conf` says, at the start and at every reload.
+    pub servers: Vec<SocketAddr>,
+    /// How long one server may take to answer one question.
+    pub timeout: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Dns {
+        Dns { servers: Vec::new(), timeout: super::defaults::DNS_TIMEOUT }
+    }
 }
 
 /// The admin port.
@@ -385,7 +402,7 @@ pub enum UpstreamProtocol {
 pub struct UpstreamTls {
     /// Who may have signed their certificates: a PEM file; `None` = the system's roots.
     pub ca: Option<PathBuf>,
-    /// The name asked for and verified; `None` = the endpoint's address.
+    /// The name asked for and verified; `None` = the endpoint's name, or its address where it has none.
     pub sni: Option<String>,
     /// Our certificate, for endpoints that ask for one.
     pub identity: Option<Certificate>,
@@ -619,17 +636,79 @@ pub struct Pool {
     pub weight: u32,
     /// What it is made of.
     pub members: Members,
+    /// Names that DNS turns into endpoints beside those.
+    pub names: Vec<NamedEndpoints>,
     /// The effective check (service's, or the pool's own); `None` = endpoints are taken as healthy.
     pub health_check: Option<HealthCheck>,
     /// The effective in-band rule (service's, or the pool's own); `None` = off.
     pub outlier_detection: Option<OutlierDetection>,
 }
 
+impl Pool {
+    /// It answers by itself, without endpoints.
+    pub fn is_static(&self) -> bool {
+        matches!(self.members, Members::Static(_))
+    }
+}
+
+/// Endpoints that a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedEndpoints {
+    /// What DNS is asked.
+    pub question: Question,
+    /// Share of each inside the pool, 1..=1000; `None` = what an SRV record says, else 1.
+    pub weight: Option<u32>,
+    /// As of [`Endpoint`], for each of them.
+    pub max_connections: Option<usize>,
+}
+
+/// What DNS is asked about a name. Two that are equal are asked once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// In lower case. One that ends in a dot is complete; others go through the search list of `/etc/resolv.conf`.
+    pub name: Name,
+    /// `None` = the name's SRV records say it (RFC 2782).
+    pub port: Option<u16>,
+    /// Which addresses count.
+    pub family: Family,
+}
+
+impl Question {
+    /// The name without the dot that ends a complete one.
+    pub fn host(&self) -> &str {
+        self.name.trim_end_matches('.')
+    }
+}
+
+/// `app.internal:8080`, `_http._tcp.app.internal (SRV)`
+impl std::fmt::Display for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.name),
+            None => write!(f, "{} (SRV)", self.name),
+        }
+    }
+}
+
+/// Which addresses of a name count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// IPv4 where it has any, else IPv6: a host with both is one endpoint, not two.
+    Auto,
+    /// A records only.
+    Ipv4,
+    /// AAAA records only.
+    Ipv6,
+    /// Both, each an endpoint.
+    All,
+}
+
 /// What a pool is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Members {
-    /// At least one. An address stands at most once in a service.
+    /// At least one, unless the pool has names. An address stands at most once in a service.
     Endpoints(Vec<Endpoint>),
     /// An answer of our own: it never fails.
     Static(Arc<StaticResponse>),
@@ -650,6 +729,9 @@ impl Members {
 pub struct Endpoint {
     /// Address and port.
     pub address: SocketAddr,
+    /// The name that DNS resolved to it; `None` = the configuration says the address. Certificates are verified for
+    /// it, and checks ask for it.
+    pub host: Option<Name>,
     /// Share inside the pool, 1..=1000.
     pub weight: u32,
     /// Connections in use at once over all workers; `None` = only the service's limit.

@@ -61,7 +61,7 @@ pub fn detections(service: &Service) -> Vec<Detection> {
         worst: pool.health_check.as_ref().map(worst_case),
         arithmetic: pool.health_check.as_ref().map_or_else(|| "no health check: no bound".into(), arithmetic),
     };
-    service.pools.iter().filter(|pool| !pool.members.endpoints().is_empty()).map(of_pool).collect()
+    service.pools.iter().filter(|pool| !pool.is_static()).map(of_pool).collect()
 }
 
 fn arithmetic(check: &HealthCheck) -> String {

@@ -51,9 +51,16 @@ File {
     access_log: Switch<AccessLog>,
     listeners: Vec<Item<Listener>>,
     services: Entries<Service>,
+    dns: Dns,
     audit: Later,
     webhooks: Later,
     fleet: Later,
+}}
+
+map! { /// `dns:`
+Dns {
+    servers: Many<Address>,
+    timeout: Time,
 }}
 
 map! { /// `admin:`
@@ -347,9 +354,13 @@ Endpoint = "address" {
     address: Address,
     weight: Count<1, 1000>,
     max_connections: Number,
-    dns: Later,
-    srv: Later,
+    dns: String,
+    srv: String,
+    family: Family,
 }}
+
+words! { /// `family` of an endpoint that DNS names
+Family { Auto, Ipv4, Ipv6, All, }}
 
 map! { /// `static_response:`
 StaticResponse {

@@ -168,7 +168,7 @@ fn address(text: &str) -> Result<Address, String> {
     } else if matches!(host, "" | "*") {
         format!("write `0.0.0.0:{0}` for every IPv4 address, `[::]:{0}` for IPv6", shorten(port))
     } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
-        "names are not resolved yet: write an IP address and a port".into()
+        format!("write an IP address and a port; only endpoints can be names: `{{dns: {text}}}`")
     } else {
         "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
     };

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::confirm;
+use super::discovery::{Discovery, Lookups, News, Outcome};
 use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
 use super::journal::Journal;
 use super::materials;
@@ -21,8 +22,10 @@ use super::reload::{self, Fixed};
 use super::state::Writer;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
-use crate::config::{Config, Name};
-use crate::decision::{Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Serving, Word};
+use crate::config::{Config, Name, Question};
+use crate::decision::{
+    Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Operational, Serving, StandingChange, Word,
+};
 use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
 
@@ -50,7 +53,9 @@ pub(super) type Places = HashMap<EndpointId, Place>;
 /// See the module. Lives on the control thread.
 pub(super) struct Engine {
     pub(super) decision: Decision,
+    /// In force: the declared one with addresses in the place of names.
     pub(super) config: Arc<Config>,
+    pub(super) discovery: Discovery,
     pub(super) fixed: Fixed,
     pub(super) path: Option<Arc<PathBuf>>,
     pub(super) workers: usize,
@@ -81,6 +86,7 @@ pub(super) struct Engine {
 /// What only exists on the control thread's runtime.
 struct Senses {
     probes: Probes,
+    lookups: Lookups,
     events: mpsc::Sender<Event>,
     /// The configuration whose checks are running.
     probed: Option<Arc<Config>>,
@@ -90,7 +96,9 @@ impl Engine {
     /// Work until somebody says stop, or until nobody is left who could.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let (sender, mut events) = mpsc::channel(MAILBOX);
-        let mut senses = Senses { probes: Probes::new(sender.clone()), events: sender, probed: None };
+        let (found, mut lookups) = mpsc::channel(MAILBOX);
+        let mut senses =
+            Senses { probes: Probes::new(sender.clone()), lookups: Lookups::new(found), events: sender, probed: None };
         self.watch(&mut senses);
         let begun = std::mem::take(&mut self.begun);
         self.carry_out(begun, &mut senses);
@@ -114,11 +122,13 @@ impl Engine {
                 _ = sweeps.tick() => {
                     urgent = false;
                     self.sweep(&mut senses);
+                    self.release(&mut senses);
                     self.tidy();
                     last_sweep = Instant::now();
                 }
                 () = until(due), if due.is_some() => self.tick(&mut senses),
                 _ = events.recv_many(&mut batch, BATCH) => self.take(batch.drain(..), &mut senses),
+                Some(news) = lookups.recv() => self.found(news, &mut senses),
                 command = commands.recv() => match command {
                     Some(Command::Stop(done)) => {
                         self.last_words();
@@ -186,7 +196,10 @@ impl Engine {
                 Effect::ConfirmConnect { endpoint } => self.confirm(endpoint, senses),
                 Effect::ProbeNow { endpoint } => senses.probes.now(endpoint),
                 Effect::ProbePace { endpoint, fast } => senses.probes.pace(endpoint, fast),
-                Effect::Standing(change) => self.records.standing(change, &self.places, &self.notices),
+                Effect::Standing(change) => {
+                    self.ask_after(&change, senses);
+                    self.records.standing(change, &self.places, &self.notices);
+                }
                 Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
                 Effect::Alert(alert) => self.records.alert(alert, &self.notices),
                 Effect::Persist => persist = true,
@@ -221,6 +234,47 @@ impl Engine {
         }
     }
 
+    /// A lookup ended.
+    fn found(&mut self, (question, outcome): News, senses: &mut Senses) {
+        let turn = self.discovery.answered(&question, outcome, &self.decision.table(), clock::now());
+        if let Some(problem) = turn.stale {
+            tracing::error!(%problem, "a name is not to be had");
+            let _ = self.notices.send(Notice::Trouble(Trouble::NameUnanswered(problem)));
+        }
+        if turn.changed {
+            self.rediscover(senses);
+        }
+    }
+
+    /// Addresses that stood in for others are needed no more.
+    fn release(&mut self, senses: &mut Senses) {
+        if self.discovery.is_overlapping() && self.discovery.release(&self.decision.table(), clock::now()) {
+            self.rediscover(senses);
+        }
+    }
+
+    /// Names stand for other addresses: to the core that is another configuration.
+    fn rediscover(&mut self, senses: &mut Senses) {
+        let config = self.discovery.effective(Some(&self.config));
+        if config.services.iter().zip(&self.config.services).all(|(new, old)| Arc::ptr_eq(new, old)) {
+            return;
+        }
+        self.config = config;
+        self.take([Event::Configured(self.config.clone())], senses);
+    }
+
+    /// An endpoint whose name DNS knows has fallen, or is well again: it may have moved.
+    fn ask_after(&mut self, change: &StandingChange, senses: &Senses) {
+        let Some(place) = self.places.get(&change.endpoint) else { return };
+        let operational = change.to.operational;
+        for (question, trouble) in self.discovery.standing(place.address, operational) {
+            senses.lookups.watchful(question, trouble);
+            if matches!(operational, Operational::Unhealthy | Operational::Ejected) {
+                senses.lookups.now(question);
+            }
+        }
+    }
+
     /// Run the checks of the configuration in force.
     fn watch(&mut self, senses: &mut Senses) {
         if senses.probed.as_ref().is_some_and(|probed| Arc::ptr_eq(probed, &self.config)) {
@@ -228,6 +282,7 @@ impl Engine {
         }
         let table = self.decision.table();
         senses.probes.reconcile(&self.config, &table, &self.materials);
+        senses.lookups.reconcile(&self.discovery, &self.config.dns);
         senses.probed = Some(self.config.clone());
         self.records.tally.configured(&self.config, &table);
         self.places = places(&table);
@@ -246,7 +301,7 @@ impl Engine {
     fn persist(&mut self) {
         if let Some(writer) = &self.writer {
             self.persisted = clock::now();
-            writer.write(self.decision.saved(self.persisted));
+            writer.write(self.decision.saved(self.persisted), self.discovery.remembered());
         }
     }
 
@@ -291,8 +346,8 @@ impl Engine {
     fn answer(&mut self, command: Command, senses: &mut Senses) {
         // Whoever has stopped waiting for an answer has none.
         match command {
-            Command::Apply { config, materials, warnings, reply } => {
-                drop(reply.send(self.apply(config, materials, warnings, senses)));
+            Command::Apply { config, answers, materials, warnings, reply } => {
+                drop(reply.send(self.apply(config, answers, materials, warnings, senses)));
             }
             Command::Refuse { problem, reply } => drop(reply.send(self.refuse(problem))),
             Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
@@ -309,6 +364,7 @@ impl Engine {
     fn apply(
         &mut self,
         config: Box<Config>,
+        answers: Vec<(Question, Outcome)>,
         materials: Materials,
         mut warnings: Vec<String>,
         senses: &mut Senses,
@@ -321,7 +377,8 @@ impl Engine {
         self.sockets = sockets;
         self.materials = Arc::new(materials);
         self.warned_of_expiry = clock::now();
-        self.config = Arc::new(*config);
+        self.discovery.declare(Arc::new(*config), answers);
+        self.config = self.discovery.effective(Some(&self.config));
         self.take([Event::Configured(self.config.clone())], senses);
         let epoch = self.published.epoch();
         self.records.reloaded(epoch, &warnings);
@@ -376,6 +433,7 @@ impl Engine {
             troubles: self.troubles.clone(),
             listeners: status::listeners(&table),
             services: self.decision.status(now).into_iter().map(report).collect(),
+            names: self.discovery.report(),
             incidents: self.decision.incidents().map(|incident| IncidentReport::new(incident, now)).collect(),
         }
     }

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
+use super::discovery::{self, Outcome};
 use super::{IncidentReport, Status, Tally, materials};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Question};
 use crate::decision::{Actor, Alert, StandingChange, Word};
 use crate::routing::{Materials, Published};
 
@@ -37,6 +38,7 @@ pub struct ControlHandle {
 pub(super) enum Command {
     Apply {
         config: Box<Config>,
+        answers: Vec<(Question, Outcome)>,
         materials: Materials,
         warnings: Vec<String>,
         reply: oneshot::Sender<Result<Reloaded, ControlError>>,
@@ -79,6 +81,8 @@ pub enum Trouble {
     StateNotWritten(String),
     /// A reload was refused; the configuration before it stays in force.
     ReloadRefused(String),
+    /// A name of an endpoint has had no good answer for 5 minutes; the addresses of before stay.
+    NameUnanswered(String),
 }
 
 /// A configuration was put into force.
@@ -134,7 +138,9 @@ impl ControlHandle {
         };
         match ready {
             Ok((config, materials, warnings)) => {
-                self.ask(|reply| Command::Apply { config, materials, warnings, reply }).await?
+                let known = discovery::questions(&self.published.load().config);
+                let answers = discovery::first_answers(&config, &known, &[]).await;
+                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await?
             }
             Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
         }

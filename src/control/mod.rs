@@ -5,9 +5,11 @@
 //! * [`start()`]: bind, restore, publish the first table, begin.
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
+//! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files.
 //! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
 mod confirm;
+mod discovery;
 mod engine;
 mod handle;
 mod journal;
@@ -25,6 +27,7 @@ pub use handle::{ControlError, ControlHandle, Notice, Reloaded, Trouble};
 pub use journal::{Entry, Journal};
 pub use start::{ControlSetup, StartError, start};
 pub use status::{
-    EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, PoolReport, ReloadStatus, ServiceReport, Status,
+    EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, NameReport, PoolReport, ReloadStatus,
+    ServiceReport, Status,
 };
 pub use tally::Tally;

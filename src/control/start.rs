@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast, mpsc};
 
+use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
 use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
 use super::journal::Journal;
@@ -52,16 +53,19 @@ pub enum StartError {
 /// begin to serve from [`ControlHandle::published`] as soon as this returns.
 pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let ControlSetup { config, path, workers, journal } = setup;
-    let config = Arc::new(config);
-    let read = materials::load(&config, &Materials::default())
+    let declared = Arc::new(config);
+    let read = materials::load(&declared, &Materials::default())
         .map_err(|problems| StartError::Materials(problems.join("\n")))?;
     read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);
-    let sockets = reload::bind(&config, &SocketMap::new(), workers)?;
+    let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
     let (notices, _) = broadcast::channel(NOTICES);
-    let writer = config.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
+    let writer = declared.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
     let mut troubles = Vec::new();
-    let mut decision = restore(&config, &mut troubles);
+    let (mut decision, remembered) = restore(&declared, &mut troubles);
+    let first = discovery::first_answers_blocking(&declared, &remembered)?;
+    let discovery = Discovery::new(declared.clone(), first, remembered);
+    let config = discovery.effective(None);
 
     let now = clock::now();
     if let Some(journal) = &journal {
@@ -92,6 +96,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         fixed: Fixed::of(&config),
         decision,
         config,
+        discovery,
         path,
         workers,
         published,
@@ -124,14 +129,14 @@ fn writer(file: &StateFile, notices: broadcast::Sender<Notice>) -> std::io::Resu
     })
 }
 
-/// The core with what an earlier process knew, as old as it is by now.
-fn restore(config: &Config, troubles: &mut Vec<String>) -> Decision {
+/// The core with what an earlier process knew, as old as it is by now; and what names stood for then.
+fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered) {
     let now = clock::now();
-    let Some(file) = &config.state else { return Decision::new(None, now) };
-    match state::load(file) {
-        Loaded::Usable { saved, age } => {
+    let Some(file) = &config.state else { return (Decision::new(None, now), Remembered::new()) };
+    let decision = match state::load(file) {
+        Loaded::Usable { saved, names, age } => {
             tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
-            Decision::new(Some(saved.aged(age)), now)
+            return (Decision::new(Some(saved.aged(age)), now), names);
         }
         Loaded::Absent => {
             tracing::info!(path = %file.path.display(), "no state yet: this is the first start");
@@ -147,7 +152,8 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> Decision {
             troubles.push(format!("the state file could not be used at the start: {problem}"));
             without_state(config, now)
         }
-    }
+    };
+    (decision, Remembered::new())
 }
 
 /// What was known is lost. A service that only an operator may bring home may have been away: say so.

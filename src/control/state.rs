@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::discovery::Remembered;
 use crate::config::StateFile;
 use crate::decision::Saved;
 use crate::sys::clock;
@@ -27,6 +28,9 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 struct Document {
     saved_unix_ms: u64,
     saved: Saved,
+    /// What names stood for; absent in files of before there were names.
+    #[serde(default)]
+    names: Remembered,
 }
 
 /// The part of every version's document that must be readable.
@@ -49,6 +53,8 @@ pub(super) enum Loaded {
     Usable {
         /// The decisions.
         saved: Box<Saved>,
+        /// What names stood for.
+        names: Remembered,
         /// How long ago they were written.
         age: Duration,
     },
@@ -76,7 +82,7 @@ pub(super) fn load(file: &StateFile) -> Loaded {
     if age > file.max_age {
         return Loaded::Stale { age };
     }
-    Loaded::Usable { saved: Box::new(document.saved), age }
+    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -153,8 +159,8 @@ impl Writer {
     }
 
     /// Have this state on disk soon. Never blocks for IO.
-    pub(super) fn write(&self, saved: Saved) {
-        let document = Document { saved_unix_ms: clock::unix_millis(), saved };
+    pub(super) fn write(&self, saved: Saved, names: Remembered) {
+        let document = Document { saved_unix_ms: clock::unix_millis(), saved, names };
         match serde_json::to_vec(&document) {
             Ok(bytes) => {
                 self.desk.lock().next = Some(bytes);
@@ -259,10 +265,10 @@ mod tests {
         assert!(matches!(load(&file), Loaded::Absent));
         let writer = Writer::start(file.path.clone(), |problem| panic!("{problem}")).unwrap();
         for _ in 0..100 {
-            writer.write(saved());
+            writer.write(saved(), Vec::new());
         }
         assert!(writer.finish());
-        let Loaded::Usable { saved: read, age } = load(&file) else { panic!("not usable") };
+        let Loaded::Usable { saved: read, age, .. } = load(&file) else { panic!("not usable") };
         assert_eq!(*read, saved());
         assert!(age < Duration::from_secs(60));
         let (written, failed) = writer.counts();
@@ -274,7 +280,7 @@ mod tests {
     fn an_old_file_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        let document = Document { saved_unix_ms: clock::unix_millis() - 3_700_000, saved: saved() };
+        let document = Document { saved_unix_ms: clock::unix_millis() - 3_700_000, saved: saved(), names: Vec::new() };
         fs::write(&file.path, serde_json::to_vec(&document).unwrap()).unwrap();
         assert!(matches!(load(&file), Loaded::Stale { age } if age > Duration::from_secs(3600)));
     }
@@ -283,7 +289,9 @@ mod tests {
     fn a_damaged_file_is_said_and_put_aside() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        let whole = serde_json::to_vec(&Document { saved_unix_ms: clock::unix_millis(), saved: saved() }).unwrap();
+        let whole =
+            serde_json::to_vec(&Document { saved_unix_ms: clock::unix_millis(), saved: saved(), names: Vec::new() })
+                .unwrap();
         for cut in 0..whole.len() {
             fs::write(&file.path, &whole[..cut]).unwrap();
             let Loaded::Damaged(why) = load(&file) else { panic!("cut at {cut}") };
@@ -307,9 +315,9 @@ mod tests {
         let (told, heard) = std::sync::mpsc::channel();
         let path = folder.path().join("missing/state.json");
         let writer = Writer::start(path, move |problem| told.send(problem).unwrap()).unwrap();
-        writer.write(saved());
+        writer.write(saved(), Vec::new());
         assert!(heard.recv().unwrap().contains("missing"));
-        writer.write(saved());
+        writer.write(saved(), Vec::new());
         writer.finish();
         assert!(writer.counts().1 >= 1);
         assert!(heard.try_recv().is_err());

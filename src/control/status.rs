@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Mode, Name, Protocol, Service};
+use crate::config::{Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
     SwitchKind,
@@ -49,6 +49,9 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// In the order of the configuration.
     pub services: Vec<ServiceReport>,
+    /// What the names of endpoints stand for.
+    #[serde(default)]
+    pub names: Vec<NameReport>,
     /// The last ones, newest last.
     pub incidents: Vec<IncidentReport>,
 }
@@ -127,8 +130,26 @@ pub struct EndpointReport {
     /// Standing, cause, evidence.
     #[serde(flatten)]
     pub state: EndpointStatus,
+    /// The name that DNS resolved to it; `None` = the configuration says the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Name>,
     /// Requests and sessions on it now.
     pub in_flight: u64,
+}
+
+/// A name that DNS turns into endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameReport {
+    /// With the port, or with `(SRV)`.
+    pub name: String,
+    /// By the last good answer.
+    pub addresses: Vec<SocketAddr>,
+    /// When that was; 0 = not since the start.
+    pub answered_unix_ms: u64,
+    /// Why the last lookup brought no address; `None` = it did.
+    pub trouble: Option<String>,
+    /// How many lookups ended how: `found`, `nothing`, `failed`.
+    pub lookups: Vec<(String, u64)>,
 }
 
 /// One switch with its times.
@@ -182,7 +203,8 @@ impl ServiceReport {
         config: Option<&Service>,
         in_flight: impl Fn(&EndpointStatus) -> u64,
     ) -> Self {
-        let pools = state.pools.into_iter().map(|pool| PoolReport::new(pool, &in_flight)).collect();
+        let configured = |pool: &PoolStatus| config?.pools.iter().find(|configured| configured.name == pool.name);
+        let pools = state.pools.into_iter().map(|pool| PoolReport::new(configured(&pool), pool, &in_flight)).collect();
         ServiceReport {
             protocol: config.map_or(Protocol::Tcp, |service| service.protocol),
             rto_objective_ms: config.and_then(|service| service.objectives.rto).map(whole_millis),
@@ -203,9 +225,11 @@ impl ServiceReport {
 }
 
 impl PoolReport {
-    fn new(pool: PoolStatus, in_flight: &impl Fn(&EndpointStatus) -> u64) -> Self {
-        let report = |state| EndpointReport { in_flight: in_flight(&state), state };
-        let endpoints = pool.endpoints.into_iter().map(report).collect();
+    fn new(config: Option<&Pool>, pool: PoolStatus, in_flight: &impl Fn(&EndpointStatus) -> u64) -> Self {
+        let configured = config.map_or(&[][..], |config| config.members.endpoints());
+        let hosts = configured.iter().map(|endpoint| endpoint.host.clone()).chain(std::iter::repeat(None));
+        let report = |(state, host)| EndpointReport { in_flight: in_flight(&state), host, state };
+        let endpoints = pool.endpoints.into_iter().zip(hosts).map(report).collect();
         PoolReport { name: pool.name, available: pool.available, usable: pool.usable, endpoints }
     }
 }

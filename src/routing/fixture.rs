@@ -24,9 +24,11 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
                         address: address(pool, place),
                         weight: *weight,
                         max_connections: None,
+                        host: None,
                     })
                     .collect(),
             ),
+            names: Vec::new(),
             health_check: None,
             outlier_detection: None,
         })
@@ -91,6 +93,7 @@ pub fn config(services: Vec<Service>, listeners: Vec<Listener>) -> Arc<Config> {
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Auto },
         access_log: None,
+        dns: crate::config::Dns::default(),
         listeners: listeners.into_iter().map(Arc::new).collect(),
         services: services.into_iter().map(Arc::new).collect(),
     })

@@ -311,6 +311,8 @@ impl PoolView {
 /// An endpoint as the data plane sees it.
 #[derive(Debug)]
 pub struct EndpointView {
+    /// The name that DNS resolved to it; `None` = the configuration says the address.
+    pub host: Option<Name>,
     /// Its identity.
     pub id: EndpointId,
     /// Its address.

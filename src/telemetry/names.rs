@@ -180,6 +180,12 @@ metrics! {
             "0 while the last reload was refused and the configuration before it stays in force.";
         CONFIG_TIMESTAMP: Gauge "standfast_config_last_load_timestamp_seconds" []
             "Unix time at which the configuration in force was loaded.";
+        DNS_LOOKUPS: Counter "standfast_dns_lookups_total" ["name", "result"]
+            "Lookups of names of endpoints by result (found, nothing: NXDOMAIN or no such records, failed).";
+        DNS_ADDRESSES: Gauge "standfast_dns_addresses" ["name"]
+            "Addresses by the last good answer; they stay while there is no other one.";
+        DNS_ANSWER_TIMESTAMP: Gauge "standfast_dns_last_answer_timestamp_seconds" ["name"]
+            "Unix time of the last good answer; the start of the process while there was none.";
         STATE_WRITES: Counter "standfast_state_writes_total" ["result"]
             "Writes of the state file by result (success, failure).";
         TROUBLES: Gauge "standfast_troubles" []

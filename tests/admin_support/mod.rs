@@ -47,6 +47,7 @@ pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Json },
         access_log: None,
+        dns: standfast::config::Dns::default(),
         listeners: vec![listener("web", Protocol::Http, Target::Routes(services.iter().map(route).collect()))],
         services: services.iter().map(|(name, active, standby)| Arc::new(service(name, active, standby))).collect(),
     }
@@ -58,6 +59,7 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         name: name.into(),
         weight: 1,
         members,
+        names: Vec::new(),
         health_check: Some(HealthCheck {
             kind: CheckKind::Tcp { port: None, tls: None },
             proxy_protocol: None,
@@ -71,7 +73,8 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         outlier_detection: None,
     };
     let endpoints = |addresses: &[SocketAddr]| {
-        let endpoint = |address: &SocketAddr| Endpoint { address: *address, weight: 1, max_connections: None };
+        let endpoint =
+            |address: &SocketAddr| Endpoint { address: *address, weight: 1, max_connections: None, host: None };
         Members::Endpoints(addresses.iter().map(endpoint).collect())
     };
     let sorry =

@@ -13,7 +13,6 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 90
-ADDRESSES = {"active-1": "172.30.91.11", "active-2": "172.30.91.12"}
 # All but Grafana, which cannot be had without a registry.
 SERVICES = ["standfast", "active-1", "active-2", "standby-1", "standby-2", "prometheus", "alertmanager"]
 
@@ -83,7 +82,10 @@ class Project:
         run("docker", "network", "disconnect", "standfast-test_pools", self.container(service))
 
     def mend(self, service):
-        run("docker", "network", "connect", "--ip", ADDRESSES[service], "standfast-test_pools", self.container(service))
+        run("docker", "network", "connect", "--alias", service, "standfast-test_pools", self.container(service))
+
+    def address(self, service):
+        return self.inspect(service)["NetworkSettings"]["Networks"]["standfast-test_pools"]["IPAddress"]
 
     def get(self, path="/", method="GET"):
         """Status and text of one request through the proxy."""

@@ -154,10 +154,18 @@ def a_restart_forgets_nothing(project, _):
     until("Prometheus sees another process", lambda: project.value("process_start_time_seconds{job='standfast'}") > before)
     until("healthy again", lambda: project.healthy("standfast"))
     until("on standby, says Prometheus", lambda: project.value('service:standfast_on_standby:bool{service="shop"}') == 1)
-    project.mend("active-1")
+    # What was cut off comes back at another address, if Docker gives it one: others have taken the old ones.
+    for other in ("prometheus", "alertmanager"):
+        run("docker", "network", "connect", "standfast-test_pools", project.container(other))
     project.mend("active-2")
+    project.mend("active-1")
     home(project)
-    return "on standby before and after; home again when the network was mended"
+    addresses = {f"{project.address(service)}:8080" for service in ("active-1", "active-2")}
+    known = lambda: {e["address"] for e in project.status()["pools"][0]["endpoints"]} == addresses
+    until("the names stand for the new addresses", known)
+    for other in ("prometheus", "alertmanager"):
+        run("docker", "network", "disconnect", "standfast-test_pools", project.container(other))
+    return f"on standby before and after, without DNS; home again when the network was mended, at {', '.join(sorted(addresses))}"
 
 
 def too_many_switches_freeze_the_way_home(project, _):

@@ -71,7 +71,12 @@ pub struct Upstream {
 
 impl Upstream {
     pub async fn start(manners: Manners) -> Upstream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Upstream::at("127.0.0.1:0".parse().unwrap(), manners).await.unwrap()
+    }
+
+    /// `None`: the address is taken.
+    pub async fn at(address: SocketAddr, manners: Manners) -> Option<Upstream> {
+        let listener = TcpListener::bind(address).await.ok()?;
         let address = listener.local_addr().unwrap();
         let mut upstream = Upstream {
             address,
@@ -81,7 +86,7 @@ impl Upstream {
             task: None,
         };
         upstream.serve(listener);
-        upstream
+        Some(upstream)
     }
 
     pub fn behave(&self, manners: Manners) {

@@ -28,6 +28,7 @@ pub fn config(dice: &mut Rng) -> Config {
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,
+        dns: standfast::config::Dns::default(),
         listeners: Vec::new(),
         services,
     }
@@ -108,6 +109,7 @@ fn pool(service: usize, p: usize, dice: &mut Rng) -> Pool {
         name: format!("p{p}").into(),
         weight: 1 + dice.u32(..3),
         members: Members::Endpoints((0..size).map(|e| endpoint(service, p, e)).collect()),
+        names: Vec::new(),
         health_check: (dice.u8(..8) != 0).then(|| check(dice)),
         outlier_detection: (dice.u8(..8) != 0).then(|| outlier(dice)),
     }
@@ -115,7 +117,7 @@ fn pool(service: usize, p: usize, dice: &mut Rng) -> Pool {
 
 fn endpoint(service: usize, pool: usize, n: usize) -> Endpoint {
     let address: SocketAddr = format!("10.{service}.{pool}.{}:80", n + 1).parse().expect("an address");
-    Endpoint { address, weight: 1, max_connections: None }
+    Endpoint { address, weight: 1, max_connections: None, host: None }
 }
 
 pub fn check(dice: &mut Rng) -> HealthCheck {
@@ -153,6 +155,7 @@ fn sorry() -> Pool {
         name: "sorry".into(),
         weight: 1,
         members: Members::Static(Arc::new(response)),
+        names: Vec::new(),
         health_check: None,
         outlier_detection: None,
     }

@@ -40,9 +40,23 @@ pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Ve
         access_log: access_log(&mut room, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),
         services: services.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
+        dns: dns(&mut room, file.dns.get()),
     };
     cross::check(&mut room, file, &config);
     Some(config)
+}
+
+fn dns(room: &mut Room, dns: Option<&schema::Dns>) -> model::Dns {
+    let servers = dns.and_then(|dns| dns.servers.get()).map_or(&[][..], |servers| &servers.0);
+    let mut wanted = Vec::new();
+    for (at, server) in servers.iter().filter_map(Item::found) {
+        if server.0.port() == 0 {
+            room.problem(at, "nobody listens on port 0", "write the server's port; most use 53");
+        }
+        wanted.push(server.0);
+    }
+    let timeout = dns.map_or(defaults::DNS_TIMEOUT, |dns| room.wait(&dns.timeout, defaults::DNS_TIMEOUT));
+    model::Dns { servers: wanted, timeout }
 }
 
 fn admin(room: &mut Room, admin: &Item<Switch<super::item::Short<schema::Admin>>>) -> Option<model::Admin> {

@@ -1,7 +1,7 @@
 //! Services, their pools and endpoints.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
-    CrossPool, Endpoint, HealthCheck, Members, Mode, Name, Objectives, OutlierDetection, Patience, Pool, Protocol,
-    ProxyVersion, Service, StaticResponse, Upstream, UpstreamProtocol,
+    CrossPool, Endpoint, Family, HealthCheck, Members, Mode, Name, NamedEndpoints, Objectives, OutlierDetection,
+    Patience, Pool, Protocol, ProxyVersion, Question, Service, StaticResponse, Upstream, UpstreamProtocol,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -209,12 +209,14 @@ fn pool(
     }
     let health_check = check::health_check(room, &typed.health_check, inherited.health, inherited.upstream);
     let outlier_detection = check::outlier_detection(room, &typed.outlier_detection, inherited.outlier);
+    let names = names(room, typed);
     let members = members(room, at, typed, inherited, name.as_ref(), addresses)?;
     let is_static = matches!(members, Members::Static(_));
     Some(Pool {
         name: name?,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
         members,
+        names,
         health_check: health_check.filter(|_| !is_static),
         outlier_detection: outlier_detection.filter(|_| !is_static),
     })
@@ -273,7 +275,10 @@ fn members(
 
 fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<Endpoint> {
     if typed.dns.at().is_some() || typed.srv.at().is_some() {
-        return None; // noted as not supported yet
+        return None; // see `names`
+    }
+    if let Some(at) = typed.family.at() {
+        room.problem(at, "`family` is about names", "leave it out: the address says it");
     }
     let address = room.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
     if address.port() == 0 {
@@ -281,9 +286,80 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
     }
     Some(Endpoint {
         address,
+        host: None,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
         max_connections: typed.max_connections.get().map(|n| n.0 as usize),
     })
+}
+
+/// The items of `endpoints:` that DNS names.
+fn names(room: &mut Room, typed: &schema::Pool) -> Vec<NamedEndpoints> {
+    let mut found: Vec<NamedEndpoints> = Vec::new();
+    for (at, endpoint) in typed.endpoints.get().into_iter().flatten().filter_map(Item::found) {
+        let Some(name) = named(room, at, &endpoint.0) else { continue };
+        if found.iter().any(|other| other.question == name.question) {
+            room.problem(at, format!("{} stands twice in this pool", name.question), "keep it once");
+        }
+        found.push(name);
+    }
+    found
+}
+
+/// `dns: app.internal:8080`, `srv: _http._tcp.app.internal`. `None`: it is an address, or wrong.
+fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedEndpoints> {
+    let others = [&typed.address.at(), &typed.dns.at(), &typed.srv.at()].iter().filter(|at| at.is_some()).count();
+    if others > 1 {
+        room.problem(at, "an endpoint is an address, a name (`dns`) or a service name (`srv`)", "keep one of them");
+        return None;
+    }
+    let family = match typed.family.get() {
+        None => defaults::FAMILY,
+        Some(schema::Family::Auto) => Family::Auto,
+        Some(schema::Family::Ipv4) => Family::Ipv4,
+        Some(schema::Family::Ipv6) => Family::Ipv6,
+        Some(schema::Family::All) => Family::All,
+    };
+    let (name, port) = match (typed.dns.found(), typed.srv.found()) {
+        (Some((at, text)), _) => {
+            let (host, port) = host_and_port(room, at, text)?;
+            (host, Some(port))
+        }
+        (None, Some((at, text))) => (service_name(room, at, text)?, None),
+        (None, None) => return None,
+    };
+    Some(NamedEndpoints {
+        question: Question { name: name.into(), port, family },
+        weight: typed.weight.get().map(|weight| weight.0 as u32),
+        max_connections: typed.max_connections.get().map(|n| n.0 as usize),
+    })
+}
+
+fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let address = text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok();
+    match (tls::dns_name(host.strip_suffix('.').unwrap_or(host)), port.parse::<u16>()) {
+        (Some(_), Ok(port)) if port > 0 => Some((host.to_ascii_lowercase(), port)),
+        (name, _) => {
+            let advice = if address {
+                "write an address as `address`, or alone".to_owned()
+            } else if name.is_some() {
+                format!("add the port: `{}:8080`; where SRV records say it, write `srv`", shorten(host))
+            } else {
+                "write a name and a port, such as `app.internal:8080`".to_owned()
+            };
+            room.problem(at, format!("`{}` is not a name with a port", shorten(text)), advice);
+            None
+        }
+    }
+}
+
+fn service_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    if tls::dns_name(text.strip_suffix('.').unwrap_or(text)).is_some() {
+        return Some(text.to_ascii_lowercase());
+    }
+    let what = format!("`{}` is not a name with SRV records", shorten(text));
+    room.problem(at, what, "write one such as `_http._tcp.app.internal`, without a port");
+    None
 }
 
 fn static_response(room: &mut Room, typed: &schema::StaticResponse) -> Option<StaticResponse> {
@@ -353,6 +429,9 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             }
             continue;
         }
+        if !pool.names.is_empty() {
+            continue; // how many there are is for DNS to say
+        }
         if endpoints > 0 && service.failover.min_healthy > endpoints {
             let at = failover.and_then(|typed| typed.min_healthy.at()).unwrap_or(place);
             let (min, name) = (service.failover.min_healthy, &pool.name);
@@ -382,8 +461,9 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
 fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Service) {
     let Patience::After(_) = service.retry.hedge else { return };
     let Some(at) = typed.retry.get().and_then(|retry| retry.hedge.at()) else { return };
-    let pools: Vec<usize> =
-        service.pools.iter().map(|pool| pool.members.endpoints().len()).filter(|n| *n > 0).collect();
+    // (A name may stand for several.)
+    let most = |pool: &Pool| pool.members.endpoints().len() + 2 * pool.names.len();
+    let pools: Vec<usize> = service.pools.iter().map(most).filter(|n| *n > 0).collect();
     let inside = pools.iter().any(|endpoints| *endpoints > 1);
     let across = pools.len() > 1 && service.retry.cross_pool != CrossPool::Never;
     if !inside && !across {
@@ -404,12 +484,12 @@ fn unwatched(typed: &schema::Service, service: &Service) -> Vec<Name> {
         Some(item) if item.at().is_some() => none_asked(item),
         _ => by_service,
     };
-    let endpoints = |pool: &&Pool| !pool.members.endpoints().is_empty() && pool.health_check.is_none();
+    let endpoints = |pool: &&Pool| !pool.is_static() && pool.health_check.is_none();
     service.pools.iter().filter(endpoints).filter(by_pool).map(|pool| pool.name.clone()).collect()
 }
 
 fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
-    let several = service.pools.iter().filter(|pool| !pool.members.endpoints().is_empty()).count() > 1;
+    let several = service.pools.iter().filter(|pool| !pool.is_static()).count() > 1;
     if !several || unwatched.is_empty() {
         return;
     }

@@ -185,7 +185,7 @@ pub(super) fn asked_name(room: &mut Room, at: NodeId, text: &str) -> Option<Host
 }
 
 /// In lower case, when it is a DNS name: no address, no port, no dot at its end.
-fn dns_name(text: &str) -> Option<String> {
+pub(super) fn dns_name(text: &str) -> Option<String> {
     let label = |label: &str| {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')

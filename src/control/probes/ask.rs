@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connect::connect;
 use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
-use crate::config::{CheckKind, HealthCheck};
+use crate::config::{CheckKind, HealthCheck, Name};
 use crate::decision::{ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
@@ -42,23 +42,30 @@ pub(super) enum Refutation {
 }
 
 impl Question {
-    /// What this check asks of the endpoint at `address`, over TLS where it says so.
-    pub(super) fn new(address: SocketAddr, check: &HealthCheck, tls: Option<Arc<ClientTls>>) -> Question {
+    /// What this check asks of the endpoint at `address`, over TLS where it says so, and by the name that DNS resolved
+    /// to it.
+    pub(super) fn new(
+        address: SocketAddr,
+        host: Option<&Name>,
+        check: &HealthCheck,
+        tls: Option<&Arc<ClientTls>>,
+    ) -> Question {
+        let host = host.map(|host| &**host);
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
         let tls = match tls {
             None if check_tls(&check.kind).is_some() => Err("TLS is not set up"),
-            tls => Ok(tls),
+            tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
         let at = |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, port.unwrap_or(address.port()));
         let (target, kind) = match &check.kind {
             CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Kind::Tcp),
             CheckKind::Grpc(grpc) => {
                 let target = at(address.ip(), grpc.port);
-                (target, Kind::Grpc(Box::new(GrpcQuestion::new(target, grpc))))
+                (target, Kind::Grpc(Box::new(GrpcQuestion::new(target, host, grpc))))
             }
             CheckKind::Http(http) => {
                 let target = at(http.address.unwrap_or(address.ip()), http.port);
-                (target, Kind::Http(Box::new(HttpQuestion::new(target, http))))
+                (target, Kind::Http(Box::new(HttpQuestion::new(target, host, http))))
             }
         };
         Question { target, tls, header, kind }

@@ -10,7 +10,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::ask::Refutation;
-use super::http::{AGENT, beside, refute};
+use super::http::{AGENT, asked_for, beside, refute};
 use crate::config::GrpcCheck;
 use crate::decision::ProbeFailure;
 use crate::net::Transport;
@@ -30,10 +30,10 @@ pub(super) struct GrpcQuestion {
 }
 
 impl GrpcQuestion {
-    /// Ask `target` for what `check` says.
-    pub(super) fn new(target: SocketAddr, check: &GrpcCheck) -> GrpcQuestion {
+    /// Ask `target`, by this name where it has one, for what `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcQuestion {
         let scheme = if check.tls.is_some() { "https" } else { "http" };
-        let authority = check.host.clone().unwrap_or_else(|| target.to_string());
+        let authority = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let request = http::Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")

@@ -26,6 +26,11 @@ const HEAD: usize = 64 * 1024;
 /// Who we say we are.
 pub(super) const AGENT: &str = concat!("standfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
+/// The `Host` of a check that says none: the endpoint's name, or its address where it has none.
+pub(super) fn asked_for(target: SocketAddr, name: Option<&str>) -> String {
+    name.map_or_else(|| target.to_string(), |name| format!("{name}:{}", target.port()))
+}
+
 /// One GET and what its answer must be.
 pub(super) struct HttpQuestion {
     /// `Err` when the configured path or host cannot be written as a request.
@@ -36,9 +41,9 @@ pub(super) struct HttpQuestion {
 }
 
 impl HttpQuestion {
-    /// Ask `target` for what `check` says.
-    pub(super) fn new(target: SocketAddr, check: &HttpCheck) -> HttpQuestion {
-        let host = check.host.clone().unwrap_or_else(|| target.to_string());
+    /// Ask `target`, by this name where it has one, for what `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpQuestion {
+        let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
             let request = request.header(USER_AGENT, AGENT).header(ACCEPT, "*/*").body(());

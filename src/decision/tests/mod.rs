@@ -215,6 +215,7 @@ fn config(service: Service) -> Config {
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,
+        dns: crate::config::Dns::default(),
         listeners: Vec::new(),
         services: vec![Arc::new(service)],
     }
@@ -270,11 +271,13 @@ pub(super) fn pool(name: &str, net: u8) -> Pool {
         address: std::net::SocketAddr::from(([10, 0, net, host], 80)),
         weight: 1,
         max_connections: None,
+        host: None,
     };
     Pool {
         name: name.into(),
         weight: 1,
         members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
+        names: Vec::new(),
         health_check: Some(HealthCheck {
             kind: CheckKind::Tcp { port: None, tls: None },
             proxy_protocol: None,

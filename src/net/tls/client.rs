@@ -59,7 +59,7 @@ impl Alpn {
 #[derive(Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
-    /// Asked for and verified; `None` = the endpoint's address.
+    /// Asked for and verified; `None` = the endpoint's name, or its address where it has none.
     name: Option<ServerName<'static>>,
     leaf: Option<Leaf>,
     content: u64,
@@ -112,11 +112,23 @@ impl ClientTls {
         Ok(ClientTls { config: Arc::new(config), name, leaf, content: hasher.finish() })
     }
 
-    /// The same with a memory of sessions, to be used for one endpoint: what one has given another need not know.
-    pub fn for_one_endpoint(&self) -> ClientTls {
+    /// The same with a memory of sessions, to be used for one endpoint: what one has given another need not know. An
+    /// endpoint that DNS names is verified for that name, unless the configuration says another.
+    pub fn for_one_endpoint(&self, host: Option<&str>) -> ClientTls {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::in_memory_sessions(8);
-        ClientTls { config: Arc::new(config), name: self.name.clone(), leaf: self.leaf.clone(), content: self.content }
+        ClientTls { config: Arc::new(config), ..self.named(host) }
+    }
+
+    /// The same, verified for `host` unless the configuration says another name.
+    pub fn named(&self, host: Option<&str>) -> ClientTls {
+        let host = || host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
+        ClientTls {
+            config: Arc::clone(&self.config),
+            name: self.name.clone().or_else(host),
+            leaf: self.leaf.clone(),
+            content: self.content,
+        }
     }
 
     /// Was it made from the same configuration and the same files?

@@ -265,7 +265,8 @@ fn endpoint_views(
                 admission: row.admission,
                 joined: row.joined,
                 suspected: row.suspected,
-                tls: endpoint_tls(service.tls.as_ref(), old.and_then(|old| old.tls.as_ref())),
+                tls: endpoint_tls(service.tls.as_ref(), meant.and_then(|e| e.host.as_deref()), old),
+                host: meant.and_then(|endpoint| endpoint.host.clone()),
                 stats,
             }
         })
@@ -273,11 +274,16 @@ fn endpoint_views(
 }
 
 /// An endpoint's own, with the sessions that it has given us: kept as long as it is the service's.
-fn endpoint_tls(service: Option<&Arc<ClientTls>>, old: Option<&Arc<ClientTls>>) -> Option<Arc<ClientTls>> {
+fn endpoint_tls(
+    service: Option<&Arc<ClientTls>>,
+    host: Option<&str>,
+    old: Option<&EndpointView>,
+) -> Option<Arc<ClientTls>> {
     let service = service?;
-    match old {
+    let same_name = old.filter(|old| old.host.as_deref() == host);
+    match same_name.and_then(|old| old.tls.as_ref()) {
         Some(old) if old.is_same(service) => Some(Arc::clone(old)),
-        _ => Some(Arc::new(service.for_one_endpoint())),
+        _ => Some(Arc::new(service.for_one_endpoint(host))),
     }
 }
 

@@ -1,0 +1,332 @@
+//! Endpoints that DNS names: what the names stand for now, and the configuration that follows from it.
+//!
+//! * `lookup`: one question to DNS and what came of it.
+//! * `schedule`: when it is asked again; each question is a task of its own, as each check is.
+//! * `Discovery` (here): the last good answers, and the *effective* configuration: the declared one with addresses in
+//!   the place of names. Everything below the engine knows only that one; to the core an answer with another address is
+//!   what a reload with another address is. What stays keeps its health and its identity, what is new begins in
+//!   `checking`, what is gone gets nothing new and finishes what it has begun.
+//!
+//! Two rules keep DNS from being a cause of outages. An answer without addresses (NXDOMAIN, NODATA) and a lookup that fails
+//! change nothing: who is well is for the checks to say. And an address that an answer no longer has stays while its pool
+//! has too few other endpoints that are well, at most `OVERLAP`: the new ones are checked before the old ones go.
+
+pub(super) mod lookup;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::lookup::Found;
+pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
+pub(super) use self::schedule::{Lookups, News};
+use super::status::NameReport;
+use crate::config::{Config, Endpoint, Members, Name, NamedEndpoints, Pool, Question, Service};
+use crate::decision::{Administrative, Moment, Operational, Standing, Table};
+use crate::sys::clock;
+
+/// How long an address that DNS no longer names may stand in for new ones that are not well yet.
+pub(super) const OVERLAP: Duration = Duration::from_secs(10);
+/// A name without a good answer for so long is told about: what is kept of it may belong to somebody else by now.
+pub(super) const STALE: Duration = Duration::from_secs(5 * 60);
+
+/// The last good answers, as they are kept over a restart.
+pub(super) type Remembered = Vec<(Question, Vec<Found>)>;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Discovery {
+    declared: Arc<Config>,
+    known: BTreeMap<Question, Known>,
+    leaving: Vec<Leaving>,
+    /// Addresses that checks or traffic have condemned.
+    condemned: HashSet<SocketAddr>,
+}
+
+/// What is known of one question.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// The last good answer; empty = there was none yet.
+    found: Vec<Found>,
+    /// When that was, in milliseconds since the Unix epoch; 0 = never in this process.
+    answered_unix_ms: u64,
+    /// The same, or when it was first asked.
+    since: Moment,
+    /// What the last lookup failed with; `None` = it was good.
+    trouble: Option<String>,
+    /// It was told that the answer is stale.
+    told: bool,
+    counts: [u64; lookup::RESULTS.len()],
+}
+
+/// An address that DNS no longer names, and that still stands in.
+#[derive(Clone, Debug)]
+struct Leaving {
+    service: Name,
+    pool: Name,
+    endpoint: Endpoint,
+    until: Moment,
+}
+
+/// What an outcome means for the engine.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Turn {
+    /// The effective configuration may be another.
+    pub(super) changed: bool,
+    /// The name has been without a good answer for [`STALE`] now, for the first time; the text says what is known.
+    pub(super) stale: Option<String>,
+}
+
+impl Discovery {
+    /// What `declared` names stands for what `first` found; where that has no good answer, for what an earlier process
+    /// remembered.
+    pub(super) fn new(declared: Arc<Config>, first: Vec<(Question, Outcome)>, mut remembered: Remembered) -> Discovery {
+        let now = clock::now();
+        let mut known = BTreeMap::new();
+        for question in questions(&declared) {
+            let place = remembered.iter().position(|(other, _)| *other == question);
+            let found = place.map_or_else(Vec::new, |place| remembered.swap_remove(place).1);
+            known.insert(question, Known { found, since: now, ..Known::default() });
+        }
+        let mut discovery = Discovery { declared, known, leaving: Vec::new(), condemned: HashSet::new() };
+        discovery.take_first(first, now);
+        discovery
+    }
+
+    /// Another configuration is in force; `first` answers what only it asks.
+    pub(super) fn declare(&mut self, declared: Arc<Config>, first: Vec<(Question, Outcome)>) {
+        let now = clock::now();
+        let wanted = questions(&declared);
+        self.declared = declared;
+        self.known.retain(|question, _| wanted.contains(question));
+        for question in wanted {
+            self.known.entry(question).or_insert_with(|| Known { since: now, ..Known::default() });
+        }
+        self.take_first(first, now);
+    }
+
+    fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: Moment) {
+        for (question, outcome) in first {
+            if let Some(known) = self.known.get_mut(&question) {
+                known.take(&question, outcome, now);
+            }
+        }
+    }
+
+    /// Everything that DNS is asked.
+    pub(super) fn questions(&self) -> impl Iterator<Item = &Question> {
+        self.known.keys()
+    }
+
+    /// The last good answers.
+    pub(super) fn remembered(&self) -> Remembered {
+        let good = self.known.iter().filter(|(_, known)| !known.found.is_empty());
+        good.map(|(question, known)| (question.clone(), known.found.clone())).collect()
+    }
+
+    /// A lookup ended.
+    pub(super) fn answered(&mut self, question: &Question, outcome: Outcome, table: &Table, now: Moment) -> Turn {
+        let Some(known) = self.known.get_mut(question) else { return Turn::default() };
+        let Some(before) = known.take(question, outcome, now) else {
+            return Turn { changed: false, stale: known.stale(question, now) };
+        };
+        let gone = |old: &Found| known.found.iter().all(|new| new.address != old.address);
+        let gone: Vec<Found> = before.iter().filter(|old| gone(old)).cloned().collect();
+        let changed = before != known.found;
+        let found: HashSet<SocketAddr> =
+            self.known.values().flat_map(|k| &k.found).map(|found| found.address).collect();
+        self.condemned.retain(|address| found.contains(address));
+        self.leave(question, &gone, now);
+        self.release(table, now);
+        Turn { changed, stale: None }
+    }
+
+    /// These addresses are named no more: they stand in until the others of their pools are well.
+    fn leave(&mut self, question: &Question, gone: &[Found], now: Moment) {
+        for (service, pool, named) in names(&self.declared).filter(|(_, _, named)| named.question == *question) {
+            self.leaving.extend(gone.iter().map(|found| Leaving {
+                service: service.name.clone(),
+                pool: pool.name.clone(),
+                endpoint: endpoint(named, found),
+                until: now.after(OVERLAP),
+            }));
+        }
+    }
+
+    /// Does anybody stand in?
+    pub(super) fn is_overlapping(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Let go of those who stand in and are needed no more. Returns whether there were any.
+    pub(super) fn release(&mut self, table: &Table, now: Moment) -> bool {
+        let before = self.leaving.len();
+        let leaving = std::mem::take(&mut self.leaving);
+        let needed = |one: &&Leaving| one.until > now && self.stands_in(one, &leaving, table);
+        self.leaving = leaving.iter().filter(needed).cloned().collect();
+        self.leaving.len() != before
+    }
+
+    /// Is it well, and has its pool too few others that are?
+    fn stands_in(&self, one: &Leaving, leaving: &[Leaving], table: &Table) -> bool {
+        let Some(service) = self.declared.services.iter().find(|service| service.name == one.service) else {
+            return false;
+        };
+        let row = table.services.iter().find(|row| row.name == one.service);
+        let Some(row) = row.and_then(|row| row.pools.iter().find(|pool| pool.name == one.pool)) else { return false };
+        let leaves = |address: SocketAddr| {
+            let same = |other: &Leaving| (&other.service, &other.pool) == (&one.service, &one.pool);
+            leaving.iter().any(|other| same(other) && other.endpoint.address == address)
+        };
+        let well: Vec<SocketAddr> = row.endpoints.iter().filter(|e| is_well(&e.standing)).map(|e| e.address).collect();
+        let others = well.iter().filter(|address| !leaves(**address)).count();
+        well.contains(&one.endpoint.address) && others < service.failover.min_healthy.max(1)
+    }
+
+    /// Checks or traffic have found something about this endpoint: its name's new addresses may be known already.
+    /// Returns which questions to ask at once, and every question of it with whether it is to be asked often.
+    pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<(&Question, bool)> {
+        match operational {
+            Operational::Unhealthy | Operational::Ejected => self.condemned.insert(address),
+            Operational::Healthy | Operational::Checking => self.condemned.remove(&address),
+        };
+        let about = |known: &Known| known.found.iter().any(|found| found.address == address);
+        let trouble = |known: &Known| known.found.iter().any(|found| self.condemned.contains(&found.address));
+        let asked = self.known.iter().filter(|(_, known)| about(known));
+        asked.map(|(question, known)| (question, trouble(known))).collect()
+    }
+
+    /// The declared configuration with addresses in the place of names. Services that are the same as in `current` are
+    /// the very same.
+    pub(super) fn effective(&self, current: Option<&Config>) -> Arc<Config> {
+        if self.known.is_empty() {
+            return Arc::clone(&self.declared);
+        }
+        let same = |service: &Service| {
+            let current = current?.services.iter().find(|current| current.name == service.name)?;
+            (**current == *service).then(|| Arc::clone(current))
+        };
+        let services = self.declared.services.iter().map(|service| {
+            if service.pools.iter().all(|pool| pool.names.is_empty()) {
+                return Arc::clone(service);
+            }
+            let resolved = self.resolved(service);
+            same(&resolved).unwrap_or_else(|| Arc::new(resolved))
+        });
+        Arc::new(Config { services: services.collect(), ..Config::clone(&self.declared) })
+    }
+
+    /// An address stands once in a service: as the configuration says it, else in the first pool whose name has it, else
+    /// where it is about to leave.
+    fn resolved(&self, declared: &Service) -> Service {
+        let mut service = declared.clone();
+        let mut taken: BTreeSet<SocketAddr> =
+            declared.pools.iter().flat_map(|pool| pool.members.endpoints()).map(|endpoint| endpoint.address).collect();
+        for pool in &mut service.pools {
+            let Pool { members: Members::Endpoints(endpoints), names, .. } = pool else { continue };
+            for named in names {
+                let found = self.known.get(&named.question).map_or(&[][..], |known| &known.found);
+                endpoints.extend(found.iter().filter(|found| taken.insert(found.address)).map(|f| endpoint(named, f)));
+            }
+        }
+        for one in self.leaving.iter().filter(|one| one.service == declared.name) {
+            if let Some(pool) = service.pools.iter_mut().find(|pool| pool.name == one.pool)
+                && let Members::Endpoints(endpoints) = &mut pool.members
+                && taken.insert(one.endpoint.address)
+            {
+                endpoints.push(one.endpoint.clone());
+            }
+        }
+        service
+    }
+
+    /// For people and machines, in the order of the questions.
+    pub(super) fn report(&self) -> Vec<NameReport> {
+        let report = |(question, known): (&Question, &Known)| NameReport {
+            name: question.to_string(),
+            addresses: known.found.iter().map(|found| found.address).collect(),
+            answered_unix_ms: known.answered_unix_ms,
+            trouble: known.trouble.clone(),
+            lookups: lookup::RESULTS
+                .iter()
+                .zip(known.counts)
+                .map(|(result, count)| ((*result).into(), count))
+                .collect(),
+        };
+        self.known.iter().map(report).collect()
+    }
+}
+
+impl Known {
+    /// Take in what a lookup found. `Some` = a good answer, with what was known before it.
+    fn take(&mut self, question: &Question, outcome: Outcome, now: Moment) -> Option<Vec<Found>> {
+        self.counts[outcome.result()] += 1;
+        match outcome {
+            Outcome::Found { found, .. } => {
+                if self.trouble.take().is_some() {
+                    tracing::info!(name = %question, "DNS answers again");
+                }
+                (self.since, self.answered_unix_ms, self.told) = (now, clock::unix_millis(), false);
+                let before = std::mem::replace(&mut self.found, found);
+                say_change(question, &before, &self.found);
+                Some(before)
+            }
+            Outcome::Nothing(trouble) | Outcome::Failed(trouble) => {
+                if self.trouble.is_none() {
+                    let kept = self.found.len();
+                    tracing::warn!(name = %question, %trouble, kept, "DNS gives no address: the last ones stay");
+                }
+                self.trouble = Some(trouble);
+                None
+            }
+        }
+    }
+
+    fn stale(&mut self, question: &Question, now: Moment) -> Option<String> {
+        if self.told || now.since(self.since) < STALE {
+            return None;
+        }
+        self.told = true;
+        let trouble = self.trouble.as_deref().unwrap_or("no answer");
+        let kept = self.found.len();
+        Some(format!("{question} has had no good answer for 5 minutes ({trouble}): {kept} address(es) of before stay"))
+    }
+}
+
+fn is_well(standing: &Standing) -> bool {
+    standing.operational == Operational::Healthy && standing.administrative == Administrative::Ready
+}
+
+/// Every question of a configuration.
+pub(super) fn questions(config: &Config) -> BTreeSet<Question> {
+    names(config).map(|(_, _, named)| named.question.clone()).collect()
+}
+
+fn names(config: &Config) -> impl Iterator<Item = (&Service, &Pool, &NamedEndpoints)> {
+    let pools = config.services.iter().flat_map(|service| service.pools.iter().map(move |pool| (&**service, pool)));
+    pools.flat_map(|(service, pool)| pool.names.iter().map(move |named| (service, pool, named)))
+}
+
+fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
+    Endpoint {
+        address: found.address,
+        host: Some(found.host.clone()),
+        weight: named.weight.or(found.weight).unwrap_or(1),
+        max_connections: named.max_connections,
+    }
+}
+
+fn say_change(question: &Question, before: &[Found], after: &[Found]) {
+    let only = |these: &[Found], those: &[Found]| {
+        let one = |this: &&Found| those.iter().all(|that| that.address != this.address);
+        these.iter().filter(one).map(|found| found.address.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let (added, removed) = (only(after, before), only(before, after));
+    if !added.is_empty() || !removed.is_empty() {
+        tracing::info!(name = %question, added, removed, "DNS has another answer");
+    }
+}

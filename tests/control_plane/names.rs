@@ -1,0 +1,284 @@
+//! Endpoints that DNS names.
+
+use std::net::SocketAddr;
+
+use standfast::control::{NameReport, ServiceReport};
+use standfast::decision::Operational;
+
+use crate::dns::{Dns, Say, addresses};
+use crate::support::{Manners, Plane, Upstream, eventually};
+
+const QUICK: &str = "{http: {path: /}, interval: 50ms, timeout: 1s, fast_interval: 20ms, fall: 2, rise: 1}";
+
+/// One service whose pools have these endpoints; names are asked of `dns`.
+fn file(dns: &Dns, more: &str, pools: &[&str]) -> String {
+    let pools: Vec<String> =
+        ('a'..).zip(pools).map(|(name, endpoints)| format!("{{name: {name}, endpoints: [{endpoints}]}}")).collect();
+    format!(
+        "dns: {{servers: \"{}\", timeout: 300ms}}\n{more}\n\
+         listeners: [{{name: in, bind: \"127.0.0.1:0\", routes: [{{service: s}}]}}]\n\
+         services: {{s: {{health_check: {QUICK}, failover: {{failback: {{hold_down: 100ms}}}}, pools: [{}]}}}}\n",
+        dns.address,
+        pools.join(", ")
+    )
+}
+
+async fn addresses_of(plane: &Plane, pool: usize) -> Vec<SocketAddr> {
+    plane.service("s").await.pools[pool].endpoints.iter().map(|e| e.state.address).collect()
+}
+
+async fn stands_for(plane: &Plane, pool: usize, wanted: &[SocketAddr]) -> ServiceReport {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    eventually(&format!("pool {pool} is {wanted:?}"), || async {
+        let mut found = addresses_of(plane, pool).await;
+        found.sort_unstable();
+        (found == wanted).then_some(())
+    })
+    .await;
+    plane.service("s").await
+}
+
+async fn name(plane: &Plane) -> NameReport {
+    plane.status().await.names.remove(0)
+}
+
+/// Two upstreams with the same port on two addresses.
+async fn pair() -> (Upstream, Upstream) {
+    loop {
+        let first = Upstream::at("127.0.0.2:0".parse().unwrap(), Manners::ok()).await.unwrap();
+        let second: SocketAddr = ([127, 0, 0, 3], first.address.port()).into();
+        if let Some(second) = Upstream::at(second, Manners::ok()).await {
+            return (first, second);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_an_endpoint_from_the_start_and_its_check_asks_for_it() {
+    let dns = Dns::start();
+    let upstream = Upstream::start(Manners::ok()).await;
+    let port = upstream.address.port();
+    dns.say("app.test", addresses(60, &["127.0.0.1"]));
+    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"App.Test.:{port}\", weight: 7}}")]));
+    plane.active("s", "a").await;
+    assert!(upstream.last_request().contains(&format!("host: app.test:{port}")), "{}", upstream.last_request());
+    assert_eq!(plane.endpoint(upstream.address).await.host.as_deref(), Some("app.test"));
+    let table = plane.handle.published().load();
+    assert_eq!(table.services[0].pools[0].endpoints[0].weight, 7);
+    let name = name(&plane).await;
+    assert_eq!((name.name, name.addresses), (format!("app.test.:{port}"), vec![upstream.address]));
+    assert!(name.answered_unix_ms > 0 && name.trouble.is_none());
+}
+
+#[tokio::test]
+async fn what_an_answer_keeps_keeps_its_health_and_what_it_adds_is_checked_first() {
+    let dns = Dns::start();
+    let (first, second) = pair().await;
+    second.behave(Manners::Hang);
+    dns.say("app.test", addresses(1, &["127.0.0.2"]));
+    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", first.address.port())]));
+    plane.active("s", "a").await;
+    let before = plane.endpoint(first.address).await.state;
+    dns.say("app.test", addresses(1, &["127.0.0.3", "127.0.0.2"]));
+    let service = stands_for(&plane, 0, &[first.address, second.address]).await;
+    let at = |address| service.pools[0].endpoints.iter().find(|e| e.state.address == address).unwrap().state.clone();
+    assert_eq!((at(first.address).id, at(first.address).standing), (before.id, before.standing));
+    assert_eq!(at(second.address).standing.operational, Operational::Checking);
+    second.behave(Manners::ok());
+    plane.stands(&second, Operational::Healthy).await;
+    assert_eq!(plane.status().await.incidents.len(), 0, "nothing was switched");
+}
+
+#[tokio::test]
+async fn an_address_that_moved_stands_in_until_the_new_one_is_well() {
+    let dns = Dns::start();
+    let (old, new) = pair().await;
+    new.behave(Manners::answer(503, "", "not yet"));
+    dns.say("app.test", addresses(1, &["127.0.0.2"]));
+    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", old.address.port())]));
+    plane.active("s", "a").await;
+    dns.say("app.test", addresses(1, &["127.0.0.3"]));
+    stands_for(&plane, 0, &[old.address, new.address]).await;
+    plane.stands(&new, Operational::Unhealthy).await;
+    let service = plane.service("s").await;
+    assert_eq!((service.active.as_deref(), service.pools[0].usable), (Some("a"), 1), "the old one serves on");
+    new.behave(Manners::ok());
+    let service = stands_for(&plane, 0, &[new.address]).await;
+    assert_eq!((service.active.as_deref(), service.pools[0].usable), (Some("a"), 1));
+    assert_eq!(plane.status().await.incidents.len(), 0, "nothing was switched");
+}
+
+#[tokio::test]
+async fn no_answer_of_any_kind_empties_a_pool() {
+    let dns = Dns::start();
+    let upstream = Upstream::start(Manners::ok()).await;
+    dns.say("app.test", addresses(1, &["127.0.0.1"]));
+    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]));
+    plane.active("s", "a").await;
+    let epoch = plane.status().await.epoch;
+    let blocked = addresses(1, &["0.0.0.0"]);
+    for say in [Say::NxDomain, Say::Nothing, Say::ServerFailure, Say::Silence, Say::Garbage, blocked] {
+        dns.say("app.test", say.clone());
+        let trouble = eventually(&format!("{say:?} is noticed"), || async { name(&plane).await.trouble }).await;
+        let name = name(&plane).await;
+        assert_eq!(name.addresses, [upstream.address], "{say:?}: {trouble}");
+        dns.say("app.test", addresses(1, &["127.0.0.1"]));
+        eventually("it answers again", || async { (self::name(&plane).await.trouble.is_none()).then_some(()) }).await;
+    }
+    assert_eq!(addresses_of(&plane, 0).await, [upstream.address]);
+    assert_eq!(plane.status().await.epoch, epoch, "nothing was even published");
+    let lookups = name(&plane).await.lookups;
+    assert!(lookups.iter().all(|(_, count)| *count > 0), "found, nothing and failed: {lookups:?}");
+}
+
+#[tokio::test]
+async fn a_service_name_says_ports_and_weights_and_only_the_best_priority_counts() {
+    let dns = Dns::start();
+    let (a, b, spare) = (
+        Upstream::start(Manners::ok()).await,
+        Upstream::start(Manners::ok()).await,
+        Upstream::start(Manners::ok()).await,
+    );
+    let port = |upstream: &Upstream| upstream.address.port();
+    let records =
+        vec![(10, 60_000, port(&a), "one.test"), (10, 0, port(&b), "two.test"), (20, 1, port(&spare), "one.test")];
+    dns.say("_http._tcp.app.test", Say::Services(60, records));
+    dns.say("one.test", addresses(60, &["127.0.0.1"]));
+    dns.say("two.test", Say::Alias(60, "three.test", vec!["127.0.0.1".parse().unwrap()]));
+    let plane = Plane::start(&file(&dns, "", &["{srv: _http._tcp.app.test}"]));
+    stands_for(&plane, 0, &[a.address, b.address]).await;
+    plane.stands(&b, Operational::Healthy).await;
+    let table = plane.handle.published().load();
+    let weight =
+        |of: &Upstream| table.services[0].pools[0].endpoints.iter().find(|e| e.address == of.address).unwrap().weight;
+    assert_eq!((weight(&a), weight(&b)), (1000, 1));
+    assert_eq!(plane.endpoint(b.address).await.host.as_deref(), Some("two.test"));
+}
+
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    let dns = Dns::start();
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let records = vec![(0, 0, a.address.port(), "one.test"), (0, 0, b.address.port(), "two.test")];
+    dns.say("_http._tcp.app.test", Say::Services(1, records));
+    dns.say("one.test", addresses(1, &["127.0.0.1"]));
+    dns.say("two.test", addresses(1, &["127.0.0.1"]));
+    let plane = Plane::start(&file(&dns, "", &["{srv: _http._tcp.app.test}"]));
+    stands_for(&plane, 0, &[a.address, b.address]).await;
+    dns.say("two.test", Say::Silence);
+    let trouble = eventually("a target is silent", || async { name(&plane).await.trouble }).await;
+    assert!(trouble.contains("two.test"), "{trouble}");
+    assert_eq!(addresses_of(&plane, 0).await.len(), 2);
+    // That a target is gone is an answer.
+    dns.say("two.test", Say::NxDomain);
+    stands_for(&plane, 0, &[a.address]).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_falls_has_its_name_asked_at_once() {
+    let dns = Dns::start();
+    let (mut old, new) = pair().await;
+    dns.say("app.test", addresses(3600, &["127.0.0.2"]));
+    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", old.address.port())]));
+    plane.active("s", "a").await;
+    // (Each task asks once more, a second after the start; from then on the hour counts, which is a minute.)
+    eventually("the second question", || async { (dns.asked("app.test") >= 2).then_some(()) }).await;
+    eventually("its answer", || async { (name(&plane).await.lookups[0].1 >= 2).then_some(()) }).await;
+    dns.say("app.test", addresses(3600, &["127.0.0.3"]));
+    old.die().await;
+    // (Nothing here is waited for as long as a minute.)
+    stands_for(&plane, 0, &[new.address]).await;
+    plane.active("s", "a").await;
+}
+
+#[tokio::test]
+async fn names_survive_a_restart_without_dns() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let dns = Dns::start();
+    let upstream = Upstream::start(Manners::ok()).await;
+    dns.say("app.test", addresses(60, &["127.0.0.1"]));
+    let more = format!("state: {{path: {}}}", state.display());
+    let text = file(&dns, &more, &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]);
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    eventually("the state is on disk", || async {
+        std::fs::read_to_string(&state).ok().filter(|text| text.contains("app.test")).map(drop)
+    })
+    .await;
+    drop(plane);
+    dns.say("app.test", Say::Silence);
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    assert_eq!(addresses_of(&plane, 0).await, [upstream.address]);
+    assert!(name(&plane).await.answered_unix_ms == 0, "what is known is from before");
+}
+
+#[tokio::test]
+async fn a_name_that_is_unknown_at_the_start_is_taken_up_when_it_is_known() {
+    let dns = Dns::start();
+    let (named, spare) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let pools = [format!("{{dns: \"app.test:{}\"}}", named.address.port()), format!("\"{}\"", spare.address)];
+    let plane = Plane::start(&file(&dns, "", &[&pools[0], &pools[1]]));
+    let service = plane.active("s", "b").await;
+    assert!(service.pools[0].endpoints.is_empty() && !service.pools[0].available);
+    assert!(name(&plane).await.trouble.is_some());
+    dns.say("app.test", addresses(60, &["127.0.0.1"]));
+    plane.active("s", "a").await;
+}
+
+#[tokio::test]
+async fn a_reload_asks_for_new_names_before_it_takes_effect_and_forgets_old_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let dns = Dns::start();
+    let (first, second) = pair().await;
+    let port = first.address.port();
+    dns.say("one.test", addresses(60, &["127.0.0.2"]));
+    dns.say("two.test", addresses(60, &["127.0.0.3"]));
+    std::fs::write(&path, file(&dns, "", &[&format!("{{dns: \"one.test:{port}\"}}")])).unwrap();
+    let plane = Plane::from_file(&path);
+    plane.active("s", "a").await;
+    let id = plane.endpoint(first.address).await.state.id;
+    let both = format!("{{dns: \"one.test:{port}\"}}, {{dns: \"two.test:{port}\"}}");
+    std::fs::write(&path, file(&dns, "", &[&both])).unwrap();
+    plane.handle.reload().await.unwrap();
+    assert_eq!(addresses_of(&plane, 0).await, [first.address, second.address], "at once");
+    assert_eq!(plane.endpoint(first.address).await.state.id, id);
+    // The same address by its number: the same endpoint.
+    std::fs::write(&path, file(&dns, "", &[&format!("\"{}\"", first.address)])).unwrap();
+    plane.handle.reload().await.unwrap();
+    assert_eq!(addresses_of(&plane, 0).await, [first.address]);
+    assert_eq!(plane.endpoint(first.address).await.state.id, id);
+    assert_eq!(plane.endpoint(first.address).await.host, None);
+    assert!(plane.status().await.names.is_empty());
+    assert_eq!(plane.status().await.generation, 3, "answers are no reloads");
+}
+
+#[tokio::test]
+async fn an_address_is_one_endpoint_however_many_names_have_it() {
+    let dns = Dns::start();
+    let (first, second) = pair().await;
+    let port = first.address.port();
+    dns.say("one.test", addresses(60, &["127.0.0.2", "127.0.0.3"]));
+    dns.say("two.test", addresses(60, &["127.0.0.3"]));
+    let pools =
+        [format!("\"{}\", {{dns: \"one.test:{port}\"}}", first.address), format!("{{dns: \"two.test:{port}\"}}")];
+    let plane = Plane::start(&file(&dns, "", &[&pools[0], &pools[1]]));
+    plane.active("s", "a").await;
+    assert_eq!(addresses_of(&plane, 0).await, [first.address, second.address]);
+    assert!(addresses_of(&plane, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_family_says_which_addresses_count() {
+    let dns = Dns::start();
+    dns.say("both.test", addresses(60, &["127.0.0.2", "::1"]));
+    dns.say("six.test", addresses(60, &["::1"]));
+    let all = "{dns: \"both.test:1\"}, {dns: \"both.test:2\", family: ipv6}, {dns: \"both.test:3\", family: all}, \
+               {dns: \"six.test:4\"}, {dns: \"six.test:5\", family: ipv4}";
+    let plane = Plane::start(&file(&dns, "", &[all]));
+    let found: Vec<String> = addresses_of(&plane, 0).await.iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["127.0.0.2:1", "[::1]:2", "127.0.0.2:3", "[::1]:3", "[::1]:4"]);
+}
