@@ -163,6 +163,7 @@ def a_restart_forgets_nothing(project, _):
     addresses = {f"{project.address(service)}:8080" for service in ("active-1", "active-2")}
     known = lambda: {e["address"] for e in project.status()["pools"][0]["endpoints"]} == addresses
     until("the names stand for the new addresses", known)
+    until("Prometheus has them", lambda: project.value('standfast_dns_addresses{name="active-1:8080"}') == 1)
     for other in ("prometheus", "alertmanager"):
         run("docker", "network", "disconnect", "standfast-test_pools", project.container(other))
     return f"on standby before and after, without DNS; home again when the network was mended, at {', '.join(sorted(addresses))}"

@@ -204,7 +204,8 @@ fn persistence_follows_version_and_connection() {
     }
     let many = format!("Connection: {}\r\n", ["a"; 40].join(","));
     assert_eq!(with(&many).err(), Some(Error::ConnectionOptions));
-    assert_eq!(with(&"Connection: keep-alive\r\n".repeat(33)).err(), Some(Error::ConnectionOptions));
+    let many = format!("Connection: keep-alive\r\nConnection: {}\r\n", ["keep-alive"; 32].join(","));
+    assert_eq!(with(&many).err(), Some(Error::ConnectionOptions));
 }
 
 #[test]
