@@ -39,7 +39,7 @@ pub struct Config {
 /// How names are looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
-    /// Whom we ask; none = as `/etc/resolv.conf` says, at the start and at every reload.
+    /// Whom we ask, in this order; none = as `/etc/resolv.conf` says, which is read again every 30 s.
     pub servers: Vec<SocketAddr>,
     /// How long one server may take to answer one question.
     pub timeout: Duration,
@@ -680,12 +680,18 @@ impl Question {
     }
 }
 
-/// `app.internal:8080`, `_http._tcp.app.internal (SRV)`
+/// `app.internal:8080`, `_http._tcp.app.internal (SRV)`, `app.internal:8080 (IPv6)`
 impl std::fmt::Display for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.port {
-            Some(port) => write!(f, "{}:{port}", self.name),
-            None => write!(f, "{} (SRV)", self.name),
+            Some(port) => write!(f, "{}:{port}", self.name)?,
+            None => write!(f, "{} (SRV)", self.name)?,
+        }
+        match self.family {
+            Family::Auto => Ok(()),
+            Family::Ipv4 => f.write_str(" (IPv4)"),
+            Family::Ipv6 => f.write_str(" (IPv6)"),
+            Family::All => f.write_str(" (all)"),
         }
     }
 }

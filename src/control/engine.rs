@@ -241,6 +241,7 @@ impl Engine {
             tracing::error!(%problem, "a name is not to be had");
             let _ = self.notices.send(Notice::Trouble(Trouble::NameUnanswered(problem)));
         }
+        senses.lookups.watchful(&question, self.discovery.is_watched(&question));
         if turn.changed {
             self.rediscover(senses);
         }
@@ -267,10 +268,11 @@ impl Engine {
     fn ask_after(&mut self, change: &StandingChange, senses: &Senses) {
         let Some(place) = self.places.get(&change.endpoint) else { return };
         let operational = change.to.operational;
-        for (question, trouble) in self.discovery.standing(place.address, operational) {
-            senses.lookups.watchful(question, trouble);
+        let asked: Vec<Question> = self.discovery.standing(place.address, operational).into_iter().cloned().collect();
+        for question in asked {
+            senses.lookups.watchful(&question, self.discovery.is_watched(&question));
             if matches!(operational, Operational::Unhealthy | Operational::Ejected) {
-                senses.lookups.now(question);
+                senses.lookups.now(&question);
             }
         }
     }

@@ -45,8 +45,11 @@ impl Service {
         {
             self.resume = Some(self.pools[active].name.clone());
             self.serving = Serving::Starting;
+            self.begin_first_round(turn);
         }
-        if self.serving == Serving::Starting && !self.pools.iter().all(Pool::first_round_complete) {
+        // (A round that is under way keeps its end: endpoints that come and go must not put off the choice for ever.)
+        let unasked = !self.pools.iter().all(Pool::first_round_complete);
+        if self.serving == Serving::Starting && unasked && self.timers.armed(Timer::FirstRound).is_none() {
             self.begin_first_round(turn);
         }
     }

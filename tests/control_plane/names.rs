@@ -142,8 +142,9 @@ async fn a_service_name_says_ports_and_weights_and_only_the_best_priority_counts
     );
     let port = |upstream: &Upstream| upstream.address.port();
     let records =
-        vec![(10, 60_000, port(&a), "one.test"), (10, 0, port(&b), "two.test"), (20, 1, port(&spare), "one.test")];
-    dns.say("_http._tcp.app.test", Say::Services(60, records));
+        vec![(10, 30, port(&a), "one.test"), (10, 0, port(&b), "two.test"), (20, 65_535, port(&spare), "one.test")];
+    dns.say("_real._tcp.app.test", Say::Services(60, records));
+    dns.say("_http._tcp.app.test", Say::Alias(60, "_real._tcp.app.test", vec![]));
     dns.say("one.test", addresses(60, &["127.0.0.1"]));
     dns.say("two.test", Say::Alias(60, "three.test", vec!["127.0.0.1".parse().unwrap()]));
     let plane = Plane::start(&file(&dns, "", &["{srv: _http._tcp.app.test}"]));
@@ -152,8 +153,8 @@ async fn a_service_name_says_ports_and_weights_and_only_the_best_priority_counts
     let table = plane.handle.published().load();
     let weight =
         |of: &Upstream| table.services[0].pools[0].endpoints.iter().find(|e| e.address == of.address).unwrap().weight;
-    assert_eq!((weight(&a), weight(&b)), (1000, 1));
-    assert_eq!(plane.endpoint(b.address).await.host.as_deref(), Some("two.test"));
+    assert_eq!((weight(&a), weight(&b)), (30, 1));
+    assert_eq!(plane.endpoint(b.address).await.host.as_deref(), Some("app.test"), "not what DNS says");
 }
 
 #[tokio::test]
@@ -281,4 +282,44 @@ async fn the_family_says_which_addresses_count() {
     let plane = Plane::start(&file(&dns, "", &[all]));
     let found: Vec<String> = addresses_of(&plane, 0).await.iter().map(ToString::to_string).collect();
     assert_eq!(found, ["127.0.0.2:1", "[::1]:2", "127.0.0.2:3", "[::1]:3", "[::1]:4"]);
+}
+
+#[tokio::test]
+async fn addresses_that_change_faster_than_they_are_checked_do_not_keep_the_standby_waiting() {
+    let dns = Dns::start();
+    let spare = Upstream::start(Manners::ok()).await;
+    dns.say("app.test", addresses(1, &["127.0.0.4"]));
+    // Nobody answers a check in its time, and every answer names somebody else.
+    let hanging = Upstream::at("127.0.0.4:0".parse().unwrap(), Manners::Hang).await.unwrap();
+    let pools = [format!("{{dns: \"app.test:{}\"}}", hanging.address.port()), format!("\"{}\"", spare.address)];
+    let text = file(&dns, "", &[&pools[0], &pools[1]]).replace("timeout: 1s", "timeout: 3s").replace("50ms", "4s");
+    let plane = Plane::start(&text);
+    let turning = async {
+        for host in 5.. {
+            dns.say("app.test", addresses(1, &[&format!("127.0.0.{host}")]));
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        }
+    };
+    tokio::select! {
+        () = turning => {}
+        service = plane.active("s", "b") => assert!(service.pools[1].available),
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_is_asked_when_the_first_is_silent() {
+    let (silent, dns) = (Dns::start(), Dns::start());
+    let upstream = Upstream::start(Manners::ok()).await;
+    silent.say("app.test", Say::Silence);
+    dns.say("app.test", addresses(60, &["127.0.0.1"]));
+    let both = format!("servers: [\"{}\", \"{}\"]", silent.address, dns.address);
+    let one = format!("servers: \"{}\"", dns.address);
+    let text = file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]).replace(&one, &both);
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    assert!(silent.asked("app.test") > 0, "the first is the first");
+    // The second one's word does not count while the first has one.
+    silent.say("app.test", Say::NxDomain);
+    eventually("the first one's word", || async { name(&plane).await.trouble }).await;
+    assert_eq!(addresses_of(&plane, 0).await, [upstream.address]);
 }

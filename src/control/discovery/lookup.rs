@@ -1,21 +1,21 @@
-//! One question to DNS and what came of it. Asking, search lists, `/etc/hosts`, truncated answers and retries are
-//! hickory's; here is what an answer means: which records count, and that an answer counts whole or not at all.
+//! One question to DNS and what came of it. Messages, `/etc/hosts` and `/etc/resolv.conf` are read, and
+//! truncated answers asked for again, by hickory; here is what is asked of whom, and what an answer means: which records
+//! count, and that an answer counts whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::rdata::SRV;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{Name as DnsName, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{Hosts, TokioResolver};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -35,6 +35,8 @@ const READ_AGAIN: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_secs(3);
 /// Pause between two questions meanwhile.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How often each server is asked before a lookup has failed.
+const ROUNDS: usize = 2;
 /// Longest text about what went wrong, in characters.
 const DETAIL: usize = 200;
 
@@ -46,7 +48,7 @@ pub(in crate::control) const RESULTS: [&str; 3] = ["found", "nothing", "failed"]
 pub(in crate::control) struct Found {
     /// With the port of the question or of the SRV record.
     pub(super) address: SocketAddr,
-    /// The name that it is the address of: for SRV the target.
+    /// The name that the configuration says, without what only says the service (`_http._tcp`).
     pub(super) host: Name,
     /// What the SRV record says, 1..=1000.
     pub(super) weight: Option<u32>,
@@ -103,20 +105,25 @@ impl From<NetError> for Miss {
 #[derive(Debug)]
 pub(super) struct Resolver {
     dns: Dns,
-    /// The one in use, and when its files were read.
-    current: Mutex<Option<(Moment, TokioResolver)>>,
+    /// The system's files, and when they were read.
+    view: Mutex<Option<(Moment, Arc<View>)>>,
 }
 
 impl Resolver {
     pub(super) fn new(dns: Dns) -> Resolver {
-        Resolver { dns, current: Mutex::new(None) }
+        Resolver { dns, view: Mutex::new(None) }
     }
 
-    /// Ask once. Ends by itself after at most four times `dns.timeout`. Cancel safe.
+    /// Ask once. Always ends. Cancel safe.
     pub(super) async fn ask(&self, question: &Question) -> Outcome {
-        let limit = self.dns.timeout.saturating_mul(4);
+        let view = match self.view() {
+            Ok(view) => view,
+            Err(text) => return Outcome::Failed(text),
+        };
+        // Names in the search list and targets of SRV records are asked one after another.
+        let limit = self.dns.timeout.saturating_mul((4 * ROUNDS * view.servers.len()) as u32);
         #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for a whole lookup")]
-        let answer = tokio::time::timeout(limit, self.look_up(question)).await;
+        let answer = tokio::time::timeout(limit, view.answer(question)).await;
         match answer {
             Ok(Ok((mut found, ttl))) => {
                 found.sort_unstable();
@@ -130,48 +137,111 @@ impl Resolver {
         }
     }
 
-    async fn look_up(&self, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
-        let resolver = self.resolver()?;
-        let Some(port) = question.port else { return by_service(&resolver, question).await };
-        let (addresses, ttl) = addresses(&resolver, &question.name, question.family).await?;
-        let host = Name::from(question.host());
-        let found = |ip| Found { address: SocketAddr::new(ip, port), host: host.clone(), weight: None };
-        Ok((addresses.into_iter().map(found).collect(), ttl))
-    }
-
-    fn resolver(&self) -> Result<TokioResolver, Miss> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+    fn view(&self) -> Result<Arc<View>, String> {
+        let mut current = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         match &*current {
-            Some((read, resolver)) if clock::now().since(*read) < READ_AGAIN => Ok(resolver.clone()),
+            Some((read, view)) if clock::now().since(*read) < READ_AGAIN => Ok(Arc::clone(view)),
             _ => {
-                let resolver = build(&self.dns).map_err(Miss::Failed)?;
-                *current = Some((clock::now(), resolver.clone()));
-                Ok(resolver)
+                let view = Arc::new(View::read(&self.dns)?);
+                *current = Some((clock::now(), Arc::clone(&view)));
+                Ok(view)
             }
         }
     }
 }
 
-fn build(dns: &Dns) -> Result<TokioResolver, String> {
-    let system = read_system_conf().map_err(|error| format!("/etc/resolv.conf cannot be used: {error}"));
-    let (config, mut options) = match (system, dns.servers.is_empty()) {
-        (system, true) => system?,
-        (system, false) => {
-            let (config, options) = system.unwrap_or_else(|_| (ResolverConfig::default(), ResolverOpts::default()));
-            let (domain, search, _) = config.into_parts();
-            (ResolverConfig::from_parts(domain, search, dns.servers.iter().map(|at| server(*at)).collect()), options)
+/// Whom we ask and for which names, as `resolv.conf(5)` has it.
+#[derive(Debug)]
+struct View {
+    /// In their order; each is one server, since another one's word counts only when it has none.
+    servers: Vec<TokioResolver>,
+    hosts: Hosts,
+    search: Vec<DnsName>,
+    ndots: usize,
+}
+
+impl View {
+    fn read(dns: &Dns) -> Result<View, String> {
+        let (config, options) = match read_system_conf() {
+            Ok(read) => read,
+            Err(_) if !dns.servers.is_empty() => (ResolverConfig::default(), ResolverOpts::default()),
+            Err(error) => return Err(format!("/etc/resolv.conf cannot be used: {error}")),
+        };
+        let (search, ndots) = (config.search().to_vec(), options.ndots);
+        let servers = match dns.servers.is_empty() {
+            true => config.name_servers().to_vec(),
+            false => dns.servers.iter().map(|address| server(*address)).collect(),
+        };
+        let servers = servers.into_iter().map(|server| asking(server, options.clone(), dns.timeout));
+        let servers = servers.collect::<Result<_, _>>().map_err(|error| format!("DNS cannot be asked: {error}"))?;
+        Ok(View { servers, hosts: Hosts::from_system().unwrap_or_default(), search, ndots })
+    }
+
+    async fn answer(self: Arc<Self>, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
+        let Some(port) = question.port else { return by_service(&self, question).await };
+        let (addresses, ttl) = addresses(&self, &question.name, question.family).await?;
+        let host = Name::from(question.host());
+        let found = |ip| Found { address: SocketAddr::new(ip, port), host: host.clone(), weight: None };
+        Ok((addresses.into_iter().map(found).collect(), ttl))
+    }
+
+    /// The records of the first of the names that a name may stand for. Only the word that there is nothing leads to the
+    /// next one: a server that is silent must not let another name's answer in.
+    async fn records(&self, name: &str, kind: RecordType) -> Result<Lookup, Miss> {
+        let mut nothing = Miss::Nothing("the name is none".into());
+        for candidate in self.candidates(name) {
+            match self.records_of(&candidate, kind).await {
+                Err(Miss::Nothing(text)) => nothing = Miss::Nothing(text),
+                answer => return answer,
+            }
         }
-    };
-    options.timeout = dns.timeout;
-    options.attempts = 2;
+        Err(nothing)
+    }
+
+    fn candidates(&self, name: &str) -> Vec<DnsName> {
+        let Ok(relative) = DnsName::from_ascii(name) else { return Vec::new() };
+        let mut complete = relative.clone();
+        complete.set_fqdn(true);
+        if relative.is_fqdn() {
+            return vec![complete];
+        }
+        let mut names: Vec<DnsName> =
+            self.search.iter().filter_map(|search| relative.clone().append_domain(search).ok()).collect();
+        names.iter_mut().for_each(|name| name.set_fqdn(true));
+        let dots = name.bytes().filter(|byte| *byte == b'.').count();
+        // (`localhost` is never somebody's subdomain.)
+        let place = if dots >= self.ndots || complete.is_localhost() { 0 } else { names.len() };
+        names.insert(place, complete);
+        names
+    }
+
+    /// The records of a complete name: `/etc/hosts`, then the first server that says anything.
+    async fn records_of(&self, name: &DnsName, kind: RecordType) -> Result<Lookup, Miss> {
+        if let Some(lookup) = self.hosts.lookup_static_host(&Query::query(name.clone(), kind)) {
+            return Ok(lookup);
+        }
+        let mut failed = Miss::Failed("there is no server to ask".into());
+        for server in std::iter::repeat_n(&self.servers, ROUNDS).flatten() {
+            match server.lookup(name.clone(), kind).await.map_err(Miss::from) {
+                Err(Miss::Failed(text)) => failed = Miss::Failed(text),
+                answer => return answer,
+            }
+        }
+        Err(failed)
+    }
+}
+
+fn asking(server: NameServerConfig, mut options: ResolverOpts, timeout: Duration) -> Result<TokioResolver, NetError> {
+    options.timeout = timeout;
+    options.attempts = 0; // we go on with the next server instead
     options.cache_size = 0; // we ask when an answer has expired, and mean it
     options.edns0 = true;
     options.try_tcp_on_error = true;
-    options.ip_strategy = LookupIpStrategy::Ipv4Only;
-    options.use_hosts_file = ResolveHosts::Always;
+    options.use_hosts_file = ResolveHosts::Never;
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
-    builder.build().map_err(|error| format!("DNS cannot be asked: {error}"))
+    builder.build()
 }
 
 fn server(address: SocketAddr) -> NameServerConfig {
@@ -182,9 +252,9 @@ fn server(address: SocketAddr) -> NameServerConfig {
 
 /// The addresses of a name. An answer for one family is none for the other: where both are asked both must answer,
 /// since an address must not go because its server was slow.
-async fn addresses(resolver: &TokioResolver, name: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Miss> {
-    let v4 = || records(resolver, name, RecordType::A);
-    let v6 = || records(resolver, name, RecordType::AAAA);
+async fn addresses(view: &View, name: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Miss> {
+    let v4 = || of_kind(view, name, RecordType::A);
+    let v6 = || of_kind(view, name, RecordType::AAAA);
     match family {
         Family::Ipv4 => v4().await,
         Family::Ipv6 => v6().await,
@@ -203,8 +273,8 @@ async fn addresses(resolver: &TokioResolver, name: &str, family: Family) -> Resu
     }
 }
 
-async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<(Vec<IpAddr>, Duration), Miss> {
-    let lookup = resolver.lookup(name, kind).await?;
+async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<(Vec<IpAddr>, Duration), Miss> {
+    let lookup = view.records(name, kind).await?;
     let address = |data: &RData| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
         RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
@@ -229,36 +299,36 @@ fn ttl(lookup: &Lookup) -> Duration {
 }
 
 /// SRV records and the addresses of their targets (RFC 2782). Of several priorities the best one counts: the others
-/// are another pool's matter.
-async fn by_service(resolver: &TokioResolver, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
-    let lookup = resolver.lookup(&*question.name, RecordType::SRV).await?;
+/// are another pool's matter. That a target has no address is an answer; that it cannot be looked up makes the whole
+/// one void.
+async fn by_service(view: &Arc<View>, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
+    let lookup = services(view, &question.name).await?;
     let mut ttl = ttl(&lookup);
-    let services: Vec<SRV> = lookup
-        .answers()
-        .iter()
-        .filter_map(|record| match &record.data {
-            RData::SRV(srv) if !srv.target.is_root() && srv.port > 0 => Some(srv.clone()),
-            _ => None,
-        })
-        .collect();
+    let mut services: Vec<&SRV> = lookup.answers().iter().filter_map(|record| service(&record.data)).collect();
     let best = services.iter().map(|srv| srv.priority).min();
+    services.retain(|srv| Some(srv.priority) == best);
+    services.sort_unstable_by(|a, b| (&a.target, a.port).cmp(&(&b.target, b.port)));
+    services.truncate(MOST);
     let heaviest = services.iter().map(|srv| srv.weight).max().unwrap_or(0);
     let mut targets: BTreeMap<String, Vec<(u16, u32)>> = BTreeMap::new();
-    for srv in services.iter().filter(|srv| Some(srv.priority) == best).take(MOST) {
-        let target = srv.target.to_string().to_ascii_lowercase();
+    for srv in services {
+        let mut target = srv.target.to_ascii().to_ascii_lowercase();
+        if !target.ends_with('.') {
+            target.push('.');
+        }
         targets.entry(target).or_default().push((srv.port, scaled(srv.weight, heaviest)));
     }
+    let host = Name::from(domain_of(question.host()));
     let mut found = Vec::new();
     let names: Vec<&String> = targets.keys().collect();
     for some in names.chunks(AT_ONCE) {
-        for (target, answer) in all_addresses(resolver, some, question.family).await {
+        for (target, answer) in all_addresses(view, some, question.family).await {
             let (addresses, good_for) = match answer {
                 Ok(answer) => answer,
                 Err(Miss::Nothing(_)) => continue,
                 Err(Miss::Failed(text)) => return Err(Miss::Failed(format!("{target}: {text}"))),
             };
             ttl = ttl.min(good_for);
-            let host = Name::from(target.trim_end_matches('.'));
             for (port, weight) in targets.get(&target).into_iter().flatten() {
                 let one = |ip| Found { address: SocketAddr::new(ip, *port), host: host.clone(), weight: Some(*weight) };
                 found.extend(addresses.iter().copied().map(one));
@@ -271,14 +341,56 @@ async fn by_service(resolver: &TokioResolver, question: &Question) -> Result<(Ve
     Ok((found, ttl))
 }
 
+/// SRV records of a name, or of the one that it is an alias of.
+async fn services(view: &View, name: &str) -> Result<Lookup, Miss> {
+    match view.records(name, RecordType::SRV).await {
+        Ok(lookup) if lookup.answers().iter().any(|record| service(&record.data).is_some()) => Ok(lookup),
+        Err(miss @ Miss::Failed(_)) => Err(miss),
+        _ => {
+            let alias = view.records(name, RecordType::CNAME).await;
+            let nothing = || Miss::Nothing("the name has no SRV records".into());
+            let alias = match alias {
+                Err(miss @ Miss::Failed(_)) => return Err(miss),
+                alias => alias.map_err(|_| nothing())?,
+            };
+            let target = |data: &RData| match data {
+                RData::CNAME(alias) => Some(alias.0.clone()),
+                _ => None,
+            };
+            let target = alias.answers().iter().find_map(|record| target(&record.data)).ok_or_else(nothing)?;
+            view.records_of(&target, RecordType::SRV).await
+        }
+    }
+}
+
+/// A record of somebody. (`.` as the target says that there is nobody.)
+fn service(data: &RData) -> Option<&SRV> {
+    match data {
+        RData::SRV(srv) if !srv.target.is_root() && srv.port > 0 => Some(srv),
+        _ => None,
+    }
+}
+
+/// `_http._tcp.app.internal` → `app.internal`: whom a certificate must be for (RFC 9525, section 6.1). The targets' names come
+/// from DNS, which nobody has signed.
+fn domain_of(name: &str) -> &str {
+    let mut domain = name;
+    while let Some((label, rest)) = domain.split_once('.')
+        && label.starts_with('_')
+    {
+        domain = rest;
+    }
+    domain
+}
+
 type Answers = Vec<(String, Result<(Vec<IpAddr>, Duration), Miss>)>;
 
-async fn all_addresses(resolver: &TokioResolver, names: &[&String], family: Family) -> Answers {
+async fn all_addresses(view: &Arc<View>, names: &[&String], family: Family) -> Answers {
     let mut asked = JoinSet::new();
     for name in names {
-        let (resolver, name) = (resolver.clone(), (*name).clone());
+        let (view, name) = (Arc::clone(view), (*name).clone());
         asked.spawn(async move {
-            let answer = addresses(&resolver, &name, family).await;
+            let answer = addresses(&view, &name, family).await;
             (name, answer)
         });
     }

@@ -25,7 +25,7 @@ use self::lookup::Found;
 pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
-use crate::config::{Config, Endpoint, Members, Name, NamedEndpoints, Pool, Question, Service};
+use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
 use crate::decision::{Administrative, Moment, Operational, Standing, Table};
 use crate::sys::clock;
 
@@ -42,7 +42,7 @@ pub(super) type Remembered = Vec<(Question, Vec<Found>)>;
 pub(super) struct Discovery {
     declared: Arc<Config>,
     known: BTreeMap<Question, Known>,
-    leaving: Vec<Leaving>,
+    leaving: Leavings,
     /// Addresses that checks or traffic have condemned.
     condemned: HashSet<SocketAddr>,
 }
@@ -66,11 +66,12 @@ struct Known {
 /// An address that DNS no longer names, and that still stands in.
 #[derive(Clone, Debug)]
 struct Leaving {
-    service: Name,
-    pool: Name,
     endpoint: Endpoint,
     until: Moment,
 }
+
+/// By service, pool and address.
+type Leavings = BTreeMap<(Name, Name, SocketAddr), Leaving>;
 
 /// What an outcome means for the engine.
 #[derive(Debug, Default, PartialEq)]
@@ -92,7 +93,7 @@ impl Discovery {
             let found = place.map_or_else(Vec::new, |place| remembered.swap_remove(place).1);
             known.insert(question, Known { found, since: now, ..Known::default() });
         }
-        let mut discovery = Discovery { declared, known, leaving: Vec::new(), condemned: HashSet::new() };
+        let mut discovery = Discovery { declared, known, leaving: Leavings::new(), condemned: HashSet::new() };
         discovery.take_first(first, now);
         discovery
     }
@@ -100,11 +101,15 @@ impl Discovery {
     /// Another configuration is in force; `first` answers what only it asks.
     pub(super) fn declare(&mut self, declared: Arc<Config>, first: Vec<(Question, Outcome)>) {
         let now = clock::now();
-        let wanted = questions(&declared);
         self.declared = declared;
-        self.known.retain(|question, _| wanted.contains(question));
-        for question in wanted {
-            self.known.entry(question).or_insert_with(|| Known { since: now, ..Known::default() });
+        let mut before = std::mem::take(&mut self.known);
+        for question in questions(&self.declared) {
+            let known = before.remove(&question).unwrap_or_else(|| Known {
+                found: before.iter().find_map(|(other, known)| known.as_answer(other, &question)).unwrap_or_default(),
+                since: now,
+                ..Known::default()
+            });
+            self.known.insert(question, known);
         }
         self.take_first(first, now);
     }
@@ -141,19 +146,18 @@ impl Discovery {
             self.known.values().flat_map(|k| &k.found).map(|found| found.address).collect();
         self.condemned.retain(|address| found.contains(address));
         self.leave(question, &gone, now);
-        self.release(table, now);
-        Turn { changed, stale: None }
+        let released = self.release(table, now);
+        Turn { changed: changed || released, stale: None }
     }
 
     /// These addresses are named no more: they stand in until the others of their pools are well.
     fn leave(&mut self, question: &Question, gone: &[Found], now: Moment) {
         for (service, pool, named) in names(&self.declared).filter(|(_, _, named)| named.question == *question) {
-            self.leaving.extend(gone.iter().map(|found| Leaving {
-                service: service.name.clone(),
-                pool: pool.name.clone(),
-                endpoint: endpoint(named, found),
-                until: now.after(OVERLAP),
-            }));
+            for found in gone {
+                let place = (service.name.clone(), pool.name.clone(), found.address);
+                let leaving = Leaving { endpoint: endpoint(named, found), until: now.after(OVERLAP) };
+                self.leaving.entry(place).or_insert(leaving);
+            }
         }
     }
 
@@ -165,39 +169,53 @@ impl Discovery {
     /// Let go of those who stand in and are needed no more. Returns whether there were any.
     pub(super) fn release(&mut self, table: &Table, now: Moment) -> bool {
         let before = self.leaving.len();
-        let leaving = std::mem::take(&mut self.leaving);
-        let needed = |one: &&Leaving| one.until > now && self.stands_in(one, &leaving, table);
-        self.leaving = leaving.iter().filter(needed).cloned().collect();
+        let mut leaving = std::mem::take(&mut self.leaving);
+        // Named again: not leaving any more.
+        for (service, pool, named) in names(&self.declared) {
+            for found in self.known.get(&named.question).map_or(&[][..], |known| &known.found) {
+                leaving.remove(&(service.name.clone(), pool.name.clone(), found.address));
+            }
+        }
+        let mut needed = BTreeMap::new();
+        for (service, pool, _) in leaving.keys() {
+            let pool = (service.clone(), pool.clone());
+            needed.entry(pool).or_insert_with_key(|pool| self.who_is_needed(pool, &leaving, table));
+        }
+        leaving.retain(|(service, pool, address), one| {
+            let needed = needed.get(&(service.clone(), pool.clone()));
+            one.until > now && needed.is_some_and(|needed| needed.contains(address))
+        });
+        self.leaving = leaving;
         self.leaving.len() != before
     }
 
-    /// Is it well, and has its pool too few others that are?
-    fn stands_in(&self, one: &Leaving, leaving: &[Leaving], table: &Table) -> bool {
-        let Some(service) = self.declared.services.iter().find(|service| service.name == one.service) else {
-            return false;
-        };
-        let row = table.services.iter().find(|row| row.name == one.service);
-        let Some(row) = row.and_then(|row| row.pools.iter().find(|pool| pool.name == one.pool)) else { return false };
-        let leaves = |address: SocketAddr| {
-            let same = |other: &Leaving| (&other.service, &other.pool) == (&one.service, &one.pool);
-            leaving.iter().any(|other| same(other) && other.endpoint.address == address)
-        };
-        let well: Vec<SocketAddr> = row.endpoints.iter().filter(|e| is_well(&e.standing)).map(|e| e.address).collect();
-        let others = well.iter().filter(|address| !leaves(**address)).count();
-        well.contains(&one.endpoint.address) && others < service.failover.min_healthy.max(1)
+    /// Who of this pool leaves and is well, if too few others are; else nobody.
+    fn who_is_needed(&self, pool: &(Name, Name), leaving: &Leavings, table: &Table) -> HashSet<SocketAddr> {
+        let service = self.declared.services.iter().find(|service| service.name == pool.0);
+        let row = table.services.iter().find(|row| row.name == pool.0);
+        let row = row.and_then(|row| row.pools.iter().find(|row| row.name == pool.1));
+        let (Some(service), Some(row)) = (service, row) else { return HashSet::new() };
+        let well = row.endpoints.iter().filter(|endpoint| is_well(&endpoint.standing)).map(|endpoint| endpoint.address);
+        let leaves = |address: &SocketAddr| leaving.contains_key(&(pool.0.clone(), pool.1.clone(), *address));
+        let (leaving, others): (HashSet<SocketAddr>, HashSet<SocketAddr>) = well.partition(leaves);
+        if others.len() < service.failover.min_healthy.max(1) { leaving } else { HashSet::new() }
     }
 
-    /// Checks or traffic have found something about this endpoint: its name's new addresses may be known already.
-    /// Returns which questions to ask at once, and every question of it with whether it is to be asked often.
-    pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<(&Question, bool)> {
+    /// Has one of its addresses been condemned, so that it is to be asked often?
+    pub(super) fn is_watched(&self, question: &Question) -> bool {
+        let known = self.known.get(question);
+        known.is_some_and(|known| known.found.iter().any(|found| self.condemned.contains(&found.address)))
+    }
+
+    /// Checks or traffic have found something about this endpoint: its name may stand for another one already. Returns
+    /// the questions that it answers.
+    pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<&Question> {
         match operational {
             Operational::Unhealthy | Operational::Ejected => self.condemned.insert(address),
             Operational::Healthy | Operational::Checking => self.condemned.remove(&address),
         };
         let about = |known: &Known| known.found.iter().any(|found| found.address == address);
-        let trouble = |known: &Known| known.found.iter().any(|found| self.condemned.contains(&found.address));
-        let asked = self.known.iter().filter(|(_, known)| about(known));
-        asked.map(|(question, known)| (question, trouble(known))).collect()
+        self.known.iter().filter(|(_, known)| about(known)).map(|(question, _)| question).collect()
     }
 
     /// The declared configuration with addresses in the place of names. Services that are the same as in `current` are
@@ -233,8 +251,8 @@ impl Discovery {
                 endpoints.extend(found.iter().filter(|found| taken.insert(found.address)).map(|f| endpoint(named, f)));
             }
         }
-        for one in self.leaving.iter().filter(|one| one.service == declared.name) {
-            if let Some(pool) = service.pools.iter_mut().find(|pool| pool.name == one.pool)
+        for ((_, pool, _), one) in self.leaving.iter().filter(|((service, ..), _)| *service == declared.name) {
+            if let Some(pool) = service.pools.iter_mut().find(|other| other.name == *pool)
                 && let Members::Endpoints(endpoints) = &mut pool.members
                 && taken.insert(one.endpoint.address)
             {
@@ -284,6 +302,19 @@ impl Known {
                 None
             }
         }
+    }
+
+    /// What an answer to `asked` says about `question`, which differs in its port or family only. Rather that than
+    /// nothing, where DNS is silent.
+    fn as_answer(&self, asked: &Question, question: &Question) -> Option<Vec<Found>> {
+        let port = question.port.filter(|_| asked.port.is_some() && asked.host() == question.host())?;
+        let counts = |found: &&Found| match question.family {
+            Family::Ipv4 => found.address.is_ipv4(),
+            Family::Ipv6 => found.address.is_ipv6(),
+            Family::Auto | Family::All => true,
+        };
+        let one = |found: &Found| Found { address: SocketAddr::new(found.address.ip(), port), ..found.clone() };
+        Some(self.found.iter().filter(counts).map(one).collect())
     }
 
     fn stale(&mut self, question: &Question, now: Moment) -> Option<String> {

@@ -72,11 +72,13 @@ impl Lookups {
         (self.resolver, self.dns) = (Some(Arc::clone(&resolver)), Some(dns.clone()));
         let mut before = std::mem::take(&mut self.running);
         for question in discovery.questions() {
-            let running = before.remove(question).unwrap_or_else(|| {
+            let alive = before.remove(question).filter(|running| !running.task.is_finished());
+            let running = alive.unwrap_or_else(|| {
                 let nudge = Arc::new(Nudge::default());
                 let run = run(question.clone(), resolver.clone(), nudge.clone(), self.news.clone());
                 Running { nudge, task: tokio::spawn(run).abort_handle() }
             });
+            running.nudge.watchful.store(discovery.is_watched(question), Ordering::Relaxed);
             self.running.insert(question.clone(), running);
         }
     }

@@ -91,8 +91,14 @@ fn who_is_needed_stands_in_until_somebody_else_is_well_and_not_for_ever() {
     assert!(!discovery.release(&rows, now) && discovery.is_overlapping());
     let late = now.after(OVERLAP + Duration::from_millis(1));
     assert!(discovery.clone().release(&rows, late), "DNS said that it is gone");
-    // The new one is well.
+    // Named again: it does not leave any more.
+    let mut again = discovery.clone();
+    assert!(again.answered(&one, found(&["10.0.0.2:80", "10.0.0.4:80"]), &rows, now).changed);
+    assert!(!again.is_overlapping());
+    assert_eq!(shown(&again.effective(None))[0], "10.0.0.1:80*1 10.0.0.2:80*5 10.0.0.4:80*5");
+    // The new one is well, and what notices it is an answer that says nothing new.
     let rows = table(&mut core, &config, &["10.0.0.1:80"]);
+    assert!(discovery.clone().answered(&one, found(&["10.0.0.4:80"]), &rows, now).changed);
     assert!(discovery.release(&rows, now));
     assert_eq!(shown(&discovery.effective(None))[0], "10.0.0.1:80*1 10.0.0.4:80*5");
 }
@@ -141,6 +147,10 @@ fn what_was_remembered_counts_until_there_is_an_answer() {
     assert_eq!(discovery.remembered().len(), 1, "names of another configuration are forgotten");
     discovery.declare(declared.clone(), vec![(one, found(&["10.0.0.8:80"]))]);
     assert_eq!(shown(&discovery.effective(None))[0], "10.0.0.1:80*1 10.0.0.8:80*5");
+    // Another port of the same name, while DNS is silent.
+    let moved = crate::config::parse(&FILE.replace("'one:80'", "'one.:81'"), std::path::Path::new(".")).unwrap();
+    discovery.declare(Arc::new(moved.config), vec![]);
+    assert_eq!(shown(&discovery.effective(None))[0], "10.0.0.1:80*1 10.0.0.8:81*5");
 }
 
 #[test]
@@ -151,7 +161,8 @@ fn a_condemned_address_has_its_name_watched_until_it_is_well_or_gone() {
     let mut discovery = Discovery::new(declared, first, vec![]);
     let (second, third): (SocketAddr, SocketAddr) = ("10.0.0.2:80".parse().unwrap(), "10.0.0.3:80".parse().unwrap());
     let mut tell = |address, operational| {
-        discovery.standing(address, operational).iter().map(|(_, often)| *often).collect::<Vec<_>>()
+        let asked: Vec<Question> = discovery.standing(address, operational).into_iter().cloned().collect();
+        asked.iter().map(|question| discovery.is_watched(question)).collect::<Vec<_>>()
     };
     assert_eq!(tell(second, Operational::Unhealthy), [true]);
     assert_eq!(tell(third, Operational::Ejected), [true]);
