@@ -196,17 +196,17 @@ fn concerns_one(error: &io::Error) -> bool {
 
 fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
     let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
-    // The runtime catches a panic inside a task: the connection is dropped, all others go on. (In a box of its own, because the
-    // runtime moves what it is given several times, at the end as well as at the beginning.)
-    tokio::task::spawn_local(Box::pin(async move {
-        if let Some(guest) = door::admit(&worker, &listener, stream, peer).await {
+    // The runtime catches a panic inside a task: the connection is dropped, all others go on. What only some connections need,
+    // or all of them only once, is in boxes of its own: the task of an idle connection is small.
+    tokio::task::spawn_local(async move {
+        if let Some(guest) = Box::pin(door::admit(&worker, &listener, stream, peer)).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&worker, listener, guest).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {
-                    tcp::serve_connection(&worker, &listener, guest).await;
+                    Box::pin(tcp::serve_connection(&worker, &listener, guest)).await;
                 }
             }
         }
         drop(room);
-    }));
+    });
 }

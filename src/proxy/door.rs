@@ -38,8 +38,14 @@ pub struct Guest {
     pub place: Client,
 }
 
-/// Lets a client in, or closes its connection.
-pub async fn admit(worker: &Rc<Worker>, listener: &ListenerView, socket: TcpStream, peer: SocketAddr) -> Option<Guest> {
+/// Lets a client in, or closes its connection. (Boxed: a guest is handed on from one future to the next, and each would
+/// have room for it.)
+pub async fn admit(
+    worker: &Rc<Worker>,
+    listener: &ListenerView,
+    socket: TcpStream,
+    peer: SocketAddr,
+) -> Option<Box<Guest>> {
     let alarm = worker.deadlines.alarm();
     let place = worker.clients.enter(worker, &alarm);
     let config = &listener.config;
@@ -55,22 +61,15 @@ pub async fn admit(worker: &Rc<Worker>, listener: &ListenerView, socket: TcpStre
         }
     };
     if config.tls.is_none() {
-        return Some(Guest {
-            transport: socket.into(),
-            peer,
-            reached,
-            scheme: Scheme::Http,
-            http2: false,
-            alarm,
-            place,
-        });
+        let transport = socket.into();
+        return Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Http, http2: false, alarm, place }));
     }
     // A table without what the configuration asks for is never published; in the clear nobody is let in here.
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
     let shaken = Box::pin(tls::shake_hands(worker, listener, tls, socket, &alarm, until)).await?;
     let Shaken { transport, http2, .. } = shaken;
-    Some(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place })
+    Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
 }
 
 /// Both ends of the client's connection, by the PROXY header or by the socket itself.

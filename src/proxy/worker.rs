@@ -17,7 +17,7 @@ use super::DrainReport;
 use super::accept::Accepting;
 use super::buffer::BufferPool;
 use super::deadline::{Alarm, Deadlines, Killer};
-use super::http::{Crew, Scratch};
+use super::http::{Crew, Desks, Scratch};
 use super::tcp::Shared;
 use super::upstream::{Idle, Lines};
 use crate::config::Config;
@@ -63,6 +63,8 @@ pub struct Worker {
     pub access: AccessWriter,
     #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Where requests over HTTP/1 are served.
+    pub desks: Desks,
     /// Tasks for streams of HTTP/2.
     pub crew: Crew,
     tenures: RefCell<Tenures>,
@@ -93,6 +95,7 @@ impl Worker {
             clients: Clients::default(),
             access,
             scratch: RefCell::default(),
+            desks: Desks::default(),
             crew: Crew::default(),
             tenures: RefCell::default(),
             config,

@@ -113,7 +113,7 @@ impl Account {
         worker.access.record(&AccessRecord {
             began_unix_millis: self.began_unix_millis,
             listener: &listener.config.name,
-            client: setting.peer,
+            client: setting.caller.peer,
             method: head.method_bytes(),
             target: head.path_and_query().as_bytes(),
             version: head.version().as_str(),
@@ -153,7 +153,7 @@ pub fn record_refused(
     worker.access.record(&AccessRecord {
         began_unix_millis: clock::unix_millis().saturating_sub(took.as_millis() as u64),
         listener: &listener.config.name,
-        client: setting.peer,
+        client: setting.caller.peer,
         method: b"",
         target: b"",
         version: "",

@@ -95,9 +95,17 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     pub(super) fn outline(&self, route: &'a Route) -> Outline<'a> {
-        let Setting { worker, address, scheme, .. } = *self.setting;
+        let Setting { worker, caller, .. } = *self.setting;
         let (head, listener) = (self.head, &**self.listener);
-        Outline { worker, head, listener, address, scheme, made_id: self.account.made_id(), route }
+        Outline {
+            worker,
+            head,
+            listener,
+            address: &caller.address,
+            scheme: caller.scheme,
+            made_id: self.account.made_id(),
+            route,
+        }
     }
 
     /// The exchange is over: what becomes of its connection?

@@ -24,6 +24,7 @@ mod waiting;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use h1::Desks;
 pub use h2::Crew;
 pub use request::Scratch;
 
@@ -36,16 +37,26 @@ use crate::sys::clock;
 
 /// Serves one client connection of an HTTP listener, to its end: HTTP/2 if it was agreed on, or (in the clear) if its
 /// first bytes say so.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest) {
+pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Box<Guest>) {
     let accepted = clock::now();
+    let http2 = if guest.http2 {
+        Http2 { listener, guest, ahead: Buffer::new(&worker.buffers) }
+    } else {
+        match h1::serve_connection(worker, listener, *guest, accepted).await {
+            Some(http2) => http2,
+            None => return,
+        }
+    };
     // Boxed: connections of HTTP/1 shall not be as large as those of HTTP/2.
-    if guest.http2 {
-        let ahead = Buffer::new(&worker.buffers);
-        return Box::pin(h2::serve_connection(worker, listener, guest, ahead, accepted)).await;
-    }
-    if let Some((guest, ahead)) = h1::serve_connection(worker, Arc::clone(&listener), guest, accepted).await {
-        Box::pin(h2::serve_connection(worker, listener, guest, ahead, accepted)).await;
-    }
+    Box::pin(h2::serve_connection(worker, http2, accepted)).await;
+}
+
+/// A connection that speaks HTTP/2.
+struct Http2 {
+    listener: Arc<ListenerView>,
+    guest: Box<Guest>,
+    /// What was read of it already.
+    ahead: Buffer,
 }
 
 /// The listener as this table has it, nearly always the same `Arc`; `None` when it is gone, or asks for something that the

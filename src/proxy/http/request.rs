@@ -20,6 +20,7 @@ use crate::config::{Balance, Service};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
+use crate::proxy::tcp::hash_peer;
 use crate::proxy::upstream::{Asker, Interrupted, Placed, Placing, Unplaced, guarded};
 use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
@@ -39,15 +40,28 @@ pub struct Setting<'a> {
     /// The connection's alarm.
     pub alarm: &'a Alarm,
     /// Who asks.
+    pub caller: &'a Caller,
+}
+
+/// Who asks: the same for all requests of a connection.
+pub struct Caller {
+    /// Its address.
     pub peer: SocketAddr,
     /// The address that it reached.
     pub reached: SocketAddr,
-    /// The same as text.
-    pub address: &'a ClientAddress,
+    /// `peer`'s as text.
+    pub address: ClientAddress,
     /// How it reached us.
     pub scheme: Scheme,
     /// Key of the peer's address for `hash` balancing.
     pub hash: u64,
+}
+
+impl Caller {
+    /// At these ends of its connection.
+    pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> Caller {
+        Caller { peer, reached, address: ClientAddress::new(peer.ip()), scheme, hash: hash_peer(peer) }
+    }
 }
 
 /// Memory that one exchange needs and the next one uses again.
@@ -224,8 +238,9 @@ impl<'a, C: Client> Request<'a, C> {
         let nature = Nature::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(nature, self.account.began.after(longest));
-        let Setting { worker, alarm, peer, reached, .. } = *self.setting;
-        let asker = Asker { hash: self.hash(service), ends: Ends { source: peer, destination: reached } };
+        let Setting { worker, alarm, caller, .. } = *self.setting;
+        let ends = Ends { source: caller.peer, destination: caller.reached };
+        let asker = Asker { hash: self.hash(service), ends };
         Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, asker)
     }
 
@@ -235,8 +250,8 @@ impl<'a, C: Client> Request<'a, C> {
 
     fn hash(&self, service: &Service) -> u64 {
         match &service.balance {
-            Balance::HashHeader(name) => self.head.fields().get(name).map_or(self.setting.hash, hash_bytes),
-            _ => self.setting.hash,
+            Balance::HashHeader(name) => self.head.fields().get(name).map_or(self.setting.caller.hash, hash_bytes),
+            _ => self.setting.caller.hash,
         }
     }
 

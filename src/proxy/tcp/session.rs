@@ -51,8 +51,8 @@ struct Reached {
 }
 
 /// Serves one client connection of a TCP listener, to its end.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, guest: Guest) {
-    let Guest { transport: mut client, peer, reached, alarm, place, .. } = guest;
+pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, guest: Box<Guest>) {
+    let Guest { transport: mut client, peer, reached, alarm, place, .. } = *guest;
     let mut account = Account {
         began: clock::now(),
         began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },

@@ -8,22 +8,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
+
 use super::client::H1Client;
+use super::desk;
 use crate::decision::Moment;
-use crate::net::Stream;
-use crate::proxy::buffer::Buffer;
+use crate::net::{Stream, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::current;
-use crate::proxy::http::request::{self, Finish, Scratch, Setting};
+use crate::proxy::http::request::{self, Caller, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
-use crate::proxy::tcp::hash_peer;
-use crate::proxy::worker::Worker;
+use crate::proxy::http::{Http2, current};
+use crate::proxy::worker::{Client, Worker};
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{ClientAddress, Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
+use crate::wire::h1::{Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
 use crate::wire::h2::Preface;
 
 /// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
@@ -48,59 +49,40 @@ enum NoRequest {
     Killed,
 }
 
-/// Serves one client connection of an HTTP listener, to its end. `Some`: it speaks HTTP/2, and this is the guest with what
-/// was read of it.
-pub async fn serve_connection(
+/// Serves one client connection, to its end or to where it turns out to speak HTTP/2.
+pub fn serve_connection(
     worker: &Rc<Worker>,
     listener: Arc<ListenerView>,
     guest: Guest,
     accepted: Moment,
-) -> Option<(Guest, Buffer)> {
-    let Guest { transport, peer, reached, scheme, http2, alarm, place } = guest;
-    let address = ClientAddress::new(peer.ip());
-    let setting = Setting {
-        worker,
-        place: &place,
-        alarm: &alarm,
-        peer,
-        reached,
-        address: &address,
-        scheme,
-        hash: hash_peer(peer),
-    };
-    let mut connection = Connection {
-        worker,
-        client: H1Client::new(worker, transport),
-        listener,
-        accepted: Some(accepted),
-        // Over TLS the protocol was agreed on.
-        may_be_http2: scheme == Scheme::Http,
-        is_http2: false,
-    };
-    let finish = loop {
-        let mut scratch = match connection.next_head(&setting).await {
-            Ok(scratch) => scratch,
-            Err(finish) => break finish,
-        };
-        place.set_busy(true);
-        let finish = connection.serve(&setting, &mut scratch.0, scratch.1).await;
-        place.set_busy(false);
-        connection.put_back(scratch.0);
-        if finish != Finish::Next {
-            break finish;
-        }
-    };
-    if connection.is_http2 {
-        let H1Client { stream, input, .. } = connection.client;
-        return Some((Guest { transport: stream, peer, reached, scheme, http2, alarm, place }, input));
-    }
-    connection.close(&alarm, finish).await;
-    None
+) -> impl Future<Output = Option<Http2>> + use<> {
+    serve(Box::new(Connection::new(worker, listener, guest, accepted)))
 }
 
-struct Connection<'a, S> {
-    worker: &'a Rc<Worker>,
-    client: H1Client<S>,
+async fn serve(mut connection: Box<Connection>) -> Option<Http2> {
+    loop {
+        // Between two requests there is nothing but the connection.
+        let mut finish = connection.park().await;
+        if finish == Finish::Next {
+            (connection, finish) = desk::serve(connection).await;
+        }
+        if connection.is_http2 {
+            return Some(connection.into_http2());
+        }
+        if finish != Finish::Next {
+            connection.close(finish).await;
+            return None;
+        }
+    }
+}
+
+/// A client's connection, all of it that is there while nothing is asked.
+pub(super) struct Connection {
+    worker: Rc<Worker>,
+    client: H1Client<Transport>,
+    caller: Caller,
+    alarm: Alarm,
+    place: Client,
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
     accepted: Option<Moment>,
@@ -110,32 +92,64 @@ struct Connection<'a, S> {
     is_http2: bool,
 }
 
-impl<S: Stream> Connection<'_, S> {
-    /// Waits for the next request's head, with nothing in hand but the socket until its first byte comes. `Err`: there is
-    /// none, what had to be said about it is said.
-    async fn next_head(&mut self, setting: &Setting<'_>) -> Result<(Box<Scratch>, Moment), Finish> {
-        let alarm = setting.alarm;
-        if self.client.input.is_empty() {
-            self.park(alarm)
-                .await
-                .map_err(|over| if matches!(over, NoRequest::Killed) { Finish::Abort } else { Finish::Close })?;
+impl Connection {
+    fn new(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest, accepted: Moment) -> Connection {
+        let Guest { transport, peer, reached, scheme, alarm, place, .. } = guest;
+        Connection {
+            worker: Rc::clone(worker),
+            client: H1Client::new(worker, transport),
+            caller: Caller::new(peer, reached, scheme),
+            alarm,
+            place,
+            listener,
+            accepted: Some(accepted),
+            // Over TLS the protocol was agreed on.
+            may_be_http2: scheme == Scheme::Http,
+            is_http2: false,
         }
+    }
+
+    fn into_http2(self: Box<Self>) -> Http2 {
+        let Connection { client: H1Client { stream, input, .. }, caller, alarm, place, listener, .. } = *self;
+        let Caller { peer, reached, scheme, .. } = caller;
+        let guest = Guest { transport: stream, peer, reached, scheme, http2: true, alarm, place };
+        Http2 { listener, guest: Box::new(guest), ahead: input }
+    }
+
+    /// The worker that serves it.
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Serves one request, whose first bytes are here.
+    pub(super) async fn serve(&mut self, scratch: &mut Scratch) -> Finish {
+        let began = match self.take_head(scratch).await {
+            Ok(began) => began,
+            Err(finish) => return finish,
+        };
+        self.place.set_busy(true);
+        let finish = self.answer(scratch, began).await;
+        self.place.set_busy(false);
+        finish
+    }
+
+    /// Waits for the whole head of a request that has begun; returns when it did. `Err`: there is none, what had to be said
+    /// about it is said.
+    async fn take_head(&mut self, scratch: &mut Scratch) -> Result<Moment, Finish> {
         let began = clock::now();
-        let mut scratch = self.worker.scratch();
         let timeout = self.listener.config.timeouts.header;
-        alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
+        self.alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
         let limits = HeadLimits::from(&self.listener.config.limits);
-        let mut parser = RequestParser::over(setting.scheme);
-        let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head, alarm)).await;
+        let mut parser = RequestParser::over(self.caller.scheme);
+        let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head)).await;
         let (refusal, termination) = match head {
             Ok(()) => {
                 self.client.next_request(&scratch.head);
-                return Ok((scratch, began));
+                return Ok(began);
             }
             Err(NoRequest::Over) => return Err(Finish::Close),
             Err(NoRequest::Http2) => {
                 self.is_http2 = true;
-                self.put_back(scratch);
                 return Err(Finish::Close);
             }
             Err(NoRequest::Killed) => return Err(Finish::Abort),
@@ -146,50 +160,57 @@ impl<S: Stream> Connection<'_, S> {
             }
         };
         self.client.not_a_request();
-        let finish = self.refuse(&refusal, alarm).await;
-        record_refused(setting, &self.listener, began, refusal.status, termination);
+        let finish = self.refuse(&refusal).await;
+        let Connection { worker, caller, alarm, place, .. } = &*self;
+        let setting = Setting { worker, place, alarm, caller };
+        record_refused(&setting, &self.listener, began, refusal.status, termination);
         Err(finish)
     }
 
-    /// Until the first byte of a request.
-    async fn park(&mut self, alarm: &Alarm) -> Result<(), NoRequest> {
+    /// Until the first byte of a request. [`Finish::Next`]: it is here; anything else: there will be none.
+    async fn park(&mut self) -> Finish {
+        if !self.client.input.is_empty() {
+            return Finish::Next;
+        }
         let timeouts = &self.listener.config.timeouts;
         match self.accepted {
-            Some(accepted) => alarm.set(accepted.after(timeouts.header)),
-            None => alarm.set(clock::now().after(timeouts.idle)),
+            Some(accepted) => self.alarm.set(accepted.after(timeouts.header)),
+            None => self.alarm.set(clock::now().after(timeouts.idle)),
         }
         let mut hurried = false;
         poll_fn(|cx| {
             if self.client.has_closed() || self.is_unwanted() {
-                return Poll::Ready(Err(NoRequest::Over));
+                return Poll::Ready(Finish::Close);
             }
             if self.worker.is_draining() && !std::mem::replace(&mut hurried, true) {
-                alarm.set(clock::now().after(LAST_CALL));
+                self.alarm.set(clock::now().after(LAST_CALL));
             }
             match self.client.poll_read(cx) {
-                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Ok(())),
-                Poll::Ready(_) => return Poll::Ready(Err(NoRequest::Over)),
+                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Finish::Next),
+                Poll::Ready(_) => return Poll::Ready(Finish::Close),
                 Poll::Pending => {}
             }
-            alarm
-                .poll(cx)
-                .map(|interrupt| Err(if interrupt == Interrupt::Killed { NoRequest::Killed } else { NoRequest::Over }))
+            self.alarm.poll(cx).map(|interrupt| match interrupt {
+                Interrupt::Killed => Finish::Abort,
+                Interrupt::Deadline => Finish::Close,
+            })
         })
         .await
     }
 
     /// The worker stops, or a reload removed the listener.
+    #[inline]
     fn is_unwanted(&self) -> bool {
         self.worker.is_draining() && self.accepted.is_none() || current(&self.listener, &self.worker.table()).is_none()
     }
 
+    #[inline]
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         parser: &mut RequestParser,
         limits: &HeadLimits,
         head: &mut RequestHead,
-        alarm: &Alarm,
     ) -> Poll<Result<(), NoRequest>> {
         loop {
             if self.may_be_http2 {
@@ -217,7 +238,7 @@ impl<S: Stream> Connection<'_, S> {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
                 Poll::Pending => {
-                    return match ready!(alarm.poll(cx)) {
+                    return match ready!(self.alarm.poll(cx)) {
                         Interrupt::Deadline => Poll::Ready(Err(NoRequest::Slow)),
                         Interrupt::Killed => Poll::Ready(Err(NoRequest::Killed)),
                     };
@@ -226,36 +247,32 @@ impl<S: Stream> Connection<'_, S> {
         }
     }
 
-    async fn serve(&mut self, setting: &Setting<'_>, scratch: &mut Scratch, began: Moment) -> Finish {
+    async fn answer(&mut self, scratch: &mut Scratch, began: Moment) -> Finish {
         let table = self.worker.table();
         let Some(listener) = current(&self.listener, &table) else {
-            return self.refuse(&Refusal::LISTENER_GONE, setting.alarm).await;
+            return self.refuse(&Refusal::LISTENER_GONE).await;
         };
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = Arc::clone(listener);
         }
-        let finish = request::serve(setting, &table, &self.listener, &mut self.client, scratch, began).await;
-        if finish == Finish::Next
-            && (self.client.ends_by_close() || self.client.has_closed() && self.client.input.is_empty())
-        {
+        let Connection { worker, client, caller, alarm, place, listener, .. } = self;
+        let setting = Setting { worker, place, alarm, caller };
+        let finish = request::serve(&setting, &table, listener, client, scratch, began).await;
+        if finish == Finish::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty()) {
             return Finish::Close;
         }
         finish
     }
 
     /// Says what is wrong with what is no request.
-    async fn refuse(&mut self, refusal: &Refusal, alarm: &Alarm) -> Finish {
-        let taken = request::refuse(&mut self.client, refusal, alarm, LINGER).await;
+    async fn refuse(&mut self, refusal: &Refusal) -> Finish {
+        let taken = request::refuse(&mut self.client, refusal, &self.alarm, LINGER).await;
         if taken { Finish::Close } else { Finish::Abort }
-    }
-
-    fn put_back(&self, scratch: Box<Scratch>) {
-        self.worker.put_scratch(scratch);
     }
 
     /// Ends the connection: by a reset, or in order. If the client may still be sending, what it sends is read for a while:
     /// closed at once, the kernel would answer it with a reset, which can overtake our answer.
-    async fn close(mut self, alarm: &Alarm, finish: Finish) {
+    async fn close(&mut self, finish: Finish) {
         if finish == Finish::Abort {
             self.client.stream.reset_on_close();
             return;
@@ -265,23 +282,41 @@ impl<S: Stream> Connection<'_, S> {
         if !may_be_sending && !self.client.stream.is_layered() {
             return;
         }
-        alarm.set(clock::now().after(LINGER));
+        self.alarm.set(clock::now().after(LINGER));
         let mut left = LINGER_BYTES;
         // A failure only means that there is nobody any more.
         let _: io::Result<()> = poll_fn(|cx| {
             if Pin::new(&mut self.client.stream).poll_shutdown(cx)?.is_pending() {
-                return alarm.poll(cx).map(|_| Ok(()));
+                return self.alarm.poll(cx).map(|_| Ok(()));
             }
             while may_be_sending && !self.client.has_closed() {
                 self.client.input.clear();
                 match self.client.poll_read(cx) {
                     Poll::Ready(Ok(count)) if count < left => left -= count,
                     Poll::Ready(_) => break,
-                    Poll::Pending => return alarm.poll(cx).map(|_| Ok(())),
+                    Poll::Pending => return self.alarm.poll(cx).map(|_| Ok(())),
                 }
             }
             Poll::Ready(Ok(()))
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the future that this makes.
+    fn size<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_waits_is_small_and_a_request_is_not_part_of_it() {
+        let waiting = size_of::<Connection>() + size(serve);
+        let served =
+            size(|(connection, scratch): (&'static mut Connection, &'static mut Scratch)| connection.serve(scratch));
+        assert!(waiting <= 768 && waiting < served, "waiting: {waiting} bytes, served: {served}");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,19 +16,18 @@ use http::Request;
 use super::client::H2Client;
 use super::io::{Watch, Watched};
 use crate::decision::Moment;
-use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
+use crate::proxy::http::Http2;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::current;
-use crate::proxy::http::request::{self, Finish, Scratch, Setting};
+use crate::proxy::http::request::{self, Caller, Finish, Scratch, Setting};
 use crate::proxy::http::respond::Refusal;
-use crate::proxy::tcp::hash_peer;
 use crate::proxy::worker::{self, Worker};
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{Asked, ClientAddress, HeadLimits, Scheme};
+use crate::wire::h1::{Asked, HeadLimits};
 use crate::wire::h2::{Excess, read_request};
 
 /// What a client may send ahead on one stream. The connection has room for that on all its streams, so that a stalled one
@@ -54,15 +52,10 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// Free places for streams that a connection keeps.
 const PLACES: usize = 32;
 
-/// Serves one client connection that speaks HTTP/2, to its end. `ahead`: what was read of it already.
-pub async fn serve_connection(
-    worker: &Rc<Worker>,
-    listener: Arc<ListenerView>,
-    guest: Guest,
-    ahead: Buffer,
-    accepted: Moment,
-) {
-    let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = guest;
+/// Serves one client connection, to its end.
+pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Moment) {
+    let Http2 { listener, guest, ahead } = http2;
+    let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
     let watch = Watch::new(transport, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
     let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
@@ -74,11 +67,7 @@ pub async fn serve_connection(
     let shared = Rc::new(Shared {
         worker: Rc::clone(worker),
         listener: RefCell::new(listener),
-        peer,
-        reached,
-        address: ClientAddress::new(peer.ip()),
-        scheme,
-        hash: hash_peer(peer),
+        caller: Caller::new(peer, reached, scheme),
         watch,
         streams: Cell::new(0),
         places: RefCell::default(),
@@ -129,11 +118,7 @@ fn engine(listener: &ListenerView) -> Builder {
 struct Shared {
     worker: Rc<Worker>,
     listener: RefCell<Arc<ListenerView>>,
-    peer: SocketAddr,
-    reached: SocketAddr,
-    address: ClientAddress,
-    scheme: Scheme,
-    hash: u64,
+    caller: Caller,
     watch: Rc<Watch>,
     /// Streams whose requests are being served.
     streams: Cell<usize>,
@@ -377,16 +362,7 @@ pub(super) async fn serve_stream(stream: Stream) {
     let began = clock::now();
     let (alarm, place) = shared.place();
     place.set_busy(true);
-    let setting = Setting {
-        worker,
-        place: &place,
-        alarm: &alarm,
-        peer: shared.peer,
-        reached: shared.reached,
-        address: &shared.address,
-        scheme: shared.scheme,
-        hash: shared.hash,
-    };
+    let setting = Setting { worker, place: &place, alarm: &alarm, caller: &shared.caller };
     let mut scratch = worker.scratch();
     let finish = answer(&setting, shared, &mut scratch, request, respond, began).await;
     worker.put_scratch(scratch);
