@@ -278,11 +278,17 @@ impl Facts {
     }
 
     fn connection(&mut self, value: &[u8], options: &mut usize) -> Result<(), Error> {
-        for option in list(value) {
+        let mut one_more = || {
             *options += 1;
-            if *options > MAX_CONNECTION_OPTIONS {
-                return Err(Error::ConnectionOptions);
-            }
+            if *options > MAX_CONNECTION_OPTIONS { Err(Error::ConnectionOptions) } else { Ok(()) }
+        };
+        // What most messages say, and nothing else.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return one_more();
+        }
+        for option in list(value) {
+            one_more()?;
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
