@@ -23,9 +23,7 @@ use super::state::Writer;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name, Question};
-use crate::decision::{
-    Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Operational, Serving, StandingChange, Word,
-};
+use crate::decision::{Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Serving, StandingChange, Word};
 use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
 
@@ -236,7 +234,7 @@ impl Engine {
 
     /// A lookup ended.
     fn found(&mut self, (question, outcome): News, senses: &mut Senses) {
-        let turn = self.discovery.answered(&question, outcome, &self.decision.table(), clock::now());
+        let turn = self.discovery.answered(&question, outcome, || self.decision.table(), clock::now());
         if let Some(problem) = turn.stale {
             tracing::error!(%problem, "a name is not to be had");
             let _ = self.notices.send(Notice::Trouble(Trouble::NameUnanswered(problem)));
@@ -268,10 +266,9 @@ impl Engine {
     fn ask_after(&mut self, change: &StandingChange, senses: &Senses) {
         let Some(place) = self.places.get(&change.endpoint) else { return };
         let operational = change.to.operational;
-        let asked: Vec<Question> = self.discovery.standing(place.address, operational).into_iter().cloned().collect();
-        for question in asked {
+        for question in self.discovery.standing(place.address, operational) {
             senses.lookups.watchful(&question, self.discovery.is_watched(&question));
-            if matches!(operational, Operational::Unhealthy | Operational::Ejected) {
+            if operational.has_fallen() {
                 senses.lookups.now(&question);
             }
         }

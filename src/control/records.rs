@@ -8,9 +8,7 @@ use super::engine::Places;
 use super::handle::Notice;
 use super::status::{IncidentReport, millis};
 use super::tally::Tally;
-use crate::decision::{
-    Alert, EndpointId, Incident, IncidentId, Moment, Operational, ProbeOutcome, StandingChange, SwitchKind,
-};
+use crate::decision::{Alert, EndpointId, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, SwitchKind};
 use crate::sys::clock;
 
 /// At most one line about our own failing probes in this time: they fail together.
@@ -53,7 +51,7 @@ impl Records {
         let StandingChange { service, pool, from, to, evidence, .. } = &change;
         let (endpoint, from, state) = (place.address, word(&from.operational), word(&to.operational));
         let (cause, administrative) = (word(&to.cause), word(&to.administrative));
-        if matches!(to.operational, Operational::Unhealthy | Operational::Ejected) {
+        if to.operational.has_fallen() {
             tracing::warn!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint condemned");
         } else {
             tracing::info!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint standing");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Name};
 use crate::decision::{
-    Alert, Cause, EndpointId, Incident, Operational, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
+    Alert, Cause, EndpointId, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
 };
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
@@ -117,7 +117,7 @@ impl Tally {
     }
 
     pub(super) fn standing(&mut self, change: &StandingChange) {
-        if !matches!(change.to.operational, Operational::Ejected | Operational::Unhealthy) {
+        if !change.to.operational.has_fallen() {
             return;
         }
         let index = match change.to.cause {

@@ -148,7 +148,7 @@ impl Endpoint {
 
     /// Healthy, and an operator lets it be used.
     pub fn usable(&self) -> bool {
-        self.standing.operational == Operational::Healthy && self.standing.administrative == Administrative::Ready
+        self.standing.is_usable()
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -16,6 +16,13 @@ pub enum Operational {
     Ejected,
 }
 
+impl Operational {
+    /// Checks or traffic have condemned it.
+    pub fn has_fallen(self) -> bool {
+        matches!(self, Operational::Unhealthy | Operational::Ejected)
+    }
+}
+
 /// What an operator says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +71,13 @@ pub struct Standing {
     pub administrative: Administrative,
     /// Why.
     pub cause: Cause,
+}
+
+impl Standing {
+    /// Healthy, and an operator lets it be used.
+    pub fn is_usable(&self) -> bool {
+        self.operational == Operational::Healthy && self.administrative == Administrative::Ready
+    }
 }
 
 /// What the data plane may send to an endpoint.

@@ -11,7 +11,7 @@ use super::materials::Materials;
 use super::sockets::Sockets;
 use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
-use crate::decision::{Admission, EndpointId, Moment, Operational, Serving, Standing};
+use crate::decision::{Admission, EndpointId, Moment, Serving, Standing};
 use crate::net::tls::{ClientTls, ServerTls};
 
 mod build;
@@ -145,10 +145,7 @@ impl ServiceView {
     /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that is gone from the
     /// configuration, or drained by an operator, is not condemned: what it has begun it may finish.)
     pub fn condemns(&self, endpoint: EndpointId) -> bool {
-        self.find(endpoint).is_some_and(|e| {
-            let fallen = matches!(e.standing.operational, Operational::Unhealthy | Operational::Ejected);
-            fallen && e.admission == Admission::Closed
-        })
+        self.find(endpoint).is_some_and(|e| e.standing.operational.has_fallen() && e.admission == Admission::Closed)
     }
 
     /// A good answer's head arrived from this pool for a request that began at `began`. `true`: it is the first after a

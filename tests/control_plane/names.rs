@@ -23,6 +23,11 @@ fn file(dns: &Dns, more: &str, pools: &[&str]) -> String {
     )
 }
 
+/// The name `app.test` as an endpoint, with the port of this upstream.
+fn app(upstream: &Upstream) -> String {
+    format!("{{dns: \"app.test:{}\"}}", upstream.address.port())
+}
+
 async fn addresses_of(plane: &Plane, pool: usize) -> Vec<SocketAddr> {
     plane.service("s").await.pools[pool].endpoints.iter().map(|e| e.state.address).collect()
 }
@@ -77,7 +82,7 @@ async fn what_an_answer_keeps_keeps_its_health_and_what_it_adds_is_checked_first
     let (first, second) = pair().await;
     second.behave(Manners::Hang);
     dns.say("app.test", addresses(1, &["127.0.0.2"]));
-    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", first.address.port())]));
+    let plane = Plane::start(&file(&dns, "", &[&app(&first)]));
     plane.active("s", "a").await;
     let before = plane.endpoint(first.address).await.state;
     dns.say("app.test", addresses(1, &["127.0.0.3", "127.0.0.2"]));
@@ -96,7 +101,7 @@ async fn an_address_that_moved_stands_in_until_the_new_one_is_well() {
     let (old, new) = pair().await;
     new.behave(Manners::answer(503, "", "not yet"));
     dns.say("app.test", addresses(1, &["127.0.0.2"]));
-    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", old.address.port())]));
+    let plane = Plane::start(&file(&dns, "", &[&app(&old)]));
     plane.active("s", "a").await;
     dns.say("app.test", addresses(1, &["127.0.0.3"]));
     stands_for(&plane, 0, &[old.address, new.address]).await;
@@ -114,7 +119,7 @@ async fn no_answer_of_any_kind_empties_a_pool() {
     let dns = Dns::start();
     let upstream = Upstream::start(Manners::ok()).await;
     dns.say("app.test", addresses(1, &["127.0.0.1"]));
-    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]));
+    let plane = Plane::start(&file(&dns, "", &[&app(&upstream)]));
     plane.active("s", "a").await;
     let epoch = plane.status().await.epoch;
     let blocked = addresses(1, &["0.0.0.0"]);
@@ -181,7 +186,7 @@ async fn an_endpoint_that_falls_has_its_name_asked_at_once() {
     let dns = Dns::start();
     let (mut old, new) = pair().await;
     dns.say("app.test", addresses(3600, &["127.0.0.2"]));
-    let plane = Plane::start(&file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", old.address.port())]));
+    let plane = Plane::start(&file(&dns, "", &[&app(&old)]));
     plane.active("s", "a").await;
     // (Each task asks once more, a second after the start; from then on the hour counts, which is a minute.)
     eventually("the second question", || async { (dns.asked("app.test") >= 2).then_some(()) }).await;
@@ -201,7 +206,7 @@ async fn names_survive_a_restart_without_dns() {
     let upstream = Upstream::start(Manners::ok()).await;
     dns.say("app.test", addresses(60, &["127.0.0.1"]));
     let more = format!("state: {{path: {}}}", state.display());
-    let text = file(&dns, &more, &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]);
+    let text = file(&dns, &more, &[&app(&upstream)]);
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     eventually("the state is on disk", || async {
@@ -220,7 +225,7 @@ async fn names_survive_a_restart_without_dns() {
 async fn a_name_that_is_unknown_at_the_start_is_taken_up_when_it_is_known() {
     let dns = Dns::start();
     let (named, spare) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
-    let pools = [format!("{{dns: \"app.test:{}\"}}", named.address.port()), format!("\"{}\"", spare.address)];
+    let pools = [app(&named), format!("\"{}\"", spare.address)];
     let plane = Plane::start(&file(&dns, "", &[&pools[0], &pools[1]]));
     let service = plane.active("s", "b").await;
     assert!(service.pools[0].endpoints.is_empty() && !service.pools[0].available);
@@ -291,7 +296,7 @@ async fn addresses_that_change_faster_than_they_are_checked_do_not_keep_the_stan
     dns.say("app.test", addresses(1, &["127.0.0.4"]));
     // Nobody answers a check in its time, and every answer names somebody else.
     let hanging = Upstream::at("127.0.0.4:0".parse().unwrap(), Manners::Hang).await.unwrap();
-    let pools = [format!("{{dns: \"app.test:{}\"}}", hanging.address.port()), format!("\"{}\"", spare.address)];
+    let pools = [app(&hanging), format!("\"{}\"", spare.address)];
     let text = file(&dns, "", &[&pools[0], &pools[1]]).replace("timeout: 1s", "timeout: 3s").replace("50ms", "4s");
     let plane = Plane::start(&text);
     let turning = async {
@@ -314,7 +319,7 @@ async fn a_second_server_is_asked_when_the_first_is_silent() {
     dns.say("app.test", addresses(60, &["127.0.0.1"]));
     let both = format!("servers: [\"{}\", \"{}\"]", silent.address, dns.address);
     let one = format!("servers: \"{}\"", dns.address);
-    let text = file(&dns, "", &[&format!("{{dns: \"app.test:{}\"}}", upstream.address.port())]).replace(&one, &both);
+    let text = file(&dns, "", &[&app(&upstream)]).replace(&one, &both);
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     assert!(silent.asked("app.test") > 0, "the first is the first");

@@ -114,6 +114,11 @@ impl Resolver {
         Resolver { dns, view: Mutex::new(None) }
     }
 
+    /// Is this what it was made from?
+    pub(super) fn asks_by(&self, dns: &Dns) -> bool {
+        self.dns == *dns
+    }
+
     /// Ask once. Always ends. Cancel safe.
     pub(super) async fn ask(&self, question: &Question) -> Outcome {
         let view = match self.view() {

@@ -26,7 +26,7 @@ pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
-use crate::decision::{Administrative, Moment, Operational, Standing, Table};
+use crate::decision::{Moment, Operational, Table};
 use crate::sys::clock;
 
 /// How long an address that DNS no longer names may stand in for new ones that are not well yet.
@@ -112,6 +112,7 @@ impl Discovery {
             self.known.insert(question, known);
         }
         self.take_first(first, now);
+        self.stay();
     }
 
     fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: Moment) {
@@ -133,20 +134,27 @@ impl Discovery {
         good.map(|(question, known)| (question.clone(), known.found.clone())).collect()
     }
 
-    /// A lookup ended.
-    pub(super) fn answered(&mut self, question: &Question, outcome: Outcome, table: &Table, now: Moment) -> Turn {
+    /// A lookup ended. `table` is what the core concludes; it is asked for only when somebody stands in.
+    pub(super) fn answered(
+        &mut self,
+        question: &Question,
+        outcome: Outcome,
+        table: impl FnOnce() -> Table,
+        now: Moment,
+    ) -> Turn {
         let Some(known) = self.known.get_mut(question) else { return Turn::default() };
         let Some(before) = known.take(question, outcome, now) else {
             return Turn { changed: false, stale: known.stale(question, now) };
         };
-        let gone = |old: &Found| known.found.iter().all(|new| new.address != old.address);
-        let gone: Vec<Found> = before.iter().filter(|old| gone(old)).cloned().collect();
         let changed = before != known.found;
-        let found: HashSet<SocketAddr> =
-            self.known.values().flat_map(|k| &k.found).map(|found| found.address).collect();
-        self.condemned.retain(|address| found.contains(address));
-        self.leave(question, &gone, now);
-        let released = self.release(table, now);
+        if changed {
+            let gone: Vec<Found> = only(&before, &known.found).cloned().collect();
+            self.leave(question, &gone, now);
+            self.stay();
+            let found: HashSet<SocketAddr> = self.known.values().flat_map(|k| addresses(&k.found)).collect();
+            self.condemned.retain(|address| found.contains(address));
+        }
+        let released = self.is_overlapping() && self.release(&table(), now);
         Turn { changed: changed || released, stale: None }
     }
 
@@ -161,6 +169,18 @@ impl Discovery {
         }
     }
 
+    /// Whoever is named (again) does not leave.
+    fn stay(&mut self) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        for (service, pool, named) in names(&self.declared) {
+            for found in self.known.get(&named.question).map_or(&[][..], |known| &known.found) {
+                self.leaving.remove(&(service.name.clone(), pool.name.clone(), found.address));
+            }
+        }
+    }
+
     /// Does anybody stand in?
     pub(super) fn is_overlapping(&self) -> bool {
         !self.leaving.is_empty()
@@ -170,12 +190,6 @@ impl Discovery {
     pub(super) fn release(&mut self, table: &Table, now: Moment) -> bool {
         let before = self.leaving.len();
         let mut leaving = std::mem::take(&mut self.leaving);
-        // Named again: not leaving any more.
-        for (service, pool, named) in names(&self.declared) {
-            for found in self.known.get(&named.question).map_or(&[][..], |known| &known.found) {
-                leaving.remove(&(service.name.clone(), pool.name.clone(), found.address));
-            }
-        }
         let mut needed = BTreeMap::new();
         for (service, pool, _) in leaving.keys() {
             let pool = (service.clone(), pool.clone());
@@ -195,7 +209,8 @@ impl Discovery {
         let row = table.services.iter().find(|row| row.name == pool.0);
         let row = row.and_then(|row| row.pools.iter().find(|row| row.name == pool.1));
         let (Some(service), Some(row)) = (service, row) else { return HashSet::new() };
-        let well = row.endpoints.iter().filter(|endpoint| is_well(&endpoint.standing)).map(|endpoint| endpoint.address);
+        let well =
+            row.endpoints.iter().filter(|endpoint| endpoint.standing.is_usable()).map(|endpoint| endpoint.address);
         let leaves = |address: &SocketAddr| leaving.contains_key(&(pool.0.clone(), pool.1.clone(), *address));
         let (leaving, others): (HashSet<SocketAddr>, HashSet<SocketAddr>) = well.partition(leaves);
         if others.len() < service.failover.min_healthy.max(1) { leaving } else { HashSet::new() }
@@ -204,18 +219,21 @@ impl Discovery {
     /// Has one of its addresses been condemned, so that it is to be asked often?
     pub(super) fn is_watched(&self, question: &Question) -> bool {
         let known = self.known.get(question);
-        known.is_some_and(|known| known.found.iter().any(|found| self.condemned.contains(&found.address)))
+        known.is_some_and(|known| addresses(&known.found).any(|address| self.condemned.contains(&address)))
     }
 
     /// Checks or traffic have found something about this endpoint: its name may stand for another one already. Returns
     /// the questions that it answers.
-    pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<&Question> {
-        match operational {
-            Operational::Unhealthy | Operational::Ejected => self.condemned.insert(address),
-            Operational::Healthy | Operational::Checking => self.condemned.remove(&address),
-        };
-        let about = |known: &Known| known.found.iter().any(|found| found.address == address);
-        self.known.iter().filter(|(_, known)| about(known)).map(|(question, _)| question).collect()
+    pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<Question> {
+        let about = |known: &Known| addresses(&known.found).any(|found| found == address);
+        let asked: Vec<Question> =
+            self.known.iter().filter(|(_, known)| about(known)).map(|(q, _)| q.clone()).collect();
+        if operational.has_fallen() && !self.known.is_empty() {
+            self.condemned.insert(address);
+        } else {
+            self.condemned.remove(&address);
+        }
+        asked
     }
 
     /// The declared configuration with addresses in the place of names. Services that are the same as in `current` are
@@ -266,7 +284,7 @@ impl Discovery {
     pub(super) fn report(&self) -> Vec<NameReport> {
         let report = |(question, known): (&Question, &Known)| NameReport {
             name: question.to_string(),
-            addresses: known.found.iter().map(|found| found.address).collect(),
+            addresses: addresses(&known.found).collect(),
             answered_unix_ms: known.answered_unix_ms,
             trouble: known.trouble.clone(),
             lookups: lookup::RESULTS
@@ -290,7 +308,9 @@ impl Known {
                 }
                 (self.since, self.answered_unix_ms, self.told) = (now, clock::unix_millis(), false);
                 let before = std::mem::replace(&mut self.found, found);
-                say_change(question, &before, &self.found);
+                if before != self.found {
+                    say_change(question, &before, &self.found);
+                }
                 Some(before)
             }
             Outcome::Nothing(trouble) | Outcome::Failed(trouble) => {
@@ -328,10 +348,6 @@ impl Known {
     }
 }
 
-fn is_well(standing: &Standing) -> bool {
-    standing.operational == Operational::Healthy && standing.administrative == Administrative::Ready
-}
-
 /// Every question of a configuration.
 pub(super) fn questions(config: &Config) -> BTreeSet<Question> {
     names(config).map(|(_, _, named)| named.question.clone()).collect()
@@ -351,12 +367,21 @@ fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
     }
 }
 
+fn addresses(found: &[Found]) -> impl Iterator<Item = SocketAddr> {
+    found.iter().map(|found| found.address)
+}
+
+/// Those of `these` whose address is not among `those`.
+fn only<'a>(these: &'a [Found], those: &[Found]) -> impl Iterator<Item = &'a Found> + use<'a> {
+    let known: HashSet<SocketAddr> = addresses(those).collect();
+    these.iter().filter(move |found| !known.contains(&found.address))
+}
+
 fn say_change(question: &Question, before: &[Found], after: &[Found]) {
-    let only = |these: &[Found], those: &[Found]| {
-        let one = |this: &&Found| those.iter().all(|that| that.address != this.address);
-        these.iter().filter(one).map(|found| found.address.to_string()).collect::<Vec<_>>().join(" ")
+    let listed = |these: &[Found], those: &[Found]| {
+        only(these, those).map(|found| found.address.to_string()).collect::<Vec<_>>().join(" ")
     };
-    let (added, removed) = (only(after, before), only(before, after));
+    let (added, removed) = (listed(after, before), listed(before, after));
     if !added.is_empty() || !removed.is_empty() {
         tracing::info!(name = %question, added, removed, "DNS has another answer");
     }

@@ -31,7 +31,6 @@ pub(in crate::control) struct Lookups {
     news: mpsc::Sender<News>,
     running: BTreeMap<Question, Running>,
     resolver: Option<Arc<Resolver>>,
-    dns: Option<Dns>,
 }
 
 struct Running {
@@ -56,20 +55,20 @@ struct Nudge {
 impl Lookups {
     /// None yet; what they find will be sent to `news`.
     pub(in crate::control) fn new(news: mpsc::Sender<News>) -> Lookups {
-        Lookups { news, running: BTreeMap::new(), resolver: None, dns: None }
+        Lookups { news, running: BTreeMap::new(), resolver: None }
     }
 
     /// Ask exactly what `discovery` wants to know, as `dns` says. What is asked already goes on in its time. Must run
     /// inside a runtime.
     pub(in crate::control) fn reconcile(&mut self, discovery: &Discovery, dns: &Dns) {
         let resolver = match &self.resolver {
-            Some(resolver) if self.dns.as_ref() == Some(dns) => Arc::clone(resolver),
+            Some(resolver) if resolver.asks_by(dns) => Arc::clone(resolver),
             _ => {
                 self.running.clear();
                 Arc::new(Resolver::new(dns.clone()))
             }
         };
-        (self.resolver, self.dns) = (Some(Arc::clone(&resolver)), Some(dns.clone()));
+        self.resolver = Some(Arc::clone(&resolver));
         let mut before = std::mem::take(&mut self.running);
         for question in discovery.questions() {
             let alive = before.remove(question).filter(|running| !running.task.is_finished());

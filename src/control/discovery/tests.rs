@@ -64,12 +64,12 @@ fn answers_take_the_place_of_names_and_an_address_stands_once() {
     assert_eq!(shown(&before), ["10.0.0.1:80*1 10.0.0.2:80*5", ""]);
     assert_eq!(before.services[0].pools[0].members.endpoints()[1].max_connections, Some(3));
     let none = Decision::new(None, clock::now()).table();
-    let turn = discovery.answered(&two, found(&["10.0.0.2:80", "10.0.0.3:81"]), &none, clock::now());
+    let turn = discovery.answered(&two, found(&["10.0.0.2:80", "10.0.0.3:81"]), || none.clone(), clock::now());
     assert!(turn.changed);
     let after = discovery.effective(Some(&before));
     assert_eq!(shown(&after), ["10.0.0.1:80*1 10.0.0.2:80*5 10.0.0.3:81*9", ""]);
     assert!(Arc::ptr_eq(&before.services[1], &after.services[1]), "a service without names is the same");
-    assert!(!discovery.answered(&two, found(&["10.0.0.2:80", "10.0.0.3:81"]), &none, clock::now()).changed);
+    assert!(!discovery.answered(&two, found(&["10.0.0.2:80", "10.0.0.3:81"]), || none.clone(), clock::now()).changed);
     assert!(Arc::ptr_eq(&discovery.effective(Some(&after)).services[0], &after.services[0]), "nothing new: the same");
     assert!(after.services[0].pools[0].names.len() == 2, "what is declared is still known");
 }
@@ -83,7 +83,7 @@ fn who_is_needed_stands_in_until_somebody_else_is_well_and_not_for_ever() {
     let now = clock::now();
     // The fixed endpoint is ill: the named one is all that the pool has.
     let rows = table(&mut core, &discovery.effective(None), &["10.0.0.1:80"]);
-    assert!(discovery.answered(&one, found(&["10.0.0.4:80"]), &rows, now).changed);
+    assert!(discovery.answered(&one, found(&["10.0.0.4:80"]), || rows.clone(), now).changed);
     let config = discovery.effective(None);
     assert_eq!(shown(&config)[0], "10.0.0.1:80*1 10.0.0.4:80*5 10.0.0.2:80*5");
     // The new one is ill too.
@@ -93,12 +93,12 @@ fn who_is_needed_stands_in_until_somebody_else_is_well_and_not_for_ever() {
     assert!(discovery.clone().release(&rows, late), "DNS said that it is gone");
     // Named again: it does not leave any more.
     let mut again = discovery.clone();
-    assert!(again.answered(&one, found(&["10.0.0.2:80", "10.0.0.4:80"]), &rows, now).changed);
+    assert!(again.answered(&one, found(&["10.0.0.2:80", "10.0.0.4:80"]), || rows.clone(), now).changed);
     assert!(!again.is_overlapping());
     assert_eq!(shown(&again.effective(None))[0], "10.0.0.1:80*1 10.0.0.2:80*5 10.0.0.4:80*5");
     // The new one is well, and what notices it is an answer that says nothing new.
     let rows = table(&mut core, &config, &["10.0.0.1:80"]);
-    assert!(discovery.clone().answered(&one, found(&["10.0.0.4:80"]), &rows, now).changed);
+    assert!(discovery.clone().answered(&one, found(&["10.0.0.4:80"]), || rows.clone(), now).changed);
     assert!(discovery.release(&rows, now));
     assert_eq!(shown(&discovery.effective(None))[0], "10.0.0.1:80*1 10.0.0.4:80*5");
 }
@@ -110,7 +110,7 @@ fn who_is_not_needed_or_not_well_goes_at_once() {
     for ill in ["10.9.9.9:80", "10.0.0.2:80"] {
         let mut discovery = Discovery::new(declared.clone(), vec![(one.clone(), found(&["10.0.0.2:80"]))], vec![]);
         let rows = table(&mut Decision::new(None, clock::now()), &discovery.effective(None), &[ill]);
-        discovery.answered(&one, found(&["10.0.0.4:80"]), &rows, clock::now());
+        discovery.answered(&one, found(&["10.0.0.4:80"]), || rows.clone(), clock::now());
         assert!(!discovery.is_overlapping(), "{ill}");
     }
 }
@@ -125,7 +125,7 @@ fn misses_change_nothing_and_are_told_once_when_the_answer_is_stale() {
     let (now, mut told) = (clock::now(), 0);
     for second in 0..400 {
         let miss = if second % 2 == 0 { Outcome::Nothing("NX".into()) } else { Outcome::Failed("slow".into()) };
-        let turn = discovery.answered(&one, miss, &none, now.after(Duration::from_secs(second)));
+        let turn = discovery.answered(&one, miss, || none.clone(), now.after(Duration::from_secs(second)));
         assert!(!turn.changed);
         told += usize::from(turn.stale.is_some_and(|text| text.contains("1 address")));
     }
@@ -161,7 +161,7 @@ fn a_condemned_address_has_its_name_watched_until_it_is_well_or_gone() {
     let mut discovery = Discovery::new(declared, first, vec![]);
     let (second, third): (SocketAddr, SocketAddr) = ("10.0.0.2:80".parse().unwrap(), "10.0.0.3:80".parse().unwrap());
     let mut tell = |address, operational| {
-        let asked: Vec<Question> = discovery.standing(address, operational).into_iter().cloned().collect();
+        let asked = discovery.standing(address, operational);
         asked.iter().map(|question| discovery.is_watched(question)).collect::<Vec<_>>()
     };
     assert_eq!(tell(second, Operational::Unhealthy), [true]);
