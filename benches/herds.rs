@@ -44,11 +44,16 @@ fn main() {
 }
 
 fn say(what: &str, value: impl Display) {
-    println!("{what:<66} {value}");
+    println!("{what:<76} {value}");
 }
 
 /// An instance before these pools; every upstream's health page is `/health`.
 fn instance(pools: &[&[&Upstream]], more: &str) -> Instance {
+    checked(pools, "off", more)
+}
+
+/// The same, whose probes go on on one connection for so long.
+fn checked(pools: &[&[&Upstream]], reuse: &str, more: &str) -> Instance {
     let pools: Vec<String> = pools
         .iter()
         .enumerate()
@@ -60,7 +65,7 @@ fn instance(pools: &[&[&Upstream]], more: &str) -> Instance {
     Instance::start(&format!(
         "listeners:\n  - name: web\n    bind: 127.0.0.1:0\n    protocol: http\n    limits: {{max_connections: 20000}}\n    \
          timeouts: {{idle: 300s}}\n    routes: [{{service: web}}]\nservices:\n  web:\n    \
-         health_check: {{http: {{path: /health}}, interval: 1s, timeout: 500ms}}\n{more}    pools:\n{}",
+         health_check: {{http: {{path: /health, reuse: {reuse}}}, interval: 1s, timeout: 500ms}}\n{more}    pools:\n{}",
         pools.concat()
     ))
 }
@@ -191,23 +196,28 @@ async fn switch() {
     }
 }
 
-/// Two thousand endpoints, each checked every second.
+/// Two thousand endpoints, each checked every second: on a connection of its own each time, and on one that is kept.
 async fn probes() {
     let mut upstreams = Vec::new();
     for _ in 0..2000 {
         upstreams.push(Upstream::start(Behaviour::ok("green")).await);
     }
     let all: Vec<&Upstream> = upstreams.iter().collect();
-    let instance = instance(&[&all], "");
-    instance.serves("web", 0).await;
-    until("all were probed", || upstreams.iter().all(|upstream| upstream.requests() > 0)).await;
-    let (before, user) = (thread_cpu("control"), user_ticks("control"));
-    sleep(Duration::from_secs(10)).await;
-    let spent = thread_cpu("control") - before;
-    let share = |seconds: f64| format!("{:.1} % of a core", seconds / 10.0 * 100.0);
-    say("probes: CPU of the control thread, 2000 endpoints every second", share(spent));
-    // A tick is a hundredth of a second.
-    say("probes: of it outside the kernel", share((user_ticks("control") - user) as f64 / 100.0));
+    for reuse in ["off", "1m"] {
+        let before: Vec<usize> = all.iter().map(|upstream| upstream.requests()).collect();
+        let instance = checked(&[&all], reuse, "");
+        instance.serves("web", 0).await;
+        // The third one is on a connection that was there.
+        let probed = || all.iter().zip(&before).all(|(upstream, before)| upstream.requests() >= before + 3);
+        until("all were probed", probed).await;
+        let (cpu, user) = (thread_cpu("control"), user_ticks("control"));
+        sleep(Duration::from_secs(10)).await;
+        let spent = thread_cpu("control") - cpu;
+        let share = |seconds: f64| format!("{:.1} % of a core", seconds / 10.0 * 100.0);
+        say(&format!("probes: 2000 endpoints every second, reuse {reuse}: CPU of the control thread"), share(spent));
+        // A tick is a hundredth of a second.
+        say("probes: of it outside the kernel", share((user_ticks("control") - user) as f64 / 100.0));
+    }
 }
 
 /// CPU seconds of the thread of this name.

@@ -159,10 +159,13 @@ fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Every client connection may need one more towards an upstream: say so when the limit is lower than the configured one.
+/// Every client connection may need one more towards an upstream, and every endpoint one for its probes: say so when the
+/// limit is lower than the configured ones.
 fn report_descriptors(config: &Config, descriptors: Descriptors) {
     let clients: usize = config.listeners.iter().map(|listener| listener.limits.max_connections).sum();
-    let wanted = 2 * clients as u64 + 100;
+    let pools = config.services.iter().flat_map(|service| &service.pools);
+    let checked = pools.filter(|pool| pool.health_check.is_some()).map(|pool| pool.members.endpoints().len());
+    let wanted = (2 * clients + checked.sum::<usize>()) as u64 + 100;
     match descriptors.limit {
         Some(limit) if limit < wanted => tracing::warn!(
             limit,

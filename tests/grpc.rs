@@ -138,10 +138,18 @@ async fn server(name: &'static str, health: &Arc<AtomicU8>) -> Http2Upstream {
 
 #[tokio::test]
 async fn a_health_check_that_no_longer_serves_moves_the_service() {
+    moves("off").await;
+    // Probes share a connection while all is well.
+    moves("1h").await;
+}
+
+async fn moves(reuse: &str) {
     let (home_health, standby_health) = (Arc::new(AtomicU8::new(1)), Arc::new(AtomicU8::new(1)));
     let home = server("home", &home_health).await;
     let standby = server("standby", &standby_health).await;
-    let check = "    health_check: {grpc: {service: cart}, interval: 20ms, timeout: 2s, fast_interval: 10ms, fall: 2, rise: 1}\n";
+    let check = format!(
+        "    health_check: {{grpc: {{service: cart, reuse: {reuse}}}, interval: 20ms, timeout: 2s, fast_interval: 10ms, fall: 2, rise: 1}}\n"
+    );
     let text = http_yaml(&[&[home.address], &[standby.address]], &format!("{HTTP2}{check}"));
     let config = config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config;
     let handle = control::start(ControlSetup { config, path: None, workers: 1, journal: None }).unwrap();
@@ -151,6 +159,10 @@ async fn a_health_check_that_no_longer_serves_moves_the_service() {
     let address = published.load().listener("web").unwrap().sockets.bound()[0].local;
     let mut client = Client::connect(address).await;
     assert_eq!(client.ask(call("x")).await.text(), "home");
+    if reuse != "off" {
+        let share = || standby.accepted() > 0 && standby.requests() >= 2 * standby.accepted();
+        until("probes share a connection", share).await;
+    }
     home_health.store(2, Ordering::SeqCst);
     until("the standby serves", || published.load().services[0].serving == standfast::decision::Serving::Active(1))
         .await;

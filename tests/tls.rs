@@ -526,9 +526,11 @@ async fn an_endpoint_with_a_wrong_certificate_is_out_and_the_standby_serves() {
     let standby = Upstream::start_tls(Behaviour::ok("standby"), pki::server(&good, &[])).await;
     let file = pki.folder().join("standfast.yaml");
     let keys = format!("ca: {}, sni: up.test", pki.ca().display());
-    for check in ["http: /", "tcp: {tls: on}"] {
+    // A check that reuses its connections sees it on the next one that it makes.
+    for check in ["http: /", "tcp: {tls: on}", "http: {reuse: 1s}"] {
         home.certify(pki::server(&good, &[]));
         let check = check.replace("tls: on", &format!("tls: {{{keys}}}"));
+        let (shaken, asked) = (home.shaken(), home.requests());
         let more = format!(
             "    health_check: {{{check}, interval: 100ms, timeout: 2s, fast_interval: 100ms, fall: 2, rise: 1}}\n"
         );
@@ -538,6 +540,10 @@ async fn an_endpoint_with_a_wrong_certificate_is_out_and_the_standby_serves() {
         until("home serves", || whole.serves(0)).await;
         let mut client = Client::connect(whole.address()).await;
         assert_eq!(client.ask(get("/", "1")).await.text(), "home", "{check}");
+        if check.contains("reuse") {
+            let more = || (home.requests() - asked, home.shaken() - shaken);
+            until("probes share a handshake", || more().0 >= 2 * more().1).await;
+        }
         home.certify(pki::server(&wrong, &[]));
         until("the standby serves", || whole.serves(1)).await;
         assert_eq!(client.ask(get("/", "2")).await.text(), "standby", "{check}");

@@ -129,6 +129,8 @@ pub const JITTER: f64 = 0.1;
 pub const CHECK_PATH: &str = "/";
 /// A redirect is usually the way to a login or a maintenance page, so it is not taken for health.
 pub const CHECK_STATUS: (u16, u16) = (200, 299);
+/// Off: a probe that makes no connection does not see an endpoint that takes no new one.
+pub const CHECK_REUSE: Duration = Duration::ZERO;
 
 // Outlier detection.
 

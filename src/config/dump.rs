@@ -372,6 +372,7 @@ fn health_check(check: &HealthCheck) -> Value {
                 "service" => grpc.service.as_str(),
                 "port" => grpc.port,
                 "host" => grpc.host.as_deref(),
+                "reuse" => grpc.reuse,
                 "tls" => upstream_tls(&grpc.tls),
             }),
         },
@@ -396,6 +397,7 @@ fn http_check(check: &HttpCheck) -> Value {
         "headers" => pairs(&check.headers),
         "body" => check.body.as_deref(),
         "json" => Value::Mapping(check.json.iter().map(json).collect()),
+        "reuse" => check.reuse,
         "tls" => upstream_tls(&check.tls),
     }
 }

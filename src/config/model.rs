@@ -804,6 +804,8 @@ pub struct GrpcCheck {
     pub port: Option<u16>,
     /// Value of `:authority`; default: the address and port that are probed.
     pub host: Option<String>,
+    /// For so long probes may go on on one connection; zero = each makes its own.
+    pub reuse: Duration,
     /// Over TLS (default: as the service's traffic).
     pub tls: Option<UpstreamTls>,
 }
@@ -827,6 +829,8 @@ pub struct HttpCheck {
     pub body: Option<String>,
     /// The body is JSON and each pointer (RFC 6901) has this value.
     pub json: Vec<(String, serde_json::Value)>,
+    /// For so long probes may go on on one connection; zero = each makes its own.
+    pub reuse: Duration,
     /// The version of HTTP (default: as the service's traffic).
     pub protocol: UpstreamProtocol,
     /// Over TLS (default: as the service's traffic).

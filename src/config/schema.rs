@@ -403,6 +403,7 @@ GrpcCheck {
     service: String,
     port: Port,
     host: String,
+    reuse: Switch<Time>,
     tls: Switch<Toggle<UpstreamTls>>,
 }}
 
@@ -416,6 +417,7 @@ HttpCheck = "path" {
     headers: Entries<String>,
     body: String,
     json: Entries<Json>,
+    reuse: Switch<Time>,
     tls: Switch<Toggle<UpstreamTls>>,
 }}
 

@@ -67,7 +67,7 @@ pub enum Event {
 pub enum ProbeOutcome {
     /// All that was asked for held.
     Pass {
-        /// From the start of the connect to the verdict.
+        /// From the start of the connect (on a kept connection: of the question) to the verdict.
         latency: Duration,
     },
     /// Something did not hold.

@@ -97,7 +97,7 @@ metrics! {
         PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]
             "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local).";
         PROBE_DURATION: Histogram "standfast_probe_duration_seconds" ["service"]
-            "Time from the start of the connect to the verdict of probes that passed.";
+            "Time of probes that passed, from the start of the connect (on a kept connection: of the question) to the verdict.";
     }
     "Requests" => {
         REQUESTS: Counter "standfast_requests_total" ["service", "code"]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use standfast::decision::{Cause, Operational};
 
-use crate::support::{Manners, Plane, Upstream, eventually, file, service};
+use crate::support::{Manners, Plane, Upstream, answer, eventually, file, service};
 
 const FAST: &str = "interval: 50ms, timeout: 2s, fast_interval: 10ms, fall: 2, rise: 2";
 
@@ -261,4 +261,72 @@ async fn a_probe_of_endpoints_that_want_a_proxy_header_speaks_for_itself() {
         Some(())
     })
     .await;
+}
+
+const REUSED: &str = "interval: 10ms, timeout: 2s, fast_interval: 10ms, fall: 1, rise: 1, jitter: 0%";
+
+/// So many more requests than so far.
+async fn served_more(upstream: &Upstream, more: usize) {
+    let wanted = upstream.served() + more;
+    eventually("more probes", || async { (upstream.served() >= wanted).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn probes_go_on_on_one_connection_while_it_may_be_reused() {
+    // The check wants the head alone: the body is what is in the way of the next answer.
+    let upstream = Upstream::start(Manners::answer(200, "", &"x".repeat(20_000))).await;
+    let plane = Plane::start(&file(&[("s", service("s", &http("reuse: 1h", REUSED), &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    // (Those before it is known to be healthy make their own.)
+    served_more(&upstream, 10).await;
+    let connections = upstream.asked();
+    served_more(&upstream, 30).await;
+    assert_eq!(upstream.asked(), connections);
+
+    upstream.behave(Manners::answer(503, "", "not now"));
+    let report = plane.stands(&upstream, Operational::Unhealthy).await;
+    assert!(report.state.evidence.contains("status 503"), "{}", report.state.evidence);
+    assert!(upstream.asked() > connections, "a new connection has condemned it");
+}
+
+#[tokio::test]
+async fn a_connection_is_reused_no_longer_than_it_may_be() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let plane = Plane::start(&file(&[("s", service("s", &http("reuse: 100ms", REUSED), &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    eventually("a fifth connection", || async { (upstream.asked() >= 5).then_some(()) }).await;
+    assert!(upstream.served() > upstream.asked(), "{} on {}", upstream.served(), upstream.asked());
+}
+
+#[tokio::test]
+async fn what_happens_on_a_kept_connection_is_no_evidence() {
+    let fine = || answer(200, "", "fine");
+    let first = |then| Manners::First(fine(), Box::new(then));
+    let endless = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nmore\r\n".to_vec();
+    let manners = [
+        first(Manners::Close),
+        first(Manners::Hang),
+        first(Manners::answer(503, "", "on new connections I am well")),
+        first(Manners::Say(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec())),
+        // What the check does not look at, and is in the way of another answer.
+        Manners::answer(200, "", &"x".repeat(200_000)),
+        Manners::Say(endless),
+        // Said without being asked.
+        Manners::Say([fine(), answer(503, "", "two answers")].concat()),
+        Manners::answer(200, "connection: close\r\n", "fine"),
+    ];
+    let mut all = Vec::new();
+    for manners in manners {
+        all.push(Upstream::start(manners).await);
+    }
+    let pool: Vec<&Upstream> = all.iter().collect();
+    let plane = Plane::start(&file(&[("s", service("s", &http("reuse: 1h", REUSED), &[&pool]))], ""));
+    for upstream in &all {
+        plane.stands(upstream, Operational::Healthy).await;
+    }
+    let epoch = plane.status().await.epoch;
+    for upstream in &all {
+        served_more(upstream, 5).await;
+    }
+    assert_eq!(plane.status().await.epoch, epoch, "nobody has fallen");
 }

@@ -40,8 +40,10 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 /// What an upstream does with a connection.
 #[derive(Clone, Debug)]
 pub enum Manners {
-    /// Read a request head, write this, keep the connection.
+    /// Read a request head, write this, keep the connection for the next one.
     Say(Vec<u8>),
+    /// The same to the first request of a connection, and then this.
+    First(Vec<u8>, Box<Manners>),
     /// Read and never answer.
     Hang,
     /// Close at once.
@@ -51,8 +53,7 @@ pub enum Manners {
 impl Manners {
     /// An answer with this status, header lines (each ended by CRLF) and body.
     pub fn answer(status: u16, headers: &str, body: &str) -> Manners {
-        let length = body.len();
-        Manners::Say(format!("HTTP/1.1 {status} Some\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes())
+        Manners::Say(answer(status, headers, body))
     }
 
     pub fn ok() -> Manners {
@@ -60,11 +61,17 @@ impl Manners {
     }
 }
 
+pub fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} Some\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
 /// A server on a port of its own.
 pub struct Upstream {
     pub address: SocketAddr,
     manners: Arc<Mutex<Manners>>,
     asked: Arc<AtomicUsize>,
+    served: Arc<AtomicUsize>,
     last: Arc<Mutex<String>>,
     task: Option<JoinHandle<()>>,
 }
@@ -82,6 +89,7 @@ impl Upstream {
             address,
             manners: Arc::new(Mutex::new(manners)),
             asked: Arc::default(),
+            served: Arc::default(),
             last: Arc::default(),
             task: None,
         };
@@ -96,6 +104,11 @@ impl Upstream {
     /// Connections so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far.
+    pub fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
     }
 
     /// The last request's head.
@@ -120,35 +133,50 @@ impl Upstream {
 
     fn serve(&mut self, listener: TcpListener) {
         let (manners, asked, last) = (self.manners.clone(), self.asked.clone(), self.last.clone());
+        let served = self.served.clone();
         self.task = Some(tokio::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 asked.fetch_add(1, Ordering::SeqCst);
-                open.spawn(attend(stream, manners.lock().unwrap().clone(), last.clone()));
+                open.spawn(attend(stream, manners.clone(), last.clone(), served.clone()));
                 while open.try_join_next().is_some() {}
             }
         }));
     }
 }
 
-async fn attend(mut stream: TcpStream, manners: Manners, last: Arc<Mutex<String>>) {
-    if matches!(manners, Manners::Close) {
+async fn attend(
+    mut stream: TcpStream,
+    manners: Arc<Mutex<Manners>>,
+    last: Arc<Mutex<String>>,
+    served: Arc<AtomicUsize>,
+) {
+    if matches!(*manners.lock().unwrap(), Manners::Close) {
         return;
     }
-    let mut head = Vec::new();
     let mut buffer = [0; 4096];
-    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(n) => head.extend_from_slice(&buffer[..n]),
+    let mut first = true;
+    loop {
+        let mut head = Vec::new();
+        while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => head.extend_from_slice(&buffer[..n]),
+            }
+        }
+        served.fetch_add(1, Ordering::SeqCst);
+        *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
+        let mut manners = manners.lock().unwrap().clone();
+        if let Manners::First(answer, then) = manners {
+            manners = if std::mem::take(&mut first) { Manners::Say(answer) } else { *then };
+        }
+        match manners {
+            Manners::Say(answer) if stream.write_all(&answer).await.is_ok() => {}
+            // Until the other side has had enough.
+            Manners::Hang => while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {},
+            Manners::Say(_) | Manners::Close | Manners::First(..) => return,
         }
     }
-    *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
-    if let Manners::Say(answer) = manners {
-        let _ = stream.write_all(&answer).await;
-    }
-    // Until the other side has had enough.
-    while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
 }
 
 /// A configuration from its text.

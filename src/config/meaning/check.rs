@@ -66,6 +66,13 @@ fn paces(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, check: &Healt
         let what = format!("timeout {} is not shorter than interval {}", time(check.timeout), time(check.interval));
         room.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
+    if let CheckKind::Http(HttpCheck { reuse, .. }) | CheckKind::Grpc(GrpcCheck { reuse, .. }) = check.kind
+        && !reuse.is_zero()
+        && reuse <= check.interval
+    {
+        let what = format!("reuse {} is not longer than interval {}", time(reuse), time(check.interval));
+        room.warning(at, what, "no connection would be asked twice: make it several times as long, or `off`");
+    }
     // Only what was typed: the default pace may meet a shorter interval, and is then the interval.
     if let Some((at, fast)) = typed.fast_interval.found()
         && fast.0 > check.interval
@@ -145,6 +152,7 @@ fn grpc_check(room: &mut Room, typed: &schema::GrpcCheck, upstream: &Upstream) -
         service: typed.service.get().cloned().unwrap_or_default(),
         port: typed.port.get().map(|port| port.0 as u16),
         host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
+        reuse: room.time_or_off(&typed.reuse, defaults::CHECK_REUSE),
         tls: as_traffic(room, &typed.tls, upstream),
     }
 }
@@ -194,6 +202,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
             Some(text.clone()).filter(|text| !text.is_empty())
         }),
         json,
+        reuse: room.time_or_off(&typed.reuse, defaults::CHECK_REUSE),
         protocol: upstream.protocol,
         tls: as_traffic(room, &typed.tls, upstream),
     }

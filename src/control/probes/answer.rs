@@ -126,6 +126,7 @@ mod tests {
             headers: vec![],
             body: None,
             json: vec![],
+            reuse: std::time::Duration::ZERO,
             protocol: crate::config::UpstreamProtocol::Http1,
             tls: None,
         }

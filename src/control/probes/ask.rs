@@ -1,9 +1,11 @@
 //! One probe, whatever its kind: from the connect to a verdict within the deadline.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::client::Client;
 use super::connect::connect;
 use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
@@ -17,6 +19,9 @@ use crate::wire::proxy_protocol;
 /// Longest detail in characters; see [`ProbeOutcome::Fail`].
 const DETAIL: usize = 200;
 
+/// A kept connection has this part of the timeout for itself; then a new one is asked as well.
+const PATIENCE: u32 = 4;
+
 /// What is asked of whom: prepared once, asked often.
 pub(super) struct Question {
     target: SocketAddr,
@@ -24,6 +29,8 @@ pub(super) struct Question {
     tls: Result<Option<Arc<ClientTls>>, &'static str>,
     /// A PROXY header: the probe speaks for itself.
     header: Option<Vec<u8>>,
+    /// For so long a connection is asked again and again; zero: each is asked once.
+    reuse: Duration,
     kind: Kind,
 }
 
@@ -33,12 +40,27 @@ enum Kind {
     Grpc(Box<GrpcQuestion>),
 }
 
+/// A probe passed.
+struct Passed {
+    /// From the start of the connect, or of the question on a kept connection.
+    latency: Duration,
+    /// What it was asked on.
+    client: Option<Client>,
+}
+
 /// Why a probe did not pass.
 pub(super) enum Refutation {
     /// The endpoint's fault.
     Fail(ProbeFailure, String),
     /// Ours.
     Local(String),
+}
+
+impl Refutation {
+    fn detail(&self) -> &str {
+        let (Refutation::Fail(_, detail) | Refutation::Local(detail)) = self;
+        detail
+    }
 }
 
 impl Question {
@@ -57,43 +79,87 @@ impl Question {
             tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
         let at = |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, port.unwrap_or(address.port()));
-        let (target, kind) = match &check.kind {
-            CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Kind::Tcp),
+        let (target, reuse, kind) = match &check.kind {
+            CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Duration::ZERO, Kind::Tcp),
             CheckKind::Grpc(grpc) => {
                 let target = at(address.ip(), grpc.port);
-                (target, Kind::Grpc(Box::new(GrpcQuestion::new(target, host, grpc))))
+                (target, grpc.reuse, Kind::Grpc(Box::new(GrpcQuestion::new(target, host, grpc))))
             }
             CheckKind::Http(http) => {
                 let target = at(http.address.unwrap_or(address.ip()), http.port);
-                (target, Kind::Http(Box::new(HttpQuestion::new(target, host, http))))
+                (target, http.reuse, Kind::Http(Box::new(HttpQuestion::new(target, host, http))))
             }
         };
-        Question { target, tls, header, kind }
+        Question { target, tls, header, reuse, kind }
     }
 
-    /// Ask once. Always ends by `timeout`. Cancel safe.
-    pub(super) async fn ask(&self, timeout: Duration) -> ProbeOutcome {
-        let start = clock::now();
-        #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for a whole probe")]
-        let verdict = tokio::time::timeout(timeout, self.exchange()).await;
-        match verdict {
-            Ok(Ok(())) => ProbeOutcome::Pass { latency: clock::now().since(start) },
+    /// Ask once: on the connection that an earlier probe `kept`, while it may be reused, or on a new one. Gives the outcome
+    /// and what the next probe may be asked on. Always ends by `timeout`. Cancel safe.
+    pub(super) async fn ask(&self, timeout: Duration, kept: Option<Client>) -> (ProbeOutcome, Option<Client>) {
+        let kept = kept.filter(|client| client.opened().elapsed() < self.reuse);
+        #[allow(clippy::disallowed_methods, reason = "not on the data path")]
+        let verdict = tokio::time::timeout(timeout, self.exchange(kept, timeout / PATIENCE)).await;
+        let refuted = match verdict {
+            Ok(Ok(Passed { latency, client })) => {
+                let client = client.filter(|client| !self.reuse.is_zero() && client.is_reusable());
+                return (ProbeOutcome::Pass { latency }, client);
+            }
             Ok(Err(Refutation::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.place(detail) },
             Ok(Err(Refutation::Local(detail))) => ProbeOutcome::Local { detail: self.place(detail) },
             Err(_) => {
                 let detail = format!("no verdict within {}", humantime::format_duration(timeout));
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.place(detail) }
             }
-        }
+        };
+        (refuted, None)
     }
 
-    async fn exchange(&self) -> Result<(), Refutation> {
+    /// Nothing that happens on a kept connection condemns: it may be the connection that is ill. What does not pass there is
+    /// asked on a new one, and what does not within `patience` is asked there as well.
+    async fn exchange(&self, kept: Option<Client>, patience: Duration) -> Result<Passed, Refutation> {
+        let Some(mut client) = kept else { return self.afresh().await };
+        let start = clock::now();
+        {
+            let mut asked = pin!(self.converse(&mut client));
+            let early = tokio::select! {
+                biased;
+                verdict = &mut asked => Some(verdict),
+                () = tokio::time::sleep(patience) => None,
+            };
+            match early {
+                Some(Ok(())) => {}
+                Some(Err(refutation)) => {
+                    tracing::debug!(target = %self.target, why = refutation.detail(), "a kept probe connection is of no use");
+                    return self.afresh().await;
+                }
+                None => tokio::select! {
+                    biased;
+                    Ok(()) = asked => {}
+                    verdict = self.afresh() => return verdict,
+                },
+            }
+        }
+        Ok(Passed { latency: clock::now().since(start), client: Some(client) })
+    }
+
+    async fn afresh(&self) -> Result<Passed, Refutation> {
+        let start = clock::now();
         let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
         let stream = connect(self.target, self.header.as_deref(), tls.as_deref()).await?;
+        let mut client = match &self.kind {
+            Kind::Tcp => return Ok(Passed { latency: clock::now().since(start), client: None }),
+            Kind::Http(question) => question.open(stream).await?,
+            Kind::Grpc(_) => Client::http2(stream).await?,
+        };
+        self.converse(&mut client).await?;
+        Ok(Passed { latency: clock::now().since(start), client: Some(client) })
+    }
+
+    async fn converse(&self, client: &mut Client) -> Result<(), Refutation> {
         match &self.kind {
             Kind::Tcp => Ok(()),
-            Kind::Http(question) => question.ask(stream).await,
-            Kind::Grpc(question) => question.ask(stream).await,
+            Kind::Http(question) => question.ask(client).await,
+            Kind::Grpc(question) => question.ask(client).await,
         }
     }
 

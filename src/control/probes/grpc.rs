@@ -1,4 +1,4 @@
-//! The gRPC probe: `grpc.health.v1.Health/Check` on a connection of its own, by hyper's client. Good is `SERVING`.
+//! The gRPC probe: `grpc.health.v1.Health/Check`. Good is `SERVING`.
 
 use std::net::SocketAddr;
 
@@ -6,14 +6,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::ask::Refutation;
-use super::http::{AGENT, asked_for, beside, refute};
+use super::client::{Client, refute};
+use super::http::{AGENT, asked_for};
 use crate::config::GrpcCheck;
 use crate::decision::ProbeFailure;
-use crate::net::Transport;
 
 /// The most of an answer's body that is looked at: its message is two bytes long.
 const BODY: usize = 4 * 1024;
@@ -43,12 +41,10 @@ impl GrpcQuestion {
         GrpcQuestion { request, message: question(&check.service) }
     }
 
-    /// Ask once; the caller holds the deadline. Dropping it closes the connection.
-    pub(super) async fn ask(&self, stream: Transport) -> Result<(), Refutation> {
+    /// Ask; the caller holds the deadline.
+    pub(super) async fn ask(&self, client: &mut Client) -> Result<(), Refutation> {
         let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Full::new(self.message.clone()));
-        let builder = http2::Builder::new(TokioExecutor::new());
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(refute)?;
-        beside(connection, async { judge(sender.send_request(request).await.map_err(refute)?).await }).await
+        client.ask(request, judge).await
     }
 }
 
@@ -71,7 +67,7 @@ fn question(service: &str) -> Bytes {
     framed.into()
 }
 
-async fn judge(response: http::Response<Incoming>) -> Result<(), Refutation> {
+async fn judge(response: http::Response<Incoming>) -> Result<Incoming, Refutation> {
     let status = response.status();
     if status != http::StatusCode::OK {
         return Err(mismatch(format!("HTTP status {}, wanted 200", status.as_u16())));
@@ -94,7 +90,7 @@ async fn judge(response: http::Response<Incoming>) -> Result<(), Refutation> {
     }
     grpc_status(&trailers)?;
     match answer(&body).ok_or_else(|| malformed("the answer is no HealthCheckResponse"))? {
-        SERVING => Ok(()),
+        SERVING => Ok(incoming),
         other => Err(mismatch(format!("status {}, wanted SERVING", serving(other)))),
     }
 }

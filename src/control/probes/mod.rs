@@ -2,6 +2,7 @@
 //! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`ask`] what it asks.
 mod answer;
 mod ask;
+mod client;
 mod connect;
 mod grpc;
 mod http;

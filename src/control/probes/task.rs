@@ -59,27 +59,32 @@ pub(super) async fn run(
 ) {
     let mut stretch = Stretch::new(check.jitter);
     turn(&nudge, |_| Instant::now() + wait).await;
+    let mut kept = None;
     loop {
         let start = Instant::now();
-        let outcome = question.ask(check.timeout).await;
+        let (outcome, open) = question.ask(check.timeout, kept).await;
         let event = Event::Probed { endpoint, seen: clock::now(), outcome };
         if events.send(event).await.is_err() {
             return;
         }
         let factor = stretch.next();
-        turn(&nudge, |fast| start + if fast { check.fast_interval } else { check.interval }.mul_f64(factor)).await;
+        let due = |fast| start + if fast { check.fast_interval } else { check.interval }.mul_f64(factor);
+        let told = turn(&nudge, due).await;
+        // Doubt is settled on a new connection.
+        kept = open.filter(|_| !told && !nudge.is_fast());
     }
 }
 
-/// Wait until the check's turn: at `due(fast)`, or when it is told to probe now.
-async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) {
+/// Wait until the check's turn: at `due(fast)`, or when it is told to probe now. Was it told?
+async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) -> bool {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());
         tokio::select! {
-            () = tokio::time::sleep_until(on_the_beat(due)) => return,
+            () = tokio::time::sleep_until(on_the_beat(due)) => return false,
             () = nudge.told.notified() => {}
         }
     }
+    true
 }
 
 /// The first beat at or after this time. What is due already stays so.
@@ -158,11 +163,11 @@ mod tests {
         let start = Instant::now();
         nudge.now();
         nudge.now();
-        turn(&nudge, |_| start + HOUR).await;
+        assert!(turn(&nudge, |_| start + HOUR).await);
         let again = turn(&nudge, |_| start + HOUR);
         tokio::select! {
             biased;
-            () = again => panic!("told once more"),
+            _ = again => panic!("told once more"),
             () = tokio::task::yield_now() => {}
         }
     }

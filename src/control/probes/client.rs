@@ -1,0 +1,172 @@
+//! hyper's client on one connection, as HTTP and gRPC probes use it: an independent reading of what the endpoint answers.
+//! It may be asked again; what is left of an answer is read before the next question, when it has long arrived.
+
+use std::error::Error;
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::time::Instant;
+
+use super::ask::Refutation;
+use crate::decision::ProbeFailure;
+use crate::net::Transport;
+
+/// Bytes of a response head that hyper may buffer.
+const HEAD: usize = 64 * 1024;
+
+/// Bytes of an answer that are read only to get them out of the way …
+const REST: u64 = 64 * 1024;
+/// … and how long: they have come since the last probe, or do not come.
+const PROMPT: Duration = Duration::from_millis(20);
+
+/// A connection that can be asked, once or again and again. Over HTTP/1.1 it moves only while it is asked: nobody wakes up
+/// for one that waits for its next probe. Dropping it closes it.
+pub(super) struct Client {
+    sender: Sender,
+    /// Moves bytes; `None` when the connection is over.
+    driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What the judge of the last answer did not want to see.
+    rest: Option<Incoming>,
+    opened: Instant,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Client {
+    /// Speak HTTP/1.1 on this connection.
+    pub(super) async fn http1(stream: Transport) -> Result<Client, Refutation> {
+        let handshake = http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(refute)?;
+        Ok(Client::new(Sender::Http1(sender), async { drop(connection.await) }))
+    }
+
+    /// Speak HTTP/2 on it.
+    pub(super) async fn http2(stream: Transport) -> Result<Client, Refutation> {
+        let handshake = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(refute)?;
+        Ok(Client::new(Sender::Http2(sender), async { drop(connection.await) }))
+    }
+
+    fn new(sender: Sender, connection: impl Future<Output = ()> + Send + 'static) -> Client {
+        Client { sender, driver: Some(Box::pin(connection)), rest: None, opened: Instant::now() }
+    }
+
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Is there little in the way of another question?
+    pub(super) fn is_reusable(&self) -> bool {
+        self.driver.is_some() && self.rest.as_ref().is_some_and(|rest| rest.size_hint().lower() <= REST)
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// Ask, and have the answer judged; the judge gives back what it did not read. A client that was left in the middle, or
+    /// did not pass, must not be asked again.
+    pub(super) async fn ask<F>(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        judge: impl FnOnce(Response<Incoming>) -> F,
+    ) -> Result<(), Refutation>
+    where
+        F: Future<Output = Result<Incoming, Refutation>>,
+    {
+        let (sender, rest) = (&mut self.sender, self.rest.take());
+        let exchange = async {
+            if let Some(rest) = rest {
+                clear(rest).await?;
+                sender.ready().await.map_err(refute)?;
+            }
+            judge(sender.send(request).await.map_err(refute)?).await
+        };
+        let mut exchange = pin!(exchange);
+        let verdict = match &mut self.driver {
+            None => exchange.await,
+            Some(driver) => tokio::select! {
+                biased;
+                verdict = &mut exchange => verdict,
+                () = driver => {
+                    self.driver = None;
+                    // The connection is over; what it has delivered is still there to be judged.
+                    exchange.await
+                }
+            },
+        };
+        self.rest = Some(verdict?);
+        Ok(())
+    }
+}
+
+impl Sender {
+    /// The last exchange is over.
+    async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Sender::Http1(sender) => sender.send_request(request).await,
+            Sender::Http2(sender) => sender.send_request(request).await,
+        }
+    }
+}
+
+/// Reads what is left of the last answer.
+async fn clear(mut rest: Incoming) -> Result<(), Refutation> {
+    if rest.is_end_stream() {
+        return Ok(());
+    }
+    let reading = async {
+        let mut length = 0;
+        while let Some(frame) = rest.frame().await {
+            length += frame.map_err(refute)?.into_data().map_or(0, |data| data.len() as u64);
+            if length > REST {
+                break;
+            }
+        }
+        Ok(length)
+    };
+    #[allow(clippy::disallowed_methods, reason = "not on the data path")]
+    match tokio::time::timeout(PROMPT, reading).await {
+        Ok(Ok(length)) if length <= REST => Ok(()),
+        Ok(Err(refutation)) => Err(refutation),
+        Ok(Ok(_)) | Err(_) => Err(Refutation::Local("the last answer did not come to its end".to_owned())),
+    }
+}
+
+/// What an error of the exchange says about the endpoint.
+pub(super) fn refute(error: hyper::Error) -> Refutation {
+    let kind = if error.is_parse() {
+        ProbeFailure::Malformed
+    } else if error.is_timeout() || io_kind(&error) == Some(io::ErrorKind::TimedOut) {
+        ProbeFailure::Timeout
+    } else {
+        ProbeFailure::Reset
+    };
+    let detail = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Refutation::Fail(kind, detail)
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    Some(error.source()?.downcast_ref::<io::Error>()?.kind())
+}
