@@ -74,14 +74,10 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// does not read for a while.)
 const KEEPALIVE_TIMES: u32 = 3;
 
-/// Opens a TCP connection with `TCP_NODELAY`; the kernel finds out by itself when its peer is gone without a word. No deadline of
-/// its own: the caller drops it. Cancel safe.
+/// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
 pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))?;
     Ok(stream)
 }
 
@@ -92,6 +88,12 @@ pub async fn connect_with_header(address: SocketAddr, header: Option<&[u8]>) -> 
         stream.write_all(header).await?;
     }
     Ok(stream)
+}
+
+/// For a connection that lasts: the kernel finds out by itself when its peer is gone without a word.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))
 }
 
 /// Waits until more than `known` bytes are with the kernel and shows the first `MOST` of them without taking them. `Ok(None)`:

@@ -15,7 +15,7 @@ use super::race::{Elsewhere, Raced};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
 use crate::net::Transport;
-use crate::net::stream::{connect_with_header, judge_connect};
+use crate::net::stream::{connect_with_header, judge_connect, keep_alive};
 use crate::net::tls::explain;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
@@ -174,6 +174,7 @@ async fn reach(spot: &Spot, header: Option<&[u8]>) -> Result<Transport, Unreache
         return Err(Unreached::Socket(io::Error::other("TLS is not set up")));
     }
     let socket = connect_with_header(endpoint.address, header).await.map_err(Unreached::Socket)?;
+    keep_alive(&socket).map_err(Unreached::Socket)?;
     match &endpoint.tls {
         None => Ok(socket.into()),
         // In a box of its own, so that no request carries room for a handshake.
