@@ -22,6 +22,23 @@ async fn requests_share_connections_on_both_sides() {
 }
 
 #[tokio::test]
+async fn the_last_answer_arrives_whole_whatever_is_sent_behind_its_request() {
+    let upstream = Upstream::start(Behaviour::ok("hello")).await;
+    let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));
+    for more in ["", "GET / HTTP/1.1\r\n", &"x".repeat(500_000)] {
+        // The second answer is the proxy's own.
+        for (path, end) in [("/", "hello"), ("*", "supported.\n")] {
+            let mut client = Client::connect(plane.address("web")).await;
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n{more}")).await;
+            let (bytes, error) = client.rest().await;
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.starts_with("HTTP/1.1 ") && text.ends_with(end), "{text}");
+            assert_eq!((text.matches("HTTP/1.1").count(), error), (1, None));
+        }
+    }
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let upstream = Upstream::start(Behaviour::Echo).await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));

@@ -319,6 +319,18 @@ fn openssl_finds_the_versions_the_names_and_the_sessions() {
 }
 
 #[test]
+fn the_last_answer_and_the_end_of_the_connection_take_one_segment() {
+    if !there(PYTHON, &["-c", "import ssl"]) {
+        return;
+    }
+    let proxy = Proxy::web();
+    let script = script("segments.py").display().to_string();
+    let said = says(PYTHON, &[&script, &proxy.clear.to_string(), &proxy.tls.to_string(), &proxy.ca()]);
+    // In the clear: SYN, an acknowledgement of the request, answer with FIN. Over TLS: the flight; tickets, answer and farewell.
+    assert_eq!(said.trim(), "3 2");
+}
+
+#[test]
 fn websockets_go_through_in_both_listeners() {
     if !there(PYTHON, &["-c", "import websockets"]) {
         return;

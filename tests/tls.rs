@@ -254,6 +254,44 @@ async fn an_orderly_end_is_said_and_an_abort_is_not() {
     assert!(error.is_some(), "the cut must be visible");
 }
 
+#[tokio::test]
+async fn why_a_client_is_refused_reaches_it_also_behind_what_it_has_sent() {
+    let pki = Pki::new();
+    let auth = format!(", client_auth: {{mode: required, ca: {}}}", pki.ca().display());
+    let (_upstream, plane) = front(&[&pki.issue("a", &["a.test"])], &auth).await;
+    let config = Arc::new(pki.client_of(&rustls::version::TLS13));
+    for _ in 0..20 {
+        let mut client = Client::secured(plane.address("web"), "a.test", &config).await;
+        let _ = client.stream.write_all(&[b'x'; 8192]).await;
+        let error = within(client.stream.read(&mut [0])).await.unwrap_err();
+        assert_eq!(alert(&error), AlertDescription::CertificateRequired);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_gets_its_ticket_as_well() {
+    let pki = Pki::new();
+    let (_upstream, plane) = front(&[&pki.issue("a", &["a.test"])], "").await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = Arc::new(pki.client_of(version));
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let client = Client::secured(plane.address("web"), "a.test", &config).await;
+            kinds.push(client.stream.get_ref().1.handshake_kind().expect("shaken"));
+            let (socket, mut session) = client.stream.into_inner();
+            while session.tls13_tickets_received() == 0 && version == &rustls::version::TLS13 {
+                within(socket.readable()).await.unwrap();
+                let mut bytes = [0; 4096];
+                let Ok(count) = socket.try_read(&mut bytes) else { continue };
+                assert!(count > 0, "closed before the ticket came");
+                session.read_tls(&mut &bytes[..count]).unwrap();
+                session.process_new_packets().unwrap();
+            }
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed], "{version:?}");
+    }
+}
+
 fn post_close() -> &'static str {
     "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 }

@@ -2,10 +2,12 @@
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod listen;
+pub mod socket;
 pub mod stream;
 pub mod tls;
 pub mod transport;
 
 pub use listen::{BindError, bind};
+pub use socket::Socket;
 pub use stream::Stream;
 pub use transport::Transport;

@@ -25,6 +25,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 
+    /// What is written from now on may leave with the end of the stream, in one segment. To be said only when the end follows at
+    /// once, and is said by a shutdown: a close behind which something is unread would lose what waits. (The kernel waits no
+    /// longer than its retransmission timeout, and never with a full segment.)
+    fn hold_for_end(&mut self) {}
+
     /// Nothing came from the peer since the last exchange: no data, no FIN, no reset. Asks the kernel (one `recv` with
     /// `MSG_PEEK`); a layer that may hold bytes of its own has to answer for them too.
     fn proven_quiet(&self) -> bool {

@@ -9,35 +9,44 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::Stream;
+use super::socket::{Socket, Waits};
 
 /// A client's or an endpoint's connection.
 #[derive(Debug)]
 pub enum Transport {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Over TLS, in either role.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl From<TcpStream> for Transport {
     fn from(stream: TcpStream) -> Transport {
-        Transport::Plain(stream)
+        Transport::Plain(stream.into())
     }
 }
 
 impl Stream for Transport {
     fn socket(&self) -> &TcpStream {
         match self {
-            Transport::Plain(stream) => stream,
-            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Plain(socket) => socket.tcp(),
+            Transport::Tls(stream) => stream.get_ref().0.tcp(),
         }
+    }
+
+    fn hold_for_end(&mut self) {
+        let socket = match self {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_mut().0,
+        };
+        socket.set_waits(Waits::Everything);
     }
 
     fn proven_quiet(&self) -> bool {
         match self {
-            Transport::Plain(stream) => stream.proven_quiet(),
+            Transport::Plain(socket) => socket.tcp().proven_quiet(),
             // No plaintext and no end is waiting in the layer, and nothing it has not seen is with the kernel.
-            Transport::Tls(stream) => stream.get_ref().1.wants_read() && stream.get_ref().0.proven_quiet(),
+            Transport::Tls(stream) => stream.get_ref().1.wants_read() && stream.get_ref().0.tcp().proven_quiet(),
         }
     }
 

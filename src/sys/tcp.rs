@@ -1,7 +1,22 @@
-//! What the kernel knows of a TCP connection that its peer does not acknowledge. The only `unsafe` of the project: no crate in
-//! use reads `TCP_INFO`.
+//! What only Linux knows or does about a TCP connection: what its peer does not acknowledge, and which bytes may wait for more. The
+//! only `unsafe` of the project is here: no crate in use reads `TCP_INFO`.
 
+use std::io::IoSlice;
 use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// More follows: the kernel puts it into the same segment, if it comes before the retransmission timeout (200 ms or more).
+#[cfg(target_os = "linux")]
+const AHEAD: SendFlags = SendFlags::MORE.union(SendFlags::NOSIGNAL);
+#[cfg(not(target_os = "linux"))]
+const AHEAD: SendFlags = SendFlags::empty();
+
+/// Sends what may wait for what is sent next; never waits itself.
+pub fn send_ahead(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), AHEAD)
+}
 
 /// Has nothing that was written here been acknowledged for longer than acknowledgements take (200 ms, and two round trips)? Then
 /// it is the network or the whole machine that is silent, not the program behind it: a peer that reads nothing acknowledges.

@@ -18,7 +18,7 @@ use super::file::{Loader, MaterialError};
 use super::leaf::Leaf;
 use super::{provider, tls_error, versions};
 use crate::config::{UpstreamProtocol, UpstreamTls};
-use crate::net::Transport;
+use crate::net::{Socket, Transport};
 
 /// What is offered by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,7 +145,7 @@ impl ClientTls {
     /// connection is gone; [`explain`] says why.
     pub async fn connect(&self, socket: TcpStream, address: SocketAddr) -> io::Result<Transport> {
         let name = self.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
-        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket).await?;
+        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, Socket::from(socket)).await?;
         Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
     }
 }

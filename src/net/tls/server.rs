@@ -2,11 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::server::{Acceptor, WebPkiClientVerifier};
 use rustls::{CertificateError, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ServerConfig};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
@@ -17,6 +19,7 @@ use super::tickets::{Keys, Tickets};
 use super::{provider, tls_error, version_of, versions};
 use crate::config::{ListenerTls, TlsVersion, UnknownName};
 use crate::net::Transport;
+use crate::net::socket::{Socket, Waits};
 use crate::sys::clock;
 
 /// `unrecognized_name`, fatal, as a record of its own.
@@ -171,13 +174,21 @@ impl ServerTls {
     /// client has been told as far as TLS provides for it.
     pub async fn accept(&self, socket: TcpStream) -> Result<Shaken, (Handshake, io::Error)> {
         let fail = |error: io::Error| (Handshake::failed(&error), error);
+        let mut socket = Socket::from(socket);
+        socket.set_waits(Waits::Tickets);
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(fail)?;
         if !self.names.serves(start.client_hello().server_name()) {
             // Nothing was written to this socket yet: it takes seven bytes.
-            let _ = start.io.try_write(&UNRECOGNIZED_NAME);
+            let _ = start.io.tcp().try_write(&UNRECOGNIZED_NAME);
             return Err((Handshake::UnknownName, io::Error::other("no certificate for the name asked for")));
         }
-        let stream = start.into_stream(Arc::clone(&self.config)).await.map_err(fail)?;
+        let shaken = start.into_stream(Arc::clone(&self.config)).into_fallible().await;
+        let mut stream = shaken.map_err(|(error, socket)| {
+            // Behind what the client has sent and nobody reads, a close would lose the alert that waits.
+            let _ = SockRef::from(socket.tcp()).shutdown(Shutdown::Write);
+            fail(error)
+        })?;
+        stream.get_mut().0.set_waits(Waits::Nothing);
         let session = stream.get_ref().1;
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
         // A resumed session brings the client's certificate from its ticket, and nothing has looked at it again.

@@ -40,6 +40,8 @@ pub struct H1Client<S> {
     framing: BodyLength,
     version: Version,
     asked: Asked,
+    /// The connection ends with this reply.
+    last: bool,
     /// The client closed its side.
     closed: Option<Alarm>,
     sent: u64,
@@ -58,6 +60,7 @@ impl<S: Stream> H1Client<S> {
             framing: BodyLength::None,
             version: Version::Http11,
             asked: Asked::Other,
+            last: false,
             closed: None,
             sent: 0,
             taken: 0,
@@ -88,6 +91,11 @@ impl<S: Stream> H1Client<S> {
         self.closed.is_some()
     }
 
+    /// The end of the reply waits for the end of the connection, to leave with it.
+    pub(super) fn waits_for_end(&self) -> bool {
+        self.last
+    }
+
     /// The reply's end is the connection's end.
     pub(super) fn ends_by_close(&self) -> bool {
         self.framing == BodyLength::UntilClose
@@ -102,6 +110,13 @@ impl<S: Stream> H1Client<S> {
             self.closed = Some(alarm);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// The reply is queued to its end. If the connection ends with it, both leave together.
+    fn reply_is_queued(&mut self) {
+        if self.last {
+            self.stream.hold_for_end();
+        }
     }
 
     fn note_taken(&mut self, count: usize) {
@@ -210,6 +225,7 @@ impl<S: Stream> Client for H1Client<S> {
 
     fn begin(&mut self, head: &ResponseHead, changes: &HeaderChanges, last: bool) {
         self.framing = reply_framing(head, self.version);
+        self.last = last;
         self.encoder = BodyEncoder::new(self.framing);
         let to = Downstream { version: self.version, framing: self.framing, keep_alive: !last, changes };
         encode_response(head, &to, self.out.end());
@@ -258,7 +274,9 @@ impl<S: Stream> Client for H1Client<S> {
     }
 
     fn end(&mut self, trailers: &Fields) -> Result<(), WrongLength> {
-        self.encoder.finish(trailers, self.out.end())
+        let finished = self.encoder.finish(trailers, self.out.end());
+        self.reply_is_queued();
+        finished
     }
 
     fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], last: bool) {
@@ -266,6 +284,8 @@ impl<S: Stream> Client for H1Client<S> {
         self.framing = BodyLength::None;
         self.sent = reply.body.len() as u64;
         reply.encode(self.asked, self.version, !last, fields.iter().copied(), self.out.end());
+        self.last = last;
+        self.reply_is_queued();
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -278,8 +278,8 @@ impl Connection {
             return;
         }
         let may_be_sending = self.client.may_be_sending();
-        // Over a layer the end has to be said, or the client takes it for a cut.
-        if !may_be_sending && !self.client.stream.is_layered() {
+        // The end has to be said where the rest of the reply waits for it and, over a layer, so that it is not taken for a cut.
+        if !may_be_sending && !self.client.stream.is_layered() && !self.client.waits_for_end() {
             return;
         }
         self.alarm.set(clock::now().after(LINGER));
