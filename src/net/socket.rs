@@ -2,11 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::stream::poll_write_with;
 use crate::sys::tcp;
 
 /// The content type of an encrypted record (RFC 8446, section 5.1).
@@ -59,13 +60,7 @@ impl Socket {
     }
 
     fn poll_write_ahead(&self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_io(Interest::WRITABLE, || Ok(tcp::send_ahead(&self.stream, pieces)?)) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        poll_write_with(&self.stream, cx, || tcp::send_ahead(&self.stream, pieces))
     }
 }
 

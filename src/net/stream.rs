@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// What is written from now on may leave with the end of the stream, in one segment. To be said only when the end follows at
     /// once, and is said by a shutdown: a close behind which something is unread would lose what waits. (The kernel waits no
-    /// longer than its retransmission timeout, and never with a full segment.)
+    /// longer than its retransmission timeout, and never with a full segment.) A stream that cannot wait sends at once.
     fn hold_for_end(&mut self) {}
 
     /// Nothing came from the peer since the last exchange: no data, no FIN, no reset. Asks the kernel (one `recv` with
@@ -79,6 +79,12 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// does not read for a while.)
 const KEEPALIVE_TIMES: u32 = 3;
 
+/// For a connection that lasts: the kernel finds out by itself when its peer is gone without a word.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))
+}
+
 /// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
 pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
@@ -95,10 +101,19 @@ pub async fn connect_with_header(address: SocketAddr, header: Option<&[u8]>) -> 
     Ok(stream)
 }
 
-/// For a connection that lasts: the kernel finds out by itself when its peer is gone without a word.
-pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))
+/// One write in the way that the kernel is asked by `write`, once the socket takes any. Cancel safe.
+pub fn poll_write_with(
+    socket: &TcpStream,
+    cx: &mut Context<'_>,
+    mut write: impl FnMut() -> Result<usize, Errno>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        match socket.try_io(Interest::WRITABLE, || Ok(write()?)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            written => return Poll::Ready(written),
+        }
+    }
 }
 
 /// Waits until more than `known` bytes are with the kernel and shows the first `MOST` of them without taking them. `Ok(None)`:

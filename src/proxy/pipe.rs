@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::buffer::LARGE;
+use crate::net::stream::poll_write_with;
 use crate::sys::pipe;
 
 /// Pipes per worker, two descriptors each; beyond, bulk is copied, so that slow readers cannot pin unbounded memory.
@@ -116,18 +116,12 @@ impl Pipe {
 
     /// Moves some of what is in it on. Not to be asked while it is empty.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(to.poll_write_ready(cx))?;
-            match to.try_io(Interest::WRITABLE, || Ok(pipe::splice(&self.read, to, self.held)?)) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    self.held -= count.min(self.held);
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let count = ready!(poll_write_with(to, cx, || pipe::splice(&self.read, to, self.held)))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.held -= count.min(self.held);
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -144,7 +138,7 @@ fn is_ours(error: Errno) -> bool {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
     use tokio::net::TcpListener;
 
     use super::*;

@@ -112,8 +112,8 @@ impl<S: Stream> H1Client<S> {
         Poll::Ready(Ok(count))
     }
 
-    /// The reply is queued to its end. If the connection ends with it, both leave together.
-    fn reply_is_queued(&mut self) {
+    /// The reply is queued to its end: if the connection ends with it, both leave together.
+    fn hold_if_last(&mut self) {
         if self.last {
             self.stream.hold_for_end();
         }
@@ -275,7 +275,7 @@ impl<S: Stream> Client for H1Client<S> {
 
     fn end(&mut self, trailers: &Fields) -> Result<(), WrongLength> {
         let finished = self.encoder.finish(trailers, self.out.end());
-        self.reply_is_queued();
+        self.hold_if_last();
         finished
     }
 
@@ -285,7 +285,7 @@ impl<S: Stream> Client for H1Client<S> {
         self.sent = reply.body.len() as u64;
         reply.encode(self.asked, self.version, !last, fields.iter().copied(), self.out.end());
         self.last = last;
-        self.reply_is_queued();
+        self.hold_if_last();
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
