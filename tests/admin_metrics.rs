@@ -45,6 +45,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
                     admission: Admission::Open,
                     joined: None,
                     suspected: false,
+                    proving: false,
                 });
             }
             pools.push(PoolRow { name: pool.name.clone(), available: true, endpoints });

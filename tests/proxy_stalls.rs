@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use standfast::config::Retry;
 use standfast::decision::Serving;
 use standfast::routing::RetryReason;
 use support::plane::http_yaml;
@@ -211,11 +212,12 @@ async fn hedges_are_extra_attempts_of_the_budget() {
     let more = "    retry: {hedge: 20ms, budget: 0%}\n    timeouts: {response: 300ms}\n";
     let plane = Plane::start(&http_yaml(&[&[frozen.address], &[standby.address]], more));
     let mut saved = 0;
-    for n in 0..5 {
+    let floor = Retry::BUDGET_FLOOR;
+    for n in 0..floor + 2 {
         let mut client = Client::connect(plane.address("web")).await;
         saved += u32::from(client.ask(get("/", &format!("{n}"))).await.status() == 200);
     }
-    assert_eq!(saved, 3, "the floor of the budget");
+    assert_eq!(saved, floor, "the floor of the budget");
     assert!(plane.stats("web").budget_exhausted.total() >= 2);
 }
 

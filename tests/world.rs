@@ -10,10 +10,14 @@ mod calm;
 mod coverage;
 #[path = "world/oracle.rs"]
 mod oracle;
+#[path = "world/plays.rs"]
+mod plays;
 #[path = "world/scene.rs"]
 mod scene;
 #[path = "world/sim.rs"]
 mod sim;
+#[path = "world/stage.rs"]
+mod stage;
 #[path = "world/traffic.rs"]
 mod traffic;
 #[path = "world/upstream.rs"]
@@ -45,7 +49,6 @@ const WANTED: &[(&str, u64)] = &[
     ("Healthy/TrialsPassed -> Ejected/Consecutive", 5),
     ("Healthy/TrialsPassed -> Unhealthy/ChecksFailed", 5),
     ("Healthy/TrialsPassed -> Unhealthy/Refused", 5),
-    ("Healthy/EjectionOver -> Ejected/Consecutive", 10),
     ("Healthy/EjectionOver -> Unhealthy/ChecksFailed", 10),
     ("Healthy/EjectionOver -> Unhealthy/Refused", 1),
     ("Unhealthy/ChecksFailed -> Healthy/ChecksPassed", 500),
@@ -56,7 +59,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Unhealthy/Refused -> Unhealthy/ChecksFailed", 10),
     ("Ejected/Consecutive -> Healthy/TrialsPassed", 50),
     ("Ejected/Consecutive -> Healthy/EjectionOver", 100),
-    ("Ejected/Consecutive -> Unhealthy/ChecksFailed", 3),
+    ("Ejected/Consecutive -> Unhealthy/ChecksFailed", 1),
     ("Ejected/FailureRate -> Healthy/TrialsPassed", 3),
     ("Ejected/FailureRate -> Healthy/EjectionOver", 5),
     ("Ejected/Stalled -> Healthy/TrialsPassed", 25),
@@ -82,7 +85,7 @@ const WANTED: &[(&str, u64)] = &[
     ("Switchover own pool to pool", 15),
     ("Rollback own pool to pool", 40),
     ("Rollback because Consecutive", 20),
-    ("Rollback because Refused", 8),
+    ("Rollback because Refused", 4),
     ("Rollback because ChecksFailed", 10),
     ("Rollback because Stalled", 15),
     ("answered Failover", 200),
@@ -97,6 +100,8 @@ const WANTED: &[(&str, u64)] = &[
     ("alert OrderRefused", 500),
     ("sessions Close", 200),
     ("sessions Drain", 200),
+    ("held one_source", 20),
+    ("crosses rather than asking again", 100),
     ("confirm", 300),
     ("probe now", 1_000),
     ("pace fast=true", 1_000),

@@ -261,6 +261,7 @@ def service():
                 for share, name in [(0.5, "half"), (0.99, "99 of 100")]], 8, 8, "s", minimum=0),
             panel("timeseries", "Condemned by real traffic, suspected, tried out", [
                 (f"sum by (cause) (increase(standfast_ejections_total{{{OF}}}[{RATE}]))", "condemned: {{cause}}"),
+                (f"sum by (reason) (increase(standfast_evidence_held_total{{{OF}}}[{RATE}]))", "held: {{reason}}"),
                 (f"sum(standfast_endpoint_suspected{{{OF}}})", "suspected now"),
                 (f"sum by (outcome) (increase(standfast_endpoint_trials_total{{{OF}}}[{RATE}]))", "trial requests: {{outcome}}")],
                 8, 8, minimum=0),

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use crate::config::Members;
 use crate::control::tally::{ALERTS, EJECTIONS, PROBES, SWITCHES};
 use crate::control::{ServiceReport, Status, Tally};
-use crate::decision::{Administrative, Admission, Operational, Serving};
+use crate::decision::{Administrative, Admission, Held, Operational, Serving};
 use crate::net::tls::{Distrust, Handshake};
 use crate::routing::{EndpointTotals, EndpointView, Rejection, RetryReason, RoutingTable, ServiceView, Turned};
 use crate::sys::process::Process;
@@ -189,6 +189,12 @@ fn health(out: &mut Exposition, scrape: &Scrape<'_>, rows: &[Row<'_>]) {
     for (name, tally) in services {
         for (cause, count) in EJECTIONS.iter().zip(tally.ejections) {
             family.sample(&[name, cause], count);
+        }
+    }
+    let mut family = out.family(&names::EVIDENCE_HELD);
+    for (name, tally) in services {
+        for (reason, count) in Held::ALL.iter().zip(tally.held) {
+            family.sample(&[name, reason.as_str()], count);
         }
     }
     let mut family = out.family(&names::PROBES);

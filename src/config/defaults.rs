@@ -136,8 +136,8 @@ pub const CHECK_REUSE: Duration = Duration::ZERO;
 
 /// Five failures in a row do not happen to an endpoint that works, at any rate of requests.
 pub const CONSECUTIVE_FAILURES: u32 = 5;
-/// Off: what rate is normal only the service's owner knows.
-pub const FAILURE_RATE: Option<f64> = None;
+/// An endpoint that fails every second request is not worth its share, at any rate of requests.
+pub const FAILURE_RATE: Option<f64> = Some(0.5);
 /// Below it a rate over ten seconds is noise.
 pub const MIN_REQUESTS: u32 = 20;
 /// Long enough for a restart.

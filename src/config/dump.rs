@@ -410,5 +410,21 @@ fn outlier_detection(rule: &OutlierDetection) -> Value {
         "base_ejection" => rule.base_ejection,
         "max_ejection" => rule.max_ejection,
         "max_ejected" => rule.max_ejected,
+        "evidence" => word(&rule.evidence),
+        "failures" => failures(&rule.failures),
     }
+}
+
+fn failures(failures: &Failures) -> Value {
+    let kinds = [
+        ("reset", failures.reset),
+        ("timeout", failures.timeout),
+        ("malformed", failures.malformed),
+        ("cut", failures.cut),
+    ];
+    let kinds = kinds.into_iter().filter(|(_, counts)| *counts).map(|(kind, _)| Value::from(kind));
+    let range = |(first, last): &(u16, u16)| {
+        if first == last { Value::from(*first) } else { format!("{first}-{last}").into() }
+    };
+    Value::Sequence(kinds.chain(failures.statuses.iter().map(range)).collect())
 }

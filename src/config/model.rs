@@ -488,8 +488,8 @@ pub enum Patience {
 }
 
 impl Retry {
-    /// Extra attempts any service may always make in a window.
-    pub const BUDGET_FLOOR: u32 = 3;
+    /// Extra attempts any service may always make in a window: enough for the requests until a verdict on a pool of two.
+    pub const BUDGET_FLOOR: u32 = 12;
     /// The window of the budget.
     pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 }
@@ -842,7 +842,8 @@ pub struct HttpCheck {
 pub struct OutlierDetection {
     /// Connect and gateway failures in a row that eject an endpoint.
     pub consecutive_failures: u32,
-    /// Share of failures within [`OutlierDetection::WINDOW`] that ejects (0.5 = 50 %); `None` = off.
+    /// Share of failures within [`OutlierDetection::WINDOW`] that ejects (0.5 = 50 %); `None` = off. With
+    /// [`EvidenceRule::Corroborated`] every client network has the same weight in it.
     pub failure_rate: Option<f64>,
     /// Exchanges within the window below which the rate says nothing.
     pub min_requests: u32,
@@ -853,9 +854,53 @@ pub struct OutlierDetection {
     /// Largest share of a pool that may be ejected while no lower pool can serve (0.5 = half, at least one endpoint of
     /// a pool that has two).
     pub max_ejected: f64,
+    /// What failures must have in common, and what not, before they eject.
+    pub evidence: EvidenceRule,
+    /// Which outcomes are failures at all.
+    pub failures: Failures,
 }
 
 impl OutlierDetection {
     /// The window of the failure rate.
     pub const WINDOW: Duration = Duration::from_secs(10);
+}
+
+/// Which failures of exchanges eject an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceRule {
+    /// Those that are about the endpoint: not about one client, one request or one route.
+    #[default]
+    Corroborated,
+    /// All of them.
+    Any,
+}
+
+/// The outcomes that count as failures of an endpoint. A refused or unanswered connect always does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// The connection broke before an answer began.
+    pub reset: bool,
+    /// No answer in time.
+    pub timeout: bool,
+    /// The answer broke the protocol.
+    pub malformed: bool,
+    /// The answer began and broke off.
+    pub cut: bool,
+    /// Statuses, as ranges with both ends. `UNAVAILABLE` of gRPC counts as 503.
+    pub statuses: Vec<(u16, u16)>,
+}
+
+impl Failures {
+    /// Does an answer with this status count?
+    #[inline]
+    pub fn has_status(&self, status: u16) -> bool {
+        status >= 400 && self.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+impl Default for Failures {
+    fn default() -> Failures {
+        Failures { reset: true, timeout: true, malformed: true, cut: true, statuses: vec![(502, 504)] }
+    }
 }

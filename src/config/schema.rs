@@ -429,7 +429,12 @@ OutlierDetection {
     base_ejection: Time,
     max_ejection: Time,
     max_ejected: Share,
+    evidence: EvidenceRule,
+    failures: Many<String>,
 }}
+
+words! { /// `outlier_detection.evidence`
+EvidenceRule { Corroborated, Any, }}
 
 map! { /// `upstream:`
 Upstream {

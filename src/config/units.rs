@@ -215,6 +215,12 @@ fn statuses(text: &str) -> Result<Statuses, String> {
     }
 }
 
+/// Statuses from 400 to 599: `503`, `502-504`, `5xx`.
+pub(super) fn error_statuses(text: &str) -> Option<(u16, u16)> {
+    let Statuses(first, last) = statuses(text).ok()?;
+    (first >= 400).then_some((first, last))
+}
+
 /// How a duration is written: exactly, and read back as the same.
 pub(super) fn write_time(time: Duration) -> String {
     if time.is_zero() { "0s".into() } else { humantime::format_duration(time).to_string() }

@@ -198,6 +198,9 @@ impl Engine {
                     self.ask_after(&change, senses);
                     self.records.standing(change, &self.places, &self.notices);
                 }
+                Effect::Held { service, pool, address, reason, detail, .. } => {
+                    self.records.held(&service, &pool, address, reason, &detail);
+                }
                 Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
                 Effect::Alert(alert) => self.records.alert(alert, &self.notices),
                 Effect::Persist => persist = true,

@@ -1,5 +1,6 @@
 //! What is said and counted of what happens: for each change one log line, one count and one notice, from the same value.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -8,7 +9,10 @@ use super::engine::Places;
 use super::handle::Notice;
 use super::status::{IncidentReport, millis};
 use super::tally::Tally;
-use crate::decision::{Alert, EndpointId, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, SwitchKind};
+use crate::config::Name;
+use crate::decision::{
+    Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, SwitchKind,
+};
 use crate::sys::clock;
 
 /// At most one line about our own failing probes in this time: they fail together.
@@ -57,6 +61,13 @@ impl Records {
             tracing::info!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint standing");
         }
         let _ = notices.send(Notice::Standing { address: place.address, change });
+    }
+
+    /// Failures in a row did not eject an endpoint.
+    pub(super) fn held(&mut self, service: &Name, pool: &Name, endpoint: SocketAddr, reason: Held, detail: &str) {
+        self.tally.held(service, reason);
+        let reason = reason.as_str();
+        tracing::info!(%service, %pool, %endpoint, reason, evidence = %detail, "failures that do not condemn the endpoint");
     }
 
     /// A switch, or its first good answer.

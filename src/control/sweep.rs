@@ -20,10 +20,14 @@ impl Sweep {
     /// Everything new, endpoints first: an answer closes what their evidence opened.
     pub(super) fn take(&mut self, table: &RoutingTable, now: Moment) -> Vec<Event> {
         let mut news = Vec::new();
-        for endpoint in table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints) {
-            let cursor = self.cursors.entry(endpoint.id).or_default();
-            if let Some(digest) = endpoint.stats.take_digest(cursor) {
-                news.push(Event::InBand { endpoint: endpoint.id, seen: now, digest });
+        for service in &table.services {
+            for endpoint in service.pools.iter().flat_map(|pool| &pool.endpoints) {
+                let cursor = self.cursors.entry(endpoint.id).or_default();
+                if let Some(mut digest) = endpoint.stats.take_digest(cursor) {
+                    let told = !digest.reports.is_empty() || digest.silence.is_some();
+                    digest.callers = told.then(|| service.stats.callers.count(now));
+                    news.push(Event::InBand { endpoint: endpoint.id, seen: now, digest });
+                }
             }
         }
         for service in &table.services {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Name};
 use crate::decision::{
-    Alert, Cause, EndpointId, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
+    Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
 };
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
@@ -49,6 +49,8 @@ pub struct ServiceTally {
     pub last_recovery: Option<Duration>,
     /// Endpoints condemned by real traffic, in the order of [`EJECTIONS`].
     pub ejections: [u64; EJECTIONS.len()],
+    /// Streaks of failures that did not eject, in the order of [`Held::ALL`].
+    pub held: [u64; Held::ALL.len()],
     /// How long good probes took.
     pub probe_duration: Arc<LatencyHistogram>,
 }
@@ -61,6 +63,7 @@ impl Default for ServiceTally {
             recovery: Arc::new(RecoveryHistogram::recovery()),
             last_recovery: None,
             ejections: Default::default(),
+            held: Default::default(),
             probe_duration: Arc::new(LatencyHistogram::latency(1)),
         }
     }
@@ -129,6 +132,13 @@ impl Tally {
         };
         if let Some(tally) = self.service_mut(&change.service) {
             tally.ejections[index] += 1;
+        }
+    }
+
+    /// Failures in a row did not eject an endpoint.
+    pub(super) fn held(&mut self, service: &Name, reason: Held) {
+        if let Some(tally) = self.service_mut(service) {
+            tally.held[reason as usize] += 1;
         }
     }
 

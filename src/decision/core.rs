@@ -66,16 +66,18 @@ impl Decision {
         let now = self.at(now);
         match event {
             Event::Configured(config) => self.configure(&config, now),
-            Event::Probed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
+            Event::Probed { endpoint, seen, began, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                let news = endpoint.probed(rules, &outcome, seen.min(turn.now));
+                let news = endpoint.probed(rules, &outcome, seen.min(turn.now), began);
                 endpoint.advance(rules, turn.now, turn.effects);
                 news
             }),
             Event::InBand { endpoint, seen, digest } => self.about(endpoint, now, |service, place, turn| {
-                let down = service.nobody_serves();
+                let (out, distrusted) = (service.is_out(), service.distrusted(turn.now));
+                service.callers = digest.callers.unwrap_or(service.callers);
+                service.observe_single_source(place.pool, &digest);
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                endpoint.in_band(rules, &digest, seen.min(turn.now), down, turn)
+                endpoint.in_band(rules, &digest, seen.min(turn.now), (out, distrusted), turn)
             }),
             Event::Confirmed { endpoint, outcome, .. } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
@@ -278,7 +280,7 @@ fn order(effect: &Effect) -> u8 {
         Effect::Sessions { .. } => 1,
         Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
-        Effect::Standing(_) | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

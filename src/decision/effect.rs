@@ -1,8 +1,10 @@
 //! What the shell must do, in this order. The shell only obeys.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, Incident, Moment, Standing};
+use super::{EndpointId, Held, Incident, Moment, Standing};
 use crate::config::Name;
 
 /// Something to do. `effects()` returns them in the fixed order: publish, sessions, probes, incident, records.
@@ -39,6 +41,21 @@ pub enum Effect {
     },
     /// An endpoint's standing changed: one log line and one count.
     Standing(StandingChange),
+    /// Failures in a row did not eject an endpoint: once a streak and reason.
+    Held {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Its address.
+        address: SocketAddr,
+        /// Why not.
+        reason: Held,
+        /// For people: the failures.
+        detail: String,
+    },
     /// An incident began or got its first good answer (the same id again).
     Incident(Incident),
     /// Somebody should know.

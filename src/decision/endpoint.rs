@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::corroboration::{Corroboration, Finding, sources_needed};
 use super::health::{Checks, Verdict};
 use super::outlier::Outlier;
 use super::service::Turn;
@@ -13,9 +14,9 @@ use super::timeline::Fall;
 use super::timers::{Timer, Timers};
 use super::{
     Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
-    Moment, Operational, ProbeOutcome, Silence, Standing,
+    Moment, Operational, ProbeOutcome, Silence, Source, Standing,
 };
-use crate::config::{HealthCheck, OnRefused, OutlierDetection, Pool};
+use crate::config::{EvidenceRule, HealthCheck, OnRefused, OutlierDetection, Pool};
 
 /// Good trials that end an ejection.
 pub(super) const TRIALS: u32 = 3;
@@ -36,11 +37,13 @@ pub(super) struct Rules<'a> {
     pub check: Option<&'a HealthCheck>,
     pub outlier: Option<&'a OutlierDetection>,
     pub on_refused: OnRefused,
+    /// A page serves: one good probe is enough.
+    pub eager: bool,
 }
 
 impl<'a> Rules<'a> {
     pub fn of(pool: &'a Pool, on_refused: OnRefused) -> Rules<'a> {
-        Rules { check: pool.health_check.as_ref(), outlier: pool.outlier_detection.as_ref(), on_refused }
+        Rules { check: pool.health_check.as_ref(), outlier: pool.outlier_detection.as_ref(), on_refused, eager: false }
     }
 }
 
@@ -83,11 +86,14 @@ pub(super) struct Endpoint {
     pub administrative: Administrative,
     pub checks: Checks,
     pub outlier: Outlier,
+    pub corroboration: Corroboration,
     pub suspicion: Suspicion,
     pub refusal: Refusal,
     /// What it was last asked for a connect for: a refusal or a reset.
     sign: Failure,
     pub ejection: Ejection,
+    /// The one source on whose evidence it was ejected; `None` = there were several, or it is not ejected.
+    pub accuser: Option<Source>,
     /// As last concluded.
     pub standing: Standing,
     pub admission: Admission,
@@ -120,10 +126,12 @@ impl Endpoint {
             administrative: Administrative::Ready,
             checks: Checks::new(check),
             outlier: Outlier::default(),
+            corroboration: Corroboration::default(),
             suspicion: Suspicion::default(),
             refusal: Refusal::No,
             sign: Failure::Refused,
             ejection: Ejection::None,
+            accuser: None,
             standing: Standing {
                 operational: Operational::Checking,
                 administrative: Administrative::Ready,
@@ -192,15 +200,19 @@ impl Endpoint {
     // ---- evidence -------------------------------------------------------------------------------------------------
 
     /// A probe ended. Is there something to conclude?
-    pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment) -> bool {
+    pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment, began: Option<Moment>) -> bool {
         let Some(check) = rules.check else { return false };
         let before = (self.checks.verdict, self.wants_fast(rules));
-        let news = self.checks.fold(check, outcome, seen) && self.suspicion.probed(outcome, seen);
+        let news = self.checks.fold(check, outcome, seen, rules.eager) && self.suspicion.probed(outcome, seen);
         match outcome {
             ProbeOutcome::Fail { .. } => {
                 self.trouble.get_or_insert(seen);
+                self.corroboration.probed(began);
             }
-            ProbeOutcome::Pass { .. } => self.watched = self.watched.saturating_sub(1),
+            ProbeOutcome::Pass { .. } => {
+                self.watched = self.watched.saturating_sub(1);
+                self.corroboration.probed(None);
+            }
             ProbeOutcome::Local { .. } => {}
         }
         self.relax();
@@ -212,28 +224,35 @@ impl Endpoint {
             }
         }
         let turned = before != (self.checks.verdict, self.wants_fast(rules));
-        news || turned || self.ejection != Ejection::None || self.refuses()
+        let confirms = matches!(outcome, ProbeOutcome::Fail { .. }) && self.corroboration.fails();
+        confirms || news || turned || self.ejection != Ejection::None || self.refuses()
     }
 
-    /// Real traffic spoke. `down` = nobody serves the service, so that one good answer is reason enough to believe it.
+    /// Real traffic spoke. `out` = no endpoint serves the service, so that one good answer is reason enough to believe it;
+    /// `distrusted` = the source whose reports count for nothing.
     pub fn in_band(
         &mut self,
         rules: Rules<'_>,
         digest: &Digest,
         seen: Moment,
-        down: bool,
+        (out, distrusted): (bool, Option<Source>),
         turn: &mut Turn<'_>,
     ) -> bool {
         let quiet = digest.failed.total() == 0 && self.standing.operational == Operational::Healthy;
         let before = (self.outlier.last_good, self.outlier.streak);
+        if let Some(rule) = rules.outlier {
+            let good_rate = self.outlier.good_rate(seen);
+            self.corroboration.fold(rule, digest, seen, good_rate, |source| Some(source) == distrusted);
+        }
         self.outlier.fold(digest, seen);
         if digest.failed.total() > 0 {
             self.failed(rules, digest, seen, turn.now, turn.effects);
         }
         let news = self.listen(rules, digest.silence, seen, turn.now, turn.effects);
-        self.tried(rules, digest, down, turn.now);
+        self.tried(rules, digest, out, turn.now);
         self.relax();
-        news || !quiet || before != (self.outlier.last_good, self.outlier.streak)
+        let reported = !digest.reports.is_empty() || !digest.good_by.is_empty();
+        news || !quiet || reported || before != (self.outlier.last_good, self.outlier.streak)
     }
 
     /// Is it asked and not heard? (Nothing is suspected of what is condemned.)
@@ -294,7 +313,7 @@ impl Endpoint {
     }
 
     /// Trials count for an endpoint that is being tried; when nobody serves, for every one that is out.
-    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, down: bool, now: Moment) {
+    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, out: bool, now: Moment) {
         if digest.triable {
             // There is traffic to try it with: its patience begins anew.
             self.timers.disarm(Timer::Trials);
@@ -302,7 +321,7 @@ impl Endpoint {
         if digest.trials_good + digest.trials_failed == 0 {
             return;
         }
-        if down {
+        if out {
             if digest.trials_good > 0 && digest.streak == 0 {
                 self.acquit(Cause::TrialsPassed, "a trial request passed".to_owned(), now);
             }
@@ -351,7 +370,10 @@ impl Endpoint {
     fn accepts_again(&mut self, now: Moment) {
         match self.sign {
             _ if self.refusal == Refusal::Doubted => self.absolve(now),
-            Failure::Refused => self.outlier.streak = 0,
+            Failure::Refused => {
+                self.outlier.streak = 0;
+                self.corroboration.accepts();
+            }
             _ => {}
         }
         self.refusal = Refusal::No;
@@ -384,32 +406,47 @@ impl Endpoint {
         self.timers.arm(Timer::Reconnect, now.after(pause));
     }
 
-    /// What real traffic said is enough to eject it, and nothing that would explain it better is being looked into.
-    pub fn condemned_in_band(&self, rules: Rules<'_>, now: Moment) -> Option<Cause> {
-        let rule = rules.outlier.filter(|_| self.usable() && self.refusal == Refusal::No)?;
-        let stalled = self.suspicion.convicts().then_some(Cause::Stalled);
-        self.outlier.tripped(rule, now).or(stalled)
-    }
-
-    /// What real traffic said, for people.
-    pub fn in_band_evidence(&self, cause: Cause, now: Moment) -> String {
-        let stalled = self.suspicion.describe(now).filter(|_| cause == Cause::Stalled);
-        stalled.unwrap_or_else(|| self.outlier.describe(cause, now))
+    /// Is what real traffic said enough to eject it, and is nothing that would explain it better being looked into?
+    /// `callers`: client networks that the service answered well lately.
+    pub fn judge_in_band(&self, rules: Rules<'_>, callers: u32, now: Moment) -> Finding {
+        let Some(rule) = rules.outlier.filter(|_| self.usable() && self.refusal == Refusal::No) else {
+            return Finding::Nothing;
+        };
+        let found = match rule.evidence {
+            EvidenceRule::Corroborated => self.corroboration.finding(rule, callers, now),
+            EvidenceRule::Any => self.outlier.finding(rule, now),
+        };
+        let needed = if rule.evidence == EvidenceRule::Any { 1 } else { sources_needed(callers) };
+        match (found, self.suspicion.finding(needed, now)) {
+            (convicted @ Finding::Convicted(_), _) => convicted,
+            (found, Finding::Nothing) => found,
+            (_, stalled) => stalled,
+        }
     }
 
     /// Out it goes.
     pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: Moment) {
         let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
         self.absolve(now);
+        self.accuser = None;
         self.ejection = Ejection::Out(cause);
         self.evidence = evidence;
         self.timers.disarm(Timer::Trials);
         self.timers.arm(Timer::Ejection, now.after(wait));
     }
 
+    /// What this source said counts for nothing: if it was ejected on that alone, it is back.
+    pub fn withdraw(&mut self, source: Source, now: Moment) {
+        self.corroboration.distrust(source);
+        if self.accuser == Some(source) {
+            self.acquit(Cause::EvidenceWithdrawn, format!("what {source} reported was wrong"), now);
+        }
+    }
+
     /// A fresh start for what real traffic says.
     fn absolve(&mut self, at: Moment) {
         self.outlier.absolve();
+        self.corroboration.absolve(at);
         self.suspicion.clear(at);
     }
 
@@ -421,6 +458,8 @@ impl Endpoint {
         self.ejection = Ejection::None;
         self.refusal = Refusal::No;
         self.outlier.restore(now);
+        self.corroboration.absolve(now);
+        self.accuser = None;
         self.suspicion.clear(now);
         self.grounds = grounds;
         self.evidence = evidence;
@@ -468,7 +507,7 @@ impl Endpoint {
         let due = match self.refusal {
             Refusal::No | Refusal::Suspected => false,
             Refusal::Doubted => true,
-            Refusal::Confirmed => self.checks.reassures(rules.check),
+            Refusal::Confirmed => self.checks.reassures(rules.check, rules.eager),
         };
         if due && quiet {
             self.ask_connect(now, effects);
@@ -568,7 +607,8 @@ impl Endpoint {
         Fall { sign: sign.min(self.fell), fell: self.fell }
     }
 
-    pub fn row(&self) -> EndpointRow {
+    /// `proving`: its good answers are to be counted by source.
+    pub fn row(&self, proving: bool) -> EndpointRow {
         EndpointRow {
             id: self.id,
             address: self.address,
@@ -576,6 +616,7 @@ impl Endpoint {
             admission: self.admission,
             joined: self.joined,
             suspected: self.suspected(),
+            proving,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence::{FailureReport, Source};
 use super::{Administrative, EndpointId, Moment};
 use crate::config::{Config, Name};
 
@@ -20,6 +21,9 @@ pub enum Event {
         endpoint: EndpointId,
         /// When its verdict was known.
         seen: Moment,
+        /// When it began; `None` = not known.
+        #[serde(default)]
+        began: Option<Moment>,
         /// What it says.
         outcome: ProbeOutcome,
     },
@@ -160,7 +164,7 @@ impl FailureCounts {
 }
 
 /// What real traffic said about one endpoint since its last digest. Digests of a full queue are merged, never dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Whole exchanges that ended well (any status but 502, 503, 504; a TCP session that moved bytes back).
     pub good: u32,
@@ -180,10 +184,23 @@ pub struct Digest {
     /// It is asked and says nothing; `None` = it answers, or is not asked.
     #[serde(default)]
     pub silence: Option<Silence>,
+    /// The number of the streak: it grows when a good answer ends one.
+    #[serde(default)]
+    pub streak_number: u32,
+    /// The failures of exchanges that are settled, attributed: a request that is retried is reported when it is known how it
+    /// fared elsewhere. A sample where there are many.
+    #[serde(default)]
+    pub reports: Vec<FailureReport>,
+    /// Good answers by client network, counted while the endpoint has failed lately.
+    #[serde(default)]
+    pub good_by: Vec<(Source, u32)>,
+    /// Client networks that the service answered well in the last ten minutes, up to 64; `None` = as before.
+    #[serde(default)]
+    pub callers: Option<u32>,
 }
 
 /// An endpoint is asked and says nothing, for longer than those who ask are used to (DESIGN §3.5): a suspicion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     /// When the first of those was asked who have no answer.
     pub since: Moment,
@@ -193,13 +210,21 @@ pub struct Silence {
     pub unanswered: u32,
     /// Of them, those that speak against the endpoint and not against the question: they were answered elsewhere meanwhile.
     pub witnesses: u32,
+    /// The client networks of the witnesses, the first three.
+    #[serde(default)]
+    pub sources: [Option<Source>; 3],
+    /// Different targets of the witnesses, counted up to three.
+    #[serde(default)]
+    pub targets: u32,
 }
 
 impl Silence {
     /// So many unanswered requests make a suspicion, when one of them waits for too long.
     pub const UNANSWERED: u32 = 4;
-    /// So many witnesses make it a verdict.
+    /// So many witnesses make it a verdict …
     pub const WITNESSES: u32 = 3;
+    /// … when they are of as many sources as are needed, or asked for so many targets.
+    pub const TARGETS: u32 = 3;
 }
 
 /// Who ordered something.

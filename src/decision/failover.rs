@@ -22,11 +22,13 @@ pub(super) struct Switch {
     pub kind: SwitchKind,
     pub to: Option<usize>,
     pub actor: Actor,
+    /// It undoes a switch that was made on wrong evidence: neither a relapse nor flapping.
+    pub undoes: bool,
 }
 
 impl Switch {
     pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
-        Switch { kind, to, actor: Actor::Standfast }
+        Switch { kind, to, actor: Actor::Standfast, undoes: false }
     }
 }
 
@@ -39,6 +41,11 @@ impl Service {
             if !matches!(self.serving, Serving::Active(active) if self.pinned.is_none() && self.captive(active)) {
                 return;
             }
+        }
+        if let Serving::Active(active) = self.serving
+            && let Some(home) = self.wrongly_left(active)
+        {
+            return self.undo_single_source(home, turn);
         }
         match self.serving {
             Serving::Starting => {}
@@ -213,7 +220,12 @@ impl Service {
     /// When a recovering pool may take the service; `None` = it has not recovered.
     pub fn hold_down_end(&self, pool: usize) -> Option<Moment> {
         let pool = &self.pools[pool];
-        pool.recovered.map(|recovered| self.hold_down.over(&self.config.failover, &pool.rhythm, recovered))
+        let over = |recovered| match pool.served {
+            true => self.hold_down.over(&self.config.failover, &pool.rhythm, recovered),
+            // Late for the first choice, and not home from a fall: nothing is held down for.
+            false => recovered,
+        };
+        pool.recovered.map(over)
     }
 
     pub fn wait_for_hold_down(&mut self, now: Moment) {
@@ -242,7 +254,7 @@ impl Service {
         self.since = turn.now;
         self.ordered = switch.kind == SwitchKind::Switchover;
         let from_page = from.is_some_and(|left| self.pools[left].is_static);
-        if forced && !from_page {
+        if forced && !from_page && !switch.undoes {
             // (the end of an outage is no flapping: its beginning was counted)
             self.note_forced(switch.kind, from.is_some(), switch.to, turn);
         }
@@ -251,6 +263,7 @@ impl Service {
         }
         let to = switch.to.map(|pool| self.pools[pool].name.clone());
         let from = from.map(|pool| self.pools[pool].name.clone());
+        self.arrives_on_one_source(from.as_ref(), to.as_ref());
         self.last_active = to.or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from, at: turn.now });
         turn.effects.push(Effect::Persist);

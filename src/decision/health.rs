@@ -50,13 +50,13 @@ impl Checks {
         self.proven |= self.verdict == Verdict::Green;
     }
 
-    /// Count one probe, unless it comes late. A local error counts for nobody.
-    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment) -> bool {
+    /// Count one probe, unless it comes late. A local error does not count. `eager`: one good probe is enough.
+    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment, eager: bool) -> bool {
         if seen < self.newest {
             return false;
         }
         match outcome {
-            ProbeOutcome::Pass { .. } => self.pass(check),
+            ProbeOutcome::Pass { .. } => self.pass(check, eager),
             ProbeOutcome::Fail { kind, detail } => self.fail(check, *kind, detail),
             ProbeOutcome::Local { .. } => return false,
         }
@@ -64,11 +64,11 @@ impl Checks {
         true
     }
 
-    fn pass(&mut self, check: &HealthCheck) {
+    fn pass(&mut self, check: &HealthCheck, eager: bool) {
         self.fails = 0;
         self.passes = self.passes.saturating_add(1);
         // Its very first good probe is enough: nothing has spoken against it yet that must be outweighed.
-        let needed = if self.proven { check.rise } else { 1 };
+        let needed = if self.proven && !eager { check.rise } else { 1 };
         if self.verdict != Verdict::Green && self.passes >= needed {
             self.verdict = Verdict::Green;
             self.proven = true;
@@ -95,8 +95,9 @@ impl Checks {
     }
 
     /// Green by a whole streak that began after it was last forgotten ([`Checks::doubt`]).
-    pub fn reassures(&self, check: Option<&HealthCheck>) -> bool {
-        self.verdict == Verdict::Green && check.is_none_or(|check| self.passes >= check.rise)
+    pub fn reassures(&self, check: Option<&HealthCheck>, eager: bool) -> bool {
+        let needed = |check: &HealthCheck| if eager { 1 } else { check.rise };
+        self.verdict == Verdict::Green && check.is_none_or(|check| self.passes >= needed(check))
     }
 
     /// Other evidence spoke: only probes from now on count towards [`Checks::reassures`].

@@ -1,8 +1,10 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
 mod core;
+mod corroboration;
 mod effect;
 mod endpoint;
 mod event;
+mod evidence;
 mod failover;
 mod freeze;
 mod health;
@@ -16,6 +18,7 @@ mod pool;
 mod reload;
 mod service;
 mod shared;
+mod single_source;
 mod standing;
 mod status;
 mod suspicion;
@@ -31,6 +34,7 @@ pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{
     Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence, Word,
 };
+pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source};
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

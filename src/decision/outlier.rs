@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::corroboration::{Conviction, Finding};
 use super::{Cause, Digest, Moment};
 use crate::config::OutlierDetection;
 
@@ -72,8 +73,22 @@ impl Outlier {
         }
     }
 
+    /// Good answers a second, lately.
+    pub fn good_rate(&self, now: Moment) -> f64 {
+        let Some(first) = self.window.front() else { return 0.0 };
+        let (good, _) = self.within_window(now);
+        good as f64 / now.since(first.begins).max(STEP).as_secs_f64()
+    }
+
+    /// What any evidence comes to.
+    pub fn finding(&self, rule: &OutlierDetection, now: Moment) -> Finding {
+        let conviction =
+            |cause| Conviction { cause, evidence: self.describe(cause, now), only_source: None, once_a_pool: false };
+        self.tripped(rule, now).map_or(Finding::Nothing, |cause| Finding::Convicted(conviction(cause)))
+    }
+
     /// Does it condemn the endpoint?
-    pub fn tripped(&self, rule: &OutlierDetection, now: Moment) -> Option<Cause> {
+    fn tripped(&self, rule: &OutlierDetection, now: Moment) -> Option<Cause> {
         if self.streak >= rule.consecutive_failures {
             return Some(Cause::Consecutive);
         }
@@ -110,7 +125,7 @@ impl Outlier {
     }
 
     /// For people.
-    pub fn describe(&self, cause: Cause, now: Moment) -> String {
+    fn describe(&self, cause: Cause, now: Moment) -> String {
         match cause {
             Cause::Consecutive => format!("{} failures in a row", self.streak),
             _ => {

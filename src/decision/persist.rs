@@ -159,6 +159,8 @@ impl Service {
         self.pinned = saved.pinned.as_ref().filter(exists).cloned();
         self.lost = saved.lost.iter().filter(exists).cloned().collect();
         self.ordered = saved.ordered && self.resume.is_some();
+        // Which pools served then is not known: a restart is no failback without its hold-down.
+        self.pools.iter_mut().for_each(|pool| pool.served = true);
         self.last_switch = saved.last_switch.as_ref().map(|last| LastSwitch {
             kind: last.kind,
             from: last.from.clone(),

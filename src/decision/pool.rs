@@ -20,17 +20,24 @@ pub(super) struct Pool {
     /// Since when enough endpoints are healthy, or would be if trials passed: hold-down counts from here.
     pub recovered: Option<Moment>,
     pub rhythm: Rhythm,
+    /// It has served since the process started, or may have served before.
+    pub served: bool,
 }
 
 impl Pool {
     pub fn new(name: Name, members: &Members, endpoints: Vec<Endpoint>) -> Pool {
         let is_static = matches!(members, Members::Static(_));
-        Pool { name, is_static, endpoints, recovered: None, rhythm: Rhythm::default() }
+        Pool { name, is_static, endpoints, recovered: None, rhythm: Rhythm::default(), served: false }
     }
 
     /// Endpoints that are healthy and in use.
     pub fn usable(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.usable()).count()
+    }
+
+    /// Those of them that this turn has not ejected.
+    pub fn left(&self) -> usize {
+        self.endpoints.iter().filter(|endpoint| endpoint.usable() && endpoint.ejection == Ejection::None).count()
     }
 
     /// May it take the service?
@@ -65,14 +72,15 @@ impl Pool {
         let share = (size as f64 * rule.max_ejected) as usize;
         let cap = if size >= 2 { share.max(1) } else { share };
         let ejected = self.endpoints.iter().filter(|endpoint| endpoint.ejection != Ejection::None).count();
-        ejected < cap && self.usable() > min_healthy.max(1)
+        ejected < cap && self.left() > min_healthy.max(1)
     }
 
-    pub fn row(&self, min_healthy: usize) -> PoolRow {
+    /// `proving`: good answers are to be counted by source.
+    pub fn row(&self, min_healthy: usize, proving: bool) -> PoolRow {
         PoolRow {
             name: self.name.clone(),
             available: self.available(min_healthy),
-            endpoints: self.endpoints.iter().map(Endpoint::row).collect(),
+            endpoints: self.endpoints.iter().map(|endpoint| endpoint.row(proving)).collect(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, Rules};
 use super::failover::Switch;
+use super::hold_down::Rhythm;
 use super::pool::Pool;
 use super::service::{Service, Turn};
 use super::timers::Timer;
@@ -59,13 +60,14 @@ impl Service {
         self.leave_removed_pools(config, turn);
         let serving = self.serving_names();
         let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
-        let past = |pool: &Pool| (pool.name.clone(), (pool.recovered, pool.rhythm.clone()));
+        let past = |pool: &Pool| (pool.name.clone(), (pool.recovered, pool.rhythm.clone(), pool.served));
         let mut past: BTreeMap<Name, _> = self.pools.iter().map(past).collect();
         let mut known = self.take_endpoints();
         let before = std::mem::replace(&mut self.config, config.clone());
         self.pools = build_pools(config, &mut known, allot, turn);
         for pool in &mut self.pools {
-            (pool.recovered, pool.rhythm) = past.remove(&pool.name).unwrap_or_default();
+            (pool.recovered, pool.rhythm, pool.served) =
+                past.remove(&pool.name).unwrap_or((None, Rhythm::default(), true));
         }
         self.adopt_rules(&before);
         self.serving = self.serving_by(&serving);

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::corroboration::{Conviction, Finding};
 use super::endpoint::{Ejection, Endpoint, Refusal, Rules};
 use super::failover::LastSwitch;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
+use super::single_source::SingleSource;
 use super::timeline::Timeline;
 use super::timers::{Timer, Timers, earliest};
-use super::{Admission, Alert, Effect, Moment, ServiceRow, Serving, StandingChange};
+use super::{Admission, Alert, Effect, Held, Moment, ServiceRow, Serving, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 
 /// What one turn of the core works with.
@@ -47,6 +49,10 @@ pub(super) struct Service {
     pub hold_down: HoldDown,
     pub freeze: Freeze,
     pub awaiting_answer: Option<u64>,
+    /// Client networks that it answered well lately.
+    pub callers: u32,
+    /// The last time that a pool was left on the evidence of one of them.
+    pub single_source: Option<SingleSource>,
     /// Nobody is available (or the pin points at nothing usable), and somebody was told.
     pub alarmed: bool,
     pub timers: Timers,
@@ -79,6 +85,8 @@ impl Service {
             hold_down: HoldDown::default(),
             freeze: Freeze::default(),
             awaiting_answer: None,
+            callers: 0,
+            single_source: None,
             alarmed: false,
             timers: Timers::default(),
             row,
@@ -96,14 +104,15 @@ impl Service {
 
     /// An endpoint together with the rules it is judged by.
     pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, Rules<'_>) {
-        let rules = Rules::of(&self.config.pools[pool], self.config.failover.on_refused);
+        let mut rules = Rules::of(&self.config.pools[pool], self.config.failover.on_refused);
+        rules.eager = self.serves_a_page();
         (&mut self.pools[pool].endpoints[index], rules)
     }
 
     fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, Rules<'_>)> {
-        let on_refused = self.config.failover.on_refused;
+        let (on_refused, eager) = (self.config.failover.on_refused, self.serves_a_page());
         self.pools.iter_mut().zip(&self.config.pools).flat_map(move |(pool, config)| {
-            let rules = Rules::of(config, on_refused);
+            let rules = Rules { eager, ..Rules::of(config, on_refused) };
             pool.endpoints.iter_mut().map(move |endpoint| (endpoint, rules))
         })
     }
@@ -126,8 +135,9 @@ impl Service {
         }
     }
 
-    pub fn nobody_serves(&self) -> bool {
-        self.serving == Serving::Down
+    /// No endpoint serves: whatever answers is better.
+    pub fn is_out(&self) -> bool {
+        self.serving == Serving::Down || self.serves_a_page()
     }
 
     pub fn frozen_until(&self) -> Option<Moment> {
@@ -151,10 +161,12 @@ impl Service {
     pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut changes = self.conclude(turn);
         changes.extend(self.end_doubts(turn.now));
-        changes.extend(self.eject_outliers(turn.now));
+        changes.extend(self.prove_single_source(turn));
+        changes.extend(self.eject_outliers(turn));
         self.observe_pools(turn.now);
         self.end_freeze(turn);
         self.decide(turn);
+        self.note_serving();
         self.alarm(turn);
         self.admit(turn);
         self.report(changes, turn);
@@ -171,7 +183,7 @@ impl Service {
         self.conclude_standings(now)
     }
 
-    fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
+    pub fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
         let service = self.name().clone();
         let mut changes = Vec::new();
         for pool in &mut self.pools {
@@ -209,34 +221,96 @@ impl Service {
     }
 
     /// Eject what real traffic condemns, as far as the cap allows.
-    fn eject_outliers(&mut self, now: Moment) -> Vec<StandingChange> {
-        let min_healthy = self.config.failover.min_healthy;
+    fn eject_outliers(&mut self, turn: &mut Turn<'_>) -> Vec<StandingChange> {
+        let now = turn.now;
+        let callers = self.callers;
+        let config = self.config.clone();
         let mut ejected = false;
         for pool in 0..self.pools.len() {
-            let relief = self.relief(pool);
-            let config = self.config.clone();
             let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
-            let Some(rule) = rules.outlier else { continue };
             for index in 0..self.pools[pool].endpoints.len() {
-                let Some(cause) = self.pools[pool].endpoints[index].condemned_in_band(rules, now) else { continue };
-                if !relief && !self.pools[pool].may_eject_more(rule, min_healthy) {
-                    continue;
-                }
-                let endpoint = &mut self.pools[pool].endpoints[index];
-                let evidence = endpoint.in_band_evidence(cause, now);
-                endpoint.eject(rules, cause, evidence, now);
-                ejected = true;
-                // its standing must follow at once: it counts for the cap
-                endpoint.advance(rules, now, &mut Vec::new());
+                let held = match self.pools[pool].endpoints[index].judge_in_band(rules, callers, now) {
+                    Finding::Nothing => continue,
+                    Finding::Held(held) => held,
+                    Finding::Convicted(conviction) => match self.may_eject(pool, rules, &conviction, now) {
+                        Ok(()) => {
+                            self.eject(pool, index, rules, conviction, now);
+                            ejected = true;
+                            continue;
+                        }
+                        Err(Some(held)) => held,
+                        Err(None) => continue,
+                    },
+                };
+                self.hold(pool, index, held, turn);
             }
         }
         if ejected { self.conclude_standings(now) } else { Vec::new() }
     }
 
-    /// Could another pool take the service if this one had nobody left?
+    /// Does the rest of the pool allow an ejection? `Err`: no, and whether that is for the evidence's sake.
+    fn may_eject(
+        &self,
+        pool: usize,
+        rules: Rules<'_>,
+        conviction: &Conviction,
+        now: Moment,
+    ) -> Result<(), Option<Held>> {
+        let min_healthy = self.config.failover.min_healthy;
+        let Some(rule) = rules.outlier else { return Err(None) };
+        if !self.relief(pool) && !self.pools[pool].may_eject_more(rule, min_healthy) {
+            return Err(None);
+        }
+        let Some(source) = conviction.only_source else { return Ok(()) };
+        if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(|e| e.accuser == Some(source)) {
+            return Err(Some(Held::OneSource));
+        }
+        let leaves = self.pools[pool].left() <= min_healthy.max(1);
+        if leaves && !self.may_leave_on_one_source(pool, now) {
+            return Err(Some(Held::MayNotLeave));
+        }
+        Ok(())
+    }
+
+    fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: Moment) {
+        let leaves = self.pools[pool].left() <= self.config.failover.min_healthy.max(1);
+        if let Some(source) = conviction.only_source.filter(|_| leaves) {
+            self.leaves_on_one_source(pool, source, now);
+        }
+        let endpoint = &mut self.pools[pool].endpoints[index];
+        endpoint.eject(rules, conviction.cause, conviction.evidence, now);
+        endpoint.accuser = conviction.only_source;
+        endpoint.advance(rules, now, &mut Vec::new());
+    }
+
+    /// Failures that do not eject: said once in a while.
+    fn hold(&mut self, pool: usize, index: usize, held: Held, turn: &mut Turn<'_>) {
+        let (service, name) = (self.name().clone(), self.pools[pool].name.clone());
+        let endpoint = &mut self.pools[pool].endpoints[index];
+        if endpoint.corroboration.tell(held, turn.now) {
+            let detail = endpoint.suspicion.describe(turn.now).unwrap_or_else(|| endpoint.corroboration.describe());
+            let (id, address) = (endpoint.id, endpoint.address);
+            turn.effects.push(Effect::Held { service, pool: name, endpoint: id, address, reason: held, detail });
+        }
+    }
+
+    /// Could another pool take the service if this one had nobody left? A page is no relief.
     fn relief(&self, pool: usize) -> bool {
         let pinned_here = self.pinned.as_ref() == Some(&self.pools[pool].name);
-        !pinned_here && (0..self.pools.len()).any(|other| other != pool && self.available(other))
+        let serves = |other: usize| other != pool && !self.pools[other].is_static && self.available(other);
+        !pinned_here && (0..self.pools.len()).any(serves)
+    }
+
+    /// A page serves although nobody wants it to: the outage goes on.
+    pub fn serves_a_page(&self) -> bool {
+        let page = matches!(self.serving, Serving::Active(active) if self.pools[active].is_static);
+        page && !self.ordered && self.pinned.is_none()
+    }
+
+    fn note_serving(&mut self) {
+        for pool in 0..self.pools.len() {
+            self.pools[pool].served |= self.serves(pool);
+        }
     }
 
     fn observe_pools(&mut self, now: Moment) {
@@ -324,7 +398,7 @@ impl Service {
     /// so it waits for its hold-down and for the end of a freeze. Any other pool is never tried with live traffic, which would
     /// be mixed traffic: there checks alone decide after a further time.
     fn trials(&self, pool: usize, now: Moment) -> (bool, bool) {
-        if self.serves(pool) || self.serving == Serving::Down {
+        if self.serves(pool) || self.is_out() {
             return (true, true);
         }
         let homeward = match &self.serving {
@@ -343,7 +417,7 @@ impl Service {
     /// What closed endpoints of a pool may get when nobody is available.
     fn last_resort_admission(&self, pool: usize) -> impl Fn(&Endpoint) -> Admission + use<> {
         let fail_open = self.config.failover.on_all_down == OnAllDown::FailOpen;
-        let down = fail_open && self.serving == Serving::Down;
+        let down = fail_open && self.is_out();
         let opened = fail_open && self.serves(pool) && !self.available(pool);
         let hopeless = opened && !self.pools[pool].endpoints.iter().any(|e| e.usable() || e.fails_only_checks());
         move |endpoint| {
@@ -374,7 +448,7 @@ impl Service {
             name: self.name().clone(),
             serving: self.serving.clone(),
             awaiting_answer: self.awaiting_answer,
-            pools: self.pools.iter().map(|pool| pool.row(min_healthy)).collect(),
+            pools: self.pools.iter().enumerate().map(|(n, pool)| pool.row(min_healthy, self.is_proving(n))).collect(),
         };
         let changed = row != self.row;
         self.row = row;

@@ -111,7 +111,7 @@ impl Service {
         let back: Vec<usize> = self.homeward().filter(|pool| self.available(*pool)).collect();
         for pool in back {
             self.lost.remove(&self.pools[pool].name);
-            let switch = Switch { kind: SwitchKind::Failback, to: Some(pool), actor: actor.clone() };
+            let switch = Switch { kind: SwitchKind::Failback, to: Some(pool), actor: actor.clone(), undoes: false };
             self.moved(switch, from, turn);
         }
     }

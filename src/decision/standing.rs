@@ -60,6 +60,8 @@ pub enum Cause {
     TrialsPassed,
     /// The ejection ran out where there is no traffic to try it with.
     EjectionOver,
+    /// It was ejected on the evidence of one source, which turned out to be wrong.
+    EvidenceWithdrawn,
 }
 
 /// An endpoint's state with its reason.

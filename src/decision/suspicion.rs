@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, ProbeOutcome, Silence};
+use super::corroboration::{Conviction, Finding};
+use super::{Cause, Held, Moment, ProbeOutcome, Silence};
 
 /// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
 const UNTESTED: Duration = Duration::from_secs(5);
@@ -31,9 +32,26 @@ impl Suspicion {
         self.silence.is_some()
     }
 
-    /// Enough to condemn it.
-    pub fn convicts(&self) -> bool {
+    /// Enough to condemn it, as far as it is known how many sources are needed.
+    fn convicts(&self) -> bool {
         self.silence.is_some_and(|silence| self.confirmed || silence.witnesses >= Silence::WITNESSES)
+    }
+
+    /// What it comes to where so many sources are needed: a probe that failed, or requests that were answered elsewhere, of that
+    /// many sources or over three targets.
+    pub fn finding(&self, needed: u32, now: Moment) -> Finding {
+        let Some(silence) = self.silence.filter(|_| self.convicts()) else { return Finding::Nothing };
+        let sources = silence.sources.iter().flatten().count();
+        let broad = sources == 0 || sources >= needed as usize || silence.targets >= Silence::TARGETS;
+        match broad || self.confirmed {
+            true => Finding::Convicted(Conviction {
+                cause: Cause::Stalled,
+                evidence: self.describe(now).unwrap_or_default(),
+                only_source: silence.sources[0].filter(|_| sources == 1 && !self.confirmed),
+                once_a_pool: false,
+            }),
+            false => Finding::Held(if silence.targets <= 1 { Held::OneTarget } else { Held::OneSource }),
+        }
     }
 
     /// Since when it has been silent.

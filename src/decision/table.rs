@@ -83,4 +83,7 @@ pub struct EndpointRow {
     /// for the verdict.
     #[serde(default)]
     pub suspected: bool,
+    /// Its good answers are to be counted by source even if it has not failed: it is being proven.
+    #[serde(default)]
+    pub proving: bool,
 }

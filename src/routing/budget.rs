@@ -2,8 +2,10 @@
 //! plus a floor. Shared by all workers, lock-free.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::stats::SourceKey;
 use crate::config::Retry;
 use crate::decision::Moment;
 use crate::telemetry::instruments::{Padded, Sharded};
@@ -12,6 +14,8 @@ use crate::telemetry::instruments::{Padded, Sharded};
 const STEP: Duration = Duration::from_millis(500);
 /// Whole steps in the window.
 const STEPS: u64 = Retry::BUDGET_WINDOW.as_micros() as u64 / STEP.as_micros() as u64;
+/// Payers that are told apart: more than could have spent half.
+const PAYERS: usize = 8;
 /// Slots in a ring: more than a window, so that a worker a little behind still finds its slot.
 const RING: usize = 32;
 
@@ -24,12 +28,13 @@ const RING: usize = 32;
 pub struct Budget {
     requests: Sharded<Ring>,
     extras: Padded<Ring>,
+    payers: Mutex<Vec<(SourceKey, Ring)>>,
 }
 
 impl Budget {
     /// Empty.
     pub fn new(workers: usize) -> Budget {
-        Budget { requests: Sharded::new(workers), extras: Padded::default() }
+        Budget { requests: Sharded::new(workers), extras: Padded::default(), payers: Mutex::default() }
     }
 
     /// A client's request arrived.
@@ -38,17 +43,40 @@ impl Budget {
         self.requests.of(worker).add(step_of(now));
     }
 
-    /// May one more attempt send bytes? `true` counts it. `share`: [`Retry::budget`].
+    /// May one more attempt send bytes? `true` counts it. `share`: [`Retry::budget`]. `payer`: the client network that it is
+    /// made for, which gets half of the budget at most; `None` where there is no other.
     ///
     /// Reserve first, then look: of callers that race, the last to reserve sees all others, so they never get more than
     /// there is (they may get less).
-    pub fn extra(&self, share: f64, now: Moment) -> bool {
+    pub fn extra(&self, share: f64, payer: Option<SourceKey>, now: Moment) -> bool {
         let Some(reserved) = self.extras.0.add(step_of(now)) else { return false };
-        let granted = self.used(now) <= self.allowed(share, now);
+        let allowed = self.allowed(share, now);
+        let granted = self.used(now) <= allowed && payer.is_none_or(|payer| self.pays(payer, allowed / 2, now));
         if !granted {
             self.extras.0.take_back(reserved);
         }
         granted
+    }
+
+    /// May this payer be charged one more, with so much in the window? The payers that spend most are known; another one has
+    /// spent less than they.
+    fn pays(&self, payer: SourceKey, most: u64, now: Moment) -> bool {
+        let (step, from) = (step_of(now), step_of(now).saturating_sub(STEPS));
+        let mut payers = self.payers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = payers.iter().position(|(known, _)| *known == payer);
+        let place = known.unwrap_or_else(|| {
+            let ring = (payer, Ring::default());
+            if payers.len() < PAYERS {
+                payers.push(ring);
+                return payers.len() - 1;
+            }
+            let spent = |place: &usize| payers[*place].1.sum(from, u64::MAX);
+            let least = (0..payers.len()).min_by_key(spent).unwrap_or(0);
+            payers[least] = ring;
+            least
+        });
+        let ring = &payers[place].1;
+        ring.sum(from, u64::MAX) < most.max(1) && ring.add(step).is_some()
     }
 
     /// Is at least half of the budget unused? Then a trial may risk needing one extra attempt. Looks without counting.
@@ -164,10 +192,10 @@ mod tests {
                         requests.push(now);
                     }
                     Act::Extra => {
-                        if budget.extra(share, at(now)) {
+                        if budget.extra(share, None, at(now)) {
                             extras.push(now);
                             let within = |times: &[u64]| times.iter().filter(|then| **then + 10_000 > now).count() as f64;
-                            prop_assert!(within(&extras) <= share * within(&requests) + 3.0);
+                            prop_assert!(within(&extras) <= share * within(&requests) + f64::from(Retry::BUDGET_FLOOR));
                         }
                     }
                 }
@@ -178,10 +206,11 @@ mod tests {
     #[test]
     fn the_floor_is_granted_without_any_request_and_comes_back() {
         let budget = Budget::new(1);
-        let granted = |millis| (0..10).filter(|_| budget.extra(0.2, at(millis))).count();
-        assert_eq!(granted(0), 3);
+        let floor = Retry::BUDGET_FLOOR as usize;
+        let granted = |millis| (0..2 * floor).filter(|_| budget.extra(0.2, None, at(millis))).count();
+        assert_eq!(granted(0), floor);
         assert_eq!(granted(9_000), 0);
-        assert_eq!(granted(11_000), 3);
+        assert_eq!(granted(11_000), floor);
     }
 
     #[test]
@@ -190,9 +219,10 @@ mod tests {
         let mut granted = 0;
         for millis in 0..60_000 {
             budget.request(0, at(millis));
-            granted += u32::from(millis > 20_000 && budget.extra(0.2, at(millis)));
+            granted += u32::from(millis > 20_000 && budget.extra(0.2, None, at(millis)));
         }
-        assert!((7_400..=8_012).contains(&granted), "{granted} of 8012");
+        let most = 8_000 + 4 * Retry::BUDGET_FLOOR;
+        assert!((7_400..=most).contains(&granted), "{granted} of {most}");
     }
 
     #[test]
@@ -205,13 +235,28 @@ mod tests {
                     .map(|worker| {
                         let budget = &budget;
                         scope.spawn(move || {
-                            (0..50).map(|n| u32::from(budget.extra(0.2, at(worker * 400 + n)))).sum::<u32>()
+                            (0..50).map(|n| u32::from(budget.extra(0.2, None, at(worker * 400 + n)))).sum::<u32>()
                         })
                     })
                     .collect();
                 workers.into_iter().map(|worker| worker.join().unwrap()).sum()
             });
-            assert!(granted <= 23, "{granted}");
+            assert!(granted <= 20 + Retry::BUDGET_FLOOR, "{granted}");
         }
+    }
+
+    #[test]
+    fn one_source_of_several_gets_half_of_it_at_most_and_the_others_the_rest() {
+        let budget = Budget::new(1);
+        (0..200).for_each(|_| budget.request(0, at(0)));
+        let payer = |n: u8| Some(SourceKey::of(&crate::decision::Source::of([10, 0, 0, n].into())));
+        let granted = |n: u8, times: usize| (0..times).filter(|_| budget.extra(0.2, payer(n), at(0))).count();
+        let all = 40 + Retry::BUDGET_FLOOR as usize;
+        assert_eq!(granted(1, 1000), all / 2);
+        (2..40).for_each(|n| drop(granted(n, 0)));
+        assert_eq!(granted(2, 10), 10);
+        assert_eq!(granted(1, 10), 0, "it had its half");
+        let rest: usize = (3..60).map(|n| granted(n, 1)).sum();
+        assert_eq!(rest, all - all / 2 - 10);
     }
 }

@@ -154,6 +154,7 @@ fn pool_row(pool: usize, config: &Pool) -> PoolRow {
                 admission: Admission::Open,
                 joined: None,
                 suspected: false,
+                proving: false,
             })
             .collect(),
     }

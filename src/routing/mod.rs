@@ -42,8 +42,8 @@ pub use published::{Handle, Published, WorkerId, WorkerView};
 pub use register::{Registered, SessionEntry, SessionRegister};
 pub use sockets::{Bound, Sockets};
 pub use stats::{
-    Connections, DigestCursor, EndpointStats, EndpointTotals, FirstAnswer, Hearing, InFlight, ListenerStats, Reasons,
-    Rejection, RetryReason, ServiceStats, Turned,
+    Callers, Connections, DigestCursor, EndpointStats, EndpointTotals, FailsEverywhere, FirstAnswer, Hearing, InFlight,
+    ListenerStats, Reasons, Rejection, RetryReason, ServiceStats, SourceKey, Turned,
 };
 pub use table::{
     EndpointView, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionVerdict, SocketMap, Tenure,

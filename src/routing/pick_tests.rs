@@ -96,7 +96,7 @@ fn a_safe_first_try_takes_the_trial_and_the_rest_does_not() {
     assert!(trial(want(&tried), &mut state));
     assert!(!trial(want(&tried), &mut state), "the gate is closed for 100 ms");
     assert!(trial(Want { now: at(100), ..want(&tried) }, &mut state));
-    while view.stats.budget.extra(0.2, at(100)) {}
+    while view.stats.budget.extra(0.2, None, at(100)) {}
     assert!(!trial(Want { now: at(200), ..want(&tried) }, &mut state), "no budget for a failed trial");
 }
 

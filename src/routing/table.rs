@@ -326,6 +326,8 @@ pub struct EndpointView {
     pub joined: Option<Moment>,
     /// It is asked and says nothing: see [`EndpointRow::suspected`](crate::decision::EndpointRow::suspected).
     pub suspected: bool,
+    /// Its good answers are counted by source: see [`EndpointRow::proving`](crate::decision::EndpointRow::proving).
+    pub proving: bool,
     /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
     pub tls: Option<Arc<ClientTls>>,
     /// Survives republishing.

@@ -27,11 +27,11 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::pick::{Choice, Pick, Scope, Want};
-use super::stats::{Reasons, Rejection, RetryReason};
+use super::stats::{Reasons, Rejection, RetryReason, SourceKey};
 use super::table::ServiceView;
 use super::tried::Tried;
 use crate::config::{CrossPool, Retry, RetryOn};
-use crate::decision::{EndpointId, Moment};
+use crate::decision::{EndpointId, Failure, Moment};
 use crate::wire::h1::Method;
 
 /// How long a request waits for the first pool, or for the verdict on a pool that refused it.
@@ -94,6 +94,21 @@ pub enum How {
     Status(u16),
     /// The endpoint said that it did not process the request (h2 REFUSED_STREAM, above GOAWAY's last id).
     Unprocessed,
+}
+
+impl How {
+    /// What an exchange that ended like this is counted as; `None`: it says nothing against the endpoint.
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            How::Refused => Some(Failure::Refused),
+            How::ConnectTimeout => Some(Failure::ConnectTimeout),
+            How::Handshake | How::Reset => Some(Failure::Reset),
+            How::Malformed => Some(Failure::Malformed),
+            How::Timeout => Some(Failure::Timeout),
+            How::Status(_) => Some(Failure::Gateway),
+            How::Local | How::Condemned | How::Unprocessed => None,
+        }
+    }
 }
 
 /// The end of a try.
@@ -168,6 +183,8 @@ pub enum Why {
     MayStillRun,
     /// The service's budget is used up.
     Budget,
+    /// Requests like it fail everywhere ([`FailsEverywhere`](super::FailsEverywhere)).
+    FailsEverywhere,
     /// The request's deadline has come.
     Deadline,
     /// The service has not chosen its first pool.
@@ -201,6 +218,7 @@ impl Why {
             Why::NotReplayable => "not_replayable",
             Why::MayStillRun => "may_still_run",
             Why::Budget => "budget",
+            Why::FailsEverywhere => "fails_everywhere",
             Why::Deadline => "deadline",
             Why::Starting => "starting",
             Why::Down => "down",
@@ -237,6 +255,8 @@ pub struct Tries {
     bold: bool,
     /// A try that is counted already and may still be answered: the hedge's first.
     pending: Option<EndpointId>,
+    /// The client network whose share of the budget further tries use.
+    payer: Option<SourceKey>,
 }
 
 impl Tries {
@@ -264,7 +284,13 @@ impl Tries {
             suspended_since: None,
             bold: false,
             pending: None,
+            payer: None,
         }
+    }
+
+    /// Further tries are charged to this client network; `None`: there is no other.
+    pub fn charge_to(&mut self, payer: Option<SourceKey>) {
+        self.payer = payer;
     }
 
     /// What the next pick should look for.
@@ -304,7 +330,7 @@ impl Tries {
         budget: &Budget,
         now: Moment,
     ) -> bool {
-        if elsewhere.again || elsewhere.id == pending.id || !budget.extra(retry.budget, now) {
+        if elsewhere.again || elsewhere.id == pending.id || !budget.extra(retry.budget, self.payer, now) {
             return false;
         }
         self.ended += 1;
@@ -493,7 +519,7 @@ impl Tries {
     }
 
     fn cover(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> Result<(), Why> {
-        self.covered = self.covered || budget.extra(retry.budget, now);
+        self.covered = self.covered || budget.extra(retry.budget, self.payer, now);
         if self.covered { Ok(()) } else { Err(Why::Budget) }
     }
 
@@ -508,6 +534,21 @@ impl Tries {
     fn cross(&mut self, from: EndpointId) {
         self.crossed = true;
         self.scope = Scope::Beyond(from);
+    }
+
+    /// The pick came back to an endpoint that has failed this request, because its pool has no other: the one further try goes to
+    /// the next pool with endpoints rather, if there is one and the request may cross. `true`: pick again.
+    pub fn crosses_rather(&mut self, retry: &Retry, choice: &Choice, service: &ServiceView) -> bool {
+        let crosses = choice.again
+            && self.scope == Scope::Serving
+            && !self.crossed
+            && self.sent
+            && self.may_cross(retry)
+            && service.beyond(choice.id).is_some_and(|pool| service.pools[pool].static_response().is_none());
+        if crosses {
+            self.cross(choice.id);
+        }
+        crosses
     }
 
     fn within_deadline(&self, now: Moment) -> Result<(), Why> {

@@ -197,7 +197,7 @@ proptest! {
             judge(&retry, request, &story)?;
             extras += story.executed.len().saturating_sub(1);
         }
-        prop_assert!(extras as f64 <= retry.budget * requests.len() as f64 + 3.0, "{extras} extra exchanges");
+        prop_assert!(extras as f64 <= retry.budget * requests.len() as f64 + f64::from(Retry::BUDGET_FLOOR), "{extras} extra exchanges");
     }
 }
 
@@ -326,6 +326,44 @@ fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
     }
 }
 
+/// Where the tries of a request go that is answered 503 everywhere.
+fn ways(method: Method, body: bool, cross_pool: CrossPool, pools: &[&[u32]]) -> Vec<usize> {
+    let mut service = service("s", pools);
+    service.retry.cross_pool = cross_pool;
+    let table = table(service, |_| {});
+    let view = &table.services[0];
+    let (mut tries, mut state) = (Tries::new(Nature::of(method, body), at(30_000)), state(1));
+    let mut ways = Vec::new();
+    loop {
+        let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
+        if tries.crosses_rather(&view.config.retry, &choice, view) {
+            continue;
+        }
+        ways.push(choice.pool);
+        let ended = Ended { choice, how: How::Status(503), sent: true, reused: false, replayable: true };
+        if tries.ended(&view.config.retry, &ended, &view.stats.budget, at(0)) != Next::Pick {
+            return ways;
+        }
+    }
+}
+
+#[test]
+fn the_one_further_try_leaves_a_pool_that_has_nobody_else() {
+    assert_eq!(ways(Method::Get, false, CrossPool::Safe, &[&[1], &[1]]), [0, 1]);
+    assert_eq!(ways(Method::Get, false, CrossPool::Safe, &[&[1, 1], &[1]]), [0, 0, 1]);
+    assert_eq!(ways(Method::Get, false, CrossPool::Never, &[&[1], &[1]]), [0, 0]);
+}
+
+#[test]
+fn idempotent_covers_put_and_delete_as_it_says() {
+    for (method, body) in [(Method::Put, true), (Method::Delete, false)] {
+        assert_eq!(ways(method, body, CrossPool::Idempotent, &[&[1], &[1]]), [0, 1]);
+        assert_eq!(ways(method, body, CrossPool::Idempotent, &[&[1, 1], &[1]]), [0, 0, 1]);
+        assert_eq!(ways(method, body, CrossPool::Safe, &[&[1, 1], &[1]]), [0, 0]);
+    }
+    assert_eq!(ways(Method::Post, true, CrossPool::Idempotent, &[&[1], &[1]]), [0]);
+}
+
 #[test]
 fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
     let mut service = service("s", &[&[1]]);
@@ -349,15 +387,16 @@ fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
 fn an_empty_budget_ends_the_retries() {
     let table = table(service("s", &[&[1, 1]]), |_| {});
     let view = &table.services[0];
-    let ends = (0..10).map(|_| {
+    let floor = Retry::BUDGET_FLOOR as usize;
+    let ends = (0..floor + 7).map(|_| {
         let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
         let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
         tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0))
     });
     let ends: Vec<_> = ends.collect();
-    assert_eq!(ends[..3], [Next::Pick; 3]);
-    assert_eq!(ends[3..], [Next::GiveUp(Why::Budget); 7]);
+    assert!(ends[..floor].iter().all(|end| *end == Next::Pick));
+    assert_eq!(ends[floor..], [Next::GiveUp(Why::Budget); 7]);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn all_open(config: &Config, epoch: u64) -> Table {
 fn open_row(id: EndpointId, address: SocketAddr) -> EndpointRow {
     let standing =
         Standing { operational: Operational::Healthy, administrative: Administrative::Ready, cause: Cause::Unchecked };
-    EndpointRow { id, address, standing, admission: Admission::Open, joined: None, suspected: false }
+    EndpointRow { id, address, standing, admission: Admission::Open, joined: None, suspected: false, proving: false }
 }
 
 /// YAML of one HTTP service `web` behind a listener `web` on a free port: the pools' endpoints, and more lines for the

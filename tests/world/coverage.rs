@@ -12,6 +12,11 @@ impl Coverage {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
+    /// Was it seen?
+    pub fn has(&self, what: &str) -> bool {
+        self.0.contains_key(what)
+    }
+
     pub fn merge(&mut self, other: Coverage) {
         for (what, count) in other.0 {
             *self.0.entry(what).or_default() += count;
@@ -30,6 +35,7 @@ impl Coverage {
             Effect::ProbePace { fast, .. } => self.hit(format!("pace fast={fast}")),
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
+            Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
             Effect::Publish | Effect::Persist => {}
         }
     }

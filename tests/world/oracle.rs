@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use standfast::config::{Config, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
+use standfast::config::{Config, EvidenceRule, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
     Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Digest, Effect, EndpointId, EndpointRow,
     Event, Evidence, Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, Silence,
@@ -21,6 +21,8 @@ macro_rules! ensure {
     };
 }
 
+/// All names that a pool can have.
+const POOLS: [&str; 5] = ["p0", "p1", "p2", "p3", "sorry"];
 /// Good trials that the core may take as proof.
 const TRIALS: u32 = 3;
 /// A listener that is there again within that time was restarted.
@@ -135,6 +137,8 @@ struct Memory {
     starting: Option<Moment>,
     /// The shortest that was configured lately.
     hold_down: Duration,
+    /// Pools that have served since the process started, or may have served before.
+    served: BTreeSet<Name>,
 }
 
 pub struct Oracle {
@@ -144,6 +148,8 @@ pub struct Oracle {
     reload: bool,
     ordered: Option<Word>,
     epoch: u64,
+    /// A page served the service when the turn began.
+    page: bool,
     /// As last published.
     pub suspected: BTreeSet<EndpointId>,
 }
@@ -156,6 +162,7 @@ impl Oracle {
             reload: false,
             ordered: None,
             epoch: 0,
+            page: false,
             suspected: BTreeSet::new(),
         }
     }
@@ -169,6 +176,7 @@ impl Oracle {
             memory.well.clear();
             memory.resume = memory.active.take();
             memory.appeared = None;
+            memory.served.extend(POOLS.map(|pool| pool.into()));
         }
         self.epoch = saved.epoch;
     }
@@ -178,7 +186,7 @@ impl Oracle {
         self.reload = matches!(event, Some(Event::Configured(_)));
         self.ordered = None;
         match event {
-            Some(Event::Probed { endpoint, outcome, seen }) => {
+            Some(Event::Probed { endpoint, outcome, seen, .. }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
                 if *seen < witness.newest_probe {
                     return;
@@ -284,6 +292,8 @@ impl Oracle {
         now: Moment,
     ) -> Verdict {
         shape(service, row)?;
+        self.page = old.is_some_and(|old| shows_a_page(service, old))
+            && self.services.get(&row.name).is_none_or(|memory| memory.pin.is_none() && !memory.ordered);
         for pool in &row.pools {
             for endpoint in &pool.endpoints {
                 admission(service, row, pool, endpoint)?;
@@ -325,7 +335,8 @@ impl Oracle {
         }
         match (to.operational, to.cause) {
             (Operational::Healthy, cause) => {
-                let rise = pool.health_check.as_ref().map_or(0, |check| check.rise);
+                // (While a page serves, one good probe is enough.)
+                let rise = pool.health_check.as_ref().map_or(0, |check| if self.page { 1 } else { check.rise });
                 let needed = match from.cause {
                     Cause::ChecksFailed if witness.proven => rise,
                     Cause::ChecksFailed => rise.min(1),
@@ -368,14 +379,16 @@ impl Oracle {
                 } else if cause == Cause::Consecutive {
                     ensure!(witness.streak >= rule.consecutive_failures, "only {} failures in a row", witness.streak);
                 } else {
+                    // (With few exchanges the corroborated rule looks back for longer.)
+                    let long = rule.evidence == EvidenceRule::Corroborated;
                     let exchanges: u32 = witness.exchanges.iter().map(|(_, n)| n).sum();
-                    ensure!(exchanges >= rule.min_requests, "a rate over {exchanges} exchanges");
+                    ensure!(exchanges >= rule.min_requests || long, "a rate over {exchanges} exchanges");
                 }
                 (witness.ejected, witness.trials, witness.fails_out) = (Some(now), 0, witness.fails);
                 let out = row.pools.iter().find(|row| row.name == pool.name).map_or(0, |row| {
                     row.endpoints.iter().filter(|e| e.standing.operational == Operational::Ejected).count()
                 });
-                let others = row.pools.iter().any(|other| other.name != pool.name && other.available);
+                let others = row.pools.iter().any(|other| other.name != pool.name && answers(other));
                 let size = pool.members.endpoints().len();
                 let cap = ((size as f64 * rule.max_ejected) as usize).max(usize::from(size > 1));
                 // what became available or not in the same turn is not seen from here
@@ -423,6 +436,7 @@ impl Oracle {
                 let patience = if witness.was_red(pool) { base } else { base * 2 };
                 ensure!(out >= patience || self.reload, "checks alone restored it after {out:?}");
             }
+            Cause::EvidenceWithdrawn => {}
             cause => return Err(format!("an ejection ended with {cause:?}")),
         }
         if change.to.cause == Cause::TrialsPassed && witness.trials < TRIALS {
@@ -484,9 +498,15 @@ impl Oracle {
             );
             ensure!(incident.detected <= incident.decided, "decided before it was detected: {incident:?}");
             incident.evidence.iter().filter(|e| e.cause == Cause::Stalled).try_for_each(stalled)?;
-            self.switch(memory, service, row, incident, now).map_err(|why| format!("{incident:?}: {why}"))?;
+            let undone = effects.iter().filter_map(standing_change).any(|c| c.to.cause == Cause::EvidenceWithdrawn);
+            self.switch(memory, service, row, (incident, undone), now).map_err(|why| format!("{incident:?}: {why}"))?;
         }
         memory.active = active(row).or(memory.active.take());
+        memory.served.extend(serving(row));
+        if self.reload && old.is_some_and(|old| old.serving != Serving::Starting) {
+            // A pool that a reload brings is held down for.
+            memory.served.extend(row.pools.iter().map(|pool| pool.name.clone()));
+        }
         let moved = old.is_some_and(|old| moved(old, row));
         if service.mode == Mode::ActivePassive && !self.reload {
             ensure!(count <= 1, "two switches in one turn");
@@ -504,7 +524,7 @@ impl Oracle {
         memory: &mut Memory,
         service: &Service,
         row: &ServiceRow,
-        incident: &Incident,
+        (incident, undone): (&Incident, bool),
         now: Moment,
     ) -> Verdict {
         let own = incident.actor == Actor::Standfast;
@@ -524,7 +544,8 @@ impl Oracle {
                 ensure!(available(to), "failed back to a pool that is not available");
                 let well = memory.well.get(to).copied().ok_or("failed back to a pool that is not well")?;
                 let needed = memory.hold_down.min(rule.failback.hold_down) * (1 << memory.relapses);
-                ensure!(now.since(well) >= needed, "well for {:?}, held down for {needed:?}", now.since(well));
+                let late = !memory.served.contains(to);
+                ensure!(late || now.since(well) >= needed, "well for {:?}, held down for {needed:?}", now.since(well));
                 memory.elective.push(now);
             }
             SwitchKind::Rollback => {
@@ -532,7 +553,7 @@ impl Oracle {
                 ensure!(kind != SwitchKind::Rollback, "rolled back a rollback");
                 ensure!(from == incident.to, "rolled back to another pool than {from:?}");
                 ensure!(now.since(at) <= rule.confirm_window, "rolled back after the window");
-                ensure!(!frozen, "frozen");
+                ensure!(!frozen || undone, "frozen");
                 memory.elective.push(now);
             }
             SwitchKind::Failover if !self.reload => {
@@ -553,13 +574,20 @@ impl Oracle {
         memory.elective.retain(|at| now.since(*at) < rule.max_failovers.per);
         let bound = (rule.max_failovers.count as usize + 2) * service.pools.len();
         ensure!(!own || memory.elective.len() <= bound, "{} elective switches in a window", memory.elective.len());
-        self.remember(memory, service, incident, passive, now);
+        self.remember(memory, service, (incident, undone), passive, now);
         Ok(())
     }
 
-    fn remember(&self, memory: &mut Memory, service: &Service, incident: &Incident, passive: bool, now: Moment) {
+    fn remember(
+        &self,
+        memory: &mut Memory,
+        service: &Service,
+        (incident, undone): (&Incident, bool),
+        passive: bool,
+        now: Moment,
+    ) {
         let rule = &service.failover;
-        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback) && !undone;
         let from_page = incident.from.as_ref().is_some_and(|from| is_page(service, from));
         if forced
             && incident.from.is_some()
@@ -691,6 +719,9 @@ impl Oracle {
     /// Live trials outside the serving pool are the last step before going home, and nothing else.
     fn trials(&self, memory: &Memory, service: &Service, row: &ServiceRow, now: Moment) -> Verdict {
         let Serving::Active(active) = row.serving else { return Ok(()) };
+        if shows_a_page(service, row) {
+            return Ok(()); // the outage goes on: all that is out is tried
+        }
         for (place, pool) in row.pools.iter().enumerate().filter(|(place, _)| *place != active) {
             if !pool.endpoints.iter().any(|endpoint| endpoint.admission == Admission::Trial) {
                 continue;
@@ -699,6 +730,9 @@ impl Oracle {
             ensure!(service.failover.failback.mode == FailbackMode::Auto, "live trials although failback is manual");
             ensure!(memory.pin.is_none() && !memory.ordered, "live trials against an operator's word");
             ensure!(memory.frozen.is_none_or(|until| until <= now), "live trials while frozen");
+            if !memory.served.contains(&pool.name) {
+                continue;
+            }
             let well = memory.well.get(&pool.name).copied().ok_or("live trials in a pool that is not well")?;
             let needed = memory.hold_down.min(service.failover.failback.hold_down) * (1 << memory.relapses);
             ensure!(now.since(well) >= needed, "live trials before the hold-down is over");
@@ -891,6 +925,23 @@ fn is_page(service: &Service, pool: &Name) -> bool {
     service.pools.iter().any(|config| config.name == *pool && config.members.endpoints().is_empty())
 }
 
+/// A page serves.
+fn shows_a_page(service: &Service, row: &ServiceRow) -> bool {
+    active(row).is_some_and(|active| is_page(service, &active))
+}
+
+/// The pools that serve.
+fn serving(row: &ServiceRow) -> Vec<Name> {
+    match &row.serving {
+        Serving::Active(active) => vec![row.pools[*active].name.clone()],
+        Serving::Shared(shares) => {
+            let shares = shares.iter().zip(&row.pools).filter(|(share, _)| **share > 0);
+            shares.map(|(_, pool)| pool.name.clone()).collect()
+        }
+        Serving::Starting | Serving::Down => Vec::new(),
+    }
+}
+
 /// Somebody behind this pool can answer.
 fn answers(pool: &PoolRow) -> bool {
     pool.available && !pool.endpoints.is_empty()
@@ -926,7 +977,7 @@ fn admission(service: &Service, row: &ServiceRow, pool: &PoolRow, endpoint: &End
         }
         (Operational::Ejected, Admission::Trial) | (_, Admission::Closed) => {}
     }
-    if row.serving == Serving::Down && fail_open {
+    if (row.serving == Serving::Down) && fail_open {
         ensure!(endpoint.admission != Admission::Closed, "{} gets no trial although nobody serves", endpoint.address);
     }
     Ok(())
@@ -966,7 +1017,7 @@ fn rank(effect: &Effect) -> u8 {
         Effect::Sessions { .. } => 1,
         Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
-        Effect::Standing(_) | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

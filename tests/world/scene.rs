@@ -141,10 +141,12 @@ fn outlier(dice: &mut Rng) -> OutlierDetection {
         base_ejection: ms(pick(dice, &[400, 800])),
         max_ejection: ms(2400),
         max_ejected: 0.5,
+        evidence: if dice.u8(..3) == 0 { EvidenceRule::Any } else { EvidenceRule::Corroborated },
+        failures: Failures::default(),
     }
 }
 
-fn sorry() -> Pool {
+pub fn sorry() -> Pool {
     let response = StaticResponse {
         status: 503,
         content_type: "text/plain".to_owned(),

@@ -16,6 +16,7 @@ use standfast::routing::{Choice, DigestCursor, RoutingTable, ServiceView, Socket
 use super::coverage::Coverage;
 use super::oracle::Oracle;
 use super::scene::{self, ms};
+use super::stage::Stage;
 use super::traffic::Traffic;
 use super::upstream::{Mode, Upstream};
 use super::vigil::Vigil;
@@ -24,6 +25,8 @@ use super::vigil::Vigil;
 #[derive(Debug)]
 pub enum Ev {
     Arrive(Name),
+    /// An actor of the stage asks.
+    Act(usize),
     /// The try of a request begins or ends.
     Request(u64),
     Sweep,
@@ -71,6 +74,8 @@ impl Ord for Planned {
 struct Prober {
     fast: bool,
     busy: bool,
+    /// When the probe that is under way began.
+    began: Option<Moment>,
     /// When its next probe is planned; an older plan is void.
     next: Moment,
 }
@@ -88,6 +93,10 @@ pub struct World {
     pub vigil: Vigil,
     /// Faults, operators, reloads and restarts go on.
     pub noise: bool,
+    /// Client networks that ask.
+    pub sources: u8,
+    /// Requests with a script.
+    pub stage: Stage,
     /// As the state file holds it.
     saved: Option<(Moment, String)>,
     born_of: Option<Saved>,
@@ -107,6 +116,19 @@ impl World {
     pub fn new(seed: u64) -> Result<World, String> {
         let mut dice = Rng::with_seed(seed);
         let config = Arc::new(scene::config(&mut dice));
+        let mut world = World::of(config.clone(), dice, seed)?;
+        for service in config.services.clone().iter() {
+            world.plan(ms(5), Ev::Arrive(service.name.clone()));
+        }
+        world.plan(ms(200), Ev::Fault);
+        world.plan(ms(900), Ev::Operator);
+        world.plan(ms(2500), Ev::Reload);
+        world.plan(ms(4000), Ev::Restart);
+        Ok(world)
+    }
+
+    /// One in which nothing is planned yet.
+    pub fn of(config: Arc<Config>, mut dice: Rng, seed: u64) -> Result<World, String> {
         let now = Moment::from_micros(1_000_000_000);
         let core = Decision::new(None, now);
         let newest =
@@ -123,6 +145,8 @@ impl World {
             upstreams: BTreeMap::new(),
             coverage: Coverage::default(),
             noise: true,
+            sources: 3 + (seed % 5) as u8,
+            stage: Stage::default(),
             saved: None,
             born_of: None,
             born_at: now,
@@ -136,13 +160,6 @@ impl World {
         };
         world.meet_upstreams();
         world.start()?;
-        for service in config.services.clone().iter() {
-            world.plan(ms(5), Ev::Arrive(service.name.clone()));
-        }
-        world.plan(ms(200), Ev::Fault);
-        world.plan(ms(900), Ev::Operator);
-        world.plan(ms(2500), Ev::Reload);
-        world.plan(ms(4000), Ev::Restart);
         Ok(world)
     }
 
@@ -179,6 +196,7 @@ impl World {
         match ev {
             Ev::Arrive(service) => self.arrive(service),
             Ev::Request(id) => self.request(id),
+            Ev::Act(actor) => self.act(actor),
             Ev::Sweep => self.sweep(),
             Ev::Digest(endpoint, seen, digest) => self.feed(Some(Event::InBand { endpoint, seen, digest })),
             Ev::ProbeStart(endpoint) => self.start_probe(endpoint),
@@ -247,7 +265,11 @@ impl World {
                 let text = serde_json::to_string(&self.core.saved(self.now)).map_err(|e| e.to_string())?;
                 self.saved = Some((self.now, text));
             }
-            Effect::Sessions { .. } | Effect::Standing(_) | Effect::Incident(_) | Effect::Alert(_) => {}
+            Effect::Sessions { .. }
+            | Effect::Held { .. }
+            | Effect::Standing(_)
+            | Effect::Incident(_)
+            | Effect::Alert(_) => {}
         }
         Ok(())
     }
@@ -277,7 +299,7 @@ impl World {
         for id in checked {
             if !self.probers.contains_key(&id) {
                 let first = ms(self.dice.u64(..40));
-                self.probers.insert(id, Prober { fast: false, busy: false, next: self.now.after(first) });
+                self.probers.insert(id, Prober { fast: false, busy: false, began: None, next: self.now.after(first) });
                 self.plan(first, Ev::ProbeStart(id));
             }
         }
@@ -310,14 +332,15 @@ impl World {
     fn start_probe(&mut self, id: EndpointId) -> Verdict {
         let (Some(check), Some(address)) = (self.check_of(id), self.address(id)) else { return Ok(()) };
         let Some(prober) = self.probers.get_mut(&id).filter(|p| !p.busy && p.next <= self.now) else { return Ok(()) };
-        prober.busy = true;
+        (prober.busy, prober.began) = (true, Some(self.now));
         let (after, outcome) = self.upstreams[&address].probe(check.timeout, &mut self.dice);
         self.plan(after, Ev::ProbeEnd(id, outcome));
         Ok(())
     }
 
     fn end_probe(&mut self, id: EndpointId, outcome: ProbeOutcome) -> Verdict {
-        self.feed(Some(Event::Probed { endpoint: id, seen: self.now, outcome }))?;
+        let began = self.probers.get(&id).and_then(|prober| prober.began);
+        self.feed(Some(Event::Probed { endpoint: id, seen: self.now, began, outcome }))?;
         let Some(check) = self.check_of(id) else { return Ok(()) };
         let Some(prober) = self.probers.get_mut(&id) else { return Ok(()) };
         let pause = if prober.fast { check.fast_interval } else { check.interval };
@@ -346,10 +369,15 @@ impl World {
         }
         self.sweep_at = None;
         let table = self.newest.clone();
-        for endpoint in table.services.iter().flat_map(|service| &service.pools).flat_map(|pool| &pool.endpoints) {
-            let Some(digest) = endpoint.stats.take_digest(self.cursors.entry(endpoint.id).or_default()) else {
+        let endpoints = table.services.iter().flat_map(|service| {
+            let callers = service.stats.callers.count(self.now);
+            service.pools.iter().flat_map(|pool| &pool.endpoints).map(move |endpoint| (endpoint, callers))
+        });
+        for (endpoint, callers) in endpoints.collect::<Vec<_>>() {
+            let Some(mut digest) = endpoint.stats.take_digest(self.cursors.entry(endpoint.id).or_default()) else {
                 continue;
             };
+            digest.callers = Some(callers);
             self.oracle.swept(endpoint.id, &digest)?;
             match self.dice.u8(..) {
                 0..2 => self.coverage.hit("digest dropped"),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use standfast::config::Name;
-use standfast::decision::{EndpointId, Failure, Moment};
+use standfast::config::{Name, Retry};
+use standfast::decision::{Elsewhere, EndpointId, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
 use standfast::routing::{
-    Choice, Ended, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView, Tries,
+    Choice, Ended, EndpointStats, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable,
+    ServiceView, SourceKey, Tries,
 };
 use standfast::wire::h1::Method;
 
@@ -23,6 +24,8 @@ const PATIENCE: Duration = ms(60);
 const RESPONSE: Duration = ms(250);
 /// How often a silent upstream is looked at again: it may go on.
 const LOOK: Duration = ms(40);
+/// 503 with `Retry-After`, as the world writes it.
+pub const RETRY_LATER: u16 = 599;
 /// A request's own deadline.
 const DEADLINE: Duration = ms(1500);
 
@@ -35,6 +38,12 @@ struct Request {
     executed: u32,
     /// Exchanges with bytes sent.
     sent: u32,
+    source: Source,
+    target: RequestTarget,
+    /// Its place in the stage's cast.
+    actor: Option<usize>,
+    /// Tries that failed, until it is known how it fared elsewhere.
+    faults: Vec<Fault>,
     state: State,
     /// A late exchange that is still waited for; `state` is the hedge.
     first: Option<Exchange>,
@@ -42,6 +51,16 @@ struct Request {
     hedged: bool,
     /// When its plan comes; an older plan is void.
     due: Moment,
+}
+
+/// A failed try.
+struct Fault {
+    stats: Arc<EndpointStats>,
+    pool: usize,
+    streak: u32,
+    kind: Failure,
+    at: Moment,
+    mark: Mark,
 }
 
 enum State {
@@ -98,6 +117,13 @@ impl Exchange {
     }
 }
 
+impl Fault {
+    fn report(&self, source: Option<Source>, target: RequestTarget, elsewhere: Elsewhere) -> bool {
+        let Fault { streak, kind, at, mark, .. } = *self;
+        self.stats.report(FailureReport { streak, source, target, kind, at, elsewhere, mark })
+    }
+}
+
 impl Request {
     fn next(&self) -> Moment {
         let own = match &self.state {
@@ -130,12 +156,18 @@ pub struct Traffic {
     /// Connects that go on though they were overtaken, by worker.
     proofs: BTreeSet<(usize, EndpointId)>,
     next: u64,
+    tries: BTreeMap<usize, u32>,
     /// When the last requests ended well and badly, by service.
     pub good: BTreeMap<Name, Moment>,
     pub bad: BTreeMap<Name, Moment>,
 }
 
 impl Traffic {
+    /// Exchanges with bytes sent that an actor's requests made.
+    pub fn tries_of(&self, actor: usize) -> u32 {
+        self.tries.get(&actor).copied().unwrap_or(0)
+    }
+
     pub fn new(dice: &mut Rng) -> Traffic {
         let mut picker = || PickState::new(Rng::with_seed(dice.u64(..)));
         Traffic {
@@ -144,6 +176,7 @@ impl Traffic {
             spending: BTreeMap::new(),
             proofs: BTreeSet::new(),
             next: 0,
+            tries: BTreeMap::new(),
             good: BTreeMap::new(),
             bad: BTreeMap::new(),
         }
@@ -167,6 +200,21 @@ impl World {
             5 => Nature::of(Method::Put, true),
             _ => Nature::of(Method::Post, true),
         };
+        let source = Source::of([10, 0, 0, self.dice.u8(..self.sources)].into());
+        let target = RequestTarget(self.dice.u64(..5));
+        self.ask(&view, nature, source, target, None)
+    }
+
+    /// A request comes.
+    pub fn ask(
+        &mut self,
+        view: &ServiceView,
+        nature: Nature,
+        source: Source,
+        target: RequestTarget,
+        actor: Option<usize>,
+    ) -> Verdict {
+        let service = view.config.name.clone();
         let worker = self.dice.usize(..2);
         view.stats.budget.request(worker, self.now);
         self.traffic.spending.entry(service.clone()).or_default().requests.push_back(self.now);
@@ -179,6 +227,10 @@ impl World {
             worker,
             executed: 0,
             sent: 0,
+            source,
+            target,
+            actor,
+            faults: Vec::new(),
             state: State::Waiting(self.now),
             first: None,
             hedged: false,
@@ -232,6 +284,9 @@ impl World {
             let want = request.tries.want(self.now, 0);
             let pick = view.pick(&want, &mut self.traffic.pickers[request.worker]);
             match pick {
+                Pick::Endpoint(choice) if request.tries.crosses_rather(&retry, &choice, &view) => {
+                    self.coverage.hit("crosses rather than asking again");
+                }
                 Pick::Endpoint(choice) => {
                     let pause = request.tries.backoff(&choice, &mut self.dice);
                     // the check for an idle connection, or the way to the socket: a publish may come in between
@@ -296,6 +351,9 @@ impl World {
         let mut reused =
             self.dice.u8(..4) == 0 && !tries.fresh_only() && endpoint.stats.trusts_idle(nature.idempotent(), self.now);
         let mut course = upstream.exchange(reused, &mut self.dice);
+        if let Some(fate) = request.actor.and_then(|actor| self.stage.fate(actor, request.target, &view, &choice)) {
+            course.how = fate;
+        }
         if course.how == Some(How::ConnectTimeout) {
             reused = false;
         }
@@ -308,6 +366,9 @@ impl World {
             false => hedges.then(|| self.now.after(patience)),
         };
         request.sent += u32::from(course.sent);
+        if let Some(actor) = request.actor.filter(|_| course.sent) {
+            *self.traffic.tries.entry(actor).or_default() += 1;
+        }
         let extra = course.sent && request.sent > 1;
         if !reused {
             self.dials(endpoint, course.how);
@@ -356,7 +417,8 @@ impl World {
         spending.extras.push_back(now);
         spending.extras.retain(|at| now.since(*at) < window - DEADLINE);
         spending.requests.retain(|at| now.since(*at) < window + DEADLINE);
-        let allowed = (view.config.retry.budget * spending.requests.len() as f64) as usize + 3;
+        let floor = Retry::BUDGET_FLOOR as usize;
+        let allowed = (view.config.retry.budget * spending.requests.len() as f64) as usize + floor;
         let (extras, requests) = (spending.extras.len(), spending.requests.len());
         if extras > allowed {
             return Err(format!("{extras} further exchanges for {requests} requests of {}", view.config.name));
@@ -569,6 +631,7 @@ impl World {
         }
         let Some(how) = course.how else {
             endpoint.stats.record_good(worker, exchange.choice.trial);
+            self.is_answered(id, &view, endpoint);
             self.counted(false);
             self.first_answer(&view, exchange.choice, exchange.began);
             let first = self.traffic.requests.get_mut(&id).and_then(|request| request.first.take());
@@ -579,7 +642,16 @@ impl World {
         };
         let ended = exchange.ended(how);
         self.record(id, endpoint, &ended);
+        let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
+        let kind = how.failure().filter(|_| ended.sent);
+        let known = |kind| view.stats.everywhere.knows(request.source, request.target, kind, now);
+        if kind.is_some_and(known) {
+            self.coverage.hit("fails everywhere");
+            return self.gives_up(id);
+        }
+        let several = view.stats.callers.count(now) > 1;
+        request.tries.charge_to(several.then(|| SourceKey::of(&request.source)));
         let next = request.tries.ended(&view.config.retry, &ended, &view.stats.budget, self.now);
         if self.follow(id, next)? { self.drive(id) } else { Ok(()) }
     }
@@ -588,6 +660,9 @@ impl World {
     fn overtake(&mut self, id: u64, first: Exchange) -> Verdict {
         self.coverage.hit("hedge won");
         let endpoint = first.endpoint();
+        if let Some(request) = self.traffic.requests.get(&id) {
+            endpoint.stats.witness(first.began, request.source, request.target);
+        }
         self.tell_overtaken(endpoint, Ear::Replies, first.began);
         if first.choice.trial {
             self.record(id, endpoint, &first.ended(How::Timeout));
@@ -622,10 +697,20 @@ impl World {
 
     /// How the counters see it; a stale idle connection is nobody's fault.
     fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
-        let Some(worker) = self.traffic.requests.get(&id).map(|request| request.worker) else { return };
+        let now = self.now;
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return };
         match failure(ended) {
             Some(kind) => {
-                let urgent = endpoint.stats.record_failure(worker, kind, ended.choice.trial, self.now);
+                let mut urgent = endpoint.stats.record_failure(request.worker, kind, ended.choice.trial, now);
+                let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
+                let later = matches!(ended.how, How::Status(RETRY_LATER));
+                let mark = if later { Mark::RetryLater } else { Mark::None };
+                let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
+                if matches!(ended.how, How::Refused | How::ConnectTimeout) {
+                    urgent |= fault.report(None, RequestTarget(0), Elsewhere::Unknown);
+                } else {
+                    request.faults.push(fault);
+                }
                 self.counted(urgent);
             }
             None if ended.how == How::Reset => endpoint.stats.note_stale(self.now),
@@ -644,8 +729,56 @@ impl World {
         }
     }
 
+    /// It is answered well: what failed before was not its own fault.
+    fn is_answered(&mut self, id: u64, view: &ServiceView, endpoint: &EndpointView) {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return };
+        view.stats.callers.note(SourceKey::of(&request.source), self.now);
+        if endpoint.stats.is_watched() {
+            endpoint.stats.record_good_by(request.source, self.now);
+        }
+        view.stats.everywhere.forget(request.source, request.target);
+        self.settle(id, Elsewhere::Answered);
+    }
+
+    fn settle(&mut self, id: u64, elsewhere: Elsewhere) {
+        let Some(request) = self.traffic.requests.get_mut(&id) else { return };
+        let (source, target) = (Some(request.source), request.target);
+        let faults = std::mem::take(&mut request.faults);
+        let mut urgent = false;
+        for fault in &faults {
+            urgent |= fault.report(source, target, elsewhere);
+        }
+        if !faults.is_empty() {
+            self.counted(urgent);
+        }
+    }
+
+    /// It is over, and was answered well by no endpoint.
+    fn settle_at_end(&mut self, id: u64) {
+        let Some(request) = self.traffic.requests.get(&id) else { return };
+        let Some(first) = request.faults.first() else { return };
+        let Some(service) = self.newest.service(&request.service) else { return };
+        let pools = service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
+        let elsewhere = |fault: &Fault| {
+            fault.kind == first.kind
+                && !Arc::ptr_eq(&fault.stats, &first.stats)
+                && (pools == 1 || fault.pool != first.pool)
+        };
+        let mut everywhere = request.faults.iter().any(elsewhere);
+        let known = &service.stats.everywhere;
+        match everywhere {
+            true => known.note(request.source, request.target, first.kind, self.now),
+            false => everywhere = known.knows(request.source, request.target, first.kind, self.now),
+        }
+        self.settle(id, if everywhere { Elsewhere::Failed } else { Elsewhere::Unknown });
+    }
+
     fn done(&mut self, id: u64, good: bool) -> Verdict {
+        self.settle_at_end(id);
         let Some(request) = self.traffic.requests.remove(&id) else { return Ok(()) };
+        if let Some(actor) = request.actor {
+            self.stage.ended(actor, good);
+        }
         let list = if good { &mut self.traffic.good } else { &mut self.traffic.bad };
         list.insert(request.service, self.now);
         self.coverage.hit(if good { "request good" } else { "request bad" });

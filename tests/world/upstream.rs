@@ -25,6 +25,8 @@ pub enum Mode {
     Resetting,
     /// Checks pass, every second request or so gets 503.
     Flaky,
+    /// Checks pass, one request of three gets 503.
+    Shaky,
     /// Its process is stopped: its kernel accepts, nobody answers.
     Frozen,
     /// Checks pass, real requests are accepted and not answered.
@@ -85,7 +87,7 @@ impl Upstream {
         }
         let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
         match self.mode {
-            Mode::Up | Mode::Lying | Mode::Flaky | Mode::Stalled | Mode::Slow => {
+            Mode::Up | Mode::Lying | Mode::Flaky | Mode::Shaky | Mode::Stalled | Mode::Slow => {
                 (soon, ProbeOutcome::Pass { latency: soon })
             }
             Mode::Dead => (ms(1), fail(ProbeFailure::Refused)),
@@ -123,7 +125,8 @@ impl Upstream {
             Mode::Lying => course(after, Some(How::Status(503)), true, true),
             Mode::Resetting => course(after, Some(How::Reset), true, dice.bool()),
             Mode::Flaky if dice.bool() => course(after, Some(How::Status(503)), true, true),
-            Mode::Flaky => course(after, None, true, true),
+            Mode::Shaky if dice.u8(..3) == 0 => course(after, Some(How::Status(503)), true, true),
+            Mode::Flaky | Mode::Shaky => course(after, None, true, true),
         }
     }
 }

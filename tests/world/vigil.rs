@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use standfast::decision::{Administrative, EndpointId, Moment, ServiceRow, Serving};
+use standfast::decision::{Administrative, EndpointId, EndpointRow, Moment, PoolRow, ServiceRow, Serving};
 
 use super::sim::{Verdict, World};
 use super::upstream::{Mode, Upstream};
@@ -28,6 +28,9 @@ pub struct Vigil {
 
 impl World {
     pub fn keep_vigil(&mut self) -> Verdict {
+        if !self.stage.actors.is_empty() {
+            return Ok(()); // a play says itself what must come of it
+        }
         self.vigil.steps += 1;
         if !self.vigil.steps.is_multiple_of(16) {
             return Ok(());
@@ -47,7 +50,13 @@ impl World {
         let served = Duration::from_millis(status.for_ms);
         match row.serving {
             Serving::Active(active) => {
-                let others = row.pools.iter().enumerate().any(|(other, pool)| other != active && pool.available);
+                let others = |page: bool| {
+                    let fits = |pool: &PoolRow| pool.available && (page || !pool.endpoints.is_empty());
+                    row.pools.iter().enumerate().any(|(other, pool)| other != active && fits(pool))
+                };
+                // (Where only a page is left, what traffic says does not condemn the whole pool.)
+                let seen = |endpoint: &EndpointRow| !self.upstreams[&endpoint.address].mode.seen_by_traffic();
+                let others = others(row.pools[active].endpoints.iter().all(seen));
                 if others && status.pinned.is_none() && self.condemned(place, row, active, served) {
                     return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
                 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::{Room, header, path_fault, service, tls};
 use crate::config::defaults;
-use crate::config::item::{Item, Switch, Toggle};
-use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Upstream, UpstreamTls};
+use crate::config::item::{Item, Many, Switch, Toggle};
+use crate::config::model::{
+    CheckKind, EvidenceRule, Failures, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Upstream, UpstreamTls,
+};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::write_time;
+use crate::config::units::{error_statuses, write_time};
 
 /// Probes in quicker succession than this would be load, not observation.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -261,6 +263,12 @@ pub(super) fn outlier_detection(
         base_ejection: room.wait(&typed.base_ejection, base.base_ejection),
         max_ejection: room.wait(&typed.max_ejection, base.max_ejection),
         max_ejected: typed.max_ejected.get().map_or(base.max_ejected, |share| share.0),
+        evidence: match typed.evidence.get() {
+            None => base.evidence,
+            Some(schema::EvidenceRule::Corroborated) => EvidenceRule::Corroborated,
+            Some(schema::EvidenceRule::Any) => EvidenceRule::Any,
+        },
+        failures: typed.failures.get().map_or(base.failures, |list| failures(room, list)),
     };
     if rule.max_ejection < rule.base_ejection
         && let Some(at) = typed.max_ejection.at().or(typed.base_ejection.at())
@@ -275,6 +283,29 @@ pub(super) fn outlier_detection(
     Some(rule)
 }
 
+/// `outlier_detection.failures`.
+fn failures(room: &mut Room, list: &Many<String>) -> Failures {
+    let mut failures = Failures { reset: false, timeout: false, malformed: false, cut: false, statuses: Vec::new() };
+    for (at, text) in list.0.iter().filter_map(Item::found) {
+        match text.as_str() {
+            "reset" => failures.reset = true,
+            "timeout" => failures.timeout = true,
+            "malformed" => failures.malformed = true,
+            "cut" => failures.cut = true,
+            _ => match error_statuses(text) {
+                Some(range) => failures.statuses.push(range),
+                None => {
+                    let what = format!("`{}` is not an outcome that can be a failure", shorten(text));
+                    let known =
+                        "known here: `reset`, `timeout`, `malformed`, `cut`, and statuses such as `500` or `502-504`";
+                    room.problem(at, what, known);
+                }
+            },
+        }
+    }
+    failures
+}
+
 /// What holds when nothing is typed.
 pub(super) fn outlier_defaults() -> OutlierDetection {
     OutlierDetection {
@@ -284,5 +315,7 @@ pub(super) fn outlier_defaults() -> OutlierDetection {
         base_ejection: defaults::BASE_EJECTION,
         max_ejection: defaults::MAX_EJECTION,
         max_ejected: defaults::MAX_EJECTED,
+        evidence: EvidenceRule::default(),
+        failures: Failures::default(),
     }
 }

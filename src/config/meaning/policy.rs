@@ -11,6 +11,7 @@ use crate::config::model::{
 };
 use crate::config::schema;
 use crate::config::tree::shorten;
+use crate::config::units::error_statuses;
 
 pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
     let Some((at, typed)) = item.found() else { return defaults::BALANCE };
@@ -41,9 +42,7 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
             on.push(RetryOn::Reset);
             on.extend(defaults::RETRY_STATUSES.map(RetryOn::Status));
         }
-        Some(list) => {
-            on.extend(list.0.iter().filter_map(Item::found).filter_map(|(at, text)| retry_on(room, at, text)))
-        }
+        Some(list) => on.extend(list.0.iter().filter_map(Item::found).flat_map(|(at, text)| retry_on(room, at, text))),
     }
     let per_try_timeout = match typed.per_try_timeout.found() {
         None | Some((_, Switch::Off)) => None,
@@ -76,15 +75,17 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
     }
 }
 
-fn retry_on(room: &mut Room, at: crate::config::tree::NodeId, text: &str) -> Option<RetryOn> {
-    match (text, text.parse::<u16>()) {
-        ("reset", _) => Some(RetryOn::Reset),
-        ("timeout", _) => Some(RetryOn::Timeout),
-        (_, Ok(status @ 400..=599)) => Some(RetryOn::Status(status)),
+/// One outcome, or the statuses of a range.
+fn retry_on(room: &mut Room, at: crate::config::tree::NodeId, text: &str) -> Vec<RetryOn> {
+    match (text, error_statuses(text)) {
+        ("reset", _) => vec![RetryOn::Reset],
+        ("timeout", _) => vec![RetryOn::Timeout],
+        (_, Some((first, last))) => (first..=last).map(RetryOn::Status).collect(),
         _ => {
             let what = format!("`{}` is not an outcome to try again on", shorten(text));
-            room.problem(at, what, "known here: `reset`, `timeout`, and statuses from 400 to 599");
-            None
+            let known = "known here: `reset`, `timeout`, and statuses from 400 to 599, alone or as `502-504`";
+            room.problem(at, what, known);
+            Vec::new()
         }
     }
 }

@@ -48,7 +48,7 @@ fn table(core: &mut Decision, config: &Arc<Config>, ill: &[&str]) -> Table {
             true => ProbeOutcome::Fail { kind: crate::decision::ProbeFailure::Timeout, detail: String::new() },
         };
         for _ in 0..5 {
-            core.handle(Event::Probed { endpoint: endpoint.id, seen: now, outcome: outcome.clone() }, now);
+            core.handle(Event::Probed { endpoint: endpoint.id, seen: now, began: None, outcome: outcome.clone() }, now);
         }
     }
     core.table()

@@ -61,9 +61,9 @@ pub(super) async fn run(
     turn(&nudge, |_| Instant::now() + wait).await;
     let mut kept = None;
     loop {
-        let start = Instant::now();
+        let (start, began) = (Instant::now(), clock::now());
         let (outcome, open) = question.ask(check.timeout, kept).await;
-        let event = Event::Probed { endpoint, seen: clock::now(), outcome };
+        let event = Event::Probed { endpoint, seen: clock::now(), began: Some(began), outcome };
         if events.send(event).await.is_err() {
             return;
         }

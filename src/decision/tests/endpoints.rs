@@ -43,7 +43,9 @@ fn a_probe_that_comes_late_says_nothing() {
     rig.pass(0);
     let old = rig.now.before(secs(5));
     let fail = ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: String::new() };
-    (0..3).for_each(|_| rig.tell(Event::Probed { endpoint: EndpointId(0), seen: old, outcome: fail.clone() }));
+    (0..3).for_each(|_| {
+        rig.tell(Event::Probed { endpoint: EndpointId(0), seen: old, began: None, outcome: fail.clone() })
+    });
     assert_eq!(rig.stands(0), HEALTHY);
 }
 

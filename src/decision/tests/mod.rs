@@ -8,6 +8,7 @@ use super::endpoint::DOUBT;
 use super::*;
 use crate::config::*;
 
+mod corroboration;
 mod endpoints;
 mod restart;
 mod rhythm;
@@ -78,7 +79,7 @@ impl Rig {
     }
 
     pub fn probed(&mut self, id: u32, outcome: ProbeOutcome) {
-        self.tell(Event::Probed { endpoint: EndpointId(id), seen: self.now, outcome });
+        self.tell(Event::Probed { endpoint: EndpointId(id), seen: self.now, began: Some(self.now), outcome });
     }
 
     pub fn pass(&mut self, id: u32) {
@@ -139,7 +140,8 @@ impl Rig {
 
     /// So many have waited for a second, the last of them just found late; so many of them are witnesses.
     pub fn silent(&mut self, id: u32, unanswered: u32, witnesses: u32) {
-        let silence = Silence { since: self.now.before(secs(1)), late: self.now, unanswered, witnesses };
+        let silence =
+            Silence { since: self.now.before(secs(1)), late: self.now, unanswered, witnesses, ..Silence::default() };
         self.in_band(id, Digest { silence: Some(silence), ..Digest::default() });
     }
 
@@ -295,6 +297,8 @@ pub(super) fn pool(name: &str, net: u8) -> Pool {
             base_ejection: secs(30),
             max_ejection: secs(300),
             max_ejected: 0.5,
+            evidence: EvidenceRule::Any,
+            failures: Failures::default(),
         }),
     }
 }

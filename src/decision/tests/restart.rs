@@ -192,7 +192,7 @@ fn effects_come_in_their_fixed_order() {
     rig.core.handle(Event::Configured(Arc::new(rig.config.clone())), rig.now);
     for id in [0, 1] {
         let outcome = ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: String::new() };
-        let event = Event::Probed { endpoint: EndpointId(id), seen: rig.now, outcome };
+        let event = Event::Probed { endpoint: EndpointId(id), seen: rig.now, began: None, outcome };
         (0..3).for_each(|_| rig.core.handle(event.clone(), rig.now));
     }
     let effects = rig.core.effects();

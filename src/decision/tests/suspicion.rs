@@ -97,7 +97,8 @@ fn a_pool_that_stalls_as_a_whole_is_left_and_the_fault_began_with_the_first_unan
 fn a_probe_that_passes_refutes_a_suspicion_until_somebody_is_late_again() {
     let mut rig = Rig::new(|_| {});
     rig.silent(0, 6, 0);
-    let old = Silence { since: rig.now.before(secs(1)), late: rig.now, unanswered: 7, witnesses: 3 };
+    let old =
+        Silence { since: rig.now.before(secs(1)), late: rig.now, unanswered: 7, witnesses: 3, ..Silence::default() };
     rig.wait(Duration::from_millis(20));
     rig.pass(0);
     assert!(!rig.suspected(0));
@@ -158,8 +159,10 @@ fn a_digest_that_comes_late_neither_suspects_nor_acquits() {
     let mut rig = Rig::new(|_| {});
     rig.silent(0, 6, 0);
     let late = |digest| Event::InBand { endpoint: EndpointId(0), seen: rig.now.before(secs(1)), digest };
-    let (answered, silent) =
-        (late(Digest::default()), Silence { since: rig.now, late: rig.now, unanswered: 9, witnesses: 9 });
+    let (answered, silent) = (
+        late(Digest::default()),
+        Silence { since: rig.now, late: rig.now, unanswered: 9, witnesses: 9, ..Silence::default() },
+    );
     let silent = late(Digest { silence: Some(silent), ..Digest::default() });
     rig.tell(answered);
     assert!(rig.suspected(0));
@@ -221,6 +224,7 @@ fn a_probe_that_passed_since_weighs_more_than_one_that_failed() {
     rig.wait(Duration::from_millis(100));
     rig.silent(0, 7, 0);
     rig.tell(Event::Probed {
+        began: None,
         endpoint: EndpointId(0),
         seen: before,
         outcome: ProbeOutcome::Pass { latency: Duration::from_millis(1) },
@@ -248,7 +252,8 @@ fn without_a_check_a_suspicion_runs_out_and_may_come_again() {
 fn who_returns_is_not_condemned_for_the_silence_it_paid_for() {
     let mut rig = Rig::new(|_| {});
     rig.silent(0, 9, 3);
-    let old = Silence { since: rig.now.before(secs(1)), late: rig.now, unanswered: 10, witnesses: 3 };
+    let old =
+        Silence { since: rig.now.before(secs(1)), late: rig.now, unanswered: 10, witnesses: 3, ..Silence::default() };
     rig.wait(secs(61));
     assert_eq!(rig.stands(0), (Operational::Healthy, Cause::EjectionOver));
     rig.in_band(0, Digest { silence: Some(old), ..Digest::default() });

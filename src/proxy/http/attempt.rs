@@ -15,11 +15,11 @@ use super::respond::Refusal;
 use super::tunnel::{Protocol, Tunnel};
 use super::waiting::{Ring, Times, Waiting, tell_left};
 use crate::config::{Patience, RetryOn, Route};
-use crate::decision::{Failure, Moment};
+use crate::decision::{Failure, Mark, Moment};
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target, Unplaced, is_condemned, record};
+use crate::proxy::upstream::{Fault, Interrupted, Parked, Placing, Spot, Target, Unplaced, blame, is_condemned};
 use crate::proxy::worker::Worker;
 use crate::routing::{Ended, How, InFlight, Next, RouteView};
 use crate::sys::clock;
@@ -163,11 +163,11 @@ impl<'a, C: Client> Request<'a, C> {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
                     let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
-                    self.no_answer(malformed, exchange, spot)
+                    self.no_answer(malformed, exchange, placing, spot)
                 }
             },
             Awaited::Answered(now) => self.pass_on(exchange, placing, route, spot, now).await,
-            awaited => self.no_answer(awaited, exchange, spot),
+            awaited => self.no_answer(awaited, exchange, placing, spot),
         })
     }
 
@@ -316,12 +316,20 @@ impl<'a, C: Client> Request<'a, C> {
         }
     }
 
-    fn no_answer<E: Exchange>(&mut self, awaited: Awaited, exchange: &E, spot: &Spot) -> Tried {
+    fn no_answer<E: Exchange>(
+        &mut self,
+        awaited: Awaited,
+        exchange: &E,
+        placing: &mut Placing<'_>,
+        spot: &Spot,
+    ) -> Tried {
         let worker = self.setting.worker;
         match awaited {
             Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
-                tell_failure(worker, spot, how, failure);
+                if !exchange.is_told() {
+                    placing.faults.extend(tell_failure(worker, spot, how, failure));
+                }
                 Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
             }
             Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
@@ -352,12 +360,12 @@ impl<'a, C: Client> Request<'a, C> {
     ) -> Tried {
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
-        let gateway = is_gateway_failure(status) || unavailable;
+        let failed = spot.fails_with(if unavailable { UNAVAILABLE } else { status });
         spot.endpoint().stats.count_response(self.setting.worker.id, status);
-        if gateway {
-            placing.record(spot, Failure::Gateway);
+        if failed {
+            placing.record_marked(spot, Failure::Gateway, mark_of(exchange.reply()));
         } else {
-            placing.answered(spot, now);
+            placing.answered(spot, is_well(status), now);
         }
         if self.is_retried_for(status, exchange, placing, spot) {
             exchange.skip();
@@ -375,7 +383,7 @@ impl<'a, C: Client> Request<'a, C> {
         // A client that left, or did not read, says nothing against the endpoint that was answering it.
         let unblamed =
             [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout, Termination::Idle];
-        if !gateway && unblamed.contains(&self.account.termination) {
+        if !failed && unblamed.contains(&self.account.termination) {
             placing.record_good(spot);
         }
         Tried::Done(match (streamed, last) {
@@ -402,7 +410,7 @@ impl<'a, C: Client> Request<'a, C> {
         &mut self,
         exchange: &mut E,
         length: usize,
-        placing: &Placing<'_>,
+        placing: &mut Placing<'_>,
         spot: &Spot,
     ) -> Option<Tried> {
         let alarm = self.setting.alarm;
@@ -411,7 +419,9 @@ impl<'a, C: Client> Request<'a, C> {
             match exchange.poll_hold(cx, length) {
                 Poll::Ready(Ok(())) => return Poll::Ready(None),
                 Poll::Ready(Err(_)) => {
-                    placing.record(spot, Failure::Reset);
+                    if !exchange.is_told() {
+                        placing.record_cut(spot);
+                    }
                     return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, How::Reset, false))));
                 }
                 Poll::Pending => {}
@@ -431,7 +441,7 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
-    async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &Placing<'_>, spot: &Spot) -> bool {
+    async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
         let alarm = self.setting.alarm;
         let worker = self.setting.worker;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
@@ -485,17 +495,28 @@ impl<'a, C: Client> Request<'a, C> {
             })
         })
         .await;
-        if let Some(failure) = failure {
-            placing.record(spot, failure);
+        match failure.filter(|_| !exchange.is_told()) {
+            Some(Failure::Reset) => placing.record_cut(spot),
+            Some(failure) => placing.record(spot, failure),
+            None => {}
         }
         self.account.termination = termination;
         termination == Termination::Complete
     }
 }
 
-/// The endpoint, itself a gateway, did not do the work.
-pub(super) fn is_gateway_failure(status: u16) -> bool {
-    matches!(status, 502..=504)
+/// What `UNAVAILABLE` of gRPC counts as.
+const UNAVAILABLE: u16 = 503;
+
+/// Does an answer with this status, which is no failure of its endpoint, show that the request can be answered?
+fn is_well(status: u16) -> bool {
+    status < 500 && status != 429
+}
+
+/// What weakens a failed answer as evidence against its endpoint.
+pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
+    let later = reply.status() == 503 && reply.fields().get("retry-after").is_some();
+    if later { Mark::RetryLater } else { Mark::None }
 }
 
 /// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
@@ -511,12 +532,11 @@ pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Opti
 }
 
 /// What a try that ended without an answer says about its endpoint.
-pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) {
-    match failure {
-        Some(failure) => record(worker, spot, failure),
-        None if how == How::Reset => spot.endpoint().stats.note_stale(clock::now()),
-        None => {}
+pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) -> Option<Fault> {
+    if failure.is_none() && how == How::Reset {
+        spot.endpoint().stats.note_stale(clock::now());
     }
+    failure.and_then(|failure| blame(worker, spot, failure, Mark::None))
 }
 
 /// Is this an answer that goes on as long as its users like, with pauses of any length: an event stream, or a gRPC call.

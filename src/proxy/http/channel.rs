@@ -99,6 +99,10 @@ impl Exchange for Channel<'_> {
         on_either!(self, exchange => exchange.distrust());
     }
 
+    fn is_told(&self) -> bool {
+        on_either!(self, exchange => exchange.is_told())
+    }
+
     fn abandon(&mut self) {
         on_either!(self, exchange => exchange.abandon());
     }

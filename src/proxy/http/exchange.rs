@@ -91,6 +91,12 @@ pub trait Exchange {
     /// The endpoint did not answer in time: nobody knows whether its connection is still any good.
     fn distrust(&self) {}
 
+    /// Its connection was lost with the exchanges of others, and one of them has told of it: a lost connection is one failure,
+    /// however many streams it carried.
+    fn is_told(&self) -> bool {
+        false
+    }
+
     /// Nobody wants the reply any more: tells the endpoint not to go on for nobody, now.
     fn abandon(&mut self);
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::attempt::{Awaited, Over, Tried, cut_before_answer, heard, is_gateway_failure, tell_failure};
+use super::attempt::{Awaited, Over, Tried, cut_before_answer, heard, mark_of, tell_failure};
 use super::body::RequestBody;
 use super::channel::Channel;
 use super::client::{Client, ClientFault, Source};
@@ -20,10 +20,12 @@ use super::outline::Outline;
 use super::request::{Request, Scratch};
 use super::waiting::{Due, Ring, Times, Waiting, tell_left, tell_overtaken};
 use crate::config::{Retry, RetryOn};
-use crate::decision::{Failure, Moment};
+use crate::decision::{Failure, Mark, Moment};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::upstream::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded, is_condemned, record};
+use crate::proxy::upstream::{
+    Fault, Interrupted, Placed, Placing, Spot, Target, Unplaced, blame, guarded, is_condemned,
+};
 use crate::proxy::worker::Worker;
 use crate::routing::{Ended, How, InFlight, Next, RouteView, Why};
 use crate::sys::clock;
@@ -129,6 +131,7 @@ impl<'a, C: Client> Request<'a, C> {
             body.reset(0);
             placed.set(false);
             let mut lost = None;
+            let mut fault = None;
             let other = {
                 let mut other = pin!(ask(&outline, placing, times, (reply, decoder, body), &placed));
                 loop {
@@ -144,11 +147,15 @@ impl<'a, C: Client> Request<'a, C> {
                         First::Other(other) => break Some(other),
                         First::Condemned => How::Condemned,
                         First::Own(Awaited::Failed { how, failure }) => {
-                            tell_failure(worker, spot, how, failure);
+                            fault = tell_failure(worker, spot, how, failure);
                             how
                         }
                         // Asked alone, it would be asked again elsewhere: there it is asked already.
-                        First::Own(Awaited::Answered(_)) if pending.is_retried_for(retry) => pending.refuse(worker),
+                        First::Own(Awaited::Answered(_)) if pending.is_retried_for(retry) => {
+                            let how = pending.refuse(worker);
+                            fault = pending.fault(worker);
+                            how
+                        }
                         First::Own(awaited) => return Hedged::First(awaited),
                     };
                     pending.give_up(how);
@@ -159,6 +166,7 @@ impl<'a, C: Client> Request<'a, C> {
                     }
                 }
             };
+            placing.faults.extend(fault);
             if let Some(how) = lost {
                 placing.forsake(how);
             }
@@ -166,13 +174,13 @@ impl<'a, C: Client> Request<'a, C> {
                 None | Some(Other::Stale) => continue,
                 Some(Other::Answered(answer)) if first.is_none() || is_welcome(placing, spot, &answer) => {
                     if let Some(first) = first {
-                        first.overtaken(worker);
+                        first.overtaken(worker, placing);
                     }
                     return Hedged::Other(self.win(answer, placing, outline).await);
                 }
                 Some(Other::Answered(answer)) => self.decline(answer, placing).await,
                 Some(Other::Failed { ended, spot, failure }) => {
-                    tell_failure(worker, &spot, ended.how, failure);
+                    placing.faults.extend(tell_failure(worker, &spot, ended.how, failure));
                     placing.failed(&ended, spot.service())
                 }
                 Some(Other::Static) if first.is_none() => return Hedged::Other(Tried::Again),
@@ -278,8 +286,8 @@ impl<'a, C: Client> Request<'a, C> {
         let Answer { mut exchange, spot, in_flight, .. } = answer;
         let (worker, status) = (self.setting.worker, exchange.reply().status());
         spot.endpoint().stats.count_response(worker.id, status);
-        if is_gateway_failure(status) {
-            record(worker, &spot, Failure::Gateway);
+        if spot.fails_with(status) {
+            placing.record_marked(&spot, Failure::Gateway, mark_of(exchange.reply()));
         } else {
             placing.record_good(&spot);
         }
@@ -307,10 +315,14 @@ impl<E: Exchange> Pending<'_, E> {
     fn refuse(&self, worker: &Worker) -> How {
         let status = self.exchange.reply().status();
         self.spot.endpoint().stats.count_response(worker.id, status);
-        if is_gateway_failure(status) {
-            record(worker, self.spot, Failure::Gateway);
-        }
         How::Status(status)
+    }
+
+    /// What that answer says against its endpoint.
+    fn fault(&self, worker: &Worker) -> Option<Fault> {
+        let reply = self.exchange.reply();
+        let failed = self.spot.fails_with(reply.status());
+        failed.then(|| blame(worker, self.spot, Failure::Gateway, mark_of(reply))).flatten()
     }
 
     fn give_up(&mut self, how: How) {
@@ -321,10 +333,11 @@ impl<E: Exchange> Pending<'_, E> {
     }
 
     /// The other try was faster.
-    fn overtaken(self, worker: &Worker) {
+    fn overtaken(self, worker: &Worker, placing: &mut Placing<'_>) {
+        placing.faults.witness(&self.spot.endpoint().stats, self.waiting.since);
         tell_overtaken(worker, self.spot, self.waiting.since);
         if self.spot.choice.trial {
-            record(worker, self.spot, Failure::Timeout);
+            placing.faults.extend(blame(worker, self.spot, Failure::Timeout, Mark::None));
         }
         self.exchange.abandon();
     }

@@ -17,15 +17,17 @@ use super::client::Client;
 use super::grpc;
 use super::respond::Refusal;
 use crate::config::{Balance, Service};
-use crate::decision::Moment;
+use crate::decision::{Moment, Source};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
 use crate::proxy::tcp::hash_peer;
-use crate::proxy::upstream::{Asker, Interrupted, Placed, Placing, Unplaced, guarded};
+use crate::proxy::upstream::{Asker, Interrupted, Placed, Placing, Subject, Unplaced, guarded};
 use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
-use crate::routing::{Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, Tries};
+use crate::routing::{
+    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, SourceKey, Tries,
+};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{BodyDecoder, ClientAddress, OwnReply, RequestHead, ResponseHead, Scheme};
@@ -55,12 +57,18 @@ pub struct Caller {
     pub scheme: Scheme,
     /// Key of the peer's address for `hash` balancing.
     pub hash: u64,
+    /// The peer's network.
+    pub source: Source,
+    /// … as it is looked up.
+    pub source_key: SourceKey,
 }
 
 impl Caller {
     /// At these ends of its connection.
     pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> Caller {
-        Caller { peer, reached, address: ClientAddress::new(peer.ip()), scheme, hash: hash_peer(peer) }
+        let source = Source::of(peer.ip());
+        let (address, source_key) = (ClientAddress::new(peer.ip()), SourceKey::of(&source));
+        Caller { peer, reached, address, scheme, hash: hash_peer(peer), source, source_key }
     }
 }
 
@@ -240,8 +248,9 @@ impl<'a, C: Client> Request<'a, C> {
         let tries = Tries::new(nature, self.account.began.after(longest));
         let Setting { worker, alarm, caller, .. } = *self.setting;
         let ends = Ends { source: caller.peer, destination: caller.reached };
-        let asker = Asker { hash: self.hash(service), ends };
-        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, asker)
+        let asker = Asker { hash: self.hash(service), ends, source: caller.source_key };
+        let subject = Subject { source: caller.source, route: route.index, path: self.head.path_bytes() };
+        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, (asker, subject))
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {

@@ -17,7 +17,6 @@ use super::client::Client;
 use super::exchange::Exchange;
 use super::request::{Finish, Request};
 use crate::config::Route;
-use crate::decision::Failure;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::outcome::interruption;
@@ -62,7 +61,7 @@ impl<C: Client> Request<'_, C> {
     pub(super) fn switch<E: Exchange>(
         &mut self,
         exchange: &E,
-        placing: &Placing<'_>,
+        placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
     ) -> Option<Protocol> {
@@ -70,7 +69,7 @@ impl<C: Client> Request<'_, C> {
         let websocket = name.eq_ignore_ascii_case(b"websocket");
         let now = clock::now();
         spot.endpoint().stats.count_response(self.setting.worker.id, exchange.reply().status());
-        placing.answered(spot, now);
+        placing.answered(spot, true, now);
         placing.record_good(spot);
         self.account.answered(exchange.reply().status(), now);
         self.client.begin(exchange.reply(), &route.response_headers, false);
@@ -78,7 +77,7 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// Relays until both sides have ended, or the tunnel is ended.
-    pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &Placing<'_>) -> Finish {
+    pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &mut Placing<'_>) -> Finish {
         let Tunnel { protocol, mut stream, ahead, spot, in_flight } = tunnel;
         let worker = self.setting.worker;
         if let Err(interrupted) = self.flush().await {
@@ -110,7 +109,7 @@ impl<C: Client> Request<'_, C> {
         // Cut, unless the client had ended first or a Close had passed: many servers answer that with a reset.
         let closed = [client.frames, endpoint.frames].iter().flatten().any(Frames::is_closed);
         if end == End::Upstream && !moved.client_left_first && !closed {
-            placing.record(&spot, Failure::Reset);
+            placing.record_cut(&spot);
         }
         self.account.received = moved.up;
         self.account.sent = moved.down;

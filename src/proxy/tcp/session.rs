@@ -11,17 +11,17 @@ use tokio::io::ReadBuf;
 use super::hello;
 use super::relay::{End, Moved, relay};
 use crate::config::{Name, Service, Target as ListenerTarget};
-use crate::decision::{Failure, Moment};
+use crate::decision::{Failure, Mark, Moment, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Killer};
 use crate::proxy::door::Guest;
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Target, Unplaced};
+use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced};
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
 use crate::routing::tries::VERDICT_WAIT;
-use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, Tries, Turned, Why, sni};
+use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, SourceKey, Tries, Turned, Why, sni};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::wire::proxy_protocol::Ends;
@@ -130,13 +130,15 @@ async fn session(
     let (client, first) = client;
     let deadline = account.began.after(longest_search(&table.services[index].config));
     let tries = Tries::new(Nature::opaque(), deadline);
-    let asker = Asker { hash: hash_peer(ends.source), ends };
-    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, asker);
+    let source = Source::of(ends.source.ip());
+    let asker = Asker { hash: hash_peer(ends.source), ends, source: SourceKey::of(&source) };
+    let subject = Subject { source, route: index, path: b"" };
+    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, (asker, subject));
     let connected = connect(&mut placing, &client).await;
     (account.tries, account.retried) = (placing.attempts, placing.tries.reasons());
     match connected {
         Ok((target, registered, permit)) => {
-            relay_session(&placing, client, first, target, account).await;
+            relay_session(&mut placing, client, first, target, account).await;
             drop((registered, permit));
         }
         Err(unplaced) => {
@@ -168,7 +170,7 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
 }
 
 async fn relay_session(
-    placing: &Placing<'_>,
+    placing: &mut Placing<'_>,
     mut client: Transport,
     first: Buffer,
     target: Target,
@@ -183,15 +185,15 @@ async fn relay_session(
         endpoint: spot.endpoint().address,
         epoch: spot.table.epoch,
     });
+    let (alarm, idle) = (placing.alarm, placing.service().config.timeouts.tunnel);
     let first_byte = &mut account.first_byte;
     let answered = || {
         let now = clock::now();
         *first_byte = Some(now);
         placing.record_good(&spot);
-        placing.answered(&spot, now);
+        placing.answered(&spot, true, now);
     };
-    let idle = placing.service().config.timeouts.tunnel;
-    let relayed = relay(&mut client, &mut stream, first, &worker.shared, placing.alarm, idle, answered).await;
+    let relayed = relay(&mut client, &mut stream, first, &worker.shared, alarm, idle, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
     account.termination = end_termination(end, worker);
@@ -204,16 +206,17 @@ async fn relay_session(
 }
 
 /// What the session says about its endpoint, beside that it answered.
-fn judge(placing: &Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
-    let failed = match end {
+fn judge(placing: &mut Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
+    match end {
         // Cut, unless the client had ended first: many servers answer that with a reset.
-        End::Upstream => !moved.client_left_first,
-        // It accepted, said nothing and hung up: what a port forwarder without its server does.
-        End::Closed | End::Client => moved.down == 0 && moved.upstream_left_first,
-        End::Idle | End::Killed => false,
-    };
-    if failed {
-        placing.record(spot, Failure::Reset);
+        End::Upstream if !moved.client_left_first => placing.record(spot, Failure::Reset),
+        // It accepted, said nothing and hung up: what a port forwarder without its server does. Where the client had sent
+        // something, that may be why.
+        End::Closed | End::Client if moved.down == 0 && moved.upstream_left_first => {
+            let mark = if moved.up > 0 { Mark::HungUp } else { Mark::None };
+            placing.record_marked(spot, Failure::Reset, mark);
+        }
+        _ => {}
     }
 }
 

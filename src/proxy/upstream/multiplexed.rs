@@ -207,6 +207,7 @@ impl Shelf {
             used: Cell::new(false),
             retired: Cell::new(false),
             cut: Cell::new(false),
+            told: Cell::new(false),
             counted_idle: Cell::new(false),
             waker: RefCell::default(),
         });
@@ -332,6 +333,8 @@ pub struct Line {
     retired: Cell<bool>,
     /// Its last exchange did not come to its end: nothing of it shall be delivered later.
     cut: Cell<bool>,
+    /// That it was lost was told.
+    told: Cell<bool>,
     counted_idle: Cell<bool>,
     /// Of the task that drives it.
     waker: RefCell<Option<Waker>>,
@@ -553,6 +556,11 @@ impl Strand {
     /// The endpoint answered.
     pub fn answered(&self) {
         self.shelf.refusals.set(0);
+    }
+
+    /// The connection was lost: has another stream told of it?
+    pub fn loss_is_told(&self) -> bool {
+        self.line.told.replace(true)
     }
 
     /// The exchange came to its end.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::faults::{Fault, Faults, Subject, count_fault, record_connect};
 use super::idle::Parked;
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
 use super::race::{Elsewhere, Raced};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
-use crate::decision::{ConnectOutcome, Failure, Moment, Serving};
+use crate::decision::{ConnectOutcome, Failure, Mark, Moment, Serving};
 use crate::net::Transport;
 use crate::net::stream::{connect_with_header, judge_connect, keep_alive};
 use crate::net::tls::explain;
@@ -21,7 +22,7 @@ use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
     Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
-    ServiceView, Tries, Usual, Why,
+    ServiceView, SourceKey, Tries, Usual, Why,
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -63,6 +64,8 @@ pub struct Placing<'a> {
     pub last: Option<How>,
     /// A hedge was not covered by the budget: counted once.
     pub(super) denied: bool,
+    /// The tries that failed.
+    pub faults: Faults<'a>,
 }
 
 /// For whom a connection is looked for.
@@ -72,6 +75,8 @@ pub struct Asker {
     pub hash: u64,
     /// The ends of the client's connection, for endpoints that are told.
     pub ends: Ends,
+    /// Of the client's network.
+    pub source: SourceKey,
 }
 
 /// Where a try goes.
@@ -143,6 +148,32 @@ impl Spot {
         self.service().config.upstream.proxy_protocol.is_some()
     }
 
+    /// Is an answer with this status a failure of the endpoint?
+    #[inline]
+    pub fn fails_with(&self, status: u16) -> bool {
+        status >= 400
+            && match &self.pool().config().outlier_detection {
+                Some(rule) => rule.failures.has_status(status),
+                None => matches!(status, 502..=504),
+            }
+    }
+
+    /// Is an exchange that ended like this a failure of the endpoint?
+    fn counts(&self, kind: Failure) -> bool {
+        let Some(rule) = &self.pool().config().outlier_detection else { return true };
+        match kind {
+            Failure::Reset => rule.failures.reset,
+            Failure::Timeout => rule.failures.timeout,
+            Failure::Malformed => rule.failures.malformed,
+            Failure::Refused | Failure::ConnectTimeout | Failure::Gateway => true,
+        }
+    }
+
+    /// Is an answer that breaks off a failure of the endpoint?
+    fn counts_cut(&self) -> bool {
+        self.pool().config().outlier_detection.as_ref().is_none_or(|rule| rule.failures.cut)
+    }
+
     fn enter(&self) -> Option<InFlight> {
         let endpoint = self.endpoint();
         endpoint.stats.enter(endpoint.max_connections)
@@ -198,14 +229,15 @@ impl<'a> Placing<'a> {
     pub fn new(
         worker: &'a Rc<Worker>,
         alarm: &'a Alarm,
-        origin: &Handle,
+        origin: &'a Handle,
         index: usize,
         began: Moment,
         tries: Tries,
-        asker: Asker,
+        (asker, subject): (Asker, Subject<'a>),
     ) -> Placing<'a> {
+        let faults = Faults::new(worker, &origin.services[index], subject);
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, denied: false }
+        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, denied: false, faults }
     }
 
     /// The service as the request's first table has it.
@@ -257,6 +289,9 @@ impl<'a> Placing<'a> {
                     continue;
                 }
             };
+            if self.crosses_rather(&choice, &table.services[service]) {
+                continue;
+            }
             let mut spot = Spot { table, service, choice, reused: true, generation: 0 };
             let Some(in_flight) = spot.enter() else { continue };
             self.back_off(&choice, gone).await?;
@@ -279,6 +314,12 @@ impl<'a> Placing<'a> {
 
     fn pick(&self, service: &ServiceView) -> Pick {
         service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.worker.pick.borrow_mut())
+    }
+
+    /// No endpoint of the pool is left that has not failed this request: it goes across, if it may.
+    fn crosses_rather(&mut self, choice: &Choice, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.crosses_rather(retry, choice, service)
     }
 
     fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> Next {
@@ -439,6 +480,10 @@ impl<'a> Placing<'a> {
     /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
     pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
         self.last = Some(ended.how);
+        if ended.sent && ended.how.failure().is_some_and(|kind| self.faults.fails_everywhere(kind)) {
+            return Next::GiveUp(Why::FailsEverywhere);
+        }
+        self.charge(service);
         let retry = &self.origin.services[self.index].config.retry;
         let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
         if next == Next::GiveUp(Why::Budget) {
@@ -447,11 +492,21 @@ impl<'a> Placing<'a> {
         next
     }
 
+    /// Where the service has several client networks, none of them uses more than half of its budget.
+    fn charge(&mut self, service: &ServiceView) {
+        let several = service.stats.callers.count(clock::now()) > 1;
+        self.tries.charge_to(several.then_some(self.asker.source));
+    }
+
     /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
         let table = self.worker.table();
         let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
+        if self.faults.fails_everywhere(Failure::Timeout) {
+            return false;
+        }
+        self.charge(service);
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
         // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
@@ -524,20 +579,41 @@ impl<'a> Placing<'a> {
         self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)
     }
 
-    /// Counts a failure against the endpoint, and pokes the engine where it must look at once.
-    pub fn record(&self, spot: &Spot, kind: Failure) {
-        record(self.worker, spot, kind);
+    /// Counts a failed exchange against the endpoint.
+    pub fn record(&mut self, spot: &Spot, kind: Failure) {
+        self.record_marked(spot, kind, Mark::None);
+    }
+
+    /// … of which something else is known.
+    pub fn record_marked(&mut self, spot: &Spot, kind: Failure, mark: Mark) {
+        self.faults.extend(blame(self.worker, spot, kind, mark));
+    }
+
+    /// Counts an answer that broke off.
+    pub fn record_cut(&mut self, spot: &Spot) {
+        if spot.counts_cut() {
+            self.faults.extend([count_fault(self.worker, spot, Failure::Reset, Mark::None)]);
+        }
     }
 
     /// Counts an exchange that ended well.
     pub fn record_good(&self, spot: &Spot) {
-        if spot.endpoint().stats.record_good(self.worker.id, spot.choice.trial) {
+        let stats = &spot.endpoint().stats;
+        if stats.record_good(self.worker.id, spot.choice.trial) {
             self.worker.view.urgent();
+        }
+        if stats.is_watched() {
+            stats.record_good_by(self.faults.subject().source, clock::now());
         }
     }
 
-    /// The head of a good answer arrived: the first one after a switch closes the incident.
-    pub fn answered(&self, spot: &Spot, now: Moment) {
+    /// The head of an answer arrived that is no failure: the first one after a switch closes the incident. `well`: it shows that
+    /// the client's request can be answered.
+    pub fn answered(&mut self, spot: &Spot, well: bool, now: Moment) {
+        if well {
+            spot.service().stats.callers.note(self.asker.source, now);
+        }
+        self.faults.answered(well);
         if spot.service().answered(spot.choice.pool, self.began, now) {
             self.worker.view.urgent();
         }
@@ -693,7 +769,7 @@ async fn open_shared(
             shelf.spoke(Speaks::Http1);
             return Dialled::Http1(Some(transport));
         }
-        record(worker, spot, Failure::Malformed);
+        record_connect(worker, spot, Failure::Malformed);
         return Dialled::Failed(How::Malformed);
     }
     let scheme = if secured { Scheme::Https } else { Scheme::Http };
@@ -706,7 +782,7 @@ async fn open_shared(
             Dialled::Line
         }
         Err(how) => {
-            record(worker, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
+            record_connect(worker, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
             Dialled::Failed(how)
         }
     }
@@ -727,7 +803,7 @@ fn handshake_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
     endpoint.stats.count_connect(worker.id, ConnectOutcome::Connected);
     endpoint.stats.count_distrust(worker.id, why);
     worker.complain_of_tls(&spot.service().config.name, endpoint.address, &text);
-    record(worker, spot, Failure::Reset);
+    record_connect(worker, spot, Failure::Reset);
     How::Handshake
 }
 
@@ -743,13 +819,13 @@ fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
             return How::Local;
         }
     };
-    record(worker, spot, kind);
+    record_connect(worker, spot, kind);
     how
 }
 
 fn connect_unanswered(worker: &Worker, spot: &Spot) -> How {
     spot.endpoint().stats.count_connect(worker.id, ConnectOutcome::Timeout);
-    record(worker, spot, Failure::ConnectTimeout);
+    record_connect(worker, spot, Failure::ConnectTimeout);
     How::ConnectTimeout
 }
 
@@ -765,11 +841,9 @@ pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
     there.or_else(|| table.service(&service.config.name)).is_some_and(|service| service.condemns(spot.choice.id))
 }
 
-/// Counts a failure against the endpoint, and pokes the engine where it must look at once.
-pub fn record(worker: &Worker, spot: &Spot, kind: Failure) {
-    if spot.endpoint().stats.record_failure(worker.id, kind, spot.choice.trial, clock::now()) {
-        worker.view.urgent();
-    }
+/// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].
+pub fn blame(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
+    spot.counts(kind).then(|| count_fault(worker, spot, kind, mark))
 }
 
 /// Waits until this worker has a table newer than that. Cancel safe.

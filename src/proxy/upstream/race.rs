@@ -114,7 +114,8 @@ impl Placing<'_> {
             let mut tries = self.tries.clone();
             tries.race(&spot.choice);
             let origin = Rc::clone(&self.origin);
-            let mut other = Placing { alarm, tries, origin, ..*self };
+            let faults = self.faults.fresh();
+            let mut other = Placing { alarm, tries, origin, faults, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
                 Ok(Placed::Endpoint(target)) => {
                     Some(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))

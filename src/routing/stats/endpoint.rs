@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::attribution::Attribution;
 use super::hearing::Hearing;
-use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, Moment, Silence};
+use crate::decision::{
+    ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
+};
 use crate::net::tls::Distrust;
 use crate::telemetry::instruments::{Counters, Padded};
 
@@ -58,6 +61,9 @@ pub struct EndpointStats {
     triable: AtomicBool,
     urgent: AtomicBool,
     streak: Padded<AtomicU64>,
+    /// Grows when a good answer ends a streak.
+    streak_number: AtomicU32,
+    attribution: Attribution,
     busy: Padded<Busy>,
     /// How long a connect takes, in µs: the longest lately, forgotten by and by. 0 = not known.
     connect_takes: AtomicU64,
@@ -128,6 +134,8 @@ impl EndpointStats {
             triable: AtomicBool::new(false),
             urgent: AtomicBool::new(false),
             streak: Padded::default(),
+            streak_number: AtomicU32::new(0),
+            attribution: Attribution::default(),
             busy: Padded::default(),
             connect_takes: AtomicU64::new(0),
             distrusted_until: AtomicU64::new(0),
@@ -190,10 +198,41 @@ impl EndpointStats {
         if trial {
             self.cells.add(worker, TRIALS_GOOD, 1);
         }
-        if self.streak.0.load(Relaxed) != 0 {
-            self.streak.0.store(0, SeqCst);
+        if self.streak.0.load(Relaxed) != 0 && self.streak.0.swap(0, SeqCst) != 0 {
+            self.streak_number.fetch_add(1, SeqCst);
         }
         trial && self.make_urgent()
+    }
+
+    /// Are good answers to be told by source ([`EndpointStats::record_good_by`])?
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.attribution.is_watched()
+    }
+
+    /// A good answer went to a client of this network.
+    pub fn record_good_by(&self, source: Source, now: Moment) {
+        self.attribution.good(source, now);
+    }
+
+    /// Whether the core wants good answers by source although nothing fails.
+    pub(in crate::routing) fn prove(&self, proving: bool) {
+        self.attribution.prove(proving);
+    }
+
+    /// The number of the streak that a failure recorded just now belongs to.
+    pub fn streak_number(&self) -> u32 {
+        self.streak_number.load(SeqCst)
+    }
+
+    /// A failed exchange is settled: it is known how its request fared elsewhere. `true`: the engine must look at once.
+    pub fn report(&self, report: FailureReport) -> bool {
+        self.attribution.report(report) >= self.trip.load(Relaxed) && self.make_urgent()
+    }
+
+    /// A request that waited for an answer since then was answered elsewhere: whose was it?
+    pub fn witness(&self, asked: Moment, source: Source, target: RequestTarget) {
+        self.attribution.witness(asked, source, target);
     }
 
     /// An exchange failed. A refusal also bumps the generation.
@@ -242,6 +281,7 @@ impl EndpointStats {
         for (kind, old) in cursor.failed.iter_mut().enumerate() {
             failed.0[kind] = step(old, FAILED + kind);
         }
+        let (reports, good_by) = self.attribution.take();
         let digest = Digest {
             good: step(&mut cursor.good, GOOD),
             failed,
@@ -251,9 +291,18 @@ impl EndpointStats {
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
             triable: self.triable.load(Relaxed) && self.triable.swap(false, Relaxed),
             silence: self.silence(),
+            streak_number: self.streak_number(),
+            reports,
+            good_by,
+            callers: None,
         };
         let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];
-        let quiet = counts == [0; 4] && streak == cursor.streak && digest.silence == cursor.silence && !digest.triable;
+        let attributed = !digest.reports.is_empty() || !digest.good_by.is_empty();
+        let quiet = counts == [0; 4]
+            && streak == cursor.streak
+            && digest.silence == cursor.silence
+            && !digest.triable
+            && !attributed;
         (cursor.streak, cursor.silence) = (streak, digest.silence);
         (!quiet).then_some(digest)
     }
@@ -318,9 +367,16 @@ impl EndpointStats {
 
     /// It is asked, or dialled, and says nothing.
     fn silence(&self) -> Option<Silence> {
-        // Whoever answers is there, however slow its new connections are.
+        // An endpoint that answers is there, however slow its new connections are.
         let connects = self.connects().silence().filter(|silence| self.replies().last_heard() < silence.since);
-        [self.replies().silence(), connects].into_iter().flatten().max_by_key(|silence| silence.witnesses)
+        let replies = self.replies().silence().map(|silence| {
+            let (sources, targets) = match silence.witnesses {
+                0 => ([None; 3], 0),
+                _ => self.attribution.witnesses_since(self.replies().last_heard()),
+            };
+            Silence { sources, targets, ..silence }
+        });
+        [replies, connects].into_iter().flatten().max_by_key(|silence| silence.witnesses)
     }
 
     /// The engine must look at once. `true`: poke it, it was not yet.

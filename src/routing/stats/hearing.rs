@@ -105,6 +105,8 @@ impl Hearing {
             late: Moment::from_micros(late),
             unanswered: word as u32,
             witnesses: (word >> 32) as u32,
+            sources: [None; 3],
+            targets: 0,
         };
         (silence.unanswered >= Silence::UNANSWERED && late > heard).then_some(silence)
     }

@@ -1,11 +1,16 @@
 //! Counters beside the table: written by workers without locks, read by the control plane, kept while the configuration
 //! still names their endpoint, service or listener.
+mod attribution;
+mod callers;
 mod endpoint;
+mod everywhere;
 mod hearing;
 mod listener;
 mod service;
 
+pub use callers::{Callers, SourceKey};
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
+pub use everywhere::FailsEverywhere;
 pub use hearing::Hearing;
 pub use listener::{Connections, ListenerStats, Turned};
 pub use service::{FirstAnswer, Reasons, Rejection, RetryReason, ServiceStats};

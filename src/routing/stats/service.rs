@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
+use super::{Callers, FailsEverywhere};
 use crate::config::Service;
 use crate::decision::Moment;
 use crate::routing::{Budget, Limits};
@@ -165,6 +166,10 @@ pub struct ServiceStats {
     pub freed: Arc<Notify>,
     /// Bounds extra attempts.
     pub budget: Budget,
+    /// The client networks that it answered well lately.
+    pub callers: Callers,
+    /// Requests whose retries are of no use.
+    pub everywhere: FailsEverywhere,
     /// From the first byte of a request to the last byte of its answer.
     pub latency: LatencyHistogram,
     /// Retries worth making that the budget did not cover.
@@ -184,6 +189,8 @@ impl ServiceStats {
             limits: Arc::new(Limits::new(&config.limits)),
             freed: Arc::default(),
             budget: Budget::new(workers),
+            callers: Callers::default(),
+            everywhere: FailsEverywhere::default(),
             latency: LatencyHistogram::latency(workers),
             budget_exhausted: Counter::new(workers),
             crossed: Counter::new(workers),

@@ -174,6 +174,7 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
                         && endpoint.admission == row.admission
                         && endpoint.joined == row.joined
                         && endpoint.suspected == row.suspected
+                        && endpoint.proving == row.proving
                 })
         })
 }
@@ -256,6 +257,7 @@ fn endpoint_views(
                 }
                 None => Arc::new(EndpointStats::new(workers, trip, Arc::clone(&service.stats.freed))),
             };
+            stats.prove(row.proving);
             EndpointView {
                 id: row.id,
                 address: row.address,
@@ -265,6 +267,7 @@ fn endpoint_views(
                 admission: row.admission,
                 joined: row.joined,
                 suspected: row.suspected,
+                proving: row.proving,
                 tls: endpoint_tls(service.tls.as_ref(), meant.and_then(|e| e.host.as_deref()), old),
                 host: meant.and_then(|endpoint| endpoint.host.clone()),
                 stats,

@@ -1,5 +1,6 @@
 //! One exchange over a stream of a connection to an endpoint that others share.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -44,6 +45,8 @@ pub struct H2Exchange<'a> {
     end_queued: bool,
     sent: u64,
     received: u64,
+    /// Its connection was lost.
+    lost: Cell<bool>,
     /// Last: the stream's handles are dropped before it.
     strand: Strand,
 }
@@ -68,6 +71,7 @@ impl<'a> H2Exchange<'a> {
             end_queued: false,
             sent: 0,
             received: 0,
+            lost: Cell::new(false),
             strand,
         }
     }
@@ -123,7 +127,10 @@ impl<'a> H2Exchange<'a> {
             // A frame proves that the connection lives: this is the endpoint's answer, not a close in passing.
             true if error.is_reset() => ReplyFault::Cut { begun: true },
             _ if error.is_library() => ReplyFault::Malformed,
-            _ => ReplyFault::Cut { begun },
+            _ => {
+                self.lost.set(true);
+                ReplyFault::Cut { begun }
+            }
         }
     }
 
@@ -159,6 +166,7 @@ impl<'a> H2Exchange<'a> {
     }
 
     fn body_fault(&self, error: &h2::Error) -> ReplyFault {
+        self.lost.set(!error.is_reset() && !error.is_library());
         if error.is_library() { ReplyFault::Malformed } else { ReplyFault::Cut { begun: true } }
     }
 }
@@ -345,6 +353,10 @@ impl Exchange for H2Exchange<'_> {
 
     fn distrust(&self) {
         self.strand.retire();
+    }
+
+    fn is_told(&self) -> bool {
+        self.lost.get() && self.strand.loss_is_told()
     }
 
     fn abandon(&mut self) {

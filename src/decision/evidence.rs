@@ -1,0 +1,161 @@
+//! What a failed exchange is about: a client network, a target, an endpoint. The data plane attributes, the core concludes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Moment};
+
+/// A client network: the unit in which clients corroborate each other. IPv4 /24 and IPv6 /48; private, loopback, link-local
+/// and unique-local addresses are networks of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Source {
+    network: IpAddr,
+    prefix: u8,
+}
+
+impl Source {
+    /// The network of this client.
+    pub fn of(client: IpAddr) -> Source {
+        match client.to_canonical() {
+            IpAddr::V4(ip) if ip.is_private() || ip.is_loopback() || ip.is_link_local() => {
+                Source { network: ip.into(), prefix: 32 }
+            }
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                Source { network: Ipv4Addr::new(a, b, c, 0).into(), prefix: 24 }
+            }
+            IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() => {
+                Source { network: ip.into(), prefix: 128 }
+            }
+            IpAddr::V6(ip) => {
+                let [a, b, c, ..] = ip.segments();
+                Source { network: Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into(), prefix: 48 }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.network, self.prefix) {
+            (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => write!(f, "{}", self.network),
+            (network, prefix) => write!(f, "{network}/{prefix}"),
+        }
+    }
+}
+
+/// What a request asked for: a hash of its service's route and its path without the query. All sessions of a TCP service have
+/// the same target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestTarget(pub u64);
+
+/// One failed exchange, attributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReport {
+    /// The number of the streak it belongs to ([`Digest::streak_number`](super::Digest::streak_number)).
+    pub streak: u32,
+    /// The client's network; `None` = the failure is about no client: a connect.
+    pub source: Option<Source>,
+    /// What was asked for.
+    pub target: RequestTarget,
+    /// How it failed.
+    pub kind: Failure,
+    /// When.
+    pub at: Moment,
+    /// How the same request fared at other endpoints.
+    pub elsewhere: Elsewhere,
+    /// What else is known of it.
+    pub mark: Mark,
+}
+
+/// How a request that failed at one endpoint fared at others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Elsewhere {
+    /// It was not asked elsewhere, or the other answer says nothing.
+    #[default]
+    Unknown,
+    /// It was answered well: the request is not at fault (a contrast).
+    Answered,
+    /// It failed in the same way: the request's own fault, or one behind all endpoints.
+    Failed,
+}
+
+/// What weakens a failure as evidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// Nothing.
+    #[default]
+    None,
+    /// The answer asked this client to come later: 503 with `Retry-After`.
+    RetryLater,
+    /// The endpoint closed the session without a byte, after the client had sent something.
+    HungUp,
+}
+
+/// Why failures in a row did not eject an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// Too few client networks see it, while others are answered well.
+    OneSource,
+    /// Only one target fails.
+    OneTarget,
+    /// The endpoint asked these clients to come later.
+    RetryLater,
+    /// The endpoint hung up on what these clients sent.
+    HungUp,
+    /// The same requests fail everywhere.
+    FailsEverywhere,
+    /// One client network is not enough to leave a pool again so soon, or for a page.
+    MayNotLeave,
+    /// The sources were wrong the last time.
+    Distrusted,
+}
+
+impl Held {
+    /// All reasons, in the order of their discriminants.
+    pub const ALL: [Held; 7] = [
+        Held::OneSource,
+        Held::OneTarget,
+        Held::RetryLater,
+        Held::HungUp,
+        Held::FailsEverywhere,
+        Held::MayNotLeave,
+        Held::Distrusted,
+    ];
+
+    /// As a metric label and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Held::OneSource => "one_source",
+            Held::OneTarget => "one_target",
+            Held::RetryLater => "retry_later",
+            Held::HungUp => "hung_up",
+            Held::FailsEverywhere => "fails_everywhere",
+            Held::MayNotLeave => "may_not_leave",
+            Held::Distrusted => "distrusted",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_clients_are_grouped_by_network_and_private_ones_are_not() {
+        let source = |text: &str| Source::of(text.parse().unwrap()).to_string();
+        assert_eq!(source("203.0.113.7"), "203.0.113.0/24");
+        assert_eq!(source("::ffff:203.0.113.9"), "203.0.113.0/24");
+        assert_eq!(source("2001:db8:7:1::9"), "2001:db8:7::/48");
+        for alone in ["10.1.2.3", "172.16.0.9", "192.168.1.1", "127.0.0.2", "169.254.1.1", "::1", "fd00::7", "fe80::1"]
+        {
+            assert_eq!(source(alone), alone);
+        }
+    }
+}

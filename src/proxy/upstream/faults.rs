@@ -1,0 +1,159 @@
+//! The failed tries of one request. Each is counted at once, and attributed when it is known how the request fared elsewhere: at the
+//! next answer, or at the request's end.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::place::Spot;
+use crate::decision::{Elsewhere, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+use crate::proxy::worker::Worker;
+use crate::routing::{EndpointStats, ServiceView};
+use crate::sys::clock;
+
+/// What a request is about, beside its endpoint.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The client's network.
+    pub source: Source,
+    /// The route, by its place.
+    pub route: usize,
+    /// The path without the query; empty for a TCP session.
+    pub path: &'a [u8],
+}
+
+impl Subject<'_> {
+    /// Computed only when something has failed.
+    fn target(&self) -> RequestTarget {
+        RequestTarget(BuildHasherDefault::<DefaultHasher>::default().hash_one((self.route, self.path)))
+    }
+}
+
+/// One failed try, counted and not attributed yet.
+pub struct Fault {
+    stats: Arc<EndpointStats>,
+    pool: usize,
+    streak: u32,
+    kind: Failure,
+    at: Moment,
+    mark: Mark,
+}
+
+/// The failed tries of one request.
+pub struct Faults<'a> {
+    worker: &'a Worker,
+    service: &'a ServiceView,
+    subject: Subject<'a>,
+    list: SmallVec<[Fault; 2]>,
+}
+
+impl<'a> Faults<'a> {
+    /// None yet.
+    pub fn new(worker: &'a Worker, service: &'a ServiceView, subject: Subject<'a>) -> Faults<'a> {
+        Faults { worker, service, subject, list: SmallVec::new() }
+    }
+
+    /// None yet, of the same request.
+    pub fn fresh(&self) -> Faults<'a> {
+        Faults::new(self.worker, self.service, self.subject)
+    }
+
+    /// What the request is about.
+    pub fn subject(&self) -> Subject<'a> {
+        self.subject
+    }
+
+    /// These tries failed too.
+    pub fn extend(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.list.extend(faults);
+    }
+
+    /// The request was answered. `well`: so that what failed before was not its own fault.
+    #[inline]
+    pub fn answered(&mut self, well: bool) {
+        if !self.list.is_empty() {
+            self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
+        }
+    }
+
+    /// Is it known that sending such a request again after this failure is of no use?
+    pub fn fails_everywhere(&self, kind: Failure) -> bool {
+        let Subject { source, .. } = self.subject;
+        self.service.stats.everywhere.knows(source, self.subject.target(), kind, clock::now())
+    }
+
+    /// A request that has waited for this endpoint's answer since then was answered elsewhere.
+    pub fn witness(&self, stats: &EndpointStats, asked: Moment) {
+        stats.witness(asked, self.subject.source, self.subject.target());
+    }
+
+    #[cold]
+    fn settle(&mut self, elsewhere: Elsewhere) {
+        let target = self.subject.target();
+        if elsewhere == Elsewhere::Answered {
+            self.service.stats.everywhere.forget(self.subject.source, target);
+        }
+        for fault in std::mem::take(&mut self.list) {
+            let report = FailureReport {
+                streak: fault.streak,
+                source: Some(self.subject.source),
+                target,
+                kind: fault.kind,
+                at: fault.at,
+                elsewhere,
+                mark: fault.mark,
+            };
+            if fault.stats.report(report) {
+                self.worker.view.urgent();
+            }
+        }
+    }
+
+    /// The request is over, and was answered well by no endpoint.
+    #[cold]
+    fn end(&mut self) {
+        let first = &self.list[0];
+        let kind = first.kind;
+        // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
+        let pools = self.service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
+        let elsewhere = |fault: &Fault| {
+            fault.kind == kind && !Arc::ptr_eq(&fault.stats, &first.stats) && (pools == 1 || fault.pool != first.pool)
+        };
+        if self.list.iter().any(elsewhere) {
+            self.service.stats.everywhere.note(self.subject.source, self.subject.target(), kind, clock::now());
+            self.settle(Elsewhere::Failed);
+        } else if self.fails_everywhere(kind) {
+            self.settle(Elsewhere::Failed);
+        } else {
+            self.settle(Elsewhere::Unknown);
+        }
+    }
+}
+
+impl Drop for Faults<'_> {
+    fn drop(&mut self) {
+        if !self.list.is_empty() {
+            self.end();
+        }
+    }
+}
+
+/// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](Faults::extend).
+pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Fault {
+    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    if stats.record_failure(worker.id, kind, spot.choice.trial, now) {
+        worker.view.urgent();
+    }
+    Fault { stats: Arc::clone(stats), pool: spot.choice.pool, streak: stats.streak_number(), kind, at: now, mark }
+}
+
+/// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
+pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
+    let Fault { stats, streak, at, mark, .. } = count_fault(worker, spot, kind, Mark::None);
+    let report =
+        FailureReport { streak, source: None, target: RequestTarget(0), kind, at, elsewhere: Elsewhere::Unknown, mark };
+    if stats.report(report) {
+        worker.view.urgent();
+    }
+}

@@ -1,0 +1,97 @@
+//! Requests that fail everywhere: what failed in the same way at two endpoints and was answered by none is the request's own fault,
+//! or of something behind all endpoints. For a while the same source's requests for the same target are not sent again.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::decision::{Failure, Moment, RequestTarget, Source};
+
+/// How long it is remembered.
+const MEMORY: Duration = Duration::from_secs(10);
+/// How many are remembered; then the oldest is forgotten.
+const MOST: usize = 256;
+
+/// One service's.
+#[derive(Debug, Default)]
+pub struct FailsEverywhere {
+    any: AtomicBool,
+    known: Mutex<Vec<Known>>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Known {
+    source: Source,
+    target: RequestTarget,
+    kind: Failure,
+    until: Moment,
+}
+
+impl FailsEverywhere {
+    /// A request of this source for this target failed in this way at every endpoint that it was sent to.
+    pub fn note(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) {
+        let mut known = self.known();
+        known.retain(|one| one.until > now && !one.is(source, target, kind));
+        if known.len() >= MOST {
+            known.remove(0);
+        }
+        known.push(Known { source, target, kind, until: now.after(MEMORY) });
+        self.any.store(true, Relaxed);
+    }
+
+    /// It was answered well after all.
+    pub fn forget(&self, source: Source, target: RequestTarget) {
+        if self.any.load(Relaxed) {
+            self.known().retain(|one| one.source != source || one.target != target);
+        }
+    }
+
+    /// Is sending it again known to be of no use?
+    pub fn knows(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
+        if !self.any.load(Relaxed) {
+            return false;
+        }
+        let mut known = self.known();
+        known.retain(|one| one.until > now);
+        self.any.store(!known.is_empty(), Relaxed);
+        known.iter().any(|one| one.is(source, target, kind))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is(&self, source: Source, target: RequestTarget, kind: Failure) -> bool {
+        self.source == source && self.target == target && self.kind == kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::fixture::at;
+
+    #[test]
+    fn it_is_remembered_for_ten_seconds_and_of_that_source_and_target_alone() {
+        let everywhere = FailsEverywhere::default();
+        let source = |n: u8| Source::of([10, 0, 0, n].into());
+        assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(0)));
+        everywhere.note(source(1), RequestTarget(7), Failure::Gateway, at(0));
+        assert!(everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(9_999)));
+        assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Reset, at(1)));
+        assert!(!everywhere.knows(source(2), RequestTarget(7), Failure::Gateway, at(1)));
+        assert!(!everywhere.knows(source(1), RequestTarget(8), Failure::Gateway, at(1)));
+        assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(10_000)));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_first() {
+        let everywhere = FailsEverywhere::default();
+        let source = Source::of([10, 0, 0, 1].into());
+        (0..300).for_each(|n| everywhere.note(source, RequestTarget(n), Failure::Gateway, at(0)));
+        assert!(!everywhere.knows(source, RequestTarget(0), Failure::Gateway, at(1)));
+        assert!(everywhere.knows(source, RequestTarget(299), Failure::Gateway, at(1)));
+    }
+}

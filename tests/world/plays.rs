@@ -1,0 +1,522 @@
+//! Attacks and faults, each with what must come of it: the real core and the real pure parts of the data plane, a home of two
+//! endpoints, a standby of two and a page, checks that pass unless a play says otherwise. Each is played with many seeds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use standfast::config::*;
+use standfast::decision::{Held, Moment, Operational, Serving, Source};
+use standfast::routing::How;
+use standfast::wire::h1::Method;
+
+use super::scene::{self, ms};
+use super::sim::World;
+use super::stage::Actor;
+use super::traffic::RETRY_LATER;
+use super::upstream::{Mode as Upstream, Upstream as Model};
+
+const SEEDS: u64 = 24;
+/// The service has been answering for so long when the play begins.
+const OVERTURE: Duration = Duration::from_secs(4);
+
+/// What is seen of a play.
+struct Play {
+    world: World,
+    seed: u64,
+    began: Moment,
+}
+
+/// The shape of the README: home, standby, page; nothing random about its rules.
+fn house(change: impl FnOnce(&mut Service)) -> Config {
+    let mut dice = Rng::with_seed(1);
+    let mut config = scene::config(&mut dice);
+    let mut service = Service {
+        mode: Mode::ActivePassive,
+        failover: Failover {
+            min_healthy: 1,
+            on_refused: OnRefused::Verdict,
+            on_all_down: OnAllDown::FailOpen,
+            failback: Failback { mode: FailbackMode::Auto, hold_down: ms(60_000) },
+            damping: ms(600_000),
+            confirm_window: ms(30_000),
+            max_failovers: MaxFailovers { count: 3, per: ms(600_000) },
+            ..config.services[0].failover.clone()
+        },
+        slow_start: Duration::ZERO,
+        hold_requests: Duration::ZERO,
+        pools: vec![pool("home", 0), pool("standby", 1), scene::sorry()],
+        ..(*config.services[0]).clone()
+    };
+    service.retry.cross_pool = CrossPool::Safe;
+    change(&mut service);
+    config.services = vec![Arc::new(service)];
+    config
+}
+
+fn pool(name: &str, net: u8) -> Pool {
+    let endpoint = |host: u8| Endpoint {
+        address: std::net::SocketAddr::from(([10, 0, net, host], 80)),
+        weight: 1,
+        max_connections: None,
+        host: None,
+    };
+    Pool {
+        name: name.into(),
+        weight: 1,
+        members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
+        names: Vec::new(),
+        health_check: Some(scene::check(&mut Rng::with_seed(3))),
+        outlier_detection: Some(OutlierDetection {
+            consecutive_failures: 5,
+            failure_rate: Some(0.5),
+            min_requests: 20,
+            base_ejection: ms(30_000),
+            max_ejection: ms(300_000),
+            max_ejected: 0.5,
+            evidence: EvidenceRule::Corroborated,
+            failures: Failures::default(),
+        }),
+    }
+}
+
+impl Play {
+    fn of(seed: u64, change: impl FnOnce(&mut Service)) -> Play {
+        let world = World::of(Arc::new(house(change)), Rng::with_seed(seed), seed).expect("a world");
+        let began = world.now;
+        let mut play = Play { world, seed, began };
+        play.world.noise = false;
+        play
+    }
+
+    /// So many honest client networks, each asking once in `pause`.
+    fn honest(&mut self, networks: u8, pause: Duration) {
+        (0..networks).for_each(|n| drop(self.world.enters(Actor::honest(n, pause), ms(u64::from(n)))));
+    }
+
+    /// One whose requests have a fate, after the overture.
+    fn enters(&mut self, actor: Actor) -> usize {
+        self.world.enters(actor, OVERTURE)
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.world.now.after(time);
+        while self.world.now < end {
+            self.world.step().unwrap_or_else(|why| panic!("seed {}: {why}", self.seed));
+        }
+    }
+
+    fn overture(&mut self) {
+        self.run(OVERTURE);
+        assert_eq!(self.active(), "home", "seed {}", self.seed);
+        self.began = self.world.now;
+    }
+
+    /// All endpoints of a pool are like this from now on; the others are well.
+    fn becomes(&mut self, pool: &str, endpoints: std::ops::Range<u8>, mode: Upstream) {
+        let net = if pool == "home" { 0 } else { 1 };
+        for host in endpoints {
+            let address = std::net::SocketAddr::from(([10, 0, net, host + 1], 80));
+            self.world.upstreams.insert(address, Model { mode, since: self.world.now });
+        }
+    }
+
+    fn active(&self) -> String {
+        let row = &self.world.core.table().services[0];
+        match row.serving {
+            Serving::Active(active) => row.pools[active].name.to_string(),
+            _ => "-".to_owned(),
+        }
+    }
+
+    fn ejected(&self) -> usize {
+        let table = self.world.core.table();
+        let endpoints = table.services[0].pools.iter().flat_map(|pool| &pool.endpoints);
+        endpoints.filter(|endpoint| endpoint.standing.operational != Operational::Healthy).count()
+    }
+
+    fn switches(&self) -> usize {
+        self.world.core.incidents().count()
+    }
+
+    /// Runs until the service is there, or fails.
+    fn until(&mut self, pool: &str, within: Duration) -> Duration {
+        let end = self.world.now.after(within);
+        while self.active() != pool {
+            assert!(
+                self.world.now < end,
+                "seed {}: still on {} after {within:?}: {:?}",
+                self.seed,
+                self.active(),
+                self.world.core.status(self.world.now)
+            );
+            self.world.step().unwrap_or_else(|why| panic!("seed {}: {why}", self.seed));
+        }
+        self.world.now.since(self.began)
+    }
+
+    /// Nothing has come of it.
+    fn nothing(&self) {
+        let all: Vec<_> = self.world.core.incidents().collect();
+        assert_eq!(self.switches(), 0, "seed {}: {all:?}", self.seed);
+        assert_eq!(self.ejected(), 0, "seed {}: {:?}", self.seed, self.world.core.status(self.world.now));
+    }
+}
+
+fn network(n: u8) -> Source {
+    Source::of([198, 51, n, 1].into())
+}
+
+fn bad_url(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
+    let _ = pool;
+    Some(Some(How::Status(503)))
+}
+
+fn bad_at_home(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
+    Some((pool == "home").then_some(How::Status(503)))
+}
+
+fn played(play: impl Fn(u64)) {
+    (0..SEEDS).for_each(play);
+}
+
+// ---- attacks: nothing must come of them ---------------------------------------------------------------------------
+
+#[test]
+fn one_client_with_a_bad_url_moves_nothing_however_fast_it_asks() {
+    for (pause, method) in [(ms(1), Method::Get), (ms(40), Method::Get), (ms(2), Method::Post), (ms(300), Method::Post)]
+    {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            play.honest(5, ms(50));
+            let actor = Actor { source: network(1), pause, method, targets: 90..91, fate: bad_url };
+            play.enters(actor);
+            play.overture();
+            play.run(ms(20_000));
+            play.nothing();
+        });
+    }
+}
+
+#[test]
+fn one_client_with_several_bad_urls_moves_nothing() {
+    for fate in [bad_url, bad_at_home] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            play.honest(4, ms(60));
+            play.enters(Actor { source: network(1), pause: ms(5), method: Method::Get, targets: 90..120, fate });
+            play.overture();
+            play.run(ms(20_000));
+            play.nothing();
+        });
+    }
+}
+
+#[test]
+fn an_abuser_of_a_limiter_at_home_moves_nothing_though_the_standby_answers_it() {
+    fn limited(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
+        Some((pool == "home").then_some(How::Status(RETRY_LATER)))
+    }
+    for fate in [limited, bad_at_home] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            play.honest(5, ms(80));
+            play.enters(Actor { source: network(1), pause: ms(4), method: Method::Get, targets: 90..92, fate });
+            play.overture();
+            play.run(ms(20_000));
+            play.nothing();
+        });
+    }
+}
+
+#[test]
+fn three_hosts_among_ten_others_move_nothing() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(10, ms(100));
+        for n in 1..=3 {
+            play.enters(Actor {
+                source: network(n),
+                pause: ms(8),
+                method: Method::Post,
+                targets: 90..99,
+                fate: bad_url,
+            });
+        }
+        play.overture();
+        play.run(ms(20_000));
+        play.nothing();
+    });
+}
+
+#[test]
+fn three_addresses_of_one_network_are_one_source() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(4, ms(60));
+        for _ in 0..3 {
+            play.enters(Actor {
+                source: network(1),
+                pause: ms(6),
+                method: Method::Get,
+                targets: 90..93,
+                fate: bad_at_home,
+            });
+        }
+        play.overture();
+        play.run(ms(15_000));
+        play.nothing();
+    });
+}
+
+#[test]
+fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
+    fn deadly(_: &str, _: usize, _: u64) -> Option<Option<How>> {
+        Some(Some(How::Reset))
+    }
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(5, ms(40));
+        let actor = play.enters(Actor {
+            source: network(1),
+            pause: ms(100),
+            method: Method::Get,
+            targets: 90..91,
+            fate: deadly,
+        });
+        play.overture();
+        play.run(ms(9_000));
+        play.nothing();
+        let asked = play.world.stage.good[actor] + play.world.stage.bad[actor];
+        let tries = play.world.traffic.tries_of(actor);
+        assert!(tries <= asked + 6, "seed {seed}: {asked} requests killed {tries} workers");
+    });
+}
+
+#[test]
+fn a_database_down_behind_both_pools_is_no_reason_to_switch() {
+    for (networks, method) in [(1, Method::Get), (6, Method::Get)] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            for n in 0..networks {
+                let source = network(n);
+                let well = Actor { source, pause: ms(30), method, targets: 0..3, fate: |_, _, _| None };
+                play.world.enters(well, ms(u64::from(n)));
+            }
+            play.overture();
+            play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = bad_url);
+            play.run(ms(20_000));
+            assert_eq!(play.active(), "home", "seed {seed}");
+            assert_eq!(play.switches(), 0, "seed {seed}");
+        });
+    }
+}
+
+#[test]
+fn one_abuser_uses_half_of_the_retry_budget_at_most() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(5, ms(20));
+        play.enters(Actor { source: network(1), pause: ms(2), method: Method::Get, targets: 90..200, fate: bad_url });
+        play.overture();
+        play.run(ms(12_000));
+        let view = play.world.newest.services[0].clone();
+        assert!(view.stats.budget.extra(0.2, None, play.world.now), "seed {seed}: nothing left for others");
+        play.nothing();
+    });
+}
+
+#[test]
+fn a_lone_caller_may_move_the_service_once_and_never_to_a_page() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(1, ms(40));
+        play.overture();
+        play.world.stage.actors[0].method = Method::Post;
+        play.world.stage.actors[0].fate = bad_url;
+        play.run(ms(200_000));
+        assert!(play.switches() <= 2, "seed {seed}: {:?}", play.world.core.incidents().collect::<Vec<_>>());
+        assert_eq!(play.active(), "home", "seed {seed}: it went home, and its word counts for nothing now");
+    });
+}
+
+// ---- faults: each must be found -----------------------------------------------------------------------------------
+
+#[test]
+fn a_load_balancers_posts_find_a_home_whose_check_lies_after_five() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        let lb = Actor { method: Method::Post, ..Actor::honest(1, ms(20)) };
+        play.world.enters(lb, ms(1));
+        play.overture();
+        play.becomes("home", 0..2, Upstream::Lying);
+        play.until("standby", ms(1_500));
+        let bad = play.world.stage.bad[0];
+        assert!(bad <= 20, "seed {seed}: {bad} failed until two endpoints were condemned");
+    });
+}
+
+#[test]
+fn a_load_balancer_whose_home_fails_twice_in_ten_minutes_leaves_it_twice() {
+    played(|seed| {
+        let mut play = Play::of(seed, |service| service.failover.failback.hold_down = ms(5_000));
+        play.honest(1, ms(20));
+        play.overture();
+        for _ in 0..2 {
+            play.becomes("home", 0..2, Upstream::Lying);
+            play.until("standby", ms(2_000));
+            play.run(ms(3_000));
+            play.becomes("home", 0..2, Upstream::Up);
+            play.until("home", ms(120_000));
+            play.run(ms(40_000)); // longer than the time in which it would be rolled back
+        }
+    });
+}
+
+#[test]
+fn many_clients_find_a_home_that_fails_all() {
+    for method in [Method::Get, Method::Post] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            (0..20)
+                .for_each(|n| drop(play.world.enters(Actor { method, ..Actor::honest(n, ms(100)) }, ms(u64::from(n)))));
+            play.overture();
+            play.becomes("home", 0..2, Upstream::Lying);
+            play.until("standby", ms(800));
+        });
+    }
+}
+
+#[test]
+fn one_request_a_minute_finds_a_home_that_fails_all_after_five() {
+    played(|seed| {
+        let mut play = Play::of(seed, |service| service.pools[0] = one_endpoint(pool("home", 0)));
+        play.honest(1, ms(200));
+        play.overture();
+        play.world.stage.actors[0].pause = ms(60_000);
+        play.becomes("home", 0..1, Upstream::Lying);
+        let bad = play.world.stage.bad[0];
+        play.until("standby", ms(8 * 60_000));
+        let asked = play.world.stage.bad[0] - bad;
+        assert_eq!(asked, 0, "seed {seed}: safe requests are answered by the standby meanwhile");
+    });
+}
+
+fn one_endpoint(mut pool: Pool) -> Pool {
+    let Members::Endpoints(endpoints) = &mut pool.members else { unreachable!() };
+    endpoints.truncate(1);
+    pool
+}
+
+#[test]
+fn a_third_of_503_at_all_endpoints_is_found_where_the_standby_is_well() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        (0..12).for_each(|n| drop(play.world.enters(Actor::honest(n, ms(60)), ms(u64::from(n)))));
+        play.overture();
+        play.becomes("home", 0..2, Upstream::Shaky);
+        play.until("standby", ms(10_000));
+    });
+}
+
+#[test]
+fn one_endpoint_of_ten_that_fails_all_is_ejected() {
+    played(|seed| {
+        let mut play = Play::of(seed, |service| {
+            let Members::Endpoints(endpoints) = &mut service.pools[0].members else { unreachable!() };
+            let one = endpoints[0].clone();
+            *endpoints =
+                (1..=10).map(|host| Endpoint { address: ([10, 0, 0, host], 80).into(), ..one.clone() }).collect();
+        });
+        play.honest(8, ms(30));
+        play.overture();
+        play.becomes("home", 3..4, Upstream::Lying);
+        play.run(ms(2_000));
+        assert_eq!((play.ejected(), play.switches()), (1, 0), "seed {seed}");
+    });
+}
+
+#[test]
+fn a_dead_app_behind_a_server_that_still_answers_its_files_is_found() {
+    fn files(pool: &str, _: usize, target: u64) -> Option<Option<How>> {
+        Some((pool == "home" && target > 0).then_some(How::Status(502)))
+    }
+    for networks in [1, 10] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            (0..networks).for_each(|n| {
+                let actor = Actor { targets: 0..3, ..Actor::honest(n, ms(50)) };
+                drop(play.world.enters(actor, ms(u64::from(n))));
+            });
+            play.overture();
+            play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = files);
+            play.until("standby", ms(10_000));
+        });
+    }
+}
+
+#[test]
+fn a_home_that_is_silent_behind_one_route_is_left_though_its_check_passes() {
+    for networks in [1, 10] {
+        played(|seed| {
+            let mut play = Play::of(seed, |_| {});
+            (0..networks).for_each(|n| {
+                drop(play.world.enters(Actor { targets: 0..1, ..Actor::honest(n, ms(30)) }, ms(u64::from(n))));
+            });
+            play.overture();
+            play.becomes("home", 0..2, Upstream::Stalled);
+            play.until("standby", ms(1_500));
+        });
+    }
+}
+
+#[test]
+fn a_refused_home_is_left_at_once_by_a_single_client() {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(1, ms(20));
+        play.overture();
+        play.becomes("home", 0..2, Upstream::Dead);
+        play.until("standby", ms(600));
+    });
+}
+
+// ---- pages --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_page_is_left_with_the_first_good_answer_after_a_restart() {
+    played(|seed| {
+        let mut play = Play::of(seed, |service| drop(service.pools.remove(1)));
+        play.honest(3, ms(20));
+        play.overture();
+        play.becomes("home", 0..2, Upstream::Dead);
+        play.until("sorry", ms(2_000));
+        play.run(ms(3_000));
+        play.becomes("home", 0..2, Upstream::Up);
+        play.began = play.world.now;
+        play.until("home", ms(700));
+    });
+}
+
+#[test]
+fn traffic_never_takes_the_last_pool_with_endpoints() {
+    played(|seed| {
+        let mut play = Play::of(seed, |service| drop(service.pools.remove(1)));
+        play.honest(6, ms(20));
+        play.overture();
+        play.becomes("home", 0..2, Upstream::Lying);
+        play.run(ms(15_000));
+        assert_eq!(play.active(), "home", "seed {seed}");
+    });
+}
+
+#[test]
+fn why_failures_do_not_condemn_is_said() {
+    let mut play = Play::of(1, |_| {});
+    play.honest(5, ms(50));
+    play.enters(Actor { source: network(1), pause: ms(1), method: Method::Get, targets: 90..91, fate: bad_at_home });
+    play.overture();
+    play.run(ms(5_000));
+    let said = Held::ALL.iter().any(|held| play.world.coverage.has(&format!("held {}", held.as_str())));
+    assert!(said, "nothing was said");
+}
