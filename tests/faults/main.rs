@@ -4,6 +4,7 @@
 
 mod calm;
 mod dead;
+mod evidence;
 mod load;
 mod moves;
 mod scene;
