@@ -216,6 +216,9 @@ fn notes(service: &ServiceReport) -> String {
     if let Some(pool) = &service.pinned {
         notes.push(format!("pinned to {}", printable(pool)));
     }
+    if service.one_caller {
+        notes.push("all requests come from one address: a load balancer? then let it send a PROXY header".to_owned());
+    }
     notes.join("; ")
 }
 

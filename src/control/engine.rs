@@ -23,7 +23,9 @@ use super::state::Writer;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name, Question};
-use crate::decision::{Actor, Alert, Decision, Effect, EndpointId, Event, Moment, Serving, StandingChange, Word};
+use crate::decision::{
+    Actor, Alert, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving, StandingChange, Word,
+};
 use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
 
@@ -416,7 +418,11 @@ impl Engine {
         let in_flight: HashMap<EndpointId, u64> = views.map(|e| (e.id, e.stats.in_flight() as u64)).collect();
         let report = |state: crate::decision::ServiceStatus| {
             let config = self.config.services.iter().find(|service| service.name == state.name);
-            ServiceReport::new(state, config.map(|c| &**c), |e| in_flight.get(&e.id).copied().unwrap_or(0))
+            let stats = table.service(&state.name).map(|view| &view.stats);
+            let callers = stats.map_or(0, |stats| stats.callers.count(now));
+            let requests = stats.map_or(0, |stats| stats.responses().iter().sum());
+            let in_flight = |e: &EndpointStatus| in_flight.get(&e.id).copied().unwrap_or(0);
+            ServiceReport::new(state, config.map(|c| &**c), (callers, requests), in_flight)
         };
         let now_unix_ms = clock::unix_millis();
         Status {

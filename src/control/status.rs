@@ -107,9 +107,19 @@ pub struct ServiceReport {
     pub pinned: Option<Name>,
     /// The recovery time its owner promises.
     pub rto_objective_ms: Option<u64>,
+    /// Client networks that it answered well in the last ten minutes, counted up to 64: as many of them, three at most, must
+    /// see a failure before it convicts an endpoint.
+    #[serde(default)]
+    pub callers: u32,
+    /// Many requests, all of one client network: a load balancer that does not tell who its clients are?
+    #[serde(default)]
+    pub one_caller: bool,
     /// In the order of the configuration.
     pub pools: Vec<PoolReport>,
 }
+
+/// Requests after which one client network is not just the first one.
+const MANY_REQUESTS: u64 = 1000;
 
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,6 +211,7 @@ impl ServiceReport {
     pub(super) fn new(
         state: ServiceStatus,
         config: Option<&Service>,
+        (callers, requests): (u32, u64),
         in_flight: impl Fn(&EndpointStatus) -> u64,
     ) -> Self {
         let configured = |pool: &PoolStatus| config?.pools.iter().find(|configured| configured.name == pool.name);
@@ -219,6 +230,8 @@ impl ServiceReport {
             hold_down_left_ms: state.hold_down_left_ms,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
+            callers,
+            one_caller: callers == 1 && requests >= MANY_REQUESTS,
             pools,
         }
     }

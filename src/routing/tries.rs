@@ -409,6 +409,9 @@ impl Tries {
         }
         self.counted = self.ended;
         self.reasons.extend(self.reason);
+        if self.crossing() {
+            self.reasons.crosses();
+        }
         self.reason
     }
 

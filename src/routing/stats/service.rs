@@ -77,20 +77,31 @@ impl RetryReason {
     }
 }
 
-/// Why the further tries of one request were made, in their order: the first fifteen, four bits each.
+/// Why the further tries of one request were made, in their order: the first fifteen, four bits each; and which of them left the
+/// pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reasons(u64);
+pub struct Reasons {
+    list: u64,
+    crossed: u16,
+}
 
 impl Reasons {
     /// None was made.
     pub fn is_empty(self) -> bool {
-        self.0 == 0
+        self.list == 0
+    }
+
+    /// The try that was added last goes to another pool.
+    pub fn crosses(&mut self) {
+        if let Some(last) = self.iter().count().checked_sub(1) {
+            self.crossed |= 1 << last;
+        }
     }
 
     /// In the order of the tries.
     pub fn iter(self) -> impl Iterator<Item = RetryReason> {
         (0..16).map_while(move |place| {
-            let number = (self.0 >> (4 * place)) & 15;
+            let number = (self.list >> (4 * place)) & 15;
             RetryReason::ALL.get((number as usize).checked_sub(1)?).copied()
         })
     }
@@ -101,7 +112,7 @@ impl Extend<RetryReason> for Reasons {
         for reason in reasons {
             let place = self.iter().count();
             if place < 15 {
-                self.0 |= (reason as u64 + 1) << (4 * place);
+                self.list |= (reason as u64 + 1) << (4 * place);
             }
         }
     }
@@ -110,7 +121,9 @@ impl Extend<RetryReason> for Reasons {
 impl fmt::Display for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, reason) in self.iter().enumerate() {
-            write!(f, "{}{}", if place > 0 { "," } else { "" }, reason.as_str())?;
+            let (comma, pool) =
+                (if place > 0 { "," } else { "" }, if self.crossed >> place & 1 == 1 { "+pool" } else { "" });
+            write!(f, "{comma}{}{pool}", reason.as_str())?;
         }
         Ok(())
     }
@@ -304,6 +317,8 @@ mod tests {
         assert!(reasons.is_empty());
         reasons.extend([RetryReason::ConnectLate, RetryReason::Refused, RetryReason::Hedge]);
         assert_eq!(reasons.to_string(), "connect_late,refused,hedge");
+        reasons.crosses();
+        assert_eq!(reasons.to_string(), "connect_late,refused,hedge+pool");
         reasons.extend([RetryReason::Stale; 40]);
         assert_eq!(reasons.iter().count(), 15);
         assert!(RetryReason::ALL.len() < 16, "four bits");
