@@ -113,7 +113,23 @@ fn live(
     runtime.block_on(worker::run(view, access_log.writer(), told))
 }
 
+/// Ends a drain before its time.
+#[derive(Clone, Debug)]
+pub struct DrainCut(watch::Sender<Option<Moment>>);
+
+impl DrainCut {
+    /// What is still in flight is reset now.
+    pub fn now(&self) {
+        self.0.send_replace(Some(clock::now()));
+    }
+}
+
 impl ProxyHandle {
+    /// A handle that outlives the call of [`ProxyHandle::drain`].
+    pub fn drain_cut(&self) -> DrainCut {
+        DrainCut(self.stop.clone())
+    }
+
     /// Stops accepting (what waits in the accept queues is served), lets work in flight finish for at most `timeout`,
     /// resets the rest, and ends the threads. Blocks for at most about a second longer.
     pub fn drain(self, timeout: Duration) -> DrainReport {

@@ -227,12 +227,13 @@ pub async fn run(view: Rc<WorkerView>, access: AccessWriter, mut stop: watch::Re
             _ = ticks.tick() => worker.housekeeping(),
         }
     };
-    let report = drain(&worker, until).await;
+    let report = drain(&worker, until, &mut stop).await;
     sweep.abort();
     report
 }
 
-async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
+/// Lets work in flight finish until then, or until `stop` says an earlier time.
+async fn drain(worker: &Rc<Worker>, until: Moment, stop: &mut watch::Receiver<Option<Moment>>) -> DrainReport {
     worker.draining.set(true);
     worker.accepting.stop();
     // The accept loops empty their queues before anybody is counted.
@@ -249,6 +250,11 @@ async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
             biased;
             () = worker.clients.changed.notified() => {}
             () = worker.view.changed() => worker.take_up(),
+            told = stop.changed() => match (told, *stop.borrow()) {
+                (Ok(()), Some(until)) => alarm.set(until),
+                (Ok(()), None) => {}
+                (Err(_), _) => break,
+            },
             _ = std::future::poll_fn(|cx| alarm.poll(cx)) => break,
         }
     }
