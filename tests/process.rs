@@ -207,6 +207,15 @@ services:
         eventually("ready", || (self.ask_admin("/readyz")?.0 == 200).then_some(()));
     }
 
+    /// The same under limits of the shell.
+    fn limited(&self, limits: &str) -> Command {
+        let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limits}; exec \"$0\" run -c \"$1\""), env!("CARGO_BIN_EXE_standfast")]);
+        command.arg(self.path("standfast.yaml")).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
     /// Run a file that cannot be run: the exit status and what was said.
     fn fail(&self, file: &Path) -> (ExitStatus, String) {
         let status = self.command(file).status().unwrap();
@@ -514,9 +523,8 @@ fn a_limit_on_the_size_of_files_costs_lines_of_the_access_log_only() {
     let ((home, standby), mut program) = (two(), Program::new());
     let log = program.path("access.log");
     program.configure(&home, &standby, &format!("access_log: {{path: {}}}", log.display()), "");
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -f 32; exec \"$0\" run -c \"$1\"", env!("CARGO_BIN_EXE_standfast")]);
-    command.arg(program.path("standfast.yaml")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = program.limited("-f 32");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     program.child = Some(command.spawn().unwrap());
     eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
     eventually("lines are lost", || {
@@ -527,6 +535,69 @@ fn a_limit_on_the_size_of_files_costs_lines_of_the_access_log_only() {
         (!failed.ends_with(" 0")).then_some(())
     });
     assert_eq!(program.get("/").unwrap(), (200, "home".into()));
+}
+
+#[test]
+fn with_few_descriptors_it_serves_or_says_why_it_cannot_start() {
+    let (home, standby) = two();
+    let mut refused = 0;
+    for limit in (16..=48).step_by(4) {
+        let mut program = Program::new();
+        program.configure(&home, &standby, "workers: 3", "");
+        program.child = Some(program.limited(&format!("-n {limit}")).spawn().unwrap());
+        let ended = eventually("it serves or ends", || {
+            let ended = program.child.as_mut().unwrap().try_wait().unwrap();
+            let ready = program.ask_admin("/readyz").is_some_and(|answer| answer.0 == 200);
+            ended.map(Some).or(ready.then_some(None))
+        });
+        match ended {
+            None => (0..6).for_each(|_| assert_eq!(program.get("/").unwrap().0, 200, "{limit}")),
+            Some(status) => {
+                let said = program.said();
+                assert_eq!(status.code(), Some(1), "{limit}: {said}");
+                assert!(
+                    said.contains("Too many open files") || said.contains("raise it (ulimit -n"),
+                    "{limit}: {said}"
+                );
+                assert!(!said.contains("panicked"), "{limit}: {said}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..9).contains(&refused), "{refused} of 9 limits were too low");
+}
+
+#[test]
+fn three_hundred_clients_wait_for_sixty_four_descriptors() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "workers: 2", "retry: {hedge: off}\n    timeouts: {stall: off}");
+    program.child = Some(program.limited("-n 64").spawn().unwrap());
+    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    let web = program.web;
+    let clients: Vec<_> = (0..300).map(|_| thread::spawn(move || get(web, "/slow"))).collect();
+    eventually("some are served", || (home.slow_requests() >= 4).then_some(()));
+    eventually("the shortage is told", || program.said().contains("descriptors are short").then_some(()));
+    for page in ["/livez", "/readyz", "/metrics", "/status"] {
+        let answers: Vec<_> = (0..4).map(|_| program.ask_admin(page).map(|answer| answer.0)).collect();
+        assert_eq!(answers, [Some(200); 4], "{page}");
+    }
+    home.open_gate();
+    for client in clients {
+        assert_eq!(client.join().unwrap().unwrap(), (200, "home".into()));
+    }
+    // As many that stay when they have their answer: connections between two requests make room.
+    let patient: Vec<_> = (0..300).map(|_| thread::spawn(move || kept_alive(web))).collect();
+    let _held: Vec<TcpStream> = patient.into_iter().map(|client| client.join().unwrap().unwrap()).collect();
+}
+
+/// A connection that has had its answer and stays open.
+fn kept_alive(port: u16) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+    let head = read_head(&mut stream)?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    Ok(stream)
 }
 
 #[test]
