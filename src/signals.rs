@@ -6,7 +6,7 @@ use std::io;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What was sent since the handlers stand; of signals of one kind that nobody has taken yet only one is kept.
+/// The signals sent since the handlers were set up; of several pending ones of a kind one is kept.
 #[derive(Debug)]
 pub struct Signals {
     /// SIGTERM, SIGINT and SIGQUIT.
