@@ -1,5 +1,6 @@
-//! The whole proxy, put together: logs, control plane, data plane, admin port; its signals; its end.
+//! The whole proxy, put together: logs, control plane, data plane, admin port; what it does on signals; its end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +14,9 @@ use standfast::sys::limits::{self, Descriptors};
 use standfast::telemetry::access::AccessLog;
 use standfast::telemetry::logs::{self, LogError, Logs};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
+
+use crate::signals::{Signals, next};
 
 /// Longest wait for the last access-log lines at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -55,7 +58,7 @@ pub fn runtime() -> io::Result<Runtime> {
 }
 
 impl App {
-    /// Starts everything. Call it inside a runtime.
+    /// Starts everything. It blocks, for seconds where names have to be looked up.
     ///
     /// # Errors
     /// An address is taken, a file cannot be written, a thread cannot be started: the message says which and what to do.
@@ -93,21 +96,31 @@ impl App {
         self.admin.address()
     }
 
-    /// Obeys SIGHUP until SIGTERM or SIGINT.
+    /// Obeys signals until one of them means stop. A reload in progress does not hold that up.
     ///
     /// # Errors
     /// The control plane has ended by itself: whoever restarts us gets a proxy that fails over again, with the state of
     /// before.
-    pub async fn until_stopped(&self) -> Result<(), String> {
-        let mut stop = std::pin::pin!(stop_signal());
-        let mut brainless = std::pin::pin!(self.control.ended());
-        let mut hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot hear SIGHUP: {error}"))?;
-        loop {
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                () = &mut brainless => return Err("the control plane has ended by itself: nothing fails over".into()),
-                _ = hangup.recv() => self.reload().await,
+    pub async fn until_stopped(&self, signals: &mut Signals) -> Result<(), String> {
+        let Signals { stop, hangup, reopen, reserved, .. } = signals;
+        tokio::select! {
+            biased;
+            signal = stop.any() => {
+                tracing::info!(signal, "stopping");
+                Ok(())
             }
+            () = self.control.ended() => Err("the control plane has ended by itself: nothing fails over".into()),
+            never = self.reload_on(hangup) => match never {},
+            never = reopen_on(reopen, &self.access_log) => match never {},
+            never = report_reserved(reserved) => match never {},
+        }
+    }
+
+    /// One reload at a time; signals that come during one are one further reload.
+    async fn reload_on(&self, hangup: &mut Signal) -> Infallible {
+        loop {
+            next(hangup).await;
+            self.reload().await;
         }
     }
 
@@ -119,40 +132,61 @@ impl App {
         if let Err(problem) = self.logs.apply(&config.log) {
             tracing::error!(%problem, "the log's filter stays as it was");
         }
-        if let Err(problem) = self.access_log.apply(config.access_log.as_ref()) {
+        let access_log = self.access_log.clone();
+        let applied = on_file(move || access_log.apply(config.access_log.as_ref())).await;
+        if let Err(problem) = applied {
             tracing::error!(%problem, "the access log stays as it was");
         }
     }
 
-    /// Stops accepting, lets work in flight finish within `drain_timeout`, persists, ends.
-    pub async fn stop(self) -> DrainReport {
-        self.admin.draining();
-        let timeout = self.control.published().load().config.drain_timeout;
-        let proxy = self.proxy;
+    /// Stops accepting, lets work in flight finish within `drain_timeout`, persists, ends. A further SIGTERM or SIGINT ends the
+    /// phase that runs.
+    pub async fn stop(self, signals: &mut Signals) -> DrainReport {
+        let App { control, proxy, admin, access_log, logs } = self;
+        admin.draining();
+        let timeout = control.published().load().config.drain_timeout;
+        let cut = proxy.drain_cut();
         // Draining blocks until the workers are done; the control plane goes on meanwhile.
-        let report = tokio::task::spawn_blocking(move || proxy.drain(timeout)).await.unwrap_or_default();
-        self.control.stop().await;
-        let admin = self.admin;
+        let draining = tokio::task::spawn_blocking(move || proxy.drain(timeout));
+        let report = tokio::select! {
+            report = signals.stop.phase("drain", draining, || cut.now()) => report.unwrap_or_default(),
+            never = reopen_on(&mut signals.reopen, &access_log) => match never {},
+            never = report_reserved(&mut signals.reserved) => match never {},
+        };
+        control.stop().await;
         let _ = tokio::task::spawn_blocking(move || admin.stop()).await;
-        self.access_log.finish(LAST_LINES);
+        access_log.finish(LAST_LINES);
         match report.cut {
             0 => tracing::info!(finished = report.finished, "stopped: nothing was cut"),
-            cut => tracing::warn!(finished = report.finished, cut, "stopped: drain_timeout ran out"),
+            cut => tracing::warn!(finished = report.finished, cut, "stopped: the drain ended before all work did"),
         }
-        drop(self.logs);
+        drop(logs);
         report
     }
 }
 
-/// Waits for SIGTERM or SIGINT. Where signals cannot be had, forever.
-pub async fn stop_signal() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Opens the access log's file again whenever told to.
+async fn reopen_on(reopen: &mut Signal, access_log: &AccessLog) -> Infallible {
+    loop {
+        next(reopen).await;
+        let access_log = access_log.clone();
+        match on_file(move || access_log.reopen()).await {
+            Ok(()) => tracing::info!("SIGUSR1: log files were opened again"),
+            Err(problem) => tracing::error!(%problem, "SIGUSR1: the access log stays as it was"),
+        }
     }
+}
+
+async fn report_reserved(reserved: &mut Signal) -> Infallible {
+    loop {
+        next(reserved).await;
+        tracing::warn!("SIGUSR2 is reserved: nothing was done");
+    }
+}
+
+/// Opening a file may block (a FIFO without a reader, a network disk): it does so on a thread for blocking work.
+async fn on_file(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn available_cores() -> usize {

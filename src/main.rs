@@ -3,6 +3,7 @@
 
 mod app;
 mod cli;
+mod signals;
 
 use std::process::ExitCode;
 

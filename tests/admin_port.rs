@@ -199,23 +199,62 @@ fn it_is_read_only_and_bounded() {
     assert!((400..500).contains(&code), "{code}");
 }
 
+/// Did its other end close it? (What it sent before is read first.)
+fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+const PAGES: [&str; 4] = ["/livez", "/readyz", "/metrics", "/status"];
+
 #[test]
-fn one_connection_too_many_is_closed_at_once_and_a_freed_one_is_given_away() {
-    let instance = Instance::start();
+fn idle_connections_make_room_for_requests_the_longest_idle_first() {
+    let instance = Instance::start().with_worker();
     let mut held: Vec<TcpStream> = (0..64).map(|_| connect(instance.address())).collect();
-    // All of them are served: the last one answers.
-    let last = held.last_mut().unwrap();
-    last.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(last.read(&mut [0; 512]).unwrap() > 0);
-    let mut beyond = connect(instance.address());
-    let seen = beyond.read(&mut [0; 16]);
-    assert!(matches!(seen, Ok(0)) || seen.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
-    drop(held.pop());
-    until(|| {
-        let mut again = connect(instance.address());
-        let asked = again.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
-        asked.is_ok() && again.read(&mut [0; 512]).is_ok_and(|n| n > 0)
-    });
+    // One of them was used a moment ago: it is the last one to go.
+    held[0].write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(held[0].read(&mut [0; 512]).unwrap() > 0);
+    for page in PAGES {
+        assert_eq!(instance.get(page).0, 200, "{page}");
+    }
+    assert!(is_closed(&mut held[1]), "its place was needed");
+    held[0].write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(held[0].read(&mut [0; 512]).unwrap() > 0, "it was not");
+}
+
+#[test]
+fn connections_whose_answers_are_not_read_make_room_for_requests() {
+    let instance = Instance::start().with_worker();
+    // More than the kernel holds for a client that reads nothing.
+    let asked = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    let greedy = || {
+        let mut stream = connect(instance.address());
+        stream.set_nonblocking(true).unwrap();
+        let _ = stream.write(asked.as_bytes());
+        stream
+    };
+    let _held: Vec<TcpStream> = (0..64).map(|_| greedy()).collect();
+    for page in PAGES {
+        assert_eq!(instance.get(page).0, 200, "{page}");
+    }
+}
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_has_five_seconds() {
+    let instance = Instance::start();
+    let begun = clock::now();
+    let mut silent = connect(instance.address());
+    let mut slow = connect(instance.address());
+    slow.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n").unwrap();
+    assert!(is_closed(&mut slow) && is_closed(&mut silent));
+    let waited = clock::now().since(begun);
+    assert!(waited > Duration::from_millis(4_500) && waited < Duration::from_secs(15), "{waited:?}");
 }
 
 #[test]

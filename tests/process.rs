@@ -207,6 +207,15 @@ services:
         eventually("ready", || (self.ask_admin("/readyz")?.0 == 200).then_some(()));
     }
 
+    /// The same under limits of the shell.
+    fn limited(&self, limits: &str) -> Command {
+        let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limits}; exec \"$0\" run -c \"$1\""), env!("CARGO_BIN_EXE_standfast")]);
+        command.arg(self.path("standfast.yaml")).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
     /// Run a file that cannot be run: the exit status and what was said.
     fn fail(&self, file: &Path) -> (ExitStatus, String) {
         let status = self.command(file).status().unwrap();
@@ -371,6 +380,224 @@ fn sigterm_cuts_what_outlasts_the_drain_and_says_how_many() {
     assert_eq!(program.ended().code(), Some(0));
     assert!(slow.join().unwrap().is_err());
     assert!(program.said().contains(r#""cut":1"#), "{}", program.said());
+}
+
+/// A named pipe in the place of the configuration: what reads it waits. Returns once it is being read.
+fn being_read(pipe: &Path) -> File {
+    // Opening to write waits for a reader.
+    File::options().write(true).open(pipe).unwrap()
+}
+
+fn make_pipe(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let _ = fs::remove_file(path);
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+#[test]
+fn a_stop_during_the_start_is_obeyed_at_once_and_no_other_signal_ends_it() {
+    for stop in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let mut program = Program::new();
+        let file = program.path("standfast.yaml");
+        make_pipe(&file);
+        program.child = Some(program.command(&file).spawn().unwrap());
+        let _reading = being_read(&file);
+        for harmless in [Signal::HUP, Signal::USR1, Signal::USR2] {
+            program.signal(harmless);
+        }
+        program.signal(stop);
+        assert_eq!(program.ended().code(), Some(0), "{stop:?}");
+        assert!(program.said().contains("before it had started"), "{}", program.said());
+    }
+}
+
+#[test]
+fn a_stop_during_a_reload_is_obeyed_at_once() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    program.start();
+    make_pipe(&program.path("standfast.yaml"));
+    program.signal(Signal::HUP);
+    let _reading = being_read(&program.path("standfast.yaml"));
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().code(), Some(0));
+    assert!(program.said().contains("stopped: nothing was cut"), "{}", program.said());
+}
+
+#[test]
+fn a_further_signal_ends_the_drain() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "drain_timeout: 1h", "");
+    program.start();
+    let web = program.web;
+    let slow = thread::spawn(move || get(web, "/slow"));
+    eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
+    program.signal(Signal::QUIT);
+    eventually("no new connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, web)).is_err().then_some(()));
+    for harmless in [Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2] {
+        program.signal(harmless);
+    }
+    eventually("the reserved one is told", || program.said().contains("SIGUSR2 is reserved").then_some(()));
+    assert!(!slow.is_finished(), "a drain is ended by SIGTERM and SIGINT alone");
+    program.signal(Signal::INT);
+    assert_eq!(program.ended().code(), Some(0));
+    assert!(slow.join().unwrap().is_err());
+    assert!(program.said().contains(r#""cut":1"#), "{}", program.said());
+}
+
+#[test]
+fn usr1_opens_the_access_log_again() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    let (log, rotated) = (program.path("access.log"), program.path("access.log.1"));
+    program.configure(&home, &standby, &format!("access_log: {{path: {}}}", log.display()), "");
+    program.start();
+    program.get("/before").unwrap();
+    let holds = |path: &Path, line: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(line)).then_some(());
+    eventually("the first line is written", || holds(&log, "/before"));
+    fs::rename(&log, &rotated).unwrap();
+    program.signal(Signal::USR1);
+    eventually("there is a new file", || log.exists().then_some(()));
+    program.get("/after").unwrap();
+    eventually("lines go to the new file", || holds(&log, "/after"));
+}
+
+/// The first process of a PID namespace of its own, where signals without handlers do nothing. `None`: not permitted here.
+fn as_pid_1(command: &Command) -> Option<Command> {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child"]);
+    let permitted = Command::new("unshare").args(unshare.get_args()).arg("true").status();
+    if !permitted.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    unshare.arg(command.get_program()).args(command.get_args());
+    Some(unshare)
+}
+
+fn only_child_of(child: &Child) -> Pid {
+    let path = format!("/proc/{0}/task/{0}/children", child.id());
+    eventually("it has a child", || Pid::from_raw(fs::read_to_string(&path).ok()?.trim().parse().ok()?))
+}
+
+#[test]
+fn as_pid_1_it_obeys_signals_too() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "", "");
+    let Some(mut command) = as_pid_1(&program.command(&program.path("standfast.yaml"))) else {
+        return eprintln!("not permitted here: unshare --user --pid");
+    };
+    let said = File::options().append(true).create(true).open(program.path("said")).unwrap();
+    program.child = Some(command.stdin(Stdio::null()).stderr(said).spawn().unwrap());
+    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    let first = only_child_of(program.child.as_ref().unwrap());
+    for harmless in [Signal::USR1, Signal::USR2] {
+        kill_process(first, harmless).unwrap();
+    }
+    eventually("the reserved one is told", || program.said().contains("SIGUSR2 is reserved").then_some(()));
+    kill_process(first, Signal::TERM).unwrap();
+    assert_eq!(program.ended().code(), Some(0));
+    assert!(program.said().contains("stopped: nothing was cut"), "{}", program.said());
+}
+
+#[test]
+fn the_demo_and_its_upstream_stop_in_order_and_outlive_signals_that_mean_nothing() {
+    let any = "127.0.0.1:0";
+    let demo = ["demo", "--http", any, "--tcp", any, "--admin", any];
+    for (arguments, ready) in [(&demo[..], "Standfast demo"), (&["upstream", "--http", any], "answers on")] {
+        for stop in [Signal::TERM, Signal::QUIT, Signal::HUP] {
+            let mut program = Program::new();
+            let said = File::create(program.path("said")).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
+            command.args(arguments).stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+            program.child = Some(command.spawn().unwrap());
+            eventually(ready, || program.said().contains(ready).then_some(()));
+            for harmless in [Signal::USR1, Signal::USR2, stop] {
+                program.signal(harmless);
+            }
+            assert_eq!(program.ended().code(), Some(0), "{arguments:?} {stop:?}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_costs_lines_of_the_access_log_only() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    let log = program.path("access.log");
+    program.configure(&home, &standby, &format!("access_log: {{path: {}}}", log.display()), "");
+    let mut command = program.limited("-f 32");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    program.child = Some(command.spawn().unwrap());
+    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    eventually("lines are lost", || {
+        assert_eq!(program.get("/x".repeat(2_000).as_str()).unwrap().0, 200);
+        let metrics = program.ask_admin("/metrics")?.1;
+        let failed =
+            metrics.lines().find(|line| line.starts_with("standfast_access_log_") && line.contains("failed"))?;
+        (!failed.ends_with(" 0")).then_some(())
+    });
+    assert_eq!(program.get("/").unwrap(), (200, "home".into()));
+}
+
+#[test]
+fn with_few_descriptors_it_serves_or_says_why_it_cannot_start() {
+    let (home, standby) = two();
+    let mut refused = 0;
+    for limit in (16..=48).step_by(4) {
+        let mut program = Program::new();
+        program.configure(&home, &standby, "workers: 3", "");
+        program.child = Some(program.limited(&format!("-n {limit}")).spawn().unwrap());
+        let ended = eventually("it serves or ends", || {
+            let ended = program.child.as_mut().unwrap().try_wait().unwrap();
+            let ready = program.ask_admin("/readyz").is_some_and(|answer| answer.0 == 200);
+            ended.map(Some).or(ready.then_some(None))
+        });
+        match ended {
+            None => (0..6).for_each(|_| assert_eq!(program.get("/").unwrap().0, 200, "{limit}")),
+            Some(status) => {
+                let said = program.said();
+                assert_eq!(status.code(), Some(1), "{limit}: {said}");
+                assert!(
+                    said.contains("Too many open files") || said.contains("raise it (ulimit -n"),
+                    "{limit}: {said}"
+                );
+                assert!(!said.contains("panicked"), "{limit}: {said}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..9).contains(&refused), "{refused} of 9 limits were too low");
+}
+
+#[test]
+fn three_hundred_clients_wait_for_sixty_four_descriptors() {
+    let ((home, standby), mut program) = (two(), Program::new());
+    program.configure(&home, &standby, "workers: 2", "retry: {hedge: off}\n    timeouts: {stall: off}");
+    program.child = Some(program.limited("-n 64").spawn().unwrap());
+    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    let web = program.web;
+    let clients: Vec<_> = (0..300).map(|_| thread::spawn(move || get(web, "/slow"))).collect();
+    eventually("some are served", || (home.slow_requests() >= 4).then_some(()));
+    eventually("the shortage is told", || program.said().contains("descriptors are short").then_some(()));
+    for page in ["/livez", "/readyz", "/metrics", "/status"] {
+        let answers: Vec<_> = (0..4).map(|_| program.ask_admin(page).map(|answer| answer.0)).collect();
+        assert_eq!(answers, [Some(200); 4], "{page}");
+    }
+    home.open_gate();
+    for client in clients {
+        assert_eq!(client.join().unwrap().unwrap(), (200, "home".into()));
+    }
+    // As many that stay when they have their answer: connections between two requests make room.
+    let patient: Vec<_> = (0..300).map(|_| thread::spawn(move || kept_alive(web))).collect();
+    let _held: Vec<TcpStream> = patient.into_iter().map(|client| client.join().unwrap().unwrap()).collect();
+}
+
+/// A connection that has had its answer and stays open.
+fn kept_alive(port: u16) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+    let head = read_head(&mut stream)?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    Ok(stream)
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The window into a running proxy: an HTTP server on a thread of its own, read-only, bounded, never in a worker's way.
 //!
 //! * [`server`]: binding, the thread, connections and their bounds;
+//! * [`connections`]: which connection is closed when there are too many;
 //! * [`pages`]: what answers to which path;
 //! * [`metrics`]: one scrape, made anew from the published table and the engine's counts.
+mod connections;
 mod metrics;
 mod pages;
 mod server;

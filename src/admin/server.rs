@@ -1,27 +1,30 @@
 //! Binding, the admin thread, and what bounds a connection.
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use super::connections::{OpenConnection, OpenConnections, TrackedStream};
 use super::pages::{self, Source};
 use crate::control::ControlHandle;
 use crate::net::{self, BindError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::logs::LogCounts;
 
-/// Connections at once on each port; one more is closed at once.
+/// Connections at once on each port; for one more, [another](OpenConnections::close_one) is closed.
 const CONNECTIONS: usize = 64;
 /// To send a request's head, and between two requests.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
 /// Longest life of a connection: nobody keeps one of [`CONNECTIONS`] by reading slowly.
@@ -87,9 +90,19 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
         return Ok(handle);
     }
     let source = Source::new(setup.control, setup.access_log, setup.log, draining);
-    let ports = [admin.map(|l| (l, pages::admin(source.clone()))), metrics.map(|l| (l, pages::metrics_only(source)))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let serve = move || LocalSet::new().block_on(&runtime, serve(ports.into_iter().flatten().collect(), stopped));
+    let mut ports = Vec::new();
+    {
+        // Registered here: a port that cannot be served is an error of the start.
+        let _inside = runtime.enter();
+        if let Some(listener) = admin {
+            ports.push((tokio::net::TcpListener::from_std(listener)?, pages::admin(source.clone())));
+        }
+        if let Some(listener) = metrics {
+            ports.push((tokio::net::TcpListener::from_std(listener)?, pages::metrics_only(source)));
+        }
+    }
+    let serve = move || LocalSet::new().block_on(&runtime, serve(ports, stopped));
     handle.thread = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
     Ok(handle)
 }
@@ -128,7 +141,7 @@ impl AdminHandle {
 }
 
 /// All ports until told to stop.
-async fn serve(ports: Vec<(TcpListener, Router)>, stopped: watch::Receiver<bool>) {
+async fn serve(ports: Vec<(tokio::net::TcpListener, Router)>, stopped: watch::Receiver<bool>) {
     let mut loops = Vec::new();
     for (listener, router) in ports {
         loops.push(tokio::task::spawn_local(accept(listener, router, stopped.clone())));
@@ -139,55 +152,64 @@ async fn serve(ports: Vec<(TcpListener, Router)>, stopped: watch::Receiver<bool>
 }
 
 /// One port: accepts until told to stop, then lets its connections finish.
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "the admin port cannot be served"),
-    };
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let open = Rc::new(OpenConnections::default());
     loop {
         let accepted = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => break,
             accepted = listener.accept() => accepted,
         };
-        match (accepted, room.clone().try_acquire_owned()) {
-            (Ok((stream, _)), Ok(permit)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
-                tokio::task::spawn_local(async move {
-                    connection(stream, router, stopped).await;
-                    drop(permit);
-                });
+        match accepted {
+            Ok((stream, _)) => {
+                if open.count() >= CONNECTIONS {
+                    open.close_one();
+                }
+                let (router, stopped, place) = (router.clone(), stopped.clone(), open.enter());
+                tokio::task::spawn_local(connection(stream, router, stopped, Rc::new(place)));
             }
-            (Ok((stream, _)), Err(_)) => drop(stream),
-            // Out of descriptors, most likely: look again when some may have been given back.
-            (Err(error), _) => {
-                tracing::warn!(%error, "the admin port cannot accept");
+            // Out of descriptors, most likely: one of ours helps, and what others give back.
+            Err(error) => {
+                let closed_one = open.close_one();
+                tracing::warn!(%error, closed_one, "the admin port cannot accept: trying again");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     drop(listener);
     // Every connection ends within its grace, so this wait ends too.
-    let _ = room.acquire_many(CONNECTIONS as u32).await;
+    open.all_closed().await;
 }
 
 /// One connection, for [`LIFE`] at most and [`GRACE`] beyond. Dropping it closes it, at any point.
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>, place: Rc<OpenConnection>) {
+    let (router, asking) = (TowerToHyperService::new(router), Rc::clone(&place));
+    let service = service_fn(move |request| {
+        asking.asked();
+        let (answer, asking) = (router.call(request), Rc::clone(&asking));
+        async move {
+            let answer = answer.await;
+            asking.answered();
+            answer
+        }
+    });
+    let stream = TrackedStream { stream, connection: Rc::clone(&place) };
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         // A client that misbehaves or goes away is its own problem.
         _ = serving.as_mut() => return,
+        () = place.told_to_close() => return,
         () = tokio::time::sleep(LIFE) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     serving.as_mut().graceful_shutdown();
     tokio::select! {
         _ = serving => {}
+        () = place.told_to_close() => {}
         () = tokio::time::sleep(GRACE) => {}
     }
 }

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use super::embedded::{Setup, Upstream};
 use crate::app;
+use crate::signals::Signals;
 
 /// A small HTTP server to stand behind the proxy: answers with its own name, and 200 at /healthz.
 ///
-/// SIGTERM and SIGINT: requests in flight are answered, then it ends. Exit codes: 0 = stopped by a signal, 1 = could not
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP: requests in flight are answered, then it ends; a further SIGTERM or SIGINT ends it at
+/// once. SIGUSR1 and SIGUSR2 mean nothing. Exit codes: 0 = stopped by a signal, 1 = could not
 /// start.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -35,13 +37,21 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn serve(options: &Options) -> std::io::Result<()> {
-    app::runtime()?.block_on(async {
-        let mut stop = std::pin::pin!(app::stop_signal());
+    let runtime = app::runtime()?;
+    let mut signals = Signals::install(&runtime)?;
+    runtime.block_on(async {
         let name = options.name.as_str().into();
         let upstream = Upstream::start(Setup { name, http: options.http, tcp: options.tcp, executions: None })?;
         eprintln!("{} answers on http://{}", options.name, upstream.http);
-        stop.as_mut().await;
-        upstream.leave().await;
+        signals.end().await;
+        let at_once = tokio::sync::Notify::new();
+        let leaving = async {
+            tokio::select! {
+                () = upstream.leave() => {}
+                () = at_once.notified() => {}
+            }
+        };
+        signals.stop.phase("leave", leaving, || at_once.notify_one()).await;
         Ok(())
     })
 }

@@ -1,12 +1,14 @@
 //! Sockets and TLS: how we listen, how we connect, and what a stream must be able to do beside reading and writing.
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
+pub mod descriptors;
 pub mod listen;
 pub mod socket;
 pub mod stream;
 pub mod tls;
 pub mod transport;
 
+pub use descriptors::{DescriptorBudget, PipePlace, UpstreamPlace, WorkerDescriptors};
 pub use listen::{BindError, bind};
 pub use socket::Socket;
 pub use stream::Stream;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::descriptors::UpstreamPlace;
 use super::stream::poll_write_with;
 use crate::sys::tcp;
 
@@ -19,6 +20,8 @@ const APPLICATION_DATA: u8 = 23;
 pub struct Socket {
     stream: TcpStream,
     waits: Waits,
+    /// Given back when the socket is closed.
+    _place: Option<UpstreamPlace>,
 }
 
 /// What waits for more.
@@ -35,11 +38,16 @@ pub(super) enum Waits {
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Socket {
-        Socket { stream, waits: Waits::Nothing }
+        Socket { stream, waits: Waits::Nothing, _place: None }
     }
 }
 
 impl Socket {
+    /// A connection to an endpoint that takes this place in the descriptor budget.
+    pub fn upstream(stream: TcpStream, place: UpstreamPlace) -> Socket {
+        Socket { stream, waits: Waits::Nothing, _place: Some(place) }
+    }
+
     /// From now on this waits for more.
     pub(super) fn set_waits(&mut self, waits: Waits) {
         self.waits = waits;

@@ -26,6 +26,12 @@ impl From<TcpStream> for Transport {
     }
 }
 
+impl From<Socket> for Transport {
+    fn from(socket: Socket) -> Transport {
+        Transport::Plain(socket)
+    }
+}
+
 impl Stream for Transport {
     fn socket(&self) -> &TcpStream {
         match self {

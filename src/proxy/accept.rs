@@ -1,13 +1,15 @@
 //! Accept loops: one a worker and bind address. Room first, then accept, then spawn: nothing slow in between, and nothing
 //! that ends the loop but the table.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
@@ -19,16 +21,22 @@ use super::{door, http, tcp};
 use crate::config::Name;
 use crate::net::listen::stop_listening;
 use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
+use crate::sys::clock;
 
 /// How long a loop waits after it could not accept: descriptors are short, for us or for the whole machine.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a loop looks whether its full listener has room again. Until then connections wait in the kernel.
+/// How often a loop looks whether there is room again, under its listener's limit and in the descriptor budget. Until then
+/// connections wait in the kernel.
 const FULL: Duration = Duration::from_millis(5);
 
 /// The loops of one worker.
 #[derive(Default)]
 pub struct Accepting {
     loops: RefCell<Vec<Loop>>,
+    /// The first error since it was last taken.
+    failure: RefCell<Option<io::Error>>,
+    /// A socket has no loop.
+    incomplete: Cell<bool>,
 }
 
 struct Loop {
@@ -39,7 +47,8 @@ struct Loop {
 }
 
 impl Accepting {
-    /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone. True: some were.
+    /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone. True: some were. A loop that
+    /// cannot be started leaves this [incomplete](Accepting::is_incomplete), and is started by the next call.
     pub fn follow(&self, worker: &Rc<Worker>, table: &RoutingTable) -> bool {
         let wanted: Vec<_> = table
             .listeners
@@ -56,13 +65,30 @@ impl Accepting {
             stays
         });
         let stopped = loops.len() < before;
+        self.incomplete.set(false);
         for (bound, name) in wanted {
             match loops.iter().find(|running| Arc::ptr_eq(bound, &running.bound)) {
                 Some(running) => *running.listener.borrow_mut() = Arc::clone(name),
-                None => loops.extend(start(worker, bound, name)),
+                None => match start(worker, bound, name) {
+                    Ok(started) => loops.push(started),
+                    Err(error) => {
+                        self.incomplete.set(true);
+                        self.failure.borrow_mut().get_or_insert(error);
+                    }
+                },
             }
         }
         stopped
+    }
+
+    /// Is a socket not accepted from?
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete.get()
+    }
+
+    /// The first error of a loop that could not be started since this was last called.
+    pub fn take_failure(&self) -> Option<io::Error> {
+        self.failure.borrow_mut().take()
     }
 
     /// Stops all loops: what waits in their accept queues is accepted, then the kernel refuses.
@@ -71,23 +97,38 @@ impl Accepting {
     }
 }
 
-fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> Option<Loop> {
+/// A worker's listening socket of one address: it stays open for as long as its loop runs. It is no duplicate, which would take a
+/// descriptor.
+struct Listening {
+    bound: Arc<Bound>,
+    worker: usize,
+}
+
+impl Listening {
+    fn socket(&self) -> io::Result<&TcpListener> {
+        self.bound.listener(self.worker).ok_or_else(|| io::Error::other("no socket was bound for this worker"))
+    }
+}
+
+impl AsRawFd for Listening {
+    fn as_raw_fd(&self) -> RawFd {
+        self.bound.listener(self.worker).map_or(-1, TcpListener::as_raw_fd)
+    }
+}
+
+fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> io::Result<Loop> {
+    let listening = Listening { bound: Arc::clone(bound), worker: worker.id };
+    listening.socket()?;
     #[allow(deprecated, reason = "sound for a type that keeps its descriptor open as long as it lives, as std's does")]
-    let socket = bound.listener(worker.id)?.try_clone().and_then(AsyncFd::new);
-    let socket = match socket {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::error!(listener = &**name, worker = worker.id, %error, "cannot accept connections");
-            return None;
-        }
-    };
+    let socket = AsyncFd::new(listening)?;
     let listener = Rc::new(RefCell::new(Arc::clone(name)));
     let stop = Rc::new(Notify::new());
     tokio::task::spawn_local(run(Rc::clone(worker), socket, Rc::clone(&listener), Rc::clone(&stop)));
-    Some(Loop { bound: Arc::clone(bound), listener, stop })
+    Ok(Loop { bound: Arc::clone(bound), listener, stop })
 }
 
-async fn run(worker: Rc<Worker>, socket: AsyncFd<TcpListener>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
+async fn run(worker: Rc<Worker>, socket: AsyncFd<Listening>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
+    let Ok(listening) = socket.get_ref().socket() else { return };
     loop {
         let mut ready = tokio::select! {
             biased;
@@ -100,7 +141,7 @@ async fn run(worker: Rc<Worker>, socket: AsyncFd<TcpListener>, name: Rc<RefCell<
                 }
             },
         };
-        let pause = match accept_all(&worker, socket.get_ref(), &name) {
+        let pause = match accept_all(&worker, listening, &name) {
             Accepted::All => {
                 ready.clear_ready();
                 continue;
@@ -118,8 +159,8 @@ async fn run(worker: Rc<Worker>, socket: AsyncFd<TcpListener>, name: Rc<RefCell<
             () = tokio::time::sleep(pause) => {}
         }
     }
-    while matches!(accept_all(&worker, socket.get_ref(), &name), Accepted::Some) {}
-    if let Err(error) = stop_listening(socket.get_ref()) {
+    while matches!(accept_all(&worker, listening, &name), Accepted::Some) {}
+    if let Err(error) = stop_listening(listening) {
         tracing::debug!(%error, "a listening socket was closed already");
     }
 }
@@ -129,9 +170,9 @@ enum Accepted {
     All,
     /// There may be more, but others want to work too.
     Some,
-    /// The listener has as many connections as it may.
+    /// The listener has as many connections as it may, or the descriptor budget is used up.
     Full,
-    /// No descriptors.
+    /// The kernel has no descriptors.
     Failed,
 }
 
@@ -144,24 +185,46 @@ fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -
     let Some(listener) = table.listener(&name.borrow()) else { return Accepted::Full };
     for _ in 0..TURN {
         let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else { return Accepted::Full };
+        let Some(place) = ClientPlace::take(worker) else {
+            worker.short_of_descriptors(&listener.config.name, is_waiting(socket));
+            return Accepted::Full;
+        };
         match accept(socket) {
             Ok((stream, peer)) => {
                 listener.stats.accepted.add(worker.id, 1);
-                spawn(worker, listener, stream, peer, room);
+                spawn(place, listener, stream, peer, room);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
             Err(error) if concerns_one(&error) => {}
             Err(error) => {
                 listener.stats.rejected_accept.add(worker.id, 1);
-                worker.idle.clear();
-                worker.lines.clear();
-                worker.buffers.pipes.clear();
+                worker.close_idle();
                 worker.complain_of_accept(&listener.config.name, &error);
                 return Accepted::Failed;
             }
         }
     }
     Accepted::Some
+}
+
+/// A client connection's place in the descriptor budget.
+struct ClientPlace(Rc<Worker>);
+
+impl ClientPlace {
+    fn take(worker: &Rc<Worker>) -> Option<ClientPlace> {
+        worker.descriptors.try_client(clock::now).then(|| ClientPlace(Rc::clone(worker)))
+    }
+}
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        self.0.descriptors.client_closed();
+    }
+}
+
+/// Does a connection wait in the accept queue? Asks the kernel.
+fn is_waiting(socket: &TcpListener) -> bool {
+    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
@@ -194,19 +257,20 @@ fn concerns_one(error: &io::Error) -> bool {
     )
 }
 
-fn spawn(worker: &Rc<Worker>, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
-    let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
+fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
+    let listener = Arc::clone(listener);
     // The runtime catches a panic inside a task: the connection is dropped, all others go on. What only some connections need,
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
-        if let Some(guest) = Box::pin(door::admit(&worker, &listener, stream, peer)).await {
+        let worker = &place.0;
+        if let Some(guest) = Box::pin(door::admit(worker, &listener, stream, peer)).await {
             match listener.target {
-                ListenerTarget::Routes(_) => http::serve_connection(&worker, listener, guest).await,
+                ListenerTarget::Routes(_) => http::serve_connection(worker, listener, guest).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {
-                    Box::pin(tcp::serve_connection(&worker, &listener, guest)).await;
+                    Box::pin(tcp::serve_connection(worker, &listener, guest)).await;
                 }
             }
         }
-        drop(room);
+        drop((room, place));
     });
 }

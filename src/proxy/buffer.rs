@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pipe::Pipes;
-use crate::net::Stream;
+use crate::net::{Stream, WorkerDescriptors};
 
 /// Where most exchanges fit.
 pub const SMALL: usize = 16 * 1024;
@@ -39,9 +40,9 @@ impl BufferPool {
         self.large_in_use.get() < LARGE_IN_USE
     }
 
-    /// An empty pool.
-    pub fn new() -> Rc<BufferPool> {
-        Rc::default()
+    /// An empty pool, whose pipes are counted here.
+    pub fn new(descriptors: Arc<WorkerDescriptors>) -> Rc<BufferPool> {
+        Rc::new(BufferPool { pipes: Pipes::new(descriptors), ..BufferPool::default() })
     }
 
     fn take(&self, class: usize) -> Box<[u8]> {
@@ -346,7 +347,7 @@ mod tests {
 
     #[test]
     fn an_empty_buffer_holds_no_memory_and_reuses_what_was_given_back() {
-        let pool = BufferPool::new();
+        let pool = Rc::new(BufferPool::default());
         let mut buffer = Buffer::new(&pool);
         assert_eq!(buffer.capacity(), 0);
         assert!(buffer.push(b"hello"));
@@ -361,7 +362,7 @@ mod tests {
 
     #[test]
     fn growing_keeps_the_content_and_stops_at_the_largest_class() {
-        let pool = BufferPool::new();
+        let pool = Rc::new(BufferPool::default());
         let mut buffer = Buffer::new(&pool);
         assert!(buffer.push(&[1; SMALL]));
         buffer.consume(10);
@@ -376,7 +377,7 @@ mod tests {
 
     #[test]
     fn large_buffers_in_use_are_bounded() {
-        let pool = BufferPool::new();
+        let pool = Rc::new(BufferPool::default());
         let mut held: Vec<_> = (0..LARGE_IN_USE + 1).map(|_| Buffer::new(&pool)).collect();
         held.iter_mut().for_each(Buffer::enlarge);
         assert_eq!(held.iter().filter(|buffer| buffer.capacity() == LARGE).count(), LARGE_IN_USE);

@@ -18,20 +18,24 @@ mod tcp;
 mod upstream;
 mod worker;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
+use rustix::io::Errno;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
 use crate::decision::Moment;
-use crate::routing::{Published, WorkerId, WorkerView};
-use crate::sys::clock;
+use crate::net::{DescriptorBudget, WorkerDescriptors};
+use crate::routing::{Published, RoutingTable, WorkerId, WorkerView};
+use crate::sys::{clock, limits};
 use crate::telemetry::access::AccessLog;
 
-/// Pause before a worker that panicked begins anew.
+/// Pause before a worker that panicked begins again.
 const REBIRTH: Duration = Duration::from_millis(100);
 
 /// What the data plane needs.
@@ -58,62 +62,192 @@ pub struct DrainReport {
     pub cut: usize,
 }
 
-/// Starts one thread a worker (`worker-0` …). An error (no threads, no descriptors) leaves none of them running.
-pub fn start(setup: ProxySetup) -> std::io::Result<ProxyHandle> {
+/// What every worker starts with.
+#[derive(Clone)]
+struct Shared {
+    published: Arc<Published>,
+    access_log: AccessLog,
+    budget: Arc<DescriptorBudget>,
+    told: watch::Receiver<Option<Moment>>,
+}
+
+/// A worker that is starting: it reports its runtime, waits for `go`, and reports its accept loops.
+struct Starting {
+    id: usize,
+    reports: Receiver<io::Result<()>>,
+    go: SyncSender<()>,
+}
+
+/// The other end of [`Starting`], in the worker's thread.
+struct Reports {
+    report: SyncSender<io::Result<()>>,
+    go: Receiver<()>,
+}
+
+/// Fewer unused descriptors than this at the start are an error: nothing could be served.
+const LEAST_DESCRIPTORS: usize = 8;
+
+/// Starts one thread a worker (`worker-0` …) and waits until each of them accepts from its sockets. An error (no threads, no
+/// descriptors) leaves none of them running.
+pub fn start(setup: ProxySetup) -> io::Result<ProxyHandle> {
     let (stop, told) = watch::channel(None);
     let mut handle = ProxyHandle { stop, threads: Vec::new() };
-    for id in 0..setup.published.workers() {
-        let published = Arc::clone(&setup.published);
-        let access_log = setup.access_log.clone();
-        let told = told.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{id}"))
-            .spawn(move || work(&published, id, &access_log, &told))?;
-        handle.threads.push(thread);
+    let ProxySetup { published, access_log } = setup;
+    let shared = Shared { published, access_log, budget: DescriptorBudget::unbounded(), told };
+    match start_workers(&shared, &mut handle.threads) {
+        Ok(()) => Ok(handle),
+        Err(error) => {
+            handle.drain(Duration::ZERO);
+            Err(error)
+        }
     }
-    Ok(handle)
+}
+
+fn start_workers(shared: &Shared, threads: &mut Vec<JoinHandle<DrainReport>>) -> io::Result<()> {
+    let workers = shared.published.workers();
+    let mut starting = Vec::new();
+    for id in 0..workers {
+        let (report, reports) = sync_channel(1);
+        let (go, wait) = sync_channel(1);
+        let shared = shared.clone();
+        let spawned = std::thread::Builder::new()
+            .name(format!("worker-{id}"))
+            .spawn(move || work(&shared, id, Reports { report, go: wait }));
+        threads.push(spawned.map_err(|error| cannot_start(id, &error))?);
+        starting.push(Starting { id, reports, go });
+    }
+    starting.iter().try_for_each(Starting::reported)?;
+    // All that is open now is not counted by the workers, which have accepted nothing yet.
+    begin_budget(&shared.budget, &shared.published.load(), workers)?;
+    for worker in &starting {
+        // If it is gone, it has no report either.
+        let _ = worker.go.send(());
+    }
+    starting.iter().try_for_each(Starting::reported)
+}
+
+impl Starting {
+    fn reported(&self) -> io::Result<()> {
+        let report = self.reports.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+        report.map_err(|error| cannot_start(self.id, &error))
+    }
+}
+
+fn cannot_start(worker: usize, error: &io::Error) -> io::Error {
+    let advice = match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => {
+            ": raise the limit of descriptors (ulimit -n, LimitNOFILE), or lower `workers`"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot start worker {worker}: {error}{advice}"))
+}
+
+fn begin_budget(budget: &DescriptorBudget, table: &RoutingTable, workers: usize) -> io::Result<()> {
+    let Some(free) = limits::free_descriptors() else { return Ok(()) };
+    if free < LEAST_DESCRIPTORS {
+        return Err(io::Error::other(format!(
+            "the limit of descriptors leaves {free} for connections: raise it (ulimit -n, LimitNOFILE), or lower `workers`"
+        )));
+    }
+    budget.begin(free + listening_sockets(table, workers));
+    fit(budget, table, workers);
+    tracing::debug!(free, budget = budget.most(), "descriptors for connections");
+    Ok(())
+}
+
+/// Fits the budget to what the table's listeners and checks take.
+fn fit(budget: &DescriptorBudget, table: &RoutingTable, workers: usize) {
+    let pools = table.config.services.iter().flat_map(|service| &service.pools);
+    let checked = pools.filter(|pool| pool.health_check.is_some()).map(|pool| pool.members.endpoints().len());
+    budget.fit(listening_sockets(table, workers), checked.sum());
+}
+
+fn listening_sockets(table: &RoutingTable, workers: usize) -> usize {
+    table.listeners.iter().map(|listener| listener.sockets.bound().len()).sum::<usize>() * workers
 }
 
 /// A worker's thread. A panic inside a connection's task ends that connection alone; one in the worker itself, which would
-/// be a bug, ends the connections of this worker, and the worker begins anew.
-fn work(
-    published: &Arc<Published>,
-    id: usize,
-    access_log: &AccessLog,
-    told: &watch::Receiver<Option<Moment>>,
-) -> DrainReport {
-    to_its_end(id, || live(published, id, access_log, told.clone()))
+/// be a bug, ends the connections of this worker, and the worker begins again.
+fn work(shared: &Shared, id: usize, reports: Reports) -> DrainReport {
+    let mut reports = Some(reports);
+    to_its_end(id, || live(shared, id, reports.take()))
 }
 
 fn to_its_end<T>(id: usize, mut life: impl FnMut() -> T) -> T {
     loop {
         match catch_unwind(AssertUnwindSafe(&mut life)) {
             Ok(end) => return end,
-            Err(_) => tracing::error!(worker = id, "a worker panicked: its connections are lost, it begins anew"),
+            Err(_) => tracing::error!(worker = id, "a worker panicked: its connections are lost, it begins again"),
         }
         std::thread::sleep(REBIRTH);
     }
 }
 
-fn live(
-    published: &Arc<Published>,
-    id: usize,
-    access_log: &AccessLog,
-    told: watch::Receiver<Option<Moment>>,
-) -> DrainReport {
-    // Local tasks go straight onto the scheduler's queue, without a `LocalSet` in between.
-    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(worker = id, %error, "a worker cannot start");
-            return DrainReport::default();
-        }
+/// One life of a worker; `reports`: it is the first.
+fn live(shared: &Shared, id: usize, reports: Option<Reports>) -> DrainReport {
+    let runtime = match &reports {
+        Some(reports) => first_runtime(reports),
+        None => next_runtime(id, &shared.told),
     };
-    let view = WorkerView::new(Arc::clone(published), WorkerId(id));
-    runtime.block_on(worker::run(view, access_log.writer(), told))
+    let Some(runtime) = runtime else { return DrainReport::default() };
+    let view = WorkerView::new(Arc::clone(&shared.published), WorkerId(id));
+    let descriptors = WorkerDescriptors::new(Arc::clone(&shared.budget));
+    let begun = |result: io::Result<()>| match (reports, result) {
+        (Some(reports), result) => reports.report.send(result).unwrap_or_default(),
+        (None, Ok(())) => {}
+        (None, Err(error)) => tracing::error!(worker = id, %error, "a listening socket is not accepted from"),
+    };
+    runtime.block_on(worker::run(view, shared.access_log.writer(), descriptors, shared.told.clone(), begun))
+}
+
+/// Local tasks go straight onto the scheduler's queue, without a `LocalSet` in between.
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+/// The runtime of a worker's first life. `None`: the start fails.
+fn first_runtime(reports: &Reports) -> Option<LocalRuntime> {
+    let (runtime, report) = match runtime() {
+        Ok(runtime) => (Some(runtime), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    reports.report.send(report).ok()?;
+    reports.go.recv().ok()?;
+    runtime
+}
+
+/// The runtime of a later life: its sockets listen, so it is tried until there is one. `None`: the worker is told to stop.
+fn next_runtime(id: usize, told: &watch::Receiver<Option<Moment>>) -> Option<LocalRuntime> {
+    loop {
+        if told.has_changed().is_err() || told.borrow().is_some() {
+            return None;
+        }
+        match runtime() {
+            Ok(runtime) => return Some(runtime),
+            Err(error) => tracing::error!(worker = id, %error, "a worker cannot begin again: trying again"),
+        }
+        std::thread::sleep(REBIRTH);
+    }
+}
+
+/// Ends a drain before its time.
+#[derive(Clone, Debug)]
+pub struct DrainCut(watch::Sender<Option<Moment>>);
+
+impl DrainCut {
+    /// What is still in flight is reset now.
+    pub fn now(&self) {
+        self.0.send_replace(Some(clock::now()));
+    }
 }
 
 impl ProxyHandle {
+    /// A handle that outlives the call of [`ProxyHandle::drain`].
+    pub fn drain_cut(&self) -> DrainCut {
+        DrainCut(self.stop.clone())
+    }
+
     /// Stops accepting (what waits in the accept queues is served), lets work in flight finish for at most `timeout`,
     /// resets the rest, and ends the threads. Blocks for at most about a second longer.
     pub fn drain(self, timeout: Duration) -> DrainReport {

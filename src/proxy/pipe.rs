@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::buffer::LARGE;
 use crate::net::stream::poll_write_with;
+use crate::net::{PipePlace, WorkerDescriptors};
 use crate::sys::pipe;
 
 /// Pipes per worker, two descriptors each; beyond, bulk is copied, so that slow readers cannot pin unbounded memory.
@@ -33,10 +35,17 @@ pub struct Pipes {
     open: Rc<()>,
     /// The kernel has refused one a moment ago.
     refused: Cell<bool>,
+    /// `None`: they are not counted.
+    descriptors: Option<Arc<WorkerDescriptors>>,
 }
 
 impl Pipes {
-    /// An empty pipe. `None`: there are too many already, or the kernel has no more.
+    /// None yet; they are counted here.
+    pub fn new(descriptors: Arc<WorkerDescriptors>) -> Pipes {
+        Pipes { descriptors: Some(descriptors), ..Pipes::default() }
+    }
+
+    /// An empty pipe. `None`: there are too many already, or descriptors are short.
     pub fn take(&self) -> Option<Pipe> {
         let mut free = self.free.borrow_mut();
         if let Some(pipe) = free.pop() {
@@ -46,8 +55,12 @@ impl Pipes {
         if self.refused.get() || Rc::strong_count(&self.open) > MOST {
             return None;
         }
+        let place = match &self.descriptors {
+            Some(descriptors) => Some(descriptors.try_pipe()?),
+            None => None,
+        };
         match pipe::open(SIZE) {
-            Ok((read, write)) => Some(Pipe { read, write, held: 0, _open: Rc::clone(&self.open) }),
+            Ok((read, write)) => Some(Pipe { read, write, held: 0, _open: Rc::clone(&self.open), _place: place }),
             Err(_) => {
                 self.refused.set(true);
                 None
@@ -86,6 +99,7 @@ pub struct Pipe {
     write: OwnedFd,
     held: usize,
     _open: Rc<()>,
+    _place: Option<PipePlace>,
 }
 
 impl Pipe {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use slab::Slab;
 use tokio::sync::{Notify, watch};
 
@@ -22,6 +23,7 @@ use super::tcp::Shared;
 use super::upstream::{Idle, Lines};
 use crate::config::Config;
 use crate::decision::{EndpointId, Moment};
+use crate::net::{UpstreamPlace, WorkerDescriptors};
 use crate::routing::{Handle, PickState, SessionRegister, Tenure, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
@@ -30,6 +32,8 @@ use crate::telemetry::access::AccessWriter;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Memory for requests kept for the next ones.
 const SCRATCH_KEPT: usize = 256;
+/// How often a worker says that clients wait for descriptors.
+const SAY_SHORT: Duration = Duration::from_secs(10);
 /// How long killed connections get to reset both sides, or to say goodbye, before the thread ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -41,6 +45,8 @@ pub struct Worker {
     pub view: Rc<WorkerView>,
     /// Told after a newer table was taken up.
     pub taken_up: Notify,
+    /// Its part of the descriptor budget.
+    pub descriptors: Arc<WorkerDescriptors>,
     /// Memory for bytes on their way.
     pub buffers: Rc<BufferPool>,
     /// Deadlines of all its tasks.
@@ -73,18 +79,22 @@ pub struct Worker {
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
+    /// Clients wait for descriptors, here or at another worker.
+    short: Cell<bool>,
+    said_short: Cell<Moment>,
     distrusted: RefCell<HashMap<SocketAddr, Moment>>,
 }
 
 impl Worker {
-    fn new(view: Rc<WorkerView>, access: AccessWriter) -> Rc<Worker> {
+    fn new(view: Rc<WorkerView>, access: AccessWriter, descriptors: Arc<WorkerDescriptors>) -> Rc<Worker> {
         let id = view.id().0;
         let config = RefCell::new(Arc::clone(&view.current().config));
         Rc::new(Worker {
             id,
             view,
             taken_up: Notify::new(),
-            buffers: BufferPool::new(),
+            buffers: BufferPool::new(Arc::clone(&descriptors)),
+            descriptors,
             deadlines: Deadlines::new(clock::now()),
             shared: Shared::new(),
             idle: Idle::new(id),
@@ -102,6 +112,8 @@ impl Worker {
             draining: Cell::new(false),
             accepting: Accepting::default(),
             complained: Cell::new(Moment::ZERO),
+            short: Cell::new(false),
+            said_short: Cell::new(Moment::ZERO),
             distrusted: RefCell::default(),
         })
     }
@@ -145,6 +157,61 @@ impl Worker {
         }
     }
 
+    /// Clients wait for descriptors: no connection of a client outlives its request.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.short.get()
+    }
+
+    /// The descriptor budget has no room for one more client of this listener. `waiting`: there is one.
+    pub fn short_of_descriptors(&self, listener: &str, waiting: bool) {
+        if self.descriptors.has_surplus() {
+            self.close_idle();
+        }
+        if !waiting {
+            return;
+        }
+        self.descriptors.budget().note_short();
+        if !self.short.replace(true) {
+            self.clients.nudge();
+        }
+        let now = clock::now();
+        if now.since(self.said_short.get()) >= SAY_SHORT {
+            self.said_short.set(now);
+            tracing::warn!(
+                listener,
+                worker = self.id,
+                budget = self.descriptors.budget().most(),
+                "descriptors are short: new connections wait in the accept queue; what is left is for connections to endpoints and \
+                 the admin port. Raise the limit (ulimit -n, LimitNOFILE)"
+            );
+        }
+    }
+
+    /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
+    pub fn upstream_place(&self) -> io::Result<UpstreamPlace> {
+        if let Some(place) = self.descriptors.try_upstream() {
+            return Ok(place);
+        }
+        self.close_idle();
+        self.descriptors.try_upstream().ok_or_else(|| Errno::MFILE.into())
+    }
+
+    /// A connect failed: was it for want of a descriptor?
+    pub fn note_unconnected(&self, error: &io::Error) {
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            self.descriptors.budget().note_refused(clock::now());
+            self.close_idle();
+        }
+    }
+
+    /// Closes idle connections to endpoints, and free pipes.
+    pub fn close_idle(&self) {
+        self.idle.clear();
+        self.lines.clear();
+        self.buffers.pipes.clear();
+    }
+
     /// Says that an endpoint is not who it should be, or cannot prove it: at most once in ten seconds of each.
     pub fn complain_of_tls(&self, service: &str, endpoint: SocketAddr, reason: &str) {
         let now = clock::now();
@@ -164,8 +231,12 @@ impl Worker {
             // A worker that stops has let go of its sockets for good.
             let stopped = !self.is_draining() && self.accepting.follow(self, table);
             // A reload may have put another door before a listener: those who came in by the old one leave.
-            if stopped || !Arc::ptr_eq(&self.config.replace(Arc::clone(&table.config)), &table.config) {
+            let reloaded = !Arc::ptr_eq(&self.config.replace(Arc::clone(&table.config)), &table.config);
+            if stopped || reloaded {
                 self.clients.nudge();
+            }
+            if reloaded && self.id == 0 {
+                super::fit(self.descriptors.budget(), table, self.view.workers());
             }
             self.sessions.sweep(table, now, end);
             self.clients.sweep(table, now);
@@ -175,8 +246,20 @@ impl Worker {
         self.taken_up.notify_waiters();
     }
 
-    fn housekeeping(&self) {
+    fn housekeeping(self: &Rc<Self>) {
         let table = self.table();
+        if self.accepting.is_incomplete() {
+            let error = self.accepting.take_failure();
+            tracing::error!(worker = self.id, ?error, "a listening socket is not accepted from: trying again");
+            self.accepting.follow(self, &table);
+        }
+        self.short.set(self.descriptors.budget().take_short());
+        if self.is_short() {
+            self.clients.nudge();
+            if self.descriptors.has_surplus() {
+                self.close_idle();
+            }
+        }
         self.idle.sweep(&table, clock::now());
         self.lines.sweep(&table);
         self.buffers.pipes.tidy();
@@ -208,11 +291,18 @@ fn end(killer: &Killer, until: Option<Moment>) {
     }
 }
 
-/// Serves until told to stop, then drains.
-pub async fn run(view: Rc<WorkerView>, access: AccessWriter, mut stop: watch::Receiver<Option<Moment>>) -> DrainReport {
-    let worker = Worker::new(view, access);
+/// Serves until told to stop, then drains. `begun` is told once whether every listening socket is accepted from.
+pub async fn run(
+    view: Rc<WorkerView>,
+    access: AccessWriter,
+    descriptors: Arc<WorkerDescriptors>,
+    mut stop: watch::Receiver<Option<Moment>>,
+    begun: impl FnOnce(io::Result<()>),
+) -> DrainReport {
+    let worker = Worker::new(view, access, descriptors);
     let sweep = tokio::task::spawn_local(Rc::clone(&worker.deadlines).run());
     worker.take_up();
+    begun(worker.accepting.take_failure().map_or(Ok(()), Err));
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let until = loop {
@@ -227,12 +317,13 @@ pub async fn run(view: Rc<WorkerView>, access: AccessWriter, mut stop: watch::Re
             _ = ticks.tick() => worker.housekeeping(),
         }
     };
-    let report = drain(&worker, until).await;
+    let report = drain(&worker, until, &mut stop).await;
     sweep.abort();
     report
 }
 
-async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
+/// Lets work in flight finish until then, or until `stop` says an earlier time.
+async fn drain(worker: &Rc<Worker>, until: Moment, stop: &mut watch::Receiver<Option<Moment>>) -> DrainReport {
     worker.draining.set(true);
     worker.accepting.stop();
     // The accept loops empty their queues before anybody is counted.
@@ -249,6 +340,11 @@ async fn drain(worker: &Rc<Worker>, until: Moment) -> DrainReport {
             biased;
             () = worker.clients.changed.notified() => {}
             () = worker.view.changed() => worker.take_up(),
+            told = stop.changed() => match (told, *stop.borrow()) {
+                (Ok(()), Some(until)) => alarm.set(until),
+                (Ok(()), None) => {}
+                (Err(_), _) => break,
+            },
             _ = std::future::poll_fn(|cx| alarm.poll(cx)) => break,
         }
     }

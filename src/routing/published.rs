@@ -183,6 +183,11 @@ impl WorkerView {
         self.id
     }
 
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.published.workers()
+    }
+
     /// The newest table: one atomic read when nothing was published since the last call.
     #[inline]
     pub fn current(&self) -> Handle {

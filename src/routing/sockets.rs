@@ -22,7 +22,7 @@ impl Bound {
         Bound { requested, local, listeners }
     }
 
-    /// The worker's own socket; duplicate it (`try_clone`) to accept on it. `None` beyond the number bound.
+    /// The worker's own socket. `None` beyond the number bound.
     pub fn listener(&self, worker: usize) -> Option<&TcpListener> {
         self.listeners.get(worker)
     }

@@ -21,3 +21,11 @@ pub fn raise_descriptors() -> Descriptors {
     }
     Descriptors { limit: wanted.current, raised_from: before.current }
 }
+
+/// How many more descriptors the process may open now. It looks at each open one. `None`: there is no limit, or the platform does
+/// not tell.
+pub fn free_descriptors() -> Option<usize> {
+    let process = super::process::Process::now();
+    let free = process.max_fds()?.saturating_sub(process.open_fds()?);
+    usize::try_from(free).ok()
+}

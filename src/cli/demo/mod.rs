@@ -16,7 +16,8 @@ use tokio::time::{Instant, interval, sleep};
 
 use self::report::Report;
 use super::embedded::{Executions, Setup, Upstream};
-use crate::app::App;
+use crate::app::{self, App};
+use crate::signals::Signals;
 use standfast::config;
 use standfast::control::{IncidentReport, ServiceReport, Status};
 
@@ -47,15 +48,17 @@ pub struct Options {
 
 /// Runs the demo to its end.
 pub fn run(options: &Options) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let installed = app::runtime().and_then(|runtime| Ok((Signals::install(&runtime)?, runtime)));
+    let (mut signals, runtime) = match installed {
+        Ok(installed) => installed,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     runtime.block_on(async {
-        match Demo::start(options) {
+        match Demo::start(options, &mut signals).await {
             Err(error) => fail(&error),
-            Ok(demo) if options.script => demo.script().await,
-            Ok(demo) => demo.interactive().await,
+            Ok(None) => ExitCode::SUCCESS,
+            Ok(Some(demo)) if options.script => demo.script(&mut signals).await,
+            Ok(Some(demo)) => demo.interactive(&mut signals).await,
         }
     })
 }
@@ -77,7 +80,8 @@ struct Demo {
 }
 
 impl Demo {
-    fn start(options: &Options) -> Result<Demo, String> {
+    /// `None`: it was told to stop before it had started.
+    async fn start(options: &Options, signals: &mut Signals) -> Result<Option<Demo>, String> {
         let executions: Executions = Arc::new(Mutex::new(HashMap::new()));
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream = |name: &str| {
@@ -88,14 +92,16 @@ impl Demo {
         let standby = [upstream("standby-1")?, upstream("standby-2")?];
         let text = configuration(options, &active, &standby);
         let loaded = config::parse(&text, ".".as_ref()).map_err(|problems| problems.to_string())?;
-        let app = App::start(loaded.config, None).map_err(|error| {
+        let started = signals.unless_stopped(|| App::start(loaded.config, None)).await;
+        let Some(app) = started.map_err(|error| format!("cannot start: {error}"))? else { return Ok(None) };
+        let app = app.map_err(|error| {
             format!(
                 "{error}\nIf a port is taken, choose others: --http 127.0.0.1:0 --tcp 127.0.0.1:0 --admin 127.0.0.1:0"
             )
         })?;
         let bound = |listener: &str| app.listening(listener).ok_or_else(|| format!("listener {listener} is not bound"));
         let (http, tcp) = (bound("web")?, bound("lines")?);
-        Ok(Demo { app, active, _standby: standby, executions, http, tcp })
+        Ok(Some(Demo { app, active, _standby: standby, executions, http, tcp }))
     }
 
     fn crash(&self) {
@@ -128,10 +134,26 @@ impl Demo {
         }
     }
 
-    async fn script(self) -> ExitCode {
+    /// A signal to stop ends the script before its end, which is a failure.
+    async fn script(self, signals: &mut Signals) -> ExitCode {
+        let passed = tokio::select! {
+            biased;
+            signal = signals.end() => Err(format!("stopped by {signal} before the script's end")),
+            passed = self.perform() => passed,
+        };
+        self.app.stop(signals).await;
+        match passed {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(problem) => fail(&problem),
+        }
+    }
+
+    /// The script; whether all went well.
+    async fn perform(&self) -> Result<bool, String> {
         let mut report = Report::default();
         if !self.serving(true).await {
-            return fail("the active pool did not become healthy");
+            return Err("the active pool did not become healthy".to_owned());
         }
         println!(
             "load: {} requests/s on http://{}, a quarter of them POSTs, no client-side retry",
@@ -161,24 +183,21 @@ impl Demo {
         report.outcomes = load.await.unwrap_or_default();
         report.executed_twice = match self.executions.lock() {
             Ok(counts) => counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| id.clone()).collect(),
-            Err(_) => return fail("an upstream of the demo failed"),
+            Err(_) => return Err("an upstream of the demo failed".to_owned()),
         };
         println!("\n{report}");
-        let passed = report.passed();
-        self.app.stop().await;
-        if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok(report.passed())
     }
 
-    async fn interactive(self) -> ExitCode {
+    async fn interactive(self, signals: &mut Signals) -> ExitCode {
         self.explain();
         let mut words = typed_words();
         let mut clock = interval(Duration::from_secs(1));
         let mut status = StatusLine::new();
-        let mut stop = std::pin::pin!(crate::app::stop_signal());
         loop {
             tokio::select! {
                 _ = clock.tick() => status.show(self.shop().await.as_ref()),
-                () = &mut stop => break,
+                _ = signals.end() => break,
                 Some(word) = words.recv() => match word.as_str() {
                     "crash" | "c" => { self.crash(); status.say("the active pool has crashed"); }
                     "revive" | "r" => { self.revive(); status.say("the active pool runs again"); }
@@ -189,7 +208,7 @@ impl Demo {
             }
         }
         status.say("stopping");
-        self.app.stop().await;
+        self.app.stop(signals).await;
         ExitCode::SUCCESS
     }
 

@@ -11,7 +11,6 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::file::{Loader, MaterialError};
@@ -143,9 +142,9 @@ impl ClientTls {
 
     /// Shakes hands with the endpoint of this address. No deadline of its own: the caller drops it. When it fails the
     /// connection is gone; [`explain`] says why.
-    pub async fn connect(&self, socket: TcpStream, address: SocketAddr) -> io::Result<Transport> {
+    pub async fn connect(&self, socket: impl Into<Socket>, address: SocketAddr) -> io::Result<Transport> {
         let name = self.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
-        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, Socket::from(socket)).await?;
+        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket.into()).await?;
         Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
     }
 }

@@ -346,7 +346,8 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// The client's connection ends with this answer.
     pub(super) fn is_last(&self) -> bool {
-        !self.head.keep_alive() || self.setting.worker.is_draining() || !self.client.body_is_done()
+        let worker = self.setting.worker;
+        !self.head.keep_alive() || worker.is_draining() || worker.is_short() || !self.client.body_is_done()
     }
 
     pub(super) fn abort(&mut self, termination: Termination) -> Finish {

@@ -357,7 +357,7 @@ mod tests {
         tokio::task::spawn_local(deadlines.clone().run());
         let task = tokio::task::spawn_local(async move {
             let alarm = deadlines.alarm();
-            let first = Buffer::new(&BufferPool::new());
+            let first = Buffer::new(&Rc::new(BufferPool::default()));
             relay(&mut ours, &mut theirs, first, &Shared::new(), &alarm, idle, || {}).await
         });
         (client, upstream, task)

@@ -15,9 +15,9 @@ use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take
 use super::race::{Elsewhere, Raced};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Mark, Moment, Serving};
-use crate::net::Transport;
 use crate::net::stream::{connect_with_header, judge_connect, keep_alive};
 use crate::net::tls::explain;
+use crate::net::{Socket, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
@@ -197,15 +197,18 @@ enum Unreached {
 }
 
 /// A new connection to the endpoint, with the header ahead of everything else. Cancel safe.
-async fn reach(spot: &Spot, header: Option<&[u8]>) -> Result<Transport, Unreached> {
+async fn reach(worker: &Worker, spot: &Spot, header: Option<&[u8]>) -> Result<Transport, Unreached> {
     let endpoint = spot.endpoint();
     let secured = spot.service().config.upstream.tls.is_some();
     if secured && endpoint.tls.is_none() {
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(Unreached::Socket(io::Error::other("TLS is not set up")));
     }
-    let socket = connect_with_header(endpoint.address, header).await.map_err(Unreached::Socket)?;
-    keep_alive(&socket).map_err(Unreached::Socket)?;
+    let place = worker.upstream_place().map_err(Unreached::Socket)?;
+    let connected = connect_with_header(endpoint.address, header).await;
+    let stream = connected.inspect_err(|error| worker.note_unconnected(error)).map_err(Unreached::Socket)?;
+    keep_alive(&stream).map_err(Unreached::Socket)?;
+    let socket = Socket::upstream(stream, place);
     match &endpoint.tls {
         None => Ok(socket.into()),
         // In a box of its own, so that no request carries room for a handshake.
@@ -369,7 +372,7 @@ impl<'a> Placing<'a> {
         let connecting = async {
             tokio::select! {
                 biased;
-                result = reach(spot, header.as_deref()) => Some(result),
+                result = reach(self.worker, spot, header.as_deref()) => Some(result),
                 () = self.superseded(spot) => None,
             }
         };
@@ -689,7 +692,7 @@ fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment
         let alarm = worker.deadlines.alarm();
         alarm.set(began.after(timeouts.connect));
         let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-        match guarded(&alarm, &mut nobody, reach(&spot, header.as_deref())).await {
+        match guarded(&alarm, &mut nobody, reach(&worker, &spot, header.as_deref())).await {
             Ok(reached) => {
                 let reached = connected(&worker, &spot, began, reached);
                 let now = clock::now();
@@ -752,7 +755,7 @@ async fn open_shared(
     idle: Duration,
 ) -> Dialled {
     let stats = &spot.endpoint().stats;
-    let transport = match reach(spot, header).await {
+    let transport = match reach(worker, spot, header).await {
         Ok(transport) => transport,
         Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
     };

@@ -182,7 +182,9 @@ impl Connection {
             if self.client.has_closed() || self.is_unwanted() {
                 return Poll::Ready(Finish::Close);
             }
-            if self.worker.is_draining() && !std::mem::replace(&mut hurried, true) {
+            // Where clients wait for descriptors, a connection between two requests gives its own back.
+            let hurries = self.worker.is_draining() || self.worker.is_short() && self.accepted.is_none();
+            if hurries && !std::mem::replace(&mut hurried, true) {
                 self.alarm.set(clock::now().after(LAST_CALL));
             }
             match self.client.poll_read(cx) {

@@ -248,10 +248,13 @@ impl Driver {
         worker.crew.serve(worker, Stream { counted, request, respond });
     }
 
-    /// The worker stops, or a reload removed the listener.
+    /// The worker stops, clients wait for descriptors and there is no stream, or a reload removed the listener.
     fn is_unwanted(&self) -> bool {
         let worker = &self.shared.worker;
-        worker.is_draining() || current(&self.shared.listener.borrow(), &worker.table()).is_none()
+        let idle = self.first.is_none() && self.shared.streams.get() == 0;
+        worker.is_draining()
+            || worker.is_short() && idle
+            || current(&self.shared.listener.borrow(), &worker.table()).is_none()
     }
 
     /// Ends the connection of a client that costs more than it may.
