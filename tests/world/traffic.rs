@@ -57,6 +57,8 @@ struct Exchange {
     choice: Choice,
     course: Course,
     reused: bool,
+    /// Of its connection.
+    generation: u64,
     began: Moment,
     /// Its course comes to its end, or is looked at again.
     ends: Moment,
@@ -91,6 +93,13 @@ impl Exchange {
 
     fn connecting(&self) -> bool {
         self.course.how == Some(How::ConnectTimeout)
+    }
+
+    /// A reused connection that was reset before its answer.
+    fn tell_stale(&self, how: How, now: Moment) {
+        if self.reused && how == How::Reset {
+            self.endpoint().stats.note_stale(self.generation, now);
+        }
     }
 
     fn ended(&self, how: How) -> Ended {
@@ -293,6 +302,7 @@ impl World {
         let how = Try { crossing: tries.crossing(), safe: nature.safe(), tried: tries.tried(), beside };
         self.oracle.tries(&view, &choice, &how)?;
         let upstream = self.upstreams[&endpoint.address];
+        let generation = endpoint.stats.generation();
         let mut reused =
             self.dice.u8(..4) == 0 && !tries.fresh_only() && endpoint.stats.trusts_idle(nature.idempotent(), self.now);
         let mut course = upstream.exchange(reused, &mut self.dice);
@@ -324,6 +334,7 @@ impl World {
             other,
             course,
             reused,
+            generation,
             choice,
             began: self.now,
             role,
@@ -412,6 +423,7 @@ impl World {
         }
         if let Some(how) = how {
             self.record(id, first.endpoint(), &first.ended(how));
+            first.tell_stale(how, now);
         }
         self.forsake(id, &first)
     }
@@ -563,9 +575,7 @@ impl World {
         let endpoint = exchange.endpoint();
         if matches!(course.how, None | Some(How::Status(_))) {
             self.hears(endpoint, Ear::Replies);
-            if exchange.reused {
-                endpoint.stats.note_reused();
-            }
+            endpoint.stats.note_answered(exchange.generation, exchange.reused, self.now);
         }
         let Some(how) = course.how else {
             endpoint.stats.record_good(worker, exchange.choice.trial);
@@ -579,6 +589,7 @@ impl World {
         };
         let ended = exchange.ended(how);
         self.record(id, endpoint, &ended);
+        exchange.tell_stale(how, self.now);
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let next = request.tries.ended(&view.config.retry, &ended, &view.stats.budget, self.now);
         if self.follow(id, next)? { self.drive(id) } else { Ok(()) }
@@ -620,7 +631,7 @@ impl World {
         Ok(())
     }
 
-    /// How the counters see it; a stale idle connection is nobody's fault.
+    /// How the counters see it; a stale idle connection is nobody's fault ([`Exchange::tell_stale`]).
     fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
         let Some(worker) = self.traffic.requests.get(&id).map(|request| request.worker) else { return };
         match failure(ended) {
@@ -628,7 +639,6 @@ impl World {
                 let urgent = endpoint.stats.record_failure(worker, kind, ended.choice.trial, self.now);
                 self.counted(urgent);
             }
-            None if ended.how == How::Reset => endpoint.stats.note_stale(self.now),
             None => {}
         }
     }

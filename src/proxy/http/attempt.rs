@@ -171,11 +171,14 @@ impl<'a, C: Client> Request<'a, C> {
         })
     }
 
-    /// Keeps a connection for the next exchange, unless the endpoint is not to get one.
+    /// Keeps a connection for the next exchange, unless the endpoint is not to get one, or not over a connection like this.
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
         let worker = self.setting.worker;
         let now = clock::now();
-        if !spot.is_about_one_client() && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
+        let wanted = !spot.is_about_one_client()
+            && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
+            && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+        if wanted {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
@@ -502,9 +505,7 @@ pub(super) fn is_gateway_failure(status: u16) -> bool {
 pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Option<Moment>, now: Moment) {
     let stats = &spot.endpoint().stats;
     stats.replies().heard(now);
-    if spot.reused {
-        stats.note_reused();
-    }
+    stats.note_answered(spot.generation, spot.reused, now);
     if let Some(since) = since {
         route.usual.record(worker.id, now.since(since));
     }
@@ -514,7 +515,7 @@ pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Opti
 pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) {
     match failure {
         Some(failure) => record(worker, spot, failure),
-        None if how == How::Reset => spot.endpoint().stats.note_stale(clock::now()),
+        None if how == How::Reset => spot.endpoint().stats.note_stale(spot.generation, clock::now()),
         None => {}
     }
 }

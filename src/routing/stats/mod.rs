@@ -3,6 +3,7 @@
 mod endpoint;
 mod hearing;
 mod listener;
+mod reuse;
 mod service;
 
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
