@@ -9,6 +9,7 @@ use super::*;
 use crate::config::*;
 
 mod endpoints;
+mod refusal;
 mod restart;
 mod rhythm;
 mod suspicion;

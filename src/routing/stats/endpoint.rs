@@ -194,8 +194,8 @@ impl EndpointStats {
 
     /// An exchange failed. A refusal also bumps the generation.
     ///
-    /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, a reset
-    /// or a streak as long as the tripping one, unless it was poked already and has not looked yet.
+    /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, an unanswered
+    /// connect, a reset or a streak as long as the tripping one, unless it was poked already and has not looked yet.
     pub fn record_failure(&self, worker: usize, kind: Failure, trial: bool, now: Moment) -> bool {
         self.cells.add(worker, FAILED + kind as usize, 1);
         if trial {
@@ -206,7 +206,8 @@ impl EndpointStats {
             self.bump_generation();
             self.doubt_reuse(false, |trust| trust.refused(now));
         }
-        let urgent = matches!(kind, Failure::Refused | Failure::Reset) || streak >= self.trip.load(Relaxed);
+        let urgent = matches!(kind, Failure::Refused | Failure::ConnectTimeout | Failure::Reset)
+            || streak >= self.trip.load(Relaxed);
         urgent && self.make_urgent()
     }
 
