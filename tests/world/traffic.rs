@@ -634,13 +634,9 @@ impl World {
     /// How the counters see it; a stale idle connection is nobody's fault ([`Exchange::tell_stale`]).
     fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
         let Some(worker) = self.traffic.requests.get(&id).map(|request| request.worker) else { return };
-        match failure(ended) {
-            Some(kind) => {
-                let urgent = endpoint.stats.record_failure(worker, kind, ended.choice.trial, self.now);
-                self.counted(urgent);
-            }
-            None => {}
-        }
+        let Some(kind) = failure(ended) else { return };
+        let urgent = endpoint.stats.record_failure(worker, kind, ended.choice.trial, self.now);
+        self.counted(urgent);
     }
 
     fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: Moment) {
