@@ -13,7 +13,7 @@ use support::http2_upstream::{
     Asked, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, block,
 };
 use support::plane::http_yaml;
-use support::{Behaviour, Client, Plane, Upstream, get, post, until, within};
+use support::{Behaviour, Client, Instance, Plane, Upstream, get, post, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -513,6 +513,21 @@ async fn an_endpoint_that_never_sends_settings_is_one_that_does_not_answer_a_con
     let mut client = Client::connect(plane.address("web")).await;
     let answer = client.ask(get("/", "1")).await;
     assert_eq!((answer.status(), answer.header("standfast-cause")), (503, Some("upstream_connect")));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_open_http_2_is_out_at_once_and_the_order_goes_on() {
+    let (speaks_http_1, silent) =
+        (Upstream::start(Behaviour::ok("http/1")).await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    for home in [speaks_http_1.address, silent.local_addr().unwrap()] {
+        let standby = Http2Upstream::start(|asked: Asked| async move { asked.say("standby") }).await;
+        let more = format!("{HTTP2}    timeouts: {{connect: 500ms}}\n");
+        let instance = Instance::start(&http_yaml(&[&[home], &[standby.address]], &more));
+        instance.serves("web", 0).await;
+        let mut client = Client::connect(instance.address("web")).await;
+        assert_eq!(client.ask(post("/", "1", "order")).await.text(), "standby");
+        assert_eq!(standby.requests(), 1);
+    }
 }
 
 #[tokio::test]

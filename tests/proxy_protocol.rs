@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use standfast::routing::Turned;
 use support::pki::{self, Pki};
 use support::plane::{http_yaml, yaml};
-use support::{Behaviour, Client, Plane, Upstream, get, until, within};
+use support::{Behaviour, Client, Instance, Plane, Upstream, get, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -257,4 +257,23 @@ async fn a_header_comes_ahead_of_tls_on_both_sides() {
     let mut client = Client::over(within(connecting).await.expect("a handshake"));
     assert_eq!(client.ask(get("/", "r")).await.text(), "good");
     assert_eq!(within(endpoint).await.expect("no panic"), V1);
+}
+
+#[tokio::test]
+async fn a_connect_that_confirms_a_refusal_begins_with_a_header_too() {
+    let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let more = "    upstream: {proxy_protocol: v1}\n";
+    let instance = Instance::start(&http_yaml(&[&[endpoint.local_addr().unwrap()]], more));
+    instance.serves("web", 0).await;
+    let mut client = Client::connect(instance.address("web")).await;
+    client.send(get("/", "1")).await;
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let (mut stream, _) = within(endpoint.accept()).await.unwrap();
+        let mut line = [0; 13];
+        within(stream.read_exact(&mut line)).await.unwrap();
+        lines.push(String::from_utf8_lossy(&line).into_owned());
+        stream.set_zero_linger().unwrap();
+    }
+    assert_eq!(lines, ["PROXY TCP4 12", "PROXY UNKNOWN"]);
 }

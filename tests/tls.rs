@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion};
 use standfast::control::{self, ControlError, ControlHandle, ControlSetup};
+use standfast::decision::Operational;
 use standfast::net::tls::Handshake;
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::routing::Materials;
@@ -601,6 +602,25 @@ async fn an_endpoint_with_a_wrong_certificate_is_out_and_the_standby_serves() {
     until("the standby serves", || whole.serves(1)).await;
     let mut client = Client::connect(whole.address()).await;
     assert_eq!(client.ask(get("/", "x")).await.text(), "standby");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_a_handshake_of_ours_fails_with_too_is_out_at_once_and_the_order_goes_on() {
+    let pki = Pki::new();
+    let (good, wrong) = (pki.issue("good", &["up.test"]), pki.issue("wrong", &["other.test"]));
+    let home = Upstream::start_tls(Behaviour::ok("home"), pki::server(&wrong, &[])).await;
+    let standby = Upstream::start_tls(Behaviour::ok("standby"), pki::server(&good, &[])).await;
+    let file = pki.folder().join("standfast.yaml");
+    let keys = format!("ca: {}, sni: up.test", pki.ca().display());
+    std::fs::write(&file, yaml("http", &[&[home.address], &[standby.address]], "", &secured(&keys, ""))).unwrap();
+    let whole = Whole::start(&file);
+    until("home serves", || whole.serves(0)).await;
+    let mut client = Client::connect(whole.address()).await;
+    assert_eq!(client.ask(support::post("/", "1", "order")).await.text(), "standby");
+    assert!(whole.serves(1));
+    home.certify(pki::server(&good, &[]));
+    let stands = || whole.control.published().load().services[0].pools[0].endpoints[0].standing.operational;
+    until("a handshake of ours brings it back", || stands() == Operational::Healthy).await;
 }
 
 #[tokio::test]

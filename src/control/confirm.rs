@@ -1,24 +1,106 @@
-//! The confirming connect: a second opinion on a refusal, begun at once (DESIGN §3.2).
+//! The confirming connect: a second opinion on a connect that was refused or not answered, or on an opening that failed, begun at
+//! once (DESIGN §3.2). It opens a connection as traffic does: PROXY header, TLS, HTTP/2 up to the endpoint's SETTINGS.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use crate::decision::ConnectOutcome;
-use crate::net::{Stream, stream};
+use bytes::Bytes;
+use h2::client::Builder;
+
+use crate::config::{Protocol, UpstreamProtocol};
+use crate::decision::{ConnectOutcome, EndpointId};
+use crate::net::tls::ClientTls;
+use crate::net::{Stream, Transport, stream};
+use crate::routing::ServiceView;
+use crate::wire::proxy_protocol;
 
 /// How long a confirming connect may take: longer than any round trip, so that a refusal from another continent is a verdict
 /// too, and shorter than the core waits for it.
 const DEADLINE: Duration = Duration::from_millis(900);
 
-/// Connect once, say how it ended, and close. Cancel safe.
-pub(super) async fn confirm(address: SocketAddr) -> ConnectOutcome {
-    #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for one connect")]
-    match tokio::time::timeout(DEADLINE, stream::connect(address)).await {
-        Ok(Ok(connection)) => {
-            connection.reset_on_close();
-            ConnectOutcome::Connected
-        }
-        Ok(Err(error)) => stream::judge_connect(&error),
-        Err(_) => ConnectOutcome::Timeout,
+/// How connections to an endpoint are opened.
+pub(super) struct Opening {
+    address: SocketAddr,
+    /// It speaks for us: no client is behind it.
+    header: Option<Vec<u8>>,
+    tls: Option<Arc<ClientTls>>,
+    protocol: UpstreamProtocol,
+}
+
+/// Why there is no open connection.
+struct Unopened(ConnectOutcome);
+
+impl Opening {
+    /// As the traffic of this service opens its connections to this endpoint. `None`: it has no such endpoint.
+    pub(super) fn of(service: &ServiceView, endpoint: EndpointId) -> Option<Opening> {
+        let endpoint = service.find(endpoint)?;
+        let upstream = &service.config.upstream;
+        let protocol = match service.config.protocol {
+            Protocol::Http => upstream.protocol,
+            Protocol::Tcp => UpstreamProtocol::Http1,
+        };
+        Some(Opening {
+            address: endpoint.address,
+            header: upstream.proxy_protocol.map(|version| proxy_protocol::write(version, None)),
+            tls: endpoint.tls.clone(),
+            protocol,
+        })
     }
+
+    /// Opens one connection, says how that ended, and closes it. Cancel safe.
+    pub(super) async fn confirm(&self) -> ConnectOutcome {
+        #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for one connect")]
+        match tokio::time::timeout(DEADLINE, self.open()).await {
+            Ok(Ok(())) => ConnectOutcome::Connected,
+            Ok(Err(Unopened(outcome))) => outcome,
+            Err(_) => ConnectOutcome::Timeout,
+        }
+    }
+
+    async fn open(&self) -> Result<(), Unopened> {
+        let header = self.header.as_deref();
+        let socket = stream::connect_with_header(self.address, header).await;
+        let socket = socket.map_err(|error| Unopened(stream::judge_connect(&error)))?;
+        socket.reset_on_close();
+        let transport = match &self.tls {
+            None => socket.into(),
+            Some(tls) => tls.connect(socket, self.address).await.map_err(|error| failed(&error))?,
+        };
+        let shared = match (self.protocol, &self.tls) {
+            (UpstreamProtocol::Http2, Some(_)) if !transport.is_http2() => {
+                return Err(Unopened(ConnectOutcome::Refused));
+            }
+            (UpstreamProtocol::Http2, _) => true,
+            (UpstreamProtocol::Auto, _) => transport.is_http2(),
+            (UpstreamProtocol::Http1, _) => false,
+        };
+        if shared { await_settings(transport).await } else { Ok(()) }
+    }
+}
+
+/// What a failed handshake means: the endpoint does not open a connection with us.
+fn failed(error: &io::Error) -> Unopened {
+    Unopened(match error.kind() {
+        io::ErrorKind::TimedOut => ConnectOutcome::Timeout,
+        _ => ConnectOutcome::Refused,
+    })
+}
+
+/// Waits until the endpoint has shown by its SETTINGS that it speaks HTTP/2. (Before they have come, no stream may be opened.)
+async fn await_settings(transport: Transport) -> Result<(), Unopened> {
+    let refused = |_| Unopened(ConnectOutcome::Refused);
+    let mut builder = Builder::new();
+    builder.initial_max_send_streams(0).enable_push(false);
+    let (sender, mut connection) = builder.handshake::<_, Bytes>(transport).await.map_err(refused)?;
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(ended.map_err(refused).and(Err(Unopened(ConnectOutcome::Refused)))),
+        Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }

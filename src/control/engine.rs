@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::confirm::confirm;
+use super::confirm::Opening;
 use super::discovery::{Discovery, Lookups, News, Outcome};
 use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
 use super::journal::Journal;
@@ -295,9 +295,13 @@ impl Engine {
 
     fn confirm(&self, endpoint: EndpointId, senses: &Senses) {
         let Some(place) = self.places.get(&endpoint) else { return };
-        let (address, events) = (place.address, senses.events.clone());
+        let table = self.published.load();
+        let Some(opening) = table.service(&place.service).and_then(|service| Opening::of(service, endpoint)) else {
+            return;
+        };
+        let events = senses.events.clone();
         tokio::spawn(async move {
-            let outcome = confirm(address).await;
+            let outcome = opening.confirm().await;
             let _ = events.send(Event::Confirmed { endpoint, seen: clock::now(), outcome }).await;
         });
     }

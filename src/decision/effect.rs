@@ -22,7 +22,7 @@ pub enum Effect {
         /// How.
         action: SessionAction,
     },
-    /// Try one connect at once (≤ 50 ms) and answer with [`Event::Confirmed`](super::Event::Confirmed).
+    /// Open one connection at once, as traffic does, with PROXY header, TLS and HTTP/2, and answer with [`Event::Confirmed`](super::Event::Confirmed).
     ConfirmConnect {
         /// Whom to try.
         endpoint: EndpointId,

@@ -16,7 +16,7 @@ use super::{
     Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
     Moment, Operational, ProbeOutcome, Silence, Source, Standing,
 };
-use crate::config::{EvidenceRule, HealthCheck, OnRefused, OutlierDetection, Pool};
+use crate::config::{EvidenceRule, Failover, HealthCheck, OnAllDown, OnRefused, OutlierDetection, Pool};
 
 /// Good trials that end an ejection.
 pub(super) const TRIALS: u32 = 3;
@@ -39,21 +39,37 @@ pub(super) struct Rules<'a> {
     pub on_refused: OnRefused,
     /// A page serves: one good probe is enough.
     pub eager: bool,
+    /// Is a connect that is not answered as good as one that is refused? Not where nothing may be served rather than something
+    /// wrong: what is cut off from here may be alive.
+    pub silence_refuses: bool,
 }
 
 impl<'a> Rules<'a> {
-    pub fn of(pool: &'a Pool, on_refused: OnRefused) -> Rules<'a> {
-        Rules { check: pool.health_check.as_ref(), outlier: pool.outlier_detection.as_ref(), on_refused, eager: false }
+    pub fn of(pool: &'a Pool, failover: &Failover) -> Rules<'a> {
+        Rules {
+            check: pool.health_check.as_ref(),
+            outlier: pool.outlier_detection.as_ref(),
+            on_refused: failover.on_refused,
+            silence_refuses: failover.on_all_down == OnAllDown::FailOpen,
+            eager: false,
+        }
+    }
+
+    /// Failures after which a connect of our own is to say whether the endpoint can be reached at all. (A TLS handshake and an
+    /// opening of HTTP/2 that fail are told as resets and malformed answers.)
+    fn signs_of_refusal(self) -> impl Iterator<Item = Failure> {
+        let signs = [Failure::Refused, Failure::ConnectTimeout, Failure::Reset, Failure::Malformed];
+        signs.into_iter().filter(move |sign| *sign != Failure::ConnectTimeout || self.silence_refuses)
     }
 }
 
-/// Does it refuse connections?
+/// Does it refuse connections, or leave them unanswered?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Refusal {
     /// Not that we know.
     No,
-    /// A request was refused, or a connection reset; one connect of our own is to confirm it.
+    /// A request could not connect, or its connection was reset or made no sense; one connect of our own is to confirm it.
     Suspected,
     /// Confirmed once. It may be a restart, and its pool has others meanwhile: it is avoided, and asked once more.
     Doubted,
@@ -89,7 +105,7 @@ pub(super) struct Endpoint {
     pub corroboration: Corroboration,
     pub suspicion: Suspicion,
     pub refusal: Refusal,
-    /// What it was last asked for a connect for: a refusal or a reset.
+    /// What it was last asked for a connect for: one of [`Rules::signs_of_refusal`].
     sign: Failure,
     pub ejection: Ejection,
     /// The one source on whose evidence it was ejected; `None` = there were several, or it is not ejected.
@@ -296,15 +312,21 @@ impl Endpoint {
         self.trouble.get_or_insert(first);
         self.look(rules, now, effects);
         let told = |sign: &Failure| digest.streak > 0 && digest.failed.of(*sign) > 0;
-        match [Failure::Refused, Failure::Reset].into_iter().find(told) {
-            Some(sign) if rules.on_refused == OnRefused::Verdict && self.refusal == Refusal::No => {
+        let Some(sign) = rules.signs_of_refusal().find(told) else { return };
+        match self.refusal {
+            Refusal::No if rules.on_refused == OnRefused::Verdict => {
                 self.refusal = Refusal::Suspected;
                 self.sign = sign;
                 self.ask_connect(now, effects);
             }
-            Some(Failure::Refused) if self.refusal == Refusal::Suspected => self.sign = Failure::Refused,
+            Refusal::Suspected if !self.could_not_connect() => self.sign = sign,
             _ => {}
         }
+    }
+
+    /// Is it asked for a connect because a request's connect failed, not because a connection did?
+    fn could_not_connect(&self) -> bool {
+        matches!(self.sign, Failure::Refused | Failure::ConnectTimeout)
     }
 
     fn ask_connect(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -343,9 +365,14 @@ impl Endpoint {
             return false; // nobody waits for it any more
         }
         self.timers.disarm(Timer::Confirm);
+        let says_the_same = match outcome {
+            ConnectOutcome::Refused => true,
+            ConnectOutcome::Timeout => self.sign == Failure::ConnectTimeout,
+            ConnectOutcome::Connected | ConnectOutcome::Local => false,
+        };
         match (self.refusal, outcome) {
-            (Refusal::Suspected, ConnectOutcome::Refused) => self.doubt(now),
-            (Refusal::Doubted, ConnectOutcome::Refused) => self.condemn_as_refusing(rules, now),
+            (Refusal::Suspected, _) if says_the_same => self.doubt(now),
+            (Refusal::Doubted, _) if says_the_same => self.condemn_as_refusing(rules, now),
             (Refusal::Suspected | Refusal::Doubted, ConnectOutcome::Connected) => self.accepts_again(now),
             (Refusal::Suspected | Refusal::Doubted, _) => self.refusal = Refusal::No,
             (Refusal::Confirmed, ConnectOutcome::Connected) if self.checks.verdict == Verdict::Green => {
@@ -366,9 +393,10 @@ impl Endpoint {
     }
 
     /// It did not refuse for long: a restart. That ends a row of refused requests; those of one that was proven to refuse are
-    /// explained. Who resets and accepts is no restart: its failures count.
+    /// explained. Resets, and connects that are answered sometimes, are no restart: those failures count.
     fn accepts_again(&mut self, now: Moment) {
         match self.sign {
+            Failure::ConnectTimeout => {}
             _ if self.refusal == Refusal::Doubted => self.absolve(now),
             Failure::Refused => {
                 self.outlier.streak = 0;
@@ -389,6 +417,8 @@ impl Endpoint {
         self.await_reconnect(rules, now);
         let evidence = match self.sign {
             Failure::Reset => "a connection was reset, and the confirming connect refused",
+            Failure::Malformed => "an answer was malformed, and the confirming connect refused",
+            Failure::ConnectTimeout => "a connect was not answered, and neither was the confirming connect",
             _ => "a request was refused, and so was the confirming connect",
         };
         if self.ejection == Ejection::None {
@@ -631,7 +661,9 @@ impl Endpoint {
                 self.checks_speak(after);
             }
         }
-        if after.on_refused == OnRefused::Checks && matches!(self.refusal, Refusal::Suspected | Refusal::Doubted) {
+        let unasked =
+            after.on_refused == OnRefused::Checks || (self.sign == Failure::ConnectTimeout && !after.silence_refuses);
+        if unasked && matches!(self.refusal, Refusal::Suspected | Refusal::Doubted) {
             self.refusal = Refusal::No;
             self.timers.disarm(Timer::Confirm);
             self.timers.disarm(Timer::Reconnect);

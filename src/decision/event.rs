@@ -110,7 +110,8 @@ pub enum ProbeFailure {
 pub enum ConnectOutcome {
     /// Established.
     Connected,
-    /// ECONNREFUSED, reset on connect, host or net unreachable from the network.
+    /// ECONNREFUSED, reset on connect, host or net unreachable from the network. Of a confirming connect also: the TLS handshake or
+    /// the opening of HTTP/2 failed.
     Refused,
     /// No answer in time.
     Timeout,

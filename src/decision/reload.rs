@@ -128,8 +128,8 @@ impl Service {
                 let address = endpoint.address;
                 let names = |pool: &&config::Pool| pool.members.endpoints().iter().any(|e| e.address == address);
                 if let Some(old) = before.pools.iter().find(names) {
-                    let old = Rules::of(old, before.failover.on_refused);
-                    endpoint.reconfigure(old, Rules::of(after, config.failover.on_refused));
+                    let old = Rules::of(old, &before.failover);
+                    endpoint.reconfigure(old, Rules::of(after, &config.failover));
                 }
             }
         }

@@ -104,15 +104,16 @@ impl Service {
 
     /// An endpoint together with the rules it is judged by.
     pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, Rules<'_>) {
-        let mut rules = Rules::of(&self.config.pools[pool], self.config.failover.on_refused);
+        let mut rules = Rules::of(&self.config.pools[pool], &self.config.failover);
         rules.eager = self.serves_a_page();
         (&mut self.pools[pool].endpoints[index], rules)
     }
 
     fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, Rules<'_>)> {
-        let (on_refused, eager) = (self.config.failover.on_refused, self.serves_a_page());
+        let eager = self.serves_a_page();
+        let failover = &self.config.failover;
         self.pools.iter_mut().zip(&self.config.pools).flat_map(move |(pool, config)| {
-            let rules = Rules { eager, ..Rules::of(config, on_refused) };
+            let rules = Rules { eager, ..Rules::of(config, failover) };
             pool.endpoints.iter_mut().map(move |endpoint| (endpoint, rules))
         })
     }
@@ -206,10 +207,10 @@ impl Service {
     /// Who was refused is doubted only as long as its pool has others that nothing is known against. A pool without them is
     /// gone, or restarting: that cannot be told apart, and the service does not wait for it.
     fn end_doubts(&mut self, now: Moment) -> Vec<StandingChange> {
-        let on_refused = self.config.failover.on_refused;
+        let failover = &self.config.failover;
         let mut condemned = false;
         for (pool, config) in self.pools.iter_mut().zip(&self.config.pools) {
-            let rules = Rules::of(config, on_refused);
+            let rules = Rules::of(config, failover);
             let others = pool.endpoints.iter().any(Endpoint::unsuspected);
             let doubted = |endpoint: &&mut Endpoint| endpoint.refusal == Refusal::Doubted && !others;
             for endpoint in pool.endpoints.iter_mut().filter(doubted) {
@@ -227,7 +228,7 @@ impl Service {
         let config = self.config.clone();
         let mut ejected = false;
         for pool in 0..self.pools.len() {
-            let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
+            let rules = Rules::of(&config.pools[pool], &config.failover);
             for index in 0..self.pools[pool].endpoints.len() {
                 let held = match self.pools[pool].endpoints[index].judge_in_band(rules, callers, now) {
                     Finding::Nothing => continue,
@@ -364,7 +365,7 @@ impl Service {
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
             let config = self.config.clone();
-            let rules = Rules::of(&config.pools[pool], config.failover.on_refused);
+            let rules = Rules::of(&config.pools[pool], &config.failover);
             for endpoint in &mut self.pools[pool].endpoints {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {

@@ -48,7 +48,7 @@ pub enum Cause {
     ChecksPassed,
     /// Probes failed.
     ChecksFailed,
-    /// Connections were refused, and the confirming connect too.
+    /// Connections were refused or not answered, or could not be opened, and so was the confirming connect.
     Refused,
     /// Failures in a row from real traffic.
     Consecutive,

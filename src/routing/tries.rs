@@ -36,6 +36,8 @@ use crate::wire::h1::Method;
 
 /// How long a request waits for the first pool, or for the verdict on a pool that refused it.
 pub const VERDICT_WAIT: Duration = Duration::from_secs(1);
+/// … or on a pool that did not answer its connect: a confirming connect may take nearly as long as the core waits for it.
+pub const SILENT_VERDICT_WAIT: Duration = Duration::from_millis(1500);
 /// How often a held request looks for an open trial gate.
 pub const HOLD_STEP: Duration = Duration::from_millis(100);
 /// Shortest and longest pause before the same endpoint is asked again.
@@ -249,6 +251,8 @@ pub struct Tries {
     trialled: bool,
     crossed: bool,
     fresh: bool,
+    /// A connect was not answered.
+    unanswered: bool,
     waiting_since: Option<Moment>,
     queued_since: Option<Moment>,
     suspended_since: Option<Moment>,
@@ -279,6 +283,7 @@ impl Tries {
             trialled: false,
             crossed: false,
             fresh: false,
+            unanswered: false,
             waiting_since: None,
             queued_since: None,
             suspended_since: None,
@@ -462,6 +467,7 @@ impl Tries {
 
     /// The kernel took no byte: it never happened, ask somebody else.
     fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), Why> {
+        self.unanswered |= ended.how == How::ConnectTimeout;
         if ended.stale() {
             self.fresh = true;
         } else {
@@ -596,7 +602,8 @@ impl Tries {
         if self.crossed && service.pools.len() == 1 {
             return Next::GiveUp(Why::Attempts);
         }
-        self.wait(VERDICT_WAIT.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
+        let verdict = if self.unanswered { SILENT_VERDICT_WAIT } else { VERDICT_WAIT };
+        self.wait(verdict.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
     }
 
     /// Has it been sent somewhere it must not leave? Then no newer table helps.

@@ -286,6 +286,25 @@ fn a_post_that_everybody_refused_does_not_wait_for_ever() {
 }
 
 #[test]
+fn a_post_whose_connect_was_not_answered_waits_until_ours_cannot_be_answered_any_more() {
+    let table = table(service("s", &[&[1], &[1]]), |_| {});
+    let view = &table.services[0];
+    let (mut tries, retry) = (Tries::new(Nature::of(Method::Post, true), at(30_000)), &view.config.retry);
+    let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
+    let unanswered = Ended { choice, how: How::ConnectTimeout, sent: false, reused: false, replayable: true };
+    assert_eq!(tries.ended(retry, &unanswered, &view.stats.budget, at(0)), Next::Pick);
+    let mut waits = |ms| {
+        let nothing = view.pick(&tries.want(at(ms), 0), &mut state(1));
+        let next = tries.unplaced(retry, nothing, view, at(ms));
+        tries.resumed(false);
+        next
+    };
+    assert_eq!(waits(0), Next::Wait { until: at(1_000) });
+    assert_eq!(waits(1_000), Next::Wait { until: at(1_500) });
+    assert_eq!(waits(1_500), Next::GiveUp(Why::Exhausted));
+}
+
+#[test]
 fn a_get_that_everybody_refused_crosses_before_the_switch() {
     let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
     let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));

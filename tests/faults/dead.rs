@@ -1,9 +1,11 @@
 //! Processes that die: what was not on their wire is saved, whatever its method.
 
 use standfast::decision::{Cause, Operational, Serving, SwitchKind};
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
 
 use crate::scene::{QUICK, Scene};
-use crate::support::{Client, Upstream, get, until};
+use crate::support::{Client, Upstream, get, post, until};
 
 async fn kill(upstreams: &mut [Upstream; 2]) {
     let [first, second] = upstreams;
@@ -105,4 +107,42 @@ async fn a_pool_that_flaps_is_left_once_and_gone_back_to_when_it_has_stopped() {
     assert!(ledger.failed_since(dead).is_empty(), "{:?}", ledger.failed_since(dead));
     scene.audit(&ledger);
     assert_eq!(scene.proxy.news().switches, [SwitchKind::Failover, SwitchKind::Failback]);
+}
+
+/// A client that asks again as soon as it is answered, whatever the answer: a GET, an order, a GET, …
+async fn asks_on(address: std::net::SocketAddr) {
+    let mut client = Client::connect(address).await;
+    for request in [get("/", "r"), post("/", "r", "order")].iter().cycle() {
+        let sent = client.stream.write_all(request.as_bytes()).await;
+        let kept =
+            sent.is_ok() && client.answer().await.is_some_and(|answer| answer.header("connection") != Some("close"));
+        if !kept {
+            client = Client::connect(address).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_to_an_endpoint_that_was_killed_and_came_back_are_used_again_at_once() {
+    const CLIENTS: usize = 20;
+    let mut scene = Scene::start(QUICK).await;
+    let address = scene.proxy.address("web");
+    let clients: JoinSet<()> = (0..CLIENTS).map(|_| asks_on(address)).collect();
+    for death in 0..2 {
+        let wanted = scene.home[0].requests() + 200;
+        until("it is under load", || scene.home[0].requests() >= wanted).await;
+        let killed = scene.home[0].address;
+        scene.home[0].refuse().await;
+        scene.proxy.stand(&[killed], Operational::Unhealthy).await;
+        scene.home[0].listen_again().await;
+        scene.proxy.stand(&[killed], Operational::Healthy).await;
+        let (before, wanted) = (scene.home[0].accepted(), scene.home[0].requests() + 1000);
+        until("it is under load again", || scene.home[0].requests() >= wanted).await;
+        let connects = scene.home[0].accepted() - before;
+        // (Its checks connect as well.)
+        assert!(connects <= 5 * CLIENTS, "{connects} connects for 1000 requests after death {death}");
+        let idle = scene.proxy.stats(killed).totals().idle;
+        assert!(idle <= 2 * CLIENTS as u64, "{idle} idle connections for {CLIENTS} clients");
+    }
+    drop(clients);
 }

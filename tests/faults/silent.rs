@@ -7,7 +7,9 @@ use standfast::decision::{Cause, Operational, Serving, SwitchKind};
 
 use crate::load::{Ledger, Load};
 use crate::scene::{QUICK, Scene, good};
-use crate::support::{Behaviour, Upstream, until};
+use crate::support::black_hole::BlackHole;
+use crate::support::plane::http_yaml;
+use crate::support::{Behaviour, Client, Instance, Upstream, post, until};
 
 /// The fault has struck all of home: what holds from then on, up to the switch.
 async fn home_is_left(scene: &Scene, load: &Load) -> usize {
@@ -165,4 +167,35 @@ async fn an_endpoint_that_is_gone_without_a_word_costs_nobody_an_order_that_begi
     assert!(ledger.failed_since(out).is_empty(), "{:?}", ledger.failed_since(out));
     scene.audit(&ledger);
     assert_eq!(scene.proxy.news().switches, []);
+}
+
+/// Two endpoints of which neither answers a connect, a standby, and no checks.
+async fn without_checks(more: &str) -> (Instance, [BlackHole; 2], Upstream) {
+    let (home, standby) =
+        ([BlackHole::start().await, BlackHole::start().await], Upstream::start(good("standby")).await);
+    let pools: [&[_]; 2] = [&[home[0].address, home[1].address], &[standby.address]];
+    let proxy = Instance::start(&http_yaml(&pools, &format!("    timeouts: {{connect: 500ms}}\n{more}")));
+    proxy.serves("web", 0).await;
+    (proxy, home, standby)
+}
+
+#[tokio::test]
+async fn an_order_to_a_pool_that_answers_no_connect_goes_to_the_next_pool_without_checks_too() {
+    for retry in ["safe", "never"] {
+        let (mut proxy, home, standby) = without_checks(&format!("    retry: {{cross_pool: {retry}}}\n")).await;
+        let mut client = Client::connect(proxy.address("web")).await;
+        assert_eq!(client.ask(post("/", "order", "x")).await.text(), "standby", "cross_pool: {retry}");
+        assert_eq!(standby.executed("order"), 1);
+        let news = proxy.news();
+        assert_eq!(news.switches, [SwitchKind::Failover], "with the verdict, not before it");
+        assert_eq!(news.causes(&[home[0].address, home[1].address]), [Cause::Refused]);
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_served_when_all_is_down_an_unanswered_connect_moves_nothing() {
+    let (mut proxy, _home, standby) = without_checks("    failover: {on_all_down: fail_closed}\n").await;
+    let mut client = Client::connect(proxy.address("web")).await;
+    assert_eq!(client.ask(post("/", "order", "x")).await.status(), 503);
+    assert_eq!((standby.requests(), proxy.news().switches), (0, vec![]));
 }

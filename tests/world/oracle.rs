@@ -6,8 +6,8 @@ use std::time::Duration;
 use standfast::config::{Config, EvidenceRule, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
     Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Digest, Effect, EndpointId, EndpointRow,
-    Event, Evidence, Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving, Silence,
-    StandingChange, SwitchKind, Table, Word,
+    Event, Evidence, Failure, Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving,
+    Silence, StandingChange, SwitchKind, Table, Word,
 };
 use standfast::routing::{Choice, EndpointStats, Hearing, ServiceView, Tried};
 
@@ -40,6 +40,10 @@ struct Witness {
     fails: u32,
     /// A confirming connect was refused since it last was healthy.
     refused: bool,
+    /// Real traffic met a connect that was not answered since one was.
+    unanswered: bool,
+    /// … and so did a confirming connect, since it last was healthy.
+    silent: bool,
     connected: bool,
     /// Good trials told since it was ejected.
     trials: u32,
@@ -208,12 +212,16 @@ impl Oracle {
             Some(Event::Confirmed { endpoint, outcome, seen }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
                 witness.asked = None;
+                let silent = *outcome == ConnectOutcome::Timeout && witness.unanswered;
                 match outcome {
                     ConnectOutcome::Refused => witness.refusals.push(*seen),
+                    _ if silent => witness.refusals.push(*seen),
                     _ => witness.refusals.clear(),
                 }
                 witness.refused |= *outcome == ConnectOutcome::Refused;
+                witness.silent |= silent;
                 witness.connected = *outcome == ConnectOutcome::Connected;
+                witness.unanswered &= !witness.connected;
             }
             Some(Event::InBand { endpoint, digest, seen }) => {
                 let witness = self.endpoints.entry(*endpoint).or_default();
@@ -227,6 +235,7 @@ impl Oracle {
                 }
                 witness.exchanges.retain(|(at, _)| seen.since(*at) <= OutlierDetection::WINDOW);
                 witness.exchanges.push((*seen, digest.good + digest.failed.total()));
+                witness.unanswered |= digest.failed.of(Failure::ConnectTimeout) > 0;
                 witness.trials += digest.trials_good;
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
@@ -352,11 +361,13 @@ impl Oracle {
                     self.restored(pool, change, now)?;
                 }
                 let witness = self.endpoints.entry(change.endpoint).or_default();
-                (witness.ejected, witness.refused, witness.trials, witness.streak) = (None, false, 0, 0);
+                (witness.ejected, witness.trials, witness.streak) = (None, 0, 0);
+                (witness.refused, witness.silent) = (false, false);
                 witness.proven = true;
             }
             (Operational::Unhealthy, Cause::Refused) => {
-                ensure!(witness.refused, "no connect was refused");
+                let silent = witness.silent && service.failover.on_all_down == OnAllDown::FailOpen;
+                ensure!(witness.refused || silent, "no connect was refused, or left unanswered where that counts");
                 witness.connected = false;
                 self.not_rash(row, change, now)?;
             }

@@ -76,6 +76,8 @@ struct Exchange {
     choice: Choice,
     course: Course,
     reused: bool,
+    /// Of its connection.
+    generation: u64,
     began: Moment,
     /// Its course comes to its end, or is looked at again.
     ends: Moment,
@@ -110,6 +112,13 @@ impl Exchange {
 
     fn connecting(&self) -> bool {
         self.course.how == Some(How::ConnectTimeout)
+    }
+
+    /// A reused connection that was reset before its answer.
+    fn tell_stale(&self, how: How, now: Moment) {
+        if self.reused && how == How::Reset {
+            self.endpoint().stats.note_stale(self.generation, now);
+        }
     }
 
     fn ended(&self, how: How) -> Ended {
@@ -348,6 +357,7 @@ impl World {
         let how = Try { crossing: tries.crossing(), safe: nature.safe(), tried: tries.tried(), beside };
         self.oracle.tries(&view, &choice, &how)?;
         let upstream = self.upstreams[&endpoint.address];
+        let generation = endpoint.stats.generation();
         let mut reused =
             self.dice.u8(..4) == 0 && !tries.fresh_only() && endpoint.stats.trusts_idle(nature.idempotent(), self.now);
         let mut course = upstream.exchange(reused, &mut self.dice);
@@ -385,6 +395,7 @@ impl World {
             other,
             course,
             reused,
+            generation,
             choice,
             began: self.now,
             role,
@@ -474,6 +485,7 @@ impl World {
         }
         if let Some(how) = how {
             self.record(id, first.endpoint(), &first.ended(how));
+            first.tell_stale(how, now);
         }
         self.forsake(id, &first)
     }
@@ -625,9 +637,7 @@ impl World {
         let endpoint = exchange.endpoint();
         if matches!(course.how, None | Some(How::Status(_))) {
             self.hears(endpoint, Ear::Replies);
-            if exchange.reused {
-                endpoint.stats.note_reused();
-            }
+            endpoint.stats.note_answered(exchange.generation, exchange.reused, self.now);
         }
         let Some(how) = course.how else {
             endpoint.stats.record_good(worker, exchange.choice.trial);
@@ -642,6 +652,7 @@ impl World {
         };
         let ended = exchange.ended(how);
         self.record(id, endpoint, &ended);
+        exchange.tell_stale(how, self.now);
         let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let kind = how.failure().filter(|_| ended.sent);
@@ -695,7 +706,7 @@ impl World {
         Ok(())
     }
 
-    /// How the counters see it; a stale idle connection is nobody's fault.
+    /// How the counters see it; a stale idle connection is nobody's fault ([`Exchange::tell_stale`]).
     fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
         let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
@@ -713,7 +724,6 @@ impl World {
                 }
                 self.counted(urgent);
             }
-            None if ended.how == How::Reset => endpoint.stats.note_stale(self.now),
             None => {}
         }
     }

@@ -10,6 +10,7 @@ use crate::config::*;
 
 mod corroboration;
 mod endpoints;
+mod refusal;
 mod restart;
 mod rhythm;
 mod suspicion;

@@ -171,11 +171,14 @@ impl<'a, C: Client> Request<'a, C> {
         })
     }
 
-    /// Keeps a connection for the next exchange, unless the endpoint is not to get one.
+    /// Keeps a connection for the next exchange, unless the endpoint is not to get one, or not over a connection like this.
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
         let worker = self.setting.worker;
         let now = clock::now();
-        if !spot.is_about_one_client() && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
+        let wanted = !spot.is_about_one_client()
+            && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
+            && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+        if wanted {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
@@ -523,9 +526,7 @@ pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
 pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Option<Moment>, now: Moment) {
     let stats = &spot.endpoint().stats;
     stats.replies().heard(now);
-    if spot.reused {
-        stats.note_reused();
-    }
+    stats.note_answered(spot.generation, spot.reused, now);
     if let Some(since) = since {
         route.usual.record(worker.id, now.since(since));
     }
@@ -534,7 +535,7 @@ pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Opti
 /// What a try that ended without an answer says about its endpoint.
 pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) -> Option<Fault> {
     if failure.is_none() && how == How::Reset {
-        spot.endpoint().stats.note_stale(clock::now());
+        spot.endpoint().stats.note_stale(spot.generation, clock::now());
     }
     failure.and_then(|failure| blame(worker, spot, failure, Mark::None))
 }

@@ -20,7 +20,7 @@ use crate::proxy::outcome::{count_rejection, unplaced_termination};
 use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced};
 use crate::proxy::worker::Worker;
 use crate::routing::balance::hash_bytes;
-use crate::routing::tries::VERDICT_WAIT;
+use crate::routing::tries::SILENT_VERDICT_WAIT;
 use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, SourceKey, Tries, Turned, Why, sni};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
@@ -234,7 +234,7 @@ pub fn end_termination(end: End, worker: &Worker) -> Termination {
 
 fn longest_search(service: &Service) -> Duration {
     let most = service.pools.iter().map(|pool| pool.members.endpoints().len()).max().unwrap_or(1) as u32;
-    (service.timeouts.connect * (most + 1) + VERDICT_WAIT).min(LONGEST_SEARCH)
+    (service.timeouts.connect * (most + 1) + SILENT_VERDICT_WAIT).min(LONGEST_SEARCH)
 }
 
 /// The key of a client's address for `hash` balancing.

@@ -1,10 +1,14 @@
 //! Idle connections to endpoints: one worker's, without locks. A parked connection is its socket and nothing more.
+//!
+//! How many there are follows how many were in use at once during the last minute. The last parked is the first used, so those
+//! that were not needed lie at the bottom of the stack: as many as it held at its lowest.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
@@ -12,8 +16,12 @@ use crate::decision::{EndpointId, Moment};
 use crate::net::{Stream, Transport};
 use crate::routing::{EndpointStats, RoutingTable};
 
-/// Idle connections kept per endpoint and worker.
+/// Idle connections kept per endpoint and worker, whatever the traffic.
 const MOST: usize = 1024;
+/// Half of the time that a connection is kept without being needed.
+const PERIOD: Duration = Duration::from_secs(30);
+/// So many are kept until they expire, needed or not: rare requests find a connection too.
+const LEAST: usize = 1;
 
 /// An idle connection.
 pub struct Parked<S> {
@@ -34,6 +42,40 @@ pub struct Idle<S = Transport> {
 struct Shelf<S> {
     stats: Arc<EndpointStats>,
     parked: Vec<Parked<S>>,
+    /// The fewest that were parked in this period, and in the one before it: so many were not needed.
+    lowest: usize,
+    lowest_before: usize,
+    /// When this period ends; it begins with the first sweep.
+    ends: Option<Moment>,
+}
+
+impl<S: Stream> Shelf<S> {
+    fn new(stats: &Arc<EndpointStats>) -> Shelf<S> {
+        Shelf { stats: Arc::clone(stats), parked: Vec::new(), lowest: 0, lowest_before: 0, ends: None }
+    }
+
+    fn pop(&mut self) -> Option<Parked<S>> {
+        let popped = self.parked.pop();
+        self.lowest = self.lowest.min(self.parked.len());
+        popped
+    }
+
+    /// Closes what is too old, dead or of an older generation, and once a period what was not needed in the last two.
+    fn sweep(&mut self, now: Moment) {
+        let generation = self.stats.generation();
+        self.parked.retain_mut(|connection| {
+            connection.generation == generation && now < connection.expires && is_quiet(&mut connection.stream)
+        });
+        self.lowest = self.lowest.min(self.parked.len());
+        if now < *self.ends.get_or_insert(now.after(PERIOD)) {
+            return;
+        }
+        let unneeded = self.lowest.min(self.lowest_before).min(self.parked.len().saturating_sub(LEAST));
+        self.parked.drain(..unneeded);
+        self.lowest_before = self.lowest - unneeded.min(self.lowest);
+        self.lowest = self.parked.len();
+        self.ends = Some(now.after(PERIOD));
+    }
 }
 
 impl<S: Stream> Idle<S> {
@@ -42,10 +84,13 @@ impl<S: Stream> Idle<S> {
         Idle { worker, shelves: RefCell::default() }
     }
 
-    /// Keeps a connection for the next exchange.
+    /// Keeps a connection for the next exchange, unless it is of an older generation.
     pub fn park(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: Parked<S>) {
+        if connection.generation != stats.generation() {
+            return;
+        }
         let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry(endpoint).or_insert_with(|| Shelf { stats: Arc::clone(stats), parked: Vec::new() });
+        let shelf = shelves.entry(endpoint).or_insert_with(|| Shelf::new(stats));
         if shelf.parked.len() < MOST {
             shelf.parked.push(connection);
             stats.count_idle(self.worker, 1);
@@ -59,7 +104,7 @@ impl<S: Stream> Idle<S> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(&endpoint)?;
         let generation = stats.generation();
-        while let Some(connection) = shelf.parked.pop() {
+        while let Some(connection) = shelf.pop() {
             stats.count_idle(self.worker, -1);
             if connection.generation == generation && now < connection.expires && connection.stream.proven_quiet() {
                 return Some(connection.stream);
@@ -68,19 +113,20 @@ impl<S: Stream> Idle<S> {
         None
     }
 
-    /// Closes what is too old, dead, of an older generation or belongs to an endpoint that the table does not know.
+    /// Closes what is too old, dead, of an older generation, has not been needed for a while or belongs to an endpoint that the
+    /// table does not know.
     pub fn sweep(&self, table: &RoutingTable, now: Moment) {
-        let mut shelves = self.shelves.borrow_mut();
-        shelves.retain(|endpoint, shelf| {
-            let known = shelf.parked.is_empty() || knows(table, *endpoint);
-            let generation = shelf.stats.generation();
+        self.sweep_where(|endpoint| knows(table, endpoint), now);
+    }
+
+    fn sweep_where(&self, known: impl Fn(EndpointId) -> bool, now: Moment) {
+        self.shelves.borrow_mut().retain(|endpoint, shelf| {
             let before = shelf.parked.len();
-            shelf.parked.retain_mut(|connection| {
-                known
-                    && connection.generation == generation
-                    && now < connection.expires
-                    && is_quiet(&mut connection.stream)
-            });
+            if before > 0 && known(*endpoint) {
+                shelf.sweep(now);
+            } else {
+                shelf.parked.clear();
+            }
             shelf.stats.count_idle(self.worker, shelf.parked.len() as i64 - before as i64);
             !shelf.parked.is_empty()
         });
@@ -111,4 +157,104 @@ fn is_quiet<S: Stream>(stream: &mut S) -> bool {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());
     matches!(Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)), Poll::Pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const HOME: EndpointId = EndpointId(1);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000)
+    }
+
+    struct Rig {
+        listener: TcpListener,
+        ends: Vec<TcpStream>,
+        idle: Idle<TcpStream>,
+        stats: Arc<EndpointStats>,
+    }
+
+    impl Rig {
+        async fn new() -> Rig {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stats = Arc::new(EndpointStats::new(1, 5, Arc::default()));
+            Rig { listener, ends: Vec::new(), idle: Idle::new(0), stats }
+        }
+
+        async fn dial(&mut self) -> TcpStream {
+            let (ours, theirs) =
+                tokio::join!(TcpStream::connect(self.listener.local_addr().unwrap()), self.listener.accept());
+            self.ends.push(theirs.unwrap().0);
+            ours.unwrap()
+        }
+
+        fn park(&self, stream: TcpStream) {
+            let generation = self.stats.generation();
+            self.idle.park(HOME, &self.stats, Parked { stream, generation, expires: at(3600) });
+        }
+
+        /// So many at once are in use, of which as few as possible are new.
+        async fn use_at_once(&mut self, count: usize, now: Moment) {
+            let mut used = Vec::new();
+            for _ in 0..count {
+                match self.idle.take(HOME, &self.stats, now) {
+                    Some(stream) => used.push(stream),
+                    None => used.push(self.dial().await),
+                }
+            }
+            used.into_iter().for_each(|stream| self.park(stream));
+        }
+
+        fn sweep(&self, now: Moment) {
+            self.idle.sweep_where(|_| true, now);
+        }
+
+        fn idle(&self) -> u64 {
+            self.stats.totals().idle
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_connections_follow_the_peak_in_use_of_the_last_minute() {
+        let mut rig = Rig::new().await;
+        rig.use_at_once(40, at(0)).await;
+        let mut seen = Vec::new();
+        for second in 0..=180 {
+            rig.use_at_once(if second % 50 == 10 { 7 } else { 2 }, at(second)).await;
+            rig.sweep(at(second));
+            seen.push(rig.idle());
+        }
+        assert!(seen[..=60].iter().all(|idle| *idle == 40), "the last minute needed them: {seen:?}");
+        assert!(seen[91..].iter().all(|idle| *idle == 7), "it did not: {seen:?}");
+        assert_eq!(rig.ends.len(), 40, "none was closed that was needed again");
+    }
+
+    #[tokio::test]
+    async fn the_last_one_stays_until_it_expires() {
+        let mut rig = Rig::new().await;
+        rig.use_at_once(3, at(0)).await;
+        (0..600).for_each(|second| rig.sweep(at(second)));
+        assert_eq!(rig.idle(), 1);
+        rig.sweep(at(3600));
+        assert_eq!(rig.idle(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_a_reset_is_neither_used_nor_parked() {
+        let mut rig = Rig::new().await;
+        rig.use_at_once(3, at(0)).await;
+        let (generation, used) = (rig.stats.generation(), rig.idle.take(HOME, &rig.stats, at(0)).unwrap());
+        rig.stats.note_stale(generation, at(1));
+        rig.idle.park(HOME, &rig.stats, Parked { stream: used, generation, expires: at(60) });
+        assert_eq!(rig.idle(), 2, "not parked again");
+        assert!(rig.idle.take(HOME, &rig.stats, at(1)).is_none());
+        assert_eq!(rig.idle(), 0);
+        let young = rig.dial().await;
+        rig.park(young);
+        assert!(rig.idle.take(HOME, &rig.stats, at(1)).is_some());
+    }
 }

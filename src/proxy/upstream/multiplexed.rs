@@ -132,10 +132,14 @@ impl Shelf {
     pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> Take {
         self.retire(|line| line.generation != generation || !line.takes_more());
         let lines = self.lines.borrow();
-        let mut unsettled = false;
+        let (mut unsettled, mut kept) = (false, false);
         for line in lines.iter().filter(|line| line.strands.get() < line.most()) {
             let was_idle = line.strands.get() == 0 && line.used.get();
             if was_idle && fresh {
+                // One is kept for requests that may use it; more would only be what those before this one have left.
+                if std::mem::replace(&mut kept, true) {
+                    line.retire();
+                }
                 continue;
             }
             // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.

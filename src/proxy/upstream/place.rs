@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::faults::{Fault, Faults, Subject, count_fault, record_connect};
 use super::idle::Parked;
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
-use super::race::{Elsewhere, Raced};
+use super::race::{Elsewhere, Raced, Spent};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Mark, Moment, Serving};
 use crate::net::stream::{connect_with_header, judge_connect, keep_alive};
@@ -186,6 +186,8 @@ enum Linked {
     /// It was not answered in time, and somebody else was.
     Elsewhere(Box<Elsewhere>),
     Failed(How),
+    /// It was not answered, and nothing else was.
+    Spent(Box<Spent>),
     /// A newer table would not go there.
     Superseded,
 }
@@ -305,6 +307,10 @@ impl<'a> Placing<'a> {
                     (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
                     return Ok(Placed::Endpoint(elsewhere.target));
                 }
+                Linked::Spent(spent) => {
+                    (self.tries, self.attempts, self.last) = (spent.tries, spent.attempts, Some(spent.how));
+                    return Err(Unplaced::GaveUp(spent.why));
+                }
                 Linked::Superseded => continue,
                 Linked::Failed(how) => how,
             };
@@ -376,7 +382,8 @@ impl<'a> Placing<'a> {
                 () = self.superseded(spot) => None,
             }
         };
-        Ok(match self.race(spot, began, true, gone, connecting).await? {
+        let unanswered = || connect_unanswered(self.worker, spot);
+        Ok(match self.race(spot, began, true, gone, connecting, unanswered).await? {
             Raced::Own(Some(reached)) => match connected(self.worker, spot, began, reached) {
                 Ok(stream) => Linked::Ready(Link::Own(stream)),
                 Err(how) => Linked::Failed(how),
@@ -386,10 +393,15 @@ impl<'a> Placing<'a> {
                 Linked::Superseded
             }
             Raced::Elsewhere(elsewhere) => {
-                prove(self.worker, spot.clone(), header, began, self.service().config.timeouts);
+                let timeouts = self.service().config.timeouts;
+                // (Later it is known to be unanswered.)
+                if clock::now() < began.after(timeouts.connect) {
+                    prove(self.worker, spot.clone(), header, began, timeouts);
+                }
                 Linked::Elsewhere(elsewhere)
             }
-            Raced::Unanswered => Linked::Failed(connect_unanswered(self.worker, spot)),
+            Raced::Unanswered(how) => Linked::Failed(how),
+            Raced::Spent(spent) => Linked::Spent(spent),
         })
     }
 
@@ -452,13 +464,16 @@ impl<'a> Placing<'a> {
                     () = self.superseded(spot) => None,
                 }
             };
-            match self.race(spot, began, leads, gone, dialled).await? {
+            // (Who dials counts it.)
+            let unanswered = || How::ConnectTimeout;
+            match self.race(spot, began, leads, gone, dialled, unanswered).await? {
                 Raced::Own(Some(Dialled::Line | Dialled::Http1(None))) => {}
                 Raced::Own(Some(Dialled::Http1(Some(stream)))) => return Ok(Linked::Ready(Link::Own(stream))),
                 Raced::Own(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
                 Raced::Own(None) => return Ok(Linked::Superseded),
                 Raced::Elsewhere(elsewhere) => return Ok(Linked::Elsewhere(elsewhere)),
-                Raced::Unanswered => return Ok(Linked::Failed(How::ConnectTimeout)),
+                Raced::Unanswered(how) => return Ok(Linked::Failed(how)),
+                Raced::Spent(spent) => return Ok(Linked::Spent(spent)),
             }
         }
     }
@@ -699,6 +714,7 @@ fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment
                 let serves = worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
                 if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
                     && !spot.is_about_one_client()
+                    && spot.endpoint().stats.trusts_idle(true, now)
                 {
                     let parked = Parked { stream, generation: spot.generation, expires: now.after(timeouts.idle) };
                     worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
@@ -798,8 +814,8 @@ fn unreached(worker: &Worker, spot: &Spot, error: &Unreached) -> How {
     }
 }
 
-/// It answers on its port, but not as whom we want to speak to: evidence like a connection that is cut, never a refusal,
-/// which could be a verdict on its whole pool.
+/// It answers on its port, but TLS could not be set up with it: evidence like a connection that is cut. Whether that is a refusal,
+/// which could be a verdict on its whole pool, a handshake of the engine's own tells.
 fn handshake_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
     let endpoint = spot.endpoint();
     let (why, text) = explain(error);

@@ -11,7 +11,7 @@ use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, Tries, Usual};
+use crate::routing::{EndpointStats, How, Tries, Usual, Why};
 use crate::sys::clock;
 
 /// Where another connect was answered first.
@@ -24,24 +24,48 @@ pub struct Elsewhere {
     pub attempts: u32,
 }
 
+/// Nothing was found elsewhere, and the first connect was not answered either.
+pub struct Spent {
+    /// The request's tries, the one elsewhere included.
+    pub tries: Tries,
+    /// See [`Placing::attempts`].
+    pub attempts: u32,
+    /// How the first connect failed.
+    pub how: How,
+    /// Why there is no further try.
+    pub why: Why,
+}
+
 /// How a race ended.
 pub enum Raced<T> {
     /// The first connect did, well or not.
     Own(T),
     /// Another one was answered first.
     Elsewhere(Box<Elsewhere>),
-    /// None was answered in time.
-    Unanswered,
+    /// The first was not answered in time, and the race goes no further.
+    Unanswered(How),
+    /// Nor was any other.
+    Spent(Box<Spent>),
+}
+
+/// What the way to another endpoint came to.
+enum Beside {
+    Found(Box<Elsewhere>),
+    /// Every endpoint for this request was tried.
+    Spent(Tries, u32, Why),
+    /// There is nothing to connect to.
+    Nothing,
 }
 
 enum Either<T> {
     Own(T),
-    Other(Option<Box<Elsewhere>>),
+    Other(Beside),
 }
 
 impl Placing<'_> {
     /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well. `leads`: it
-    /// was begun for this request, which speaks for all that wait for it.
+    /// was begun for this request, which speaks for all that wait for it. `unanswered` counts that it was not answered in time; the
+    /// one to another endpoint goes on then, for no later one would be answered sooner.
     pub(super) async fn race<T>(
         &self,
         spot: &Spot,
@@ -49,6 +73,7 @@ impl Placing<'_> {
         leads: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
+        unanswered: impl FnOnce() -> How,
     ) -> Result<Raced<T>, Unplaced> {
         let stats = &spot.endpoint().stats;
         let deadline = began.after(self.service().config.timeouts.connect);
@@ -81,35 +106,43 @@ impl Placing<'_> {
                     asked.settle();
                     return Ok(Raced::Own(done));
                 }
-                Ok(Either::Other(Some(elsewhere))) => {
+                Ok(Either::Other(Beside::Found(elsewhere))) => {
                     if leads {
                         tell(self.worker, spot, Some(began));
                     }
                     asked.settle();
                     return Ok(Raced::Elsewhere(elsewhere));
                 }
-                Ok(Either::Other(None)) => other = None,
+                Ok(Either::Other(Beside::Spent(..) | Beside::Nothing)) => other = None,
                 Err(Interrupted::Late) if clock::now() < deadline => {
                     if leads {
                         tell(self.worker, spot, None);
                     }
                     self.alarm.set(deadline);
                 }
-                Err(Interrupted::Late) => {
-                    asked.settle();
-                    return Ok(Raced::Unanswered);
-                }
+                Err(Interrupted::Late) => break,
                 Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
             }
         }
+        asked.settle();
+        let how = unanswered();
+        let Some(other) = other else { return Ok(Raced::Unanswered(how)) };
+        self.alarm.clear();
+        match guarded(self.alarm, gone, other).await {
+            Ok(Beside::Found(elsewhere)) => {
+                if leads {
+                    tell(self.worker, spot, Some(began));
+                }
+                Ok(Raced::Elsewhere(elsewhere))
+            }
+            Ok(Beside::Spent(tries, attempts, why)) => Ok(Raced::Spent(Box::new(Spent { tries, attempts, how, why }))),
+            Ok(Beside::Nothing) | Err(Interrupted::Late) => Ok(Raced::Unanswered(how)),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
     }
 
-    /// The way to another endpoint. `None`: there is none for this request.
-    fn elsewhere<'s>(
-        &'s self,
-        spot: &'s Spot,
-        alarm: &'s Alarm,
-    ) -> Pin<Box<dyn Future<Output = Option<Box<Elsewhere>>> + 's>> {
+    /// The way to another endpoint.
+    fn elsewhere<'s>(&'s self, spot: &'s Spot, alarm: &'s Alarm) -> Pin<Box<dyn Future<Output = Beside> + 's>> {
         Box::pin(async move {
             let mut tries = self.tries.clone();
             tries.race(&spot.choice);
@@ -118,9 +151,10 @@ impl Placing<'_> {
             let mut other = Placing { alarm, tries, origin, faults, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
                 Ok(Placed::Endpoint(target)) => {
-                    Some(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
+                    Beside::Found(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
                 }
-                Ok(Placed::Static { .. }) | Err(_) => None,
+                Err(Unplaced::GaveUp(why)) => Beside::Spent(other.tries, other.attempts, why),
+                Ok(Placed::Static { .. }) | Err(_) => Beside::Nothing,
             }
         })
     }

@@ -1,13 +1,14 @@
 //! What workers count about an endpoint, and the digest that the engine's sweep makes of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::attribution::Attribution;
 use super::hearing::Hearing;
+use super::reuse::ReuseTrust;
 use crate::decision::{
     ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
 };
@@ -21,10 +22,6 @@ pub const TRIAL_RESTRAINT: Duration = Duration::from_millis(400);
 /// How long an open gate is kept for safe requests before others may pass it.
 pub const TRIAL_COURTESY: Duration = Duration::from_millis(50);
 
-/// How long idle connections are not trusted after one was dead: longer than a server takes to close all that are as old.
-const DISTRUST: Duration = Duration::from_secs(10);
-/// So many of them in a row are no coincidence.
-const STALE: u32 = 3;
 /// A connect is late after four times what connects take lately, within these bounds: a lost SYN would be sent again after a
 /// second only.
 const CONNECT_LEAST: Duration = Duration::from_millis(50);
@@ -67,10 +64,9 @@ pub struct EndpointStats {
     busy: Padded<Busy>,
     /// How long a connect takes, in µs: the longest lately, forgotten by and by. 0 = not known.
     connect_takes: AtomicU64,
-    /// Until when idle connections are not trusted (µs).
-    distrusted_until: AtomicU64,
-    /// Idle connections in a row that turned out to be dead.
-    stale: AtomicU32,
+    /// Is there more to know than `reuse`'s default? Then it is locked and looked at; a healthy endpoint's never is.
+    reuse_in_doubt: AtomicBool,
+    reuse: Mutex<ReuseTrust>,
     cells: Counters<CELLS>,
 }
 
@@ -138,8 +134,8 @@ impl EndpointStats {
             attribution: Attribution::default(),
             busy: Padded::default(),
             connect_takes: AtomicU64::new(0),
-            distrusted_until: AtomicU64::new(0),
-            stale: AtomicU32::new(0),
+            reuse_in_doubt: AtomicBool::new(false),
+            reuse: Mutex::default(),
             cells: Counters::new(workers),
         }
     }
@@ -237,8 +233,8 @@ impl EndpointStats {
 
     /// An exchange failed. A refusal also bumps the generation.
     ///
-    /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, a reset
-    /// or a streak as long as the tripping one, unless it was poked already and has not looked yet.
+    /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, an unanswered
+    /// connect, a reset or a streak as long as the tripping one, unless it was poked already and has not looked yet.
     pub fn record_failure(&self, worker: usize, kind: Failure, trial: bool, now: Moment) -> bool {
         self.cells.add(worker, FAILED + kind as usize, 1);
         if trial {
@@ -247,8 +243,10 @@ impl EndpointStats {
         let streak = self.extend_streak(now);
         if kind == Failure::Refused {
             self.bump_generation();
+            self.doubt_reuse(false, |trust| trust.refused(now));
         }
-        let urgent = matches!(kind, Failure::Refused | Failure::Reset) || streak >= self.trip.load(Relaxed);
+        let urgent = matches!(kind, Failure::Refused | Failure::ConnectTimeout | Failure::Reset)
+            || streak >= self.trip.load(Relaxed);
         urgent && self.make_urgent()
     }
 
@@ -332,26 +330,40 @@ impl EndpointStats {
         }
     }
 
-    /// A connection that had been idle was dead when it was used: for a while, what must not be sent twice goes over fresh ones,
-    /// and everything does when it happens again and again.
-    pub fn note_stale(&self, now: Moment) {
-        self.stale.fetch_add(1, Relaxed);
-        self.distrusted_until.store(now.after(DISTRUST).as_micros(), Relaxed);
+    /// A reused connection of this generation was reset before its answer. What is older than an earlier reset, a refusal or a
+    /// switch says nothing new.
+    pub fn note_stale(&self, generation: u64, now: Moment) {
+        self.doubt_reuse(true, |trust| {
+            if generation == self.generation() && trust.reset(now) {
+                self.bump_generation();
+            }
+        });
     }
 
-    /// A connection that had been idle was used, and answered.
+    /// An answer came over a connection of this generation. `reused`: it had been used before.
     #[inline]
-    pub fn note_reused(&self) {
-        if self.stale.load(Relaxed) != 0 {
-            self.stale.store(0, Relaxed);
+    pub fn note_answered(&self, generation: u64, reused: bool, now: Moment) {
+        if self.reuse_in_doubt.load(Relaxed) && generation == self.generation() {
+            self.doubt_reuse(false, |trust| trust.answered(reused, now));
         }
     }
 
     /// May an idle connection be used? `idempotent`: for what may be sent again.
     #[inline]
     pub fn trusts_idle(&self, idempotent: bool, now: Moment) -> bool {
-        let until = self.distrusted_until.load(Relaxed);
-        until == 0 || now.as_micros() >= until || (idempotent && self.stale.load(Relaxed) < STALE)
+        !self.reuse_in_doubt.load(Relaxed)
+            || self.doubt_reuse(false, |trust| trust.trusts(idempotent, now)).unwrap_or(true)
+    }
+
+    /// Looks at what is known of reused connections, if there is anything or is to be (`begin`).
+    fn doubt_reuse<T>(&self, begin: bool, look: impl FnOnce(&mut ReuseTrust) -> T) -> Option<T> {
+        if !begin && !self.reuse_in_doubt.load(Relaxed) {
+            return None;
+        }
+        let mut trust = self.reuse.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = look(&mut trust);
+        self.reuse_in_doubt.store(*trust != ReuseTrust::default(), Relaxed);
+        Some(seen)
     }
 
     /// Was it heard since then, or not asked?
@@ -558,6 +570,27 @@ mod tests {
         assert_eq!(stats.generation(), 0);
         stats.record_failure(0, Failure::Refused, false, at(0));
         assert_eq!(stats.generation(), 1);
+    }
+
+    #[test]
+    fn a_reset_retires_what_is_older_than_it_once() {
+        let stats = stats(5);
+        (0..40).for_each(|n| stats.note_stale(0, at(n)));
+        assert_eq!(stats.generation(), 1, "forty connections of one process that died");
+        assert!(stats.trusts_idle(true, at(40)));
+        (0..40).for_each(|_| stats.note_answered(0, true, at(41)));
+        assert!(!stats.trusts_idle(false, at(41)), "an older one that was answered proves nothing");
+        (0..40).for_each(|_| stats.note_answered(1, false, at(42)));
+        assert!(stats.trusts_idle(false, at(42)));
+    }
+
+    #[test]
+    fn a_death_that_a_refusal_explains_is_forgotten_at_once() {
+        let stats = stats(5);
+        stats.note_stale(0, at(0));
+        stats.record_failure(0, Failure::Refused, false, at(1));
+        assert!(stats.trusts_idle(false, at(1)));
+        assert!(!stats.reuse_in_doubt.load(Relaxed), "nothing is locked any more");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod endpoint;
 mod everywhere;
 mod hearing;
 mod listener;
+mod reuse;
 mod service;
 
 pub use callers::{Callers, SourceKey};
