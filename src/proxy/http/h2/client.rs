@@ -257,6 +257,10 @@ impl Client for H2Client {
         self.sent
     }
 
+    fn is_held_up(&self) -> bool {
+        self.watch.blocked_until().is_some()
+    }
+
     /// Bytes for which the client made room: when it grows, the client reads.
     fn taken(&self) -> u64 {
         self.sent - self.queued.len() as u64

@@ -56,7 +56,7 @@ const PLACES: usize = 32;
 pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Moment) {
     let Http2 { listener, guest, ahead } = http2;
     let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
-    let watch = Watch::new(transport, accepted);
+    let watch = Watch::new(transport, listener.config.timeouts.body, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
     let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
     let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
@@ -306,7 +306,7 @@ impl Driver {
     }
 
     fn blocked_is_due(&self) -> Option<Moment> {
-        self.shared.watch.blocked().map(|since| since.after(self.shared.listener.borrow().config.timeouts.body))
+        self.shared.watch.blocked_until()
     }
 
     fn is_ending(&self) -> bool {

@@ -6,12 +6,14 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::decision::Moment;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
+use crate::proxy::http::least_rate::LeastRate;
 use crate::sys::clock;
 use crate::wire::h2::{Excess, Meter};
 
@@ -20,19 +22,26 @@ pub struct Watch {
     stream: RefCell<Transport>,
     meter: RefCell<Meter>,
     excess: Cell<Option<Excess>>,
-    blocked: Cell<Option<Moment>>,
+    /// While the socket takes nothing of what waits for it: the time by which the client has to read.
+    blocked_until: Cell<Option<Moment>>,
+    /// How long the client may still be waited for.
+    rate: Cell<LeastRate>,
+    /// Bytes that the socket has taken.
+    written: Cell<u64>,
     ending: Cell<Option<Moment>>,
     closed: Cell<bool>,
 }
 
 impl Watch {
-    /// Nothing came.
-    pub fn new(stream: Transport, now: Moment) -> Rc<Watch> {
+    /// Nothing came. `window`: the longest time in which the client reads nothing.
+    pub fn new(stream: Transport, window: Duration, now: Moment) -> Rc<Watch> {
         Rc::new(Watch {
             stream: RefCell::new(stream),
             meter: RefCell::new(Meter::new(now)),
             excess: Cell::new(None),
-            blocked: Cell::new(None),
+            blocked_until: Cell::new(None),
+            rate: Cell::new(LeastRate::new(window)),
+            written: Cell::new(0),
             ending: Cell::new(None),
             closed: Cell::new(false),
         })
@@ -43,9 +52,9 @@ impl Watch {
         self.excess.get()
     }
 
-    /// Since when the client takes nothing of what waits for it.
-    pub fn blocked(&self) -> Option<Moment> {
-        self.blocked.get()
+    /// While the socket takes nothing of what waits for it: the time by which the client has to read.
+    pub fn blocked_until(&self) -> Option<Moment> {
+        self.blocked_until.get()
     }
 
     /// Since when the connection is being ended.
@@ -95,12 +104,30 @@ impl Watch {
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::now())),
-            Poll::Pending => {}
-            Poll::Ready(_) => self.blocked.set(None),
+        match &result {
+            Poll::Pending => self.block(),
+            Poll::Ready(wrote) => {
+                self.written.set(self.written.get() + *wrote.as_ref().unwrap_or(&0) as u64);
+                self.unblock();
+            }
         }
         result
+    }
+
+    fn block(&self) {
+        if self.blocked_until.get().is_none() {
+            let mut rate = self.rate.get();
+            self.blocked_until.set(Some(rate.deadline(self.written.get(), clock::now())));
+            self.rate.set(rate);
+        }
+    }
+
+    fn unblock(&self) {
+        if self.blocked_until.take().is_some() {
+            let mut rate = self.rate.get();
+            rate.pause(self.written.get(), clock::now());
+            self.rate.set(rate);
+        }
     }
 }
 
@@ -161,12 +188,12 @@ impl AsyncWrite for Watched {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut *self.watch.stream.borrow_mut()).poll_flush(cx) {
             Poll::Pending => {
-                let _ = self.watch.wrote(Poll::Pending);
+                self.watch.block();
                 Poll::Pending
             }
             ready => {
                 // Over TLS bytes wait here and not in `poll_write`.
-                self.watch.blocked.set(None);
+                self.watch.unblock();
                 ready
             }
         }
