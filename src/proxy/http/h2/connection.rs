@@ -413,8 +413,9 @@ async fn answer(
             }
         }
     };
-    if finish == Finish::Abort {
-        client.abort();
+    match finish {
+        Finish::Abort => client.abort(),
+        Finish::Next | Finish::Close => client.discard_rest(setting.alarm).await,
     }
     finish
 }
