@@ -1,5 +1,5 @@
 //! Between the engine and the client's connection: gives it what was read before it began, watches frames and progress,
-//! and ends the connection so that the client finds our last words.
+//! answers requests that the engine only resets, and ends the connection so that the client finds our last words.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,7 +15,7 @@ use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::http::least_rate::LeastRate;
 use crate::sys::clock;
-use crate::wire::h2::{Excess, Meter};
+use crate::wire::h2::{Excess, Meter, RESET, RefusedRequests};
 
 /// What is known of a connection beneath the engine.
 pub struct Watch {
@@ -30,6 +30,8 @@ pub struct Watch {
     written: Cell<u64>,
     ending: Cell<Option<Moment>>,
     closed: Cell<bool>,
+    /// Streams whose requests the engine refused, and which got an answer: not counted yet.
+    refused: RefCell<Vec<u32>>,
 }
 
 impl Watch {
@@ -44,6 +46,7 @@ impl Watch {
             written: Cell::new(0),
             ending: Cell::new(None),
             closed: Cell::new(false),
+            refused: RefCell::default(),
         })
     }
 
@@ -55,6 +58,11 @@ impl Watch {
     /// While the socket takes nothing of what waits for it: the time by which the client has to read.
     pub fn blocked_until(&self) -> Option<Moment> {
         self.blocked_until.get()
+    }
+
+    /// Streams whose requests the engine refused since the last call.
+    pub fn take_refused(&self) -> Vec<u32> {
+        std::mem::take(&mut self.refused.borrow_mut())
     }
 
     /// Since when the connection is being ended.
@@ -136,18 +144,64 @@ pub struct Watched {
     /// What was read before the engine began.
     ahead: Buffer,
     watch: Rc<Watch>,
+    /// What the engine writes.
+    outgoing: RefusedRequests,
+    /// An answer to a request that the engine refused, on its way instead of the engine's reset.
+    answer: Vec<u8>,
 }
 
 impl Watched {
     /// Over the connection that is watched, of which `ahead` was read already.
     pub fn new(watch: &Rc<Watch>, ahead: Buffer) -> Watched {
-        Watched { ahead, watch: Rc::clone(watch) }
+        Watched { ahead, watch: Rc::clone(watch), outgoing: RefusedRequests::default(), answer: Vec::new() }
+    }
+
+    /// Writes what stands instead of a reset.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, &self.answer);
+            let count = ready!(self.watch.wrote(written))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.drain(..count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_pieces(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let plain = self.outgoing.as_they_are(pieces.iter().map(|piece| &**piece));
+        let first: &[u8] = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[], |piece| piece);
+        if plain == 0 && total > 0 {
+            let (stream, answer) = RefusedRequests::answer(first);
+            self.answer = answer;
+            self.watch.refused.borrow_mut().push(stream);
+            return Poll::Ready(Ok(RESET));
+        }
+        let written = {
+            let mut stream = self.watch.stream.borrow_mut();
+            if plain == total {
+                Pin::new(&mut *stream).poll_write_vectored(cx, pieces)
+            } else {
+                Pin::new(&mut *stream).poll_write(cx, &first[..plain.min(first.len())])
+            }
+        };
+        let count = ready!(self.watch.wrote(written))?;
+        let mut left = count;
+        for piece in pieces {
+            let written = &piece[..left.min(piece.len())];
+            self.outgoing.wrote(written);
+            left -= written.len();
+        }
+        Poll::Ready(Ok(count))
     }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Watched { ahead, watch } = &mut *self;
+        let Watched { ahead, watch, .. } = &mut *self;
         if watch.excess.get().is_some() {
             // Whoever drives the engine looks at it before it waits.
             return Poll::Pending;
@@ -167,25 +221,24 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, bytes);
-        self.watch.wrote(result)
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_pieces(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write_vectored(cx, pieces);
-        self.watch.wrote(result)
+        self.poll_pieces(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.watch.stream.borrow().is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         match Pin::new(&mut *self.watch.stream.borrow_mut()).poll_flush(cx) {
             Poll::Pending => {
                 self.watch.block();
