@@ -1,4 +1,5 @@
-//! Programs that others wrote, through the program itself: curl, nghttp, h2load, openssl, Python's `websockets` and `grpcio`.
+//! Programs that others wrote, through the program itself: curl, node, Java's HttpClient, nghttp, h2load, openssl, Python's
+//! `websockets` and `grpcio`.
 //! A test whose program is not on the machine says so and judges nothing.
 
 mod support;
@@ -184,7 +185,7 @@ impl Proxy {
     }
 }
 
-/// An upstream that speaks HTTP/1: `/big`, and for the rest the request's method and the length of its body.
+/// An upstream that speaks HTTP/1: `/big`, `/early`, which is answered before its body is read, and for the rest the request's method and the length of its body.
 fn web() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -205,6 +206,11 @@ fn web() -> SocketAddr {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
+    if parts.uri.path() == "/early" {
+        let mut refused = Response::new(Full::new(Bytes::from_static(b"too large\n")));
+        *refused.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
+        return Ok(refused);
+    }
     let length = body.collect().await.map_or(0, |body| body.to_bytes().len());
     let body = match parts.uri.path() {
         "/big" => Bytes::from(vec![b'b'; BIG]),
@@ -247,6 +253,62 @@ fn curl_is_served_in_every_version() {
     }
     // An offer to upgrade to HTTP/2 in the clear is not taken up.
     assert_eq!(curl(&["--http2", &proxy.http("/")]), "GET 0\n 1.1 200 6");
+}
+
+/// What is uploaded to an endpoint that answers before the upload's end: less and more than is dropped of it.
+const EARLY: [usize; 2] = [2_000_000, 30_000_000];
+
+#[test]
+fn an_answer_before_the_end_of_the_upload_reaches_curl() {
+    if !there("curl", &["--version"]) {
+        return;
+    }
+    let proxy = Proxy::web();
+    let ca = proxy.ca();
+    for size in EARLY {
+        let file = proxy.file("upload", size);
+        let data = format!("@{file}");
+        for (version, option, base) in [
+            ("2", "--http2-prior-knowledge", proxy.http("")),
+            ("2", "--http2", proxy.https("")),
+            ("1.1", "--http1.1", proxy.https("")),
+        ] {
+            for upload in [["--data-binary", &data], ["-T", &file]] {
+                let usual =
+                    ["-sS", "--cacert", &ca, "-X", "POST", "-H", "Expect:", "-w", "%{http_version} %{http_code}"];
+                let url = format!("{base}/early");
+                let said = says("curl", &[&usual[..], &[option], &upload, &[&url]].concat());
+                assert_eq!(said, format!("too large\n{version} 413"), "{size} bytes {option} {upload:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_upload_reaches_node() {
+    if !there("node", &["--version"]) {
+        return;
+    }
+    let proxy = Proxy::web();
+    let (script, ca) = (script("early_answer.js").display().to_string(), proxy.ca());
+    for size in EARLY.map(|size| size.to_string()) {
+        assert_eq!(says("node", &[&script, &proxy.http("/early"), &size]), "413 too large\n", "{size} bytes");
+        assert_eq!(says("node", &[&script, &proxy.https("/early"), &size, &ca]), "413 too large\n", "{size} over TLS");
+    }
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_upload_reaches_java() {
+    // The source is compiled as it is started.
+    if !there("java", &["--version"]) || !there("javac", &["--version"]) {
+        return;
+    }
+    let proxy = Proxy::web();
+    let (source, ca) = (script("EarlyAnswer.java").display().to_string(), proxy.ca());
+    for size in EARLY.map(|size| size.to_string()) {
+        let said = says("java", &[&source, &proxy.https("/early"), &size, &ca]);
+        assert_eq!(said, "HTTP_2 413 too large\n", "{size} bytes");
+    }
 }
 
 #[test]

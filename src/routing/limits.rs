@@ -18,6 +18,8 @@ pub struct Limits {
     debt: AtomicUsize,
     pending: AtomicUsize,
     max_pending: AtomicUsize,
+    /// Places of [`UnprovenBody`] in use.
+    unproven: AtomicUsize,
 }
 
 /// Why there was no permit.
@@ -39,6 +41,7 @@ impl Limits {
             debt: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             max_pending: AtomicUsize::new(config.max_pending),
+            unproven: AtomicUsize::new(0),
         }
     }
 
@@ -65,6 +68,15 @@ impl Limits {
             }
             _ => Err(Refused::QueueTimeout),
         }
+    }
+
+    /// A place for a request with a body of which too little has come to know that it keeps the least rate. Half of the
+    /// connections is what such requests may take together; the other half is for all others. Where that is none, one is for
+    /// those that have `begun`.
+    pub fn try_unproven(self: &Arc<Self>, begun: bool) -> Option<UnprovenBody> {
+        let most = (self.max.load(SeqCst) / 2).max(usize::from(begun));
+        let entered = self.unproven.fetch_update(SeqCst, SeqCst, |now| (now < most).then_some(now + 1));
+        entered.ok().map(|_| UnprovenBody(Arc::clone(self)))
     }
 
     /// A reload changed the limits. Called by one thread at a time.
@@ -120,6 +132,16 @@ pub struct Permit(Arc<Limits>);
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.release();
+    }
+}
+
+/// The place of one request among those whose bodies are unproven, given back on drop.
+#[derive(Debug)]
+pub struct UnprovenBody(Arc<Limits>);
+
+impl Drop for UnprovenBody {
+    fn drop(&mut self) {
+        self.0.unproven.fetch_sub(1, SeqCst);
     }
 }
 
@@ -199,6 +221,21 @@ mod tests {
         assert_eq!(limits.pending(), 0, "a waiter that went away gave its place back");
         assert_eq!(limits.enter(Duration::from_millis(1)).await.unwrap_err(), Refused::QueueTimeout);
         assert_eq!((limits.in_use(), limits.pending()), (1, 0));
+    }
+
+    #[test]
+    fn unproven_bodies_have_half_of_the_connections_and_at_least_one() {
+        let limits = limits(9, 0);
+        let mut held: Vec<_> = (0..9).map_while(|_| limits.try_unproven(false)).collect();
+        assert_eq!(held.len(), 4);
+        held.pop();
+        assert!(limits.try_unproven(false).is_some());
+        limits.resize(&config(1, 0));
+        assert!(limits.try_unproven(true).is_none());
+        held.clear();
+        assert!(limits.try_unproven(false).is_none());
+        let _held = limits.try_unproven(true).unwrap();
+        assert!(limits.try_unproven(true).is_none());
     }
 
     #[test]

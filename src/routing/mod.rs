@@ -34,7 +34,7 @@ pub mod tries;
 pub mod usual;
 
 pub use budget::Budget;
-pub use limits::{Limits, Permit, Refused};
+pub use limits::{Limits, Permit, Refused, UnprovenBody};
 pub use matching::{Asked, HasHeader, Matcher, RouteView};
 pub use materials::Materials;
 pub use pick::{Choice, Pick, PickState, Scope, Want};

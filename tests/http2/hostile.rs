@@ -5,7 +5,7 @@ use crate::support::http2::{
     self, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, RawHttp2, block, get, get_block, request,
 };
 use crate::support::plane::http_yaml;
-use crate::support::{Behaviour, Http2, Plane, Upstream};
+use crate::support::{Behaviour, Http2, Plane, Upstream, until};
 
 async fn start() -> (Upstream, Plane) {
     let upstream = Upstream::start(Behaviour::ok("")).await;
@@ -112,6 +112,69 @@ async fn a_body_of_another_length_than_stated_never_looks_complete() {
         let fate = fate(&plane, 0, &block(&fields), Some(data)).await;
         assert!(is_refused(&fate), "{length}: {fate:?}");
         assert_eq!(upstream.requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_answered_and_the_connection_goes_on() {
+    let (upstream, plane) = start().await;
+    let base: [(&str, &[u8]); 4] =
+        [(":method", b"GET"), (":scheme", b"http"), (":authority", b"test"), (":path", b"/")];
+    let refused = [
+        block(&[&base[..], &[("transfer-encoding", b"chunked")]].concat()),
+        block(&[&base[..], &[("te", b"gzip")]].concat()),
+        block(&[&base[..], &[("content-length", b"5")]].concat()),
+        block(&[&base[..], &[("content-length", b"x")]].concat()),
+        block(&[&base[..], &[(":path", b"/x")]].concat()),
+        block(&[&base[..2], &base[3..], &[(":authority", b"a b")]].concat()),
+        block(&base[1..]),
+        block(&base[..3]),
+    ];
+    let mut raw = RawHttp2::connect(plane.address("web")).await;
+    for (n, block) in refused.iter().enumerate() {
+        let (bad, good) = (4 * n as u32 + 1, 4 * n as u32 + 3);
+        raw.send(http2::frame(HEADERS, END_HEADERS | END_STREAM, bad, block)).await;
+        let answer = raw.next(HEADERS).await.unwrap();
+        // `:status: 400`, and the whole of it.
+        assert_eq!((answer.stream, answer.payload[0], answer.flags), (bad, 0x8c, END_HEADERS | END_STREAM), "{n}");
+        raw.send(http2::frame(HEADERS, END_HEADERS | END_STREAM, good, &get_block("/", &[]))).await;
+        let answer = raw.next(HEADERS).await.unwrap();
+        assert_eq!((answer.stream, answer.payload[0]), (good, 0x88), "{n}");
+    }
+    let stats = &plane.published.load().listeners[0].stats;
+    let by_engine = |stats: &standfast::routing::ListenerStats| {
+        standfast::wire::h1::Error::ALL
+            .iter()
+            .zip(stats.refusals())
+            .find(|(e, _)| e.reason() == "http2_message")
+            .unwrap()
+            .1
+    };
+    until("all are counted", || by_engine(stats) == refused.len() as u64).await;
+    assert_eq!(upstream.requests(), refused.len());
+    // With a body under way, and one of another length than stated.
+    let post = [(":method", &b"POST"[..]), base[1], base[2], base[3]];
+    let stated = block(&[&post[..], &[("content-length", b"3")]].concat());
+    for (stream, block) in [(1001, &block(&[&post[..], &[("upgrade", b"h2c")]].concat())), (1003, &stated)] {
+        raw.send(http2::frame(HEADERS, END_HEADERS, stream, block)).await;
+        raw.send(http2::frame(DATA, END_STREAM, stream, b"four")).await;
+        let answer = raw.next(HEADERS).await.unwrap();
+        assert_eq!((answer.stream, answer.payload[0]), (stream, 0x8c));
+        assert_eq!(raw.next(RST_STREAM).await.unwrap().reason(), Reason::NO_ERROR);
+    }
+    // The engine's compression is as before.
+    raw.send(http2::frame(HEADERS, END_HEADERS | END_STREAM, 1005, &get_block("/", &[]))).await;
+    assert_eq!(raw.next(HEADERS).await.unwrap().payload[0], 0x88);
+}
+
+#[tokio::test]
+async fn a_client_reads_the_answer_to_what_the_engine_refuses() {
+    let (_upstream, plane) = start().await;
+    let mut client = Http2::connect(plane.address("web")).await;
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("/", "1")).await.unwrap().status, 200);
+        let refused = client.ask(request("GET", "/", &[("content-length", "5")])).await.unwrap();
+        assert_eq!((refused.status, refused.header("standfast-cause")), (400, Some("http2_message")));
     }
 }
 

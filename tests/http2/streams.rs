@@ -4,7 +4,7 @@ use h2::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::http2::{self, body, get, request, whole};
+use crate::support::http2::{self, RawHttp2, body, get, request, whole};
 use crate::support::plane::{http_yaml, yaml};
 use crate::support::{Behaviour, Http2, Plane, Then, Upstream, until, within};
 
@@ -262,4 +262,90 @@ async fn a_body_that_stalls_is_given_up() {
     let reply = whole(within(answer).await.unwrap()).await.unwrap();
     assert_eq!(reply.status, 408);
     assert_eq!(client.ask(http2::get("/", "1")).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_body_of_a_byte_now_and_then_is_given_up_after_the_body_timeout() {
+    let upstream = Upstream::start(Behaviour::ok("never")).await;
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], "    timeouts: {body: 500ms}\n", ""));
+    let mut client = Http2::connect(plane.address("web")).await;
+    let (answer, mut send) = client.begin(request("POST", "/", &[("content-length", "100000")]), false).await;
+    let drip = async {
+        while send.send_data(Bytes::from_static(b"x"), false).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        std::future::pending().await
+    };
+    let answer = within(async {
+        tokio::select! {
+            answer = answer => answer,
+            () = drip => unreachable!(),
+        }
+    });
+    assert_eq!(whole(answer.await.unwrap()).await.unwrap().status, 408);
+    until("the upstream was told", || upstream.open() == 0).await;
+    assert_eq!(client.ask(get("/", "1")).await.unwrap().status, 200, "the others of the connection go on");
+}
+
+#[tokio::test]
+async fn a_slow_upload_above_the_least_rate_goes_on_for_many_body_timeouts() {
+    let upstream = Upstream::start(Behaviour::ok("all of it")).await;
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], "    timeouts: {body: 200ms}\n", ""));
+    let mut client = Http2::connect(plane.address("web")).await;
+    let (answer, mut send) = client.begin(request("POST", "/", &[]), false).await;
+    for n in 0..50 {
+        send.send_data(Bytes::from(vec![b'x'; 60]), n == 49).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    assert_eq!(whole(within(answer).await.unwrap()).await.unwrap().text(), "all of it");
+}
+
+#[tokio::test]
+async fn a_client_that_opens_its_window_by_a_few_bytes_now_and_then_is_given_up() {
+    let upstream = Upstream::start(Behaviour::ok(&"x".repeat(100_000))).await;
+    let plane = Plane::start(&yaml("http", &[&[upstream.address]], "    timeouts: {body: 500ms}\n", ""));
+    let mut raw = RawHttp2::silent(plane.address("web")).await;
+    raw.send(http2::PREFACE).await;
+    raw.send(http2::frame(http2::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    raw.send(http2::frame(http2::HEADERS, 5, 1, &http2::get_block("/", &[]))).await;
+    raw.next(http2::HEADERS).await.unwrap();
+    let mut opened = 0;
+    while upstream.open() > 0 && raw.try_send(http2::frame(http2::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 2])).await {
+        opened += 1;
+        assert!(opened < 200, "it goes on for as long as it is given two bytes");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(raw.next(http2::RST_STREAM).await.unwrap().stream, 1);
+}
+
+#[tokio::test]
+async fn streams_without_the_first_bytes_of_their_bodies_hold_no_permit_unless_they_are_calls() {
+    let upstream = Upstream::start(Behaviour::ok("here")).await;
+    let limits = "    limits: {max_connections: 1, max_pending: 0}\n";
+    let plane = Plane::start(&http_yaml(&[&[upstream.address]], limits));
+    let mut client = Http2::connect(plane.address("web")).await;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(client.begin(request("POST", "/", &[("content-length", "10")]), false).await);
+    }
+    assert_eq!(client.ask(get("/", "1")).await.unwrap().text(), "here");
+    until("no permit is in use", || plane.stats("web").limits.in_use() == 0).await;
+    let call = [("content-type", "application/grpc")];
+    let call = client.begin(request("POST", "/", &call), false).await;
+    until("the call is under way", || plane.stats("web").limits.in_use() == 1).await;
+    drop((call, waiting));
+    until("all are gone", || plane.stats("web").limits.in_use() == 0).await;
+}
+
+#[tokio::test]
+async fn a_body_may_wait_for_the_beginning_of_the_answer() {
+    let (upstream, _plane, mut client) = Raw::with_client().await;
+    let (answer, mut send) = client.begin(request("POST", "/", &[]), false).await;
+    let mut conn = upstream.accept().await;
+    conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
+    let mut answer = within(answer).await.unwrap();
+    send.send_data(Bytes::from_static(b"question"), true).unwrap();
+    conn.until("question").await;
+    conn.send("ok").await;
+    assert_eq!(body(answer.body_mut()).await.unwrap(), b"ok");
 }

@@ -9,6 +9,7 @@ use super::client::{Client, ClientFault};
 use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::grpc;
 use super::hedge::Hedged;
+use super::least_rate::{Awaits, LeastRate};
 use super::outline::Outline;
 use super::request::{Finish, Request, Setting};
 use super::respond::Refusal;
@@ -215,14 +216,15 @@ impl<'a, C: Client> Request<'a, C> {
         let worker = self.setting.worker;
         let alarm = self.setting.alarm;
         let service = &placing.service().config;
-        let stall = service.timeouts.body.min(self.listener.config.timeouts.body);
+        let (from_client, to_upstream) = (self.body_window(service), service.timeouts.body);
         // A call of gRPC may send its next message whenever it likes.
-        let pause = if grpc::is_call(self.head) { service.timeouts.tunnel } else { stall };
+        let is_call = grpc::is_call(self.head);
+        let pause = if is_call { service.timeouts.tunnel } else { from_client };
         let times = self.times(placing, route);
         let still_holds = || worker.view.still_holds(&spot.table, spot.service());
-        let mut moved = u64::MAX;
         let mut judged = spot.table.epoch;
         let mut waiting: Option<Waiting> = None;
+        self.rates.restart();
         let awaited = poll_fn(|cx| {
             if !exchange.is_sent() {
                 match exchange.poll_send(cx, self.client, self.body, still_holds) {
@@ -235,6 +237,7 @@ impl<'a, C: Client> Request<'a, C> {
                     Poll::Ready(Err(SendFault::Client(fault))) => return Poll::Ready(Awaited::Client(fault)),
                     Poll::Pending => {}
                 }
+                self.note_proven();
             }
             loop {
                 match exchange.poll_head(cx) {
@@ -276,11 +279,16 @@ impl<'a, C: Client> Request<'a, C> {
                     }
                 }
             }
-            let moves = exchange.sent() + self.body.received();
-            if moves != moved {
-                moved = moves;
-                let waits = if exchange.waits_for_upstream(self.body) { stall } else { pause };
-                alarm.set(clock::now().after(waits));
+            let awaits = match exchange.waits_for_upstream(self.body) {
+                true => Awaits::Upstream,
+                false if is_call || !self.body_is_due() => Awaits::Anything,
+                false => Awaits::Upload,
+            };
+            let received = self.body.received();
+            if self.rates.has_changed(awaits, exchange.sent() + received) {
+                let patience = if awaits == Awaits::Anything { pause } else { to_upstream };
+                let moved = (received, self.client.taken());
+                alarm.set(self.rates.deadline(awaits, moved, patience, clock::now()));
             }
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => Awaited::Interrupted(Interrupted::Killed),
@@ -443,6 +451,19 @@ impl<'a, C: Client> Request<'a, C> {
         .await
     }
 
+    /// What a stream waits for. Only what is owed has a rate: an endpoint may send and read as slowly as it likes.
+    fn awaits_in_stream<E: Exchange>(&self, exchange: &E, may_be_silent: bool) -> Awaits {
+        if exchange.waits_for_client() || self.client.has_queued() {
+            Awaits::Download
+        } else if may_be_silent {
+            Awaits::Anything
+        } else if exchange.is_sending() && !exchange.waits_for_upstream(self.body) {
+            Awaits::Upload
+        } else {
+            Awaits::Upstream
+        }
+    }
+
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
     async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
         let alarm = self.setting.alarm;
@@ -450,7 +471,7 @@ impl<'a, C: Client> Request<'a, C> {
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
         let tunnel = placing.service().config.timeouts.tunnel;
         let mut silence = None;
-        let mut moved = u64::MAX;
+        self.rates.restart();
         let (failure, termination) = poll_fn(|cx| {
             if exchange.is_sending() {
                 match exchange.poll_send(cx, self.client, self.body, || true) {
@@ -463,6 +484,7 @@ impl<'a, C: Client> Request<'a, C> {
                     }
                     _ => {}
                 }
+                self.note_proven();
             }
             match exchange.poll_relay(cx, self.client) {
                 Poll::Ready(Ok(())) => return Poll::Ready((None, Termination::Complete)),
@@ -478,24 +500,28 @@ impl<'a, C: Client> Request<'a, C> {
             if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
-            let moves = exchange.sent() + exchange.received() + self.client.taken() + self.body.received();
-            let upload_is_awaited = exchange.is_sending() && !exchange.waits_for_upstream(self.body);
-            let client_is_full = exchange.waits_for_client() || self.client.has_queued();
-            let client_is_asked = client_is_full || upload_is_awaited;
             // Like a tunnel: silence is part of the talk, and says nothing against anybody.
             let may_be_silent = *silence.get_or_insert_with(|| may_be_silent(exchange.reply()));
-            let silence = (may_be_silent && !client_is_full).then_some(tunnel);
-            if moves != moved {
-                moved = moves;
-                let usual = if client_is_asked { to_client } else { from_upstream };
-                alarm.set(clock::now().after(silence.unwrap_or(usual)));
+            let awaits = self.awaits_in_stream(exchange, may_be_silent);
+            let (received, taken) = (self.body.received(), self.client.taken());
+            if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
+                let patience = if awaits == Awaits::Anything { tunnel } else { from_upstream };
+                alarm.set(self.rates.deadline(awaits, (received, taken), patience, clock::now()));
             }
-            alarm.poll(cx).map(|interrupt| match interrupt {
-                Interrupt::Killed => (None, interruption(Interrupted::Killed, worker)),
-                Interrupt::Deadline if silence.is_some() => (None, Termination::Idle),
-                Interrupt::Deadline if client_is_asked => (None, Termination::ClientTimeout),
-                Interrupt::Deadline => (Some(Failure::Timeout), Termination::UpstreamTimeout),
-            })
+            loop {
+                return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
+                    (Interrupt::Killed, _) => (None, interruption(Interrupted::Killed, worker)),
+                    (Interrupt::Deadline, Awaits::Download) if self.client.is_held_up() => {
+                        // The connection has a deadline of its own, and judges the client by that.
+                        self.rates.download = LeastRate::new(to_client);
+                        alarm.set(self.rates.download.deadline(taken, clock::now()));
+                        continue;
+                    }
+                    (Interrupt::Deadline, Awaits::Anything) => (None, Termination::Idle),
+                    (Interrupt::Deadline, Awaits::Download | Awaits::Upload) => (None, Termination::ClientTimeout),
+                    (Interrupt::Deadline, Awaits::Upstream) => (Some(Failure::Timeout), Termination::UpstreamTimeout),
+                });
+            }
         })
         .await;
         match failure.filter(|_| !exchange.is_told()) {

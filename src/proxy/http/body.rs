@@ -59,6 +59,16 @@ impl RequestBody {
         self.received
     }
 
+    /// Reads on behind what no try has taken yet. Call it before the first try, while less than [`SMALL`] bytes are here.
+    /// `Ready(Ok)`: something came, or the body is at its end.
+    pub fn poll_ahead<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
+        let before = self.staged.len();
+        let result = source.poll_body(cx, &mut self.staged, self.keep.max(SMALL).saturating_sub(before).max(1));
+        self.received += (self.staged.len() - before) as u64;
+        self.staged.release();
+        result
+    }
+
     /// Would another read leave what was taken in place?
     pub fn keeps_more(&self) -> bool {
         !self.cut && self.staged.len() < self.keep
@@ -75,10 +85,6 @@ impl RequestBody {
             self.staged.clear();
             self.taken = 0;
         }
-        let before = self.staged.len();
-        let result = source.poll_body(cx, &mut self.staged, self.keep.max(SMALL) - before);
-        self.received += (self.staged.len() - before) as u64;
-        self.staged.release();
-        result
+        self.poll_ahead(cx, source)
     }
 }

@@ -81,6 +81,12 @@ pub trait Client: Source {
     /// Is something queued that the client has not taken?
     fn has_queued(&self) -> bool;
 
+    /// Does what is queued wait for the connection, behind what others have queued on it? Then this exchange cannot tell how
+    /// fast the client reads.
+    fn is_held_up(&self) -> bool {
+        false
+    }
+
     /// Bytes of this reply's body that were taken or queued.
     fn sent(&self) -> u64;
 

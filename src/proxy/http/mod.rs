@@ -1,7 +1,8 @@
 //! Layer 7: one request function, and the protocols that clients and endpoints speak around it.
 //!
 //! `request` is the list of steps of one request, `attempt` one try of it (`outline` what it says, `channel` what it goes
-//! over, `waiting` when its answer is late, `hedge` what is done then), `body` the replay of its body, `respond` the one
+//! over, `waiting` when its answer is late, `hedge` what is done then), `body` the replay of its body, `upload` what of that has
+//! to be here before the request has a permit, `least_rate` the deadline of both bodies, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
 //! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` implements both, `h2` the former.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
@@ -15,10 +16,12 @@ mod grpc;
 mod h1;
 mod h2;
 mod hedge;
+mod least_rate;
 mod outline;
 mod request;
 mod respond;
 mod tunnel;
+mod upload;
 mod waiting;
 
 use std::rc::Rc;

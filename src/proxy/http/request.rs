@@ -1,6 +1,6 @@
 //! The request function: one request, from its route to the last byte of its answer, whatever protocol the client speaks.
 //!
-//! match the route → a permit of the service → loop { pick from the newest table → idle connection or dial → re-check →
+//! match the route → the first bytes of a body → a permit of the service → loop { pick from the newest table → idle connection or dial → re-check →
 //! send → outcome → retry rule } → stream the answer → count → one access-log record.
 
 use std::future::poll_fn;
@@ -15,6 +15,7 @@ use super::attempt::Tried;
 use super::body::RequestBody;
 use super::client::Client;
 use super::grpc;
+use super::least_rate::BodyRates;
 use super::respond::Refusal;
 use crate::config::{Balance, Service};
 use crate::decision::{Moment, Source};
@@ -26,7 +27,7 @@ use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
 use crate::routing::{
-    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, SourceKey, Tries,
+    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, SourceKey, Tries, UnprovenBody,
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -130,7 +131,18 @@ pub async fn serve<C: Client>(
 ) -> Finish {
     let Scratch { head, reply, decoder, body } = scratch;
     let mut account = Account::new(setting.worker, head, began);
-    let mut request = Request { setting, listener, table, head, client, body, account: &mut account, continued: false };
+    let mut request = Request {
+        setting,
+        listener,
+        table,
+        head,
+        client,
+        body,
+        account: &mut account,
+        continued: false,
+        rates: BodyRates::new(Duration::ZERO, Duration::ZERO),
+        unproven: None,
+    };
     let finish = request.serve(reply, decoder).await;
     account.received += body.received();
     account.sent += client.sent();
@@ -167,6 +179,10 @@ pub(super) struct Request<'a, C> {
     pub(super) account: &'a mut Account,
     /// The client was told to go on with its body.
     pub(super) continued: bool,
+    /// How long the client may still be waited for.
+    pub(super) rates: BodyRates,
+    /// Its place among the requests of whose bodies too little has come to know their rate.
+    pub(super) unproven: Option<UnprovenBody>,
 }
 
 impl<'a, C: Client> Request<'a, C> {
@@ -181,6 +197,10 @@ impl<'a, C: Client> Request<'a, C> {
         self.account.service = Some((Rc::clone(self.table), route.service));
         self.body.reset(service.config.retry.replay_bytes);
         service.stats.budget.request(self.setting.worker.id, self.account.began);
+        self.rates = self.body_rates(&service.config);
+        if let Err(finish) = self.await_body(service).await {
+            return finish;
+        }
         let mut placing = self.placing(route);
         let finish = self.ask(route, service, &mut placing, reply, decoder).await;
         (self.account.tries, self.account.retried) = (placing.attempts, placing.tries.reasons());
@@ -293,7 +313,7 @@ impl<'a, C: Client> Request<'a, C> {
         self.own_reply(&reply, &fields, Termination::Complete).await
     }
 
-    async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
+    pub(super) async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
         let id = String::from_utf8_lossy(self.account.id(self.head)).into_owned();
         if grpc::is_call(self.head) {
             return self.refuse_call(refusal, &id, termination).await;

@@ -5,9 +5,11 @@
 //! - [`reply()`], [`interim`], [`own_reply`]: what a client is answered.
 //! - [`read_trailers`], [`trailers`]: trailers in and out.
 //! - [`upstream_request`]: a request on its way to an endpoint; [`read_reply`]: what comes back.
+//! - [`RefusedRequests`]: an answer to what the engine refuses by itself.
 //! - [`Meter`]: frames as they come, counted against floods.
 mod fields;
 mod meter;
+mod refused;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod upstream_tests;
 
 pub use fields::{read_trailers, trailers};
 pub use meter::{Excess, Meter, PREFACE, Preface};
+pub use refused::{RESET, RecentStreams, RefusedRequests};
 pub use reply::{interim, own_reply, reply, reply_framing};
 pub use request::read_request;
 pub use upstream::{read_reply, upstream_request};

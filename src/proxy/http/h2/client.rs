@@ -1,8 +1,10 @@
 //! The client's side of an exchange over a stream of HTTP/2.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -11,10 +13,17 @@ use h2::{Reason, RecvStream, SendStream};
 use super::io::Watch;
 use crate::config::HeaderChanges;
 use crate::proxy::buffer::Buffer;
+use crate::proxy::deadline::Alarm;
 use crate::proxy::http::client::{Client, ClientFault, Source};
+use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{Asked, BodyEncoder, BodyLength, Error, OwnReply, ResponseHead, Version, WrongLength};
 use crate::wire::h2 as wire;
+
+/// How long the rest of a request that was answered before its end is taken in and dropped, before its stream is reset with
+/// NO_ERROR. Clients that find the reset while they still send take it for a failure and do not read the answer, or (Java's
+/// HttpClient, up to version 17 at least) wait until all is sent before they look for one: so there is no bound of bytes.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The most of an answer given to the engine in one piece.
 const PIECE: usize = 64 * 1024;
@@ -67,6 +76,28 @@ impl H2Client {
     /// Resets the stream: what was said of the answer must not look complete.
     pub fn abort(&mut self) {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
+    }
+
+    /// After the answer: takes in and drops what is left of the request, for a while.
+    pub async fn discard_rest(&mut self, alarm: &Alarm) {
+        if self.body_is_done || self.failed {
+            return;
+        }
+        alarm.set(clock::now().after(DISCARD_TIME));
+        poll_fn(|cx| {
+            loop {
+                let count = std::mem::take(&mut self.piece).len();
+                // It fails only when the stream is dead, which ends the loop.
+                let _ = self.receive.flow_control().release_capacity(count);
+                if self.body_is_done || alarm.poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                if ready!(self.poll_piece(cx)).is_err() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
     }
 
     fn respond(&mut self, response: http::Response<()>, ends: bool) {
@@ -255,6 +286,10 @@ impl Client for H2Client {
 
     fn sent(&self) -> u64 {
         self.sent
+    }
+
+    fn is_held_up(&self) -> bool {
+        self.watch.blocked_until().is_some()
     }
 
     /// Bytes for which the client made room: when it grows, the client reads.

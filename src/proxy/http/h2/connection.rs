@@ -27,8 +27,8 @@ use crate::proxy::worker::{self, Worker};
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{Asked, HeadLimits};
-use crate::wire::h2::{Excess, read_request};
+use crate::wire::h1::{Asked, Error, HeadLimits};
+use crate::wire::h2::{Excess, RecentStreams, read_request};
 
 /// What a client may send ahead on one stream. The connection has room for that on all its streams, so that a stalled one
 /// never stops the others.
@@ -56,7 +56,7 @@ const PLACES: usize = 32;
 pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Moment) {
     let Http2 { listener, guest, ahead } = http2;
     let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
-    let watch = Watch::new(transport, accepted);
+    let watch = Watch::new(transport, listener.config.timeouts.body, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
     let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
     let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
@@ -82,6 +82,7 @@ pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Momen
         in_head: None,
         leaving: false,
         ending: None,
+        accepted: RecentStreams::default(),
     };
     if poll_fn(|cx| driver.poll(cx)).await == End::Reset {
         driver.shared.watch.reset();
@@ -191,6 +192,8 @@ struct Driver {
     leaving: bool,
     /// Since when the connection is only to be ended.
     ending: Option<Moment>,
+    /// Streams whose requests the engine has given to us.
+    accepted: RecentStreams,
 }
 
 impl Driver {
@@ -206,7 +209,7 @@ impl Driver {
                     return Poll::Ready(End::Said);
                 }
                 Poll::Ready(None) => return Poll::Ready(End::Said),
-                Poll::Pending => {}
+                Poll::Pending => self.count_refused(),
             }
             if !self.is_ending() {
                 if let Some(excess) = self.shared.watch.excess() {
@@ -243,9 +246,25 @@ impl Driver {
     /// A request came: its task.
     fn open(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.first = None;
+        self.accepted.add(respond.stream_id().as_u32());
         let counted = Counted::new(&self.shared);
         let worker = &self.shared.worker;
         worker.crew.serve(worker, Stream { counted, request, respond });
+    }
+
+    /// Counts and logs the requests that the engine refused before we saw them.
+    fn count_refused(&self) {
+        for stream in self.shared.watch.take_refused() {
+            if self.accepted.may_have(stream) {
+                continue; // its task finds that out
+            }
+            let (worker, listener) = (&self.shared.worker, self.shared.listener.borrow());
+            listener.stats.count_refusal(worker.id, Error::Http2Message);
+            let (alarm, place) = self.shared.place();
+            let setting = Setting { worker, place: &place, alarm: &alarm, caller: &self.shared.caller };
+            record_refused(&setting, &listener, clock::now(), Error::Http2Message.status(), Termination::Refused);
+            self.shared.put_back(alarm, place);
+        }
     }
 
     /// The worker stops, clients wait for descriptors and there is no stream, or a reload removed the listener.
@@ -309,7 +328,7 @@ impl Driver {
     }
 
     fn blocked_is_due(&self) -> Option<Moment> {
-        self.shared.watch.blocked().map(|since| since.after(self.shared.listener.borrow().config.timeouts.body))
+        self.shared.watch.blocked_until()
     }
 
     fn is_ending(&self) -> bool {
@@ -416,8 +435,9 @@ async fn answer(
             }
         }
     };
-    if finish == Finish::Abort {
-        client.abort();
+    match finish {
+        Finish::Abort => client.abort(),
+        Finish::Next | Finish::Close => client.discard_rest(setting.alarm).await,
     }
     finish
 }

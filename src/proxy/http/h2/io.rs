@@ -1,40 +1,52 @@
 //! Between the engine and the client's connection: gives it what was read before it began, watches frames and progress,
-//! and ends the connection so that the client finds our last words.
+//! answers requests that the engine only resets, and ends the connection so that the client finds our last words.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::decision::Moment;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
+use crate::proxy::http::least_rate::LeastRate;
 use crate::sys::clock;
-use crate::wire::h2::{Excess, Meter};
+use crate::wire::h2::{Excess, Meter, RESET, RefusedRequests};
 
 /// What is known of a connection beneath the engine.
 pub struct Watch {
     stream: RefCell<Transport>,
     meter: RefCell<Meter>,
     excess: Cell<Option<Excess>>,
-    blocked: Cell<Option<Moment>>,
+    /// While the socket takes nothing of what waits for it: the time by which the client has to read.
+    blocked_until: Cell<Option<Moment>>,
+    /// How long the client may still be waited for.
+    rate: Cell<LeastRate>,
+    /// Bytes that the socket has taken.
+    written: Cell<u64>,
     ending: Cell<Option<Moment>>,
     closed: Cell<bool>,
+    /// Streams whose requests the engine refused, and which got an answer: not counted yet.
+    refused: RefCell<Vec<u32>>,
 }
 
 impl Watch {
-    /// Nothing came.
-    pub fn new(stream: Transport, now: Moment) -> Rc<Watch> {
+    /// Nothing came. `window`: the longest time in which the client reads nothing.
+    pub fn new(stream: Transport, window: Duration, now: Moment) -> Rc<Watch> {
         Rc::new(Watch {
             stream: RefCell::new(stream),
             meter: RefCell::new(Meter::new(now)),
             excess: Cell::new(None),
-            blocked: Cell::new(None),
+            blocked_until: Cell::new(None),
+            rate: Cell::new(LeastRate::new(window)),
+            written: Cell::new(0),
             ending: Cell::new(None),
             closed: Cell::new(false),
+            refused: RefCell::default(),
         })
     }
 
@@ -43,9 +55,14 @@ impl Watch {
         self.excess.get()
     }
 
-    /// Since when the client takes nothing of what waits for it.
-    pub fn blocked(&self) -> Option<Moment> {
-        self.blocked.get()
+    /// While the socket takes nothing of what waits for it: the time by which the client has to read.
+    pub fn blocked_until(&self) -> Option<Moment> {
+        self.blocked_until.get()
+    }
+
+    /// Streams whose requests the engine refused since the last call.
+    pub fn take_refused(&self) -> Vec<u32> {
+        std::mem::take(&mut self.refused.borrow_mut())
     }
 
     /// Since when the connection is being ended.
@@ -95,12 +112,30 @@ impl Watch {
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::now())),
-            Poll::Pending => {}
-            Poll::Ready(_) => self.blocked.set(None),
+        match &result {
+            Poll::Pending => self.block(),
+            Poll::Ready(wrote) => {
+                self.written.set(self.written.get() + *wrote.as_ref().unwrap_or(&0) as u64);
+                self.unblock();
+            }
         }
         result
+    }
+
+    fn block(&self) {
+        if self.blocked_until.get().is_none() {
+            let mut rate = self.rate.get();
+            self.blocked_until.set(Some(rate.deadline(self.written.get(), clock::now())));
+            self.rate.set(rate);
+        }
+    }
+
+    fn unblock(&self) {
+        if self.blocked_until.take().is_some() {
+            let mut rate = self.rate.get();
+            rate.pause(self.written.get(), clock::now());
+            self.rate.set(rate);
+        }
     }
 }
 
@@ -109,18 +144,64 @@ pub struct Watched {
     /// What was read before the engine began.
     ahead: Buffer,
     watch: Rc<Watch>,
+    /// What the engine writes.
+    outgoing: RefusedRequests,
+    /// An answer to a request that the engine refused, on its way instead of the engine's reset.
+    answer: Vec<u8>,
 }
 
 impl Watched {
     /// Over the connection that is watched, of which `ahead` was read already.
     pub fn new(watch: &Rc<Watch>, ahead: Buffer) -> Watched {
-        Watched { ahead, watch: Rc::clone(watch) }
+        Watched { ahead, watch: Rc::clone(watch), outgoing: RefusedRequests::default(), answer: Vec::new() }
+    }
+
+    /// Writes what stands instead of a reset.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, &self.answer);
+            let count = ready!(self.watch.wrote(written))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.drain(..count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_pieces(&mut self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let plain = self.outgoing.as_they_are(pieces.iter().map(|piece| &**piece));
+        let first: &[u8] = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[], |piece| piece);
+        if plain == 0 && total > 0 {
+            let (stream, answer) = RefusedRequests::answer(first);
+            self.answer = answer;
+            self.watch.refused.borrow_mut().push(stream);
+            return Poll::Ready(Ok(RESET));
+        }
+        let written = {
+            let mut stream = self.watch.stream.borrow_mut();
+            if plain == total {
+                Pin::new(&mut *stream).poll_write_vectored(cx, pieces)
+            } else {
+                Pin::new(&mut *stream).poll_write(cx, &first[..plain.min(first.len())])
+            }
+        };
+        let count = ready!(self.watch.wrote(written))?;
+        let mut left = count;
+        for piece in pieces {
+            let written = &piece[..left.min(piece.len())];
+            self.outgoing.wrote(written);
+            left -= written.len();
+        }
+        Poll::Ready(Ok(count))
     }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Watched { ahead, watch } = &mut *self;
+        let Watched { ahead, watch, .. } = &mut *self;
         if watch.excess.get().is_some() {
             // Whoever drives the engine looks at it before it waits.
             return Poll::Pending;
@@ -140,33 +221,32 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, bytes);
-        self.watch.wrote(result)
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_pieces(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write_vectored(cx, pieces);
-        self.watch.wrote(result)
+        self.poll_pieces(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.watch.stream.borrow().is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         match Pin::new(&mut *self.watch.stream.borrow_mut()).poll_flush(cx) {
             Poll::Pending => {
-                let _ = self.watch.wrote(Poll::Pending);
+                self.watch.block();
                 Poll::Pending
             }
             ready => {
                 // Over TLS bytes wait here and not in `poll_write`.
-                self.watch.blocked.set(None);
+                self.watch.unblock();
                 ready
             }
         }
