@@ -116,7 +116,7 @@ fn listening(listener: &TcpListener) -> TcpStream {
 fn attend(mut stream: TcpStream, name: &str, inside: &Inside) -> io::Result<()> {
     loop {
         let head = read_head(&mut stream)?;
-        if head.starts_with("GET /slow ") {
+        if head.contains(" /slow ") {
             let mut gate = inside.gate.lock().unwrap();
             gate.waiting += 1;
             drop(inside.moved.wait_while(gate, |gate| !gate.open));
@@ -260,9 +260,13 @@ services:
 }
 
 fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
+    ask(port, "GET", path)
+}
+
+fn ask(port: u16, method: &str, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let head = read_head(&mut stream)?;
     let mut body = String::new();
     stream.read_to_string(&mut body)?;
@@ -371,6 +375,70 @@ fn sigterm_cuts_what_outlasts_the_drain_and_says_how_many() {
     assert_eq!(program.ended().code(), Some(0));
     assert!(slow.join().unwrap().is_err());
     assert!(program.said().contains(r#""cut":1"#), "{}", program.said());
+}
+
+/// Longer than the response timeout of the services that are paused, in every stall detection's eyes, and than all probes together.
+const PAUSE: Duration = Duration::from_millis(2_500);
+
+/// Starts with a response timeout of 1 s and verdicts that come easily, and has six requests in flight; the program is stopped
+/// for [`PAUSE`], and `meanwhile` decides whether home answers before it goes on or afterwards.
+fn paused(answered: Answered) {
+    let ((home, standby), mut program) = (two(), Program::new());
+    let service = "timeouts: {response: 1s}\n    outlier_detection: {consecutive_failures: 3}";
+    program.configure(&home, &standby, "", service);
+    program.start();
+    program.healthy(&home);
+    program.healthy(&standby);
+    let web = program.web;
+    let methods = ["GET", "POST", "GET", "POST", "GET", "POST"];
+    let asking = methods.map(|method| thread::spawn(move || ask(web, method, "/slow")));
+    eventually("the requests are in flight", || (home.slow_requests() >= methods.len()).then_some(()));
+
+    program.signal(Signal::STOP);
+    if answered == Answered::Meanwhile {
+        home.open_gate();
+    }
+    thread::sleep(PAUSE);
+    program.signal(Signal::CONT);
+    if answered == Answered::Afterwards {
+        eventually("it runs again", || program.ask_admin("/livez").or_else(|| program.ask_admin("/readyz")));
+        home.open_gate();
+    }
+
+    for answer in asking {
+        assert_eq!(answer.join().unwrap().unwrap(), (200, "home".into()));
+    }
+    let pauses = eventually("the pause is counted", || {
+        let (_, text) = program.ask_admin("/metrics")?;
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Some((value("standfast_pauses_total ")?, value("standfast_paused_seconds_total ")?))
+            .filter(|(count, _)| *count > 0.0)
+    });
+    assert!(pauses.1 > 2.0, "{pauses:?}");
+    eventually("the log tells of the pause", || program.said().contains("the process was paused").then_some(()));
+    let status = program.status();
+    assert!(status.incidents.is_empty(), "{:?}", status.incidents);
+    assert_eq!(status.services[0].active.as_deref(), Some("home"));
+    for endpoint in status.services[0].pools.iter().flat_map(|pool| &pool.endpoints) {
+        assert_eq!(endpoint.state.standing.operational, Operational::Healthy, "{endpoint:?}");
+    }
+    assert!(!program.said().contains("endpoint condemned"), "no verdict came and went");
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Meanwhile,
+    Afterwards,
+}
+
+#[test]
+fn answers_that_came_while_the_process_was_paused_are_passed_on() {
+    (0..3).for_each(|_| paused(Answered::Meanwhile));
+}
+
+#[test]
+fn timeouts_that_began_before_a_pause_count_the_time_in_which_the_process_ran() {
+    paused(Answered::Afterwards);
 }
 
 #[test]

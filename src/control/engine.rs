@@ -324,6 +324,7 @@ impl Engine {
     /// Free tables that no worker uses any more, and see whether everybody is ready.
     fn tidy(&mut self) {
         self.published.reap();
+        self.records.paused(clock::now());
         self.sign_of_life();
         self.look_at_certificates();
         let ready = self.chosen.is_some_and(|chosen| self.published.all_acknowledged(chosen));
@@ -352,6 +353,7 @@ impl Engine {
             Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Tally(reply) => {
+                self.records.tally.pauses = clock::pauses();
                 self.records.tally.writes(self.writer.as_ref().map_or((0, 0), Writer::counts));
                 drop(reply.send(self.records.tally.clone()));
             }

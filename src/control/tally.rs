@@ -9,6 +9,7 @@ use crate::config::{Config, Name};
 use crate::decision::{
     Alert, Cause, EndpointId, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
 };
+use crate::sys::clock::Pauses;
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
 /// All counts since the start. Services and endpoints that the configuration no longer names are forgotten.
@@ -34,6 +35,8 @@ pub struct Tally {
     pub state_writes: u64,
     /// Writes of the state file that failed.
     pub state_writes_failed: u64,
+    /// Gaps in which the process did not run.
+    pub pauses: Pauses,
 }
 
 /// One service.

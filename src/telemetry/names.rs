@@ -194,6 +194,10 @@ metrics! {
             "Access-log lines by result (written, dropped because the writer was behind, failed to be written).";
         LOG_DROPPED: Counter "standfast_log_dropped_lines_total" []
             "Lines of the application log that were dropped because the writer was behind.";
+        PAUSES: Counter "standfast_pauses_total" []
+            "Gaps of more than 0.1 s in which no thread of the process ran (stopped, frozen, without CPU); deadlines moved by them.";
+        PAUSED_SECONDS: Counter "standfast_paused_seconds_total" []
+            "Length of these gaps in all.";
         PROCESS_START: Gauge "process_start_time_seconds" []
             "Unix time at which the process started.";
         PROCESS_CPU: Counter "process_cpu_seconds_total" []

@@ -97,12 +97,17 @@ impl Question {
     /// and what the next probe may be asked on. Always ends by `timeout`. Cancel safe.
     pub(super) async fn ask(&self, timeout: Duration, kept: Option<Client>) -> (ProbeOutcome, Option<Client>) {
         let kept = kept.filter(|client| client.opened().elapsed() < self.reuse);
+        let began = clock::now();
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
         let verdict = tokio::time::timeout(timeout, self.exchange(kept, timeout / PATIENCE)).await;
         let refuted = match verdict {
             Ok(Ok(Passed { latency, client })) => {
                 let client = client.filter(|client| !self.reuse.is_zero() && client.is_reusable());
                 return (ProbeOutcome::Pass { latency }, client);
+            }
+            // Whatever it met, it may have met because nobody was there.
+            _ if clock::paused_since(began) => {
+                ProbeOutcome::Local { detail: self.place("this process was paused while it was out".to_owned()) }
             }
             Ok(Err(Refutation::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.place(detail) },
             Ok(Err(Refutation::Local(detail))) => ProbeOutcome::Local { detail: self.place(detail) },

@@ -765,9 +765,15 @@ pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
     there.or_else(|| table.service(&service.config.name)).is_some_and(|service| service.condemns(spot.choice.id))
 }
 
-/// Counts a failure against the endpoint, and pokes the engine where it must look at once.
+/// Counts a failure against the endpoint, and pokes the engine where it must look at once. What a pause of this process may have
+/// brought about counts against nobody.
 pub fn record(worker: &Worker, spot: &Spot, kind: Failure) {
-    if spot.endpoint().stats.record_failure(worker.id, kind, spot.choice.trial, clock::now()) {
+    let now = clock::now();
+    if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
+        tracing::debug!(endpoint = %spot.endpoint().address, ?kind, "not held against the endpoint: this process was paused");
+        return;
+    }
+    if spot.endpoint().stats.record_failure(worker.id, kind, spot.choice.trial, now) {
         worker.view.urgent();
     }
 }
