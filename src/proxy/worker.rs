@@ -73,6 +73,7 @@ pub struct Worker {
     draining: Cell<bool>,
     accepting: Accepting,
     complained: Cell<Moment>,
+    unconnected: Cell<Moment>,
     distrusted: RefCell<HashMap<SocketAddr, Moment>>,
 }
 
@@ -102,6 +103,7 @@ impl Worker {
             draining: Cell::new(false),
             accepting: Accepting::default(),
             complained: Cell::new(Moment::ZERO),
+            unconnected: Cell::new(Moment::ZERO),
             distrusted: RefCell::default(),
         })
     }
@@ -142,6 +144,18 @@ impl Worker {
         if now.since(self.complained.get()) >= Duration::from_secs(1) {
             self.complained.set(now);
             tracing::warn!(listener, worker = self.id, %error, "cannot accept: idle upstream connections were closed, trying again");
+        }
+    }
+
+    /// Says that connects fail for a reason of our own, at most once in ten seconds.
+    pub fn complain_of_connect(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
+        let now = clock::now();
+        if now.since(self.unconnected.get()) >= Duration::from_secs(10) {
+            self.unconnected.set(now);
+            tracing::warn!(
+                service, %endpoint, worker = self.id, %error,
+                "cannot connect for a reason of our own: this is not held against the endpoint, and requests wait"
+            );
         }
     }
 

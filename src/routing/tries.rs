@@ -21,9 +21,12 @@
 //! * exchanges with bytes sent, hedges included, number at most `attempts`, plus one across pools, plus one trial, plus one on
 //!   a stale idle connection, plus one for a request that leaves a condemned endpoint after its hedge came to nothing; all but
 //!   the first of a request are covered by the [`Budget`];
-//! * connects that carried no byte are at most one an endpoint and table, races apart.
+//! * connects that carried no byte are at most one an endpoint and table, races apart, and those apart that failed for a reason
+//!   of our own: such a request waits, up to `queue_timeout`, asks the same endpoints again, and leaves its pool for none of that.
 
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::pick::{Choice, Pick, Scope, Want};
@@ -38,6 +41,8 @@ use crate::wire::h1::Method;
 pub const VERDICT_WAIT: Duration = Duration::from_secs(1);
 /// How often a held request looks for an open trial gate.
 pub const HOLD_STEP: Duration = Duration::from_millis(100);
+/// How often a request that could not be sent for want of something of ours tries again.
+pub const LOCAL_STEP: Duration = Duration::from_millis(50);
 /// Shortest and longest pause before the same endpoint is asked again.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(250));
 
@@ -178,6 +183,8 @@ pub enum Why {
     Exhausted,
     /// Everybody left to ask has `max_connections` in use.
     Full,
+    /// We could not connect for a reason of our own.
+    Local,
 }
 
 impl Why {
@@ -188,6 +195,7 @@ impl Why {
             Why::Down => Some(Rejection::Down),
             Why::Exhausted => Some(Rejection::Exhausted),
             Why::Full => Some(Rejection::EndpointsFull),
+            Why::Local => Some(Rejection::Local),
             _ => None,
         }
     }
@@ -206,6 +214,7 @@ impl Why {
             Why::Down => "down",
             Why::Exhausted => "exhausted",
             Why::Full => "full",
+            Why::Local => "local",
         }
     }
 }
@@ -237,6 +246,9 @@ pub struct Tries {
     bold: bool,
     /// A try that is counted already and may still be answered: the hedge's first.
     pending: Option<EndpointId>,
+    /// Endpoints that could not be dialled for a reason of our own, and since when.
+    local: SmallVec<[EndpointId; 2]>,
+    local_since: Option<Moment>,
 }
 
 impl Tries {
@@ -264,6 +276,8 @@ impl Tries {
             suspended_since: None,
             bold: false,
             pending: None,
+            local: SmallVec::new(),
+            local_since: None,
         }
     }
 
@@ -438,6 +452,10 @@ impl Tries {
         } else {
             self.tried.add(ended.choice.id, true);
         }
+        if ended.how == How::Local {
+            self.local.push(ended.choice.id);
+            self.local_since = self.local_since.or(Some(now));
+        }
         if !ended.replayable {
             return Err(Why::NotReplayable);
         }
@@ -536,6 +554,9 @@ impl Tries {
             self.scope = Scope::Serving;
             return Next::Pick;
         }
+        if let Some(next) = self.wait_for_ourselves(service, now) {
+            return next;
+        }
         if let Some(last) = self.last
             && self.may_cross(retry)
             && !self.crossed
@@ -553,6 +574,19 @@ impl Tries {
             return Next::GiveUp(Why::Attempts);
         }
         self.wait(VERDICT_WAIT.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
+    }
+
+    /// An endpoint in scope could not be dialled for a reason of our own: that says nothing about its pool, and is waited for.
+    fn wait_for_ourselves(&mut self, service: &ServiceView, now: Moment) -> Option<Next> {
+        if self.local.is_empty() {
+            return None;
+        }
+        let until = self.local_since?.after(service.config.limits.queue_timeout).min(self.deadline);
+        if now >= until {
+            return Some(Next::GiveUp(Why::Local));
+        }
+        self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
+        Some(Next::Queue { until: until.min(now.after(LOCAL_STEP)) })
     }
 
     /// Has it been sent somewhere it must not leave? Then no newer table helps.

@@ -109,7 +109,7 @@ metrics! {
         REQUESTS_PENDING: Gauge "standfast_requests_pending" ["service"]
             "Requests that wait for a connection permit of the service.";
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
-            "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
+            "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout, local: no descriptors, ports or memory of ours to connect with).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
             "Tries after the first, by why they were made (refused, connect_timeout, connect_late, handshake, stale, reset, malformed, timeout, condemned, status, hedge, local).";
         HEDGES: Counter "standfast_hedges_total" ["service", "outcome"]

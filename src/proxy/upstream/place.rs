@@ -739,7 +739,7 @@ fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
         ConnectOutcome::Refused => (Failure::Refused, How::Refused),
         ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
-            tracing::debug!(endpoint = %endpoint.address, %error, "cannot connect for a local reason");
+            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
             return How::Local;
         }
     };
