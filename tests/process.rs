@@ -1,5 +1,8 @@
 //! The program itself, as a child process: start, reload, crash, stop, and what it says when it cannot start.
 
+#[path = "process/route.rs"]
+mod route;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -66,7 +69,11 @@ struct Gate {
 
 impl Upstream {
     fn start(name: &'static str) -> Upstream {
-        let upstream = Upstream { address: (Ipv4Addr::LOCALHOST, free_port()).into(), name, inside: Arc::default() };
+        Upstream::start_at(Ipv4Addr::LOCALHOST, name)
+    }
+
+    fn start_at(host: Ipv4Addr, name: &'static str) -> Upstream {
+        let upstream = Upstream { address: (host, free_port()).into(), name, inside: Arc::default() };
         upstream.revive();
         upstream
     }
@@ -140,6 +147,9 @@ fn read_head(stream: &mut TcpStream) -> io::Result<String> {
 /// A configuration of one service with pools `home` and `standby`, and the program that runs it.
 struct Program {
     folder: TempDir,
+    /// Where it listens, and in which network namespace it runs.
+    host: Ipv4Addr,
+    namespace: Option<String>,
     web: u16,
     admin: u16,
     child: Option<Child>,
@@ -159,7 +169,12 @@ impl Drop for Program {
 
 impl Program {
     fn new() -> Program {
-        Program { folder: tempfile::tempdir().unwrap(), web: free_port(), admin: free_port(), child: None }
+        Program::at(Ipv4Addr::LOCALHOST, None)
+    }
+
+    fn at(host: Ipv4Addr, namespace: Option<String>) -> Program {
+        let folder = tempfile::tempdir().unwrap();
+        Program { folder, host, namespace, web: free_port(), admin: free_port(), child: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -169,12 +184,12 @@ impl Program {
     fn configure(&self, home: &Upstream, standby: &Upstream, top: &str, service: &str) {
         let state = self.path("state.json");
         let text = format!(
-            r#"admin: {{bind: "127.0.0.1:{admin}"}}
+            r#"admin: {{bind: "{host}:{admin}"}}
 state: {{path: {state}}}
 {top}
 listeners:
   - name: web
-    bind: "127.0.0.1:{web}"
+    bind: "{host}:{web}"
     protocol: http
     routes: [{{service: shop}}]
 services:
@@ -186,6 +201,7 @@ services:
       - {{name: home, endpoints: ["{home}"]}}
       - {{name: standby, endpoints: ["{standby}"]}}
 "#,
+            host = self.host,
             admin = self.admin,
             web = self.web,
             state = state.display(),
@@ -197,7 +213,15 @@ services:
 
     fn command(&self, file: &Path) -> Command {
         let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
+        let program = env!("CARGO_BIN_EXE_standfast");
+        let mut command = match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, program]);
+                command
+            }
+        };
         command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command
     }
@@ -229,11 +253,11 @@ services:
 
     /// Status and body of a GET through the proxy.
     fn get(&self, path: &str) -> io::Result<(u16, String)> {
-        get(self.web, path)
+        ask((self.host, self.web).into(), "GET", path)
     }
 
     fn ask_admin(&self, path: &str) -> Option<(u16, String)> {
-        get(self.admin, path).ok()
+        ask((self.host, self.admin).into(), "GET", path).ok()
     }
 
     fn status(&self) -> Status {
@@ -260,11 +284,11 @@ services:
 }
 
 fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
-    ask(port, "GET", path)
+    ask((Ipv4Addr::LOCALHOST, port).into(), "GET", path)
 }
 
-fn ask(port: u16, method: &str, path: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let head = read_head(&mut stream)?;
@@ -389,7 +413,7 @@ fn paused(answered: Answered) {
     program.start();
     program.healthy(&home);
     program.healthy(&standby);
-    let web = program.web;
+    let web = (program.host, program.web).into();
     let methods = ["GET", "POST", "GET", "POST", "GET", "POST"];
     let asking = methods.map(|method| thread::spawn(move || ask(web, method, "/slow")));
     eventually("the requests are in flight", || (home.slow_requests() >= methods.len()).then_some(()));

@@ -192,6 +192,7 @@ impl Engine {
                 // Published with the table: each worker judges its sessions by it before it acknowledges.
                 Effect::Sessions { .. } => {}
                 Effect::ConfirmConnect { endpoint } => self.confirm(endpoint, senses),
+                Effect::CheckReach { endpoint } => self.check_reach(endpoint, senses),
                 Effect::ProbeNow { endpoint } => senses.probes.now(endpoint),
                 Effect::ProbePace { endpoint, fast } => senses.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
@@ -294,6 +295,15 @@ impl Engine {
         tokio::spawn(async move {
             let outcome = confirm(address).await;
             let _ = events.send(Event::Confirmed { endpoint, seen: clock::now(), outcome }).await;
+        });
+    }
+
+    fn check_reach(&self, endpoint: EndpointId, senses: &Senses) {
+        let Some(place) = self.places.get(&endpoint) else { return };
+        let (address, events) = (place.address, senses.events.clone());
+        tokio::spawn(async move {
+            let outcome = confirm(address).await;
+            let _ = events.send(Event::ReachChecked { endpoint, seen: clock::now(), outcome }).await;
         });
     }
 

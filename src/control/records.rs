@@ -107,6 +107,11 @@ impl Records {
             }
             Alert::Thawed { service } => tracing::info!(%service, "the freeze has ended"),
             Alert::AllDown { service } => tracing::error!(%service, "all pools are down"),
+            Alert::Isolated { service } => tracing::error!(
+                %service,
+                "all pools became unreachable at once: the trouble is likely here (link, route, firewall), so no pool is left for it; \
+                 requests wait or get 503 until an endpoint answers"
+            ),
             Alert::PinnedToUnusable { service, pool } => {
                 tracing::error!(%service, %pool, "the pin holds the service on a pool that cannot serve");
             }

@@ -75,8 +75,8 @@ pub type ProbeTally = [u64; PROBES.len()];
 /// Outcomes of probes as metric labels.
 pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local"];
 /// Kinds of alerts as metric labels.
-pub const ALERTS: [&str; 6] =
-    ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused"];
+pub const ALERTS: [&str; 7] =
+    ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
 /// Kinds of switches as metric labels.
 pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback"];
 /// Causes of in-band verdicts as metric labels.
@@ -166,6 +166,7 @@ impl Tally {
             Alert::PinnedToUnusable { .. } => 3,
             Alert::ObjectiveMissed { .. } => 4,
             Alert::OrderRefused { .. } => 5,
+            Alert::Isolated { .. } => 6,
         };
         self.alerts[index] += 1;
     }

@@ -68,18 +68,26 @@ impl Decision {
             Event::Configured(config) => self.configure(&config, now),
             Event::Probed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                let news = endpoint.probed(rules, &outcome, seen.min(turn.now));
+                let way = endpoint.way(|reach| reach.probed(&outcome, seen.min(turn.now)), turn.now);
+                let news = endpoint.probed(rules, &outcome, seen.min(turn.now)) || way;
                 endpoint.advance(rules, turn.now, turn.effects);
                 news
             }),
             Event::InBand { endpoint, seen, digest } => self.about(endpoint, now, |service, place, turn| {
                 let down = service.nobody_serves();
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                endpoint.in_band(rules, &digest, seen.min(turn.now), down, turn)
+                let way = endpoint.way(|reach| reach.in_band(&digest, seen.min(turn.now)), turn.now);
+                endpoint.in_band(rules, &digest, seen.min(turn.now), down, turn) || way
             }),
-            Event::Confirmed { endpoint, outcome, .. } => self.about(endpoint, now, |service, place, turn| {
+            Event::Confirmed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                endpoint.connected(rules, outcome, turn.now)
+                let way = endpoint.way(|reach| reach.connected(outcome, seen.min(turn.now)), turn.now);
+                endpoint.connected(rules, outcome, turn.now) || way
+            }),
+            Event::ReachChecked { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
+                let (endpoint, _) = service.endpoint(place.pool, place.index);
+                endpoint.way(|reach| reach.connected(outcome, seen.min(turn.now)), turn.now);
+                true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
             Event::Ordered { actor, word, .. } => self.ordered(actor, word, now),
@@ -276,7 +284,10 @@ fn order(effect: &Effect) -> u8 {
     match effect {
         Effect::Publish => 0,
         Effect::Sessions { .. } => 1,
-        Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
+        Effect::ConfirmConnect { .. }
+        | Effect::CheckReach { .. }
+        | Effect::ProbeNow { .. }
+        | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
         Effect::Standing(_) | Effect::Alert(_) => 4,
         Effect::Persist => 5,

@@ -49,6 +49,9 @@ pub(super) struct Service {
     pub awaiting_answer: Option<u64>,
     /// Nobody is available (or the pin points at nothing usable), and somebody was told.
     pub alarmed: bool,
+    /// All pools are unreachable, and somebody was told.
+    #[serde(default)]
+    pub isolated: bool,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -80,6 +83,7 @@ impl Service {
             freeze: Freeze::default(),
             awaiting_answer: None,
             alarmed: false,
+            isolated: false,
             timers: Timers::default(),
             row,
             deadline: None,
@@ -150,12 +154,14 @@ impl Service {
     /// Conclude everything that follows from the evidence and the time. Returns whether the published row changed.
     pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut changes = self.conclude(turn);
+        changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
         changes.extend(self.eject_outliers(turn.now));
         self.observe_pools(turn.now);
         self.end_freeze(turn);
         self.decide(turn);
         self.alarm(turn);
+        self.tell_isolation(turn);
         self.admit(turn);
         self.report(changes, turn);
         self.deadline = self.next_deadline();
@@ -165,13 +171,14 @@ impl Service {
     /// Endpoint timers, then standings.
     fn conclude(&mut self, turn: &mut Turn<'_>) -> Vec<StandingChange> {
         let (now, effects) = (turn.now, &mut *turn.effects);
+        self.look_around(now, effects);
         for (endpoint, rules) in self.endpoints() {
             endpoint.tick(rules, now, effects);
         }
         self.conclude_standings(now)
     }
 
-    fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
+    pub(super) fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
         let service = self.name().clone();
         let mut changes = Vec::new();
         for pool in &mut self.pools {

@@ -28,7 +28,7 @@ pub fn unplaced_termination(unplaced: Unplaced, last: Option<How>, worker: &Work
         Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full) => Termination::Overloaded,
         Unplaced::GaveUp(Why::Local) => Termination::LocalError,
         Unplaced::GaveUp(why) => match last {
-            Some(How::Refused | How::ConnectTimeout | How::Handshake) => Termination::UpstreamConnect,
+            Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute) => Termination::UpstreamConnect,
             Some(How::Reset | How::Unprocessed) => Termination::UpstreamReset,
             Some(How::Timeout | How::Condemned) => Termination::UpstreamTimeout,
             Some(How::Malformed) => Termination::UpstreamMalformed,

@@ -87,6 +87,8 @@ pub enum How {
     Handshake,
     /// A local error: no descriptors, no ports.
     Local,
+    /// This host has no way to the endpoint: no packet has left.
+    NoRoute,
     /// Reset or closed before an answer began.
     Reset,
     /// Bytes that are no answer.
@@ -125,7 +127,7 @@ impl Ended {
     fn reason(&self) -> RetryReason {
         match self.how {
             How::Refused => RetryReason::Refused,
-            How::Local => RetryReason::Local,
+            How::Local | How::NoRoute => RetryReason::Local,
             How::ConnectTimeout => RetryReason::ConnectTimeout,
             How::Handshake => RetryReason::Handshake,
             How::Reset if self.reused => RetryReason::Stale,
@@ -249,6 +251,8 @@ pub struct Tries {
     /// Endpoints that could not be dialled for a reason of our own, and since when.
     local: SmallVec<[EndpointId; 2]>,
     local_since: Option<Moment>,
+    /// Since when this host had no way to one of them.
+    no_route_since: Option<Moment>,
 }
 
 impl Tries {
@@ -278,6 +282,7 @@ impl Tries {
             pending: None,
             local: SmallVec::new(),
             local_since: None,
+            no_route_since: None,
         }
     }
 
@@ -452,10 +457,16 @@ impl Tries {
         } else {
             self.tried.add(ended.choice.id, true);
         }
-        if ended.how == How::Local {
-            self.local.push(ended.choice.id);
-            self.local_since = self.local_since.or(Some(now));
+        match ended.how {
+            How::Local => self.local_since = self.local_since.or(Some(now)),
+            How::NoRoute => self.no_route_since = self.no_route_since.or(Some(now)),
+            _ => return self.may_go_on(ended, now),
         }
+        self.local.push(ended.choice.id);
+        self.may_go_on(ended, now)
+    }
+
+    fn may_go_on(&self, ended: &Ended, now: Moment) -> Result<(), Why> {
         if !ended.replayable {
             return Err(Why::NotReplayable);
         }
@@ -569,6 +580,14 @@ impl Tries {
         if self.settled() {
             return Next::GiveUp(Why::Exhausted);
         }
+        if let Some(since) = self.no_route_since.filter(|_| !self.sent) {
+            // There may be a way again before there is a verdict.
+            self.waiting_since.get_or_insert(since);
+            self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
+            self.scope = Scope::Serving;
+            let longest = VERDICT_WAIT + VERDICT_WAIT.max(service.config.hold_requests);
+            return self.wait(longest, HOLD_STEP, now, Why::Exhausted);
+        }
         // All its attempts are made, and the one further try would need another pool: no table can bring one.
         if self.crossed && service.pools.len() == 1 {
             return Next::GiveUp(Why::Attempts);
@@ -581,9 +600,14 @@ impl Tries {
         if self.local.is_empty() {
             return None;
         }
-        let until = self.local_since?.after(service.config.limits.queue_timeout).min(self.deadline);
+        // Having no way there lasts a moment, or is a matter of that pool: then it is as good as refused.
+        let no_route = self.no_route_since.map(|since| since.after(VERDICT_WAIT).min(self.deadline));
+        let until = match self.local_since {
+            Some(since) => since.after(service.config.limits.queue_timeout).min(self.deadline),
+            None => no_route?,
+        };
         if now >= until {
-            return Some(Next::GiveUp(Why::Local));
+            return self.local_since.map(|_| Next::GiveUp(Why::Local));
         }
         self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
         Some(Next::Queue { until: until.min(now.after(LOCAL_STEP)) })

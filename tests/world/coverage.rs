@@ -29,6 +29,7 @@ impl Coverage {
             }
             Effect::ProbePace { fast, .. } => self.hit(format!("pace fast={fast}")),
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
+            Effect::CheckReach { .. } => self.hit("check reach"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Publish | Effect::Persist => {}
         }

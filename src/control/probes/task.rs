@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::ask::Question;
+use super::ask::{Asked, Question};
 use crate::config::HealthCheck;
 use crate::decision::{EndpointId, Event, Moment};
 use crate::sys::clock;
@@ -62,10 +62,13 @@ pub(super) async fn run(
     let mut kept = None;
     loop {
         let start = clock::now();
-        let (outcome, open) = question.ask(check.timeout, kept).await;
-        let event = Event::Probed { endpoint, seen: clock::now(), outcome };
-        if events.send(event).await.is_err() {
-            return;
+        let Asked { outcome, open, way } = question.ask(check.timeout, kept).await;
+        let seen = clock::now();
+        let way = way.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
+        for event in way.into_iter().chain([Event::Probed { endpoint, seen, outcome }]) {
+            if events.send(event).await.is_err() {
+                return;
+            }
         }
         let factor = stretch.next();
         let due = |fast| start.after(if fast { check.fast_interval } else { check.interval }.mul_f64(factor));

@@ -53,7 +53,7 @@ impl Refusal {
             }
             (_, Some(How::Malformed)) => refusal(502, "upstream_malformed", "The service's answer is malformed."),
             (_, Some(How::Status(status))) => refusal(status, "upstream_status", "The service failed."),
-            (_, Some(How::Refused | How::ConnectTimeout | How::Handshake)) => {
+            (_, Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute)) => {
                 refusal(503, "upstream_connect", "The service cannot be reached.")
             }
             (Unplaced::GaveUp(Why::Starting), None) => refusal(503, "starting", "The service is starting."),

@@ -594,7 +594,7 @@ fn connected(
         Err(error) => {
             let how = unreached(worker, spot, &error);
             match how {
-                How::Local => stats.connects().excused(began),
+                How::Local | How::NoRoute => stats.connects().excused(began),
                 _ => stats.connects().heard(now),
             }
             Err(how)
@@ -657,7 +657,7 @@ async fn dial_shared(
     let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
-        Ok(Dialled::Failed(How::Local)) => stats.connects().excused(began),
+        Ok(Dialled::Failed(How::Local | How::NoRoute)) => stats.connects().excused(began),
         Err(_) => {}
         Ok(Dialled::Failed(_)) => stats.connects().heard(now),
         Ok(Dialled::Line | Dialled::Http1(_)) => {
@@ -736,7 +736,14 @@ fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
     let outcome = judge_connect(error);
     endpoint.stats.count_connect(worker.id, outcome);
     let (kind, how) = match outcome {
-        ConnectOutcome::Refused => (Failure::Refused, How::Refused),
+        ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, How::Refused),
+        ConnectOutcome::NoRoute => {
+            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
+            if endpoint.stats.note_no_route() {
+                worker.view.urgent();
+            }
+            return How::NoRoute;
+        }
         ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
             worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
