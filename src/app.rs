@@ -10,6 +10,7 @@ use standfast::admin::{self, AdminError, AdminHandle, AdminSetup};
 use standfast::config::Config;
 use standfast::control::{self, ControlHandle, ControlSetup};
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
+use standfast::sys::clock;
 use standfast::sys::limits::{self, Descriptors};
 use standfast::telemetry::access::AccessLog;
 use standfast::telemetry::logs::{self, LogError, Logs};
@@ -66,6 +67,7 @@ impl App {
         let logs = logs::start(&config.log)?;
         logs::report_panics();
         report_descriptors(&config, limits::raise_descriptors());
+        clock::watch_for_pauses()?;
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);
         let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);

@@ -10,7 +10,7 @@ use standfast::control::tally::PROBES;
 use standfast::decision::{ConnectOutcome, Operational};
 use support::instance::News;
 use support::plane::http_yaml;
-use support::{Behaviour, Client, Instance, Then, Upstream, get, within};
+use support::{Behaviour, Client, Instance, Then, Upstream, get, post, within};
 
 #[tokio::test]
 async fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
@@ -49,12 +49,25 @@ async fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
         client.send(get("/", "late")).await;
     }
     for client in &mut clients {
-        assert_eq!(client.answer().await.expect("a whole answer").status(), 503);
+        let answer = client.answer().await.expect("a whole answer");
+        assert_eq!((answer.status(), answer.header("standfast-cause")), (503, Some("local_error")));
     }
-    let connects = proxy.stats(home.address).totals().connects;
-    assert!(connects[ConnectOutcome::Local as usize] >= 8, "{connects:?}");
+    let local = || proxy.stats(home.address).totals().connects[ConnectOutcome::Local as usize];
+    let before = local();
+    assert!(before >= 8, "{before}");
 
+    // Who asks now waits, and is answered once there are descriptors again.
+    for client in &mut clients {
+        client.send(post("/", "waits", "x")).await;
+    }
+    eventually(async || local() >= before + 8).await;
     drop(eaten);
+    for client in &mut clients {
+        assert_eq!(client.answer().await.expect("a whole answer").status(), 200);
+    }
+    let crossed = proxy.control.published().load().service("web").expect("the service").stats.crossed.total();
+    let asked = standby.heads().into_iter().filter(|head| !head.starts_with("GET /health ")).count();
+    assert_eq!((crossed, asked), (0, 0), "requests went to the other pool");
     assert_eq!(last.ask(get("/", "after")).await.status(), 200);
     let before = probes(&proxy, addresses, passed).await;
     eventually(async || probes(&proxy, addresses, passed).await > before).await;

@@ -1,5 +1,8 @@
 //! The program itself, as a child process: start, reload, crash, stop, and what it says when it cannot start.
 
+#[path = "process/route.rs"]
+mod route;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -66,7 +69,11 @@ struct Gate {
 
 impl Upstream {
     fn start(name: &'static str) -> Upstream {
-        let upstream = Upstream { address: (Ipv4Addr::LOCALHOST, free_port()).into(), name, inside: Arc::default() };
+        Upstream::start_at(Ipv4Addr::LOCALHOST, name)
+    }
+
+    fn start_at(host: Ipv4Addr, name: &'static str) -> Upstream {
+        let upstream = Upstream { address: (host, free_port()).into(), name, inside: Arc::default() };
         upstream.revive();
         upstream
     }
@@ -116,7 +123,7 @@ fn listening(listener: &TcpListener) -> TcpStream {
 fn attend(mut stream: TcpStream, name: &str, inside: &Inside) -> io::Result<()> {
     loop {
         let head = read_head(&mut stream)?;
-        if head.starts_with("GET /slow ") {
+        if head.contains(" /slow ") {
             let mut gate = inside.gate.lock().unwrap();
             gate.waiting += 1;
             drop(inside.moved.wait_while(gate, |gate| !gate.open));
@@ -140,6 +147,9 @@ fn read_head(stream: &mut TcpStream) -> io::Result<String> {
 /// A configuration of one service with pools `home` and `standby`, and the program that runs it.
 struct Program {
     folder: TempDir,
+    /// Where it listens, and in which network namespace it runs.
+    host: Ipv4Addr,
+    namespace: Option<String>,
     web: u16,
     admin: u16,
     child: Option<Child>,
@@ -159,7 +169,12 @@ impl Drop for Program {
 
 impl Program {
     fn new() -> Program {
-        Program { folder: tempfile::tempdir().unwrap(), web: free_port(), admin: free_port(), child: None }
+        Program::at(Ipv4Addr::LOCALHOST, None)
+    }
+
+    fn at(host: Ipv4Addr, namespace: Option<String>) -> Program {
+        let folder = tempfile::tempdir().unwrap();
+        Program { folder, host, namespace, web: free_port(), admin: free_port(), child: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -169,12 +184,12 @@ impl Program {
     fn configure(&self, home: &Upstream, standby: &Upstream, top: &str, service: &str) {
         let state = self.path("state.json");
         let text = format!(
-            r#"admin: {{bind: "127.0.0.1:{admin}"}}
+            r#"admin: {{bind: "{host}:{admin}"}}
 state: {{path: {state}}}
 {top}
 listeners:
   - name: web
-    bind: "127.0.0.1:{web}"
+    bind: "{host}:{web}"
     protocol: http
     routes: [{{service: shop}}]
 services:
@@ -186,6 +201,7 @@ services:
       - {{name: home, endpoints: ["{home}"]}}
       - {{name: standby, endpoints: ["{standby}"]}}
 "#,
+            host = self.host,
             admin = self.admin,
             web = self.web,
             state = state.display(),
@@ -197,7 +213,15 @@ services:
 
     fn command(&self, file: &Path) -> Command {
         let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
+        let program = env!("CARGO_BIN_EXE_standfast");
+        let mut command = match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, program]);
+                command
+            }
+        };
         command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command
     }
@@ -238,11 +262,11 @@ services:
 
     /// Status and body of a GET through the proxy.
     fn get(&self, path: &str) -> io::Result<(u16, String)> {
-        get(self.web, path)
+        ask((self.host, self.web).into(), "GET", path)
     }
 
     fn ask_admin(&self, path: &str) -> Option<(u16, String)> {
-        get(self.admin, path).ok()
+        ask((self.host, self.admin).into(), "GET", path).ok()
     }
 
     fn status(&self) -> Status {
@@ -269,9 +293,13 @@ services:
 }
 
 fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    ask((Ipv4Addr::LOCALHOST, port).into(), "GET", path)
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let head = read_head(&mut stream)?;
     let mut body = String::new();
     stream.read_to_string(&mut body)?;
@@ -598,6 +626,70 @@ fn kept_alive(port: u16) -> io::Result<TcpStream> {
     let head = read_head(&mut stream)?;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     Ok(stream)
+}
+
+/// Longer than the response timeout of the services that are paused, in every stall detection's eyes, and than all probes together.
+const PAUSE: Duration = Duration::from_millis(2_500);
+
+/// Starts with a response timeout of 1 s and verdicts that come easily, and has six requests in flight; the program is stopped
+/// for [`PAUSE`], and `meanwhile` decides whether home answers before it goes on or afterwards.
+fn paused(answered: Answered) {
+    let ((home, standby), mut program) = (two(), Program::new());
+    let service = "timeouts: {response: 1s}\n    outlier_detection: {consecutive_failures: 3}";
+    program.configure(&home, &standby, "", service);
+    program.start();
+    program.healthy(&home);
+    program.healthy(&standby);
+    let web = (program.host, program.web).into();
+    let methods = ["GET", "POST", "GET", "POST", "GET", "POST"];
+    let asking = methods.map(|method| thread::spawn(move || ask(web, method, "/slow")));
+    eventually("the requests are in flight", || (home.slow_requests() >= methods.len()).then_some(()));
+
+    program.signal(Signal::STOP);
+    if answered == Answered::Meanwhile {
+        home.open_gate();
+    }
+    thread::sleep(PAUSE);
+    program.signal(Signal::CONT);
+    if answered == Answered::Afterwards {
+        eventually("it runs again", || program.ask_admin("/livez").or_else(|| program.ask_admin("/readyz")));
+        home.open_gate();
+    }
+
+    for answer in asking {
+        assert_eq!(answer.join().unwrap().unwrap(), (200, "home".into()));
+    }
+    let pauses = eventually("the pause is counted", || {
+        let (_, text) = program.ask_admin("/metrics")?;
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Some((value("standfast_pauses_total ")?, value("standfast_paused_seconds_total ")?))
+            .filter(|(count, _)| *count > 0.0)
+    });
+    assert!(pauses.1 > 2.0, "{pauses:?}");
+    eventually("the log tells of the pause", || program.said().contains("the process was paused").then_some(()));
+    let status = program.status();
+    assert!(status.incidents.is_empty(), "{:?}", status.incidents);
+    assert_eq!(status.services[0].active.as_deref(), Some("home"));
+    for endpoint in status.services[0].pools.iter().flat_map(|pool| &pool.endpoints) {
+        assert_eq!(endpoint.state.standing.operational, Operational::Healthy, "{endpoint:?}");
+    }
+    assert!(!program.said().contains("endpoint condemned"), "no verdict came and went");
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Meanwhile,
+    Afterwards,
+}
+
+#[test]
+fn answers_that_came_while_the_process_was_paused_are_passed_on() {
+    (0..3).for_each(|_| paused(Answered::Meanwhile));
+}
+
+#[test]
+fn timeouts_that_began_before_a_pause_count_the_time_in_which_the_process_ran() {
+    paused(Answered::Afterwards);
 }
 
 #[test]

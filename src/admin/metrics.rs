@@ -372,6 +372,10 @@ fn ourselves(out: &mut Exposition, scrape: &Scrape<'_>) {
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
     discovery(out, scrape);
+    if let Some(tally) = scrape.tally {
+        out.single(&names::PAUSES, tally.pauses.count);
+        out.single(&names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());
+    }
     let mut family = out.family(&names::TROUBLES);
     scrape.status.iter().for_each(|status| family.sample(&[], status.troubles.len()));
     let Counts { written, dropped, failed } = scrape.access_log;

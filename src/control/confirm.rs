@@ -17,6 +17,7 @@ use crate::decision::{ConnectOutcome, EndpointId};
 use crate::net::tls::ClientTls;
 use crate::net::{Stream, Transport, stream};
 use crate::routing::ServiceView;
+use crate::sys::clock;
 use crate::wire::proxy_protocol;
 
 /// How long a confirming connect may take: longer than any round trip, so that a refusal from another continent is a verdict
@@ -52,12 +53,15 @@ impl Opening {
         })
     }
 
-    /// Opens one connection, says how that ended, and closes it. Cancel safe.
+    /// Opens one connection, says how that ended, and closes it. One that a pause of this process outlasted says nothing. Cancel
+    /// safe.
     pub(super) async fn confirm(&self) -> ConnectOutcome {
+        let began = clock::now();
         #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for one connect")]
         match tokio::time::timeout(DEADLINE, self.open()).await {
             Ok(Ok(())) => ConnectOutcome::Connected,
             Ok(Err(Unopened(outcome))) => outcome,
+            Err(_) if clock::paused_since(began) => ConnectOutcome::Local,
             Err(_) => ConnectOutcome::Timeout,
         }
     }

@@ -24,7 +24,8 @@ use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name, Question};
 use crate::decision::{
-    Actor, Alert, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving, StandingChange, Word,
+    Actor, Alert, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving, StandingChange,
+    Word,
 };
 use crate::routing::{Materials, Published, RoutingTable, SocketMap};
 use crate::sys::clock;
@@ -193,7 +194,20 @@ impl Engine {
                 }
                 // Published with the table: each worker judges its sessions by it before it acknowledges.
                 Effect::Sessions { .. } => {}
-                Effect::ConfirmConnect { endpoint } => self.confirm(endpoint, senses),
+                Effect::ConfirmConnect { endpoint } => {
+                    self.open_one(endpoint, senses, |endpoint, seen, outcome| Event::Confirmed {
+                        endpoint,
+                        seen,
+                        outcome,
+                    });
+                }
+                Effect::CheckReach { endpoint } => {
+                    self.open_one(endpoint, senses, |endpoint, seen, outcome| Event::ReachChecked {
+                        endpoint,
+                        seen,
+                        outcome,
+                    });
+                }
                 Effect::ProbeNow { endpoint } => senses.probes.now(endpoint),
                 Effect::ProbePace { endpoint, fast } => senses.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
@@ -293,7 +307,8 @@ impl Engine {
         self.sweep.keep(&self.places);
     }
 
-    fn confirm(&self, endpoint: EndpointId, senses: &Senses) {
+    /// Opens one connection to this endpoint, as traffic does; how that ended is told by the event that `tell` makes of it.
+    fn open_one(&self, endpoint: EndpointId, senses: &Senses, tell: fn(EndpointId, Moment, ConnectOutcome) -> Event) {
         let Some(place) = self.places.get(&endpoint) else { return };
         let table = self.published.load();
         let Some(opening) = table.service(&place.service).and_then(|service| Opening::of(service, endpoint)) else {
@@ -302,7 +317,7 @@ impl Engine {
         let events = senses.events.clone();
         tokio::spawn(async move {
             let outcome = opening.confirm().await;
-            let _ = events.send(Event::Confirmed { endpoint, seen: clock::now(), outcome }).await;
+            let _ = events.send(tell(endpoint, clock::now(), outcome)).await;
         });
     }
 
@@ -333,6 +348,7 @@ impl Engine {
     /// Free tables that no worker uses any more, and see whether everybody is ready.
     fn tidy(&mut self) {
         self.published.reap();
+        self.records.paused(clock::now());
         self.sign_of_life();
         self.look_at_certificates();
         let ready = self.chosen.is_some_and(|chosen| self.published.all_acknowledged(chosen));
@@ -361,6 +377,7 @@ impl Engine {
             Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Tally(reply) => {
+                self.records.tally.pauses = clock::pauses();
                 self.records.tally.writes(self.writer.as_ref().map_or((0, 0), Writer::counts));
                 drop(reply.send(self.records.tally.clone()));
             }

@@ -13,10 +13,13 @@ use crate::config::Name;
 use crate::decision::{
     Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, SwitchKind,
 };
-use crate::sys::clock;
+use crate::sys::clock::{self, Pauses};
 
 /// At most one line about our own failing probes in this time: they fail together.
 const LOCAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// At most one line about pauses of the process in this time: a container that is short of CPU pauses several times a second.
+const PAUSES_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the counts and what is needed to say everything once.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(super) struct Records {
     /// The newest switch that was counted.
     newest: Option<IncidentId>,
     local_said: Option<Moment>,
+    /// The pauses of the process that were told, and when.
+    paused: (Pauses, Moment),
 }
 
 impl Records {
@@ -46,6 +51,23 @@ impl Records {
             }
             ProbeOutcome::Fail { detail, .. } => tracing::debug!(%detail, "probe failed"),
         }
+    }
+
+    /// Tells of pauses of the process that were not told yet.
+    pub(super) fn paused(&mut self, now: Moment) {
+        let (told, at) = self.paused;
+        if clock::pauses_seen() == told.count || now.since(at) < PAUSES_PAUSE {
+            return;
+        }
+        let pauses = clock::pauses();
+        self.paused = (pauses, now);
+        let (count, length) = (pauses.count - told.count, pauses.total.saturating_sub(told.total));
+        tracing::warn!(
+            count,
+            paused_ms = millis(length),
+            "the process was paused (stopped, frozen, or without CPU): deadlines moved by that time, and nothing that failed because \
+             of it is held against an endpoint"
+        );
     }
 
     /// An endpoint's standing changed.
@@ -96,6 +118,11 @@ impl Records {
             }
             Alert::Thawed { service } => tracing::info!(%service, "the freeze has ended"),
             Alert::AllDown { service } => tracing::error!(%service, "all pools are down"),
+            Alert::Isolated { service } => tracing::error!(
+                %service,
+                "all pools became unreachable at once: the trouble is likely here (link, route, firewall), so no pool is left for it; \
+                 requests wait or get 503 until an endpoint answers"
+            ),
             Alert::PinnedToUnusable { service, pool } => {
                 tracing::error!(%service, %pool, "the pin holds the service on a pool that cannot serve");
             }

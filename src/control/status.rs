@@ -250,7 +250,8 @@ impl PoolReport {
 impl IncidentReport {
     /// The record as people read it, told at `now`.
     pub fn new(incident: &Incident, now: Moment) -> Self {
-        let wall = |moment: Moment| clock::unix_millis().saturating_sub(whole_millis(now.since(moment)));
+        let age = |moment: Moment| whole_millis(now.since(moment) + clock::paused_for(moment));
+        let wall = |moment: Moment| clock::unix_millis().saturating_sub(age(moment));
         let evidence = |e: &Evidence| EvidenceReport {
             address: e.address,
             cause: e.cause,
@@ -267,7 +268,7 @@ impl IncidentReport {
             epoch: incident.epoch,
             evidence: incident.evidence.iter().map(evidence).collect(),
             fault_unix_ms: wall(incident.fault),
-            age_ms: whole_millis(now.since(incident.fault)),
+            age_ms: age(incident.fault),
             detected_ms: millis(incident.detected.since(incident.fault)),
             decided_ms: millis(incident.decided.since(incident.fault)),
             rto_ms: incident.rto().map(millis),

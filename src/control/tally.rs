@@ -9,6 +9,7 @@ use crate::config::{Config, Name};
 use crate::decision::{
     Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
 };
+use crate::sys::clock::Pauses;
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
 /// All counts since the start. Services and endpoints that the configuration no longer names are forgotten.
@@ -34,6 +35,8 @@ pub struct Tally {
     pub state_writes: u64,
     /// Writes of the state file that failed.
     pub state_writes_failed: u64,
+    /// Gaps in which the process did not run.
+    pub pauses: Pauses,
 }
 
 /// One service.
@@ -75,8 +78,8 @@ pub type ProbeTally = [u64; PROBES.len()];
 /// Outcomes of probes as metric labels.
 pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local"];
 /// Kinds of alerts as metric labels.
-pub const ALERTS: [&str; 6] =
-    ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused"];
+pub const ALERTS: [&str; 7] =
+    ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
 /// Kinds of switches as metric labels.
 pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback"];
 /// Causes of in-band verdicts as metric labels.
@@ -173,6 +176,7 @@ impl Tally {
             Alert::PinnedToUnusable { .. } => 3,
             Alert::ObjectiveMissed { .. } => 4,
             Alert::OrderRefused { .. } => 5,
+            Alert::Isolated { .. } => 6,
         };
         self.alerts[index] += 1;
     }

@@ -68,7 +68,8 @@ impl Decision {
             Event::Configured(config) => self.configure(&config, now),
             Event::Probed { endpoint, seen, began, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                let news = endpoint.probed(rules, &outcome, seen.min(turn.now), began);
+                let way = endpoint.way(|reach| reach.probed(&outcome, seen.min(turn.now)), turn.now);
+                let news = endpoint.probed(rules, &outcome, seen.min(turn.now), began) || way;
                 endpoint.advance(rules, turn.now, turn.effects);
                 news
             }),
@@ -77,11 +78,18 @@ impl Decision {
                 service.callers = digest.callers.unwrap_or(service.callers);
                 service.observe_single_source(place.pool, &digest);
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                endpoint.in_band(rules, &digest, seen.min(turn.now), (out, distrusted), turn)
+                let way = endpoint.way(|reach| reach.in_band(&digest, seen.min(turn.now)), turn.now);
+                endpoint.in_band(rules, &digest, seen.min(turn.now), (out, distrusted), turn) || way
             }),
-            Event::Confirmed { endpoint, outcome, .. } => self.about(endpoint, now, |service, place, turn| {
+            Event::Confirmed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
-                endpoint.connected(rules, outcome, turn.now)
+                let way = endpoint.way(|reach| reach.connected(outcome, seen.min(turn.now)), turn.now);
+                endpoint.connected(rules, outcome, turn.now) || way
+            }),
+            Event::ReachChecked { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
+                let (endpoint, _) = service.endpoint(place.pool, place.index);
+                endpoint.way(|reach| reach.connected(outcome, seen.min(turn.now)), turn.now);
+                true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
             Event::Ordered { actor, word, .. } => self.ordered(actor, word, now),
@@ -278,7 +286,10 @@ fn order(effect: &Effect) -> u8 {
     match effect {
         Effect::Publish => 0,
         Effect::Sessions { .. } => 1,
-        Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
+        Effect::ConfirmConnect { .. }
+        | Effect::CheckReach { .. }
+        | Effect::ProbeNow { .. }
+        | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,

@@ -27,6 +27,12 @@ pub enum Effect {
         /// Whom to try.
         endpoint: EndpointId,
     },
+    /// Try one connect, to see whether there is a way to this endpoint, and answer with
+    /// [`Event::ReachChecked`](super::Event::ReachChecked).
+    CheckReach {
+        /// Whom to try.
+        endpoint: EndpointId,
+    },
     /// Probe this endpoint now instead of at its next interval.
     ProbeNow {
         /// Whom to probe.
@@ -112,6 +118,11 @@ pub enum Alert {
     },
     /// No pool can serve.
     AllDown {
+        /// The service.
+        service: Name,
+    },
+    /// All pools became unreachable at once: the trouble is likely on this side, and no pool is left for it.
+    Isolated {
         /// The service.
         service: Name,
     },

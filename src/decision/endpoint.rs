@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::corroboration::{Corroboration, Finding, sources_needed};
 use super::health::{Checks, Verdict};
 use super::outlier::Outlier;
+use super::reach::{LOOK_AGAIN, Reach};
 use super::service::Turn;
 use super::suspicion::Suspicion;
 use super::timeline::Fall;
@@ -105,6 +106,9 @@ pub(super) struct Endpoint {
     pub corroboration: Corroboration,
     pub suspicion: Suspicion,
     pub refusal: Refusal,
+    /// Is there a way to it?
+    #[serde(default)]
+    pub reach: Reach,
     /// What it was last asked for a connect for: one of [`Rules::signs_of_refusal`].
     sign: Failure,
     pub ejection: Ejection,
@@ -145,6 +149,7 @@ impl Endpoint {
             corroboration: Corroboration::default(),
             suspicion: Suspicion::default(),
             refusal: Refusal::No,
+            reach: Reach::default(),
             sign: Failure::Refused,
             ejection: Ejection::None,
             accuser: None,
@@ -214,6 +219,28 @@ impl Endpoint {
     }
 
     // ---- evidence -------------------------------------------------------------------------------------------------
+
+    /// Something is learnt about the way to it. Is the state of the way another one now? While it is lost, it is looked for again.
+    pub fn way(&mut self, learn: impl FnOnce(&mut Reach) -> bool, now: Moment) -> bool {
+        let changed = learn(&mut self.reach);
+        match self.reach.lost() {
+            Some(_) if changed => self.timers.arm(Timer::Reach, now),
+            Some(_) => {}
+            None => self.timers.disarm(Timer::Reach),
+        }
+        changed
+    }
+
+    /// This host has had no way to it for too long, and to others it has.
+    pub fn condemn_as_unroutable(&mut self, rules: Rules<'_>, now: Moment) {
+        let since = self.reach.no_route().unwrap_or(now);
+        self.trouble = Some(self.trouble.map_or(since, |trouble| trouble.min(since)));
+        self.condemn_as_refusing(rules, now);
+        if self.ejection == Ejection::None {
+            let wait = now.since(since).as_millis();
+            self.evidence = format!("no route to it for {wait} ms, while an endpoint of another pool was reached");
+        }
+    }
 
     /// A probe ended. Is there something to conclude?
     pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment, began: Option<Moment>) -> bool {
@@ -365,10 +392,11 @@ impl Endpoint {
             return false; // nobody waits for it any more
         }
         self.timers.disarm(Timer::Confirm);
+        let outcome = if outcome == ConnectOutcome::Unreachable { ConnectOutcome::Refused } else { outcome };
         let says_the_same = match outcome {
             ConnectOutcome::Refused => true,
             ConnectOutcome::Timeout => self.sign == Failure::ConnectTimeout,
-            ConnectOutcome::Connected | ConnectOutcome::Local => false,
+            _ => false,
         };
         match (self.refusal, outcome) {
             (Refusal::Suspected, _) if says_the_same => self.doubt(now),
@@ -507,6 +535,10 @@ impl Endpoint {
                 Refusal::Confirmed => self.await_reconnect(rules, now),
                 _ => self.refusal = Refusal::No,
             }
+        }
+        if self.timers.fired(Timer::Reach, now) && self.reach.no_route().is_some() && !self.refuses() {
+            effects.push(Effect::CheckReach { endpoint: self.id });
+            self.timers.arm(Timer::Reach, now.after(LOOK_AGAIN));
         }
         self.timers.fired(Timer::Ejection, now);
         self.timers.fired(Timer::Reconnect, now);

@@ -45,6 +45,16 @@ pub enum Event {
         /// What it met.
         outcome: ConnectOutcome,
     },
+    /// A connect that says whether there is a way to the endpoint ([`Effect::CheckReach`](super::Effect::CheckReach), or the failed
+    /// one of a probe) ended. It is no verdict on the endpoint.
+    ReachChecked {
+        /// Whom it tried.
+        endpoint: EndpointId,
+        /// When it ended.
+        seen: Moment,
+        /// What it met.
+        outcome: ConnectOutcome,
+    },
     /// The first good answer from the pool that a switch chose.
     Answered {
         /// The service.
@@ -110,13 +120,17 @@ pub enum ProbeFailure {
 pub enum ConnectOutcome {
     /// Established.
     Connected,
-    /// ECONNREFUSED, reset on connect, host or net unreachable from the network. Of a confirming connect also: the TLS handshake or
-    /// the opening of HTTP/2 failed.
+    /// ECONNREFUSED or reset on connect. Of a confirming connect also: the TLS handshake or the opening of HTTP/2 failed.
     Refused,
     /// No answer in time.
     Timeout,
     /// A local error (EMFILE, ports exhausted, EPERM): never evidence against an endpoint.
     Local,
+    /// This host has no way to it (no route, link down, no source address): no packet has left. Local, until it lasts while an
+    /// endpoint of another pool is reached.
+    NoRoute,
+    /// The network says that host or net cannot be reached: as good as [`Refused`](ConnectOutcome::Refused).
+    Unreachable,
 }
 
 /// How an exchange with an endpoint failed, as real traffic saw it.
@@ -182,6 +196,9 @@ pub struct Digest {
     /// There is traffic to try it with: a trial went out.
     #[serde(default)]
     pub triable: bool,
+    /// This host had no way to it.
+    #[serde(default)]
+    pub no_route: bool,
     /// It is asked and says nothing; `None` = it answers, or is not asked.
     #[serde(default)]
     pub silence: Option<Silence>,

@@ -59,7 +59,10 @@ impl Service {
                     self.switch(Switch::own(SwitchKind::Failback, Some(home)), turn);
                 }
             }
-            Serving::Active(active) => self.leave(active, turn),
+            Serving::Active(active) => match self.is_cut_off(active, turn.now) {
+                true => self.stay(active),
+                false => self.leave(active, turn),
+            },
             Serving::Down | Serving::Shared(_) => self.rise(turn),
         }
     }

@@ -55,6 +55,9 @@ pub(super) struct Service {
     pub single_source: Option<SingleSource>,
     /// Nobody is available (or the pin points at nothing usable), and somebody was told.
     pub alarmed: bool,
+    /// All pools are unreachable, and somebody was told.
+    #[serde(default)]
+    pub isolated: bool,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -88,6 +91,7 @@ impl Service {
             callers: 0,
             single_source: None,
             alarmed: false,
+            isolated: false,
             timers: Timers::default(),
             row,
             deadline: None,
@@ -161,6 +165,7 @@ impl Service {
     /// Conclude everything that follows from the evidence and the time. Returns whether the published row changed.
     pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut changes = self.conclude(turn);
+        changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
         changes.extend(self.prove_single_source(turn));
         changes.extend(self.eject_outliers(turn));
@@ -169,6 +174,7 @@ impl Service {
         self.decide(turn);
         self.note_serving();
         self.alarm(turn);
+        self.tell_isolation(turn);
         self.admit(turn);
         self.report(changes, turn);
         self.deadline = self.next_deadline();
@@ -178,6 +184,7 @@ impl Service {
     /// Endpoint timers, then standings.
     fn conclude(&mut self, turn: &mut Turn<'_>) -> Vec<StandingChange> {
         let (now, effects) = (turn.now, &mut *turn.effects);
+        self.look_around(now, effects);
         for (endpoint, rules) in self.endpoints() {
             endpoint.tick(rules, now, effects);
         }

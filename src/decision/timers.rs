@@ -8,6 +8,8 @@
 //! | `Suspicion` | endpoint | it is suspected, and has no check that could ask it | nobody waits for it any more: not suspected |
 //! | `Ejection` | endpoint | real traffic condemned it, and its checks are not red since | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
+//! | `Reach` | endpoint | nothing comes back from it, or this host has no way to it | other pools' ways are looked at, and its own again where there is none |
+//! | `Isolation` | service | its pool is lost, and whether others are is not known yet | it is left |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
@@ -27,6 +29,8 @@ pub(super) enum Timer {
     Suspicion,
     Ejection,
     Trials,
+    Reach,
+    Isolation,
     FirstRound,
     HoldDown,
     Freeze,

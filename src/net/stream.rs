@@ -1,7 +1,9 @@
 //! What the data path asks of a stream beside reading and writing, and how connects are made and judged.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -85,11 +87,43 @@ pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))
 }
 
+/// A connect failed before a packet left this host: it has no way there. [`judge_connect`] knows it.
+#[derive(Debug, thiserror::Error)]
+#[error("no way there from this host: {0}")]
+struct NoRoute(io::Error);
+
 /// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
 pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let mut connecting = pin!(TcpStream::connect(address));
+    let mut at_once = true;
+    let stream = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(Err(error)) if at_once && is_no_route(&error, address) => {
+            Poll::Ready(Err(io::Error::other(NoRoute(error))))
+        }
+        polled => {
+            at_once = false;
+            polled
+        }
+    })
+    .await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Does an error that a connect met at once say that there is no route, no link or no source address?
+fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
+    match Errno::from_io_error(error) {
+        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN) => true,
+        // No source address, or no port? A datagram socket, which needs no port of TCP's, has the same ways.
+        Some(Errno::ADDRNOTAVAIL) => {
+            let local: SocketAddr = match address {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            UdpSocket::bind(local).is_ok_and(|socket| socket.connect(address).is_err())
+        }
+        _ => false,
+    }
 }
 
 /// Like [`connect`]; the header goes ahead of everything else.
@@ -161,9 +195,12 @@ pub async fn take(socket: &TcpStream, mut count: usize) -> io::Result<()> {
 
 /// What a failed connect says about the endpoint. Only what came from the network is evidence against it.
 pub fn judge_connect(error: &io::Error) -> ConnectOutcome {
+    if error.get_ref().is_some_and(|inner| inner.is::<NoRoute>()) {
+        return ConnectOutcome::NoRoute;
+    }
     match Errno::from_io_error(error) {
         Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => ConnectOutcome::Refused,
-        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => ConnectOutcome::Refused,
+        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => ConnectOutcome::Unreachable,
         Some(Errno::TIMEDOUT) => ConnectOutcome::Timeout,
         _ => ConnectOutcome::Local,
     }
@@ -199,5 +236,17 @@ mod tests {
         for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::PERM, Errno::NOBUFS] {
             assert_eq!(judge_connect(&errno.into()), ConnectOutcome::Local);
         }
+    }
+
+    #[test]
+    fn no_way_from_here_is_another_thing_than_a_network_that_says_unreachable() {
+        let [there, unreachable] = [Errno::HOSTUNREACH, Errno::NETUNREACH];
+        assert_eq!(judge_connect(&there.into()), ConnectOutcome::Unreachable);
+        let at_once = io::Error::other(NoRoute(unreachable.into()));
+        assert_eq!(judge_connect(&at_once), ConnectOutcome::NoRoute);
+        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        assert!(is_no_route(&unreachable.into(), address));
+        assert!(!is_no_route(&Errno::ADDRNOTAVAIL.into(), address), "there is a source address: the ports are used up");
+        assert!(!is_no_route(&Errno::CONNREFUSED.into(), address));
     }
 }

@@ -21,6 +21,10 @@ const RING: u64 = 512;
 /// What lies beyond the horizon is looked at together, every so many ticks: thousands of idle connections, each with a
 /// deadline of its own minutes away, must not wake the worker at every tick.
 const FAR: u64 = 64;
+/// A sweep that comes so many ticks too late lets the sockets be read before it …
+const LATE: u64 = 3;
+/// … so often: the runtime takes a bounded number of events at once.
+const READS: u32 = 8;
 const NEVER: u64 = u64::MAX;
 
 /// Why a task has to stop waiting.
@@ -155,8 +159,17 @@ impl Deadlines {
         (from..from + RING).find(|tick| !ring[(tick % RING) as usize].is_empty())
     }
 
-    /// Sweeps for as long as the worker lives.
+    /// Was the worker kept from sweeping: by a pause of the process, or by too much else to do? `pauses`: how many there were.
+    fn is_behind(&self, now: Moment, pauses: &mut u64) -> bool {
+        let late = now.as_micros() / TICK.as_micros() as u64 > self.sleeping_to.get().saturating_add(LATE);
+        let paused = clock::pauses_seen();
+        std::mem::replace(pauses, paused) != paused || late
+    }
+
+    /// Sweeps for as long as the worker lives. When it was kept from that, what lies in the sockets is read first: an answer that
+    /// is there is not late.
     pub async fn run(self: Rc<Self>) {
+        let mut pauses = clock::pauses_seen();
         loop {
             let next = self.next_tick();
             self.sleeping_to.set(next.unwrap_or(NEVER));
@@ -168,6 +181,11 @@ impl Deadlines {
                         () = tokio::time::sleep(wait) => {}
                         () = self.earlier.notified() => {}
                     }
+                }
+            }
+            if self.is_behind(clock::now(), &mut pauses) {
+                for _ in 0..READS {
+                    tokio::task::yield_now().await;
                 }
             }
             self.sweep(clock::now());

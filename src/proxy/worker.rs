@@ -82,6 +82,7 @@ pub struct Worker {
     /// Clients wait for descriptors, here or at another worker.
     short: Cell<bool>,
     said_short: Cell<Moment>,
+    unconnected: Cell<Moment>,
     distrusted: RefCell<HashMap<SocketAddr, Moment>>,
 }
 
@@ -114,6 +115,7 @@ impl Worker {
             complained: Cell::new(Moment::ZERO),
             short: Cell::new(false),
             said_short: Cell::new(Moment::ZERO),
+            unconnected: Cell::new(Moment::ZERO),
             distrusted: RefCell::default(),
         })
     }
@@ -184,6 +186,18 @@ impl Worker {
                 budget = self.descriptors.budget().most(),
                 "descriptors are short: new connections wait in the accept queue; what is left is for connections to endpoints and \
                  the admin port. Raise the limit (ulimit -n, LimitNOFILE)"
+            );
+        }
+    }
+
+    /// Says that connects fail for a reason of our own, at most once in ten seconds.
+    pub fn complain_of_connect(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
+        let now = clock::now();
+        if now.since(self.unconnected.get()) >= Duration::from_secs(10) {
+            self.unconnected.set(now);
+            tracing::warn!(
+                service, %endpoint, worker = self.id, %error,
+                "cannot connect for a reason of our own: this is not held against the endpoint, and requests wait"
             );
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::config::ServiceLimits;
+use crate::sys::clock;
 
 /// One service's limits. A reload resizes them in place: what is in use stays, waiters keep their order.
 #[derive(Debug)]
@@ -59,14 +60,15 @@ impl Limits {
             return Ok(permit);
         }
         let _place = Waiting::take(self).ok_or(Refused::QueueFull)?;
-        #[allow(clippy::disallowed_methods, reason = "only requests that have to queue pay for a timer of their own")]
-        let granted = tokio::time::timeout(queue_timeout, self.permits.acquire()).await;
-        match granted {
-            Ok(Ok(permit)) => {
+        // (Only requests that have to queue pay for a timer of their own.)
+        let late = clock::sleep_until(clock::now().after(queue_timeout));
+        tokio::select! {
+            biased;
+            Ok(permit) = self.permits.acquire() => {
                 permit.forget();
                 Ok(self.permit())
             }
-            _ => Err(Refused::QueueTimeout),
+            () = late => Err(Refused::QueueTimeout),
         }
     }
 

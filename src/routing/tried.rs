@@ -37,6 +37,11 @@ impl Tried {
         self.list.iter().position(|(id, _)| *id == endpoint)
     }
 
+    /// It may be asked again: what was in the way was ours.
+    pub fn forget(&mut self, endpoint: EndpointId) {
+        self.list.retain(|(id, _)| *id != endpoint);
+    }
+
     /// A newer table judged them anew: refused endpoints may be asked again.
     pub fn forget_refusals(&mut self) {
         self.list.retain(|(_, refused)| !*refused);

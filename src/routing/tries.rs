@@ -21,9 +21,12 @@
 //! * exchanges with bytes sent, hedges included, number at most `attempts`, plus one across pools, plus one trial, plus one on
 //!   a stale idle connection, plus one for a request that leaves a condemned endpoint after its hedge came to nothing; all but
 //!   the first of a request are covered by the [`Budget`];
-//! * connects that carried no byte are at most one an endpoint and table, races apart.
+//! * connects that carried no byte are at most one an endpoint and table, races apart, and those apart that failed for a reason
+//!   of our own: such a request waits, up to `queue_timeout`, asks the same endpoints again, and leaves its pool for none of that.
 
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::pick::{Choice, Pick, Scope, Want};
@@ -40,6 +43,8 @@ pub const VERDICT_WAIT: Duration = Duration::from_secs(1);
 pub const SILENT_VERDICT_WAIT: Duration = Duration::from_millis(1500);
 /// How often a held request looks for an open trial gate.
 pub const HOLD_STEP: Duration = Duration::from_millis(100);
+/// How often a request that could not be sent for want of something of ours tries again.
+pub const LOCAL_STEP: Duration = Duration::from_millis(50);
 /// Shortest and longest pause before the same endpoint is asked again.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(250));
 
@@ -84,6 +89,8 @@ pub enum How {
     Handshake,
     /// A local error: no descriptors, no ports.
     Local,
+    /// This host has no way to the endpoint: no packet has left.
+    NoRoute,
     /// Reset or closed before an answer began.
     Reset,
     /// Bytes that are no answer.
@@ -108,7 +115,7 @@ impl How {
             How::Malformed => Some(Failure::Malformed),
             How::Timeout => Some(Failure::Timeout),
             How::Status(_) => Some(Failure::Gateway),
-            How::Local | How::Condemned | How::Unprocessed => None,
+            How::Local | How::NoRoute | How::Condemned | How::Unprocessed => None,
         }
     }
 }
@@ -137,7 +144,7 @@ impl Ended {
     fn reason(&self) -> RetryReason {
         match self.how {
             How::Refused => RetryReason::Refused,
-            How::Local => RetryReason::Local,
+            How::Local | How::NoRoute => RetryReason::Local,
             How::ConnectTimeout => RetryReason::ConnectTimeout,
             How::Handshake => RetryReason::Handshake,
             How::Reset if self.reused => RetryReason::Stale,
@@ -197,6 +204,8 @@ pub enum Why {
     Exhausted,
     /// Everybody left to ask has `max_connections` in use.
     Full,
+    /// We could not connect for a reason of our own.
+    Local,
 }
 
 impl Why {
@@ -207,6 +216,7 @@ impl Why {
             Why::Down => Some(Rejection::Down),
             Why::Exhausted => Some(Rejection::Exhausted),
             Why::Full => Some(Rejection::EndpointsFull),
+            Why::Local => Some(Rejection::Local),
             _ => None,
         }
     }
@@ -226,6 +236,7 @@ impl Why {
             Why::Down => "down",
             Why::Exhausted => "exhausted",
             Why::Full => "full",
+            Why::Local => "local",
         }
     }
 }
@@ -261,6 +272,11 @@ pub struct Tries {
     pending: Option<EndpointId>,
     /// The client network whose share of the budget further tries use.
     payer: Option<SourceKey>,
+    /// Endpoints that could not be dialled for a reason of our own, and since when.
+    local: SmallVec<[EndpointId; 2]>,
+    local_since: Option<Moment>,
+    /// Since when this host had no way to one of them.
+    no_route_since: Option<Moment>,
 }
 
 impl Tries {
@@ -290,6 +306,9 @@ impl Tries {
             bold: false,
             pending: None,
             payer: None,
+            local: SmallVec::new(),
+            local_since: None,
+            no_route_since: None,
         }
     }
 
@@ -473,6 +492,16 @@ impl Tries {
         } else {
             self.tried.add(ended.choice.id, true);
         }
+        match ended.how {
+            How::Local => self.local_since = self.local_since.or(Some(now)),
+            How::NoRoute => self.no_route_since = self.no_route_since.or(Some(now)),
+            _ => return self.may_go_on(ended, now),
+        }
+        self.local.push(ended.choice.id);
+        self.may_go_on(ended, now)
+    }
+
+    fn may_go_on(&self, ended: &Ended, now: Moment) -> Result<(), Why> {
         if !ended.replayable {
             return Err(Why::NotReplayable);
         }
@@ -586,6 +615,9 @@ impl Tries {
             self.scope = Scope::Serving;
             return Next::Pick;
         }
+        if let Some(next) = self.wait_for_ourselves(service, now) {
+            return next;
+        }
         if let Some(last) = self.last
             && self.may_cross(retry)
             && !self.crossed
@@ -598,12 +630,38 @@ impl Tries {
         if self.settled() {
             return Next::GiveUp(Why::Exhausted);
         }
+        if let Some(since) = self.no_route_since.filter(|_| !self.sent) {
+            // There may be a way again before there is a verdict.
+            self.waiting_since.get_or_insert(since);
+            self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
+            self.scope = Scope::Serving;
+            let longest = VERDICT_WAIT + VERDICT_WAIT.max(service.config.hold_requests);
+            return self.wait(longest, HOLD_STEP, now, Why::Exhausted);
+        }
         // All its attempts are made, and the one further try would need another pool: no table can bring one.
         if self.crossed && service.pools.len() == 1 {
             return Next::GiveUp(Why::Attempts);
         }
         let verdict = if self.unanswered { SILENT_VERDICT_WAIT } else { VERDICT_WAIT };
         self.wait(verdict.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
+    }
+
+    /// An endpoint in scope could not be dialled for a reason of our own: that says nothing about its pool, and is waited for.
+    fn wait_for_ourselves(&mut self, service: &ServiceView, now: Moment) -> Option<Next> {
+        if self.local.is_empty() {
+            return None;
+        }
+        // Having no way there lasts a moment, or is a matter of that pool: then it is as good as refused.
+        let no_route = self.no_route_since.map(|since| since.after(VERDICT_WAIT).min(self.deadline));
+        let until = match self.local_since {
+            Some(since) => since.after(service.config.limits.queue_timeout).min(self.deadline),
+            None => no_route?,
+        };
+        if now >= until {
+            return self.local_since.map(|_| Next::GiveUp(Why::Local));
+        }
+        self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
+        Some(Next::Queue { until: until.min(now.after(LOCAL_STEP)) })
     }
 
     /// Has it been sent somewhere it must not leave? Then no newer table helps.

@@ -113,7 +113,7 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                         trial: choice.trial,
                         serving: service.serves(choice.pool),
                     });
-                } else if !ended.reused {
+                } else if !ended.reused && ended.how != How::Local {
                     story.connects.push((at_table, choice.id));
                 }
                 if !ended.replayable {
@@ -430,6 +430,35 @@ fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
     };
     assert_eq!(held(Duration::ZERO), Next::GiveUp(Why::Down));
     assert_eq!(held(Duration::from_secs(5)), Next::Wait { until: at(100) });
+}
+
+#[test]
+fn what_we_lack_ourselves_is_waited_for_and_sends_nothing_across() {
+    let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
+    let view = &table.services[0];
+    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
+    let (mut now, mut rounds) = (0, 0);
+    let end = loop {
+        match view.pick(&tries.want(at(now), 0), &mut state) {
+            Pick::Endpoint(choice) => {
+                assert_eq!(choice.pool, 0, "it left its pool");
+                let local = Ended { how: How::Local, ..refused(choice) };
+                assert_eq!(tries.ended(&view.config.retry, &local, &view.stats.budget, at(now)), Next::Pick);
+            }
+            nothing => match tries.unplaced(&view.config.retry, nothing, view, at(now)) {
+                Next::Queue { until } => {
+                    now = (until.as_micros() - at(0).as_micros()) / 1000;
+                    rounds += 1;
+                    tries.resumed(false);
+                }
+                other => break other,
+            },
+        }
+    };
+    assert_eq!(end, Next::GiveUp(Why::Local));
+    assert_eq!(u128::from(now), view.config.limits.queue_timeout.as_millis());
+    assert!(rounds >= 10, "{rounds}");
+    assert!(view.stats.budget.extra(view.config.retry.budget, None, at(now)), "the budget was spent");
 }
 
 #[test]

@@ -1,20 +1,96 @@
 //! The one place that reads a clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io;
+use std::sync::Once;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::running::RunningClock;
 use crate::decision::Moment;
+
+pub use super::running::Pauses;
 
 /// What the clock shows when the machine starts: one year, in microseconds. So [`Moment::ZERO`] is always in the past and
 /// can stand for "never" in an atomic, and what an earlier process saved as an age has a moment of its own in this one.
 const START: u64 = 365 * 24 * 3600 * 1_000_000;
 
-/// The monotonic time now (`CLOCK_MONOTONIC`: time since the machine started).
+static RUNNING: RunningClock = RunningClock::new();
+
+/// What failed so soon after a pause may have failed in it: nobody was there to hear it in time.
+const SHAKEN: Duration = Duration::from_millis(100);
+
+/// The monotonic time now (`CLOCK_MONOTONIC`: time since the machine started), without the time in which this process was paused
+/// since it is [watched](watch_for_pauses).
 #[inline]
 pub fn now() -> Moment {
+    Moment::from_micros(RUNNING.at(raw()))
+}
+
+fn raw() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    Moment::from_micros(START + now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000)
+    START + now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+}
+
+/// From now on a gap in which no thread of this process ran (SIGSTOP, a frozen container, a stolen CPU) is taken out of the clock:
+/// what is armed moves by it. (A suspended machine stops the clock itself.)
+///
+/// # Errors
+/// There cannot be another thread.
+pub fn watch_for_pauses() -> io::Result<()> {
+    static ONCE: Once = Once::new();
+    let mut started = Ok(());
+    ONCE.call_once(|| {
+        let spawned = thread::Builder::new().name("clock".to_owned()).spawn(|| {
+            RUNNING.watch(raw());
+            loop {
+                thread::sleep(RunningClock::PULSE);
+                now();
+            }
+        });
+        started = spawned.map(drop);
+    });
+    started
+}
+
+/// All pauses so far.
+pub fn pauses() -> Pauses {
+    RUNNING.pauses()
+}
+
+/// How many there were.
+pub fn pauses_seen() -> u64 {
+    RUNNING.count()
+}
+
+/// Was the process paused since then?
+pub fn paused_since(then: Moment) -> bool {
+    now();
+    RUNNING.resumed() > then.as_micros()
+}
+
+/// Has the process just gone on after a pause? Then what fails now says nothing about its peer.
+pub fn has_just_resumed(now: Moment) -> bool {
+    let resumed = RUNNING.resumed();
+    resumed != 0 && now.since(Moment::from_micros(resumed)) < SHAKEN
+}
+
+/// How long the process was paused since then: what is to be added to an age in running time to get one in the world's, for records
+/// that people read.
+pub fn paused_for(since: Moment) -> Duration {
+    Duration::from_micros(RUNNING.lost_since(since.as_micros()))
+}
+
+/// Sleeps until then. A pause of the process moves it.
+pub async fn sleep_until(then: Moment) {
+    loop {
+        let wait = then.since(now());
+        if wait.is_zero() {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Wall-clock time in milliseconds since the Unix epoch: for records that people read, never for decisions.

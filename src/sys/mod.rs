@@ -4,4 +4,5 @@ pub mod clock;
 pub mod limits;
 pub mod pipe;
 pub mod process;
+mod running;
 pub mod tcp;

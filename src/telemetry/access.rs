@@ -108,6 +108,8 @@ pub enum Termination {
     Stopped,
     /// Cut because of ourselves: out of descriptors or a bug.
     Internal,
+    /// No endpoint could be connected to for want of descriptors, ports or memory of ours.
+    LocalError,
 }
 
 impl Termination {
@@ -129,6 +131,7 @@ impl Termination {
             Termination::Switched => "switched",
             Termination::Stopped => "stopped",
             Termination::Internal => "internal",
+            Termination::LocalError => "local_error",
         }
     }
 }

@@ -83,7 +83,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
-            "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, order_refused).";
+            "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, order_refused, isolated: all pools became unreachable at once).";
     }
     "Endpoints and health" => {
         ENDPOINT_STANDING: Gauge "standfast_endpoint_standing" ["service", "pool", "endpoint", "state"]
@@ -111,7 +111,7 @@ metrics! {
         REQUESTS_PENDING: Gauge "standfast_requests_pending" ["service"]
             "Requests that wait for a connection permit of the service.";
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
-            "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout).";
+            "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout, local: no descriptors, ports or memory of ours to connect with).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]
             "Tries after the first, by why they were made (refused, connect_timeout, connect_late, handshake, stale, reset, malformed, timeout, condemned, status, hedge, local).";
         HEDGES: Counter "standfast_hedges_total" ["service", "outcome"]
@@ -196,6 +196,10 @@ metrics! {
             "Access-log lines by result (written, dropped because the writer was behind, failed to be written).";
         LOG_DROPPED: Counter "standfast_log_dropped_lines_total" []
             "Lines of the application log that were dropped because the writer was behind.";
+        PAUSES: Counter "standfast_pauses_total" []
+            "Gaps of more than 0.1 s in which no thread of the process ran (stopped, frozen, without CPU); deadlines moved by them.";
+        PAUSED_SECONDS: Counter "standfast_paused_seconds_total" []
+            "Length of these gaps in all.";
         PROCESS_START: Gauge "process_start_time_seconds" []
             "Unix time at which the process started.";
         PROCESS_CPU: Counter "process_cpu_seconds_total" []

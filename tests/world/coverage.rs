@@ -34,6 +34,7 @@ impl Coverage {
             }
             Effect::ProbePace { fast, .. } => self.hit(format!("pace fast={fast}")),
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
+            Effect::CheckReach { .. } => self.hit("check reach"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
             Effect::Publish | Effect::Persist => {}

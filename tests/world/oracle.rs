@@ -240,7 +240,7 @@ impl Oracle {
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
             Some(Event::Ordered { word, .. }) => self.ordered = Some(word.clone()),
-            Some(Event::Answered { .. } | Event::Configured(_)) | None => {}
+            Some(Event::Answered { .. } | Event::ReachChecked { .. } | Event::Configured(_)) | None => {}
         }
     }
 
@@ -1026,7 +1026,10 @@ fn rank(effect: &Effect) -> u8 {
     match effect {
         Effect::Publish => 0,
         Effect::Sessions { .. } => 1,
-        Effect::ConfirmConnect { .. } | Effect::ProbeNow { .. } | Effect::ProbePace { .. } => 2,
+        Effect::ConfirmConnect { .. }
+        | Effect::CheckReach { .. }
+        | Effect::ProbeNow { .. }
+        | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,

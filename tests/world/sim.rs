@@ -251,6 +251,8 @@ impl World {
                     self.plan(after, Ev::Confirmed(endpoint, outcome));
                 }
             }
+            // (Always lost here: every upstream can be reached, or is silent by itself.)
+            Effect::CheckReach { .. } => {}
             Effect::ProbeNow { endpoint } => self.hurry_probe(endpoint, ms(0)),
             Effect::ProbePace { endpoint, fast } => {
                 if let Some(prober) = self.probers.get_mut(&endpoint) {

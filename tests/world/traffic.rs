@@ -897,6 +897,6 @@ fn failure(ended: &Ended) -> Option<Failure> {
         How::Malformed => Some(Failure::Malformed),
         How::Timeout => Some(Failure::Timeout),
         How::Status(_) => Some(Failure::Gateway),
-        How::Local | How::Unprocessed | How::Condemned => None,
+        How::Local | How::NoRoute | How::Unprocessed | How::Condemned => None,
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
-use super::connect::connect;
+use super::connect::{Way, connect};
 use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
 use crate::config::{CheckKind, HealthCheck, Name};
-use crate::decision::{ProbeFailure, ProbeOutcome};
+use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
 use crate::sys::clock;
@@ -38,6 +38,15 @@ enum Kind {
     Tcp,
     Http(Box<HttpQuestion>),
     Grpc(Box<GrpcQuestion>),
+}
+
+/// What came of a probe.
+pub(super) struct Asked {
+    pub(super) outcome: ProbeOutcome,
+    /// What the next one may be asked on.
+    pub(super) open: Option<Client>,
+    /// How its connect ended, where the way to the endpoint is in question.
+    pub(super) way: Option<ConnectOutcome>,
 }
 
 /// A probe passed.
@@ -93,16 +102,25 @@ impl Question {
         Question { target, tls, header, reuse, kind }
     }
 
-    /// Ask once: on the connection that an earlier probe `kept`, while it may be reused, or on a new one. Gives the outcome
-    /// and what the next probe may be asked on. Always ends by `timeout`. Cancel safe.
-    pub(super) async fn ask(&self, timeout: Duration, kept: Option<Client>) -> (ProbeOutcome, Option<Client>) {
+    /// Ask once: on the connection that an earlier probe `kept`, while it may be reused, or on a new one. Gives the outcome,
+    /// what the next probe may be asked on, and how its connect ended where the way to the endpoint is in question. Always ends
+    /// by `timeout`. Cancel safe.
+    pub(super) async fn ask(&self, timeout: Duration, kept: Option<Client>) -> Asked {
+        let way = Way::default();
         let kept = kept.filter(|client| client.opened().elapsed() < self.reuse);
+        let began = clock::now();
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
-        let verdict = tokio::time::timeout(timeout, self.exchange(kept, timeout / PATIENCE)).await;
+        let verdict = tokio::time::timeout(timeout, self.exchange(kept, timeout / PATIENCE, &way)).await;
         let refuted = match verdict {
             Ok(Ok(Passed { latency, client })) => {
                 let client = client.filter(|client| !self.reuse.is_zero() && client.is_reusable());
-                return (ProbeOutcome::Pass { latency }, client);
+                return Asked { outcome: ProbeOutcome::Pass { latency }, open: client, way: None };
+            }
+            // Whatever it met, it may have met because nobody was there.
+            _ if clock::paused_since(began) => {
+                let outcome =
+                    ProbeOutcome::Local { detail: self.place("this process was paused while it was out".to_owned()) };
+                return Asked { outcome, open: None, way: None };
             }
             Ok(Err(Refutation::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.place(detail) },
             Ok(Err(Refutation::Local(detail))) => ProbeOutcome::Local { detail: self.place(detail) },
@@ -111,13 +129,13 @@ impl Question {
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.place(detail) }
             }
         };
-        (refuted, None)
+        Asked { outcome: refuted, open: None, way: way.in_question() }
     }
 
     /// Nothing that happens on a kept connection condemns: it may be the connection that is ill. What does not pass there is
     /// asked on a new one, and what does not within `patience` is asked there as well.
-    async fn exchange(&self, kept: Option<Client>, patience: Duration) -> Result<Passed, Refutation> {
-        let Some(mut client) = kept else { return self.afresh().await };
+    async fn exchange(&self, kept: Option<Client>, patience: Duration, way: &Way) -> Result<Passed, Refutation> {
+        let Some(mut client) = kept else { return self.afresh(way).await };
         let start = clock::now();
         {
             let mut asked = pin!(self.converse(&mut client));
@@ -130,22 +148,22 @@ impl Question {
                 Some(Ok(())) => {}
                 Some(Err(refutation)) => {
                     tracing::debug!(target = %self.target, why = refutation.detail(), "a kept probe connection is of no use");
-                    return self.afresh().await;
+                    return self.afresh(way).await;
                 }
                 None => tokio::select! {
                     biased;
                     Ok(()) = asked => {}
-                    verdict = self.afresh() => return verdict,
+                    verdict = self.afresh(way) => return verdict,
                 },
             }
         }
         Ok(Passed { latency: clock::now().since(start), client: Some(client) })
     }
 
-    async fn afresh(&self) -> Result<Passed, Refutation> {
+    async fn afresh(&self, way: &Way) -> Result<Passed, Refutation> {
         let start = clock::now();
         let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
-        let stream = connect(self.target, self.header.as_deref(), tls.as_deref()).await?;
+        let stream = connect(self.target, self.header.as_deref(), tls.as_deref(), way).await?;
         let mut client = match &self.kind {
             Kind::Tcp => return Ok(Passed { latency: clock::now().since(start), client: None }),
             Kind::Http(question) => question.open(stream).await?,

@@ -2,11 +2,30 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
 use super::ask::Refutation;
 use crate::decision::{ConnectOutcome, ProbeFailure};
 use crate::net::tls::{ClientTls, Distrust, explain};
 use crate::net::{Stream, Transport, stream};
+
+/// How the connect of a probe stands: whatever becomes of the probe, this says whether there is a way to the endpoint.
+#[derive(Default)]
+pub(super) struct Way(Mutex<Option<ConnectOutcome>>);
+
+impl Way {
+    fn note(&self, outcome: ConnectOutcome) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// What there is to say, when the way is in question.
+    pub(super) fn in_question(self) -> Option<ConnectOutcome> {
+        let outcome = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.filter(|outcome| {
+            matches!(outcome, ConnectOutcome::Timeout | ConnectOutcome::Unreachable | ConnectOutcome::NoRoute)
+        })
+    }
+}
 
 /// Connects, says what the header says, and shakes hands if `tls` says so. No deadline of its own. What it leaves behind is reset, so that probing
 /// leaves no connection in TIME_WAIT on either side. Cancel safe.
@@ -14,8 +33,12 @@ pub(super) async fn connect(
     target: SocketAddr,
     header: Option<&[u8]>,
     tls: Option<&ClientTls>,
+    way: &Way,
 ) -> Result<Transport, Refutation> {
-    let socket = stream::connect_with_header(target, header).await.map_err(|error| unconnected(&error))?;
+    way.note(ConnectOutcome::Timeout); // until it is known better
+    let connected = stream::connect_with_header(target, header).await;
+    way.note(connected.as_ref().err().map_or(ConnectOutcome::Connected, stream::judge_connect));
+    let socket = connected.map_err(|error| unconnected(&error))?;
     socket.reset_on_close();
     match tls {
         None => Ok(socket.into()),
@@ -28,8 +51,8 @@ fn unconnected(error: &io::Error) -> Refutation {
     let detail = format!("connect: {error}");
     match stream::judge_connect(error) {
         ConnectOutcome::Timeout => Refutation::Fail(ProbeFailure::Timeout, detail),
-        ConnectOutcome::Refused => Refutation::Fail(ProbeFailure::Refused, detail),
-        ConnectOutcome::Local | ConnectOutcome::Connected => Refutation::Local(detail),
+        ConnectOutcome::Refused | ConnectOutcome::Unreachable => Refutation::Fail(ProbeFailure::Refused, detail),
+        ConnectOutcome::Local | ConnectOutcome::NoRoute | ConnectOutcome::Connected => Refutation::Local(detail),
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
 
-use super::ask::Question;
+use super::ask::{Asked, Question};
 use crate::config::HealthCheck;
-use crate::decision::{EndpointId, Event};
+use crate::decision::{EndpointId, Event, Moment};
 use crate::sys::clock;
 
 /// Probes that are due within so short a time start together: the thread that makes thousands of them a second wakes up for
@@ -58,17 +57,21 @@ pub(super) async fn run(
     events: mpsc::Sender<Event>,
 ) {
     let mut stretch = Stretch::new(check.jitter);
-    turn(&nudge, |_| Instant::now() + wait).await;
+    let first = clock::now().after(wait);
+    turn(&nudge, |_| first).await;
     let mut kept = None;
     loop {
-        let (start, began) = (Instant::now(), clock::now());
-        let (outcome, open) = question.ask(check.timeout, kept).await;
-        let event = Event::Probed { endpoint, seen: clock::now(), began: Some(began), outcome };
-        if events.send(event).await.is_err() {
-            return;
+        let start = clock::now();
+        let Asked { outcome, open, way } = question.ask(check.timeout, kept).await;
+        let seen = clock::now();
+        let way = way.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
+        for event in way.into_iter().chain([Event::Probed { endpoint, seen, began: Some(start), outcome }]) {
+            if events.send(event).await.is_err() {
+                return;
+            }
         }
         let factor = stretch.next();
-        let due = |fast| start + if fast { check.fast_interval } else { check.interval }.mul_f64(factor);
+        let due = |fast| start.after(if fast { check.fast_interval } else { check.interval }.mul_f64(factor));
         let told = turn(&nudge, due).await;
         // Doubt is settled on a new connection.
         kept = open.filter(|_| !told && !nudge.is_fast());
@@ -76,11 +79,11 @@ pub(super) async fn run(
 }
 
 /// Wait until the check's turn: at `due(fast)`, or when it is told to probe now. Was it told?
-async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) -> bool {
+async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Moment) -> bool {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());
         tokio::select! {
-            () = tokio::time::sleep_until(on_the_beat(due)) => return false,
+            () = clock::sleep_until(on_the_beat(due)) => return false,
             () = nudge.told.notified() => {}
         }
     }
@@ -88,13 +91,11 @@ async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Instant) -> bool {
 }
 
 /// The first beat at or after this time. What is due already stays so.
-fn on_the_beat(due: Instant) -> Instant {
-    let wait = due.saturating_duration_since(Instant::now());
-    if wait < BEAT {
+fn on_the_beat(due: Moment) -> Moment {
+    if due.since(clock::now()) < BEAT {
         return due;
     }
-    let at = clock::now().after(wait).as_micros();
-    due + Duration::from_micros(at.next_multiple_of(BEAT.as_micros() as u64) - at)
+    Moment::from_micros(due.as_micros().next_multiple_of(BEAT.as_micros() as u64))
 }
 
 /// By how much each pause is stretched or shortened: `1 ± jitter`. The first pause is a random share of the interval, so
@@ -152,19 +153,19 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_pace_told_during_the_pause_counts_at_once() {
         let nudge = Nudge::new(false);
-        let start = Instant::now();
-        let due = |fast| if fast { start } else { start + HOUR };
+        let start = clock::now();
+        let due = |fast| if fast { start } else { start.after(HOUR) };
         tokio::join!(turn(&nudge, due), async { nudge.pace(true) });
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn told_now_is_now_and_only_once() {
         let nudge = Nudge::new(false);
-        let start = Instant::now();
+        let start = clock::now();
         nudge.now();
         nudge.now();
-        assert!(turn(&nudge, |_| start + HOUR).await);
-        let again = turn(&nudge, |_| start + HOUR);
+        assert!(turn(&nudge, |_| start.after(HOUR)).await);
+        let again = turn(&nudge, |_| start.after(HOUR));
         tokio::select! {
             biased;
             _ = again => panic!("told once more"),

@@ -10,6 +10,7 @@ use crate::config::*;
 
 mod corroboration;
 mod endpoints;
+mod isolation;
 mod refusal;
 mod restart;
 mod rhythm;
@@ -148,6 +149,16 @@ impl Rig {
 
     pub fn confirmed(&mut self, id: u32, outcome: ConnectOutcome) {
         self.tell(Event::Confirmed { endpoint: EndpointId(id), seen: self.now, outcome });
+    }
+
+    /// What a connect met that was to look for the way.
+    pub fn way(&mut self, id: u32, outcome: ConnectOutcome) {
+        self.tell(Event::ReachChecked { endpoint: EndpointId(id), seen: self.now, outcome });
+    }
+
+    /// A request found no way to it.
+    pub fn no_route(&mut self, id: u32) {
+        self.in_band(id, Digest { no_route: true, ..Digest::default() });
     }
 
     pub fn order(&mut self, word: Word) {

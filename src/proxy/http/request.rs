@@ -28,6 +28,7 @@ use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
 use crate::routing::{
     Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, SourceKey, Tries, UnprovenBody,
+    Why,
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -291,7 +292,7 @@ impl<'a, C: Client> Request<'a, C> {
         if let Unplaced::Interrupted(_) = unplaced {
             return self.abort(termination);
         }
-        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_)) {
+        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_) | Unplaced::GaveUp(Why::Local)) {
             count_rejection(worker, service, unplaced);
         }
         self.refuse(&Refusal::unplaced(unplaced, placing.last), termination).await

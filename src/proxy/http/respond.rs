@@ -42,6 +42,9 @@ impl Refusal {
             (Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full), _) => {
                 refusal(503, "overloaded", "The service has as much work as it may.")
             }
+            (Unplaced::GaveUp(Why::Local), _) | (_, Some(How::Local)) => {
+                refusal(503, "local_error", "The proxy could not open a connection for a reason of its own.")
+            }
             (_, Some(How::Timeout | How::Condemned)) => {
                 refusal(504, "upstream_timeout", "The service did not answer in time.")
             }
@@ -50,7 +53,7 @@ impl Refusal {
             }
             (_, Some(How::Malformed)) => refusal(502, "upstream_malformed", "The service's answer is malformed."),
             (_, Some(How::Status(status))) => refusal(status, "upstream_status", "The service failed."),
-            (_, Some(How::Refused | How::ConnectTimeout | How::Handshake | How::Local)) => {
+            (_, Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute)) => {
                 refusal(503, "upstream_connect", "The service cannot be reached.")
             }
             (Unplaced::GaveUp(Why::Starting), None) => refusal(503, "starting", "The service is starting."),

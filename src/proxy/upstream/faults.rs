@@ -140,17 +140,23 @@ impl Drop for Faults<'_> {
 }
 
 /// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](Faults::extend).
-pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Fault {
+/// `None`: a pause of this process may have brought it about.
+pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
+    if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
+        tracing::debug!(endpoint = %spot.endpoint().address, ?kind, "not held against the endpoint: this process was paused");
+        return None;
+    }
     if stats.record_failure(worker.id, kind, spot.choice.trial, now) {
         worker.view.urgent();
     }
-    Fault { stats: Arc::clone(stats), pool: spot.choice.pool, streak: stats.streak_number(), kind, at: now, mark }
+    Some(Fault { stats: Arc::clone(stats), pool: spot.choice.pool, streak: stats.streak_number(), kind, at: now, mark })
 }
 
 /// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
 pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
-    let Fault { stats, streak, at, mark, .. } = count_fault(worker, spot, kind, Mark::None);
+    let Some(fault) = count_fault(worker, spot, kind, Mark::None) else { return };
+    let Fault { stats, streak, at, mark, .. } = fault;
     let report =
         FailureReport { streak, source: None, target: RequestTarget(0), kind, at, elsewhere: Elsewhere::Unknown, mark };
     if stats.report(report) {

@@ -610,7 +610,7 @@ impl<'a> Placing<'a> {
     /// Counts an answer that broke off.
     pub fn record_cut(&mut self, spot: &Spot) {
         if spot.counts_cut() {
-            self.faults.extend([count_fault(self.worker, spot, Failure::Reset, Mark::None)]);
+            self.faults.extend(count_fault(self.worker, spot, Failure::Reset, Mark::None));
         }
     }
 
@@ -688,7 +688,7 @@ fn connected(
         Err(error) => {
             let how = unreached(worker, spot, &error);
             match how {
-                How::Local => stats.connects().excused(began),
+                How::Local | How::NoRoute => stats.connects().excused(began),
                 _ => stats.connects().heard(now),
             }
             Err(how)
@@ -752,7 +752,7 @@ async fn dial_shared(
     let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
-        Ok(Dialled::Failed(How::Local)) => stats.connects().excused(began),
+        Ok(Dialled::Failed(How::Local | How::NoRoute)) => stats.connects().excused(began),
         Err(_) => {}
         Ok(Dialled::Failed(_)) => stats.connects().heard(now),
         Ok(Dialled::Line | Dialled::Http1(_)) => {
@@ -831,10 +831,17 @@ fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
     let outcome = judge_connect(error);
     endpoint.stats.count_connect(worker.id, outcome);
     let (kind, how) = match outcome {
-        ConnectOutcome::Refused => (Failure::Refused, How::Refused),
+        ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, How::Refused),
+        ConnectOutcome::NoRoute => {
+            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
+            if endpoint.stats.note_no_route() {
+                worker.view.urgent();
+            }
+            return How::NoRoute;
+        }
         ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
-            tracing::debug!(endpoint = %endpoint.address, %error, "cannot connect for a local reason");
+            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
             return How::Local;
         }
     };
@@ -862,7 +869,7 @@ pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
 
 /// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].
 pub fn blame(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
-    spot.counts(kind).then(|| count_fault(worker, spot, kind, mark))
+    spot.counts(kind).then(|| count_fault(worker, spot, kind, mark)).flatten()
 }
 
 /// Waits until this worker has a table newer than that. Cancel safe.

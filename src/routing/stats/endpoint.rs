@@ -56,6 +56,7 @@ pub struct EndpointStats {
     trip: AtomicU32,
     trial_next: AtomicU64,
     triable: AtomicBool,
+    no_route: AtomicBool,
     urgent: AtomicBool,
     streak: Padded<AtomicU64>,
     /// Grows when a good answer ends a streak.
@@ -128,6 +129,7 @@ impl EndpointStats {
             trip: AtomicU32::new(trip.max(1)),
             trial_next: AtomicU64::new(0),
             triable: AtomicBool::new(false),
+            no_route: AtomicBool::new(false),
             urgent: AtomicBool::new(false),
             streak: Padded::default(),
             streak_number: AtomicU32::new(0),
@@ -288,6 +290,7 @@ impl EndpointStats {
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
             triable: self.triable.load(Relaxed) && self.triable.swap(false, Relaxed),
+            no_route: self.no_route.load(Relaxed) && self.no_route.swap(false, Relaxed),
             silence: self.silence(),
             streak_number: self.streak_number(),
             reports,
@@ -300,6 +303,7 @@ impl EndpointStats {
             && streak == cursor.streak
             && digest.silence == cursor.silence
             && !digest.triable
+            && !digest.no_route
             && !attributed;
         (cursor.streak, cursor.silence) = (streak, digest.silence);
         (!quiet).then_some(digest)
@@ -406,7 +410,18 @@ impl EndpointStats {
 
     /// Count a connect.
     pub fn count_connect(&self, worker: usize, outcome: ConnectOutcome) {
-        self.cells.add(worker, CONNECTS + outcome as usize, 1);
+        let counted = match outcome {
+            ConnectOutcome::NoRoute => ConnectOutcome::Local,
+            ConnectOutcome::Unreachable => ConnectOutcome::Refused,
+            outcome => outcome,
+        };
+        self.cells.add(worker, CONNECTS + counted as usize, 1);
+    }
+
+    /// This host has no way to it. `true`: the engine must look at once, unless it was poked already.
+    pub fn note_no_route(&self) -> bool {
+        self.no_route.store(true, Relaxed);
+        self.make_urgent()
     }
 
     /// Count a TLS handshake that failed.

@@ -144,17 +144,20 @@ pub enum Rejection {
     QueueFull,
     /// Waited for a connection permit until `queue_timeout`.
     QueueTimeout,
+    /// Waited until `queue_timeout` for descriptors, ports or memory of ours to connect with.
+    Local,
 }
 
 impl Rejection {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Rejection; 6] = [
+    pub const ALL: [Rejection; 7] = [
         Rejection::Starting,
         Rejection::Down,
         Rejection::Exhausted,
         Rejection::EndpointsFull,
         Rejection::QueueFull,
         Rejection::QueueTimeout,
+        Rejection::Local,
     ];
 
     /// As a metric label.
@@ -166,6 +169,7 @@ impl Rejection {
             Rejection::EndpointsFull => "endpoints_full",
             Rejection::QueueFull => "queue_full",
             Rejection::QueueTimeout => "queue_timeout",
+            Rejection::Local => "local",
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Is it a pool that cannot be reached, or is it us? A service compares the ways to all its pools.
+
+use super::endpoint::{CONFIRM_WITHIN, Endpoint, Rules};
+use super::health::Verdict;
+use super::pool::Pool;
+use super::reach::{PASSING, detection_time};
+use super::service::{Service, Turn};
+use super::timers::Timer;
+use super::{Alert, Effect, Moment, Serving, StandingChange};
+
+/// What the other pools say about the way out of here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// One of them was heard since, or they were lost at another time, or there are none: the trouble is not here.
+    Apart,
+    /// Nobody has looked yet.
+    Unknown,
+    /// They were lost at the same time.
+    Lost,
+}
+
+impl Pool {
+    /// When something last came from one of its endpoints.
+    fn heard(&self) -> Option<Moment> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.reach.heard()).max()
+    }
+
+    /// When one of its endpoints was last heard that is not lost since.
+    fn reached(&self) -> Option<Moment> {
+        let reached = self.endpoints.iter().filter(|endpoint| endpoint.reach.lost().is_none());
+        reached.filter_map(|endpoint| endpoint.reach.heard()).max()
+    }
+
+    /// Since when nothing came from any of its endpoints, where one of them was asked in vain since. (The others are as silent, or
+    /// will be heard soon.)
+    fn silent(&self) -> Option<Moment> {
+        let heard = self.heard();
+        self.endpoints.iter().filter_map(|endpoint| endpoint.reach.lost()).filter(|lost| Some(*lost) > heard).min()
+    }
+
+    /// Since when nothing comes back from any of its endpoints that are in use.
+    fn lost(&self) -> Option<Moment> {
+        let mut ready = self.endpoints.iter().filter(|endpoint| endpoint.ready()).peekable();
+        ready.peek()?;
+        ready.try_fold(Moment::ZERO, |last, endpoint| Some(last.max(endpoint.reach.lost()?)))
+    }
+}
+
+impl Service {
+    /// An endpoint's way was just lost: look at the ways to the other pools that were not heard since.
+    pub(super) fn look_around(&self, now: Moment, effects: &mut Vec<Effect>) {
+        let due = |pool: &Pool| {
+            let due = |timer: Option<Moment>| timer.is_some_and(|at| at <= now);
+            pool.endpoints.iter().filter(|e| due(e.timers.armed(Timer::Reach))).filter_map(|e| e.reach.lost()).min()
+        };
+        for (index, lost) in self.pools.iter().enumerate().filter_map(|(index, pool)| Some((index, due(pool)?))) {
+            for (_, other) in self.pools.iter().enumerate().filter(|(other, _)| *other != index) {
+                let usable = other.endpoints.iter().find(|endpoint| endpoint.usable());
+                if let Some(endpoint) = usable.filter(|_| other.heard() < Some(lost)) {
+                    effects.push(Effect::CheckReach { endpoint: endpoint.id });
+                }
+            }
+        }
+    }
+
+    /// No route for a moment is our own trouble. Where it lasts, and an endpoint of another pool was reached since it began, it is
+    /// the way to this pool that is gone.
+    pub(super) fn judge_routes(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Vec<StandingChange> {
+        let heard: Vec<_> = self.pools.iter().map(Pool::reached).collect();
+        let service = self.config.clone();
+        let mut condemned = false;
+        for (index, (pool, config)) in self.pools.iter_mut().zip(&service.pools).enumerate() {
+            let others = heard.iter().enumerate().filter(|(other, _)| *other != index);
+            let reached = others.filter_map(|(_, heard)| *heard).max();
+            let rules = Rules::of(config, &service.failover);
+            for endpoint in pool.endpoints.iter_mut().filter(|endpoint| !endpoint.refuses()) {
+                if endpoint.reach.compare(reached, now) {
+                    effects.push(Effect::CheckReach { endpoint: endpoint.id });
+                }
+                if endpoint.reach.is_cut(now) {
+                    endpoint.condemn_as_unroutable(rules, now);
+                    condemned = true;
+                }
+            }
+        }
+        if condemned { self.conclude_standings(now) } else { Vec::new() }
+    }
+
+    /// The active pool is lost. What do the others say?
+    fn elsewhere(&self, active: usize) -> Option<(Moment, Elsewhere)> {
+        let lost = self.pools[active].lost()?;
+        let others = || (0..self.pools.len()).filter(|pool| *pool != active && !self.pools[*pool].is_static);
+        let detection = |pool: usize| detection_time(self.config.pools[pool].health_check.as_ref());
+        let first = self.pools[active].endpoints.iter().filter_map(|endpoint| endpoint.reach.lost()).min()?;
+        let says = |pool: usize| match self.pools[pool].silent() {
+            Some(at) if at.since(first).max(first.since(at)) <= detection(pool).max(detection(active)) => {
+                Elsewhere::Lost
+            }
+            Some(_) => Elsewhere::Apart,
+            None if self.pools[pool].heard() >= Some(first) => Elsewhere::Apart,
+            None => Elsewhere::Unknown,
+        };
+        let all: Vec<_> = others().map(says).collect();
+        let verdict = match () {
+            () if all.is_empty() || all.contains(&Elsewhere::Apart) => Elsewhere::Apart,
+            () if all.contains(&Elsewhere::Unknown) => Elsewhere::Unknown,
+            () => Elsewhere::Lost,
+        };
+        Some((lost, verdict))
+    }
+
+    /// Is it likelier that we are cut off than that the active pool is gone? Then it is not left: no other can be reached either.
+    /// Where nobody has looked at the others, and it was lost at once, that is waited for.
+    pub(super) fn is_cut_off(&mut self, active: usize, now: Moment) -> bool {
+        let at_once = self.pools[active].endpoints.iter().any(|endpoint| endpoint.reach.is_lost_at_once());
+        match self.elsewhere(active) {
+            _ if self.isolated && self.is_coming_back() => true,
+            Some((_, Elsewhere::Lost)) => true,
+            Some((lost, Elsewhere::Unknown)) if at_once && now.since(lost) < CONFIRM_WITHIN => {
+                self.timers.arm(Timer::Isolation, lost.after(CONFIRM_WITHIN));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Probes pass again, and will soon say which pool can serve.
+    fn is_coming_back(&self) -> bool {
+        let rises = |e: &Endpoint| e.ready() && e.checks.verdict == Verdict::Red && e.checks.passes > 0;
+        self.pools.iter().flat_map(|pool| &pool.endpoints).any(rises)
+    }
+
+    /// Tell once that all pools are unreachable.
+    pub(super) fn tell_isolation(&mut self, turn: &mut Turn<'_>) {
+        self.timers.fired(Timer::Isolation, turn.now);
+        let Serving::Active(active) = self.serving else { return };
+        let lasts = |at: Moment| turn.now.since(at) >= PASSING;
+        let no_route = self.pools[active].endpoints.iter().all(|e| e.reach.no_route().is_some_and(lasts));
+        let isolated = matches!(self.elsewhere(active), Some((_, Elsewhere::Lost)));
+        let isolated = isolated && (no_route || !self.available(active))
+            || self.isolated && !self.available(active) && self.is_coming_back();
+        if isolated && !self.isolated {
+            turn.effects.push(Effect::Alert(Alert::Isolated { service: self.name().clone() }));
+        }
+        self.isolated = isolated;
+    }
+}
