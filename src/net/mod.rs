@@ -2,12 +2,14 @@
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod listen;
+mod own_address;
 pub mod socket;
 pub mod stream;
 pub mod tls;
 pub mod transport;
 
 pub use listen::{BindError, bind};
+pub use own_address::is_own_address;
 pub use socket::Socket;
 pub use stream::Stream;
 pub use transport::Transport;

@@ -155,6 +155,25 @@ async fn a_check_asks_where_and_how_it_is_told() {
 }
 
 #[tokio::test]
+async fn request_headers_of_a_check_are_sent_with_each_probe_and_replace_our_own() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check = http(
+        "request_headers: {Authorization: Bearer 1234, User-Agent: probe/1, X-Tenant: main}",
+        "interval: 1h, timeout: 2s, fast_interval: 1s",
+    );
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    let head = upstream.last_request().to_lowercase();
+    let fields = [
+        "\r\nauthorization: bearer 1234\r\n",
+        "\r\nuser-agent: probe/1\r\n",
+        "\r\nx-tenant: main\r\n",
+        "\r\naccept: */*\r\n",
+    ];
+    assert!(fields.iter().all(|field| head.contains(field)) && !head.contains("standfast/"), "{head}");
+}
+
+#[tokio::test]
 async fn the_slowest_dead_endpoint_delays_nobody() {
     let dead = Upstream::start(Manners::Hang).await;
     let alive = Upstream::start(Manners::ok()).await;
