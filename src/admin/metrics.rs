@@ -291,6 +291,8 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
     }
     let mut family = out.family(&names::UNROUTED);
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.unrouted.total()));
+    let mut family = out.family(&names::LOOPED);
+    listeners().for_each(|(name, stats)| family.sample(&[name], stats.looped.total()));
     let mut family = out.family(&names::TURNED_AWAY);
     for (name, stats) in listeners() {
         for (turned, count) in Turned::ALL.iter().zip(stats.turned()) {

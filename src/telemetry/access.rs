@@ -88,6 +88,8 @@ pub enum Termination {
     Refused,
     /// No route takes it.
     Unrouted,
+    /// It came back again and again: an endpoint leads back to this proxy.
+    Loop,
     /// No pool could serve.
     Down,
     /// A limit of the service, or the wait for it.
@@ -119,6 +121,7 @@ impl Termination {
             Termination::ClientTimeout => "client_timeout",
             Termination::Refused => "refused",
             Termination::Unrouted => "unrouted",
+            Termination::Loop => "loop",
             Termination::Down => "down",
             Termination::Overloaded => "overloaded",
             Termination::UpstreamConnect => "upstream_connect",

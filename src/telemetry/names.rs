@@ -120,6 +120,8 @@ metrics! {
             "Tries made in a lower pool before a switch (retry.cross_pool).";
         UNROUTED: Counter "standfast_unrouted_requests_total" ["listener"]
             "Requests that no route of the listener takes.";
+        LOOPED: Counter "standfast_looped_requests_total" ["listener"]
+            "Requests that went round in a circle of proxies and were ended with 508: an endpoint leads back here.";
     }
     "Upstream" => {
         TRIES: Counter "standfast_endpoint_tries_total" ["service", "pool", "endpoint", "outcome"]

@@ -6,8 +6,8 @@ use crate::config::model::{HeaderChanges, Secret};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 
-/// Fields that say how a message is framed or how far a field travels: they are ours, on both sides.
-const OURS: [&str; 9] = [
+/// Fields that say how a message is framed or how far a field or a message travels: they are ours, on both sides.
+const OURS: [&str; 10] = [
     "connection",
     "content-length",
     "keep-alive",
@@ -17,6 +17,7 @@ const OURS: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
     "expect",
+    "standfast-hops",
 ];
 
 /// `request_headers:` or `response_headers:`
