@@ -63,6 +63,9 @@ pub struct AccessRecord<'a> {
     pub tries: u32,
     /// Why each try after the first was made; empty when there was none.
     pub retried: &'a str,
+    /// The rule that the last malformed answer of an endpoint broke, as `standfast_malformed_replies_total` names it; empty when
+    /// there was none.
+    pub malformed: &'a str,
     /// Bytes received from the client: request body, or all of a TCP session.
     pub received: u64,
     /// Bytes sent to the client: response body, or all of a TCP session.
@@ -296,6 +299,7 @@ mod tests {
             epoch: 1,
             tries: 0,
             retried: "",
+            malformed: "",
             received: 0,
             sent: 0,
             duration: Duration::ZERO,

@@ -118,6 +118,8 @@ metrics! {
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]
             "Tries made in a lower pool before a switch (retry.cross_pool).";
+        MALFORMED: Counter "standfast_malformed_replies_total" ["service", "reason"]
+            "Answers of endpoints that are not HTTP, by the rule that they break (head_too_large, chunk_size, length_conflict, http2 ...); shown once there is one.";
         UNROUTED: Counter "standfast_unrouted_requests_total" ["listener"]
             "Requests that no route of the listener takes.";
         LOOPED: Counter "standfast_looped_requests_total" ["listener"]

@@ -162,6 +162,7 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::Answered(_) if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
+                    self.note_malformed(spot, h1::Error::UnaskedUpgrade, b"");
                     let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
                     self.no_answer(malformed, exchange, spot)
                 }
@@ -321,6 +322,9 @@ impl<'a, C: Client> Request<'a, C> {
         match awaited {
             Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
+                if let Some((error, bytes)) = exchange.broken_rule() {
+                    self.note_malformed(spot, error, bytes);
+                }
                 tell_failure(worker, spot, how, failure);
                 Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
             }
@@ -329,6 +333,22 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
             Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
         }
+    }
+
+    /// An answer was not one: counts the rule that it broke, and tells those who look for it what came.
+    fn note_malformed(&mut self, spot: &Spot, error: h1::Error, bytes: &[u8]) {
+        /// Bytes of an answer that are shown.
+        const SHOWN: usize = 200;
+        self.account.malformed = Some(error);
+        spot.service().stats.count_malformed(self.setting.worker.id, error);
+        let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+        tracing::debug!(
+            endpoint = %spot.endpoint().address,
+            rule = error.reason(),
+            bytes = %shown.escape_ascii(),
+            cut = bytes.len() > shown.len(),
+            "malformed answer: {error}"
+        );
     }
 
     fn malformed(&self, error: h1::Error) -> Tried {
@@ -485,6 +505,9 @@ impl<'a, C: Client> Request<'a, C> {
             })
         })
         .await;
+        if let Some((error, bytes)) = exchange.broken_rule() {
+            self.note_malformed(spot, error, bytes);
+        }
         if let Some(failure) = failure {
             placing.record(spot, failure);
         }

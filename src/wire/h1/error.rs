@@ -113,6 +113,9 @@ pub enum Error {
     /// The body ended before its end.
     #[error("the body was cut short")]
     BodyCut,
+    /// A reply broke the rules of HTTP/2.
+    #[error("the rules of HTTP/2 were broken")]
+    Http2,
 }
 
 impl Error {
@@ -155,11 +158,12 @@ impl Error {
             Error::ChunkEnd => "chunk_end",
             Error::TrailersTooLarge => "trailers_too_large",
             Error::BodyCut => "body_cut",
+            Error::Http2 => "http2",
         }
     }
 
     /// Every error, for metrics that list their labels ahead.
-    pub const ALL: [Error; 36] = [
+    pub const ALL: [Error; 37] = [
         Error::BareLf,
         Error::Method,
         Error::RequestLine,
@@ -196,6 +200,7 @@ impl Error {
         Error::ChunkEnd,
         Error::TrailersTooLarge,
         Error::BodyCut,
+        Error::Http2,
     ];
 
     /// What a client is answered whose request is refused for this. For a malformed *reply* the client is always
