@@ -28,6 +28,9 @@ pub(super) fn check(room: &mut Room, at: NodeId, address: SocketAddr, purpose: P
 /// The same for an address without a port.
 pub(super) fn check_ip(room: &mut Room, at: NodeId, ip: IpAddr) {
     if let Some((what, advice)) = unusable(ip, 0, Purpose::Connect) {
+        let link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let advice =
+            if link_local { "an address alone cannot say it: write another one of that machine" } else { advice };
         room.problem(at, format!("{ip} {what}"), advice);
     }
 }
