@@ -59,7 +59,9 @@ async fn requests_go_over_one_connection_and_mean_the_same() {
     assert!(answer.head.starts_with("HTTP/1.1 200 OK"), "{}", answer.head);
     let text = answer.text();
     assert!(
-        text.starts_with("GET http://shop.example/a/b?c=d over 1\nte: trailers\nx-forwarded-for: 127.0.0.1\n"),
+        text.starts_with(
+            "GET http://shop.example/a/b?c=d over 1\nstandfast-hops: 1\nte: trailers\nx-forwarded-for: 127.0.0.1\n"
+        ),
         "{text}"
     );
     assert!(text.contains("\nx-one: 1\n") && !text.contains("gone") && !text.contains("h2c"), "{text}");

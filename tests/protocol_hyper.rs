@@ -297,7 +297,9 @@ fn our_response(mut input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
 
 /// Without what frames a body: that may change on the way.
 fn without_framing(mut read: Read) -> Read {
-    read.fields.retain(|(name, _)| name != "transfer-encoding" && name != "content-length");
+    // (Hops are counted on the way.)
+    let ours = ["transfer-encoding", "content-length", "standfast-hops"];
+    read.fields.retain(|(name, _)| !ours.contains(&name.as_str()));
     read
 }
 

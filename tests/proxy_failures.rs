@@ -51,6 +51,53 @@ async fn a_refused_endpoint_is_passed_over_by_every_method() {
     assert!(failed(&plane, 0, 0, Failure::Refused) > 0);
 }
 
+/// Passes connections on to an address that becomes known later, as a load balancer behind the proxy does.
+async fn relay(to: tokio::sync::watch::Receiver<Option<std::net::SocketAddr>>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut to = to.clone();
+            tokio::spawn(async move {
+                let Some(to) = to.wait_for(Option::is_some).await.ok().and_then(|to| *to) else { return };
+                let Ok(mut server) = tokio::net::TcpStream::connect(to).await else { return };
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_through_others_ends_with_508_in_every_protocol() {
+    for upstream in ["http1", "http2"] {
+        let (told, to) = tokio::sync::watch::channel(None);
+        let relay = relay(to).await;
+        let more = format!("    upstream: {{protocol: {upstream}}}\n    retry: {{hedge: off}}\n");
+        let plane = Plane::start(&http_yaml(&[&[relay]], &more));
+        told.send_replace(Some(plane.address("web")));
+        let mut client = Client::connect(plane.address("web")).await;
+        for (round, request) in [get("/", "1"), post("/", "2", "x")].into_iter().enumerate() {
+            let answer = client.ask(request).await;
+            assert_eq!((answer.status(), answer.header("standfast-cause")), (508, Some("loop")), "{upstream}");
+            assert_eq!(plane.published.load().listeners[0].stats.looped.total(), round as u64 + 1, "once, at the end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_pass_through_several_proxies() {
+    let upstream = Upstream::start(Behaviour::Echo).await;
+    let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));
+    let mut client = Client::connect(plane.address("web")).await;
+    let with = |hops: u32| format!("GET / HTTP/1.1\r\nHost: t\r\nStandfast-Hops: {hops}\r\n\r\n");
+    assert!(client.ask(get("/", "1")).await.text().contains("Standfast-Hops: 1\r\n"));
+    assert!(client.ask(with(9)).await.text().contains("Standfast-Hops: 10\r\n"));
+    assert_eq!(client.ask(with(10)).await.status(), 508);
+    assert_eq!(client.ask(with(65_536)).await.status(), 200, "what is no count of ours says nothing");
+    assert_eq!(upstream.requests(), 3);
+}
+
 #[tokio::test]
 async fn a_post_refused_by_its_whole_pool_waits_for_the_verdict_and_goes_on() {
     let mut refusing = Upstream::start(Behaviour::Hang).await;

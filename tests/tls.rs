@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion};
 use standfast::control::{self, ControlError, ControlHandle, ControlSetup};
 use standfast::decision::Operational;
-use standfast::net::tls::Handshake;
+use standfast::net::tls::{Alpn, ClientTls, Distrust, Handshake, Loader, explain};
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::routing::Materials;
 use standfast::sys::clock;
@@ -387,6 +387,150 @@ async fn endpoints_are_verified_as_configured() {
         assert_eq!(answer.status() == 200, trusted, "{keys}: {}", answer.head);
         assert_eq!(upstream.executed("1"), usize::from(trusted), "{keys}");
         assert_eq!(distrusted(&plane), [u64::from(!trusted), 0, 0, 0], "{keys}");
+    }
+}
+
+/// What the handshake with an endpoint that shows this certificate says; `None` = it succeeds.
+async fn refused_because(shown: &Pair, ca: &Path, sni: &str) -> Option<String> {
+    let upstream = Upstream::start_tls(Behaviour::ok("hello"), pki::server(shown, &[])).await;
+    let tls = standfast::config::UpstreamTls {
+        ca: Some(ca.to_owned()),
+        sni: Some(sni.to_owned()),
+        identity: None,
+        min_version: standfast::config::TlsVersion::Tls12,
+        verify: true,
+    };
+    let mut loader = Loader::new((clock::unix_millis() / 1000) as i64);
+    let client = ClientTls::load(&tls, Alpn::None, &mut loader).expect("a CA");
+    let socket = TcpStream::connect(upstream.address).await.expect("a connection");
+    match within(client.connect(socket, upstream.address)).await {
+        Ok(_) => None,
+        Err(error) => {
+            let (distrust, text) = explain(&error);
+            assert_eq!(distrust, Distrust::Certificate, "{text}");
+            Some(text)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_by_the_rule_it_breaks() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let good = pki.issue("good", &["up.test", "10.1.2.3"]);
+    let nameless = pki.issue("nameless", &[]);
+    let expired = pki.issue_expired("expired", &["up.test"]);
+    let early = pki.issue_with("early", &["up.test"], |params| params.not_before = rcgen::date_time_ymd(2090, 2, 3));
+    let client = pki.issue_with("client", &["up.test"], |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let (own, own_ca) = (pki.self_signed("own", &["up.test"], false), pki.self_signed("own-ca", &["up.test"], true));
+    let (ca, others) = (pki.ca(), other.ca());
+    for (shown, ca, sni, said) in [
+        (&good, &ca, "other.test", "it is for `up.test`, `10.1.2.3`, asked for `other.test`"),
+        (&nameless, &ca, "up.test", "it names no host or address"),
+        (&expired, &ca, "up.test", "it expired on 2021-01-01"),
+        (&early, &ca, "up.test", "it is not valid before 2090-02-03"),
+        (&client, &ca, "up.test", "it is not for servers"),
+        (&good, &others, "up.test", "it is signed by `CN=Test CA"),
+        (&own, &ca, "up.test", "it is self-signed, and not in `ca`"),
+        (&own_ca, &ca, "up.test", "it is a CA's own certificate"),
+    ] {
+        let text = refused_because(shown, ca, sni).await.unwrap_or_default();
+        assert!(text.starts_with("its certificate is not trusted: ") && text.contains(said), "{said}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_ca_file_may_hold_the_very_certificate_of_the_endpoint() {
+    let pki = Pki::new();
+    let signed = pki.issue("signed", &["up.test"]);
+    let (own, own_ca) = (pki.self_signed("own", &["up.test"], false), pki.self_signed("own-ca", &["up.test"], true));
+    let nameless = pki.self_signed("nameless", &[], true);
+    for pair in [&signed, &own, &own_ca] {
+        assert_eq!(refused_because(pair, &pair.cert, "up.test").await, None, "{pair:?}");
+        let other = refused_because(pair, &pair.cert, "other.test").await.unwrap_or_default();
+        assert!(other.contains("it is for `up.test`, asked for `other.test`"), "{other}");
+    }
+    assert_eq!(
+        refused_because(&nameless, &nameless.cert, "any.test").await,
+        None,
+        "it names nothing that could differ"
+    );
+    // Of two that could be each other's by name, only the one in the file is trusted.
+    let again = pki.self_signed("again", &["up.test"], true);
+    assert!(refused_because(&again, &own_ca.cert, "up.test").await.is_some());
+    // Only for as long as it is good.
+    let day = Duration::from_secs(24 * 3600);
+    let short = pki.issue_for("short", &["up.test"], day);
+    let both = pki.folder().join("both.pem");
+    let expired = pki.issue_expired("expired", &["up.test"]);
+    std::fs::write(&both, [&short, &expired].map(|pair| std::fs::read_to_string(&pair.cert).unwrap()).concat())
+        .unwrap();
+    assert_eq!(refused_because(&short, &both, "up.test").await, None);
+    assert!(refused_because(&expired, &both, "up.test").await.unwrap_or_default().contains("it expired on 2021-01-01"));
+}
+
+/// Runs openssl in this folder; what it says on its error output when it fails.
+fn openssl(folder: &Path, arguments: &str) -> Result<(), String> {
+    let output = std::process::Command::new("openssl").current_dir(folder).args(arguments.split(' ')).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// `openssl s_server` on a free port, ended when it is dropped.
+struct OpensslServer {
+    process: std::process::Child,
+    address: SocketAddr,
+}
+
+impl OpensslServer {
+    fn start(folder: &Path, cert: &str, key: &str, more: &str) -> OpensslServer {
+        use std::io::BufRead;
+        let arguments = format!("s_server -accept 127.0.0.1:0 -www -cert {cert} -key {key} {more}");
+        let process = std::process::Command::new("openssl")
+            .current_dir(folder)
+            .args(arguments.trim().split(' '))
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let mut process = process.expect("openssl");
+        let mut lines = std::io::BufReader::new(process.stdout.take().expect("its output")).lines();
+        let bound = lines.find_map(|line| line.ok()?.strip_prefix("ACCEPT ")?.parse().ok());
+        // (It goes on writing there.)
+        std::thread::spawn(move || lines.for_each(drop));
+        OpensslServer { process, address: bound.expect("the address that it listens on") }
+    }
+}
+
+impl Drop for OpensslServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn without_verification_whatever_is_shown_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(error) = openssl(folder.path(), "version") {
+        return eprintln!("skipped: this test needs openssl: {error}");
+    }
+    let make =
+        |arguments: &str| openssl(folder.path(), arguments).unwrap_or_else(|error| panic!("{arguments}: {error}"));
+    make("req -x509 -newkey rsa:1024 -nodes -subj /CN=weak -days 2 -keyout weak-key.pem -out weak.pem");
+    make("req -x509 -newkey rsa:2048 -nodes -sha1 -subj /CN=sha1 -days 2 -keyout sha1-key.pem -out sha1.pem");
+    // No extensions: version 1.
+    make("req -new -newkey rsa:2048 -nodes -subj /CN=old -keyout old-key.pem -out old.csr");
+    make("x509 -req -in old.csr -signkey old-key.pem -days 2 -out old.pem");
+    for (name, more) in [("weak", ""), ("weak", "-tls1_2"), ("sha1", ""), ("old", ""), ("old", "-tls1_2")] {
+        let more = format!("{more} -cipher DEFAULT@SECLEVEL=0");
+        let server =
+            OpensslServer::start(folder.path(), &format!("{name}.pem"), &format!("{name}-key.pem"), more.trim());
+        let plane = Plane::start(&yaml("http", &[&[server.address]], "", &secured("insecure_skip_verify: true", "")));
+        let mut client = Client::connect(plane.address("web")).await;
+        let answer = client.ask(get("/", "1")).await;
+        assert_eq!(answer.status(), 200, "{name} {more}: {} {:?}", answer.head, distrusted(&plane));
     }
 }
 

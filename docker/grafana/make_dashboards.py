@@ -149,6 +149,7 @@ def overview():
                 (f"rate(standfast_protocol_refusals_total{{{AT}}}[{RATE}]) > 0", "{{listener}}: {{reason}}"),
                 (f"rate(standfast_protocol_excesses_total{{{AT}}}[{RATE}]) > 0", "{{listener}}: {{reason}}"),
                 (f"rate(standfast_unrouted_requests_total{{{AT}}}[{RATE}])", "{{listener}}: no route"),
+                (f"rate(standfast_looped_requests_total{{{AT}}}[{RATE}])", "{{listener}}: in a circle"),
                 (f"rate(standfast_listener_accept_errors_total{{{AT}}}[{RATE}])", "{{listener}}: accept failed")],
                 8, 8, "ops", minimum=0),
             panel("timeseries", "Accepted connections", [
@@ -226,7 +227,8 @@ def service():
             panel("timeseries", "Tries after the first, by why", [
                 (f"sum by (reason) (rate(standfast_retries_total{{{OF}}}[{RATE}])) > 0", "{{reason}}"),
                 (f"sum(rate(standfast_crossed_tries_total{{{OF}}}[{RATE}]))", "in a lower pool before a switch"),
-                (f"sum(rate(standfast_retry_budget_exhausted_total{{{OF}}}[{RATE}]))", "not covered by the budget")],
+                (f"sum(rate(standfast_retry_budget_exhausted_total{{{OF}}}[{RATE}]))", "not covered by the budget"),
+                (f"sum by (reason) (rate(standfast_malformed_replies_total{{{OF}}}[{RATE}])) > 0", "malformed: {{reason}}")],
                 8, 8, "ops", minimum=0),
             panel("timeseries", "Hedges", [
                 (f"sum by (outcome) (rate(standfast_hedges_total{{{OF}}}[{RATE}]))", "{{outcome}}")], 8, 8, "ops", minimum=0,

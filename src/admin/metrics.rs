@@ -295,8 +295,16 @@ fn clients(out: &mut Exposition, table: &RoutingTable) {
         family.sample(&[name, "received"], stats.bytes_in.total());
         family.sample(&[name, "sent"], stats.bytes_out.total());
     }
+    let mut family = out.family(&names::MALFORMED);
+    for service in &table.services {
+        for (error, count) in h1::Error::ALL.iter().zip(service.stats.malformed()).filter(|(_, count)| *count > 0) {
+            family.sample(&[&service.config.name, error.reason()], count);
+        }
+    }
     let mut family = out.family(&names::UNROUTED);
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.unrouted.total()));
+    let mut family = out.family(&names::LOOPED);
+    listeners().for_each(|(name, stats)| family.sample(&[name], stats.looped.total()));
     let mut family = out.family(&names::TURNED_AWAY);
     for (name, stats) in listeners() {
         for (turned, count) in Turned::ALL.iter().zip(stats.turned()) {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use standfast::config::{self, Detection, Loaded, Members, Problems, Service};
-use standfast::control::materials;
+use standfast::control::{materials, surroundings};
 use standfast::routing::Materials;
 
 use super::status::Output;
@@ -53,7 +53,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 /// What the configuration names is read as a start would read it: its warnings, or its problems.
 fn files(found: &Result<Loaded, Problems>) -> Result<Vec<String>, Vec<String>> {
     let Ok(loaded) = found else { return Ok(Vec::new()) };
-    materials::load(&loaded.config, &Materials::default()).map(|read| read.warnings)
+    let mut warnings = materials::load(&loaded.config, &Materials::default())?.warnings;
+    warnings.extend(surroundings::warnings(&loaded.config));
+    Ok(warnings)
 }
 
 fn code(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String>>) -> u8 {

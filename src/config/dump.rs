@@ -1,5 +1,6 @@
-//! What is meant → YAML, every value written out: reading a dump gives an equal configuration. There are no secrets to
-//! leave out: the keys that will hold some name files, and only the names are part of a configuration.
+//! What is meant → YAML, every value written out: reading a dump gives an equal configuration, except for secrets. The values
+//! of `request_headers` of a check are `***`; keys and certificates are files, and only their names are part of a
+//! configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -393,6 +394,9 @@ fn http_check(check: &HttpCheck) -> Value {
         "port" => check.port,
         "host" => check.host.as_deref(),
         "address" => check.address.map(|address| address.to_string()),
+        "request_headers" => Value::Mapping(
+            check.request_headers.iter().map(|(name, _)| (name.as_str().into(), Secret::HIDDEN.into())).collect(),
+        ),
         "status" => list(&check.status, |(from, to)| format!("{from}-{to}").into()),
         "headers" => pairs(&check.headers),
         "body" => check.body.as_deref(),

@@ -25,7 +25,8 @@
 //! schema itself, so that the reference file can be compared with what the reader really knows.
 //!
 //! Nothing in here panics on any input, and no input makes it work without bound; `tests/config.rs` asks it with
-//! arbitrary texts. The only IO is reading the file and the `body_file`s that it names.
+//! arbitrary texts. The only IO is reading the file and the `body_file`s that it names, and a look at what
+//! stands at the paths of the state file and the access log.
 //!
 //! # To add a key
 //!
@@ -41,6 +42,7 @@ mod keys;
 mod meaning;
 mod model;
 mod objective;
+mod own_listener;
 mod problem;
 mod schema;
 mod tree;
@@ -55,6 +57,7 @@ pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;
 pub use objective::{Detection, detections, worst_case};
+pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 pub use problem::{Problem, Problems, Severity};
 
 /// A configuration that is valid, and what somebody should look at all the same.
@@ -104,7 +107,7 @@ fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Proble
     let tree = yaml::read(text, &mut faults);
     let config = tree.as_ref().and_then(|tree| {
         let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);
-        meaning::config(&typed, base_dir, &mut faults)
+        meaning::config(&typed, base_dir, file, &mut faults)
     });
     let told = problem::told(faults, tree.as_ref(), text);
     match config {

@@ -11,6 +11,39 @@ use serde::{Deserialize, Serialize};
 /// The name of a service, pool, listener or check: cheap to clone, compared by content.
 pub type Name = Arc<str>;
 
+/// A text that may be a secret: dumps and debug output have `***` in its place.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What is written in place of a secret.
+    pub const HIDDEN: &str = "***";
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Secret::HIDDEN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Secret::HIDDEN)
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -821,6 +854,8 @@ pub struct HttpCheck {
     pub host: Option<String>,
     /// Another address than the endpoint's (rarely needed; the port rule is the same).
     pub address: Option<IpAddr>,
+    /// Header fields that each probe sends.
+    pub request_headers: Vec<(String, Secret)>,
     /// Inclusive ranges of good statuses.
     pub status: Vec<(u16, u16)>,
     /// Header fields that must be present with this value (name in lower case).

@@ -413,6 +413,7 @@ HttpCheck = "path" {
     port: Port,
     host: String,
     address: String,
+    request_headers: Entries<String>,
     status: Many<Statuses>,
     headers: Entries<String>,
     body: String,

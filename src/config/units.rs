@@ -158,8 +158,13 @@ fn address(text: &str) -> Result<Address, String> {
         return Ok(Address(address));
     }
     let shown = shorten(text);
+    if let Some((what, advice)) = other_notation(text) {
+        return Err(format!("`{}` is {what}\n{advice}", without_login(text)));
+    }
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let advice = if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+    let advice = if scoped(host) {
+        "write the interface by its number, such as `[fe80::1%2]:8080` (`ip link` shows the numbers)".to_owned()
+    } else if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
         format!("write `[{text}]:PORT`")
     } else if text.parse::<u16>().is_ok() {
         format!("write `0.0.0.0:{text}` for every IPv4 address, `[::]:{text}` for IPv6")
@@ -173,6 +178,64 @@ fn address(text: &str) -> Result<Address, String> {
         "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
     };
     Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+/// A notation that other programs take where an address stands: what it is, and what to write instead.
+pub(super) fn other_notation(text: &str) -> Option<(&'static str, String)> {
+    if text.starts_with('$') || ["${", "$(", "{{", "<%"].iter().any(|mark| text.contains(mark)) {
+        let advice = "variables are not filled in: write the address itself, or fill the file in before it is read \
+                      (`envsubst < template > standfast.yaml`)";
+        return Some(("a variable, not an address", advice.to_owned()));
+    }
+    let lower = text.to_ascii_lowercase();
+    let path = ["unix:", "fd@", "abns@"].iter().any(|mark| lower.starts_with(mark));
+    if path || text.starts_with(['/', '@']) || text.starts_with("./") || text.starts_with("../") {
+        let advice = "unix sockets are not supported: have the server listen on `127.0.0.1:PORT`, and write that";
+        return Some(("a unix socket, not an address", advice.to_owned()));
+    }
+    let (scheme, rest) = lower.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (tls, port) = match scheme {
+        "https" | "wss" | "grpcs" => (true, "443"),
+        "tls" | "ssl" | "h2" => (true, "PORT"),
+        "http" | "ws" => (false, "80"),
+        _ => (false, "PORT"),
+    };
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let address = if has_port { shorten(authority) } else { format!("{}:{port}", shorten(authority)) };
+    let ip = address.replace("PORT", "1").parse::<SocketAddr>().is_ok();
+    let mut advice = if ip || authority.is_empty() {
+        format!("write `{}`", if authority.is_empty() { "127.0.0.1:8080" } else { &address })
+    } else {
+        format!("write an endpoint as `{{dns: {address}}}`, or an IP address with a port")
+    };
+    if tls {
+        advice
+            .push_str("; TLS is `upstream: {tls: on}` of the service, and `tls: {certificates: [...]}` of a listener");
+    }
+    if rest.split_once(['/', '?', '#']).is_some_and(|(_, path)| !path.is_empty()) {
+        advice.push_str("; the path is what the client asks for, or `path` of a check");
+    }
+    Some(("a URL, not an address", advice))
+}
+
+/// A URL to be shown: without the name and password that it may hold.
+pub(super) fn without_login(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let path = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let host = rest[..path].rfind('@').map_or(0, |at| at + 1);
+            shorten(&format!("{scheme}://{}", &rest[host..]))
+        }
+        None => shorten(text),
+    }
+}
+
+/// An IPv6 address with the name of an interface: `[fe80::1%eth0]`.
+fn scoped(host: &str) -> bool {
+    let inside = host.trim_start_matches('[').trim_end_matches(']');
+    inside.split_once('%').is_some_and(|(address, _)| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn network(text: &str) -> Result<Network, String> {

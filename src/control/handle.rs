@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::discovery::{self, Outcome};
-use super::{IncidentReport, Status, Tally, materials};
+use super::{IncidentReport, Status, Tally, materials, surroundings};
 use crate::config::{self, Config, Question};
 use crate::decision::{Actor, Alert, StandingChange, Word};
 use crate::routing::{Materials, Published};
@@ -153,10 +153,13 @@ impl ControlHandle {
         mut warnings: Vec<String>,
     ) -> Result<(Box<Config>, Materials, Vec<String>), String> {
         let before = Arc::clone(&self.published.load().materials);
-        let reading = tokio::task::spawn_blocking(move || (materials::load(&config, &before), config));
-        let (read, config) = reading.await.map_err(|error| format!("reading certificates failed: {error}"))?;
+        let reading = tokio::task::spawn_blocking(move || {
+            (materials::load(&config, &before), surroundings::warnings(&config), config)
+        });
+        let (read, here, config) = reading.await.map_err(|error| format!("reading certificates failed: {error}"))?;
         let read = read.map_err(|problems| problems.join("\n"))?;
         warnings.extend(read.warnings);
+        warnings.extend(here);
         Ok((config, read.materials, warnings))
     }
 

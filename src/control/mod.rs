@@ -6,7 +6,8 @@
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
 //! * `discovery`: what names of endpoints stand for.
-//! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files.
+//! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
+//!   configuration means on this machine.
 //! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
 mod confirm;
 mod discovery;
@@ -20,6 +21,7 @@ mod reload;
 mod start;
 mod state;
 mod status;
+pub mod surroundings;
 mod sweep;
 pub mod tally;
 

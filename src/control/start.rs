@@ -15,6 +15,7 @@ use super::materials;
 use super::records::Records;
 use super::reload::{self, Fixed};
 use super::state::{self, Loaded, Writer};
+use super::surroundings;
 use super::sweep::Sweep;
 use crate::config::{Config, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Moment, Serving};
@@ -57,6 +58,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let read = materials::load(&declared, &Materials::default())
         .map_err(|problems| StartError::Materials(problems.join("\n")))?;
     read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    surroundings::warnings(&declared).iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
     let (notices, _) = broadcast::channel(NOTICES);

@@ -3,6 +3,7 @@
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod descriptors;
 pub mod listen;
+mod own_address;
 pub mod socket;
 pub mod stream;
 pub mod tls;
@@ -10,6 +11,7 @@ pub mod transport;
 
 pub use descriptors::{DescriptorBudget, PipePlace, UpstreamPlace, WorkerDescriptors};
 pub use listen::{BindError, bind};
+pub use own_address::is_own_address;
 pub use socket::Socket;
 pub use stream::Stream;
 pub use transport::Transport;

@@ -63,6 +63,9 @@ pub struct AccessRecord<'a> {
     pub tries: u32,
     /// Why each try after the first was made; empty when there was none.
     pub retried: &'a str,
+    /// The rule that the last malformed answer of an endpoint broke, as `standfast_malformed_replies_total` names it; empty when
+    /// there was none.
+    pub malformed: &'a str,
     /// Bytes received from the client: request body, or all of a TCP session.
     pub received: u64,
     /// Bytes sent to the client: response body, or all of a TCP session.
@@ -88,6 +91,8 @@ pub enum Termination {
     Refused,
     /// No route takes it.
     Unrouted,
+    /// It came back again and again: an endpoint leads back to this proxy.
+    Loop,
     /// No pool could serve.
     Down,
     /// A limit of the service, or the wait for it.
@@ -121,6 +126,7 @@ impl Termination {
             Termination::ClientTimeout => "client_timeout",
             Termination::Refused => "refused",
             Termination::Unrouted => "unrouted",
+            Termination::Loop => "loop",
             Termination::Down => "down",
             Termination::Overloaded => "overloaded",
             Termination::UpstreamConnect => "upstream_connect",
@@ -296,6 +302,7 @@ mod tests {
             epoch: 1,
             tries: 0,
             retried: "",
+            malformed: "",
             received: 0,
             sent: 0,
             duration: Duration::ZERO,

@@ -90,7 +90,7 @@ pub(super) fn common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
 }
 
 /// Texts in the order in which they are written; some came from the client.
-fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 11] {
+fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 12] {
     [
         ("listener", record.listener.as_bytes()),
         ("method", record.method),
@@ -103,6 +103,7 @@ fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 11] {
         ("service", record.service.as_bytes()),
         ("pool", record.pool.as_bytes()),
         ("retried", record.retried.as_bytes()),
+        ("malformed", record.malformed.as_bytes()),
     ]
 }
 
@@ -221,6 +222,7 @@ mod tests {
             epoch: 12,
             tries: 2,
             retried: "hedge",
+            malformed: "",
             received: 0,
             sent: 5_120,
             duration: Duration::from_micros(1_234),

@@ -120,8 +120,12 @@ metrics! {
             "Retries that were worth making but not covered by the budget.";
         CROSSED: Counter "standfast_crossed_tries_total" ["service"]
             "Tries made in a lower pool before a switch (retry.cross_pool).";
+        MALFORMED: Counter "standfast_malformed_replies_total" ["service", "reason"]
+            "Answers of endpoints that are not HTTP, by the rule that they break (head_too_large, chunk_size, length_conflict, http2 ...); shown once there is one.";
         UNROUTED: Counter "standfast_unrouted_requests_total" ["listener"]
             "Requests that no route of the listener takes.";
+        LOOPED: Counter "standfast_looped_requests_total" ["listener"]
+            "Requests that went round in a circle of proxies and were ended with 508: an endpoint leads back here.";
     }
     "Upstream" => {
         TRIES: Counter "standfast_endpoint_tries_total" ["service", "pool", "endpoint", "outcome"]

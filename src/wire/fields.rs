@@ -46,6 +46,8 @@ pub enum Known {
     XForwardedOther,
     /// `X-Request-Id`
     XRequestId,
+    /// `Standfast-Hops`: how many proxies of this kind the request has passed through.
+    StandfastHops,
     /// One of the above spelt with `_` for `-`: CGI, WSGI and others cannot tell the two apart, so that a client could
     /// forge what we vouch for. Never passed on.
     Lookalike,
@@ -68,6 +70,7 @@ impl Known {
             (10, b'k') if same(name, b"keep-alive") => Known::KeepAlive,
             (12, b'x') if same(name, b"x-request-id") => Known::XRequestId,
             (14, b'c') if same(name, b"content-length") => Known::ContentLength,
+            (14, b's') if same(name, b"standfast-hops") => Known::StandfastHops,
             (14, b'h') if same(name, b"http2-settings") => Known::Http2Settings,
             (15, b'x') if same(name, b"x-forwarded-for") => Known::XForwardedFor,
             (16, b'x') if same(name, b"x-forwarded-host") => Known::XForwardedHost,

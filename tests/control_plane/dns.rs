@@ -17,11 +17,24 @@ pub enum Say {
     Alias(u32, &'static str, Vec<IpAddr>),
     NxDomain,
     ServerFailure,
+    /// As the first for A, as the second for everything else.
+    ByType(Box<Say>, Box<Say>),
+    /// As it says to questions without EDNS; to one with it FORMERR, with the question or (as RFC 1035 has it) the head alone.
+    Old(Box<Say>, Formerr),
     Nothing,
     /// No answer at all.
     Silence,
     /// Bytes that are no answer.
     Garbage,
+}
+
+/// What a server that knows no EDNS says to it.
+#[derive(Clone, Copy, Debug)]
+pub enum Formerr {
+    WithTheQuestion,
+    HeadAlone,
+    NotImplemented,
+    Silence,
 }
 
 /// `Addresses` with this TTL in seconds.
@@ -135,6 +148,15 @@ fn answer(query: &[u8], name: &str, kind: u16, say: &Say) -> Option<Vec<u8>> {
     // The name of the question, by a pointer to it.
     let this = [0xc0, 12];
     let (code, records) = match say {
+        Say::ByType(a, other) => return answer(query, name, kind, if kind == A { a } else { other }),
+        // One additional record: OPT.
+        Say::Old(_, formerr) if query[10..12] == [0, 1] => match formerr {
+            Formerr::Silence => return None,
+            Formerr::HeadAlone => return Some([&query[..2], &[0x81, 0x81], &[0; 8]].concat()),
+            Formerr::WithTheQuestion => (1, Vec::new()),
+            Formerr::NotImplemented => (4, Vec::new()),
+        },
+        Say::Old(say, _) => return answer(query, name, kind, say),
         Say::Silence => return None,
         Say::Garbage => return Some(b"\x00\x01garbage, not an answer".to_vec()),
         Say::NxDomain => (3, Vec::new()),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use standfast::control::{NameReport, ServiceReport};
 use standfast::decision::Operational;
 
-use crate::dns::{Dns, Say, addresses};
+use crate::dns::{Dns, Formerr, Say, addresses};
 use crate::support::{Manners, Plane, Upstream, eventually};
 
 const QUICK: &str = "{http: {path: /}, interval: 50ms, timeout: 1s, fast_interval: 20ms, fall: 2, rise: 1}";
@@ -287,6 +287,63 @@ async fn the_family_says_which_addresses_count() {
     let plane = Plane::start(&file(&dns, "", &[all]));
     let found: Vec<String> = addresses_of(&plane, 0).await.iter().map(ToString::to_string).collect();
     assert_eq!(found, ["127.0.0.2:1", "[::1]:2", "127.0.0.2:3", "[::1]:3", "[::1]:4"]);
+}
+
+#[tokio::test]
+async fn a_server_without_edns_is_asked_again_without_it() {
+    for formerr in [Formerr::WithTheQuestion, Formerr::HeadAlone, Formerr::NotImplemented, Formerr::Silence] {
+        let dns = Dns::start();
+        let upstream = Upstream::start(Manners::ok()).await;
+        dns.say("app.test", Say::Old(Box::new(addresses(60, &["127.0.0.1"])), formerr));
+        let plane = Plane::start(&file(&dns, "", &[&app(&upstream)]));
+        plane.active("s", "a").await;
+        assert_eq!(addresses_of(&plane, 0).await, [upstream.address], "{formerr:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_for_one_family_does_not_hide_the_other() {
+    let (four, six) = (|| addresses(1, &["127.0.0.2"]), || addresses(1, &["::1"]));
+    let fail = || Say::ServerFailure;
+    let half = |a: Say, aaaa: Say| Say::ByType(Box::new(a), Box::new(aaaa));
+    let dns = Dns::start();
+    dns.say("auto.test", half(fail(), six()));
+    dns.say("all.test", half(fail(), six()));
+    dns.say("turned.test", half(four(), fail()));
+    dns.say("_s._tcp.app.test", Say::Services(1, vec![(0, 0, 4, "auto.test")]));
+    let all = "{dns: \"auto.test:1\"}, {dns: \"all.test:2\", family: all}, {dns: \"turned.test:3\", family: all}, \
+               {srv: _s._tcp.app.test}";
+    let plane = Plane::start(&file(&dns, "", &[all]));
+    let found = || async {
+        let mut found: Vec<String> = addresses_of(&plane, 0).await.iter().map(ToString::to_string).collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(found().await, ["127.0.0.2:3", "[::1]:1", "[::1]:2", "[::1]:4"]);
+    let troubles = plane.status().await.names.into_iter().filter_map(|name| name.trouble);
+    assert_eq!(troubles.filter(|trouble| trouble.contains("addresses: ")).count(), 4, "half an answer is told");
+}
+
+#[tokio::test]
+async fn a_failure_for_one_family_takes_no_address_of_it_away() {
+    let dns = Dns::start();
+    let both = || Say::ByType(Box::new(addresses(1, &["127.0.0.2"])), Box::new(addresses(1, &["::1"])));
+    let half = || Say::ByType(Box::new(Say::ServerFailure), Box::new(addresses(1, &["::1"])));
+    dns.say("auto.test", both());
+    dns.say("all.test", both());
+    let all = "{dns: \"auto.test:1\"}, {dns: \"all.test:2\", family: all}";
+    let plane = Plane::start(&file(&dns, "", &[all]));
+    let wanted: Vec<SocketAddr> = ["127.0.0.2:1", "127.0.0.2:2", "[::1]:2"].map(|a| a.parse().unwrap()).into();
+    stands_for(&plane, 0, &wanted).await;
+    dns.say("auto.test", half());
+    dns.say("all.test", half());
+    eventually("both failures are noticed", || async {
+        plane.status().await.names.iter().all(|name| name.trouble.is_some()).then_some(())
+    })
+    .await;
+    stands_for(&plane, 0, &wanted).await;
+    dns.say("all.test", addresses(1, &["::1"]));
+    stands_for(&plane, 0, &["127.0.0.2:1".parse().unwrap(), "[::1]:2".parse().unwrap()]).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Out-of-band checks against real upstreams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use standfast::config::{CheckKind, HealthCheck};
 use standfast::decision::{Cause, Operational};
 
-use crate::support::{Manners, Plane, Upstream, answer, eventually, file, service};
+use crate::support::{Manners, Plane, Upstream, answer, eventually, file, read, service};
 
 const FAST: &str = "interval: 50ms, timeout: 2s, fast_interval: 10ms, fall: 2, rise: 2";
 
@@ -155,6 +157,25 @@ async fn a_check_asks_where_and_how_it_is_told() {
 }
 
 #[tokio::test]
+async fn request_headers_of_a_check_are_sent_with_each_probe_and_replace_our_own() {
+    let upstream = Upstream::start(Manners::ok()).await;
+    let check = http(
+        "request_headers: {Authorization: Bearer 1234, User-Agent: probe/1, X-Tenant: main}",
+        "interval: 1h, timeout: 2s, fast_interval: 1s",
+    );
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    plane.stands(&upstream, Operational::Healthy).await;
+    let head = upstream.last_request().to_lowercase();
+    let fields = [
+        "\r\nauthorization: bearer 1234\r\n",
+        "\r\nuser-agent: probe/1\r\n",
+        "\r\nx-tenant: main\r\n",
+        "\r\naccept: */*\r\n",
+    ];
+    assert!(fields.iter().all(|field| head.contains(field)) && !head.contains("standfast/"), "{head}");
+}
+
+#[tokio::test]
 async fn the_slowest_dead_endpoint_delays_nobody() {
     let dead = Upstream::start(Manners::Hang).await;
     let alive = Upstream::start(Manners::ok()).await;
@@ -170,11 +191,17 @@ async fn the_slowest_dead_endpoint_delays_nobody() {
 
 #[tokio::test]
 async fn local_errors_are_no_evidence() {
-    // A link-local address without a scope cannot even be asked (EINVAL; without IPv6: EAFNOSUPPORT).
+    // A link-local address without a scope cannot even be asked (EINVAL; without IPv6: EAFNOSUPPORT). A file that says it is
+    // refused; a machine can come to it by other ways.
     let upstream = Upstream::start(Manners::ok()).await;
-    let check =
-        http("address: \"fe80::1\", status: [200]", "interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 1");
-    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    let check = http("address: \"::1\", status: [200]", "interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 1");
+    let mut config = read(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
+    let pool = &mut Arc::make_mut(&mut config.services[0]).pools[0];
+    let Some(HealthCheck { kind: CheckKind::Http(check), .. }) = &mut pool.health_check else {
+        panic!("an HTTP check")
+    };
+    check.address = Some("fe80::1".parse().unwrap());
+    let plane = Plane::with(config, None, None);
     let id = plane.endpoint(upstream.address).await.state.id;
     let probes = eventually("five probes", || async {
         let tally = plane.handle.tally().await.unwrap();

@@ -102,7 +102,7 @@ async fn ended(conn: &mut Conn) -> Result<(), String> {
 #[tokio::test]
 async fn hostile_replies_are_answered_502_or_cut_and_never_cross_over() {
     let cases = cases::read(CASES, 5..=6);
-    assert_eq!(cases.len(), 145);
+    assert_eq!(cases.len(), 151);
     let upstream = Raw::start().await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], "    retry: {attempts: 1, cross_pool: never}\n"));
     let mut wrong = Vec::new();

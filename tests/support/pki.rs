@@ -99,6 +99,23 @@ impl Pki {
         pair
     }
 
+    /// One that has signed itself, as a CA (CA:TRUE) or not.
+    pub fn self_signed(&self, file: &str, names: &[&str], ca: bool) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names that certificates can be for");
+        params.distinguished_name.push(DnType::CommonName, "backend");
+        params.is_ca = if ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let pair = Pair {
+            cert: self.folder.path().join(format!("{file}.pem")),
+            key: self.folder.path().join(format!("{file}-key.pem")),
+        };
+        std::fs::write(&pair.cert, certificate.pem()).expect("written");
+        std::fs::write(&pair.key, key.serialize_pem()).expect("written");
+        pair
+    }
+
     /// A client that trusts this authority; change what it offers before it is shared.
     pub fn client(&self) -> ClientConfig {
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Room, header, path_fault, service, tls};
+use super::{Room, address, header, path_fault, service, tls};
 use crate::config::defaults;
 use crate::config::item::{Item, Many, Switch, Toggle};
 use crate::config::model::{
@@ -12,7 +12,7 @@ use crate::config::model::{
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::{error_statuses, write_time};
+use crate::config::units::{error_statuses, other_notation, without_login, write_time};
 
 /// Probes in quicker succession than this would be load, not observation.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -60,8 +60,11 @@ pub(super) fn health_check(
     Some(check)
 }
 
-/// What a check's times say about each other.
+/// What a check's times say, and what they say about each other.
 fn paces(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, check: &HealthCheck) {
+    for time in [&typed.interval, &typed.timeout, &typed.fast_interval] {
+        room.at_most_a_day(time);
+    }
     let time = write_time;
     if check.timeout >= check.interval {
         let at = typed.timeout.at().or(typed.interval.at()).unwrap_or(at);
@@ -166,9 +169,13 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
         room.problem(at, format!("`{}` is not a path", shorten(path)), advice);
     }
     let address = typed.address.found().and_then(|(at, text)| match text.parse::<IpAddr>() {
-        Ok(address) => Some(address),
+        Ok(ip) => {
+            address::check_ip(room, at, ip);
+            Some(ip)
+        }
         Err(_) => {
-            let what = format!("`{}` is not an IP address", shorten(text));
+            let what = other_notation(text).map_or("not an IP address", |(what, _)| what);
+            let what = format!("`{}` is {what}", without_login(text));
             room.problem(at, what, "write the address alone; the port is `port`, the name to ask for is `host`");
             None
         }
@@ -192,6 +199,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
         host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
         address,
         status: if status.is_empty() { vec![defaults::CHECK_STATUS] } else { status },
+        request_headers: header::sent(room, &typed.request_headers),
         headers: header::expected(room, &typed.headers),
         body: typed.body.found().and_then(|(at, text)| {
             if text.is_empty() {

@@ -2,12 +2,12 @@
 
 use super::Room;
 use crate::config::item::{Entries, Item};
-use crate::config::model::HeaderChanges;
+use crate::config::model::{HeaderChanges, Secret};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 
-/// Fields that say how a message is framed or how far a field travels: they are ours, on both sides.
-const OURS: [&str; 9] = [
+/// Fields that say how a message is framed or how far a field or a message travels: they are ours, on both sides.
+const OURS: [&str; 10] = [
     "connection",
     "content-length",
     "keep-alive",
@@ -17,6 +17,7 @@ const OURS: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
     "expect",
+    "standfast-hops",
 ];
 
 /// `request_headers:` or `response_headers:`
@@ -52,8 +53,74 @@ pub(super) fn settable(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(
     pairs(room, fields, true)
 }
 
-/// Fields that we look for; names in lower case.
+/// Fields that a probe sends beside its own.
+pub(super) fn sent(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, Secret)> {
+    for (key, _) in fields.get().map_or(&[][..], |fields| &fields.0) {
+        if let Some((at, name)) = key.found()
+            && name.eq_ignore_ascii_case("host")
+        {
+            room.problem(
+                at,
+                "the Host of a check has a key of its own",
+                "write it as `host`, beside `request_headers`",
+            );
+        }
+    }
+    settable(room, fields).into_iter().map(|(name, value)| (name, Secret::from(value))).collect()
+}
+
+/// Fields that only requests have, and usual names of keys and tokens: an answer is not expected to have them.
+const OF_REQUESTS: [&str; 31] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "api-key",
+    "authorization",
+    "cookie",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "max-forwards",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "te",
+    "user-agent",
+    "x-api-key",
+    "x-auth-token",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-requested-with",
+];
+
+/// Fields that we look for in the answer of a check; names in lower case.
 pub(super) fn expected(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, String)> {
+    for (key, _) in fields.get().map_or(&[][..], |fields| &fields.0) {
+        let Some((at, name)) = key.found() else { continue };
+        let lower = name.to_ascii_lowercase();
+        if OF_REQUESTS.contains(&lower.as_str()) {
+            let what = format!(
+                "`{}` is a field of requests, and `headers` are those that the answer must have",
+                shorten(name)
+            );
+            let advice = match lower.as_str() {
+                "host" => "write it as `host`, beside `headers`",
+                _ => "write it under `request_headers`: these are sent with each probe",
+            };
+            room.problem(at, what, advice);
+        }
+    }
     pairs(room, fields, false).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect()
 }
 

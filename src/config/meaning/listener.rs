@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::address::{self, Purpose};
 use super::service::Named;
 use super::{Room, header, path_fault, sni, tls};
 use crate::config::defaults;
@@ -47,6 +48,9 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[N
     let bind = room.required(&typed.bind, at, "bind", "bind: 0.0.0.0:8080").map_or(&[][..], |list| &list.0);
     if typed.bind.get().is_some_and(|list| list.0.is_empty()) {
         room.problem(typed.bind.at().unwrap_or(at), "`bind` is an empty list", "write at least one address");
+    }
+    for (at, bind) in bind.iter().filter_map(Item::found) {
+        address::check(room, at, bind.0, Purpose::Bind);
     }
     let protocol = protocol(room, &typed.protocol);
     let target = target(room, at, typed, protocol, services);

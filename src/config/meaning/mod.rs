@@ -1,10 +1,13 @@
 //! What was typed → what is meant: defaults filled in, every value checked, problems collected. One file a part of the
 //! configuration; what spans parts (names, addresses that meet) is in [`cross`].
 
+mod address;
 mod check;
 mod cross;
+mod files;
 mod header;
 mod listener;
+mod own_listener;
 mod policy;
 mod service;
 mod sni;
@@ -14,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::address::Purpose;
 use super::defaults;
 use super::fault::{Fault, Spot};
 use super::item::{Item, Switch};
@@ -24,7 +28,12 @@ use super::units::{Delay, Time, write_time};
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
 /// is an error.
-pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Vec<Fault>) -> Option<Config> {
+pub(super) fn config(
+    file: &Item<schema::File>,
+    base_dir: &Path,
+    path: &Path,
+    faults: &mut Vec<Fault>,
+) -> Option<Config> {
     let (root, file) = file.found()?;
     let mut room = Room { faults, base_dir };
     let drain_timeout = room.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
@@ -42,7 +51,9 @@ pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, faults: &mut Ve
         services: services.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
         dns: dns(&mut room, file.dns.get()),
     };
+    files::check(&mut room, file, &config, path);
     cross::check(&mut room, file, &config);
+    own_listener::check(&mut room, file, &config);
     Some(config)
 }
 
@@ -53,9 +64,13 @@ fn dns(room: &mut Room, dns: Option<&schema::Dns>) -> model::Dns {
         if server.0.port() == 0 {
             room.problem(at, "nobody listens on port 0", "write the server's port; most use 53");
         }
+        address::check(room, at, server.0, Purpose::Connect);
         wanted.push(server.0);
     }
     let timeout = dns.map_or(defaults::DNS_TIMEOUT, |dns| room.wait(&dns.timeout, defaults::DNS_TIMEOUT));
+    if let Some(dns) = dns {
+        room.at_most_a_day(&dns.timeout);
+    }
     model::Dns { servers: wanted, timeout }
 }
 
@@ -198,9 +213,22 @@ impl Room<'_> {
         }
     }
 
+    /// Notes a pace that is slower than once a day: a typing error, or a check that checks nothing.
+    fn at_most_a_day(&mut self, item: &Item<Time>) {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        if let Some((at, time)) = item.found()
+            && time.0 > DAY
+        {
+            let what = format!("`{}` is longer than a day", write_time(time.0));
+            self.problem(at, what, "at most 1d");
+        }
+    }
+
     /// A `bind:` that must be given.
     fn address(&mut self, item: &Item<super::units::Address>, owner: NodeId) -> Option<std::net::SocketAddr> {
-        self.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|address| address.0)
+        let bind = self.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|address| address.0)?;
+        address::check(self, item.at().unwrap_or(owner), bind, Purpose::Bind);
+        Some(bind)
     }
 
     /// A name: it becomes a metric label, a word of the command line and part of paths in messages.

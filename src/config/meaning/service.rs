@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::{self, Purpose};
 use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
@@ -15,6 +16,7 @@ use crate::config::model::{
 use crate::config::objective;
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
+use crate::config::units::{other_notation, without_login};
 
 /// A service that the file names, be it right or wrong: routes may point at it.
 pub(super) struct Named {
@@ -284,6 +286,7 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
     if address.port() == 0 {
         room.problem(typed.address.at().unwrap_or(at), "nobody listens on port 0", "write the endpoint's port");
     }
+    address::check(room, typed.address.at().unwrap_or(at), address, Purpose::Connect);
     Some(Endpoint {
         address,
         host: None,
@@ -340,6 +343,10 @@ fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16
     match (tls::dns_name(host.strip_suffix('.').unwrap_or(host)), port.parse::<u16>()) {
         (Some(_), Ok(port)) if port > 0 => Some((host.to_ascii_lowercase(), port)),
         (name, _) => {
+            if let Some((what, advice)) = other_notation(text) {
+                room.problem(at, format!("`{}` is {what}", without_login(text)), advice);
+                return None;
+            }
             let advice = if address {
                 "write an address as `address`, or alone".to_owned()
             } else if name.is_some() {
@@ -357,7 +364,8 @@ fn service_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     if tls::dns_name(text.strip_suffix('.').unwrap_or(text)).is_some() {
         return Some(text.to_ascii_lowercase());
     }
-    let what = format!("`{}` is not a name with SRV records", shorten(text));
+    let what = other_notation(text).map_or("not a name with SRV records", |(what, _)| what);
+    let what = format!("`{}` is {what}", without_login(text));
     room.problem(at, what, "write one such as `_http._tcp.app.internal`, without a port");
     None
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::op::Query;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name as DnsName, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
@@ -63,11 +63,29 @@ pub(in crate::control) enum Outcome {
         found: Vec<Found>,
         /// How long DNS says that they are good for.
         ttl: Duration,
+        /// A family whose lookup failed while the other one's was answered.
+        missing: Option<Missing>,
     },
     /// With the answer that there is nothing: the name does not exist, or has no such records.
     Nothing(String),
     /// Without an answer, or without all of it.
     Failed(String),
+}
+
+/// One family of addresses could not be looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::control) struct Missing {
+    /// IPv4; else IPv6.
+    v4: bool,
+    /// What its lookup failed with.
+    pub(super) trouble: String,
+}
+
+impl Missing {
+    /// Is this address of the family that is missing?
+    pub(super) fn has(&self, address: SocketAddr) -> bool {
+        address.is_ipv4() == self.v4
+    }
 }
 
 impl Outcome {
@@ -130,11 +148,11 @@ impl Resolver {
         #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for a whole lookup")]
         let answer = tokio::time::timeout(limit, view.answer(question)).await;
         match answer {
-            Ok(Ok((mut found, ttl))) => {
+            Ok(Ok(Answer { mut found, ttl, missing })) => {
                 found.sort_unstable();
                 found.dedup_by_key(|found| found.address);
                 found.truncate(MOST);
-                Outcome::Found { found, ttl }
+                Outcome::Found { found, ttl, missing }
             }
             Ok(Err(Miss::Nothing(text))) => Outcome::Nothing(text),
             Ok(Err(Miss::Failed(text))) => Outcome::Failed(text),
@@ -155,11 +173,60 @@ impl Resolver {
     }
 }
 
+/// What a lookup gives: addresses, endpoints.
+#[derive(Debug)]
+struct Answer<T> {
+    found: Vec<T>,
+    ttl: Duration,
+    missing: Option<Missing>,
+}
+
+impl<T> Answer<T> {
+    fn without(self, v4: bool, trouble: String) -> Answer<T> {
+        let family = if v4 { "IPv4" } else { "IPv6" };
+        Answer { missing: Some(Missing { v4, trouble: format!("{family} addresses: {trouble}") }), ..self }
+    }
+}
+
+/// One server.
+#[derive(Debug)]
+struct Server {
+    /// Asked with EDNS (RFC 6891), so that long answers come in one packet.
+    edns: TokioResolver,
+    /// Asked without.
+    plain: TokioResolver,
+}
+
+impl Server {
+    fn new(server: NameServerConfig, options: &ResolverOpts, timeout: Duration) -> Result<Server, NetError> {
+        let asking = |edns| asking(server.clone(), options.clone(), timeout, edns);
+        Ok(Server { edns: asking(true)?, plain: asking(false)? })
+    }
+
+    /// Asks it, with EDNS unless the server has said that it takes none. Some servers and firewalls say nothing to a question
+    /// with EDNS, or fail: `again`, the second time, it is asked without.
+    async fn lookup(&self, name: &DnsName, kind: RecordType, again: bool) -> Result<Lookup, Miss> {
+        if !again {
+            match self.edns.lookup(name.clone(), kind).await {
+                Err(error) if refuses_edns(&error) => {}
+                answer => return answer.map_err(Miss::from),
+            }
+        }
+        self.plain.lookup(name.clone(), kind).await.map_err(Miss::from)
+    }
+}
+
+/// Does a server say that it does not understand the question (RFC 6891, section 7)?
+fn refuses_edns(error: &NetError) -> bool {
+    let NetError::Dns(DnsError::ResponseCode(code)) = error else { return false };
+    matches!(code, ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS)
+}
+
 /// Whom we ask and for which names, as `resolv.conf(5)` has it.
 #[derive(Debug)]
 struct View {
     /// In their order; each is one server, since another one's word counts only when it has none.
-    servers: Vec<TokioResolver>,
+    servers: Vec<Server>,
     hosts: Hosts,
     search: Vec<DnsName>,
     ndots: usize,
@@ -177,17 +244,17 @@ impl View {
             true => config.name_servers().to_vec(),
             false => dns.servers.iter().map(|address| server(*address)).collect(),
         };
-        let servers = servers.into_iter().map(|server| asking(server, options.clone(), dns.timeout));
+        let servers = servers.into_iter().map(|server| Server::new(server, &options, dns.timeout));
         let servers = servers.collect::<Result<_, _>>().map_err(|error| format!("DNS cannot be asked: {error}"))?;
         Ok(View { servers, hosts: Hosts::from_system().unwrap_or_default(), search, ndots })
     }
 
-    async fn answer(self: Arc<Self>, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
+    async fn answer(self: Arc<Self>, question: &Question) -> Result<Answer<Found>, Miss> {
         let Some(port) = question.port else { return by_service(&self, question).await };
-        let (addresses, ttl) = addresses(&self, &question.name, question.family).await?;
+        let Answer { found: addresses, ttl, missing } = addresses(&self, &question.name, question.family).await?;
         let host = Name::from(question.host());
         let found = |ip| Found { address: SocketAddr::new(ip, port), host: host.clone(), weight: None };
-        Ok((addresses.into_iter().map(found).collect(), ttl))
+        Ok(Answer { found: addresses.into_iter().map(found).collect(), ttl, missing })
     }
 
     /// The records of the first of the names that a name may stand for. Only the word that there is nothing leads to the
@@ -226,21 +293,28 @@ impl View {
             return Ok(lookup);
         }
         let mut failed = Miss::Failed("there is no server to ask".into());
-        for server in std::iter::repeat_n(&self.servers, ROUNDS).flatten() {
-            match server.lookup(name.clone(), kind).await.map_err(Miss::from) {
-                Err(Miss::Failed(text)) => failed = Miss::Failed(text),
-                answer => return answer,
+        for round in 0..ROUNDS {
+            for server in &self.servers {
+                match server.lookup(name, kind, round > 0).await {
+                    Err(Miss::Failed(text)) => failed = Miss::Failed(text),
+                    answer => return answer,
+                }
             }
         }
         Err(failed)
     }
 }
 
-fn asking(server: NameServerConfig, mut options: ResolverOpts, timeout: Duration) -> Result<TokioResolver, NetError> {
+fn asking(
+    server: NameServerConfig,
+    mut options: ResolverOpts,
+    timeout: Duration,
+    edns: bool,
+) -> Result<TokioResolver, NetError> {
     options.timeout = timeout;
     options.attempts = 0; // we go on with the next server instead
     options.cache_size = 0; // we ask when an answer has expired, and mean it
-    options.edns0 = true;
+    options.edns0 = edns;
     options.try_tcp_on_error = true;
     options.use_hosts_file = ResolveHosts::Never;
     let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
@@ -255,9 +329,9 @@ fn server(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections)
 }
 
-/// The addresses of a name. An answer for one family is none for the other: where both are asked both must answer,
-/// since an address must not go because its server was slow.
-async fn addresses(view: &View, name: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Miss> {
+/// The addresses of a name. An answer for one family is none for the other: where only one of both is answered, the other is
+/// noted as missing, so that what was known of it stays.
+async fn addresses(view: &View, name: &str, family: Family) -> Result<Answer<IpAddr>, Miss> {
     let v4 = || of_kind(view, name, RecordType::A);
     let v6 = || of_kind(view, name, RecordType::AAAA);
     match family {
@@ -265,20 +339,26 @@ async fn addresses(view: &View, name: &str, family: Family) -> Result<(Vec<IpAdd
         Family::Ipv6 => v6().await,
         Family::Auto => match v4().await {
             Err(Miss::Nothing(_)) => v6().await,
+            Err(Miss::Failed(text)) => match v6().await {
+                Ok(answer) => Ok(answer.without(true, text)),
+                Err(_) => Err(Miss::Failed(text)),
+            },
             answer => answer,
         },
         Family::All => match tokio::join!(v4(), v6()) {
-            (Ok((mut addresses, ttl)), Ok((more, other))) => {
-                addresses.extend(more);
-                Ok((addresses, ttl.min(other)))
+            (Ok(mut answer), Ok(other)) => {
+                answer.found.extend(other.found);
+                Ok(Answer { ttl: answer.ttl.min(other.ttl), ..answer })
             }
             (Ok(answer), Err(Miss::Nothing(_))) | (Err(Miss::Nothing(_)), Ok(answer)) => Ok(answer),
-            (Err(Miss::Nothing(_)), Err(miss)) | (Err(miss), _) | (_, Err(miss)) => Err(miss),
+            (Ok(answer), Err(Miss::Failed(text))) => Ok(answer.without(false, text)),
+            (Err(Miss::Failed(text)), Ok(answer)) => Ok(answer.without(true, text)),
+            (Err(Miss::Nothing(_)), Err(miss)) | (Err(miss), Err(_)) => Err(miss),
         },
     }
 }
 
-async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<(Vec<IpAddr>, Duration), Miss> {
+async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<Answer<IpAddr>, Miss> {
     let lookup = view.records(name, kind).await?;
     let address = |data: &RData| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
@@ -290,7 +370,7 @@ async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<(Vec<IpAdd
     if usable.is_empty() {
         return Err(Miss::Nothing("the name has no address that could be somebody's".into()));
     }
-    Ok((usable, ttl(&lookup)))
+    Ok(Answer { found: usable, ttl: ttl(&lookup), missing: None })
 }
 
 /// Not "nobody" (`0.0.0.0` is how a name is blocked, and a connect to it would reach ourselves) nor a group.
@@ -306,9 +386,10 @@ fn ttl(lookup: &Lookup) -> Duration {
 /// SRV records and the addresses of their targets (RFC 2782). Of several priorities the best one counts: the others
 /// are another pool's matter. That a target has no address is an answer; that it cannot be looked up makes the whole
 /// one void.
-async fn by_service(view: &Arc<View>, question: &Question) -> Result<(Vec<Found>, Duration), Miss> {
+async fn by_service(view: &Arc<View>, question: &Question) -> Result<Answer<Found>, Miss> {
     let lookup = services(view, &question.name).await?;
     let mut ttl = ttl(&lookup);
+    let mut missing = None;
     let mut services: Vec<&SRV> = lookup.answers().iter().filter_map(|record| service(&record.data)).collect();
     let best = services.iter().map(|srv| srv.priority).min();
     services.retain(|srv| Some(srv.priority) == best);
@@ -328,12 +409,15 @@ async fn by_service(view: &Arc<View>, question: &Question) -> Result<(Vec<Found>
     let names: Vec<&String> = targets.keys().collect();
     for some in names.chunks(AT_ONCE) {
         for (target, answer) in all_addresses(view, some, question.family).await {
-            let (addresses, good_for) = match answer {
-                Ok(answer) => answer,
+            let addresses = match answer {
+                Ok(answer) => {
+                    ttl = ttl.min(answer.ttl);
+                    missing = missing.or(answer.missing);
+                    answer.found
+                }
                 Err(Miss::Nothing(_)) => continue,
                 Err(Miss::Failed(text)) => return Err(Miss::Failed(format!("{target}: {text}"))),
             };
-            ttl = ttl.min(good_for);
             for (port, weight) in targets.get(&target).into_iter().flatten() {
                 let one = |ip| Found { address: SocketAddr::new(ip, *port), host: host.clone(), weight: Some(*weight) };
                 found.extend(addresses.iter().copied().map(one));
@@ -343,7 +427,7 @@ async fn by_service(view: &Arc<View>, question: &Question) -> Result<(Vec<Found>
     if found.is_empty() {
         return Err(Miss::Nothing("no SRV record has a target with an address".into()));
     }
-    Ok((found, ttl))
+    Ok(Answer { found, ttl, missing })
 }
 
 /// SRV records of a name, or of the one that it is an alias of.
@@ -388,7 +472,7 @@ fn domain_of(name: &str) -> &str {
     domain
 }
 
-type Answers = Vec<(String, Result<(Vec<IpAddr>, Duration), Miss>)>;
+type Answers = Vec<(String, Result<Answer<IpAddr>, Miss>)>;
 
 async fn all_addresses(view: &Arc<View>, names: &[&String], family: Family) -> Answers {
     let mut asked = JoinSet::new();

@@ -301,10 +301,12 @@ impl Known {
     /// Take in what a lookup found. `Some` = a good answer, with what was known before it.
     fn take(&mut self, question: &Question, outcome: Outcome, now: Moment) -> Option<Vec<Found>> {
         self.counts[outcome.result()] += 1;
-        match outcome {
-            Outcome::Found { found, .. } => {
-                if self.trouble.take().is_some() {
-                    tracing::info!(name = %question, "DNS answers again");
+        match self.completed(question, outcome) {
+            Outcome::Found { found, missing, .. } => {
+                match missing {
+                    Some(missing) => self.warn_of_half(question, missing.trouble),
+                    None if self.trouble.take().is_some() => tracing::info!(name = %question, "DNS answers again"),
+                    None => {}
                 }
                 (self.since, self.answered_unix_ms, self.told) = (now, clock::unix_millis(), false);
                 let before = std::mem::replace(&mut self.found, found);
@@ -322,6 +324,27 @@ impl Known {
                 None
             }
         }
+    }
+
+    /// Half an answer, with what was known of the other half: an address must not go because its lookup failed. Where one
+    /// family alone is wanted the known one stays, and half an answer of the other is none.
+    fn completed(&self, question: &Question, outcome: Outcome) -> Outcome {
+        let Outcome::Found { mut found, ttl, missing: Some(missing) } = outcome else { return outcome };
+        let kept = self.found.iter().filter(|known| missing.has(known.address));
+        if question.family == Family::Auto && kept.clone().next().is_some() {
+            return Outcome::Failed(missing.trouble);
+        }
+        let kept: Vec<Found> = only(&self.found, &found).filter(|known| missing.has(known.address)).cloned().collect();
+        found.extend(kept);
+        found.sort_unstable();
+        Outcome::Found { found, ttl, missing: Some(missing) }
+    }
+
+    fn warn_of_half(&mut self, question: &Question, trouble: String) {
+        if self.trouble.is_none() {
+            tracing::warn!(name = %question, %trouble, "DNS gives half an answer: what was known of the other half stays");
+        }
+        self.trouble = Some(trouble);
     }
 
     /// What an answer to `asked` says about `question`, which differs in its port or family only. Rather that than

@@ -135,11 +135,11 @@ async fn wait(pause: Duration, nudge: &Nudge) {
 
 fn pause_after(outcome: &Outcome, misses: &mut u32) -> Duration {
     match outcome {
-        Outcome::Found { ttl, .. } => {
+        Outcome::Found { ttl, missing: None, .. } => {
             *misses = 0;
             (*ttl).clamp(LEAST, MOST)
         }
-        Outcome::Nothing(_) | Outcome::Failed(_) => {
+        Outcome::Found { .. } | Outcome::Nothing(_) | Outcome::Failed(_) => {
             let pause = LEAST.saturating_mul(1 << (*misses).min(10));
             *misses += 1;
             pause.min(PATIENCE)

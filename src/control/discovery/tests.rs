@@ -26,7 +26,7 @@ fn question(config: &Config, name: &str) -> Question {
 
 fn found(addresses: &[&str]) -> Outcome {
     let one = |address: &&str| Found { address: address.parse().unwrap(), host: "h".into(), weight: Some(5) };
-    Outcome::Found { found: addresses.iter().map(one).collect(), ttl: Duration::from_secs(30) }
+    Outcome::Found { found: addresses.iter().map(one).collect(), ttl: Duration::from_secs(30), missing: None }
 }
 
 /// `address*weight` of each pool.

@@ -122,6 +122,7 @@ mod tests {
             port: None,
             host: None,
             address: None,
+            request_headers: vec![],
             status: vec![(200, 299), (304, 304)],
             headers: vec![],
             body: None,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
@@ -23,6 +24,21 @@ pub(super) fn asked_for(target: SocketAddr, name: Option<&str>) -> String {
     name.map_or_else(|| target.to_string(), |name| format!("{name}:{}", target.port()))
 }
 
+/// What a probe says beside its target and `Host`. What the check says replaces what we say by ourselves.
+fn fields(check: &HttpCheck) -> Result<HeaderMap, http::Error> {
+    let mut fields = HeaderMap::new();
+    for (name, value) in &check.request_headers {
+        let mut value = HeaderValue::try_from(value.reveal())?;
+        // Neither printed nor kept in HTTP/2's tables.
+        value.set_sensitive(true);
+        fields.append(HeaderName::try_from(name.as_str())?, value);
+    }
+    for (name, value) in [(USER_AGENT, AGENT), (ACCEPT, "*/*")] {
+        fields.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    Ok(fields)
+}
+
 /// One GET and what its answer must be.
 pub(super) struct HttpQuestion {
     /// `Err` when the configured path or host cannot be written as a request.
@@ -38,8 +54,10 @@ impl HttpQuestion {
         let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
-            let request = request.header(USER_AGENT, AGENT).header(ACCEPT, "*/*").body(());
-            request.map_err(|error| format!("request cannot be made: {error}"))
+            let fields = fields(check).map_err(|error| format!("request cannot be made: {error}"))?;
+            let mut request = request.body(()).map_err(|error| format!("request cannot be made: {error}"))?;
+            request.headers_mut().extend(fields);
+            Ok(request)
         };
         let request_http2 = make(http::Request::get(format!("{scheme}://{host}{}", check.path)));
         let request = make(http::Request::get(&check.path).header(HOST, host));

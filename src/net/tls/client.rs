@@ -5,16 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, Error};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::file::{Loader, MaterialError};
 use super::leaf::Leaf;
+use super::trust::{self, NoVerification, Trust};
 use super::{provider, tls_error, versions};
 use crate::config::{UpstreamProtocol, UpstreamTls};
 use crate::net::{Socket, Transport};
@@ -79,21 +79,24 @@ impl ClientTls {
             .with_protocol_versions(versions(tls.min_version))
             .map_err(unusable)?;
         let builder = if tls.verify {
-            let roots = match &tls.ca {
-                Some(path) => Arc::new(loader.roots(path, &mut seen)?),
+            let (roots, pinned) = match &tls.ca {
+                Some(path) => {
+                    let (roots, certificates) = loader.roots(path, &mut seen)?;
+                    (Arc::new(roots), certificates)
+                }
                 None => {
                     let roots = loader.system_roots()?;
                     let mut keys: Vec<_> = roots.roots.iter().map(|root| &*root.subject_public_key_info).collect();
                     keys.sort_unstable();
                     keys.into_iter().for_each(|key| seen.extend_from_slice(key));
-                    roots
+                    (roots, Vec::new())
                 }
             };
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
-            let verifier = verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?;
-            builder.with_webpki_verifier(verifier)
+            let by_ca = verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Trust { by_ca, pinned }))
         } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustsEverybody))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification))
         };
         let mut leaf = None;
         let mut config = match &tls.identity {
@@ -182,50 +185,10 @@ pub fn explain(error: &io::Error) -> (Distrust, String) {
     match tls_error(error) {
         None => (Distrust::Closed, format!("closed during the TLS handshake: {error}")),
         Some(Error::InvalidCertificate(reason)) => {
-            let hint = if super::server::is_about_time(reason) { " (or is our clock wrong?)" } else { "" };
-            (Distrust::Certificate, format!("its certificate is not trusted: {reason}{hint}"))
+            (Distrust::Certificate, format!("its certificate is not trusted: {}", trust::words(reason)))
         }
         Some(Error::AlertReceived(alert)) => (Distrust::Alert, format!("it refused the TLS handshake: {alert:?}")),
         Some(Error::InvalidMessage(_)) => (Distrust::Protocol, "what it answers is not TLS".to_owned()),
         Some(other) => (Distrust::Protocol, format!("TLS handshake: {other}")),
-    }
-}
-
-/// Verifies nothing but that the other side has the key of the certificate it shows. Only `insecure_skip_verify` builds it.
-#[derive(Debug)]
-struct TrustsEverybody;
-
-impl ServerCertVerifier for TrustsEverybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
     }
 }

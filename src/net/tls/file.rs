@@ -141,16 +141,21 @@ impl Loader {
         Ok((certified, leaf))
     }
 
-    /// The CA certificates of a file.
-    pub(super) fn roots(&mut self, path: &Path, seen: &mut Vec<u8>) -> Result<RootCertStore, MaterialError> {
+    /// The certificates of a file, as CAs and as they stand in it.
+    pub(super) fn roots(
+        &mut self,
+        path: &Path,
+        seen: &mut Vec<u8>,
+    ) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), MaterialError> {
         let bad = |detail| MaterialError::BadCertificate { path: path.to_owned(), detail };
         let mut store = RootCertStore::empty();
         let (mut expired, mut latest) = (0, i64::MIN);
-        for certificate in certificates(path, &self.read(path, seen)?)? {
-            let not_after = leaf::not_after(&certificate).map_err(bad)?;
+        let found = certificates(path, &self.read(path, seen)?)?;
+        for certificate in &found {
+            let not_after = leaf::not_after(certificate).map_err(bad)?;
             expired += usize::from(not_after < self.now);
             latest = latest.max(not_after);
-            store.add(certificate).map_err(|error| bad(error.to_string()))?;
+            store.add(certificate.clone()).map_err(|error| bad(error.to_string()))?;
         }
         if expired == store.len() {
             return Err(MaterialError::ExpiredCa { path: path.to_owned(), days: (self.now - latest) / (24 * 60 * 60) });
@@ -162,7 +167,7 @@ impl Loader {
                 store.len()
             ));
         }
-        Ok(store)
+        Ok((store, found))
     }
 
     /// The system's roots.

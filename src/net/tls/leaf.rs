@@ -42,7 +42,7 @@ pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<i64, String> {
     Ok(parse(der)?.validity().not_after.timestamp())
 }
 
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
+pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
     match x509_parser::parse_x509_certificate(der) {
         Ok((_, certificate)) => Ok(certificate),
         Err(error) => Err(error.to_string()),

@@ -12,6 +12,7 @@ mod leaf;
 mod names;
 mod server;
 mod tickets;
+mod trust;
 
 use std::sync::{Arc, OnceLock};
 

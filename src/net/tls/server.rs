@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::server::{Acceptor, WebPkiClientVerifier};
-use rustls::{CertificateError, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ServerConfig};
+use rustls::{Error, HandshakeKind, InvalidMessage, PeerIncompatible, ServerConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
@@ -141,7 +141,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(auth) => {
                 let mut asked = Vec::new();
-                let roots = Arc::new(loader.roots(&auth.ca, &mut asked)?);
+                let roots = Arc::new(loader.roots(&auth.ca, &mut asked)?.0);
                 seen.extend_from_slice(&asked);
                 demand = Some((auth.required, asked));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
@@ -205,15 +205,4 @@ impl ServerTls {
 fn has_expired(certificate: &CertificateDer<'_>) -> bool {
     let now = i64::try_from(clock::unix_millis() / 1000).unwrap_or(i64::MAX);
     leaf::not_after(certificate).is_ok_and(|not_after| not_after < now)
-}
-
-/// Is this failed verification about time? (The clock may be wrong.)
-pub(super) fn is_about_time(error: &CertificateError) -> bool {
-    matches!(
-        error,
-        CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. }
-    )
 }

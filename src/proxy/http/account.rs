@@ -10,7 +10,7 @@ use crate::proxy::worker::Worker;
 use crate::routing::{Handle, ListenerView, Reasons};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
-use crate::wire::h1::RequestHead;
+use crate::wire::h1::{self, RequestHead};
 
 /// A request's id where the client gave none.
 pub type MadeId = [u8; 32];
@@ -40,6 +40,8 @@ pub struct Account {
     pub received: u64,
     /// Bytes of the answer's body, and of what came back through the tunnel.
     pub sent: u64,
+    /// The rule that the last malformed answer broke.
+    pub malformed: Option<h1::Error>,
     /// How it ended.
     pub termination: Termination,
 }
@@ -61,6 +63,7 @@ impl Account {
             retried: Reasons::default(),
             received: 0,
             sent: 0,
+            malformed: None,
             termination: Termination::Complete,
         }
     }
@@ -128,6 +131,7 @@ impl Account {
             epoch: self.last.as_ref().map_or(0, |(table, ..)| table.epoch),
             tries: self.tries,
             retried: &self.retried.to_string(),
+            malformed: self.malformed.map_or("", h1::Error::reason),
             received: self.received,
             sent: self.sent,
             duration: took,
@@ -168,6 +172,7 @@ pub fn record_refused(
         epoch: 0,
         tries: 0,
         retried: "",
+        malformed: "",
         received: 0,
         sent: 0,
         duration: took,

@@ -163,6 +163,7 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::Answered(_) if exchange.reply().switches() => match self.switch(exchange, placing, route, spot) {
                 Some(protocol) => return Over::Switched(protocol),
                 None => {
+                    self.note_malformed(spot, h1::Error::UnaskedUpgrade, b"");
                     let malformed = cut_before_answer(ReplyFault::Malformed, spot.reused);
                     self.no_answer(malformed, exchange, placing, spot)
                 }
@@ -338,6 +339,9 @@ impl<'a, C: Client> Request<'a, C> {
         match awaited {
             Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
+                if let Some((error, bytes)) = exchange.broken_rule() {
+                    self.note_malformed(spot, error, bytes);
+                }
                 if !exchange.is_told() {
                     placing.faults.extend(tell_failure(worker, spot, how, failure));
                 }
@@ -348,6 +352,22 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
             Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
         }
+    }
+
+    /// An answer was not one: counts the rule that it broke, and tells those who look for it what came.
+    fn note_malformed(&mut self, spot: &Spot, error: h1::Error, bytes: &[u8]) {
+        /// Bytes of an answer that are shown.
+        const SHOWN: usize = 200;
+        self.account.malformed = Some(error);
+        spot.service().stats.count_malformed(self.setting.worker.id, error);
+        let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+        tracing::debug!(
+            endpoint = %spot.endpoint().address,
+            rule = error.reason(),
+            bytes = %shown.escape_ascii(),
+            cut = bytes.len() > shown.len(),
+            "malformed answer: {error}"
+        );
     }
 
     fn malformed(&self, error: h1::Error) -> Tried {
@@ -524,6 +544,9 @@ impl<'a, C: Client> Request<'a, C> {
             }
         })
         .await;
+        if let Some((error, bytes)) = exchange.broken_rule() {
+            self.note_malformed(spot, error, bytes);
+        }
         match failure.filter(|_| !exchange.is_told()) {
             Some(Failure::Reset) => placing.record_cut(spot),
             Some(failure) => placing.record(spot, failure),

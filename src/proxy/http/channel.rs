@@ -8,7 +8,7 @@ use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::h1::H1Exchange;
 use super::h2::H2Exchange;
 use crate::net::Transport;
-use crate::wire::h1::ResponseHead;
+use crate::wire::h1::{Error, ResponseHead};
 
 /// One exchange.
 #[allow(clippy::large_enum_variant, reason = "the usual one is not boxed")]
@@ -56,6 +56,10 @@ impl Exchange for Channel<'_> {
     #[inline]
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>> {
         on_either!(self, exchange => exchange.poll_head(cx))
+    }
+
+    fn broken_rule(&self) -> Option<(Error, &[u8])> {
+        on_either!(self, exchange => exchange.broken_rule())
     }
 
     fn reply(&self) -> &ResponseHead {

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::body::RequestBody;
 use super::client::{Client, ClientFault, Source};
-use crate::wire::h1::ResponseHead;
+use crate::wire::h1::{Error, ResponseHead};
 
 /// Why a request could not be sent on.
 #[derive(Debug)]
@@ -59,6 +59,9 @@ pub trait Exchange {
 
     /// Waits for the next head of the reply, interim or final: [`Exchange::reply`] is it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>>;
+
+    /// The rule that the reply broke, once it is malformed, and what was being read then (of HTTP/2 nothing).
+    fn broken_rule(&self) -> Option<(Error, &[u8])>;
 
     /// The head that came last.
     fn reply(&self) -> &ResponseHead;

@@ -107,6 +107,10 @@ impl Scratch {
     }
 }
 
+/// Proxies of this kind that a request may have passed through before this one. Chains of a few are usual (an edge, a region, a
+/// sidecar); what comes back to where it was ends after so many rounds.
+const MOST_HOPS: u32 = 10;
+
 /// The most of a head's memory that is kept for the next one (bytes).
 const SCRATCH_BYTES: usize = 8 * 1024;
 
@@ -188,6 +192,10 @@ pub(super) struct Request<'a, C> {
 
 impl<'a, C: Client> Request<'a, C> {
     async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> Finish {
+        if self.head.hops() >= MOST_HOPS {
+            self.listener.stats.looped.add(self.setting.worker.id, 1);
+            return self.refuse(&Refusal::LOOP, Termination::Loop).await;
+        }
         let Some(route) = self.find_route() else {
             self.listener.stats.unrouted.add(self.setting.worker.id, 1);
             return self.refuse(&Refusal::NO_ROUTE, Termination::Unrouted).await;

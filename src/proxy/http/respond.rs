@@ -26,6 +26,8 @@ const fn refusal(status: u16, cause: &'static str, explanation: &'static str) ->
 impl Refusal {
     /// No route takes the request.
     pub const NO_ROUTE: Refusal = refusal(404, "no_route", "No route takes this request.");
+    /// The request has passed through this proxy, or others of its kind, too often.
+    pub const LOOP: Refusal = refusal(508, "loop", "The request goes round in a circle of proxies.");
     /// The request did not come in time.
     pub const SLOW: Refusal = refusal(408, "request_timeout", "The request did not arrive in time.");
     /// The listener is gone.

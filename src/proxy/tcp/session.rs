@@ -276,6 +276,7 @@ fn record(worker: &Worker, listener: &ListenerView, service: &str, peer: SocketA
         epoch: account.reached.as_ref().map_or(0, |reached| reached.epoch),
         tries: account.tries,
         retried: &account.retried.to_string(),
+        malformed: "",
         received: account.moved.up,
         sent: account.moved.down,
         duration: clock::now().since(account.began),

@@ -68,6 +68,8 @@ pub struct ListenerStats {
     pub rejected_accept: Counter,
     /// Requests that no route takes.
     pub unrouted: Counter,
+    /// Requests that came through proxies of this kind too often.
+    pub looped: Counter,
     /// Bytes from clients.
     pub bytes_in: Counter,
     /// Bytes to clients.
@@ -87,6 +89,7 @@ impl ListenerStats {
             accepted: Counter::new(workers),
             rejected_accept: Counter::new(workers),
             unrouted: Counter::new(workers),
+            looped: Counter::new(workers),
             bytes_in: Counter::new(workers),
             bytes_out: Counter::new(workers),
             refusals: Counters::new(workers),

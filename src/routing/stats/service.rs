@@ -11,6 +11,7 @@ use crate::config::Service;
 use crate::decision::Moment;
 use crate::routing::{Budget, Limits};
 use crate::telemetry::instruments::{Counter, Counters, LatencyHistogram};
+use crate::wire::h1;
 
 /// Why another try was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,6 +197,7 @@ pub struct ServiceStats {
     hedges: Counters<2>,
     responses: Counters<6>,
     retries: Counters<{ RetryReason::ALL.len() }>,
+    malformed: Counters<{ h1::Error::ALL.len() }>,
     rejected: Counters<{ Rejection::ALL.len() }>,
 }
 
@@ -214,6 +216,7 @@ impl ServiceStats {
             hedges: Counters::new(workers),
             responses: Counters::new(workers),
             retries: Counters::new(workers),
+            malformed: Counters::new(workers),
             rejected: Counters::new(workers),
         }
     }
@@ -229,6 +232,16 @@ impl ServiceStats {
     /// Requests by class: none, 1xx, 2xx, 3xx, 4xx, 5xx.
     pub fn responses(&self) -> [u64; 6] {
         self.responses.totals()
+    }
+
+    /// Count an answer of an endpoint that broke this rule.
+    pub fn count_malformed(&self, worker: usize, error: h1::Error) {
+        self.malformed.add(worker, error as usize, 1);
+    }
+
+    /// Answers of endpoints that were malformed, by [`h1::Error::ALL`].
+    pub fn malformed(&self) -> [u64; h1::Error::ALL.len()] {
+        self.malformed.totals()
     }
 
     /// Count a try after the first.

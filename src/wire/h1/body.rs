@@ -48,6 +48,12 @@ impl BodyDecoder {
         self.trailers.clear();
     }
 
+    /// The same for the body of a reply, whose chunk sizes may have spaces behind them.
+    pub fn reset_for_reply(&mut self, length: BodyLength) {
+        self.reset(length);
+        self.chunks = Chunks::of_a_reply();
+    }
+
     /// Finds the next stretch of data: call it until the input is used up or the body is done. Without data and not done,
     /// the whole input was taken.
     ///

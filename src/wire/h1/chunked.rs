@@ -27,6 +27,8 @@ pub(super) struct Chunks {
     lines: Lines,
     trailer_bytes: usize,
     trailer_count: u32,
+    /// Spaces may stand behind a size.
+    padded: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,13 @@ enum Extension {
 }
 
 impl Chunks {
+    /// Of a reply: some servers pad each size with spaces (`5  \r\n`), and every client reads them. It says nothing else to
+    /// anybody, since the body is framed again for the client. In a request it stays refused: what is before us may read
+    /// it otherwise, and no client that is one writes it.
+    pub(super) fn of_a_reply() -> Chunks {
+        Chunks { padded: true, ..Chunks::default() }
+    }
+
     /// The next stretch of data; see [`super::BodyDecoder::decode`].
     pub(super) fn decode(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Piece, Error> {
         let mut at = 0;
@@ -133,6 +142,10 @@ impl Chunks {
         use Extension::*;
         let next = match (place, byte) {
             (Name | AfterName | Token | AfterQuoted, b'\r') => {
+                self.at = At::SizeLf;
+                return Ok(());
+            }
+            (BeforeSemicolon, b'\r') if self.padded => {
                 self.at = At::SizeLf;
                 return Ok(());
             }

@@ -116,6 +116,9 @@ pub enum Error {
     /// The engine of HTTP/2 refused it.
     #[error("the message is malformed in HTTP/2")]
     Http2Message,
+    /// A reply broke the rules of HTTP/2.
+    #[error("the rules of HTTP/2 were broken")]
+    Http2,
 }
 
 impl Error {
@@ -159,11 +162,12 @@ impl Error {
             Error::TrailersTooLarge => "trailers_too_large",
             Error::BodyCut => "body_cut",
             Error::Http2Message => "http2_message",
+            Error::Http2 => "http2",
         }
     }
 
     /// Every error, for metrics that list their labels ahead.
-    pub const ALL: [Error; 37] = [
+    pub const ALL: [Error; 38] = [
         Error::BareLf,
         Error::Method,
         Error::RequestLine,
@@ -201,6 +205,7 @@ impl Error {
         Error::TrailersTooLarge,
         Error::BodyCut,
         Error::Http2Message,
+        Error::Http2,
     ];
 
     /// What a client is answered whose request is refused for this. For a malformed *reply* the client is always

@@ -182,6 +182,13 @@ impl RequestHead {
         let id = ids.next().filter(|id| (1..=128).contains(&id.len()) && id.iter().all(|&b| is_id_byte(b)))?;
         if ids.next().is_some() { None } else { Some(id) }
     }
+
+    /// Proxies of this kind that the request has passed through, by its `Standfast-Hops`. What is no number counts as none.
+    pub fn hops(&self) -> u32 {
+        let hops = self.fields.known(Known::StandfastHops);
+        let count = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<u16>().ok();
+        hops.filter_map(count).max().map_or(0, u32::from)
+    }
 }
 
 /// A request's head in values, as HTTP/2 states it beside its fields.

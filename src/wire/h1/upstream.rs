@@ -8,6 +8,7 @@
 //! | Proxy, and `_` spellings of any field in this table | end here |
 //! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
 //! | X-Request-Id | the caller's |
+//! | Standfast-Hops | one more than it was, whatever a route says: it ends requests that go round in a circle |
 //! | Expect | as the caller decides |
 //! | all others | pass in order and case |
 
@@ -105,6 +106,7 @@ pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) 
     if !seen.id && edits.leaves_name(b"X-Request-Id") {
         write_line(out, b"X-Request-Id", to.request_id);
     }
+    number_line(out, b"Standfast-Hops", u64::from(head.hops()) + 1);
     edits.write(out, |name| !name.eq_ignore_ascii_case("host"));
     if head.body() == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -284,7 +286,7 @@ impl<'a> Edits<'a> {
         let add = self.changes.add.iter().filter(|(name, _)| may_add(name));
         for (name, value) in set.chain(add) {
             let known = Known::of(name.as_bytes());
-            if !known.is_hop_by_hop() && known != Known::ContentLength {
+            if !known.is_hop_by_hop() && !matches!(known, Known::ContentLength | Known::StandfastHops) {
                 write_line(out, name.as_bytes(), value.as_bytes());
             }
         }

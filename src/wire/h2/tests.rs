@@ -65,7 +65,7 @@ fn a_plain_request_is_understood() {
     assert!(head.accepts_trailers() && head.keep_alive());
     assert_eq!(
         String::from_utf8(as_http1(&head)).unwrap(),
-        "GET /x/y?q HTTP/1.1\r\naccept: */*\r\nHost: a.b:81\r\nX-Request-Id: id\r\nTE: trailers\r\nConnection: TE\r\n\r\n"
+        "GET /x/y?q HTTP/1.1\r\naccept: */*\r\nHost: a.b:81\r\nX-Request-Id: id\r\nStandfast-Hops: 1\r\nTE: trailers\r\nConnection: TE\r\n\r\n"
     );
 }
 

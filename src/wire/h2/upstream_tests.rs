@@ -47,6 +47,7 @@ fn what_describes_the_connection_ends_with_it() {
     let wanted = [
         "cookie: a",
         "cookie: b",
+        "standfast-hops: 1",
         "te: trailers",
         "x-forwarded-for: 9.9.9.9",
         "x-forwarded-host: Shop.example:81",

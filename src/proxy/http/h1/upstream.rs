@@ -11,7 +11,7 @@ use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
 use crate::proxy::pipe::Pipe;
 use crate::wire::h1::{
-    Asked, BodyDecoder, BodyEncoder, BodyLength, HeadLimits, Progress, ResponseHead, ResponseParser,
+    Asked, BodyDecoder, BodyEncoder, BodyLength, Error, HeadLimits, Progress, ResponseHead, ResponseParser,
 };
 
 /// Queued bytes beyond which body is not put behind them any more.
@@ -49,6 +49,8 @@ pub struct H1Exchange<'a, U: Stream> {
     pipe: Option<Pipe>,
     /// Bytes of the reply read so far.
     received: u64,
+    /// The rule that the reply broke.
+    broken: Option<Error>,
 }
 
 impl<'a, U: Stream> H1Exchange<'a, U> {
@@ -84,6 +86,7 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
             bulk: false,
             pipe: None,
             received: 0,
+            broken: None,
         }
     }
 
@@ -134,6 +137,11 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
             self.sent = self.sent.max(1);
         }
         SendFault::Upstream
+    }
+
+    fn malformed(&mut self, error: Error) -> ReplyFault {
+        self.broken = Some(error);
+        ReplyFault::Malformed
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -263,13 +271,13 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                     Ok(Progress::Complete(used)) => {
                         self.input.consume(used);
                         if !self.reply.is_interim() {
-                            self.decoder.reset(self.reply.body());
+                            self.decoder.reset_for_reply(self.reply.body());
                             self.answered = true;
                         }
                         return Poll::Ready(Ok(()));
                     }
                     Ok(Progress::Partial) => self.input.clear(),
-                    Err(_) => return Poll::Ready(Err(ReplyFault::Malformed)),
+                    Err(error) => return Poll::Ready(Err(self.malformed(error))),
                 }
             }
             let begun = self.parser.has_started();
@@ -278,6 +286,10 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                 _ => return Poll::Ready(Err(ReplyFault::Cut { begun })),
             }
         }
+    }
+
+    fn broken_rule(&self) -> Option<(Error, &[u8])> {
+        self.broken.map(|error| (error, self.input.bytes()))
     }
 
     fn reply(&self) -> &ResponseHead {
@@ -325,7 +337,10 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
                 return client.poll_flush(cx).map(|result| result.map_err(|_| ReplyFault::Client));
             }
             if !self.input.is_empty() {
-                let piece = self.decoder.decode(self.input.bytes()).map_err(|_| ReplyFault::Malformed)?;
+                let piece = match self.decoder.decode(self.input.bytes()) {
+                    Ok(piece) => piece,
+                    Err(error) => return Poll::Ready(Err(self.malformed(error))),
+                };
                 if piece.data.is_empty() {
                     self.input.consume(piece.taken);
                 } else {

@@ -47,6 +47,8 @@ pub struct H2Exchange<'a> {
     received: u64,
     /// Its connection was lost.
     lost: Cell<bool>,
+    /// The rule that the reply broke.
+    broken: Option<Error>,
     /// Last: the stream's handles are dropped before it.
     strand: Strand,
 }
@@ -72,6 +74,7 @@ impl<'a> H2Exchange<'a> {
             sent: 0,
             received: 0,
             lost: Cell::new(false),
+            broken: None,
             strand,
         }
     }
@@ -118,7 +121,7 @@ impl<'a> H2Exchange<'a> {
     }
 
     /// What the end of a stream before its time means.
-    fn fault(&self, error: &h2::Error, begun: bool) -> ReplyFault {
+    fn fault(&mut self, error: &h2::Error, begun: bool) -> ReplyFault {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         match error.is_remote() {
             true if refused => ReplyFault::Unprocessed { persists: self.strand.refused() },
@@ -126,7 +129,7 @@ impl<'a> H2Exchange<'a> {
             true if error.is_go_away() => ReplyFault::Unprocessed { persists: false },
             // A frame proves that the connection lives: this is the endpoint's answer, not a close in passing.
             true if error.is_reset() => ReplyFault::Cut { begun: true },
-            _ if error.is_library() => ReplyFault::Malformed,
+            _ if error.is_library() => self.malformed(Error::Http2),
             _ => {
                 self.lost.set(true);
                 ReplyFault::Cut { begun }
@@ -136,7 +139,12 @@ impl<'a> H2Exchange<'a> {
 
     fn take_head(&mut self, status: u16, fields: &HeaderMap, ended: bool) -> Result<(), ReplyFault> {
         self.received += size_of_head(fields) as u64;
-        read_reply(status, fields, ended, self.asked, self.reply).map_err(|_| ReplyFault::Malformed)
+        read_reply(status, fields, ended, self.asked, self.reply).map_err(|error| self.malformed(error))
+    }
+
+    fn malformed(&mut self, error: Error) -> ReplyFault {
+        self.broken = Some(error);
+        ReplyFault::Malformed
     }
 
     /// The next of the reply's body; `Ready(Ok(None))` at its end.
@@ -158,16 +166,20 @@ impl<'a> H2Exchange<'a> {
         }
         match ready!(incoming.poll_trailers(cx)) {
             Ok(None) => {}
-            Ok(Some(fields)) => read_trailers(&fields, &mut self.trailers).map_err(|_| ReplyFault::Malformed)?,
+            Ok(Some(fields)) => {
+                if let Err(error) = read_trailers(&fields, &mut self.trailers) {
+                    return Poll::Ready(Err(self.malformed(error)));
+                }
+            }
             Err(error) => return Poll::Ready(Err(self.body_fault(&error))),
         }
         self.ended = true;
         Poll::Ready(Ok(None))
     }
 
-    fn body_fault(&self, error: &h2::Error) -> ReplyFault {
+    fn body_fault(&mut self, error: &h2::Error) -> ReplyFault {
         self.lost.set(!error.is_reset() && !error.is_library());
-        if error.is_library() { ReplyFault::Malformed } else { ReplyFault::Cut { begun: true } }
+        if error.is_library() { self.malformed(Error::Http2) } else { ReplyFault::Cut { begun: true } }
     }
 }
 
@@ -247,7 +259,7 @@ impl Exchange for H2Exchange<'_> {
             Some(Ok(interim)) => {
                 self.interim += 1;
                 if self.interim > ResponseParser::MAX_INTERIM {
-                    return Poll::Ready(Err(ReplyFault::Malformed));
+                    return Poll::Ready(Err(self.malformed(Error::TooManyInterim)));
                 }
                 return Poll::Ready(self.take_head(interim.status().as_u16(), interim.headers(), false));
             }
@@ -266,6 +278,10 @@ impl Exchange for H2Exchange<'_> {
             }
             Err(error) => Poll::Ready(Err(self.fault(&error, self.interim > 0))),
         }
+    }
+
+    fn broken_rule(&self) -> Option<(Error, &[u8])> {
+        self.broken.map(|error| (error, &[][..]))
     }
 
     fn reply(&self) -> &ResponseHead {

@@ -42,7 +42,7 @@ fn names_keep_case_and_order() {
     let input = "GET /x?y HTTP/1.1\r\nUSER-agent:  curl \r\nHost: a\r\nx-b:1\r\nX-A: 2\r\n\r\n";
     assert_eq!(
         upstream(input, |_| {}),
-        "GET /x?y HTTP/1.1\r\nUSER-agent: curl\r\nHost: a\r\nx-b: 1\r\nX-A: 2\r\nX-Request-Id: id\r\n\r\n"
+        "GET /x?y HTTP/1.1\r\nUSER-agent: curl\r\nHost: a\r\nx-b: 1\r\nX-A: 2\r\nX-Request-Id: id\r\nStandfast-Hops: 1\r\n\r\n"
     );
 }
 
@@ -53,7 +53,7 @@ fn hop_by_hop_fields_and_lookalikes_end_here() {
                  X_Forwarded_For: 1.1.1.1\r\nContent_Length: 7\r\nContent-Length: 007\r\nX-Request-Id: mine\r\n\r\n";
     assert_eq!(
         upstream(input, |to| to.request_id = b"mine"),
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nX-Request-Id: mine\r\n\r\n"
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nX-Request-Id: mine\r\nStandfast-Hops: 1\r\n\r\n"
     );
 }
 
@@ -62,7 +62,7 @@ fn chunked_bodies_are_announced_anew() {
     let input = "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: CHUNKED\r\nTE: trailers\r\nTrailer: T\r\n\r\n";
     assert_eq!(
         upstream(input, |_| {}),
-        "POST / HTTP/1.1\r\nHost: a\r\nTrailer: T\r\nX-Request-Id: id\r\nTransfer-Encoding: chunked\r\n\
+        "POST / HTTP/1.1\r\nHost: a\r\nTrailer: T\r\nX-Request-Id: id\r\nStandfast-Hops: 1\r\nTransfer-Encoding: chunked\r\n\
          TE: trailers\r\nConnection: TE\r\n\r\n"
     );
 }
@@ -79,7 +79,7 @@ fn host_is_the_authority_of_the_request() {
         ("OPTIONS http://b HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: b\r\n"),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n"),
     ] {
-        assert_eq!(upstream(input, |_| {}), format!("{expected}X-Request-Id: id\r\n\r\n"));
+        assert_eq!(upstream(input, |_| {}), format!("{expected}X-Request-Id: id\r\nStandfast-Hops: 1\r\n\r\n"));
     }
 }
 
@@ -105,7 +105,11 @@ fn the_client_is_told_about_by_policy() {
         ),
     ] {
         let sent = upstream(input, |to| to.forwarded = policy);
-        assert_eq!(sent, format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}X-Request-Id: id\r\n\r\n"), "{policy:?}");
+        assert_eq!(
+            sent,
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}X-Request-Id: id\r\nStandfast-Hops: 1\r\n\r\n"),
+            "{policy:?}"
+        );
     }
     let v6 = ClientAddress::new("2001:db8::1".parse().unwrap());
     let input = "GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=x\r\n\r\n";
@@ -135,6 +139,31 @@ fn expect_passes_only_when_the_caller_waits_for_it() {
 }
 
 #[test]
+fn hops_are_counted_whatever_is_claimed_and_whatever_a_route_says() {
+    let input = |lines: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    for (lines, count) in [
+        ("", 1),
+        ("Standfast-Hops: 3\r\n", 4),
+        ("standfast-hops: 3\r\nStandfast-Hops: 9\r\nStandfast-Hops: 1\r\n", 10),
+        ("Standfast-Hops: 3\r\nConnection: Standfast-Hops\r\n", 4),
+        ("Standfast-Hops: -1\r\n", 1),
+        ("Standfast-Hops: 99999999999999999999\r\n", 1),
+        ("Standfast-Hops: 65535\r\n", 65536),
+        ("Standfast_Hops: 7\r\n", 1),
+    ] {
+        let changes = HeaderChanges {
+            set: own(&[("Standfast-Hops", "0")]),
+            add: own(&[("standfast-hops", "0")]),
+            remove: vec!["standfast-hops".into()],
+        };
+        for sent in [upstream(&input(lines), |_| {}), upstream_with(&input(lines), &changes, |_| {})] {
+            assert_eq!(sent.to_lowercase().matches("hops").count(), 1, "{sent}");
+            assert!(sent.contains(&format!("Standfast-Hops: {count}\r\n")), "{lines}: {sent}");
+        }
+    }
+}
+
+#[test]
 fn route_changes_win_over_everything_but_framing() {
     let changes = HeaderChanges {
         set: own(&[("X-A", "new"), ("Host", "inner"), ("X-Forwarded-Proto", "https"), ("Content-Length", "9")]),
@@ -145,8 +174,8 @@ fn route_changes_win_over_everything_but_framing() {
         "POST / HTTP/1.1\r\nHost: a\r\nx-a: old\r\nX-B: 1\r\nCookie: c\r\nX-A: old\r\nContent-Length: 1\r\n\r\n";
     assert_eq!(
         upstream_with(input, &changes, |to| to.forwarded = Forwarded::Replace),
-        "POST / HTTP/1.1\r\nX-B: 1\r\nContent-Length: 1\r\nX-Forwarded-For: 9.9.9.9\r\nX-A: new\r\nHost: inner\r\n\
-         X-Forwarded-Proto: https\r\nX-B: 2\r\n\r\n"
+        "POST / HTTP/1.1\r\nX-B: 1\r\nContent-Length: 1\r\nX-Forwarded-For: 9.9.9.9\r\nStandfast-Hops: 1\r\nX-A: new\r\n\
+         Host: inner\r\nX-Forwarded-Proto: https\r\nX-B: 2\r\n\r\n"
     );
     let remove = HeaderChanges { remove: vec!["host".into()], ..HeaderChanges::default() };
     assert!(upstream_with("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &remove, |_| {}).contains("Host: a\r\n"));

@@ -1,0 +1,87 @@
+//! Files that we write: whether what stands at their paths can be one.
+
+use std::fs::FileType;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::Room;
+use crate::config::item::Switch;
+use crate::config::model::Config;
+use crate::config::schema;
+use crate::config::tree::{NodeId, shorten};
+
+/// The state file and the access log. `path`: the configuration's own.
+pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config, path: &Path) {
+    let log = config.access_log.as_ref().and_then(|log| log.path.as_deref());
+    if let (Some(log), Some((at, typed))) = (log, access_log_place(file))
+        && log.is_dir()
+    {
+        room.problem(at, format!("`{}` is a folder", shorten(typed)), "write the path of a file in it");
+    }
+    if let (Some(state), Some(place)) = (&config.state, state_place(file)) {
+        check_state(room, place, &state.path, log, path);
+    }
+}
+
+/// The state file is written aside and renamed: only a file of its own can be replaced so.
+fn check_state(room: &mut Room, (at, typed): (NodeId, &String), state: &Path, log: Option<&Path>, config: &Path) {
+    let typed = shorten(typed);
+    if typed.ends_with('/') {
+        return room.problem(at, format!("`{typed}` is a folder"), "write the path of a file in it");
+    }
+    if let Ok(found) = std::fs::metadata(state)
+        && let Some(kind) = kind(found.file_type())
+    {
+        let what = format!("`{typed}` is {kind}: the state cannot be kept there");
+        let sample =
+            if found.is_dir() { format!("{typed}/state.json") } else { "/var/lib/standfast/state.json".into() };
+        return room.problem(at, what, format!("write the path of a file of its own, such as `{sample}`"));
+    }
+    let other = match log {
+        _ if is_same(state, config) => "the configuration itself",
+        Some(log) if is_same(state, log) => "the access log",
+        _ => return,
+    };
+    let what = format!("`{typed}` is {other}: the state would replace it");
+    room.problem(at, what, "write the path of a file of its own, such as `/var/lib/standfast/state.json`");
+}
+
+/// What is no file; `None` = it is one.
+fn kind(found: FileType) -> Option<&'static str> {
+    match found {
+        _ if found.is_dir() => Some("a folder"),
+        _ if found.is_fifo() => Some("a FIFO"),
+        _ if found.is_socket() => Some("a socket"),
+        _ if found.is_char_device() || found.is_block_device() => Some("a device"),
+        _ => None,
+    }
+}
+
+/// Do both paths lead to one file, be it there already or not.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let inode = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let linked = inode(one).zip(inode(other)).is_some_and(|(one, other)| one == other);
+    linked || resolved(one) == resolved(other)
+}
+
+/// The path without links and detours, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (parent.canonicalize(), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.components().collect(),
+    }
+}
+
+fn state_place(file: &schema::File) -> Option<(NodeId, &String)> {
+    let Switch::On(state) = file.state.get()? else { return None };
+    state.0.path.found()
+}
+
+fn access_log_place(file: &schema::File) -> Option<(NodeId, &String)> {
+    let Switch::On(log) = file.access_log.get()? else { return None };
+    log.path.found()
+}
