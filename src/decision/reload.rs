@@ -11,11 +11,15 @@ use super::failover::Switch;
 use super::pool::Pool;
 use super::service::{Service, Turn};
 use super::timers::Timer;
-use super::{EndpointId, Serving, SwitchKind};
-use crate::config::{self, Mode, Name};
+use super::{EndpointId, Moment, Serving, SwitchKind};
+use crate::config::{self, FailbackMode, HealthCheck, Mode, Name};
 
 /// Added to the longest check timeout: the first round of probes is over by then, or something is wrong with the prober.
 const FIRST_ROUND_SLACK: Duration = Duration::from_millis(500);
+/// How long a first choice waits for a better pool whose probes fail. Requests wait for 1 s: the choice must come before that.
+const FIRST_CHOICE: Duration = Duration::from_millis(900);
+/// The most that probes after the first may add where a first choice waits for `fall` of them: such probes may be far apart.
+const LATER_PROBES: Duration = Duration::from_secs(10);
 
 /// Gives out identities that are never used again.
 pub(super) type Allot<'a> = dyn FnMut() -> EndpointId + 'a;
@@ -30,9 +34,32 @@ impl Service {
     }
 
     fn begin_first_round(&mut self, turn: &Turn<'_>) {
-        let checks = self.config.pools.iter().filter_map(|pool| pool.health_check.as_ref());
-        let first_round = checks.map(|check| check.timeout).max().unwrap_or_default() + FIRST_ROUND_SLACK;
+        let first_round = self.longest(|check| check.timeout) + FIRST_ROUND_SLACK;
         self.timers.arm(Timer::FirstRound, turn.now.after(first_round));
+        match self.config.failover.failback.mode {
+            FailbackMode::Auto => self.timers.arm_once(Timer::FirstChoice, turn.now.after(FIRST_CHOICE)),
+            // Nothing would correct a wrong choice.
+            FailbackMode::Manual => self.timers.arm_once(Timer::FirstChoice, self.all_probes_over(turn.now)),
+        }
+    }
+
+    /// A restart is no failover: the pool that was active before it is given up for `fall` failed probes only.
+    pub fn believe_resumed(&mut self, now: Moment) {
+        self.timers.arm(Timer::FirstChoice, self.all_probes_over(now));
+    }
+
+    /// When `fall` probes of every endpoint are over, if they begin now.
+    fn all_probes_over(&self, now: Moment) -> Moment {
+        let later = self.longest(|check| {
+            let pause = check.timeout.max(check.fast_interval.min(LATER_PROBES).mul_f64(1.0 + check.jitter));
+            pause.saturating_mul(check.fall.saturating_sub(1))
+        });
+        now.after((self.longest(|check| check.timeout) + FIRST_ROUND_SLACK).saturating_add(later.min(LATER_PROBES)))
+    }
+
+    fn longest(&self, of: impl Fn(&HealthCheck) -> Duration) -> Duration {
+        let checks = self.config.pools.iter().filter_map(|pool| pool.health_check.as_ref());
+        checks.map(of).max().unwrap_or_default()
     }
 
     /// The active pool has endpoints now that nobody has asked yet, and too few others: it is waited for as after a

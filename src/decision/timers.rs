@@ -9,6 +9,7 @@
 //! | `Ejection` | endpoint | real traffic condemned it, and its checks are not red since | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
+//! | `FirstChoice` | service | with `FirstRound` | better pools are given up after one failed probe, no longer only after `fall` of them |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
 
@@ -28,6 +29,7 @@ pub(super) enum Timer {
     Ejection,
     Trials,
     FirstRound,
+    FirstChoice,
     HoldDown,
     Freeze,
 }

@@ -172,6 +172,14 @@ WORLD = [
 ]
 
 UNIT = [
+    ("a_restart_is_left_after_one_late_probe", "persist.rs",
+     "self.believe_resumed(now);",
+     "",
+     "a restart of the proxy is a failover"),
+    ("a_start_is_rash", "failover.rs",
+     "if patient { self.refuted(pool) } else {",
+     "if patient && self.resume.is_some() { self.refuted(pool) } else {",
+     "a start settles on the standby because home listens 400 ms later"),
     ("rollback_again_and_again", "failover.rs",
      "let once = last.kind != SwitchKind::Rollback;",
      "let once = true;",

@@ -9,6 +9,7 @@ use super::*;
 use crate::config::*;
 
 mod endpoints;
+mod first_choice;
 mod restart;
 mod rhythm;
 mod suspicion;
