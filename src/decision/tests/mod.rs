@@ -10,6 +10,7 @@ use crate::config::*;
 
 mod endpoints;
 mod first_choice;
+mod renames;
 mod restart;
 mod rhythm;
 mod suspicion;

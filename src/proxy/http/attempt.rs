@@ -82,7 +82,7 @@ impl<'a, C: Client> Request<'a, C> {
         let Target { spot, link, in_flight } = target;
         let worker = self.setting.worker;
         // Register first, then re-check (right before the first byte).
-        self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        self.setting.place.set_tenure(Some(worker.tenure(&spot)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -175,7 +175,7 @@ impl<'a, C: Client> Request<'a, C> {
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
         let worker = self.setting.worker;
         let now = clock::now();
-        if !spot.is_about_one_client() && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now) {
+        if !spot.is_about_one_client() && worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now) {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
             worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
