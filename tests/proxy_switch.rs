@@ -1,4 +1,6 @@
 //! Switches, reloads and stops under work in flight.
+#[path = "proxy_switch/reloads.rs"]
+mod reloads;
 mod support;
 
 use std::time::Duration;

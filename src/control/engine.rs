@@ -301,8 +301,8 @@ impl Engine {
         let table = self.decision.table();
         senses.probes.reconcile(&self.config, &table, &self.materials);
         senses.lookups.reconcile(&self.discovery, &self.config.dns);
-        senses.probed = Some(self.config.clone());
-        self.records.tally.configured(&self.config, &table);
+        let before = senses.probed.replace(self.config.clone());
+        self.records.configured(before.as_deref(), &self.config, &table);
         self.places = places(&table);
         self.sweep.keep(&self.places);
     }

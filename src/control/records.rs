@@ -9,9 +9,9 @@ use super::engine::Places;
 use super::handle::Notice;
 use super::status::{IncidentReport, millis};
 use super::tally::Tally;
-use crate::config::Name;
+use crate::config::{Config, Name};
 use crate::decision::{
-    Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, SwitchKind,
+    Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, Succession, SwitchKind, Table,
 };
 use crate::sys::clock::{self, Pauses};
 
@@ -33,6 +33,29 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Another configuration is in force: the counts follow what it renames, and each rename is said.
+    pub(super) fn configured(&mut self, before: Option<&Config>, config: &Config, table: &Table) {
+        let succession = before.map_or_else(Succession::default, |before| {
+            Succession::between((&before.listeners, &before.services), (&config.listeners, &config.services))
+        });
+        self.tally.configured(&succession, config, table);
+        for (index, service) in config.services.iter().enumerate() {
+            let Some((past, before)) = succession.service(index).zip(before) else { continue };
+            let old = &before.services[past.service];
+            if old.name != service.name {
+                let (from, to) = (&old.name, &service.name);
+                tracing::info!(%from, %to, "service renamed: its sessions, health and decisions go on");
+            }
+            for (pool, old_pool) in service.pools.iter().zip(&past.pools) {
+                let Some(old_pool) = old_pool.map(|old_pool| &old.pools[old_pool]) else { continue };
+                if old_pool.name != pool.name {
+                    let (service, from, to) = (&service.name, &old_pool.name, &pool.name);
+                    tracing::info!(%service, %from, %to, "pool renamed: its sessions, health and hold-downs go on");
+                }
+            }
+        }
+    }
+
     /// A probe ended. Only our own failures are worth a line; the endpoint's are told when its standing changes.
     pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome, places: &Places) {
         self.tally.probed(endpoint, outcome);

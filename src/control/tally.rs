@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Name};
+use crate::config::{Config, Name, Service};
 use crate::decision::{
-    Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, SwitchKind, Table,
+    Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, Succession, SwitchKind, Table,
 };
 use crate::sys::clock::Pauses;
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
-/// All counts since the start. Services and endpoints that the configuration no longer names are forgotten.
+/// All counts since the start. Services and endpoints that the configuration no longer has are forgotten; a renamed service
+/// keeps its counts.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// In the order of the configuration.
@@ -86,11 +87,15 @@ pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback
 pub const EJECTIONS: [&str; 4] = ["refused", "consecutive", "failure_rate", "stalled"];
 
 impl Tally {
-    /// Keep what this configuration still names.
-    pub(super) fn configured(&mut self, config: &Config, table: &Table) {
-        let mut before: HashMap<Name, ServiceTally> = self.services.drain(..).collect();
-        let kept = |name: &Name| (name.clone(), before.remove(name).unwrap_or_default());
-        self.services = config.services.iter().map(|service| &service.name).map(kept).collect();
+    /// Keep what this configuration continues of the one before.
+    pub(super) fn configured(&mut self, succession: &Succession, config: &Config, table: &Table) {
+        let mut counted: Vec<_> = self.services.drain(..).map(|(_, tally)| Some(tally)).collect();
+        let kept = |(index, service): (usize, &Arc<Service>)| {
+            let past = succession.service(index);
+            let tally = past.and_then(|past| counted.get_mut(past.service)?.take());
+            (service.name.clone(), tally.unwrap_or_default())
+        };
+        self.services = config.services.iter().enumerate().map(kept).collect();
         let mut probes = std::mem::take(&mut self.probes);
         let endpoints = table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
         self.probes = endpoints.map(|e| (e.id, probes.remove(&e.id).unwrap_or_default())).collect();

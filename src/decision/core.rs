@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::reload::{Newcomers, strangers};
 use super::service::{Service, Turn};
+use super::succession::Succession;
 use super::timeline::Timeline;
 use super::{
     Actor, Administrative, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService, ServiceStatus,
     SwitchKind, Table, Word,
 };
-use crate::config::{Config, Name};
+use crate::config::{Config, Listener, Name};
 
 /// The failover brain: plain data, deterministic, without a clock of its own.
 ///
@@ -26,6 +28,8 @@ pub struct Decision {
     /// The newest time it was told; it never goes back.
     clock: Moment,
     services: Vec<Service>,
+    /// Of the configuration in force: they tell a renamed service from a new one.
+    listeners: Vec<Arc<Listener>>,
     /// Where each endpoint stands: service, pool and place.
     directory: BTreeMap<EndpointId, Place>,
     next_endpoint: u32,
@@ -53,6 +57,7 @@ impl Decision {
             epoch,
             clock: now,
             services: Vec::new(),
+            listeners: Vec::new(),
             directory: BTreeMap::new(),
             next_endpoint: 0,
             timeline,
@@ -176,20 +181,21 @@ impl Decision {
     /// A configuration is always published, under one epoch for all services.
     fn configure(&mut self, config: &Arc<Config>, now: Moment) {
         let epoch = self.epoch + 1;
+        let configs: Vec<_> = self.services.iter().map(|service| service.config.clone()).collect();
+        let succession = Succession::between((&self.listeners, &configs), (&config.listeners, &config.services));
+        let strangers = strangers(config, &configs, &succession);
+        let mut newcomers = Newcomers::new(&mut self.next_endpoint, &strangers, &self.services);
         let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
-        let mut known: BTreeMap<Name, Service> = self.services.drain(..).map(|s| (s.name().clone(), s)).collect();
-        let next = &mut self.next_endpoint;
-        let mut allot = || {
-            *next += 1;
-            EndpointId(*next - 1)
-        };
-        for wanted in &config.services {
-            let mut service = match known.remove(&wanted.name) {
-                Some(mut service) => {
-                    service.reconfigure(wanted, &mut allot, &mut turn);
+        let mut before: Vec<Option<Service>> = self.services.drain(..).map(Some).collect();
+        for (index, wanted) in config.services.iter().enumerate() {
+            let past = succession.service(index);
+            let known = past.and_then(|past| Some((before.get_mut(past.service)?.take()?, past)));
+            let mut service = match known {
+                Some((mut service, past)) => {
+                    service.reconfigure(wanted, past, &mut newcomers, &mut turn);
                     service
                 }
-                None => Service::appear(wanted, &mut allot, &turn),
+                None => Service::appear(wanted, &mut newcomers, &turn),
             };
             if let Some(saved) = self.restored.iter().find(|saved| saved.name == wanted.name) {
                 service.restore(saved, now);
@@ -197,6 +203,7 @@ impl Decision {
             service.settle(&mut turn);
             self.services.push(service);
         }
+        self.listeners.clone_from(&config.listeners);
         self.restored.clear();
         self.index();
         self.publish(epoch);

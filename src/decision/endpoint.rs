@@ -138,13 +138,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(id: EndpointId, address: SocketAddr, check: Option<&HealthCheck>, now: Moment) -> Endpoint {
-        let grounds = if check.is_some() { Cause::ChecksPassed } else { Cause::Unchecked };
+    /// `checks`: what is known of it; `checked`: it has a check.
+    pub fn new(id: EndpointId, address: SocketAddr, checks: Checks, checked: bool, now: Moment) -> Endpoint {
+        let grounds = if checked { Cause::ChecksPassed } else { Cause::Unchecked };
         let mut endpoint = Endpoint {
             id,
             address,
             administrative: Administrative::Ready,
-            checks: Checks::new(check),
+            checks,
             outlier: Outlier::default(),
             corroboration: Corroboration::default(),
             suspicion: Suspicion::default(),

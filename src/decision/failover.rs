@@ -80,18 +80,21 @@ impl Service {
 
     // ---- first choice ---------------------------------------------------------------------------------------------
 
-    /// The first pool is chosen when one is available and all better ones have been asked once, or everybody has. It is
-    /// not a switch, unless a restart had to give up the pool that was active before it.
+    /// The first pool is chosen when one is available and all better ones are given up: after `fall` failed probes, and when
+    /// [`Timer::FirstChoice`] is over after one. It is not a switch, unless a restart had to give up the pool that was active
+    /// before it.
     fn choose_first(&mut self, turn: &mut Turn<'_>) {
         let resumed = self.pinned.clone().or(self.resume.clone()).and_then(|pool| self.index_of(&pool));
-        let time_is_up = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= turn.now);
-        let asked = |pool: usize| self.pools[pool].first_round_complete();
+        let over = |timer| self.timers.armed(timer).is_none_or(|at| at <= turn.now);
+        let patient = self.pinned.is_none() && !over(Timer::FirstChoice);
+        let given_up = |pool: usize| if patient { self.refuted(pool) } else { self.pools[pool].first_round_complete() };
         let end = self.best_available().filter(|best| !self.pools[*best].is_static).unwrap_or(self.pools.len());
-        let known = (0..end).all(asked);
+        let known = (0..end).all(given_up);
         let ripe = match resumed {
-            Some(pool) => self.available(pool) || (asked(pool) && (known || self.pinned.is_some())),
+            Some(pool) => self.available(pool) || (given_up(pool) && (known || self.pinned.is_some())),
             None => known,
         };
+        let time_is_up = over(Timer::FirstRound) && over(Timer::FirstChoice);
         if !ripe && !time_is_up {
             return;
         }
@@ -109,6 +112,11 @@ impl Service {
                 None => self.begin_without(turn),
             },
         }
+    }
+
+    fn refuted(&self, pool: usize) -> bool {
+        let check = self.config.pools[pool].health_check.as_ref();
+        self.pools[pool].is_refuted(check, self.config.failover.min_healthy)
     }
 
     fn begin_without(&mut self, turn: &mut Turn<'_>) {
@@ -129,6 +137,7 @@ impl Service {
         self.serving = serving;
         self.failing_open = false;
         self.since = turn.now;
+        self.timers.disarm(Timer::FirstChoice);
         turn.effects.push(Effect::Persist);
     }
 

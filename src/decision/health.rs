@@ -90,8 +90,18 @@ impl Checks {
         match self.verdict {
             Verdict::Unknown => true,
             Verdict::Green => self.fails > 0,
-            Verdict::Red => self.passes > 0 || (!self.proven && self.fails < check.fall),
+            Verdict::Red => self.passes > 0 || self.is_tentative(check),
         }
+    }
+
+    /// Red by fewer than `fall` probes, because it has never been green.
+    fn is_tentative(&self, check: &HealthCheck) -> bool {
+        self.verdict == Verdict::Red && !self.proven && self.fails < check.fall
+    }
+
+    /// Neither green nor refuted by `fall` failed probes.
+    pub fn is_unsettled(&self, check: Option<&HealthCheck>) -> bool {
+        self.verdict == Verdict::Unknown || check.is_some_and(|check| self.is_tentative(check))
     }
 
     /// Green by a whole streak that began after it was last forgotten ([`Checks::doubt`]).

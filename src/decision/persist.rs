@@ -169,6 +169,9 @@ impl Service {
         self.hold_down.failed_back = saved.failback_age_us.map(at);
         self.hold_down.relapses = saved.relapses;
         self.freeze.forced = saved.forced_ages_us.iter().map(|age| at(*age)).collect();
+        if self.resume.is_some() {
+            self.believe_resumed(now);
+        }
         if let Some(left) = saved.frozen_for_us {
             self.timers.arm(Timer::Freeze, now.after(Duration::from_micros(left)));
         }

@@ -8,7 +8,7 @@ use super::endpoint::{Ejection, Endpoint};
 use super::health::Verdict;
 use super::hold_down::Rhythm;
 use super::{Moment, PoolRow};
-use crate::config::{Members, Name, OutlierDetection};
+use crate::config::{HealthCheck, Members, Name, OutlierDetection};
 
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,12 @@ impl Pool {
     pub fn may_become_available(&self, min_healthy: usize) -> bool {
         let unasked = |e: &&Endpoint| e.ready() && e.checks.verdict == Verdict::Unknown;
         self.usable() + self.endpoints.iter().filter(unasked).count() >= min_healthy.max(1)
+    }
+
+    /// Would it not be available either if every endpoint passed that has not failed `fall` probes yet?
+    pub fn is_refuted(&self, check: Option<&HealthCheck>, min_healthy: usize) -> bool {
+        let hopes = self.endpoints.iter().filter(|e| e.usable() || e.ready() && e.checks.is_unsettled(check)).count();
+        !self.is_static && hopes < min_healthy.max(1)
     }
 
     /// Keep track of since when it has been well, and of how often it falls.

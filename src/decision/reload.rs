@@ -1,39 +1,131 @@
-//! A configuration arrives: the first one, or a reload. What both name is kept with its health, its decisions and its
-//! identity; what is no longer named vanishes; what is new begins.
+//! A configuration arrives: the first one, or a reload. What continues something of the former configuration
+//! ([`Succession`]) keeps its health, its decisions and its identity; what is gone vanishes; what is new begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Rules};
 use super::failover::Switch;
+use super::health::{Checks, Verdict};
 use super::hold_down::Rhythm;
 use super::pool::Pool;
 use super::service::{Service, Turn};
+use super::succession::{Predecessor, Succession};
 use super::timers::Timer;
-use super::{EndpointId, Serving, SwitchKind};
-use crate::config::{self, Mode, Name};
+use super::{EndpointId, Moment, Serving, SwitchKind};
+use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
 
 /// Added to the longest check timeout: the first round of probes is over by then, or something is wrong with the prober.
 const FIRST_ROUND_SLACK: Duration = Duration::from_millis(500);
+/// How long a first choice waits for a better pool whose probes fail. Requests wait for 1 s: the choice must come before that.
+const FIRST_CHOICE: Duration = Duration::from_millis(900);
+/// The most that probes after the first may add where a first choice waits for `fall` of them: such probes may be far apart.
+const LATER_PROBES: Duration = Duration::from_secs(10);
 
-/// Gives out identities that are never used again.
-pub(super) type Allot<'a> = dyn FnMut() -> EndpointId + 'a;
+/// How endpoints begin that are new to their service: with an identity that is never used again, and with the health that the
+/// same check has found about the same address for another service of the former configuration.
+pub(super) struct Newcomers<'a> {
+    next: &'a mut u32,
+    known: BTreeMap<SocketAddr, Vec<Known>>,
+}
+
+/// What one check has found about one address.
+struct Known {
+    check: HealthCheck,
+    host: Option<Name>,
+    checks: Checks,
+}
+
+impl<'a> Newcomers<'a> {
+    /// `next` is the next identity; `services` are those of the former configuration.
+    pub fn new(next: &'a mut u32, strangers: &BTreeSet<SocketAddr>, services: &[Service]) -> Newcomers<'a> {
+        let mut known: BTreeMap<SocketAddr, Vec<Known>> = BTreeMap::new();
+        if strangers.is_empty() {
+            return Newcomers { next, known };
+        }
+        let pools = services.iter().flat_map(|service| service.pools.iter().zip(&service.config.pools));
+        for (pool, config) in pools {
+            let Some(check) = &config.health_check else { continue };
+            for (endpoint, config) in pool.endpoints.iter().zip(config.members.endpoints()) {
+                if strangers.contains(&endpoint.address) && endpoint.checks.verdict != Verdict::Unknown {
+                    let (check, host) = (check.clone(), config.host.clone());
+                    let checks = endpoint.checks.clone();
+                    known.entry(endpoint.address).or_default().push(Known { check, host, checks });
+                }
+            }
+        }
+        Newcomers { next, known }
+    }
+
+    fn endpoint(&mut self, config: &config::Endpoint, check: Option<&HealthCheck>, now: Moment) -> Endpoint {
+        let id = EndpointId(*self.next);
+        *self.next += 1;
+        let known = self.known.get(&config.address).map_or(&[][..], Vec::as_slice);
+        let same = known.iter().find(|known| Some(&known.check) == check && known.host == config.host);
+        let checks = same.map_or_else(|| Checks::new(check), |known| known.checks.clone());
+        Endpoint::new(id, config.address, checks, check.is_some(), now)
+    }
+}
+
+/// Addresses that a service of `config` has and the service that it continues had not.
+pub(super) fn strangers(
+    config: &Config,
+    before: &[Arc<config::Service>],
+    succession: &Succession,
+) -> BTreeSet<SocketAddr> {
+    let addresses = |service: &config::Service| -> BTreeSet<SocketAddr> {
+        service.pools.iter().flat_map(|pool| pool.members.endpoints()).map(|endpoint| endpoint.address).collect()
+    };
+    let mut strangers = BTreeSet::new();
+    for (index, service) in config.services.iter().enumerate() {
+        let old = succession.service(index).map(|past| &before[past.service]);
+        if old.is_some_and(|old| Arc::ptr_eq(old, service)) {
+            continue;
+        }
+        let known = old.map(|old| addresses(old)).unwrap_or_default();
+        strangers.extend(addresses(service).difference(&known));
+    }
+    strangers
+}
 
 impl Service {
-    /// A service that nobody has heard of yet.
-    pub fn appear(config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &Turn<'_>) -> Service {
+    /// A service that continues no other.
+    pub fn appear(config: &Arc<config::Service>, newcomers: &mut Newcomers<'_>, turn: &Turn<'_>) -> Service {
         let mut service = Service::new(config.clone(), Vec::new(), turn.now);
-        service.pools = build_pools(config, &mut BTreeMap::new(), allot, turn);
+        service.pools = build_pools(config, &mut BTreeMap::new(), newcomers, turn);
         service.begin_first_round(turn);
         service
     }
 
     fn begin_first_round(&mut self, turn: &Turn<'_>) {
-        let checks = self.config.pools.iter().filter_map(|pool| pool.health_check.as_ref());
-        let first_round = checks.map(|check| check.timeout).max().unwrap_or_default() + FIRST_ROUND_SLACK;
+        let first_round = self.longest(|check| check.timeout) + FIRST_ROUND_SLACK;
         self.timers.arm(Timer::FirstRound, turn.now.after(first_round));
+        match self.config.failover.failback.mode {
+            FailbackMode::Auto => self.timers.arm_once(Timer::FirstChoice, turn.now.after(FIRST_CHOICE)),
+            // Nothing would correct a wrong choice.
+            FailbackMode::Manual => self.timers.arm_once(Timer::FirstChoice, self.all_probes_over(turn.now)),
+        }
+    }
+
+    /// A restart is no failover: the pool that was active before it is given up for `fall` failed probes only.
+    pub fn believe_resumed(&mut self, now: Moment) {
+        self.timers.arm(Timer::FirstChoice, self.all_probes_over(now));
+    }
+
+    /// When `fall` probes of every endpoint are over, if they begin now.
+    fn all_probes_over(&self, now: Moment) -> Moment {
+        let later = self.longest(|check| {
+            let pause = check.timeout.max(check.fast_interval.min(LATER_PROBES).mul_f64(1.0 + check.jitter));
+            pause.saturating_mul(check.fall.saturating_sub(1))
+        });
+        now.after((self.longest(|check| check.timeout) + FIRST_ROUND_SLACK).saturating_add(later.min(LATER_PROBES)))
+    }
+
+    fn longest(&self, of: impl Fn(&HealthCheck) -> Duration) -> Duration {
+        let checks = self.config.pools.iter().filter_map(|pool| pool.health_check.as_ref());
+        checks.map(of).max().unwrap_or_default()
     }
 
     /// The active pool has endpoints now that nobody has asked yet, and too few others: it is waited for as after a
@@ -55,37 +147,40 @@ impl Service {
         }
     }
 
-    /// The same service with another configuration.
-    pub fn reconfigure(&mut self, config: &Arc<config::Service>, allot: &mut Allot<'_>, turn: &mut Turn<'_>) {
-        self.leave_removed_pools(config, turn);
-        let serving = self.serving_names();
+    /// The same service with another configuration, perhaps under another name; `past` says which pool continues which.
+    pub fn reconfigure(
+        &mut self,
+        config: &Arc<config::Service>,
+        past: &Predecessor,
+        newcomers: &mut Newcomers<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.leave_removed_pools(past, turn);
+        let served: Vec<bool> = (0..self.pools.len()).map(|pool| self.serves(pool)).collect();
         let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
-        let past = |pool: &Pool| (pool.name.clone(), (pool.recovered, pool.rhythm.clone(), pool.served));
-        let mut past: BTreeMap<Name, _> = self.pools.iter().map(past).collect();
+        self.follow_renames(config, past, turn);
+        let history = |pool: &Pool| (pool.recovered, pool.rhythm.clone(), pool.served);
+        let history: Vec<_> = self.pools.iter().map(history).collect();
         let mut known = self.take_endpoints();
         let before = std::mem::replace(&mut self.config, config.clone());
-        self.pools = build_pools(config, &mut known, allot, turn);
-        for pool in &mut self.pools {
-            (pool.recovered, pool.rhythm, pool.served) =
-                past.remove(&pool.name).unwrap_or((None, Rhythm::default(), true));
+        self.pools = build_pools(config, &mut known, newcomers, turn);
+        for (pool, old) in self.pools.iter_mut().zip(&past.pools) {
+            let old = old.and_then(|old| history.get(old).cloned());
+            // (A pool that a reload brings is held down for.)
+            (pool.recovered, pool.rhythm, pool.served) = old.unwrap_or((None, Rhythm::default(), true));
         }
         self.adopt_rules(&before);
-        self.serving = self.serving_by(&serving);
-        let exists = |name: &Name| config.pools.iter().any(|pool| pool.name == *name);
-        self.pinned.take_if(|pin| !exists(pin));
-        self.resume.take_if(|pool| !exists(pool));
-        self.lost.retain(exists);
+        let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
+        self.serving = self.serving_by(&serves);
         self.await_strangers(was_available, turn);
     }
 
     /// The active pool is to vanish: go to the best one that stays, while both are known.
-    fn leave_removed_pools(&mut self, config: &config::Service, turn: &mut Turn<'_>) {
-        let stays =
-            |service: &Service, pool: usize| config.pools.iter().any(|kept| kept.name == service.pools[pool].name);
-        let removed: Vec<usize> =
-            (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(self, *pool)).collect();
+    fn leave_removed_pools(&mut self, past: &Predecessor, turn: &mut Turn<'_>) {
+        let stays = |pool: usize| past.successor_of(pool).is_some();
+        let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
-            let next = (0..self.pools.len()).find(|next| stays(self, *next) && self.available(*next));
+            let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
             match (&self.serving, next) {
                 (Serving::Active(_), Some(next)) => {
                     self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
@@ -96,20 +191,37 @@ impl Service {
         }
     }
 
-    fn serving_names(&self) -> Vec<Name> {
-        (0..self.pools.len()).filter(|pool| self.serves(*pool)).map(|pool| self.pools[pool].name.clone()).collect()
+    /// Everything that names a pool names it as `config` does from now on; decisions about pools that are gone are forgotten.
+    fn follow_renames(&mut self, config: &config::Service, past: &Predecessor, turn: &mut Turn<'_>) {
+        let now_called = |pool: &Name| {
+            let successor = past.successor_of(self.index_of(pool)?)?;
+            Some(config.pools[successor].name.clone())
+        };
+        let rename = |pool: &Option<Name>| pool.as_ref().map(|pool| now_called(pool).unwrap_or_else(|| pool.clone()));
+        let pinned = self.pinned.as_ref().and_then(now_called);
+        let resume = self.resume.as_ref().and_then(now_called);
+        let lost = self.lost.iter().filter_map(now_called).collect();
+        let last_active = rename(&self.last_active);
+        let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
+        (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
+        if let Some(last) = &mut self.last_switch {
+            last.from = left;
+        }
+        if *self.name() != config.name {
+            turn.timeline.rename(self.name(), &config.name);
+        }
     }
 
-    /// The same pools serve, wherever they stand now; if none of them is left, the first choice is made anew.
-    fn serving_by(&self, names: &[Name]) -> Serving {
-        let serves = |pool: &Pool| names.contains(&pool.name);
+    /// The same pools serve, wherever they stand now; if none of them is left, the first choice is made again.
+    fn serving_by(&self, serves: &[bool]) -> Serving {
         match (&self.serving, self.config.mode) {
             (Serving::Starting | Serving::Down, _) => self.serving.clone(),
-            (_, Mode::ActivePassive) => self.pools.iter().position(serves).map_or(Serving::Starting, Serving::Active),
-            (_, Mode::ActiveActive) if self.pools.iter().any(serves) => {
-                let share =
-                    |(pool, config): (&Pool, &config::Pool)| if serves(pool) { config.weight.max(1) } else { 0 };
-                Serving::Shared(self.pools.iter().zip(&self.config.pools).map(share).collect())
+            (_, Mode::ActivePassive) => {
+                serves.iter().position(|serves| *serves).map_or(Serving::Starting, Serving::Active)
+            }
+            (_, Mode::ActiveActive) if serves.contains(&true) => {
+                let share = |(serves, config): (&bool, &config::Pool)| if *serves { config.weight.max(1) } else { 0 };
+                Serving::Shared(serves.iter().zip(&self.config.pools).map(share).collect())
             }
             _ => Serving::Starting,
         }
@@ -139,15 +251,15 @@ impl Service {
 fn build_pools(
     config: &config::Service,
     known: &mut BTreeMap<SocketAddr, Endpoint>,
-    allot: &mut Allot<'_>,
+    newcomers: &mut Newcomers<'_>,
     turn: &Turn<'_>,
 ) -> Vec<Pool> {
     let mut build = |pool: &config::Pool| {
         let check = pool.health_check.as_ref();
-        let mut endpoint = |address: SocketAddr| {
-            known.remove(&address).unwrap_or_else(|| Endpoint::new(allot(), address, check, turn.now))
+        let mut endpoint = |config: &config::Endpoint| {
+            known.remove(&config.address).unwrap_or_else(|| newcomers.endpoint(config, check, turn.now))
         };
-        let endpoints = pool.members.endpoints().iter().map(|e| endpoint(e.address)).collect();
+        let endpoints = pool.members.endpoints().iter().map(&mut endpoint).collect();
         Pool::new(pool.name.clone(), &pool.members, endpoints)
     };
     config.pools.iter().map(&mut build).collect()

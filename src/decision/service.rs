@@ -341,6 +341,7 @@ impl Service {
             Mode::ActiveActive => self.decide_shares(turn),
         }
         self.timers.fired(Timer::FirstRound, turn.now);
+        self.timers.fired(Timer::FirstChoice, turn.now);
         self.wait_for_hold_down(turn.now);
     }
 

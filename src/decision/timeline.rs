@@ -32,6 +32,13 @@ impl Timeline {
         self.incidents.push_back(incident);
     }
 
+    /// A service has another name now: its records go on under that.
+    pub fn rename(&mut self, before: &Name, after: &Name) {
+        for incident in self.incidents.iter_mut().filter(|incident| incident.service == *before) {
+            incident.service = after.clone();
+        }
+    }
+
     /// The newest record of a service.
     pub fn last(&self, service: &Name) -> Option<&Incident> {
         self.incidents.iter().rev().find(|incident| incident.service == *service)

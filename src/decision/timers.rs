@@ -11,6 +11,7 @@
 //! | `Reach` | endpoint | nothing comes back from it, or this host has no way to it | other pools' ways are looked at, and its own again where there is none |
 //! | `Isolation` | service | its pool is lost, and whether others are is not known yet | it is left |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
+//! | `FirstChoice` | service | with `FirstRound` | better pools are given up after one failed probe, no longer only after `fall` of them |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
 
@@ -32,6 +33,7 @@ pub(super) enum Timer {
     Reach,
     Isolation,
     FirstRound,
+    FirstChoice,
     HoldDown,
     Freeze,
 }

@@ -20,7 +20,7 @@ use super::buffer::BufferPool;
 use super::deadline::{Alarm, Deadlines, Killer};
 use super::http::{Crew, Desks, Scratch};
 use super::tcp::Shared;
-use super::upstream::{Idle, Lines};
+use super::upstream::{Idle, Lines, Spot};
 use crate::config::Config;
 use crate::decision::{EndpointId, Moment};
 use crate::net::{UpstreamPlace, WorkerDescriptors};
@@ -140,9 +140,9 @@ impl Worker {
         }
     }
 
-    /// What an exchange has to remember of its pool: made once a table, shared without atomics.
-    pub fn tenure(&self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
-        self.tenures.borrow_mut().of(table, service, pool)
+    /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
+    pub fn tenure(&self, spot: &Spot) -> (Rc<Tenure>, EndpointId) {
+        (self.tenures.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
     }
 
     /// No further request on a client's connection: the worker is stopping.
@@ -387,8 +387,8 @@ pub struct Clients {
 
 struct Place {
     killer: Killer,
-    /// Under whose reign its exchange with an endpoint began.
-    tenure: RefCell<Option<Rc<Tenure>>>,
+    /// Its exchange: the activation of a pool under which it began, and the endpoint.
+    tenure: RefCell<Option<(Rc<Tenure>, EndpointId)>>,
     busy: Cell<bool>,
 }
 
@@ -396,7 +396,7 @@ impl Place {
     fn judge(&self, table: &crate::routing::RoutingTable, now: Moment) {
         use crate::routing::SessionVerdict as Verdict;
         let tenure = self.tenure.borrow();
-        match tenure.as_ref().map(|tenure| table.verdict(tenure, now)) {
+        match tenure.as_ref().map(|(tenure, endpoint)| table.verdict(tenure, *endpoint, now)) {
             None => {}
             Some(Verdict::Stay { .. }) => self.killer.pardon(),
             Some(Verdict::Close) => self.killer.kill(),
@@ -456,13 +456,13 @@ impl Client {
         }
     }
 
-    /// An exchange with an endpoint of this pool begins (register first, then re-check the epoch), or ends.
-    pub fn set_tenure(&self, tenure: Option<Rc<Tenure>>) {
+    /// An exchange with this endpoint begins (register first, then re-check the epoch), or ends.
+    pub fn set_tenure(&self, tenure: Option<(Rc<Tenure>, EndpointId)>) {
         *self.place.tenure.borrow_mut() = tenure;
     }
 
-    /// An exchange that began while nobody knew whether it would be the client's is judged now.
-    pub fn take_tenure(&self, tenure: Rc<Tenure>) {
+    /// An exchange that began before it was known whether its answer would be the client's is judged now.
+    pub fn take_tenure(&self, tenure: (Rc<Tenure>, EndpointId)) {
         self.set_tenure(Some(tenure));
         self.place.judge(&self.worker.table(), clock::now());
     }

@@ -46,7 +46,8 @@ pub use stats::{
     ListenerStats, Reasons, Rejection, RetryReason, ServiceStats, SourceKey, Turned,
 };
 pub use table::{
-    EndpointView, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionVerdict, SocketMap, Tenure,
+    EndpointView, Identity, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionRule,
+    SessionVerdict, SocketMap, Tenure,
 };
 pub use tried::Tried;
 pub use tries::{Ended, How, Nature, Next, Tries, Why};

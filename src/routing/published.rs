@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::Choice;
 use super::protocol::{Board, Number, Numbered, Slot};
-use super::table::{RoutingTable, ServiceView, SessionVerdict};
+use super::table::{PoolView, RoutingTable, ServiceView, SessionVerdict};
 use crate::decision::Moment;
 use crate::telemetry::instruments::Padded;
 
@@ -149,7 +150,7 @@ fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
         }
         let other_tls = successor.is_some_and(|new| !new.has_tls_of(service));
         for pool in &service.pools {
-            let serves_on = successor.is_some_and(|new| serves_on(new, &pool.name, pool.tenure));
+            let serves_on = successor.is_some_and(|new| serves_on(new, pool));
             if other_tls || pool.tenure != 0 && !serves_on {
                 pool.endpoints.iter().for_each(|endpoint| endpoint.stats.bump_generation());
             }
@@ -157,8 +158,8 @@ fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
     }
 }
 
-fn serves_on(service: &ServiceView, pool: &str, tenure: u64) -> bool {
-    service.pools.iter().any(|new| &*new.name == pool && new.tenure == tenure)
+fn serves_on(service: &ServiceView, pool: &PoolView) -> bool {
+    service.pools.iter().any(|new| new.id == pool.id && new.tenure == pool.tenure)
 }
 
 /// A worker's view: one a worker thread, shared inside it by `Rc`.
@@ -214,16 +215,16 @@ impl WorkerView {
         newest.services.get(service.index).is_some_and(|now| Arc::ptr_eq(now, service))
     }
 
-    /// Is what an exchange used under `table` still worth keeping: does its pool go on serving as it did? A connection that
+    /// Is what an exchange used under `table` still worth keeping: does its pool go on serving as it did, with its endpoint? A connection that
     /// was made while a switch went on may bear the newest generation; asked when it is parked, this tells.
     #[inline]
-    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, pool: usize, now: Moment) -> bool {
+    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, choice: &Choice, now: Moment) -> bool {
         if self.is_current(table) {
             return true;
         }
         let newest = self.current();
-        matches!(newest.verdict(&service.tenure(pool), now), SessionVerdict::Stay { .. })
-            && newest.service(&service.config.name).is_some_and(|now| now.has_tls_of(service))
+        matches!(newest.verdict(&service.tenure(choice.pool), choice.id, now), SessionVerdict::Stay { .. })
+            && newest.successor(service).is_some_and(|now| now.has_tls_of(service))
     }
 
     /// Waits until a table newer than the acknowledged one was published (at once when one was); then

@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::table::{RoutingTable, SessionVerdict, Tenure};
-use crate::decision::Moment;
+use crate::decision::{EndpointId, Moment};
 
 /// What the register knows of a session.
 #[derive(Debug)]
 pub struct SessionEntry<S> {
-    /// Under whose reign it began.
+    /// The activation of its pool under which it began.
     pub tenure: Tenure,
-    /// When it must end, once its pool was left.
+    /// Its endpoint.
+    pub endpoint: EndpointId,
+    /// When it must end, once its pool was left or its endpoint taken away.
     pub until: Option<Moment>,
     /// How to reach it.
     pub session: S,
@@ -39,8 +41,8 @@ impl<S> SessionRegister<S> {
     }
 
     /// Enters a session; it leaves when the guard is dropped.
-    pub fn register(self: &Rc<Self>, tenure: Tenure, session: S) -> Registered<S> {
-        let entry = Some(SessionEntry { tenure, until: None, session });
+    pub fn register(self: &Rc<Self>, tenure: Tenure, endpoint: EndpointId, session: S) -> Registered<S> {
+        let entry = Some(SessionEntry { tenure, endpoint, until: None, session });
         let mut entries = self.entries.borrow_mut();
         let place = match self.free.borrow_mut().pop() {
             Some(place) => {
@@ -55,11 +57,11 @@ impl<S> SessionRegister<S> {
         Registered { register: Rc::clone(self), place }
     }
 
-    /// Judges every session by a newer table. `end` gets those whose pool was left: with `None` to be reset at once, with a
+    /// Judges every session by a newer table. `end` gets those whose pool was left or whose endpoint was taken away: with `None` to be reset at once, with a
     /// moment to be reset then (each time that moment changes, so usually once). `end` must not touch the register.
     pub fn sweep(&self, table: &RoutingTable, now: Moment, mut end: impl FnMut(&S, Option<Moment>)) {
         for entry in self.entries.borrow_mut().iter_mut().flatten() {
-            match table.verdict(&entry.tenure, now) {
+            match table.verdict(&entry.tenure, entry.endpoint, now) {
                 SessionVerdict::Stay { since } => entry.tenure.since = since,
                 SessionVerdict::Close => end(&entry.session, None),
                 SessionVerdict::Drain { until } if entry.until.is_none_or(|earlier| until < earlier) => {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Choice;
 use super::balance::Lot;
 use super::matching::Matcher;
 use super::materials::Materials;
@@ -32,7 +32,13 @@ pub struct RoutingTable {
     pub listeners: Vec<Arc<ListenerView>>,
     /// In the order of the configuration. A service about which nothing changed is the same `Arc` as in the table before.
     pub services: Vec<Arc<ServiceView>>,
+    /// The next identity of a service or pool.
+    next_identity: u64,
 }
+
+/// A service or a pool of this process's life: kept over reloads and renames, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(u64);
 
 impl RoutingTable {
     /// The service of this name.
@@ -40,9 +46,9 @@ impl RoutingTable {
         self.services.iter().find(|service| &*service.config.name == name)
     }
 
-    /// What has become of a service of an older table: it mostly stands where it stood.
+    /// A service of an older table as this table has it, perhaps under another name: it mostly stands where it stood.
     pub fn successor(&self, service: &ServiceView) -> Option<&Arc<ServiceView>> {
-        self.at(service.index, &service.config.name)
+        self.at(service.index, service.id)
     }
 
     /// The listener of this name.
@@ -50,17 +56,17 @@ impl RoutingTable {
         self.listeners.iter().find(|listener| &*listener.config.name == name)
     }
 
-    /// What this table means for a session that began under an older one.
-    pub fn verdict(&self, tenure: &Tenure, now: Moment) -> SessionVerdict {
-        match self.at(tenure.index, &tenure.service) {
-            Some(service) => service.verdict(tenure, self.config.drain_timeout, now),
-            None => SessionVerdict::Drain { until: now.after(self.config.drain_timeout) },
+    /// What this table means for a session on this endpoint that began under an older one.
+    pub fn verdict(&self, tenure: &Tenure, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+        match self.at(tenure.index, tenure.service) {
+            Some(service) => service.verdict(tenure, endpoint, now),
+            None => tenure.rule.end(now),
         }
     }
 
-    fn at(&self, index: usize, name: &Name) -> Option<&Arc<ServiceView>> {
-        let same = |service: &&Arc<ServiceView>| service.config.name == *name;
-        self.services.get(index).filter(same).or_else(|| self.service(name))
+    fn at(&self, index: usize, id: Identity) -> Option<&Arc<ServiceView>> {
+        let same = |service: &&Arc<ServiceView>| service.id == id;
+        self.services.get(index).filter(same).or_else(|| self.services.iter().find(same))
     }
 }
 
@@ -93,6 +99,10 @@ pub enum ListenerTarget {
 /// A service as the data plane sees it.
 #[derive(Debug)]
 pub struct ServiceView {
+    /// Its identity.
+    pub id: Identity,
+    /// The epoch of the table it was built for.
+    pub built: u64,
     /// Its index in [`RoutingTable::services`].
     pub index: usize,
     /// As configured.
@@ -142,10 +152,10 @@ impl ServiceView {
         self.pools.get(pool)?.endpoints.get(endpoint)
     }
 
-    /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that is gone from the
-    /// configuration, or drained by an operator, is not condemned: what it has begun it may finish.)
+    /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that an operator drains is
+    /// not condemned: what it has begun it may finish. What goes on at one that a reload took away ends by the verdict.)
     pub fn condemns(&self, endpoint: EndpointId) -> bool {
-        self.find(endpoint).is_some_and(|e| e.standing.operational.has_fallen() && e.admission == Admission::Closed)
+        self.find(endpoint).is_some_and(EndpointView::is_condemned)
     }
 
     /// A good answer's head arrived from this pool for a request that began at `began`. `true`: it is the first after a
@@ -158,34 +168,31 @@ impl ServiceView {
     pub fn tenure(&self, pool: usize) -> Tenure {
         let view = self.pools.get(pool);
         Tenure {
-            service: Arc::clone(&self.config.name),
+            service: self.id,
             index: self.index,
-            pool: view.map_or_else(|| Arc::from(""), |pool| Arc::clone(&pool.name)),
+            pool: view.map_or(Identity(u64::MAX), |pool| pool.id),
             since: view.map_or(0, |pool| pool.tenure),
-            endpoint: None,
+            table: self.built,
+            rule: SessionRule::of(&self.config),
         }
     }
 
-    /// What a TCP session has to remember of its pool, and of its endpoint.
-    pub fn session(&self, choice: &Choice) -> Tenure {
-        Tenure { endpoint: Some(choice.id), ..self.tenure(choice.pool) }
-    }
-
-    fn verdict(&self, tenure: &Tenure, drain: std::time::Duration, now: Moment) -> SessionVerdict {
-        let Some(pool) = self.pools.iter().find(|pool| pool.name == tenure.pool) else {
-            return match self.config.failover.sessions {
-                Sessions::Close => SessionVerdict::Close,
-                Sessions::Drain => SessionVerdict::Drain { until: now.after(drain) },
-            };
+    fn verdict(&self, tenure: &Tenure, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+        let rule = SessionRule::of(&self.config);
+        let Some(pool) = self.pools.iter().find(|pool| pool.id == tenure.pool) else { return rule.end(now) };
+        let there = self.directory.find(endpoint).filter(|(of, _)| *of == pool.index);
+        let Some(view) =
+            there.map(|(_, place)| &pool.endpoints[place]).filter(|view| view.member_since <= tenure.table)
+        else {
+            return rule.end(now); // a reload, or DNS, took the endpoint out of the pool
         };
         let stays = match (tenure.since, pool.tenure) {
-            // A trial, or a try across pools: nobody's reign is over for it until another pool serves.
+            // A trial, or a try across pools: it is not over until another pool serves.
             (0, 0) => matches!(self.serving, Serving::Down | Serving::Starting),
             (0, _) => true,
             (then, today) => then == today,
         };
-        let fenced = tenure.endpoint.is_some_and(|endpoint| self.condemns(endpoint));
-        if stays && fenced && self.config.failover.sessions == Sessions::Close {
+        if stays && rule.sessions == Sessions::Close && self.config.protocol == Protocol::Tcp && view.is_condemned() {
             return SessionVerdict::Close;
         }
         if stays {
@@ -194,11 +201,7 @@ impl ServiceView {
         // One request that was sent there on purpose is no session to be fenced, and its time begins now: the pool may have
         // been left long before.
         let guest = tenure.since == 0 && self.config.protocol == Protocol::Http;
-        let left = if guest { now } else { pool.left.unwrap_or(now) };
-        match self.config.failover.sessions {
-            Sessions::Close if !guest => SessionVerdict::Close,
-            _ => SessionVerdict::Drain { until: left.after(self.config.failover.drain_timeout) },
-        }
+        if guest { rule.drain(now) } else { rule.end(pool.left.unwrap_or(now)) }
     }
 }
 
@@ -225,19 +228,48 @@ impl Directory {
     }
 }
 
-/// Under whose reign a session began.
+/// The activation of a pool under which a session began, and what ends the session when its service is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenure {
     /// The service.
-    pub service: Name,
+    pub service: Identity,
     /// Where the service stood in the table of that time: looked at first.
     pub index: usize,
     /// Its pool.
-    pub pool: Name,
+    pub pool: Identity,
     /// The epoch at which the pool began to serve; 0 = it did not serve (a trial, a try across pools).
     pub since: u64,
-    /// The endpoint of a session that is fenced off it when it is condemned, though its pool serves on.
-    pub endpoint: Option<EndpointId>,
+    /// The epoch of the view it was made from: an endpoint that came into the pool later is not the session's.
+    pub table: u64,
+    /// The rule of that time.
+    pub rule: SessionRule,
+}
+
+/// How the sessions of a service end when their pool or endpoint is taken away (`failover.sessions`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRule {
+    /// At once or later.
+    pub sessions: Sessions,
+    /// How long they may go on after that, if later.
+    pub drain_timeout: Duration,
+}
+
+impl SessionRule {
+    fn of(service: &Service) -> SessionRule {
+        SessionRule { sessions: service.failover.sessions, drain_timeout: service.failover.drain_timeout }
+    }
+
+    /// What was taken away at `left` ends.
+    fn end(&self, left: Moment) -> SessionVerdict {
+        match self.sessions {
+            Sessions::Close => SessionVerdict::Close,
+            Sessions::Drain => self.drain(left),
+        }
+    }
+
+    fn drain(&self, left: Moment) -> SessionVerdict {
+        SessionVerdict::Drain { until: left.after(self.drain_timeout) }
+    }
 }
 
 /// What becomes of a session under a newer table.
@@ -248,18 +280,20 @@ pub enum SessionVerdict {
         /// See [`Tenure::since`].
         since: u64,
     },
-    /// Its pool was left: reset what is left of it then.
+    /// Its pool was left, or its endpoint taken away: reset what is left of it then.
     Drain {
         /// When.
         until: Moment,
     },
-    /// Its pool was left: reset both sides at once.
+    /// Its pool was left, or its endpoint taken away: reset both sides at once.
     Close,
 }
 
 /// A pool as the data plane sees it.
 #[derive(Debug)]
 pub struct PoolView {
+    /// Its identity.
+    pub id: Identity,
     /// Its name.
     pub name: Name,
     /// May it take the service.
@@ -314,6 +348,8 @@ pub struct EndpointView {
     pub id: EndpointId,
     /// Its address.
     pub address: SocketAddr,
+    /// The epoch at which it came into its pool.
+    pub member_since: u64,
     /// Its weight.
     pub weight: u32,
     /// Connections in use at once over all workers.
@@ -332,6 +368,12 @@ pub struct EndpointView {
     pub tls: Option<Arc<ClientTls>>,
     /// Survives republishing.
     pub stats: Arc<EndpointStats>,
+}
+
+impl EndpointView {
+    fn is_condemned(&self) -> bool {
+        self.standing.operational.has_fallen() && self.admission == Admission::Closed
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Match, Target};
 use crate::decision::Table;
-use crate::routing::fixture::{at, conclusions, config, listener, route, service};
+use crate::routing::fixture::{at, conclusions, config, id, listener, route, service};
 use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, WorkerView};
 
 const DRAIN: Duration = Duration::from_secs(30);
@@ -153,12 +153,12 @@ fn a_session_ends_when_its_pool_was_left_even_if_the_pool_came_back() {
     let config = two_services();
     let one = first(&config);
     let tenure = one.services[0].tenure(0);
-    assert_eq!(one.verdict(&tenure, at(1)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(one.verdict(&tenure, id(0, 0), at(1)), SessionVerdict::Stay { since: 1 });
     let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
-    assert_eq!(two.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
     let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
-    assert_eq!(three.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
-    assert_eq!(three.verdict(&three.services[0].tenure(0), at(9)), SessionVerdict::Stay { since: 3 });
+    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    assert_eq!(three.verdict(&three.services[0].tenure(0), id(0, 0), at(9)), SessionVerdict::Stay { since: 3 });
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn a_service_that_goes_down_and_comes_back_keeps_its_sessions() {
     let tenure = one.services[0].tenure(0);
     let two = build(&config, &served(&config, 2, Serving::Down), &one);
     let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
-    assert_eq!(two.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 1 });
-    assert_eq!(three.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
     let four = build(&config, &served(&config, 4, Serving::Active(1)), &two);
-    assert_eq!(four.verdict(&tenure, at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
+    assert_eq!(four.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
 }
 
 #[test]
@@ -180,11 +180,11 @@ fn a_trials_session_goes_with_its_pool() {
     let one = build(&config, &served(&config, 2, Serving::Down), &first(&config));
     let tenure = one.services[0].tenure(1);
     assert_eq!(tenure.since, 0);
-    assert_eq!(one.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 0 });
+    assert_eq!(one.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Stay { since: 0 });
     let chosen = build(&config, &served(&config, 3, Serving::Active(1)), &one);
-    assert_eq!(chosen.verdict(&tenure, at(9)), SessionVerdict::Stay { since: 3 });
+    assert_eq!(chosen.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Stay { since: 3 });
     let other = build(&config, &served(&config, 3, Serving::Active(0)), &one);
-    assert!(matches!(other.verdict(&tenure, at(9)), SessionVerdict::Drain { .. }));
+    assert!(matches!(other.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Drain { .. }));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_request_sent_to_a_pool_long_left_has_its_own_time_to_finish() {
     let guest = away.services[0].tenure(0);
     assert_eq!(guest.since, 0);
     let later = build(&config, &served(&config, 3, Serving::Active(1)), &away);
-    assert_eq!(later.verdict(&guest, at(9_999)), SessionVerdict::Drain { until: at(9_999).after(DRAIN) });
+    assert_eq!(later.verdict(&guest, id(0, 0), at(9_999)), SessionVerdict::Drain { until: at(9_999).after(DRAIN) });
 }
 
 #[test]
@@ -207,15 +207,126 @@ fn sessions_of_services_pools_and_policies_that_are_gone_end() {
     closing.failover.sessions = Sessions::Close;
     let config_2 = config(vec![closing], vec![]);
     let two = build(&config_2, &conclusions(&config_2, 2), &one);
-    assert_eq!(two.verdict(&a, at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
-    assert_eq!(two.verdict(&b, at(9)), SessionVerdict::Close);
+    assert_eq!(two.verdict(&a, id(0, 0), at(9)), SessionVerdict::Drain { until: at(9).after(DRAIN) });
+    assert_eq!(two.verdict(&b, id(1, 0), at(9)), SessionVerdict::Close);
     let mut closing = (*config_1).clone();
     let mut changed = (*closing.services[0]).clone();
     changed.failover.sessions = Sessions::Close;
     closing.services[0] = Arc::new(changed);
     let config_3 = Arc::new(closing);
     let three = build(&config_3, &served(&config_3, 3, Serving::Active(1)), &one);
-    assert_eq!(three.verdict(&a, at(9)), SessionVerdict::Close);
+    assert_eq!(three.verdict(&a, id(0, 0), at(9)), SessionVerdict::Close);
+}
+
+/// A table in which service 0 has other pools, whose endpoints keep the numbers of the same addresses.
+fn with_pools(before: &RoutingTable, pools: Vec<Pool>, change: impl FnOnce(&mut Service, &mut Table)) -> RoutingTable {
+    let mut next = (*before.config).clone();
+    let mut service = (*next.services[0]).clone();
+    service.pools = pools;
+    let epoch = before.epoch + 1;
+    let (mut says, mut number) = (conclusions(&next, epoch), 900);
+    next.services[0] = Arc::new(service.clone());
+    says.services[0].pools = conclusions(&next, epoch).services[0].pools.clone();
+    for row in says.services[0].pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
+        let known = before.services[0].pools.iter().flat_map(|pool| &pool.endpoints);
+        number += 1;
+        row.id = known.into_iter().find(|e| e.address == row.address).map_or(EndpointId(number), |e| e.id);
+    }
+    change(&mut service, &mut says);
+    next.services[0] = Arc::new(service);
+    build(&Arc::new(next), &says, before)
+}
+
+fn pools(table: &RoutingTable) -> Vec<Pool> {
+    table.services[0].config.pools.clone()
+}
+
+fn members(pool: &mut Pool) -> &mut Vec<crate::config::Endpoint> {
+    match &mut pool.members {
+        crate::config::Members::Endpoints(members) => members,
+        crate::config::Members::Static(_) => panic!("a pool of endpoints"),
+    }
+}
+
+#[test]
+fn sessions_on_an_endpoint_that_was_removed_replaced_or_moved_end_by_the_rule() {
+    let config = two_services();
+    let one = first(&config);
+    let tenure = one.services[0].tenure(0);
+    let removed = |pools: &mut Vec<Pool>| drop(members(&mut pools[0]).remove(0));
+    let replaced = |pools: &mut Vec<Pool>| members(&mut pools[0])[0].address = ([10, 9, 9, 9], 80).into();
+    let moved = |pools: &mut Vec<Pool>| {
+        let endpoint = members(&mut pools[0]).remove(0);
+        members(&mut pools[1]).push(endpoint);
+    };
+    for change in [removed, replaced, moved] {
+        for sessions in [Sessions::Drain, Sessions::Close] {
+            let mut next = pools(&one);
+            change(&mut next);
+            let two = with_pools(&one, next, |service, _| service.failover.sessions = sessions);
+            let ended = match sessions {
+                Sessions::Drain => SessionVerdict::Drain { until: at(9).after(DRAIN) },
+                Sessions::Close => SessionVerdict::Close,
+            };
+            assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), ended);
+            assert_eq!(two.verdict(&tenure, id(0, 1), at(9)), SessionVerdict::Stay { since: 1 }, "the other stays");
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_moved_away_and_back_does_not_keep_its_old_sessions() {
+    let one = first(&two_services());
+    let tenure = one.services[0].tenure(0);
+    let mut moved = pools(&one);
+    let endpoint = members(&mut moved[0]).remove(0);
+    members(&mut moved[1]).push(endpoint);
+    let two = with_pools(&one, moved, |_, _| {});
+    let three = with_pools(&two, pools(&one), |_, _| {});
+    assert_eq!(three.services[0].pool_of(id(0, 0)), Some(0));
+    assert!(matches!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { .. }));
+    let new = three.services[0].tenure(0);
+    assert_eq!(three.verdict(&new, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+}
+
+#[test]
+fn a_renamed_pool_and_a_renamed_service_keep_their_sessions_counters_and_connections() {
+    let one = first(&two_services());
+    let tenure = one.services[0].tenure(0);
+    let (stats, endpoint) =
+        (Arc::clone(&one.services[0].stats), Arc::clone(&one.services[0].pools[0].endpoints[0].stats));
+    let mut renamed = pools(&one);
+    renamed[0].name = "casa".into();
+    let published = Published::new(one, 1);
+    published.publish(with_pools(&published.load(), renamed, |_, _| {}));
+    let two = published.load();
+    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+
+    let again = |service: &mut Service, says: &mut Table| {
+        service.name = "store".into();
+        says.services[0].name = "store".into();
+    };
+    published.publish(with_pools(&two, pools(&two), again));
+    let three = published.load();
+    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    let now = three.successor(&two.services[0]).expect("it goes on");
+    assert_eq!(&*now.config.name, "store");
+    assert!(Arc::ptr_eq(&now.stats, &stats) && Arc::ptr_eq(&now.pools[0].endpoints[0].stats, &endpoint));
+    assert_eq!(endpoint.generation(), 0, "idle connections are used on");
+}
+
+#[test]
+fn sessions_of_a_service_that_is_gone_end_by_its_own_rule() {
+    let mut closing = service("b", &[&[1]]);
+    closing.failover.sessions = Sessions::Close;
+    let mut draining = service("c", &[&[1]]);
+    draining.failover.drain_timeout = Duration::from_secs(7);
+    let one = first(&config(vec![service("a", &[&[1]]), closing, draining], vec![]));
+    let two_config = config(vec![service("a", &[&[1]])], vec![]);
+    let two = build(&two_config, &conclusions(&two_config, 2), &one);
+    let verdict = |service: usize| two.verdict(&one.services[service].tenure(0), id(0, 0), at(9));
+    assert_eq!(verdict(1), SessionVerdict::Close);
+    assert_eq!(verdict(2), SessionVerdict::Drain { until: at(9).after(Duration::from_secs(7)) });
 }
 
 #[test]
@@ -223,9 +334,9 @@ fn the_sweep_finds_whom_the_verdict_is_about_once() {
     let config = two_services();
     let one = first(&config);
     let register = SessionRegister::new();
-    let left = register.register(one.services[0].tenure(0), "left");
-    let _stays = register.register(one.services[1].tenure(0), "stays");
-    drop(register.register(one.services[0].tenure(0), "over"));
+    let left = register.register(one.services[0].tenure(0), id(0, 0), "left");
+    let _stays = register.register(one.services[1].tenure(0), id(0, 0), "stays");
+    drop(register.register(one.services[0].tenure(0), id(0, 0), "over"));
     let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
     let swept = |table: &RoutingTable| {
         let mut ended = vec![];

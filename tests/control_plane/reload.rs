@@ -109,6 +109,29 @@ async fn unchanged_listeners_keep_their_sockets_even_under_another_name() {
 }
 
 #[tokio::test]
+async fn a_renamed_service_keeps_its_schedule_its_counters_and_its_counts() {
+    let a = Upstream::start(Manners::ok()).await;
+    let text = file(&[("s", service("s", LAZY, &[&[&a]]))], "");
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    let (before, stats) = (plane.endpoint(a.address).await.state, plane.stats(&a));
+    let pool = text.replace("{name: a, endpoints", "{name: main, endpoints");
+    let renamed = pool.replace("service: s}", "service: shop}").replace("\n  s:", "\n  shop:");
+    assert!(pool != text && renamed.matches("shop").count() >= 2, "{renamed}");
+    for text in [&pool, &renamed] {
+        plane.handle.apply(crate::support::read(text)).await.unwrap();
+    }
+    plane.active("shop", "main").await;
+    let after = plane.endpoint(a.address).await.state;
+    assert_eq!((after.id, after.standing, after.evidence), (before.id, before.standing, before.evidence));
+    assert!(Arc::ptr_eq(&stats, &plane.stats(&a)), "the counters go on");
+    assert_eq!(a.asked(), 1, "nothing is probed again");
+    let tally = plane.handle.tally().await.unwrap();
+    let (name, counts) = &tally.services[0];
+    assert_eq!((&**name, counts.probe_duration.snapshot().count), ("shop", 1));
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_said() {
     let a = Upstream::start(Manners::ok()).await;
     let services = [("s", service("s", LAZY, &[&[&a]]))];

@@ -52,6 +52,29 @@ async fn after_a_crash_the_active_pool_and_its_hold_down_hold() {
 }
 
 #[tokio::test]
+async fn a_restart_does_not_leave_a_pool_whose_first_probe_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let text = text(&state, "mode: auto, hold_down: 1h", &[&[&a], &[&b]]);
+    let text = text.replace("interval: 20ms", "interval: 1s").replace("fast_interval: 10ms", "fast_interval: 1s");
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    written(&state, r#""active":"a""#).await;
+    drop(plane);
+
+    a.behave(Manners::answer(500, "", "not yet"));
+    let asked = a.served();
+    let plane = Plane::start(&text);
+    plane.stands(&a, Operational::Unhealthy).await;
+    plane.stands(&b, Operational::Healthy).await;
+    a.behave(Manners::ok());
+    plane.active("s", "a").await;
+    assert!(plane.status().await.incidents.is_empty(), "it was left");
+    assert!(a.served() > asked + 1);
+}
+
+#[tokio::test]
 async fn a_quiet_process_gives_signs_of_life() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");

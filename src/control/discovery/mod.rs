@@ -5,7 +5,7 @@
 //! * `Discovery` (here): the last good answers, and the *effective* configuration: the declared one with addresses in
 //!   the place of names. Everything below the engine knows only that one; to the core an answer with another address is
 //!   what a reload with another address is. What stays keeps its health and its identity, what is new begins in
-//!   `checking`, what is gone gets nothing new and finishes what it has begun.
+//!   `checking`, what is gone gets nothing new and ends as `failover.sessions` says.
 //!
 //! Two rules keep DNS from being a cause of outages. An answer without addresses (NXDOMAIN, NODATA) and a lookup that fails
 //! change nothing: who is well is for the checks to say. And an address that an answer no longer has stays while its pool
@@ -26,7 +26,7 @@ pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
-use crate::decision::{Moment, Operational, Table};
+use crate::decision::{Moment, Operational, Succession, Table};
 use crate::sys::clock;
 
 /// How long an address that DNS no longer names may stand in for new ones that are not well yet.
@@ -101,6 +101,7 @@ impl Discovery {
     /// Another configuration is in force; `first` answers what only it asks.
     pub(super) fn declare(&mut self, declared: Arc<Config>, first: Vec<(Question, Outcome)>) {
         let now = clock::now();
+        self.follow_renames(&declared);
         self.declared = declared;
         let mut before = std::mem::take(&mut self.known);
         for question in questions(&self.declared) {
@@ -113,6 +114,30 @@ impl Discovery {
         }
         self.take_first(first, now);
         self.stay();
+    }
+
+    /// Addresses that stand in do so for the same pool under its new name.
+    fn follow_renames(&mut self, after: &Config) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let before = &self.declared;
+        let succession =
+            Succession::between((&before.listeners, &before.services), (&after.listeners, &after.services));
+        let mut now_called = BTreeMap::new();
+        for (index, service) in after.services.iter().enumerate() {
+            let Some(past) = succession.service(index) else { continue };
+            let old = &before.services[past.service];
+            for (pool, old_pool) in service.pools.iter().zip(&past.pools) {
+                let Some(old_pool) = old_pool.map(|old_pool| &old.pools[old_pool]) else { continue };
+                now_called.insert((&old.name, &old_pool.name), (&service.name, &pool.name));
+            }
+        }
+        let renamed = |((service, pool, address), leaving): (&(Name, Name, SocketAddr), &Leaving)| {
+            let (service, pool) = now_called.get(&(service, pool))?;
+            Some((((*service).clone(), (*pool).clone(), *address), leaving.clone()))
+        };
+        self.leaving = self.leaving.iter().filter_map(renamed).collect();
     }
 
     fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: Moment) {

@@ -10,8 +10,10 @@ use crate::config::*;
 
 mod corroboration;
 mod endpoints;
+mod first_choice;
 mod isolation;
 mod refusal;
+mod renames;
 mod restart;
 mod rhythm;
 mod suspicion;

@@ -34,9 +34,31 @@ fn a_restart_leaves_a_pool_that_died_meanwhile_by_a_switch() {
     rig.wait(secs(31)); // beyond the confirm window: no rollback
     restart(&mut rig);
     rig.all(&[0, 1], Rig::pass);
-    rig.all(&[2, 3], Rig::fail);
+    rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
     assert_eq!(rig.last().from.as_deref(), Some("away"));
+}
+
+#[test]
+fn a_restart_does_not_leave_a_pool_whose_first_probes_are_late() {
+    for active in ["home", "away"] {
+        let mut rig = Rig::new(|_| {});
+        let (mine, other) = if active == "home" { ([0, 1], [2, 3]) } else { ([2, 3], [0, 1]) };
+        if active == "away" {
+            rig.all(&other, Rig::fall);
+            rig.wait(secs(31));
+        }
+        let switches = rig.core.incidents().count();
+        restart(&mut rig);
+        rig.all(&other, Rig::pass);
+        for _ in 0..2 {
+            rig.wait(secs(1));
+            rig.all(&mine, Rig::fail);
+        }
+        assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "two of three probes were late");
+        rig.pass(mine[0]);
+        assert_eq!((rig.active(), rig.core.incidents().count()), (active.to_owned(), switches));
+    }
 }
 
 #[test]
@@ -45,7 +67,7 @@ fn a_restart_asks_the_others_before_nobody_serves() {
     rig.all(&[0, 1], Rig::fall);
     rig.wait(secs(31));
     restart(&mut rig);
-    rig.all(&[2, 3], Rig::fail);
+    rig.all(&[2, 3], Rig::fall);
     assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "home has not been asked");
     rig.pass(0);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
@@ -58,7 +80,9 @@ fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
     rig.all(&[0, 1], Rig::fall);
     restart(&mut rig);
     rig.all(&[0, 1], Rig::pass);
-    rig.wait(secs(2));
+    rig.wait(Duration::from_millis(3499));
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "three probes may be late");
+    rig.wait(Duration::from_millis(1));
     assert_eq!(rig.active(), "home");
 }
 
@@ -127,6 +151,13 @@ fn a_reload_with_other_addresses_waits_for_their_first_probes() {
 
     let mut rig = moved();
     rig.all(&[4, 5], Rig::fail);
+    rig.wait(Duration::from_millis(400));
+    rig.pass(4);
+    assert_eq!((rig.active(), rig.core.incidents().count()), ("home".to_owned(), 0), "they may come a little later");
+
+    let mut rig = moved();
+    rig.all(&[4, 5], Rig::fail);
+    rig.wait(Duration::from_millis(900));
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover));
     assert_eq!(rig.last().from.as_deref(), Some("home"));
 

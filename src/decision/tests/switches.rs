@@ -33,9 +33,9 @@ fn pin(pool: &str) -> Word {
 fn the_first_choice_waits_for_the_best_pool_or_for_all() {
     let mut rig = Rig::unprobed(|_| {});
     rig.all(&[2, 3], Rig::pass);
-    rig.fail(0);
+    rig.fall(0);
     assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
-    rig.fail(1);
+    rig.fall(1);
     assert_eq!(rig.active(), "away");
     assert_eq!(rig.core.incidents().count(), 0, "the first choice is not a switch");
 }
@@ -44,7 +44,7 @@ fn the_first_choice_waits_for_the_best_pool_or_for_all() {
 fn the_first_choice_does_not_wait_for_lower_pools() {
     let mut rig = Rig::unprobed(|shop| shop.pools.push(pool("last", 3)));
     rig.pass(4);
-    rig.all(&[0, 1], Rig::fail);
+    rig.all(&[0, 1], Rig::fall);
     assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "away has not been asked");
     rig.pass(2);
     assert_eq!(rig.active(), "away");

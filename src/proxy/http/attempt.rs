@@ -83,7 +83,7 @@ impl<'a, C: Client> Request<'a, C> {
         let Target { spot, link, in_flight } = target;
         let worker = self.setting.worker;
         // Register first, then re-check (right before the first byte).
-        self.setting.place.set_tenure(Some(worker.tenure(&spot.table, spot.service, spot.choice.pool)));
+        self.setting.place.set_tenure(Some(worker.tenure(&spot)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -179,7 +179,7 @@ impl<'a, C: Client> Request<'a, C> {
         let now = clock::now();
         let wanted = !spot.is_about_one_client()
             && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
-            && worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+            && worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
         if wanted {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };

@@ -107,7 +107,7 @@ impl<'a, C: Client> Request<'a, C> {
         let hedged = self.ask_beside(first, placing, times, &mut scratch).await;
         worker.put_scratch(scratch);
         if let Hedged::First(Awaited::Answered(_)) = &hedged {
-            self.setting.place.take_tenure(worker.tenure(&spot.table, spot.service, spot.choice.pool));
+            self.setting.place.take_tenure(worker.tenure(spot));
         }
         placing.service().stats.count_hedge(worker.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
         hedged
@@ -275,7 +275,7 @@ impl<'a, C: Client> Request<'a, C> {
     async fn win(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>, outline: Outline<'_>) -> Tried {
         let Answer { mut exchange, spot, in_flight, now } = answer;
         let worker = self.setting.worker;
-        self.setting.place.take_tenure(worker.tenure(&spot.table, spot.service, spot.choice.pool));
+        self.setting.place.take_tenure(worker.tenure(&spot));
         self.account.reached(&spot);
         let tried = self.pass_on(&mut exchange, placing, outline.route, &spot, now).await;
         self.close(&mut exchange, Over::Tried(tried), placing, &spot, in_flight).await

@@ -173,8 +173,9 @@ async fn say_goodbye<S: Stream + ?Sized>(
     endpoint: &mut Side<'_, Transport>,
     spot: &Spot,
 ) -> bool {
-    let tenure = worker.tenure(&spot.table, spot.service, spot.choice.pool);
-    let fenced = !worker.is_draining() && worker.table().verdict(&tenure, clock::now()) == SessionVerdict::Close;
+    let (tenure, id) = worker.tenure(spot);
+    let verdict = worker.table().verdict(&tenure, id, clock::now());
+    let fenced = !worker.is_draining() && verdict == SessionVerdict::Close;
     let mask = worker.pick.borrow_mut().dice.u32(..).to_be_bytes();
     let masked = going_away_masked(mask);
     let mut to_client = Farewell { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };

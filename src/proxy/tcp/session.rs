@@ -65,6 +65,7 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
         termination: Termination::Complete,
     };
     let mut first = Buffer::new(&worker.buffers);
+    let before = worker.table();
     let name = match service_of(worker, listener, &mut client, &mut first, &alarm, &mut account).await {
         Ok(name) => name,
         Err(turned) => {
@@ -75,7 +76,9 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
     };
     place.set_busy(true);
     let table = worker.table();
-    let Some(service) = table.service(&name).map(Arc::clone) else { return };
+    // (While the ClientHello was read, a reload may have renamed the service.)
+    let renamed = || before.service(&name).and_then(|service| table.successor(service));
+    let Some(service) = table.service(&name).or_else(renamed).map(Arc::clone) else { return };
     let ends = Ends { source: peer, destination: reached };
     session(worker, &table, service.index, (client, first), ends, &alarm, &mut account).await;
     listener.stats.bytes_in.add(worker.id, account.moved.up);
@@ -161,8 +164,9 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
             Placed::Static { .. } => return Err(Unplaced::GaveUp(Why::Down)),
         };
         // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
-        let tenure = target.spot.service().session(&target.spot.choice);
-        let registered = worker.sessions.register(tenure, placing.alarm.killer());
+        let Spot { choice, .. } = &target.spot;
+        let tenure = target.spot.service().tenure(choice.pool);
+        let registered = worker.sessions.register(tenure, choice.id, placing.alarm.killer());
         if worker.view.still_holds(&target.spot.table, target.spot.service()) {
             return Ok((target, registered, permit));
         }

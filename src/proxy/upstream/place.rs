@@ -252,13 +252,7 @@ impl<'a> Placing<'a> {
 
     /// Its index in a newer table; nearly always the same.
     fn place_in(&self, table: &RoutingTable) -> Option<usize> {
-        let name = &self.service().config.name;
-        let there =
-            |service: &Arc<ServiceView>| Arc::ptr_eq(&service.config.name, name) || service.config.name == *name;
-        if table.services.get(self.index).is_some_and(there) {
-            return Some(self.index);
-        }
-        table.services.iter().position(there)
+        table.successor(self.service()).map(|service| service.index)
     }
 
     /// A permit of the service, waiting in its queue if need be.
@@ -711,7 +705,7 @@ fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment
             Ok(reached) => {
                 let reached = connected(&worker, &spot, began, reached);
                 let now = clock::now();
-                let serves = worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, now);
+                let serves = worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
                 if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
                     && !spot.is_about_one_client()
                     && spot.endpoint().stats.trusts_idle(true, now)
@@ -775,7 +769,7 @@ async fn open_shared(
         Ok(transport) => transport,
         Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
     };
-    if !worker.view.still_serves(&spot.table, spot.service(), spot.choice.pool, clock::now()) {
+    if !worker.view.still_serves(&spot.table, spot.service(), &spot.choice, clock::now()) {
         // Made by a table that has been replaced: those who wait look anew.
         stats.count_connect(worker.id, ConnectOutcome::Connected);
         return Dialled::Line;
@@ -862,9 +856,7 @@ pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
     if std::mem::replace(judged, table.epoch) == table.epoch {
         return false;
     }
-    let service = spot.service();
-    let there = table.services.get(service.index).filter(|now| now.config.name == service.config.name);
-    there.or_else(|| table.service(&service.config.name)).is_some_and(|service| service.condemns(spot.choice.id))
+    table.successor(spot.service()).is_some_and(|service| service.condemns(spot.choice.id))
 }
 
 /// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].

@@ -1,11 +1,12 @@
 //! Building a table: the configuration, the core's conclusions and what the table before it had.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
 use crate::config::Target;
-use crate::decision::{PoolRow, ServiceRow, Table};
+use crate::decision::{PoolRow, ServiceRow, Succession, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::balance::Shape;
 
@@ -14,7 +15,7 @@ impl RoutingTable {
     ///
     /// `table` speaks of `config`'s services and pools in the same order (the core made it from the same configuration); a
     /// row that is missing leaves its service [`Serving::Starting`]. Carried over from `previous`: counters by identity
-    /// (endpoint id, service name, listener name), matchers of unchanged listeners, balancing structures and whole services
+    /// (endpoint id, the service that this one continues, listener name), matchers of unchanged listeners, balancing structures and whole services
     /// about which nothing changed, and the sockets of listeners that `sockets` does not name. What is spoken over TLS is
     /// only what `materials` holds.
     pub fn build(
@@ -26,8 +27,9 @@ impl RoutingTable {
         workers: usize,
         now: Moment,
     ) -> RoutingTable {
-        let before = Before::of(previous);
-        let turn = Turn { epoch: table.epoch, workers, now, materials };
+        let before = Before::of(previous, config);
+        let next_identity = Cell::new(previous.map_or(0, |previous| previous.next_identity));
+        let turn = Turn { epoch: table.epoch, workers, now, materials, next_identity: &next_identity };
         let mut slot = 0;
         let services: Vec<_> = config
             .services
@@ -35,7 +37,7 @@ impl RoutingTable {
             .enumerate()
             .map(|(index, service)| {
                 let row = table.services.get(index).filter(|row| row.name == service.name);
-                let old = before.services.get(&*service.name).copied();
+                let old = before.service(index);
                 let first_slot = slot;
                 slot += service.pools.len();
                 service_view(service, row, old, &turn, index, first_slot)
@@ -50,8 +52,8 @@ impl RoutingTable {
                 listener_view(listener, old, sockets, &places, &turn)
             })
             .collect();
-        let materials = Arc::clone(materials);
-        RoutingTable { epoch: table.epoch, config: Arc::clone(config), materials, listeners, services }
+        let (config, materials, next_identity) = (Arc::clone(config), Arc::clone(materials), next_identity.get());
+        RoutingTable { epoch: table.epoch, config, materials, listeners, services, next_identity }
     }
 }
 
@@ -61,22 +63,61 @@ struct Turn<'a> {
     workers: usize,
     now: Moment,
     materials: &'a Materials,
+    next_identity: &'a Cell<u64>,
 }
 
-/// The table before, by name.
+impl Turn<'_> {
+    fn new_identity(&self) -> Identity {
+        let next = self.next_identity.get();
+        self.next_identity.set(next + 1);
+        Identity(next)
+    }
+}
+
+/// The table before.
 #[derive(Default)]
 struct Before<'a> {
-    services: HashMap<&'a str, &'a Arc<ServiceView>>,
+    services: &'a [Arc<ServiceView>],
+    /// What continues what; `None` = the configuration is the same.
+    succession: Option<Succession>,
+    /// By name.
     listeners: HashMap<&'a str, &'a Arc<ListenerView>>,
 }
 
+/// The service of the table before that a service continues.
+#[derive(Clone, Copy)]
+struct Old<'a> {
+    view: &'a Arc<ServiceView>,
+    /// Which pool continues which; `None` = each the one in the same place.
+    pools: Option<&'a [Option<usize>]>,
+}
+
 impl<'a> Before<'a> {
-    fn of(previous: Option<&'a RoutingTable>) -> Before<'a> {
+    fn of(previous: Option<&'a RoutingTable>, config: &Arc<Config>) -> Before<'a> {
         let Some(table) = previous else { return Before::default() };
-        Before {
-            services: table.services.iter().map(|service| (&*service.config.name, service)).collect(),
-            listeners: table.listeners.iter().map(|listener| (&*listener.config.name, listener)).collect(),
-        }
+        let succession = (!Arc::ptr_eq(&table.config, config)).then(|| {
+            let before = (&table.config.listeners[..], &table.config.services[..]);
+            Succession::between(before, (&config.listeners, &config.services))
+        });
+        let listeners = table.listeners.iter().map(|listener| (&*listener.config.name, listener)).collect();
+        Before { services: &table.services, succession, listeners }
+    }
+
+    /// What the service in this place continues.
+    fn service(&self, index: usize) -> Option<Old<'_>> {
+        let Some(succession) = &self.succession else {
+            return self.services.get(index).map(|view| Old { view, pools: None });
+        };
+        let past = succession.service(index)?;
+        self.services.get(past.service).map(|view| Old { view, pools: Some(&past.pools) })
+    }
+}
+
+impl<'a> Old<'a> {
+    /// What the pool in this place continues.
+    fn pool(&self, index: usize) -> Option<&'a PoolView> {
+        let index = self.pools.map_or(Some(index), |pools| pools.get(index).copied().flatten())?;
+        self.view.pools.get(index)
     }
 }
 
@@ -119,11 +160,12 @@ fn listener_view(
 fn service_view(
     config: &Arc<Service>,
     row: Option<&ServiceRow>,
-    old: Option<&Arc<ServiceView>>,
+    before: Option<Old<'_>>,
     turn: &Turn<'_>,
     index: usize,
     first_slot: usize,
 ) -> Arc<ServiceView> {
+    let old = before.map(|before| before.view);
     let reconfigured = old.is_none_or(|old| !Arc::ptr_eq(&old.config, config) && old.config != *config);
     let tls = turn.materials.service(config).cloned();
     let same_tls = old.is_some_and(|old| old.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
@@ -145,14 +187,24 @@ fn service_view(
     }
     let serving = row.map_or(Serving::Starting, |row| row.serving.clone());
     let config = Arc::clone(config);
-    let directory = Directory::default();
-    let mut view = ServiceView { index, config, tls, serving, awaiting: None, pools: Vec::new(), stats, directory };
+    let mut view = ServiceView {
+        id: old.map_or_else(|| turn.new_identity(), |old| old.id),
+        built: turn.epoch,
+        index,
+        config,
+        tls,
+        serving,
+        awaiting: None,
+        pools: Vec::new(),
+        stats,
+        directory: Directory::default(),
+    };
     view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch, turn.now));
     view.pools = (0..view.config.pools.len())
         .map(|pool| {
             let name = &view.config.pools[pool].name;
             let row = row.and_then(|row| row.pools.get(pool)).filter(|row| row.name == *name);
-            pool_view(&view, row, old, turn, pool, first_slot + pool)
+            pool_view(&view, row, before, turn, pool, first_slot + pool)
         })
         .collect();
     view.directory = Directory::of(&view.pools);
@@ -189,15 +241,16 @@ fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: Moment) -> Arc<Firs
 fn pool_view(
     service: &ServiceView,
     row: Option<&PoolRow>,
-    before: Option<&Arc<ServiceView>>,
+    before: Option<Old<'_>>,
     turn: &Turn<'_>,
     index: usize,
     slot: usize,
 ) -> PoolView {
     let config = &service.config.pools[index];
-    let old = before.and_then(|before| before.pools.iter().find(|old| old.name == config.name));
+    let old = before.and_then(|before| before.pool(index));
+    let before = before.map(|before| &**before.view);
     let endpoints: Vec<EndpointView> =
-        row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, before, turn.workers));
+        row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, (before, old), turn));
     let trials = places(&endpoints, Admission::Trial);
     let open = places(&endpoints, Admission::Open);
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
@@ -205,6 +258,7 @@ fn pool_view(
     let lot = Lot::build(&shape, open, old.map(|old| (&old.lot, &*old.endpoints)));
     let (tenure, left) = reign(service, old, turn, index);
     PoolView {
+        id: old.map_or_else(|| turn.new_identity(), |old| old.id),
         name: Arc::clone(&config.name),
         available: row.is_some_and(|row| row.available),
         service: Arc::clone(&service.config),
@@ -236,8 +290,8 @@ fn endpoint_views(
     service: &ServiceView,
     config: &Pool,
     row: &PoolRow,
-    before: Option<&Arc<ServiceView>>,
-    workers: usize,
+    (before, pool_before): (Option<&ServiceView>, Option<&PoolView>),
+    turn: &Turn<'_>,
 ) -> Vec<EndpointView> {
     let configured = config.members.endpoints();
     let trip = config.outlier_detection.as_ref().map_or(5, |rule| rule.consecutive_failures);
@@ -250,17 +304,19 @@ fn endpoint_views(
                 .filter(|endpoint| endpoint.address == row.address)
                 .or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address));
             let old = before.and_then(|before| before.find(row.id));
+            let same_pool = before.and_then(|before| before.pool_of(row.id)) == pool_before.map(|pool| pool.index);
             let stats = match old {
                 Some(old) => {
                     old.stats.set_trip(trip);
                     Arc::clone(&old.stats)
                 }
-                None => Arc::new(EndpointStats::new(workers, trip, Arc::clone(&service.stats.freed))),
+                None => Arc::new(EndpointStats::new(turn.workers, trip, Arc::clone(&service.stats.freed))),
             };
             stats.prove(row.proving);
             EndpointView {
                 id: row.id,
                 address: row.address,
+                member_since: old.filter(|_| same_pool).map_or(turn.epoch, |old| old.member_since),
                 weight: meant.map_or(1, |endpoint| endpoint.weight.max(1)),
                 max_connections: meant.and_then(|endpoint| endpoint.max_connections),
                 standing: row.standing,
