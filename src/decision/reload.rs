@@ -202,8 +202,13 @@ impl Service {
         let resume = self.resume.as_ref().and_then(now_called);
         let lost = self.lost.iter().filter_map(now_called).collect();
         let last_active = rename(&self.last_active);
+        let mut single_source = self.single_source.clone();
+        if let Some(last) = &mut single_source {
+            last.rename(now_called);
+        }
         let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
         (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
+        self.single_source = single_source;
         if let Some(last) = &mut self.last_switch {
             last.from = left;
         }

@@ -38,6 +38,14 @@ enum Proof {
     Wrong,
 }
 
+impl SingleSource {
+    /// Pools have other names now.
+    pub fn rename(&mut self, now_called: impl Fn(&Name) -> Option<Name>) {
+        self.from = now_called(&self.from).unwrap_or_else(|| self.from.clone());
+        self.to = self.to.take().map(|to| now_called(&to).unwrap_or(to));
+    }
+}
+
 impl Service {
     /// May this pool be left on the evidence of one source?
     pub fn may_leave_on_one_source(&self, pool: usize, now: Moment) -> bool {

@@ -622,8 +622,10 @@ impl Oracle {
                 memory.frozen = memory.frozen.max(Some(now.after(rule.max_failovers.per)));
             }
         }
-        if passive && !self.reload {
-            memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover;
+        // (A pool that a reload takes away is left by a switchover of our own.)
+        let own = incident.actor == Actor::Standfast;
+        if passive && (!self.reload || own) {
+            memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover && !own;
         }
         memory.active = incident.to.clone().or(left);
         memory.last = Some((incident.kind, incident.from.clone(), now));
