@@ -26,6 +26,15 @@ pub fn raise_descriptors() -> Descriptors {
 /// not tell.
 pub fn free_descriptors() -> Option<usize> {
     let process = super::process::Process::now();
-    let free = process.max_fds()?.saturating_sub(process.open_fds()?);
-    usize::try_from(free).ok()
+    let limit = process.max_fds()?;
+    match process.open_fds() {
+        Some(open) => usize::try_from(limit.saturating_sub(open)).ok(),
+        // Counting takes a descriptor too.
+        None => none_is_left().then_some(0),
+    }
+}
+
+fn none_is_left() -> bool {
+    let opened = std::fs::File::open("/dev/null");
+    opened.is_err_and(|error| error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()))
 }
