@@ -79,12 +79,12 @@ impl Decision {
                 news
             }),
             Event::InBand { endpoint, seen, digest } => self.about(endpoint, now, |service, place, turn| {
-                let (out, distrusted) = (service.is_out(), service.distrusted(turn.now));
+                let (out, distrusted) = (service.is_out(), service.distrusted());
                 service.callers = digest.callers.unwrap_or(service.callers);
-                service.observe_single_source(place.pool, &digest);
+                service.observe_few_sources(place.pool, &digest);
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);
                 let way = endpoint.way(|reach| reach.in_band(&digest, seen.min(turn.now)), turn.now);
-                endpoint.in_band(rules, &digest, seen.min(turn.now), (out, distrusted), turn) || way
+                endpoint.in_band(rules, &digest, seen.min(turn.now), (out, &distrusted), turn) || way
             }),
             Event::Confirmed { endpoint, seen, outcome } => self.about(endpoint, now, |service, place, turn| {
                 let (endpoint, rules) = service.endpoint(place.pool, place.index);

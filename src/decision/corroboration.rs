@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Elsewhere, FailureReport, Held, Mark, Source};
-use super::{Cause, Digest, Moment};
+use super::evidence::{Elsewhere, FailureReport, Held, Mark, Source, SourceTally};
+use super::{Cause, Digest, Failure, Moment};
 use crate::config::OutlierDetection;
 
 /// Sources that convict whatever the service's clientele is.
@@ -41,10 +41,10 @@ const STREAK_TIME: Duration = Duration::from_secs(600);
 const STREAK_REPORTS: usize = 64;
 /// The longest time that a streak must last where good answers are rare …
 const LONGEST_DOUBT: Duration = Duration::from_secs(1);
-/// … and where most sources of the window do not see it: so many times as long as usual (sixteen good answers in a row that do not
+/// … and where most sources of the window do not see it: so many times as long as usual (twenty good answers in a row that do not
 /// come are no chance), and the longest.
 const FEW_SEE_IT: u32 = 4;
-const LONGEST_DOUBT_OF_FEW: Duration = Duration::from_secs(10);
+const LONGEST_DOUBT_OF_FEW: Duration = Duration::from_secs(60);
 /// Good answers are counted by source from the first failure on: so long that most sources have asked.
 const RATE_TIME: Duration = Duration::from_secs(4);
 /// The share of failures that is enough when the same requests are answered well elsewhere …
@@ -76,44 +76,24 @@ pub(super) struct Corroboration {
     probe_failed: Option<Moment>,
     /// What failed until then counts for nothing.
     absolved: Moment,
-    /// Why failures were last said not to condemn, and when.
-    told: Option<(Held, Moment)>,
+    /// It has given a good answer.
+    proven: bool,
+    /// When each reason why failures do not condemn was last said, by [`Held::ALL`].
+    told: [Option<Moment>; Held::ALL.len()],
 }
 
 /// One second of the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Step {
     begins: Moment,
-    sources: Vec<Tally>,
+    sources: Vec<SourceTally>,
 }
 
-/// What one source saw.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Tally {
-    source: Source,
-    good: u32,
-    failed: u32,
-    /// Failed requests that were answered well elsewhere, and those that failed there too.
-    contrasts: u32,
-    failed_elsewhere: u32,
-}
-
-impl Tally {
-    fn exchanges(&self) -> u64 {
-        u64::from(self.good) + u64::from(self.failed)
-    }
-
-    fn add(&mut self, other: &Tally) {
-        self.good = self.good.saturating_add(other.good);
-        self.failed = self.failed.saturating_add(other.failed);
-        self.contrasts = self.contrasts.saturating_add(other.contrasts);
-        self.failed_elsewhere = self.failed_elsewhere.saturating_add(other.failed_elsewhere);
-    }
-
-    /// What it asks for fails everywhere, as far as it was compared.
-    fn fails_everywhere(&self) -> bool {
-        self.failed_elsewhere >= FEW_COMPARISONS && self.failed_elsewhere > self.contrasts
-    }
+/// What it asks for fails everywhere, as far as it was compared: most of its failures were, and failed there too.
+fn fails_everywhere(tally: &SourceTally) -> bool {
+    tally.failed_elsewhere >= FEW_COMPARISONS
+        && tally.failed_elsewhere > tally.contrasts
+        && tally.failed_elsewhere.saturating_mul(2) >= tally.failed
 }
 
 /// Enough to eject an endpoint.
@@ -122,8 +102,10 @@ pub(super) struct Conviction {
     pub cause: Cause,
     /// For people.
     pub evidence: String,
-    /// All reports come from this source; `None` = from several, or the failures are about no client.
-    pub only_source: Option<Source>,
+    /// The sources, where they are one, or fewer than are needed; empty = it does not hang on who they are.
+    pub few: Vec<Source>,
+    /// How what they report failed.
+    pub kinds: Vec<Failure>,
     /// One endpoint a pool may be ejected on this.
     pub once_a_pool: bool,
 }
@@ -133,6 +115,8 @@ pub(super) struct Conviction {
 pub(super) enum Finding {
     Convicted(Conviction),
     Held(Held),
+    /// Enough, if it is still so then.
+    Later(Moment),
     Nothing,
 }
 
@@ -155,25 +139,24 @@ impl Corroboration {
             self.number = self.number.max(digest.streak_number);
             self.streak.clear();
         }
+        self.proven |= digest.good > 0;
         let mut step = self.step(seen);
-        for (source, good) in digest.good_by.iter().filter(|(source, _)| !distrusts(*source)) {
-            step.tally(*source).good += good;
+        for tally in digest.by_source.iter().filter(|tally| !distrusts(tally.source) && seen > self.absolved) {
+            step.tally(tally.source).add(tally);
         }
         for report in digest.reports.iter().filter(|report| report.at > self.absolved) {
             if report.source.is_some_and(&distrusts) {
                 continue;
             }
-            if let Some(source) = report.source {
-                let tally = step.tally(source);
-                tally.failed += u32::from(report.elsewhere != Elsewhere::Failed);
-                tally.contrasts += u32::from(report.elsewhere == Elsewhere::Answered);
-                tally.failed_elsewhere += u32::from(report.elsewhere == Elsewhere::Failed);
-            }
             if report.streak == self.number {
                 if self.streak.is_empty() {
-                    let answers = f64::from(rule.consecutive_failures);
-                    let usual = if good_rate > 0.0 { answers / good_rate } else { 0.0 };
-                    self.usual = Duration::from_secs_f64(usual.min(LONGEST_DOUBT_OF_FEW.as_secs_f64()));
+                    let (answers, longest) = (f64::from(rule.consecutive_failures), LONGEST_DOUBT_OF_FEW / FEW_SEE_IT);
+                    self.usual = match good_rate {
+                        rate if rate > 0.0 => Duration::from_secs_f64((answers / rate).min(longest.as_secs_f64())),
+                        _ if self.proven => longest,
+                        // Nothing good has ever come from it.
+                        _ => Duration::ZERO,
+                    };
                 }
                 if self.streak.len() >= STREAK_REPORTS {
                     self.streak.remove(STREAK_REPORTS / 2);
@@ -220,142 +203,138 @@ impl Corroboration {
         format!("{} failures in a row, {}", streak.len(), origin(&streak))
     }
 
-    /// Is this reason to be told now? Once in a while, unless it is another one.
+    /// Is this reason to be told now? Each once in a while.
     pub fn tell(&mut self, held: Held, now: Moment) -> bool {
-        let said = self.told.is_some_and(|(before, at)| before == held && now.since(at) < TOLD_AGAIN);
-        if !said {
-            self.told = Some((held, now));
+        let told = &mut self.told[held as usize];
+        let tells = told.is_none_or(|at| now.since(at) >= TOLD_AGAIN);
+        if tells {
+            *told = Some(now);
         }
-        !said
+        tells
     }
 
     // ---- conclusions ----------------------------------------------------------------------------------------------
 
     /// What the failures come to where the service answered so many sources lately.
     pub fn finding(&self, rule: &OutlierDetection, callers: u32, now: Moment) -> Finding {
-        let needed = sources_needed(callers);
+        if self.streak.is_empty() && self.window.is_empty() {
+            return Finding::Nothing;
+        }
+        let tallies = self.within_window(now);
         let lately: Vec<&FailureReport> =
             self.streak.iter().filter(|report| now.since(report.at) <= STREAK_TIME).collect();
         let trip = rule.consecutive_failures as usize;
-        if lately.len() < trip {
-            return self.rate(rule, needed, now);
+        let in_a_row = match lately.len() >= trip {
+            true => self.in_a_row(&lately, &tallies, trip, callers, now),
+            false => Finding::Nothing,
+        };
+        if let Finding::Convicted(_) = in_a_row {
+            return in_a_row;
         }
-        let (counted, held) = self.counted(&lately, needed, now);
-        let in_a_row = self.in_a_row(&counted, trip, callers, now);
-        match in_a_row {
-            Finding::Nothing => match self.rate(rule, needed, now) {
-                Finding::Nothing => held.map_or(Finding::Nothing, Finding::Held),
-                found => found,
-            },
-            // (One source's failures in a row can be part of a wider failure with good answers in between.)
-            Finding::Held(held) => match self.rate(rule, needed, now) {
-                Finding::Convicted(conviction) => Finding::Convicted(conviction),
-                _ => Finding::Held(held),
-            },
-            convicted => convicted,
+        // (One source's failures in a row can be part of a wider failure with good answers in between.)
+        match self.rate(rule, &tallies, callers, now) {
+            convicted @ Finding::Convicted(_) => convicted,
+            rate if in_a_row == Finding::Nothing => rate,
+            _ => in_a_row,
         }
     }
 
-    fn in_a_row(&self, streak: &[&FailureReport], trip: usize, callers: u32, now: Moment) -> Finding {
-        let Some(first) = streak.first().filter(|_| streak.len() >= trip) else { return Finding::Nothing };
-        let lasts = now.since(first.at);
-        let convicted = |once_a_pool, why: &str| {
-            Finding::Convicted(Conviction {
-                cause: Cause::Consecutive,
-                evidence: format!("{} failures in a row{why}, {}", streak.len(), origin(streak)),
-                only_source: only_source(streak),
-                once_a_pool,
-            })
-        };
-        if self.probe_failed.is_some_and(|began| began > first.at) {
-            return convicted(false, " and a probe");
+    fn in_a_row(
+        &self,
+        streak: &[&FailureReport],
+        tallies: &[SourceTally],
+        trip: usize,
+        callers: u32,
+        now: Moment,
+    ) -> Finding {
+        let needed = sources_needed(callers);
+        let (counted, held) = counted(streak, tallies, needed);
+        if let Some(finding) = self.row(&counted, tallies, trip, callers, now) {
+            return finding;
         }
-        let broad = is_broad(streak, sources_needed(callers));
-        let doubt = match !broad || self.few_see_it(streak, callers, now) {
+        // With nothing to compare with, also sessions that were hung up on count in the end.
+        let lone: Vec<&FailureReport> = streak.iter().copied().filter(|r| is_uncompared(r, streak, tallies)).collect();
+        let (Some(first), true) = (lone.first(), lone.len() >= LONE_FAILURES) else {
+            return held.map_or(Finding::Nothing, Finding::Held);
+        };
+        match first.at.after(LONE_TIME) {
+            due if due <= now => {
+                let why = format!(" over {} s", now.since(first.at).as_secs());
+                Finding::Convicted(conviction(&lone, distinct_sources(&lone), false, &why))
+            }
+            due => Finding::Later(due),
+        }
+    }
+
+    /// The rows of failures in a row; `None`: none fits.
+    fn row(
+        &self,
+        streak: &[&FailureReport],
+        tallies: &[SourceTally],
+        trip: usize,
+        callers: u32,
+        now: Moment,
+    ) -> Option<Finding> {
+        let first = streak.first().filter(|_| streak.len() >= trip)?;
+        if self.probe_failed.is_some_and(|began| began > first.at) {
+            return Some(Finding::Convicted(conviction(streak, Vec::new(), false, " and a probe")));
+        }
+        let sources = distinct_sources(streak);
+        let connects = streak.iter().filter(|report| report.source.is_none()).count();
+        let broad = connects >= trip || is_broad(streak, &sources, connects, sources_needed(callers));
+        let contrasted = streak.iter().filter(|report| report.elsewhere == Elsewhere::Answered);
+        let targets = distinct(contrasted.map(|report| report.target));
+        if !broad && targets < TARGETS_NEEDED {
+            let one = targets == 1 && distinct(streak.iter().map(|report| report.target)) == 1;
+            return (targets > 0).then_some(Finding::Held(if one { Held::OneTarget } else { Held::OneSource }));
+        }
+        // Have most sources seen none of it?
+        let few_see_it = connects < trip && 2 * sources.len() < tallies.len().max(callers as usize);
+        let doubt = match !broad || few_see_it {
             true => (self.usual * FEW_SEE_IT).min(LONGEST_DOUBT_OF_FEW),
             false => self.usual.min(LONGEST_DOUBT),
         };
-        if lasts < doubt {
-            return if broad { Finding::Nothing } else { Finding::Held(Held::OneSource) };
+        let due = first.at.after(doubt);
+        if due > now {
+            return Some(Finding::Later(due));
         }
-        if broad {
-            return convicted(false, "");
-        }
-        let contrasted = streak.iter().filter(|report| report.elsewhere == Elsewhere::Answered);
-        let targets = distinct(contrasted.map(|report| report.target));
-        match targets {
-            0 if streak.len() >= LONE_FAILURES && lasts >= LONE_TIME => {
-                convicted(false, &format!(" over {} s", lasts.as_secs()))
+        Some(Finding::Convicted(match broad {
+            true if connects >= trip || sources.len() > 1 => conviction(streak, Vec::new(), false, ""),
+            true => conviction(streak, sources, false, ""),
+            false => {
+                let why = format!(" over {targets} targets, answered well elsewhere");
+                conviction(streak, sources, true, &why)
             }
-            0 => Finding::Held(Held::OneSource),
-            _ if targets >= TARGETS_NEEDED => {
-                convicted(true, &format!(" over {targets} targets, answered well elsewhere"))
-            }
-            _ if distinct(streak.iter().map(|report| report.target)) == 1 => Finding::Held(Held::OneTarget),
-            _ => Finding::Held(Held::OneSource),
-        }
-    }
-
-    /// The reports that count, and why others do not.
-    fn counted<'r>(
-        &self,
-        streak: &[&'r FailureReport],
-        needed: u32,
-        now: Moment,
-    ) -> (Vec<&'r FailureReport>, Option<Held>) {
-        let enough = |mark: Mark, needed: u32| {
-            let marked = streak.iter().filter(|report| report.mark == mark);
-            distinct(marked.filter_map(|report| report.source)) >= needed as usize
-        };
-        let (later, hung_up) = (enough(Mark::RetryLater, needed), enough(Mark::HungUp, needed.max(2)));
-        let tallies = self.within_window(now);
-        let own = |report: &FailureReport| {
-            let tally = tallies.iter().find(|tally| report.source == Some(tally.source));
-            report.elsewhere == Elsewhere::Failed || tally.is_some_and(Tally::fails_everywhere)
-        };
-        let mut held = None;
-        let counts = |report: &&FailureReport| {
-            let why = match report.mark {
-                _ if own(report) => Some(Held::FailsEverywhere),
-                Mark::RetryLater if !later => Some(Held::RetryLater),
-                Mark::HungUp if !hung_up => Some(Held::HungUp),
-                _ => None,
-            };
-            held = held.or(why);
-            why.is_none()
-        };
-        let counted = streak.iter().copied().filter(counts).collect();
-        (counted, held)
-    }
-
-    /// Have most sources seen none of it?
-    fn few_see_it(&self, streak: &[&FailureReport], callers: u32, now: Moment) -> bool {
-        let connects = streak.iter().any(|report| report.source.is_none());
-        let see_it = distinct(streak.iter().filter_map(|report| report.source));
-        !connects && 2 * see_it < self.within_window(now).len().max(callers as usize)
+        }))
     }
 
     /// The share of failures, each source weighing the same.
-    fn rate(&self, rule: &OutlierDetection, needed: u32, now: Moment) -> Finding {
+    fn rate(&self, rule: &OutlierDetection, tallies: &[SourceTally], callers: u32, now: Moment) -> Finding {
         let Some(limit) = rule.failure_rate else { return Finding::Nothing };
-        let tallies = self.within_window(now);
-        let exchanges: u64 = tallies.iter().map(Tally::exchanges).sum();
-        let contrasts: u32 = tallies.iter().map(|tally| tally.contrasts).sum();
-        let failed_elsewhere: u32 = tallies.iter().map(|tally| tally.failed_elsewhere).sum();
+        let fails = |tally: &&SourceTally| tally.failed > 0 && !fails_everywhere(tally);
+        let failing: Vec<&SourceTally> = tallies.iter().filter(fails).collect();
+        let exchanges: u64 = tallies.iter().map(SourceTally::exchanges).sum();
         let lasts = self.window.front().map_or(Duration::ZERO, |step| now.since(step.begins));
-        if exchanges < u64::from(rule.min_requests.max(1)) || lasts < RATE_TIME {
+        if failing.is_empty() || exchanges < u64::from(rule.min_requests.max(1)) || lasts < RATE_TIME {
             return Finding::Nothing;
         }
-        let failing: Vec<&Tally> =
-            tallies.iter().filter(|tally| tally.failed > 0 && !tally.fails_everywhere()).collect();
-        let share = |tally: &&Tally| f64::from(tally.failed) / tally.exchanges().max(1) as f64;
+        let contrasts = tallies.iter().fold(0u32, |sum, tally| sum.saturating_add(tally.contrasts));
+        let failed_elsewhere = tallies.iter().fold(0u32, |sum, tally| sum.saturating_add(tally.failed_elsewhere));
+        let share = |tally: &&SourceTally| f64::from(tally.failed) / tally.exchanges().max(1) as f64;
         let rate = failing.iter().map(share).sum::<f64>() / tallies.len().max(1) as f64;
-        let contrasted = contrasts >= CONTRASTS_NEEDED && contrasts >= 9 * failed_elsewhere;
-        let enough = rate >= limit || (contrasted && rate >= CONTRASTED_RATE.min(limit));
-        if !enough || failing.is_empty() {
+        let contrasted = contrasts >= CONTRASTS_NEEDED && contrasts / 9 >= failed_elsewhere;
+        if rate < limit && !(contrasted && rate >= CONTRASTED_RATE.min(limit)) {
             return Finding::Nothing;
         }
-        if (failing.len() as u32) < needed || 2 * failing.len() < tallies.len() {
+        let needed = sources_needed(callers);
+        let known = failing.iter().filter(|tally| tally.caller).count() as u32;
+        let broad = known >= needed || failing.len() as u32 >= SOURCES_NEEDED;
+        // Of callers that have not asked lately nothing is known: then more than half of the others must see it.
+        let most = match 2 * failing.len() < callers as usize {
+            true => 3 * failing.len() >= 2 * tallies.len(),
+            false => 2 * failing.len() >= tallies.len(),
+        };
+        if !broad || !most {
             return Finding::Held(Held::OneSource);
         }
         let mut evidence = format!(
@@ -367,8 +346,14 @@ impl Corroboration {
         if contrasted {
             evidence += &format!("; {contrasts} of them were answered well elsewhere");
         }
-        let only_source = failing.first().filter(|_| failing.len() == 1).map(|tally| tally.source);
-        Finding::Convicted(Conviction { cause: Cause::FailureRate, evidence, only_source, once_a_pool: false })
+        let few = if failing.len() == 1 { vec![failing[0].source] } else { Vec::new() };
+        Finding::Convicted(Conviction {
+            cause: Cause::FailureRate,
+            evidence,
+            few,
+            kinds: kinds(self.streak.iter()),
+            once_a_pool: false,
+        })
     }
 
     // ---- the window -----------------------------------------------------------------------------------------------
@@ -401,7 +386,7 @@ impl Corroboration {
     }
 
     /// The last ten seconds, and at least the last twenty exchanges of ten minutes, by source.
-    fn within_window(&self, now: Moment) -> Vec<Tally> {
+    fn within_window(&self, now: Moment) -> Vec<SourceTally> {
         let mut sum = Step { begins: now, sources: Vec::new() };
         let mut exchanges = 0;
         for step in self.window.iter().rev() {
@@ -420,11 +405,11 @@ impl Corroboration {
 
 impl Step {
     /// The tally of this source; where too many are kept apart already, it shares the last one's.
-    fn tally(&mut self, source: Source) -> &mut Tally {
+    fn tally(&mut self, source: Source) -> &mut SourceTally {
         let known = self.sources.iter().position(|tally| tally.source == source);
         let place = known.unwrap_or_else(|| {
             if self.sources.len() < STEP_SOURCES {
-                self.sources.push(Tally { source, good: 0, failed: 0, contrasts: 0, failed_elsewhere: 0 });
+                self.sources.push(SourceTally::new(source));
             }
             self.sources.len() - 1
         });
@@ -432,19 +417,89 @@ impl Step {
     }
 
     fn exchanges(&self) -> u64 {
-        self.sources.iter().map(Tally::exchanges).sum()
+        self.sources.iter().map(SourceTally::exchanges).sum()
     }
 }
 
-/// Does it come from as many sources as are needed? A failed connect is about no client.
-fn is_broad(streak: &[&FailureReport], needed: u32) -> bool {
-    streak.iter().any(|report| report.source.is_none())
-        || distinct(streak.iter().filter_map(|report| report.source)) >= needed as usize
+/// Is this report about what its request asks for, and not about the endpoint? Failed elsewhere too, as the newest comparison of
+/// its source and target says, or most of what its source asks for.
+fn is_own(report: &FailureReport, streak: &[&FailureReport], tallies: &[SourceTally]) -> bool {
+    let compared = |other: &FailureReport| matches!(other.elsewhere, Elsewhere::Answered | Elsewhere::Failed);
+    let alike =
+        |other: &&&FailureReport| other.source == report.source && other.target == report.target && compared(other);
+    let newest = streak.iter().rev().find(alike).map(|other| other.elsewhere);
+    let tally = tallies.iter().find(|tally| report.source == Some(tally.source));
+    let own = match report.elsewhere {
+        Elsewhere::Failed => true,
+        Elsewhere::Known => newest != Some(Elsewhere::Answered),
+        Elsewhere::Unknown => newest == Some(Elsewhere::Failed),
+        Elsewhere::Answered => false,
+    };
+    own || tally.is_some_and(fails_everywhere)
 }
 
-fn only_source(streak: &[&FailureReport]) -> Option<Source> {
-    let first = streak.first()?.source;
-    first.filter(|_| streak.iter().all(|report| report.source == first))
+/// There is nothing that it could be compared with.
+fn is_uncompared(report: &FailureReport, streak: &[&FailureReport], tallies: &[SourceTally]) -> bool {
+    report.elsewhere != Elsewhere::Answered && report.mark != Mark::RetryLater && !is_own(report, streak, tallies)
+}
+
+/// The reports that count, and why others do not.
+fn counted<'r>(
+    streak: &[&'r FailureReport],
+    tallies: &[SourceTally],
+    needed: u32,
+) -> (Vec<&'r FailureReport>, Option<Held>) {
+    let enough = |mark: Mark, needed: u32| {
+        let marked = streak.iter().filter(|report| report.mark == mark);
+        distinct(marked.filter_map(|report| report.source)) >= needed as usize
+    };
+    let (later, hung_up) = (enough(Mark::RetryLater, needed), enough(Mark::HungUp, needed.max(2)));
+    let mut held = None;
+    let counts = |report: &&FailureReport| {
+        let why = match report.mark {
+            _ if is_own(report, streak, tallies) => Some(Held::FailsEverywhere),
+            Mark::RetryLater if !later => Some(Held::RetryLater),
+            Mark::HungUp if !hung_up => Some(Held::HungUp),
+            _ => None,
+        };
+        held = held.or(why);
+        why.is_none()
+    };
+    let counted: Vec<&FailureReport> = streak.iter().copied().filter(counts).collect();
+    let held = held.or_else(|| (!counted.is_empty()).then_some(Held::OneSource));
+    (counted, held)
+}
+
+/// Does it come from as many callers as are needed, or from so many sources that it does not matter who they are? Failed connects
+/// together are one more source.
+fn is_broad(streak: &[&FailureReport], sources: &[Source], connects: usize, needed: u32) -> bool {
+    let callers = distinct(streak.iter().filter(|report| report.caller).filter_map(|report| report.source));
+    let all = sources.len() + usize::from(connects > 0);
+    callers >= needed as usize || all >= SOURCES_NEEDED as usize
+}
+
+fn distinct_sources(streak: &[&FailureReport]) -> Vec<Source> {
+    let mut sources: Vec<Source> = streak.iter().filter_map(|report| report.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+fn kinds<'r>(reports: impl Iterator<Item = &'r FailureReport>) -> Vec<Failure> {
+    let mut kinds: Vec<Failure> = reports.map(|report| report.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+fn conviction(streak: &[&FailureReport], few: Vec<Source>, once_a_pool: bool, why: &str) -> Conviction {
+    Conviction {
+        cause: Cause::Consecutive,
+        evidence: format!("{} failures in a row{why}, {}", streak.len(), origin(streak)),
+        few,
+        kinds: kinds(streak.iter().copied()),
+        once_a_pool,
+    }
 }
 
 fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> usize {
@@ -456,11 +511,9 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> usize {
 
 /// For people: where the reports come from.
 fn origin(streak: &[&FailureReport]) -> String {
-    match only_source(streak) {
-        Some(source) => format!("all from {source}"),
-        None => match distinct(streak.iter().filter_map(|report| report.source)) {
-            0 => "all of them connects".to_owned(),
-            sources => format!("from {sources} sources"),
-        },
+    match distinct_sources(streak).as_slice() {
+        [] => "all of them connects".to_owned(),
+        [source] if streak.iter().all(|report| report.source.is_some()) => format!("all from {source}"),
+        sources => format!("from {} sources", sources.len()),
     }
 }

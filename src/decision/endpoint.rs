@@ -112,8 +112,8 @@ pub(super) struct Endpoint {
     /// What it was last asked for a connect for: one of [`Rules::signs_of_refusal`].
     sign: Failure,
     pub ejection: Ejection,
-    /// The one source on whose evidence it was ejected; `None` = there were several, or it is not ejected.
-    pub accuser: Option<Source>,
+    /// The few sources on whose evidence it was ejected; empty = it does not hang on who they were, or it is not ejected.
+    pub accusers: Vec<Source>,
     /// As last concluded.
     pub standing: Standing,
     pub admission: Admission,
@@ -153,7 +153,7 @@ impl Endpoint {
             reach: Reach::default(),
             sign: Failure::Refused,
             ejection: Ejection::None,
-            accuser: None,
+            accusers: Vec::new(),
             standing: Standing {
                 operational: Operational::Checking,
                 administrative: Administrative::Ready,
@@ -273,20 +273,20 @@ impl Endpoint {
     }
 
     /// Real traffic spoke. `out` = no endpoint serves the service, so that one good answer is reason enough to believe it;
-    /// `distrusted` = the source whose reports count for nothing.
+    /// `distrusted` = the sources whose reports count for nothing.
     pub fn in_band(
         &mut self,
         rules: Rules<'_>,
         digest: &Digest,
         seen: Moment,
-        (out, distrusted): (bool, Option<Source>),
+        (out, distrusted): (bool, &[Source]),
         turn: &mut Turn<'_>,
     ) -> bool {
         let quiet = digest.failed.total() == 0 && self.standing.operational == Operational::Healthy;
         let before = (self.outlier.last_good, self.outlier.streak);
         if let Some(rule) = rules.outlier {
             let good_rate = self.outlier.good_rate(seen);
-            self.corroboration.fold(rule, digest, seen, good_rate, |source| Some(source) == distrusted);
+            self.corroboration.fold(rule, digest, seen, good_rate, |source| distrusted.contains(&source));
         }
         self.outlier.fold(digest, seen);
         if digest.failed.total() > 0 {
@@ -295,7 +295,7 @@ impl Endpoint {
         let news = self.listen(rules, digest.silence, seen, turn.now, turn.effects);
         self.tried(rules, digest, out, turn.now);
         self.relax();
-        let reported = !digest.reports.is_empty() || !digest.good_by.is_empty();
+        let reported = !digest.reports.is_empty() || !digest.by_source.is_empty();
         news || !quiet || reported || before != (self.outlier.last_good, self.outlier.streak)
     }
 
@@ -487,18 +487,19 @@ impl Endpoint {
     pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: Moment) {
         let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
         self.absolve(now);
-        self.accuser = None;
+        self.accusers.clear();
         self.ejection = Ejection::Out(cause);
         self.evidence = evidence;
         self.timers.disarm(Timer::Trials);
         self.timers.arm(Timer::Ejection, now.after(wait));
     }
 
-    /// What this source said counts for nothing: if it was ejected on that alone, it is back.
-    pub fn withdraw(&mut self, source: Source, now: Moment) {
-        self.corroboration.distrust(source);
-        if self.accuser == Some(source) {
-            self.acquit(Cause::EvidenceWithdrawn, format!("what {source} reported was wrong"), now);
+    /// What these sources said counts for nothing: if it was ejected on that alone, it is back.
+    pub fn withdraw(&mut self, sources: &[Source], now: Moment) {
+        sources.iter().for_each(|source| self.corroboration.distrust(*source));
+        let alone = !self.accusers.is_empty() && self.accusers.iter().all(|accuser| sources.contains(accuser));
+        if alone && self.ejection != Ejection::None {
+            self.acquit(Cause::EvidenceWithdrawn, "what was reported of it was wrong".to_owned(), now);
         }
     }
 
@@ -518,7 +519,7 @@ impl Endpoint {
         self.refusal = Refusal::No;
         self.outlier.restore(now);
         self.corroboration.absolve(now);
-        self.accuser = None;
+        self.accusers.clear();
         self.suspicion.clear(now);
         self.grounds = grounds;
         self.evidence = evidence;
@@ -542,6 +543,7 @@ impl Endpoint {
             self.timers.arm(Timer::Reach, now.after(LOOK_AGAIN));
         }
         self.timers.fired(Timer::Ejection, now);
+        self.timers.fired(Timer::Evidence, now);
         self.timers.fired(Timer::Reconnect, now);
         if self.timers.fired(Timer::Suspicion, now) {
             self.suspicion.clear(now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{FailureReport, Source};
+use super::evidence::{FailureReport, Source, SourceTally};
 use super::{Administrative, EndpointId, Moment};
 use crate::config::{Config, Name};
 
@@ -209,9 +209,9 @@ pub struct Digest {
     /// fared elsewhere. A sample where there are many.
     #[serde(default)]
     pub reports: Vec<FailureReport>,
-    /// Good answers by client network, counted while the endpoint has failed lately.
+    /// Exchanges by client network: failures, and good answers while the endpoint has failed lately.
     #[serde(default)]
-    pub good_by: Vec<(Source, u32)>,
+    pub by_source: Vec<SourceTally>,
     /// Client networks that the service answered well in the last ten minutes, up to 64; `None` = as before.
     #[serde(default)]
     pub callers: Option<u32>,

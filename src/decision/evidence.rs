@@ -59,6 +59,8 @@ pub struct FailureReport {
     pub streak: u32,
     /// The client's network; `None` = the failure is about no client: a connect.
     pub source: Option<Source>,
+    /// The service answered that network well lately.
+    pub caller: bool,
     /// What was asked for.
     pub target: RequestTarget,
     /// How it failed.
@@ -69,6 +71,58 @@ pub struct FailureReport {
     pub elsewhere: Elsewhere,
     /// What else is known of it.
     pub mark: Mark,
+}
+
+/// What one client network met at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTally {
+    /// The network.
+    pub source: Source,
+    /// The service answered it well lately.
+    pub caller: bool,
+    /// Good answers.
+    pub good: u32,
+    /// Failures, those that failed elsewhere too left out.
+    pub failed: u32,
+    /// Of them, those that were answered well elsewhere.
+    pub contrasts: u32,
+    /// Failures that failed elsewhere too.
+    pub failed_elsewhere: u32,
+}
+
+impl SourceTally {
+    /// Nothing yet.
+    pub fn new(source: Source) -> SourceTally {
+        SourceTally { source, caller: false, good: 0, failed: 0, contrasts: 0, failed_elsewhere: 0 }
+    }
+
+    /// Count a failure.
+    pub fn count(&mut self, report: &FailureReport) {
+        self.caller |= report.caller;
+        match report.elsewhere {
+            Elsewhere::Failed => self.failed_elsewhere = self.failed_elsewhere.saturating_add(1),
+            Elsewhere::Answered => {
+                self.failed = self.failed.saturating_add(1);
+                self.contrasts = self.contrasts.saturating_add(1);
+            }
+            Elsewhere::Unknown => self.failed = self.failed.saturating_add(1),
+            Elsewhere::Known => {}
+        }
+    }
+
+    /// Add what it met at another time.
+    pub fn add(&mut self, other: &SourceTally) {
+        self.caller |= other.caller;
+        self.good = self.good.saturating_add(other.good);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.contrasts = self.contrasts.saturating_add(other.contrasts);
+        self.failed_elsewhere = self.failed_elsewhere.saturating_add(other.failed_elsewhere);
+    }
+
+    /// Exchanges that say something about the endpoint.
+    pub fn exchanges(&self) -> u64 {
+        u64::from(self.good) + u64::from(self.failed)
+    }
 }
 
 /// How a request that failed at one endpoint fared at others.
@@ -82,6 +136,8 @@ pub enum Elsewhere {
     Answered,
     /// It failed in the same way: the request's own fault, or one behind all endpoints.
     Failed,
+    /// It was not asked elsewhere, because requests like it had failed everywhere.
+    Known,
 }
 
 /// What weakens a failure as evidence.

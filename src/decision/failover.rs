@@ -43,9 +43,9 @@ impl Service {
             }
         }
         if let Serving::Active(active) = self.serving
-            && let Some(home) = self.wrongly_left(active)
+            && let Some(home) = self.wrongly_left(active, turn.now)
         {
-            return self.undo_single_source(home, turn);
+            return self.undo_few_sources(home, turn);
         }
         match self.serving {
             Serving::Starting => {}
@@ -275,7 +275,7 @@ impl Service {
         }
         let to = switch.to.map(|pool| self.pools[pool].name.clone());
         let from = from.map(|pool| self.pools[pool].name.clone());
-        self.arrives_on_one_source(from.as_ref(), to.as_ref());
+        self.arrives_on_few_sources(from.as_ref(), to.as_ref());
         self.last_active = to.or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from, at: turn.now });
         turn.effects.push(Effect::Persist);

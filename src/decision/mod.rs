@@ -37,7 +37,7 @@ pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{
     Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence, Word,
 };
-pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source};
+pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

@@ -82,8 +82,13 @@ impl Outlier {
 
     /// What any evidence comes to.
     pub fn finding(&self, rule: &OutlierDetection, now: Moment) -> Finding {
-        let conviction =
-            |cause| Conviction { cause, evidence: self.describe(cause, now), only_source: None, once_a_pool: false };
+        let conviction = |cause| Conviction {
+            cause,
+            evidence: self.describe(cause, now),
+            few: Vec::new(),
+            kinds: Vec::new(),
+            once_a_pool: false,
+        };
         self.tripped(rule, now).map_or(Finding::Nothing, |cause| Finding::Convicted(conviction(cause)))
     }
 

@@ -167,7 +167,7 @@ impl Service {
         let mut changes = self.conclude(turn);
         changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
-        changes.extend(self.prove_single_source(turn));
+        changes.extend(self.prove_few_sources(turn));
         changes.extend(self.eject_outliers(turn));
         self.observe_pools(turn.now);
         self.end_freeze(turn);
@@ -239,6 +239,10 @@ impl Service {
             for index in 0..self.pools[pool].endpoints.len() {
                 let held = match self.pools[pool].endpoints[index].judge_in_band(rules, callers, now) {
                     Finding::Nothing => continue,
+                    Finding::Later(due) => {
+                        self.pools[pool].endpoints[index].timers.arm(Timer::Evidence, due);
+                        continue;
+                    }
                     Finding::Held(held) => held,
                     Finding::Convicted(conviction) => match self.may_eject(pool, rules, &conviction, now) {
                         Ok(()) => {
@@ -269,12 +273,15 @@ impl Service {
         if !self.relief(pool) && !self.pools[pool].may_eject_more(rule, min_healthy) {
             return Err(None);
         }
-        let Some(source) = conviction.only_source else { return Ok(()) };
-        if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(|e| e.accuser == Some(source)) {
+        if conviction.few.is_empty() {
+            return Ok(());
+        }
+        let accused = |e: &Endpoint| e.accusers.iter().any(|source| conviction.few.contains(source));
+        if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(accused) {
             return Err(Some(Held::OneSource));
         }
         let leaves = self.pools[pool].left() <= min_healthy.max(1);
-        if leaves && !self.may_leave_on_one_source(pool, now) {
+        if leaves && !self.may_leave_on_few_sources(pool, now) {
             return Err(Some(Held::MayNotLeave));
         }
         Ok(())
@@ -282,12 +289,12 @@ impl Service {
 
     fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: Moment) {
         let leaves = self.pools[pool].left() <= self.config.failover.min_healthy.max(1);
-        if let Some(source) = conviction.only_source.filter(|_| leaves) {
-            self.leaves_on_one_source(pool, source, now);
+        if leaves && !conviction.few.is_empty() {
+            self.leaves_on_few_sources(pool, &conviction, now);
         }
         let endpoint = &mut self.pools[pool].endpoints[index];
         endpoint.eject(rules, conviction.cause, conviction.evidence, now);
-        endpoint.accuser = conviction.only_source;
+        endpoint.accusers = conviction.few;
         endpoint.advance(rules, now, &mut Vec::new());
     }
 
@@ -305,13 +312,15 @@ impl Service {
     /// Could another pool take the service if this one had nobody left? A page is no relief.
     fn relief(&self, pool: usize) -> bool {
         let pinned_here = self.pinned.as_ref() == Some(&self.pools[pool].name);
-        let serves = |other: usize| other != pool && !self.pools[other].is_static && self.available(other);
+        let needed = self.config.failover.min_healthy.max(1);
+        let serves = |other: usize| other != pool && !self.pools[other].is_static && self.pools[other].left() >= needed;
         !pinned_here && (0..self.pools.len()).any(serves)
     }
 
     /// A page serves although nobody wants it to: the outage goes on.
     pub fn serves_a_page(&self) -> bool {
-        let page = matches!(self.serving, Serving::Active(active) if self.pools[active].is_static);
+        let mut serving = (0..self.pools.len()).filter(|pool| self.serves(*pool)).peekable();
+        let page = serving.peek().is_some() && serving.all(|pool| self.pools[pool].is_static);
         page && !self.ordered && self.pinned.is_none()
     }
 

@@ -119,6 +119,9 @@ impl Service {
     /// Record that one pool's share went to another.
     pub fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
         self.record(&switch, from, turn);
+        let name = |pool: Option<usize>| pool.map(|pool| self.pools[pool].name.clone());
+        let (left, taken) = (name(from), name(switch.to));
+        self.arrives_on_few_sources(left.as_ref(), taken.as_ref());
         self.since = turn.now;
         self.last_switch =
             Some(LastSwitch { kind: switch.kind, from: from.map(|pool| self.pools[pool].name.clone()), at: turn.now });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
-use super::{Cause, Held, Moment, ProbeOutcome, Silence};
+use super::{Cause, Failure, Held, Moment, ProbeOutcome, Silence};
 
 /// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
 const UNTESTED: Duration = Duration::from_secs(5);
@@ -47,7 +47,11 @@ impl Suspicion {
             true => Finding::Convicted(Conviction {
                 cause: Cause::Stalled,
                 evidence: self.describe(now).unwrap_or_default(),
-                only_source: silence.sources[0].filter(|_| sources == 1 && !self.confirmed),
+                few: match self.confirmed || (sources >= needed as usize && sources != 1) {
+                    true => Vec::new(),
+                    false => silence.sources.iter().flatten().copied().collect(),
+                },
+                kinds: vec![Failure::Timeout],
                 once_a_pool: false,
             }),
             false => Finding::Held(if silence.targets <= 1 { Held::OneTarget } else { Held::OneSource }),

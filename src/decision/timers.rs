@@ -10,6 +10,7 @@
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
 //! | `Reach` | endpoint | nothing comes back from it, or this host has no way to it | other pools' ways are looked at, and its own again where there is none |
 //! | `Isolation` | service | its pool is lost, and whether others are is not known yet | it is left |
+//! | `Evidence` | endpoint | failures in a row have not lasted for long enough | they are judged again |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
 //! | `FirstChoice` | service | with `FirstRound` | better pools are given up after one failed probe, no longer only after `fall` of them |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
@@ -29,6 +30,7 @@ pub(super) enum Timer {
     Reconnect,
     Suspicion,
     Ejection,
+    Evidence,
     Trials,
     Reach,
     Isolation,

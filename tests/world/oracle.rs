@@ -940,7 +940,8 @@ fn is_page(service: &Service, pool: &Name) -> bool {
 
 /// A page serves.
 fn shows_a_page(service: &Service, row: &ServiceRow) -> bool {
-    active(row).is_some_and(|active| is_page(service, &active))
+    let serving = serving(row);
+    !serving.is_empty() && serving.iter().all(|pool| is_page(service, pool))
 }
 
 /// The pools that serve.

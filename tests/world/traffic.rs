@@ -127,9 +127,9 @@ impl Exchange {
 }
 
 impl Fault {
-    fn report(&self, source: Option<Source>, target: RequestTarget, elsewhere: Elsewhere) -> bool {
+    fn report(&self, (source, caller): (Option<Source>, bool), target: RequestTarget, elsewhere: Elsewhere) -> bool {
         let Fault { streak, kind, at, mark, .. } = *self;
-        self.stats.report(FailureReport { streak, source, target, kind, at, elsewhere, mark })
+        self.stats.report(FailureReport { streak, source, caller, target, kind, at, elsewhere, mark })
     }
 }
 
@@ -718,7 +718,7 @@ impl World {
                 let mark = if later { Mark::RetryLater } else { Mark::None };
                 let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
                 if matches!(ended.how, How::Refused | How::ConnectTimeout) {
-                    urgent |= fault.report(None, RequestTarget(0), Elsewhere::Unknown);
+                    urgent |= fault.report((None, false), RequestTarget(0), Elsewhere::Unknown);
                 } else {
                     request.faults.push(fault);
                 }
@@ -753,10 +753,13 @@ impl World {
     fn settle(&mut self, id: u64, elsewhere: Elsewhere) {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
         let (source, target) = (Some(request.source), request.target);
+        let service = self.newest.service(&request.service);
+        let key = SourceKey::of(&request.source);
+        let caller = service.is_some_and(|service| service.stats.callers.has(key, self.now));
         let faults = std::mem::take(&mut request.faults);
         let mut urgent = false;
         for fault in &faults {
-            urgent |= fault.report(source, target, elsewhere);
+            urgent |= fault.report((source, caller), target, elsewhere);
         }
         if !faults.is_empty() {
             self.counted(urgent);
@@ -774,13 +777,20 @@ impl World {
                 && !Arc::ptr_eq(&fault.stats, &first.stats)
                 && (pools == 1 || fault.pool != first.pool)
         };
-        let mut everywhere = request.faults.iter().any(elsewhere);
-        let known = &service.stats.everywhere;
-        match everywhere {
-            true => known.note(request.source, request.target, first.kind, self.now),
-            false => everywhere = known.knows(request.source, request.target, first.kind, self.now),
+        let everywhere = request.faults.iter().any(elsewhere);
+        if everywhere {
+            service.stats.everywhere.note(request.source, request.target, first.kind, self.now);
         }
-        self.settle(id, if everywhere { Elsewhere::Failed } else { Elsewhere::Unknown });
+        let known =
+            service.stats.everywhere.remembers(request.source, request.target, first.kind, self.now) && !everywhere;
+        self.settle(
+            id,
+            match everywhere {
+                true => Elsewhere::Failed,
+                false if known => Elsewhere::Known,
+                false => Elsewhere::Unknown,
+            },
+        );
     }
 
     fn done(&mut self, id: u64, good: bool) -> Verdict {

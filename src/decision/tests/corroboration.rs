@@ -11,6 +11,7 @@ fn corroborated(callers: u32) -> Rig {
         }
     });
     rig.in_band(0, Digest { callers: Some(callers), ..Digest::default() });
+    rig.callers = callers > 0;
     rig
 }
 
@@ -24,6 +25,7 @@ impl Rig {
         let report = FailureReport {
             streak: 0,
             source: Some(source(n)),
+            caller: self.callers,
             target: RequestTarget(target),
             kind: Failure::Gateway,
             at: self.now,
@@ -32,7 +34,16 @@ impl Rig {
         };
         let mut failed = FailureCounts::default();
         failed.0[Failure::Gateway as usize] = 1;
-        let digest = Digest { failed, streak: 5, streak_since: self.now, reports: vec![report], ..Digest::default() };
+        let mut tally = SourceTally::new(source(n));
+        tally.count(&report);
+        let digest = Digest {
+            failed,
+            streak: 5,
+            streak_since: self.now,
+            reports: vec![report],
+            by_source: vec![tally],
+            ..Digest::default()
+        };
         self.in_band(id, digest);
         self.wait(Duration::from_millis(20));
     }
@@ -99,6 +110,7 @@ fn a_burst_between_two_good_answers_is_nothing() {
         let one = |n: u64| FailureReport {
             streak: 0,
             source: Some(source(1)),
+            caller: true,
             target: RequestTarget(n),
             kind: Failure::Gateway,
             at,
@@ -147,7 +159,7 @@ fn one_target_only_is_about_the_target() {
 fn what_fails_everywhere_is_about_the_request() {
     let mut rig = corroborated(1);
     (0..40).for_each(|n| rig.report(0, 1, n, Elsewhere::Failed, Mark::None));
-    rig.reports(0, 20, &[1]);
+    rig.reports(0, 10, &[1]);
     assert_eq!(rig.stands(0).0, Operational::Healthy, "also where it was not sent again");
     assert!(rig.held(Held::FailsEverywhere));
 }
@@ -193,6 +205,7 @@ fn a_failed_connect_is_about_no_client() {
         let report = FailureReport {
             streak: 0,
             source: None,
+            caller: false,
             target: RequestTarget(0),
             kind: Failure::ConnectTimeout,
             at: rig.now,
@@ -213,7 +226,8 @@ fn a_pool_is_left_on_one_sources_evidence_and_proven_right_by_what_it_meets() {
     rig.reports(1, 6, &[1]);
     assert_eq!(rig.active(), "away");
     assert!(rig.endpoint(2).proving, "good answers of the new pool are counted by source");
-    rig.in_band(2, Digest { good: 12, good_by: vec![(source(1), 12)], ..Digest::default() });
+    let good = SourceTally { good: 12, ..SourceTally::new(source(1)) };
+    rig.in_band(2, Digest { good: 12, by_source: vec![good], ..Digest::default() });
     assert!(!rig.endpoint(2).proving);
     // so it may say it again
     let switches = rig.core.incidents().count();
@@ -243,6 +257,76 @@ fn a_source_that_fails_there_as_well_is_wrong_and_the_service_goes_home_without_
     assert_eq!(rig.active(), "home", "its evidence counts for nothing");
     rig.reports(0, 6, &[2]);
     assert_eq!(rig.stands(0).0, Operational::Ejected, "that of another source does");
+}
+
+#[test]
+fn what_was_wrong_is_history_after_damping() {
+    let mut rig = corroborated(1);
+    rig.reports(0, 6, &[1]);
+    rig.reports(1, 6, &[1]);
+    rig.reports(2, 5, &[1]);
+    assert_eq!((rig.active().as_str(), rig.last().kind), ("home", SwitchKind::Rollback));
+    rig.wait(secs(601));
+    rig.reports(0, 6, &[1]);
+    rig.reports(1, 6, &[1]);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn five_in_a_row_are_judged_when_the_doubt_is_over_though_nothing_else_comes() {
+    let mut rig = corroborated(1);
+    rig.in_band(0, Digest { good: 20, ..Digest::default() });
+    rig.wait(secs(2));
+    rig.reports(0, 5, &[1]);
+    assert_eq!(rig.stands(0).0, Operational::Healthy);
+    rig.wait(secs(1));
+    assert_eq!(rig.stands(0).0, Operational::Ejected);
+}
+
+#[test]
+fn a_stranger_does_not_speak_for_the_only_caller() {
+    let mut rig = corroborated(1);
+    rig.callers = false;
+    rig.reports(0, 12, &[5]);
+    assert_eq!(rig.stands(0).0, Operational::Healthy);
+    rig.reports(0, 12, &[5, 6, 7]);
+    assert_eq!(rig.stands(0).0, Operational::Ejected, "three do");
+}
+
+#[test]
+fn one_connect_that_fails_does_not_make_one_source_many() {
+    let mut rig = corroborated(5);
+    rig.reports(0, 5, &[1]);
+    let connect = FailureReport {
+        streak: 0,
+        source: None,
+        caller: false,
+        target: RequestTarget(0),
+        kind: Failure::ConnectTimeout,
+        at: rig.now,
+        elsewhere: Elsewhere::Unknown,
+        mark: Mark::None,
+    };
+    rig.in_band(0, Digest { streak: 6, streak_since: rig.now, reports: vec![connect], ..Digest::default() });
+    assert_eq!(rig.stands(0).0, Operational::Healthy);
+}
+
+#[test]
+fn a_bad_url_does_not_hide_the_failed_orders_of_the_same_load_balancer() {
+    let mut rig = corroborated(1);
+    (0..3).for_each(|_| rig.report(0, 1, 7, Elsewhere::Failed, Mark::None));
+    (0..12).for_each(|n| rig.report(0, 1, 100 + n, Elsewhere::Unknown, Mark::None));
+    assert_eq!(rig.stands(0).0, Operational::Ejected);
+}
+
+#[test]
+fn a_port_forwarder_without_its_server_is_found_in_the_end() {
+    let mut rig = corroborated(1);
+    for _ in 0..21 {
+        rig.report(0, 1, 0, Elsewhere::Unknown, Mark::HungUp);
+        rig.wait(Duration::from_millis(600));
+    }
+    assert_eq!(rig.stands(0).0, Operational::Ejected);
 }
 
 #[test]

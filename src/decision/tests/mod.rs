@@ -27,6 +27,8 @@ pub(super) struct Rig {
     pub config: Config,
     /// Everything since it was last taken.
     pub effects: Vec<Effect>,
+    /// The service has answered the sources that report.
+    pub callers: bool,
 }
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -48,7 +50,7 @@ impl Rig {
         let mut service = shop();
         change(&mut service);
         let config = config(service);
-        let mut rig = Rig { core: Decision::new(None, now), now, config, effects: Vec::new() };
+        let mut rig = Rig { core: Decision::new(None, now), now, config, effects: Vec::new(), callers: true };
         rig.configure();
         rig
     }

@@ -402,6 +402,9 @@ impl<'a, C: Client> Request<'a, C> {
             exchange.skip();
             return Tried::Again;
         }
+        if failed {
+            placing.faults.conclude();
+        }
         if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, placing))
             && let Some(tried) = self.hold(exchange, length, placing, spot).await
         {

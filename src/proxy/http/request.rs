@@ -278,7 +278,8 @@ impl<'a, C: Client> Request<'a, C> {
         let Setting { worker, alarm, caller, .. } = *self.setting;
         let ends = Ends { source: caller.peer, destination: caller.reached };
         let asker = Asker { hash: self.hash(service), ends, source: caller.source_key };
-        let subject = Subject { source: caller.source, route: route.index, path: self.head.path_bytes() };
+        let subject =
+            Subject { source: caller.source, key: caller.source_key, route: route.index, path: self.head.path_bytes() };
         Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, (asker, subject))
     }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::place::Spot;
 use crate::decision::{Elsewhere, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, ServiceView};
+use crate::routing::{EndpointStats, ServiceView, SourceKey};
 use crate::sys::clock;
 
 /// What a request is about, beside its endpoint.
@@ -17,6 +17,8 @@ use crate::sys::clock;
 pub struct Subject<'a> {
     /// The client's network.
     pub source: Source,
+    /// … as it is looked up.
+    pub key: SourceKey,
     /// The route, by its place.
     pub route: usize,
     /// The path without the query; empty for a TCP session.
@@ -72,8 +74,18 @@ impl<'a> Faults<'a> {
     /// The request was answered. `well`: so that what failed before was not its own fault.
     #[inline]
     pub fn answered(&mut self, well: bool) {
+        if well && self.service.stats.everywhere.knows_any() {
+            self.service.stats.everywhere.forget(self.subject.source, self.subject.target());
+        }
         if !self.list.is_empty() {
             self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
+        }
+    }
+
+    /// Its last answer, a failed one, is what the client gets.
+    pub fn conclude(&mut self) {
+        if !self.list.is_empty() {
+            self.end();
         }
     }
 
@@ -91,13 +103,12 @@ impl<'a> Faults<'a> {
     #[cold]
     fn settle(&mut self, elsewhere: Elsewhere) {
         let target = self.subject.target();
-        if elsewhere == Elsewhere::Answered {
-            self.service.stats.everywhere.forget(self.subject.source, target);
-        }
+        let caller = self.service.stats.callers.has(self.subject.key, clock::now());
         for fault in std::mem::take(&mut self.list) {
             let report = FailureReport {
                 streak: fault.streak,
                 source: Some(self.subject.source),
+                caller,
                 target,
                 kind: fault.kind,
                 at: fault.at,
@@ -113,7 +124,7 @@ impl<'a> Faults<'a> {
     /// The request is over, and was answered well by no endpoint.
     #[cold]
     fn end(&mut self) {
-        let first = &self.list[0];
+        let Some(first) = self.list.first() else { return };
         let kind = first.kind;
         // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
         let pools = self.service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
@@ -123,10 +134,10 @@ impl<'a> Faults<'a> {
         if self.list.iter().any(elsewhere) {
             self.service.stats.everywhere.note(self.subject.source, self.subject.target(), kind, clock::now());
             self.settle(Elsewhere::Failed);
-        } else if self.fails_everywhere(kind) {
-            self.settle(Elsewhere::Failed);
         } else {
-            self.settle(Elsewhere::Unknown);
+            let (source, target) = (self.subject.source, self.subject.target());
+            let known = self.service.stats.everywhere.remembers(source, target, kind, clock::now());
+            self.settle(if known { Elsewhere::Known } else { Elsewhere::Unknown });
         }
     }
 }
@@ -157,8 +168,16 @@ pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> O
 pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
     let Some(fault) = count_fault(worker, spot, kind, Mark::None) else { return };
     let Fault { stats, streak, at, mark, .. } = fault;
-    let report =
-        FailureReport { streak, source: None, target: RequestTarget(0), kind, at, elsewhere: Elsewhere::Unknown, mark };
+    let report = FailureReport {
+        streak,
+        source: None,
+        caller: false,
+        target: RequestTarget(0),
+        kind,
+        at,
+        elsewhere: Elsewhere::Unknown,
+        mark,
+    };
     if stats.report(report) {
         worker.view.urgent();
     }

@@ -567,7 +567,16 @@ impl<'a> Placing<'a> {
     pub fn finds_another(&self) -> bool {
         let table = self.worker.table();
         let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
-        service.serving != Serving::Down && matches!(self.pick(service), Pick::Endpoint(_))
+        let retry = &self.origin.services[self.index].config.retry;
+        let mut tries = self.tries.clone();
+        let mut pick = self.pick(service);
+        if let Pick::Endpoint(choice) = &pick
+            && tries.crosses_rather(retry, choice, service)
+        {
+            let want = tries.want(clock::now(), self.asker.hash);
+            pick = service.pick(&want, &mut self.worker.pick.borrow_mut());
+        }
+        service.serving != Serving::Down && matches!(pick, Pick::Endpoint(_))
     }
 
     /// A try begins.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{FailureReport, Moment, RequestTarget, Source};
+use crate::decision::{FailureReport, Moment, RequestTarget, Source, SourceTally};
 
 /// Reports kept for one digest.
 const REPORTS: usize = 64;
@@ -35,7 +35,7 @@ pub(super) struct Attribution {
 #[derive(Debug, Default)]
 struct Ledger {
     reports: Vec<FailureReport>,
-    good_by: Vec<(Source, u32)>,
+    by_source: Vec<SourceTally>,
     witnesses: Vec<(Moment, Source, RequestTarget)>,
     /// The newest streak that was reported of, and how often.
     streak: u32,
@@ -64,16 +64,12 @@ impl Attribution {
         if ledger.streak != report.streak {
             (ledger.streak, ledger.in_streak) = (report.streak, 0);
         }
-        ledger.in_streak += 1;
-        (ledger.last_failure, ledger.good_since) = (ledger.last_failure.max(report.at), 0);
-        if ledger.reports.len() < REPORTS {
-            ledger.reports.push(report);
-        } else {
-            // A sample: one more of the same replaces one, another source replaces any.
-            let same = |old: &FailureReport| old.source == report.source && old.target == report.target;
-            let place = ledger.reports.iter().position(same).unwrap_or(ledger.in_streak as usize % REPORTS);
-            ledger.reports[place] = report;
+        ledger.in_streak = ledger.in_streak.saturating_add(1);
+        if let Some(tally) = report.source.and_then(|source| ledger.tally(source)) {
+            tally.count(&report);
         }
+        (ledger.last_failure, ledger.good_since) = (ledger.last_failure.max(report.at), 0);
+        ledger.keep(report);
         self.watched.store(true, Relaxed);
         self.dirty.store(true, Relaxed);
         ledger.in_streak
@@ -82,10 +78,8 @@ impl Attribution {
     /// A good answer of a watched endpoint.
     pub fn good(&self, source: Source, now: Moment) {
         let mut ledger = self.ledger();
-        match ledger.good_by.iter().position(|(known, _)| *known == source) {
-            Some(place) => ledger.good_by[place].1 = ledger.good_by[place].1.saturating_add(1),
-            None if ledger.good_by.len() < SOURCES => ledger.good_by.push((source, 1)),
-            None => {}
+        if let Some(tally) = ledger.tally(source) {
+            tally.good = tally.good.saturating_add(1);
         }
         ledger.good_since = ledger.good_since.saturating_add(1);
         let quiet = now.since(ledger.last_failure);
@@ -125,15 +119,40 @@ impl Attribution {
     }
 
     /// Everything since the last time.
-    pub fn take(&self) -> (Vec<FailureReport>, Vec<(Source, u32)>) {
+    pub fn take(&self) -> (Vec<FailureReport>, Vec<SourceTally>) {
         if !self.dirty.load(Relaxed) || !self.dirty.swap(false, Relaxed) {
             return (Vec::new(), Vec::new());
         }
         let mut ledger = self.ledger();
-        (std::mem::take(&mut ledger.reports), std::mem::take(&mut ledger.good_by))
+        (std::mem::take(&mut ledger.reports), std::mem::take(&mut ledger.by_source))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    /// The tally of this source; `None`: too many are kept apart already.
+    fn tally(&mut self, source: Source) -> Option<&mut SourceTally> {
+        let known = self.by_source.iter().position(|tally| tally.source == source);
+        if known.is_none() && self.by_source.len() < SOURCES {
+            self.by_source.push(SourceTally::new(source));
+            return self.by_source.last_mut();
+        }
+        known.map(|place| &mut self.by_source[place])
+    }
+
+    /// Keeps the report. Where there are many, it takes the place of another one of the source that has most.
+    fn keep(&mut self, report: FailureReport) {
+        if self.reports.len() < REPORTS {
+            return self.reports.push(report);
+        }
+        let of = |source: Option<Source>| self.reports.iter().filter(|kept| kept.source == source).count();
+        let most = self.reports.iter().map(|kept| kept.source).max_by_key(|source| of(*source));
+        let newest = self.reports.iter().rposition(|kept| Some(kept.source) == most);
+        if let Some(place) = newest {
+            self.reports[place] = report;
+        }
     }
 }

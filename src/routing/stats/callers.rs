@@ -59,10 +59,20 @@ impl Callers {
     fn note_anew(&self, key: SourceKey, tick: u64) {
         let places = || (0..PROBES).map(|probe| &self.0[(key.0 as usize + probe) % SLOTS]);
         let own = places().find(|slot| slot.load(Relaxed) & !TICKS == key.tag());
+        if own.is_some_and(|slot| tick.saturating_sub(slot.load(Relaxed) & TICKS) <= FRESH) {
+            return;
+        }
         let free = || places().find(|slot| !is_recent(slot.load(Relaxed), tick));
         if let Some(slot) = own.or_else(free) {
             slot.store(key.tag() | tick, Relaxed);
         }
+    }
+
+    /// Was this network answered well lately?
+    pub fn has(&self, key: SourceKey, now: Moment) -> bool {
+        let tick = now.as_micros() >> TICK_SHIFT & TICKS;
+        let words = (0..PROBES).map(|probe| self.0[(key.0 as usize + probe) % SLOTS].load(Relaxed));
+        words.into_iter().any(|word| word & !TICKS == key.tag() && is_recent(word, tick))
     }
 
     /// How many were answered well lately; at least one once any was.
@@ -96,6 +106,7 @@ mod tests {
             (1..=3).for_each(|n| callers.note(key(n), at(round * 100_000)));
         }
         assert_eq!(callers.count(at(400_000)), 3);
+        assert!(callers.has(key(2), at(400_000)) && !callers.has(key(4), at(400_000)));
     }
 
     #[test]

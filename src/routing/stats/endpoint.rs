@@ -281,7 +281,7 @@ impl EndpointStats {
         for (kind, old) in cursor.failed.iter_mut().enumerate() {
             failed.0[kind] = step(old, FAILED + kind);
         }
-        let (reports, good_by) = self.attribution.take();
+        let (reports, by_source) = self.attribution.take();
         let digest = Digest {
             good: step(&mut cursor.good, GOOD),
             failed,
@@ -294,11 +294,11 @@ impl EndpointStats {
             silence: self.silence(),
             streak_number: self.streak_number(),
             reports,
-            good_by,
+            by_source,
             callers: None,
         };
         let counts = [digest.good, digest.failed.total(), digest.trials_good, digest.trials_failed];
-        let attributed = !digest.reports.is_empty() || !digest.good_by.is_empty();
+        let attributed = !digest.reports.is_empty() || !digest.by_source.is_empty();
         let quiet = counts == [0; 4]
             && streak == cursor.streak
             && digest.silence == cursor.silence

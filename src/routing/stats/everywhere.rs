@@ -9,6 +9,8 @@ use crate::decision::{Failure, Moment, RequestTarget, Source};
 
 /// How long it is remembered.
 const MEMORY: Duration = Duration::from_secs(10);
+/// So often a request is let through to see whether it is still so.
+const TEST_AGAIN: Duration = Duration::from_secs(1);
 /// How many are remembered; then the oldest is forgotten.
 const MOST: usize = 256;
 
@@ -25,6 +27,8 @@ struct Known {
     target: RequestTarget,
     kind: Failure,
     until: Moment,
+    /// When a request was last let through to see whether it is still so.
+    tested: Moment,
 }
 
 impl FailsEverywhere {
@@ -35,7 +39,7 @@ impl FailsEverywhere {
         if known.len() >= MOST {
             known.remove(0);
         }
-        known.push(Known { source, target, kind, until: now.after(MEMORY) });
+        known.push(Known { source, target, kind, until: now.after(MEMORY), tested: now });
         self.any.store(true, Relaxed);
     }
 
@@ -46,7 +50,7 @@ impl FailsEverywhere {
         }
     }
 
-    /// Is sending it again known to be of no use?
+    /// Is sending it again known to be of no use? Once in a while a request is let through all the same.
     pub fn knows(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
         if !self.any.load(Relaxed) {
             return false;
@@ -54,7 +58,24 @@ impl FailsEverywhere {
         let mut known = self.known();
         known.retain(|one| one.until > now);
         self.any.store(!known.is_empty(), Relaxed);
-        known.iter().any(|one| one.is(source, target, kind))
+        let Some(one) = known.iter_mut().find(|one| one.is(source, target, kind)) else { return false };
+        // (Not of what may kill a worker each time.)
+        let tests = kind != Failure::Reset && now.since(one.tested) >= TEST_AGAIN;
+        if tests {
+            one.tested = now;
+        }
+        !tests
+    }
+
+    /// Is this remembered?
+    pub fn remembers(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
+        self.knows_any() && self.known().iter().any(|one| one.until > now && one.is(source, target, kind))
+    }
+
+    /// Is anything remembered?
+    #[inline]
+    pub fn knows_any(&self) -> bool {
+        self.any.load(Relaxed)
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Known>> {
@@ -79,11 +100,16 @@ mod tests {
         let source = |n: u8| Source::of([10, 0, 0, n].into());
         assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(0)));
         everywhere.note(source(1), RequestTarget(7), Failure::Gateway, at(0));
-        assert!(everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(9_999)));
+        assert!(everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(999)));
+        assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(1_000)), "one tests it");
+        assert!(everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(1_001)));
         assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Reset, at(1)));
         assert!(!everywhere.knows(source(2), RequestTarget(7), Failure::Gateway, at(1)));
         assert!(!everywhere.knows(source(1), RequestTarget(8), Failure::Gateway, at(1)));
         assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(10_000)));
+        everywhere.note(source(1), RequestTarget(7), Failure::Gateway, at(10_000));
+        everywhere.forget(source(1), RequestTarget(7));
+        assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(10_001)), "it was answered");
     }
 
     #[test]
