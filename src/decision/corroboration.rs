@@ -215,8 +215,9 @@ impl Corroboration {
 
     // ---- conclusions ----------------------------------------------------------------------------------------------
 
-    /// What the failures come to where the service answered so many sources lately.
-    pub fn finding(&self, rule: &OutlierDetection, callers: u32, now: Moment) -> Finding {
+    /// What the failures come to where the service answered so many sources lately. `failing`: endpoints of the pool, this one
+    /// included, if all that are usable fail: then good answers of any of them would be an end of it.
+    pub fn finding(&self, rule: &OutlierDetection, callers: u32, failing: u32, now: Moment) -> Finding {
         if self.streak.is_empty() && self.window.is_empty() {
             return Finding::Nothing;
         }
@@ -225,7 +226,7 @@ impl Corroboration {
             self.streak.iter().filter(|report| now.since(report.at) <= STREAK_TIME).collect();
         let trip = rule.consecutive_failures as usize;
         let in_a_row = match lately.len() >= trip {
-            true => self.in_a_row(&lately, &tallies, trip, callers, now),
+            true => self.in_a_row(&lately, &tallies, trip, (callers, failing), now),
             false => Finding::Nothing,
         };
         if let Finding::Convicted(_) = in_a_row {
@@ -244,12 +245,12 @@ impl Corroboration {
         streak: &[&FailureReport],
         tallies: &[SourceTally],
         trip: usize,
-        callers: u32,
+        (callers, failing): (u32, u32),
         now: Moment,
     ) -> Finding {
         let needed = sources_needed(callers);
         let (counted, held) = counted(streak, tallies, needed);
-        if let Some(finding) = self.row(&counted, tallies, trip, callers, now) {
+        if let Some(finding) = self.row(&counted, tallies, trip, (callers, failing), now) {
             return finding;
         }
         // With nothing to compare with, also sessions that were hung up on count in the end.
@@ -272,7 +273,7 @@ impl Corroboration {
         streak: &[&FailureReport],
         tallies: &[SourceTally],
         trip: usize,
-        callers: u32,
+        (callers, failing): (u32, u32),
         now: Moment,
     ) -> Option<Finding> {
         let first = streak.first().filter(|_| streak.len() >= trip)?;
@@ -292,7 +293,7 @@ impl Corroboration {
         let few_see_it = connects < trip && 2 * sources.len() < tallies.len().max(callers as usize);
         let doubt = match !broad || few_see_it {
             true => (self.usual * FEW_SEE_IT).min(LONGEST_DOUBT_OF_FEW),
-            false => self.usual.min(LONGEST_DOUBT),
+            false => (self.usual / failing.max(1)).min(LONGEST_DOUBT),
         };
         let due = first.at.after(doubt);
         if due > now {

@@ -466,13 +466,13 @@ impl Endpoint {
     }
 
     /// Is what real traffic said enough to eject it, and is nothing that would explain it better being looked into?
-    /// `callers`: client networks that the service answered well lately.
-    pub fn judge_in_band(&self, rules: Rules<'_>, callers: u32, now: Moment) -> Finding {
+    /// `callers`: client networks that the service answered well lately; `failing`: see [`Corroboration::finding`].
+    pub fn judge_in_band(&self, rules: Rules<'_>, (callers, failing): (u32, u32), now: Moment) -> Finding {
         let Some(rule) = rules.outlier.filter(|_| self.usable() && self.refusal == Refusal::No) else {
             return Finding::Nothing;
         };
         let found = match rule.evidence {
-            EvidenceRule::Corroborated => self.corroboration.finding(rule, callers, now),
+            EvidenceRule::Corroborated => self.corroboration.finding(rule, callers, failing, now),
             EvidenceRule::Any => self.outlier.finding(rule, now),
         };
         let needed = if rule.evidence == EvidenceRule::Any { 1 } else { sources_needed(callers) };

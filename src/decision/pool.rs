@@ -40,6 +40,13 @@ impl Pool {
         self.endpoints.iter().filter(|endpoint| endpoint.usable() && endpoint.ejection == Ejection::None).count()
     }
 
+    /// How many endpoints fail, if all do that are usable; else one.
+    pub fn failing(&self) -> u32 {
+        let mut usable = self.endpoints.iter().filter(|endpoint| endpoint.usable());
+        let all = usable.all(|endpoint| endpoint.corroboration.fails());
+        if all { self.usable() as u32 } else { 1 }
+    }
+
     /// May it take the service?
     pub fn available(&self, min_healthy: usize) -> bool {
         self.is_static || self.usable() >= min_healthy.max(1)

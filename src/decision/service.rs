@@ -236,8 +236,9 @@ impl Service {
         let mut ejected = false;
         for pool in 0..self.pools.len() {
             let rules = Rules::of(&config.pools[pool], &config.failover);
+            let failing = self.pools[pool].failing();
             for index in 0..self.pools[pool].endpoints.len() {
-                let held = match self.pools[pool].endpoints[index].judge_in_band(rules, callers, now) {
+                let held = match self.pools[pool].endpoints[index].judge_in_band(rules, (callers, failing), now) {
                     Finding::Nothing => continue,
                     Finding::Later(due) => {
                         self.pools[pool].endpoints[index].timers.arm(Timer::Evidence, due);

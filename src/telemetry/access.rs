@@ -168,6 +168,13 @@ impl AccessLog {
     /// Go on as configured now (a reload): the file is opened (again, so that it may have been rotated), the format
     /// changed, the log switched on or off. An error changes nothing.
     pub fn apply(&self, config: Option<&config::AccessLog>) -> io::Result<()> {
+        let mut current = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_into_force(config)?;
+        *current = config.cloned();
+        Ok(())
+    }
+
+    fn put_into_force(&self, config: Option<&config::AccessLog>) -> io::Result<()> {
         if let Some(config) = config {
             self.shared.lines.replace(open(config.path.as_deref())?);
         }
@@ -176,15 +183,15 @@ impl AccessLog {
             Some(AccessFormat::Json) => JSON,
             Some(AccessFormat::Common) => COMMON,
         };
-        *self.shared.config.lock().unwrap_or_else(PoisonError::into_inner) = config.cloned();
         self.shared.format.store(format, Relaxed);
         Ok(())
     }
 
     /// Open the file anew: it was rotated.
     pub fn reopen(&self) -> io::Result<()> {
-        let config = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.apply(config.as_ref())
+        // One lock over both: a reload at the same time must not be undone.
+        let current = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_into_force(current.as_ref())
     }
 
     /// A worker's end of it.

@@ -520,7 +520,9 @@ impl Oracle {
         }
         let moved = old.is_some_and(|old| moved(old, row));
         if service.mode == Mode::ActivePassive && !self.reload {
-            ensure!(count <= 1, "two switches in one turn");
+            // (What an order chose may be condemned in the same turn.)
+            let most = 1 + usize::from(self.ordered.is_some());
+            ensure!(count <= most, "{count} switches in one turn");
             ensure!(!moved || count == 1, "moved without an incident from {before:?}");
             let sessions =
                 effects.iter().filter(|e| matches!(e, Effect::Sessions { service, .. } if *service == row.name));

@@ -80,7 +80,7 @@ impl ClientTls {
         let builder = if tls.verify {
             let (roots, pinned) = match &tls.ca {
                 Some(path) => {
-                    let (roots, certificates) = loader.roots(path, &mut seen)?;
+                    let (roots, certificates) = loader.roots(path, &mut seen, true)?;
                     (Arc::new(roots), certificates)
                 }
                 None => {
@@ -91,8 +91,13 @@ impl ClientTls {
                     (roots, Vec::new())
                 }
             };
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
-            let by_ca = verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?;
+            let by_ca = match roots.is_empty() {
+                true => None, // all of them are pinned
+                false => {
+                    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+                    Some(verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?)
+                }
+            };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Trust { by_ca, pinned }))
         } else {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification))

@@ -141,11 +141,13 @@ impl Loader {
         Ok((certified, leaf))
     }
 
-    /// The certificates of a file, as CAs and as they stand in it.
+    /// The certificates of a file, as CAs and as they stand in it. `pins`: those that are no CA are trusted as they stand, and sign
+    /// nothing.
     pub(super) fn roots(
         &mut self,
         path: &Path,
         seen: &mut Vec<u8>,
+        pins: bool,
     ) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), MaterialError> {
         let bad = |detail| MaterialError::BadCertificate { path: path.to_owned(), detail };
         let mut store = RootCertStore::empty();
@@ -155,16 +157,18 @@ impl Loader {
             let not_after = leaf::not_after(certificate).map_err(bad)?;
             expired += usize::from(not_after < self.now);
             latest = latest.max(not_after);
-            store.add(certificate.clone()).map_err(|error| bad(error.to_string()))?;
+            if !pins || leaf::may_sign(certificate).map_err(bad)? {
+                store.add(certificate.clone()).map_err(|error| bad(error.to_string()))?;
+            }
         }
-        if expired == store.len() {
+        if expired == found.len() {
             return Err(MaterialError::ExpiredCa { path: path.to_owned(), days: (self.now - latest) / (24 * 60 * 60) });
         }
         if expired > 0 {
             self.warnings.push(format!(
                 "{}: {expired} of {} CA certificates have expired",
                 path.display(),
-                store.len()
+                found.len()
             ));
         }
         Ok((store, found))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::x509::X509Version;
 
 /// A certificate that we show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,13 @@ impl Leaf {
 /// The last second of a certificate.
 pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<i64, String> {
     Ok(parse(der)?.validity().not_after.timestamp())
+}
+
+/// May it have signed others: CA:TRUE, or of a version that could not say so?
+pub(super) fn may_sign(der: &CertificateDer<'_>) -> Result<bool, String> {
+    let certificate = parse(der)?;
+    let constraints = certificate.basic_constraints().map_err(|error| error.to_string())?;
+    Ok(constraints.map_or(certificate.version() == X509Version::V1, |constraints| constraints.value.ca))
 }
 
 pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {

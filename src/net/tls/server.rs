@@ -141,7 +141,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(auth) => {
                 let mut asked = Vec::new();
-                let roots = Arc::new(loader.roots(&auth.ca, &mut asked)?.0);
+                let roots = Arc::new(loader.roots(&auth.ca, &mut asked, false)?.0);
                 seen.extend_from_slice(&asked);
                 demand = Some((auth.required, asked));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
@@ -20,7 +21,8 @@ use super::{leaf, provider};
 /// be in its time, and where it names hosts or addresses (subjectAltName) one of them has to be what is asked for.
 #[derive(Debug)]
 pub(super) struct Trust {
-    pub(super) by_ca: Arc<WebPkiServerVerifier>,
+    /// `None`: no CA is trusted, only what is pinned.
+    pub(super) by_ca: Option<Arc<WebPkiServerVerifier>>,
     /// The certificates of `ca`; empty = the system's roots are trusted.
     pub(super) pinned: Vec<CertificateDer<'static>>,
 }
@@ -77,7 +79,11 @@ impl ServerCertVerifier for Trust {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.by_ca.verify_server_cert(shown, intermediates, name, ocsp, now) {
+        let by_ca = match &self.by_ca {
+            Some(by_ca) => by_ca.verify_server_cert(shown, intermediates, name, ocsp, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        match by_ca {
             Ok(verified) => Ok(verified),
             Err(_) if self.pinned.iter().any(|pinned| pinned == shown) => {
                 self.by_pin(shown, name, now).map(|()| ServerCertVerified::assertion())
@@ -93,7 +99,7 @@ impl ServerCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_ca.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &provider().signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -102,11 +108,11 @@ impl ServerCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_ca.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &provider().signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_ca.supported_verify_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

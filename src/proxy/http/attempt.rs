@@ -393,6 +393,9 @@ impl<'a, C: Client> Request<'a, C> {
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
         let failed = spot.fails_with(if unavailable { UNAVAILABLE } else { status });
         spot.endpoint().stats.count_response(self.setting.worker.id, status);
+        if grpc::is_call(self.head) {
+            self.unproven = None; // its endpoint has taken it up
+        }
         if failed {
             placing.record_marked(spot, Failure::Gateway, mark_of(exchange.reply()));
         } else {

@@ -18,6 +18,9 @@ const TYPE: &[u8] = b"application/grpc";
 /// UNAVAILABLE
 const UNAVAILABLE: u8 = 14;
 
+/// Bytes before each message of a call: a flag and its length.
+pub const PREFIX: u64 = 5;
+
 /// Is this a call of gRPC? (`application/grpc-web` is none: its errors stand in the body.)
 pub fn is_call(head: &RequestHead) -> bool {
     head.method() == Method::Post && head.fields().get("content-type").is_some_and(is_grpc)

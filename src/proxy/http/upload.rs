@@ -51,14 +51,16 @@ impl<C: Client> Request<'_, C> {
 
     /// Waits for the first bytes of the body, if there is one. `Err`: the request is over.
     ///
-    /// A gRPC call sends its first message when it likes. A client that expects `100 Continue` waits for the endpoint's word,
-    /// and others perhaps for the beginning of the answer: both go on without any bytes, as unproven, the latter after
+    /// A gRPC call sends its first message when it likes, a client that expects `100 Continue` waits for the endpoint's word, and
+    /// others perhaps for the beginning of the answer: they go on without any bytes, as unproven, the last ones after
     /// [`OPENING`].
     pub(super) async fn await_body(&mut self, service: &ServiceView) -> Result<(), Finish> {
-        if self.client.body_is_done() || grpc::is_call(self.head) {
+        if self.client.body_is_done() {
             return Ok(());
         }
-        let queue_ends = self.head.expects_continue().then(|| clock::now().after(service.config.limits.queue_timeout));
+        // Neither waits for bytes, but both for a place.
+        let at_once = self.head.expects_continue() || grpc::is_call(self.head);
+        let queue_ends = at_once.then(|| clock::now().after(service.config.limits.queue_timeout));
         let awaited = poll_fn(|cx| self.poll_body(cx, service, queue_ends)).await;
         let Err(no_body) = awaited else { return Ok(()) };
         let worker = self.setting.worker;
@@ -134,8 +136,13 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// All of the body is here, or as much as only a body brings that keeps the least rate.
+    ///
+    /// A gRPC call keeps no rate: it is proven by the beginning of its first message.
     fn is_proven(&self) -> bool {
-        let enough = self.rates.upload.bytes_per_window().clamp(1, SMALL as u64);
+        let enough = match grpc::is_call(self.head) {
+            true => grpc::PREFIX,
+            false => self.rates.upload.bytes_per_window().clamp(1, SMALL as u64),
+        };
         self.client.body_is_done() || self.body.received() >= enough
     }
 
