@@ -1,22 +1,23 @@
 //! Corroborated evidence: a failed exchange is about a client, a target and an endpoint, and convicts the endpoint only when the
 //! others are excluded (`outlier_detection.evidence: corroborated`).
 //!
-//! The rule, for the failures that count (not the ones that fail everywhere, nor those of distrusted sources; an answer that
-//! asks to come later, or a session hung up on, only from as many sources as are needed). The first row that fits decides:
+//! The rule, for the failures that count: not those that fail everywhere, nor those of distrusted sources; an answer that asks to
+//! come later, or a session hung up on, only from as many sources as are needed. The first row that fits decides:
 //!
 //! | failures in a row, without a good answer to any client in between | verdict |
 //! |---|---|
 //! | `consecutive_failures`, and a probe that began after the first of them failed | ejected |
-//! | `consecutive_failures` from as many sources as are needed, for as long as that many good answers usually take (four times as long where most sources of the window see none of it) | ejected |
-//! | `consecutive_failures` from one source over three targets, each answered well elsewhere | ejected, one endpoint a pool |
+//! | `consecutive_failures` of as many sources as are needed, for as long as that many good answers usually take (of the whole pool, if all of it fails; four times as long where most sources see none of it) | ejected |
+//! | `consecutive_failures` of too few sources over three targets, each answered well elsewhere, for four times as long | ejected, one endpoint a pool |
 //! | one target only, answered well elsewhere | held: it is about the target |
-//! | twenty from too few sources over ten seconds, and nothing to compare with | ejected |
+//! | twenty of too few sources over ten seconds, and nothing to compare them with | ejected |
 //!
-//! and in a window of ten seconds, good answers in between: at least `min_requests` exchanges, failures at half of the sources or
-//! more, and a share of failures, each source weighing the same, of `failure_rate`; or of a fifth of that many, when nine of ten
+//! and in a window of ten seconds, good answers in between: at least `min_requests` exchanges over four seconds, failures at half of
+//! the sources or more, and a share of failures, each source weighing the same, of `failure_rate`; or of a fifth, when nine of ten
 //! of the failed requests were answered well elsewhere.
 //!
-//! As many sources as are needed: as many as the service answered well lately, three at most; three before it answered any.
+//! As many sources as are needed: as many callers as the service has (client networks that it answered well in the last ten
+//! minutes), three at most; three of any sources. A failed connect is about no client: as many of them as trip convict alone.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -169,21 +169,12 @@ pub enum Held {
     FailsEverywhere,
     /// One client network is not enough to leave a pool again so soon, or for a page.
     MayNotLeave,
-    /// The sources were wrong the last time.
-    Distrusted,
 }
 
 impl Held {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Held; 7] = [
-        Held::OneSource,
-        Held::OneTarget,
-        Held::RetryLater,
-        Held::HungUp,
-        Held::FailsEverywhere,
-        Held::MayNotLeave,
-        Held::Distrusted,
-    ];
+    pub const ALL: [Held; 6] =
+        [Held::OneSource, Held::OneTarget, Held::RetryLater, Held::HungUp, Held::FailsEverywhere, Held::MayNotLeave];
 
     /// As a metric label and in logs.
     pub const fn as_str(self) -> &'static str {
@@ -194,7 +185,6 @@ impl Held {
             Held::HungUp => "hung_up",
             Held::FailsEverywhere => "fails_everywhere",
             Held::MayNotLeave => "may_not_leave",
-            Held::Distrusted => "distrusted",
         }
     }
 }
