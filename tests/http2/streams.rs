@@ -321,7 +321,7 @@ async fn a_client_that_opens_its_window_by_a_few_bytes_now_and_then_is_given_up(
 #[tokio::test]
 async fn streams_without_the_first_bytes_of_their_bodies_hold_no_permit_unless_they_are_calls() {
     let upstream = Upstream::start(Behaviour::ok("here")).await;
-    let limits = "    limits: {max_connections: 1, max_pending: 0}\n";
+    let limits = "    limits: {max_connections: 2, max_pending: 0}\n";
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], limits));
     let mut client = Http2::connect(plane.address("web")).await;
     let mut waiting = Vec::new();

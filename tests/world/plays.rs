@@ -91,7 +91,9 @@ impl Play {
 
     /// So many honest client networks, each asking once in `pause`.
     fn honest(&mut self, networks: u8, pause: Duration) {
-        (0..networks).for_each(|n| drop(self.world.enters(Actor::honest(n, pause), ms(u64::from(n)))));
+        for n in 0..networks {
+            self.world.enters(Actor::honest(n, pause), ms(u64::from(n)));
+        }
     }
 
     /// One whose requests have a fate, after the overture.
@@ -378,8 +380,9 @@ fn many_clients_find_a_home_that_fails_all() {
     for method in [Method::Get, Method::Post] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            (0..20)
-                .for_each(|n| drop(play.world.enters(Actor { method, ..Actor::honest(n, ms(100)) }, ms(u64::from(n)))));
+            for n in 0..20 {
+                play.world.enters(Actor { method, ..Actor::honest(n, ms(100)) }, ms(u64::from(n)));
+            }
             play.overture();
             play.becomes("home", 0..2, Upstream::Lying);
             play.until("standby", ms(800));
@@ -412,7 +415,9 @@ fn one_endpoint(mut pool: Pool) -> Pool {
 fn a_third_of_503_at_all_endpoints_is_found_where_the_standby_is_well() {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
-        (0..12).for_each(|n| drop(play.world.enters(Actor::honest(n, ms(60)), ms(u64::from(n)))));
+        for n in 0..12 {
+            play.world.enters(Actor::honest(n, ms(60)), ms(u64::from(n)));
+        }
         play.overture();
         play.becomes("home", 0..2, Upstream::Shaky);
         play.until("standby", ms(10_000));
@@ -446,7 +451,7 @@ fn a_dead_app_behind_a_server_that_still_answers_its_files_is_found() {
             let mut play = Play::of(seed, |_| {});
             (0..networks).for_each(|n| {
                 let actor = Actor { targets: 0..3, ..Actor::honest(n, ms(50)) };
-                drop(play.world.enters(actor, ms(u64::from(n))));
+                play.world.enters(actor, ms(u64::from(n)));
             });
             play.overture();
             play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = files);
@@ -461,7 +466,7 @@ fn a_home_that_is_silent_behind_one_route_is_left_though_its_check_passes() {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
             (0..networks).for_each(|n| {
-                drop(play.world.enters(Actor { targets: 0..1, ..Actor::honest(n, ms(30)) }, ms(u64::from(n))));
+                play.world.enters(Actor { targets: 0..1, ..Actor::honest(n, ms(30)) }, ms(u64::from(n)));
             });
             play.overture();
             play.becomes("home", 0..2, Upstream::Stalled);

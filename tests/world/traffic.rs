@@ -710,21 +710,18 @@ impl World {
     fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
         let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
-        match failure(ended) {
-            Some(kind) => {
-                let mut urgent = endpoint.stats.record_failure(request.worker, kind, ended.choice.trial, now);
-                let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
-                let later = matches!(ended.how, How::Status(RETRY_LATER));
-                let mark = if later { Mark::RetryLater } else { Mark::None };
-                let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
-                if matches!(ended.how, How::Refused | How::ConnectTimeout) {
-                    urgent |= fault.report((None, false), RequestTarget(0), Elsewhere::Unknown);
-                } else {
-                    request.faults.push(fault);
-                }
-                self.counted(urgent);
+        if let Some(kind) = failure(ended) {
+            let mut urgent = endpoint.stats.record_failure(request.worker, kind, ended.choice.trial, now);
+            let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
+            let later = matches!(ended.how, How::Status(RETRY_LATER));
+            let mark = if later { Mark::RetryLater } else { Mark::None };
+            let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
+            if matches!(ended.how, How::Refused | How::ConnectTimeout) {
+                urgent |= fault.report((None, false), RequestTarget(0), Elsewhere::Unknown);
+            } else {
+                request.faults.push(fault);
             }
-            None => {}
+            self.counted(urgent);
         }
     }
 

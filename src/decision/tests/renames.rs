@@ -184,7 +184,8 @@ fn a_service_is_renamed_only_when_pools_listeners_and_routes_are_otherwise_uncha
     };
     assert_eq!(services_continue(renamed), [Some(0), Some(1)]);
     let both = services_continue(|config| {
-        (call(config, 0, "store"), call(config, 1, "rest")).0;
+        call(config, 0, "store");
+        call(config, 1, "rest");
         config.services.reverse();
         config.listeners = vec![Arc::new(listener(&["/shop", "/other"], &["store", "rest"]))];
     });

@@ -52,7 +52,7 @@ pub enum Raced<T> {
 enum Beside {
     Found(Box<Elsewhere>),
     /// Every endpoint for this request was tried.
-    Spent(Tries, u32, Why),
+    Spent(Box<Tries>, u32, Why),
     /// There is nothing to connect to.
     Nothing,
 }
@@ -135,7 +135,9 @@ impl Placing<'_> {
                 }
                 Ok(Raced::Elsewhere(elsewhere))
             }
-            Ok(Beside::Spent(tries, attempts, why)) => Ok(Raced::Spent(Box::new(Spent { tries, attempts, how, why }))),
+            Ok(Beside::Spent(tries, attempts, why)) => {
+                Ok(Raced::Spent(Box::new(Spent { tries: *tries, attempts, how, why })))
+            }
             Ok(Beside::Nothing) | Err(Interrupted::Late) => Ok(Raced::Unanswered(how)),
             Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
         }
@@ -153,7 +155,7 @@ impl Placing<'_> {
                 Ok(Placed::Endpoint(target)) => {
                     Beside::Found(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
                 }
-                Err(Unplaced::GaveUp(why)) => Beside::Spent(other.tries, other.attempts, why),
+                Err(Unplaced::GaveUp(why)) => Beside::Spent(Box::new(other.tries), other.attempts, why),
                 Ok(Placed::Static { .. }) | Err(_) => Beside::Nothing,
             }
         })
