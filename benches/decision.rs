@@ -32,7 +32,7 @@ fn core(endpoints: usize) -> Decision {
 
 fn passed(id: u32, seen: Moment) -> Event {
     let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1) };
-    Event::Probed { endpoint: EndpointId(id), seen, outcome }
+    Event::Probed { endpoint: EndpointId(id), seen, outcome, began: None }
 }
 
 fn digest(id: u32, seen: Moment, failed: u32) -> Event {
