@@ -188,7 +188,11 @@ def overview():
             panel("timeseries", "Lines that were lost", [
                 (f'rate(standfast_access_log_records_total{{{AT},result!="written"}}[{RATE}])', "access log, {{result}}"),
                 (f"rate(standfast_log_dropped_lines_total{{{AT}}}[{RATE}])", "log"),
-                (f'rate(standfast_state_writes_total{{{AT},result="failure"}}[{RATE}])', "state file")], 24, 6, "ops", minimum=0),
+                (f'rate(standfast_state_writes_total{{{AT},result="failure"}}[{RATE}])', "state file")], 12, 6, "ops", minimum=0),
+            panel("timeseries", "Paused: no thread ran", [
+                (f"rate(standfast_paused_seconds_total{{{AT}}}[{RATE}])", "share of the time, {{instance}}"),
+                (f"increase(standfast_pauses_total{{{AT}}}[{RATE}])", "pauses of {{instance}}")], 12, 6, minimum=0,
+                  about="Gaps of more than 0.1 s: a stopped process, a frozen container, a machine without CPU to spare."),
         ])
 
 
