@@ -136,7 +136,12 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
     let now = clock::now();
     let Some(file) = &config.state else { return (Decision::new(None, now), Remembered::new()) };
     let decision = match state::load(file) {
-        Loaded::Usable { saved, names, age } => {
+        Loaded::Usable { saved, names, age, reserve } => {
+            if let Some(problem) = reserve {
+                tracing::error!(%problem, age = %rounded(age), "the state file cannot be used: the one before it is restored");
+                troubles
+                    .push(format!("the state file could not be used at the start, the one before it was: {problem}"));
+            }
             tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
             return (Decision::new(Some(saved.aged(age)), now), names);
         }
@@ -146,7 +151,14 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
         }
         Loaded::Stale { age } => {
             let limit = rounded(file.max_age);
-            tracing::warn!(path = %file.path.display(), age = %rounded(age), max_age = %limit, "the state is too old: not restored");
+            tracing::warn!(
+                path = %file.path.display(), age = %rounded(age), max_age = %limit,
+                "the state is too old by this machine's clock: not restored; active pools, hold-downs, freezes and pins are forgotten"
+            );
+            troubles.push(format!(
+                "the state file was {} old at the start by this machine's clock, more than state.max_age, and was not restored",
+                rounded(age)
+            ));
             without_state(config, now)
         }
         Loaded::Damaged(problem) => {

@@ -1,6 +1,11 @@
 //! The state file: decisions that survive a restart (DESIGN §3.14). Written aside, synced and renamed by a thread of its
 //! own, after the publish and off every request's path; a newer state replaces one that still waits.
+//!
+//! The file ends with a checksum of what stands before it (SHA-256), so that a bit that turned on a disk is never a pool
+//! that serves; files of before there was one are read without. The state before the last one is kept beside it
+//! (`.previous`) and read when the newest is damaged. Whoever deletes the file itself wants a first start, and gets it.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::discovery::Remembered;
@@ -22,9 +28,18 @@ const MAX_BYTES: u64 = 64 << 20;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for the last write.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+/// What stands before the checksum, the last field of the document.
+const SEAL: &[u8] = b",\"sha256\":\"";
+/// What stands after it.
+const SEAL_END: &[u8] = b"\"}";
+/// Digits of the checksum.
+const SEAL_DIGITS: usize = 64;
+/// Numbers of publishing and of incidents beyond this one were never counted up to.
+const MAX_COUNTED: u64 = 1 << 62;
 
 /// What stands in the file. The ages in `saved` count from `saved_unix_ms`.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Document {
     saved_unix_ms: u64,
     saved: Saved,
@@ -57,6 +72,8 @@ pub(super) enum Loaded {
         names: Remembered,
         /// How long ago they were written.
         age: Duration,
+        /// Why this is not simply the newest state, in words for people; `None` = it is.
+        reserve: Option<String>,
     },
     /// Older than `max_age`.
     Stale {
@@ -67,22 +84,36 @@ pub(super) enum Loaded {
     Damaged(String),
 }
 
-/// Read the file. Never fails: what cannot be used is said.
+/// Read the file, or the one before it if it is damaged. Never fails: what cannot be used is said.
 pub(super) fn load(file: &StateFile) -> Loaded {
-    let bytes = match read(&file.path) {
+    let problem = match found(&file.path) {
+        Ok(None) => return Loaded::Absent,
+        Ok(Some(document)) => return in_time(file, document, None),
+        Err(problem) => format!("{problem}{}", put_aside(&file.path)),
+    };
+    match found(&previous(&file.path)) {
+        Ok(Some(document)) => in_time(file, document, Some(problem)),
+        Ok(None) => Loaded::Damaged(problem),
+        Err(also) => Loaded::Damaged(format!("{problem}; {also}")),
+    }
+}
+
+/// What a file holds; `None` = there is none. The error names the file.
+fn found(path: &Path) -> Result<Option<Document>, String> {
+    let bytes = match read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Loaded::Absent,
-        Err(error) => return Loaded::Damaged(format!("{}: {error}", file.path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    let document = match parse(&bytes) {
-        Ok(document) => document,
-        Err(problem) => return Loaded::Damaged(format!("{}: {problem}{}", file.path.display(), put_aside(&file.path))),
-    };
+    parse(&bytes).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
+}
+
+fn in_time(file: &StateFile, document: Document, reserve: Option<String>) -> Loaded {
     let age = Duration::from_millis(clock::unix_millis().saturating_sub(document.saved_unix_ms));
     if age > file.max_age {
         return Loaded::Stale { age };
     }
-    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age }
+    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age, reserve }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -92,11 +123,56 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Document, String> {
-    let any: AnyDocument = serde_json::from_slice(bytes).map_err(|error| format!("not a state file: {error}"))?;
-    if any.saved.version != Saved::VERSION {
-        return Err(format!("format {}, this program reads format {}", any.saved.version, Saved::VERSION));
+    let whole = unsealed(bytes)?;
+    let whole = whole.as_deref().unwrap_or(bytes);
+    let document: Document =
+        serde_json::from_slice(whole).map_err(|error| match serde_json::from_slice::<AnyDocument>(whole) {
+            Ok(any) if any.saved.version != Saved::VERSION => {
+                format!(
+                    "of format {}, of which this program can read nothing ({error}); its own is {}",
+                    any.saved.version,
+                    Saved::VERSION
+                )
+            }
+            _ => format!("damaged: {error}"),
+        })?;
+    for (what, number) in [("epoch", document.saved.epoch), ("next_incident", document.saved.next_incident)] {
+        if number > MAX_COUNTED {
+            return Err(format!("damaged: {what} {number} is more than anybody has counted"));
+        }
     }
-    serde_json::from_slice(bytes).map_err(|error| format!("damaged: {error}"))
+    Ok(document)
+}
+
+/// The document without its checksum; `None` = it has none, as before there was one.
+fn unsealed(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let Some((body, digits)) = sealed(bytes) else { return Ok(None) };
+    if digits != checksum(body).as_bytes() {
+        return Err("damaged: its checksum is of something else".into());
+    }
+    Ok(Some([body, b"}"].concat()))
+}
+
+/// What the checksum is of, and its digits.
+fn sealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = bytes.strip_suffix(SEAL_END)?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(SEAL_DIGITS)?)?;
+    Some((rest.strip_suffix(SEAL)?, digits))
+}
+
+/// The document as bytes, with its checksum as the last field.
+fn seal(document: &Document) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(document)?;
+    bytes.truncate(bytes.len() - 1);
+    let checksum = checksum(&bytes);
+    Ok([&bytes[..], SEAL, checksum.as_bytes(), SEAL_END].concat())
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Keep the damaged file for people: the next write would replace it.
@@ -108,15 +184,23 @@ fn put_aside(path: &Path) -> String {
     }
 }
 
-/// Replace the file whole or not at all, even if the machine dies meanwhile.
+/// Replace the file whole or not at all, even if the machine dies meanwhile. The one before it stays as `.previous`,
+/// where the file system has hard links: at no moment is the file itself missing.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = with_suffix(path, ".new");
     let mut file = File::create(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    let previous = previous(path);
+    let _ = fs::remove_file(&previous);
+    let _ = fs::hard_link(path, &previous);
     fs::rename(&aside, path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+fn previous(path: &Path) -> PathBuf {
+    with_suffix(path, ".previous")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -161,7 +245,7 @@ impl Writer {
     /// Have this state on disk soon. Never blocks for IO.
     pub(super) fn write(&self, saved: Saved, names: Remembered) {
         let document = Document { saved_unix_ms: clock::unix_millis(), saved, names };
-        match serde_json::to_vec(&document) {
+        match seal(&document) {
             Ok(bytes) => {
                 self.desk.lock().next = Some(bytes);
                 self.desk.changed.notify_all();
@@ -268,12 +352,15 @@ mod tests {
             writer.write(saved(), Vec::new());
         }
         assert!(writer.finish());
-        let Loaded::Usable { saved: read, age, .. } = load(&file) else { panic!("not usable") };
+        let Loaded::Usable { saved: read, age, reserve, .. } = load(&file) else { panic!("not usable") };
+        assert_eq!(reserve, None);
         assert_eq!(*read, saved());
         assert!(age < Duration::from_secs(60));
         let (written, failed) = writer.counts();
         assert!((1..=100).contains(&written) && failed == 0, "{written} {failed}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
+        let beside = |name: &str| folder.path().join(name).exists();
+        assert_eq!(beside("state.json.previous"), written > 1);
+        assert!(!beside("state.json.new"), "nothing is left aside");
     }
 
     #[test]
@@ -285,13 +372,15 @@ mod tests {
         assert!(matches!(load(&file), Loaded::Stale { age } if age > Duration::from_secs(3600)));
     }
 
+    fn document() -> Document {
+        Document { saved_unix_ms: clock::unix_millis(), saved: saved(), names: Vec::new() }
+    }
+
     #[test]
     fn a_damaged_file_is_said_and_put_aside() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        let whole =
-            serde_json::to_vec(&Document { saved_unix_ms: clock::unix_millis(), saved: saved(), names: Vec::new() })
-                .unwrap();
+        let whole = seal(&document()).unwrap();
         for cut in 0..whole.len() {
             fs::write(&file.path, &whole[..cut]).unwrap();
             let Loaded::Damaged(why) = load(&file) else { panic!("cut at {cut}") };
@@ -301,12 +390,56 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_not_guessed_at() {
+    fn no_byte_that_turned_is_believed() {
+        let whole = seal(&document()).unwrap();
+        assert!(parse(&whole).is_ok());
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut turned = whole.clone();
+                turned[at] ^= 1 << bit;
+                assert!(parse(&turned).is_err(), "bit {bit} of byte {at}: {}", String::from_utf8_lossy(&turned));
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_before_there_was_a_checksum_is_read() {
+        let before = serde_json::to_vec(&document()).unwrap();
+        assert_eq!(parse(&before).unwrap().saved, saved());
+    }
+
+    #[test]
+    fn a_damaged_file_leaves_the_one_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
+        for _ in 0..2 {
+            replace(&file.path, &seal(&document()).unwrap()).unwrap();
+        }
+        fs::write(&file.path, b"{").unwrap();
+        let Loaded::Usable { saved: read, reserve, .. } = load(&file) else { panic!("not usable") };
+        assert_eq!(*read, saved());
+        assert!(reserve.unwrap().contains("state.json.damaged"));
+        assert!(matches!(load(&file), Loaded::Absent), "a file that somebody took away is a first start");
+    }
+
+    #[test]
+    fn numbers_that_would_wrap_are_damage() {
+        let wild = Document { saved: Saved { epoch: u64::MAX, ..saved() }, ..document() };
+        assert!(parse(&seal(&wild).unwrap()).unwrap_err().contains("epoch 18446744073709551615"));
+        let wild = Document { saved: Saved { next_incident: u64::MAX - 1, ..saved() }, ..document() };
+        assert!(parse(&seal(&wild).unwrap()).unwrap_err().contains("next_incident"));
+    }
+
+    #[test]
+    fn another_format_is_read_as_far_as_it_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = at(&folder);
+        let next = Document { saved: Saved { version: 99, ..saved() }, ..document() };
+        fs::write(&file.path, seal(&next).unwrap()).unwrap();
+        assert!(matches!(load(&file), Loaded::Usable { .. }));
         fs::write(&file.path, r#"{"saved_unix_ms":1,"saved":{"version":99,"news":true}}"#).unwrap();
         let Loaded::Damaged(why) = load(&file) else { panic!("read") };
-        assert!(why.contains("format 99"), "{why}");
+        assert!(why.contains("format 99") && !why.contains("json: damaged"), "{why}");
     }
 
     #[test]
