@@ -304,7 +304,7 @@ impl Engine {
         let before = senses.probed.replace(self.config.clone());
         self.records.configured(before.as_deref(), &self.config, &table);
         self.places = places(&table);
-        self.sweep.keep(&self.places);
+        self.sweep.keep(&self.places, &self.config);
     }
 
     /// Opens one connection to this endpoint, as traffic does; how that ended is told by the event that `tell` makes of it.
@@ -330,7 +330,7 @@ impl Engine {
 
     /// The file's age says how long nobody was at work, not how long nothing has changed: a sign of life now and then.
     fn sign_of_life(&mut self) {
-        let Some(file) = &self.config.state else { return };
+        let Some(file) = &self.fixed.state else { return };
         if clock::now().since(self.persisted) >= SIGN_OF_LIFE.min(file.max_age / 4) {
             self.persist();
         }

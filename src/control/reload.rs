@@ -63,7 +63,8 @@ pub(super) struct Fixed {
     workers: Option<usize>,
     admin: Option<Admin>,
     metrics: Option<SocketAddr>,
-    state: Option<StateFile>,
+    /// Where the state is written, whatever a reload asks for.
+    pub(super) state: Option<StateFile>,
     log_format: LogFormat,
 }
 

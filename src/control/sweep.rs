@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::engine::Places;
-use crate::config::Name;
+use crate::config::{Config, Name};
 use crate::decision::{EndpointId, Event, Moment};
 use crate::routing::{DigestCursor, RoutingTable};
 
@@ -43,8 +43,9 @@ impl Sweep {
         news
     }
 
-    /// Forget endpoints that are gone.
-    pub(super) fn keep(&mut self, places: &Places) {
+    /// Forget endpoints and services that are gone.
+    pub(super) fn keep(&mut self, places: &Places, config: &Config) {
+        self.told.retain(|name, _| config.services.iter().any(|service| service.name == *name));
         self.cursors.retain(|endpoint, _| places.contains_key(endpoint));
     }
 }

@@ -63,7 +63,7 @@ impl Lines {
             failed: AtomicU64::new(0),
             ended: Mutex::new(ended),
         });
-        let writer = Writer { shared: shared.clone(), sink, troubled, failing: false };
+        let writer = Writer { shared: shared.clone(), sink, troubled, failing: false, torn: false };
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             writer.run(receiver);
             drop(alive);
@@ -134,6 +134,8 @@ struct Writer {
     sink: Sink,
     troubled: fn(&io::Error),
     failing: bool,
+    /// The sink took a part of a line and then no more: what comes next begins on a line of its own.
+    torn: bool,
 }
 
 impl Writer {
@@ -155,22 +157,53 @@ impl Writer {
         if let Some(sink) = self.shared.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.sink = sink;
             self.failing = false;
+            self.torn = false;
         }
     }
 
     fn write(&mut self, bytes: &[u8], count: u64) {
-        match self.sink.write_all(bytes).and_then(|()| self.sink.flush()) {
+        let mut taken = 0;
+        let result = self.mend().and_then(|()| self.write_all(bytes, &mut taken));
+        let whole = match result {
             Ok(()) => {
                 self.failing = false;
-                self.shared.written.fetch_add(count, Relaxed);
+                count
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     (self.troubled)(&error);
                 }
-                self.shared.failed.fetch_add(count, Relaxed);
+                memchr::memchr_iter(b'\n', &bytes[..taken]).count() as u64
+            }
+        };
+        let whole = whole.min(count);
+        self.shared.written.fetch_add(whole, Relaxed);
+        self.shared.failed.fetch_add(count - whole, Relaxed);
+    }
+
+    /// End the line that the sink took half of.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.sink.write_all(b"\n")?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    /// As that of [`Write`], and tells how many bytes the sink took.
+    fn write_all(&mut self, bytes: &[u8], taken: &mut usize) -> io::Result<()> {
+        while *taken < bytes.len() {
+            match self.sink.write(&bytes[*taken..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(some) => {
+                    *taken += some;
+                    self.torn = bytes[..*taken].last() != Some(&b'\n');
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+        self.sink.flush()
     }
 }
 
@@ -184,6 +217,8 @@ pub(super) mod tests {
         pub text: Arc<Mutex<Vec<u8>>>,
         pub stuck: Arc<Mutex<()>>,
         pub broken: Arc<AtomicBool>,
+        /// How many bytes it still takes; 0 = any number.
+        pub room: Arc<AtomicU64>,
     }
 
     impl Write for Paper {
@@ -192,8 +227,14 @@ pub(super) mod tests {
             if self.broken.load(Relaxed) {
                 return Err(io::Error::from(io::ErrorKind::StorageFull));
             }
-            self.text.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
+            let room = self.room.load(Relaxed) as usize;
+            let taken = if room == 0 { bytes.len() } else { bytes.len().min(room) };
+            if room > 0 && taken == room {
+                self.room.store(0, Relaxed);
+                self.broken.store(true, Relaxed);
+            }
+            self.text.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -231,6 +272,22 @@ pub(super) mod tests {
         assert!(refused >= 7, "{refused}");
         lines.finish(Duration::from_millis(20));
         drop(held);
+    }
+
+    #[test]
+    fn after_half_a_line_the_next_one_is_whole() {
+        let paper = Paper::default();
+        let lines = Lines::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
+        paper.room.store(7, Relaxed);
+        lines.offer(b"one\ntwo three\n".to_vec(), 2).unwrap();
+        while lines.counts().failed == 0 {
+            std::thread::yield_now();
+        }
+        paper.broken.store(false, Relaxed);
+        lines.offer(b"four\n".to_vec(), 1).unwrap();
+        lines.finish(Duration::from_secs(10));
+        assert_eq!(paper.read(), "one\ntwo\nfour\n");
+        assert_eq!(lines.counts(), Counts { written: 2, dropped: 0, failed: 1 });
     }
 
     #[test]
