@@ -541,3 +541,37 @@ proptest! {
         holds(&changes.into_iter().fold(text, |text, (at, kind, piece)| change(&text, at, kind, PIECES[piece])))?;
     }
 }
+
+/// A big file that is wrong everywhere costs what a big file costs, and says what a person can read.
+#[test]
+fn a_big_configuration_that_is_wrong_everywhere_is_refused_in_few_words() {
+    const MANY: usize = 8_000;
+    let routes: String = (0..MANY).map(|n| format!("      - {{match: {{path: /r{n}}}, service: s-{n}}}\n")).collect();
+    let services: String =
+        (0..MANY).map(|n| format!("  s{n}: {{pools: [{{name: p, endpoints: [127.0.0.1:{}]}}]}}\n", 1024 + n)).collect();
+    let text = format!("listeners:\n  - name: l\n    bind: 127.0.0.1:8080\n    routes:\n{routes}services:\n{services}");
+    let begun = std::time::Instant::now();
+    let problems = parse(&text).unwrap_err();
+    // Every name held against every other took half a minute; the bound is far from both.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(problems.list.len(), 101);
+    let first = &problems.list[0];
+    assert!(first.what.contains("no service `s-0`") && first.advice.contains("did you mean `s0`?"), "{first}");
+    assert!(first.advice.ends_with("and 7990 more"), "{first}");
+    let words = problems.to_string();
+    assert!(words.len() < 64 << 10, "{}", words.len());
+    assert!(words.contains("more; mend these first"), "{}", &words[words.len() - 200..]);
+}
+
+#[test]
+fn pools_of_a_big_service_are_not_all_named_in_one_warning() {
+    let pools: Vec<String> =
+        (0..2_000).map(|n| format!("{{name: p{n}, endpoints: [\"127.0.0.1:{}\"]}}", 1024 + n)).collect();
+    let text = format!(
+        "listeners:\n  l: {{bind: 127.0.0.1:80, service: s}}\nservices:\n  s: {{objectives: {{rto: 1s}}, pools: [{}]}}\n",
+        pools.join(", ")
+    );
+    let problems = parse(&text).unwrap_err();
+    assert!(problems.to_string().len() < 16 << 10, "{}", problems.to_string().len());
+    assert!(problems.to_string().contains("`p9` and 1990 more have no health check"), "{problems}");
+}

@@ -159,7 +159,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// Most problems of one file that are told; behind the last one a line says how many more there are.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 /// Faults → problems: places looked up, in the order of the file.
 pub(super) fn told(mut faults: Vec<Fault>, tree: Option<&Tree>, text: &str) -> Vec<Problem> {

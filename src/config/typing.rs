@@ -72,9 +72,9 @@ impl de::Error for Refusal {
     }
 }
 
-/// "did you mean `x`? Known: …" for a word that is none of `known`.
+/// "did you mean `x`? Known: …" for a word that is none of `known`. Looks at each of them.
 pub(super) fn nearest(word: &str, known: &[&str]) -> String {
-    let listed = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+    let listed = listed(known);
     let word: String = word.chars().take(40).collect::<String>().to_lowercase().replace('-', "_");
     let likely = known
         .iter()
@@ -84,6 +84,19 @@ pub(super) fn nearest(word: &str, known: &[&str]) -> String {
     match likely {
         Some((_, likely)) => format!("did you mean `{likely}`? Known here: {listed}"),
         None => format!("known here: {listed}"),
+    }
+}
+
+/// "`a`, `b`, `c`", and where there are many of them the first ten and how many more.
+pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
+    /// So many are listed whole: the keys of a section, the pools of a service.
+    const FEW: usize = 24;
+    const FIRST: usize = 10;
+    let shown = if names.len() > FEW { FIRST } else { names.len() };
+    let text = names[..shown].iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ");
+    match names.len() - shown {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
 }
 

@@ -276,8 +276,11 @@ fn upgrades(room: &mut Room, item: &Item<Switch<Many<String>>>) -> Vec<String> {
 /// The service of this name, which must exist and speak the listener's protocol.
 pub(super) fn service(room: &mut Room, at: NodeId, name: &str, protocol: Protocol, services: &[Named]) -> Option<Name> {
     let Some(service) = services.iter().find(|service| &*service.name == name) else {
-        let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
-        let advice = if known.is_empty() { "add it under `services`".into() } else { nearest(name, &known) };
+        let advice = if services.is_empty() || room.is_full() {
+            "add it under `services`".into()
+        } else {
+            nearest(name, &services.iter().map(|service| &*service.name).collect::<Vec<_>>())
+        };
         room.problem(at, format!("there is no service `{}`", shorten(name)), advice);
         return None;
     };

@@ -22,6 +22,7 @@ use super::defaults;
 use super::fault::{Fault, Spot};
 use super::item::{Item, Switch};
 use super::model::{self, Config, Name, Patience, Protocol};
+use super::problem::MOST;
 use super::schema;
 use super::tree::{NodeId, shorten};
 use super::units::{Delay, Time, write_time};
@@ -135,6 +136,11 @@ impl Room<'_> {
 
     fn warning(&mut self, at: NodeId, what: impl Into<String>, advice: impl Into<String>) {
         self.faults.push(Fault::warning(Spot::Node(at), what, advice));
+    }
+
+    /// So much is wrong already that only a part of it will be told: advice that takes long to find is not looked for.
+    fn is_full(&self) -> bool {
+        self.faults.len() >= 2 * MOST
     }
 
     /// A key whose value's function is not built yet.

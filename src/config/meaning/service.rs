@@ -16,6 +16,7 @@ use crate::config::model::{
 use crate::config::objective;
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
+use crate::config::typing::listed;
 use crate::config::units::{other_notation, without_login};
 
 /// A service that the file names, be it right or wrong: routes may point at it.
@@ -523,7 +524,7 @@ fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service
     }
     for (sum, pools) in late {
         let parts = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
-        let what = format!("a silent fault can go unnoticed for {sum} ({})", pools.join(", "));
+        let what = format!("a silent fault can go unnoticed for {sum} ({})", listed(&pools).replace('`', ""));
         room.problem(rto, what, format!("the sum is {parts}: lower one of them, or promise less"));
     }
     if !unwatched.is_empty() {
@@ -535,7 +536,7 @@ fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service
 
 /// `pool `a` has`, `pools `a`, `b` have`
 fn have(pools: &[Name]) -> String {
-    let names = pools.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let names = listed(pools);
     if pools.len() == 1 { format!("pool {names} has") } else { format!("pools {names} have") }
 }
 
