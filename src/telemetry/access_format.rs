@@ -151,8 +151,14 @@ fn json_key(out: &mut Vec<u8>, name: &str) {
     put(out, format_args!(",\"{name}\":"));
 }
 
-/// A JSON string: control characters (C1 ones too: terminals obey them), quotes and backslashes escaped, what is not
-/// UTF-8 replaced by U+FFFD.
+/// What breaks a line, or has what follows shown in another order than it stands in (bidirectional controls, UAX #9):
+/// a reader would take a client's text for a field of ours.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
+/// A JSON string: control characters (C1 ones too: terminals obey them), bidirectional ones, quotes and backslashes
+/// escaped, what is not UTF-8 replaced by U+FFFD.
 fn json_text(out: &mut Vec<u8>, value: &[u8]) {
     let (shown, cut) = shortened(value);
     out.push(b'"');
@@ -161,7 +167,7 @@ fn json_text(out: &mut Vec<u8>, value: &[u8]) {
             match character {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                c if c.is_control() || reorders(c) => {
                     put(out, format_args!("\\u{:04x}", c as u32));
                 }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -282,7 +288,7 @@ mod tests {
         fn whatever_a_client_sends_stays_one_printable_bounded_line(
             field in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..5_000),
-                "(\\PC|[\u{0}-\u{a0}]|\u{2028}|\"|\\\\){0,200}".prop_map(String::into_bytes),
+                "(\\PC|[\u{0}-\u{a0}]|[\u{2028}-\u{202e}]|[\u{2066}-\u{2069}]|\u{61c}|\"|\\\\){0,200}".prop_map(String::into_bytes),
             ],
         ) {
             let hostile = AccessRecord {
@@ -291,7 +297,7 @@ mod tests {
             };
             for text in [line(json, &hostile), line(common, &hostile)] {
                 prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
-                prop_assert!(!text.trim_end_matches('\n').contains(|c: char| c.is_control()), "{:?}", text);
+                prop_assert!(!text.trim_end_matches('\n').contains(|c: char| c.is_control() || reorders(c)), "{:?}", text);
                 prop_assert!(text.len() < 6 * 6 * FIELD + 1_000);
             }
             let value: serde_json::Value = serde_json::from_str(&line(json, &hostile)).unwrap();
