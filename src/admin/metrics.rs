@@ -82,8 +82,13 @@ fn rows(table: &RoutingTable) -> Vec<Row<'_>> {
 
 fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
     let services = &scrape.table.services;
+    // A pool that is kept because no other can be reached either serves nobody.
+    let isolated = |service: &ServiceView| {
+        let reports = scrape.status.map_or(&[][..], |status| &status.services);
+        reports.iter().any(|report| report.isolated && report.name == service.config.name)
+    };
     each_service(out, &names::SERVICE_UP, services, |service| {
-        u8::from(matches!(service.serving, Serving::Active(_) | Serving::Shared(_)))
+        u8::from(matches!(service.serving, Serving::Active(_) | Serving::Shared(_)) && !isolated(service))
     });
     let mut family = out.family(&names::POOL_ACTIVE);
     for service in services {

@@ -99,6 +99,9 @@ pub struct ServiceReport {
     pub why: Option<SwitchKind>,
     /// No pool is available, and the active one carries traffic because nothing better is left.
     pub failing_open: bool,
+    /// All its pools became unreachable at once: none is left for another, and nobody is served until an endpoint answers.
+    #[serde(default)]
+    pub isolated: bool,
     /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.
     pub hold_down_left_ms: Option<u64>,
     /// How long elective switches stay frozen; `None` = they are not.
@@ -227,6 +230,7 @@ impl ServiceReport {
             for_ms: state.for_ms,
             why: state.why,
             failing_open: state.failing_open,
+            isolated: state.isolated,
             hold_down_left_ms: state.hold_down_left_ms,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,

@@ -30,6 +30,9 @@ pub struct ServiceStatus {
     pub why: Option<SwitchKind>,
     /// No pool is available, and the active one carries traffic because nothing better is left.
     pub failing_open: bool,
+    /// All its pools became unreachable at once: none is left for another, and nobody is served until an endpoint answers.
+    #[serde(default)]
+    pub isolated: bool,
     /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.
     pub hold_down_left_ms: Option<u64>,
     /// How long elective switches stay frozen; `None` = they are not.
@@ -98,6 +101,7 @@ impl Service {
             for_ms: ms(now.since(self.since)),
             why: self.last_switch.as_ref().map(|last| last.kind),
             failing_open: self.failing_open,
+            isolated: self.isolated,
             hold_down_left_ms: left(home),
             frozen_for_ms: left(self.frozen_until()),
             ordered: self.ordered,
