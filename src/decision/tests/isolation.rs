@@ -113,9 +113,15 @@ fn pools_that_fall_silent_together_are_not_left() {
     silence(&mut rig, &[0, 1, 2, 3]);
     assert!(isolated(&rig));
     assert_eq!((rig.active().as_str(), rig.core.incidents().count()), ("home", 0));
-    rig.wait(secs(60));
+    rig.wait(secs(30));
+    // Nobody answers ARP any more: what was silence is no route.
+    rig.all(&[0, 1, 2, 3], Rig::no_route);
+    rig.wait(secs(30));
+    assert!(rig.status().isolated);
     // Home is back first: nothing has happened.
     rig.all(&[0, 1], Rig::rise);
+    rig.wait(secs(1));
+    assert!(!rig.status().isolated);
     assert_eq!((rig.active().as_str(), rig.core.incidents().count()), ("home", 0));
 }
 
