@@ -11,7 +11,7 @@ use super::succession::Succession;
 use super::timeline::Timeline;
 use super::{
     Actor, Administrative, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService, ServiceStatus,
-    SwitchKind, Table, Word,
+    Table, Word,
 };
 use crate::config::{Config, Listener, Name};
 
@@ -232,7 +232,7 @@ impl Decision {
             }
             service.awaiting_answer = None;
             if let Some(incident) = turn.timeline.answered(name, epoch, seen, turn.effects) {
-                let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+                let forced = incident.kind.is_forced();
                 let missed =
                     incident.rto().zip(service.config.objectives.rto).filter(|(rto, goal)| forced && rto > goal);
                 if let Some((rto, goal)) = missed {

@@ -50,10 +50,10 @@ const LONGEST_DOUBT_OF_FEW: Duration = Duration::from_secs(60);
 const RATE_TIME: Duration = Duration::from_secs(4);
 /// The share of failures that is enough when the same requests are answered well elsewhere …
 const CONTRASTED_RATE: f64 = 0.2;
-/// So many failed requests of a source, compared with other endpoints, say something of what it asks for.
-const FEW_COMPARISONS: u32 = 3;
 /// … nine times in ten, of at least so many.
 const CONTRASTS_NEEDED: u32 = 10;
+/// So many failed requests of a source, compared with other endpoints, say something of what it asks for.
+const FEW_COMPARISONS: u32 = 3;
 /// Exchanges of the window below which older ones count too.
 const WINDOW_EXCHANGES: u64 = 20;
 /// Why failures do not condemn is said again after so long.
@@ -145,30 +145,34 @@ impl Corroboration {
         for tally in digest.by_source.iter().filter(|tally| !distrusts(tally.source) && seen > self.absolved) {
             step.tally(tally.source).add(tally);
         }
-        for report in digest.reports.iter().filter(|report| report.at > self.absolved) {
-            if report.source.is_some_and(&distrusts) {
-                continue;
+        let (number, absolved) = (self.number, self.absolved);
+        let counts = |report: &&FailureReport| {
+            report.at > absolved && report.streak == number && !report.source.is_some_and(&distrusts)
+        };
+        for report in digest.reports.iter().filter(counts) {
+            if self.streak.is_empty() {
+                self.usual = self.usual_time(rule, good_rate);
             }
-            if report.streak == self.number {
-                if self.streak.is_empty() {
-                    let (answers, longest) = (f64::from(rule.consecutive_failures), LONGEST_DOUBT_OF_FEW / FEW_SEE_IT);
-                    self.usual = match good_rate {
-                        rate if rate > 0.0 => Duration::from_secs_f64((answers / rate).min(longest.as_secs_f64())),
-                        _ if self.proven => longest,
-                        // Nothing good has ever come from it.
-                        _ => Duration::ZERO,
-                    };
-                }
-                if self.streak.len() >= STREAK_REPORTS {
-                    self.streak.remove(STREAK_REPORTS / 2);
-                }
-                self.streak.push(*report);
+            if self.streak.len() >= STREAK_REPORTS {
+                self.streak.remove(STREAK_REPORTS / 2);
             }
+            self.streak.push(*report);
         }
         self.keep_step(step);
     }
 
-    /// A probe ended. `began`: when, if it failed.
+    /// How long as many good answers as convict usually take at this rate.
+    fn usual_time(&self, rule: &OutlierDetection, good_rate: f64) -> Duration {
+        let longest = LONGEST_DOUBT_OF_FEW / FEW_SEE_IT;
+        if good_rate > 0.0 {
+            let answers = f64::from(rule.consecutive_failures);
+            return Duration::from_secs_f64((answers / good_rate).min(longest.as_secs_f64()));
+        }
+        // Where nothing good has ever come from it, there is nothing to wait for.
+        if self.proven { longest } else { Duration::ZERO }
+    }
+
+    /// A probe ended. `failed`: when it began, if it failed and that is known.
     pub fn probed(&mut self, failed: Option<Moment>) {
         self.probe_failed = failed;
     }
@@ -285,9 +289,9 @@ impl Corroboration {
         let connects = streak.iter().filter(|report| report.source.is_none()).count();
         let broad = connects >= trip || is_broad(streak, &sources, connects, sources_needed(callers));
         let contrasted = streak.iter().filter(|report| report.elsewhere == Elsewhere::Answered);
-        let targets = distinct(contrasted.map(|report| report.target));
+        let targets = distinct(contrasted.map(|report| report.target)).len();
         if !broad && targets < TARGETS_NEEDED {
-            let one = targets == 1 && distinct(streak.iter().map(|report| report.target)) == 1;
+            let one = targets == 1 && distinct(streak.iter().map(|report| report.target)).len() == 1;
             return (targets > 0).then_some(Finding::Held(if one { Held::OneTarget } else { Held::OneSource }));
         }
         // Have most sources seen none of it?
@@ -353,7 +357,7 @@ impl Corroboration {
             cause: Cause::FailureRate,
             evidence,
             few,
-            kinds: kinds(self.streak.iter()),
+            kinds: distinct(self.streak.iter().map(|report| report.kind)),
             once_a_pool: false,
         })
     }
@@ -374,32 +378,26 @@ impl Corroboration {
             return;
         }
         self.window.push_back(step);
-        let mut newer: u64 = 0;
-        let mut kept = self.window.len();
-        for step in self.window.iter().rev() {
-            let old = now.since(step.begins) >= OutlierDetection::WINDOW;
-            if (old && newer >= WINDOW_EXCHANGES) || now.since(step.begins) > STREAK_TIME {
-                kept -= 1;
-                continue;
-            }
-            newer += step.exchanges();
-        }
+        let kept = self.lately(now).count();
         self.window.drain(..self.window.len() - kept);
     }
 
-    /// The last ten seconds, and at least the last twenty exchanges of ten minutes, by source.
+    /// The steps of the last ten seconds, and older ones up to the last twenty exchanges of ten minutes, newest first.
+    fn lately(&self, now: Moment) -> impl Iterator<Item = &Step> {
+        let mut newer = 0;
+        self.window.iter().rev().take_while(move |step| {
+            let age = now.since(step.begins);
+            let counts = age < OutlierDetection::WINDOW || (newer < WINDOW_EXCHANGES && age <= STREAK_TIME);
+            newer += step.exchanges();
+            counts
+        })
+    }
+
+    /// What happened [lately](Corroboration::lately), by source.
     fn within_window(&self, now: Moment) -> Vec<SourceTally> {
         let mut sum = Step { begins: now, sources: Vec::new() };
-        let mut exchanges = 0;
-        for step in self.window.iter().rev() {
-            let old = now.since(step.begins) >= OutlierDetection::WINDOW;
-            if (old && exchanges >= WINDOW_EXCHANGES) || now.since(step.begins) > STREAK_TIME {
-                break;
-            }
-            exchanges += step.exchanges();
-            for tally in &step.sources {
-                sum.tally(tally.source).add(tally);
-            }
+        for tally in self.lately(now).flat_map(|step| &step.sources) {
+            sum.tally(tally.source).add(tally);
         }
         sum.sources
     }
@@ -453,7 +451,7 @@ fn counted<'r>(
 ) -> (Vec<&'r FailureReport>, Option<Held>) {
     let enough = |mark: Mark, needed: u32| {
         let marked = streak.iter().filter(|report| report.mark == mark);
-        distinct(marked.filter_map(|report| report.source)) >= needed as usize
+        distinct(marked.filter_map(|report| report.source)).len() >= needed as usize
     };
     let (later, hung_up) = (enough(Mark::RetryLater, needed), enough(Mark::HungUp, needed.max(2)));
     let mut held = None;
@@ -477,21 +475,18 @@ fn counted<'r>(
 fn is_broad(streak: &[&FailureReport], sources: &[Source], connects: usize, needed: u32) -> bool {
     let callers = distinct(streak.iter().filter(|report| report.caller).filter_map(|report| report.source));
     let all = sources.len() + usize::from(connects > 0);
-    callers >= needed as usize || all >= SOURCES_NEEDED as usize
+    callers.len() >= needed as usize || all >= SOURCES_NEEDED as usize
 }
 
 fn distinct_sources(streak: &[&FailureReport]) -> Vec<Source> {
-    let mut sources: Vec<Source> = streak.iter().filter_map(|report| report.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    sources
+    distinct(streak.iter().filter_map(|report| report.source))
 }
 
-fn kinds<'r>(reports: impl Iterator<Item = &'r FailureReport>) -> Vec<Failure> {
-    let mut kinds: Vec<Failure> = reports.map(|report| report.kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    kinds
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 fn conviction(streak: &[&FailureReport], few: Vec<Source>, once_a_pool: bool, why: &str) -> Conviction {
@@ -499,16 +494,9 @@ fn conviction(streak: &[&FailureReport], few: Vec<Source>, once_a_pool: bool, wh
         cause: Cause::Consecutive,
         evidence: format!("{} failures in a row{why}, {}", streak.len(), origin(streak)),
         few,
-        kinds: kinds(streak.iter().copied()),
+        kinds: distinct(streak.iter().map(|report| report.kind)),
         once_a_pool,
     }
-}
-
-fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> usize {
-    let mut values: Vec<T> = values.collect();
-    values.sort_unstable();
-    values.dedup();
-    values.len()
 }
 
 /// For people: where the reports come from.

@@ -24,30 +24,30 @@ pub enum Effect {
     },
     /// Open one connection at once, as traffic does, with PROXY header, TLS and HTTP/2, and answer with [`Event::Confirmed`](super::Event::Confirmed).
     ConfirmConnect {
-        /// Whom to try.
+        /// The endpoint.
         endpoint: EndpointId,
     },
     /// Try one connect, to see whether there is a way to this endpoint, and answer with
     /// [`Event::ReachChecked`](super::Event::ReachChecked).
     CheckReach {
-        /// Whom to try.
+        /// The endpoint.
         endpoint: EndpointId,
     },
     /// Probe this endpoint now instead of at its next interval.
     ProbeNow {
-        /// Whom to probe.
+        /// The endpoint.
         endpoint: EndpointId,
     },
     /// Probe this endpoint at `fast_interval` (or at `interval` again) from now on.
     ProbePace {
-        /// Whom to probe.
+        /// The endpoint.
         endpoint: EndpointId,
         /// In transition?
         fast: bool,
     },
     /// An endpoint's standing changed: one log line and one count.
     Standing(StandingChange),
-    /// Failures in a row did not eject an endpoint: once a streak and reason.
+    /// Failures in a row did not eject an endpoint: each reason at most once in ten seconds.
     Held {
         /// The service.
         service: Name,

@@ -222,8 +222,8 @@ impl Endpoint {
     // ---- evidence -------------------------------------------------------------------------------------------------
 
     /// Something is learnt about the way to it. Is the state of the way another one now? While it is lost, it is looked for again.
-    pub fn way(&mut self, learn: impl FnOnce(&mut Reach) -> bool, now: Moment) -> bool {
-        let changed = learn(&mut self.reach);
+    pub fn way(&mut self, learn: impl FnOnce(&mut Reach), now: Moment) -> bool {
+        let changed = self.reach.learn(learn);
         match self.reach.lost() {
             Some(_) if changed => self.timers.arm(Timer::Reach, now),
             Some(_) => {}
@@ -236,11 +236,9 @@ impl Endpoint {
     pub fn condemn_as_unroutable(&mut self, rules: Rules<'_>, now: Moment) {
         let since = self.reach.no_route().unwrap_or(now);
         self.trouble = Some(self.trouble.map_or(since, |trouble| trouble.min(since)));
-        self.condemn_as_refusing(rules, now);
-        if self.ejection == Ejection::None {
-            let wait = now.since(since).as_millis();
-            self.evidence = format!("no route to it for {wait} ms, while an endpoint of another pool was reached");
-        }
+        let wait = now.since(since).as_millis();
+        let evidence = format!("no route to it for {wait} ms, while an endpoint of another pool was reached");
+        self.condemn(rules, evidence, now);
     }
 
     /// A probe ended. Is there something to conclude?
@@ -393,9 +391,8 @@ impl Endpoint {
             return false; // nobody waits for it any more
         }
         self.timers.disarm(Timer::Confirm);
-        let outcome = if outcome == ConnectOutcome::Unreachable { ConnectOutcome::Refused } else { outcome };
         let says_the_same = match outcome {
-            ConnectOutcome::Refused => true,
+            ConnectOutcome::Refused | ConnectOutcome::Unreachable => true,
             ConnectOutcome::Timeout => self.sign == Failure::ConnectTimeout,
             _ => false,
         };
@@ -437,21 +434,26 @@ impl Endpoint {
         self.relax();
     }
 
-    /// The refusal explains the failures: they are not counted a second time.
+    /// It refuses, as was confirmed.
     pub fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: Moment) {
-        self.refusal = Refusal::Confirmed;
-        self.timers.disarm(Timer::Confirm);
-        self.absolve(now);
-        self.checks.doubt();
-        self.await_reconnect(rules, now);
         let evidence = match self.sign {
             Failure::Reset => "a connection was reset, and the confirming connect refused",
             Failure::Malformed => "an answer was malformed, and the confirming connect refused",
             Failure::ConnectTimeout => "a connect was not answered, and neither was the confirming connect",
             _ => "a request was refused, and so was the confirming connect",
         };
+        self.condemn(rules, evidence.to_owned(), now);
+    }
+
+    /// It cannot be connected to. That explains the failures: they are not counted a second time.
+    fn condemn(&mut self, rules: Rules<'_>, evidence: String, now: Moment) {
+        self.refusal = Refusal::Confirmed;
+        self.timers.disarm(Timer::Confirm);
+        self.absolve(now);
+        self.checks.doubt();
+        self.await_reconnect(rules, now);
         if self.ejection == Ejection::None {
-            self.evidence = evidence.to_owned(); // (else it is out for another reason, and that one is told)
+            self.evidence = evidence; // (else it is out for another reason, and that one is told)
         }
     }
 
@@ -517,10 +519,9 @@ impl Endpoint {
         }
         self.ejection = Ejection::None;
         self.refusal = Refusal::No;
+        self.absolve(now);
         self.outlier.restore(now);
-        self.corroboration.absolve(now);
         self.accusers.clear();
-        self.suspicion.clear(now);
         self.grounds = grounds;
         self.evidence = evidence;
         for timer in [Timer::Ejection, Timer::Trials, Timer::Reconnect, Timer::Confirm] {

@@ -38,7 +38,7 @@ pub enum Event {
     },
     /// A confirming connect ([`Effect::ConfirmConnect`](super::Effect::ConfirmConnect)) ended.
     Confirmed {
-        /// Whom it tried.
+        /// The endpoint.
         endpoint: EndpointId,
         /// When it ended.
         seen: Moment,
@@ -48,7 +48,7 @@ pub enum Event {
     /// A connect that says whether there is a way to the endpoint ([`Effect::CheckReach`](super::Effect::CheckReach), or the failed
     /// one of a probe) ended. It is no verdict on the endpoint.
     ReachChecked {
-        /// Whom it tried.
+        /// The endpoint.
         endpoint: EndpointId,
         /// When it ended.
         seen: Moment,

@@ -256,7 +256,7 @@ impl Service {
             Serving::Active(active) => Some(active),
             _ => None,
         };
-        let forced = matches!(switch.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let forced = switch.kind.is_forced();
         self.record(&switch, from, turn);
         if let Some(left) = from {
             self.end_sessions(left, turn);
@@ -302,7 +302,7 @@ impl Service {
 
     /// Open the incident; its first good answer is awaited from now on.
     pub fn record(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) {
-        let forced = matches!(switch.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let forced = switch.kind.is_forced();
         let (fault, evidence) =
             if forced { self.fault_of(from, turn) } else { (self.order_time(turn.now), Vec::new()) };
         self.awaiting_answer = switch.to.map(|_| turn.epoch);
@@ -340,7 +340,7 @@ impl Service {
         });
         let before = turn.timeline.last(self.name()).filter(|last| {
             let soon = turn.now.since(last.decided) <= self.config.failover.confirm_window;
-            let forced = matches!(last.kind, SwitchKind::Failover | SwitchKind::Rollback);
+            let forced = last.kind.is_forced();
             let page = from.map(|pool| &self.pools[pool]).filter(|pool| pool.is_static);
             let shown = page.is_some_and(|page| last.to.as_ref() == Some(&page.name));
             forced && (shown || last.answered.is_none() && (soon || last.to.is_none()))

@@ -28,6 +28,13 @@ pub enum SwitchKind {
     Rollback,
 }
 
+impl SwitchKind {
+    /// Was the pool left because it failed, and not for an order or a failback?
+    pub fn is_forced(self) -> bool {
+        matches!(self, SwitchKind::Failover | SwitchKind::Rollback)
+    }
+}
+
 impl fmt::Display for SwitchKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -13,7 +13,7 @@ use super::{Alert, Effect, Moment, Serving, StandingChange};
 pub(super) enum Elsewhere {
     /// One of them was heard since, or they were lost at another time, or there are none: the trouble is not here.
     Apart,
-    /// Nobody has looked yet.
+    /// They were not checked yet.
     Unknown,
     /// They were lost at the same time.
     Lost,
@@ -110,7 +110,7 @@ impl Service {
     }
 
     /// Is it likelier that we are cut off than that the active pool is gone? Then it is not left: no other can be reached either.
-    /// Where nobody has looked at the others, and it was lost at once, that is waited for.
+    /// Where the others were not checked yet, and it was lost at once, their check is awaited.
     pub(super) fn is_cut_off(&mut self, active: usize, now: Moment) -> bool {
         let at_once = self.pools[active].endpoints.iter().any(|endpoint| endpoint.reach.is_lost_at_once());
         match self.elsewhere(active) {

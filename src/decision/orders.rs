@@ -26,7 +26,7 @@ impl Service {
             return Err(format!("pool {pool} of {name} is not available: pin {name} to it to go there nevertheless"));
         }
         if self.serving != Serving::Active(to) {
-            self.switch(Switch { kind: SwitchKind::Switchover, to: Some(to), actor, undoes: false }, turn);
+            self.switch(Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) }, turn);
         }
         self.ordered = to != 0 || self.pools[to].is_static; // at home there is nothing to come back from
         turn.effects.push(Effect::Persist);
@@ -43,7 +43,7 @@ impl Service {
         match (&self.serving, home) {
             (Serving::Active(0), _) => Ok(()),
             (Serving::Active(_), Some(home)) => {
-                self.switch(Switch { kind: SwitchKind::Failback, to: Some(home), actor, undoes: false }, turn);
+                self.switch(Switch { actor, ..Switch::own(SwitchKind::Failback, Some(home)) }, turn);
                 Ok(())
             }
             (Serving::Shared(_), Some(_)) => {
@@ -60,7 +60,7 @@ impl Service {
         let to = self.known(pool)?;
         self.pinned = Some(pool.clone());
         self.alarmed = false; // a new pin is a new reason to tell
-        let switch = Switch { kind: SwitchKind::Switchover, to: Some(to), actor, undoes: false };
+        let switch = Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) };
         let alone = (0..self.pools.len()).all(|pool| self.serves(pool) == (pool == to));
         match (&self.serving, self.config.mode) {
             (Serving::Starting, _) => {}

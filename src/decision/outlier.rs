@@ -125,7 +125,6 @@ impl Outlier {
 
     /// It comes back from an ejection.
     pub fn restore(&mut self, now: Moment) {
-        self.absolve();
         self.restored = Some(now);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What never left this host says nothing about the endpoint; what is not answered says something about the endpoint *or* the
 //! way to it. So both are kept apart from health: a service looks at the ways of all its pools before it believes that one of
-//! them is gone ([`Service::judge_routes`](super::service::Service), [`Service::is_isolated`](super::service::Service)).
+//! them is gone ([`Service::judge_routes`](super::service::Service), [`Service::is_cut_off`](super::service::Service)).
 
 use std::time::Duration;
 
@@ -98,9 +98,15 @@ impl Reach {
         self.lost.get_or_insert(Lost { since: at, at_once: true });
     }
 
-    /// A connect ended. Is the state of the way another one now?
-    pub fn connected(&mut self, outcome: ConnectOutcome, at: Moment) -> bool {
+    /// Something is learnt. Is the state of the way another one now?
+    pub fn learn(&mut self, learn: impl FnOnce(&mut Reach)) -> bool {
         let before = self.state();
+        learn(self);
+        before != self.state()
+    }
+
+    /// A connect ended.
+    pub fn connected(&mut self, outcome: ConnectOutcome, at: Moment) {
         match outcome {
             ConnectOutcome::Connected | ConnectOutcome::Refused => self.hear(at),
             ConnectOutcome::Timeout => self.lose(at, false),
@@ -108,24 +114,20 @@ impl Reach {
             ConnectOutcome::NoRoute => self.lose_route(at),
             ConnectOutcome::Local => {}
         }
-        before != self.state()
     }
 
     /// A probe ended. (Whether a timeout or refusal came of the way is told by its connect.)
-    pub fn probed(&mut self, outcome: &ProbeOutcome, at: Moment) -> bool {
-        let before = self.state();
+    pub fn probed(&mut self, outcome: &ProbeOutcome, at: Moment) {
         match outcome {
             ProbeOutcome::Pass { .. } => self.hear(at),
             ProbeOutcome::Fail { kind: ProbeFailure::Timeout | ProbeFailure::Refused, .. } => {}
             ProbeOutcome::Fail { .. } => self.hear(at),
             ProbeOutcome::Local { .. } => {}
         }
-        before != self.state()
     }
 
     /// Real traffic spoke.
-    pub fn in_band(&mut self, digest: &Digest, at: Moment) -> bool {
-        let before = self.state();
+    pub fn in_band(&mut self, digest: &Digest, at: Moment) {
         let answers = [Failure::Gateway, Failure::Malformed].iter().any(|kind| digest.failed.of(*kind) > 0);
         if digest.good > 0 || answers {
             self.hear(at);
@@ -134,7 +136,6 @@ impl Reach {
         } else if digest.failed.of(Failure::ConnectTimeout) > 0 {
             self.lose(at, false);
         }
-        before != self.state()
     }
 }
 

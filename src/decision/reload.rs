@@ -232,7 +232,7 @@ impl Service {
         }
     }
 
-    /// Endpoints by address, each with the pool whose rules it was judged by.
+    /// Endpoints by address.
     fn take_endpoints(&mut self) -> BTreeMap<SocketAddr, Endpoint> {
         self.pools.iter_mut().flat_map(|pool| pool.endpoints.drain(..)).map(|e| (e.address, e)).collect()
     }

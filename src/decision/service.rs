@@ -51,11 +51,11 @@ pub(super) struct Service {
     pub awaiting_answer: Option<u64>,
     /// Client networks that it answered well lately.
     pub callers: u32,
-    /// The last time that a pool was left on the evidence of one of them.
+    /// The last time that a pool was left on the evidence of one of them, or of fewer than are needed.
     pub single_source: Option<SingleSource>,
-    /// Nobody is available (or the pin points at nothing usable), and somebody was told.
+    /// No pool is available (or the pin points at nothing usable), and that was alerted.
     pub alarmed: bool,
-    /// All pools are unreachable, and somebody was told.
+    /// All pools are unreachable, and that was alerted.
     #[serde(default)]
     pub isolated: bool,
     pub timers: Timers,
@@ -133,11 +133,7 @@ impl Service {
 
     /// Does this pool serve now?
     pub fn serves(&self, pool: usize) -> bool {
-        match &self.serving {
-            Serving::Active(active) => *active == pool,
-            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
-            Serving::Starting | Serving::Down => false,
-        }
+        self.serving.serves(pool)
     }
 
     /// No endpoint serves: whatever answers is better.
@@ -281,16 +277,19 @@ impl Service {
         if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(accused) {
             return Err(Some(Held::OneSource));
         }
-        let leaves = self.pools[pool].left() <= min_healthy.max(1);
-        if leaves && !self.may_leave_on_few_sources(pool, now) {
+        if self.would_leave(pool) && !self.may_leave_on_few_sources(pool, now) {
             return Err(Some(Held::MayNotLeave));
         }
         Ok(())
     }
 
+    /// Is this pool left if it loses one more endpoint?
+    fn would_leave(&self, pool: usize) -> bool {
+        self.pools[pool].left() <= self.config.failover.min_healthy.max(1)
+    }
+
     fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: Moment) {
-        let leaves = self.pools[pool].left() <= self.config.failover.min_healthy.max(1);
-        if leaves && !conviction.few.is_empty() {
+        if self.would_leave(pool) && !conviction.few.is_empty() {
             self.leaves_on_few_sources(pool, &conviction, now);
         }
         let endpoint = &mut self.pools[pool].endpoints[index];
@@ -310,7 +309,7 @@ impl Service {
         }
     }
 
-    /// Could another pool take the service if this one had nobody left? A page is no relief.
+    /// Could another pool take the service if this one had no endpoint left? A page is no relief.
     fn relief(&self, pool: usize) -> bool {
         let pinned_here = self.pinned.as_ref() == Some(&self.pools[pool].name);
         let needed = self.config.failover.min_healthy.max(1);
@@ -318,7 +317,7 @@ impl Service {
         !pinned_here && (0..self.pools.len()).any(serves)
     }
 
-    /// A page serves although nobody wants it to: the outage goes on.
+    /// A page serves without an order or a pin: the outage goes on.
     pub fn serves_a_page(&self) -> bool {
         let mut serving = (0..self.pools.len()).filter(|pool| self.serves(*pool)).peekable();
         let page = serving.peek().is_some() && serving.all(|pool| self.pools[pool].is_static);
@@ -379,7 +378,7 @@ impl Service {
             // Who answers in the first round of probes does not join the others: they begin together.
             let first_round = self.timers.armed(Timer::FirstRound).is_some();
             let served_before = !first_round
-                && self.row_serves(pool)
+                && self.row.serving.serves(pool)
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
             let config = self.config.clone();
@@ -399,15 +398,6 @@ impl Service {
                 }
                 endpoint.pace(rules, turn.effects);
             }
-        }
-    }
-
-    /// Did it serve when the row was last published?
-    fn row_serves(&self, pool: usize) -> bool {
-        match &self.row.serving {
-            Serving::Active(active) => *active == pool,
-            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
-            Serving::Starting | Serving::Down => false,
         }
     }
 

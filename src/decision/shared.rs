@@ -111,7 +111,7 @@ impl Service {
         let back: Vec<usize> = self.homeward().filter(|pool| self.available(*pool)).collect();
         for pool in back {
             self.lost.remove(&self.pools[pool].name);
-            let switch = Switch { kind: SwitchKind::Failback, to: Some(pool), actor: actor.clone(), undoes: false };
+            let switch = Switch { actor: actor.clone(), ..Switch::own(SwitchKind::Failback, Some(pool)) };
             self.moved(switch, from, turn);
         }
     }
@@ -123,9 +123,8 @@ impl Service {
         let (left, taken) = (name(from), name(switch.to));
         self.arrives_on_few_sources(left.as_ref(), taken.as_ref());
         self.since = turn.now;
-        self.last_switch =
-            Some(LastSwitch { kind: switch.kind, from: from.map(|pool| self.pools[pool].name.clone()), at: turn.now });
-        self.last_active = from.map(|pool| self.pools[pool].name.clone()).or(self.last_active.take());
+        self.last_active = left.clone().or(self.last_active.take());
+        self.last_switch = Some(LastSwitch { kind: switch.kind, from: left, at: turn.now });
         match switch.kind {
             SwitchKind::Failback => self.hold_down.came_home(turn.now),
             SwitchKind::Switchover => {}

@@ -55,6 +55,17 @@ pub enum Serving {
     Down,
 }
 
+impl Serving {
+    /// Does this pool (an index) serve?
+    pub fn serves(&self, pool: usize) -> bool {
+        match self {
+            Serving::Active(active) => *active == pool,
+            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
+            Serving::Starting | Serving::Down => false,
+        }
+    }
+}
+
 /// Conclusions about one pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolRow {

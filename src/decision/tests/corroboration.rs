@@ -19,19 +19,18 @@ fn source(n: u8) -> Source {
     Source::of([203, 0, n, 1].into())
 }
 
+/// Just now; nothing more is known of it.
+fn failure(rig: &Rig, source: Option<Source>, kind: Failure) -> FailureReport {
+    let caller = source.is_some() && rig.callers;
+    let (elsewhere, mark) = (Elsewhere::Unknown, Mark::None);
+    FailureReport { streak: 0, source, caller, target: RequestTarget(0), kind, at: rig.now, elsewhere, mark }
+}
+
 impl Rig {
     /// One settled failure of this source at this endpoint.
     fn report(&mut self, id: u32, n: u8, target: u64, elsewhere: Elsewhere, mark: Mark) {
-        let report = FailureReport {
-            streak: 0,
-            source: Some(source(n)),
-            caller: self.callers,
-            target: RequestTarget(target),
-            kind: Failure::Gateway,
-            at: self.now,
-            elsewhere,
-            mark,
-        };
+        let target = RequestTarget(target);
+        let report = FailureReport { target, elsewhere, mark, ..failure(self, Some(source(n)), Failure::Gateway) };
         let mut failed = FailureCounts::default();
         failed.0[Failure::Gateway as usize] = 1;
         let mut tally = SourceTally::new(source(n));
@@ -105,21 +104,9 @@ fn a_burst_between_two_good_answers_is_nothing() {
     let mut rig = corroborated(1);
     rig.in_band(0, Digest { good: 20, ..Digest::default() });
     rig.wait(secs(2)); // ten good answers a second: five take half a second
-    let reports = |rig: &Rig| {
-        let at = rig.now;
-        let one = |n: u64| FailureReport {
-            streak: 0,
-            source: Some(source(1)),
-            caller: true,
-            target: RequestTarget(n),
-            kind: Failure::Gateway,
-            at,
-            elsewhere: Elsewhere::Unknown,
-            mark: Mark::None,
-        };
-        (0..9).map(one).collect::<Vec<_>>()
-    };
-    let burst = Digest { streak: 9, streak_since: rig.now, reports: reports(&rig), ..Digest::default() };
+    let one = failure(&rig, Some(source(1)), Failure::Gateway);
+    let reports = (0..9).map(|n| FailureReport { target: RequestTarget(n), ..one }).collect();
+    let burst = Digest { streak: 9, streak_since: rig.now, reports, ..Digest::default() };
     rig.in_band(0, burst);
     assert_eq!(rig.stands(0).0, Operational::Healthy);
     rig.wait(Duration::from_millis(600));
@@ -202,16 +189,7 @@ fn a_failed_connect_is_about_no_client() {
     rig.shop().failover.on_refused = OnRefused::Checks;
     rig.configure();
     for _ in 0..5 {
-        let report = FailureReport {
-            streak: 0,
-            source: None,
-            caller: false,
-            target: RequestTarget(0),
-            kind: Failure::ConnectTimeout,
-            at: rig.now,
-            elsewhere: Elsewhere::Unknown,
-            mark: Mark::None,
-        };
+        let report = failure(&rig, None, Failure::ConnectTimeout);
         let digest = Digest { streak: 1, streak_since: rig.now, reports: vec![report], ..Digest::default() };
         rig.in_band(0, digest);
         rig.wait(Duration::from_millis(10));
@@ -297,16 +275,7 @@ fn a_stranger_does_not_speak_for_the_only_caller() {
 fn one_connect_that_fails_does_not_make_one_source_many() {
     let mut rig = corroborated(5);
     rig.reports(0, 5, &[1]);
-    let connect = FailureReport {
-        streak: 0,
-        source: None,
-        caller: false,
-        target: RequestTarget(0),
-        kind: Failure::ConnectTimeout,
-        at: rig.now,
-        elsewhere: Elsewhere::Unknown,
-        mark: Mark::None,
-    };
+    let connect = failure(&rig, None, Failure::ConnectTimeout);
     rig.in_band(0, Digest { streak: 6, streak_since: rig.now, reports: vec![connect], ..Digest::default() });
     assert_eq!(rig.stands(0).0, Operational::Healthy);
 }

@@ -114,7 +114,7 @@ fn pools_that_fall_silent_together_are_not_left() {
     assert!(isolated(&rig));
     assert_eq!((rig.active().as_str(), rig.core.incidents().count()), ("home", 0));
     rig.wait(secs(30));
-    // Nobody answers ARP any more: what was silence is no route.
+    // ARP is not answered any more: what was silence is no route.
     rig.all(&[0, 1, 2, 3], Rig::no_route);
     rig.wait(secs(30));
     assert!(rig.status().isolated);
@@ -145,7 +145,7 @@ fn a_pool_that_falls_silent_alone_is_left_as_before() {
     assert_eq!(rig.active(), "away");
     let mut rig = Rig::new(|_| {});
     silence(&mut rig, &[0, 1]);
-    assert_eq!(rig.active(), "away", "nobody has looked at the other pool, which was well");
+    assert_eq!(rig.active(), "away", "the other pool was not checked, and was well");
 }
 
 #[test]
