@@ -1,6 +1,7 @@
 //! One scrape: every metric of [`names`], made anew from what stands now, so that series of what is gone are gone and
 //! nothing is kept between scrapes.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use crate::config::Members;
@@ -82,13 +83,14 @@ fn rows(table: &RoutingTable) -> Vec<Row<'_>> {
 
 fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
     let services = &scrape.table.services;
-    // A pool that is kept because no other can be reached either serves nobody.
-    let isolated = |service: &ServiceView| {
-        let reports = scrape.status.map_or(&[][..], |status| &status.services);
-        reports.iter().any(|report| report.isolated && report.name == service.config.name)
-    };
+    // Where all pools are unreachable the active one is kept, but no request is served.
+    let reports = scrape.status.map_or(&[][..], |status| &status.services);
+    let isolated: HashSet<&str> = reports.iter().filter(|report| report.isolated).map(|report| &*report.name).collect();
     each_service(out, &names::SERVICE_UP, services, |service| {
-        u8::from(matches!(service.serving, Serving::Active(_) | Serving::Shared(_)) && !isolated(service))
+        u8::from(
+            matches!(service.serving, Serving::Active(_) | Serving::Shared(_))
+                && !isolated.contains(&*service.config.name),
+        )
     });
     let mut family = out.family(&names::POOL_ACTIVE);
     for service in services {
@@ -124,7 +126,7 @@ fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
             family.sample(&[&service.config.name], rto.as_secs_f64());
         }
     }
-    switch_state(out, scrape.status.map_or(&[], |status| &status.services));
+    switch_state(out, reports);
     let mut family = out.family(&names::ALERTS);
     for (kind, count) in ALERTS.iter().zip(scrape.tally.iter().flat_map(|tally| tally.alerts)) {
         family.sample(&[kind], count);

@@ -248,12 +248,7 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
 }
 
 fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell {
-    let serves = match &service.serving {
-        Serving::Active(active) => *active == index,
-        Serving::Shared(shares) => shares.get(index).is_some_and(|share| *share > 0),
-        Serving::Starting | Serving::Down => false,
-    };
-    match (serves, pool.available) {
+    match (service.serving.serves(index), pool.available) {
         (true, true) => ("active".to_owned(), Style::Good),
         (true, false) => ("active, unavailable".to_owned(), Style::Warn),
         (false, true) => ("standby".to_owned(), Style::Plain),

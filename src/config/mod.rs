@@ -21,7 +21,7 @@
 //! 4. `problem` looks the places of the faults up and tells them: to people with the line and a caret, to logs in one
 //!    line, to programs as JSON. One error refuses the whole file; warnings come with the configuration.
 //!
-//! [`dump()`] goes the other way and writes every value out; reading a dump gives an equal configuration. [`keys()`] walks the
+//! [`dump()`] goes the other way and writes every value out; reading a dump gives an equal configuration (but for secrets, which it does not tell). [`keys()`] walks the
 //! schema itself, so that the reference file can be compared with what the reader really knows.
 //!
 //! Nothing in here panics on any input, and no input makes it work without bound; `tests/config.rs` asks it with

@@ -18,6 +18,8 @@ pub struct OwnListener {
     pub by: ListensThere,
     /// What the listener gets comes back to this service: each request would go round in a circle.
     pub circle: bool,
+    /// The configuration alone does not show it, but the addresses of this machine do.
+    pub only_here: bool,
 }
 
 /// How an endpoint is named.
@@ -48,9 +50,10 @@ pub fn own_listeners(config: &Config, is_ours: impl Fn(IpAddr) -> bool) -> Vec<O
             let addresses = pool.members.endpoints().iter().map(|e| (OwnEndpoint::Address(e.address), vec![e.address]));
             let names = pool.names.iter().map(|name| (OwnEndpoint::Name(name.question.clone()), local(&name.question)));
             for (endpoint, addresses) in addresses.chain(names) {
-                let Some(by) = addresses.iter().find_map(|address| doors.at(*address, &is_ours)) else { continue };
-                let (service, pool) = (service.name.clone(), pool.name.clone());
-                found.push(OwnListener { service, pool, endpoint, by: by.clone(), circle: false });
+                let there = addresses.iter().find_map(|address| doors.at(*address, &is_ours));
+                let Some((by, only_here)) = there else { continue };
+                let (service, pool, by) = (service.name.clone(), pool.name.clone(), by.clone());
+                found.push(OwnListener { service, pool, endpoint, by, circle: false, only_here });
             }
         }
     }
@@ -87,13 +90,15 @@ impl Doors {
         Doors(doors)
     }
 
-    /// What listens at this address.
-    fn at(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> Option<&ListensThere> {
+    /// What listens at this address, and whether only `is_ours` says so.
+    fn at(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> Option<(&ListensThere, bool)> {
         let ip = address.ip().to_canonical();
         // A wildcard takes its own family only, see `net::bind`.
         let wildcard = |bound: IpAddr| bound.is_unspecified() && bound.is_ipv4() == ip.is_ipv4();
-        let takes = |bound: IpAddr| bound == ip || wildcard(bound) && (ip.is_loopback() || is_ours(ip));
-        self.0.get(&address.port())?.iter().find(|(bound, _)| takes(*bound)).map(|(_, by)| by)
+        self.0.get(&address.port())?.iter().find_map(|(bound, by)| {
+            let everywhere = *bound == ip || wildcard(*bound) && ip.is_loopback();
+            (everywhere || wildcard(*bound) && is_ours(ip)).then_some((by, !everywhere))
+        })
     }
 }
 

@@ -1,12 +1,9 @@
 //! The confirming connect: a second opinion on a connect that was refused or not answered, or on an opening that failed, begun at
 //! once (DESIGN §3.2). It opens a connection as traffic does: PROXY header, TLS, HTTP/2 up to the endpoint's SETTINGS.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +12,7 @@ use h2::client::Builder;
 use crate::config::{Protocol, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, EndpointId};
 use crate::net::tls::ClientTls;
-use crate::net::{Stream, Transport, stream};
+use crate::net::{Stream, Transport, http2, stream};
 use crate::routing::ServiceView;
 use crate::sys::clock;
 use crate::wire::proxy_protocol;
@@ -60,8 +57,9 @@ impl Opening {
         #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for one connect")]
         match tokio::time::timeout(DEADLINE, self.open()).await {
             Ok(Ok(())) => ConnectOutcome::Connected,
+            // It may have failed because this process did not run.
+            _ if clock::paused_since(began) => ConnectOutcome::Local,
             Ok(Err(Unopened(outcome))) => outcome,
-            Err(_) if clock::paused_since(began) => ConnectOutcome::Local,
             Err(_) => ConnectOutcome::Timeout,
         }
     }
@@ -83,7 +81,7 @@ impl Opening {
             (UpstreamProtocol::Auto, _) => transport.is_http2(),
             (UpstreamProtocol::Http1, _) => false,
         };
-        if shared { await_settings(transport).await } else { Ok(()) }
+        if shared { open_http2(transport).await } else { Ok(()) }
     }
 }
 
@@ -95,16 +93,11 @@ fn failed(error: &io::Error) -> Unopened {
     })
 }
 
-/// Waits until the endpoint has shown by its SETTINGS that it speaks HTTP/2. (Before they have come, no stream may be opened.)
-async fn await_settings(transport: Transport) -> Result<(), Unopened> {
-    let refused = |_| Unopened(ConnectOutcome::Refused);
+/// Opens HTTP/2, up to the endpoint's SETTINGS.
+async fn open_http2(transport: Transport) -> Result<(), Unopened> {
     let mut builder = Builder::new();
     builder.initial_max_send_streams(0).enable_push(false);
-    let (sender, mut connection) = builder.handshake::<_, Bytes>(transport).await.map_err(refused)?;
-    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-        Poll::Ready(ended) => Poll::Ready(ended.map_err(refused).and(Err(Unopened(ConnectOutcome::Refused)))),
-        Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-        Poll::Pending => Poll::Pending,
-    })
-    .await
+    let opened = builder.handshake::<_, Bytes>(transport).await;
+    let (sender, mut connection) = opened.map_err(|_| Unopened(ConnectOutcome::Refused))?;
+    http2::await_settings(&sender, &mut connection).await.map_err(|_| Unopened(ConnectOutcome::Refused))
 }

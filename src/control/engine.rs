@@ -22,12 +22,12 @@ use super::reload::{self, Fixed};
 use super::state::Writer;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
-use crate::config::{Config, Name, Question};
+use crate::config::{Config, Name, Question, Service};
 use crate::decision::{
     Actor, Alert, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving, StandingChange,
     Word,
 };
-use crate::routing::{Materials, Published, RoutingTable, SocketMap};
+use crate::routing::{Materials, Published, RoutingTable, ServiceView, SocketMap};
 use crate::sys::clock;
 
 /// Events that may wait for the engine; beyond, probes wait with theirs.
@@ -437,13 +437,15 @@ impl Engine {
         let table = self.published.load();
         let views = table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
         let in_flight: HashMap<EndpointId, u64> = views.map(|e| (e.id, e.stats.in_flight() as u64)).collect();
+        let named: HashMap<&str, &Arc<ServiceView>> = table.services.iter().map(|s| (&*s.config.name, s)).collect();
+        let configs: HashMap<&str, &Arc<Service>> = self.config.services.iter().map(|s| (&*s.name, s)).collect();
         let report = |state: crate::decision::ServiceStatus| {
-            let config = self.config.services.iter().find(|service| service.name == state.name);
-            let stats = table.service(&state.name).map(|view| &view.stats);
+            let config = configs.get(&*state.name);
+            let stats = named.get(&*state.name).map(|view| &view.stats);
             let callers = stats.map_or(0, |stats| stats.callers.count(now));
             let requests = stats.map_or(0, |stats| stats.responses().iter().sum());
             let in_flight = |e: &EndpointStatus| in_flight.get(&e.id).copied().unwrap_or(0);
-            ServiceReport::new(state, config.map(|c| &**c), (callers, requests), in_flight)
+            ServiceReport::new(state, config.map(|c| &***c), (callers, requests), in_flight)
         };
         let now_unix_ms = clock::unix_millis();
         Status {
@@ -485,7 +487,7 @@ fn places(table: &crate::decision::Table) -> Places {
 /// Sleep until this moment; forever when there is none.
 async fn until(due: Option<Moment>) {
     match due {
-        Some(due) => tokio::time::sleep(due.since(clock::now())).await,
+        Some(due) => clock::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The file ends with a checksum of what stands before it (SHA-256), so that a bit that turned on a disk is never a pool
 //! that serves; files of before there was one are read without. The state before the last one is kept beside it
-//! (`.previous`) and read when the newest is damaged. Whoever deletes the file itself wants a first start, and gets it.
+//! (`.previous`) and read when the newest is damaged. Where the file itself is missing, this is a first start.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -105,7 +105,7 @@ fn found(path: &Path) -> Result<Option<Document>, String> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    parse(&bytes).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
+    parse(bytes).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
 }
 
 fn in_time(file: &StateFile, document: Document, reserve: Option<String>) -> Loaded {
@@ -122,17 +122,21 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Document, String> {
-    let whole = unsealed(bytes)?;
-    let whole = whole.as_deref().unwrap_or(bytes);
+fn parse(mut bytes: Vec<u8>) -> Result<Document, String> {
+    if let Some((body, digits)) = sealed(&bytes) {
+        if digits != checksum(body).as_bytes() {
+            return Err("damaged: its checksum is of something else".into());
+        }
+        // The document as it was before the checksum was added.
+        let end = body.len();
+        bytes.truncate(end);
+        bytes.push(b'}');
+    }
     let document: Document =
-        serde_json::from_slice(whole).map_err(|error| match serde_json::from_slice::<AnyDocument>(whole) {
-            Ok(any) if any.saved.version != Saved::VERSION => {
-                format!(
-                    "of format {}, of which this program can read nothing ({error}); its own is {}",
-                    any.saved.version,
-                    Saved::VERSION
-                )
+        serde_json::from_slice(&bytes).map_err(|error| match serde_json::from_slice::<AnyDocument>(&bytes) {
+            Ok(AnyDocument { saved: AnySaved { version } }) if version != Saved::VERSION => {
+                let own = Saved::VERSION;
+                format!("of format {version}, of which this program can read nothing ({error}); its own is {own}")
             }
             _ => format!("damaged: {error}"),
         })?;
@@ -144,16 +148,7 @@ fn parse(bytes: &[u8]) -> Result<Document, String> {
     Ok(document)
 }
 
-/// The document without its checksum; `None` = it has none, as before there was one.
-fn unsealed(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let Some((body, digits)) = sealed(bytes) else { return Ok(None) };
-    if digits != checksum(body).as_bytes() {
-        return Err("damaged: its checksum is of something else".into());
-    }
-    Ok(Some([body, b"}"].concat()))
-}
-
-/// What the checksum is of, and its digits.
+/// What the checksum is of, and its digits. `None` = there is none, as in files of before there was one.
 fn sealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_suffix(SEAL_END)?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(SEAL_DIGITS)?)?;
@@ -163,9 +158,10 @@ fn sealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The document as bytes, with its checksum as the last field.
 fn seal(document: &Document) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(document)?;
-    bytes.truncate(bytes.len() - 1);
+    bytes.pop(); // `}`
     let checksum = checksum(&bytes);
-    Ok([&bytes[..], SEAL, checksum.as_bytes(), SEAL_END].concat())
+    [SEAL, checksum.as_bytes(), SEAL_END].into_iter().for_each(|part| bytes.extend_from_slice(part));
+    Ok(bytes)
 }
 
 fn checksum(bytes: &[u8]) -> String {
@@ -392,12 +388,12 @@ mod tests {
     #[test]
     fn no_byte_that_turned_is_believed() {
         let whole = seal(&document()).unwrap();
-        assert!(parse(&whole).is_ok());
+        assert!(parse(whole.clone()).is_ok());
         for at in 0..whole.len() {
             for bit in 0..8 {
                 let mut turned = whole.clone();
                 turned[at] ^= 1 << bit;
-                assert!(parse(&turned).is_err(), "bit {bit} of byte {at}: {}", String::from_utf8_lossy(&turned));
+                assert!(parse(turned.clone()).is_err(), "bit {bit} of byte {at}: {}", String::from_utf8_lossy(&turned));
             }
         }
     }
@@ -405,7 +401,7 @@ mod tests {
     #[test]
     fn a_file_of_before_there_was_a_checksum_is_read() {
         let before = serde_json::to_vec(&document()).unwrap();
-        assert_eq!(parse(&before).unwrap().saved, saved());
+        assert_eq!(parse(before).unwrap().saved, saved());
     }
 
     #[test]
@@ -419,15 +415,15 @@ mod tests {
         let Loaded::Usable { saved: read, reserve, .. } = load(&file) else { panic!("not usable") };
         assert_eq!(*read, saved());
         assert!(reserve.unwrap().contains("state.json.damaged"));
-        assert!(matches!(load(&file), Loaded::Absent), "a file that somebody took away is a first start");
+        assert!(matches!(load(&file), Loaded::Absent), "a missing file is a first start");
     }
 
     #[test]
     fn numbers_that_would_wrap_are_damage() {
         let wild = Document { saved: Saved { epoch: u64::MAX, ..saved() }, ..document() };
-        assert!(parse(&seal(&wild).unwrap()).unwrap_err().contains("epoch 18446744073709551615"));
+        assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("epoch 18446744073709551615"));
         let wild = Document { saved: Saved { next_incident: u64::MAX - 1, ..saved() }, ..document() };
-        assert!(parse(&seal(&wild).unwrap()).unwrap_err().contains("next_incident"));
+        assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("next_incident"));
     }
 
     #[test]

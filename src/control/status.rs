@@ -99,7 +99,7 @@ pub struct ServiceReport {
     pub why: Option<SwitchKind>,
     /// No pool is available, and the active one carries traffic because nothing better is left.
     pub failing_open: bool,
-    /// All its pools became unreachable at once: none is left for another, and nobody is served until an endpoint answers.
+    /// All its pools became unreachable at once: the active one is kept, and no request is served until an endpoint answers.
     #[serde(default)]
     pub isolated: bool,
     /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.

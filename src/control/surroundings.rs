@@ -12,12 +12,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
 }
 
 fn told(config: &Config, is_ours: impl Fn(IpAddr) -> bool) -> Vec<String> {
-    let known = own_listeners(config, |_| false);
-    let is_new = |(endpoint, service): (&OwnEndpoint, &str)| {
-        !known.iter().any(|own| own.endpoint == *endpoint && &*own.service == service)
-    };
-    let here = own_listeners(config, is_ours);
-    let here = here.iter().filter(|own| is_new((&own.endpoint, &own.service)));
+    let found = own_listeners(config, is_ours);
+    let here = found.iter().filter(|own| own.only_here);
     here.filter_map(|own| {
         let (OwnEndpoint::Address(address), ListensThere::Listener(listener)) = (&own.endpoint, &own.by) else {
             return None;

@@ -53,7 +53,7 @@ pub struct ServiceTally {
     pub last_recovery: Option<Duration>,
     /// Endpoints condemned by real traffic, in the order of [`EJECTIONS`].
     pub ejections: [u64; EJECTIONS.len()],
-    /// Streaks of failures that did not eject, in the order of [`Held::ALL`].
+    /// How often failures did not eject an endpoint, each reason at most once in ten seconds an endpoint, in the order of [`Held::ALL`].
     pub held: [u64; Held::ALL.len()],
     /// How long good probes took.
     pub probe_duration: Arc<LatencyHistogram>,
@@ -166,7 +166,7 @@ impl Tally {
 
     /// A switch got its first good answer.
     pub(super) fn answered(&mut self, incident: &Incident) {
-        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback);
+        let forced = incident.kind.is_forced();
         if let (true, Some(rto), Some(tally)) = (forced, incident.rto(), self.service_mut(&incident.service)) {
             tally.recovery.record(0, rto);
             tally.last_recovery = Some(rto);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::Room;
+use super::{Room, service};
 use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};
 use crate::config::schema;
@@ -103,8 +103,7 @@ fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
 
 /// Where a service's failback stands, or its name.
 fn place(file: &schema::File, name: &Name) -> Option<NodeId> {
-    let named = |(key, _): &&(Item<String>, Item<schema::Service>)| key.get().is_some_and(|key| **key == **name);
-    let (key, service) = file.services.get()?.0.iter().find(named)?;
+    let (key, service) = service::service_of(file, name)?;
     let failback = service.get().and_then(|service| service.failover.get()).and_then(|failover| failover.failback.at());
     failback.or(key.at())
 }

@@ -24,9 +24,9 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config, path:
 }
 
 /// The state file is written aside and renamed: only a file of its own can be replaced so.
-fn check_state(room: &mut Room, (at, typed): (NodeId, &String), state: &Path, log: Option<&Path>, config: &Path) {
-    let typed = shorten(typed);
-    if typed.ends_with('/') {
+fn check_state(room: &mut Room, (at, path): (NodeId, &String), state: &Path, log: Option<&Path>, config: &Path) {
+    let typed = shorten(path);
+    if path.ends_with('/') {
         return room.problem(at, format!("`{typed}` is a folder"), "write the path of a file in it");
     }
     if let Ok(found) = std::fs::metadata(state)

@@ -1,7 +1,6 @@
 //! Endpoints that are listeners of this file, with the place where they stand.
 
-use super::Room;
-use crate::config::item::Item;
+use super::{Room, service};
 use crate::config::model::Config;
 use crate::config::own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 use crate::config::schema;
@@ -40,12 +39,8 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
 
 /// Where this endpoint stands.
 fn place(file: &schema::File, own: &OwnListener) -> Option<NodeId> {
-    let named = |(key, _): &&(Item<String>, Item<schema::Service>)| key.get().is_some_and(|key| **key == *own.service);
-    let (_, service) = file.services.get()?.0.iter().find(named)?;
-    let in_pool = |item: &&Item<schema::Pool>| {
-        item.get().and_then(|pool| pool.name.get()).is_some_and(|name| **name == *own.pool)
-    };
-    let pool = service.get()?.pools.get()?.iter().find(in_pool)?.get()?;
+    let (_, service) = service::service_of(file, &own.service)?;
+    let pool = service::pool_of(service.get()?, &own.pool)?.get()?;
     let is_it = |endpoint: &schema::Endpoint| match &own.endpoint {
         OwnEndpoint::Address(wanted) => endpoint.address.get().is_some_and(|address| address.0 == *wanted),
         OwnEndpoint::Name(wanted) => endpoint.dns.get().is_some_and(|dns| {

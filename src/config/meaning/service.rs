@@ -540,8 +540,14 @@ fn have(pools: &[Name]) -> String {
     if pools.len() == 1 { format!("pool {names} has") } else { format!("pools {names} have") }
 }
 
+/// The service of this name, as it was typed.
+pub(super) fn service_of<'t>(file: &'t schema::File, name: &Name) -> Option<&'t (Item<String>, Item<schema::Service>)> {
+    let named = |(key, _): &&(Item<String>, Item<schema::Service>)| key.get().is_some_and(|key| **key == **name);
+    file.services.get()?.0.iter().find(named)
+}
+
 /// The pool of this name, as it was typed.
-fn pool_of<'t>(typed: &'t schema::Service, name: &Name) -> Option<&'t Item<schema::Pool>> {
+pub(super) fn pool_of<'t>(typed: &'t schema::Service, name: &Name) -> Option<&'t Item<schema::Pool>> {
     let named = |item: &&Item<schema::Pool>| item.get().and_then(|pool| pool.name.get()).is_some_and(|n| **n == **name);
     typed.pools.get()?.iter().find(named)
 }

@@ -375,6 +375,7 @@ async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<Answer<IpA
 
 /// Not "nobody" (`0.0.0.0` is how a name is blocked, and a connect to it would reach ourselves) nor a group.
 fn is_somebody(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }

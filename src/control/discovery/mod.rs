@@ -355,8 +355,7 @@ impl Known {
     /// family alone is wanted the known one stays, and half an answer of the other is none.
     fn completed(&self, question: &Question, outcome: Outcome) -> Outcome {
         let Outcome::Found { mut found, ttl, missing: Some(missing) } = outcome else { return outcome };
-        let kept = self.found.iter().filter(|known| missing.has(known.address));
-        if question.family == Family::Auto && kept.clone().next().is_some() {
+        if question.family == Family::Auto && self.found.iter().any(|known| missing.has(known.address)) {
             return Outcome::Failed(missing.trouble);
         }
         let kept: Vec<Found> = only(&self.found, &found).filter(|known| missing.has(known.address)).cloned().collect();

@@ -116,7 +116,7 @@ impl Question {
                 let client = client.filter(|client| !self.reuse.is_zero() && client.is_reusable());
                 return Asked { outcome: ProbeOutcome::Pass { latency }, open: client, way: None };
             }
-            // Whatever it met, it may have met because nobody was there.
+            // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {
                 let outcome =
                     ProbeOutcome::Local { detail: self.place("this process was paused while it was out".to_owned()) };
@@ -135,7 +135,7 @@ impl Question {
     /// Nothing that happens on a kept connection condemns: it may be the connection that is ill. What does not pass there is
     /// asked on a new one, and what does not within `patience` is asked there as well.
     async fn exchange(&self, kept: Option<Client>, patience: Duration, way: &Way) -> Result<Passed, Refutation> {
-        let Some(mut client) = kept else { return self.afresh(way).await };
+        let Some(mut client) = kept else { return self.on_new_connection(way).await };
         let start = clock::now();
         {
             let mut asked = pin!(self.converse(&mut client));
@@ -148,19 +148,19 @@ impl Question {
                 Some(Ok(())) => {}
                 Some(Err(refutation)) => {
                     tracing::debug!(target = %self.target, why = refutation.detail(), "a kept probe connection is of no use");
-                    return self.afresh(way).await;
+                    return self.on_new_connection(way).await;
                 }
                 None => tokio::select! {
                     biased;
                     Ok(()) = asked => {}
-                    verdict = self.afresh(way) => return verdict,
+                    verdict = self.on_new_connection(way) => return verdict,
                 },
             }
         }
         Ok(Passed { latency: clock::now().since(start), client: Some(client) })
     }
 
-    async fn afresh(&self, way: &Way) -> Result<Passed, Refutation> {
+    async fn on_new_connection(&self, way: &Way) -> Result<Passed, Refutation> {
         let start = clock::now();
         let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
         let stream = connect(self.target, self.header.as_deref(), tls.as_deref(), way).await?;

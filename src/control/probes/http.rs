@@ -54,10 +54,11 @@ impl HttpQuestion {
         let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
-            let fields = fields(check).map_err(|error| format!("request cannot be made: {error}"))?;
-            let mut request = request.body(()).map_err(|error| format!("request cannot be made: {error}"))?;
-            request.headers_mut().extend(fields);
-            Ok(request)
+            let request = request.body(()).and_then(|mut request| {
+                request.headers_mut().extend(fields(check)?);
+                Ok(request)
+            });
+            request.map_err(|error| format!("request cannot be made: {error}"))
         };
         let request_http2 = make(http::Request::get(format!("{scheme}://{host}{}", check.path)));
         let request = make(http::Request::get(&check.path).header(HOST, host));
