@@ -122,7 +122,6 @@ pub struct WorkerDescriptors {
     clients: AtomicUsize,
     upstream: AtomicUsize,
     pipes: AtomicUsize,
-    claimed: AtomicUsize,
 }
 
 impl WorkerDescriptors {
@@ -133,7 +132,6 @@ impl WorkerDescriptors {
             clients: AtomicUsize::new(0),
             upstream: AtomicUsize::new(0),
             pipes: AtomicUsize::new(0),
-            claimed: AtomicUsize::new(0),
         })
     }
 
@@ -169,26 +167,27 @@ impl WorkerDescriptors {
     }
 
     fn try_open(&self, kind: &AtomicUsize, count: usize) -> bool {
-        kind.store(kind.load(Relaxed) + count, Relaxed);
-        let (before, wanted) = (self.claimed.load(Relaxed), self.wanted());
-        if wanted > before && !self.budget.claim(wanted - before) {
-            kind.store(kind.load(Relaxed) - count, Relaxed);
-            return false;
+        let (before, open) = (self.claimed(), kind.load(Relaxed));
+        kind.store(open + count, Relaxed);
+        let more = self.claimed() - before;
+        let fits = more == 0 || self.budget.claim(more);
+        if !fits {
+            kind.store(open, Relaxed);
         }
-        self.claimed.store(wanted, Relaxed);
-        true
+        fits
     }
 
     fn closed(&self, kind: &AtomicUsize, count: usize) {
+        let before = self.claimed();
         kind.store(kind.load(Relaxed).saturating_sub(count), Relaxed);
-        let wanted = self.wanted();
-        let before = self.claimed.swap(wanted, Relaxed);
-        if before > wanted {
-            self.budget.release(before - wanted);
+        let less = before - self.claimed();
+        if less > 0 {
+            self.budget.release(less);
         }
     }
 
-    fn wanted(&self) -> usize {
+    /// What is claimed of the budget for what is open.
+    fn claimed(&self) -> usize {
         let clients = self.clients.load(Relaxed);
         clients + clients.max(self.upstream.load(Relaxed)) + self.pipes.load(Relaxed)
     }

@@ -2,6 +2,7 @@
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod descriptors;
+pub mod http2;
 pub mod listen;
 mod own_address;
 pub mod socket;

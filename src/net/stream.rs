@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
+use super::own_address::datagram_socket;
 use crate::decision::ConnectOutcome;
 use crate::sys::tcp;
 
@@ -115,13 +116,7 @@ fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
     match Errno::from_io_error(error) {
         Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN) => true,
         // No source address, or no port? A datagram socket, which needs no port of TCP's, has the same ways.
-        Some(Errno::ADDRNOTAVAIL) => {
-            let local: SocketAddr = match address {
-                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-            };
-            UdpSocket::bind(local).is_ok_and(|socket| socket.connect(address).is_err())
-        }
+        Some(Errno::ADDRNOTAVAIL) => datagram_socket(address.ip()).is_ok_and(|socket| socket.connect(address).is_err()),
         _ => false,
     }
 }
@@ -208,6 +203,8 @@ pub fn judge_connect(error: &io::Error) -> ConnectOutcome {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[tokio::test]

@@ -32,8 +32,8 @@ use crate::telemetry::access::AccessWriter;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Memory for requests kept for the next ones.
 const SCRATCH_KEPT: usize = 256;
-/// How often a worker says that clients wait for descriptors.
-const SAY_SHORT: Duration = Duration::from_secs(10);
+/// How often a worker says the same of descriptors, connects and certificates.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// How long killed connections get to reset both sides, or to say goodbye, before the thread ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -152,9 +152,7 @@ impl Worker {
 
     /// Says that accepting fails, at most once a second.
     pub fn complain_of_accept(&self, listener: &str, error: &io::Error) {
-        let now = clock::now();
-        if now.since(self.complained.get()) >= Duration::from_secs(1) {
-            self.complained.set(now);
+        if is_due(&self.complained, Duration::from_secs(1)) {
             tracing::warn!(listener, worker = self.id, %error, "cannot accept: idle upstream connections were closed, trying again");
         }
     }
@@ -177,9 +175,7 @@ impl Worker {
         if !self.short.replace(true) {
             self.clients.nudge();
         }
-        let now = clock::now();
-        if now.since(self.said_short.get()) >= SAY_SHORT {
-            self.said_short.set(now);
+        if is_due(&self.said_short, SAY_AGAIN) {
             tracing::warn!(
                 listener,
                 worker = self.id,
@@ -192,9 +188,7 @@ impl Worker {
 
     /// Says that connects fail for a reason of our own, at most once in ten seconds.
     pub fn complain_of_connect(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
-        let now = clock::now();
-        if now.since(self.unconnected.get()) >= Duration::from_secs(10) {
-            self.unconnected.set(now);
+        if is_due(&self.unconnected, SAY_AGAIN) {
             tracing::warn!(
                 service, %endpoint, worker = self.id, %error,
                 "cannot connect for a reason of our own: this is not held against the endpoint, and requests wait"
@@ -230,7 +224,7 @@ impl Worker {
     pub fn complain_of_tls(&self, service: &str, endpoint: SocketAddr, reason: &str) {
         let now = clock::now();
         let mut said = self.distrusted.borrow_mut();
-        said.retain(|_, since| now.since(*since) < Duration::from_secs(10));
+        said.retain(|_, since| now.since(*since) < SAY_AGAIN);
         // Kept as first said: a line every ten seconds, however often it happens.
         if let Entry::Vacant(first) = said.entry(endpoint) {
             first.insert(now);
@@ -279,6 +273,16 @@ impl Worker {
         self.buffers.pipes.tidy();
         self.access.flush();
     }
+}
+
+/// Was this last said at least so long ago? Then it is said now.
+fn is_due(said: &Cell<Moment>, pause: Duration) -> bool {
+    let now = clock::now();
+    let due = now.since(said.get()) >= pause;
+    if due {
+        said.set(now);
+    }
+    due
 }
 
 /// What exchanges remember of their pools under one table.

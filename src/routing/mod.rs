@@ -10,12 +10,13 @@
 //! * [`sni`]: the same for TLS that is passed through.
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
 //! * [`usual`]: how long a route's answers take, and so when one is late.
-//! * [`tries`]: what to do after a try failed; [`budget`]: how often a service may.
+//! * [`tries`]: what to do after a try failed; [`faults`]: whose failure it was; [`budget`]: how often a service may.
 //! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
 //! * [`protocol`]: the switch protocol over a generic cell; [`published`]: the same over the real one; [`register`]:
 //!   the sessions that a switch must find.
 pub mod balance;
 pub mod budget;
+pub mod faults;
 #[cfg(test)]
 mod fixture;
 pub mod limits;
@@ -34,6 +35,7 @@ pub mod tries;
 pub mod usual;
 
 pub use budget::Budget;
+pub use faults::Fault;
 pub use limits::{Limits, Permit, Refused, UnprovenBody};
 pub use matching::{Asked, HasHeader, Matcher, RouteView};
 pub use materials::Materials;

@@ -124,11 +124,7 @@ pub struct ServiceView {
 impl ServiceView {
     /// Does this pool serve?
     pub fn serves(&self, pool: usize) -> bool {
-        match &self.serving {
-            Serving::Active(active) => *active == pool,
-            Serving::Shared(shares) => shares.get(pool).is_some_and(|share| *share > 0),
-            Serving::Starting | Serving::Down => false,
-        }
+        self.serving.serves(pool)
     }
 
     /// Are endpoints spoken to as under that view, as far as TLS is concerned?

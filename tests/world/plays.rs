@@ -12,7 +12,7 @@ use standfast::wire::h1::Method;
 
 use super::scene::{self, ms};
 use super::sim::World;
-use super::stage::Actor;
+use super::stage::{Actor, Fate};
 use super::traffic::RETRY_LATER;
 use super::upstream::{Mode as Upstream, Upstream as Model};
 
@@ -54,17 +54,11 @@ fn house(change: impl FnOnce(&mut Service)) -> Config {
     config
 }
 
-fn pool(name: &str, net: u8) -> Pool {
-    let endpoint = |host: u8| Endpoint {
-        address: std::net::SocketAddr::from(([10, 0, net, host], 80)),
-        weight: 1,
-        max_connections: None,
-        host: None,
-    };
+fn pool(name: &str, place: usize) -> Pool {
     Pool {
         name: name.into(),
         weight: 1,
-        members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
+        members: Members::Endpoints((0..2).map(|n| scene::endpoint(0, place, n)).collect()),
         names: Vec::new(),
         health_check: Some(scene::check(&mut Rng::with_seed(3))),
         outlier_detection: Some(OutlierDetection {
@@ -91,8 +85,13 @@ impl Play {
 
     /// So many honest client networks, each asking once in `pause`.
     fn honest(&mut self, networks: u8, pause: Duration) {
+        self.crowd(networks, |n| Actor::honest(n, pause));
+    }
+
+    /// So many actors from the beginning on.
+    fn crowd(&mut self, networks: u8, actor: impl Fn(u8) -> Actor) {
         for n in 0..networks {
-            self.world.enters(Actor::honest(n, pause), ms(u64::from(n)));
+            self.world.enters(actor(n), ms(u64::from(n)));
         }
     }
 
@@ -116,9 +115,9 @@ impl Play {
 
     /// All endpoints of a pool are like this from now on; the others are well.
     fn becomes(&mut self, pool: &str, endpoints: std::ops::Range<u8>, mode: Upstream) {
-        let net = if pool == "home" { 0 } else { 1 };
-        for host in endpoints {
-            let address = std::net::SocketAddr::from(([10, 0, net, host + 1], 80));
+        let place = if pool == "home" { 0 } else { 1 };
+        for n in endpoints {
+            let address = scene::endpoint(0, place, n.into()).address;
             self.world.upstreams.insert(address, Model { mode, since: self.world.now });
         }
     }
@@ -169,13 +168,31 @@ fn network(n: u8) -> Source {
     Source::of([198, 51, n, 1].into())
 }
 
-fn bad_url(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
-    let _ = pool;
+fn bad_url(_: &str, _: usize, _: u64) -> Option<Option<How>> {
     Some(Some(How::Status(503)))
 }
 
 fn bad_at_home(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
     Some((pool == "home").then_some(How::Status(503)))
+}
+
+/// One network that asks this often for these targets, whose requests have this fate.
+fn abuser(pause: u64, targets: std::ops::Range<u64>, fate: Fate) -> Actor {
+    Actor { source: network(1), pause: ms(pause), method: Method::Get, targets, fate }
+}
+
+/// Beside so many honest networks, each asking once in `pause`, these actors move nothing in the time.
+fn moves_nothing((networks, pause): (u8, Duration), actors: &[Actor], time: Duration) {
+    played(|seed| {
+        let mut play = Play::of(seed, |_| {});
+        play.honest(networks, pause);
+        for actor in actors {
+            play.enters(actor.clone());
+        }
+        play.overture();
+        play.run(time);
+        play.nothing();
+    });
 }
 
 fn played(play: impl Fn(u64)) {
@@ -186,31 +203,15 @@ fn played(play: impl Fn(u64)) {
 
 #[test]
 fn one_client_with_a_bad_url_moves_nothing_however_fast_it_asks() {
-    for (pause, method) in [(ms(1), Method::Get), (ms(40), Method::Get), (ms(2), Method::Post), (ms(300), Method::Post)]
-    {
-        played(|seed| {
-            let mut play = Play::of(seed, |_| {});
-            play.honest(5, ms(50));
-            let actor = Actor { source: network(1), pause, method, targets: 90..91, fate: bad_url };
-            play.enters(actor);
-            play.overture();
-            play.run(ms(20_000));
-            play.nothing();
-        });
+    for (pause, method) in [(1, Method::Get), (40, Method::Get), (2, Method::Post), (300, Method::Post)] {
+        moves_nothing((5, ms(50)), &[Actor { method, ..abuser(pause, 90..91, bad_url) }], ms(20_000));
     }
 }
 
 #[test]
 fn one_client_with_several_bad_urls_moves_nothing() {
     for fate in [bad_url, bad_at_home] {
-        played(|seed| {
-            let mut play = Play::of(seed, |_| {});
-            play.honest(4, ms(60));
-            play.enters(Actor { source: network(1), pause: ms(5), method: Method::Get, targets: 90..120, fate });
-            play.overture();
-            play.run(ms(20_000));
-            play.nothing();
-        });
+        moves_nothing((4, ms(60)), &[abuser(5, 90..120, fate)], ms(20_000));
     }
 }
 
@@ -220,55 +221,19 @@ fn an_abuser_of_a_limiter_at_home_moves_nothing_though_the_standby_answers_it() 
         Some((pool == "home").then_some(How::Status(RETRY_LATER)))
     }
     for fate in [limited, bad_at_home] {
-        played(|seed| {
-            let mut play = Play::of(seed, |_| {});
-            play.honest(5, ms(80));
-            play.enters(Actor { source: network(1), pause: ms(4), method: Method::Get, targets: 90..92, fate });
-            play.overture();
-            play.run(ms(20_000));
-            play.nothing();
-        });
+        moves_nothing((5, ms(80)), &[abuser(4, 90..92, fate)], ms(20_000));
     }
 }
 
 #[test]
 fn three_hosts_among_ten_others_move_nothing() {
-    played(|seed| {
-        let mut play = Play::of(seed, |_| {});
-        play.honest(10, ms(100));
-        for n in 1..=3 {
-            play.enters(Actor {
-                source: network(n),
-                pause: ms(8),
-                method: Method::Post,
-                targets: 90..99,
-                fate: bad_url,
-            });
-        }
-        play.overture();
-        play.run(ms(20_000));
-        play.nothing();
-    });
+    let host = |n| Actor { source: network(n), method: Method::Post, ..abuser(8, 90..99, bad_url) };
+    moves_nothing((10, ms(100)), &[1, 2, 3].map(host), ms(20_000));
 }
 
 #[test]
 fn three_addresses_of_one_network_are_one_source() {
-    played(|seed| {
-        let mut play = Play::of(seed, |_| {});
-        play.honest(4, ms(60));
-        for _ in 0..3 {
-            play.enters(Actor {
-                source: network(1),
-                pause: ms(6),
-                method: Method::Get,
-                targets: 90..93,
-                fate: bad_at_home,
-            });
-        }
-        play.overture();
-        play.run(ms(15_000));
-        play.nothing();
-    });
+    moves_nothing((4, ms(60)), &[(); 3].map(|()| abuser(6, 90..93, bad_at_home)), ms(15_000));
 }
 
 #[test]
@@ -279,13 +244,7 @@ fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
         play.honest(5, ms(40));
-        let actor = play.enters(Actor {
-            source: network(1),
-            pause: ms(100),
-            method: Method::Get,
-            targets: 90..91,
-            fate: deadly,
-        });
+        let actor = play.enters(abuser(100, 90..91, deadly));
         play.overture();
         play.run(ms(9_000));
         play.nothing();
@@ -297,14 +256,10 @@ fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
 
 #[test]
 fn a_database_down_behind_both_pools_is_no_reason_to_switch() {
-    for (networks, method) in [(1, Method::Get), (6, Method::Get)] {
+    for networks in [1, 6] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            for n in 0..networks {
-                let source = network(n);
-                let well = Actor { source, pause: ms(30), method, targets: 0..3, fate: |_, _, _| None };
-                play.world.enters(well, ms(u64::from(n)));
-            }
+            play.crowd(networks, |n| Actor { source: network(n), targets: 0..3, ..Actor::honest(n, ms(30)) });
             play.overture();
             play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = bad_url);
             play.run(ms(20_000));
@@ -319,7 +274,7 @@ fn one_abuser_uses_half_of_the_retry_budget_at_most() {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
         play.honest(5, ms(20));
-        play.enters(Actor { source: network(1), pause: ms(2), method: Method::Get, targets: 90..200, fate: bad_url });
+        play.enters(abuser(2, 90..200, bad_url));
         play.overture();
         play.run(ms(12_000));
         let view = play.world.newest.services[0].clone();
@@ -380,9 +335,7 @@ fn many_clients_find_a_home_that_fails_all() {
     for method in [Method::Get, Method::Post] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            for n in 0..20 {
-                play.world.enters(Actor { method, ..Actor::honest(n, ms(100)) }, ms(u64::from(n)));
-            }
+            play.crowd(20, |n| Actor { method, ..Actor::honest(n, ms(100)) });
             play.overture();
             play.becomes("home", 0..2, Upstream::Lying);
             play.until("standby", ms(800));
@@ -415,9 +368,7 @@ fn one_endpoint(mut pool: Pool) -> Pool {
 fn a_third_of_503_at_all_endpoints_is_found_where_the_standby_is_well() {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
-        for n in 0..12 {
-            play.world.enters(Actor::honest(n, ms(60)), ms(u64::from(n)));
-        }
+        play.honest(12, ms(60));
         play.overture();
         play.becomes("home", 0..2, Upstream::Shaky);
         play.until("standby", ms(10_000));
@@ -429,9 +380,7 @@ fn one_endpoint_of_ten_that_fails_all_is_ejected() {
     played(|seed| {
         let mut play = Play::of(seed, |service| {
             let Members::Endpoints(endpoints) = &mut service.pools[0].members else { unreachable!() };
-            let one = endpoints[0].clone();
-            *endpoints =
-                (1..=10).map(|host| Endpoint { address: ([10, 0, 0, host], 80).into(), ..one.clone() }).collect();
+            *endpoints = (0..10).map(|n| scene::endpoint(0, 0, n)).collect();
         });
         play.honest(8, ms(30));
         play.overture();
@@ -449,10 +398,7 @@ fn a_dead_app_behind_a_server_that_still_answers_its_files_is_found() {
     for networks in [1, 10] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            (0..networks).for_each(|n| {
-                let actor = Actor { targets: 0..3, ..Actor::honest(n, ms(50)) };
-                play.world.enters(actor, ms(u64::from(n)));
-            });
+            play.crowd(networks, |n| Actor { targets: 0..3, ..Actor::honest(n, ms(50)) });
             play.overture();
             play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = files);
             play.until("standby", ms(10_000));
@@ -465,9 +411,7 @@ fn a_home_that_is_silent_behind_one_route_is_left_though_its_check_passes() {
     for networks in [1, 10] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            (0..networks).for_each(|n| {
-                play.world.enters(Actor { targets: 0..1, ..Actor::honest(n, ms(30)) }, ms(u64::from(n)));
-            });
+            play.crowd(networks, |n| Actor { targets: 0..1, ..Actor::honest(n, ms(30)) });
             play.overture();
             play.becomes("home", 0..2, Upstream::Stalled);
             play.until("standby", ms(1_500));
@@ -519,7 +463,7 @@ fn traffic_never_takes_the_last_pool_with_endpoints() {
 fn why_failures_do_not_condemn_is_said() {
     let mut play = Play::of(1, |_| {});
     play.honest(5, ms(50));
-    play.enters(Actor { source: network(1), pause: ms(1), method: Method::Get, targets: 90..91, fate: bad_at_home });
+    play.enters(abuser(1, 90..91, bad_at_home));
     play.overture();
     play.run(ms(5_000));
     let said = Held::ALL.iter().any(|held| play.world.coverage.has(&format!("held {}", held.as_str())));

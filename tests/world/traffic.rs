@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::config::{Name, Retry};
-use standfast::decision::{Elsewhere, EndpointId, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+use standfast::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use standfast::routing::{
-    Choice, Ended, EndpointStats, EndpointView, How, InFlight, Nature, Next, Pick, PickState, RoutingTable,
-    ServiceView, SourceKey, Tries,
+    Choice, Ended, EndpointView, Fault, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView,
+    SourceKey, Tries, faults,
 };
 use standfast::wire::h1::Method;
 
@@ -51,16 +51,6 @@ struct Request {
     hedged: bool,
     /// When its plan comes; an older plan is void.
     due: Moment,
-}
-
-/// A failed try.
-struct Fault {
-    stats: Arc<EndpointStats>,
-    pool: usize,
-    streak: u32,
-    kind: Failure,
-    at: Moment,
-    mark: Mark,
 }
 
 enum State {
@@ -123,13 +113,6 @@ impl Exchange {
 
     fn ended(&self, how: How) -> Ended {
         Ended { choice: self.choice, how, sent: self.course.sent, reused: self.reused, replayable: true }
-    }
-}
-
-impl Fault {
-    fn report(&self, (source, caller): (Option<Source>, bool), target: RequestTarget, elsewhere: Elsewhere) -> bool {
-        let Fault { streak, kind, at, mark, .. } = *self;
-        self.stats.report(FailureReport { streak, source, caller, target, kind, at, elsewhere, mark })
     }
 }
 
@@ -717,7 +700,7 @@ impl World {
             let mark = if later { Mark::RetryLater } else { Mark::None };
             let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
             if matches!(ended.how, How::Refused | How::ConnectTimeout) {
-                urgent |= fault.report((None, false), RequestTarget(0), Elsewhere::Unknown);
+                urgent |= fault.report_connect();
             } else {
                 request.faults.push(fault);
             }
@@ -743,7 +726,7 @@ impl World {
         if endpoint.stats.is_watched() {
             endpoint.stats.record_good_by(request.source, self.now);
         }
-        view.stats.everywhere.forget(request.source, request.target);
+        view.stats.everywhere.forget(request.source, request.target, self.now);
         self.settle(id, Elsewhere::Answered);
     }
 
@@ -756,7 +739,7 @@ impl World {
         let faults = std::mem::take(&mut request.faults);
         let mut urgent = false;
         for fault in &faults {
-            urgent |= fault.report((source, caller), target, elsewhere);
+            urgent |= fault.report(source, caller, target, elsewhere);
         }
         if !faults.is_empty() {
             self.counted(urgent);
@@ -766,28 +749,12 @@ impl World {
     /// It is over, and was answered well by no endpoint.
     fn settle_at_end(&mut self, id: u64) {
         let Some(request) = self.traffic.requests.get(&id) else { return };
-        let Some(first) = request.faults.first() else { return };
-        let Some(service) = self.newest.service(&request.service) else { return };
-        let pools = service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
-        let elsewhere = |fault: &Fault| {
-            fault.kind == first.kind
-                && !Arc::ptr_eq(&fault.stats, &first.stats)
-                && (pools == 1 || fault.pool != first.pool)
-        };
-        let everywhere = request.faults.iter().any(elsewhere);
-        if everywhere {
-            service.stats.everywhere.note(request.source, request.target, first.kind, self.now);
+        if request.faults.is_empty() {
+            return;
         }
-        let known =
-            service.stats.everywhere.remembers(request.source, request.target, first.kind, self.now) && !everywhere;
-        self.settle(
-            id,
-            match everywhere {
-                true => Elsewhere::Failed,
-                false if known => Elsewhere::Known,
-                false => Elsewhere::Unknown,
-            },
-        );
+        let Some(service) = self.newest.service(&request.service) else { return };
+        let elsewhere = faults::fared(&request.faults, service, request.source, request.target, self.now);
+        self.settle(id, elsewhere);
     }
 
     fn done(&mut self, id: u64, good: bool) -> Verdict {

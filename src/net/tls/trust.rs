@@ -55,8 +55,7 @@ impl Trust {
         let text = if certificate.issuer() == certificate.subject() {
             format!("it is self-signed, and not {trusted}: {advice}")
         } else {
-            let issuer: String =
-                certificate.issuer().to_string().chars().filter(|c| !c.is_control()).take(100).collect();
+            let issuer = shown_text(&certificate.issuer().to_string());
             format!("it is signed by `{issuer}`, which is not {trusted}: {advice}")
         };
         CertificateError::Other(OtherError(Arc::new(Words(text)))).into()
@@ -223,8 +222,12 @@ pub(super) fn words(reason: &CertificateError) -> String {
 /// `DnsName("a.test")`, `IpAddress(10.0.0.1)` as the library writes them → `a.test`, `10.0.0.1` between backquotes.
 fn plain(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-    let text: String = inner.trim_matches('"').chars().filter(|c| !c.is_control()).take(100).collect();
-    format!("`{text}`")
+    format!("`{}`", shown_text(inner.trim_matches('"')))
+}
+
+/// A text of a certificate, for a message: no control characters, cut.
+fn shown_text(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 /// `2026-11-29`

@@ -20,9 +20,9 @@ use crate::decision::{Failure, Mark, Moment};
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Fault, Interrupted, Parked, Placing, Spot, Target, Unplaced, blame, is_condemned};
+use crate::proxy::upstream::{Interrupted, Parked, Placing, Spot, Target, Unplaced, blame, is_condemned};
 use crate::proxy::worker::Worker;
-use crate::routing::{Ended, How, InFlight, Next, RouteView};
+use crate::routing::{Ended, Fault, How, InFlight, Next, RouteView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{self, BodyDecoder, ResponseHead};
@@ -339,12 +339,7 @@ impl<'a, C: Client> Request<'a, C> {
         match awaited {
             Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
-                if let Some((error, bytes)) = exchange.broken_rule() {
-                    self.note_malformed(spot, error, bytes);
-                }
-                if !exchange.is_told() {
-                    placing.faults.extend(tell_failure(worker, spot, how, failure));
-                }
+                placing.faults.extend(self.fault_of(exchange, spot, how, failure));
                 Tried::Failed(self.ended(exchange, spot, how, failure.is_none()))
             }
             Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
@@ -352,6 +347,20 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
             Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
         }
+    }
+
+    /// What a try that ended without an answer says: of the rule that its answer broke, and about its endpoint.
+    pub(super) fn fault_of<E: Exchange>(
+        &mut self,
+        exchange: &E,
+        spot: &Spot,
+        how: How,
+        failure: Option<Failure>,
+    ) -> Option<Fault> {
+        if let Some((error, bytes)) = exchange.broken_rule() {
+            self.note_malformed(spot, error, bytes);
+        }
+        if exchange.is_told() { None } else { tell_failure(self.setting.worker, spot, how, failure) }
     }
 
     /// An answer was not one: counts the rule that it broke, and tells those who look for it what came.

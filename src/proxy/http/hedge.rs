@@ -23,11 +23,9 @@ use crate::config::{Retry, RetryOn};
 use crate::decision::{Failure, Mark, Moment};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::upstream::{
-    Fault, Interrupted, Placed, Placing, Spot, Target, Unplaced, blame, guarded, is_condemned,
-};
+use crate::proxy::upstream::{Interrupted, Placed, Placing, Spot, Target, Unplaced, blame, guarded, is_condemned};
 use crate::proxy::worker::Worker;
-use crate::routing::{Ended, How, InFlight, Next, RouteView, Why};
+use crate::routing::{Ended, Fault, How, InFlight, Next, RouteView, Why};
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{BodyDecoder, ResponseHead};
@@ -45,8 +43,8 @@ pub(super) enum Hedged {
 enum Other<'s> {
     /// A final head has come.
     Answered(Answer<'s>),
-    /// It ended without one. `failure`: what that says about its endpoint.
-    Failed { ended: Ended, spot: Spot, failure: Option<Failure> },
+    /// It ended without one. `fault`: what that says about its endpoint.
+    Failed { ended: Ended, spot: Spot, fault: Option<Fault> },
     /// A newer table came before its first byte.
     Stale,
     /// There is nobody to ask, but an answer of our own.
@@ -147,7 +145,7 @@ impl<'a, C: Client> Request<'a, C> {
                         First::Other(other) => break Some(other),
                         First::Condemned => How::Condemned,
                         First::Own(Awaited::Failed { how, failure }) => {
-                            fault = tell_failure(worker, spot, how, failure);
+                            fault = self.fault_of(&*pending.exchange, spot, how, failure);
                             how
                         }
                         // Asked alone, it would be asked again elsewhere: there it is asked already.
@@ -179,8 +177,8 @@ impl<'a, C: Client> Request<'a, C> {
                     return Hedged::Other(self.win(answer, placing, outline).await);
                 }
                 Some(Other::Answered(answer)) => self.decline(answer, placing).await,
-                Some(Other::Failed { ended, spot, failure }) => {
-                    placing.faults.extend(tell_failure(worker, &spot, ended.how, failure));
+                Some(Other::Failed { ended, spot, fault }) => {
+                    placing.faults.extend(fault);
                     placing.failed(&ended, spot.service())
                 }
                 Some(Other::Static) if first.is_none() => return Hedged::Other(Tried::Again),
@@ -443,7 +441,8 @@ async fn ask<'s>(
             let reused = failure.is_none() && how != How::Condemned;
             let ended = Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable: true };
             in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
-            Other::Failed { ended, spot, failure }
+            let fault = if exchange.is_told() { None } else { tell_failure(worker, &spot, how, failure) };
+            Other::Failed { ended, spot, fault }
         }
         Awaited::Interrupted(interrupted) => Other::Unplaced(Unplaced::Interrupted(interrupted)),
         Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Other::Stale,

@@ -4,7 +4,7 @@
 //! over, `waiting` when its answer is late, `hedge` what is done then), `body` the replay of its body, `upload` what of that has
 //! to be here before the request has a permit, `least_rate` the deadline of both bodies, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
-//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` implements both, `h2` the former.
+//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` and `h2` implement both.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
 mod account;
 mod attempt;

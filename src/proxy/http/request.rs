@@ -277,7 +277,7 @@ impl<'a, C: Client> Request<'a, C> {
         let tries = Tries::new(nature, self.account.began.after(longest));
         let Setting { worker, alarm, caller, .. } = *self.setting;
         let ends = Ends { source: caller.peer, destination: caller.reached };
-        let asker = Asker { hash: self.hash(service), ends, source: caller.source_key };
+        let asker = Asker { hash: self.hash(service), ends };
         let subject =
             Subject { source: caller.source, key: caller.source_key, route: route.index, path: self.head.path_bytes() };
         Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, (asker, subject))

@@ -29,8 +29,8 @@ const OPENING: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why a request is over before it had a permit.
-enum NoBody {
-    Fault(ClientFault),
+enum BodyFault {
+    Client(ClientFault),
     /// Its body did not keep the least rate.
     Slow,
     /// It waits for `100 Continue`, and there was no place for it in time.
@@ -62,18 +62,18 @@ impl<C: Client> Request<'_, C> {
         let at_once = self.head.expects_continue() || grpc::is_call(self.head);
         let queue_ends = at_once.then(|| clock::now().after(service.config.limits.queue_timeout));
         let awaited = poll_fn(|cx| self.poll_body(cx, service, queue_ends)).await;
-        let Err(no_body) = awaited else { return Ok(()) };
+        let Err(fault) = awaited else { return Ok(()) };
         let worker = self.setting.worker;
-        Err(match no_body {
-            NoBody::Fault(ClientFault::Gone) => self.abort(Termination::ClientAborted),
-            NoBody::Fault(ClientFault::Malformed(error)) => self.refuse_malformed(error).await,
-            NoBody::Slow => self.refuse(&Refusal::SLOW, Termination::ClientTimeout).await,
-            NoBody::NoPlace => {
+        Err(match fault {
+            BodyFault::Client(ClientFault::Gone) => self.abort(Termination::ClientAborted),
+            BodyFault::Client(ClientFault::Malformed(error)) => self.refuse_malformed(error).await,
+            BodyFault::Slow => self.refuse(&Refusal::SLOW, Termination::ClientTimeout).await,
+            BodyFault::NoPlace => {
                 let limited = Unplaced::Limited(Refused::QueueTimeout);
                 count_rejection(worker, service, limited);
                 self.refuse(&Refusal::unplaced(limited, None), Termination::Overloaded).await
             }
-            NoBody::Interrupted(interrupted) => self.abort(interruption(interrupted, worker)),
+            BodyFault::Interrupted(interrupted) => self.abort(interruption(interrupted, worker)),
         })
     }
 
@@ -83,7 +83,7 @@ impl<C: Client> Request<'_, C> {
         cx: &mut Context<'_>,
         service: &ServiceView,
         queue_ends: Option<Moment>,
-    ) -> Poll<Result<(), NoBody>> {
+    ) -> Poll<Result<(), BodyFault>> {
         loop {
             if self.is_proven() {
                 return Poll::Ready(Ok(()));
@@ -96,12 +96,12 @@ impl<C: Client> Request<'_, C> {
             if queue_ends.is_none() {
                 match self.body.poll_ahead(cx, self.client) {
                     Poll::Ready(Ok(())) => continue,
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(NoBody::Fault(fault))),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(BodyFault::Client(fault))),
                     Poll::Pending => {}
                 }
             }
             if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(NoBody::Fault(ClientFault::Gone)));
+                return Poll::Ready(Err(BodyFault::Client(ClientFault::Gone)));
             }
             let now = clock::now();
             let opens = (!begun).then(|| self.account.began.after(OPENING));
@@ -110,7 +110,7 @@ impl<C: Client> Request<'_, C> {
             }
             let due = queue_ends.unwrap_or_else(|| self.rates.upload.deadline(self.body.received(), now));
             if due <= now {
-                return Poll::Ready(Err(if queue_ends.is_some() { NoBody::NoPlace } else { NoBody::Slow }));
+                return Poll::Ready(Err(if queue_ends.is_some() { BodyFault::NoPlace } else { BodyFault::Slow }));
             }
             let again = match opens {
                 Some(opens) if opens > now => opens,
@@ -121,7 +121,7 @@ impl<C: Client> Request<'_, C> {
             alarm.set(due.min(again));
             match alarm.poll(cx) {
                 Poll::Ready(Interrupt::Killed) => {
-                    return Poll::Ready(Err(NoBody::Interrupted(Interrupted::Killed)));
+                    return Poll::Ready(Err(BodyFault::Interrupted(Interrupted::Killed)));
                 }
                 Poll::Ready(Interrupt::Deadline) => {}
                 Poll::Pending => return Poll::Pending,

@@ -134,8 +134,8 @@ async fn session(
     let deadline = account.began.after(longest_search(&table.services[index].config));
     let tries = Tries::new(Nature::opaque(), deadline);
     let source = Source::of(ends.source.ip());
-    let asker = Asker { hash: hash_peer(ends.source), ends, source: SourceKey::of(&source) };
-    let subject = Subject { source, key: asker.source, route: index, path: b"" };
+    let asker = Asker { hash: hash_peer(ends.source), ends };
+    let subject = Subject { source, key: SourceKey::of(&source), route: index, path: b"" };
     let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, (asker, subject));
     let connected = connect(&mut placing, &client).await;
     (account.tries, account.retried) = (placing.attempts, placing.tries.reasons());

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::place::Spot;
-use crate::decision::{Elsewhere, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+use crate::decision::{Elsewhere, Failure, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, ServiceView, SourceKey};
+use crate::routing::{EndpointStats, Fault, ServiceView, SourceKey, faults};
 use crate::sys::clock;
 
 /// What a request is about, beside its endpoint.
@@ -30,16 +30,6 @@ impl Subject<'_> {
     fn target(&self) -> RequestTarget {
         RequestTarget(BuildHasherDefault::<DefaultHasher>::default().hash_one((self.route, self.path)))
     }
-}
-
-/// One failed try, counted and not attributed yet.
-pub struct Fault {
-    stats: Arc<EndpointStats>,
-    pool: usize,
-    streak: u32,
-    kind: Failure,
-    at: Moment,
-    mark: Mark,
 }
 
 /// The failed tries of one request.
@@ -73,9 +63,9 @@ impl<'a> Faults<'a> {
 
     /// The request was answered. `well`: so that what failed before was not its own fault.
     #[inline]
-    pub fn answered(&mut self, well: bool) {
+    pub fn answered(&mut self, well: bool, now: Moment) {
         if well && self.service.stats.everywhere.knows_any() {
-            self.service.stats.everywhere.forget(self.subject.source, self.subject.target());
+            self.service.stats.everywhere.forget(self.subject.source, self.subject.target(), now);
         }
         if !self.list.is_empty() {
             self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
@@ -105,17 +95,7 @@ impl<'a> Faults<'a> {
         let target = self.subject.target();
         let caller = self.service.stats.callers.has(self.subject.key, clock::now());
         for fault in std::mem::take(&mut self.list) {
-            let report = FailureReport {
-                streak: fault.streak,
-                source: Some(self.subject.source),
-                caller,
-                target,
-                kind: fault.kind,
-                at: fault.at,
-                elsewhere,
-                mark: fault.mark,
-            };
-            if fault.stats.report(report) {
+            if fault.report(Some(self.subject.source), caller, target, elsewhere) {
                 self.worker.view.urgent();
             }
         }
@@ -124,21 +104,8 @@ impl<'a> Faults<'a> {
     /// The request is over, and was answered well by no endpoint.
     #[cold]
     fn end(&mut self) {
-        let Some(first) = self.list.first() else { return };
-        let kind = first.kind;
-        // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
-        let pools = self.service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
-        let elsewhere = |fault: &Fault| {
-            fault.kind == kind && !Arc::ptr_eq(&fault.stats, &first.stats) && (pools == 1 || fault.pool != first.pool)
-        };
-        if self.list.iter().any(elsewhere) {
-            self.service.stats.everywhere.note(self.subject.source, self.subject.target(), kind, clock::now());
-            self.settle(Elsewhere::Failed);
-        } else {
-            let (source, target) = (self.subject.source, self.subject.target());
-            let known = self.service.stats.everywhere.remembers(source, target, kind, clock::now());
-            self.settle(if known { Elsewhere::Known } else { Elsewhere::Unknown });
-        }
+        let (source, target) = (self.subject.source, self.subject.target());
+        self.settle(faults::fared(&self.list, self.service, source, target, clock::now()));
     }
 }
 
@@ -167,18 +134,7 @@ pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> O
 /// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
 pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
     let Some(fault) = count_fault(worker, spot, kind, Mark::None) else { return };
-    let Fault { stats, streak, at, mark, .. } = fault;
-    let report = FailureReport {
-        streak,
-        source: None,
-        caller: false,
-        target: RequestTarget(0),
-        kind,
-        at,
-        elsewhere: Elsewhere::Unknown,
-        mark,
-    };
-    if stats.report(report) {
+    if fault.report_connect() {
         worker.view.urgent();
     }
 }

@@ -6,7 +6,7 @@ mod multiplexed;
 mod place;
 mod race;
 
-pub use faults::{Fault, Subject};
+pub use faults::Subject;
 pub use idle::{Idle, Parked};
 pub use multiplexed::{Lines, Strand};
 pub use place::{Asker, Interrupted, Link, Placed, Placing, Spot, Target, Unplaced, blame, guarded, is_condemned};

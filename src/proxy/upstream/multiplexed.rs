@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::decision::{EndpointId, Moment};
-use crate::net::{Stream, Transport};
+use crate::net::{Stream, Transport, http2};
 use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, How, RoutingTable};
 use crate::sys::clock;
@@ -192,13 +192,8 @@ impl Shelf {
             .enable_push(false);
         let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
         let (sender, mut connection) = builder.handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
-        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Err(How::Reset)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(fault(error))),
-            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        })
-        .await?;
+        let opened = http2::await_settings(&sender, &mut connection).await;
+        opened.map_err(|error| error.map_or(How::Reset, fault))?;
         let line = Rc::new(Line {
             worker,
             stats: Arc::clone(&self.stats),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::faults::{Fault, Faults, Subject, count_fault, record_connect};
+use super::faults::{Faults, Subject, count_fault, record_connect};
 use super::idle::Parked;
 use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take};
 use super::race::{Elsewhere, Raced, Spent};
@@ -21,8 +21,8 @@ use crate::net::{Socket, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
-    Choice, Ended, EndpointView, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
-    ServiceView, SourceKey, Tries, Usual, Why,
+    Choice, Ended, EndpointView, Fault, Handle, How, InFlight, Next, Permit, Pick, PoolView, Refused, RoutingTable,
+    ServiceView, Tries, Usual, Why,
 };
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -75,8 +75,6 @@ pub struct Asker {
     pub hash: u64,
     /// The ends of the client's connection, for endpoints that are told.
     pub ends: Ends,
-    /// Of the client's network.
-    pub source: SourceKey,
 }
 
 /// Where a try goes.
@@ -250,11 +248,6 @@ impl<'a> Placing<'a> {
         &self.origin.services[self.index]
     }
 
-    /// Its index in a newer table; nearly always the same.
-    fn place_in(&self, table: &RoutingTable) -> Option<usize> {
-        table.successor(self.service()).map(|service| service.index)
-    }
-
     /// A permit of the service, waiting in its queue if need be.
     pub async fn permit(
         &self,
@@ -278,7 +271,9 @@ impl<'a> Placing<'a> {
     pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
         loop {
             let table = self.worker.table();
-            let Some(service) = self.place_in(&table) else { return Err(Unplaced::GaveUp(Why::Down)) };
+            let Some(service) = table.successor(self.service()).map(|service| service.index) else {
+                return Err(Unplaced::GaveUp(Why::Down));
+            };
             let choice = match self.pick(&table.services[service]) {
                 Pick::Endpoint(choice) => choice,
                 Pick::Static { pool } => return Ok(Placed::Static { table, service, pool }),
@@ -302,7 +297,8 @@ impl<'a> Placing<'a> {
                     return Ok(Placed::Endpoint(elsewhere.target));
                 }
                 Linked::Spent(spent) => {
-                    (self.tries, self.attempts, self.last) = (spent.tries, spent.attempts, Some(spent.how));
+                    (self.tries, self.attempts) = (spent.tries, spent.attempts);
+                    self.last = Some(How::ConnectTimeout);
                     return Err(Unplaced::GaveUp(spent.why));
                 }
                 Linked::Superseded => continue,
@@ -376,7 +372,9 @@ impl<'a> Placing<'a> {
                 () = self.superseded(spot) => None,
             }
         };
-        let unanswered = || connect_unanswered(self.worker, spot);
+        let unanswered = || {
+            connect_unanswered(self.worker, spot);
+        };
         Ok(match self.race(spot, began, true, gone, connecting, unanswered).await? {
             Raced::Own(Some(reached)) => match connected(self.worker, spot, began, reached) {
                 Ok(stream) => Linked::Ready(Link::Own(stream)),
@@ -394,7 +392,7 @@ impl<'a> Placing<'a> {
                 }
                 Linked::Elsewhere(elsewhere)
             }
-            Raced::Unanswered(how) => Linked::Failed(how),
+            Raced::Unanswered => Linked::Failed(How::ConnectTimeout),
             Raced::Spent(spent) => Linked::Spent(spent),
         })
     }
@@ -458,15 +456,14 @@ impl<'a> Placing<'a> {
                     () = self.superseded(spot) => None,
                 }
             };
-            // (Who dials counts it.)
-            let unanswered = || How::ConnectTimeout;
-            match self.race(spot, began, leads, gone, dialled, unanswered).await? {
+            // (The task that dials counts a connect that is not answered.)
+            match self.race(spot, began, leads, gone, dialled, || ()).await? {
                 Raced::Own(Some(Dialled::Line | Dialled::Http1(None))) => {}
                 Raced::Own(Some(Dialled::Http1(Some(stream)))) => return Ok(Linked::Ready(Link::Own(stream))),
                 Raced::Own(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
                 Raced::Own(None) => return Ok(Linked::Superseded),
                 Raced::Elsewhere(elsewhere) => return Ok(Linked::Elsewhere(elsewhere)),
-                Raced::Unanswered(how) => return Ok(Linked::Failed(how)),
+                Raced::Unanswered => return Ok(Linked::Failed(How::ConnectTimeout)),
                 Raced::Spent(spent) => return Ok(Linked::Spent(spent)),
             }
         }
@@ -478,8 +475,7 @@ impl<'a> Placing<'a> {
         loop {
             newer_than(self.worker, epoch).await;
             let table = self.worker.table();
-            let Some(index) = self.place_in(&table) else { return };
-            let service = &table.services[index];
+            let Some(service) = table.successor(self.service()) else { return };
             let pool = service.pool_of(spot.choice.id);
             let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
             if left || service.condemns(spot.choice.id) || !service.has_tls_of(spot.service()) {
@@ -507,14 +503,14 @@ impl<'a> Placing<'a> {
     /// Where the service has several client networks, none of them uses more than half of its budget.
     fn charge(&mut self, service: &ServiceView) {
         let several = service.stats.callers.count(clock::now()) > 1;
-        self.tries.charge_to(several.then_some(self.asker.source));
+        self.tries.charge_to(several.then_some(self.faults.subject().key));
     }
 
     /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
         let table = self.worker.table();
-        let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
+        let Some(service) = table.successor(self.service()) else { return false };
         if self.faults.fails_everywhere(Failure::Timeout) {
             return false;
         }
@@ -566,7 +562,9 @@ impl<'a> Placing<'a> {
     /// nor for a trial's gate, which opens only once.)
     pub fn finds_another(&self) -> bool {
         let table = self.worker.table();
-        let Some(service) = self.place_in(&table).map(|index| &table.services[index]) else { return false };
+        let Some(service) = table.successor(self.service()).filter(|service| service.serving != Serving::Down) else {
+            return false;
+        };
         let retry = &self.origin.services[self.index].config.retry;
         let mut tries = self.tries.clone();
         let mut pick = self.pick(service);
@@ -576,7 +574,7 @@ impl<'a> Placing<'a> {
             let want = tries.want(clock::now(), self.asker.hash);
             pick = service.pick(&want, &mut self.worker.pick.borrow_mut());
         }
-        service.serving != Serving::Down && matches!(pick, Pick::Endpoint(_))
+        matches!(pick, Pick::Endpoint(_))
     }
 
     /// A try begins.
@@ -632,9 +630,9 @@ impl<'a> Placing<'a> {
     /// the client's request can be answered.
     pub fn answered(&mut self, spot: &Spot, well: bool, now: Moment) {
         if well {
-            spot.service().stats.callers.note(self.asker.source, now);
+            spot.service().stats.callers.note(self.faults.subject().key, now);
         }
-        self.faults.answered(well);
+        self.faults.answered(well, now);
         if spot.service().answered(spot.choice.pool, self.began, now) {
             self.worker.view.urgent();
         }
@@ -667,7 +665,7 @@ impl<'a> Placing<'a> {
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
         let newest = self.worker.table();
-        let view = self.place_in(&newest).map(|index| &newest.services[index]);
+        let view = newest.successor(self.service());
         self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, How, Tries, Usual, Why};
+use crate::routing::{EndpointStats, Tries, Usual, Why};
 use crate::sys::clock;
 
 /// Where another connect was answered first.
@@ -30,8 +30,6 @@ pub struct Spent {
     pub tries: Tries,
     /// See [`Placing::attempts`].
     pub attempts: u32,
-    /// How the first connect failed.
-    pub how: How,
     /// Why there is no further try.
     pub why: Why,
 }
@@ -43,7 +41,7 @@ pub enum Raced<T> {
     /// Another one was answered first.
     Elsewhere(Box<Elsewhere>),
     /// The first was not answered in time, and the race goes no further.
-    Unanswered(How),
+    Unanswered,
     /// Nor was any other.
     Spent(Box<Spent>),
 }
@@ -52,7 +50,7 @@ pub enum Raced<T> {
 enum Beside {
     Found(Box<Elsewhere>),
     /// Every endpoint for this request was tried.
-    Spent(Box<Tries>, u32, Why),
+    Spent(Box<Spent>),
     /// There is nothing to connect to.
     Nothing,
 }
@@ -73,7 +71,7 @@ impl Placing<'_> {
         leads: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
-        unanswered: impl FnOnce() -> How,
+        unanswered: impl FnOnce(),
     ) -> Result<Raced<T>, Unplaced> {
         let stats = &spot.endpoint().stats;
         let deadline = began.after(self.service().config.timeouts.connect);
@@ -125,8 +123,8 @@ impl Placing<'_> {
             }
         }
         asked.settle();
-        let how = unanswered();
-        let Some(other) = other else { return Ok(Raced::Unanswered(how)) };
+        unanswered();
+        let Some(other) = other else { return Ok(Raced::Unanswered) };
         self.alarm.clear();
         match guarded(self.alarm, gone, other).await {
             Ok(Beside::Found(elsewhere)) => {
@@ -135,10 +133,8 @@ impl Placing<'_> {
                 }
                 Ok(Raced::Elsewhere(elsewhere))
             }
-            Ok(Beside::Spent(tries, attempts, why)) => {
-                Ok(Raced::Spent(Box::new(Spent { tries: *tries, attempts, how, why })))
-            }
-            Ok(Beside::Nothing) | Err(Interrupted::Late) => Ok(Raced::Unanswered(how)),
+            Ok(Beside::Spent(spent)) => Ok(Raced::Spent(spent)),
+            Ok(Beside::Nothing) | Err(Interrupted::Late) => Ok(Raced::Unanswered),
             Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
         }
     }
@@ -155,7 +151,9 @@ impl Placing<'_> {
                 Ok(Placed::Endpoint(target)) => {
                     Beside::Found(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
                 }
-                Err(Unplaced::GaveUp(why)) => Beside::Spent(Box::new(other.tries), other.attempts, why),
+                Err(Unplaced::GaveUp(why)) => {
+                    Beside::Spent(Box::new(Spent { tries: other.tries, attempts: other.attempts, why }))
+                }
                 Ok(Placed::Static { .. }) | Err(_) => Beside::Nothing,
             }
         })

@@ -43,16 +43,19 @@ impl FailsEverywhere {
         self.any.store(true, Relaxed);
     }
 
-    /// It was answered well after all.
-    pub fn forget(&self, source: Source, target: RequestTarget) {
-        if self.any.load(Relaxed) {
-            self.known().retain(|one| one.source != source || one.target != target);
+    /// It was answered well after all. With the last one that is remembered, the cost of looking ends.
+    pub fn forget(&self, source: Source, target: RequestTarget, now: Moment) {
+        if !self.knows_any() {
+            return;
         }
+        let mut known = self.known();
+        known.retain(|one| one.until > now && (one.source != source || one.target != target));
+        self.any.store(!known.is_empty(), Relaxed);
     }
 
     /// Is sending it again known to be of no use? Once in a while a request is let through all the same.
     pub fn knows(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
-        if !self.any.load(Relaxed) {
+        if !self.knows_any() {
             return false;
         }
         let mut known = self.known();
@@ -108,8 +111,19 @@ mod tests {
         assert!(!everywhere.knows(source(1), RequestTarget(8), Failure::Gateway, at(1)));
         assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(10_000)));
         everywhere.note(source(1), RequestTarget(7), Failure::Gateway, at(10_000));
-        everywhere.forget(source(1), RequestTarget(7));
+        everywhere.forget(source(1), RequestTarget(7), at(10_000));
         assert!(!everywhere.knows(source(1), RequestTarget(7), Failure::Gateway, at(10_001)), "it was answered");
+    }
+
+    #[test]
+    fn once_nothing_is_remembered_good_answers_do_not_look_any_more() {
+        let everywhere = FailsEverywhere::default();
+        let source = Source::of([10, 0, 0, 1].into());
+        everywhere.note(source, RequestTarget(7), Failure::Gateway, at(0));
+        everywhere.forget(source, RequestTarget(8), at(9_999));
+        assert!(everywhere.knows_any());
+        everywhere.forget(source, RequestTarget(8), at(10_000));
+        assert!(!everywhere.knows_any(), "the memory of it has ended");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Watch {
     /// While the socket takes nothing of what waits for it: the time by which the client has to read.
     blocked_until: Cell<Option<Moment>>,
     /// How long the client may still be waited for.
-    rate: Cell<LeastRate>,
+    rate: RefCell<LeastRate>,
     /// Bytes that the socket has taken.
     written: Cell<u64>,
     ending: Cell<Option<Moment>>,
@@ -42,7 +42,7 @@ impl Watch {
             meter: RefCell::new(Meter::new(now)),
             excess: Cell::new(None),
             blocked_until: Cell::new(None),
-            rate: Cell::new(LeastRate::new(window)),
+            rate: RefCell::new(LeastRate::new(window)),
             written: Cell::new(0),
             ending: Cell::new(None),
             closed: Cell::new(false),
@@ -124,17 +124,13 @@ impl Watch {
 
     fn block(&self) {
         if self.blocked_until.get().is_none() {
-            let mut rate = self.rate.get();
-            self.blocked_until.set(Some(rate.deadline(self.written.get(), clock::now())));
-            self.rate.set(rate);
+            self.blocked_until.set(Some(self.rate.borrow_mut().deadline(self.written.get(), clock::now())));
         }
     }
 
     fn unblock(&self) {
         if self.blocked_until.take().is_some() {
-            let mut rate = self.rate.get();
-            rate.pause(self.written.get(), clock::now());
-            self.rate.set(rate);
+            self.rate.borrow_mut().pause(self.written.get(), clock::now());
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One exchange over a stream of a connection to an endpoint that others share.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -46,7 +45,7 @@ pub struct H2Exchange<'a> {
     sent: u64,
     received: u64,
     /// Its connection was lost.
-    lost: Cell<bool>,
+    lost: bool,
     /// The rule that the reply broke.
     broken: Option<Error>,
     /// Last: the stream's handles are dropped before it.
@@ -73,7 +72,7 @@ impl<'a> H2Exchange<'a> {
             end_queued: false,
             sent: 0,
             received: 0,
-            lost: Cell::new(false),
+            lost: false,
             broken: None,
             strand,
         }
@@ -131,7 +130,7 @@ impl<'a> H2Exchange<'a> {
             true if error.is_reset() => ReplyFault::Cut { begun: true },
             _ if error.is_library() => self.malformed(Error::Http2),
             _ => {
-                self.lost.set(true);
+                self.lost = true;
                 ReplyFault::Cut { begun }
             }
         }
@@ -178,7 +177,7 @@ impl<'a> H2Exchange<'a> {
     }
 
     fn body_fault(&mut self, error: &h2::Error) -> ReplyFault {
-        self.lost.set(!error.is_reset() && !error.is_library());
+        self.lost = !error.is_reset() && !error.is_library();
         if error.is_library() { self.malformed(Error::Http2) } else { ReplyFault::Cut { begun: true } }
     }
 }
@@ -372,7 +371,7 @@ impl Exchange for H2Exchange<'_> {
     }
 
     fn is_told(&self) -> bool {
-        self.lost.get() && self.strand.loss_is_told()
+        self.lost && self.strand.loss_is_told()
     }
 
     fn abandon(&mut self) {

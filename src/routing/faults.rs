@@ -1,0 +1,56 @@
+//! The failed tries of one request, until it is known how the request fared elsewhere.
+
+use std::sync::Arc;
+
+use super::stats::EndpointStats;
+use super::table::ServiceView;
+use crate::decision::{Elsewhere, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+
+/// One failed try, counted and not attributed yet.
+#[derive(Debug)]
+pub struct Fault {
+    /// The endpoint's counters.
+    pub stats: Arc<EndpointStats>,
+    /// The endpoint's pool, by its place.
+    pub pool: usize,
+    /// The number of the streak that it belongs to.
+    pub streak: u32,
+    /// How it failed.
+    pub kind: Failure,
+    /// When.
+    pub at: Moment,
+    /// What else the failure tells.
+    pub mark: Mark,
+}
+
+impl Fault {
+    /// Attributes the failure. True: the engine must look at once.
+    pub fn report(&self, source: Option<Source>, caller: bool, target: RequestTarget, elsewhere: Elsewhere) -> bool {
+        let Fault { streak, kind, at, mark, .. } = *self;
+        self.stats.report(FailureReport { streak, source, caller, target, kind, at, elsewhere, mark })
+    }
+
+    /// Reports a failed connect, which is about no client. True: the engine must look at once.
+    pub fn report_connect(&self) -> bool {
+        self.report(None, false, RequestTarget(0), Elsewhere::Unknown)
+    }
+}
+
+/// How a request fared that is over and was answered well by no endpoint. What failed everywhere is remembered.
+pub fn fared(faults: &[Fault], service: &ServiceView, source: Source, target: RequestTarget, now: Moment) -> Elsewhere {
+    let Some(first) = faults.first() else { return Elsewhere::Unknown };
+    // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
+    let pools = service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
+    let elsewhere = |fault: &Fault| {
+        fault.kind == first.kind && !Arc::ptr_eq(&fault.stats, &first.stats) && (pools == 1 || fault.pool != first.pool)
+    };
+    let everywhere = &service.stats.everywhere;
+    if faults.iter().any(elsewhere) {
+        everywhere.note(source, target, first.kind, now);
+        Elsewhere::Failed
+    } else if everywhere.remembers(source, target, first.kind, now) {
+        Elsewhere::Known
+    } else {
+        Elsewhere::Unknown
+    }
+}
