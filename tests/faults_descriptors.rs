@@ -65,7 +65,7 @@ async fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
     for client in &mut clients {
         assert_eq!(client.answer().await.expect("a whole answer").status(), 200);
     }
-    let crossed = proxy.control.published().load().service("web").expect("the service").stats.crossed.total();
+    let crossed = proxy.service_stats("web").crossed.total();
     let asked = standby.heads().into_iter().filter(|head| !head.starts_with("GET /health ")).count();
     assert_eq!((crossed, asked), (0, 0), "requests went to the other pool");
     assert_eq!(last.ask(get("/", "after")).await.status(), 200);

@@ -211,8 +211,14 @@ services:
         fs::write(self.path("standfast.yaml"), text).unwrap();
     }
 
-    fn command(&self, file: &Path) -> Command {
+    /// The same, and what it says is kept.
+    fn logged(&self, mut command: Command) -> Command {
         let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    fn command(&self, file: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_standfast");
         let mut command = match &self.namespace {
             None => Command::new(program),
@@ -222,22 +228,27 @@ services:
                 command
             }
         };
-        command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command
+        command.args(["run", "-c"]).arg(file);
+        self.logged(command)
     }
 
     fn start(&mut self) {
-        self.child = Some(self.command(&self.path("standfast.yaml")).spawn().unwrap());
+        self.start_by(self.command(&self.path("standfast.yaml")));
+    }
+
+    /// By this command, until it is ready.
+    fn start_by(&mut self, mut command: Command) {
+        self.child = Some(command.spawn().unwrap());
         eventually("ready", || (self.ask_admin("/readyz")?.0 == 200).then_some(()));
     }
 
     /// The same under limits of the shell.
     fn limited(&self, limits: &str) -> Command {
-        let log = File::options().append(true).create(true).open(self.path("said")).unwrap();
+        let inner = self.command(&self.path("standfast.yaml"));
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit {limits}; exec \"$0\" run -c \"$1\""), env!("CARGO_BIN_EXE_standfast")]);
-        command.arg(self.path("standfast.yaml")).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command
+        command.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        self.logged(command)
     }
 
     /// Run a file that cannot be run: the exit status and what was said.
@@ -381,14 +392,24 @@ fn after_kill_9_it_stays_on_the_standby_and_the_hold_down_holds() {
     assert!(program.status().incidents.iter().any(|i| i.id == incident.id), "the incident is remembered");
 }
 
-#[test]
-fn sigterm_finishes_what_is_in_flight_and_exits_0() {
+/// What a request came to.
+type Answer = io::Result<(u16, String)>;
+
+/// A program with these options that runs and has one request in flight, which home does not answer yet.
+fn with_a_slow_request(options: &str) -> (Upstream, Upstream, Program, thread::JoinHandle<Answer>) {
     let ((home, standby), mut program) = (two(), Program::new());
-    program.configure(&home, &standby, "", "");
+    program.configure(&home, &standby, options, "");
     program.start();
     let web = program.web;
     let slow = thread::spawn(move || get(web, "/slow"));
     eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
+    (home, standby, program, slow)
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_exits_0() {
+    let (home, _standby, mut program, slow) = with_a_slow_request("");
+    let web = program.web;
     program.signal(Signal::TERM);
     eventually("no new connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, web)).is_err().then_some(()));
     home.open_gate();
@@ -398,12 +419,7 @@ fn sigterm_finishes_what_is_in_flight_and_exits_0() {
 
 #[test]
 fn sigterm_cuts_what_outlasts_the_drain_and_says_how_many() {
-    let ((home, standby), mut program) = (two(), Program::new());
-    program.configure(&home, &standby, "drain_timeout: 200ms", "");
-    program.start();
-    let web = program.web;
-    let slow = thread::spawn(move || get(web, "/slow"));
-    eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
+    let (_home, _standby, mut program, slow) = with_a_slow_request("drain_timeout: 200ms");
     program.signal(Signal::TERM);
     assert_eq!(program.ended().code(), Some(0));
     assert!(slow.join().unwrap().is_err());
@@ -454,12 +470,8 @@ fn a_stop_during_a_reload_is_obeyed_at_once() {
 
 #[test]
 fn a_further_signal_ends_the_drain() {
-    let ((home, standby), mut program) = (two(), Program::new());
-    program.configure(&home, &standby, "drain_timeout: 1h", "");
-    program.start();
+    let (_home, _standby, mut program, slow) = with_a_slow_request("drain_timeout: 1h");
     let web = program.web;
-    let slow = thread::spawn(move || get(web, "/slow"));
-    eventually("the slow request is in flight", || (home.slow_requests() == 1).then_some(()));
     program.signal(Signal::QUIT);
     eventually("no new connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, web)).is_err().then_some(()));
     for harmless in [Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2] {
@@ -510,12 +522,10 @@ fn only_child_of(child: &Child) -> Pid {
 fn as_pid_1_it_obeys_signals_too() {
     let ((home, standby), mut program) = (two(), Program::new());
     program.configure(&home, &standby, "", "");
-    let Some(mut command) = as_pid_1(&program.command(&program.path("standfast.yaml"))) else {
+    let Some(command) = as_pid_1(&program.command(&program.path("standfast.yaml"))) else {
         return eprintln!("not permitted here: unshare --user --pid");
     };
-    let said = File::options().append(true).create(true).open(program.path("said")).unwrap();
-    program.child = Some(command.stdin(Stdio::null()).stderr(said).spawn().unwrap());
-    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    program.start_by(program.logged(command));
     let first = only_child_of(program.child.as_ref().unwrap());
     for harmless in [Signal::USR1, Signal::USR2] {
         kill_process(first, harmless).unwrap();
@@ -553,8 +563,7 @@ fn a_limit_on_the_size_of_files_costs_lines_of_the_access_log_only() {
     program.configure(&home, &standby, &format!("access_log: {{path: {}}}", log.display()), "");
     let mut command = program.limited("-f 32");
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    program.child = Some(command.spawn().unwrap());
-    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    program.start_by(command);
     eventually("lines are lost", || {
         assert_eq!(program.get("/x".repeat(2_000).as_str()).unwrap().0, 200);
         let metrics = program.ask_admin("/metrics")?.1;
@@ -599,8 +608,7 @@ fn with_few_descriptors_it_serves_or_says_why_it_cannot_start() {
 fn three_hundred_clients_wait_for_sixty_four_descriptors() {
     let ((home, standby), mut program) = (two(), Program::new());
     program.configure(&home, &standby, "workers: 2", "retry: {hedge: off}\n    timeouts: {stall: off}");
-    program.child = Some(program.limited("-n 64").spawn().unwrap());
-    eventually("ready", || (program.ask_admin("/readyz")?.0 == 200).then_some(()));
+    program.start_by(program.limited("-n 64"));
     let web = program.web;
     let clients: Vec<_> = (0..300).map(|_| thread::spawn(move || get(web, "/slow"))).collect();
     eventually("some are served", || (home.slow_requests() >= 4).then_some(()));
@@ -632,7 +640,7 @@ fn kept_alive(port: u16) -> io::Result<TcpStream> {
 const PAUSE: Duration = Duration::from_millis(2_500);
 
 /// Starts with a response timeout of 1 s and verdicts that come easily, and has six requests in flight; the program is stopped
-/// for [`PAUSE`], and `meanwhile` decides whether home answers before it goes on or afterwards.
+/// for [`PAUSE`], and `answered` decides whether home answers before it goes on or afterwards.
 fn paused(answered: Answered) {
     let ((home, standby), mut program) = (two(), Program::new());
     let service = "timeouts: {response: 1s}\n    outlier_detection: {consecutive_failures: 3}";
@@ -652,7 +660,7 @@ fn paused(answered: Answered) {
     thread::sleep(PAUSE);
     program.signal(Signal::CONT);
     if answered == Answered::Afterwards {
-        eventually("it runs again", || program.ask_admin("/livez").or_else(|| program.ask_admin("/readyz")));
+        eventually("it runs again", || program.ask_admin("/livez"));
         home.open_gate();
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use standfast::wire::websocket::GOING_AWAY;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::plane::{parsed, yaml};
@@ -94,11 +94,10 @@ impl Scene {
     }
 }
 
-/// Everything until its end, and whether that was a reset.
-async fn rest(client: &mut TcpStream) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::new();
-    let end = within(client.read_to_end(&mut bytes)).await;
-    (bytes, end.is_err())
+/// The same configuration with other names for the first pool and the service.
+fn renamed(text: &str, pool: &str, service: &str) -> String {
+    let text = text.replace("name: p0", &format!("name: {pool}"));
+    text.replace("service: web", &format!("service: {service}")).replace("\n  web:\n", &format!("\n  {service}:\n"))
 }
 
 fn goes_on(client: &TcpStream) -> bool {
@@ -118,14 +117,15 @@ async fn taken_away(work: Work, sessions: &str) {
         [("removed", [&[1][..], &[2][..]]), ("replaced", [&[3, 1][..], &[2][..]]), ("moved", [&[1][..], &[2, 0][..]])]
     {
         let scene = Scene::start(work, sessions).await;
-        let (mut taken, kept) = (scene.begin("a").await, scene.begin("b").await);
+        let (taken, kept) = (scene.begin("a").await, scene.begin("b").await);
         scene.reload(&scene.pools(pools)).await;
         let reloaded = tokio::time::Instant::now();
         if sessions == "drain" {
             scene.something_else().await;
             assert!(goes_on(&taken) || reloaded.elapsed() >= DRAIN / 2, "{work:?} {how}: it had time");
         }
-        let (bytes, reset) = rest(&mut taken).await;
+        let (bytes, error) = Client::over(taken).rest().await;
+        let reset = error.is_some();
         match work {
             Work::Tunnel => assert!(!reset && bytes.ends_with(&GOING_AWAY), "{how}: {bytes:?} {reset}"),
             Work::Session | Work::Stream => assert!(reset, "{work:?} {how}"),
@@ -156,12 +156,11 @@ async fn with_sessions_drain_what_is_at_an_endpoint_that_a_reload_takes_away_end
 async fn a_service_that_is_taken_for_a_new_one_ends_the_sessions_of_the_old_one_by_its_rule() {
     for work in [Work::Session, Work::Tunnel, Work::Stream] {
         let scene = Scene::start(work, "close").await;
-        let mut client = scene.begin("a").await;
+        let client = scene.begin("a").await;
         // The pool has another name too: in doubt it is another service.
-        let text = scene.pools([&[0, 1], &[2]]).replace("name: p0", "name: main");
-        scene.reload(&text.replace("service: web", "service: shop").replace("\n  web:\n", "\n  shop:\n")).await;
+        scene.reload(&renamed(&scene.pools([&[0, 1], &[2]]), "main", "shop")).await;
         let reloaded = tokio::time::Instant::now();
-        rest(&mut client).await;
+        Client::over(client).rest().await;
         assert!(reloaded.elapsed() < DRAIN, "{work:?}");
     }
 }
@@ -173,10 +172,8 @@ async fn what_a_reload_renames_keeps_its_work() {
             let scene = Scene::start(work, sessions).await;
             let kept = scene.begin("a").await;
             let text = scene.pools([&[0, 1], &[2]]);
-            let pool = text.replace("name: p0", "name: main");
-            scene.reload(&pool).await;
-            let service = pool.replace("service: web", "service: shop").replace("\n  web:\n", "\n  shop:\n");
-            scene.reload(&service).await;
+            scene.reload(&renamed(&text, "main", "web")).await;
+            scene.reload(&renamed(&text, "main", "shop")).await;
             scene.something_else().await;
             if sessions == "drain" {
                 tokio::time::sleep(DRAIN + Duration::from_millis(100)).await;
@@ -190,11 +187,9 @@ async fn what_a_reload_renames_keeps_its_work() {
 /// Renames the service and its pools, one after the other, again and again, until `done`.
 async fn rename_until(instance: &Instance, text: &str, done: impl Fn() -> bool) {
     for turn in 1_usize.. {
-        let pool = if turn == 1 { "name: p0".to_owned() } else { format!("name: home-{}", turn / 2) };
+        let pool = if turn == 1 { "p0".to_owned() } else { format!("home-{}", turn / 2) };
         let service = format!("s{}", turn.div_ceil(2));
-        let renamed = text.replace("name: p0", &pool).replace("service: web", &format!("service: {service}"));
-        let renamed = renamed.replace("\n  web:\n", &format!("\n  {service}:\n"));
-        instance.control.apply(parsed(&renamed)).await.expect("it is in order");
+        instance.control.apply(parsed(&renamed(text, &pool, &service))).await.expect("it is in order");
         if done() {
             return;
         }

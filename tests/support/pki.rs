@@ -90,13 +90,7 @@ impl Pki {
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.ca).expect("a certificate");
-        let pair = Pair {
-            cert: self.folder.path().join(format!("{file}.pem")),
-            key: self.folder.path().join(format!("{file}-key.pem")),
-        };
-        std::fs::write(&pair.cert, certificate.pem()).expect("written");
-        std::fs::write(&pair.key, key.serialize_pem()).expect("written");
-        pair
+        self.write(file, &certificate, &key)
     }
 
     /// One that has signed itself, as a CA (CA:TRUE) or not.
@@ -107,6 +101,10 @@ impl Pki {
         params.is_ca = if ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
+        self.write(file, &certificate, &key)
+    }
+
+    fn write(&self, file: &str, certificate: &rcgen::Certificate, key: &KeyPair) -> Pair {
         let pair = Pair {
             cert: self.folder.path().join(format!("{file}.pem")),
             key: self.folder.path().join(format!("{file}-key.pem")),
