@@ -10,7 +10,8 @@ use h2::Reason;
 use h2::server::Builder;
 use http::{HeaderMap, Response};
 use support::http2_upstream::{
-    Asked, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, block,
+    Asked, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
+    block,
 };
 use support::plane::http_yaml;
 use support::{Behaviour, Client, Instance, Plane, Upstream, get, post, until, within};
@@ -420,6 +421,53 @@ async fn a_switch_moves_new_requests_and_lets_old_streams_finish() {
     gate.notify_one();
     assert_eq!(slow.answer().await.unwrap().text(), "old");
     until("the old connection is closed with its last stream", || old.open() == 0).await;
+}
+
+#[tokio::test]
+async fn nothing_waits_at_a_full_socket_to_leave_after_the_switch() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let new = Http2Upstream::start(|asked: Asked| async move { asked.say("new") }).await;
+    let mut plane = plane(&[&[listener.local_addr().unwrap()], &[new.address]], "");
+    let mut upload = Client::connect(plane.address("web")).await;
+    upload.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let mut old = Raw::accept(&listener).await;
+    // It would take everything, but does not read: what fills up is its socket.
+    let most = (1u32 << 31) - 1;
+    old.send(SETTINGS, 0, 0, &[&[0, 4][..], &most.to_be_bytes()].concat()).await;
+    old.send(WINDOW_UPDATE, 0, 0, &(most - 65_535).to_be_bytes()).await;
+    assert_eq!(old.next(HEADERS).await.unwrap().stream, 1);
+    let piece = vec![b'x'; 64 * 1024];
+    loop {
+        tokio::select! {
+            written = upload.stream.write_all(&piece) => written.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(300)) => break,
+        }
+    }
+    // The first finds no room and has another connection dialled; none of the others waits on the first one either.
+    let mut others = Vec::new();
+    for n in 0..5 {
+        let mut other = Client::connect(plane.address("web")).await;
+        other.send(format!("DELETE /{n} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        others.push(other);
+    }
+    let mut second = Raw::accept_silent(&listener).await;
+    plane.switch(1).await;
+    for other in &mut others {
+        assert_eq!(other.answer().await.unwrap().text(), "new");
+    }
+    assert_eq!(new.requests(), 5);
+    // It reads again: there is the upload, its end, and nothing else.
+    let (mut bytes, mut upload) = (0, Some(upload));
+    while let Some(frame) = old.frame().await {
+        assert!(frame.kind != HEADERS, "{frame:?}");
+        bytes += frame.payload.len();
+        if bytes > 1 << 20 {
+            upload.take();
+        }
+    }
+    assert!(upload.is_none(), "{bytes}");
+    second.send(SETTINGS, 0, 0, &[]).await;
+    assert!(second.next(HEADERS).await.is_none());
 }
 
 #[tokio::test]

@@ -177,6 +177,7 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 /// Flags.
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
@@ -193,12 +194,18 @@ pub struct Frame {
 impl Raw {
     /// Accepts the next connection: reads the preface, sends SETTINGS.
     pub async fn accept(listener: &TcpListener) -> Raw {
+        let mut raw = Raw::accept_silent(listener).await;
+        raw.send(SETTINGS, 0, 0, &[]).await;
+        raw
+    }
+
+    /// … without SETTINGS.
+    pub async fn accept_silent(listener: &TcpListener) -> Raw {
         let (stream, _) = within(listener.accept()).await.expect("a connection");
         let mut raw = Raw { stream };
         let mut preface = [0; 24];
         within(raw.stream.read_exact(&mut preface)).await.expect("the preface");
         assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        raw.send(SETTINGS, 0, 0, &[]).await;
         raw
     }
 

@@ -6,6 +6,8 @@
 //! * A line is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
 //! * The windows are such that a client that does not read stalls its own stream and no other: the connection's window is as
 //!   large as those of all streams together.
+//! * A line whose socket takes nothing gets no new strands, and another one is dialled: a request that waited there would leave
+//!   after a switch. (What is given in the very turn in which the socket becomes full does wait there.)
 //! * A line of an older generation, of an endpoint that is gone, with a GOAWAY, or on which a try timed out is retired: no new
 //!   strands, and it ends with the last one.
 
@@ -145,6 +147,9 @@ impl Shelf {
             // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.
             if was_idle && !line.wire.proven_quiet() {
                 unsettled = true;
+                continue;
+            }
+            if line.wire.is_full() {
                 continue;
             }
             return Take::Strand(Strand::new(self, line, was_idle));
@@ -583,11 +588,24 @@ impl Drop for Strand {
 struct Wire {
     transport: RefCell<Option<Transport>>,
     read: Cell<u64>,
+    /// The last bytes that it was given wait for room.
+    waits: Cell<bool>,
 }
 
 impl Wire {
     fn new(transport: Transport) -> Wire {
-        Wire { transport: RefCell::new(Some(transport)), read: Cell::new(0) }
+        Wire { transport: RefCell::new(Some(transport)), read: Cell::new(0), waits: Cell::new(false) }
+    }
+
+    /// What is written now would wait.
+    fn is_full(&self) -> bool {
+        self.waits.get() && self.transport.borrow().as_ref().is_some_and(|transport| !transport.has_room())
+    }
+
+    fn write<T>(&self, call: impl FnOnce(Pin<&mut Transport>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let result = self.with(call);
+        self.waits.set(result.is_pending());
+        result
     }
 
     fn proven_quiet(&self) -> bool {
@@ -626,7 +644,7 @@ impl AsyncRead for WireIo {
 
 impl AsyncWrite for WireIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.with(|transport| transport.poll_write(cx, bytes))
+        self.0.write(|transport| transport.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -634,7 +652,7 @@ impl AsyncWrite for WireIo {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.with(|transport| transport.poll_write_vectored(cx, pieces))
+        self.0.write(|transport| transport.poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -642,7 +660,7 @@ impl AsyncWrite for WireIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.with(|transport| transport.poll_flush(cx))
+        self.0.write(|transport| transport.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
