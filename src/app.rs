@@ -12,6 +12,8 @@ use standfast::control::{self, ControlHandle, ControlSetup};
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
 use standfast::sys::clock;
 use standfast::sys::limits::{self, Descriptors};
+use standfast::sys::memory::{self, Reserve};
+use standfast::sys::process::Process;
 use standfast::telemetry::access::AccessLog;
 use standfast::telemetry::logs::{self, LogError, Logs};
 use tokio::runtime::{Builder, Runtime};
@@ -115,6 +117,7 @@ impl App {
             never = self.reload_on(hangup) => match never {},
             never = reopen_on(reopen, &self.access_log) => match never {},
             never = report_reserved(reserved) => match never {},
+            never = give_memory_back() => match never {},
         }
     }
 
@@ -183,6 +186,23 @@ async fn report_reserved(reserved: &mut Signal) -> Infallible {
     loop {
         next(reserved).await;
         tracing::warn!("SIGUSR2 is reserved: nothing was done");
+    }
+}
+
+/// Gives back what a flood has left: this thread has nothing else to do.
+async fn give_memory_back() -> Infallible {
+    const PAUSE: Duration = Duration::from_secs(10);
+    let (process, mut reserve) = (Process::now(), Reserve::default());
+    loop {
+        if let Some(unused) = memory::unused_bytes(&process)
+            && reserve.look(unused)
+        {
+            memory::give_back();
+            let left = memory::unused_bytes(&process).unwrap_or(unused);
+            tracing::debug!(bytes = unused.saturating_sub(left), "unused memory was given back");
+            reserve.left(left);
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

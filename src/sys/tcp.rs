@@ -1,5 +1,5 @@
-//! What only Linux knows or does about a TCP connection: what its peer does not acknowledge, and which bytes may wait for more. The
-//! only `unsafe` of the project is here: no crate in use reads `TCP_INFO`.
+//! What only Linux knows or does about a TCP connection: what its peer does not acknowledge, and which bytes may wait for more.
+//! `unsafe` because no crate in use reads `TCP_INFO`.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
