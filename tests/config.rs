@@ -336,6 +336,11 @@ fn a_file_that_cannot_be_read_is_told_apart() {
     let problems = config::load(&file).expect_err("not UTF-8");
     assert!(problems.unreadable && problems.to_string().contains("line 1"), "{problems}");
     assert!(config::load(folder.path()).expect_err("a folder is no file").unreadable);
+    // Larger than what is read of it, and cut in the middle of a character.
+    std::fs::write(&file, format!("a{}", "ü".repeat(4 << 20))).unwrap();
+    let problems = config::load(&file).expect_err("too large");
+    let said = "it has 8388609 bytes: at most 4194304 are read";
+    assert!(problems.unreadable && problems.to_string().contains(said), "{problems}");
 }
 
 #[test]

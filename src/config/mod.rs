@@ -74,7 +74,11 @@ pub struct Loaded {
 /// # Errors
 /// All problems of the file at once; [`unreadable`](field@Problems::unreadable) when it could not be read at all.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
-    let text = read(path).map_err(|error| Problems::unreadable(path, format!("cannot read it: {error}")))?;
+    let (text, bytes) = read(path).map_err(|error| Problems::unreadable(path, format!("cannot read it: {error}")))?;
+    if text.len() > yaml::MAX_BYTES {
+        let size = bytes.map_or_else(|| format!("more than {}", yaml::MAX_BYTES), |bytes| bytes.to_string());
+        return Err(Problems::unreadable(path, format!("it has {size} bytes: at most {} are read", yaml::MAX_BYTES)));
+    }
     let base_dir = path.parent().unwrap_or(Path::new(""));
     match String::from_utf8(text) {
         Ok(text) => understand(&text, base_dir, path),
@@ -94,11 +98,13 @@ pub fn parse(text: &str, base_dir: &Path) -> Result<Loaded, Problems> {
     understand(text, base_dir, Path::new("standfast.yaml"))
 }
 
-/// At most one byte more than the reader takes: the rest would only be refused.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// At most one byte more than the reader takes: the rest would only be refused. And the size of the file, if it has one.
+fn read(path: &Path) -> std::io::Result<(Vec<u8>, Option<u64>)> {
     let mut text = Vec::new();
-    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
-    Ok(text)
+    let file = std::fs::File::open(path)?;
+    let found = file.metadata()?;
+    file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
+    Ok((text, found.is_file().then_some(found.len())))
 }
 
 /// Text → tree → typed → meant; what is wrong is collected on the way and told at the end.

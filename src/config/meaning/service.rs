@@ -412,7 +412,7 @@ fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
     let path = room.path(file);
     let wrong = match std::fs::metadata(&path) {
         Ok(found) if !found.is_file() => "it is not a file".to_owned(),
-        Ok(found) if found.len() > LARGEST => "it is larger than 1MiB".to_owned(),
+        Ok(found) if found.len() > LARGEST => format!("it has {} bytes: at most {LARGEST} are read", found.len()),
         Ok(_) => match std::fs::read(&path).map(String::from_utf8) {
             Ok(Ok(body)) => return Some(body),
             Ok(Err(_)) => "it is not UTF-8 text".to_owned(),

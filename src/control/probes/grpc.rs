@@ -83,7 +83,9 @@ async fn judge(response: http::Response<Incoming>) -> Result<Incoming, Refutatio
     let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = incoming.frame().await {
         match frame.map_err(refute)?.into_data() {
-            Ok(data) if body.len() + data.len() > BODY => return Err(malformed("the answer is too long")),
+            Ok(data) if body.len() + data.len() > BODY => {
+                return Err(malformed(&format!("the answer has more than {BODY} bytes")));
+            }
             Ok(data) => body.extend_from_slice(&data),
             Err(other) => trailers = other.into_trailers().unwrap_or_default(),
         }
