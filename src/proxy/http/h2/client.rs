@@ -22,8 +22,11 @@ use crate::wire::h2 as wire;
 
 /// How long the rest of a request that was answered before its end is taken in and dropped, before its stream is reset with
 /// NO_ERROR. Clients that find the reset while they still send take it for a failure and do not read the answer, or (Java's
-/// HttpClient, up to version 17 at least) wait until all is sent before they look for one: so there is no bound of bytes.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+/// HttpClient, up to version 17 at least) wait until all is sent before they look for one, and after a reset forever: so there is no
+/// bound of bytes …
+const DISCARD_TIME: Duration = Duration::from_secs(30);
+/// … but one who sends nothing for so long has stopped.
+const DISCARD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most of an answer given to the engine in one piece.
 const PIECE: usize = 64 * 1024;
@@ -78,23 +81,30 @@ impl H2Client {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
 
-    /// After the answer: takes in and drops what is left of the request, for a while.
-    pub async fn discard_rest(&mut self, alarm: &Alarm) {
+    /// After the answer: takes in and drops what is left of the request, for a while. `hurried`: there is no time for more than a
+    /// pause.
+    pub async fn discard_rest(&mut self, alarm: &Alarm, hurried: impl Fn() -> bool) {
         if self.body_is_done || self.failed {
             return;
         }
-        alarm.set(clock::now().after(DISCARD_TIME));
+        let begun = clock::now();
+        let mut heard = begun;
         poll_fn(|cx| {
             loop {
                 let count = std::mem::take(&mut self.piece).len();
                 // It fails only when the stream is dead, which ends the loop.
                 let _ = self.receive.flow_control().release_capacity(count);
-                if self.body_is_done || alarm.poll(cx).is_ready() {
+                let most = if hurried() { DISCARD_PAUSE } else { DISCARD_TIME };
+                let until = heard.after(DISCARD_PAUSE).min(begun.after(most));
+                let now = clock::now();
+                if self.body_is_done || now >= until {
                     return Poll::Ready(());
                 }
-                if ready!(self.poll_piece(cx)).is_err() {
+                alarm.set(until);
+                if alarm.poll(cx).is_ready() || ready!(self.poll_piece(cx)).is_err() {
                     return Poll::Ready(());
                 }
+                heard = now;
             }
         })
         .await;

@@ -437,7 +437,7 @@ async fn answer(
     };
     match finish {
         Finish::Abort => client.abort(),
-        Finish::Next | Finish::Close => client.discard_rest(setting.alarm).await,
+        Finish::Next | Finish::Close => client.discard_rest(setting.alarm, || setting.worker.is_draining()).await,
     }
     finish
 }
