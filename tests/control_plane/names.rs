@@ -122,8 +122,8 @@ async fn no_answer_of_any_kind_empties_a_pool() {
     let plane = Plane::start(&file(&dns, "", &[&app(&upstream)]));
     plane.active("s", "a").await;
     let epoch = plane.status().await.epoch;
-    let blocked = addresses(1, &["0.0.0.0"]);
-    for say in [Say::NxDomain, Say::Nothing, Say::ServerFailure, Say::Silence, Say::Garbage, blocked] {
+    let [blocked, mapped] = ["0.0.0.0", "::ffff:0.0.0.0"].map(|ip| addresses(1, &[ip]));
+    for say in [Say::NxDomain, Say::Nothing, Say::ServerFailure, Say::Silence, Say::Garbage, blocked, mapped] {
         dns.say("app.test", say.clone());
         let trouble = eventually(&format!("{say:?} is noticed"), || async { name(&plane).await.trouble }).await;
         let name = name(&plane).await;
