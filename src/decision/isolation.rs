@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::reach::{PASSING, detection_time};
 use super::service::{Service, Turn};
 use super::timers::Timer;
-use super::{Alert, Effect, Moment, Serving, StandingChange};
+use super::{Alert, Effect, Moment, StandingChange};
 
 /// What the other pools say about the way out of here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +133,18 @@ impl Service {
     /// Tell once that all pools are unreachable.
     pub(super) fn tell_isolation(&mut self, turn: &mut Turn<'_>) {
         self.timers.fired(Timer::Isolation, turn.now);
-        let Serving::Active(active) = self.serving else { return };
+        let serving: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
+        if serving.is_empty() {
+            return;
+        }
         let lasts = |at: Moment| turn.now.since(at) >= PASSING;
-        let no_route = self.pools[active].endpoints.iter().all(|e| e.reach.no_route().is_some_and(lasts));
-        let isolated = matches!(self.elsewhere(active), Some((_, Elsewhere::Lost)));
-        let isolated = isolated && (no_route || !self.available(active))
-            || self.isolated && !self.available(active) && self.is_coming_back();
+        let no_route = |pool: usize| self.pools[pool].endpoints.iter().all(|e| e.reach.no_route().is_some_and(lasts));
+        let unreached = |pool: &usize| {
+            let lost = matches!(self.elsewhere(*pool), Some((_, Elsewhere::Lost)));
+            lost && (no_route(*pool) || !self.available(*pool))
+        };
+        let none = !serving.iter().any(|pool| self.available(*pool));
+        let isolated = serving.iter().any(unreached) || self.isolated && none && self.is_coming_back();
         if isolated && !self.isolated {
             turn.effects.push(Effect::Alert(Alert::Isolated { service: self.name().clone() }));
         }

@@ -13,8 +13,10 @@ impl Service {
         if self.serving == Serving::Starting && !self.ready_to_share(turn) {
             return;
         }
-        let (members, failing_open) = self.members(turn);
         let before: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
+        let lost = before.iter().copied().filter(|pool| !self.available(*pool)).collect::<Vec<usize>>();
+        let unreached: Vec<usize> = lost.into_iter().filter(|pool| self.is_cut_off(*pool, turn.now)).collect();
+        let (members, failing_open) = self.members(&unreached, turn);
         if self.serving == Serving::Starting || (self.last_switch.is_none() && before.is_empty()) {
             if self.serving == Serving::Starting || !members.is_empty() {
                 self.begin(self.shares(&members), turn);
@@ -35,8 +37,9 @@ impl Service {
         time_is_up || self.pools.iter().all(ready)
     }
 
-    /// Who should have a share now, and is that only the last resort?
-    fn members(&self, turn: &Turn<'_>) -> (Vec<usize>, bool) {
+    /// Who should have a share now, and is that only the last resort? `unreached`: pools that keep theirs although they are not
+    /// available, because it is likelier that we are cut off.
+    fn members(&self, unreached: &[usize], turn: &Turn<'_>) -> (Vec<usize>, bool) {
         if let Some(pinned) = self.pinned.as_ref().and_then(|pin| self.index_of(pin)) {
             return (vec![pinned], !self.available(pinned));
         }
@@ -46,9 +49,11 @@ impl Service {
         let welcome = |pool: &usize| {
             !self.lost.contains(&self.pools[*pool].name) || (self.may_fail_back() && over(*pool)) || self.serves(*pool)
         };
-        let settled: Vec<usize> = available().filter(weighted).filter(welcome).collect();
+        let stays = |pool: &usize| self.available(*pool) || unreached.contains(pool);
+        let settled: Vec<usize> = (0..self.pools.len()).filter(stays).filter(weighted).filter(welcome).collect();
         if !settled.is_empty() {
-            return (settled, false);
+            let failing_open = !settled.iter().any(|pool| self.available(*pool));
+            return (settled, failing_open);
         }
         // Rather a pool that should still prove itself than nobody; then pools kept in reserve (weight 0, static).
         let any: Vec<usize> = available().filter(weighted).collect();

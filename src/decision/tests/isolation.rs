@@ -187,3 +187,31 @@ fn where_the_network_says_unreachable_the_other_pool_is_asked_before_it_gets_the
     rig.wait(secs(1));
     assert_eq!(rig.active(), "away", "an answer that is lost is not waited for");
 }
+
+#[test]
+fn shares_stay_where_they_are_while_no_pool_can_be_reached() {
+    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
+    silence(&mut rig, &[0, 1, 2, 3]);
+    assert!(isolated(&rig) && rig.status().isolated);
+    assert_eq!((shares(&rig), rig.core.incidents().count()), (Serving::Shared(vec![1, 1]), 0));
+    // The first that answers shows that it is the other one.
+    rig.all(&[2, 3], |rig, id| rig.way(id, ConnectOutcome::Connected));
+    rig.all(&[2, 3], Rig::pass);
+    rig.wait(secs(3));
+    rig.all(&[2, 3], Rig::pass);
+    rig.wait(secs(3));
+    assert_eq!((shares(&rig), rig.status().isolated), (Serving::Shared(vec![0, 1]), false));
+}
+
+#[test]
+fn a_share_that_falls_silent_alone_goes_to_the_others() {
+    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    for _ in 0..3 {
+        rig.all(&[0, 1], unanswered);
+        rig.all(&[2, 3], Rig::pass);
+        rig.wait(Duration::from_millis(500));
+    }
+    assert!(!isolated(&rig));
+    assert_eq!(rig.core.table().services[0].serving, Serving::Shared(vec![0, 1]));
+}
