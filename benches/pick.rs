@@ -25,7 +25,16 @@ fn pick(bencher: Bencher, balance: &str, endpoints: usize, tried: usize) {
     let mut hash = 0u64;
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let want = Want { now: NOW, safe: true, trial: true, hash, tried: &asked, scope: Scope::Serving, bold: false };
+        let want = Want {
+            now: NOW,
+            safe: true,
+            trial: true,
+            hash,
+            tried: &asked,
+            avoided: &[],
+            scope: Scope::Serving,
+            bold: false,
+        };
         let pick = service.pick(black_box(&want), &mut state);
         debug_assert!(matches!(pick, Pick::Endpoint(_)));
         pick

@@ -25,6 +25,42 @@ async fn a_get_that_was_reset_is_answered_by_another_endpoint() {
 }
 
 #[tokio::test]
+async fn what_one_endpoint_alone_fails_is_asked_of_the_others() {
+    let lacks = Upstream::start(Behaviour::ok("first").but("/report", Behaviour::answer(503, "missing"))).await;
+    let has = Upstream::start(Behaviour::ok("second")).await;
+    let more = "    balance: round_robin\n    retry: {budget: 100%}\n";
+    let plane = Plane::start(&http_yaml(&[&[lacks.address, has.address]], more));
+    let mut client = Client::connect(plane.address("web")).await;
+    while lacks.requests() < 3 {
+        assert_eq!(client.ask(get("/report", "g")).await.text(), "second");
+    }
+    // A POST is sent once: it must not go where such a request fails.
+    for n in 0..20 {
+        assert_eq!(client.ask(post("/report?n=1", &format!("p{n}"), "x")).await.text(), "second");
+    }
+    assert_eq!(lacks.requests(), 3);
+    let mut answers = Vec::new();
+    for n in 0..10 {
+        answers.push(client.ask(post("/other", &format!("q{n}"), "x")).await.text().to_owned());
+    }
+    assert_eq!(answers.iter().filter(|answer| *answer == "first").count(), 5, "{answers:?}");
+}
+
+#[tokio::test]
+async fn where_all_endpoints_of_the_pool_fail_it_they_are_asked_as_before() {
+    let lacks = Upstream::start(Behaviour::ok("first").but("/report", Behaviour::answer(503, "missing"))).await;
+    let has = Upstream::start(Behaviour::ok("second")).await;
+    let plane = Plane::start(&http_yaml(&[&[lacks.address], &[has.address]], "    retry: {budget: 100%}\n"));
+    let mut client = Client::connect(plane.address("web")).await;
+    for _ in 0..6 {
+        assert_eq!(client.ask(get("/report", "g")).await.text(), "second", "a safe one is saved by the next pool");
+    }
+    let answer = client.ask(post("/report", "p", "x")).await;
+    assert_eq!((answer.status(), answer.text()), (503, "missing"));
+    assert_eq!((lacks.executed("p"), has.executed("p")), (1, 0), "the pool is not left for it");
+}
+
+#[tokio::test]
 async fn a_post_that_was_reset_is_answered_502_and_never_sent_again() {
     let bad = Upstream::start(Behaviour::reset()).await;
     let plane = Plane::start(&http_yaml(&[&[bad.address]], ""));

@@ -113,7 +113,16 @@ fn pick(balance: &str, endpoints: usize, times: u64) {
     let tried = Tried::new();
     for n in 0..times {
         let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let want = Want { now: NOW, safe: true, trial: true, hash, tried: &tried, scope: Scope::Serving, bold: false };
+        let want = Want {
+            now: NOW,
+            safe: true,
+            trial: true,
+            hash,
+            tried: &tried,
+            avoided: &[],
+            scope: Scope::Serving,
+            bold: false,
+        };
         assert!(matches!(service.pick(black_box(&want), &mut state), Pick::Endpoint(_)));
     }
 }

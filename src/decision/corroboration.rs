@@ -218,6 +218,11 @@ impl Corroboration {
         tells
     }
 
+    /// Was this reason told lately?
+    pub fn has_told(&self, held: Held, now: Moment) -> bool {
+        self.told[held as usize].is_some_and(|at| now.since(at) < 2 * TOLD_AGAIN)
+    }
+
     // ---- conclusions ----------------------------------------------------------------------------------------------
 
     /// What the failures come to where the service answered so many sources lately. `failing`: endpoints of the pool, this one

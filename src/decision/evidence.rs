@@ -159,7 +159,7 @@ pub enum Mark {
 pub enum Held {
     /// Too few client networks see it, while others are answered well.
     OneSource,
-    /// Only one target fails.
+    /// Only one target fails, and is answered well elsewhere.
     OneTarget,
     /// The endpoint asked these clients to come later.
     RetryLater,
@@ -169,12 +169,21 @@ pub enum Held {
     FailsEverywhere,
     /// One client network is not enough to leave a pool again so soon, or for a page.
     MayNotLeave,
+    /// Only one target fails, at all endpoints of the pool.
+    RouteFailing,
 }
 
 impl Held {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Held; 6] =
-        [Held::OneSource, Held::OneTarget, Held::RetryLater, Held::HungUp, Held::FailsEverywhere, Held::MayNotLeave];
+    pub const ALL: [Held; 7] = [
+        Held::OneSource,
+        Held::OneTarget,
+        Held::RetryLater,
+        Held::HungUp,
+        Held::FailsEverywhere,
+        Held::MayNotLeave,
+        Held::RouteFailing,
+    ];
 
     /// As a metric label and in logs.
     pub const fn as_str(self) -> &'static str {
@@ -185,6 +194,7 @@ impl Held {
             Held::HungUp => "hung_up",
             Held::FailsEverywhere => "fails_everywhere",
             Held::MayNotLeave => "may_not_leave",
+            Held::RouteFailing => "route_failing",
         }
     }
 }

@@ -305,7 +305,10 @@ impl Service {
         if endpoint.corroboration.tell(held, turn.now) {
             let detail = endpoint.suspicion.describe(turn.now).unwrap_or_else(|| endpoint.corroboration.describe());
             let (id, address) = (endpoint.id, endpoint.address);
-            turn.effects.push(Effect::Held { service, pool: name, endpoint: id, address, reason: held, detail });
+            let fails = |e: &Endpoint| !e.usable() || e.corroboration.has_told(Held::OneTarget, turn.now);
+            let all = held == Held::OneTarget && self.pools[pool].endpoints.iter().all(fails);
+            let reason = if all { Held::RouteFailing } else { held };
+            turn.effects.push(Effect::Held { service, pool: name, endpoint: id, address, reason, detail });
         }
     }
 

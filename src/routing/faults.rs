@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::stats::EndpointStats;
 use super::table::ServiceView;
-use crate::decision::{Elsewhere, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+use crate::decision::{Elsewhere, EndpointId, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
 
 /// One failed try, counted and not attributed yet.
 #[derive(Debug)]
 pub struct Fault {
-    /// The endpoint's counters.
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its counters.
     pub stats: Arc<EndpointStats>,
     /// The endpoint's pool, by its place.
     pub pool: usize,
@@ -33,6 +35,13 @@ impl Fault {
     /// Reports a failed connect, which is about no client. True: the engine must look at once.
     pub fn report_connect(&self) -> bool {
         self.report(None, false, RequestTarget(0), Elsewhere::Unknown)
+    }
+}
+
+/// The request was answered well elsewhere: it avoids the endpoints that fail it alone. (Not those that only asked it to come later.)
+pub fn contrasted(faults: &[Fault], service: &ServiceView, target: RequestTarget, now: Moment) {
+    for fault in faults.iter().filter(|fault| fault.mark == Mark::None) {
+        service.stats.avoidance.note(fault.endpoint, target, now);
     }
 }
 

@@ -19,10 +19,19 @@ pub struct Want<'a> {
     pub hash: u64,
     /// Whom this request has asked already.
     pub tried: &'a Tried,
+    /// Endpoints that fail what it asks for: asked only where nobody else is left.
+    pub avoided: &'a [EndpointId],
     /// Where to look.
     pub scope: Scope,
     /// Has it waited for a verdict on suspected endpoints for long enough?
     pub bold: bool,
+}
+
+impl Want<'_> {
+    #[inline]
+    fn avoids(&self, endpoint: &EndpointView) -> bool {
+        self.avoided.contains(&endpoint.id)
+    }
 }
 
 /// Where a try may go.
@@ -149,7 +158,9 @@ impl ServiceView {
         state: &mut PickState,
     ) -> Pick {
         let now = want.now;
-        let lively = |view: &EndpointView| view.id != endpoint && !view.suspected && view.stats.is_lively(since, now);
+        let lively = |view: &EndpointView| {
+            view.id != endpoint && !want.avoids(view) && !view.suspected && view.stats.is_lively(since, now)
+        };
         let home = self.pool_of(endpoint).filter(|pool| self.serves(*pool));
         let beyond = if across { self.beyond(endpoint) } else { None };
         let pools = home.into_iter().chain(beyond);
@@ -263,12 +274,17 @@ impl ServiceView {
         if view.lot.len() == 0 {
             return Pick::Exhausted;
         }
+        let all = || view.lot.open().iter().all(|place| want.avoids(&view.endpoints[*place as usize]));
+        if !want.avoided.is_empty() && all() {
+            return self.pick_open(pool, view, &Want { avoided: &[], ..*want }, fit, state);
+        }
         let (cursor, dice) = state.cursor(view.slot);
         let mut draw = Draw { cursor, dice, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
-            let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
+            let usable =
+                !want.tried.contains(endpoint.id) && has_room(endpoint) && !want.avoids(endpoint) && fit(endpoint);
             if usable
                 && (attempt >= PREFERRED || !view.shuns(endpoint, want.now))
                 && self.warm_enough(view, endpoint, attempt, want, draw.dice)
@@ -299,7 +315,7 @@ impl ServiceView {
             let endpoint = &view.endpoints[place];
             match (want.tried.order(endpoint.id), has_room(endpoint)) {
                 (None, true) => {
-                    let rank = usize::from(!fit(endpoint));
+                    let rank = usize::from(want.avoids(endpoint) || !fit(endpoint));
                     if rank == 0 && !view.shuns(endpoint, want.now) {
                         return Pick::Endpoint(choice(pool, place, endpoint, false, false));
                     }

@@ -9,7 +9,7 @@ use crate::routing::RoutingTable;
 use crate::routing::fixture::{at, id, service, state, table};
 
 fn want(tried: &Tried) -> Want<'_> {
-    Want { now: at(0), safe: true, trial: true, hash: 1, tried, scope: Scope::Serving, bold: false }
+    Want { now: at(0), safe: true, trial: true, hash: 1, tried, avoided: &[], scope: Scope::Serving, bold: false }
 }
 
 fn counts(table: &RoutingTable, want: &Want<'_>, picks: u32) -> Vec<Vec<u32>> {
@@ -43,6 +43,25 @@ fn only_the_active_pool_and_its_open_endpoints_are_picked() {
         assert_eq!(counts[0], [0, 0, 0]);
         assert_eq!(counts[1][2], 0);
         assert!(counts[1].iter().filter(|count| **count > 40).count() == 3, "{counts:?}");
+    }
+}
+
+#[test]
+fn who_fails_what_is_asked_for_is_asked_only_where_nobody_else_is_left() {
+    for balance in ALL {
+        let table = table(with(balance.clone(), &[&[1; 3], &[1; 1]]), |_| {});
+        let tried = Tried::new();
+        let avoided = [id(0, 0), id(0, 2)];
+        let one_is_left = Want { avoided: &avoided, ..want(&tried) };
+        assert_eq!(counts(&table, &one_is_left, 100), [vec![0, 100, 0], vec![0]], "{balance:?}");
+        let all = [id(0, 0), id(0, 1), id(0, 2)];
+        let none_is_left = counts(&table, &Want { avoided: &all, ..want(&tried) }, 400);
+        assert!(none_is_left[0].iter().all(|count| *count > 40) && none_is_left[1] == [0], "{none_is_left:?}");
+        let mut asked = Tried::new();
+        asked.add(id(0, 1), false);
+        let view = &table.services[0];
+        let second = view.pick(&Want { avoided: &avoided, ..want(&asked) }, &mut state(1));
+        assert!(matches!(second, Pick::Endpoint(choice) if choice.id != id(0, 1)), "{second:?}");
     }
 }
 

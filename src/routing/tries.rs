@@ -248,6 +248,8 @@ pub struct Tries {
     deadline: Moment,
     scope: Scope,
     tried: Tried,
+    /// Endpoints that fail what it asks for.
+    avoided: Vec<EndpointId>,
     last: Option<EndpointId>,
     reason: Option<RetryReason>,
     reasons: Reasons,
@@ -287,6 +289,7 @@ impl Tries {
             deadline,
             scope: Scope::Serving,
             tried: Tried::new(),
+            avoided: Vec::new(),
             last: None,
             reason: None,
             reasons: Reasons::default(),
@@ -312,6 +315,16 @@ impl Tries {
         }
     }
 
+    /// These endpoints fail what it asks for: others are asked, if there are any.
+    pub fn avoid(&mut self, endpoints: Vec<EndpointId>) {
+        self.avoided = endpoints;
+    }
+
+    /// Does this endpoint fail what it asks for?
+    pub fn avoids(&self, endpoint: EndpointId) -> bool {
+        self.avoided.contains(&endpoint)
+    }
+
     /// Further tries are charged to this client network; `None`: there is no other.
     pub fn charge_to(&mut self, payer: Option<SourceKey>) {
         self.payer = payer;
@@ -320,7 +333,16 @@ impl Tries {
     /// What the next pick should look for.
     pub fn want(&self, now: Moment, hash: u64) -> Want<'_> {
         let trial = !self.trialled && self.ended == 0;
-        Want { now, safe: self.nature.safe(), trial, hash, tried: &self.tried, scope: self.scope, bold: self.bold }
+        Want {
+            now,
+            safe: self.nature.safe(),
+            trial,
+            hash,
+            tried: &self.tried,
+            avoided: &self.avoided,
+            scope: self.scope,
+            bold: self.bold,
+        }
     }
 
     /// What a hedge should look for, of a request that has waited for this endpoint's answer since then. `None`: it is not to
@@ -339,7 +361,16 @@ impl Tries {
             return None;
         }
         let scope = if inside { Scope::Beside { endpoint, since, across } } else { Scope::Beyond(endpoint) };
-        Some(Want { now, safe: true, trial: false, hash, tried: &self.tried, scope, bold: true })
+        Some(Want {
+            now,
+            safe: true,
+            trial: false,
+            hash,
+            tried: &self.tried,
+            avoided: &self.avoided,
+            scope,
+            bold: true,
+        })
     }
 
     /// The request, which has waited for the pending try since then, is asked elsewhere as well: in its pool, or across. `false`:

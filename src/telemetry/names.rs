@@ -95,7 +95,7 @@ metrics! {
         EJECTIONS: Counter "standfast_ejections_total" ["service", "cause"]
             "Endpoints condemned by real traffic, by cause (refused, consecutive, failure_rate, stalled).";
         EVIDENCE_HELD: Counter "standfast_evidence_held_total" ["service", "reason"]
-            "Streaks of failures that did not condemn their endpoint, by reason (one_source, one_target, retry_later, hung_up, fails_everywhere, may_not_leave).";
+            "Streaks of failures that did not condemn their endpoint, by reason (one_source, one_target, retry_later, hung_up, fails_everywhere, may_not_leave, route_failing).";
         PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]
             "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local).";
         PROBE_DURATION: Histogram "standfast_probe_duration_seconds" ["service"]

@@ -212,10 +212,12 @@ impl World {
         self.traffic.spending.entry(service.clone()).or_default().requests.push_back(self.now);
         let id = self.traffic.next;
         self.traffic.next += 1;
+        let mut tries = Tries::new(nature, self.now.after(DEADLINE));
+        tries.avoid(view.stats.avoidance.of(target, nature.safe(), self.now));
         let request = Request {
             service,
             nature,
-            tries: Tries::new(nature, self.now.after(DEADLINE)),
+            tries,
             worker,
             executed: 0,
             sent: 0,
@@ -353,7 +355,8 @@ impl World {
         let connecting = course.how == Some(How::ConnectTimeout);
         let role = if request.hedged { Role::Hedge } else { Role::Only };
         let hedges = role == Role::Only && course.sent;
-        let patience = if endpoint.suspected { Duration::ZERO } else { PATIENCE };
+        let at_once = endpoint.suspected || tries.avoids(choice.id);
+        let patience = if at_once { Duration::ZERO } else { PATIENCE };
         let other = match connecting {
             true => Some(self.now.after(endpoint.stats.connect_late_after())),
             false => hedges.then(|| self.now.after(patience)),
@@ -656,6 +659,7 @@ impl World {
         let endpoint = first.endpoint();
         if let Some(request) = self.traffic.requests.get(&id) {
             endpoint.stats.witness(first.began, request.source, request.target);
+            first.view.stats.avoidance.note(endpoint.id, request.target, self.now);
         }
         self.tell_overtaken(endpoint, Ear::Replies, first.began);
         if first.choice.trial {
@@ -698,7 +702,8 @@ impl World {
             let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
             let later = matches!(ended.how, How::Status(RETRY_LATER));
             let mark = if later { Mark::RetryLater } else { Mark::None };
-            let fault = Fault { stats, pool: ended.choice.pool, streak, kind, at: now, mark };
+            let fault =
+                Fault { endpoint: ended.choice.id, stats, pool: ended.choice.pool, streak, kind, at: now, mark };
             if matches!(ended.how, How::Refused | How::ConnectTimeout) {
                 urgent |= fault.report_connect();
             } else {
@@ -727,6 +732,8 @@ impl World {
             endpoint.stats.record_good_by(request.source, self.now);
         }
         view.stats.everywhere.forget(request.source, request.target, self.now);
+        view.stats.avoidance.forget(endpoint.id, request.target, self.now);
+        faults::contrasted(&request.faults, view, request.target, self.now);
         self.settle(id, Elsewhere::Answered);
     }
 

@@ -139,7 +139,17 @@ fn one_target_only_is_about_the_target() {
     let mut rig = corroborated(5);
     (0..40).for_each(|_| rig.report(0, 1, 7, Elsewhere::Answered, Mark::None));
     assert_eq!(rig.stands(0).0, Operational::Healthy);
-    assert!(rig.held(Held::OneTarget));
+    assert!(rig.held(Held::OneTarget) && !rig.held(Held::RouteFailing), "the other endpoint answers it");
+}
+
+#[test]
+fn one_target_that_all_of_the_pool_fail_is_said() {
+    let mut rig = corroborated(5);
+    for _ in 0..6 {
+        [0, 1].iter().for_each(|id| rig.report(*id, 1, 7, Elsewhere::Answered, Mark::None));
+    }
+    assert_eq!([rig.stands(0).0, rig.stands(1).0], [Operational::Healthy; 2]);
+    assert!(rig.held(Held::RouteFailing));
 }
 
 #[test]

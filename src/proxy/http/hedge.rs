@@ -332,7 +332,7 @@ impl<E: Exchange> Pending<'_, E> {
 
     /// The other try was faster.
     fn overtaken(self, worker: &Worker, placing: &mut Placing<'_>) {
-        placing.faults.witness(&self.spot.endpoint().stats, self.waiting.since);
+        placing.faults.witness(self.spot.endpoint(), self.waiting.since);
         tell_overtaken(worker, self.spot, self.waiting.since);
         if self.spot.choice.trial {
             placing.faults.extend(blame(worker, self.spot, Failure::Timeout, Mark::None));
@@ -389,7 +389,7 @@ async fn ask<'s>(
             let still_holds = || worker.view.still_holds(&spot.table, spot.service());
             match exchange.poll_send(cx, &mut Bodiless, body, still_holds) {
                 Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
-                    let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, clock::now());
+                    let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, false, clock::now());
                     alarm.set(begun.next());
                     due = Due::of(&spot, &begun);
                     waiting = Some(begun);

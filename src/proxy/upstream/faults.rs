@@ -7,9 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::place::Spot;
-use crate::decision::{Elsewhere, Failure, Mark, Moment, RequestTarget, Source};
+use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, Fault, ServiceView, SourceKey, faults};
+use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, faults};
 use crate::sys::clock;
 
 /// What a request is about, beside its endpoint.
@@ -61,14 +61,30 @@ impl<'a> Faults<'a> {
         self.list.extend(faults);
     }
 
-    /// The request was answered. `well`: so that what failed before was not its own fault.
+    /// This endpoint answered the request. `well`: so that what failed before was not its own fault.
     #[inline]
-    pub fn answered(&mut self, well: bool, now: Moment) {
-        if well && self.service.stats.everywhere.knows_any() {
-            self.service.stats.everywhere.forget(self.subject.source, self.subject.target(), now);
+    pub fn answered(&mut self, by: EndpointId, well: bool, now: Moment) {
+        let stats = &self.service.stats;
+        if well && stats.everywhere.knows_any() {
+            stats.everywhere.forget(self.subject.source, self.subject.target(), now);
+        }
+        if well && stats.avoidance.knows_any() {
+            stats.avoidance.forget(by, self.subject.target(), now);
         }
         if !self.list.is_empty() {
+            if well {
+                faults::contrasted(&self.list, self.service, self.subject.target(), now);
+            }
             self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
+        }
+    }
+
+    /// The endpoints that fail such a request alone.
+    #[inline]
+    pub fn avoided(&self, safe: bool) -> Vec<EndpointId> {
+        match &self.service.stats.avoidance {
+            avoidance if avoidance.knows_any() => avoidance.of(self.subject.target(), safe, clock::now()),
+            _ => Vec::new(),
         }
     }
 
@@ -86,8 +102,10 @@ impl<'a> Faults<'a> {
     }
 
     /// A request that has waited for this endpoint's answer since then was answered elsewhere.
-    pub fn witness(&self, stats: &EndpointStats, asked: Moment) {
-        stats.witness(asked, self.subject.source, self.subject.target());
+    pub fn witness(&self, endpoint: &EndpointView, asked: Moment) {
+        let target = self.subject.target();
+        endpoint.stats.witness(asked, self.subject.source, target);
+        self.service.stats.avoidance.note(endpoint.id, target, clock::now());
     }
 
     #[cold]
@@ -128,7 +146,9 @@ pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> O
     if stats.record_failure(worker.id, kind, spot.choice.trial, now) {
         worker.view.urgent();
     }
-    Some(Fault { stats: Arc::clone(stats), pool: spot.choice.pool, streak: stats.streak_number(), kind, at: now, mark })
+    let streak = stats.streak_number();
+    let (stats, pool) = (Arc::clone(stats), spot.choice.pool);
+    Some(Fault { endpoint: spot.choice.id, stats, pool, streak, kind, at: now, mark })
 }
 
 /// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.

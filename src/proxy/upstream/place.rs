@@ -235,10 +235,11 @@ impl<'a> Placing<'a> {
         origin: &'a Handle,
         index: usize,
         began: Moment,
-        tries: Tries,
+        mut tries: Tries,
         (asker, subject): (Asker, Subject<'a>),
     ) -> Placing<'a> {
         let faults = Faults::new(worker, &origin.services[index], subject);
+        tries.avoid(faults.avoided(tries.nature().safe()));
         let origin = Rc::clone(origin);
         Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, denied: false, faults }
     }
@@ -506,6 +507,11 @@ impl<'a> Placing<'a> {
         self.tries.charge_to(several.then_some(self.faults.subject().key));
     }
 
+    /// Is a safe request that goes to this endpoint asked elsewhere at once? It is suspected, or fails what this request is about.
+    pub fn hedges_at_once(&self, spot: &Spot) -> bool {
+        spot.endpoint().suspected || self.tries.avoids(spot.choice.id)
+    }
+
     /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
@@ -517,8 +523,8 @@ impl<'a> Placing<'a> {
         self.charge(service);
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
-        // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
-        let since = if spot.endpoint().suspected { since.before(Usual::LEAST) } else { since };
+        // Asked at once: who was heard a moment ago will do.
+        let since = if self.hedges_at_once(spot) { since.before(Usual::LEAST) } else { since };
         let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
         };
@@ -632,7 +638,7 @@ impl<'a> Placing<'a> {
         if well {
             spot.service().stats.callers.note(self.faults.subject().key, now);
         }
-        self.faults.answered(well, now);
+        self.faults.answered(spot.choice.id, well, now);
         if spot.service().answered(spot.choice.pool, self.began, now) {
             self.worker.view.urgent();
         }

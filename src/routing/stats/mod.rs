@@ -1,6 +1,7 @@
 //! Counters beside the table: written by workers without locks, read by the control plane, kept while the configuration
 //! still names their endpoint, service or listener.
 mod attribution;
+mod avoidance;
 mod callers;
 mod endpoint;
 mod everywhere;
@@ -9,6 +10,7 @@ mod listener;
 mod reuse;
 mod service;
 
+pub use avoidance::Avoidance;
 pub use callers::{Callers, SourceKey};
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
 pub use everywhere::FailsEverywhere;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-use super::{Callers, FailsEverywhere};
+use super::{Avoidance, Callers, FailsEverywhere};
 use crate::config::Service;
 use crate::decision::Moment;
 use crate::routing::{Budget, Limits};
@@ -188,6 +188,8 @@ pub struct ServiceStats {
     pub callers: Callers,
     /// Requests whose retries are of no use.
     pub everywhere: FailsEverywhere,
+    /// Targets that fail at some endpoints only.
+    pub avoidance: Avoidance,
     /// From the first byte of a request to the last byte of its answer.
     pub latency: LatencyHistogram,
     /// Retries worth making that the budget did not cover.
@@ -210,6 +212,7 @@ impl ServiceStats {
             budget: Budget::new(workers),
             callers: Callers::default(),
             everywhere: FailsEverywhere::default(),
+            avoidance: Avoidance::default(),
             latency: LatencyHistogram::latency(workers),
             budget_exhausted: Counter::new(workers),
             crossed: Counter::new(workers),
