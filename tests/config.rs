@@ -5,12 +5,18 @@
 //! that a `# show: path` in the input asks for) or every problem. `UPDATE_CASES=1 cargo test --test config` writes what
 //! comes of each; read the difference before keeping it.
 
+#[path = "support/memory.rs"]
+mod memory;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use standfast::config::{self, Config, Loaded, Problems};
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// How many cases there are: a corpus that is not found must not pass.
 const CASES: usize = 133;
@@ -93,7 +99,10 @@ fn as_dumped(config: &Config) -> Config {
     let mut config = config.clone();
     for pool in config.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).pools) {
         if let Some(config::HealthCheck { kind: config::CheckKind::Http(check), .. }) = &mut pool.health_check {
-            check.request_headers.iter_mut().for_each(|(_, value)| *value = config::Secret::HIDDEN.to_owned().into());
+            Arc::make_mut(check)
+                .request_headers
+                .iter_mut()
+                .for_each(|(_, value)| *value = config::Secret::HIDDEN.to_owned().into());
         }
     }
     config
@@ -417,6 +426,79 @@ fn aliases_cannot_unfold_into_more_than_the_bound() {
     }
     let problems = parse(&bomb).expect_err("a bomb");
     assert!(problems.to_string().contains("more than 400000 values"), "{problems}");
+}
+
+/// Files of up to 4 MiB that are short ways to say much. What is held at once is bounded by the file's bounds, whatever is in it:
+/// the tree of 400,000 values, and what the schema makes of them.
+#[test]
+fn no_file_makes_its_reader_hold_much_more_than_the_file() {
+    const MIB: usize = 1 << 20;
+    let front = "listeners: [{name: w, bind: 127.0.0.1:80, service: s}]\n";
+    let nested = |depth: usize| {
+        let open: String = (0..depth).map(|n| format!("&a{n} [")).collect();
+        format!("[{open}{}], ", "]".repeat(depth))
+    };
+    let service =
+        |more: &str| format!("{front}services: {{s: {{{more}, pools: [{{name: a, endpoints: ['10.0.0.1:80']}}]}}}}\n");
+    let long = "x".repeat(1000);
+    let bombs: Vec<(&str, String)> = vec![
+        ("nested anchors", format!("a: [{}]\n", nested(29).repeat(4_000))),
+        ("anchors around a list", {
+            let (open, close) = ((0..29).map(|n| format!("&a{n} [")).collect::<String>(), "]".repeat(29));
+            format!("a: {open}{}{close}\n", "x,".repeat(150_000))
+        }),
+        ("a list many times", format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(1_000), "*a,".repeat(1_000))),
+        ("a long text many times", format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(100_000))),
+        ("a long key many times", format!("a: &a {{{long}: 1}}\nb: [{}]\n", "*a,".repeat(100_000))),
+        ("a map in each value", format!("a: [{}]\n", "{a: {}},".repeat(99_000))),
+        (
+            "empty services",
+            format!("{front}services: {{{}}}\n", (0..100_000).map(|n| format!("s{n}: ,")).collect::<String>()),
+        ),
+        ("empty pools", format!("{front}services: {{s: {{pools: [{}]}}}}\n", "~,".repeat(390_000))),
+        ("empty listeners", format!("listeners: [{}]\nservices: {{}}\n", "{},".repeat(390_000))),
+        (
+            "empty routes",
+            format!("listeners: [{{name: w, bind: '127.0.0.1:80', routes: [{}]}}]\n", "~,".repeat(390_000)),
+        ),
+        (
+            "empty endpoints",
+            format!("{front}services: {{s: {{pools: [{{name: a, endpoints: [{}]}}]}}}}\n", "~,".repeat(390_000)),
+        ),
+        ("unknown keys", format!("{}\n", (0..190_000).map(|n| format!("k{n}: 1\n")).collect::<String>())),
+        ("a long check of many pools", {
+            let headers: String = (0..2_000).map(|n| format!("x{n}: {}, ", "y".repeat(800))).collect();
+            let pools: String = (0..20_000)
+                .map(|n| format!("{{name: p{n}, endpoints: ['10.0.{}.{}:80']}}, ", n >> 8, n & 255))
+                .collect();
+            let check = format!("{{http: {{request_headers: {{{headers}}}}}}}");
+            format!("{front}services: {{s: {{health_check: {check}, pools: [{pools}]}}}}\n")
+        }),
+        ("statuses", service(&format!("retry: {{on: [{}]}}", "4xx,".repeat(390_000)))),
+        ("failures", service(&format!("outlier_detection: {{failures: [{}]}}", "4xx,".repeat(390_000)))),
+    ];
+    for (name, text) in bombs {
+        assert!(text.len() <= 4 * MIB, "{name}: {} bytes", text.len());
+        let (_, used) = memory::used(|| parse(&text));
+        assert!(used.peak < 256 * MIB, "{name}: {} MiB held for {} KiB", used.peak / MIB, text.len() >> 10);
+    }
+}
+
+#[test]
+fn statuses_are_kept_as_ranges() {
+    let retry = |on: &str| {
+        let text = format!(
+            "listeners: [{{name: w, bind: 127.0.0.1:80, service: s}}]\n\
+             services: {{s: {{retry: {{on: {on}}}, pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}}}\n"
+        );
+        good(&text).services[0].retry.on.clone()
+    };
+    assert_eq!(retry("[5xx, 429, 4xx]").statuses, [(400, 599)]);
+    assert_eq!(retry("[504, 502, 503, 502, 429]").statuses, [(429, 429), (502, 504)]);
+    let on = retry("[reset, 502-503]");
+    assert_eq!((on.reset, on.timeout), (true, false));
+    assert_eq!([501, 502, 503, 504].map(|status| on.has_status(status)), [false, true, true, false]);
+    assert!(retry("[]").is_empty() && !retry("timeout").is_empty());
 }
 
 #[test]

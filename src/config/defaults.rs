@@ -98,7 +98,7 @@ pub const fn patience(protocol: Protocol) -> Patience {
 /// The first try and one more: a third one rarely helps and doubles the load of a bad moment.
 pub const ATTEMPTS: u32 = 2;
 /// The gateway failures: the upstream did not do the work, or says that it cannot now.
-pub const RETRY_STATUSES: [u16; 3] = [502, 503, 504];
+pub const RETRY_STATUSES: (u16, u16) = (502, 504);
 /// Enough for one dying pool's requests to move once, too little for a storm.
 pub const BUDGET: f64 = 0.2;
 /// Before the switch only what may be repeated anywhere leaves its pool; a TCP session's bytes never do.

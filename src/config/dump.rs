@@ -246,7 +246,7 @@ fn service(service: &Service) -> Value {
         "hold_response" => service.hold_response,
         "upstream" => map! {
             "protocol" => word(&service.upstream.protocol),
-            "tls" => upstream_tls(&service.upstream.tls),
+            "tls" => upstream_tls(service.upstream.tls.as_ref()),
             "proxy_protocol" => proxy_version(service.upstream.proxy_protocol),
         },
         "pools" => list(&service.pools, |p| pool(p, service.mode)),
@@ -254,8 +254,8 @@ fn service(service: &Service) -> Value {
 }
 
 /// `off` and not absent: what is absent of a check is its service's.
-fn upstream_tls(tls: &Option<UpstreamTls>) -> Value {
-    tls.as_ref().map_or("off".into(), |tls| {
+fn upstream_tls(tls: Option<&UpstreamTls>) -> Value {
+    tls.map_or("off".into(), |tls| {
         map! {
             "ca" => tls.ca.as_deref().map(path),
             "sni" => tls.sni.as_deref(),
@@ -284,11 +284,7 @@ fn balance(balance: &Balance) -> Value {
 fn retry(retry: &Retry) -> Value {
     map! {
         "attempts" => retry.attempts,
-        "on" => list(&retry.on, |on| match on {
-            RetryOn::Reset => "reset".into(),
-            RetryOn::Timeout => "timeout".into(),
-            RetryOn::Status(status) => (*status).into(),
-        }),
+        "on" => outcomes(&[("reset", retry.on.reset), ("timeout", retry.on.timeout)], &retry.on.statuses),
         "per_try_timeout" => retry.per_try_timeout.map_or_else(|| "off".to_owned(), write_time),
         "budget" => retry.budget,
         "cross_pool" => word(&retry.cross_pool),
@@ -360,7 +356,7 @@ fn endpoints(addresses: &[Endpoint], names: &[NamedEndpoints]) -> Value {
 fn health_check(check: &HealthCheck) -> Value {
     map! {
         "tcp" => match &check.kind {
-            CheckKind::Tcp { port, tls } => Some(map! { "port" => *port, "tls" => upstream_tls(tls) }),
+            CheckKind::Tcp { port, tls } => Some(map! { "port" => *port, "tls" => upstream_tls(tls.as_deref()) }),
             CheckKind::Http(_) | CheckKind::Grpc(_) => None,
         },
         "http" => match &check.kind {
@@ -374,7 +370,7 @@ fn health_check(check: &HealthCheck) -> Value {
                 "port" => grpc.port,
                 "host" => grpc.host.as_deref(),
                 "reuse" => grpc.reuse,
-                "tls" => upstream_tls(&grpc.tls),
+                "tls" => upstream_tls(grpc.tls.as_ref()),
             }),
         },
         "interval" => check.interval,
@@ -402,7 +398,7 @@ fn http_check(check: &HttpCheck) -> Value {
         "body" => check.body.as_deref(),
         "json" => Value::Mapping(check.json.iter().map(json).collect()),
         "reuse" => check.reuse,
-        "tls" => upstream_tls(&check.tls),
+        "tls" => upstream_tls(check.tls.as_ref()),
     }
 }
 
@@ -426,9 +422,14 @@ fn failures(failures: &Failures) -> Value {
         ("malformed", failures.malformed),
         ("cut", failures.cut),
     ];
-    let kinds = kinds.into_iter().filter(|(_, counts)| *counts).map(|(kind, _)| Value::from(kind));
+    outcomes(&kinds, &failures.statuses)
+}
+
+/// The words that count, and the statuses, alone or as ranges.
+fn outcomes(words: &[(&str, bool)], statuses: &[(u16, u16)]) -> Value {
+    let words = words.iter().filter(|(_, counts)| *counts).map(|(word, _)| Value::from(*word));
     let range = |(first, last): &(u16, u16)| {
         if first == last { Value::from(*first) } else { format!("{first}-{last}").into() }
     };
-    Value::Sequence(kinds.chain(failures.statuses.iter().map(range)).collect())
+    Value::Sequence(words.chain(statuses.iter().map(range)).collect())
 }

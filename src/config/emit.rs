@@ -86,6 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::fault::Faults;
     use crate::config::{tree, yaml};
 
     /// The texts of a tree, keys included.
@@ -107,7 +108,7 @@ mod tests {
                 Value::Mapping([(Value::from(key.clone()), Value::from(text.clone()))].into_iter().collect()),
                 Value::Sequence(vec![Value::from(text.clone())]),
             ]);
-            let mut faults = Vec::new();
+            let mut faults = Faults::default();
             let tree = yaml::read(&emit(&value), &mut faults).ok_or_else(|| TestCaseError::fail(format!("{faults:?}")))?;
             let mut found = Vec::new();
             texts(&tree.root, &mut found);

@@ -33,6 +33,41 @@ pub(super) struct Fault {
     pub(super) advice: String,
 }
 
+/// All faults of a file, in the order in which they were found. Of a file that is wrong everywhere some thousands are kept, and
+/// the others counted: how many there are is for the file to say.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    kept: Vec<Fault>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Faults {
+    /// Most that are kept of each severity: so many that those which stand first in the file are among them.
+    const MOST: usize = 5_000;
+
+    pub(super) fn push(&mut self, fault: Fault) {
+        let found = match fault.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *found += 1;
+        if *found <= Faults::MOST {
+            self.kept.push(fault);
+        }
+    }
+
+    /// How many there are, those that are only counted included.
+    pub(super) fn len(&self) -> usize {
+        self.errors + self.warnings
+    }
+
+    /// Those that were kept.
+    pub(super) fn kept(self) -> Vec<Fault> {
+        self.kept
+    }
+}
+
 impl Fault {
     pub(super) fn error(spot: Spot, what: impl Into<String>, advice: impl Into<String>) -> Fault {
         Fault { severity: Severity::Error, spot, what: what.into(), advice: advice.into() }

@@ -16,11 +16,12 @@ pub(super) const LATER: &str = "standfast::Later";
 pub(super) const TOGGLE: &str = "standfast::Toggle";
 pub(super) const SHORT: &str = "standfast::Short::";
 
-/// A value of the schema with the place where it stands: absent, bad (and noted), or good.
+/// A value of the schema with the place where it stands: absent, bad (and noted), or good. A value has a room of its own, so that
+/// a map with many absent keys is small: a file may have as many maps as it has values.
 #[derive(Clone, Debug)]
 pub(super) struct Item<T> {
     at: Option<NodeId>,
-    value: Option<T>,
+    value: Option<Box<T>>,
 }
 
 impl<T> Default for Item<T> {
@@ -32,7 +33,7 @@ impl<T> Default for Item<T> {
 impl<T> Item<T> {
     /// The value, if it was given and is good.
     pub(super) fn get(&self) -> Option<&T> {
-        self.value.as_ref()
+        self.value.as_deref()
     }
 
     /// Where it stands, if it was given.
@@ -42,7 +43,7 @@ impl<T> Item<T> {
 
     /// The value with its place, if it was given and is good.
     pub(super) fn found(&self) -> Option<(NodeId, &T)> {
-        Some((self.at?, self.value.as_ref()?))
+        Some((self.at?, self.value.as_deref()?))
     }
 }
 
@@ -93,7 +94,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Item<T>, A::Error> {
                 let at = parts.next_element::<u32>()?.map(NodeId);
-                Ok(Item { at, value: parts.next_element::<T>().ok().flatten() })
+                Ok(Item { at, value: parts.next_element::<T>().ok().flatten().map(Box::new) })
             }
         }
         deserializer.deserialize_newtype_struct(ITEM, Parts(PhantomData))

@@ -109,7 +109,7 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, Option<u64>)> {
 
 /// Text → tree → typed → meant; what is wrong is collected on the way and told at the end.
 fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Problems> {
-    let mut faults = Vec::new();
+    let mut faults = fault::Faults::default();
     let tree = yaml::read(text, &mut faults);
     let config = tree.as_ref().and_then(|tree| {
         let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);

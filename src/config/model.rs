@@ -494,7 +494,7 @@ pub struct Retry {
     /// Exchanges with bytes sent, the first included.
     pub attempts: u32,
     /// Which outcomes are worth another try.
-    pub on: Vec<RetryOn>,
+    pub on: RetryOn,
     /// Deadline of one try; `None` = only the response timeout.
     pub per_try_timeout: Option<Duration>,
     /// Extra attempts as a share of client requests over 10 s (0.2 = 20 %), plus [`Retry::BUDGET_FLOOR`].
@@ -527,16 +527,34 @@ impl Retry {
     pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 }
 
-/// An outcome that is worth another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryOn {
+/// The outcomes that are worth another try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryOn {
     /// The connection was reset or closed before an answer, or the answer was malformed.
-    Reset,
+    pub reset: bool,
     /// No answer within the per-try timeout.
-    Timeout,
-    /// The upstream answered this status.
-    Status(u16),
+    pub timeout: bool,
+    /// The upstream answered one of these statuses: ranges with both ends, in order, none of which meets another.
+    pub statuses: Vec<(u16, u16)>,
+}
+
+impl RetryOn {
+    /// Is an answer with this status worth another try?
+    #[inline]
+    pub fn has_status(&self, status: u16) -> bool {
+        status >= 400 && self.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+
+    /// No outcome is worth another try.
+    pub fn is_empty(&self) -> bool {
+        !self.reset && !self.timeout && self.statuses.is_empty()
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> RetryOn {
+        RetryOn { reset: true, timeout: false, statuses: vec![super::defaults::RETRY_STATUSES] }
+    }
 }
 
 /// May a failed request leave its pool before the switch.
@@ -811,7 +829,7 @@ pub struct HealthCheck {
     pub jitter: f64,
 }
 
-/// What a probe asks.
+/// What a probe asks. Pools share what their service says, and tasks what their pool says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
@@ -820,12 +838,12 @@ pub enum CheckKind {
         /// Another port than the endpoint's.
         port: Option<u16>,
         /// A TLS handshake must succeed too.
-        tls: Option<UpstreamTls>,
+        tls: Option<Arc<UpstreamTls>>,
     },
     /// One GET.
-    Http(HttpCheck),
+    Http(Arc<HttpCheck>),
     /// `grpc.health.v1.Health/Check`.
-    Grpc(GrpcCheck),
+    Grpc(Arc<GrpcCheck>),
 }
 
 /// A probe by the gRPC health checking protocol: good is `SERVING`.
@@ -922,7 +940,7 @@ pub struct Failures {
     pub malformed: bool,
     /// The answer began and broke off.
     pub cut: bool,
-    /// Statuses, as ranges with both ends. `UNAVAILABLE` of gRPC counts as 503.
+    /// Statuses, as ranges with both ends, in order, none of which meets another. `UNAVAILABLE` of gRPC counts as 503.
     pub statuses: Vec<(u16, u16)>,
 }
 

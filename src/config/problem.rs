@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use super::fault::Severity;
-use super::fault::{Fault, Spot};
+use super::fault::{Faults, Spot};
 use super::tree::Tree;
 
 /// One thing that is wrong, or that somebody should look at.
@@ -162,7 +162,7 @@ impl std::error::Error for Problems {}
 pub(super) const MOST: usize = 100;
 
 /// Faults → problems: places looked up, in the order of the file.
-pub(super) fn told(mut faults: Vec<Fault>, tree: Option<&Tree>, text: &str) -> Vec<Problem> {
+pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Problem> {
     let place = |spot: &Spot| match *spot {
         Spot::File => (0, 0, 1),
         Spot::Point { line, column } => (line, column, 1),
@@ -170,8 +170,9 @@ pub(super) fn told(mut faults: Vec<Fault>, tree: Option<&Tree>, text: &str) -> V
             tree.and_then(|tree| tree.place(id)).map_or((0, 0, 1), |place| (place.line, place.column, place.length))
         }
     };
-    faults.sort_by_key(|fault| place(&fault.spot));
     let more = faults.len().saturating_sub(MOST);
+    let mut faults = faults.kept();
+    faults.sort_by_key(|fault| place(&fault.spot));
     if more > 0 {
         // Errors go first into the room that there is: a warning must not push one out.
         faults.sort_by_key(|fault| fault.severity);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeId(pub(super) u32);
 
-/// A value of the file.
+/// A value of the file. A clone shares what is inside.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
@@ -21,9 +21,9 @@ pub(super) enum Value {
     /// be more than text.
     Scalar { text: Rc<str>, plain: bool },
     /// `[a, b]` or `- a`.
-    List(Vec<Node>),
+    List(Rc<[Node]>),
     /// `{key: value}`, in the order of the file; keys are scalars and stand at most once.
-    Map(Vec<(Node, Node)>),
+    Map(Rc<[(Node, Node)]>),
 }
 
 impl Value {

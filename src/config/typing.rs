@@ -14,7 +14,7 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::fault::{Fault, Spot};
+use super::fault::{Fault, Faults, Spot};
 use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH, TOGGLE};
 use super::tree::{Node, NodeId, Tree, Value, shorten};
 
@@ -22,7 +22,7 @@ use super::tree::{Node, NodeId, Tree, Value, shorten};
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
     tree: &Tree,
     later: fn(&'static str, &'static str) -> bool,
-    faults: &mut Vec<Fault>,
+    faults: &mut Faults,
 ) -> Item<T> {
     let notes = RefCell::new(std::mem::take(faults));
     let item =
@@ -105,7 +105,7 @@ struct Typist<'t> {
     node: &'t Node,
     tree: &'t Tree,
     later: fn(&'static str, &'static str) -> bool,
-    notes: &'t RefCell<Vec<Fault>>,
+    notes: &'t RefCell<Faults>,
     /// The key that a value alone stands for, inside `Short`.
     short: Option<&'static str>,
 }
@@ -265,7 +265,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         let (word, content) = match &self.node.value {
-            Value::Map(entries) => match entries.as_slice() {
+            Value::Map(entries) => match &entries[..] {
                 [(key, content)] => (self.of(key), Some(self.of(content))),
                 _ => return Err(self.wrong(&OneOf(variants))),
             },

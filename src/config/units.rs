@@ -284,6 +284,19 @@ pub(super) fn error_statuses(text: &str) -> Option<(u16, u16)> {
     (first >= 400).then_some((first, last))
 }
 
+/// The same statuses as few ranges, in order: ranges that overlap or touch become one.
+pub(super) fn merged(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
 /// How a duration is written: exactly, and read back as the same.
 pub(super) fn write_time(time: Duration) -> String {
     if time.is_zero() { "0s".into() } else { humantime::format_duration(time).to_string() }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use super::fault::{Fault, Spot};
+use super::fault::{Fault, Faults, Spot};
 use super::tree::{Node, NodeId, Place, Step, Tree, Value, shorten};
 
 /// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
@@ -22,7 +22,7 @@ const MAX_NODES: usize = 400_000;
 const MAX_TEXT: usize = 2 * MAX_BYTES;
 
 /// Reads a text. What is found wrong on the way goes to `faults`; `None` when there is no tree to go on with.
-pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Option<Tree> {
+pub(super) fn read(text: &str, faults: &mut Faults) -> Option<Tree> {
     if text.len() > MAX_BYTES {
         faults.push(Fault::error(
             Spot::File,
@@ -58,7 +58,7 @@ struct Reader<'t, 'f> {
     places: Vec<Place>,
     bytes: usize,
     anchors: HashMap<usize, Node>,
-    faults: &'f mut Vec<Fault>,
+    faults: &'f mut Faults,
 }
 
 /// Where the next node hangs.
@@ -135,7 +135,7 @@ impl<'t> Reader<'t, '_> {
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
-                return Ok(Node { id, value: Value::List(items) });
+                return Ok(Node { id, value: Value::List(items.into()) });
             }
             let hook = Hook { parent: Some(id), step: Step::Index(items.len()), depth };
             items.push(self.node(event, span, hook)?);
@@ -150,7 +150,7 @@ impl<'t> Reader<'t, '_> {
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(Node { id, value: Value::Map(entries) });
+                return Ok(Node { id, value: Value::Map(entries.into()) });
             }
             let (word, key) = self.key(event, &span, id)?;
             let (event, value_span) = self.next()?;
@@ -218,16 +218,16 @@ impl<'t> Reader<'t, '_> {
                     let hook = Hook { parent: Some(id), step: Step::Index(index), depth };
                     copies.push(self.repeat(item, None, hook)?);
                 }
-                Value::List(copies)
+                Value::List(copies.into())
             }
             Value::Map(entries) => {
                 let mut copies = Vec::with_capacity(entries.len());
-                for (key, value) in entries {
+                for (key, value) in entries.iter() {
                     let Value::Scalar { text, .. } = &key.value else { continue };
                     let hook = Hook { parent: Some(id), step: Step::Key(text.clone()), depth };
                     copies.push((self.repeat(key, None, hook.clone())?, self.repeat(value, None, hook)?));
                 }
-                Value::Map(copies)
+                Value::Map(copies.into())
             }
         };
         Ok(Node { id, value })

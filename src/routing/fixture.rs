@@ -41,7 +41,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
         balance: Balance::RoundRobin,
         retry: Retry {
             attempts: 2,
-            on: vec![RetryOn::Reset, RetryOn::Status(502), RetryOn::Status(503), RetryOn::Status(504)],
+            on: RetryOn::default(),
             per_try_timeout: None,
             budget: 0.2,
             cross_pool: CrossPool::Safe,

@@ -33,7 +33,7 @@ use super::pick::{Choice, Pick, Scope, Want};
 use super::stats::{Reasons, Rejection, RetryReason, SourceKey};
 use super::table::ServiceView;
 use super::tried::Tried;
-use crate::config::{CrossPool, Retry, RetryOn};
+use crate::config::{CrossPool, Retry};
 use crate::decision::{EndpointId, Failure, Moment};
 use crate::wire::h1::Method;
 
@@ -736,13 +736,13 @@ impl Tries {
 }
 
 fn listed(retry: &Retry, ended: &Ended) -> bool {
-    retry.on.iter().any(|on| match (on, ended.how) {
-        (RetryOn::Reset, How::Reset | How::Malformed) => true,
-        (RetryOn::Timeout, How::Timeout) => true,
-        (RetryOn::Status(listed), How::Status(status)) => *listed == status,
-        (_, How::Condemned) => true,
+    match ended.how {
+        How::Reset | How::Malformed => retry.on.reset,
+        How::Timeout => retry.on.timeout,
+        How::Status(status) => retry.on.has_status(status),
+        How::Condemned => !retry.on.is_empty(),
         _ => false,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Service;
+use crate::config::{RetryOn, Service};
 use crate::decision::{Admission, Serving};
 use crate::routing::fixture::{at, service, state, table};
 use crate::routing::{PickState, RoutingTable};
@@ -40,9 +40,9 @@ struct Story {
 
 fn policy() -> impl Strategy<Value = Retry> {
     let on = prop_oneof![
-        Just(vec![]),
-        Just(vec![RetryOn::Reset]),
-        Just(vec![RetryOn::Reset, RetryOn::Timeout, RetryOn::Status(503)]),
+        Just(RetryOn { reset: false, timeout: false, statuses: vec![] }),
+        Just(RetryOn { reset: true, timeout: false, statuses: vec![] }),
+        Just(RetryOn { reset: true, timeout: true, statuses: vec![(503, 503)] }),
     ];
     let cross = prop_oneof![Just(CrossPool::Safe), Just(CrossPool::Idempotent), Just(CrossPool::Never)];
     (0u32..5, on, cross, 0.0f64..2.0).prop_map(|(attempts, on, cross_pool, budget)| Retry {

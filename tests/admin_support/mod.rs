@@ -87,7 +87,7 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         balance: Balance::RoundRobin,
         retry: Retry {
             attempts: 2,
-            on: vec![],
+            on: RetryOn { reset: false, timeout: false, statuses: vec![] },
             per_try_timeout: None,
             budget: 0.2,
             cross_pool: CrossPool::Safe,

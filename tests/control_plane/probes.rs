@@ -200,7 +200,7 @@ async fn local_errors_are_no_evidence() {
     let Some(HealthCheck { kind: CheckKind::Http(check), .. }) = &mut pool.health_check else {
         panic!("an HTTP check")
     };
-    check.address = Some("fe80::1".parse().unwrap());
+    Arc::make_mut(check).address = Some("fe80::1".parse().unwrap());
     let plane = Plane::with(config, None, None);
     let id = plane.endpoint(upstream.address).await.state.id;
     let probes = eventually("five probes", || async {

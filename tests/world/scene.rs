@@ -51,7 +51,7 @@ fn service(n: usize, dice: &mut Rng) -> Service {
         balance: pick(dice, &[0, 1, 2]).into_balance(),
         retry: Retry {
             attempts: 2,
-            on: vec![RetryOn::Reset, RetryOn::Status(502), RetryOn::Status(503), RetryOn::Status(504)],
+            on: RetryOn::default(),
             per_try_timeout: None,
             budget: 0.2,
             cross_pool: pick(dice, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]),

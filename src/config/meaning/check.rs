@@ -2,6 +2,7 @@
 //! service's kind whole.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Room, address, header, path_fault, service, tls};
@@ -12,7 +13,7 @@ use crate::config::model::{
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::{error_statuses, other_notation, without_login, write_time};
+use crate::config::units::{error_statuses, merged, other_notation, without_login, write_time};
 
 /// Probes in quicker succession than this would be load, not observation.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -71,10 +72,12 @@ fn paces(room: &mut Room, at: NodeId, typed: &schema::HealthCheck, check: &Healt
         let what = format!("timeout {} is not shorter than interval {}", time(check.timeout), time(check.interval));
         room.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
-    if let CheckKind::Http(HttpCheck { reuse, .. }) | CheckKind::Grpc(GrpcCheck { reuse, .. }) = check.kind
-        && !reuse.is_zero()
-        && reuse <= check.interval
-    {
+    let reuse = match &check.kind {
+        CheckKind::Tcp { .. } => Duration::ZERO,
+        CheckKind::Http(http) => http.reuse,
+        CheckKind::Grpc(grpc) => grpc.reuse,
+    };
+    if !reuse.is_zero() && reuse <= check.interval {
         let what = format!("reuse {} is not longer than interval {}", time(reuse), time(check.interval));
         room.warning(at, what, "no connection would be asked twice: make it several times as long, or `off`");
     }
@@ -125,10 +128,10 @@ fn kind(
                 Some((at, Switch::On(typed))) => tls::upstream(room, at, typed, upstream.tls.as_ref()),
                 _ => None,
             };
-            Some(CheckKind::Tcp { port, tls })
+            Some(CheckKind::Tcp { port, tls: tls.map(Arc::new) })
         }
-        (Some(("http", _)), None) => Some(CheckKind::Http(http_check(room, &typed.http.get()?.0, upstream))),
-        (Some(_), None) => Some(CheckKind::Grpc(grpc_check(room, typed.grpc.get()?, upstream))),
+        (Some(("http", _)), None) => Some(CheckKind::Http(Arc::new(http_check(room, &typed.http.get()?.0, upstream)))),
+        (Some(_), None) => Some(CheckKind::Grpc(Arc::new(grpc_check(room, typed.grpc.get()?, upstream)))),
         (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
         (None, _) => {
             if over.is_none() {
@@ -198,7 +201,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
         port: typed.port.get().map(|port| port.0 as u16),
         host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
         address,
-        status: if status.is_empty() { vec![defaults::CHECK_STATUS] } else { status },
+        status: if status.is_empty() { vec![defaults::CHECK_STATUS] } else { merged(status) },
         request_headers: header::sent(room, &typed.request_headers),
         headers: header::expected(room, &typed.headers),
         body: typed.body.found().and_then(|(at, text)| {
@@ -311,6 +314,7 @@ fn failures(room: &mut Room, list: &Many<String>) -> Failures {
             },
         }
     }
+    failures.statuses = merged(failures.statuses);
     failures
 }
 

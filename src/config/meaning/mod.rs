@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use self::address::Purpose;
 use super::defaults;
-use super::fault::{Fault, Spot};
+use super::fault::{Fault, Faults, Spot};
 use super::item::{Item, Switch};
 use super::model::{self, Config, Name, Patience, Protocol};
 use super::problem::MOST;
@@ -33,7 +33,7 @@ pub(super) fn config(
     file: &Item<schema::File>,
     base_dir: &Path,
     path: &Path,
-    faults: &mut Vec<Fault>,
+    faults: &mut Faults,
 ) -> Option<Config> {
     let (root, file) = file.found()?;
     let mut room = Room { faults, base_dir };
@@ -124,7 +124,7 @@ fn access_log(room: &mut Room, log: &Item<Switch<schema::AccessLog>>) -> Option<
 
 /// What every reader of a part has at hand.
 struct Room<'a> {
-    faults: &'a mut Vec<Fault>,
+    faults: &'a mut Faults,
     /// Relative paths of the file count from here.
     base_dir: &'a Path,
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{Room, header};
 use crate::config::defaults;
-use crate::config::item::{Item, Switch};
+use crate::config::item::{Item, Many, Switch};
 use crate::config::model::{
     Balance, CrossPool, Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Protocol, Retry, RetryOn,
     ServiceLimits, ServiceTimeouts, Sessions,
 };
 use crate::config::schema;
 use crate::config::tree::shorten;
-use crate::config::units::error_statuses;
+use crate::config::units::{error_statuses, merged};
 
 pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
     let Some((at, typed)) = item.found() else { return defaults::BALANCE };
@@ -36,14 +36,6 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
         room.warning(at, "`retry` has no effect on a tcp service", advice);
     }
     let typed = item.get().filter(|_| protocol == Protocol::Http).cloned().unwrap_or_default();
-    let mut on: Vec<RetryOn> = Vec::new();
-    match typed.on.get() {
-        None => {
-            on.push(RetryOn::Reset);
-            on.extend(defaults::RETRY_STATUSES.map(RetryOn::Status));
-        }
-        Some(list) => on.extend(list.0.iter().filter_map(Item::found).flat_map(|(at, text)| retry_on(room, at, text))),
-    }
     let per_try_timeout = match typed.per_try_timeout.found() {
         None | Some((_, Switch::Off)) => None,
         Some((at, Switch::On(time))) => {
@@ -61,7 +53,7 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
     };
     Retry {
         attempts: typed.attempts.get().map_or(defaults::ATTEMPTS, |n| n.0 as u32),
-        on,
+        on: typed.on.get().map_or_else(RetryOn::default, |list| retry_on(room, list)),
         per_try_timeout,
         budget: typed.budget.get().map_or(defaults::BUDGET, |share| share.0),
         cross_pool: match typed.cross_pool.get() {
@@ -75,19 +67,23 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
     }
 }
 
-/// One outcome, or the statuses of a range.
-fn retry_on(room: &mut Room, at: crate::config::tree::NodeId, text: &str) -> Vec<RetryOn> {
-    match (text, error_statuses(text)) {
-        ("reset", _) => vec![RetryOn::Reset],
-        ("timeout", _) => vec![RetryOn::Timeout],
-        (_, Some((first, last))) => (first..=last).map(RetryOn::Status).collect(),
-        _ => {
-            let what = format!("`{}` is not an outcome to try again on", shorten(text));
-            let known = "known here: `reset`, `timeout`, and statuses from 400 to 599, alone or as `502-504`";
-            room.problem(at, what, known);
-            Vec::new()
+/// `retry.on`.
+fn retry_on(room: &mut Room, list: &Many<String>) -> RetryOn {
+    let mut on = RetryOn { reset: false, timeout: false, statuses: Vec::new() };
+    for (at, text) in list.0.iter().filter_map(Item::found) {
+        match (text.as_str(), error_statuses(text)) {
+            ("reset", _) => on.reset = true,
+            ("timeout", _) => on.timeout = true,
+            (_, Some(range)) => on.statuses.push(range),
+            _ => {
+                let what = format!("`{}` is not an outcome to try again on", shorten(text));
+                let known = "known here: `reset`, `timeout`, and statuses from 400 to 599, alone or as `502-504`";
+                room.problem(at, what, known);
+            }
         }
     }
+    on.statuses = merged(on.statuses);
+    on
 }
 
 /// A buffer's size: bounded, because every request in flight may hold one.

@@ -102,7 +102,8 @@ fn service(
         upstream,
     };
     consistency(room, at, typed, &service);
-    Some(service)
+    // (One without pools is a problem already: nothing further is to be found out about it.)
+    Some(service).filter(|service| !service.pools.is_empty())
 }
 
 /// `upstream:`

@@ -249,7 +249,7 @@ fn shop() -> Service {
         balance: Balance::RoundRobin,
         retry: Retry {
             attempts: 2,
-            on: vec![RetryOn::Reset],
+            on: RetryOn { statuses: vec![], ..RetryOn::default() },
             per_try_timeout: None,
             budget: 0.2,
             cross_pool: CrossPool::Safe,

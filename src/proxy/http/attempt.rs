@@ -15,7 +15,7 @@ use super::request::{Finish, Request, Setting};
 use super::respond::Refusal;
 use super::tunnel::{Protocol, Tunnel};
 use super::waiting::{Ring, Times, Waiting, tell_left};
-use crate::config::{Patience, RetryOn, Route};
+use crate::config::{Patience, Route};
 use crate::decision::{Failure, Mark, Moment};
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
@@ -441,7 +441,7 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     fn is_retried_for<E: Exchange>(&self, status: u16, exchange: &E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
-        if !placing.service().config.retry.on.contains(&RetryOn::Status(status)) {
+        if !placing.service().config.retry.on.has_status(status) {
             return false;
         }
         let ended = self.ended(exchange, spot, How::Status(status), false);

@@ -19,7 +19,7 @@ use super::exchange::{Exchange, SendFault};
 use super::outline::Outline;
 use super::request::{Request, Scratch};
 use super::waiting::{Due, Ring, Times, Waiting, tell_left, tell_overtaken};
-use crate::config::{Retry, RetryOn};
+use crate::config::Retry;
 use crate::decision::{Failure, Mark, Moment};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -306,7 +306,7 @@ impl<E: Exchange> Pending<'_, E> {
     }
 
     fn is_retried_for(&self, retry: &Retry) -> bool {
-        retry.on.contains(&RetryOn::Status(self.exchange.reply().status()))
+        retry.on.has_status(self.exchange.reply().status())
     }
 
     /// Its answer is one that would be asked for again.
@@ -357,7 +357,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 fn is_welcome(placing: &Placing<'_>, first: &Spot, answer: &Answer<'_>) -> bool {
     let status = answer.exchange.reply().status();
     let same_pool = answer.spot.pool().name == first.pool().name;
-    status < 400 || (same_pool && !placing.service().config.retry.on.contains(&RetryOn::Status(status)))
+    status < 400 || (same_pool && !placing.service().config.retry.on.has_status(status))
 }
 
 /// One other try, up to its final head. `placed` tells when it has an endpoint.
