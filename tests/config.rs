@@ -647,6 +647,114 @@ fn a_big_configuration_that_is_wrong_everywhere_is_refused_in_few_words() {
     assert!(words.contains("more; mend these first"), "{}", &words[words.len() - 200..]);
 }
 
+/// A configuration with `n` of everything that may be many. What is held against each other is looked up, not searched: twice as
+/// many of them take twice the work. (Each of these took minutes where every one was compared with all before it.)
+fn many(part: &str, n: usize) -> String {
+    let address = |at: usize| format!("10.{}.{}.{}:80", at >> 16 & 255, at >> 8 & 255, at & 255);
+    let own = |at: usize| format!("127.{}.{}.{}:80", at >> 16 & 255, at >> 8 & 255, at & 255);
+    let each = |text: &dyn Fn(usize) -> String| (0..n).map(text).collect::<Vec<_>>().join(", ");
+    let front = "{name: front, bind: '127.1.0.0:81', service: s}";
+    let service =
+        |more: &str| format!("listeners: [{front}]\nservices: {{s: {{health_check: {{tcp: {{}}}}, {more}}}}}\n");
+    let of_service = |listeners: &str| {
+        let pools = "pools: [{name: a, endpoints: ['10.0.0.1:80']}]";
+        format!("listeners: [{listeners}]\nservices: {{s: {{{pools}}}, t: {{protocol: tcp, {pools}}}}}\n")
+    };
+    match part {
+        "pools" => service(&format!(
+            "objectives: {{rto: 1h}}, pools: [{}]",
+            each(&|at| format!("{{name: p{at}, endpoints: ['{}']}}", address(at)))
+        )),
+        "pools with checks of their own" => service(&format!(
+            "objectives: {{rto: 1h}}, pools: [{}]",
+            each(&|at| {
+                let check = format!("{{tcp: {{}}, interval: {}ms}}", 2_000 + at);
+                format!("{{name: p{at}, health_check: {check}, endpoints: ['{}']}}", address(at))
+            })
+        )),
+        "names" => {
+            service(&format!("pools: [{{name: p, endpoints: [{}]}}]", each(&|at| format!("{{dns: 'h{at}.x:80'}}"))))
+        }
+        "endpoints" => {
+            service(&format!("pools: [{{name: p, endpoints: [{}]}}]", each(&|at| format!("'{}'", address(at)))))
+        }
+        "listeners" => of_service(&each(&|at| format!("{{name: l{at}, bind: '{}', service: s}}", own(at)))),
+        "routes" => {
+            let routes = each(&|at| format!("{{match: {{path: /r{at}}}, service: s}}"));
+            of_service(&format!("{{name: l, bind: '127.0.0.1:80', routes: [{routes}]}}"))
+        }
+        "hosts" => {
+            let routes = each(&|at| format!("{{match: {{host: h{at}.x}}, service: s}}"));
+            of_service(&format!("{{name: l, bind: '127.0.0.1:80', routes: [{routes}]}}"))
+        }
+        "routes by SNI" => {
+            let routes = each(&|at| format!("{{match: {{sni: h{at}.x, alpn: [h2, p{at}]}}, service: t}}"));
+            of_service(&format!("{front}, {{name: l, protocol: tcp, bind: '127.0.0.1:80', routes: [{routes}]}}"))
+        }
+        "protocols of one name" => {
+            let routes = each(&|at| format!("{{match: {{sni: h.x, alpn: [h2, p{at}]}}, service: t}}"));
+            of_service(&format!("{front}, {{name: l, protocol: tcp, bind: '127.0.0.1:80', routes: [{routes}]}}"))
+        }
+        "certificates" => {
+            let certificates = each(&|at| format!("{{cert: c{at}.pem, key: k{at}.pem}}"));
+            let alpn = each(&|at| format!("p{at}"));
+            let tls = format!("{{certificates: [{certificates}], alpn: [{alpn}]}}");
+            of_service(&format!("{front}, {{name: l, protocol: tcp, bind: '127.0.0.1:80', service: t, tls: {tls}}}"))
+        }
+        "services" => {
+            let services = each(&|at| {
+                format!(
+                    "s{at}: {{failover: {{failback: manual}}, pools: [{{name: a, endpoints: ['{}']}}, {{name: b, static_response: {{}}}}]}}",
+                    address(at)
+                )
+            });
+            let routes = each(&|at| format!("{{match: {{path: /{at}}}, service: s{at}}}"));
+            format!("listeners: [{{name: l, bind: '127.0.0.1:80', routes: [{routes}]}}]\nservices: {{{services}}}\n")
+        }
+        "listeners of our own" => {
+            let listeners = each(&|at| format!("{{name: l{at}, bind: '{}', service: s{at}}}", own(at)));
+            let services = each(&|at| format!("s{at}: {{pools: [{{name: a, endpoints: ['{}']}}]}}", own(at + 1)));
+            format!("listeners: [{listeners}]\nservices: {{{services}}}\n")
+        }
+        part => panic!("{part}"),
+    }
+}
+
+#[test]
+fn twice_as_much_takes_twice_the_work() {
+    const N: usize = 5_000;
+    for part in [
+        "pools",
+        "pools with checks of their own",
+        "names",
+        "endpoints",
+        "listeners",
+        "routes",
+        "hosts",
+        "routes by SNI",
+        "protocols of one name",
+        "certificates",
+        "services",
+        "listeners of our own",
+    ] {
+        let work = |n: usize| {
+            let text = many(part, n);
+            let (loaded, used) = memory::used(|| parse(&text));
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{part}: {problems}"));
+            assert!(loaded.warnings.len() <= 101, "{part}: {:?}", &loaded.warnings[..2]);
+            used
+        };
+        let (once, twice) = (work(N), work(2 * N));
+        assert!(
+            twice.calls as f64 <= 2.2 * once.calls as f64,
+            "{part}: {} and {} allocations",
+            once.calls,
+            twice.calls
+        );
+        assert!(twice.peak as f64 <= 2.5 * once.peak as f64, "{part}: {} and {} bytes", once.peak, twice.peak);
+    }
+}
+
 #[test]
 fn pools_of_a_big_service_are_not_all_named_in_one_warning() {
     let pools: Vec<String> =

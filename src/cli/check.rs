@@ -1,5 +1,6 @@
 //! `standfast check`: whether a configuration is valid, what it means for each service, and the arithmetic behind its RTO.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -110,15 +111,17 @@ fn pools(service: &Service) -> String {
 /// One line for pools that share their sum.
 fn arithmetic(detections: &[Detection]) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for detection in detections {
         let line = match detection.worst {
             Some(_) => format!("a silent fault is found within {detection}"),
             None => "no health check: only failing requests show a fault".to_owned(),
         };
-        match lines.iter_mut().find(|(other, _)| *other == line) {
-            Some((_, pools)) => pools.push(&detection.pool),
-            None => lines.push((line, vec![&detection.pool])),
-        }
+        let place = *places.entry(line).or_insert_with_key(|line| {
+            lines.push((line.clone(), Vec::new()));
+            lines.len() - 1
+        });
+        lines[place].1.push(&detection.pool);
     }
     let several = lines.len() > 1;
     lines

@@ -73,7 +73,17 @@ fn local(question: &Question) -> Vec<SocketAddr> {
 }
 
 /// Everything that we bind, by port.
-struct Doors(HashMap<u16, Vec<(IpAddr, ListensThere)>>);
+struct Doors(HashMap<u16, DoorsOfPort>);
+
+/// What we bind on one port; the first one where several are bound to one address. The numbers are those of their order.
+#[derive(Default)]
+struct DoorsOfPort {
+    addresses: HashMap<IpAddr, (usize, ListensThere)>,
+    /// What takes every IPv4 address.
+    every_v4: Option<(usize, ListensThere)>,
+    /// What takes every IPv6 address.
+    every_v6: Option<(usize, ListensThere)>,
+}
 
 impl Doors {
     fn of(config: &Config) -> Doors {
@@ -81,11 +91,14 @@ impl Doors {
             listener.bind.iter().map(|bind| (*bind, ListensThere::Listener(listener.name.clone())))
         });
         let admin = config.admin.iter().map(|admin| admin.bind).chain(config.metrics);
-        let mut doors: HashMap<u16, Vec<_>> = HashMap::new();
-        for (bind, by) in listeners.chain(admin.map(|bind| (bind, ListensThere::Admin))) {
-            if bind.port() != 0 {
-                doors.entry(bind.port()).or_default().push((bind.ip().to_canonical(), by));
+        let all = listeners.chain(admin.map(|bind| (bind, ListensThere::Admin)));
+        let mut doors: HashMap<u16, DoorsOfPort> = HashMap::new();
+        for (order, (bind, by)) in all.enumerate().filter(|(_, (bind, _))| bind.port() != 0) {
+            let (ip, port) = (bind.ip().to_canonical(), doors.entry(bind.port()).or_default());
+            if ip.is_unspecified() {
+                port.everywhere_mut(ip).get_or_insert_with(|| (order, by.clone()));
             }
+            port.addresses.entry(ip).or_insert((order, by));
         }
         Doors(doors)
     }
@@ -93,54 +106,126 @@ impl Doors {
     /// What listens at this address, and whether only `is_ours` says so.
     fn at(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> Option<(&ListensThere, bool)> {
         let ip = address.ip().to_canonical();
-        // A wildcard takes its own family only, see `net::bind`.
-        let wildcard = |bound: IpAddr| bound.is_unspecified() && bound.is_ipv4() == ip.is_ipv4();
-        self.0.get(&address.port())?.iter().find_map(|(bound, by)| {
-            let everywhere = *bound == ip || wildcard(*bound) && ip.is_loopback();
-            (everywhere || wildcard(*bound) && is_ours(ip)).then_some((by, !everywhere))
-        })
+        let port = self.0.get(&address.port())?;
+        let own = port.addresses.get(&ip).map(|(order, by)| (*order, by, false));
+        let everywhere = port.everywhere(ip).and_then(|(order, by)| {
+            let is_first = own.is_none_or(|(own, ..)| *order < own);
+            (is_first && (ip.is_loopback() || is_ours(ip))).then_some((*order, by, !ip.is_loopback()))
+        });
+        everywhere.or(own).map(|(_, by, only_here)| (by, only_here))
     }
 }
 
-/// Finds out for each whether its listener leads back to its service.
-fn mark_circles(config: &Config, found: &mut [OwnListener]) {
-    let mut leads: HashMap<&Name, Vec<&Name>> = HashMap::new();
-    let matched = matched_fields(config);
-    for listener in &config.listeners {
-        leads.insert(&listener.name, services_of(&listener.target, &matched));
+impl DoorsOfPort {
+    /// A wildcard takes its own family only, see `net::bind`.
+    fn everywhere(&self, ip: IpAddr) -> Option<&(usize, ListensThere)> {
+        if ip.is_ipv4() { self.every_v4.as_ref() } else { self.every_v6.as_ref() }
     }
-    let mut enters: HashMap<Name, Vec<Name>> = HashMap::new();
-    for own in found.iter() {
-        if let ListensThere::Listener(listener) = &own.by {
-            enters.entry(own.service.clone()).or_default().push(listener.clone());
+
+    fn everywhere_mut(&mut self, ip: IpAddr) -> &mut Option<(usize, ListensThere)> {
+        if ip.is_ipv4() { &mut self.every_v4 } else { &mut self.every_v6 }
+    }
+}
+
+/// Finds out for each whether its listener leads back to its service: whether both are on one circle of listeners that lead to
+/// services and services that lead to listeners.
+fn mark_circles(config: &Config, found: &mut [OwnListener]) {
+    if found.is_empty() {
+        return;
+    }
+    let matched = matched_fields(config);
+    let mut ways = Ways::default();
+    for listener in &config.listeners {
+        let from = ways.node(Node::Listener(&listener.name));
+        for service in services_of(&listener.target, &matched) {
+            let to = ways.node(Node::Service(service));
+            ways.edges[from].push(to);
         }
     }
-    let mut reached: HashMap<Name, HashSet<&Name>> = HashMap::new();
-    for own in found {
-        let ListensThere::Listener(listener) = &own.by else { continue };
-        let services = reached.entry(listener.clone()).or_insert_with(|| reach(listener, &leads, &enters));
-        own.circle = services.contains(&own.service);
+    let ends: Vec<Option<(usize, usize)>> = found
+        .iter()
+        .map(|own| {
+            let ListensThere::Listener(listener) = &own.by else { return None };
+            let (from, to) = (ways.node(Node::Service(&own.service)), ways.node(Node::Listener(listener)));
+            ways.edges[from].push(to);
+            Some((from, to))
+        })
+        .collect();
+    let circles = circles(&ways.edges);
+    for (own, ends) in found.iter_mut().zip(ends) {
+        own.circle = ends.is_some_and(|(service, listener)| circles[service] == circles[listener]);
     }
 }
 
-/// All services that what this listener gets can come to.
-fn reach<'c>(
-    listener: &Name,
-    leads: &HashMap<&'c Name, Vec<&'c Name>>,
-    enters: &HashMap<Name, Vec<Name>>,
-) -> HashSet<&'c Name> {
-    let mut services = HashSet::new();
-    let mut seen = HashSet::from([listener.clone()]);
-    let mut open = vec![listener.clone()];
-    while let Some(listener) = open.pop() {
-        for service in leads.get(&listener).into_iter().flatten() {
-            if services.insert(*service) {
-                let further = enters.get(*service).into_iter().flatten();
-                open.extend(further.filter(|next| seen.insert((*next).clone())).cloned());
+/// A listener or a service, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Node<'c> {
+    Listener(&'c str),
+    Service(&'c str),
+}
+
+/// Which listener leads to which service, and which service to which listener.
+#[derive(Default)]
+struct Ways<'c> {
+    places: HashMap<Node<'c>, usize>,
+    edges: Vec<Vec<usize>>,
+}
+
+impl<'c> Ways<'c> {
+    fn node(&mut self, node: Node<'c>) -> usize {
+        let next = self.edges.len();
+        let place = *self.places.entry(node).or_insert(next);
+        if place == next {
+            self.edges.push(Vec::new());
+        }
+        place
+    }
+}
+
+/// For each node of a graph the number of its strongly connected component (Tarjan's algorithm, with a stack of its own: a chain
+/// may be as long as the configuration).
+fn circles(edges: &[Vec<usize>]) -> Vec<usize> {
+    const NONE: usize = usize::MAX;
+    let (mut component, mut order, mut low) =
+        (vec![NONE; edges.len()], vec![NONE; edges.len()], vec![NONE; edges.len()]);
+    let (mut open, mut next, mut components) = (Vec::new(), 0, 0);
+    for start in 0..edges.len() {
+        let mut path: Vec<(usize, usize)> = Vec::new();
+        if order[start] == NONE {
+            path.push((start, 0));
+        }
+        while let Some((node, edge)) = path.last_mut() {
+            let node = *node;
+            if *edge == 0 {
+                (order[node], low[node]) = (next, next);
+                next += 1;
+                open.push(node);
+            }
+            if let Some(to) = edges[node].get(*edge).copied() {
+                *edge += 1;
+                if order[to] == NONE {
+                    path.push((to, 0));
+                } else if component[to] == NONE {
+                    low[node] = low[node].min(order[to]);
+                }
+                continue;
+            }
+            path.pop();
+            if let Some((parent, _)) = path.last() {
+                low[*parent] = low[*parent].min(low[node]);
+            }
+            if low[node] == order[node] {
+                while let Some(member) = open.pop() {
+                    component[member] = components;
+                    if member == node {
+                        break;
+                    }
+                }
+                components += 1;
             }
         }
     }
-    services
+    component
 }
 
 /// Where a listener leads, leaving out routes that make another request of it: one with another Host, or with another field

@@ -16,19 +16,26 @@ pub(super) fn sockets(config: &Config, held: &SocketMap, workers: usize) -> Resu
 
 /// The same at the start, when nothing is held.
 pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<SocketMap, BindError> {
-    let mut free: Vec<Arc<Bound>> = held.values().flat_map(|sockets| sockets.bound()).cloned().collect();
+    let mut free: HashMap<SocketAddr, Vec<Arc<Bound>>> = HashMap::new();
+    let mut owners: HashMap<*const Bound, &Name> = HashMap::new();
+    for (name, sockets) in held {
+        for bound in sockets.bound() {
+            free.entry(bound.requested).or_default().push(Arc::clone(bound));
+            owners.insert(Arc::as_ptr(bound), name);
+        }
+    }
     let mut wanted: Vec<(&Name, SocketAddr, Option<Arc<Bound>>)> = Vec::new();
     for listener in &config.listeners {
         wanted.extend(listener.bind.iter().map(|address| (&listener.name, *address, None)));
     }
     // A listener keeps its own sockets first (several may have asked for port 0); a renamed one takes what is left.
     for (name, address, bound) in &mut wanted {
-        let own = held.get(*name).map_or(&[][..], |sockets| sockets.bound());
-        *bound = take(&mut free, |b| b.requested == *address && own.iter().any(|o| Arc::ptr_eq(o, b)));
+        let free = free.get_mut(address);
+        *bound = free.and_then(|free| take(free, |b| owners.get(&Arc::as_ptr(b)) == Some(name)));
     }
     let mut sockets: HashMap<&Name, Vec<Arc<Bound>>> = HashMap::new();
     for (name, address, bound) in wanted {
-        let bound = match bound.or_else(|| take(&mut free, |b| b.requested == address)) {
+        let bound = match bound.or_else(|| free.get_mut(&address)?.pop()) {
             Some(bound) => bound,
             None => Arc::new(Bound::new(address, net::bind(address, workers)?)),
         };

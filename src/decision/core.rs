@@ -187,6 +187,8 @@ impl Decision {
         let mut newcomers = Newcomers::new(&mut self.next_endpoint, &strangers, &self.services);
         let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
         let mut before: Vec<Option<Service>> = self.services.drain(..).map(Some).collect();
+        let restored: BTreeMap<Name, SavedService> =
+            self.restored.drain(..).rev().map(|saved| (saved.name.clone(), saved)).collect();
         for (index, wanted) in config.services.iter().enumerate() {
             let past = succession.service(index);
             let known = past.and_then(|past| Some((before.get_mut(past.service)?.take()?, past)));
@@ -197,14 +199,13 @@ impl Decision {
                 }
                 None => Service::appear(wanted, &mut newcomers, &turn),
             };
-            if let Some(saved) = self.restored.iter().find(|saved| saved.name == wanted.name) {
+            if let Some(saved) = restored.get(&wanted.name) {
                 service.restore(saved, now);
             }
             service.settle(&mut turn);
             self.services.push(service);
         }
         self.listeners.clone_from(&config.listeners);
-        self.restored.clear();
         self.index();
         self.publish(epoch);
         self.effects.push(Effect::Persist);

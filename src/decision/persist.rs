@@ -1,6 +1,7 @@
 //! What survives a restart ([`Saved`]): all times as ages, so that another process, whose clock has another origin, can
 //! restore it. Health is not among it: it is proven anew, and hold-downs count from then.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -154,7 +155,8 @@ impl Service {
     /// Take up what an earlier process decided; pools that no longer exist are forgotten.
     pub(super) fn restore(&mut self, saved: &SavedService, now: Moment) {
         let at = |age: u64| now.before(Duration::from_micros(age));
-        let exists = |name: &&Name| self.config.pools.iter().any(|pool| pool.name == **name);
+        let pools: BTreeSet<&Name> = self.config.pools.iter().map(|pool| &pool.name).collect();
+        let exists = |name: &&Name| pools.contains(*name);
         self.resume = saved.active.as_ref().filter(exists).cloned();
         self.pinned = saved.pinned.as_ref().filter(exists).cloned();
         self.lost = saved.lost.iter().filter(exists).cloned().collect();
@@ -175,9 +177,9 @@ impl Service {
         if let Some(left) = saved.frozen_for_us {
             self.timers.arm(Timer::Freeze, now.after(Duration::from_micros(left)));
         }
+        let words: BTreeMap<SocketAddr, Administrative> = saved.administrative.iter().copied().collect();
         for endpoint in self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
-            let word = saved.administrative.iter().find(|(address, _)| *address == endpoint.address);
-            endpoint.administrative = word.map_or(Administrative::Ready, |(_, state)| *state);
+            endpoint.administrative = words.get(&endpoint.address).copied().unwrap_or(Administrative::Ready);
         }
     }
 }

@@ -155,10 +155,11 @@ impl Service {
         newcomers: &mut Newcomers<'_>,
         turn: &mut Turn<'_>,
     ) {
-        self.leave_removed_pools(past, turn);
+        let successors = past.successors(self.pools.len());
+        self.leave_removed_pools(&successors, turn);
         let served: Vec<bool> = (0..self.pools.len()).map(|pool| self.serves(pool)).collect();
         let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
-        self.follow_renames(config, past, turn);
+        self.follow_renames(config, &successors, turn);
         let history = |pool: &Pool| (pool.recovered, pool.rhythm.clone(), pool.served);
         let history: Vec<_> = self.pools.iter().map(history).collect();
         let mut known = self.take_endpoints();
@@ -176,8 +177,8 @@ impl Service {
     }
 
     /// The active pool is to vanish: go to the best one that stays, while both are known.
-    fn leave_removed_pools(&mut self, past: &Predecessor, turn: &mut Turn<'_>) {
-        let stays = |pool: usize| past.successor_of(pool).is_some();
+    fn leave_removed_pools(&mut self, successors: &[Option<usize>], turn: &mut Turn<'_>) {
+        let stays = |pool: usize| successors[pool].is_some();
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
             let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
@@ -192,9 +193,10 @@ impl Service {
     }
 
     /// Everything that names a pool names it as `config` does from now on; decisions about pools that are gone are forgotten.
-    fn follow_renames(&mut self, config: &config::Service, past: &Predecessor, turn: &mut Turn<'_>) {
+    fn follow_renames(&mut self, config: &config::Service, successors: &[Option<usize>], turn: &mut Turn<'_>) {
+        let places: BTreeMap<&Name, usize> = self.pools.iter().zip(0..).map(|(pool, at)| (&pool.name, at)).collect();
         let now_called = |pool: &Name| {
-            let successor = past.successor_of(self.index_of(pool)?)?;
+            let successor = successors[*places.get(pool)?]?;
             Some(config.pools[successor].name.clone())
         };
         let rename = |pool: &Option<Name>| pool.as_ref().map(|pool| now_called(pool).unwrap_or_else(|| pool.clone()));
@@ -240,11 +242,15 @@ impl Service {
     /// Endpoints that were known before learn what changed for them.
     fn adopt_rules(&mut self, before: &config::Service) {
         let config = self.config.clone();
+        let mut pools: BTreeMap<SocketAddr, &config::Pool> = BTreeMap::new();
+        for pool in &before.pools {
+            for endpoint in pool.members.endpoints() {
+                pools.entry(endpoint.address).or_insert(pool);
+            }
+        }
         for (pool, after) in self.pools.iter_mut().zip(&config.pools) {
             for endpoint in &mut pool.endpoints {
-                let address = endpoint.address;
-                let names = |pool: &&config::Pool| pool.members.endpoints().iter().any(|e| e.address == address);
-                if let Some(old) = before.pools.iter().find(names) {
+                if let Some(old) = pools.get(&endpoint.address) {
                     let old = Rules::of(old, &before.failover);
                     endpoint.reconfigure(old, Rules::of(after, &config.failover));
                 }

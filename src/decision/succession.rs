@@ -53,9 +53,15 @@ impl Succession {
 }
 
 impl Predecessor {
-    /// The pool of the new configuration that continues this one of the former.
-    pub fn successor_of(&self, pool: usize) -> Option<usize> {
-        self.pools.iter().position(|old| *old == Some(pool))
+    /// For each of so many pools of the former configuration the one of the new configuration that continues it.
+    pub fn successors(&self, pools: usize) -> Vec<Option<usize>> {
+        let mut successors = vec![None; pools];
+        for (new, old) in self.pools.iter().enumerate() {
+            if let Some(successor) = old.and_then(|old| successors.get_mut(old)) {
+                successor.get_or_insert(new);
+            }
+        }
+        successors
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::{Room, service};
+use super::Room;
+use super::service::ServicesByName;
 use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};
 use crate::config::schema;
@@ -17,26 +18,30 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
 
 /// The same address twice, or an address that a wildcard of the same port covers.
 fn addresses_meet(room: &mut Room, file: &schema::File) {
-    let mut taken: HashMap<u16, Vec<(SocketAddr, String)>> = HashMap::new();
+    // By port: what is taken address by address, and what takes every address of a family, or any of it first.
+    let mut taken: HashMap<SocketAddr, String> = HashMap::new();
+    let mut everywhere: HashMap<(u16, bool), (SocketAddr, String)> = HashMap::new();
+    let mut anywhere: HashMap<(u16, bool), (SocketAddr, String)> = HashMap::new();
     for (at, address, user) in addresses(file) {
         if address.port() == 0 {
             continue; // each gets a port of its own
         }
-        let others = taken.entry(address.port()).or_default();
-        let meets = |other: &SocketAddr| {
-            *other == address
-                || other.is_ipv4() == address.is_ipv4()
-                    && (other.ip().is_unspecified() || address.ip().is_unspecified())
+        let family = (address.port(), address.is_ipv4());
+        let is_wildcard = address.ip().is_unspecified();
+        let meets = if is_wildcard { anywhere.get(&family) } else { everywhere.get(&family) };
+        let what = match (taken.get(&address), meets) {
+            (Some(by), _) => Some(format!("{address} is already taken by {by}")),
+            (None, Some((other, by))) => Some(format!("{address} meets {other}, which {by} takes")),
+            (None, None) => None,
         };
-        if let Some((other, by)) = others.iter().find(|(other, _)| meets(other)) {
-            let what = if *other == address {
-                format!("{address} is already taken by {by}")
-            } else {
-                format!("{address} meets {other}, which {by} takes")
-            };
+        if let Some(what) = what {
             room.problem(at, what, "give it another port");
         }
-        others.push((address, user));
+        if is_wildcard {
+            everywhere.entry(family).or_insert_with(|| (address, user.clone()));
+        }
+        anywhere.entry(family).or_insert_with(|| (address, user.clone()));
+        taken.entry(address).or_insert(user);
     }
 }
 
@@ -90,9 +95,10 @@ fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
     if config.state.is_some() || matches!(file.state.get(), Some(Switch::On(_))) {
         return;
     }
+    let typed = ServicesByName::of(file);
     for service in &config.services {
         if service.failover.failback.mode == FailbackMode::Manual && service.pools.len() > 1 {
-            let Some(at) = place(file, &service.name) else { continue };
+            let Some(at) = place(&typed, &service.name) else { continue };
             let what = format!("service `{}` fails back manually, and there is no `state`", service.name);
             let advice =
                 "a restart would forget which pool is active: add `state: {path: /var/lib/standfast/state.json}`";
@@ -102,8 +108,8 @@ fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
 }
 
 /// Where a service's failback stands, or its name.
-fn place(file: &schema::File, name: &Name) -> Option<NodeId> {
-    let (key, service) = service::service_of(file, name)?;
+fn place(services: &ServicesByName<'_>, name: &Name) -> Option<NodeId> {
+    let (key, service) = services.find(name)?;
     let failback = service.get().and_then(|service| service.failover.get()).and_then(|failover| failover.failback.at());
     failback.or(key.at())
 }

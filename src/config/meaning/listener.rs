@@ -1,10 +1,10 @@
 //! Listeners and their routes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::address::{self, Purpose};
-use super::service::Named;
+use super::service::Services;
 use super::{Room, header, path_fault, sni, tls};
 use crate::config::defaults;
 use crate::config::item::{Item, Many, Short, Switch};
@@ -21,18 +21,18 @@ pub(super) fn listeners(
     room: &mut Room,
     root: NodeId,
     list: &Item<Vec<Item<schema::Listener>>>,
-    services: &[Named],
+    services: &Services,
 ) -> Vec<Listener> {
     let sample = "listeners: [{name: web, bind: 0.0.0.0:8080, service: NAME}]";
     let Some(list) = room.required(list, root, "listeners", sample) else { return Vec::new() };
     if list.is_empty() {
         room.problem(root, "`listeners` is empty", format!("add one: `{sample}`"));
     }
-    let mut seen: HashMap<Name, ()> = HashMap::new();
+    let mut seen: HashSet<Name> = HashSet::new();
     let mut found = Vec::new();
     for (at, typed) in list.iter().filter_map(Item::found) {
         let Some(listener) = listener(room, at, typed, services) else { continue };
-        if seen.insert(listener.name.clone(), ()).is_some() {
+        if !seen.insert(listener.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
             room.problem(at, format!("a second listener is called `{}`", listener.name), "give each its own name");
         }
@@ -41,7 +41,7 @@ pub(super) fn listeners(
     found
 }
 
-fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &[Named]) -> Option<Listener> {
+fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &Services) -> Option<Listener> {
     let name = room
         .required(&typed.name, at, "name", "name: web")
         .and_then(|name| room.name(typed.name.at().unwrap_or(at), name));
@@ -148,7 +148,7 @@ fn target(
     at: NodeId,
     typed: &schema::Listener,
     protocol: Protocol,
-    services: &[Named],
+    services: &Services,
 ) -> Option<Target> {
     match (protocol, typed.routes.at(), typed.service.at()) {
         (_, Some(_), Some(service)) => {
@@ -196,7 +196,7 @@ fn to(service: Name) -> Route {
     }
 }
 
-fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &[Named]) -> Vec<Arc<Route>> {
+fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &Services) -> Vec<Arc<Route>> {
     let mut found = Vec::new();
     // By everything that is compared; a later route with an equal key never gets a request.
     let mut first: HashMap<String, usize> = HashMap::new();
@@ -228,7 +228,7 @@ fn key(matches: &Match) -> String {
     format!("{:?} {path:?} {methods:?} {headers:?}", matches.host)
 }
 
-fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named]) -> Option<Route> {
+fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &Services) -> Option<Route> {
     let matches = matches(room, &typed.matches);
     let request_headers = header::changes(room, &typed.request_headers);
     let response_headers = header::changes(room, &typed.response_headers);
@@ -236,7 +236,7 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &[Named])
     let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
     let name = room.required(&typed.service, at, "service", "service: NAME")?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
-    let named = services.iter().find(|named| named.name == service).and_then(|named| named.meaning.as_ref());
+    let named = services.find(&service).and_then(|named| named.meaning.as_ref());
     let end = response.or(named.map(|named| named.timeouts.response)).unwrap_or(defaults::RESPONSE);
     let stall = &timeouts.stall;
     let stall = stall.at().map(|_| room.patience(stall, "stall", ("timeouts.response", end), Protocol::Http));
@@ -256,7 +256,7 @@ fn upgrades(room: &mut Room, item: &Item<Switch<Many<String>>>) -> Vec<String> {
         Some(Switch::Off) => return Vec::new(),
         Some(Switch::On(list)) => list,
     };
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for (at, text) in list.0.iter().filter_map(Item::found) {
         let lower = text.to_ascii_lowercase();
         let mut parts = lower.splitn(2, '/');
@@ -266,7 +266,7 @@ fn upgrades(room: &mut Room, item: &Item<Switch<Many<String>>>) -> Vec<String> {
         } else if !parts.all(|part| http::HeaderName::from_bytes(part.as_bytes()).is_ok()) {
             let what = format!("`{}` is not the name of a protocol", shorten(text));
             room.problem(at, what, "write one such as `websocket`");
-        } else if !found.contains(&lower) {
+        } else if seen.insert(lower.clone()) {
             found.push(lower);
         }
     }
@@ -274,12 +274,18 @@ fn upgrades(room: &mut Room, item: &Item<Switch<Many<String>>>) -> Vec<String> {
 }
 
 /// The service of this name, which must exist and speak the listener's protocol.
-pub(super) fn service(room: &mut Room, at: NodeId, name: &str, protocol: Protocol, services: &[Named]) -> Option<Name> {
-    let Some(service) = services.iter().find(|service| &*service.name == name) else {
-        let advice = if services.is_empty() || room.is_full() {
+pub(super) fn service(
+    room: &mut Room,
+    at: NodeId,
+    name: &str,
+    protocol: Protocol,
+    services: &Services,
+) -> Option<Name> {
+    let Some(service) = services.find(name) else {
+        let advice = if services.list.is_empty() || room.is_full() {
             "add it under `services`".into()
         } else {
-            nearest(name, &services.iter().map(|service| &*service.name).collect::<Vec<_>>())
+            nearest(name, &services.list.iter().map(|service| &*service.name).collect::<Vec<_>>())
         };
         room.problem(at, format!("there is no service `{}`", shorten(name)), advice);
         return None;

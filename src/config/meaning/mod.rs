@@ -29,12 +29,7 @@ use super::units::{Delay, Time, write_time};
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
 /// is an error.
-pub(super) fn config(
-    file: &Item<schema::File>,
-    base_dir: &Path,
-    path: &Path,
-    faults: &mut Faults,
-) -> Option<Config> {
+pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, path: &Path, faults: &mut Faults) -> Option<Config> {
     let (root, file) = file.found()?;
     let mut room = Room { faults, base_dir };
     let drain_timeout = room.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
@@ -49,7 +44,7 @@ pub(super) fn config(
         log: log(&mut room, &file.log),
         access_log: access_log(&mut room, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),
-        services: services.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
+        services: services.list.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
         dns: dns(&mut room, file.dns.get()),
     };
     files::check(&mut room, file, &config, path);

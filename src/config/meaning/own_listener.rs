@@ -1,15 +1,25 @@
 //! Endpoints that are listeners of this file, with the place where they stand.
 
-use super::{Room, service};
-use crate::config::model::Config;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::Room;
+use super::service::{PoolsByName, ServicesByName};
+use crate::config::item::Item;
+use crate::config::model::{Config, Name};
 use crate::config::own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 use crate::config::schema;
 use crate::config::tree::NodeId;
 
 /// Notes them: a circle is an error, another way through this proxy is to be looked at.
 pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
-    for own in own_listeners(config, |_| false) {
-        let Some(at) = place(file, &own) else { continue };
+    let found = own_listeners(config, |_| false);
+    if found.is_empty() {
+        return;
+    }
+    let places = Places::of(file, &found);
+    for own in &found {
+        let Some(at) = places.find(own) else { continue };
         let endpoint = match &own.endpoint {
             OwnEndpoint::Address(address) => address.to_string(),
             OwnEndpoint::Name(question) => question.to_string(),
@@ -37,16 +47,52 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
     }
 }
 
-/// Where this endpoint stands.
-fn place(file: &schema::File, own: &OwnListener) -> Option<NodeId> {
-    let (_, service) = service::service_of(file, &own.service)?;
-    let pool = service::pool_of(service.get()?, &own.pool)?.get()?;
-    let is_it = |endpoint: &schema::Endpoint| match &own.endpoint {
-        OwnEndpoint::Address(wanted) => endpoint.address.get().is_some_and(|address| address.0 == *wanted),
-        OwnEndpoint::Name(wanted) => endpoint.dns.get().is_some_and(|dns| {
-            wanted.port.is_some_and(|port| dns.eq_ignore_ascii_case(&format!("{}:{port}", wanted.name)))
-        }),
-    };
-    let endpoints = pool.endpoints.get()?;
-    endpoints.iter().find(|item| item.get().is_some_and(|endpoint| is_it(&endpoint.0)))?.at()
+/// Where endpoints stand: those of the pools in which one is of our own.
+struct Places<'t>(HashMap<(&'t Name, &'t Name), PlacesOfPool>);
+
+/// Where the endpoints of one pool stand, by address and by name with port, in lower case.
+#[derive(Default)]
+struct PlacesOfPool {
+    addresses: HashMap<SocketAddr, NodeId>,
+    names: HashMap<String, NodeId>,
+}
+
+impl<'t> Places<'t> {
+    fn of(file: &schema::File, found: &'t [OwnListener]) -> Places<'t> {
+        let services = ServicesByName::of(file);
+        let mut pools: HashMap<&Name, PoolsByName<'_>> = HashMap::new();
+        let mut places = HashMap::new();
+        for own in found {
+            let Some(service) = services.find(&own.service).and_then(|(_, service)| service.get()) else { continue };
+            let pools = pools.entry(&own.service).or_insert_with(|| PoolsByName::of(service));
+            places.entry((&own.service, &own.pool)).or_insert_with(|| {
+                let pool = pools.find(&own.pool).and_then(Item::get);
+                pool.map(PlacesOfPool::of).unwrap_or_default()
+            });
+        }
+        Places(places)
+    }
+
+    fn find(&self, own: &OwnListener) -> Option<NodeId> {
+        let pool = self.0.get(&(&own.service, &own.pool))?;
+        match &own.endpoint {
+            OwnEndpoint::Address(address) => pool.addresses.get(address).copied(),
+            OwnEndpoint::Name(wanted) => pool.names.get(&format!("{}:{}", wanted.name, wanted.port?)).copied(),
+        }
+    }
+}
+
+impl PlacesOfPool {
+    fn of(pool: &schema::Pool) -> PlacesOfPool {
+        let mut places = PlacesOfPool::default();
+        for (at, endpoint) in pool.endpoints.get().into_iter().flatten().filter_map(Item::found) {
+            if let Some(address) = endpoint.0.address.get() {
+                places.addresses.entry(address.0).or_insert(at);
+            }
+            if let Some(name) = endpoint.0.dns.get() {
+                places.names.entry(name.to_ascii_lowercase()).or_insert(at);
+            }
+        }
+        places
+    }
 }

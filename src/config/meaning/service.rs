@@ -1,6 +1,6 @@
 //! Services, their pools and endpoints.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +26,33 @@ pub(super) struct Named {
     pub(super) meaning: Option<Service>,
 }
 
+/// All services that the file names, in its order, and by name.
+#[derive(Default)]
+pub(super) struct Services {
+    pub(super) list: Vec<Named>,
+    places: HashMap<Name, usize>,
+}
+
+impl Services {
+    fn of(list: Vec<Named>) -> Services {
+        let places = list.iter().zip(0..).map(|(named, at)| (named.name.clone(), at)).collect();
+        Services { list, places }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Named> {
+        self.places.get(name).map(|at| &self.list[*at])
+    }
+}
+
 /// `services:`
 pub(super) fn services(
     room: &mut Room,
     root: NodeId,
     entries: &Item<Entries<schema::Service>>,
     drain_timeout: Duration,
-) -> Vec<Named> {
+) -> Services {
     let sample = "services: {web: {pools: [{name: main, endpoints: [127.0.0.1:3000]}]}}";
-    let Some(entries) = room.required(entries, root, "services", sample) else { return Vec::new() };
+    let Some(entries) = room.required(entries, root, "services", sample) else { return Services::default() };
     if entries.0.is_empty() {
         room.problem(root, "`services` is empty", format!("add one: `{sample}`"));
     }
@@ -47,7 +65,7 @@ pub(super) fn services(
         let meaning = value.found().and_then(|(at, typed)| service(room, at, &name, typed, protocol, drain_timeout));
         found.push(Named { name, protocol, meaning });
     }
-    found
+    Services::of(found)
 }
 
 fn service(
@@ -174,19 +192,22 @@ fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inherited: Inheri
         room.problem(typed.pools.at().unwrap_or(at), "the service has no pool", format!("add one: `{sample}`"));
     }
     let mut found: Vec<(u64, Pool)> = Vec::new();
+    let (mut named, mut priorities) = (HashSet::new(), HashMap::new());
     let mut addresses: HashMap<SocketAddr, Name> = HashMap::new();
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
         let Some(pool) = pool(room, at, typed, inherited, &mut addresses) else { continue };
         let priority = typed.priority.get().map_or(index as u64, |priority| priority.0);
-        if found.iter().any(|(_, other)| other.name == pool.name) {
+        if !named.insert(pool.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
             room.problem(at, format!("a second pool is called `{}`", pool.name), "give each its own name");
         }
-        if let Some((_, other)) = found.iter().find(|(other, _)| *other == priority) {
-            let what = format!("`{}` and `{}` both have priority {priority}", other.name, pool.name);
+        if let Some(other) = priorities.get(&priority) {
+            let what = format!("`{other}` and `{}` both have priority {priority}", pool.name);
             let advice = "give each its own; left out it is the pool's place in the list, from 0";
             room.problem(typed.priority.at().unwrap_or(at), what, advice);
+        } else {
+            priorities.insert(priority, pool.name.clone());
         }
         found.push((priority, pool));
     }
@@ -300,9 +321,10 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
 /// The items of `endpoints:` that DNS names.
 fn names(room: &mut Room, typed: &schema::Pool) -> Vec<NamedEndpoints> {
     let mut found: Vec<NamedEndpoints> = Vec::new();
+    let mut asked = HashSet::new();
     for (at, endpoint) in typed.endpoints.get().into_iter().flatten().filter_map(Item::found) {
         let Some(name) = named(room, at, &endpoint.0) else { continue };
-        if found.iter().any(|other| other.question == name.question) {
+        if !asked.insert(name.question.clone()) {
             room.problem(at, format!("{} stands twice in this pool", name.question), "keep it once");
         }
         found.push(name);
@@ -429,9 +451,10 @@ fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
 /// What the parts of one service say about each other.
 fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
     let failover = typed.failover.get();
+    let pools = PoolsByName::of(typed);
     for (index, pool) in service.pools.iter().enumerate() {
         let endpoints = pool.members.endpoints().len();
-        let place = pool_of(typed, &pool.name).and_then(Item::at).unwrap_or(at);
+        let place = pools.find(&pool.name).and_then(Item::at).unwrap_or(at);
         if let Members::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
                 let what = format!("the pools after `{}` never get traffic: a static_response never fails", pool.name);
@@ -460,7 +483,7 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
         }
     }
     hedges_go_somewhere(room, typed, service);
-    let unwatched = unwatched(typed, service);
+    let unwatched = unwatched(typed, &pools, service);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
         standby_is_watched(room, at, typed, service, &unwatched);
     }
@@ -487,10 +510,10 @@ fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Servi
 }
 
 /// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
-fn unwatched(typed: &schema::Service, service: &Service) -> Vec<Name> {
+fn unwatched(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service) -> Vec<Name> {
     let none_asked = |item: &Item<Switch<schema::HealthCheck>>| matches!(item.get(), Some(Switch::Off));
     let by_service = typed.health_check.at().is_none() || none_asked(&typed.health_check);
-    let by_pool = |pool: &&Pool| match pool_of(typed, &pool.name).and_then(Item::get).map(|pool| &pool.health_check) {
+    let by_pool = |pool: &&Pool| match pools.find(&pool.name).and_then(Item::get).map(|pool| &pool.health_check) {
         Some(item) if item.at().is_some() => none_asked(item),
         _ => by_service,
     };
@@ -513,15 +536,17 @@ fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, serv
 fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
     let Some(rto) = typed.objectives.get().and_then(|objectives| objectives.rto.at()) else { return };
     let mut late: Vec<(String, Vec<Name>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for detection in objective::detections(service) {
         if detection.holds() || detection.worst.is_none() {
             continue;
         }
         let sum = detection.to_string();
-        match late.iter_mut().find(|(other, _)| *other == sum) {
-            Some((_, pools)) => pools.push(detection.pool),
-            None => late.push((sum, vec![detection.pool])),
-        }
+        let place = *places.entry(sum).or_insert_with_key(|sum| {
+            late.push((sum.clone(), Vec::new()));
+            late.len() - 1
+        });
+        late[place].1.push(detection.pool);
     }
     for (sum, pools) in late {
         let parts = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
@@ -541,14 +566,40 @@ fn have(pools: &[Name]) -> String {
     if pools.len() == 1 { format!("pool {names} has") } else { format!("pools {names} have") }
 }
 
-/// The service of this name, as it was typed.
-pub(super) fn service_of<'t>(file: &'t schema::File, name: &Name) -> Option<&'t (Item<String>, Item<schema::Service>)> {
-    let named = |(key, _): &&(Item<String>, Item<schema::Service>)| key.get().is_some_and(|key| **key == **name);
-    file.services.get()?.0.iter().find(named)
+/// The services of a file as they were typed, by name; of several with one name the first.
+pub(super) struct ServicesByName<'t>(HashMap<&'t str, &'t (Item<String>, Item<schema::Service>)>);
+
+impl<'t> ServicesByName<'t> {
+    pub(super) fn of(file: &'t schema::File) -> ServicesByName<'t> {
+        let mut services = HashMap::new();
+        for entry in file.services.get().map_or(&[][..], |services| &services.0) {
+            if let Some(name) = entry.0.get() {
+                services.entry(name.as_str()).or_insert(entry);
+            }
+        }
+        ServicesByName(services)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'t (Item<String>, Item<schema::Service>)> {
+        self.0.get(name).copied()
+    }
 }
 
-/// The pool of this name, as it was typed.
-pub(super) fn pool_of<'t>(typed: &'t schema::Service, name: &Name) -> Option<&'t Item<schema::Pool>> {
-    let named = |item: &&Item<schema::Pool>| item.get().and_then(|pool| pool.name.get()).is_some_and(|n| **n == **name);
-    typed.pools.get()?.iter().find(named)
+/// The pools of a service as they were typed, by name; of several with one name the first.
+pub(super) struct PoolsByName<'t>(HashMap<&'t str, &'t Item<schema::Pool>>);
+
+impl<'t> PoolsByName<'t> {
+    pub(super) fn of(typed: &'t schema::Service) -> PoolsByName<'t> {
+        let mut pools = HashMap::new();
+        for item in typed.pools.get().into_iter().flatten() {
+            if let Some(name) = item.get().and_then(|pool| pool.name.get()) {
+                pools.entry(name.as_str()).or_insert(item);
+            }
+        }
+        PoolsByName(pools)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'t Item<schema::Pool>> {
+        self.0.get(name).copied()
+    }
 }

@@ -1,6 +1,8 @@
 //! TLS towards clients and towards endpoints. Only names of files are read here: their content is loaded with the rest of
 //! what a listener or a service needs, so that a certificate that was renewed needs no change of the configuration.
 
+use std::collections::HashSet;
+
 use super::Room;
 use crate::config::defaults;
 use crate::config::item::{Item, Switch, Toggle};
@@ -62,12 +64,13 @@ fn alpn(room: &mut Room, typed: &schema::ListenerTls, protocol: Protocol) -> Vec
         };
     };
     let mut found: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for (at, text) in list.0.iter().filter_map(Item::found) {
         let Some(name) = protocol_name(room, at, text) else { continue };
         if protocol == Protocol::Http && !HTTP.contains(&name.as_str()) {
             let what = format!("an http listener does not speak `{}`", shorten(text));
             room.problem(at, what, "it speaks `h2` and `http/1.1`");
-        } else if found.contains(&name) {
+        } else if !seen.insert(name.clone()) {
             room.problem(at, format!("`{}` stands twice", shorten(text)), "keep it once");
         } else {
             found.push(name);

@@ -16,7 +16,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,12 +85,12 @@ pub(super) struct Turn {
 impl Discovery {
     /// What `declared` names stands for what `first` found; where that has no good answer, for what an earlier process
     /// remembered.
-    pub(super) fn new(declared: Arc<Config>, first: Vec<(Question, Outcome)>, mut remembered: Remembered) -> Discovery {
+    pub(super) fn new(declared: Arc<Config>, first: Vec<(Question, Outcome)>, remembered: Remembered) -> Discovery {
         let now = clock::now();
         let mut known = BTreeMap::new();
+        let mut remembered: BTreeMap<Question, Vec<Found>> = remembered.into_iter().rev().collect();
         for question in questions(&declared) {
-            let place = remembered.iter().position(|(other, _)| *other == question);
-            let found = place.map_or_else(Vec::new, |place| remembered.swap_remove(place).1);
+            let found = remembered.remove(&question).unwrap_or_default();
             known.insert(question, Known { found, since: now, ..Known::default() });
         }
         let mut discovery = Discovery { declared, known, leaving: Leavings::new(), condemned: HashSet::new() };
@@ -105,8 +105,11 @@ impl Discovery {
         self.declared = declared;
         let mut before = std::mem::take(&mut self.known);
         for question in questions(&self.declared) {
+            // Questions stand in the order of their names: those about the same host stand together, with a dot at the end or not.
             let known = before.remove(&question).unwrap_or_else(|| Known {
-                found: before.iter().find_map(|(other, known)| known.as_answer(other, &question)).unwrap_or_default(),
+                found: about(&before, &question)
+                    .find_map(|(other, known)| known.as_answer(other, &question))
+                    .unwrap_or_default(),
                 since: now,
                 ..Known::default()
             });
@@ -267,8 +270,10 @@ impl Discovery {
         if self.known.is_empty() {
             return Arc::clone(&self.declared);
         }
+        let current = current.map_or(&[][..], |current| &current.services);
+        let current: HashMap<&Name, &Arc<Service>> = current.iter().map(|service| (&service.name, service)).collect();
         let same = |service: &Service| {
-            let current = current?.services.iter().find(|current| current.name == service.name)?;
+            let current = *current.get(&service.name)?;
             (**current == *service).then(|| Arc::clone(current))
         };
         let services = self.declared.services.iter().map(|service| {
@@ -294,7 +299,9 @@ impl Discovery {
                 endpoints.extend(found.iter().filter(|found| taken.insert(found.address)).map(|f| endpoint(named, f)));
             }
         }
-        for ((_, pool, _), one) in self.leaving.iter().filter(|((service, ..), _)| *service == declared.name) {
+        let first = (declared.name.clone(), Name::from(""), SocketAddr::from(([0, 0, 0, 0], 0)));
+        let leaving = self.leaving.range(first..).take_while(|((service, ..), _)| *service == declared.name);
+        for ((_, pool, _), one) in leaving {
             if let Some(pool) = service.pools.iter_mut().find(|other| other.name == *pool)
                 && let Members::Endpoints(endpoints) = &mut pool.members
                 && taken.insert(one.endpoint.address)
@@ -393,6 +400,18 @@ impl Known {
         let kept = self.found.len();
         Some(format!("{question} has had no good answer for 5 minutes ({trouble}): {kept} address(es) of before stay"))
     }
+}
+
+/// What is known of questions about the host of this one: as it is written here, without and with a dot at its end.
+fn about<'a>(
+    known: &'a BTreeMap<Question, Known>,
+    question: &Question,
+) -> impl Iterator<Item = (&'a Question, &'a Known)> + use<'a> {
+    let host = question.host();
+    [Name::from(host), Name::from(format!("{host}."))].into_iter().flat_map(|name| {
+        let first = Question { name: name.clone(), port: None, family: Family::Auto };
+        known.range(first..).take_while(move |(other, _)| other.name == name)
+    })
 }
 
 /// Every question of a configuration.
