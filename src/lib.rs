@@ -9,6 +9,7 @@
 //! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
+//! bottom     text.rs                                 text of others, fit to be shown
 //! ```
 //!
 //! An import only points down (or along the arrow).
@@ -24,4 +25,5 @@ pub mod proxy;
 pub mod routing;
 pub mod sys;
 pub mod telemetry;
+pub mod text;
 pub mod wire;

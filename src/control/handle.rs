@@ -1,6 +1,7 @@
 //! [`ControlHandle`]: how the rest of the process talks to the engine. Every call is a message with a bounded queue before
 //! the engine; the engine answers between two events.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,7 +140,7 @@ impl ControlHandle {
         match ready {
             Ok((config, materials, warnings)) => {
                 let known = discovery::questions(&self.published.load().config);
-                let answers = discovery::first_answers(&config, &known, &[]).await;
+                let answers = discovery::first_answers(&config, &known, &BTreeSet::new()).await;
                 self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await?
             }
             Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,

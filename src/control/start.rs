@@ -136,12 +136,13 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
     let now = clock::now();
     let Some(file) = &config.state else { return (Decision::new(None, now), Remembered::new()) };
     let decision = match state::load(file) {
-        Loaded::Usable { saved, names, age, reserve } => {
+        Loaded::Usable { saved, names, age, reserve, left_out } => {
             if let Some(problem) = reserve {
                 tracing::error!(%problem, age = %rounded(age), "the state file cannot be used: the one before it is restored");
                 troubles
                     .push(format!("the state file could not be used at the start, the one before it was: {problem}"));
             }
+            say_left_out(&left_out, troubles);
             tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
             return (Decision::new(Some(saved.aged(age)), now), names);
         }
@@ -168,6 +169,25 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
         }
     };
     (decision, Remembered::new())
+}
+
+/// Entries of the state that cannot be used: each is a line of the log, and the first ones stand in the status.
+fn say_left_out(left_out: &[String], troubles: &mut Vec<String>) {
+    const SAID: usize = 20;
+    const SHOWN: usize = 3;
+    for entry in left_out.iter().take(SAID) {
+        tracing::error!(entry, "an entry of the state cannot be used: what it says is forgotten, all else is restored");
+    }
+    if left_out.is_empty() {
+        return;
+    }
+    if left_out.len() > SAID {
+        tracing::error!(more = left_out.len() - SAID, "further entries of the state cannot be used");
+    }
+    let shown = left_out[..left_out.len().min(SHOWN)].join("; ");
+    let more = if left_out.len() > SHOWN { "; …" } else { "" };
+    let count = left_out.len();
+    troubles.push(format!("{count} entries of the state file could not be used at the start: {shown}{more}"));
 }
 
 /// What was known is lost. A service that only an operator may bring home may have been away: say so.

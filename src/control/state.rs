@@ -4,10 +4,14 @@
 //! The file ends with a checksum of what stands before it (SHA-256), so that a bit that turned on a disk is never a pool
 //! that serves; files of before there was one are read without. The state before the last one is kept beside it
 //! (`.previous`) and read when the newest is damaged. Where the file itself is missing, this is a first start.
+//!
+//! What is read is checked entry by entry: a service, a pool, an endpoint, an incident or a name that cannot be is left out and
+//! told, in the log and in the status; all else is restored.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +19,15 @@ use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::discovery::Remembered;
-use crate::config::StateFile;
-use crate::decision::Saved;
+use super::discovery::{self, Found, Remembered};
+use crate::config::{Question, StateFile};
+use crate::decision::{Administrative, Saved, SavedIncident, SavedService, SavedSwitch};
 use crate::sys::clock;
+use crate::text::{printable, shortened};
 
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 64 << 20;
@@ -34,18 +41,119 @@ const SEAL: &[u8] = b",\"sha256\":\"";
 const SEAL_END: &[u8] = b"\"}";
 /// Digits of the checksum.
 const SEAL_DIGITS: usize = 64;
-/// Numbers of publishing and of incidents beyond this one were never counted up to.
-const MAX_COUNTED: u64 = 1 << 62;
 
 /// What stands in the file. The ages in `saved` count from `saved_unix_ms`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize)]
 struct Document {
     saved_unix_ms: u64,
     saved: Saved,
     /// What names stood for; absent in files of before there were names.
-    #[serde(default)]
     names: Remembered,
+}
+
+/// The same as it is read: entry by entry, so that one that cannot be used costs nothing but itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadDocument {
+    saved_unix_ms: u64,
+    saved: ReadSaved,
+    #[serde(default)]
+    names: Vec<Entry<RememberedName>>,
+}
+
+#[derive(Deserialize)]
+struct ReadSaved {
+    version: u32,
+    epoch: u64,
+    next_incident: u64,
+    services: Vec<Entry<SavedService>>,
+    incidents: Vec<Entry<SavedIncident>>,
+}
+
+/// What one name stood for.
+type RememberedName = (Question, Vec<Entry<Found>>);
+
+/// An entry of a list, or why it is none. Parts of a service that have a default are left out alone.
+struct Entry<T> {
+    value: Result<T, String>,
+    left_out: Vec<String>,
+}
+
+/// What a service can be restored without.
+const PARTS: [&str; 10] = [
+    "active",
+    "lost",
+    "ordered",
+    "pinned",
+    "last_switch",
+    "failback_age_us",
+    "relapses",
+    "forced_ages_us",
+    "frozen_for_us",
+    "administrative",
+];
+
+/// What stands in such a part when there is nothing to say.
+fn nothing(part: &str) -> Value {
+    match part {
+        "lost" | "forced_ages_us" | "administrative" => Value::Array(Vec::new()),
+        "ordered" => false.into(),
+        "relapses" => 0.into(),
+        _ => Value::Null,
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Entry<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entry<T>, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        let first = match T::deserialize(&value) {
+            Ok(value) => return Ok(Entry { value: Ok(value), left_out: Vec::new() }),
+            Err(error) => error.to_string(),
+        };
+        // Part by part, and items of lists one by one.
+        let mut left_out = Vec::new();
+        for part in PARTS {
+            let Some(written) = value.get_mut(part) else { continue };
+            let kept = match std::mem::take(written) {
+                Value::Array(items) if nothing(part).is_array() => {
+                    let (good, bad): (Vec<Value>, Vec<Value>) =
+                        items.into_iter().partition(|item| is_readable(part, item));
+                    left_out.extend(bad.iter().map(|item| format!("{part}: `{}` cannot be read", shown(item))));
+                    Value::Array(good)
+                }
+                found if is_readable(part, &found) => found,
+                found => {
+                    left_out.push(format!("{part}: `{}` cannot be read", shown(&found)));
+                    nothing(part)
+                }
+            };
+            *written = kept;
+        }
+        match T::deserialize(&value) {
+            Ok(value) if !left_out.is_empty() => Ok(Entry { value: Ok(value), left_out }),
+            _ => Ok(Entry { value: Err(first), left_out: Vec::new() }),
+        }
+    }
+}
+
+/// Is it what stands in this part of a service, or in its list?
+fn is_readable(part: &str, value: &Value) -> bool {
+    match part {
+        "active" | "pinned" => value.is_null() || value.is_string(),
+        "lost" => value.is_string(),
+        "ordered" => value.is_boolean(),
+        "failback_age_us" | "frozen_for_us" => value.is_null() || value.is_u64(),
+        "forced_ages_us" => value.is_u64(),
+        "relapses" => u32::deserialize(value).is_ok(),
+        "last_switch" => Option::<SavedSwitch>::deserialize(value).is_ok(),
+        "administrative" => <(SocketAddr, Administrative)>::deserialize(value).is_ok(),
+        _ => false,
+    }
+}
+
+/// A damaged part for a message.
+fn shown(value: &Value) -> String {
+    shortened(&value.to_string(), 60)
 }
 
 /// The part of every version's document that must be readable.
@@ -74,6 +182,8 @@ pub(super) enum Loaded {
         age: Duration,
         /// Why this is not simply the newest state, in words for people; `None` = it is.
         reserve: Option<String>,
+        /// Entries that cannot be used, in words for people: all else is restored.
+        left_out: Vec<String>,
     },
     /// Older than `max_age`.
     Stale {
@@ -99,7 +209,7 @@ pub(super) fn load(file: &StateFile) -> Loaded {
 }
 
 /// What a file holds; `None` = there is none. The error names the file.
-fn found(path: &Path) -> Result<Option<Document>, String> {
+fn found(path: &Path) -> Result<Option<(Document, Vec<String>)>, String> {
     let bytes = match read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -108,12 +218,12 @@ fn found(path: &Path) -> Result<Option<Document>, String> {
     parse(bytes).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
 }
 
-fn in_time(file: &StateFile, document: Document, reserve: Option<String>) -> Loaded {
+fn in_time(file: &StateFile, (document, left_out): (Document, Vec<String>), reserve: Option<String>) -> Loaded {
     let age = Duration::from_millis(clock::unix_millis().saturating_sub(document.saved_unix_ms));
     if age > file.max_age {
         return Loaded::Stale { age };
     }
-    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age, reserve }
+    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age, reserve, left_out }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -122,7 +232,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(mut bytes: Vec<u8>) -> Result<Document, String> {
+/// The document, and what of it cannot be used.
+fn parse(mut bytes: Vec<u8>) -> Result<(Document, Vec<String>), String> {
     if let Some((body, digits)) = sealed(&bytes) {
         if digits != checksum(body).as_bytes() {
             return Err("damaged: its checksum is of something else".into());
@@ -132,20 +243,47 @@ fn parse(mut bytes: Vec<u8>) -> Result<Document, String> {
         bytes.truncate(end);
         bytes.push(b'}');
     }
-    let document: Document =
+    let document: ReadDocument =
         serde_json::from_slice(&bytes).map_err(|error| match serde_json::from_slice::<AnyDocument>(&bytes) {
             Ok(AnyDocument { saved: AnySaved { version } }) if version != Saved::VERSION => {
                 let own = Saved::VERSION;
                 format!("of format {version}, of which this program can read nothing ({error}); its own is {own}")
             }
-            _ => format!("damaged: {error}"),
+            _ => format!("damaged: {}", printable(&error.to_string())),
         })?;
-    for (what, number) in [("epoch", document.saved.epoch), ("next_incident", document.saved.next_incident)] {
-        if number > MAX_COUNTED {
-            return Err(format!("damaged: {what} {number} is more than anybody has counted"));
+    document.checked().map_err(|problem| format!("damaged: {problem}"))
+}
+
+impl ReadDocument {
+    fn checked(self) -> Result<(Document, Vec<String>), String> {
+        let ReadDocument { saved_unix_ms, saved, names } = self;
+        let mut left_out = Vec::new();
+        let services = readable("service", saved.services, &mut left_out);
+        let incidents = readable("incident", saved.incidents, &mut left_out);
+        let (version, epoch, next_incident) = (saved.version, saved.epoch, saved.next_incident);
+        let saved = Saved { version, epoch, next_incident, services, incidents }.checked(&mut left_out)?;
+        let mut remembered = Remembered::new();
+        for (question, found) in readable("name", names, &mut left_out) {
+            let found = readable(&format!("address of {}", shortened(&question.name, 60)), found, &mut left_out);
+            if let Some(entry) = discovery::checked(question, found, &mut left_out) {
+                remembered.push(entry);
+            }
+        }
+        Ok((Document { saved_unix_ms, saved, names: remembered }, left_out))
+    }
+}
+
+/// The entries that can be read; the others are told, by their place in the list.
+fn readable<T>(what: &str, entries: Vec<Entry<T>>, left_out: &mut Vec<String>) -> Vec<T> {
+    let mut good = Vec::with_capacity(entries.len());
+    for (entry, at) in entries.into_iter().zip(1..) {
+        left_out.extend(entry.left_out.into_iter().map(|part| format!("{what} {at}: {part}")));
+        match entry.value {
+            Ok(value) => good.push(value),
+            Err(problem) => left_out.push(format!("{what} {at}: {}", shortened(&problem, 200))),
         }
     }
-    Ok(document)
+    good
 }
 
 /// What the checksum is of, and its digits. `None` = there is none, as in files of before there was one.
@@ -327,8 +465,10 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::decision::{Decision, Moment};
+    use crate::decision::{Decision, Event, Moment};
 
     fn saved() -> Saved {
         Decision::new(None, Moment::ZERO).saved(Moment::ZERO)
@@ -401,7 +541,7 @@ mod tests {
     #[test]
     fn a_file_of_before_there_was_a_checksum_is_read() {
         let before = serde_json::to_vec(&document()).unwrap();
-        assert_eq!(parse(before).unwrap().saved, saved());
+        assert_eq!(parse(before).unwrap().0.saved, saved());
     }
 
     #[test]
@@ -424,6 +564,175 @@ mod tests {
         assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("epoch 18446744073709551615"));
         let wild = Document { saved: Saved { next_incident: u64::MAX - 1, ..saved() }, ..document() };
         assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("next_incident"));
+    }
+
+    /// Two services, an incident and a name, all of them whole.
+    fn full() -> Value {
+        let service = |name: &str| {
+            json!({"name": name, "active": "b", "lost": ["a"], "ordered": true, "pinned": "b",
+                   "last_switch": {"kind": "failover", "from": "a", "age_us": 5_000_000}, "failback_age_us": 7,
+                   "relapses": 2, "forced_ages_us": [9, 8], "frozen_for_us": 1_000_000,
+                   "administrative": [["10.0.0.1:80", "drain"], ["10.0.0.2:80", "maint"]]})
+        };
+        let incident = json!({"id": 3, "service": "shop", "kind": "failover", "from": "a", "to": "b", "actor": "standfast",
+            "epoch": 7, "fault": 9, "detected": 8, "decided": 7, "answered": 6,
+            "evidence": [{"address": "10.0.0.1:80", "cause": "refused", "detail": "refused", "seen": 9}]});
+        let found = |address: &str| json!({"address": address, "host": "app.test", "weight": null});
+        let question = json!({"name": "app.test", "port": 80, "family": "auto"});
+        json!({"saved_unix_ms": 1, "saved": {"version": 1, "epoch": 7, "next_incident": 4,
+               "services": [service("shop"), service("raw")], "incidents": [incident]},
+               "names": [[question, [found("10.0.0.3:80"), found("10.0.0.4:80")]]]})
+    }
+
+    fn parsed(document: &Value) -> Result<(Document, Vec<String>), String> {
+        parse(serde_json::to_vec(document).unwrap())
+    }
+
+    #[test]
+    fn a_whole_state_loses_nothing() {
+        let (document, left_out) = parsed(&full()).unwrap();
+        assert_eq!(left_out, Vec::<String>::new());
+        assert_eq!(serde_json::to_value(&document).unwrap(), full());
+    }
+
+    /// Each is a place in the document, what stands there instead, what is said, and what is left out: everything else stays.
+    #[test]
+    fn an_entry_that_cannot_be_used_costs_itself_alone() {
+        let wild = "\u{1b}[2J\r\nX: y\u{202e}";
+        let services = "/saved/services";
+        let cases: Vec<(&str, Value, &str, &str)> = vec![
+            ("/saved/services/0", json!(7), "service 1: ", services),
+            ("/saved/services/0/name", json!(wild), "this is not a name", services),
+            ("/saved/services/0/name", json!("raw"), "service raw: it stands there twice", services),
+            ("/saved/services/0/active", json!(wild), "the active pool", "/saved/services/0/active"),
+            ("/saved/services/0/active", json!([1]), "service 1: active", "/saved/services/0/active"),
+            ("/saved/services/0/pinned", json!("a b"), "the pin `a b` is not a name", "/saved/services/0/pinned"),
+            ("/saved/services/0/lost/0", json!(wild), "is not a name", "/saved/services/0/lost"),
+            ("/saved/services/0/lost/0", json!(5), "service 1: lost: `5`", "/saved/services/0/lost"),
+            ("/saved/services/0/last_switch/kind", json!("nonsense"), "last_switch", "/saved/services/0/last_switch"),
+            (
+                "/saved/services/0/last_switch/from",
+                json!(wild),
+                "the last switch",
+                "/saved/services/0/last_switch/from",
+            ),
+            (
+                "/saved/services/0/failback_age_us",
+                json!(-1),
+                "failback_age_us: `-1`",
+                "/saved/services/0/failback_age_us",
+            ),
+            ("/saved/services/0/relapses", json!(u32::MAX), "more relapses", "/saved/services/0/relapses"),
+            ("/saved/services/0/relapses", json!(1_u64 << 32), "relapses: `4294967296`", "/saved/services/0/relapses"),
+            (
+                "/saved/services/0/forced_ages_us/1",
+                json!(1.5),
+                "forced_ages_us: `1.5`",
+                "/saved/services/0/forced_ages_us",
+            ),
+            ("/saved/services/0/frozen_for_us", json!(u64::MAX), "a freeze of", "/saved/services/0/frozen_for_us"),
+            (
+                "/saved/services/0/administrative/0/0",
+                json!("10.0.0.1:x"),
+                "administrative",
+                "/saved/services/0/administrative",
+            ),
+            ("/saved/services/0/administrative/0/1", json!(wild), "administrative", "/saved/services/0/administrative"),
+            (
+                "/saved/services/0/administrative/0/0",
+                json!("10.0.0.2:80"),
+                "10.0.0.2:80 stands",
+                "/saved/services/0/administrative",
+            ),
+            ("/saved/incidents/0", json!(null), "incident 1: ", "/saved/incidents"),
+            ("/saved/incidents/0/service", json!(wild), "is not a name", "/saved/incidents"),
+            ("/saved/incidents/0/to", json!(wild), "is not a name", "/saved/incidents"),
+            ("/saved/incidents/0/id", json!(u64::MAX), "nobody has counted", "/saved/incidents"),
+            ("/saved/incidents/0/epoch", json!(8), "it is of epoch 8", "/saved/incidents"),
+            ("/names/0", json!("x"), "name 1: ", "/names"),
+            ("/names/0/0/name", json!(wild), "this is not a name", "/names"),
+            ("/names/0/1/0", json!({}), "address of app.test 1: ", "/names/0/1"),
+            ("/names/0/1/0/host", json!("app.test\r\nX: y"), "is not its host", "/names/0/1"),
+            ("/names/0/1/0/host", json!("other.test"), "is not its host", "/names/0/1"),
+            ("/names/0/1/0/address", json!("0.0.0.0:80"), "could not be somebody's", "/names/0/1"),
+            ("/names/0/1/0/address", json!("10.0.0.3:81"), "could not be somebody's", "/names/0/1"),
+            ("/names/0/1/0/address", json!("10.0.0.4:80"), "stands there twice", "/names/0/1"),
+            ("/names/0/1/0/weight", json!(0), "weight 0", "/names/0/1"),
+            ("/names/0/1/0/weight", json!(u32::MAX), "weight 4294967295", "/names/0/1"),
+        ];
+        for (place, instead, said, costs) in cases {
+            let mut document = full();
+            *document.pointer_mut(place).unwrap() = instead.clone();
+            let (read, left_out) = parsed(&document).unwrap_or_else(|problem| panic!("{place}: {problem}"));
+            assert_eq!(left_out.len(), 1, "{place}: {left_out:?}");
+            assert!(left_out[0].contains(said), "{place} {instead}: {left_out:?}");
+            assert!(!left_out[0].contains(crate::text::is_command), "{place}: {left_out:?}");
+            let (mut read, mut whole) = (serde_json::to_value(&read).unwrap(), full());
+            assert_ne!(read, whole, "{place}: nothing was left out");
+            let shrunk = |value: &Value| value.pointer(costs).and_then(Value::as_array).map(Vec::len);
+            if let (Some(left), Some(before)) = (shrunk(&read), shrunk(&whole)) {
+                assert_eq!(left, before - 1, "{place}: {read}");
+            }
+            for value in [&mut read, &mut whole] {
+                *value.pointer_mut(costs).unwrap_or(&mut Value::Null) = Value::Null;
+            }
+            if costs == "/names" {
+                read["names"] = Value::Null;
+            }
+            assert_eq!(read, whole, "{place}: something else was left out too");
+        }
+    }
+
+    #[test]
+    fn incidents_go_on_behind_the_last_one_whatever_the_file_says() {
+        let mut document = full();
+        document["saved"]["next_incident"] = json!(0);
+        assert_eq!(parsed(&document).unwrap().0.saved.next_incident, 4);
+    }
+
+    #[test]
+    fn what_people_wrote_into_a_record_is_printable() {
+        let mut document = full();
+        document["saved"]["incidents"][0]["evidence"][0]["detail"] = json!("\u{1b}[2Jrefused");
+        document["saved"]["incidents"][0]["actor"] = json!({"operator": "ada\u{202e}"});
+        let (read, left_out) = parsed(&document).unwrap();
+        assert!(left_out.is_empty(), "{left_out:?}");
+        let text = serde_json::to_string(&read).unwrap();
+        assert!(text.contains("\u{fffd}[2Jrefused") && text.contains("ada\u{fffd}"), "{text}");
+    }
+
+    /// Numbers at their ends are restored without a panic, and what follows from them is written again.
+    #[test]
+    fn numbers_at_their_ends_do_not_wrap() {
+        let mut document = full();
+        let saved = &mut document["saved"];
+        (saved["epoch"], saved["next_incident"]) = (json!(1_u64 << 62), json!(1_u64 << 62));
+        for service in 0..2 {
+            let service = &mut saved["services"][service];
+            service["failback_age_us"] = json!(u64::MAX);
+            service["last_switch"]["age_us"] = json!(u64::MAX);
+            service["forced_ages_us"] = json!([u64::MAX, 0]);
+        }
+        for time in ["fault", "detected", "decided", "answered"] {
+            saved["incidents"][0][time] = json!(u64::MAX);
+        }
+        let (read, left_out) = parsed(&document).unwrap();
+        assert!(left_out.is_empty(), "{left_out:?}");
+        let now = Moment::from_micros(50);
+        let saved = read.saved.aged(Duration::MAX);
+        let mut decision = Decision::new(Some(saved), now);
+        let text = "listeners: [{name: l, bind: '127.0.0.1:80', service: shop}]\n\
+                    services: {shop: {health_check: {tcp: {}}, pools: [{name: a, endpoints: ['10.0.0.1:80']}, {name: b, endpoints: ['10.0.0.2:80']}]}}\n";
+        let config = crate::config::parse(text, Path::new("")).unwrap().config;
+        decision.handle(Event::Configured(Arc::new(config)), now);
+        decision.tick(Moment::from_micros(60_000_000));
+        assert_eq!(decision.saved(now).services[0].administrative.len(), 2, "it was restored");
+        seal(&Document { saved_unix_ms: u64::MAX, saved: decision.saved(now), names: Vec::new() }).unwrap();
+        for (epoch, problem) in [((1_u64 << 62) + 1, "more than anybody has counted"), (u64::MAX, "more than anybody")]
+        {
+            document["saved"]["epoch"] = json!(epoch);
+            assert!(parsed(&document).unwrap_err().contains(problem));
+        }
     }
 
     #[test]

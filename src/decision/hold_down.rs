@@ -9,7 +9,7 @@ use super::Moment;
 use crate::config::Failover;
 
 /// The hold-down doubles at most this often: nothing makes it longer than 8 × what is configured.
-const DOUBLINGS: u32 = 3;
+pub(super) const DOUBLINGS: u32 = 3;
 
 /// Damping of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,11 +8,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::failover::LastSwitch;
+use super::hold_down::DOUBLINGS;
 use super::service::Service;
 use super::timeline::Timeline;
 use super::timers::Timer;
-use super::{Administrative, Incident, Moment, Serving, SwitchKind};
-use crate::config::Name;
+use super::{Actor, Administrative, Incident, Moment, Serving, SwitchKind};
+use crate::config::{Name, is_name};
+use crate::text::{printable, shortened};
 
 /// The decisions worth keeping over a restart. All times are in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +93,39 @@ impl Saved {
         self
     }
 
+    /// The same with what another process can go on from: numbers that were never counted up to, times that no configuration can
+    /// mean and names that are none are damage, and cost the entry that they stand in. `Err`: the numbers of the whole.
+    pub fn checked(mut self, left_out: &mut Vec<String>) -> Result<Saved, String> {
+        for (what, number) in [("epoch", self.epoch), ("next_incident", self.next_incident)] {
+            if number > MAX_COUNTED {
+                return Err(format!("{what} {number} is more than anybody has counted"));
+            }
+        }
+        let mut known = BTreeSet::new();
+        self.services.retain_mut(|service| match service.check(left_out) {
+            Ok(()) if known.insert(service.name.clone()) => true,
+            Ok(()) => {
+                left_out.push(format!("service {}: it stands there twice", service.name));
+                false
+            }
+            Err(problem) => {
+                left_out.push(format!("service `{}`: {problem}", shortened(&service.name, LONGEST_SHOWN)));
+                false
+            }
+        });
+        let epoch = self.epoch;
+        self.incidents.retain_mut(|SavedIncident(incident)| match check_incident(incident, epoch) {
+            Ok(()) => true,
+            Err(problem) => {
+                left_out.push(format!("incident {}: {problem}", incident.id.0));
+                false
+            }
+        });
+        let next = self.incidents.iter().map(|SavedIncident(incident)| incident.id.0 + 1).max();
+        self.next_incident = self.next_incident.max(next.unwrap_or(0));
+        Ok(self)
+    }
+
     pub(super) fn take(epoch: u64, services: &[Service], timeline: &Timeline, now: Moment) -> Saved {
         Saved {
             version: Saved::VERSION,
@@ -105,6 +140,81 @@ impl Saved {
         let restore = |saved: &SavedIncident| shift(&saved.0, |age| now.before(Duration::from_micros(age.as_micros())));
         Timeline { incidents: self.incidents.iter().map(restore).collect(), next: self.next_incident }
     }
+}
+
+/// Numbers of publishing and of incidents beyond this one were never counted up to.
+const MAX_COUNTED: u64 = 1 << 62;
+/// No configuration asks for a longer time, in microseconds.
+const LONGEST_TIME: u64 = 365 * 24 * 3600 * 1_000_000;
+/// Characters of a damaged name that are shown.
+const LONGEST_SHOWN: usize = 60;
+
+impl SavedService {
+    /// Takes out what cannot be; `Err`: the whole entry cannot be.
+    fn check(&mut self, left_out: &mut Vec<String>) -> Result<(), String> {
+        if !is_name(&self.name) {
+            return Err("this is not a name".into());
+        }
+        let mut leave_out = |what: &str| left_out.push(format!("service {}: {what}", self.name));
+        let mut check_name = |what: &str, name: &mut Option<Name>| {
+            if let Some(wrong) = name.take_if(|name| !is_name(name)) {
+                leave_out(&format!("{what} `{}` is not a name", shortened(&wrong, LONGEST_SHOWN)));
+            }
+        };
+        check_name("the active pool", &mut self.active);
+        check_name("the pin", &mut self.pinned);
+        if let Some(last) = &mut self.last_switch {
+            check_name("the pool of the last switch", &mut last.from);
+        }
+        self.lost.retain(|name| {
+            let good = is_name(name);
+            if !good {
+                leave_out(&format!("the pool without share `{}` is not a name", shortened(name, LONGEST_SHOWN)));
+            }
+            good
+        });
+        if let Some(left) = self.frozen_for_us.take_if(|left| *left > LONGEST_TIME) {
+            leave_out(&format!("a freeze of {left} µs is longer than any"));
+        }
+        let doublings = self.relapses.min(DOUBLINGS);
+        if std::mem::replace(&mut self.relapses, doublings) != doublings {
+            leave_out("more relapses than are counted");
+        }
+        let mut known = BTreeSet::new();
+        self.administrative.retain(|(address, _)| {
+            let first = known.insert(*address);
+            if !first {
+                leave_out(&format!("{address} stands there twice"));
+            }
+            first
+        });
+        // Oldest first, whatever the file says.
+        self.forced_ages_us.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(())
+    }
+}
+
+/// Is it one that could have been? What people have written in it becomes printable.
+fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
+    let names = std::iter::once(&incident.service).chain(&incident.from).chain(&incident.to);
+    for name in names {
+        if !is_name(name) {
+            return Err(format!("`{}` is not a name", shortened(name, LONGEST_SHOWN)));
+        }
+    }
+    if incident.id.0 > MAX_COUNTED {
+        return Err("a number that nobody has counted up to".into());
+    }
+    if incident.epoch > epoch {
+        return Err(format!("it is of epoch {}, and the last one was {epoch}", incident.epoch));
+    }
+    if let Actor::Operator(name) = &mut incident.actor {
+        *name = printable(name).into_owned();
+    }
+    for evidence in &mut incident.evidence {
+        evidence.detail = printable(&evidence.detail).into_owned();
+    }
+    Ok(())
 }
 
 fn age_of(at: Moment, now: Moment) -> Moment {
@@ -169,7 +279,7 @@ impl Service {
             at: at(last.age_us),
         });
         self.hold_down.failed_back = saved.failback_age_us.map(at);
-        self.hold_down.relapses = saved.relapses;
+        self.hold_down.relapses = saved.relapses.min(DOUBLINGS);
         self.freeze.forced = saved.forced_ages_us.iter().map(|age| at(*age)).collect();
         if self.resume.is_some() {
             self.believe_resumed(now);

@@ -25,7 +25,7 @@ impl Timeline {
     pub fn open(&mut self, mut incident: Incident, effects: &mut Vec<Effect>) {
         incident.id = IncidentId(self.next);
         self.next += 1;
-        if self.incidents.len() == KEPT {
+        while self.incidents.len() >= KEPT {
             self.incidents.pop_front();
         }
         effects.push(Effect::Incident(incident.clone()));

@@ -232,10 +232,9 @@ impl Room<'_> {
         Some(bind)
     }
 
-    /// A name: it becomes a metric label, a word of the command line and part of paths in messages.
+    /// A name, see [`model::is_name`].
     fn name(&mut self, at: NodeId, name: &str) -> Option<Name> {
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(good) {
+        if model::is_name(name) {
             return Some(Name::from(name));
         }
         let advice = "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64 characters in all";

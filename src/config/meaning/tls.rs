@@ -7,7 +7,7 @@ use super::Room;
 use crate::config::defaults;
 use crate::config::item::{Item, Switch, Toggle};
 use crate::config::model::{
-    Certificate, ClientAuth, HostMatch, ListenerTls, Protocol, TlsVersion, UnknownName, UpstreamTls,
+    Certificate, ClientAuth, HostMatch, ListenerTls, Protocol, TlsVersion, UnknownName, UpstreamTls, is_dns_name,
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
@@ -189,10 +189,5 @@ pub(super) fn asked_name(room: &mut Room, at: NodeId, text: &str) -> Option<Host
 
 /// In lower case, when it is a DNS name: no address, no port, no dot at its end.
 pub(super) fn dns_name(text: &str) -> Option<String> {
-    let label = |label: &str| {
-        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(good) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    (text.len() <= 253 && !last_is_number && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
+    is_dns_name(text).then(|| text.to_ascii_lowercase())
 }

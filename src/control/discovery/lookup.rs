@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::{Remembered, questions};
-use crate::config::{Config, Dns, Family, Name, Question};
+use crate::config::{Config, Dns, Family, Name, Question, is_dns_name};
 use crate::decision::Moment;
 use crate::sys::clock;
+use crate::text::shortened;
 
 /// Endpoints that one name may stand for; what an answer has beyond them is left out, the same ones each time.
 const MOST: usize = 1000;
@@ -461,6 +462,44 @@ fn service(data: &RData) -> Option<&SRV> {
     }
 }
 
+/// What a state file says that a name stood for, as far as a lookup could have found it; `None`: nothing of it. The host is what the
+/// question says, or it goes to no endpoint.
+pub(in crate::control) fn checked(
+    question: Question,
+    found: Vec<Found>,
+    left_out: &mut Vec<String>,
+) -> Option<(Question, Vec<Found>)> {
+    let name = shortened(&question.name, 60);
+    let host = match question.port {
+        Some(_) => question.host(),
+        None => domain_of(question.host()),
+    };
+    if !is_dns_name(question.host()) || question.name.bytes().any(|b| b.is_ascii_uppercase()) {
+        left_out.push(format!("name `{name}`: this is not a name"));
+        return None;
+    }
+    let mut good = Vec::new();
+    let mut known = BTreeSet::new();
+    for one in found {
+        let address = one.address;
+        let is_port = address.port() > 0 && question.port.is_none_or(|port| port == address.port());
+        let problem = match one.weight {
+            _ if *one.host != *host => format!("`{}` is not its host", shortened(&one.host, 60)),
+            _ if !is_somebody(address.ip()) || !is_port => "this address could not be somebody's".into(),
+            Some(weight) if !(1..=1000).contains(&weight) => format!("weight {weight} is not from 1 to 1000"),
+            _ if !known.insert(address) => "it stands there twice".into(),
+            _ if good.len() == MOST => format!("there are more than {MOST}"),
+            _ => {
+                good.push(one);
+                continue;
+            }
+        };
+        left_out.push(format!("name {name}: {address}: {problem}"));
+    }
+    good.sort_unstable();
+    (!good.is_empty()).then_some((question, good))
+}
+
 /// `_http._tcp.app.internal` → `app.internal`: whom a certificate must be for (RFC 9525, section 6.1). The targets' names come
 /// from DNS, which nobody has signed.
 fn domain_of(name: &str) -> &str {
@@ -499,7 +538,7 @@ fn scaled(weight: u16, heaviest: u16) -> u32 {
 pub(in crate::control) async fn first_answers(
     config: &Config,
     known: &BTreeSet<Question>,
-    remembered: &[Question],
+    remembered: &BTreeSet<Question>,
 ) -> Vec<(Question, Outcome)> {
     let resolver = Arc::new(Resolver::new(config.dns.clone()));
     let mut asked = JoinSet::new();
@@ -540,7 +579,7 @@ pub(in crate::control) fn first_answers_blocking(
     if questions(config).is_empty() {
         return Ok(Vec::new());
     }
-    let remembered: Vec<Question> = remembered.iter().map(|(question, _)| question.clone()).collect();
+    let remembered: BTreeSet<Question> = remembered.iter().map(|(question, _)| question.clone()).collect();
     let ask = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(first_answers(config, &BTreeSet::new(), &remembered)))

@@ -21,8 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::lookup::Found;
-pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
+pub(super) use self::lookup::{Found, Outcome, checked, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
