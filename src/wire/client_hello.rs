@@ -74,7 +74,8 @@ impl Reader {
                 bytes = rest;
                 continue;
             }
-            let (now, rest) = bytes.split_at(bytes.len().min(self.left));
+            // No further than the message goes: what stands behind it must not count, be it here or not.
+            let (now, rest) = bytes.split_at(bytes.len().min(self.left).min(self.missing()?));
             self.count(now.len())?;
             self.left -= now.len();
             self.message.extend_from_slice(now);
@@ -86,6 +87,12 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// How many bytes of the message are still to come, as far as it says so.
+    fn missing(&self) -> Result<usize, Fault> {
+        let length = self.length()?.map_or(4, |length| 4 + length);
+        Ok(length.saturating_sub(self.message.len()))
     }
 
     fn count(&mut self, more: usize) -> Result<(), Fault> {

@@ -6,6 +6,8 @@
 //! - [`h2`]: what HTTP/2 brings and takes, in the same values.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
 //! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
+#[cfg(test)]
+mod alike;
 mod ascii;
 pub mod client_hello;
 mod fields;

@@ -75,18 +75,18 @@ fn begins_like(bytes: &[u8], beginning: &[u8]) -> bool {
 }
 
 fn read_v1(bytes: &[u8]) -> Result<Progress, Fault> {
-    let end = bytes.iter().take(LONGEST_V1).position(|byte| *byte == b'\r' || *byte == b'\n');
-    let text = &bytes[..end.unwrap_or(bytes.len().min(LONGEST_V1))];
+    // The end itself takes two bytes: what stands behind the last place where it may begin is not looked at, be it here or not.
+    let line = &bytes[..bytes.len().min(LONGEST_V1 - 1)];
+    let end = line.iter().position(|byte| *byte == b'\r' || *byte == b'\n');
+    let text = &line[..end.unwrap_or(line.len())];
     if !text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
         return Err(Fault::Malformed("a byte that is not text"));
     }
     let Some(end) = end else {
-        // The end itself takes two of them.
-        return if bytes.len() < LONGEST_V1 - 1 { Ok(Progress::Partial) } else { Err(Fault::Malformed("too long")) };
+        return if line.len() < LONGEST_V1 - 1 { Ok(Progress::Partial) } else { Err(Fault::Malformed("too long")) };
     };
     let length = end + 2;
     match (bytes[end], bytes.get(end + 1)) {
-        (b'\r', _) if length > LONGEST_V1 => Err(Fault::Malformed("too long")),
         (b'\r', None) => Ok(Progress::Partial),
         (b'\r', Some(b'\n')) => {
             let text = std::str::from_utf8(text).map_err(|_| Fault::Malformed("a byte that is not text"))?;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::alike::judged;
 
 fn with_length(width: usize, content: &[u8]) -> Vec<u8> {
     let mut bytes = content.len().to_be_bytes()[8 - width..].to_vec();
@@ -153,6 +154,40 @@ fn a_hello_is_read_up_to_a_bound_and_not_beyond() {
     // Refused by what it announces, before it is sent.
     assert_eq!(read(&records(&filled(LONGEST + 1), LONGEST_RECORD)[..9]), Err(Fault::TooLong));
     assert_eq!(read(&records(&longest, 1)), Err(Fault::TooLong));
+}
+
+fn in_pieces(pieces: &[&[u8]]) -> Result<Option<Asked>, Fault> {
+    let mut reader = Reader::new();
+    pieces.iter().find_map(|piece| reader.feed(piece).transpose()).transpose()
+}
+
+/// What stands behind a hello counts neither towards its bound nor for anything else, be it in the last record or behind it.
+#[test]
+fn a_hello_at_its_limits_is_judged_alike_in_any_pieces() {
+    let longest = {
+        let without = body(32, Some(&[extension(21, &[]), name("a.example.com")])).len();
+        message(&body(32, Some(&[extension(21, &vec![0; LONGEST - 4 - without]), name("a.example.com")])))
+    };
+    // Thousands of records: 16 KiB of a hello, and more around it than inside. The last record brings what is not the hello's.
+    for in_small in [LONGEST - 1, LONGEST - 1000, LONGEST - 6000] {
+        for size in [1, 3] {
+            for behind in [0, 500, LONGEST_RECORD - LONGEST.abs_diff(in_small)] {
+                let mut bytes = records(&longest[..in_small], size);
+                let last = [&longest[in_small..], &vec![22; behind]].concat();
+                bytes.extend(records(&last, LONGEST_RECORD));
+                judged(&bytes, in_pieces).ok();
+            }
+        }
+    }
+    // (All of it is on the wire within the bound: only what stands behind it is not.)
+    let small = (LONGEST_ON_WIRE - LONGEST) / 5 - 2;
+    let mut bytes = records(&longest[..small], 1);
+    bytes.extend(records(&longest[small..], LONGEST_RECORD));
+    bytes.extend([0; 100]);
+    assert_eq!(judged(&bytes, in_pieces), Ok(Some(asked(Some("a.example.com"), &[]))));
+    let mut bytes = records(&longest[..small], 1);
+    bytes.extend(records(&[&longest[small..], &[0; 3000]].concat(), LONGEST_RECORD));
+    assert_eq!(judged(&bytes, in_pieces), Ok(Some(asked(Some("a.example.com"), &[]))));
 }
 
 fn any_hello() -> impl Strategy<Value = (Vec<u8>, Asked)> {

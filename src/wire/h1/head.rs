@@ -148,7 +148,7 @@ pub(super) const STEP: usize = 2048;
 
 impl Lines {
     /// The current line without its CRLF, if it is complete; `new` is where bytes start that were not searched yet. Goes on to
-    /// the next line.
+    /// the next line, even behind one that ends wrongly: the bound is asked for it too, as it would be if it came in pieces.
     #[inline]
     pub(super) fn next(&mut self, text: &[u8], new: usize) -> Result<Option<Range<usize>>, Error> {
         let from = self.line.max(new);
@@ -156,10 +156,10 @@ impl Lines {
             return Ok(None);
         };
         let (start, lf) = (self.line, from + at);
+        self.line = lf + 1;
         if lf == start || text[lf - 1] != b'\r' {
             return Err(Error::BareLf);
         }
-        self.line = lf + 1;
         Ok(Some(start..lf - 1))
     }
 

@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::alike::judged;
 
 fn ends(source: &str, destination: &str) -> Option<Ends> {
     Some(Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() })
@@ -38,6 +39,40 @@ fn the_longest_header_of_version_1_is_taken_and_a_longer_one_is_not() {
     // It is known as soon as no end can come in time.
     assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 1]), Err(Fault::Malformed("too long")));
     assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 2]), Ok(Progress::Partial));
+}
+
+/// As the door reads: all that has come so far, again with each piece.
+fn in_pieces(pieces: &[&[u8]]) -> Result<Progress, Fault> {
+    let mut come = Vec::new();
+    for piece in pieces {
+        come.extend_from_slice(piece);
+        match read(&come[..come.len().min(LONGEST)]) {
+            Ok(Progress::Partial) => {}
+            verdict => return verdict,
+        }
+    }
+    Ok(Progress::Partial)
+}
+
+#[test]
+fn headers_at_their_limits_are_judged_alike_in_any_pieces() {
+    for length in LONGEST_V1 - 3..LONGEST_V1 + 4 {
+        for start in ["PROXY UNKNOWN ", "PROXY TCP4 ", "PROXY TCP9 ", "PROXY "] {
+            for end in ["\r\n", "\n", "\r", "\r\r", "\u{1}\r\n", ""] {
+                for behind in ["", "GET / HTTP/1.1\r\n", "\n", "\u{0}"] {
+                    let fill = "x".repeat(length - start.len() - end.len());
+                    judged(format!("{start}{fill}{end}{behind}").as_bytes(), in_pieces).ok();
+                }
+            }
+        }
+    }
+    for length in [0, 11, 12, 13, 35, 36, 37, 215, 216, 217, 4079, 4080, 4081, 65535] {
+        for (command, family) in [(0x20, 0x00), (0x21, 0x00), (0x21, 0x11), (0x21, 0x21), (0x21, 0x31), (0x21, 0x12)] {
+            for sent in [0, 10, usize::from(length), usize::from(length) + 5] {
+                judged(&v2(command, family, length, &vec![1; sent]), in_pieces).ok();
+            }
+        }
+    }
 }
 
 #[test]
