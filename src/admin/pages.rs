@@ -17,6 +17,7 @@ use crate::sys::process::Process;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::exposition;
 use crate::telemetry::logs::LogCounts;
+use crate::text::printable_json;
 
 /// The engine answers between two events; one that takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -146,7 +147,7 @@ async fn status(State(source): State<Source>) -> Response {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned());
     };
     match serde_json::to_string_pretty(&status) {
-        Ok(text) => typed(StatusCode::OK, "application/json", text + "\n"),
+        Ok(text) => typed(StatusCode::OK, "application/json", printable_json(&text) + "\n"),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }

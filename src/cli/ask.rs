@@ -54,5 +54,5 @@ async fn exchange(admin: &str, path: &str) -> Result<(StatusCode, String), Box<d
 
 /// What came from the network must not command the terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    standfast::text::printable(text).into_owned()
 }

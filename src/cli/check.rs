@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use standfast::config::{self, Detection, Loaded, Members, Problems, Service};
 use standfast::control::{materials, surroundings};
 use standfast::routing::Materials;
+use standfast::text::{printable, printable_json};
 
 use super::status::Output;
 
@@ -39,7 +40,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = io::stdout().lock();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = match (args.output, &found) {
-        (Output::Json, found) => format!("{:#}\n", for_programs(found, &files)),
+        (Output::Json, found) => printable_json(&format!("{:#}\n", for_programs(found, &files))),
         (Output::Human, Ok(loaded)) => match &files {
             Ok(warnings) => valid(loaded, warnings, &args.file, colour),
             Err(problems) => unusable(problems, &args.file, colour),
@@ -72,7 +73,9 @@ fn code(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String
 fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> String {
     let config = &loaded.config;
     let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
-    text.extend(of_files.iter().map(|warning| format!("{}: {warning}\n", paint("1;33", "warning", colour))));
+    text.extend(
+        of_files.iter().map(|warning| format!("{}: {}\n", paint("1;33", "warning", colour), printable(warning))),
+    );
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
         text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
@@ -86,7 +89,7 @@ fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> Str
         n => format!(", {}", count(n, "warning")),
     };
     let (listeners, services) = (count(listeners, "listener"), count(services, "service"));
-    text.push_str(&format!("{}: valid: {listeners}, {services}{warnings}\n", file.display()));
+    text.push_str(&format!("{}: valid: {listeners}, {services}{warnings}\n", name(file)));
     text
 }
 
@@ -136,15 +139,17 @@ fn refused(problems: &Problems, colour: bool) -> String {
     if warnings > 0 {
         summary.push_str(&format!(", {}", count(warnings, "warning")));
     }
-    format!("{}{}: {}: {summary}\n", problems.explain(colour), problems.file.display(), paint("31", "refused", colour))
+    format!("{}{}: {}: {summary}\n", problems.explain(colour), name(&problems.file), paint("31", "refused", colour))
 }
 
 /// The configuration is valid, but not what it names.
 fn unusable(problems: &[String], file: &Path, colour: bool) -> String {
-    let mut text: String =
-        problems.iter().map(|problem| format!("{}: {problem}\n", paint("1;31", "error", colour))).collect();
+    let mut text: String = problems
+        .iter()
+        .map(|problem| format!("{}: {}\n", paint("1;31", "error", colour), printable(problem)))
+        .collect();
     let refused = paint("31", "refused", colour);
-    text.push_str(&format!("{}: {refused}: {}\n", file.display(), count(problems.len(), "problem")));
+    text.push_str(&format!("{}: {refused}: {}\n", name(file), count(problems.len(), "problem")));
     text
 }
 
@@ -186,6 +191,10 @@ fn detected(detection: &Detection) -> Value {
         "objective_ms": ms(detection.objective),
         "arithmetic": detection.arithmetic,
     })
+}
+
+fn name(file: &Path) -> String {
+    printable(&file.display().to_string()).into_owned()
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -26,7 +26,7 @@ pub fn run(options: &Options) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(problem) => {
-            println!("{problem}");
+            println!("{}", ask::printable(&problem));
             ExitCode::FAILURE
         }
     }

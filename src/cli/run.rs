@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use standfast::config;
+use standfast::text::printable_lines;
 
 use crate::app::{self, App};
 use crate::signals::Signals;
@@ -25,7 +26,7 @@ pub fn run(options: &Options) -> ExitCode {
     match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("standfast: {problem}");
+            eprintln!("standfast: {}", printable_lines(&problem));
             ExitCode::FAILURE
         }
     }

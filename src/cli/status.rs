@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use standfast::control::{IncidentReport, PoolReport, ServiceReport, Status};
 use standfast::decision::{Administrative, Admission, Operational, Serving};
+use standfast::text::printable_json;
 
 use super::ask::{self, printable};
 
@@ -68,7 +69,7 @@ fn once(args: &StatusArgs) -> ExitCode {
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let clear = if args.watch.is_some() && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     let shown = match args.output {
-        Output::Json => text,
+        Output::Json => printable_json(&text),
         Output::Human => clear.to_owned() + &tables(&status, colour),
     };
     // A reader that has seen enough (`| head`) is no error.
@@ -77,7 +78,7 @@ fn once(args: &StatusArgs) -> ExitCode {
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("standfast status: {problem}");
+    eprintln!("standfast status: {}", printable(&problem.to_string()));
     ExitCode::from(UNREACHABLE)
 }
 
@@ -386,7 +387,7 @@ mod tests {
         };
         let pools = json!([
             {"name": "eu-west", "available": false, "usable": 0, "endpoints": [
-                endpoint(0, "10.0.1.11:8080", standing("unhealthy", "checks_failed"), "closed", "3 probes failed: \u{1b}[2Jrefused"),
+                endpoint(0, "10.0.1.11:8080", standing("unhealthy", "checks_failed"), "closed", "3 probes failed: \u{1b}[2J\u{202e}refused"),
                 endpoint(1, "10.0.1.12:8080", standing("unhealthy", "refused"), "trial", "refused, and the confirming connect too")]},
             {"name": "eu-north", "available": true, "usable": 1, "endpoints": [
                 endpoint(2, "[2001:db8::1]:8080", standing("healthy", "checks_passed"), "open", "")]},
@@ -424,7 +425,7 @@ shop     eu-north     3m 12s ago  failover  1.23s     1s         home in 12s at 
 
 shop
   POOL      STATE        ENDPOINT            STANDING                       FOR     IN FLIGHT  EVIDENCE
-  eu-west   unavailable  10.0.1.11:8080      unhealthy (checks failed)      3m 12s  3          3 probes failed: \u{fffd}[2Jrefused
+  eu-west   unavailable  10.0.1.11:8080      unhealthy (checks failed)      3m 12s  3          3 probes failed: \u{fffd}[2J\u{fffd}refused
                          10.0.1.12:8080      unhealthy (refused), on trial  3m 12s  3          refused, and the confirming connect too
   eu-north  active       [2001:db8::1]:8080  healthy (checks passed)        3m 12s  3
   sorry     standby      static response

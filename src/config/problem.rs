@@ -9,6 +9,7 @@ use serde::Serialize;
 pub use super::fault::Severity;
 use super::fault::{Faults, Spot};
 use super::tree::Tree;
+use crate::text::{is_command, printable};
 
 /// One thing that is wrong, or that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +60,7 @@ impl Problem {
             let column = self.column.max(1) - 1;
             let skip = if column >= WIDTH { column - WIDTH / 2 } else { 0 };
             let shown: String =
-                line.chars().skip(skip).take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                line.chars().skip(skip).take(WIDTH).map(|c| if is_command(c) { ' ' } else { c }).collect();
             let carets = "^".repeat((*length).clamp(1, (WIDTH + skip).saturating_sub(column).max(1)));
             let number = format!("{:>width$}", self.line, width = gutter.len());
             text.push_str(&format!("{gutter} {bar}\n{} {bar} {shown}\n", paint("1;34", &number)));
@@ -72,7 +73,7 @@ impl Problem {
     }
 
     fn place(&self, file: &Path) -> String {
-        let mut place = file.display().to_string();
+        let mut place = printable(&file.display().to_string()).into_owned();
         if self.line > 0 {
             place.push_str(&format!(":{}:{}", self.line, self.column));
         }
@@ -120,7 +121,7 @@ impl Problems {
             path: String::new(),
             line: 0,
             column: 0,
-            what,
+            what: printable(&what).into_owned(),
             advice: String::new(),
             source: None,
         };
@@ -146,7 +147,7 @@ impl Problems {
 /// The first line names the file, each further one is a problem.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.file.display())?;
+        write!(f, "{}: ", printable(&self.file.display().to_string()))?;
         match (self.list.as_slice(), self.errors()) {
             ([one], _) => return write!(f, "{one}"),
             (_, 1) => f.write_str("1 problem")?,
@@ -194,8 +195,8 @@ pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Probl
                 path,
                 line,
                 column,
-                what: fault.what,
-                advice: fault.advice,
+                what: printable(&fault.what).into_owned(),
+                advice: printable(&fault.advice).into_owned(),
                 source: source.map(|line| (line.chars().take(10_000).collect(), length)),
             }
         })

@@ -46,8 +46,7 @@ impl Value {
 /// Cuts a text that goes into a message; no terminal obeys what is left of it.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
-    let clean: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() { format!("{clean}…") } else { clean }
+    crate::text::shortened(text, LONGEST)
 }
 
 /// One step of a path.

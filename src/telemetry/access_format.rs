@@ -6,6 +6,7 @@ use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::access::AccessRecord;
+use crate::text::is_command;
 
 /// Bytes of a client's field that are shown; the rest is cut and marked with `...`.
 const FIELD: usize = 2048;
@@ -151,12 +152,6 @@ fn json_key(out: &mut Vec<u8>, name: &str) {
     put(out, format_args!(",\"{name}\":"));
 }
 
-/// What breaks a line, or has what follows shown in another order than it stands in (bidirectional controls, UAX #9):
-/// a reader would take a client's text for a field of ours.
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
-}
-
 /// A JSON string: control characters (C1 ones too: terminals obey them), bidirectional ones, quotes and backslashes
 /// escaped, what is not UTF-8 replaced by U+FFFD.
 fn json_text(out: &mut Vec<u8>, value: &[u8]) {
@@ -167,7 +162,7 @@ fn json_text(out: &mut Vec<u8>, value: &[u8]) {
             match character {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
-                c if c.is_control() || reorders(c) => {
+                c if is_command(c) => {
                     put(out, format_args!("\\u{:04x}", c as u32));
                 }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -297,7 +292,7 @@ mod tests {
             };
             for text in [line(json, &hostile), line(common, &hostile)] {
                 prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
-                prop_assert!(!text.trim_end_matches('\n').contains(|c: char| c.is_control() || reorders(c)), "{:?}", text);
+                prop_assert!(!text.trim_end_matches('\n').contains(is_command), "{:?}", text);
                 prop_assert!(text.len() < 6 * 6 * FIELD + 1_000);
             }
             let value: serde_json::Value = serde_json::from_str(&line(json, &hostile)).unwrap();

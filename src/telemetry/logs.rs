@@ -1,17 +1,22 @@
 //! The log: human on a terminal, JSON otherwise, on standard error, through a bounded queue. What it costs when nobody
 //! reads it is a counter: lines are dropped, work is not held up.
 
+use std::fmt::Debug;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{fmt, reload};
 
 use super::lines::{Counts, Lines, Sink};
 use crate::config::{Log, LogFormat};
+use crate::text::{is_command, printable_json};
 
 /// The environment variable that overrides the configured filter.
 pub const FILTER_VARIABLE: &str = "STANDFAST_LOG";
@@ -81,10 +86,15 @@ fn build(config: &Log, human: bool, colour: bool, sink: Sink) -> Result<(Logs, S
     // Trouble with standard error can be told to nobody.
     let lines = Lines::start("log", QUEUE, sink, |_| {})?;
     let registry = tracing_subscriber::registry().with(filter);
-    let writer = Queue(lines.clone());
+    let queue = |format| Queue { lines: lines.clone(), format };
     let subscriber: Subscriber = match human {
-        true => Box::new(registry.with(fmt::layer().with_writer(writer).with_ansi(colour).with_target(false))),
-        false => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(writer))),
+        true => {
+            let writer = queue(Format::Human { colour });
+            let fields = debug_fn(field).delimited(" ");
+            let layer = fmt::layer().fmt_fields(fields).with_writer(writer).with_ansi(colour).with_target(false);
+            Box::new(registry.with(layer))
+        }
+        false => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(queue(Format::Json)))),
     };
     Ok((Logs { lines, filter: handle }, subscriber))
 }
@@ -129,9 +139,77 @@ impl LogCounts {
     }
 }
 
-/// The subscriber's way into the queue: it writes each event in one piece.
+/// The subscriber's way into the queue: it writes each event in one piece. What stands in an event may be text of others: it
+/// becomes printable here, in whatever field it stands.
 #[derive(Clone, Debug)]
-struct Queue(Lines);
+struct Queue {
+    lines: Lines,
+    format: Format,
+}
+
+/// What an event is written as.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Human { colour: bool },
+    Json,
+}
+
+impl Format {
+    /// The event as it goes out. It is one line; of a human's, further ones are indented, so that none looks like another event.
+    fn printable(self, event: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        if !line.contains(is_command) {
+            return event.to_vec();
+        }
+        let mut out = match self {
+            Format::Json => printable_json(line),
+            Format::Human { colour } => human(line, colour),
+        };
+        out.push('\n');
+        out.into_bytes()
+    }
+}
+
+/// Writes one field of an event for people. An escape sequence in it is of others.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let text = format!("{value:?}").replace('\u{1b}', "\u{fffd}");
+    match field.name() {
+        "message" => write!(writer, "{text}"),
+        name if writer.has_ansi_escapes() => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{text}"),
+        name => write!(writer, "{name}={text}"),
+    }
+}
+
+/// Colours stay where we have written them: what stands in a [`field`] has none.
+fn human(line: &str, colour: bool) -> String {
+    let mut out = String::with_capacity(line.len());
+    for (index, part) in line.split('\n').enumerate() {
+        if index > 0 {
+            out.push_str("\n    ");
+        }
+        let mut rest = part;
+        while let Some(at) = rest.find(is_command) {
+            out.push_str(&rest[..at]);
+            let length = colour_length(&rest[at..]).filter(|_| colour);
+            match length {
+                Some(length) => out.push_str(&rest[at..at + length]),
+                None => out.push(if rest[at..].starts_with('\t') { ' ' } else { '\u{fffd}' }),
+            }
+            let first = rest[at..].chars().next().map_or(1, char::len_utf8);
+            rest = &rest[at + length.unwrap_or(first)..];
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// The length of `ESC [ 1;31 m`, if that is how the text begins.
+fn colour_length(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    codes[end..].starts_with('m').then_some(2 + end + 1)
+}
 
 impl<'a> MakeWriter<'a> for Queue {
     type Writer = &'a Queue;
@@ -142,8 +220,8 @@ impl<'a> MakeWriter<'a> for Queue {
 
 impl Write for &Queue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.offer(bytes.to_vec(), 1).is_err() {
-            self.0.lost(1);
+        if self.lines.offer(self.format.printable(bytes), 1).is_err() {
+            self.lines.lost(1);
         }
         Ok(bytes.len())
     }
@@ -187,6 +265,48 @@ mod tests {
         let text = said(true, "info", |_| tracing::warn!(service = "shop", "frozen"));
         assert!(text.contains("WARN") && text.contains("frozen service=\"shop\""), "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    /// Text of others may stand in any field: that of a file, of a certificate, of DNS, of a probe, of an operator.
+    #[test]
+    fn no_text_of_others_commands_a_terminal_or_makes_a_line_of_its_own() {
+        const HOSTILE: [&str; 8] = [
+            "\u{1b}[2J\u{1b}[1;31mred",
+            "\u{1b}]0;title\u{7}",
+            "\u{9b}31mred",
+            "a\r\n2026-01-01T00:00:00Z ERROR forged",
+            "\u{202e}txt.exe\u{2066}",
+            "a\u{2028}b\u{85}c",
+            "\0\u{8}\u{7f}",
+            "tab\tstop",
+        ];
+        for hostile in HOSTILE {
+            let speak = |_: &Logs| {
+                tracing::error!(problem = %hostile, text = hostile, debug = ?hostile, "said {hostile}");
+            };
+            let json = said(false, "info", speak);
+            assert_eq!(json.lines().count(), 1, "{json:?}");
+            assert!(!json.trim_end_matches('\n').contains(is_command), "{json:?}");
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!((value["text"].as_str(), value["problem"].as_str()), (Some(hostile), Some(hostile)));
+            let human = said(true, "info", speak);
+            assert!(!human.replace('\n', "").contains(is_command), "{human:?}");
+            let forged = human.lines().skip(1).any(|line| !line.starts_with("    "));
+            assert!(!forged && human.ends_with('\n'), "{human:?}");
+        }
+    }
+
+    #[test]
+    fn colours_of_our_own_stay_and_others_do_not() {
+        let paper = Paper::default();
+        let (logs, subscriber) = build(&config("info"), true, true, Box::new(paper.clone())).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(problem = %"\u{1b}[32mgreen\u{1b}[2J\u{202e}", "said \u{1b}[32mgreen");
+        });
+        drop(logs);
+        let text = paper.read();
+        assert!(text.contains("\u{1b}[31mERROR"), "{text:?}");
+        assert!(!text.contains("\u{1b}[32m") && !text.contains("\u{1b}[2J") && !text.contains('\u{202e}'), "{text:?}");
     }
 
     #[test]

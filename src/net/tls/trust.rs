@@ -225,9 +225,9 @@ fn plain(name: &str) -> String {
     format!("`{}`", shown_text(inner.trim_matches('"')))
 }
 
-/// A text of a certificate, for a message: no control characters, cut.
+/// A text of a certificate, for a message.
 fn shown_text(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    crate::text::shortened(text, 100)
 }
 
 /// `2026-11-29`
