@@ -364,6 +364,156 @@ fn secrets_of_a_check_are_in_neither_dump_nor_debug_output() {
     }
 }
 
+/// Where a value may be a secret, no message repeats it: neither the words of the problem, nor its path, nor the line of the file
+/// below it.
+#[test]
+fn secrets_are_in_no_message() {
+    let in_check = |headers: &str| {
+        format!(
+            "listeners: [{{name: w, bind: 127.0.0.1:80, service: s}}]\nservices:\n  s:\n    health_check:\n      http:\n\
+             \x20       request_headers: {headers}\n    pools: [{{name: a, endpoints: [10.0.0.1:80]}}]\n"
+        )
+    };
+    let in_route = |key: &str, changes: &str| {
+        format!(
+            "listeners:\n  - name: w\n    bind: 127.0.0.1:80\n    routes:\n      - service: s\n        {key}: {changes}\n\
+             services: {{s: {{pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}}}\n"
+        )
+    };
+    let endpoint = |endpoint: &str| {
+        format!(
+            "listeners: [{{name: w, bind: 127.0.0.1:80, service: s}}]\nservices: {{s: {{pools: [{{name: a, endpoints:\n  \
+             [{endpoint}]}}]}}}}\n"
+        )
+    };
+    for text in [
+        in_check("\"Authorization: Bearer hunter2\""),
+        in_check("Bearer hunter2"),
+        in_check("[\"Authorization: Bearer hunter2\"]"),
+        in_check("{\"Authorization: Bearer hunter2\": x}"),
+        in_check("{\"Authorization=hunter2\": }"),
+        in_check("{Authorization: [Bearer hunter2]}"),
+        in_check("{Authorization: {Bearer: hunter2}}"),
+        in_check("{Authorization: \"Bearer hunter2 \"}"),
+        in_check("{Authorization: \"Bearer hunter2\\u0001\"}"),
+        in_check("\n          Authorization: Bearer: hunter2"),
+        in_check("\n          Authorization: \"Bearer hunter2"),
+        in_check("\n          Authorization: Bearer hunter2\n          Authorization: Bearer hunter2"),
+        in_check("{Host: a, Authorization: Bearer hunter2}"),
+        in_check("|\n          Authorization: Bearer hunter2"),
+        in_check("!!binary hunter2"),
+        in_check("\n          - Authorization: Bearer hunter2\n         x: y"),
+        in_route("request_headers", "\"Authorization: Bearer hunter2\""),
+        in_route("request_headers", "{set: \"Authorization: Bearer hunter2\"}"),
+        in_route("request_headers", "{set: [\"Authorization: Bearer hunter2\"]}"),
+        in_route("request_headers", "{\"Authorization: Bearer hunter2\": x}"),
+        in_route("request_headers", "{set: {Authorization: \"Bearer hunter2 \"}, nonsense: 1}"),
+        in_route("response_headers", "{add: {Set-Cookie: \"id=hunter2 \"}}"),
+        in_route("response_headers", "hunter2"),
+        in_route("match", "{headers: \"X-Token: hunter2\"}"),
+        in_route("match", "{headers: {X-Token: \"hunter2 \"}}"),
+        in_route("match", "{headers: {X-Token: {exact: hunter2, present: true}}}"),
+        endpoint("\"http://user:hunter2@10.0.0.1:80\""),
+        endpoint("\"user:hunter2@10.0.0.1:80\""),
+        endpoint("{dns: \"user:hunter2@app.internal\"}"),
+        endpoint("{dns: \"https://user:hunter2@app.internal\"}"),
+    ] {
+        let problems = parse(&text).expect_err(&text);
+        for shown in [problems.explain(false), problems.to_string(), problems.to_json().to_string()] {
+            assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+        }
+    }
+    // What is no secret is still shown with its line.
+    let problems =
+        parse(&in_check("{X-A: b}").replace("127.0.0.1:80", "127.0.0.1")).expect_err("no port").explain(false);
+    assert!(problems.contains("listeners: [{name: w, bind: 127.0.0.1, service: s}]"), "{problems}");
+}
+
+/// Whatever stands in a file, its messages are text: nothing in them commands a terminal, breaks a line of a log, or turns around
+/// what stands behind it.
+#[test]
+fn texts_of_the_file_are_printable_in_its_messages() {
+    let text = |name: &str, bind: &str, more: &str, service: &str| {
+        format!("listeners: [{{name: {name}, bind: {bind}, {more}}}]\nservices: {{{service}}}\n")
+    };
+    let pools = "pools: [{name: a, endpoints: [10.0.0.1:80]}]";
+    for hostile in
+        ["\\e[2J", "\\x9b31m", "\\u202Etxt", "\\u2066x", "\\r\\nforged", "\\0", "\\x7F", "\\N", "\\L", "\\u061C"]
+    {
+        let hostile = format!("\"a{hostile}b\"");
+        let s = format!("s: {{{pools}}}");
+        for text in [
+            text(&hostile, "127.0.0.1:80", "service: s", &s),
+            text("w", &hostile, "service: s", &s),
+            text("w", "127.0.0.1:80", &format!("service: {hostile}"), &s),
+            text("w", "127.0.0.1:80", &format!("service: s, {hostile}: 1"), &s),
+            text("w", "127.0.0.1:80", &format!("protocol: {hostile}"), &s),
+            text("w", "127.0.0.1:80", &format!("timeouts: {{idle: {hostile}}}"), &s),
+            text("w", "127.0.0.1:80", &format!("limits: {hostile}"), &s),
+            text("w", "127.0.0.1:80", &format!("proxy_protocol: {{trusted: [{hostile}]}}"), &s),
+            text("w", "127.0.0.1:80", &format!("tls: {{certificates: [], alpn: [{hostile}]}}, service: s"), &s),
+            text("w", "127.0.0.1:80", &format!("routes: [{{service: s, match: {{host: {hostile}}}}}]"), &s),
+            text("w", "127.0.0.1:80", &format!("routes: [{{service: s, match: {{path: {hostile}}}}}]"), &s),
+            text("w", "127.0.0.1:80", &format!("routes: [{{service: s, match: {{method: {hostile}}}}}]"), &s),
+            text("w", "127.0.0.1:80", &format!("routes: [{{service: s, upgrades: [{hostile}]}}]"), &s),
+            text(
+                "w",
+                "127.0.0.1:80",
+                &format!("routes: [{{service: s, request_headers: {{remove: [{hostile}]}}}}]"),
+                &s,
+            ),
+            text("w", "127.0.0.1:80", "service: s", &format!("{hostile}: {{{pools}}}")),
+            text("w", "127.0.0.1:80", "service: s", &format!("s: {{pools: [{{name: {hostile}}}]}}")),
+            text("w", "127.0.0.1:80", "service: s", &format!("s: {{pools: [{{name: a, endpoints: [{hostile}]}}]}}")),
+            text(
+                "w",
+                "127.0.0.1:80",
+                "service: s",
+                &format!("s: {{pools: [{{name: a, endpoints: [{{dns: {hostile}}}]}}]}}"),
+            ),
+            text("w", "127.0.0.1:80", "service: s", &format!("s: {{retry: {{on: {hostile}}}, {pools}}}")),
+            text("w", "127.0.0.1:80", "service: s", &format!("s: {{balance: {hostile}, {pools}}}")),
+            text(
+                "w",
+                "127.0.0.1:80",
+                "service: s",
+                &format!("s: {{health_check: {{http: {{path: {hostile}}}}}, {pools}}}"),
+            ),
+            text(
+                "w",
+                "127.0.0.1:80",
+                "service: s",
+                &format!("s: {{health_check: {{http: {{json: {{{hostile}: 1}}}}}}, {pools}}}"),
+            ),
+            text(
+                "w",
+                "127.0.0.1:80",
+                "service: s",
+                &format!("s: {{pools: [{{name: a, static_response: {{body_file: {hostile}}}}}]}}"),
+            ),
+            text("w", "127.0.0.1:80", "service: s", &format!("s: {{{pools}}}, {hostile}: {{}}, {hostile}: {{}}")),
+            format!("{}log: {hostile}\nnonsense: 1\n", text("w", "127.0.0.1:80", "service: s", &s)),
+            format!("{}state: {{path: {hostile}}}\nnonsense: 1\n", text("w", "127.0.0.1:80", "service: s", &s)),
+            format!("{}\u{202e}\u{9b}2J: 1\n", text("w", "127.0.0.1:80", "service: s", &s)),
+        ] {
+            let problems = parse(&text).expect_err(&text);
+            let json = problems.to_json();
+            let strings = json["list"].as_array().expect("a list").iter().flat_map(|problem| {
+                ["path", "what", "advice"].map(|key| problem[key].as_str().expect("a text").to_owned())
+            });
+            for shown in strings.chain(problems.to_string().lines().map(str::to_owned)) {
+                assert!(!shown.contains(standfast::text::is_command), "{text}\n{shown:?}");
+            }
+            let explained = problems.explain(false).replace('\n', "");
+            assert!(!explained.contains(standfast::text::is_command), "{text}\n{explained:?}");
+        }
+    }
+    let missing = config::load(Path::new("/no/\u{1b}[2J\u{202e}.yaml")).expect_err("no file");
+    for shown in [missing.to_string(), missing.explain(false).replace('\n', "")] {
+        assert!(!shown.contains(standfast::text::is_command), "{shown:?}");
+    }
+}
+
 #[test]
 fn a_state_path_that_is_no_file_of_its_own_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

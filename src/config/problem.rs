@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, for people and machines: every problem with its path, its line and what to write
 //! instead.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -162,6 +163,29 @@ impl std::error::Error for Problems {}
 /// Most problems of one file that are told; behind the last one a line says how many more there are.
 pub(super) const MOST: usize = 100;
 
+/// A URL or an address with a name and a password in it.
+fn has_login(line: &str) -> bool {
+    let words = line.split([' ', '"', '\'', ',', '[', ']', '{', '}']);
+    words.filter_map(|word| word.split_once('@')).any(|(login, _)| login.contains(':'))
+}
+
+/// In a text that is not YAML: is this line one of header fields, or does it speak of a secret?
+fn may_be_secret(lines: &[&str], line: usize) -> bool {
+    const WORDS: [&str; 9] =
+        ["headers", "authorization", "bearer", "basic ", "token", "cookie", "secret", "password", "api-key"];
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let speaks = |line: &str| WORDS.iter().any(|word| line.to_ascii_lowercase().contains(word));
+    let mut around = usize::MAX;
+    // The line, the one before it (where a value may have begun), and each line that it stands under.
+    lines[..line.min(lines.len())].iter().rev().take(1000).enumerate().any(|(back, line)| {
+        let is_around = indent(line) < around && !line.trim().is_empty();
+        if is_around {
+            around = indent(line);
+        }
+        (is_around || back <= 1) && speaks(line)
+    })
+}
+
 /// Faults → problems: places looked up, in the order of the file.
 pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Problem> {
     let place = |spot: &Spot| match *spot {
@@ -180,6 +204,8 @@ pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Probl
         faults.truncate(MOST);
         faults.sort_by_key(|fault| place(&fault.spot));
     }
+    let secret_lines =
+        if faults.is_empty() { HashSet::new() } else { tree.map(Tree::secret_lines).unwrap_or_default() };
     let lines: Vec<&str> = text.strip_prefix('\u{feff}').unwrap_or(text).lines().collect();
     let mut problems: Vec<Problem> = faults
         .into_iter()
@@ -190,6 +216,10 @@ pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Probl
                 _ => String::new(),
             };
             let source = line.checked_sub(1).and_then(|index| lines.get(index));
+            let is_secret = secret_lines.contains(&line)
+                || source.is_some_and(|line| has_login(line))
+                || tree.is_none() && may_be_secret(&lines, line);
+            let source = source.filter(|_| !is_secret);
             Problem {
                 severity: fault.severity,
                 path,

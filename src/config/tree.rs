@@ -1,6 +1,7 @@
 //! The spanned tree: what a YAML file says, every value with the line and column where it stands. No YAML and no
 //! meaning in here.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Names a node of one [`Tree`]; the place of the node is looked up by it.
@@ -49,6 +50,17 @@ pub(super) fn shorten(text: &str) -> String {
     crate::text::shortened(text, LONGEST)
 }
 
+/// A key for a message. What stands behind a name in it was meant as its value, and may be a secret.
+pub(super) fn shown_key(key: &str) -> String {
+    match key.find([':', '=', ' ']) {
+        Some(end) if end > 0 && end + 1 < key.len() => format!("{}…", shorten(&key[..end])),
+        _ => shorten(key),
+    }
+}
+
+/// Keys whose values are shown nowhere: header fields carry tokens and passwords.
+const SECRETIVE: [&str; 3] = ["request_headers", "response_headers", "headers"];
+
 /// One step of a path.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -73,6 +85,14 @@ pub(super) struct Place {
     pub(super) length: usize,
 }
 
+impl Place {
+    fn is_secretive(&self, around: Option<&Place>) -> bool {
+        let is = |place: &Place, keys: &[&str]| matches!(&place.step, Step::Key(key) if keys.contains(&&**key));
+        // (`limits.headers` is a number.)
+        is(self, &SECRETIVE) && !around.is_some_and(|around| is(around, &["limits"]))
+    }
+}
+
 /// A whole file.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -90,12 +110,42 @@ impl Tree {
         self.places.get(id.0 as usize)
     }
 
+    /// May this value, or what is around it, be a secret?
+    pub(super) fn is_secret(&self, id: NodeId) -> bool {
+        let mut at = self.place(id);
+        while let Some(place) = at {
+            let around = place.parent.and_then(|parent| self.place(parent));
+            if place.is_secretive(around) {
+                return true;
+            }
+            at = around;
+        }
+        false
+    }
+
+    /// Lines on which a value begins that may be a secret.
+    pub(super) fn secret_lines(&self) -> HashSet<usize> {
+        let mut secret: Vec<bool> = Vec::with_capacity(self.places.len());
+        let mut lines = HashSet::new();
+        for place in &self.places {
+            // (What is around a node was placed before it.)
+            let inside = place.parent.and_then(|parent| secret.get(parent.0 as usize).copied()).unwrap_or(false);
+            let around = place.parent.and_then(|parent| self.place(parent));
+            let is_secret = inside || place.is_secretive(around);
+            secret.push(is_secret);
+            if is_secret {
+                lines.insert(place.line);
+            }
+        }
+        lines
+    }
+
     /// The key under which a node stands, or of the nearest value around it that has one.
     pub(super) fn key(&self, id: NodeId) -> String {
         let mut at = self.place(id);
         while let Some(place) = at {
             match &place.step {
-                Step::Key(key) => return shorten(key),
+                Step::Key(key) => return shown_key(key),
                 Step::Root | Step::Index(_) => at = place.parent.and_then(|parent| self.place(parent)),
             }
         }
@@ -119,7 +169,7 @@ impl Tree {
                     if !path.is_empty() {
                         path.push('.');
                     }
-                    path.push_str(&shorten(key));
+                    path.push_str(&shown_key(key));
                 }
             }
         }

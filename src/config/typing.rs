@@ -16,7 +16,7 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::fault::{Fault, Faults, Spot};
 use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH, TOGGLE};
-use super::tree::{Node, NodeId, Tree, Value, shorten};
+use super::tree::{Node, NodeId, Tree, Value, shorten, shown_key};
 
 /// Types a whole tree; what is wrong goes to `faults`. Keys that are `later` in their type are not offered in advice.
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
@@ -121,7 +121,15 @@ impl<'t> Typist<'t> {
     }
 
     fn wrong(self, expected: &dyn de::Expected) -> Refusal {
-        Refusal::new(self.node.id, format!("expected {expected}, found {}", self.node.value.describe()), "")
+        Refusal::new(self.node.id, format!("expected {expected}, found {}", self.describe()), "")
+    }
+
+    /// The value for a message, as far as it may be shown.
+    fn describe(self) -> String {
+        match &self.node.value {
+            Value::Scalar { .. } if self.tree.is_secret(self.node.id) && !self.node.value.is_null() => "a text".into(),
+            value => value.describe(),
+        }
     }
 
     fn list(self) -> Option<&'t [Node]> {
@@ -150,7 +158,7 @@ impl<'t> Typist<'t> {
             let word = self.of(&entry.0).text().unwrap_or_default();
             let known = fields.contains(&word);
             if !known {
-                let what = format!("unknown key `{}`", shorten(word));
+                let what = format!("unknown key `{}`", shown_key(word));
                 self.note(&Refusal::new(entry.0.id, what, nearest(word, &self.offered(name, fields))));
             }
             known
@@ -218,7 +226,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
             None => Err(Refusal::new(
                 self.node.id,
-                format!("expected a list, found {}", self.node.value.describe()),
+                format!("expected a list, found {}", self.describe()),
                 "write `[a, b]`, or one `- item` a line",
             )),
         }
@@ -230,7 +238,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             value if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
             _ => Err(Refusal::new(
                 self.node.id,
-                format!("expected a map, found {}", self.node.value.describe()),
+                format!("expected a map, found {}", self.describe()),
                 "write `{key: value}`, or one indented `key: value` a line",
             )),
         }
@@ -250,7 +258,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
                 visitor.visit_map(Alone { typist: self.of(self.node), key: Some(key) })
             }
             _ => {
-                let what = format!("expected a map, found {}", self.node.value.describe());
+                let what = format!("expected a map, found {}", self.describe());
                 let keys = self.offered(name, fields);
                 let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                 Err(Refusal::new(self.node.id, what, format!("write a map with the keys {keys}")))

@@ -157,7 +157,7 @@ fn address(text: &str) -> Result<Address, String> {
     if let Ok(address) = text.parse() {
         return Ok(Address(address));
     }
-    let shown = shorten(text);
+    let shown = without_login(text);
     if let Some((what, advice)) = other_notation(text) {
         return Err(format!("`{}` is {what}\n{advice}", without_login(text)));
     }
@@ -169,11 +169,11 @@ fn address(text: &str) -> Result<Address, String> {
     } else if text.parse::<u16>().is_ok() {
         format!("write `0.0.0.0:{text}` for every IPv4 address, `[::]:{text}` for IPv6")
     } else if port.is_empty() {
-        format!("add the port: `{}:PORT`", shorten(host))
+        format!("add the port: `{}:PORT`", without_login(host))
     } else if matches!(host, "" | "*") {
         format!("write `0.0.0.0:{0}` for every IPv4 address, `[::]:{0}` for IPv6", shorten(port))
     } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
-        format!("write an IP address and a port; only endpoints can be names: `{{dns: {text}}}`")
+        format!("write an IP address and a port; only endpoints can be names: `{{dns: {shown}}}`")
     } else {
         "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
     };
@@ -220,16 +220,12 @@ pub(super) fn other_notation(text: &str) -> Option<(&'static str, String)> {
     Some(("a URL, not an address", advice))
 }
 
-/// A URL to be shown: without the name and password that it may hold.
+/// A URL or an address to be shown: without the name and password that it may hold.
 pub(super) fn without_login(text: &str) -> String {
-    match text.split_once("://") {
-        Some((scheme, rest)) => {
-            let path = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let host = rest[..path].rfind('@').map_or(0, |at| at + 1);
-            shorten(&format!("{scheme}://{}", &rest[host..]))
-        }
-        None => shorten(text),
-    }
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
+    let path = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..path].rfind('@').map_or(0, |at| at + 1);
+    shorten(&format!("{scheme}{}", &rest[host..]))
 }
 
 /// An IPv6 address with the name of an interface: `[fe80::1%eth0]`.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::fault::{Fault, Faults, Spot};
-use super::tree::{Node, NodeId, Place, Step, Tree, Value, shorten};
+use super::tree::{Node, NodeId, Place, Step, Tree, Value, shorten, shown_key};
 
 /// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
 pub(super) const MAX_BYTES: usize = 4 << 20;
@@ -159,7 +159,7 @@ impl<'t> Reader<'t, '_> {
             match lines.get(&word) {
                 Some(line) => self.faults.push(Fault::error(
                     Spot::Node(key.id),
-                    format!("the key `{}` stands twice", shorten(&word)),
+                    format!("the key `{}` stands twice", shown_key(&word)),
                     format!("keep one of them; the first is on line {line}"),
                 )),
                 None => {

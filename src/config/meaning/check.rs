@@ -169,7 +169,9 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
     if let Some((at, path)) = typed.path.found()
         && let Some(advice) = path_fault(path, true)
     {
-        room.problem(at, format!("`{}` is not a path", shorten(path)), advice);
+        // (What is behind `?` may be a token.)
+        let shown = path.split_inclusive('?').next().unwrap_or_default();
+        room.problem(at, format!("`{}` is not a path", shorten(shown)), advice);
     }
     let address = typed.address.found().and_then(|(at, text)| match text.parse::<IpAddr>() {
         Ok(ip) => {
@@ -224,7 +226,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
 /// The value of a `Host` field.
 fn authority(room: &mut Room, at: NodeId, host: &str) -> Option<String> {
     if host.is_empty() || host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
-        let what = format!("`{}` is not a host", shorten(host));
+        let what = format!("`{}` is not a host", without_login(host));
         room.problem(at, what, "write a name such as `shop.example.com`, with a port if it belongs to it");
         return None;
     }

@@ -4,7 +4,7 @@ use super::Room;
 use crate::config::item::{Entries, Item};
 use crate::config::model::{HeaderChanges, Secret};
 use crate::config::schema;
-use crate::config::tree::{NodeId, shorten};
+use crate::config::tree::{NodeId, shorten, shown_key};
 
 /// Fields that say how a message is framed or how far a field or a message travels: they are ours, on both sides.
 const OURS: [&str; 10] = [
@@ -137,8 +137,8 @@ fn pairs(room: &mut Room, fields: &Item<Entries<String>>, ours_refused: bool) ->
 /// The name of a field, as it was written.
 pub(super) fn name(room: &mut Room, at: NodeId, text: &str, ours_refused: bool) -> Option<String> {
     if http::HeaderName::from_bytes(text.as_bytes()).is_err() {
-        let what = format!("`{}` is not the name of a header field", shorten(text));
-        room.problem(at, what, "letters, digits and `-`, such as `X-Request-Id`");
+        let what = format!("`{}` is not the name of a header field", shown_key(text));
+        room.problem(at, what, "letters, digits and `-`, such as `X-Request-Id`; the value stands behind `: `");
         return None;
     }
     if ours_refused && OURS.contains(&text.to_lowercase().as_str()) {

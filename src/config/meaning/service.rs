@@ -378,7 +378,7 @@ fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16
             } else {
                 "write a name and a port, such as `app.internal:8080`".to_owned()
             };
-            room.problem(at, format!("`{}` is not a name with a port", shorten(text)), advice);
+            room.problem(at, format!("`{}` is not a name with a port", without_login(text)), advice);
             None
         }
     }
