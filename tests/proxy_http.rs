@@ -271,3 +271,61 @@ async fn one_byte_at_a_time_does_not_extend_the_header_deadline() {
     };
     assert!(support::within(drip).await.starts_with("HTTP/1.1 408"));
 }
+
+/// Which of two endpoints this request goes to, with `more` lines in its head.
+async fn chosen(client: &mut Client, target: &str, more: &str) -> String {
+    client.ask(format!("GET {target} HTTP/1.1\r\nHost: t\r\n{more}\r\n")).await.text().to_owned()
+}
+
+#[tokio::test]
+async fn a_hash_over_a_cookie_finds_it_in_whatever_field_it_stands() {
+    let (a, b) = (Upstream::start(Behaviour::ok("a")).await, Upstream::start(Behaviour::ok("b")).await);
+    let more = "    balance: {hash: {cookie: user}}\n";
+    let plane = Plane::start(&http_yaml(&[&[a.address, b.address]], more));
+    let mut client = Client::connect(plane.address("web")).await;
+    let mut http2 = support::Http2::connect(plane.address("web")).await;
+    let mut homes = [0, 0];
+    for key in 0..24 {
+        let home = chosen(&mut client, "/", &format!("Cookie: user={key}\r\n")).await;
+        homes[usize::from(home == "b")] += 1;
+        for cookies in [
+            format!("Cookie: x=1; user={key}; user=other\r\n"),
+            format!("cookie: x=1; User=other\r\nCOOKIE: user={key}\r\nCookie: user=other\r\n"),
+        ] {
+            assert_eq!(chosen(&mut client, "/", &cookies).await, home, "{cookies}");
+        }
+        let split = [("cookie", "x=1"), ("cookie", &format!("user={key}")), ("cookie", "user=other")];
+        let reply = http2.ask(support::http2::request("GET", "/", &split)).await.unwrap();
+        assert_eq!(reply.text(), home, "{split:?}");
+    }
+    assert!(homes.iter().all(|count| *count > 0), "{homes:?}");
+    let by_source = chosen(&mut client, "/", "").await;
+    for cookies in ["Cookie: x=1; users=2\r\n", "Cookie: User=3\r\n", "X-Cookie: user=4\r\n"] {
+        assert_eq!(chosen(&mut client, "/", cookies).await, by_source, "{cookies}");
+    }
+}
+
+#[tokio::test]
+async fn a_hash_over_the_query_takes_every_spelling_of_a_value_for_the_same() {
+    let (a, b) = (Upstream::start(Behaviour::ok("a")).await, Upstream::start(Behaviour::ok("b")).await);
+    let more = "    balance: {hash: {query: user}}\n";
+    let plane = Plane::start(&http_yaml(&[&[a.address, b.address]], more));
+    let mut client = Client::connect(plane.address("web")).await;
+    let mut homes = [0, 0];
+    for key in 0..24 {
+        let home = chosen(&mut client, &format!("/?user=k+{key}"), "").await;
+        homes[usize::from(home == "b")] += 1;
+        for target in [
+            format!("/other/path?x=1&user=k%20{key}&user=other"),
+            format!("/?%75ser=%6b+{key}"),
+            format!("http://t?user=k+{key}"),
+        ] {
+            assert_eq!(chosen(&mut client, &target, "").await, home, "{target}");
+        }
+    }
+    assert!(homes.iter().all(|count| *count > 0), "{homes:?}");
+    let by_source = chosen(&mut client, "/", "").await;
+    for target in ["/?", "/?users=2", "/user=3", "/?x=user=4"] {
+        assert_eq!(chosen(&mut client, target, "").await, by_source, "{target}");
+    }
+}

@@ -278,6 +278,8 @@ fn balance(balance: &Balance) -> Value {
         Balance::Random => "random".into(),
         Balance::HashSource => map! { "hash" => "source" },
         Balance::HashHeader(name) => map! { "hash" => map! { "header" => name.as_str() } },
+        Balance::HashCookie(name) => map! { "hash" => map! { "cookie" => name.as_str() } },
+        Balance::HashQuery(name) => map! { "hash" => map! { "query" => name.as_str() } },
     }
 }
 

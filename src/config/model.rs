@@ -502,6 +502,10 @@ pub enum Balance {
     HashSource,
     /// Maglev over a request header (lower-case name); without it, the client address.
     HashHeader(String),
+    /// Maglev over a cookie; without it, the client address.
+    HashCookie(String),
+    /// Maglev over a parameter of the query, decoded; without it, the client address.
+    HashQuery(String),
 }
 
 /// When a try is made again (DESIGN §3.6).

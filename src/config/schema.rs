@@ -262,6 +262,8 @@ pub(super) enum Balance {
 pub(super) enum HashBy {
     Source,
     Header(Item<String>),
+    Cookie(Item<String>),
+    Query(Item<String>),
 }
 
 map! { /// `retry:`

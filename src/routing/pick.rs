@@ -15,7 +15,7 @@ pub struct Want<'a> {
     /// May this pick be a trial at all? (A request's first try; with the service down, any. Beside a pool that serves, trials
     /// are rarer while half of the retry budget is used, since a failed one needs an extra attempt.)
     pub trial: bool,
-    /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address or the header's value.
+    /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address, or of the value that the service names.
     pub hash: u64,
     /// Whom this request has asked already.
     pub tried: &'a Tried,

@@ -5,15 +5,20 @@
 //! - [`h1`]: the strict HTTP/1 codec for both sides.
 //! - [`h2`]: what HTTP/2 brings and takes, in the same values.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
+//! - [`cookie()`], [`query_parameter`]: one value of a request by its name.
 //! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
 #[cfg(test)]
 mod alike;
 mod ascii;
 pub mod client_hello;
+mod cookie;
 mod fields;
 pub mod h1;
 pub mod h2;
 pub mod proxy_protocol;
+mod query;
 pub mod websocket;
 
+pub use cookie::cookie;
 pub use fields::{Field, Fields, Known};
+pub use query::query_parameter;

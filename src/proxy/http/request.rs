@@ -34,6 +34,7 @@ use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{BodyDecoder, ClientAddress, OwnReply, RequestHead, ResponseHead, Scheme};
 use crate::wire::proxy_protocol::Ends;
+use crate::wire::{cookie, query_parameter};
 
 /// What a request function needs to know beside the request.
 pub struct Setting<'a> {
@@ -288,10 +289,13 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     fn hash(&self, service: &Service) -> u64 {
-        match &service.balance {
-            Balance::HashHeader(name) => self.head.fields().get(name).map_or(self.setting.caller.hash, hash_bytes),
-            _ => self.setting.caller.hash,
-        }
+        let hash = match &service.balance {
+            Balance::HashHeader(name) => self.head.fields().get(name).map(hash_bytes),
+            Balance::HashCookie(name) => cookie(self.head.fields(), name).map(hash_bytes),
+            Balance::HashQuery(name) => query_parameter(self.head.query_bytes(), name).map(|value| hash_bytes(&value)),
+            Balance::RoundRobin | Balance::LeastRequest | Balance::Random | Balance::HashSource => None,
+        };
+        hash.unwrap_or(self.setting.caller.hash)
     }
 
     /// Nobody could be asked, or nobody answered.

@@ -69,7 +69,7 @@ impl Lot {
                 Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
                 _ => Method::Alias(Arc::new(Alias::new(&weights()))),
             },
-            Balance::HashSource | Balance::HashHeader(_) => {
+            Balance::HashSource | Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) => {
                 let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
                 match same.map(|(lot, _)| &lot.method) {
                     Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),

@@ -120,6 +120,12 @@ impl RequestHead {
         self.target.path_and_query.str_of(self.fields.text())
     }
 
+    /// The query as it came, without its `?`; empty when there is none.
+    pub fn query_bytes(&self) -> &[u8] {
+        let (text, path) = (self.fields.text(), self.target.path.of(self.fields.text()));
+        self.target.path_and_query.of(text).get(path.len() + 1..).unwrap_or_default()
+    }
+
     /// Is the request about the whole server: `OPTIONS *`, or OPTIONS of an absolute target without path and query
     /// (RFC 9112 §3.2.4).
     pub fn is_asterisk(&self) -> bool {
