@@ -258,6 +258,7 @@ fn our_request(input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
         request_id: b"id",
         default_host: "default",
         expect_continue: false,
+        closes: false,
         upgrades: &[],
         changes: &HeaderChanges { remove: vec!["x-request-id".to_owned()], ..HeaderChanges::default() },
     };

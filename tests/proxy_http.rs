@@ -329,3 +329,47 @@ async fn a_hash_over_the_query_takes_every_spelling_of_a_value_for_the_same() {
         assert_eq!(chosen(&mut client, target, "").await, by_source, "{target}");
     }
 }
+
+#[tokio::test]
+async fn with_keepalive_off_every_try_has_a_connection_of_its_own() {
+    let (mut bad, good) = (Upstream::start(Behaviour::reset()).await, Upstream::start(Behaviour::ok("good")).await);
+    let more = "    upstream: {keepalive: off}\n    balance: round_robin\n";
+    let plane = Plane::start(&http_yaml(&[&[bad.address, good.address]], more));
+    let mut client = Client::connect(plane.address("web")).await;
+    for n in 0..6 {
+        let answer = client.ask(get("/", &n.to_string())).await;
+        assert_eq!((answer.status(), answer.text(), answer.header("connection")), (200, "good", None));
+    }
+    assert_eq!((good.accepted(), good.requests()), (6, 6));
+    assert_eq!(bad.accepted(), bad.requests(), "a try of its own too");
+    assert!(bad.requests() > 0);
+    for head in good.heads() {
+        assert!(head.lines().any(|line| line == "Connection: close"), "{head}");
+    }
+    // The endpoint would have kept them.
+    until("none is kept", || good.open() == 0).await;
+    let table = plane.published.load();
+    assert!(table.services[0].pools[0].endpoints.iter().all(|endpoint| endpoint.stats.totals().idle == 0));
+    bad.refuse().await;
+    let mut http2 = support::Http2::connect(plane.address("web")).await;
+    let reply = http2.post(support::http2::request("POST", "/", &[]), "body").await.unwrap();
+    assert_eq!((reply.text(), reply.header("connection")), ("good", None));
+    assert_eq!(good.accepted(), 7);
+}
+
+#[tokio::test]
+async fn after_keepalive_is_turned_off_what_was_kept_is_not_used() {
+    let upstream = Upstream::start(Behaviour::ok("good")).await;
+    let mut plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));
+    let mut client = Client::connect(plane.address("web")).await;
+    assert_eq!(client.ask(get("/", "1")).await.status(), 200);
+    let kept = plane.published.load().services[0].pools[0].endpoints[0].stats.clone();
+    until("it is kept", || kept.totals().idle == 1).await;
+    let more = "    upstream: {keepalive: off}\n";
+    plane.reload_kept(support::plane::parsed(&http_yaml(&[&[upstream.address]], more)));
+    until("the reload is taken up", || plane.published.all_acknowledged(plane.published.epoch())).await;
+    for n in 2..4 {
+        assert_eq!(client.ask(get("/", &n.to_string())).await.status(), 200);
+        assert_eq!(upstream.accepted(), n);
+    }
+}

@@ -113,6 +113,29 @@ fn is_masked_going_away(bytes: &[u8]) -> bool {
 }
 
 #[tokio::test]
+async fn with_keepalive_off_a_websocket_is_opened_as_ever() {
+    let stage = Stage::new(1, "    upstream: {keepalive: off}\n").await;
+    let mut client = stage.client().await;
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let mut conn = stage.upstreams[0].accept().await;
+    let head = conn.head().await;
+    assert!(head.contains("Connection: Upgrade\r\n") && !head.contains("close"), "{head}");
+    conn.send(SWITCHED).await;
+    assert_eq!(reply(&mut client).await.status, 101);
+    there_and_back(&mut client, &mut conn.stream, "hello").await;
+    drop(client);
+    assert_eq!(rest(&mut conn.stream).await.0, b"");
+    // Where the endpoint declines, the connection is not kept although nothing was said of its end.
+    let mut client = stage.client().await;
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let mut conn = stage.upstreams[0].accept().await;
+    conn.head().await;
+    conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
+    assert_eq!(reply(&mut client).await.status, 200);
+    assert_eq!(rest(&mut conn.stream).await, (Vec::new(), false));
+}
+
+#[tokio::test]
 async fn a_websocket_is_opened_and_relayed_both_ways() {
     let stage = Stage::new(1, "").await;
     let mut client = stage.client().await;

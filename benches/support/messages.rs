@@ -62,6 +62,7 @@ impl Exchange {
             request_id: b"0123456789abcdef0123456789abcdef",
             default_host: "10.0.0.1:80",
             expect_continue: false,
+            closes: false,
             upgrades: &[],
             changes: &CHANGES,
         };

@@ -246,6 +246,8 @@ fn service(service: &Service) -> Value {
         "hold_response" => service.hold_response,
         "upstream" => map! {
             "protocol" => word(&service.upstream.protocol),
+            // On a tcp service it has no effect, and the reader says so.
+            "keepalive" => http.then_some(if service.upstream.keepalive { "on" } else { "off" }),
             "tls" => upstream_tls(service.upstream.tls.as_ref()),
             "proxy_protocol" => proxy_version(service.upstream.proxy_protocol),
         },

@@ -423,6 +423,8 @@ pub struct Service {
 pub struct Upstream {
     /// The version of HTTP.
     pub protocol: UpstreamProtocol,
+    /// Connections of HTTP/1 are kept for the next request. Never false where HTTP/2 may be spoken.
+    pub keepalive: bool,
     /// Over TLS; `None` = in the clear.
     pub tls: Option<UpstreamTls>,
     /// Connections begin with a PROXY header about the client.
@@ -431,7 +433,8 @@ pub struct Upstream {
 
 impl Upstream {
     /// HTTP/1.1 in the clear.
-    pub const PLAIN: Upstream = Upstream { protocol: UpstreamProtocol::Http1, tls: None, proxy_protocol: None };
+    pub const PLAIN: Upstream =
+        Upstream { protocol: UpstreamProtocol::Http1, keepalive: true, tls: None, proxy_protocol: None };
 }
 
 /// The version of HTTP towards endpoints.

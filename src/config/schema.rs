@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch, Toggle};
-use super::units::{Address, Bytes, Count, Delay, Must, Network, Share, Statuses, Time};
+use super::units::{Address, Bytes, Count, Delay, Must, Network, OnOff, Share, Statuses, Time};
 
 /// Any number of things that we hold in memory or count.
 pub(super) type Number = Count<1, 10_000_000>;
@@ -442,6 +442,7 @@ EvidenceRule { Corroborated, Any, }}
 map! { /// `upstream:`
 Upstream {
     protocol: UpstreamProtocol,
+    keepalive: OnOff,
     tls: Switch<Toggle<UpstreamTls>>,
     proxy_protocol: Switch<ProxyVersion>,
 }}

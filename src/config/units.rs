@@ -46,6 +46,10 @@ pub(super) struct Network(pub(super) IpNet);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Must(pub(super) bool);
 
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OnOff(pub(super) bool);
+
 /// HTTP statuses: `200`, `200-299`, `2xx`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Statuses(pub(super) u16, pub(super) u16);
@@ -86,6 +90,7 @@ from_text! {
     Address, "an address with a port such as `127.0.0.1:8080`", address;
     Network, "a network such as `10.0.0.0/8`, or an address", network;
     Must, "`true` or `false`", must;
+    OnOff, "`on` or `off`", on_off;
     Statuses, "a status such as `200`, `200-299` or `2xx`", statuses;
 }
 
@@ -258,6 +263,14 @@ fn must(text: &str) -> Result<Must, String> {
         "true" | "required" => Ok(Must(true)),
         "false" => Ok(Must(false)),
         _ => Err(format!("`{}` is not a choice here\nwrite `true` or `false`", shorten(text))),
+    }
+}
+
+fn on_off(text: &str) -> Result<OnOff, String> {
+    match text {
+        "on" | "true" => Ok(OnOff(true)),
+        "off" | "false" => Ok(OnOff(false)),
+        _ => Err(format!("`{}` is not a choice here\nwrite `on` or `off`", shorten(text))),
     }
 }
 

@@ -147,7 +147,33 @@ fn upstream(room: &mut Room, typed: &schema::Service, protocol: Protocol) -> Ups
         let what = "in the clear nothing is negotiated: `auto` is HTTP/1.1 here";
         room.warning(at, what, "write `http1` or `http2`, or add `tls`");
     }
-    Upstream { protocol: version, tls, proxy_protocol: proxy_version(&typed.proxy_protocol) }
+    let keepalive = keepalive(room, typed, protocol, version, tls.is_some());
+    Upstream { protocol: version, keepalive, tls, proxy_protocol: proxy_version(&typed.proxy_protocol) }
+}
+
+/// `keepalive:`. Over HTTP/2 a connection is there to be shared.
+fn keepalive(
+    room: &mut Room,
+    typed: &schema::Upstream,
+    protocol: Protocol,
+    version: UpstreamProtocol,
+    secured: bool,
+) -> bool {
+    let Some((at, keepalive)) = typed.keepalive.found() else { return true };
+    if protocol == Protocol::Tcp {
+        room.warning(at, "`keepalive` has no effect on a tcp service", "leave it out: each session has its connection");
+        return true;
+    }
+    let may_be_http2 = match version {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Auto => secured,
+    };
+    if !keepalive.0 && may_be_http2 {
+        let what = "requests over HTTP/2 share connections, which are kept: `keepalive: off` is about HTTP/1";
+        room.problem(at, what, "leave `keepalive` out, or write `protocol: http1`");
+    }
+    keepalive.0 || may_be_http2
 }
 
 /// `proxy_protocol:` of a service or of a check.

@@ -177,7 +177,7 @@ impl<'a, C: Client> Request<'a, C> {
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
         let worker = self.setting.worker;
         let now = clock::now();
-        let wanted = !spot.is_about_one_client()
+        let wanted = spot.keeps_connections()
             && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
             && worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
         if wanted {

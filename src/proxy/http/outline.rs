@@ -76,6 +76,7 @@ impl Outline<'_> {
             request_id: id_of(self.head, &self.made_id),
             default_host: &default_host,
             expect_continue,
+            closes: !spot.service().config.upstream.keepalive,
             upgrades: &self.route.upgrades,
             changes: &self.route.request_headers,
         };

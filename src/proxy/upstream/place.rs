@@ -146,6 +146,12 @@ impl Spot {
         self.service().config.upstream.proxy_protocol.is_some()
     }
 
+    /// May an HTTP/1 connection carry another request after this one?
+    pub fn keeps_connections(&self) -> bool {
+        let upstream = &self.service().config.upstream;
+        upstream.keepalive && upstream.proxy_protocol.is_none()
+    }
+
     /// Is an answer with this status a failure of the endpoint?
     #[inline]
     pub fn fails_with(&self, status: u16) -> bool {
@@ -594,7 +600,7 @@ impl<'a> Placing<'a> {
     }
 
     fn take_idle(&self, spot: &Spot) -> Option<Transport> {
-        if self.tries.fresh_only() || spot.is_about_one_client() {
+        if self.tries.fresh_only() || !spot.keeps_connections() {
             return None;
         }
         let now = clock::now();
@@ -720,7 +726,7 @@ fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment
                 let now = clock::now();
                 let serves = worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
                 if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
-                    && !spot.is_about_one_client()
+                    && spot.keeps_connections()
                     && spot.endpoint().stats.trusts_idle(true, now)
                 {
                     let parked = Parked { stream, generation: spot.generation, expires: now.after(timeouts.idle) };

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | Host | the one authority of the request, at its place |
 //! | Content-Length, Transfer-Encoding | written anew from the parsed length |
-//! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it, `Upgrade` with what was [`offered`] and may pass |
+//! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it, `Upgrade` with what was [`offered`] and may pass, `Connection: close` where connections are not kept |
 //! | Proxy, and `_` spellings of any field in this table | end here |
 //! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
 //! | X-Request-Id | the caller's |
@@ -56,6 +56,9 @@ pub struct Upstream<'a> {
     pub default_host: &'a str,
     /// Pass `Expect: 100-continue` on. Only if the body has not begun to arrive and the upstream's 100 is waited for.
     pub expect_continue: bool,
+    /// Say that the connection ends with this request (`Connection: close`). Not said with an offer to switch protocols: where
+    /// the connection is to end, servers decline it.
+    pub closes: bool,
     /// Protocols that the client may switch to, see [`offered`].
     pub upgrades: &'a [String],
     /// The route's changes. They come last, so they win over everything but the framing.
@@ -115,11 +118,13 @@ pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) 
     if head.accepts_trailers() {
         out.extend_from_slice(b"TE: trailers\r\n");
     }
-    out.extend_from_slice(match (upgrade, head.accepts_trailers()) {
-        (true, true) => b"Connection: Upgrade, TE\r\n",
-        (true, false) => b"Connection: Upgrade\r\n",
-        (false, true) => b"Connection: TE\r\n",
-        (false, false) => b"",
+    out.extend_from_slice(match (upgrade, to.closes, head.accepts_trailers()) {
+        (true, _, true) => b"Connection: Upgrade, TE\r\n",
+        (true, _, false) => b"Connection: Upgrade\r\n",
+        (false, true, true) => b"Connection: close, TE\r\n",
+        (false, true, false) => b"Connection: close\r\n",
+        (false, false, true) => b"Connection: TE\r\n",
+        (false, false, false) => b"",
     });
     out.extend_from_slice(b"\r\n");
 }

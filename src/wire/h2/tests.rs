@@ -39,6 +39,7 @@ fn as_http1(head: &RequestHead) -> Vec<u8> {
         request_id: b"id",
         default_host: "",
         expect_continue: false,
+        closes: false,
         upgrades: &[],
         changes: &HeaderChanges::default(),
     };

@@ -23,6 +23,7 @@ fn lines(input: &[u8]) -> Option<(RequestHead, Vec<u8>)> {
         request_id: b"id",
         default_host: "10.0.0.1:80",
         expect_continue: true,
+        closes: false,
         upgrades: &[],
         changes: &HeaderChanges::default(),
     };

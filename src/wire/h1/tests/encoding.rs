@@ -16,6 +16,7 @@ fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut 
         request_id: b"id",
         default_host: "10.0.0.1:80",
         expect_continue: false,
+        closes: false,
         upgrades: &[],
         changes,
     };
@@ -121,6 +122,7 @@ fn the_client_is_told_about_by_policy() {
         request_id: b"id",
         default_host: "",
         expect_continue: false,
+        closes: false,
         upgrades: &[],
         changes: &HeaderChanges::default(),
     };

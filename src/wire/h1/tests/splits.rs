@@ -310,6 +310,7 @@ proptest! {
                 request_id: b"id",
                 default_host: "default",
                 expect_continue: true,
+                closes: false,
                 upgrades: &allowed,
                 changes: &HeaderChanges::default(),
             };

@@ -13,6 +13,11 @@ fn ask(first: &str, fields: &str) -> RequestHead {
 }
 
 fn sent(head: &RequestHead, allowed: &[String]) -> String {
+    sent_over(head, allowed, false)
+}
+
+/// `closes`: over a connection that ends with this request.
+fn sent_over(head: &RequestHead, allowed: &[String], closes: bool) -> String {
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
     let to = Upstream {
         forwarded: Forwarded::Off,
@@ -21,6 +26,7 @@ fn sent(head: &RequestHead, allowed: &[String]) -> String {
         request_id: b"id",
         default_host: "default",
         expect_continue: false,
+        closes,
         upgrades: allowed,
         changes: &HeaderChanges::default(),
     };
@@ -31,6 +37,21 @@ fn sent(head: &RequestHead, allowed: &[String]) -> String {
 
 const GET: &str = "GET / HTTP/1.1";
 const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+
+#[test]
+fn a_connection_that_ends_with_its_request_says_so_unless_it_is_to_be_switched() {
+    for (fields, line) in [
+        ("", "Connection: close\r\n"),
+        ("Connection: close\r\n", "Connection: close\r\n"),
+        ("Connection: te\r\nTE: trailers\r\n", "TE: trailers\r\nConnection: close, TE\r\n"),
+        (WEBSOCKET, "Upgrade: websocket\r\nConnection: Upgrade\r\n"),
+        ("Connection: Upgrade\r\nUpgrade: unknown\r\n", "Connection: close\r\n"),
+    ] {
+        let text = sent_over(&ask(GET, fields), &allowed(), true);
+        assert!(text.ends_with(&format!("{line}\r\n")), "{fields:?}: {text:?}");
+        assert_eq!(text.matches("Connection").count(), 1, "{text:?}");
+    }
+}
 
 #[test]
 fn only_what_is_asked_for_properly_and_allowed_goes_upstream() {
