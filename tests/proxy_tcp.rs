@@ -130,3 +130,53 @@ async fn a_stop_resets_what_does_not_end_in_time() {
     assert_eq!(client.rest().await.1, Some(std::io::ErrorKind::ConnectionReset));
     assert!(TcpStream::connect(address).await.is_err(), "nothing listens any more");
 }
+
+/// How the only session of this plane is said to have ended, once it has.
+async fn termination(path: &std::path::Path) -> String {
+    let mut word = String::new();
+    until("the session is logged", || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().next().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        word = line.map(|line| line["termination"].as_str().unwrap_or_default().to_owned()).unwrap_or_default();
+        !word.is_empty()
+    })
+    .await;
+    word
+}
+
+/// A session whose endpoint sends for as long as it is taken, or nothing.
+async fn silenced(timeouts: &str, sends: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while sends && stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+        // Until it is reset.
+        let _ = stream.read(&mut [0]).await;
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let text = yaml("tcp", &[&[address]], "", &format!("    timeouts: {{{timeouts}}}\n"));
+    let mut plane = Plane::start(&(text + &format!("access_log: {{path: {}, format: json}}\n", path.display())));
+    let mut client = Client::connect(plane.address("web")).await;
+    // It reads only after the session has ended.
+    let stats = plane.stats("web");
+    until("the session has begun", || stats.limits.in_use() == 1).await;
+    until("the session has ended", || stats.limits.in_use() == 0).await;
+    assert_eq!(client.rest().await.1, Some(std::io::ErrorKind::ConnectionReset));
+    plane.drain(Duration::from_secs(1)).await;
+    termination(&path).await
+}
+
+#[tokio::test]
+async fn a_silent_side_ends_a_session_and_is_named_in_the_access_log() {
+    for (timeouts, sends, expected) in [
+        ("client: 200ms", false, "client_idle"),
+        ("upstream: 200ms", false, "upstream_idle"),
+        ("client: 10s, upstream: 200ms", false, "upstream_idle"),
+        ("tunnel: 200ms", false, "idle"),
+        ("client: 900ms, upstream: 600ms", true, "client_idle"),
+    ] {
+        assert_eq!(silenced(timeouts, sends).await, expected, "{timeouts}");
+    }
+}

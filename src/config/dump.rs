@@ -237,6 +237,8 @@ fn service(service: &Service) -> Value {
             "response" => service.timeouts.response,
             "body" => service.timeouts.body,
             "tunnel" => service.timeouts.tunnel,
+            "client" => service.timeouts.client,
+            "upstream" => service.timeouts.upstream,
             "idle" => service.timeouts.idle,
             "stall" => service.timeouts.stall,
         },

@@ -614,6 +614,10 @@ pub struct ServiceTimeouts {
     pub body: Duration,
     /// Longest silence of a TCP session in both directions.
     pub tunnel: Duration,
+    /// Longest silence of a TCP session's client while something is due from it; `None` = only `tunnel` holds.
+    pub client: Option<Duration>,
+    /// The same of its endpoint.
+    pub upstream: Option<Duration>,
     /// Longest life of an unused upstream connection.
     pub idle: Duration,
     /// From *request fully sent* to the first byte of the response: beyond it the endpoint is suspected.

@@ -293,6 +293,8 @@ ServiceTimeouts {
     response: Time,
     body: Time,
     tunnel: Time,
+    client: Time,
+    upstream: Time,
     idle: Time,
     stall: Switch<Delay>,
 }}

@@ -54,6 +54,8 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
             response: Duration::from_secs(30),
             body: Duration::from_secs(30),
             tunnel: Duration::from_secs(3600),
+            client: None,
+            upstream: None,
             idle: Duration::from_secs(60),
             stall: Patience::Auto,
         },

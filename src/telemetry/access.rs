@@ -107,6 +107,10 @@ pub enum Termination {
     UpstreamMalformed,
     /// Nothing moved for the idle time.
     Idle,
+    /// A TCP session's client was silent for `timeouts.client`.
+    ClientIdle,
+    /// A TCP session's endpoint was silent for `timeouts.upstream`.
+    UpstreamIdle,
     /// Cut by a switch (`sessions: close`, or its drain ran out).
     Switched,
     /// Cut by a stop.
@@ -134,6 +138,8 @@ impl Termination {
             Termination::UpstreamTimeout => "upstream_timeout",
             Termination::UpstreamMalformed => "upstream_malformed",
             Termination::Idle => "idle",
+            Termination::ClientIdle => "client_idle",
+            Termination::UpstreamIdle => "upstream_idle",
             Termination::Switched => "switched",
             Termination::Stopped => "stopped",
             Termination::Internal => "internal",

@@ -100,6 +100,8 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
             response: second,
             body: second,
             tunnel: second,
+            client: None,
+            upstream: None,
             idle: second,
             stall: Patience::Auto,
         },

@@ -64,6 +64,8 @@ fn service(n: usize, dice: &mut Rng) -> Service {
             response: ms(250),
             body: ms(1000),
             tunnel: ms(10_000),
+            client: None,
+            upstream: None,
             idle: ms(1000),
             stall: Patience::Auto,
         },

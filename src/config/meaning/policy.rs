@@ -145,14 +145,39 @@ pub(super) fn limits(room: &mut Room, item: &Item<schema::ServiceLimits>, connec
 pub(super) fn timeouts(room: &mut Room, item: &Item<schema::ServiceTimeouts>, protocol: Protocol) -> ServiceTimeouts {
     let typed = item.get().cloned().unwrap_or_default();
     let response = room.wait(&typed.response, defaults::RESPONSE);
+    let tunnel = room.wait(&typed.tunnel, defaults::TUNNEL);
+    let of_client = "leave it out: `timeouts.body` of the listener is the client's";
+    let of_upstream = "leave it out: `body` is the endpoint's";
+    let client = silence(room, &typed.client, ("client", of_client), protocol, tunnel);
+    let upstream = silence(room, &typed.upstream, ("upstream", of_upstream), protocol, tunnel);
     ServiceTimeouts {
         connect: room.wait(&typed.connect, defaults::CONNECT),
         response,
         body: room.wait(&typed.body, defaults::UPSTREAM_BODY),
-        tunnel: room.wait(&typed.tunnel, defaults::TUNNEL),
+        tunnel,
+        client,
+        upstream,
         idle: room.wait(&typed.idle, defaults::UPSTREAM_IDLE),
         stall: room.patience(&typed.stall, "stall", ("timeouts.response", response), protocol),
     }
+}
+
+/// The silence of one side of a TCP session.
+fn silence(
+    room: &mut Room,
+    item: &Item<crate::config::units::Time>,
+    (key, advice): (&str, &str),
+    protocol: Protocol,
+    tunnel: Duration,
+) -> Option<Duration> {
+    let (at, _) = item.found()?;
+    if protocol == Protocol::Http {
+        room.warning(at, format!("`{key}` has no effect on an http service"), advice);
+        return None;
+    }
+    let time = room.wait(item, tunnel);
+    room.before(at, key, time, ("timeouts.tunnel", tunnel));
+    Some(time)
 }
 
 pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_timeout: Duration) -> Failover {

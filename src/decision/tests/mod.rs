@@ -262,6 +262,8 @@ fn shop() -> Service {
             response: secs(30),
             body: secs(30),
             tunnel: secs(3600),
+            client: None,
+            upstream: None,
             idle: secs(60),
             stall: Patience::Auto,
         },

@@ -20,7 +20,7 @@ use crate::config::Route;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::outcome::interruption;
-use crate::proxy::tcp::{Direction, End, Relay, Relayed, end_termination};
+use crate::proxy::tcp::{Direction, End, Relay, Relayed, SilenceLimits, end_termination};
 use crate::proxy::upstream::{Interrupted, Placing, Spot};
 use crate::proxy::worker::Worker;
 use crate::routing::{InFlight, SessionVerdict};
@@ -96,8 +96,8 @@ impl<C: Client> Request<'_, C> {
         let mut client = Side { ahead: client_ahead, stream: client, frames };
         let mut endpoint = Side { ahead, stream: &mut stream, frames };
         let mut relay = Relay::new(&worker.buffers);
-        let idle = placing.service().config.timeouts.tunnel;
-        let end = relay.run(&mut client, &mut endpoint, &worker.shared, alarm, idle, || {}).await;
+        let silence = SilenceLimits::both(placing.service().config.timeouts.tunnel);
+        let end = relay.run(&mut client, &mut endpoint, &worker.shared, alarm, silence, || {}).await;
         let mut in_order = end == End::Closed;
         if end == End::Killed && protocol == Protocol::WebSocket {
             in_order = say_goodbye(worker, &mut relay, &mut client, &mut endpoint, &spot).await;

@@ -2,6 +2,8 @@
 mod hello;
 mod relay;
 mod session;
+mod silence;
 
 pub use relay::{Direction, End, Relay, Relayed, Shared};
 pub use session::{end_termination, hash_peer, serve_connection};
+pub use silence::SilenceLimits;

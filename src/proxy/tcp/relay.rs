@@ -8,12 +8,11 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::decision::Moment;
+use super::silence::{SilenceLimits, Silences, StreamState};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -55,6 +54,10 @@ pub enum End {
     Upstream,
     /// Nothing moved in either direction for too long.
     Idle,
+    /// The client was silent for too long.
+    ClientIdle,
+    /// The upstream was silent for too long.
+    UpstreamIdle,
     /// A switch or a stop ended it.
     Killed,
 }
@@ -101,7 +104,7 @@ impl Relay {
         upstream: &mut U,
         shared: &Shared,
         alarm: &Alarm,
-        idle: Duration,
+        silence: SilenceLimits,
         mut answered: impl FnMut(),
     ) -> End
     where
@@ -109,8 +112,9 @@ impl Relay {
         U: Relayed,
     {
         let Relay { up, down, upstream_left_first, client_left_first } = self;
-        let mut silence = Silence::new(idle, clock::now());
-        alarm.set(silence.since.after(silence.step));
+        let now = clock::now();
+        let mut silences = Silences::new(silence, now);
+        alarm.set(silences.next(now));
         poll_fn(|cx| {
             let unanswered = down.moved == 0;
             let first = up.poll(cx, client, upstream, shared);
@@ -121,7 +125,9 @@ impl Relay {
                 answered();
             }
             match (first, second) {
-                (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => return Poll::Ready(End::Client),
+                (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => {
+                    return Poll::Ready(End::Client);
+                }
                 (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => {
                     return Poll::Ready(End::Upstream);
                 }
@@ -131,10 +137,14 @@ impl Relay {
             loop {
                 match ready!(alarm.poll(cx)) {
                     Interrupt::Killed => return Poll::Ready(End::Killed),
-                    Interrupt::Deadline if silence.goes_on(up.moved + down.moved, clock::now()) => {
-                        return Poll::Ready(End::Idle);
+                    Interrupt::Deadline => {
+                        let now = clock::now();
+                        let states = || [state(client, up, down), state(upstream, down, up)];
+                        if let Some(end) = silences.look(up.moved + down.moved, states, now) {
+                            return Poll::Ready(end);
+                        }
+                        alarm.set(silences.next(now));
                     }
-                    Interrupt::Deadline => alarm.set(clock::now().after(silence.step)),
                 }
             }
         })
@@ -160,7 +170,7 @@ pub async fn relay<C, U>(
     first: Buffer,
     shared: &Shared,
     alarm: &Alarm,
-    idle: Duration,
+    silence: SilenceLimits,
     answered: impl FnMut(),
 ) -> (End, Moved)
 where
@@ -169,30 +179,14 @@ where
 {
     let mut relay = Relay::new(first.pool());
     relay.up.rest = first;
-    let end = relay.run(client, upstream, shared, alarm, idle, answered).await;
+    let end = relay.run(client, upstream, shared, alarm, silence, answered).await;
     (end, relay.moved())
 }
 
-/// How long nothing has moved: looked at a few times within the allowed time, so that moving bytes need not read the clock.
-struct Silence {
-    allowed: Duration,
-    step: Duration,
-    moved: u64,
-    since: Moment,
-}
-
-impl Silence {
-    fn new(allowed: Duration, now: Moment) -> Silence {
-        Silence { allowed, step: allowed / 8, moved: 0, since: now }
-    }
-
-    /// A step is over: has nothing moved for as long as allowed?
-    fn goes_on(&mut self, moved: u64, now: Moment) -> bool {
-        if std::mem::replace(&mut self.moved, moved) != moved {
-            self.since = now;
-        }
-        now.since(self.since) >= self.allowed
-    }
+/// One of the two streams, as it is now.
+fn state<S: Relayed>(stream: &S, from: &Direction, to: &Direction) -> StreamState {
+    let waits = to.held() > 0 || to.ended && !to.shut || to.unflushed && stream.bare().is_none();
+    StreamState { moved: from.taken() + to.moved, is_due: from.is_read() || waits }
 }
 
 /// Which stream of a direction failed.
@@ -237,6 +231,21 @@ impl Direction {
     /// The end of the one stream came, and was said to the other.
     pub fn is_shut(&self) -> bool {
         self.shut
+    }
+
+    /// Read, and not yet taken by the other side.
+    fn held(&self) -> usize {
+        self.rest.len() + self.pipe.as_ref().map_or(0, Pipe::len)
+    }
+
+    /// Bytes that came from the one stream.
+    fn taken(&self) -> u64 {
+        self.moved + self.held() as u64
+    }
+
+    /// The one stream has not ended, and more is read as soon as it comes.
+    fn is_read(&self) -> bool {
+        !self.ended && self.held() == 0
     }
 
     fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut F, to: &mut T, shared: &Shared) -> Poll<Result<(), Side>>
@@ -335,6 +344,8 @@ impl Direction {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
@@ -348,7 +359,7 @@ mod tests {
     }
 
     fn run(
-        idle: Duration,
+        silence: SilenceLimits,
         size: usize,
     ) -> (tokio::io::DuplexStream, tokio::io::DuplexStream, tokio::task::JoinHandle<(End, Moved)>) {
         let (client, mut ours) = duplex(size);
@@ -358,7 +369,7 @@ mod tests {
         let task = tokio::task::spawn_local(async move {
             let alarm = deadlines.alarm();
             let first = Buffer::new(&Rc::new(BufferPool::default()));
-            relay(&mut ours, &mut theirs, first, &Shared::new(), &alarm, idle, || {}).await
+            relay(&mut ours, &mut theirs, first, &Shared::new(), &alarm, silence, || {}).await
         });
         (client, upstream, task)
     }
@@ -366,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn half_close_is_kept_in_both_directions() {
         on_a_worker(async {
-            let (mut client, mut upstream, task) = run(Duration::from_secs(5), 64);
+            let (mut client, mut upstream, task) = run(SilenceLimits::both(Duration::from_secs(5)), 64);
             client.write_all(b"question").await.unwrap();
             client.shutdown().await.unwrap();
             let mut question = Vec::new();
@@ -387,7 +398,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_arrive_whole_and_in_order_through_a_narrow_reader() {
         on_a_worker(async {
-            let (client, upstream, task) = run(Duration::from_secs(5), 1000);
+            let (client, upstream, task) = run(SilenceLimits::both(Duration::from_secs(5)), 1000);
             let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
             let (mut client_read, mut client_write) = tokio::io::split(client);
             let (mut upstream_read, mut upstream_write) = tokio::io::split(upstream);
@@ -414,8 +425,69 @@ mod tests {
     #[tokio::test]
     async fn silence_in_both_directions_ends_a_relay() {
         on_a_worker(async {
-            let (_client, _upstream, task) = run(Duration::from_millis(30), 64);
+            let (_client, _upstream, task) = run(SilenceLimits::both(Duration::from_millis(30)), 64);
             assert!(matches!(task.await.unwrap().0, End::Idle));
+        })
+        .await;
+    }
+
+    /// Milliseconds of the client and of the endpoint; both together may be silent for long.
+    fn apart(client: u64, upstream: u64) -> SilenceLimits {
+        let own = |ms| Some(Duration::from_millis(ms));
+        SilenceLimits { both: Duration::from_secs(60), client: own(client), upstream: own(upstream) }
+    }
+
+    #[tokio::test]
+    async fn the_side_that_does_not_take_what_waits_for_it_is_the_silent_one() {
+        on_a_worker(async {
+            let (client, mut upstream, task) = run(apart(60, 40), 64);
+            tokio::task::spawn_local(async move { upstream.write_all(&[b'x'; 10_000]).await });
+            assert_eq!(task.await.unwrap().0, End::ClientIdle);
+            drop(client);
+            let (mut client, upstream, task) = run(apart(40, 60), 64);
+            tokio::task::spawn_local(async move { client.write_all(&[b'x'; 10_000]).await });
+            assert_eq!(task.await.unwrap().0, End::UpstreamIdle);
+            drop(upstream);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_due_from_a_side_that_has_ended() {
+        on_a_worker(async {
+            let (mut client, _upstream, task) = run(apart(20, 120), 64);
+            client.shutdown().await.unwrap();
+            assert_eq!(task.await.unwrap().0, End::UpstreamIdle);
+            let (_client, mut upstream, task) = run(apart(120, 20), 64);
+            upstream.shutdown().await.unwrap();
+            assert_eq!(task.await.unwrap().0, End::ClientIdle);
+        })
+        .await;
+    }
+
+    /// Ends one side at once; then the other one says this many bytes, slowly, and ends.
+    async fn one_sided(
+        mut done: tokio::io::DuplexStream,
+        mut busy: tokio::io::DuplexStream,
+        task: tokio::task::JoinHandle<(End, Moved)>,
+    ) {
+        done.shutdown().await.unwrap();
+        for _ in 0..20 {
+            busy.write_all(b"x").await.unwrap();
+            assert_eq!(done.read_u8().await.unwrap(), b'x');
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        busy.shutdown().await.unwrap();
+        assert_eq!(task.await.unwrap().0, End::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_half_closed_relay_goes_on_for_as_long_as_the_other_side_moves() {
+        on_a_worker(async {
+            let (client, upstream, task) = run(apart(20, 10_000), 64);
+            one_sided(client, upstream, task).await;
+            let (client, upstream, task) = run(apart(10_000, 20), 64);
+            one_sided(upstream, client, task).await;
         })
         .await;
     }

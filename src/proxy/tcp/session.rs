@@ -10,7 +10,8 @@ use tokio::io::ReadBuf;
 
 use super::hello;
 use super::relay::{End, Moved, relay};
-use crate::config::{Name, Service, Target as ListenerTarget};
+use super::silence::SilenceLimits;
+use crate::config::{Name, Service, ServiceTimeouts, Target as ListenerTarget};
 use crate::decision::{Failure, Mark, Moment, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
@@ -189,7 +190,9 @@ async fn relay_session(
         endpoint: spot.endpoint().address,
         epoch: spot.table.epoch,
     });
-    let (alarm, idle) = (placing.alarm, placing.service().config.timeouts.tunnel);
+    let alarm = placing.alarm;
+    let ServiceTimeouts { tunnel: both, client: of_client, upstream, .. } = placing.service().config.timeouts;
+    let silence = SilenceLimits { both, client: of_client, upstream };
     let first_byte = &mut account.first_byte;
     let answered = || {
         let now = clock::now();
@@ -197,7 +200,7 @@ async fn relay_session(
         placing.record_good(&spot);
         placing.answered(&spot, true, now);
     };
-    let relayed = relay(&mut client, &mut stream, first, &worker.shared, alarm, idle, answered).await;
+    let relayed = relay(&mut client, &mut stream, first, &worker.shared, alarm, silence, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
     account.termination = end_termination(end, worker);
@@ -231,6 +234,8 @@ pub fn end_termination(end: End, worker: &Worker) -> Termination {
         End::Client => Termination::ClientAborted,
         End::Upstream => Termination::UpstreamReset,
         End::Idle => Termination::Idle,
+        End::ClientIdle => Termination::ClientIdle,
+        End::UpstreamIdle => Termination::UpstreamIdle,
         End::Killed if worker.is_draining() => Termination::Stopped,
         End::Killed => Termination::Switched,
     }
