@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use admin_support::exposition::parse;
 use standfast::admin::{AdminError, AdminHandle, AdminSetup};
+use standfast::config::Bind;
 use standfast::control::{self, ControlHandle, ControlSetup, Status};
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::sys::clock;
@@ -39,6 +40,7 @@ impl Instance {
 
     fn setup(&self, admin: Option<SocketAddr>, metrics: Option<SocketAddr>) -> AdminSetup {
         let (control, access_log) = (self.control.clone(), self.access_log.clone());
+        let (admin, metrics) = (admin.map(Bind::from), metrics.map(Bind::from));
         AdminSetup { admin, metrics, control, access_log, log: None }
     }
 
@@ -269,6 +271,27 @@ fn a_stop_does_not_wait_for_idle_connections() {
     assert!(clock::now().since(begun) < Duration::from_millis(1_500), "{:?}", clock::now().since(begun));
     assert!(matches!(idle.read(&mut [0; 16]), Ok(0)));
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_admin_port_takes_both_families_where_it_is_told_to() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    let instance = Instance::start();
+    let setup = instance.setup(None, None);
+    let every = Some(Bind::Every(0));
+    let admin = standfast::admin::start(AdminSetup { admin: every, metrics: every, ..setup }).unwrap();
+    for port in [admin.address(), admin.metrics_address()].map(|address| address.unwrap().port()) {
+        for host in ["127.0.0.1", "::1"] {
+            let mut stream = TcpStream::connect((host, port)).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    }
+    admin.stop();
 }
 
 #[test]

@@ -277,3 +277,86 @@ async fn a_connect_that_confirms_a_refusal_begins_with_a_header_too() {
     }
     assert_eq!(lines, ["PROXY TCP4 12", "PROXY UNKNOWN"]);
 }
+
+/// A port on which every address of both families is listened on; `None`: this machine has no IPv6.
+fn every(protocol: &str, pools: &[&[SocketAddr]], listener: &str, service: &str) -> Option<(Plane, u16)> {
+    std::net::TcpListener::bind("[::1]:0").ok()?;
+    let text = yaml(protocol, pools, listener, service).replace("bind: 127.0.0.1:0", "bind: \"*:0\"");
+    let plane = Plane::start(&text);
+    let port = plane.address("web").port();
+    Some((plane, port))
+}
+
+#[tokio::test]
+async fn a_client_of_ipv4_is_one_on_a_socket_of_both_families_too() {
+    let upstream = Upstream::start(Behaviour::Echo).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("access.log");
+    // Headers of 127.0.0.1 are believed, and nobody else's.
+    let more = format!("{OPTIONAL}access_log: {{path: {}, format: json}}\n", path.display());
+    let Some((mut plane, port)) = every("http", &[&[upstream.address]], &more, "") else { return };
+    for (host, header, client_is) in [
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", V1, "192.0.2.7"),
+        ("127.0.0.1", "PROXY TCP6 ::ffff:192.0.2.7 ::ffff:198.51.100.1 4711 443\r\n", "192.0.2.7"),
+        ("::1", "", "::1"),
+    ] {
+        let mut client = Client::connect((host.parse::<std::net::IpAddr>().expect("an address"), port).into()).await;
+        assert_eq!(told(&client.ask(format!("{header}{}", get("/", "r"))).await), client_is, "{host} {header}");
+    }
+    // From an IPv6 address a header is not believed.
+    let mut client = Client::connect((std::net::Ipv6Addr::LOCALHOST, port).into()).await;
+    assert_eq!(client.ask(format!("{V1}{}", get("/", "r"))).await.status(), 400);
+    plane.drain(std::time::Duration::from_secs(1)).await;
+    let mut clients = Vec::new();
+    until("all requests are logged", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        clients = text.lines().map(|text| line(text)["client"].as_str().unwrap_or_default().to_owned()).collect();
+        clients.len() >= 4
+    })
+    .await;
+    let ips: Vec<_> = clients.iter().take(4).map(|client| client.rsplit_once(':').map_or("", |(ip, _)| ip)).collect();
+    assert_eq!(ips, ["127.0.0.1", "192.0.2.7", "192.0.2.7", "[::1]"], "{clients:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_told_of_ipv4_where_both_families_are_listened_on() {
+    let (address, bytes) = listener().await;
+    let service = "    upstream: {proxy_protocol: v1}\n";
+    let Some((_plane, port)) = every("tcp", &[&[address]], "", service) else { return };
+    let mut client = Client::connect((std::net::Ipv4Addr::LOCALHOST, port).into()).await;
+    let from = client.stream.local_addr().expect("alive").port();
+    client.send("hello").await;
+    client.stream.shutdown().await.expect("alive");
+    let bytes = within(bytes).await.expect("no panic");
+    assert_eq!(String::from_utf8_lossy(&bytes), format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {port}\r\nhello"));
+}
+
+#[tokio::test]
+async fn a_source_hashes_alike_on_every_socket() {
+    let mut upstreams = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        upstreams.push(Upstream::start(Behaviour::ok(name)).await);
+    }
+    let pool: Vec<_> = upstreams.iter().map(|upstream| upstream.address).collect();
+    let balance = "    balance: {hash: source}\n";
+    let Some((_both, port)) = every("http", &[&pool], REQUIRED, balance) else { return };
+    let four = Plane::start(&yaml("http", &[&pool], REQUIRED, balance));
+    let mut homes = std::collections::BTreeSet::new();
+    for n in 1..30 {
+        let mut answers = Vec::new();
+        for (at, source) in [
+            (four.address("web"), format!("TCP4 192.0.2.{n} 192.0.2.1")),
+            ((std::net::Ipv4Addr::LOCALHOST, port).into(), format!("TCP4 192.0.2.{n} 192.0.2.1")),
+            ((std::net::Ipv4Addr::LOCALHOST, port).into(), format!("TCP6 ::ffff:192.0.2.{n} 2001:db8::1")),
+        ] {
+            let mut client = Client::connect(at).await;
+            let answer = client.ask(format!("PROXY {source} 4711 443\r\n{}", get("/", "r"))).await;
+            answers.push(answer.text().to_owned());
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{n}: {answers:?}");
+        homes.insert(answers.swap_remove(0));
+    }
+    assert!(homes.len() > 1, "{homes:?}");
+}

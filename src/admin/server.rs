@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 
 use super::connections::{OpenConnection, OpenConnections, TrackedStream};
 use super::pages::{self, Source};
+use crate::config::Bind;
 use crate::control::ControlHandle;
 use crate::net::{self, BindError};
 use crate::telemetry::access::AccessLog;
@@ -36,9 +37,9 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct AdminSetup {
     /// `admin.bind`; `None` = no admin port.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Bind>,
     /// `metrics.bind`; `None` = `/metrics` stands on the admin port only.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Bind>,
     /// The engine.
     pub control: ControlHandle,
     /// The access log.
@@ -76,8 +77,8 @@ pub struct AdminHandle {
 /// Bind and serve on a thread named `admin`; with no address there is no thread.
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = setup.admin.map(|address| bind("admin.bind", address)).transpose()?;
-    let metrics = setup.metrics.map(|address| bind("metrics.bind", address)).transpose()?;
+    let admin = setup.admin.map(|bind| listen("admin.bind", bind)).transpose()?;
+    let metrics = setup.metrics.map(|bind| listen("metrics.bind", bind)).transpose()?;
     let (stop, stopped) = watch::channel(false);
     let mut handle = AdminHandle {
         admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -107,8 +108,8 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     Ok(handle)
 }
 
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, AdminError> {
-    match net::bind(address, 1) {
+fn listen(key: &'static str, bind: Bind) -> Result<TcpListener, AdminError> {
+    match net::bind(bind, 1) {
         Ok(mut listeners) => listeners.pop().ok_or_else(|| AdminError::Thread(std::io::Error::other("no socket"))),
         Err(problem) => Err(AdminError::Bind { key, problem }),
     }

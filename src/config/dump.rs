@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
+use super::Bind;
 use super::emit::emit;
 use super::model::*;
 use super::units::write_time;
@@ -59,6 +60,12 @@ impl From<Patience> for Written {
 impl From<SocketAddr> for Written {
     fn from(address: SocketAddr) -> Written {
         Written(Some(address.to_string().into()))
+    }
+}
+
+impl From<Bind> for Written {
+    fn from(bind: Bind) -> Written {
+        Written(Some(bind.to_string().into()))
     }
 }
 

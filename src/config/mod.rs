@@ -33,6 +33,7 @@
 //! Its notation in `schema`, its default with the reason in `defaults`, its meaning in [`Config`] and under `meaning`, a line
 //! in `dump`, and one in `config/reference.yaml`: the tests miss it in each of these places. A case in `tests/config` shows
 //! what happens when it is wrong.
+mod bind;
 mod defaults;
 mod dump;
 mod emit;
@@ -53,6 +54,7 @@ mod yaml;
 use std::io::Read;
 use std::path::Path;
 
+pub use bind::{Bind, NoBind};
 pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Bind;
+
 /// The name of a service, pool, listener or check: cheap to clone, compared by content.
 pub type Name = Arc<str>;
 
@@ -70,7 +72,7 @@ pub struct Config {
     /// The admin port: `/metrics`, `/livez`, `/readyz`, `/status`. `None` = no admin port.
     pub admin: Option<Admin>,
     /// A port of its own for `/metrics`; `None` = on the admin port.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Bind>,
     /// Where decisions survive a restart; `None` = nothing persists.
     pub state: Option<StateFile>,
     /// The application log.
@@ -104,7 +106,7 @@ impl Default for Dns {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Admin {
     /// Where to listen.
-    pub bind: SocketAddr,
+    pub bind: Bind,
 }
 
 /// The file that holds the decision state.
@@ -172,7 +174,7 @@ pub struct Listener {
     /// Unique.
     pub name: Name,
     /// One or several addresses, IPv6 included.
-    pub bind: Vec<SocketAddr>,
+    pub bind: Vec<Bind>,
     /// `http` or `tcp`.
     pub protocol: Protocol,
     /// Deadlines towards the client.

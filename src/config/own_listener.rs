@@ -94,11 +94,14 @@ impl Doors {
         let all = listeners.chain(admin.map(|bind| (bind, ListensThere::Admin)));
         let mut doors: HashMap<u16, DoorsOfPort> = HashMap::new();
         for (order, (bind, by)) in all.enumerate().filter(|(_, (bind, _))| bind.port() != 0) {
-            let (ip, port) = (bind.ip().to_canonical(), doors.entry(bind.port()).or_default());
-            if ip.is_unspecified() {
-                port.everywhere_mut(ip).get_or_insert_with(|| (order, by.clone()));
+            let port = doors.entry(bind.port()).or_default();
+            // (`*` stands here as the wildcards of both families.)
+            for ip in bind.ips().map(|ip| ip.to_canonical()) {
+                if ip.is_unspecified() {
+                    port.everywhere_mut(ip).get_or_insert_with(|| (order, by.clone()));
+                }
+                port.addresses.entry(ip).or_insert_with(|| (order, by.clone()));
             }
-            port.addresses.entry(ip).or_insert((order, by));
         }
         Doors(doors)
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch, Toggle};
-use super::units::{Address, Bytes, Count, Delay, Must, Network, OnOff, Share, Statuses, Time};
+use super::units::{Address, BindAddress, Bytes, Count, Delay, Must, Network, OnOff, Share, Statuses, Time};
 
 /// Any number of things that we hold in memory or count.
 pub(super) type Number = Count<1, 10_000_000>;
@@ -65,14 +65,14 @@ Dns {
 
 map! { /// `admin:`
 Admin = "bind" {
-    bind: Address,
+    bind: BindAddress,
     tokens_file: Later,
     tls: Switch<Later>,
 }}
 
 map! { /// `metrics:`
 Metrics = "bind" {
-    bind: Address,
+    bind: BindAddress,
 }}
 
 map! { /// `state:`
@@ -105,7 +105,7 @@ Protocol { Http, Tcp, Udp, }}
 map! { /// An item of `listeners:`
 Listener {
     name: String,
-    bind: Many<Address>,
+    bind: Many<BindAddress>,
     protocol: Protocol,
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,

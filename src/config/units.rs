@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use super::Bind;
 use super::tree::shorten;
 
 /// A duration: `500ms`, `2s`, `1h`, `1m 30s`; `0` needs no unit.
@@ -37,6 +38,10 @@ pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Address(pub(super) SocketAddr);
+
+/// Where we listen: `127.0.0.1:8080`, `[::1]:8080`, `*:8080`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct BindAddress(pub(super) Bind);
 
 /// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,6 +93,7 @@ from_text! {
     Bytes, "a size such as `16KiB`", bytes;
     Share, "a share such as `20%`", share;
     Address, "an address with a port such as `127.0.0.1:8080`", address;
+    BindAddress, "an address with a port such as `127.0.0.1:8080`", bind;
     Network, "a network such as `10.0.0.0/8`, or an address", network;
     Must, "`true` or `false`", must;
     OnOff, "`on` or `off`", on_off;
@@ -172,17 +178,31 @@ fn address(text: &str) -> Result<Address, String> {
     } else if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
         format!("write `[{text}]:PORT`")
     } else if text.parse::<u16>().is_ok() {
-        format!("write `0.0.0.0:{text}` for every IPv4 address, `[::]:{text}` for IPv6")
+        format!("write the server's address too: `127.0.0.1:{text}` is on this machine")
     } else if port.is_empty() {
         format!("add the port: `{}:PORT`", without_login(host))
-    } else if matches!(host, "" | "*") {
-        format!("write `0.0.0.0:{0}` for every IPv4 address, `[::]:{0}` for IPv6", shorten(port))
+    } else if matches!(host, "" | "*") && port.parse::<u16>().is_ok() {
+        format!("write the server's address too: `127.0.0.1:{port}` is on this machine")
     } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
         format!("write an IP address and a port; only endpoints can be names: `{{dns: {shown}}}`")
     } else {
         "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
     };
     Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+fn bind(text: &str) -> Result<BindAddress, String> {
+    if let Ok(bind) = text.parse() {
+        return Ok(BindAddress(bind));
+    }
+    match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        Ok(port) => Err(format!(
+            "`{}` is not an address with a port\nwrite `\"*:{port}\"` for every address, `0.0.0.0:{port}` for every IPv4 \
+             address, `[::]:{port}` for IPv6",
+            shorten(text)
+        )),
+        Err(_) => address(text).map(|address| BindAddress(Bind::Address(address.0))),
+    }
 }
 
 /// A notation that other programs take where an address stands: what it is, and what to write instead.

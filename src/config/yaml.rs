@@ -279,6 +279,9 @@ impl<'t> Reader<'t, '_> {
         let tab = [line, line.saturating_sub(1)].into_iter().find(|line| *line > 0 && indent(*line).contains('\t'));
         let advice = match tab {
             Some(line) => format!("line {line} is indented with a tab; indent with spaces"),
+            None if info.contains("unknown anchor") => {
+                "a text that begins with `*` is written in quotes: `\"*:80\"`".into()
+            }
             None if ["expected", "simple key", "indent"].iter().any(|word| info.contains(word)) => {
                 "check the indentation, and that every key is followed by `: `".into()
             }

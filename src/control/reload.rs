@@ -1,10 +1,9 @@
 //! A configuration in place of another: what needs new sockets, and what needs a restart.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Admin, Config, LogFormat, Name, StateFile};
+use crate::config::{Admin, Bind, Config, LogFormat, Name, StateFile};
 use crate::net::{self, BindError};
 use crate::routing::{Bound, SocketMap, Sockets};
 
@@ -16,7 +15,7 @@ pub(super) fn sockets(config: &Config, held: &SocketMap, workers: usize) -> Resu
 
 /// The same at the start, when nothing is held.
 pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<SocketMap, BindError> {
-    let mut free: HashMap<SocketAddr, Vec<Arc<Bound>>> = HashMap::new();
+    let mut free: HashMap<Bind, Vec<Arc<Bound>>> = HashMap::new();
     let mut owners: HashMap<*const Bound, &Name> = HashMap::new();
     for (name, sockets) in held {
         for bound in sockets.bound() {
@@ -24,20 +23,20 @@ pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<
             owners.insert(Arc::as_ptr(bound), name);
         }
     }
-    let mut wanted: Vec<(&Name, SocketAddr, Option<Arc<Bound>>)> = Vec::new();
+    let mut wanted: Vec<(&Name, Bind, Option<Arc<Bound>>)> = Vec::new();
     for listener in &config.listeners {
-        wanted.extend(listener.bind.iter().map(|address| (&listener.name, *address, None)));
+        wanted.extend(listener.bind.iter().map(|bind| (&listener.name, *bind, None)));
     }
     // A listener keeps its own sockets first (several may have asked for port 0); a renamed one takes what is left.
-    for (name, address, bound) in &mut wanted {
-        let free = free.get_mut(address);
+    for (name, bind, bound) in &mut wanted {
+        let free = free.get_mut(bind);
         *bound = free.and_then(|free| take(free, |b| owners.get(&Arc::as_ptr(b)) == Some(name)));
     }
     let mut sockets: HashMap<&Name, Vec<Arc<Bound>>> = HashMap::new();
-    for (name, address, bound) in wanted {
-        let bound = match bound.or_else(|| free.get_mut(&address)?.pop()) {
+    for (name, bind, bound) in wanted {
+        let bound = match bound.or_else(|| free.get_mut(&bind)?.pop()) {
             Some(bound) => bound,
-            None => Arc::new(Bound::new(address, net::bind(address, workers)?)),
+            None => Arc::new(Bound::new(bind, net::bind(bind, workers)?)),
         };
         sockets.entry(name).or_default().push(bound);
     }
@@ -52,11 +51,11 @@ fn take(free: &mut Vec<Arc<Bound>>, fits: impl Fn(&Arc<Bound>) -> bool) -> Optio
 fn explain(error: &BindError, held: &SocketMap) -> String {
     let mut ours = held.values().flat_map(|sockets| sockets.bound());
     match error {
-        BindError::InUse { address } => match ours.find(|bound| bound.local.port() == address.port()) {
+        BindError::InUse { bind } => match ours.find(|bound| bound.local.port() == bind.port()) {
             Some(bound) => format!(
-                "{address} cannot be bound while this process listens on {}: take the port away in one reload and bind \
+                "{bind} cannot be bound while this process listens on {}: take the port away in one reload and bind \
                  it anew in the next, or restart",
-                bound.local
+                bound.listens()
             ),
             None => error.to_string(),
         },
@@ -69,7 +68,7 @@ fn explain(error: &BindError, held: &SocketMap) -> String {
 pub(super) struct Fixed {
     workers: Option<usize>,
     admin: Option<Admin>,
-    metrics: Option<SocketAddr>,
+    metrics: Option<Bind>,
     /// Where the state is written, whatever a reload asks for.
     pub(super) state: Option<StateFile>,
     log_format: LogFormat,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Mode, Name, Pool, Protocol, Service};
+use crate::config::{Bind, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
     SwitchKind,
@@ -75,7 +75,7 @@ pub struct ListenerStatus {
     /// What it speaks.
     pub protocol: Protocol,
     /// Where it accepts; port 0 of the configuration is a real port here.
-    pub bound: Vec<SocketAddr>,
+    pub bound: Vec<Bind>,
 }
 
 /// One service.
@@ -285,7 +285,7 @@ pub(super) fn listeners(table: &RoutingTable) -> Vec<ListenerStatus> {
     let status = |view: &Arc<ListenerView>| ListenerStatus {
         name: view.config.name.clone(),
         protocol: view.config.protocol,
-        bound: view.sockets.bound().iter().map(|bound| bound.local).collect(),
+        bound: view.sockets.bound().iter().map(|bound| bound.listens()).collect(),
     };
     table.listeners.iter().map(status).collect()
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::worker::Worker;
 use super::{door, http, tcp};
 use crate::config::Name;
-use crate::net::listen::stop_listening;
+use crate::net::listen::{canonical, stop_listening};
 use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
 use crate::sys::clock;
 
@@ -229,7 +229,7 @@ fn is_waiting(socket: &TcpListener) -> bool {
 
 fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(canonical);
     // `TCP_NODELAY` is inherited from the listening socket.
     Ok((TcpStream::from_std(stream.into())?, peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))))
 }

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 
 use super::deadline::Alarm;
 use super::worker::{Client, Worker};
-use crate::config::Target;
+use crate::config::{Bind, Target};
 use crate::net::Transport;
+use crate::net::listen::canonical;
 use crate::net::tls::Shaken;
 use crate::routing::{ListenerView, Turned};
 use crate::sys::clock;
@@ -83,12 +84,12 @@ async fn ends(
     if let Some(proxy) = &listener.config.proxy_protocol
         && let Some(ends) = Box::pin(header::take_header(worker, proxy, socket, peer, alarm)).await?
     {
-        return Ok(ends);
+        return Ok(Ends { source: canonical(ends.source), destination: canonical(ends.destination) });
     }
     let destination = match listener.config.bind[..] {
-        [bind] if !bind.ip().is_unspecified() && bind.port() != 0 => bind,
+        [Bind::Address(bind)] if !bind.ip().is_unspecified() && bind.port() != 0 => bind,
         // Of several addresses the socket knows which one was reached.
-        _ => socket.local_addr().map_err(|_| Turned::Closed)?,
+        _ => socket.local_addr().map(canonical).map_err(|_| Turned::Closed)?,
     };
     Ok(Ends { source: peer, destination })
 }

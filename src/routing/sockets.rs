@@ -1,7 +1,9 @@
 //! The listening sockets that a table carries: bound by the control plane before it publishes, used by the workers.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+
+use crate::config::Bind;
 
 /// One bind address: one listening socket a worker, sharing the port (`SO_REUSEPORT`).
 ///
@@ -9,17 +11,29 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Bound {
     /// As configured; the port may be 0.
-    pub requested: SocketAddr,
-    /// As bound: the real port.
+    pub requested: Bind,
+    /// As bound: the real port. Of `*`, the IPv6 wildcard where there is IPv6.
     pub local: SocketAddr,
     listeners: Vec<TcpListener>,
 }
 
 impl Bound {
     /// Takes what `net::listen::bind` returned for `requested`.
-    pub fn new(requested: SocketAddr, listeners: Vec<TcpListener>) -> Bound {
-        let local = listeners.first().and_then(|listener| listener.local_addr().ok()).unwrap_or(requested);
+    pub fn new(requested: Bind, listeners: Vec<TcpListener>) -> Bound {
+        let local = listeners.first().and_then(|listener| listener.local_addr().ok());
+        let local = local.unwrap_or_else(|| match requested {
+            Bind::Address(address) => address,
+            Bind::Every(port) => (Ipv6Addr::UNSPECIFIED, port).into(),
+        });
         Bound { requested, local, listeners }
+    }
+
+    /// Where it listens, as it would be configured: the real port, and `*` only where both families are taken.
+    pub fn listens(&self) -> Bind {
+        match self.requested {
+            Bind::Every(_) if self.local.is_ipv6() => Bind::Every(self.local.port()),
+            _ => Bind::Address(self.local),
+        }
     }
 
     /// The worker's own socket. `None` beyond the number bound.

@@ -94,6 +94,36 @@ async fn an_address_that_is_taken_changes_nothing() {
 }
 
 #[tokio::test]
+async fn both_families_in_place_of_one_take_two_reloads() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    let a = Upstream::start(Manners::ok()).await;
+    let text = |bind: &str| file(&[("s", service("s", LAZY, &[&[&a]]))], "").replace("127.0.0.1:0", bind);
+    let plane = Plane::start(&text("*:0"));
+    let apply = async |bind: &str| plane.handle.apply(crate::support::read(&text(bind))).await;
+    let socket = || plane.handle.published().load().listener("s").unwrap().sockets.bound()[0].clone();
+    let (both, port) = (socket(), socket().local.port());
+    let every = format!("*:{port}");
+    assert_eq!(plane.status().await.listeners[0].bound, [every.parse().unwrap()]);
+    for bind in ["0.0.0.0", "127.0.0.1", "[::]"] {
+        let problem = apply(&format!("{bind}:{port}")).await.unwrap_err().to_string();
+        let sentence =
+            format!("{bind}:{port} cannot be bound while this process listens on {every}: take the port away");
+        assert!(problem.contains(&sentence), "{problem}");
+    }
+    apply("*:0").await.unwrap();
+    assert!(Arc::ptr_eq(&socket(), &both), "unchanged, it is kept");
+    // One family, and back to both.
+    apply("0.0.0.0:0").await.unwrap();
+    let held = socket().local;
+    let problem = apply(&format!("*:{}", held.port())).await.unwrap_err().to_string();
+    assert!(problem.contains(&format!("cannot be bound while this process listens on {held}")), "{problem}");
+    apply("*:0").await.unwrap();
+    assert_ne!(socket().local.port(), held.port());
+}
+
+#[tokio::test]
 async fn unchanged_listeners_keep_their_sockets_even_under_another_name() {
     let a = Upstream::start(Manners::ok()).await;
     let services = [("s", service("s", LAZY, &[&[&a]])), ("t", service("t", LAZY, &[&[&a]]))];

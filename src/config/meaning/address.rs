@@ -3,7 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Room;
+use crate::config::Bind;
 use crate::config::tree::NodeId;
+
+/// Notes an address that cannot be listened on.
+pub(super) fn check_bind(room: &mut Room, at: NodeId, bind: Bind) {
+    if let Bind::Address(address) = bind {
+        check(room, at, address, Purpose::Bind);
+    }
+}
 
 /// What an address is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

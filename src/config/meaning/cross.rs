@@ -1,10 +1,10 @@
 //! What spans the parts: addresses that meet, services that nobody uses, and what needs a state file.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use super::Room;
 use super::service::ServicesByName;
+use crate::config::Bind;
 use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};
 use crate::config::schema;
@@ -18,41 +18,45 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
 
 /// The same address twice, or an address that a wildcard of the same port covers.
 fn addresses_meet(room: &mut Room, file: &schema::File) {
-    // By port: what is taken address by address, and what takes every address of a family, or any of it first.
-    let mut taken: HashMap<SocketAddr, String> = HashMap::new();
-    let mut everywhere: HashMap<(u16, bool), (SocketAddr, String)> = HashMap::new();
-    let mut anywhere: HashMap<(u16, bool), (SocketAddr, String)> = HashMap::new();
-    for (at, address, user) in addresses(file) {
-        if address.port() == 0 {
+    // By port: what is taken bind by bind, and what takes every address of a family, or any of it first.
+    let mut taken: HashMap<Bind, String> = HashMap::new();
+    let mut everywhere: HashMap<(u16, bool), (Bind, String)> = HashMap::new();
+    let mut anywhere: HashMap<(u16, bool), (Bind, String)> = HashMap::new();
+    for (at, bind, user) in binds(file) {
+        if bind.port() == 0 {
             continue; // each gets a port of its own
         }
-        let family = (address.port(), address.is_ipv4());
-        let is_wildcard = address.ip().is_unspecified();
-        let meets = if is_wildcard { anywhere.get(&family) } else { everywhere.get(&family) };
-        let what = match (taken.get(&address), meets) {
-            (Some(by), _) => Some(format!("{address} is already taken by {by}")),
-            (None, Some((other, by))) => Some(format!("{address} meets {other}, which {by} takes")),
+        let meets = bind.ips().find_map(|ip| {
+            let others = if ip.is_unspecified() { &anywhere } else { &everywhere };
+            others.get(&(bind.port(), ip.is_ipv4()))
+        });
+        let what = match (taken.get(&bind), meets) {
+            (Some(by), _) => Some(format!("{bind} is already taken by {by}")),
+            (None, Some((other, by))) => Some(format!("{bind} meets {other}, which {by} takes")),
             (None, None) => None,
         };
         if let Some(what) = what {
             room.problem(at, what, "give it another port");
         }
-        if is_wildcard {
-            everywhere.entry(family).or_insert_with(|| (address, user.clone()));
+        for ip in bind.ips() {
+            let family = (bind.port(), ip.is_ipv4());
+            if ip.is_unspecified() {
+                everywhere.entry(family).or_insert_with(|| (bind, user.clone()));
+            }
+            anywhere.entry(family).or_insert_with(|| (bind, user.clone()));
         }
-        anywhere.entry(family).or_insert_with(|| (address, user.clone()));
-        taken.entry(address).or_insert(user);
+        taken.entry(bind).or_insert(user);
     }
 }
 
 /// Every address that we bind, with who binds it.
-fn addresses(file: &schema::File) -> Vec<(NodeId, SocketAddr, String)> {
+fn binds(file: &schema::File) -> Vec<(NodeId, Bind, String)> {
     let mut found = Vec::new();
     if let Some(Switch::On(admin)) = file.admin.get() {
-        found.extend(admin.0.bind.found().map(|(at, address)| (at, address.0, "`admin`".to_owned())));
+        found.extend(admin.0.bind.found().map(|(at, bind)| (at, bind.0, "`admin`".to_owned())));
     }
     if let Some(metrics) = file.metrics.get() {
-        found.extend(metrics.0.bind.found().map(|(at, address)| (at, address.0, "`metrics`".to_owned())));
+        found.extend(metrics.0.bind.found().map(|(at, bind)| (at, bind.0, "`metrics`".to_owned())));
     }
     for listener in file.listeners.get().into_iter().flatten().filter_map(Item::get) {
         let user = match listener.name.get() {
@@ -60,7 +64,7 @@ fn addresses(file: &schema::File) -> Vec<(NodeId, SocketAddr, String)> {
             None => "another listener".into(),
         };
         let bind = listener.bind.get().map_or(&[][..], |list| &list.0);
-        found.extend(bind.iter().filter_map(Item::found).map(|(at, address)| (at, address.0, user.clone())));
+        found.extend(bind.iter().filter_map(Item::found).map(|(at, bind)| (at, bind.0, user.clone())));
     }
     found
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::address::{self, Purpose};
+use super::address;
 use super::service::Services;
 use super::{Room, header, path_fault, sni, tls};
 use crate::config::defaults;
@@ -50,13 +50,13 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &Se
         room.problem(typed.bind.at().unwrap_or(at), "`bind` is an empty list", "write at least one address");
     }
     for (at, bind) in bind.iter().filter_map(Item::found) {
-        address::check(room, at, bind.0, Purpose::Bind);
+        address::check_bind(room, at, bind.0);
     }
     let protocol = protocol(room, &typed.protocol);
     let target = target(room, at, typed, protocol, services);
     Some(Listener {
         name: name?,
-        bind: bind.iter().filter_map(Item::get).map(|address| address.0).collect(),
+        bind: bind.iter().filter_map(Item::get).map(|bind| bind.0).collect(),
         protocol,
         timeouts: timeouts(room, &typed.timeouts),
         limits: limits(room, &typed.limits),
@@ -120,7 +120,7 @@ fn proxy_protocol(room: &mut Room, typed: &schema::Listener) -> Option<ProxyProt
         let mut bind = typed.bind.get().map_or(&[][..], |list| &list.0).iter().filter_map(Item::get);
         if !required {
             room.problem(at, "nobody's PROXY header would be believed", advice);
-        } else if bind.any(|address| !address.0.ip().to_canonical().is_loopback()) {
+        } else if bind.any(|bind| !bind.0.is_loopback()) {
             let what =
                 "PROXY headers are believed from everywhere: anybody who can connect can name any client address";
             room.warning(at, what, advice);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::address::Purpose;
+use super::Bind;
 use super::defaults;
 use super::fault::{Fault, Faults, Spot};
 use super::item::{Item, Switch};
@@ -39,7 +40,7 @@ pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, path: &Path, fa
         workers: file.workers.get().map(|count| count.0 as usize),
         drain_timeout,
         admin: admin(&mut room, &file.admin),
-        metrics: file.metrics.found().and_then(|(at, metrics)| room.address(&metrics.0.bind, at)),
+        metrics: file.metrics.found().and_then(|(at, metrics)| room.bind(&metrics.0.bind, at)),
         state: state_file(&mut room, &file.state),
         log: log(&mut room, &file.log),
         access_log: access_log(&mut room, &file.access_log),
@@ -72,7 +73,7 @@ fn dns(room: &mut Room, dns: Option<&schema::Dns>) -> model::Dns {
 
 fn admin(room: &mut Room, admin: &Item<Switch<super::item::Short<schema::Admin>>>) -> Option<model::Admin> {
     match admin.found()? {
-        (at, Switch::On(admin)) => room.address(&admin.0.bind, at).map(|bind| model::Admin { bind }),
+        (at, Switch::On(admin)) => room.bind(&admin.0.bind, at).map(|bind| model::Admin { bind }),
         (_, Switch::Off) => None,
     }
 }
@@ -226,9 +227,9 @@ impl Room<'_> {
     }
 
     /// A `bind:` that must be given.
-    fn address(&mut self, item: &Item<super::units::Address>, owner: NodeId) -> Option<std::net::SocketAddr> {
-        let bind = self.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|address| address.0)?;
-        address::check(self, item.at().unwrap_or(owner), bind, Purpose::Bind);
+    fn bind(&mut self, item: &Item<super::units::BindAddress>, owner: NodeId) -> Option<Bind> {
+        let bind = self.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|bind| bind.0)?;
+        address::check_bind(self, item.at().unwrap_or(owner), bind);
         Some(bind)
     }
 
