@@ -1,6 +1,7 @@
 //! Endpoints that speak HTTP/2, on real sockets.
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::Builder;
 use http::{HeaderMap, Response};
+use standfast::config;
+use standfast::control::{self, ControlSetup};
+use standfast::decision::Operational;
 use support::http2_upstream::{
     Asked, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
     block,
@@ -671,5 +675,53 @@ async fn garbage_instead_of_frames_is_no_answer_and_no_request_was_sent() {
     raw.stream.read_exact(&mut preface).await.unwrap();
     while let Some(frame) = raw.frame().await {
         assert_ne!(frame.kind, HEADERS, "{frame:?}");
+    }
+}
+
+/// Passes each probe on: its method, its length and its body.
+async fn probed() -> (Http2Upstream, mpsc::Receiver<(String, Option<String>, Vec<u8>)>) {
+    let (probes, received) = mpsc::channel(100);
+    let upstream = Http2Upstream::start(move |mut asked: Asked| {
+        let probes = probes.clone();
+        async move {
+            let (body, _) = asked.body().await;
+            let method = asked.request.method().to_string();
+            let length = asked.request.headers().get("content-length").map(|text| text.to_str().unwrap().to_owned());
+            if method == "HEAD" {
+                let head = Response::builder().header("content-length", "4").body(()).unwrap();
+                asked.respond.send_response(head, true).unwrap();
+            } else {
+                asked.say("fine");
+            }
+            let _ = probes.try_send((method, length, body));
+        }
+    });
+    (upstream.await, received)
+}
+
+#[tokio::test]
+async fn a_check_says_its_method_and_its_body_over_http_2_too() {
+    let cases = [
+        ("method: HEAD", ("HEAD", None, "")),
+        ("method: PUT", ("PUT", Some("0"), "")),
+        ("method: POST, body: fine, request_body: ping", ("POST", Some("4"), "ping")),
+    ];
+    for (check, (method, length, body)) in cases {
+        for reuse in ["off", "1h"] {
+            let (upstream, mut probes) = probed().await;
+            let check =
+                format!("{{http: {{{check}, reuse: {reuse}}}, interval: 10ms, timeout: 2s, fast_interval: 10ms}}");
+            let text = http_yaml(&[&[upstream.address]], &format!("{HTTP2}    health_check: {check}\n"));
+            let config = config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config;
+            let handle = control::start(ControlSetup { config, path: None, workers: 1, journal: None }).unwrap();
+            for _ in 0..10 {
+                let probe = within(probes.recv()).await.unwrap();
+                assert_eq!(probe, (method.to_owned(), length.map(str::to_owned), body.as_bytes().to_vec()));
+            }
+            let status = handle.status().await.unwrap();
+            assert_eq!(status.services[0].pools[0].endpoints[0].state.standing.operational, Operational::Healthy);
+            let shared = upstream.accepted() < upstream.requests();
+            assert_eq!(shared, reuse != "off", "{check}");
+        }
     }
 }

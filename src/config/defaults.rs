@@ -127,6 +127,8 @@ pub const RISE: u32 = 2;
 pub const JITTER: f64 = 0.1;
 /// Every service has it.
 pub const CHECK_PATH: &str = "/";
+/// Every server answers it, and it changes nothing.
+pub const CHECK_METHOD: &str = "GET";
 /// A redirect is usually the way to a login or a maintenance page, so it is not taken for health.
 pub const CHECK_STATUS: (u16, u16) = (200, 299);
 /// Off: a probe that makes no connection does not see an endpoint that takes no new one.

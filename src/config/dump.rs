@@ -400,12 +400,14 @@ fn http_check(check: &HttpCheck) -> Value {
     let json = |(pointer, value): &(String, serde_json::Value)| (Value::from(pointer.as_str()), word(value));
     map! {
         "path" => check.path.as_str(),
+        "method" => check.method.as_str(),
         "port" => check.port,
         "host" => check.host.as_deref(),
         "address" => check.address.map(|address| address.to_string()),
         "request_headers" => Value::Mapping(
             check.request_headers.iter().map(|(name, _)| (name.as_str().into(), Secret::HIDDEN.into())).collect(),
         ),
+        "request_body" => check.request_body.as_ref().map(Secret::hidden),
         "status" => list(&check.status, |(from, to)| format!("{from}-{to}").into()),
         "headers" => pairs(&check.headers),
         "body" => check.body.as_deref(),

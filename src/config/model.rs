@@ -42,6 +42,11 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// What is written in place of this one: nothing in place of nothing.
+    pub fn hidden(&self) -> &'static str {
+        if self.0.is_empty() { "" } else { Secret::HIDDEN }
+    }
 }
 
 impl From<String> for Secret {
@@ -869,7 +874,7 @@ pub enum CheckKind {
         /// A TLS handshake must succeed too.
         tls: Option<Arc<UpstreamTls>>,
     },
-    /// One GET.
+    /// One HTTP request.
     Http(Arc<HttpCheck>),
     /// `grpc.health.v1.Health/Check`.
     Grpc(Arc<GrpcCheck>),
@@ -895,6 +900,8 @@ pub struct GrpcCheck {
 pub struct HttpCheck {
     /// Path and query.
     pub path: String,
+    /// The method of each request: any token but `CONNECT`.
+    pub method: String,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Value of `Host`; default: the address and port that are probed.
@@ -903,6 +910,8 @@ pub struct HttpCheck {
     pub address: Option<IpAddr>,
     /// Header fields that each probe sends.
     pub request_headers: Vec<(String, Secret)>,
+    /// The body that each probe sends; `None` or empty = none.
+    pub request_body: Option<Secret>,
     /// Inclusive ranges of good statuses.
     pub status: Vec<(u16, u16)>,
     /// Header fields that must be present with this value (name in lower case).

@@ -414,10 +414,12 @@ GrpcCheck {
 map! { /// `health_check.http`
 HttpCheck = "path" {
     path: String,
+    method: String,
     port: Port,
     host: String,
     address: String,
     request_headers: Entries<String>,
+    request_body: String,
     status: Many<Statuses>,
     headers: Entries<String>,
     body: String,

@@ -176,6 +176,71 @@ async fn request_headers_of_a_check_are_sent_with_each_probe_and_replace_our_own
 }
 
 #[tokio::test]
+async fn a_check_asks_by_the_method_and_with_the_body_that_it_is_told() {
+    struct Case {
+        name: &'static str,
+        check: &'static str,
+        line: &'static str,
+        length: Option<&'static str>,
+        body: &'static str,
+    }
+    let cases = [
+        Case { name: "get", check: "status: 200", line: "GET", length: None, body: "" },
+        Case { name: "head", check: "method: HEAD", line: "HEAD", length: None, body: "" },
+        Case { name: "options", check: "method: OPTIONS", line: "OPTIONS", length: None, body: "" },
+        Case { name: "own", check: "method: M-SEARCH", line: "M-SEARCH", length: None, body: "" },
+        Case { name: "put", check: "method: PUT", line: "PUT", length: Some("0"), body: "" },
+        Case {
+            name: "post",
+            check: "method: POST, body: fine, request_headers: {Content-Type: application/json}, request_body: '{\"a\": 1}'",
+            line: "POST",
+            length: Some("8"),
+            body: "{\"a\": 1}",
+        },
+        Case { name: "query", check: "method: GET, request_body: ä", line: "GET", length: Some("2"), body: "ä" },
+    ];
+    for reuse in ["off", "1h"] {
+        let mut upstreams = Vec::new();
+        for case in &cases {
+            // (What follows the head of an answer to HEAD would be the next answer.)
+            let body = if case.line == "HEAD" {
+                &b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"[..]
+            } else {
+                &answer(200, "", "fine")
+            };
+            upstreams.push(Upstream::start(Manners::Say(body.to_vec())).await);
+        }
+        let services: Vec<_> = cases
+            .iter()
+            .zip(&upstreams)
+            .map(|(case, upstream)| {
+                let check = http(&format!("{}, reuse: {reuse}", case.check), REUSED);
+                (case.name, service(case.name, &check, &[&[upstream]]))
+            })
+            .collect();
+        let plane = Plane::start(&file(&services, ""));
+        for (case, upstream) in cases.iter().zip(&upstreams) {
+            plane.stands(upstream, Operational::Healthy).await;
+            served_more(upstream, 5).await;
+            let request = upstream.last_request();
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("{} /health HTTP/1.1\r\n", case.line)), "{request}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            assert_eq!((length, body), (case.length, case.body), "{request}");
+            assert!(!head.contains("transfer-encoding"), "{request}");
+        }
+        let epoch = plane.status().await.epoch;
+        let connections: Vec<_> = upstreams.iter().map(Upstream::asked).collect();
+        for upstream in &upstreams {
+            served_more(upstream, 5).await;
+        }
+        assert_eq!(plane.status().await.epoch, epoch, "nobody has fallen");
+        let same = upstreams.iter().zip(&connections).all(|(upstream, before)| upstream.asked() == *before);
+        assert_eq!(same, reuse != "off");
+    }
+}
+
+#[tokio::test]
 async fn the_slowest_dead_endpoint_delays_nobody() {
     let dead = Upstream::start(Manners::Hang).await;
     let alive = Upstream::start(Manners::ok()).await;

@@ -111,7 +111,7 @@ impl Upstream {
         self.served.load(Ordering::SeqCst)
     }
 
-    /// The last request's head.
+    /// The last request: its head and what it had of a body.
     pub fn last_request(&self) -> String {
         self.last.lock().unwrap().clone()
     }
@@ -164,6 +164,14 @@ async fn attend(
                 Ok(n) => head.extend_from_slice(&buffer[..n]),
             }
         }
+        let blank = head.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        let whole = blank + content_length(&head[..blank]);
+        while head.len() < whole {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => head.extend_from_slice(&buffer[..n]),
+            }
+        }
         served.fetch_add(1, Ordering::SeqCst);
         *last.lock().unwrap() = String::from_utf8_lossy(&head).into_owned();
         let mut manners = manners.lock().unwrap().clone();
@@ -177,6 +185,12 @@ async fn attend(
             Manners::Say(_) | Manners::Close | Manners::First(..) => return,
         }
     }
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.map_or(0, |length| length.parse().unwrap())
 }
 
 /// A configuration from its text.

@@ -5,15 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Room, address, header, path_fault, service, tls};
+use super::{Room, address, header, listener, path_fault, service, tls};
 use crate::config::defaults;
 use crate::config::item::{Item, Many, Switch, Toggle};
 use crate::config::model::{
-    CheckKind, EvidenceRule, Failures, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Upstream, UpstreamTls,
+    CheckKind, EvidenceRule, Failures, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Secret, Upstream,
+    UpstreamTls,
 };
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 use crate::config::units::{error_statuses, merged, other_notation, without_login, write_time};
+
+/// Longest body that a probe sends, in bytes.
+const LONGEST_REQUEST_BODY: usize = 64 * 1024;
 
 /// Probes in quicker succession than this would be load, not observation.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -196,22 +200,25 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
     if let (Some((at, _)), true) = (typed.status.found().filter(|(_, list)| list.0.is_empty()), status.is_empty()) {
         room.problem(at, "no status would be good", "write one such as `[200]`");
     }
+    let method = method(room, typed);
     let json = typed.json.get().map_or(&[][..], |entries| &entries.0);
     let json = json.iter().filter_map(|(key, value)| pointer(room, key, value)).collect();
     HttpCheck {
         path: typed.path.get().cloned().unwrap_or_else(|| defaults::CHECK_PATH.into()),
+        method,
         port: typed.port.get().map(|port| port.0 as u16),
         host: typed.host.found().and_then(|(at, host)| authority(room, at, host)),
         address,
         status: if status.is_empty() { vec![defaults::CHECK_STATUS] } else { merged(status) },
         request_headers: header::sent(room, &typed.request_headers),
+        request_body: typed.request_body.get().map(|text| Secret::from(text.clone())),
         headers: header::expected(room, &typed.headers),
         body: typed.body.found().and_then(|(at, text)| {
             if text.is_empty() {
                 room.problem(
                     at,
                     "every body contains nothing",
-                    "write the text that a healthy answer has, or leave it out",
+                    "write the text that a healthy answer has, or leave it out; what a probe sends is `request_body`",
                 );
             }
             Some(text.clone()).filter(|text| !text.is_empty())
@@ -221,6 +228,48 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
         protocol: upstream.protocol,
         tls: as_traffic(room, &typed.tls, upstream),
     }
+}
+
+/// `method`, and what it says about the bodies of request and answer.
+fn method(room: &mut Room, typed: &schema::HttpCheck) -> String {
+    let default = || defaults::CHECK_METHOD.to_owned();
+    let given = typed.method.found();
+    let method = given.and_then(|(at, text)| listener::method_name(room, at, text)).unwrap_or_else(default);
+    if let ("CONNECT", Some((at, _))) = (&*method, given) {
+        room.problem(
+            at,
+            "CONNECT opens a tunnel and cannot be a health check",
+            "write another one, such as `GET` or `HEAD`",
+        );
+    }
+    let sent = typed.request_body.found().filter(|(_, text)| !text.is_empty());
+    if let Some((at, text)) = sent {
+        if text.len() > LONGEST_REQUEST_BODY {
+            room.problem(at, "a request body of more than 64 KiB", "write a shorter one: it is sent with every probe");
+        }
+        if method == "TRACE" {
+            room.problem(at, "a TRACE has no body", "leave it out, or write another `method`");
+        }
+        if given.is_none() {
+            let advice = "write `method: POST`, or `method: GET` if you mean it";
+            room.warning(at, "the probe is a GET, and most servers do not read the body of one", advice);
+        }
+    }
+    if method == "HEAD" {
+        let json = typed.json.found().filter(|(_, entries)| !entries.0.is_empty()).map(|(at, _)| at);
+        for (key, at) in [("body", typed.body.at()), ("json", json)] {
+            if let Some(at) = at {
+                let what = format!("an answer to HEAD has no body that `{key}` could be about");
+                room.problem(at, what, "write `method: GET`, or leave it out; what a probe sends is `request_body`");
+            }
+        }
+    }
+    if let (Some(at), None, "POST" | "PUT" | "PATCH") = (typed.body.at(), typed.request_body.at(), &*method) {
+        let what = format!("`body` is what the answer must contain, and this {method} sends no body");
+        let advice = "write what it sends as `request_body`; if it shall send none: `request_body: \"\"`";
+        room.warning(at, what, advice);
+    }
+    method
 }
 
 /// The value of a `Host` field.

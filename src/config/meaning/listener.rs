@@ -372,17 +372,23 @@ fn path(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     }
 }
 
-fn method(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+/// The name of a method, whichever.
+pub(super) fn method_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     if http::Method::from_bytes(text.as_bytes()).is_err() || text.bytes().any(|b| b.is_ascii_lowercase()) {
         let what = format!("`{}` is not a method", shorten(text));
         room.problem(at, what, "methods are written in capitals: `GET`, `POST`");
         return None;
     }
+    Some(text.to_owned())
+}
+
+fn method(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    let name = method_name(room, at, text)?;
     if text == "CONNECT" {
         room.problem(at, "CONNECT is refused on every listener", "leave it out");
         return None;
     }
-    Some(text.to_owned())
+    Some(name)
 }
 
 /// `x-env: canary` (this value) or `x-env: {present: true}` (any value).

@@ -119,10 +119,12 @@ mod tests {
     fn check() -> HttpCheck {
         HttpCheck {
             path: "/".into(),
+            method: "GET".into(),
             port: None,
             host: None,
             address: None,
             request_headers: vec![],
+            request_body: None,
             status: vec![(200, 299), (304, 304)],
             headers: vec![],
             body: None,

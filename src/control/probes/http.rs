@@ -1,9 +1,11 @@
-//! The HTTP probe: one GET. As much is read as the verdict needs: the head, or the body up to [`BODY`].
+//! The HTTP probe: one request. As much is read as the verdict needs: the head, or the body up to [`BODY`]. A redirect is an
+//! answer like any other: it is judged by its status, and not followed.
 
 use std::net::SocketAddr;
 
-use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
@@ -24,8 +26,18 @@ pub(super) fn asked_for(target: SocketAddr, name: Option<&str>) -> String {
     name.map_or_else(|| target.to_string(), |name| format!("{name}:{}", target.port()))
 }
 
+/// The body that a probe sends.
+fn body(check: &HttpCheck) -> Bytes {
+    check.request_body.as_ref().map_or_else(Bytes::new, |body| Bytes::from(body.reveal().to_owned()))
+}
+
+/// Servers expect these methods to have content: without any they are told its length too (RFC 9110, section 8.6).
+fn usually_has_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
 /// What a probe says beside its target and `Host`. What the check says replaces what we say by ourselves.
-fn fields(check: &HttpCheck) -> Result<HeaderMap, http::Error> {
+fn fields(check: &HttpCheck, method: &Method) -> Result<HeaderMap, http::Error> {
     let mut fields = HeaderMap::new();
     for (name, value) in &check.request_headers {
         let mut value = HeaderValue::try_from(value.reveal())?;
@@ -36,15 +48,20 @@ fn fields(check: &HttpCheck) -> Result<HeaderMap, http::Error> {
     for (name, value) in [(USER_AGENT, AGENT), (ACCEPT, "*/*")] {
         fields.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    let length = body(check).len();
+    if length > 0 || usually_has_content(method) {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     Ok(fields)
 }
 
-/// One GET and what its answer must be.
+/// One request and what its answer must be.
 pub(super) struct HttpQuestion {
-    /// `Err` when the configured path or host cannot be written as a request.
+    /// `Err` when the configured method, path or host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     /// The same for HTTP/2, where the host stands in the target.
     request_http2: Result<http::Request<()>, String>,
+    body: Bytes,
     check: HttpCheck,
 }
 
@@ -54,15 +71,16 @@ impl HttpQuestion {
         let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
-            let request = request.body(()).and_then(|mut request| {
-                request.headers_mut().extend(fields(check)?);
+            let request = request.method(&*check.method).body(()).and_then(|mut request| {
+                let fields = fields(check, request.method())?;
+                request.headers_mut().extend(fields);
                 Ok(request)
             });
             request.map_err(|error| format!("request cannot be made: {error}"))
         };
-        let request_http2 = make(http::Request::get(format!("{scheme}://{host}{}", check.path)));
-        let request = make(http::Request::get(&check.path).header(HOST, host));
-        HttpQuestion { request, request_http2, check: check.clone() }
+        let request_http2 = make(http::Request::builder().uri(format!("{scheme}://{host}{}", check.path)));
+        let request = make(http::Request::builder().uri(&check.path).header(HOST, host));
+        HttpQuestion { request, request_http2, body: body(check), check: check.clone() }
     }
 
     /// Ready to ask on this connection, in the version of HTTP that the check says.
@@ -81,7 +99,7 @@ impl HttpQuestion {
     /// Ask; the caller holds the deadline.
     pub(super) async fn ask(&self, client: &mut Client) -> Result<(), Refutation> {
         let request = if client.is_http2() { &self.request_http2 } else { &self.request };
-        let request = request.clone().map_err(Refutation::Local)?.map(|()| Full::default());
+        let request = request.clone().map_err(Refutation::Local)?.map(|()| Full::new(self.body.clone()));
         client.ask(request, |response| self.judge(response)).await
     }
 
