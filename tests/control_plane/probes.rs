@@ -422,3 +422,32 @@ async fn what_happens_on_a_kept_connection_is_no_evidence() {
     }
     assert_eq!(plane.status().await.epoch, epoch, "nobody has fallen");
 }
+
+#[tokio::test]
+async fn a_redirect_is_judged_by_its_status_and_not_followed() {
+    let target = Upstream::start(Manners::ok()).await;
+    let redirect = format!("location: http://{}/health\r\n", target.address);
+    let mut upstreams = Vec::new();
+    for status in [301, 302, 303, 307, 308] {
+        upstreams.push(Upstream::start(Manners::answer(status, &redirect, "")).await);
+    }
+    for reuse in ["off", "1h"] {
+        let check = http(&format!("reuse: {reuse}"), REUSED);
+        let pool: Vec<&Upstream> = upstreams.iter().collect();
+        let plane = Plane::start(&file(&[("s", service("s", &check, &[&pool]))], ""));
+        for (upstream, status) in upstreams.iter().zip([301, 302, 303, 307, 308]) {
+            let report = plane.stands(upstream, Operational::Unhealthy).await;
+            let told = format!("status {status}, wanted 200-299");
+            assert!(report.state.evidence.contains(&told), "{}", report.state.evidence);
+            served_more(upstream, 3).await;
+        }
+    }
+    let check = http("status: 3xx, reuse: 1h", REUSED);
+    let pool: Vec<&Upstream> = upstreams.iter().collect();
+    let plane = Plane::start(&file(&[("s", service("s", &check, &[&pool]))], ""));
+    for upstream in &upstreams {
+        plane.stands(upstream, Operational::Healthy).await;
+        served_more(upstream, 3).await;
+    }
+    assert_eq!(target.asked(), 0);
+}
