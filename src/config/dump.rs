@@ -351,6 +351,7 @@ fn endpoints(addresses: &[Endpoint], names: &[NamedEndpoints]) -> Value {
             "address" => e.address,
             "weight" => e.weight,
             "max_connections" => e.max_connections,
+            "check_port" => e.check_port,
         }
     });
     let named = names.iter().map(|n| {
@@ -361,6 +362,7 @@ fn endpoints(addresses: &[Endpoint], names: &[NamedEndpoints]) -> Value {
             "family" => word(family),
             "weight" => n.weight,
             "max_connections" => n.max_connections,
+            "check_port" => n.check_port,
         }
     });
     Value::Sequence(declared.chain(named).collect())

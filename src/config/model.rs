@@ -745,6 +745,8 @@ pub struct NamedEndpoints {
     pub weight: Option<u32>,
     /// As of [`Endpoint`], for each of them.
     pub max_connections: Option<usize>,
+    /// As of [`Endpoint`], for each of them.
+    pub check_port: Option<u16>,
 }
 
 /// What DNS is asked about a name. Two that are equal are asked once.
@@ -827,6 +829,15 @@ pub struct Endpoint {
     pub weight: u32,
     /// Connections in use at once over all workers; `None` = only the service's limit.
     pub max_connections: Option<usize>,
+    /// The port that its checks ask, whatever the check says; `None` = the check's, else its own.
+    pub check_port: Option<u16>,
+}
+
+impl Endpoint {
+    /// An endpoint of which only the address is said.
+    pub fn at(address: SocketAddr) -> Endpoint {
+        Endpoint { address, host: None, weight: 1, max_connections: None, check_port: None }
+    }
 }
 
 /// An answer of our own.

@@ -358,6 +358,7 @@ Endpoint = "address" {
     address: Address,
     weight: Count<1, 1000>,
     max_connections: Number,
+    check_port: Port,
     dns: String,
     srv: String,
     family: Family,

@@ -688,9 +688,9 @@ impl Endpoint {
 
     // ---- reload ---------------------------------------------------------------------------------------------------
 
-    /// The configuration changed.
-    pub fn reconfigure(&mut self, before: Rules<'_>, after: Rules<'_>) {
-        if before.check != after.check {
+    /// The configuration changed; `same_port`: its checks ask the port that they asked.
+    pub fn reconfigure(&mut self, before: Rules<'_>, after: Rules<'_>, same_port: bool) {
+        if before.check != after.check || !same_port {
             self.checks.replace(after.check);
             self.suspicion.forget();
             if before.check.is_none() != after.check.is_none() && self.checks.verdict == Verdict::Green {

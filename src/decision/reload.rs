@@ -35,6 +35,7 @@ pub(super) struct Newcomers<'a> {
 struct Known {
     check: HealthCheck,
     host: Option<Name>,
+    port: Option<u16>,
     checks: Checks,
 }
 
@@ -50,9 +51,9 @@ impl<'a> Newcomers<'a> {
             let Some(check) = &config.health_check else { continue };
             for (endpoint, config) in pool.endpoints.iter().zip(config.members.endpoints()) {
                 if strangers.contains(&endpoint.address) && endpoint.checks.verdict != Verdict::Unknown {
-                    let (check, host) = (check.clone(), config.host.clone());
-                    let checks = endpoint.checks.clone();
-                    known.entry(endpoint.address).or_default().push(Known { check, host, checks });
+                    let (check, checks) = (check.clone(), endpoint.checks.clone());
+                    let (host, port) = (config.host.clone(), config.check_port);
+                    known.entry(endpoint.address).or_default().push(Known { check, host, port, checks });
                 }
             }
         }
@@ -63,7 +64,10 @@ impl<'a> Newcomers<'a> {
         let id = EndpointId(*self.next);
         *self.next += 1;
         let known = self.known.get(&config.address).map_or(&[][..], Vec::as_slice);
-        let same = known.iter().find(|known| Some(&known.check) == check && known.host == config.host);
+        let asks_the_same = |known: &&Known| {
+            Some(&known.check) == check && known.host == config.host && known.port == config.check_port
+        };
+        let same = known.iter().find(asks_the_same);
         let checks = same.map_or_else(|| Checks::new(check), |known| known.checks.clone());
         Endpoint::new(id, config.address, checks, check.is_some(), now)
     }
@@ -242,17 +246,18 @@ impl Service {
     /// Endpoints that were known before learn what changed for them.
     fn adopt_rules(&mut self, before: &config::Service) {
         let config = self.config.clone();
-        let mut pools: BTreeMap<SocketAddr, &config::Pool> = BTreeMap::new();
+        let mut known = BTreeMap::new();
         for pool in &before.pools {
             for endpoint in pool.members.endpoints() {
-                pools.entry(endpoint.address).or_insert(pool);
+                known.entry(endpoint.address).or_insert((pool, endpoint));
             }
         }
         for (pool, after) in self.pools.iter_mut().zip(&config.pools) {
-            for endpoint in &mut pool.endpoints {
-                if let Some(old) = pools.get(&endpoint.address) {
+            for (endpoint, now) in pool.endpoints.iter_mut().zip(after.members.endpoints()) {
+                if let Some((old, was)) = known.get(&endpoint.address) {
                     let old = Rules::of(old, &before.failover);
-                    endpoint.reconfigure(old, Rules::of(after, &config.failover));
+                    let same_port = was.check_port == now.check_port;
+                    endpoint.reconfigure(old, Rules::of(after, &config.failover), same_port);
                 }
             }
         }

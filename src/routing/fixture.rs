@@ -20,12 +20,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
                 weights
                     .iter()
                     .enumerate()
-                    .map(|(place, weight)| Endpoint {
-                        address: address(pool, place),
-                        weight: *weight,
-                        max_connections: None,
-                        host: None,
-                    })
+                    .map(|(place, weight)| Endpoint { weight: *weight, ..Endpoint::at(address(pool, place)) })
                     .collect(),
             ),
             names: Vec::new(),

@@ -72,11 +72,8 @@ fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service
         }),
         outlier_detection: None,
     };
-    let endpoints = |addresses: &[SocketAddr]| {
-        let endpoint =
-            |address: &SocketAddr| Endpoint { address: *address, weight: 1, max_connections: None, host: None };
-        Members::Endpoints(addresses.iter().map(endpoint).collect())
-    };
+    let endpoints =
+        |addresses: &[SocketAddr]| Members::Endpoints(addresses.iter().copied().map(Endpoint::at).collect());
     let sorry =
         StaticResponse { status: 503, content_type: "text/plain".into(), headers: vec![], body: "sorry".into() };
     Service {

@@ -451,3 +451,25 @@ async fn a_redirect_is_judged_by_its_status_and_not_followed() {
     }
     assert_eq!(target.asked(), 0);
 }
+
+#[tokio::test]
+async fn the_check_port_of_an_endpoint_is_asked_whatever_the_check_says() {
+    let lazy = "interval: 1h, timeout: 2s, fast_interval: 1s";
+    for kind in ["http: {path: /health, port: PORT}", "tcp: {port: PORT}"] {
+        let (served, asked) = (Upstream::start(Manners::Hang).await, Upstream::start(Manners::ok()).await);
+        let (plain, by_check) = (Upstream::start(Manners::Hang).await, Upstream::start(Manners::ok()).await);
+        let check = format!("health_check: {{{kind}, {lazy}}}").replace("PORT", &by_check.address.port().to_string());
+        let own = format!("{{address: \"{}\", check_port: {}}}", served.address, asked.address.port());
+        let text = file(&[("s", service("s", &check, &[&[&served, &plain]]))], "")
+            .replace(&format!("\"{}\"", served.address), &own);
+        let plane = Plane::start(&text);
+        plane.stands(&served, Operational::Healthy).await;
+        plane.stands(&plain, Operational::Healthy).await;
+        eventually("both are asked", || async { (asked.asked() + by_check.asked() == 2).then_some(()) }).await;
+        assert_eq!([&served, &asked, &plain, &by_check].map(Upstream::asked), [0, 1, 0, 1], "{kind}");
+        if kind.starts_with("http") {
+            let host = format!("host: 127.0.0.1:{}\r\n", asked.address.port());
+            assert!(asked.last_request().contains(&host), "{}", asked.last_request());
+        }
+    }
+}

@@ -187,3 +187,26 @@ async fn a_changed_check_begins_anew_and_a_removed_endpoint_is_forgotten() {
     assert!(!plane.handle.tally().await.unwrap().probes.contains_key(&gone));
     assert!(plane.service("s").await.pools[0].endpoints.iter().all(|e| e.state.id != gone));
 }
+
+#[tokio::test]
+async fn another_check_port_asks_there_and_keeps_what_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let (a, port) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::answer(503, "", "")).await);
+    let text = file(&[("s", service("s", LAZY, &[&[&a]]))], "");
+    put(&path, &text);
+    let plane = Plane::from_file(&path);
+    let before = plane.stands(&a, Operational::Healthy).await.state;
+
+    let own = format!("{{address: \"{}\", check_port: {}}}", a.address, port.address.port());
+    put(&path, &text.replace(&format!("\"{}\"", a.address), &own));
+    plane.handle.reload().await.unwrap();
+    let after = plane.endpoint(a.address).await.state;
+    assert_eq!((after.id, after.standing), (before.id, before.standing));
+    eventually("the other port is asked", || async { (port.served() > 0).then_some(()) }).await;
+    assert_eq!(a.asked(), 1);
+
+    put(&path, &text);
+    plane.handle.reload().await.unwrap();
+    eventually("its own port is asked", || async { (a.asked() > 1).then_some(()) }).await;
+}

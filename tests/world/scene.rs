@@ -119,7 +119,7 @@ fn pool(service: usize, p: usize, dice: &mut Rng) -> Pool {
 
 pub fn endpoint(service: usize, pool: usize, n: usize) -> Endpoint {
     let address: SocketAddr = format!("10.{service}.{pool}.{}:80", n + 1).parse().expect("an address");
-    Endpoint { address, weight: 1, max_connections: None, host: None }
+    Endpoint::at(address)
 }
 
 pub fn check(dice: &mut Rng) -> HealthCheck {

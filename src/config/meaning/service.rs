@@ -341,6 +341,7 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
         host: None,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
         max_connections: typed.max_connections.get().map(|n| n.0 as usize),
+        check_port: typed.check_port.get().map(|port| port.0 as u16),
     })
 }
 
@@ -384,6 +385,7 @@ fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedE
         question: Question { name: name.into(), port, family },
         weight: typed.weight.get().map(|weight| weight.0 as u32),
         max_connections: typed.max_connections.get().map(|n| n.0 as usize),
+        check_port: typed.check_port.get().map(|port| port.0 as u16),
     })
 }
 
@@ -510,6 +512,7 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
     }
     hedges_go_somewhere(room, typed, service);
     let unwatched = unwatched(typed, &pools, service);
+    check_ports_are_asked(room, &pools, &unwatched);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
         standby_is_watched(room, at, typed, service, &unwatched);
     }
@@ -532,6 +535,15 @@ fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Servi
             "`hedge` has no effect: there is no second endpoint"
         };
         room.warning(at, what, "add an endpoint, or leave it out");
+    }
+}
+
+/// `check_port` in a pool without a check.
+fn check_ports_are_asked(room: &mut Room, pools: &PoolsByName<'_>, unwatched: &[Name]) {
+    let pools = unwatched.iter().filter_map(|name| pools.find(name)?.get()?.endpoints.get());
+    for at in pools.flatten().filter_map(|endpoint| endpoint.get()?.0.check_port.at()) {
+        let what = "`check_port` has no effect: the pool has no health check";
+        room.warning(at, what, "add a `health_check`, or leave it out");
     }
 }
 

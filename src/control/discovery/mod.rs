@@ -429,6 +429,7 @@ fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
         host: Some(found.host.clone()),
         weight: named.weight.or(found.weight).unwrap_or(1),
         max_connections: named.max_connections,
+        check_port: named.check_port,
     }
 }
 

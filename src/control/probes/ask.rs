@@ -9,7 +9,7 @@ use super::client::Client;
 use super::connect::{Way, connect};
 use super::grpc::GrpcQuestion;
 use super::http::HttpQuestion;
-use crate::config::{CheckKind, HealthCheck, Name};
+use crate::config::{CheckKind, Endpoint, HealthCheck};
 use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
@@ -73,21 +73,16 @@ impl Refutation {
 }
 
 impl Question {
-    /// What this check asks of the endpoint at `address`, over TLS where it says so, and by the name that DNS resolved
-    /// to it.
-    pub(super) fn new(
-        address: SocketAddr,
-        host: Option<&Name>,
-        check: &HealthCheck,
-        tls: Option<&Arc<ClientTls>>,
-    ) -> Question {
-        let host = host.map(|host| &**host);
+    /// What this check asks of the endpoint, over TLS where it says so, and by the name that DNS resolved to it.
+    pub(super) fn new(endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> Question {
+        let (address, host) = (endpoint.address, endpoint.host.as_deref());
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
         let tls = match tls {
             None if check_tls(&check.kind).is_some() => Err("TLS is not set up"),
             tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
-        let at = |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, port.unwrap_or(address.port()));
+        let at =
+            |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, endpoint.check_port.or(port).unwrap_or(address.port()));
         let (target, reuse, kind) = match &check.kind {
             CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Duration::ZERO, Kind::Tcp),
             CheckKind::Grpc(grpc) => {

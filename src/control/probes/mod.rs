@@ -17,8 +17,8 @@ use tokio::task::AbortHandle;
 
 use self::ask::Question;
 use self::task::Nudge;
-use crate::config::{Config, HealthCheck, Name};
-use crate::decision::{EndpointId, EndpointRow, Event, Table};
+use crate::config::{Config, Endpoint, HealthCheck, Name};
+use crate::decision::{EndpointId, Event, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::Materials;
 
@@ -36,14 +36,18 @@ pub(super) struct Probes {
 struct Running {
     check: HealthCheck,
     host: Option<Name>,
+    port: Option<u16>,
     tls: Option<Arc<ClientTls>>,
     nudge: Arc<Nudge>,
     task: AbortHandle,
 }
 
 impl Running {
-    fn is(&self, check: &HealthCheck, host: Option<&Name>, tls: Option<&Arc<ClientTls>>) -> bool {
-        self.check == *check && self.host.as_ref() == host && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+    fn is(&self, endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> bool {
+        self.check == *check
+            && self.host == endpoint.host
+            && self.port == endpoint.check_port
+            && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
     }
 }
 
@@ -65,24 +69,23 @@ impl Probes {
     pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &Materials) {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();
-        for (endpoint, host, check) in wanted(config, table) {
+        for (id, endpoint, check) in wanted(config, table) {
             let tls = materials.check(&check.kind);
-            match before.remove(&endpoint.id) {
-                Some(running) if running.is(check, host, tls) => drop(self.running.insert(endpoint.id, running)),
-                changed => fresh.push((endpoint, host, check, tls, changed.is_some_and(|old| old.nudge.is_fast()))),
+            match before.remove(&id) {
+                Some(running) if running.is(endpoint, check, tls) => drop(self.running.insert(id, running)),
+                changed => fresh.push((id, endpoint, check, tls, changed.is_some_and(|old| old.nudge.is_fast()))),
             }
         }
         let step = FIRST_STEP.min(FIRST_ROUND / u32::try_from(fresh.len().max(1)).unwrap_or(u32::MAX));
         let mut wait = Duration::ZERO;
-        for (endpoint, host, check, tls, fast) in fresh {
+        for (id, endpoint, check, tls, fast) in fresh {
             let nudge = Arc::new(Nudge::new(fast));
-            let question = Question::new(endpoint.address, host, check, tls);
-            let run = task::run(endpoint.id, question, check.clone(), nudge.clone(), wait, self.events.clone());
+            let question = Question::new(endpoint, check, tls);
+            let run = task::run(id, question, check.clone(), nudge.clone(), wait, self.events.clone());
             let task = tokio::spawn(run).abort_handle();
-            self.running.insert(
-                endpoint.id,
-                Running { check: check.clone(), host: host.cloned(), tls: tls.cloned(), nudge, task },
-            );
+            let (check, tls) = (check.clone(), tls.cloned());
+            let (host, port) = (endpoint.host.clone(), endpoint.check_port);
+            self.running.insert(id, Running { check, host, port, tls, nudge, task });
             wait += step;
         }
     }
@@ -106,12 +109,12 @@ impl Probes {
 fn wanted<'a>(
     config: &'a Config,
     table: &'a Table,
-) -> impl Iterator<Item = (&'a EndpointRow, Option<&'a Name>, &'a HealthCheck)> {
+) -> impl Iterator<Item = (EndpointId, &'a Endpoint, &'a HealthCheck)> {
     config.services.iter().zip(&table.services).flat_map(|(service, row)| {
         service.pools.iter().zip(&row.pools).flat_map(|(pool, row)| {
             let check = pool.health_check.as_ref();
-            let hosts = pool.members.endpoints().iter().map(|endpoint| endpoint.host.as_ref());
-            row.endpoints.iter().zip(hosts).filter_map(move |(endpoint, host)| Some((endpoint, host, check?)))
+            let endpoints = row.endpoints.iter().zip(pool.members.endpoints());
+            endpoints.filter_map(move |(row, endpoint)| Some((row.id, endpoint, check?)))
         })
     })
 }

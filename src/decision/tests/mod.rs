@@ -287,12 +287,7 @@ fn shop() -> Service {
 }
 
 pub(super) fn pool(name: &str, net: u8) -> Pool {
-    let endpoint = |host: u8| Endpoint {
-        address: std::net::SocketAddr::from(([10, 0, net, host], 80)),
-        weight: 1,
-        max_connections: None,
-        host: None,
-    };
+    let endpoint = |host: u8| Endpoint::at(std::net::SocketAddr::from(([10, 0, net, host], 80)));
     Pool {
         name: name.into(),
         weight: 1,
