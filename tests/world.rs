@@ -144,6 +144,7 @@ const WANTED: &[(&str, u64)] = &[
     ("reload order", 50),
     ("reload pool_added", 50),
     ("reload pool_removed", 50),
+    ("reload weight", 50),
 ];
 
 #[test]

@@ -269,6 +269,9 @@ fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
     if standing.administrative != Administrative::Ready {
         text.push_str(&format!(", {}", label(&standing.administrative)));
     }
+    if endpoint.weight == 0 {
+        text.push_str(", weight 0");
+    }
     if endpoint.state.suspected {
         text.push_str(", suspected");
     }
@@ -435,6 +438,16 @@ last switches
   3m 12s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
 ";
         assert_eq!(tables(&sample(), false), expected);
+    }
+
+    #[test]
+    fn a_weight_of_0_is_said() {
+        let mut status = sample();
+        let endpoint = &mut status.services[0].pools[1].endpoints[0];
+        assert_eq!(endpoint.weight, 1, "a report that says none");
+        endpoint.weight = 0;
+        endpoint.state.standing.administrative = Administrative::Drain;
+        assert!(tables(&status, false).contains("healthy (checks passed), drain, weight 0  3m 12s"));
     }
 
     #[test]

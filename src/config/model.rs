@@ -741,7 +741,7 @@ impl Pool {
 pub struct NamedEndpoints {
     /// What DNS is asked.
     pub question: Question,
-    /// Share of each inside the pool, 1..=1000; `None` = what an SRV record says, else 1.
+    /// Share of each inside the pool, 0..=1000; `None` = what an SRV record says, else 1.
     pub weight: Option<u32>,
     /// As of [`Endpoint`], for each of them.
     pub max_connections: Option<usize>,
@@ -825,7 +825,7 @@ pub struct Endpoint {
     /// The name that DNS resolved to it; `None` = the configuration says the address. Certificates are verified for
     /// it, and checks ask for it.
     pub host: Option<Name>,
-    /// Share inside the pool, 1..=1000.
+    /// Share inside the pool, 0..=1000; 0 = no new work, and what it has goes on.
     pub weight: u32,
     /// Connections in use at once over all workers; `None` = only the service's limit.
     pub max_connections: Option<usize>,

@@ -356,7 +356,7 @@ Pool {
 map! { /// An item of `endpoints:`
 Endpoint = "address" {
     address: Address,
-    weight: Count<1, 1000>,
+    weight: Count<0, 1000>,
     max_connections: Number,
     check_port: Port,
     dns: String,

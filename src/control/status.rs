@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Bind, Mode, Name, Pool, Protocol, Service};
+use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
     SwitchKind,
@@ -146,8 +146,15 @@ pub struct EndpointReport {
     /// The name that DNS resolved to it; `None` = the configuration says the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Name>,
+    /// Its share inside the pool; 0 = no new work.
+    #[serde(default = "one")]
+    pub weight: u32,
     /// Requests and sessions on it now.
     pub in_flight: u64,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A name that DNS turns into endpoints.
@@ -244,9 +251,14 @@ impl ServiceReport {
 impl PoolReport {
     fn new(config: Option<&Pool>, pool: PoolStatus, in_flight: &impl Fn(&EndpointStatus) -> u64) -> Self {
         let configured = config.map_or(&[][..], |config| config.members.endpoints());
-        let hosts = configured.iter().map(|endpoint| endpoint.host.clone()).chain(std::iter::repeat(None));
-        let report = |(state, host)| EndpointReport { in_flight: in_flight(&state), host, state };
-        let endpoints = pool.endpoints.into_iter().zip(hosts).map(report).collect();
+        let configured = configured.iter().map(Some).chain(std::iter::repeat(None));
+        let report = |(state, config): (EndpointStatus, Option<&Endpoint>)| EndpointReport {
+            in_flight: in_flight(&state),
+            host: config.and_then(|endpoint| endpoint.host.clone()),
+            weight: config.map_or(1, |endpoint| endpoint.weight),
+            state,
+        };
+        let endpoints = pool.endpoints.into_iter().zip(configured).map(report).collect();
         PoolReport { name: pool.name, available: pool.available, usable: pool.usable, endpoints }
     }
 }

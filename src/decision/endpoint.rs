@@ -100,7 +100,11 @@ pub(super) enum Ejection {
 pub(super) struct Endpoint {
     pub id: EndpointId,
     pub address: SocketAddr,
+    /// What an operator says.
     pub administrative: Administrative,
+    /// Its weight is 0: the configuration drains it.
+    #[serde(default)]
+    weightless: bool,
     pub checks: Checks,
     pub outlier: Outlier,
     pub corroboration: Corroboration,
@@ -145,6 +149,7 @@ impl Endpoint {
             id,
             address,
             administrative: Administrative::Ready,
+            weightless: false,
             checks,
             outlier: Outlier::default(),
             corroboration: Corroboration::default(),
@@ -176,17 +181,35 @@ impl Endpoint {
         endpoint
     }
 
-    /// Healthy, and an operator lets it be used.
+    /// Healthy, and neither an operator nor its weight takes it out of use.
     pub fn usable(&self) -> bool {
-        self.standing.is_usable()
+        self.standing.is_usable() && !self.weightless
     }
 
     pub fn is_healthy(&self) -> bool {
         self.standing.operational == Operational::Healthy
     }
 
+    /// Neither an operator nor its weight takes it out of use.
     pub fn ready(&self) -> bool {
-        self.administrative == Administrative::Ready
+        self.use_of() == Administrative::Ready
+    }
+
+    /// What an operator says, or what its weight says where that is less.
+    fn use_of(&self) -> Administrative {
+        match self.administrative {
+            Administrative::Ready if self.weightless => Administrative::Drain,
+            said => said,
+        }
+    }
+
+    /// The configuration gives it this weight. (The standing follows when it is next concluded.)
+    pub fn weigh(&mut self, weight: u32) {
+        self.weightless = weight == 0;
+    }
+
+    pub fn is_weightless(&self) -> bool {
+        self.weightless
     }
 
     /// Usable, or nothing but trials stands between it and that.
@@ -606,8 +629,8 @@ impl Endpoint {
     /// Fold everything into the standing; returns the one before if it changed.
     pub fn conclude(&mut self, now: Moment) -> Option<Standing> {
         let (operational, cause) = self.operational();
-        let standing = Standing { operational, administrative: self.administrative, cause };
-        let was_usable = self.usable();
+        let standing = Standing { operational, administrative: self.use_of(), cause };
+        let was_usable = self.standing.is_usable();
         let before = std::mem::replace(&mut self.standing, standing);
         if before == standing {
             return None;
@@ -662,7 +685,7 @@ impl Endpoint {
         Evidence {
             address: self.address,
             cause: self.standing.cause,
-            detail: self.evidence.clone(),
+            detail: if self.weightless { "its weight is 0".to_owned() } else { self.evidence.clone() },
             seen: self.fall().sign,
         }
     }

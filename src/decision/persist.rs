@@ -242,6 +242,7 @@ impl Service {
     fn save(&self, now: Moment) -> SavedService {
         let age = |at: Moment| us(now.since(at));
         let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        let ordered = endpoints.filter(|endpoint| endpoint.administrative != Administrative::Ready);
         let shared = matches!(self.serving, Serving::Shared(_));
         SavedService {
             name: self.name().clone(),
@@ -258,7 +259,7 @@ impl Service {
             relapses: self.hold_down.relapses,
             forced_ages_us: self.freeze.forced.iter().map(|at| age(*at)).collect(),
             frozen_for_us: self.frozen_until().map(|until| us(until.since(now))),
-            administrative: endpoints.filter(|e| !e.ready()).map(|e| (e.address, e.administrative)).collect(),
+            administrative: ordered.map(|e| (e.address, e.administrative)).collect(),
         }
     }
 

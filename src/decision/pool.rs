@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::{Ejection, Endpoint};
 use super::health::Verdict;
 use super::hold_down::Rhythm;
-use super::{Moment, PoolRow};
+use super::{Administrative, Moment, PoolRow};
 use crate::config::{HealthCheck, Members, Name, OutlierDetection};
 
 /// One pool.
@@ -47,6 +47,12 @@ impl Pool {
         if all { self.usable() as u32 } else { 1 }
     }
 
+    /// Would it be available if no endpoint had weight 0?
+    pub fn is_drained_by_weight(&self, min_healthy: usize) -> bool {
+        let healthy = |e: &&Endpoint| e.is_healthy() && e.administrative == Administrative::Ready;
+        !self.available(min_healthy) && self.endpoints.iter().filter(healthy).count() >= min_healthy.max(1)
+    }
+
     /// May it take the service?
     pub fn available(&self, min_healthy: usize) -> bool {
         self.is_static || self.usable() >= min_healthy.max(1)
@@ -81,7 +87,7 @@ impl Pool {
 
     /// May one more endpoint be ejected although no other pool can serve?
     pub fn may_eject_more(&self, rule: &OutlierDetection, min_healthy: usize) -> bool {
-        let size = self.endpoints.len();
+        let size = self.endpoints.iter().filter(|endpoint| !endpoint.is_weightless()).count();
         let share = (size as f64 * rule.max_ejected) as usize;
         let cap = if size >= 2 { share.max(1) } else { share };
         let ejected = self.endpoints.iter().filter(|endpoint| endpoint.ejection != Ejection::None).count();

@@ -178,6 +178,21 @@ impl Service {
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
         self.serving = self.serving_by(&serves);
         self.await_strangers(was_available, turn);
+        self.leave_drained_pool(was_available, turn);
+    }
+
+    /// The configuration has given the endpoints of the active pool weight 0: that is an order and no fault, so that it
+    /// neither counts as a failover nor is rolled back.
+    fn leave_drained_pool(&mut self, was_available: bool, turn: &mut Turn<'_>) {
+        let (mode, min_healthy) = (self.config.mode, self.config.failover.min_healthy);
+        if let (Mode::ActivePassive, Serving::Active(active), None, true) =
+            (mode, &self.serving, &self.pinned, was_available)
+            && self.pools[*active].is_drained_by_weight(min_healthy)
+            && let Some(next) = self.best_available()
+        {
+            self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
+            self.ordered = false;
+        }
     }
 
     /// The active pool is to vanish: go to the best one that stays, while both are known.
@@ -273,7 +288,10 @@ fn build_pools(
     let mut build = |pool: &config::Pool| {
         let check = pool.health_check.as_ref();
         let mut endpoint = |config: &config::Endpoint| {
-            known.remove(&config.address).unwrap_or_else(|| newcomers.endpoint(config, check, turn.now))
+            let mut endpoint =
+                known.remove(&config.address).unwrap_or_else(|| newcomers.endpoint(config, check, turn.now));
+            endpoint.weigh(config.weight);
+            endpoint
         };
         let endpoints = pool.members.endpoints().iter().map(&mut endpoint).collect();
         Pool::new(pool.name.clone(), &pool.members, endpoints)

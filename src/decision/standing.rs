@@ -23,14 +23,14 @@ impl Operational {
     }
 }
 
-/// What an operator says.
+/// What an operator says, or the configuration by a weight of 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Administrative {
     /// In use.
     #[default]
     Ready,
-    /// No new work; work in flight goes on.
+    /// No new work; work in flight goes on. Also what a weight of 0 says.
     Drain,
     /// Out of use.
     Maint,

@@ -346,7 +346,7 @@ pub struct EndpointView {
     pub address: SocketAddr,
     /// The epoch at which it came into its pool.
     pub member_since: u64,
-    /// Its weight.
+    /// Its weight; 0 = nothing new (the core has closed it).
     pub weight: u32,
     /// Connections in use at once over all workers.
     pub max_connections: Option<usize>,

@@ -401,3 +401,29 @@ async fn a_poke_before_the_wait_counts() {
     published.urgent();
     published.wait_urgent().await;
 }
+
+#[test]
+fn weight_0_leaves_the_sessions_of_an_endpoint_alone() {
+    for sessions in [Sessions::Close, Sessions::Drain] {
+        let weighed = |weight: u32| {
+            let mut service = service("a", &[&[weight, 1], &[1]]);
+            service.protocol = Protocol::Tcp;
+            service.failover.sessions = sessions;
+            config(vec![service], Vec::new())
+        };
+        let one = first(&weighed(1));
+        let tenure = one.services[0].tenure(0);
+        let drained = weighed(0);
+        let mut table = conclusions(&drained, 2);
+        let row = &mut table.services[0].pools[0].endpoints[0];
+        row.admission = Admission::Closed;
+        row.standing.administrative = crate::decision::Administrative::Drain;
+        let two = build(&drained, &table, &one);
+        assert_eq!(two.services[0].pools[0].open(), 1);
+        for place in [0, 1] {
+            let verdict = two.verdict(&tenure, id(0, place), at(2));
+            assert!(matches!(verdict, SessionVerdict::Stay { .. }), "{verdict:?}");
+        }
+        assert!(!two.services[0].condemns(id(0, 0)));
+    }
+}

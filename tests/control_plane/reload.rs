@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use standfast::control::{ControlError, Notice, Trouble};
-use standfast::decision::Operational;
+use standfast::decision::{Admission, Operational};
 
 use crate::support::{Manners, Plane, Upstream, eventually, file, service};
 
@@ -209,4 +209,37 @@ async fn another_check_port_asks_there_and_keeps_what_is_known() {
     put(&path, &text);
     plane.handle.reload().await.unwrap();
     eventually("its own port is asked", || async { (a.asked() > 1).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn weight_0_takes_an_endpoint_out_of_use_and_a_weight_brings_it_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let text = file(&[("s", service("s", LAZY, &[&[&a, &b]]))], "");
+    put(&path, &text);
+    let plane = Plane::from_file(&path);
+    plane.stands(&b, Operational::Healthy).await;
+    let before = plane.stands(&a, Operational::Healthy).await;
+    assert_eq!((before.weight, before.state.admission), (1, Admission::Open));
+    let stats = plane.stats(&a);
+
+    let drained = format!("{{address: \"{}\", weight: 0}}", a.address);
+    put(&path, &text.replace(&format!("\"{}\"", a.address), &drained));
+    plane.handle.reload().await.unwrap();
+    let now = plane.endpoint(a.address).await;
+    assert_eq!((now.weight, now.state.admission), (0, Admission::Closed));
+    assert_eq!((now.state.id, now.state.standing.operational), (before.state.id, Operational::Healthy));
+    let report = plane.service("s").await;
+    assert_eq!((report.active.as_deref(), report.pools[0].usable), (Some("a"), 1));
+
+    put(&path, &text);
+    plane.handle.reload().await.unwrap();
+    let after = plane.endpoint(a.address).await;
+    assert_eq!(
+        (after.weight, after.state.admission, after.state.standing),
+        (1, Admission::Open, before.state.standing)
+    );
+    assert!(Arc::ptr_eq(&stats, &plane.stats(&a)), "the counters go on");
+    assert_eq!((a.asked(), b.asked()), (1, 1), "nothing was checked again");
 }

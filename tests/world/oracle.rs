@@ -970,6 +970,13 @@ fn usable(endpoint: &EndpointRow) -> bool {
 /// What may be sent to an endpoint follows from its standing and from who serves.
 fn admission(service: &Service, row: &ServiceRow, pool: &PoolRow, endpoint: &EndpointRow) -> Verdict {
     let standing = endpoint.standing;
+    let mut configured = service.pools.iter().flat_map(|pool| pool.members.endpoints());
+    let weightless = configured.any(|configured| configured.address == endpoint.address && configured.weight == 0);
+    ensure!(
+        !weightless || standing.administrative != Administrative::Ready,
+        "{} has weight 0 and is in use",
+        endpoint.address
+    );
     if standing.administrative != Administrative::Ready {
         ensure!(endpoint.admission == Admission::Closed, "{} is out of use, but not closed", endpoint.address);
         return Ok(());

@@ -171,7 +171,7 @@ pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
     let place = dice.usize(..next.services.len());
     let mut service = (*next.services[place]).clone();
     let n: usize = service.name[1..].parse().expect("services are called s0, s1");
-    let what = match dice.u8(..8) {
+    let what = match dice.u8(..9) {
         0 => {
             service.failover.failback.hold_down = ms(500 + dice.u64(..1500));
             "hold_down"
@@ -213,9 +213,21 @@ pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
             };
             "failback_mode"
         }
+        7 => {
+            let place = dice.usize(..service.pools.len());
+            if let Members::Endpoints(endpoints) = &mut service.pools[place].members {
+                let which = dice.usize(..endpoints.len());
+                endpoints[which].weight = u32::from(endpoints[which].weight == 0);
+                if endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+                    endpoints[which].weight = 1;
+                }
+            }
+            "weight"
+        }
         _ => "nothing",
     };
-    let sizes = service.pools.iter().map(|pool| pool.members.endpoints().len()).filter(|size| *size > 0);
+    let weighted = |pool: &Pool| pool.members.endpoints().iter().filter(|endpoint| endpoint.weight > 0).count();
+    let sizes = service.pools.iter().map(weighted).filter(|size| *size > 0);
     service.failover.min_healthy = service.failover.min_healthy.min(sizes.min().unwrap_or(1));
     next.services[place] = Arc::new(service);
     (next, what)

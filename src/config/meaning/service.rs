@@ -481,7 +481,7 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
     let failover = typed.failover.get();
     let pools = PoolsByName::of(typed);
     for (index, pool) in service.pools.iter().enumerate() {
-        let endpoints = pool.members.endpoints().len();
+        let endpoints = weighted(pool);
         let place = pools.find(&pool.name).and_then(Item::at).unwrap_or(at);
         if let Members::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
@@ -490,13 +490,21 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             }
             continue;
         }
+        if !takes_work(pool) {
+            let what = format!("pool `{}` takes no new work: all its endpoints have weight 0", pool.name);
+            room.warning(place, what, "the service leaves it; if that is not meant, give one of them a weight");
+            continue;
+        }
         if !pool.names.is_empty() {
             continue; // how many there are is for DNS to say
         }
         if endpoints > 0 && service.failover.min_healthy > endpoints {
             let at = failover.and_then(|typed| typed.min_healthy.at()).unwrap_or(place);
             let (min, name) = (service.failover.min_healthy, &pool.name);
-            let what = format!("min_healthy {min} is more than pool `{name}` has ({endpoints}): it is never available");
+            let weighted = if endpoints < pool.members.endpoints().len() { " with a weight" } else { "" };
+            let what = format!(
+                "min_healthy {min} is more than pool `{name}` has{weighted} ({endpoints}): it is never available"
+            );
             room.problem(at, what, format!("at most {endpoints}"));
         }
         let has_lower = index + 1 < service.pools.len();
@@ -510,6 +518,10 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             room.warning(at, what, "no endpoint of it can be ejected while no lower pool can serve: raise the share");
         }
     }
+    if !service.pools.is_empty() && !service.pools.iter().any(takes_work) {
+        let advice = "give one of them a weight, or add a pool with a `static_response` that says why";
+        room.problem(at, "nothing takes work in this service: all endpoints have weight 0", advice);
+    }
     hedges_go_somewhere(room, typed, service);
     let unwatched = unwatched(typed, &pools, service);
     check_ports_are_asked(room, &pools, &unwatched);
@@ -519,12 +531,24 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
     objective_holds(room, at, typed, service, &unwatched);
 }
 
+/// Endpoints that the configuration gives a share of new work.
+fn weighted(pool: &Pool) -> usize {
+    pool.members.endpoints().iter().filter(|endpoint| endpoint.weight > 0).count()
+}
+
+/// May new work go there at all? (A pool without endpoints is another problem.)
+fn takes_work(pool: &Pool) -> bool {
+    let named = pool.names.iter().any(|name| name.weight != Some(0));
+    let empty = pool.members.endpoints().is_empty() && pool.names.is_empty();
+    named || empty || weighted(pool) > 0
+}
+
 /// A hedge after a time of its own needs a second endpoint: in the pool, or in another one that it may go to.
 fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Service) {
     let Patience::After(_) = service.retry.hedge else { return };
     let Some(at) = typed.retry.get().and_then(|retry| retry.hedge.at()) else { return };
     // (A name may stand for several.)
-    let most = |pool: &Pool| pool.members.endpoints().len() + 2 * pool.names.len();
+    let most = |pool: &Pool| weighted(pool) + 2 * pool.names.len();
     let pools: Vec<usize> = service.pools.iter().map(most).filter(|n| *n > 0).collect();
     let inside = pools.iter().any(|endpoints| *endpoints > 1);
     let across = pools.len() > 1 && service.retry.cross_pool != CrossPool::Never;

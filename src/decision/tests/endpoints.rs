@@ -302,3 +302,87 @@ fn probes_in_transition_run_fast() {
     rig.fail(0);
     assert!(rig.effects.contains(&pace(false)), "down is not a transition");
 }
+
+/// The configuration gives this endpoint of `home` (0 or 1) another weight.
+fn weigh(rig: &mut Rig, place: usize, weight: u32) {
+    let Members::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
+    endpoints[place].weight = weight;
+    rig.configure();
+}
+
+#[test]
+fn weight_0_closes_an_endpoint_to_new_work_and_a_weight_opens_it_with_its_health() {
+    let mut rig = Rig::new(|_| {});
+    let before = rig.endpoint(0);
+    weigh(&mut rig, 0, 0);
+    let drained = rig.endpoint(0);
+    assert_eq!((drained.id, rig.stands(0), drained.admission), (before.id, HEALTHY, Admission::Closed));
+    assert_eq!(drained.standing.administrative, Administrative::Drain);
+    assert_eq!((rig.endpoint(1).admission, rig.active()), (Admission::Open, "home".to_owned()));
+    let pools = rig.status().pools;
+    assert_eq!((pools[0].usable, pools[1].usable), (1, 2));
+    // It is checked on.
+    rig.fall(0);
+    assert_eq!(rig.stands(0), (Operational::Unhealthy, Cause::ChecksFailed));
+    rig.rise(0);
+    assert_eq!((rig.stands(0), rig.endpoint(0).admission), (HEALTHY, Admission::Closed));
+    weigh(&mut rig, 0, 7);
+    assert_eq!((rig.stands(0), rig.endpoint(0).admission), (HEALTHY, Admission::Open));
+    assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Ready);
+}
+
+#[test]
+fn an_endpoint_of_weight_0_does_not_count_for_its_pool() {
+    let mut rig = Rig::new(|shop| shop.failover.on_all_down = OnAllDown::FailOpen);
+    weigh(&mut rig, 0, 0);
+    rig.fall(1);
+    assert_eq!(rig.active(), "away", "nobody is left at home");
+    assert!(!rig.status().pools[0].available);
+    // Nor is it the last resort.
+    rig.good(0);
+    rig.all(&[0, 2, 3], Rig::fall);
+    assert_ne!(rig.endpoint(0).admission, Admission::Open);
+    assert_ne!(rig.endpoint(0).admission, Admission::Trial);
+}
+
+#[test]
+fn a_start_does_not_wait_for_an_endpoint_of_weight_0() {
+    let mut rig = Rig::unprobed(|shop| {
+        let Members::Endpoints(endpoints) = &mut shop.pools[0].members else { panic!("endpoints") };
+        endpoints[0].weight = 0;
+    });
+    rig.pass(1);
+    assert_eq!((rig.active(), rig.endpoint(0).admission), ("home".to_owned(), Admission::Closed));
+    rig.pass(0);
+    assert_eq!((rig.stands(0), rig.endpoint(0).admission), (HEALTHY, Admission::Closed));
+}
+
+#[test]
+fn a_pool_that_is_weighed_0_is_left_by_a_switchover_and_comes_home_after_its_hold_down() {
+    let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 1);
+    rig.wait(secs(100));
+    let Members::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
+    endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 0);
+    rig.configure();
+    let last = rig.last();
+    assert_eq!((rig.active(), last.kind, last.fault), ("away".to_owned(), SwitchKind::Switchover, rig.now));
+    assert_eq!(rig.status().frozen_for_ms, None);
+    rig.wait(secs(100_000));
+    assert_eq!(rig.active(), "away");
+    weigh(&mut rig, 0, 1);
+    assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Open));
+    rig.wait(secs(61));
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failback));
+}
+
+#[test]
+fn an_operators_drain_outlasts_weight_0() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Maint });
+    weigh(&mut rig, 0, 0);
+    assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Maint);
+    weigh(&mut rig, 0, 1);
+    assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Maint);
+    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Ready });
+    assert_eq!(rig.endpoint(0).admission, Admission::Open);
+}

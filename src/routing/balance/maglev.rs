@@ -27,13 +27,15 @@ struct Walk {
 }
 
 impl Maglev {
-    /// Over these endpoints, by address: their order does not matter for who gets which key beyond ties.
+    /// Over these endpoints, by address: their order does not matter for who gets which key beyond ties. One of weight 0 gets
+    /// none.
     pub fn new(endpoints: impl Iterator<Item = (SocketAddr, u32)>) -> Maglev {
         let endpoints: Vec<_> = endpoints.collect();
-        if endpoints.is_empty() {
+        let weighted = endpoints.iter().filter(|(_, weight)| *weight > 0).count();
+        if weighted == 0 {
             return Maglev(Vec::new());
         }
-        let wanted = 100 * endpoints.len() as u64;
+        let wanted = 100 * weighted as u64;
         let size = SIZES.into_iter().find(|size| *size >= wanted).unwrap_or(SIZES[SIZES.len() - 1]);
         let heaviest = endpoints.iter().map(|(_, weight)| u64::from(*weight)).max().unwrap_or(1).max(1);
         let mut walks: Vec<Walk> =
@@ -75,7 +77,7 @@ impl Walk {
     fn of(address: SocketAddr, weight: u32, size: u64) -> Walk {
         let hash = hash_of(address);
         let (offset, skip) = (hash % size, mix(hash) % (size - 1) + 1);
-        Walk { offset, skip, step: 0, weight: u64::from(weight.max(1)), credit: 0 }
+        Walk { offset, skip, step: 0, weight: u64::from(weight), credit: 0 }
     }
 
     /// Takes the next free place on its way. There is one: the size is prime, so the way visits every place.

@@ -170,3 +170,12 @@ fn two_choices_prefer_the_idle_and_the_heavy() {
     drop(busy);
     assert_eq!(pool.endpoints[0].stats.in_flight(), 0);
 }
+
+#[test]
+fn an_endpoint_of_weight_0_gets_no_key() {
+    let weights = [2, 0, 1];
+    let maglev = Maglev::new(endpoints(&weights).into_iter());
+    let takers: std::collections::BTreeSet<u32> = (0..maglev.size()).filter_map(|hash| maglev.at(hash)).collect();
+    assert_eq!(takers.into_iter().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(Maglev::new(endpoints(&[0, 0]).into_iter()).at(7), None);
+}

@@ -317,7 +317,7 @@ fn endpoint_views(
                 id: row.id,
                 address: row.address,
                 member_since: old.filter(|_| same_pool).map_or(turn.epoch, |old| old.member_since),
-                weight: meant.map_or(1, |endpoint| endpoint.weight.max(1)),
+                weight: meant.map_or(1, |endpoint| endpoint.weight),
                 max_connections: meant.and_then(|endpoint| endpoint.max_connections),
                 standing: row.standing,
                 admission: row.admission,
