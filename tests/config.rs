@@ -778,6 +778,37 @@ proptest! {
     }
 }
 
+/// Words of the file that a terminal would obey are shown as something else, in advice and among names too.
+#[test]
+fn no_message_holds_a_control_character() {
+    let listeners = |service: &str| format!("listeners: [{{name: w, bind: 127.0.0.1:80, service: {service}}}]\n");
+    let services = |name: &str, endpoint: &str| {
+        format!("services: {{{name}: {{pools: [{{name: a, endpoints: [{endpoint}]}}]}}}}\n")
+    };
+    let escape = r#""10.0.0\x1b[2Jhost:80""#;
+    for text in [
+        listeners("s") + &services("s", escape),
+        listeners("t") + &services(r#""t\x1b[2J""#, "10.0.0.1:80"),
+        listeners("t") + &services(&format!("\"{}\"", "t".repeat(1 << 20)), "10.0.0.1:80"),
+    ] {
+        let problems = parse(&text).expect_err("it is wrong");
+        for problem in &problems.list {
+            let line = problem.to_string();
+            assert!(!line.contains(char::is_control) && line.len() < 1000, "{} bytes: {line:.1000}", line.len());
+        }
+    }
+}
+
+#[test]
+fn lines_are_counted_as_yaml_counts_them() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text = format!("listeners: []{end}# a comment{end}services: 5{end}");
+        let problems = parse(&text).expect_err("not a map");
+        let shown = problems.list.iter().map(|problem| problem.explain(Path::new("f"), false)).collect::<String>();
+        assert!(shown.contains("f:3:11  services\n   |\n 3 | services: 5\n"), "{end:?}: {shown}");
+    }
+}
+
 /// A big file that is wrong everywhere says what a person can read. (Each name held against each other took half a minute.)
 #[test]
 fn a_big_configuration_that_is_wrong_everywhere_is_refused_in_few_words() {

@@ -86,7 +86,8 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         Ok(text) => understand(&text, base_dir, path),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+            // What follows the text that is good stands in its last line.
+            let line = tree::lines(&format!("{}.", String::from_utf8_lossy(&error.as_bytes()[..good]))).count();
             Err(Problems::unreadable(path, format!("it is not UTF-8 text (line {line})")))
         }
     }

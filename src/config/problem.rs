@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use super::fault::Severity;
 use super::fault::{Faults, Spot};
-use super::tree::Tree;
+use super::tree::{Tree, lines};
 use crate::text::{is_command, printable};
 
 /// One thing that is wrong, or that somebody should look at.
@@ -206,7 +206,7 @@ pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Probl
     }
     let secret_lines =
         if faults.is_empty() { HashSet::new() } else { tree.map(Tree::secret_lines).unwrap_or_default() };
-    let lines: Vec<&str> = text.strip_prefix('\u{feff}').unwrap_or(text).lines().collect();
+    let lines: Vec<&str> = lines(text.strip_prefix('\u{feff}').unwrap_or(text)).collect();
     let mut problems: Vec<Problem> = faults
         .into_iter()
         .map(|fault| {

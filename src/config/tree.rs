@@ -50,6 +50,12 @@ pub(super) fn shorten(text: &str) -> String {
     crate::text::shortened(text, LONGEST)
 }
 
+/// The lines of a text as YAML counts them: a CR alone ends one too.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
 /// A key for a message. What stands behind a name in it was meant as its value, and may be a secret.
 pub(super) fn shown_key(key: &str) -> String {
     match key.find([':', '=', ' ']) {

@@ -82,7 +82,7 @@ pub(super) fn nearest(word: &str, known: &[&str]) -> String {
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
         .min_by_key(|(distance, _)| *distance);
     match likely {
-        Some((_, likely)) => format!("did you mean `{likely}`? Known here: {listed}"),
+        Some((_, likely)) => format!("did you mean `{}`? Known here: {listed}", shorten(likely)),
         None => format!("known here: {listed}"),
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
     const FEW: usize = 24;
     const FIRST: usize = 10;
     let shown = if names.len() > FEW { FIRST } else { names.len() };
-    let text = names[..shown].iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ");
+    let text = names[..shown].iter().map(|name| format!("`{}`", shorten(name.as_ref()))).collect::<Vec<_>>().join(", ");
     match names.len() - shown {
         0 => text,
         more => format!("{text} and {more} more"),

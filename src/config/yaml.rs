@@ -10,7 +10,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::fault::{Fault, Faults, Spot};
-use super::tree::{Node, NodeId, Place, Step, Tree, Value, shorten, shown_key};
+use super::tree::{Node, NodeId, Place, Step, Tree, Value, lines, shorten, shown_key};
 
 /// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
 pub(super) const MAX_BYTES: usize = 4 << 20;
@@ -266,14 +266,14 @@ impl<'t> Reader<'t, '_> {
                 let column = error.marker().col() + 1;
                 Err(self.not_yaml(line, column, error.info()))
             }
-            None => Err(self.not_yaml(self.text.lines().count().max(1), 1, "the file ends too early")),
+            None => Err(self.not_yaml(lines(self.text).count(), 1, "the file ends too early")),
         }
     }
 
     /// A syntax error, with the usual cause where it can be seen.
     fn not_yaml(&self, line: usize, column: usize, info: &str) -> Stop {
         let indent = |line: usize| {
-            let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            let text = lines(self.text).nth(line.saturating_sub(1)).unwrap_or_default();
             &text[..text.len() - text.trim_start().len()]
         };
         let tab = [line, line.saturating_sub(1)].into_iter().find(|line| *line > 0 && indent(*line).contains('\t'));
