@@ -32,8 +32,12 @@ pub struct RecentStreams {
 impl RecentStreams {
     const KEPT: usize = 128;
 
-    /// This one as well.
+    /// This one as well. What may be one of them already is not added again: bytes that wait are looked at as often as the
+    /// socket takes some of them.
     pub fn add(&mut self, id: u32) {
+        if self.may_have(id) {
+            return;
+        }
         if self.ids.len() == RecentStreams::KEPT {
             self.forgotten = self.forgotten.max(self.ids.pop_front().unwrap_or_default());
         }
@@ -191,6 +195,17 @@ mod tests {
         let wanted = [kept, answer, frame(HEADERS, 7, b"next"), reset(7, PROTOCOL_ERROR)].concat();
         for step in [1, 2, 9, 10, 13, 14, 100, 10_000] {
             assert!(through(&both, step) == wanted, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn answers_do_not_depend_on_how_much_the_socket_takes_at_once() {
+        let heads: Vec<u8> = (0..120).flat_map(|n| frame(HEADERS, 2 * n + 101, b"head")).collect();
+        let bytes = [heads.clone(), reset(7, PROTOCOL_ERROR), heads].concat();
+        let wanted = through(&bytes, 10_000);
+        assert!(wanted.len() > bytes.len(), "the reset becomes an answer");
+        for step in [1, 13, 500] {
+            assert!(through(&bytes, step) == wanted, "in steps of {step}");
         }
     }
 
