@@ -1,5 +1,5 @@
 //! The configuration from outside: the files in `config/`, the two lab configurations, the corpus of
-//! `tests/config/*.case`, and any text at all.
+//! `tests/config/*.case`. Any text at all is asked by `tests/fuzz`.
 //!
 //! A case is an input, a line `=====`, and what must come of it: `ok` (with its warnings, and the part of the dump
 //! that a `# show: path` in the input asks for) or every problem. `UPDATE_CASES=1 cargo test --test config` writes what
@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proptest::prelude::*;
 use standfast::config::{self, Config, Loaded, Problems};
 
 #[global_allocator]
@@ -660,122 +659,6 @@ fn hostile_sizes_are_refused_and_not_worked_on() {
     let wrong: String = (0..5000).map(|n| format!("key{n}: 1\n")).collect();
     let problems = parse(&wrong).expect_err("unknown keys");
     assert!(problems.list.len() <= 101 && problems.to_string().contains("more"));
-}
-
-/// What must hold of any text: an answer, the same one again, and a dump that reads back as the same.
-fn holds(text: &str) -> Result<(), TestCaseError> {
-    match parse(text) {
-        Ok(loaded) => {
-            let dump = config::dump(&loaded.config);
-            let again =
-                parse(&dump).map_err(|problems| TestCaseError::fail(format!("{}\n{dump}", problems.explain(false))))?;
-            prop_assert_eq!(again.config, as_dumped(&loaded.config));
-        }
-        Err(problems) => {
-            prop_assert!(problems.errors() > 0);
-            let lines = text.lines().count().max(1);
-            for problem in &problems.list {
-                prop_assert!(problem.line <= lines + 1, "{} in a text of {} lines", problem, lines);
-            }
-            let _ = (problems.explain(true), problems.to_string(), problems.to_json());
-        }
-    }
-    Ok(())
-}
-
-/// Pieces that YAML gives a meaning to.
-const PIECES: [&str; 41] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ": ",
-    "- ",
-    "-",
-    "\n",
-    "\n  ",
-    "\n    ",
-    " ",
-    "\t",
-    "&a ",
-    "*a",
-    "? ",
-    "|\n",
-    ">-\n",
-    "'",
-    "\"",
-    "%",
-    "!!str ",
-    "<<: ",
-    "...\n",
-    "---\n",
-    "#",
-    "listeners:",
-    "services:",
-    "name: x",
-    "bind: 127.0.0.1:80",
-    "pools",
-    ",",
-    "\\",
-    "\u{feff}",
-    "\r\n",
-    "é",
-    "null",
-    "5s",
-    "\u{0}",
-    "\u{2028}",
-    "\u{85}",
-];
-
-fn change(text: &str, at: usize, kind: u8, piece: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let at = at % (chars.len() + 1);
-    let (before, after) = chars.split_at(at);
-    let (before, after): (String, String) = (before.iter().collect(), after.iter().collect());
-    match kind {
-        0 => format!("{before}{piece}{after}"),
-        1 => format!("{before}{}", after.chars().skip(1).collect::<String>()),
-        2 => format!("{before}{piece}{}", after.chars().skip(1).collect::<String>()),
-        3 => before,
-        // A line twice, a line away, a value replaced.
-        4 => {
-            let line = after.split_inclusive('\n').nth(1).unwrap_or_default();
-            format!("{before}{after}").replacen(line, &format!("{line}{line}"), 1)
-        }
-        5 => {
-            let line = after.split_inclusive('\n').nth(1).unwrap_or_default();
-            format!("{before}{after}").replacen(line, "", 1)
-        }
-        _ => match after.split_once(": ") {
-            Some((key, rest)) => {
-                let end = rest.find([',', '}', ']', '\n']).unwrap_or(rest.len());
-                format!("{before}{key}: {piece}{}", &rest[end..])
-            }
-            None => format!("{before}{after}"),
-        },
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_text_gets_an_answer(text in any::<String>()) {
-        holds(&text)?;
-    }
-
-    #[test]
-    fn any_soup_of_yaml_gets_an_answer(pieces in proptest::collection::vec(0..PIECES.len(), 0..60)) {
-        holds(&pieces.into_iter().map(|piece| PIECES[piece]).collect::<String>())?;
-    }
-
-    #[test]
-    fn a_changed_file_gets_an_answer(
-        file in 0..EXAMPLES.len(),
-        changes in proptest::collection::vec((any::<usize>(), 0u8..8, 0..PIECES.len()), 1..4),
-    ) {
-        let text = read(&root("config").join(EXAMPLES[file]));
-        holds(&changes.into_iter().fold(text, |text, (at, kind, piece)| change(&text, at, kind, PIECES[piece])))?;
-    }
 }
 
 /// Words of the file that a terminal would obey are shown as something else, in advice and among names too.

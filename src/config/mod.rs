@@ -24,7 +24,7 @@
 //! [`dump()`] goes the other way and writes every value out; reading a dump gives an equal configuration (but for secrets, which it does not tell). [`keys()`] walks the
 //! schema itself, so that the reference file can be compared with what the reader really knows.
 //!
-//! Nothing in here panics on any input, and no input makes it work without bound; `tests/config.rs` asks it with
+//! Nothing in here panics on any input, and no input makes it work without bound; `tests/fuzz` asks it with
 //! arbitrary texts. The only IO is reading the file and the `body_file`s that it names, and a look at what
 //! stands at the paths of the state file and the access log.
 //!

@@ -33,3 +33,10 @@ pub use status::{
     ServiceReport, Status,
 };
 pub use tally::Tally;
+
+/// Readers of this room that nobody else uses, for the properties in `tests/fuzz`.
+#[doc(hidden)]
+pub mod readers {
+    pub use super::probes::grpc_answer;
+    pub use super::state::read_and_write as state_file;
+}

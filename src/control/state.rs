@@ -286,6 +286,14 @@ fn readable<T>(what: &str, entries: Vec<Entry<T>>, left_out: &mut Vec<String>) -
     good
 }
 
+/// Reads what stands in a file, and writes it again as it would be written now.
+#[doc(hidden)]
+pub fn read_and_write(bytes: &[u8]) -> Result<(Saved, Vec<u8>), String> {
+    let document = parse(bytes.to_vec())?;
+    let written = seal(&document).map_err(|error| error.to_string())?;
+    Ok((document.saved, written))
+}
+
 /// What the checksum is of, and its digits. `None` = there is none, as in files of before there was one.
 fn sealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_suffix(SEAL_END)?;

@@ -102,38 +102,7 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
     use super::*;
-
-    /// A frame with its length in the shortest form that is at least `form` (0: 7 bits, 1: 16 bits, 2: 64 bits).
-    fn frame(opcode: u8, form: usize, masked: bool, payload: &[u8]) -> Vec<u8> {
-        let mask = if masked { MASKED } else { 0 };
-        let mut out = vec![0x80 | opcode];
-        match (form, payload.len()) {
-            (0, len @ 0..=125) => out.push(mask | len as u8),
-            (0 | 1, len @ 0..=0xffff) => {
-                out.push(mask | 126);
-                out.extend((len as u16).to_be_bytes());
-            }
-            (_, len) => {
-                out.push(mask | 127);
-                out.extend((len as u64).to_be_bytes());
-            }
-        }
-        if masked {
-            out.extend([1, 2, 3, 4]);
-        }
-        out.extend(payload);
-        out
-    }
-
-    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-        let size = prop_oneof![4 => 0..200_usize, 1 => Just(125), 1 => Just(126), 1 => 65_530..65_540_usize];
-        (0..8_u8, 0..3_usize, any::<bool>(), size, any::<u8>())
-            .prop_map(|(opcode, form, masked, size, fill)| frame(opcode, form, masked, &vec![fill; size]))
-    }
 
     #[test]
     fn our_close_is_a_whole_frame_of_either_kind() {
@@ -146,7 +115,6 @@ mod tests {
             frames.pass(&bytes[bytes.len() - 1..]);
             assert!(frames.is_closed());
         }
-        assert_eq!(frame(CLOSE, 0, false, &[0x03, 0xe9]), GOING_AWAY);
     }
 
     #[test]
@@ -155,49 +123,5 @@ mod tests {
         frames.pass(&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
         frames.pass(&[0; 100_000]);
         assert!(!frames.is_between());
-    }
-
-    proptest! {
-        #[test]
-        fn a_direction_stands_between_frames_exactly_at_their_ends(frames in vec(any_frame(), 1..5), cuts in vec(any::<prop::sample::Index>(), 0..8)) {
-            let ends: Vec<usize> = frames.iter().scan(0, |end, frame| { *end += frame.len(); Some(*end) }).collect();
-            let bytes = frames.concat();
-            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).chain(ends.iter().copied()).collect();
-            cuts.sort_unstable();
-            let (mut tracker, mut at) = (Frames::new(), 0);
-            for cut in cuts {
-                tracker.pass(&bytes[at..cut]);
-                at = cut;
-                prop_assert_eq!(tracker.is_between(), at == 0 || ends.contains(&at), "at {}", at);
-                prop_assert!(!tracker.is_closed());
-                let next = ends.iter().copied().find(|end| *end >= at).unwrap_or(at);
-                let rest = if at == 0 { 0 } else { next - at };
-                prop_assert_eq!(tracker.rest_of_frame(&bytes[at..]), rest, "at {}", at);
-            }
-        }
-
-        #[test]
-        fn a_split_at_any_byte_changes_nothing(frames in vec(any_frame(), 1..4), at in any::<prop::sample::Index>()) {
-            let bytes = frames.concat();
-            let at = at.index(bytes.len());
-            let (mut whole, mut split) = (Frames::new(), Frames::new());
-            whole.pass(&bytes);
-            split.pass(&bytes[..at]);
-            split.pass(&bytes[at..]);
-            prop_assert_eq!(whole.is_between(), split.is_between());
-            prop_assert!(whole.is_between());
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(pieces in vec(vec(any::<u8>(), 0..40), 0..20)) {
-            let mut frames = Frames::new();
-            for piece in &pieces {
-                let rest = frames.rest_of_frame(piece);
-                prop_assert!(rest <= piece.len());
-                frames.pass(&piece[..rest]);
-                prop_assert!(rest == piece.len() || frames.is_between());
-                frames.pass(&piece[rest..]);
-            }
-        }
     }
 }

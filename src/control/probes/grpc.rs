@@ -123,7 +123,7 @@ fn serving(status: u64) -> String {
 }
 
 /// The status in a body that is one `HealthCheckResponse`; absent it is 0.
-fn answer(body: &[u8]) -> Option<u64> {
+pub fn answer(body: &[u8]) -> Option<u64> {
     let (prefix, mut message) = body.split_at_checked(PREFIX)?;
     let length = u32::from_be_bytes(prefix[1..].try_into().ok()?) as usize;
     if prefix[0] != 0 || message.len() != length {
@@ -170,8 +170,6 @@ fn malformed(detail: &str) -> Refutation {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -191,13 +189,6 @@ mod tests {
         for wrong in [&[][..], &[0, 0, 0, 0, 2, 8], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 1, 8], &[0, 0, 0, 0, 2, 7, 1]]
         {
             assert_eq!(answer(wrong), None, "{wrong:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_answer_panics(body: Vec<u8>) {
-            let _ = answer(&body);
         }
     }
 }

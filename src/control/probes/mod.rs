@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use self::ask::Question;
+#[doc(hidden)]
+pub use self::grpc::answer as grpc_answer;
 use self::task::Nudge;
 use crate::config::{Config, Endpoint, HealthCheck, Name};
 use crate::decision::{EndpointId, Event, Table};

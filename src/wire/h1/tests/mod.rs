@@ -1,4 +1,4 @@
-//! Tests of the codec as a whole: rules by table, any split equal to one piece, round trips, never a panic.
+//! Tests of the codec as a whole: rules by table, round trips. Any input in any pieces: `tests/fuzz`.
 mod bodies;
 mod encoding;
 mod requests;

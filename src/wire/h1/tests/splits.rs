@@ -3,8 +3,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Forwarded, HeaderChanges};
-use crate::wire::Known;
 use crate::wire::alike::judged;
 
 /// Everything a request head says, and where it ended.
@@ -94,43 +92,6 @@ const REQUEST: &[&str] = &[
     "Expect: 100-continue\r\n",
     "\r\n\r\n",
 ];
-const RESPONSE: &[&str] = &[
-    "HTTP/1.1 200 OK\r\n",
-    "HTTP/1.0 ",
-    "HTTP/1.1 ",
-    "204",
-    " No",
-    "Content-Length: 5\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "HTTP/1.1 103 x\r\n",
-    "HTTP/1.1 101 x\r\n",
-    "Connection: upgrade\r\n",
-    "Upgrade: websocket\r\n",
-    "X: y\r\n",
-    "\r\n",
-    "\n",
-    "\r",
-    ":",
-    " ",
-    "\r\n\r\n",
-];
-const CHUNKS: &[&str] = &[
-    "1\r\nx\r\n",
-    "5\r\nhello\r\n",
-    "0\r\n",
-    "0\r\n\r\n",
-    "\r\n",
-    "\n",
-    "a",
-    ";",
-    ";x=y",
-    "\"",
-    "A: b\r\n",
-    "Host: b\r\n",
-    " ",
-    "3",
-];
-
 /// Everything a body says.
 type ReadBody = Result<(Vec<u8>, String, bool, usize), Error>;
 
@@ -241,91 +202,6 @@ proptest! {
         let whole = read_request(&[&input]);
         for pieces in splits(&input) {
             prop_assert_eq!(read_request(&pieces), whole.clone());
-        }
-    }
-
-    #[test]
-    fn a_split_request_reads_like_one_piece(input in soup("GET / HTTP/1.1\r\nHost: a\r\n", REQUEST)) {
-        let whole = read_request(&[&input]);
-        for pieces in splits(&input) {
-            prop_assert_eq!(read_request(&pieces), whole.clone());
-        }
-    }
-
-    #[test]
-    fn a_split_reply_reads_like_one_piece(input in soup("HTTP/1.1 200 OK\r\n", RESPONSE)) {
-        for asked in [Asked::Other, Asked::Upgrade] {
-            let whole = read_response(&[&input], asked);
-            for pieces in splits(&input) {
-                prop_assert_eq!(read_response(&pieces, asked), whole.clone());
-            }
-        }
-    }
-
-    #[test]
-    fn split_chunks_read_like_one_piece(input in soup("", CHUNKS)) {
-        let whole = read_chunks(&[&input]);
-        for pieces in splits(&input) {
-            prop_assert_eq!(read_chunks(&pieces), whole.clone());
-        }
-    }
-
-    #[test]
-    fn arbitrary_bytes_never_panic(input in vec(any::<u8>(), 0..200)) {
-        let _ = read_request(&[&input]);
-        let _ = read_response(&[&input], Asked::Upgrade);
-        let _ = read_chunks(&[&input]);
-        let _ = read_request(&[b"GET / HTTP/1.1\r\n", &input]);
-        let _ = read_response(&[b"HTTP/1.1 200 OK\r\n", &input], Asked::Other);
-        let _ = read_response(&[b"HTTP/1.1 101 OK\r\n", &input], Asked::Upgrade);
-    }
-
-    #[test]
-    fn a_body_survives_encoding_and_decoding(pieces in vec(vec(any::<u8>(), 0..40), 0..8), cut in 0_usize..400) {
-        let mut out = Vec::new();
-        let mut encoder = BodyEncoder::new(BodyLength::Chunked);
-        for piece in &pieces {
-            encoder.encode(piece, &mut out).unwrap();
-        }
-        encoder.finish(&crate::wire::Fields::new(), &mut out).unwrap();
-        let (data, _, done, used) = read_chunks(&[&out]).unwrap();
-        prop_assert_eq!((data, done, used), (pieces.concat(), true, out.len()));
-        if cut < out.len() {
-            prop_assert!(!read_chunks(&[&out[..cut]]).unwrap().2, "a cut body is not complete");
-        }
-    }
-
-    /// Whatever passes the parser: what we send upstream is a head that we would accept ourselves, of the same method,
-    /// host, path and length, and nothing in it stands for a second request.
-    #[test]
-    fn what_is_sent_upstream_reads_the_same(input in soup("GET / HTTP/1.1\r\nHost: a\r\n", REQUEST)) {
-        let mut head = RequestHead::new();
-        if let Ok(Progress::Complete(_)) = RequestParser::new().feed(&input, &LIMITS, &mut head) {
-            let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-            let allowed = ["websocket".to_owned(), "h2c".to_owned()];
-            let to = Upstream {
-                forwarded: Forwarded::Append,
-                client: &client,
-                scheme: Scheme::Http,
-                request_id: b"id",
-                default_host: "default",
-                expect_continue: true,
-                closes: false,
-                upgrades: &allowed,
-                changes: &HeaderChanges::default(),
-            };
-            let mut out = Vec::new();
-            encode_request(&head, &to, &mut out);
-            let (sent, used) = request(&out).unwrap();
-            let h2c = |value: &[u8]| value.to_ascii_lowercase().windows(3).any(|w| w == b"h2c");
-            prop_assert!(!sent.fields().known(Known::Upgrade).any(h2c));
-            prop_assert!(sent.fields().known(Known::Http2Settings).next().is_none());
-            prop_assert_eq!(used, out.len());
-            prop_assert_eq!((sent.method_name(), sent.body(), sent.path()), (head.method_name(), head.body(), head.path()));
-            let authority = if head.authority().is_empty() { "default" } else { head.authority() };
-            prop_assert_eq!(sent.authority(), authority);
-            prop_assert!(offered(&sent, &allowed).eq(offered(&head, &allowed)));
-            prop_assert_eq!(sent.asks_for_upgrade(), offered(&head, &allowed).next().is_some());
         }
     }
 }
