@@ -43,7 +43,25 @@ fn address(n: usize) -> String {
     format!("10.{}.{}.{}:{}", n >> 16 & 255, n >> 8 & 255, n & 255, 1024 + n % 60_000)
 }
 
-const SHAPES: [Shape; 15] = [
+const SHAPES: [Shape; 17] = [
+    Shape {
+        name: "pools",
+        many: 1000,
+        text: |n| {
+            let pools = each(n, |n, out| {
+                let _ = writeln!(out, "      - {{name: p{n}, endpoints: [{}]}}", address(n));
+            });
+            file("", &pools, "")
+        },
+    },
+    Shape {
+        name: "anchors around anchors",
+        many: 20_000,
+        text: |n| {
+            let (open, close): (String, String) = ((0..20).map(|n| format!("&a{n} [")).collect(), "]".repeat(20));
+            format!("{}x: {open}{}{close}\n", file("", "", ""), "a, ".repeat(n))
+        },
+    },
     Shape {
         name: "routes to services that are not there",
         many: 4000,
@@ -278,7 +296,8 @@ fn nesting_is_refused_before_it_costs() {
 }
 
 /// Shapes that check each against the others, and how many of each are enough to see it.
-const COUNTED: [(&str, usize); 6] = [
+const COUNTED: [(&str, usize); 7] = [
+    ("pools", 500),
     ("routes to services that are not there", 500),
     ("routes", 500),
     ("hosts", 500),

@@ -67,6 +67,28 @@ fn changed_inputs_of_the_corpus_keep_the_properties() {
     }
 }
 
+/// A hello in so many records that its length on the wire is at the bound gets one verdict, however it was cut.
+#[test]
+fn a_hello_at_the_bound_is_the_same_in_pieces() {
+    use standfast::wire::client_hello::{LONGEST_ON_WIRE, Reader};
+    let body = vec![0; 12_000];
+    let message = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
+    for small in [10_700, 10_850, 10_900, 10_920] {
+        let records = message[..small].iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]);
+        let rest = [&message[small..], &[0; 300]].concat();
+        let input: Vec<u8> = records.chain([22, 3, 1]).chain((rest.len() as u16).to_be_bytes()).chain(rest).collect();
+        let verdict = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut reader = Reader::new();
+            pieces.map(|piece| reader.feed(piece)).find(|read| *read != Ok(None))
+        };
+        let whole = verdict(&mut std::iter::once(&input[..]));
+        for size in [1, 7, 1460] {
+            let pieces = verdict(&mut input.chunks(size));
+            assert_eq!(whole, pieces, "{} bytes, {LONGEST_ON_WIRE} may be, in pieces of {size}", input.len());
+        }
+    }
+}
+
 /// Text made of the pieces that matter, valid and not; mostly behind a good start.
 fn soup(start: &'static str, words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![

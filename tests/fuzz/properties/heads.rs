@@ -82,15 +82,6 @@ pub fn tell(fields: &Fields, out: &mut Vec<u8>) {
     }
 }
 
-/// The same told of a connection whole and in pieces. Under small limits it may depend on the pieces whether a line is too
-/// long or wrong.
-pub fn alike(limits: &HeadLimits, whole: &[u8], pieces: &[u8]) -> bool {
-    let before = |told: &[u8]| told.iter().rposition(|byte| *byte == 2).map_or(0, |at| at + 1);
-    let (a, b) = (before(whole), before(pieces));
-    let refused = [&whole[a..], &pieces[b..]].iter().all(|last| last.starts_with(b"head: "));
-    whole == pieces || limits.bytes < 4096 && refused && whole[..a] == pieces[..b]
-}
-
 /// One head, its lines ended by CR LF, without a control byte, and nothing behind its end.
 pub fn is_one_head(out: &[u8]) {
     assert!(out.ends_with(b"\r\n\r\n"), "no end: {}", shown(out));
