@@ -260,7 +260,14 @@ impl ReadDocument {
         let mut left_out = Vec::new();
         let services = readable("service", saved.services, &mut left_out);
         let incidents = readable("incident", saved.incidents, &mut left_out);
-        let (version, epoch, next_incident) = (saved.version, saved.epoch, saved.next_incident);
+        if saved.version != Saved::VERSION {
+            left_out.push(format!(
+                "what is new in format {} (it was read as format {})",
+                saved.version,
+                Saved::VERSION
+            ));
+        }
+        let (version, epoch, next_incident) = (Saved::VERSION, saved.epoch, saved.next_incident);
         let saved = Saved { version, epoch, next_incident, services, incidents }.checked(&mut left_out)?;
         let mut remembered = Remembered::new();
         for (question, found) in readable("name", names, &mut left_out) {
@@ -289,7 +296,7 @@ fn readable<T>(what: &str, entries: Vec<Entry<T>>, left_out: &mut Vec<String>) -
 /// Reads what stands in a file, and writes it again as it would be written now.
 #[doc(hidden)]
 pub fn read_and_write(bytes: &[u8]) -> Result<(Saved, Vec<u8>), String> {
-    let document = parse(bytes.to_vec())?;
+    let (document, _) = parse(bytes.to_vec())?;
     let written = seal(&document).map_err(|error| error.to_string())?;
     Ok((document.saved, written))
 }
@@ -749,7 +756,9 @@ mod tests {
         let file = at(&folder);
         let next = Document { saved: Saved { version: 99, ..saved() }, ..document() };
         fs::write(&file.path, seal(&next).unwrap()).unwrap();
-        assert!(matches!(load(&file), Loaded::Usable { .. }));
+        let Loaded::Usable { saved, left_out, .. } = load(&file) else { panic!("not read") };
+        assert_eq!(saved.version, Saved::VERSION, "or the core would not take it");
+        assert!(left_out.iter().any(|what| what.contains("format 99")), "{left_out:?}");
         fs::write(&file.path, r#"{"saved_unix_ms":1,"saved":{"version":99,"news":true}}"#).unwrap();
         let Loaded::Damaged(why) = load(&file) else { panic!("read") };
         assert!(why.contains("format 99") && !why.contains("json: damaged"), "{why}");

@@ -69,6 +69,7 @@ fn up_again(head: &RequestHead, ends: bool) {
         request_id: b"id",
         default_host: "d",
         expect_continue: true,
+        closes: false,
         upgrades: &["websocket".to_owned()],
         changes: &HeaderChanges::default(),
     };

@@ -46,6 +46,7 @@ impl Way {
             request_id,
             default_host: "10.0.0.1:80",
             expect_continue: self.expect_continue,
+            closes: false,
             upgrades: &self.upgrades,
             changes: &self.changes,
         }

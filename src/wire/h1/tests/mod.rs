@@ -1,4 +1,4 @@
-//! Tests of the codec as a whole: rules by table, round trips. Any input in any pieces: `tests/fuzz`.
+//! Tests of the codec as a whole: rules by table, limits, round trips. Any input in any pieces: `tests/fuzz`.
 mod bodies;
 mod encoding;
 mod requests;

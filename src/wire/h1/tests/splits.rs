@@ -1,4 +1,4 @@
-//! Any split of the input gives the result of one piece; nothing panics; what is encoded parses to the same.
+//! At the limits, any split of the input gives the result of one piece.
 use proptest::collection::vec;
 use proptest::prelude::*;
 
