@@ -297,7 +297,7 @@ fn nesting_is_refused_before_it_costs() {
 
 /// Shapes that check each against the others, and how many of each are enough to see it.
 const COUNTED: [(&str, usize); 7] = [
-    ("pools", 500),
+    ("pools", 2000),
     ("routes to services that are not there", 500),
     ("routes", 500),
     ("hosts", 500),
