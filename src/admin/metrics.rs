@@ -74,6 +74,10 @@ fn rows(table: &RoutingTable) -> Vec<Row<'_>> {
             rows.extend(pool.endpoints.iter().map(|view| {
                 let names = ["service", "pool", "endpoint"];
                 let labels = Labels::new(&names, &[&service.config.name, &pool.name, &view.address.to_string()]);
+                let labels = match &view.name {
+                    Some(name) => labels.and("endpoint_name", name),
+                    None => labels,
+                };
                 Row { labels, view, totals: view.stats.totals() }
             }));
         }

@@ -236,7 +236,7 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
             let state = &endpoint.state;
             let mut row = std::mem::replace(&mut names, vec![(String::new(), Style::Plain); 2]);
             row.extend([
-                (state.address.to_string(), Style::Plain),
+                (address(endpoint), Style::Plain),
                 standing(endpoint),
                 (span(state.for_ms), Style::Plain),
                 (endpoint.in_flight.to_string(), Style::Plain),
@@ -246,6 +246,12 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
         }
     }
     rows
+}
+
+/// The address, and the name where it has one.
+fn address(endpoint: &standfast::control::EndpointReport) -> String {
+    let address = endpoint.state.address;
+    endpoint.name.as_ref().map_or_else(|| address.to_string(), |name| format!("{address} {}", printable(name)))
 }
 
 fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell {
@@ -438,6 +444,14 @@ last switches
   3m 12s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
 ";
         assert_eq!(tables(&sample(), false), expected);
+    }
+
+    #[test]
+    fn a_name_stands_beside_its_address() {
+        let mut status = sample();
+        assert!(tables(&status, false).contains("10.0.1.12:8080      unhealthy"));
+        status.services[0].pools[0].endpoints[1].name = Some("app-2".into());
+        assert!(tables(&status, false).contains("10.0.1.12:8080 app-2  unhealthy"));
     }
 
     #[test]

@@ -349,6 +349,7 @@ fn endpoints(addresses: &[Endpoint], names: &[NamedEndpoints]) -> Value {
     let declared = addresses.iter().filter(|endpoint| endpoint.host.is_none()).map(|e| {
         map! {
             "address" => e.address,
+            "name" => e.name.as_deref(),
             "weight" => e.weight,
             "max_connections" => e.max_connections,
             "check_port" => e.check_port,

@@ -817,11 +817,13 @@ impl Members {
     }
 }
 
-/// One upstream address.
+/// One upstream address. Within its service the address is its identity: whatever else changes, health and counters stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Address and port.
     pub address: SocketAddr,
+    /// What people call it; no two endpoints of a service have the same.
+    pub name: Option<Name>,
     /// The name that DNS resolved to it; `None` = the configuration says the address. Certificates are verified for
     /// it, and checks ask for it.
     pub host: Option<Name>,
@@ -836,7 +838,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint of which only the address is said.
     pub fn at(address: SocketAddr) -> Endpoint {
-        Endpoint { address, host: None, weight: 1, max_connections: None, check_port: None }
+        Endpoint { address, name: None, host: None, weight: 1, max_connections: None, check_port: None }
     }
 }
 

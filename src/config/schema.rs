@@ -356,6 +356,7 @@ Pool {
 map! { /// An item of `endpoints:`
 Endpoint = "address" {
     address: Address,
+    name: String,
     weight: Count<0, 1000>,
     max_connections: Number,
     check_port: Port,

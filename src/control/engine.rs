@@ -47,6 +47,7 @@ const URGENT_SWEEP: Duration = Duration::from_millis(1);
 pub(super) struct Place {
     pub(super) service: Name,
     pub(super) address: SocketAddr,
+    pub(super) name: Option<Name>,
 }
 
 pub(super) type Places = HashMap<EndpointId, Place>;
@@ -303,7 +304,7 @@ impl Engine {
         senses.lookups.reconcile(&self.discovery, &self.config.dns);
         let before = senses.probed.replace(self.config.clone());
         self.records.configured(before.as_deref(), &self.config, &table);
-        self.places = places(&table);
+        self.places = places(&self.config, &table);
         self.sweep.keep(&self.places, &self.config);
     }
 
@@ -470,14 +471,14 @@ impl Engine {
     }
 }
 
-/// Every endpoint of a table.
-fn places(table: &crate::decision::Table) -> Places {
+/// Every endpoint of a table, whose rows stand in the order of the configuration.
+fn places(config: &Config, table: &crate::decision::Table) -> Places {
     let mut places = Places::new();
-    for service in &table.services {
-        for pool in &service.pools {
-            for endpoint in &pool.endpoints {
-                let place = Place { service: service.name.clone(), address: endpoint.address };
-                places.insert(endpoint.id, place);
+    for (service, row) in config.services.iter().zip(&table.services) {
+        for (pool, row) in service.pools.iter().zip(&row.pools) {
+            for (endpoint, row) in pool.members.endpoints().iter().zip(&row.endpoints) {
+                let (service, name) = (service.name.clone(), endpoint.name.clone());
+                places.insert(row.id, Place { service, address: row.address, name });
             }
         }
     }

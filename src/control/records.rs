@@ -100,10 +100,11 @@ impl Records {
         let StandingChange { service, pool, from, to, evidence, .. } = &change;
         let (endpoint, from, state) = (place.address, word(&from.operational), word(&to.operational));
         let (cause, administrative) = (word(&to.cause), word(&to.administrative));
+        let endpoint_name = place.name.as_deref();
         if to.operational.has_fallen() {
-            tracing::warn!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint condemned");
+            tracing::warn!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, %evidence, "endpoint condemned");
         } else {
-            tracing::info!(%service, %pool, %endpoint, from, to = state, cause, administrative, %evidence, "endpoint standing");
+            tracing::info!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, %evidence, "endpoint standing");
         }
         let _ = notices.send(Notice::Standing { address: place.address, change });
     }

@@ -143,6 +143,9 @@ pub struct EndpointReport {
     /// Standing, cause, evidence.
     #[serde(flatten)]
     pub state: EndpointStatus,
+    /// What the configuration calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
     /// The name that DNS resolved to it; `None` = the configuration says the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Name>,
@@ -254,6 +257,7 @@ impl PoolReport {
         let configured = configured.iter().map(Some).chain(std::iter::repeat(None));
         let report = |(state, config): (EndpointStatus, Option<&Endpoint>)| EndpointReport {
             in_flight: in_flight(&state),
+            name: config.and_then(|endpoint| endpoint.name.clone()),
             host: config.and_then(|endpoint| endpoint.host.clone()),
             weight: config.map_or(1, |endpoint| endpoint.weight),
             state,

@@ -344,6 +344,8 @@ pub struct EndpointView {
     pub id: EndpointId,
     /// Its address.
     pub address: SocketAddr,
+    /// What people call it.
+    pub name: Option<Name>,
     /// The epoch at which it came into its pool.
     pub member_since: u64,
     /// Its weight; 0 = nothing new (the core has closed it).

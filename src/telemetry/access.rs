@@ -57,6 +57,8 @@ pub struct AccessRecord<'a> {
     pub pool: &'a str,
     /// The endpoint of the last try; `None` when there was none, or the pool is a static response.
     pub endpoint: Option<SocketAddr>,
+    /// What the configuration calls that endpoint; empty when it has no name.
+    pub endpoint_name: &'a str,
     /// Epoch of the table that the last try was picked from.
     pub epoch: u64,
     /// Exchanges with endpoints, failed connects included.
@@ -312,6 +314,7 @@ mod tests {
             service: "",
             pool: "",
             endpoint: None,
+            endpoint_name: "",
             epoch: 1,
             tries: 0,
             retried: "",

@@ -91,7 +91,7 @@ pub(super) fn common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
 }
 
 /// Texts in the order in which they are written; some came from the client.
-fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 12] {
+fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 13] {
     [
         ("listener", record.listener.as_bytes()),
         ("method", record.method),
@@ -105,6 +105,7 @@ fn texts<'a>(record: &'a AccessRecord<'_>) -> [(&'static str, &'a [u8]); 12] {
         ("pool", record.pool.as_bytes()),
         ("retried", record.retried.as_bytes()),
         ("malformed", record.malformed.as_bytes()),
+        ("endpoint_name", record.endpoint_name.as_bytes()),
     ]
 }
 
@@ -220,6 +221,7 @@ mod tests {
             service: "shop",
             pool: "eu-west",
             endpoint: Some(([10, 0, 1, 11], 8080).into()),
+            endpoint_name: "",
             epoch: 12,
             tries: 2,
             retried: "hedge",
@@ -260,6 +262,17 @@ mod tests {
             "termination=complete\n"
         );
         assert_eq!(line(common, &record()), expected);
+    }
+
+    #[test]
+    fn an_endpoint_with_a_name_is_told_with_it() {
+        let (mut json, mut common) = (Vec::new(), Vec::new());
+        let named = AccessRecord { endpoint_name: "app-1", ..record() };
+        super::json(&named, &mut json);
+        super::common(&named, &mut common);
+        let (json, common) = (String::from_utf8(json).unwrap(), String::from_utf8(common).unwrap());
+        assert!(json.contains(r#","endpoint_name":"app-1","endpoint":"10.0.1.11:8080","#), "{json}");
+        assert!(common.contains(r#" endpoint_name="app-1" endpoint=10.0.1.11:8080 "#), "{common}");
     }
 
     #[test]

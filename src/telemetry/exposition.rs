@@ -64,6 +64,12 @@ impl Labels {
         }
         labels
     }
+
+    /// With one label more that only some of the metric's samples have, and whose value does not tell them apart.
+    pub fn and(mut self, name: &str, value: &str) -> Labels {
+        put_label(&mut self.text, self.count == 0, name, value);
+        self
+    }
 }
 
 fn put_label(text: &mut String, first: bool, name: &str, value: &str) {
@@ -179,5 +185,18 @@ mod tests {
             + "standfast_recovery_seconds_sum{service=\"sh\\\"op\\n\\\\\"} 3.002\n"
             + "standfast_recovery_seconds_count{service=\"sh\\\"op\\n\\\\\"} 2\n";
         assert_eq!(out.finish(), expected);
+    }
+
+    #[test]
+    fn one_label_more_changes_nothing_for_the_others() {
+        let labels = Labels::new(&["service", "pool", "endpoint"], &["a", "b", "c"]);
+        let mut out = Exposition::default();
+        let mut family = out.family(&names::ENDPOINT_STANDING);
+        family.sample_under(&labels.clone().and("endpoint_name", "app-1"), "up", 1);
+        family.sample_under(&labels, "up", 1);
+        let text = out.finish();
+        let named = "\nstandfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",endpoint_name=\"app-1\",state=\"up\"} 1\n";
+        let unnamed = "\nstandfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",state=\"up\"} 1\n";
+        assert!(text.contains(named) && text.contains(unnamed), "{text}");
     }
 }

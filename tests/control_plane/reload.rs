@@ -243,3 +243,28 @@ async fn weight_0_takes_an_endpoint_out_of_use_and_a_weight_brings_it_back_as_it
     assert!(Arc::ptr_eq(&stats, &plane.stats(&a)), "the counters go on");
     assert_eq!((a.asked(), b.asked()), (1, 1), "nothing was checked again");
 }
+
+#[tokio::test]
+async fn another_name_of_an_endpoint_changes_nothing_but_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("standfast.yaml");
+    let a = Upstream::start(Manners::ok()).await;
+    let text = file(&[("s", service("s", LAZY, &[&[&a]]))], "");
+    let called = |name: &str| {
+        text.replace(&format!("\"{}\"", a.address), &format!("{{address: \"{}\", name: {name}}}", a.address))
+    };
+    put(&path, &called("app-1"));
+    let plane = Plane::from_file(&path);
+    let before = plane.stands(&a, Operational::Healthy).await;
+    assert_eq!(before.name.as_deref(), Some("app-1"));
+    let stats = plane.stats(&a);
+    for (text, name) in [(called("app-2"), Some("app-2")), (text.clone(), None)] {
+        put(&path, &text);
+        plane.handle.reload().await.unwrap();
+        let after = plane.endpoint(a.address).await;
+        assert_eq!(after.name.as_deref(), name);
+        assert_eq!((after.state.id, after.state.standing), (before.state.id, before.state.standing));
+        assert!(Arc::ptr_eq(&stats, &plane.stats(&a)), "the counters go on");
+    }
+    assert_eq!(a.asked(), 1, "it was not checked again");
+}

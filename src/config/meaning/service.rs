@@ -200,6 +200,25 @@ fn without_effect(room: &mut Room, typed: &schema::Service, protocol: Protocol) 
     }
 }
 
+/// What the endpoints of a service have taken, each with the pool that has it.
+#[derive(Default)]
+struct Taken {
+    addresses: HashMap<SocketAddr, Name>,
+    names: HashMap<Name, Name>,
+}
+
+impl Taken {
+    /// Two endpoints of one name could not be told apart.
+    fn name(&mut self, room: &mut Room, endpoint: &Endpoint, item: &Item<String>, pool: &Name) {
+        if let (Some(name), Some(at)) = (&endpoint.name, item.at())
+            && let Some(other) = self.names.insert(name.clone(), pool.clone())
+        {
+            let what = format!("a second endpoint of this service is called `{name}` (first in `{other}`)");
+            room.problem(at, what, "give each its own name");
+        }
+    }
+}
+
 /// What a pool takes over from its service.
 #[derive(Clone, Copy)]
 struct Inherited<'a> {
@@ -219,10 +238,10 @@ fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inherited: Inheri
     }
     let mut found: Vec<(u64, Pool)> = Vec::new();
     let (mut named, mut priorities) = (HashSet::new(), HashMap::new());
-    let mut addresses: HashMap<SocketAddr, Name> = HashMap::new();
+    let mut taken = Taken::default();
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
-        let Some(pool) = pool(room, at, typed, inherited, &mut addresses) else { continue };
+        let Some(pool) = pool(room, at, typed, inherited, &mut taken) else { continue };
         let priority = typed.priority.get().map_or(index as u64, |priority| priority.0);
         if !named.insert(pool.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
@@ -246,7 +265,7 @@ fn pool(
     at: NodeId,
     typed: &schema::Pool,
     inherited: Inherited<'_>,
-    addresses: &mut HashMap<SocketAddr, Name>,
+    taken: &mut Taken,
 ) -> Option<Pool> {
     let name = room
         .required(&typed.name, at, "name", "name: main")
@@ -261,7 +280,7 @@ fn pool(
     let health_check = check::health_check(room, &typed.health_check, inherited.health, inherited.upstream);
     let outlier_detection = check::outlier_detection(room, &typed.outlier_detection, inherited.outlier);
     let names = names(room, typed);
-    let members = members(room, at, typed, inherited, name.as_ref(), addresses)?;
+    let members = members(room, at, typed, inherited, name.as_ref(), taken)?;
     let is_static = matches!(members, Members::Static(_));
     Some(Pool {
         name: name?,
@@ -279,7 +298,7 @@ fn members(
     typed: &schema::Pool,
     inherited: Inherited<'_>,
     pool: Option<&Name>,
-    addresses: &mut HashMap<SocketAddr, Name>,
+    taken: &mut Taken,
 ) -> Option<Members> {
     match (typed.endpoints.at(), typed.static_response.at()) {
         (Some(_), Some(at)) => {
@@ -292,9 +311,11 @@ fn members(
                 room.problem(place, "a pool without endpoints", "add one: `endpoints: [127.0.0.1:3000]`");
             }
             let found = list.iter().filter_map(Item::found).filter_map(|(at, endpoint)| {
+                let item = &endpoint.0.name;
                 let endpoint = self::endpoint(room, at, &endpoint.0)?;
                 let pool = pool.cloned().unwrap_or_else(|| Name::from("?"));
-                match addresses.insert(endpoint.address, pool) {
+                taken.name(room, &endpoint, item, &pool);
+                match taken.addresses.insert(endpoint.address, pool) {
                     Some(other) => {
                         let what = format!("{} stands twice in this service (first in `{other}`)", endpoint.address);
                         room.problem(at, what, "keep it once; give it more weight if it should get more");
@@ -338,6 +359,7 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
     address::check(room, typed.address.at().unwrap_or(at), address, Purpose::Connect);
     Some(Endpoint {
         address,
+        name: typed.name.found().and_then(|(at, name)| room.name(at, name)),
         host: None,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
         max_connections: typed.max_connections.get().map(|n| n.0 as usize),
@@ -365,6 +387,9 @@ fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedE
     if others > 1 {
         room.problem(at, "an endpoint is an address, a name (`dns`) or a service name (`srv`)", "keep one of them");
         return None;
+    }
+    if let (Some(at), true) = (typed.name.at(), others > typed.address.at().iter().count()) {
+        room.problem(at, "`name` is for one address, and DNS may have several", "leave it out");
     }
     let family = match typed.family.get() {
         None => defaults::FAMILY,

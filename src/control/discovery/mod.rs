@@ -426,6 +426,7 @@ fn names(config: &Config) -> impl Iterator<Item = (&Service, &Pool, &NamedEndpoi
 fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
     Endpoint {
         address: found.address,
+        name: None,
         host: Some(found.host.clone()),
         weight: named.weight.or(found.weight).unwrap_or(1),
         max_connections: named.max_connections,

@@ -112,6 +112,7 @@ impl Account {
         }
         let pool = self.last.as_ref().map(|(table, service, pool, _)| &table.services[*service].pools[*pool]);
         let endpoint = self.last.as_ref().and_then(|(.., endpoint)| *endpoint);
+        let asked = pool.zip(endpoint).map(|(pool, endpoint)| &pool.endpoints[endpoint]);
         let name = |name: Option<&Name>| name.map_or("", |name| name).to_owned();
         worker.access.record(&AccessRecord {
             began_unix_millis: self.began_unix_millis,
@@ -127,7 +128,8 @@ impl Account {
             status: self.status,
             service: &name(service.map(|service| &service.config.name)),
             pool: &name(pool.map(|pool| &pool.name)),
-            endpoint: pool.zip(endpoint).map(|(pool, endpoint)| pool.endpoints[endpoint].address),
+            endpoint: asked.map(|endpoint| endpoint.address),
+            endpoint_name: asked.and_then(|endpoint| endpoint.name.as_deref()).unwrap_or_default(),
             epoch: self.last.as_ref().map_or(0, |(table, ..)| table.epoch),
             tries: self.tries,
             retried: &self.retried.to_string(),
@@ -169,6 +171,7 @@ pub fn record_refused(
         service: "",
         pool: "",
         endpoint: None,
+        endpoint_name: "",
         epoch: 0,
         tries: 0,
         retried: "",

@@ -48,6 +48,7 @@ struct Account {
 struct Reached {
     pool: Name,
     endpoint: SocketAddr,
+    endpoint_name: Option<Name>,
     epoch: u64,
 }
 
@@ -188,6 +189,7 @@ async fn relay_session(
     account.reached = Some(Reached {
         pool: Arc::clone(&spot.pool().name),
         endpoint: spot.endpoint().address,
+        endpoint_name: spot.endpoint().name.clone(),
         epoch: spot.table.epoch,
     });
     let alarm = placing.alarm;
@@ -282,6 +284,11 @@ fn record(worker: &Worker, listener: &ListenerView, service: &str, peer: SocketA
         service,
         pool: account.reached.as_ref().map_or("", |reached| &reached.pool),
         endpoint: account.reached.as_ref().map(|reached| reached.endpoint),
+        endpoint_name: account
+            .reached
+            .as_ref()
+            .and_then(|reached| reached.endpoint_name.as_deref())
+            .unwrap_or_default(),
         epoch: account.reached.as_ref().map_or(0, |reached| reached.epoch),
         tries: account.tries,
         retried: &account.retried.to_string(),

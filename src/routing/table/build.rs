@@ -316,6 +316,7 @@ fn endpoint_views(
             EndpointView {
                 id: row.id,
                 address: row.address,
+                name: meant.and_then(|endpoint| endpoint.name.clone()),
                 member_since: old.filter(|_| same_pool).map_or(turn.epoch, |old| old.member_since),
                 weight: meant.map_or(1, |endpoint| endpoint.weight),
                 max_connections: meant.and_then(|endpoint| endpoint.max_connections),
