@@ -40,6 +40,7 @@ mod emit;
 mod fault;
 mod item;
 mod keys;
+pub(crate) mod log_filter;
 mod meaning;
 mod model;
 mod objective;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{fmt, reload};
 
 use super::lines::{Counts, Lines, Sink};
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, log_filter};
 use crate::text::{is_command, printable_json};
 
 /// The environment variable that overrides the configured filter.
@@ -28,16 +28,14 @@ const QUEUE: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is not one.
-    #[error(
-        "{origin}: {filter:?} is not a log filter: {reason}; write a level such as `info`, or `standfast::control=debug`"
-    )]
+    #[error("{origin}: {what}; {advice}")]
     Filter {
         /// Who said it.
         origin: &'static str,
-        /// What was said.
-        filter: String,
-        /// What is wrong with it.
-        reason: ParseError,
+        /// What is wrong.
+        what: String,
+        /// What to write.
+        advice: String,
     },
     /// The writer thread could not be started.
     #[error("the log's thread cannot be started: {0}")]
@@ -104,7 +102,9 @@ fn filter(config: &Log) -> Result<EnvFilter, LogError> {
         Ok(filter) if !filter.is_empty() => (FILTER_VARIABLE, filter),
         _ => ("log.filter", config.filter.clone()),
     };
-    EnvFilter::builder().parse(&filter).map_err(|reason| LogError::Filter { origin, filter, reason })
+    let wrong = |(what, advice)| LogError::Filter { origin, what, advice };
+    let filter = log_filter::understand(&filter).map_err(wrong)?;
+    EnvFilter::builder().parse(&filter).map_err(|reason| wrong((format!("not a log filter: {reason}"), String::new())))
 }
 
 impl Logs {
@@ -324,6 +324,6 @@ mod tests {
     #[test]
     fn a_wrong_filter_says_who_set_it_and_what_to_write() {
         let error = build(&config("standfast=loud"), true, false, Box::new(io::sink())).err().unwrap().to_string();
-        assert!(error.contains("log.filter") && error.contains("standfast=loud") && error.contains("info"), "{error}");
+        assert!(error.contains("log.filter") && error.contains("`loud`") && error.contains("info"), "{error}");
     }
 }

@@ -22,6 +22,7 @@ use super::Bind;
 use super::defaults;
 use super::fault::{Fault, Faults, Spot};
 use super::item::{Item, Switch};
+use super::log_filter;
 use super::model::{self, Config, Name, Patience, Protocol};
 use super::problem::MOST;
 use super::schema;
@@ -91,14 +92,15 @@ fn state_file(room: &mut Room, state: &Item<Switch<super::item::Short<schema::St
 fn log(room: &mut Room, log: &Item<super::item::Short<schema::Log>>) -> model::Log {
     let empty = schema::Log::default();
     let log = log.get().map_or(&empty, |log| &log.0);
-    if let Some((at, filter)) = log.filter.found()
-        && let Err(error) = filter.parse::<tracing_subscriber::EnvFilter>()
-    {
-        let what = format!("`{}` is not a log filter: {error}", shorten(filter));
-        room.problem(at, what, "write a level such as `info`, or `standfast::control=debug,info`");
-    }
+    let filter = log.filter.found().and_then(|(at, filter)| match log_filter::understand(filter) {
+        Ok(filter) => Some(filter),
+        Err((what, advice)) => {
+            room.problem(at, what, advice);
+            None
+        }
+    });
     model::Log {
-        filter: log.filter.get().cloned().unwrap_or_else(|| defaults::LOG_FILTER.into()),
+        filter: filter.unwrap_or_else(|| defaults::LOG_FILTER.into()),
         format: match log.format.get() {
             None => defaults::LOG_FORMAT,
             Some(schema::LogFormat::Auto) => model::LogFormat::Auto,
