@@ -10,8 +10,9 @@ use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
 use crate::config::item::{Entries, Item, Switch};
 use crate::config::model::{
-    CrossPool, Endpoint, Family, HealthCheck, Members, Mode, Name, NamedEndpoints, Objectives, OutlierDetection,
-    Patience, Pool, Protocol, ProxyVersion, Question, Service, StaticResponse, Upstream, UpstreamProtocol,
+    CrossPool, Endpoint, FailbackMode, Family, HealthCheck, Members, Mode, Name, NamedEndpoints, Objectives,
+    OutlierDetection, Patience, Pool, Protocol, ProxyVersion, Question, Service, StaticResponse, Upstream,
+    UpstreamProtocol,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -548,6 +549,7 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
         room.problem(at, "nothing takes work in this service: all endpoints have weight 0", advice);
     }
     hedges_go_somewhere(room, typed, service);
+    databases_are_left_alone(room, at, typed, service);
     let unwatched = unwatched(typed, &pools, service);
     check_ports_are_asked(room, &pools, &unwatched);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
@@ -566,6 +568,31 @@ fn takes_work(pool: &Pool) -> bool {
     let named = pool.names.iter().any(|name| name.weight != Some(0));
     let empty = pool.members.endpoints().is_empty() && pool.names.is_empty();
     named || empty || weighted(pool) > 0
+}
+
+/// A proxy promotes no database: clients that are sent home by themselves meet a primary that is one no more.
+fn databases_are_left_alone(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
+    let database = |endpoint: &Endpoint| match endpoint.address.port() {
+        5432 => Some("PostgreSQL"),
+        3306 => Some("MySQL"),
+        6379 => Some("Redis"),
+        _ => None,
+    };
+    let pools = || service.pools.iter().filter(|pool| !pool.is_static());
+    let goes_home = service.mode == Mode::ActivePassive && service.failover.failback.mode == FailbackMode::Auto;
+    if service.protocol != Protocol::Tcp || !goes_home || pools().count() < 2 {
+        return;
+    }
+    let Some(name) = pools().flat_map(|pool| pool.members.endpoints()).find_map(database) else { return };
+    let at = typed.failover.get().and_then(|failover| failover.failback.at()).unwrap_or(at);
+    let what = format!(
+        "this looks like {name}, and `failback: auto` would send its clients back to the old primary, which nothing here promotes"
+    );
+    room.warning(
+        at,
+        what,
+        "write `failback: manual` under `failover`, and go home after the old primary was promoted again",
+    );
 }
 
 /// A hedge after a time of its own needs a second endpoint: in the pool, or in another one that it may go to.
