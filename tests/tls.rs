@@ -197,11 +197,25 @@ async fn what_is_not_tls_is_refused_at_once_and_counted() {
     let pki = Pki::new();
     let (upstream, plane) = front(&[&pki.issue("a", &["a.test"])], "").await;
     let mut client = Client::connect(plane.address("web")).await;
-    client.send(get("/", "1")).await;
+    client.send("\0\x01 nothing that is known\r\n\r\n").await;
     let (bytes, _) = client.rest().await;
     // At most an alert.
     assert!(bytes.len() <= 7, "{bytes:?}");
     until("it is counted", || counted(&plane, Handshake::NotTls) == 1).await;
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_is_answered_in_the_clear() {
+    let pki = Pki::new();
+    let (upstream, plane) = front(&[&pki.issue("a", &["a.test"])], "").await;
+    for request in ["GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "P"] {
+        let mut client = Client::connect(plane.address("web")).await;
+        client.send(request).await;
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!((answer.status(), answer.text()), (400, "This port speaks HTTPS: use https:// in the URL\n"));
+    }
+    until("they were counted", || counted(&plane, Handshake::NotTls) == 3).await;
     assert_eq!(upstream.requests(), 0);
 }
 

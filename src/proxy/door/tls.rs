@@ -1,10 +1,14 @@
 //! The TLS handshake with a client: within its deadline, ended by a stop, counted by how it went.
 
+use std::io;
+use std::net::Shutdown;
 use std::rc::Rc;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::header::hurry;
+use crate::config::Protocol;
 use crate::decision::Moment;
 use crate::net::tls::{Handshake, ServerTls, Shaken};
 use crate::proxy::deadline::Alarm;
@@ -22,6 +26,12 @@ pub async fn shake_hands(
     until: Moment,
 ) -> Option<Shaken> {
     alarm.set(until);
+    if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, worker, alarm).await {
+        listener.stats.count_handshake(worker.id, Handshake::NotTls);
+        tracing::debug!(listener = &*listener.config.name, "plain HTTP on a TLS port: answered 400");
+        refuse_plain(&socket, worker, alarm).await;
+        return None;
+    }
     let shaken = match guarded(alarm, &mut hurry(worker, alarm), tls.accept(socket)).await {
         Ok(shaken) => shaken.map_err(|(how, error)| (how, error.to_string())),
         Err(Interrupted::Late) => Err((Handshake::Timeout, "timeouts.handshake ran out".to_owned())),
@@ -39,5 +49,49 @@ pub async fn shake_hands(
             tracing::debug!(listener = &*listener.config.name, how = how.as_str(), reason, "TLS handshake failed");
             None
         }
+    }
+}
+
+/// To who speaks plain HTTP to a TLS port.
+const PLAIN: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 48\r\nConnection: close\r\n\r\n\
+This port speaks HTTPS: use https:// in the URL\n";
+/// The most of such a request that is read, so that the answer is not lost to a reset.
+const MOST: usize = 64 * 1024;
+
+/// Does the client begin with a letter in upper case, as requests of HTTP do and a TLS record never does? Waits for the first byte.
+async fn begins_with_a_method(socket: &TcpStream, worker: &Rc<Worker>, alarm: &Alarm) -> bool {
+    let mut first = [0];
+    let looked = guarded(alarm, &mut hurry(worker, alarm), socket.peek(&mut first)).await;
+    matches!(looked, Ok(Ok(1))) && first[0].is_ascii_uppercase()
+}
+
+/// Answers in the clear, and reads on until the client closes or the handshake's time is over.
+async fn refuse_plain(socket: &TcpStream, worker: &Rc<Worker>, alarm: &Alarm) {
+    let answered = async {
+        let _ = socket.try_write(PLAIN);
+        let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+        let (mut waste, mut left) = ([0; 4096], MOST);
+        while left > 0 && socket.readable().await.is_ok() {
+            match socket.try_read(&mut waste) {
+                Ok(0) => break,
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    let _ = guarded(alarm, &mut hurry(worker, alarm), answered).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_its_length() {
+        let text = std::str::from_utf8(PLAIN).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{}", body.len());
     }
 }
