@@ -11,7 +11,7 @@ use crate::properties::tools::{Used, measured};
 
 /// What reading holds at once: so much, and so much for each byte of the file.
 const HELD: usize = 8 << 20;
-const HELD_PER_BYTE: usize = 120;
+const HELD_PER_BYTE: usize = 144;
 /// What it holds at most.
 const MOST_HELD: usize = 64 << 20;
 /// Twice as much of something costs at most so many times as much: sorting and maps that grow are more than linear.
