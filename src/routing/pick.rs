@@ -295,8 +295,8 @@ impl ServiceView {
         self.walk_open(pool, view, want, fit, draw.dice)
     }
 
-    /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, else the
-    /// one asked longest ago that did answer.
+    /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, then one that
+    /// fails what is asked for, else the one asked longest ago that did answer.
     fn walk_open(
         &self,
         pool: usize,
@@ -309,13 +309,16 @@ impl ServiceView {
         let start = dice.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
-        let mut second: [Option<usize>; 2] = [None; 2];
+        let mut second: [Option<usize>; 3] = [None; 3];
         let mut repeat: Option<(usize, usize)> = None;
         for place in places() {
             let endpoint = &view.endpoints[place];
             match (want.tried.order(endpoint.id), has_room(endpoint)) {
                 (None, true) => {
-                    let rank = usize::from(want.avoids(endpoint) || !fit(endpoint));
+                    let rank = match fit(endpoint) {
+                        true => usize::from(want.avoids(endpoint)),
+                        false => 2,
+                    };
                     if rank == 0 && !view.shuns(endpoint, want.now) {
                         return Pick::Endpoint(choice(pool, place, endpoint, false, false));
                     }
@@ -327,7 +330,7 @@ impl ServiceView {
                 (_, false) => full = true,
             }
         }
-        match (second[0].or(second[1]), repeat) {
+        match (second.into_iter().flatten().next(), repeat) {
             (Some(place), _) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, false)),
             (None, Some((place, _))) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
             (None, None) if full => Pick::Full,
