@@ -282,8 +282,8 @@ def incidents():
         "standfast-incidents", "Standfast: incidents", "What happened, when, and how fast it was over.",
         [INSTANCE, SERVICES],
         [
-            panel("stat", "Failovers and rollbacks in this time", [
-                (f'sum(increase(standfast_switches_total{{{OF},kind=~"failover|rollback"}}[$__range]))', "")], 6, 4, decimals=0,
+            panel("stat", "Outages in this time", [
+                (f'sum(increase(standfast_outages_total{{{OF}}}[$__range]))', "")], 6, 4, decimals=0,
                 steps=[(None, "green"), (0.5, "orange")]),
             panel("stat", "Slowest recovery of the last ones", [(f"max(standfast_last_recovery_seconds{{{OF}}})", "")], 6, 4, "s"),
             panel("stat", "Objectives missed in this time", [

@@ -87,13 +87,14 @@ fn rows(table: &RoutingTable) -> Vec<Row<'_>> {
 
 fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
     let services = &scrape.table.services;
-    // Where all pools are unreachable the active one is kept, but no request is served.
+    // Where all pools are unreachable the active one is kept, but no request is served; and a page is no service.
     let reports = scrape.status.map_or(&[][..], |status| &status.services);
     let isolated: HashSet<&str> = reports.iter().filter(|report| report.isolated).map(|report| &*report.name).collect();
     each_service(out, &names::SERVICE_UP, services, |service| {
         u8::from(
             matches!(service.serving, Serving::Active(_) | Serving::Shared(_))
-                && !isolated.contains(&*service.config.name),
+                && !isolated.contains(&*service.config.name)
+                && !service.shows_a_page(),
         )
     });
     let mut family = out.family(&names::POOL_ACTIVE);
@@ -139,6 +140,10 @@ fn switches(out: &mut Exposition, scrape: &Scrape<'_>) {
 
 fn switch_counts(out: &mut Exposition, tally: Option<&Tally>) {
     let services = tally.map_or(&[][..], |tally| &tally.services);
+    let mut family = out.family(&names::OUTAGES);
+    for (name, tally) in services {
+        family.sample(&[name], tally.outages);
+    }
     let mut family = out.family(&names::SWITCHES);
     for (name, tally) in services {
         for (kind, count) in SWITCHES.iter().zip(tally.switches) {

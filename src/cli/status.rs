@@ -15,7 +15,8 @@ const SWITCHES: usize = 5;
 
 /// Show services, pools, endpoints and the last switches of a running instance.
 ///
-/// Exit codes: 0 = every service is served, 1 = at least one is not, 2 = the instance cannot be asked.
+/// Exit codes: 0 = every service is served, 1 = at least one is not (a page in the place of an answer is no service), 2 = the instance
+/// cannot be asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
     /// The admin port of the instance (`admin.bind`): host:port, or a URL
@@ -74,16 +75,12 @@ fn once(args: &StatusArgs) -> ExitCode {
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
-    ExitCode::from(if status.services.iter().all(served) { SERVED } else { DOWN })
+    ExitCode::from(if status.services.iter().all(ServiceReport::is_served) { SERVED } else { DOWN })
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("standfast status: {}", printable(&problem.to_string()));
     ExitCode::from(UNREACHABLE)
-}
-
-fn served(service: &ServiceReport) -> bool {
-    matches!(service.serving, Serving::Active(_) | Serving::Shared(_))
 }
 
 /// How a cell looks.
@@ -197,7 +194,11 @@ fn active(service: &ServiceReport) -> Cell {
         }
         (Serving::Active(index), name) => {
             let name = name.as_ref().or_else(|| service.pools.get(*index).map(|pool| &pool.name));
-            let style = if service.failing_open || *index > 0 { Style::Warn } else { Style::Good };
+            let style = match () {
+                () if !service.is_served() => Style::Bad,
+                () if service.failing_open || *index > 0 => Style::Warn,
+                () => Style::Good,
+            };
             (name.map_or("?".to_owned(), |name| printable(name)), style)
         }
     }
@@ -208,19 +209,42 @@ fn notes(service: &ServiceReport) -> String {
     if service.failing_open {
         notes.push("failing open: checks fail, nothing better is left".to_owned());
     }
-    if let Some(left) = service.hold_down_left_ms {
-        notes.push(format!("home in {} at the earliest", span(left)));
+    if service.isolated {
+        notes.push("NOT SERVED: no pool can be reached from here".to_owned());
     }
-    if let Some(left) = service.frozen_for_ms {
-        notes.push(format!("frozen for {}", span(left)));
+    if service.shows_a_page() {
+        notes.push("NOT SERVED: only a page answers".to_owned());
     }
     if let Some(pool) = &service.pinned {
         notes.push(format!("pinned to {}", printable(pool)));
     }
+    notes.extend(failback(service));
     if service.one_caller {
         notes.push("all requests come from one address: a load balancer? then let it send a PROXY header".to_owned());
     }
     notes.join("; ")
+}
+
+/// What the way home waits for.
+fn failback(service: &ServiceReport) -> Option<String> {
+    let well = service.hold_down_left_ms;
+    let frozen = service.frozen_for_ms.map(|left| format!("failback and rollback frozen for {}", span(left)));
+    if service.pinned.is_some() {
+        return frozen;
+    }
+    match (well, frozen) {
+        (Some(_), _) if service.waits_for_operator => Some("failback waits for an operator".to_owned()),
+        (Some(left), Some(frozen)) if Some(left) > service.frozen_for_ms => {
+            Some(format!("home in {} at the earliest; {frozen}", span(left)))
+        }
+        (_, Some(frozen)) => Some(frozen),
+        (Some(left), None) if service.relapses > 0 => {
+            let times = 1_u64 << service.relapses.min(63);
+            Some(format!("home in {} at the earliest (hold-down x{times}: it fell soon after a failback)", span(left)))
+        }
+        (Some(left), None) => Some(format!("home in {} at the earliest", span(left))),
+        (None, None) => None,
+    }
 }
 
 fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
@@ -477,12 +501,44 @@ last switches
     #[test]
     fn a_service_that_is_down_or_starting_is_not_served() {
         let mut status = sample();
-        assert!(served(&status.services[0]));
+        assert!(status.services[0].is_served());
         for serving in [Serving::Down, Serving::Starting] {
             status.services[0].serving = serving;
-            assert!(!served(&status.services[0]));
+            assert!(!status.services[0].is_served());
         }
         assert!(tables(&status, false).contains("starting"));
+    }
+
+    #[test]
+    fn a_page_and_what_cannot_be_reached_are_no_service() {
+        let mut status = sample();
+        let service = &mut status.services[0];
+        service.pools[2].page = true;
+        service.serving = Serving::Active(2);
+        assert!(!service.is_served() && notes(service).starts_with("NOT SERVED: only a page answers"));
+        service.pools.drain(..2);
+        service.serving = Serving::Active(0);
+        assert!(service.is_served(), "it is nothing else");
+        service.isolated = true;
+        assert!(!service.is_served() && notes(service).contains("no pool can be reached"));
+    }
+
+    #[test]
+    fn what_the_way_home_waits_for_is_told() {
+        let mut service = sample().services.remove(0);
+        let mut told = |change: fn(&mut ServiceReport)| {
+            change(&mut service);
+            notes(&service)
+        };
+        assert_eq!(told(|_| ()), "home in 12s at the earliest");
+        let doubled = "home in 12s at the earliest (hold-down x4: it fell soon after a failback)";
+        assert_eq!(told(|s| s.relapses = 2), doubled);
+        assert_eq!(told(|s| s.frozen_for_ms = Some(60_000)), "failback and rollback frozen for 1m 0s");
+        let longer = "home in 2m 0s at the earliest; failback and rollback frozen for 1m 0s";
+        assert_eq!(told(|s| s.hold_down_left_ms = Some(120_000)), longer);
+        assert_eq!(told(|s| s.waits_for_operator = true), "failback waits for an operator");
+        let pinned = "pinned to eu-north; failback and rollback frozen for 1m 0s";
+        assert_eq!(told(|s| s.pinned = Some("eu-north".into())), pinned);
     }
 
     #[test]

@@ -644,7 +644,7 @@ pub struct Failover {
     pub sessions: Sessions,
     /// How long drained sessions may go on.
     pub drain_timeout: Duration,
-    /// Beyond it, elective switches freeze.
+    /// Beyond it, elective switches are frozen.
     pub max_failovers: MaxFailovers,
     /// How the service comes home.
     pub failback: Failback,
@@ -684,7 +684,7 @@ pub enum Sessions {
     Close,
 }
 
-/// More forced failovers and rollbacks than `count` per `per` freeze elective switches.
+/// More outages than `count` in `per` freeze elective switches. Switches within `confirm_window` of the first are one outage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaxFailovers {
     /// How many.

@@ -138,7 +138,7 @@ impl Records {
         match &alert {
             Alert::Frozen { service, until } => {
                 let wait = humantime::format_duration(Duration::from_secs(until.since(clock::now()).as_secs()));
-                tracing::warn!(%service, for = %wait, "too many switches: failback and rollback are frozen");
+                tracing::warn!(%service, for = %wait, "more outages than failover.max_failovers: failback and rollback are frozen");
             }
             Alert::Thawed { service } => tracing::info!(%service, "the freeze has ended"),
             Alert::AllDown { service } => tracing::error!(%service, "all pools are down"),
@@ -195,7 +195,7 @@ fn say_switch(incident: &Incident) {
         SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
             id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, %evidence, "switch"
         ),
-        SwitchKind::Switchover | SwitchKind::Failback => {
+        SwitchKind::Switchover | SwitchKind::Failback | SwitchKind::Recovery => {
             tracing::info!(id, %service, kind, %from, %to, actor, epoch, %evidence, "switch");
         }
     }

@@ -590,7 +590,7 @@ mod tests {
                    "administrative": [["10.0.0.1:80", "drain"], ["10.0.0.2:80", "maint"]]})
         };
         let incident = json!({"id": 3, "service": "shop", "kind": "failover", "from": "a", "to": "b", "actor": "standfast",
-            "epoch": 7, "fault": 9, "detected": 8, "decided": 7, "answered": 6,
+            "epoch": 7, "fault": 9, "detected": 8, "decided": 7, "answered": 6, "outage": true,
             "evidence": [{"address": "10.0.0.1:80", "cause": "refused", "detail": "refused", "seen": 9}]});
         let found = |address: &str| json!({"address": address, "host": "app.test", "weight": null});
         let question = json!({"name": "app.test", "port": 80, "family": "auto"});

@@ -104,6 +104,13 @@ pub struct ServiceReport {
     pub isolated: bool,
     /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.
     pub hold_down_left_ms: Option<u64>,
+    /// How often that time was doubled because the service fell soon after it had come home.
+    #[serde(default)]
+    pub relapses: u32,
+    /// A better pool has recovered, and goes on being a standby until an operator says otherwise: failback is manual, or the
+    /// active pool was ordered.
+    #[serde(default)]
+    pub waits_for_operator: bool,
     /// How long elective switches stay frozen; `None` = they are not.
     pub frozen_for_ms: Option<u64>,
     /// The pool an operator pinned the service to.
@@ -133,6 +140,9 @@ pub struct PoolReport {
     pub available: bool,
     /// Endpoints that are healthy and in use.
     pub usable: usize,
+    /// It is a static response: nothing that could fail, and no service.
+    #[serde(default)]
+    pub page: bool,
     /// None for a static response.
     pub endpoints: Vec<EndpointReport>,
 }
@@ -242,12 +252,29 @@ impl ServiceReport {
             failing_open: state.failing_open,
             isolated: state.isolated,
             hold_down_left_ms: state.hold_down_left_ms,
+            relapses: state.relapses,
+            waits_for_operator: state.waits_for_operator,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
             pools,
         }
+    }
+}
+
+impl ServiceReport {
+    /// Do endpoints serve it? A page instead of them is none, and what cannot be reached serves nobody.
+    pub fn is_served(&self) -> bool {
+        let serves = matches!(self.serving, Serving::Active(_) | Serving::Shared(_));
+        serves && !self.isolated && !self.shows_a_page()
+    }
+
+    /// A page answers in the place of endpoints. (A service that is nothing but a page is served by it.)
+    pub fn shows_a_page(&self) -> bool {
+        let serving = || self.pools.iter().enumerate().filter(|(index, _)| self.serving.serves(*index));
+        let page = serving().next().is_some() && serving().all(|(_, pool)| pool.page);
+        page && self.pools.iter().any(|pool| !pool.page)
     }
 }
 
@@ -263,7 +290,7 @@ impl PoolReport {
             state,
         };
         let endpoints = pool.endpoints.into_iter().zip(configured).map(report).collect();
-        PoolReport { name: pool.name, available: pool.available, usable: pool.usable, endpoints }
+        PoolReport { name: pool.name, available: pool.available, usable: pool.usable, page: pool.page, endpoints }
     }
 }
 

@@ -45,9 +45,11 @@ pub struct Tally {
 pub struct ServiceTally {
     /// By kind, in the order of [`SWITCHES`].
     pub switches: [u64; SWITCHES.len()],
+    /// Switches that began an outage: those that `max_failovers` counts.
+    pub outages: u64,
     /// When the last one was, in milliseconds since the Unix epoch; 0 = never.
     pub last_switch_unix_ms: u64,
-    /// Measured recovery times of failovers and rollbacks.
+    /// Measured recovery times of failovers, rollbacks and recoveries.
     pub recovery: Arc<RecoveryHistogram>,
     /// The last of them.
     pub last_recovery: Option<Duration>,
@@ -63,6 +65,7 @@ impl Default for ServiceTally {
     fn default() -> Self {
         ServiceTally {
             switches: Default::default(),
+            outages: 0,
             last_switch_unix_ms: 0,
             recovery: Arc::new(RecoveryHistogram::recovery()),
             last_recovery: None,
@@ -82,7 +85,7 @@ pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch"
 pub const ALERTS: [&str; 7] =
     ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
 /// Kinds of switches as metric labels.
-pub const SWITCHES: [&str; 4] = ["failover", "switchover", "failback", "rollback"];
+pub const SWITCHES: [&str; 5] = ["failover", "switchover", "failback", "rollback", "recovery"];
 /// Causes of in-band verdicts as metric labels.
 pub const EJECTIONS: [&str; 4] = ["refused", "consecutive", "failure_rate", "stalled"];
 
@@ -157,9 +160,11 @@ impl Tally {
             SwitchKind::Switchover => 1,
             SwitchKind::Failback => 2,
             SwitchKind::Rollback => 3,
+            SwitchKind::Recovery => 4,
         };
         if let Some(tally) = self.service_mut(&incident.service) {
             tally.switches[index] += 1;
+            tally.outages += u64::from(incident.outage);
             tally.last_switch_unix_ms = unix_ms;
         }
     }

@@ -51,7 +51,7 @@ impl Service {
             Serving::Starting => {}
             Serving::Active(active) if self.pinned.is_some() => self.stay(active),
             Serving::Active(active) if self.captive(active) => {
-                self.switch(Switch::own(SwitchKind::Failover, self.best_available()), turn); // (no rollback, no freeze)
+                self.switch(Switch::own(SwitchKind::Recovery, self.best_available()), turn);
             }
             Serving::Active(active) if self.available(active) => {
                 self.stay(active);
@@ -167,7 +167,7 @@ impl Service {
         if self.last_active.is_none() {
             self.begin(Serving::Active(to), turn); // nobody has served yet: still the first choice
         } else {
-            self.switch(Switch::own(SwitchKind::Failover, Some(to)), turn);
+            self.switch(Switch::own(SwitchKind::Recovery, Some(to)), turn);
         }
         self.failing_open = pool.is_none();
     }
@@ -256,8 +256,8 @@ impl Service {
             Serving::Active(active) => Some(active),
             _ => None,
         };
-        let forced = switch.kind.is_forced();
-        self.record(&switch, from, turn);
+        let outage = self.begins_outage(&switch, from, turn.now);
+        self.record(&switch, from, outage, turn);
         if let Some(left) = from {
             self.end_sessions(left, turn);
         }
@@ -265,11 +265,7 @@ impl Service {
         self.failing_open = false;
         self.since = turn.now;
         self.ordered = switch.kind == SwitchKind::Switchover;
-        let from_page = from.is_some_and(|left| self.pools[left].is_static);
-        if forced && !from_page && !switch.undoes {
-            // (the end of an outage is no flapping: its beginning was counted)
-            self.note_forced(switch.kind, from.is_some(), switch.to, turn);
-        }
+        self.note_forced(&switch, from, outage, turn);
         if switch.kind == SwitchKind::Failback {
             self.hold_down.came_home(turn.now);
         }
@@ -281,27 +277,29 @@ impl Service {
         turn.effects.push(Effect::Persist);
     }
 
-    /// Damping and freeze: only switches away from a pool count, and only arrivals at another one.
-    pub fn note_forced(&mut self, kind: SwitchKind, left: bool, to: Option<usize>, turn: &mut Turn<'_>) {
-        let rule = &self.config.failover;
-        if left {
-            self.hold_down.forced_away(rule, turn.now);
+    /// Does this switch begin an outage? It leaves a pool by force, and another one exists that the service could be on. (A page,
+    /// or nobody, is an outage already.)
+    pub fn begins_outage(&self, switch: &Switch, from: Option<usize>, now: Moment) -> bool {
+        let leaves = from.is_some_and(|left| !self.pools[left].is_static);
+        let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
+        let forced = switch.kind.is_forced() && !switch.undoes;
+        forced && leaves && others && self.freeze.begins_outage(&self.config.failover, now)
+    }
+
+    /// Damping and freeze: only switches away from a pool count.
+    pub fn note_forced(&mut self, switch: &Switch, from: Option<usize>, outage: bool, turn: &mut Turn<'_>) {
+        let leaves = from.is_some_and(|left| !self.pools[left].is_static);
+        if switch.kind.is_forced() && !switch.undoes && leaves {
+            self.hold_down.forced_away(&self.config.failover, turn.now);
         }
-        let elsewhere = to.is_some_and(|to| self.last_active.as_ref() != Some(&self.pools[to].name));
-        if !elsewhere {
-            return;
-        }
-        let counted = self.freeze.count(&rule.max_failovers, &mut self.timers, turn.now);
-        let rolled_back = (kind == SwitchKind::Rollback)
-            .then(|| self.freeze.one_period(&rule.max_failovers, &mut self.timers, turn.now))
-            .flatten();
-        if let Some(until) = rolled_back.or(counted) {
+        let rule = &self.config.failover.max_failovers;
+        if outage && let Some(until) = self.freeze.count(rule, &mut self.timers, turn.now) {
             turn.effects.push(Effect::Alert(Alert::Frozen { service: self.name().clone(), until }));
         }
     }
 
     /// Open the incident; its first good answer is awaited from now on.
-    pub fn record(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+    pub fn record(&mut self, switch: &Switch, from: Option<usize>, outage: bool, turn: &mut Turn<'_>) {
         let forced = switch.kind.is_forced();
         let (fault, evidence) =
             if forced { self.fault_of(from, turn) } else { (self.order_time(turn.now), Vec::new()) };
@@ -319,6 +317,7 @@ impl Service {
             detected: fault.fell,
             decided: turn.now,
             answered: None,
+            outage,
         };
         turn.timeline.open(incident, turn.effects);
     }

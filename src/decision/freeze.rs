@@ -1,30 +1,31 @@
-//! Too many forced switches freeze the elective ones: a service that flaps stays where it is until somebody has looked.
+//! Too many outages freeze the elective switches: a service that flaps stays where it is until the window has room again.
 
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use super::timers::{Timer, Timers};
-use crate::config::MaxFailovers;
+use crate::config::{Failover, MaxFailovers};
 
-/// The window of forced failovers and rollbacks of one service.
+/// The outages of one service within the window. One counts once: what forces the service to move again within `confirm_window`
+/// belongs to it, and so does what happens while no endpoint serves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Freeze {
-    /// When they were, oldest first.
+    /// When they began, oldest first.
     pub forced: Vec<Moment>,
 }
 
 impl Freeze {
-    /// A forced failover or a rollback; returns the end of the freeze that it causes or lengthens.
+    /// Does a pool that is left by force now begin an outage?
+    pub fn begins_outage(&self, rule: &Failover, now: Moment) -> bool {
+        self.forced.last().is_none_or(|last| now.since(*last) > rule.confirm_window)
+    }
+
+    /// An outage begins; returns the end of the freeze that it causes or lengthens.
     pub fn count(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: Moment) -> Option<Moment> {
         self.forced.retain(|at| now.since(*at) < rule.per);
         self.forced.push(now);
         let excess = self.forced.len().checked_sub(rule.count as usize + 1)?;
         self.hold(timers, self.forced[excess].after(rule.per))
-    }
-
-    /// Freeze for one whole period (after a rollback).
-    pub fn one_period(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: Moment) -> Option<Moment> {
-        self.hold(timers, now.after(rule.per))
     }
 
     fn hold(&self, timers: &mut Timers, until: Moment) -> Option<Moment> {

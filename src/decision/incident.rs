@@ -26,12 +26,14 @@ pub enum SwitchKind {
     Failback,
     /// The new pool was worse.
     Rollback,
+    /// Endpoints serve again, where only a page or nobody did.
+    Recovery,
 }
 
 impl SwitchKind {
-    /// Was the pool left because it failed, and not for an order or a failback?
+    /// Was it brought about by a failure, and not by an order or a failback?
     pub fn is_forced(self) -> bool {
-        matches!(self, SwitchKind::Failover | SwitchKind::Rollback)
+        matches!(self, SwitchKind::Failover | SwitchKind::Rollback | SwitchKind::Recovery)
     }
 }
 
@@ -42,6 +44,7 @@ impl fmt::Display for SwitchKind {
             SwitchKind::Switchover => "switchover",
             SwitchKind::Failback => "failback",
             SwitchKind::Rollback => "rollback",
+            SwitchKind::Recovery => "recovery",
         })
     }
 }
@@ -86,6 +89,9 @@ pub struct Incident {
     pub decided: Moment,
     /// First good answer from the new pool; `None` while awaited.
     pub answered: Option<Moment>,
+    /// It counts towards `max_failovers`: an outage began with it.
+    #[serde(default)]
+    pub outage: bool,
 }
 
 impl Incident {

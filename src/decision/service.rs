@@ -146,7 +146,7 @@ impl Service {
     }
 
     /// Whether the service goes home is for Standfast to decide, not for an operator.
-    fn decides_alone(&self) -> bool {
+    pub fn decides_alone(&self) -> bool {
         let auto = self.config.failover.failback.mode == FailbackMode::Auto;
         auto && self.pinned.is_none() && !self.ordered
     }

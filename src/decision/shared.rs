@@ -100,7 +100,7 @@ impl Service {
         }
         for pool in members.iter().copied().filter(|pool| !before.contains(pool)) {
             if before.is_empty() {
-                self.moved(Switch::own(SwitchKind::Failover, Some(pool)), None, turn);
+                self.moved(Switch::own(SwitchKind::Recovery, Some(pool)), None, turn);
             } else if self.lost.contains(&self.pools[pool].name) {
                 let from = before.iter().copied().find(|from| members.contains(from));
                 if from.is_some() {
@@ -123,20 +123,18 @@ impl Service {
 
     /// Record that one pool's share went to another.
     pub fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
-        self.record(&switch, from, turn);
+        let outage = self.begins_outage(&switch, from, turn.now);
+        self.record(&switch, from, outage, turn);
         let name = |pool: Option<usize>| pool.map(|pool| self.pools[pool].name.clone());
         let (left, taken) = (name(from), name(switch.to));
         self.arrives_on_few_sources(left.as_ref(), taken.as_ref());
         self.since = turn.now;
         self.last_active = left.clone().or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from: left, at: turn.now });
-        match switch.kind {
-            SwitchKind::Failback => self.hold_down.came_home(turn.now),
-            SwitchKind::Switchover => {}
-            SwitchKind::Failover | SwitchKind::Rollback => {
-                self.note_forced(switch.kind, from.is_some(), switch.to, turn)
-            }
+        if switch.kind == SwitchKind::Failback {
+            self.hold_down.came_home(turn.now);
         }
+        self.note_forced(&switch, from, outage, turn);
         turn.effects.push(Effect::Persist);
     }
 }

@@ -35,6 +35,13 @@ pub struct ServiceStatus {
     pub isolated: bool,
     /// How long the pool that would be failed back to still has to prove itself; `None` = no such pool.
     pub hold_down_left_ms: Option<u64>,
+    /// How often that time was doubled because the service fell soon after it had come home.
+    #[serde(default)]
+    pub relapses: u32,
+    /// A better pool has recovered, and goes on being a standby until an operator says otherwise: failback is manual, or the
+    /// active pool was ordered.
+    #[serde(default)]
+    pub waits_for_operator: bool,
     /// How long elective switches stay frozen; `None` = they are not.
     pub frozen_for_ms: Option<u64>,
     /// An operator chose the active pool: no failback by itself.
@@ -54,6 +61,9 @@ pub struct PoolStatus {
     pub available: bool,
     /// Endpoints that are healthy and in use.
     pub usable: usize,
+    /// It is a static response: nothing that could fail, and no service.
+    #[serde(default)]
+    pub page: bool,
     /// None for a static response.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -103,6 +113,8 @@ impl Service {
             failing_open: self.failing_open,
             isolated: self.isolated,
             hold_down_left_ms: left(home),
+            relapses: self.hold_down.relapses,
+            waits_for_operator: home.is_some() && self.pinned.is_none() && !self.decides_alone(),
             frozen_for_ms: left(self.frozen_until()),
             ordered: self.ordered,
             pinned: self.pinned.clone(),
@@ -115,6 +127,7 @@ impl Service {
             name: pool.name.clone(),
             available: pool.available(self.config.failover.min_healthy),
             usable: pool.usable(),
+            page: pool.is_static,
             endpoints: pool.endpoints.iter().map(|endpoint| endpoint.status(now)).collect(),
         }
     }

@@ -55,7 +55,7 @@ macro_rules! metrics {
 metrics! {
     "Services and switches" => {
         SERVICE_UP: Gauge "standfast_service_up" ["service"]
-            "1 while a pool serves the service, 0 while it is starting or all pools are down.";
+            "1 while endpoints serve the service; 0 while it is starting, no pool is available or can be reached, or only a page answers.";
         POOL_ACTIVE: Gauge "standfast_pool_active" ["service", "pool"]
             "1 for the pool that serves (active_active: each pool with a share), 0 for the others.";
         POOL_PRIORITY: Gauge "standfast_pool_priority" ["service", "pool"]
@@ -65,7 +65,9 @@ metrics! {
         POOL_ENDPOINTS: Gauge "standfast_pool_endpoints" ["service", "pool", "admission"]
             "Endpoints of the pool by what may be sent to them (open, trial, closed).";
         SWITCHES: Counter "standfast_switches_total" ["service", "kind"]
-            "Changes of the active pool by kind (failover, switchover, failback, rollback).";
+            "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: from a page, or from nobody).";
+        OUTAGES: Counter "standfast_outages_total" ["service"]
+            "Outages as failover.max_failovers counts them: a pool was left by force, and not within confirm_window of the one before.";
         SWITCH_TIMESTAMP: Gauge "standfast_last_switch_timestamp_seconds" ["service"]
             "Unix time of the last switch of the service, 0 before the first.";
         RECOVERY: Histogram "standfast_recovery_seconds" ["service"]
@@ -77,7 +79,7 @@ metrics! {
         HOLD_DOWN: Gauge "standfast_hold_down_seconds" ["service"]
             "Time left until the service may come home by itself, 0 when nothing is held.";
         FROZEN: Gauge "standfast_frozen" ["service"]
-            "1 while failback and rollback are frozen because of too many switches.";
+            "1 while failback and rollback are frozen because of too many outages.";
         FAILING_OPEN: Gauge "standfast_failing_open" ["service"]
             "1 while no pool is available and the active one carries traffic because nothing better is left.";
         PINNED: Gauge "standfast_pinned" ["service", "pool"]

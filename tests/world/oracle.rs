@@ -569,7 +569,13 @@ impl Oracle {
                 ensure!(!frozen || undone, "frozen");
                 memory.elective.push(now);
             }
-            SwitchKind::Failover if !self.reload => {
+            SwitchKind::Failover | SwitchKind::Recovery if !self.reload => {
+                let nobody = incident.from.as_ref().is_none_or(|from| is_page(service, from));
+                ensure!(
+                    (incident.kind == SwitchKind::Recovery) == nobody,
+                    "the kind of a switch from {:?}",
+                    incident.from
+                );
                 if let Some(from) = &incident.from {
                     ensure!(!available(from) || is_page(service, from), "forced away from an available pool");
                 }
@@ -587,8 +593,7 @@ impl Oracle {
         memory.elective.retain(|at| now.since(*at) < rule.max_failovers.per);
         let bound = (rule.max_failovers.count as usize + 2) * service.pools.len();
         ensure!(!own || memory.elective.len() <= bound, "{} elective switches in a window", memory.elective.len());
-        self.remember(memory, service, (incident, undone), passive, now);
-        Ok(())
+        self.remember(memory, service, (incident, undone), passive, now)
     }
 
     fn remember(
@@ -598,9 +603,9 @@ impl Oracle {
         (incident, undone): (&Incident, bool),
         passive: bool,
         now: Moment,
-    ) {
+    ) -> Verdict {
         let rule = &service.failover;
-        let forced = matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback) && !undone;
+        let forced = incident.kind.is_forced() && !undone;
         let from_page = incident.from.as_ref().is_some_and(|from| is_page(service, from));
         if forced
             && incident.from.is_some()
@@ -613,15 +618,16 @@ impl Oracle {
             memory.failed_back = Some(now);
         }
         let left = incident.from.clone().or(memory.active.clone());
-        if passive && forced && !from_page && incident.to.is_some() && incident.to != left {
+        let others = service.pools.iter().filter(|pool| !is_page(service, &pool.name)).count() > 1;
+        let one_outage = memory.forced.last().is_some_and(|last| now.since(*last) <= rule.confirm_window);
+        let counts = forced && incident.from.is_some() && !from_page && others && !one_outage;
+        ensure!(incident.outage == counts || !passive || self.reload, "an outage: {counts}");
+        if passive && counts {
             memory.forced.retain(|at| now.since(*at) < rule.max_failovers.per);
             memory.forced.push(now);
             if let Some(excess) = memory.forced.len().checked_sub(rule.max_failovers.count as usize + 1) {
                 let until = memory.forced[excess].after(rule.max_failovers.per);
                 memory.frozen = memory.frozen.max(Some(until));
-            }
-            if incident.kind == SwitchKind::Rollback {
-                memory.frozen = memory.frozen.max(Some(now.after(rule.max_failovers.per)));
             }
         }
         // (A pool that a reload takes away is left by a switchover of our own.)
@@ -631,6 +637,7 @@ impl Oracle {
         }
         memory.active = incident.to.clone().or(left);
         memory.last = Some((incident.kind, incident.from.clone(), now));
+        Ok(())
     }
 
     /// Since when each pool has been well, as generously as it can be seen from outside: healthy, or ejected for longer than
@@ -1014,7 +1021,7 @@ fn standing_change(effect: &Effect) -> Option<&StandingChange> {
 }
 
 fn forced_is_not(incident: &Incident) -> bool {
-    !matches!(incident.kind, SwitchKind::Failover | SwitchKind::Rollback)
+    !incident.kind.is_forced()
 }
 
 fn active(row: &ServiceRow) -> Option<Name> {

@@ -324,7 +324,7 @@ fn a_load_balancer_whose_home_fails_twice_in_ten_minutes_leaves_it_twice() {
             play.until("standby", ms(2_000));
             play.run(ms(3_000));
             play.becomes("home", 0..2, Upstream::Up);
-            play.until("home", ms(120_000));
+            play.until("home", ms(180_000));
             play.run(ms(40_000)); // longer than the time in which it would be rolled back
         }
     });

@@ -213,7 +213,11 @@ impl World {
         let id = self.traffic.next;
         self.traffic.next += 1;
         let mut tries = Tries::new(nature, self.now.after(DEADLINE));
-        tries.avoid(view.stats.avoidance.of(target, nature.safe(), self.now));
+        let avoided = view.stats.avoidance.of(target, nature.safe(), self.now);
+        if !avoided.is_empty() {
+            self.coverage.hit("avoids who fails the target");
+        }
+        tries.avoid(avoided);
         let request = Request {
             service,
             nature,

@@ -198,17 +198,78 @@ fn too_many_failovers_freeze_failback_but_not_failover() {
 }
 
 #[test]
-fn a_new_pool_that_fails_soon_is_rolled_back_once_and_then_frozen() {
+fn a_new_pool_that_fails_soon_is_rolled_back_once_and_nothing_freezes() {
     let mut rig = Rig::new(|_| {});
     rig.order(switchover("away"));
     rig.wait(secs(29));
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Rollback));
-    assert_eq!(rig.status().frozen_for_ms, Some(600_000));
-    rig.order(rig.word(|service| Word::Thaw { service }));
     rig.all(&[2, 3], Rig::rise);
     rig.all(&[0, 1], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "not a second time");
+    assert_eq!((rig.status().frozen_for_ms, rig.alerts().len()), (None, 0));
+}
+
+fn outages(rig: &Rig) -> usize {
+    rig.core.incidents().filter(|incident| incident.outage).count()
+}
+
+/// A page.
+fn sorry() -> Pool {
+    Pool {
+        members: Members::Static(Arc::new(StaticResponse {
+            status: 503,
+            content_type: "text/plain".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+        })),
+        ..pool("sorry", 9)
+    }
+}
+
+/// Home with a standby and a page.
+fn three(count: u32) -> Rig {
+    Rig::new(|shop| {
+        shop.failover.max_failovers.count = count;
+        shop.pools.push(sorry());
+    })
+}
+
+#[test]
+fn a_total_outage_is_one_and_so_is_a_failover_that_is_rolled_back() {
+    let mut rig = three(1);
+    rig.all(&[0, 1], Rig::fall);
+    rig.wait(secs(20));
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!((rig.active(), rig.last().kind), ("sorry".to_owned(), SwitchKind::Failover));
+    rig.wait(secs(300));
+    rig.all(&[2, 3], Rig::rise);
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Recovery));
+    assert_eq!((outages(&rig), rig.alerts().len()), (1, 0), "and nothing freezes");
+
+    let mut rig = three(1);
+    rig.all(&[0, 1], Rig::fall);
+    rig.wait(secs(5));
+    rig.all(&[0, 1], Rig::rise);
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Rollback));
+    assert_eq!((outages(&rig), rig.status().frozen_for_ms), (1, None));
+}
+
+#[test]
+fn pools_that_fail_in_turn_are_counted_however_fast() {
+    let mut rig = three(3);
+    let (mut here, mut there) = ([0, 1], [2, 3]);
+    for _ in 0..12 {
+        rig.all(&here, Rig::fall);
+        rig.wait(secs(10));
+        rig.all(&here, Rig::rise);
+        std::mem::swap(&mut here, &mut there);
+    }
+    assert_eq!(outages(&rig), 3, "one in each window of 30 s, the first switch of the next one after it");
+    assert!(rig.status().frozen_for_ms.is_none());
+    rig.all(&here, Rig::fall);
+    assert!(rig.status().frozen_for_ms.is_some(), "{} outages", outages(&rig));
 }
 
 #[test]
@@ -300,16 +361,7 @@ fn fail_closed_serves_nothing_that_its_checks_condemn() {
 
 #[test]
 fn a_static_response_never_fails() {
-    let sorry = Pool {
-        members: Members::Static(Arc::new(StaticResponse {
-            status: 503,
-            content_type: "text/plain".to_owned(),
-            headers: Vec::new(),
-            body: String::new(),
-        })),
-        ..pool("sorry", 9)
-    };
-    let mut rig = Rig::new(|shop| shop.pools.push(sorry));
+    let mut rig = Rig::new(|shop| shop.pools.push(sorry()));
     rig.all(&[2, 3, 0, 1], Rig::refuse);
     assert_eq!(rig.active(), "sorry");
     let outage = rig.last().fault;
@@ -317,7 +369,7 @@ fn a_static_response_never_fails() {
     rig.wait(secs(40));
     rig.rise(2);
     rig.confirmed(2, ConnectOutcome::Connected);
-    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "a page is not service");
+    assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Recovery), "a page is not service");
     assert_eq!(rig.last().fault, outage);
     rig.order(switchover("sorry"));
     rig.wait(secs(100));
