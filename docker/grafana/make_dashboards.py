@@ -120,7 +120,7 @@ def overview():
                 (f'sum(standfast_endpoint_standing{{{OF},state=~"unhealthy|ejected"}})', "")], 4, 4,
                 steps=[(None, "green"), (1, "orange")]),
             panel("stat", "Frozen", [(f"sum(standfast_frozen{{{OF}}})", "")], 4, 4, steps=[(None, "green"), (1, "orange")],
-                  about="Services whose failback waits because of too many switches."),
+                  about="Services whose failback waits because of too many outages."),
             panel("stat", "Alerts that fire", [('count(ALERTS{alertname=~"Standfast.+",alertstate="firing"}) or vector(0)', "")],
                   4, 4, steps=[(None, "green"), (1, "red")]),
             panel("state-timeline", "Who serves", [(f"standfast_pool_active{{{OF}}}", "{{service}} / {{pool}}")], 24, 8,

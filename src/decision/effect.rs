@@ -104,7 +104,7 @@ pub struct StandingChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alert {
-    /// Too many switches: failback and rollback wait until `until` or an operator's thaw.
+    /// Too many outages: failback and rollback wait until `until` or an operator's thaw.
     Frozen {
         /// The service.
         service: Name,

@@ -14,7 +14,7 @@
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
 //! | `FirstChoice` | service | with `FirstRound` | better pools are given up after one failed probe, no longer only after `fall` of them |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
-//! | `Freeze` | service | too many switches, or a rollback | elective switches are free again |
+//! | `Freeze` | service | too many outages | elective switches are free again |
 
 use std::collections::BTreeMap;
 

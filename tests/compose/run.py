@@ -196,6 +196,7 @@ def when_all_is_down_there_is_the_page(project, _):
     until("the page", lambda: project.get() == (503, "Both pools are down. Back soon.\n"))
     until("told", lambda: project.firing("StandfastAllPoolsDown", service="shop", severity="critical"))
     until("a service without a page is down", lambda: project.firing("StandfastServiceDown", service="lines"))
+    until("and a page is no service", lambda: project.firing("StandfastServiceDown", service="shop"))
     project.compose("start", "active-1", "active-2")
     until("served again", lambda: project.get()[0] == 200)
     until("all-down is over", lambda: project.quiet("StandfastAllPoolsDown"))
