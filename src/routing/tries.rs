@@ -523,6 +523,8 @@ impl Tries {
         } else {
             self.tried.add(ended.choice.id, true);
         }
+        // (One that was dialled since is not asked again for what was ours before.)
+        self.local.retain(|endpoint| *endpoint != ended.choice.id);
         match ended.how {
             How::Local => self.local_since = self.local_since.or(Some(now)),
             How::NoRoute => self.no_route_since = self.no_route_since.or(Some(now)),
