@@ -150,6 +150,10 @@ impl Shelf {
                 continue;
             }
             if line.wire.is_full() {
+                // Nobody waits for what it still holds.
+                if line.strands.get() == 0 {
+                    line.retire();
+                }
                 continue;
             }
             return Take::Strand(Strand::new(self, line, was_idle));

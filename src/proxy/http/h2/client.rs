@@ -25,7 +25,9 @@ use crate::wire::h2 as wire;
 /// HttpClient, up to version 17 at least) wait until all is sent before they look for one, and after a reset forever: so there is no
 /// bound of bytes …
 const DISCARD_TIME: Duration = Duration::from_secs(30);
-/// … but one who sends nothing for so long has stopped.
+/// … but who sends less than this …
+const DISCARD_LEAST: usize = 4096;
+/// … in this time has stopped, or would only hold the stream.
 const DISCARD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most of an answer given to the engine in one piece.
@@ -88,15 +90,19 @@ impl H2Client {
             return;
         }
         let begun = clock::now();
-        let mut heard = begun;
+        let (mut heard, mut since) = (begun, 0);
         poll_fn(|cx| {
             loop {
                 let count = std::mem::take(&mut self.piece).len();
                 // It fails only when the stream is dead, which ends the loop.
                 let _ = self.receive.flow_control().release_capacity(count);
+                let now = clock::now();
+                since += count;
+                if since >= DISCARD_LEAST {
+                    (heard, since) = (now, 0);
+                }
                 let most = if hurried() { DISCARD_PAUSE } else { DISCARD_TIME };
                 let until = heard.after(DISCARD_PAUSE).min(begun.after(most));
-                let now = clock::now();
                 if self.body_is_done || now >= until {
                     return Poll::Ready(());
                 }
@@ -104,7 +110,6 @@ impl H2Client {
                 if alarm.poll(cx).is_ready() || ready!(self.poll_piece(cx)).is_err() {
                     return Poll::Ready(());
                 }
-                heard = now;
             }
         })
         .await;
