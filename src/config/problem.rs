@@ -171,8 +171,18 @@ fn has_login(line: &str) -> bool {
 
 /// In a text that is not YAML: is this line one of header fields, or does it speak of a secret?
 fn may_be_secret(lines: &[&str], line: usize) -> bool {
-    const WORDS: [&str; 9] =
-        ["headers", "authorization", "bearer", "basic ", "token", "cookie", "secret", "password", "api-key"];
+    const WORDS: [&str; 10] = [
+        "headers",
+        "request_body",
+        "authorization",
+        "bearer",
+        "basic ",
+        "token",
+        "cookie",
+        "secret",
+        "password",
+        "api-key",
+    ];
     let indent = |line: &str| line.len() - line.trim_start().len();
     let speaks = |line: &str| WORDS.iter().any(|word| line.to_ascii_lowercase().contains(word));
     let mut around = usize::MAX;

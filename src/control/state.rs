@@ -27,7 +27,7 @@ use super::discovery::{self, Found, Remembered};
 use crate::config::{Question, StateFile};
 use crate::decision::{Administrative, Saved, SavedIncident, SavedService, SavedSwitch};
 use crate::sys::clock;
-use crate::text::{printable, shortened};
+use crate::text::shortened;
 
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 64 << 20;
@@ -247,9 +247,10 @@ fn parse(mut bytes: Vec<u8>) -> Result<(Document, Vec<String>), String> {
         serde_json::from_slice(&bytes).map_err(|error| match serde_json::from_slice::<AnyDocument>(&bytes) {
             Ok(AnyDocument { saved: AnySaved { version } }) if version != Saved::VERSION => {
                 let own = Saved::VERSION;
+                let error = shortened(&error.to_string(), 200);
                 format!("of format {version}, of which this program can read nothing ({error}); its own is {own}")
             }
-            _ => format!("damaged: {}", printable(&error.to_string())),
+            _ => format!("damaged: {}", shortened(&error.to_string(), 200)),
         })?;
     document.checked().map_err(|problem| format!("damaged: {problem}"))
 }
