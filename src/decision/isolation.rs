@@ -20,6 +20,12 @@ pub(super) enum Elsewhere {
 }
 
 impl Pool {
+    /// Probes of its endpoints pass again.
+    fn rises(&self) -> bool {
+        let rises = |e: &Endpoint| e.ready() && e.checks.verdict == Verdict::Red && e.checks.passes > 0;
+        self.endpoints.iter().any(rises)
+    }
+
     /// When something last came from one of its endpoints.
     fn heard(&self) -> Option<Moment> {
         self.endpoints.iter().filter_map(|endpoint| endpoint.reach.heard()).max()
@@ -126,8 +132,21 @@ impl Service {
 
     /// Probes pass again, and will soon say which pool can serve.
     fn is_coming_back(&self) -> bool {
-        let rises = |e: &Endpoint| e.ready() && e.checks.verdict == Verdict::Red && e.checks.passes > 0;
-        self.pools.iter().flat_map(|pool| &pool.endpoints).any(rises)
+        self.pools.iter().any(Pool::rises)
+    }
+
+    /// A pool that kept its share while none could be reached, and others are back: its probes pass again, or have had no time to.
+    pub(super) fn may_come_back(&mut self, pool: usize, now: Moment) -> bool {
+        let keeps = self.unreached.contains(&self.pools[pool].name);
+        if keeps && self.isolated {
+            return true; // (whether it still is, is found out in this turn)
+        }
+        let Some(since) = self.reached_again.filter(|_| keeps) else { return false };
+        let end = since.after(detection_time(self.config.pools[pool].health_check.as_ref()));
+        if now < end {
+            self.timers.arm(Timer::Isolation, end);
+        }
+        now < end || self.pools[pool].rises()
     }
 
     /// Tell once that all pools are unreachable.
@@ -135,6 +154,7 @@ impl Service {
         self.timers.fired(Timer::Isolation, turn.now);
         let serving: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
         if serving.is_empty() {
+            self.isolated = false;
             return;
         }
         let lasts = |at: Moment| turn.now.since(at) >= PASSING;
@@ -147,6 +167,9 @@ impl Service {
         let isolated = serving.iter().any(unreached) || self.isolated && none && self.is_coming_back();
         if isolated && !self.isolated {
             turn.effects.push(Effect::Alert(Alert::Isolated { service: self.name().clone() }));
+        }
+        if self.isolated && !isolated {
+            self.reached_again = Some(turn.now);
         }
         self.isolated = isolated;
     }

@@ -58,6 +58,13 @@ pub(super) struct Service {
     /// All pools are unreachable, and that was alerted.
     #[serde(default)]
     pub isolated: bool,
+    /// Pools of `active_active` that keep their share although they could not be reached: until they are available, or have had
+    /// their time after the isolation.
+    #[serde(default)]
+    pub unreached: BTreeSet<Name>,
+    /// When the last isolation ended.
+    #[serde(default)]
+    pub reached_again: Option<Moment>,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -92,6 +99,8 @@ impl Service {
             single_source: None,
             alarmed: false,
             isolated: false,
+            unreached: BTreeSet::new(),
+            reached_again: None,
             timers: Timers::default(),
             row,
             deadline: None,

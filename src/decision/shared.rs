@@ -15,7 +15,9 @@ impl Service {
         }
         let before: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
         let lost = before.iter().copied().filter(|pool| !self.available(*pool)).collect::<Vec<usize>>();
-        let unreached: Vec<usize> = lost.into_iter().filter(|pool| self.is_cut_off(*pool, turn.now)).collect();
+        let mut unreached = lost;
+        unreached.retain(|pool| self.is_cut_off(*pool, turn.now) || self.may_come_back(*pool, turn.now));
+        self.unreached = unreached.iter().map(|pool| self.pools[*pool].name.clone()).collect();
         let (members, failing_open) = self.members(&unreached, turn);
         if self.serving == Serving::Starting || (self.last_switch.is_none() && before.is_empty()) {
             if self.serving == Serving::Starting || !members.is_empty() {
@@ -83,8 +85,9 @@ impl Service {
     fn lose(&mut self, before: &[usize], members: &[usize], turn: &mut Turn<'_>) {
         for pool in before.iter().copied().filter(|pool| !members.contains(pool)) {
             self.end_sessions(pool, turn);
-            if self.available(pool) {
-                continue;
+            let drained = self.pools[pool].is_drained_by_weight(self.config.failover.min_healthy);
+            if self.available(pool) || drained {
+                continue; // a pin, a better pool, or an order of the configuration: no fault
             }
             if self.pinned.is_none() {
                 self.moved(Switch::own(SwitchKind::Failover, members.first().copied()), Some(pool), turn);
@@ -99,8 +102,8 @@ impl Service {
             return; // the order was the switch
         }
         for pool in members.iter().copied().filter(|pool| !before.contains(pool)) {
-            if before.is_empty() {
-                self.moved(Switch::own(SwitchKind::Recovery, Some(pool)), None, turn);
+            if before.iter().all(|pool| self.pools[*pool].is_static) {
+                self.moved(Switch::own(SwitchKind::Recovery, Some(pool)), before.first().copied(), turn);
             } else if self.lost.contains(&self.pools[pool].name) {
                 let from = before.iter().copied().find(|from| members.contains(from));
                 if from.is_some() {

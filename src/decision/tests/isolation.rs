@@ -197,11 +197,34 @@ fn shares_stay_where_they_are_while_no_pool_can_be_reached() {
     assert_eq!((shares(&rig), rig.core.incidents().count()), (Serving::Shared(vec![1, 1]), 0));
     // The first that answers shows that it is the other one.
     rig.all(&[2, 3], |rig, id| rig.way(id, ConnectOutcome::Connected));
-    rig.all(&[2, 3], Rig::pass);
-    rig.wait(secs(3));
-    rig.all(&[2, 3], Rig::pass);
-    rig.wait(secs(3));
+    for _ in 0..10 {
+        rig.all(&[2, 3], Rig::pass);
+        rig.wait(secs(3));
+    }
     assert_eq!((shares(&rig), rig.status().isolated), (Serving::Shared(vec![0, 1]), false));
+}
+
+#[test]
+fn shares_are_as_before_when_all_pools_are_back_though_not_at_once() {
+    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    silence(&mut rig, &[0, 1, 2, 3]);
+    assert!(rig.status().isolated);
+    for round in 0..4 {
+        rig.all(&[0, 1], |rig, id| rig.way(id, ConnectOutcome::Connected));
+        rig.all(&[0, 1], Rig::pass);
+        rig.wait(Duration::from_millis(50));
+        if round > 0 {
+            rig.all(&[2, 3], |rig, id| rig.way(id, ConnectOutcome::Connected));
+            rig.all(&[2, 3], Rig::pass);
+        }
+        rig.wait(Duration::from_millis(450));
+    }
+    assert_eq!(
+        (rig.core.table().services[0].serving.clone(), rig.core.incidents().count()),
+        (Serving::Shared(vec![1, 1]), 0)
+    );
+    rig.wait(secs(30));
+    assert_eq!((rig.status().isolated, rig.core.incidents().count()), (false, 0));
 }
 
 #[test]
