@@ -193,8 +193,14 @@ async fn report_reserved(reserved: &mut Signal) -> Infallible {
 async fn give_memory_back() -> Infallible {
     const PAUSE: Duration = Duration::from_secs(10);
     let (process, mut reserve) = (Process::now(), Reserve::default());
+    let mut least = u64::MAX;
+    memory::unused_bytes(&process).map(|unused| reserve.look(unused));
     loop {
-        if let Some(unused) = memory::unused_bytes(&process)
+        // (What is in use is counted only where there is much.)
+        let resident = process.resident_bytes().unwrap_or(0);
+        least = least.min(resident);
+        if resident > least.saturating_add(Reserve::MOST)
+            && let Some(unused) = memory::unused_bytes(&process)
             && reserve.look(unused)
         {
             memory::give_back();

@@ -183,7 +183,7 @@ fn silence(
 pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_timeout: Duration) -> Failover {
     let typed = item.get().cloned().unwrap_or_default();
     let max = typed.max_failovers.get().cloned().unwrap_or_default();
-    Failover {
+    let failover = Failover {
         min_healthy: typed.min_healthy.get().map_or(defaults::MIN_HEALTHY, |n| n.0 as usize),
         on_refused: match typed.on_refused.get() {
             None => defaults::ON_REFUSED,
@@ -208,7 +208,15 @@ pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_tim
         failback: failback(room, &typed.failback),
         damping: room.time_or_off(&typed.damping, defaults::DAMPING),
         confirm_window: room.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
+    };
+    let (max, window) = (&failover.max_failovers, failover.confirm_window);
+    if let Some(at) = typed.confirm_window.at()
+        && window.saturating_mul(max.count.saturating_add(1)) >= max.per
+    {
+        let what = "`max_failovers` never freezes: switches within confirm_window of an outage belong to it";
+        room.warning(at, what, "make confirm_window shorter, or the time of max_failovers longer");
     }
+    failover
 }
 
 fn failback(room: &mut Room, item: &Item<crate::config::item::Short<schema::Failback>>) -> Failback {
