@@ -38,10 +38,17 @@ impl Fault {
     }
 }
 
-/// The request was answered well elsewhere: it avoids the endpoints that fail it alone. (Not those that only asked it to come later.)
-pub fn contrasted(faults: &[Fault], service: &ServiceView, target: RequestTarget, now: Moment) {
-    for fault in faults.iter().filter(|fault| fault.mark == Mark::None) {
-        service.stats.avoidance.note(fault.endpoint, target, now);
+/// The request was answered well `by` an endpoint: it avoids those that fail it alone. (Not those that only asked it to come later.)
+pub fn contrasted(
+    faults: &[Fault],
+    by: EndpointId,
+    service: &ServiceView,
+    source: Source,
+    target: RequestTarget,
+    now: Moment,
+) {
+    for fault in faults.iter().filter(|fault| fault.mark == Mark::None && fault.endpoint != by) {
+        service.stats.avoidance.note(fault.endpoint, source, target, now);
     }
 }
 

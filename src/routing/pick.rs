@@ -262,8 +262,41 @@ impl ServiceView {
         self.pick_open(pool, view, want, |endpoint| view.suspected || !endpoint.suspected, state)
     }
 
-    /// Any open endpoint of the pool; of those that are not `fit` only if nobody else is left.
+    /// Any open endpoint of the pool; of those that are not `fit`, or fail what is asked for, only if nobody else is left.
     fn pick_open(
+        &self,
+        pool: usize,
+        view: &PoolView,
+        want: &Want<'_>,
+        fit: impl Fn(&EndpointView) -> bool + Copy,
+        state: &mut PickState,
+    ) -> Pick {
+        match want.avoided {
+            [] => self.pick_fit(pool, view, want, fit, state),
+            _ => self.pick_avoiding(pool, view, want, fit, state),
+        }
+    }
+
+    #[cold]
+    fn pick_avoiding(
+        &self,
+        pool: usize,
+        view: &PoolView,
+        want: &Want<'_>,
+        fit: impl Fn(&EndpointView) -> bool + Copy,
+        state: &mut PickState,
+    ) -> Pick {
+        let better = |endpoint: &EndpointView| fit(endpoint) && !want.avoids(endpoint);
+        match self.pick_fit(pool, view, want, better, state) {
+            Pick::Endpoint(choice) if !choice.again && better(&view.endpoints[choice.endpoint]) => {
+                Pick::Endpoint(choice)
+            }
+            _ => self.pick_fit(pool, view, want, fit, state),
+        }
+    }
+
+    /// Any open endpoint of the pool; of those that are not `fit` only if nobody else is left.
+    fn pick_fit(
         &self,
         pool: usize,
         view: &PoolView,
@@ -274,17 +307,12 @@ impl ServiceView {
         if view.lot.len() == 0 {
             return Pick::Exhausted;
         }
-        let all = || view.lot.open().iter().all(|place| want.avoids(&view.endpoints[*place as usize]));
-        if !want.avoided.is_empty() && all() {
-            return self.pick_open(pool, view, &Want { avoided: &[], ..*want }, fit, state);
-        }
         let (cursor, dice) = state.cursor(view.slot);
         let mut draw = Draw { cursor, dice, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
-            let usable =
-                !want.tried.contains(endpoint.id) && has_room(endpoint) && !want.avoids(endpoint) && fit(endpoint);
+            let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
             if usable
                 && (attempt >= PREFERRED || !view.shuns(endpoint, want.now))
                 && self.warm_enough(view, endpoint, attempt, want, draw.dice)
@@ -295,8 +323,8 @@ impl ServiceView {
         self.walk_open(pool, view, want, fit, draw.dice)
     }
 
-    /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, then one that
-    /// fails what is asked for, else the one asked longest ago that did answer.
+    /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, else the
+    /// one asked longest ago that did answer.
     fn walk_open(
         &self,
         pool: usize,
@@ -309,16 +337,13 @@ impl ServiceView {
         let start = dice.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
-        let mut second: [Option<usize>; 3] = [None; 3];
+        let mut second: [Option<usize>; 2] = [None; 2];
         let mut repeat: Option<(usize, usize)> = None;
         for place in places() {
             let endpoint = &view.endpoints[place];
             match (want.tried.order(endpoint.id), has_room(endpoint)) {
                 (None, true) => {
-                    let rank = match fit(endpoint) {
-                        true => usize::from(want.avoids(endpoint)),
-                        false => 2,
-                    };
+                    let rank = usize::from(!fit(endpoint));
                     if rank == 0 && !view.shuns(endpoint, want.now) {
                         return Pick::Endpoint(choice(pool, place, endpoint, false, false));
                     }
@@ -330,7 +355,7 @@ impl ServiceView {
                 (_, false) => full = true,
             }
         }
-        match (second.into_iter().flatten().next(), repeat) {
+        match (second[0].or(second[1]), repeat) {
             (Some(place), _) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, false)),
             (None, Some((place, _))) => Pick::Endpoint(choice(pool, place, &view.endpoints[place], false, true)),
             (None, None) if full => Pick::Full,

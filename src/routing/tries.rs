@@ -320,11 +320,6 @@ impl Tries {
         self.avoided = endpoints;
     }
 
-    /// Does this endpoint fail what it asks for?
-    pub fn avoids(&self, endpoint: EndpointId) -> bool {
-        self.avoided.contains(&endpoint)
-    }
-
     /// Further tries are charged to this client network; `None`: there is no other.
     pub fn charge_to(&mut self, payer: Option<SourceKey>) {
         self.payer = payer;

@@ -213,7 +213,7 @@ impl World {
         let id = self.traffic.next;
         self.traffic.next += 1;
         let mut tries = Tries::new(nature, self.now.after(DEADLINE));
-        let avoided = view.stats.avoidance.of(target, nature.safe(), self.now);
+        let avoided = view.stats.avoidance.of(source, target, nature.safe(), self.now);
         if !avoided.is_empty() {
             self.coverage.hit("avoids who fails the target");
         }
@@ -359,8 +359,7 @@ impl World {
         let connecting = course.how == Some(How::ConnectTimeout);
         let role = if request.hedged { Role::Hedge } else { Role::Only };
         let hedges = role == Role::Only && course.sent;
-        let at_once = endpoint.suspected || tries.avoids(choice.id);
-        let patience = if at_once { Duration::ZERO } else { PATIENCE };
+        let patience = if endpoint.suspected { Duration::ZERO } else { PATIENCE };
         let other = match connecting {
             true => Some(self.now.after(endpoint.stats.connect_late_after())),
             false => hedges.then(|| self.now.after(patience)),
@@ -662,8 +661,11 @@ impl World {
         self.coverage.hit("hedge won");
         let endpoint = first.endpoint();
         if let Some(request) = self.traffic.requests.get(&id) {
+            let soon = self.now.since(first.began) < PATIENCE;
             endpoint.stats.witness(first.began, request.source, request.target);
-            first.view.stats.avoidance.note(endpoint.id, request.target, self.now);
+            if !soon && !endpoint.suspected {
+                first.view.stats.avoidance.note(endpoint.id, request.source, request.target, self.now);
+            }
         }
         self.tell_overtaken(endpoint, Ear::Replies, first.began);
         if first.choice.trial {
@@ -737,7 +739,7 @@ impl World {
         }
         view.stats.everywhere.forget(request.source, request.target, self.now);
         view.stats.avoidance.forget(endpoint.id, request.target, self.now);
-        faults::contrasted(&request.faults, view, request.target, self.now);
+        faults::contrasted(&request.faults, endpoint.id, view, request.source, request.target, self.now);
         self.settle(id, Elsewhere::Answered);
     }
 

@@ -222,7 +222,6 @@ impl<'a, C: Client> Request<'a, C> {
         let is_call = grpc::is_call(self.head);
         let pause = if is_call { service.timeouts.tunnel } else { from_client };
         let times = self.times(placing, route);
-        let at_once = placing.hedges_at_once(spot);
         let still_holds = || worker.view.still_holds(&spot.table, spot.service());
         let mut judged = spot.table.epoch;
         let mut waiting: Option<Waiting> = None;
@@ -231,7 +230,7 @@ impl<'a, C: Client> Request<'a, C> {
             if !exchange.is_sent() {
                 match exchange.poll_send(cx, self.client, self.body, still_holds) {
                     Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
-                        let begun = Waiting::begin(spot, times, at_once, clock::now());
+                        let begun = Waiting::begin(spot, times, clock::now());
                         alarm.set(begun.next());
                         waiting = Some(begun);
                     }

@@ -389,7 +389,7 @@ async fn ask<'s>(
             let still_holds = || worker.view.still_holds(&spot.table, spot.service());
             match exchange.poll_send(cx, &mut Bodiless, body, still_holds) {
                 Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
-                    let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, false, clock::now());
+                    let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, clock::now());
                     alarm.set(begun.next());
                     due = Due::of(&spot, &begun);
                     waiting = Some(begun);

@@ -52,12 +52,13 @@ pub(super) enum Ring {
 }
 
 impl Waiting {
-    /// The request is sent. `at_once`: it is asked elsewhere at once, if at all.
-    pub fn begin(spot: &Spot, times: Times, at_once: bool, now: Moment) -> Waiting {
+    /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
+    pub fn begin(spot: &Spot, times: Times, now: Moment) -> Waiting {
+        let endpoint = spot.endpoint();
         if times.late.is_some() {
-            spot.endpoint().stats.replies().asked(now);
+            endpoint.stats.replies().asked(now);
         }
-        let patience = if at_once { Duration::ZERO } else { times.hedge.unwrap_or_default() };
+        let patience = if endpoint.suspected { Duration::ZERO } else { times.hedge.unwrap_or_default() };
         let hedge = times.hedge.map(|_| now.after(patience));
         Waiting { since: now, times, late: times.late.map(|late| now.after(late)), hedge }
     }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::place::Spot;
 use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, faults};
+use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, Usual, faults};
 use crate::sys::clock;
 
 /// What a request is about, beside its endpoint.
@@ -68,14 +68,21 @@ impl<'a> Faults<'a> {
         if well && stats.everywhere.knows_any() {
             stats.everywhere.forget(self.subject.source, self.subject.target(), now);
         }
-        if well && stats.avoidance.knows_any() {
-            stats.avoidance.forget(by, self.subject.target(), now);
-        }
         if !self.list.is_empty() {
             if well {
-                faults::contrasted(&self.list, self.service, self.subject.target(), now);
+                let Subject { source, .. } = self.subject;
+                faults::contrasted(&self.list, by, self.service, source, self.subject.target(), now);
             }
             self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
+        }
+    }
+
+    /// This endpoint's good answer has come to its end.
+    #[inline]
+    pub fn answered_well_by(&self, endpoint: EndpointId) {
+        let avoidance = &self.service.stats.avoidance;
+        if avoidance.knows_any() {
+            avoidance.forget(endpoint, self.subject.target(), clock::now());
         }
     }
 
@@ -83,7 +90,9 @@ impl<'a> Faults<'a> {
     #[inline]
     pub fn avoided(&self, safe: bool) -> Vec<EndpointId> {
         match &self.service.stats.avoidance {
-            avoidance if avoidance.knows_any() => avoidance.of(self.subject.target(), safe, clock::now()),
+            avoidance if avoidance.applies() => {
+                avoidance.of(self.subject.source, self.subject.target(), safe, clock::now())
+            }
             _ => Vec::new(),
         }
     }
@@ -103,9 +112,13 @@ impl<'a> Faults<'a> {
 
     /// A request that has waited for this endpoint's answer since then was answered elsewhere.
     pub fn witness(&self, endpoint: &EndpointView, asked: Moment) {
-        let target = self.subject.target();
-        endpoint.stats.witness(asked, self.subject.source, target);
-        self.service.stats.avoidance.note(endpoint.id, target, clock::now());
+        let (source, target) = (self.subject.source, self.subject.target());
+        endpoint.stats.witness(asked, source, target);
+        let now = clock::now();
+        // (Who was only slower has not failed; and of who is suspected it is known that it answers nothing, whatever the target.)
+        if !endpoint.suspected && now.since(asked) >= Usual::LEAST {
+            self.service.stats.avoidance.note(endpoint.id, source, target, now);
+        }
     }
 
     #[cold]

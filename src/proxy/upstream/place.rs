@@ -513,11 +513,6 @@ impl<'a> Placing<'a> {
         self.tries.charge_to(several.then_some(self.faults.subject().key));
     }
 
-    /// Is a safe request that goes to this endpoint asked elsewhere at once? It is suspected, or fails what this request is about.
-    pub fn hedges_at_once(&self, spot: &Spot) -> bool {
-        spot.endpoint().suspected || self.tries.avoids(spot.choice.id)
-    }
-
     /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
@@ -529,8 +524,8 @@ impl<'a> Placing<'a> {
         self.charge(service);
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
-        // Asked at once: who was heard a moment ago will do.
-        let since = if self.hedges_at_once(spot) { since.before(Usual::LEAST) } else { since };
+        // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
+        let since = if spot.endpoint().suspected { since.before(Usual::LEAST) } else { since };
         let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
         };
@@ -636,6 +631,7 @@ impl<'a> Placing<'a> {
         if stats.is_watched() {
             stats.record_good_by(self.faults.subject().source, clock::now());
         }
+        self.faults.answered_well_by(spot.choice.id);
     }
 
     /// The head of an answer arrived that is no failure: the first one after a switch closes the incident. `well`: it shows that

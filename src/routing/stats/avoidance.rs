@@ -6,21 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{EndpointId, Moment, RequestTarget};
+use crate::decision::{EndpointId, Moment, RequestTarget, Source};
 
 /// So many failures that were answered well elsewhere, without a good answer of that target there in between.
 const ENOUGH: u32 = 3;
-/// How long after the last of them the endpoint is avoided.
-const MEMORY: Duration = Duration::from_secs(60);
-/// So often a safe request is let through to see whether it is still so.
-const TEST_AGAIN: Duration = Duration::from_secs(10);
-/// How many are remembered; then the oldest is forgotten.
+/// How long after the last of them safe requests avoid the endpoint: then they find out whether it is still so …
+const AVOIDED: Duration = Duration::from_secs(10);
+/// … for all others, who could not be sent again.
+const MEMORY: Duration = Duration::from_secs(30);
+/// How many are remembered; then the one with the fewest failures is forgotten, the oldest of them first.
 const MOST: usize = 256;
 
 /// One service's.
 #[derive(Debug, Default)]
 pub struct Avoidance {
+    /// Something is remembered.
     any: AtomicBool,
+    /// … and enough of it that somebody is avoided.
+    applies: AtomicBool,
     known: Mutex<Vec<Known>>,
 }
 
@@ -28,49 +31,69 @@ pub struct Avoidance {
 struct Known {
     endpoint: EndpointId,
     target: RequestTarget,
+    /// Whose requests failed; `None` = of several client networks. One alone moves nobody but itself.
+    source: Option<Source>,
     failures: u32,
     failed: Moment,
-    /// When a request was last let through.
-    tested: Moment,
 }
 
 impl Avoidance {
-    /// A request for this target failed there, and was answered well elsewhere.
-    pub fn note(&self, endpoint: EndpointId, target: RequestTarget, now: Moment) {
+    /// A request of this source for this target failed there, and was answered well elsewhere.
+    pub fn note(&self, endpoint: EndpointId, source: Source, target: RequestTarget, now: Moment) {
         let mut known = self.known();
         known.retain(|one| one.lasts(now));
         match known.iter_mut().find(|one| one.is(endpoint, target)) {
-            Some(one) => (one.failures, one.failed) = (one.failures.saturating_add(1), now),
+            Some(one) => {
+                one.source = one.source.filter(|known| *known == source);
+                (one.failures, one.failed) = (one.failures.saturating_add(1), now);
+            }
             None => {
-                if known.len() >= MOST {
-                    known.remove(0);
+                if known.len() >= MOST
+                    && let Some(least) = (0..known.len()).min_by_key(|place| known[*place].failures)
+                {
+                    known.remove(least);
                 }
-                known.push(Known { endpoint, target, failures: 1, failed: now, tested: now });
+                known.push(Known { endpoint, target, source: Some(source), failures: 1, failed: now });
             }
         }
-        self.any.store(true, Relaxed);
+        self.publish(&known);
     }
 
     /// It was answered well there. With the last one that is remembered, the cost of looking ends.
     pub fn forget(&self, endpoint: EndpointId, target: RequestTarget, now: Moment) {
         let mut known = self.known();
         known.retain(|one| one.lasts(now) && !one.is(endpoint, target));
-        self.any.store(!known.is_empty(), Relaxed);
+        self.publish(&known);
     }
 
-    /// Who is to be avoided by a request for this target. Once in a while a safe one is let through all the same.
-    pub fn of(&self, target: RequestTarget, safe: bool, now: Moment) -> Vec<EndpointId> {
+    /// Who is to be avoided by a request of this source for this target.
+    pub fn of(&self, source: Source, target: RequestTarget, safe: bool, now: Moment) -> Vec<EndpointId> {
         let mut known = self.known();
         known.retain(|one| one.lasts(now));
-        self.any.store(!known.is_empty(), Relaxed);
-        let about = known.iter_mut().filter(|one| one.target == target && one.failures >= ENOUGH);
-        about.filter_map(|one| (!safe || !one.tests(now)).then_some(one.endpoint)).collect()
+        self.publish(&known);
+        let time = if safe { AVOIDED } else { MEMORY };
+        let applies = |one: &&Known| {
+            let concerns = one.target == target && one.source.is_none_or(|known| known == source);
+            concerns && one.failures >= ENOUGH && now.since(one.failed) < time
+        };
+        known.iter().filter(applies).map(|one| one.endpoint).collect()
     }
 
     /// Is anything remembered?
     #[inline]
     pub fn knows_any(&self) -> bool {
         self.any.load(Relaxed)
+    }
+
+    /// Is anybody to be avoided?
+    #[inline]
+    pub fn applies(&self) -> bool {
+        self.applies.load(Relaxed)
+    }
+
+    fn publish(&self, known: &[Known]) {
+        self.any.store(!known.is_empty(), Relaxed);
+        self.applies.store(known.iter().any(|one| one.failures >= ENOUGH), Relaxed);
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Known>> {
@@ -86,15 +109,6 @@ impl Known {
     fn lasts(&self, now: Moment) -> bool {
         now.since(self.failed) < MEMORY
     }
-
-    /// Is it time to test it? Then this is the test.
-    fn tests(&mut self, now: Moment) -> bool {
-        let tests = now.since(self.failed.max(self.tested)) >= TEST_AGAIN;
-        if tests {
-            self.tested = now;
-        }
-        tests
-    }
 }
 
 #[cfg(test)]
@@ -104,20 +118,39 @@ mod tests {
 
     const REPORT: RequestTarget = RequestTarget(7);
 
-    fn failed(times: usize) -> Avoidance {
+    fn source(n: u8) -> Source {
+        Source::of([10, 0, 0, n].into())
+    }
+
+    /// So many failures, of two sources in turn.
+    fn failed(times: u8) -> Avoidance {
         let avoidance = Avoidance::default();
-        (0..times).for_each(|_| avoidance.note(id(0, 1), REPORT, at(0)));
+        (0..times).for_each(|n| avoidance.note(id(0, 1), source(n % 2), REPORT, at(0)));
         avoidance
+    }
+
+    fn avoided(avoidance: &Avoidance, target: RequestTarget, millis: u64) -> Vec<EndpointId> {
+        avoidance.of(source(9), target, true, at(millis))
     }
 
     #[test]
     fn three_failures_are_enough_for_that_target_at_that_endpoint() {
-        assert_eq!(failed(2).of(REPORT, true, at(1)), []);
+        assert_eq!(avoided(&failed(2), REPORT, 1), []);
         let avoidance = failed(3);
-        assert_eq!(avoidance.of(REPORT, true, at(1)), [id(0, 1)]);
-        assert_eq!(avoidance.of(RequestTarget(8), true, at(1)), []);
-        avoidance.note(id(0, 0), REPORT, at(1));
-        assert_eq!(avoidance.of(REPORT, true, at(1)), [id(0, 1)]);
+        assert_eq!(avoided(&avoidance, REPORT, 1), [id(0, 1)]);
+        assert_eq!(avoided(&avoidance, RequestTarget(8), 1), []);
+        avoidance.note(id(0, 0), source(0), REPORT, at(1));
+        assert_eq!(avoided(&avoidance, REPORT, 1), [id(0, 1)]);
+    }
+
+    #[test]
+    fn what_one_source_meets_moves_that_source_alone() {
+        let avoidance = Avoidance::default();
+        (0..9).for_each(|_| avoidance.note(id(0, 1), source(1), REPORT, at(0)));
+        assert_eq!(avoidance.of(source(1), REPORT, true, at(1)), [id(0, 1)]);
+        assert_eq!(avoidance.of(source(2), REPORT, true, at(1)), []);
+        avoidance.note(id(0, 1), source(2), REPORT, at(2));
+        assert_eq!(avoidance.of(source(3), REPORT, true, at(3)), [id(0, 1)], "two have met it");
     }
 
     #[test]
@@ -125,37 +158,29 @@ mod tests {
         let avoidance = failed(3);
         assert!(avoidance.knows_any());
         avoidance.forget(id(0, 0), REPORT, at(1));
-        assert_eq!(avoidance.of(REPORT, true, at(1)), [id(0, 1)], "another one's");
+        assert_eq!(avoided(&avoidance, REPORT, 1), [id(0, 1)], "another one's");
         avoidance.forget(id(0, 1), REPORT, at(1));
-        assert!(!avoidance.knows_any() && avoidance.of(REPORT, true, at(1)).is_empty());
-        (0..2).for_each(|_| avoidance.note(id(0, 1), REPORT, at(2)));
-        assert_eq!(avoidance.of(REPORT, true, at(3)), [], "the failures before it do not count");
+        assert!(!avoidance.knows_any() && avoided(&avoidance, REPORT, 1).is_empty());
+        (0..2).for_each(|n| avoidance.note(id(0, 1), source(n), REPORT, at(2)));
+        assert_eq!(avoided(&avoidance, REPORT, 3), [], "the failures before it do not count");
     }
 
     #[test]
-    fn one_safe_request_tests_it_every_ten_seconds() {
+    fn safe_requests_find_out_whether_it_is_still_so() {
         let avoidance = failed(3);
-        assert_eq!(avoidance.of(REPORT, true, at(9_999)), [id(0, 1)]);
-        assert_eq!(avoidance.of(REPORT, false, at(10_000)), [id(0, 1)], "not one that could not be sent again");
-        assert_eq!(avoidance.of(REPORT, true, at(10_000)), []);
-        assert_eq!(avoidance.of(REPORT, true, at(10_001)), [id(0, 1)]);
-        avoidance.note(id(0, 1), REPORT, at(10_002));
-        assert_eq!(avoidance.of(REPORT, true, at(20_001)), [id(0, 1)], "it failed again");
-        assert_eq!(avoidance.of(REPORT, true, at(20_002)), []);
-    }
-
-    #[test]
-    fn it_is_remembered_for_a_minute() {
-        let avoidance = failed(3);
-        assert_eq!(avoidance.of(REPORT, false, at(59_999)), [id(0, 1)]);
-        assert_eq!(avoidance.of(REPORT, false, at(60_000)), []);
+        assert_eq!(avoided(&avoidance, REPORT, 9_999), [id(0, 1)]);
+        assert_eq!(avoided(&avoidance, REPORT, 10_000), []);
+        assert_eq!(avoidance.of(source(9), REPORT, false, at(29_999)), [id(0, 1)], "not those that are sent once");
+        avoidance.note(id(0, 1), source(1), REPORT, at(10_002));
+        assert_eq!(avoided(&avoidance, REPORT, 20_001), [id(0, 1)], "it failed again");
+        assert_eq!(avoidance.of(source(9), REPORT, false, at(40_002)), []);
         assert!(!avoidance.knows_any());
     }
 
     #[test]
-    fn the_oldest_are_forgotten_first() {
+    fn what_failed_least_is_forgotten_first() {
         let avoidance = failed(3);
-        (0..MOST as u64).for_each(|n| avoidance.note(id(0, 0), RequestTarget(100 + n), at(1)));
-        assert_eq!(avoidance.of(REPORT, true, at(2)), []);
+        (0..MOST as u64).for_each(|n| avoidance.note(id(0, 0), source(0), RequestTarget(100 + n), at(1)));
+        assert_eq!(avoided(&avoidance, REPORT, 2), [id(0, 1)]);
     }
 }
