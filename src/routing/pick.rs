@@ -263,6 +263,7 @@ impl ServiceView {
     }
 
     /// Any open endpoint of the pool; of those that are not `fit`, or fail what is asked for, only if nobody else is left.
+    #[inline]
     fn pick_open(
         &self,
         pool: usize,
@@ -296,6 +297,7 @@ impl ServiceView {
     }
 
     /// Any open endpoint of the pool; of those that are not `fit` only if nobody else is left.
+    #[inline(always)]
     fn pick_fit(
         &self,
         pool: usize,
