@@ -30,7 +30,7 @@ use crate::sys::clock;
 use crate::text::shortened;
 
 /// A larger file is not ours.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 /// Pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for the last write.
@@ -228,7 +228,12 @@ fn in_time(file: &StateFile, (document, left_out): (Document, Vec<String>), rese
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > MAX_BYTES {
+        return Err(io::Error::other(format!("it has {size} bytes: at most {MAX_BYTES} are read")));
+    }
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -763,6 +768,15 @@ mod tests {
         fs::write(&file.path, r#"{"saved_unix_ms":1,"saved":{"version":99,"news":true}}"#).unwrap();
         let Loaded::Damaged(why) = load(&file) else { panic!("read") };
         assert!(why.contains("format 99") && !why.contains("json: damaged"), "{why}");
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = at(&folder);
+        File::create(&file.path).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        let Loaded::Damaged(why) = load(&file) else { panic!("read") };
+        assert!(why.contains("16777217 bytes"), "{why}");
     }
 
     #[test]
