@@ -1,7 +1,6 @@
 //! Configurations that are big: what is held, and how the work grows with them. Of twice as much the reader allocates and
 //! computes about twice as much; instructions are counted by callgrind, where there is valgrind.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -32,11 +31,19 @@ fn file(routes: &str, pools: &str, rest: &str) -> String {
     )
 }
 
-fn each(count: usize, line: impl Fn(usize, &mut String)) -> String {
-    (0..count).fold(String::new(), |mut text, n| {
-        line(n, &mut text);
-        text
-    })
+fn each(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect()
+}
+
+/// Routes behind the first one.
+fn routes(count: usize, one: impl Fn(usize) -> String) -> String {
+    file(&each(count, |n| format!("      - {}\n", one(n))), "", "")
+}
+
+/// A second pool with these endpoints.
+fn endpoints(count: usize, one: impl Fn(usize) -> String) -> String {
+    let list = each(count, |n| one(n) + ", ");
+    file("", &format!("      - {{name: p, endpoints: [{list}]}}\n"), "")
 }
 
 fn address(n: usize) -> String {
@@ -48,195 +55,67 @@ const SHAPES: [Shape; 17] = [
         name: "pools",
         many: 1000,
         text: |n| {
-            let pools = each(n, |n, out| {
-                let _ = writeln!(out, "      - {{name: p{n}, endpoints: [{}]}}", address(n));
-            });
-            file("", &pools, "")
+            let pool = |n| format!("      - {{name: p{n}, endpoints: [{}]}}\n", address(n));
+            file("", &each(n, pool), "")
         },
     },
     Shape {
         name: "anchors around anchors",
         many: 20_000,
         text: |n| {
-            let (open, close): (String, String) = ((0..20).map(|n| format!("&a{n} [")).collect(), "]".repeat(20));
+            let (open, close) = (each(20, |n| format!("&a{n} [")), "]".repeat(20));
             format!("{}x: {open}{}{close}\n", file("", "", ""), "a, ".repeat(n))
         },
     },
     Shape {
         name: "routes to services that are not there",
         many: 4000,
-        text: |n| {
-            file(
-                &each(n, |n, out| {
-                    let _ = writeln!(out, "      - {{match: {{path: /r{n}}}, service: s-{n}}}");
-                }),
-                "",
-                "",
-            )
-        },
+        text: |n| routes(n, |n| format!("{{match: {{path: /r{n}}}, service: s-{n}}}")),
     },
-    Shape {
-        name: "routes",
-        many: 4000,
-        text: |n| {
-            file(
-                &each(n, |n, out| {
-                    let _ = writeln!(out, "      - {{match: {{path: /r{n}}}, service: s}}");
-                }),
-                "",
-                "",
-            )
-        },
-    },
+    Shape { name: "routes", many: 4000, text: |n| routes(n, |n| format!("{{match: {{path: /r{n}}}, service: s}}")) },
     Shape {
         name: "routes by one path",
         many: 4000,
-        text: |n| {
-            file(
-                &each(n, |n, out| {
-                    let _ = writeln!(out, "      - {{match: {{path: /r, headers: {{x-{n}: a}}}}, service: s}}");
-                }),
-                "",
-                "",
-            )
-        },
+        text: |n| routes(n, |n| format!("{{match: {{path: /r, headers: {{x-{n}: a}}}}, service: s}}")),
     },
     Shape {
         name: "hosts",
         many: 4000,
-        text: |n| {
-            file(
-                &each(n, |n, out| {
-                    let _ = writeln!(out, "      - {{match: {{host: \"*.h{n}.example.com\"}}, service: s}}");
-                }),
-                "",
-                "",
-            )
-        },
+        text: |n| routes(n, |n| format!("{{match: {{host: \"*.h{n}.example.com\"}}, service: s}}")),
     },
     Shape {
         name: "header conditions",
         many: 4000,
         text: |n| {
-            file(
-                &format!(
-                    "      - {{service: s, match: {{path: /x, headers: {{{}}}}}}}\n",
-                    each(n, |n, out| {
-                        let _ = write!(out, "x-h{n}: v, ");
-                    })
-                ),
-                "",
-                "",
-            )
+            let conditions = each(n, |n| format!("x-h{n}: v, "));
+            routes(1, |_| format!("{{service: s, match: {{path: /x, headers: {{{conditions}}}}}}}"))
         },
     },
     Shape {
         name: "listeners",
         many: 2000,
         text: |n| {
-            file(
-                "",
-                "",
-                &each(n, |n, out| {
-                    let _ = writeln!(out, "  - {{name: l{n}, bind: 127.1.{}.{}:9000, service: s}}", n >> 8, n & 255);
-                }),
-            )
+            let listener = |n| format!("  - {{name: l{n}, bind: 127.1.{}.{}:9000, service: s}}\n", n >> 8, n & 255);
+            file("", "", &each(n, listener))
         },
     },
     Shape {
         name: "services",
         many: 2000,
         text: |n| {
-            file(
-                "",
-                &each(n, |n, out| {
-                    let _ = writeln!(
-                        out,
-                        "  s{n}: {{health_check: {{tcp: {{}}}}, pools: [{{name: p, endpoints: [{}]}}]}}",
-                        address(n)
-                    );
-                }),
-                "",
-            )
+            let pools = |n| format!("[{{name: p, endpoints: [{}]}}]", address(n));
+            file("", &each(n, |n| format!("  s{n}: {{health_check: {{tcp: {{}}}}, pools: {}}}\n", pools(n))), "")
         },
     },
-    Shape {
-        name: "endpoints",
-        many: 8000,
-        text: |n| {
-            file(
-                "",
-                &format!(
-                    "      - {{name: p, endpoints: [{}]}}\n",
-                    each(n, |n, out| {
-                        let _ = write!(out, "{}, ", address(n));
-                    })
-                ),
-                "",
-            )
-        },
-    },
-    Shape {
-        name: "endpoints that stand twice",
-        many: 4000,
-        text: |n| {
-            file(
-                "",
-                &format!(
-                    "      - {{name: p, endpoints: [{}]}}\n",
-                    each(n, |_, out| {
-                        out.push_str("10.0.0.1:80, ");
-                    })
-                ),
-                "",
-            )
-        },
-    },
+    Shape { name: "endpoints", many: 8000, text: |n| endpoints(n, address) },
+    Shape { name: "endpoints that stand twice", many: 4000, text: |n| endpoints(n, |_| "10.0.0.1:80".into()) },
     Shape {
         name: "endpoints that are our own listener",
         many: 4000,
-        text: |n| {
-            file(
-                "",
-                &format!(
-                    "      - {{name: p, endpoints: [{}]}}\n",
-                    each(n, |n, out| {
-                        let _ = write!(out, "127.0.0.1:8080{}, ", n % 10);
-                    })
-                ),
-                "",
-            )
-        },
+        text: |n| endpoints(n, |n| format!("127.0.0.1:8080{}", n % 10)),
     },
-    Shape {
-        name: "unknown keys",
-        many: 8000,
-        text: |n| {
-            format!(
-                "{}{}",
-                file("", "", ""),
-                each(n, |n, out| {
-                    let _ = writeln!(out, "key{n}: 1");
-                })
-            )
-        },
-    },
-    Shape {
-        name: "values that are wrong, in one line",
-        many: 4000,
-        text: |n| {
-            file(
-                "",
-                &format!(
-                    "      - {{name: p, endpoints: [{}]}}\n",
-                    each(n, |n, out| {
-                        let _ = write!(out, "nowhere{n}, ");
-                    })
-                ),
-                "",
-            )
-        },
-    },
+    Shape { name: "unknown keys", many: 8000, text: |n| file("", "", "") + &each(n, |n| format!("key{n}: 1\n")) },
+    Shape { name: "values that are wrong, in one line", many: 4000, text: |n| endpoints(n, |n| format!("nowhere{n}")) },
     Shape {
         name: "a long text",
         many: 1 << 20,

@@ -4,10 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use standfast::config::ProxyVersion;
-use standfast::wire::h1::{BodyEncoder, BodyLength};
+use standfast::wire::h1::{BodyEncoder, BodyLength, HeadLimits};
 use standfast::wire::proxy_protocol::{Ends, write};
 
 use crate::corpus;
+use crate::properties::heads::Way;
+use crate::properties::tools::seed;
 use crate::properties::{self, TARGETS};
 
 /// One change of an input.
@@ -87,6 +89,13 @@ fn a_hello_at_the_bound_is_the_same_in_pieces() {
             assert_eq!(whole, pieces, "{} bytes, {LONGEST_ON_WIRE} may be, in pieces of {size}", input.len());
         }
     }
+}
+
+/// All splits in two, and byte by byte.
+fn splits(input: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let step = 1 + input.len() / 200;
+    let two = (1..input.len()).step_by(step).map(|at| vec![&input[..at], &input[at..]]);
+    two.chain(std::iter::once(input.chunks(1).collect()))
 }
 
 /// Text made of the pieces that matter, valid and not; mostly behind a good start.
@@ -268,6 +277,18 @@ proptest! {
     #[test]
     fn soups_of_requests_keep_the_properties(input in soup("GET / HTTP/1.1\r\nHost: a\r\n", REQUEST)) {
         properties::h1_request::check(&input);
+    }
+
+    #[test]
+    fn a_request_that_is_filled_to_its_limit_reads_like_one_piece(
+        input in soup("GET / HTTP/1.1\r\nHost: a\r\n", REQUEST),
+        fill in 3000_usize..4200,
+        behind in soup("", REQUEST),
+    ) {
+        let long = [b"X: ", vec![b'l'; fill].as_slice()].concat();
+        let input = [input, long, behind].concat();
+        let limits = HeadLimits { bytes: 4096, fields: 32 };
+        properties::h1_request::alike(&input, splits(&input), &limits, &Way::of(seed(&input)));
     }
 
     #[test]

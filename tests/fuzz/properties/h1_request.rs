@@ -14,12 +14,17 @@ pub fn check(input: &[u8]) {
     };
     for limits in [HeadLimits { bytes: 64 << 10, fields: 100 }, small] {
         bounded((64 << 10) + 40 * input.len(), || {
-            let whole = read(&[input], &limits, &way, &mut |head| check_request(head, &way));
-            for pieces in cuts(seed, input) {
-                let cut = read(&pieces, &limits, &way, &mut |_| ());
-                assert!(whole == cut, "{limits:?}\nwhole:  {}\npieces: {}", shown(&whole), shown(&cut));
-            }
+            alike(input, cuts(seed, input), &limits, &way);
         });
+    }
+}
+
+/// The same is read in one piece and in any of these.
+pub fn alike<'i>(input: &'i [u8], cuts: impl IntoIterator<Item = Vec<&'i [u8]>>, limits: &HeadLimits, way: &Way) {
+    let whole = read(&[input], limits, way, &mut |head| check_request(head, way));
+    for pieces in cuts {
+        let cut = read(&pieces, limits, way, &mut |_| ());
+        assert!(whole == cut, "{limits:?}\nwhole:  {}\npieces: {}", shown(&whole), shown(&cut));
     }
 }
 

@@ -1,7 +1,4 @@
 //! At the limits, any split of the input gives the result of one piece.
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::*;
 use crate::wire::alike::judged;
 
@@ -45,53 +42,6 @@ fn read_chunks(pieces: &[&[u8]]) -> ReadBody {
     Ok((data, format!("{:?}", pairs(decoder.trailers())), decoder.is_done(), total))
 }
 
-/// All splits in two, and byte by byte.
-fn splits(input: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
-    let step = 1 + input.len() / 200;
-    let two = (1..input.len()).step_by(step).map(|at| vec![&input[..at], &input[at..]]);
-    two.chain(std::iter::once(input.chunks(1).collect()))
-}
-
-/// Text made of the pieces that matter, valid and not; mostly behind a good start.
-fn soup(start: &'static str, words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
-    let word = prop_oneof![
-        16 => prop::sample::select(words).prop_map(|w| w.as_bytes().to_vec()),
-        1 => (0_usize..1500).prop_map(|len| [b"X-Long: ", vec![b'l'; len].as_slice(), b"\r\n"].concat()),
-        1 => vec(any::<u8>(), 0..4),
-    ];
-    let start = prop_oneof![3 => Just(start), 1 => Just("")];
-    (start, vec(word, 0..12)).prop_map(|(start, words)| [start.as_bytes(), &words.concat()].concat())
-}
-
-const REQUEST: &[&str] = &[
-    "GET ",
-    "POST ",
-    "/",
-    "/a?b",
-    "http://h/",
-    " HTTP/1.1\r\n",
-    " HTTP/1.0\r\n",
-    "GET / HTTP/1.1\r\n",
-    "Host: a\r\n",
-    "Host: ",
-    "Content-Length: 5\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Connection: close\r\n",
-    "Connection: Upgrade\r\n",
-    "Connection: Upgrade, HTTP2-Settings\r\n",
-    "Upgrade: websocket\r\n",
-    "Upgrade: h2c, WebSocket, x\r\n",
-    "HTTP2-Settings: AA\r\n",
-    "X: y\r\n",
-    "\r\n",
-    "\n",
-    "\r",
-    ":",
-    " ",
-    "\t",
-    "Expect: 100-continue\r\n",
-    "\r\n\r\n",
-];
 /// Everything a body says.
 type ReadBody = Result<(Vec<u8>, String, bool, usize), Error>;
 
@@ -186,22 +136,6 @@ fn chunks_and_trailers_at_their_limits_are_judged_alike_in_any_pieces() {
     for count in 63..67 {
         for line in ["X: y\r\n", "Host: y\r\n", "X\r\n"] {
             read(format!("0\r\n{}\r\n", line.repeat(count)).as_bytes()).ok();
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn a_request_that_is_filled_to_its_limit_reads_like_one_piece(
-        input in soup("GET / HTTP/1.1\r\nHost: a\r\n", REQUEST),
-        fill in 3000_usize..4200,
-        behind in soup("", REQUEST),
-    ) {
-        let long = [b"X: ", vec![b'l'; fill].as_slice()].concat();
-        let input = [input, long, behind].concat();
-        let whole = read_request(&[&input]);
-        for pieces in splits(&input) {
-            prop_assert_eq!(read_request(&pieces), whole.clone());
         }
     }
 }
