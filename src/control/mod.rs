@@ -34,7 +34,7 @@ pub use status::{
 };
 pub use tally::Tally;
 
-/// Readers of this room that nobody else uses, for the properties in `tests/fuzz`.
+/// Private readers of this room, for the properties in `tests/fuzz`.
 #[doc(hidden)]
 pub mod readers {
     pub use super::probes::grpc_answer;

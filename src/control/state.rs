@@ -668,15 +668,20 @@ mod tests {
             ("/saved/incidents/0", json!(null), "incident 1: ", "/saved/incidents"),
             ("/saved/incidents/0/service", json!(wild), "is not a name", "/saved/incidents"),
             ("/saved/incidents/0/to", json!(wild), "is not a name", "/saved/incidents"),
-            ("/saved/incidents/0/id", json!(u64::MAX), "nobody has counted", "/saved/incidents"),
+            (
+                "/saved/incidents/0/id",
+                json!(u64::MAX),
+                "number 18446744073709551615 is out of range",
+                "/saved/incidents",
+            ),
             ("/saved/incidents/0/epoch", json!(8), "it is of epoch 8", "/saved/incidents"),
             ("/names/0", json!("x"), "name 1: ", "/names"),
             ("/names/0/0/name", json!(wild), "this is not a name", "/names"),
             ("/names/0/1/0", json!({}), "address of app.test 1: ", "/names/0/1"),
             ("/names/0/1/0/host", json!("app.test\r\nX: y"), "is not its host", "/names/0/1"),
             ("/names/0/1/0/host", json!("other.test"), "is not its host", "/names/0/1"),
-            ("/names/0/1/0/address", json!("0.0.0.0:80"), "could not be somebody's", "/names/0/1"),
-            ("/names/0/1/0/address", json!("10.0.0.3:81"), "could not be somebody's", "/names/0/1"),
+            ("/names/0/1/0/address", json!("0.0.0.0:80"), "0.0.0.0:80 is not an address of this name", "/names/0/1"),
+            ("/names/0/1/0/address", json!("10.0.0.3:81"), "10.0.0.3:81 is not an address of this name", "/names/0/1"),
             ("/names/0/1/0/address", json!("10.0.0.4:80"), "stands there twice", "/names/0/1"),
             ("/names/0/1/0/weight", json!(0), "weight 0", "/names/0/1"),
             ("/names/0/1/0/weight", json!(u32::MAX), "weight 4294967295", "/names/0/1"),
@@ -749,7 +754,8 @@ mod tests {
         decision.tick(Moment::from_micros(60_000_000));
         assert_eq!(decision.saved(now).services[0].administrative.len(), 2, "it was restored");
         seal(&Document { saved_unix_ms: u64::MAX, saved: decision.saved(now), names: Vec::new() }).unwrap();
-        for (epoch, problem) in [((1_u64 << 62) + 1, "more than anybody has counted"), (u64::MAX, "more than anybody")]
+        for (epoch, problem) in
+            [((1_u64 << 62) + 1, "epoch 4611686018427387905 is out of range"), (u64::MAX, "is out of range")]
         {
             document["saved"]["epoch"] = json!(epoch);
             assert!(parsed(&document).unwrap_err().contains(problem));

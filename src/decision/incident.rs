@@ -26,7 +26,7 @@ pub enum SwitchKind {
     Failback,
     /// The new pool was worse.
     Rollback,
-    /// Endpoints serve again, where only a page or nobody did.
+    /// Endpoints serve again, after a page or none did.
     Recovery,
 }
 

@@ -98,7 +98,7 @@ impl Saved {
     pub fn checked(mut self, left_out: &mut Vec<String>) -> Result<Saved, String> {
         for (what, number) in [("epoch", self.epoch), ("next_incident", self.next_incident)] {
             if number > MAX_COUNTED {
-                return Err(format!("{what} {number} is more than anybody has counted"));
+                return Err(format!("{what} {number} is out of range: {MAX_COUNTED} at most"));
             }
         }
         let mut known = BTreeSet::new();
@@ -203,7 +203,7 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
         }
     }
     if incident.id.0 > MAX_COUNTED {
-        return Err("a number that nobody has counted up to".into());
+        return Err(format!("number {} is out of range: {MAX_COUNTED} at most", incident.id.0));
     }
     if incident.epoch > epoch {
         return Err(format!("it is of epoch {}, and the last one was {epoch}", incident.epoch));

@@ -19,7 +19,7 @@ pub struct Want<'a> {
     pub hash: u64,
     /// Whom this request has asked already.
     pub tried: &'a Tried,
-    /// Endpoints that fail what it asks for: asked only where nobody else is left.
+    /// Endpoints that fail what it asks for: asked only where no other endpoint is left.
     pub avoided: &'a [EndpointId],
     /// Where to look.
     pub scope: Scope,
@@ -262,7 +262,7 @@ impl ServiceView {
         self.pick_open(pool, view, want, |endpoint| view.suspected || !endpoint.suspected, state)
     }
 
-    /// Any open endpoint of the pool; of those that are not `fit`, or fail what is asked for, only if nobody else is left.
+    /// Any open endpoint of the pool; of those that are not `fit`, or fail what is asked for, only if no other is left.
     #[inline]
     fn pick_open(
         &self,
@@ -296,7 +296,7 @@ impl ServiceView {
         }
     }
 
-    /// Any open endpoint of the pool; of those that are not `fit` only if nobody else is left.
+    /// Any open endpoint of the pool; of those that are not `fit` only if no other is left.
     #[inline(always)]
     fn pick_fit(
         &self,

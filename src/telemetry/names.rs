@@ -65,7 +65,7 @@ metrics! {
         POOL_ENDPOINTS: Gauge "standfast_pool_endpoints" ["service", "pool", "admission"]
             "Endpoints of the pool by what may be sent to them (open, trial, closed).";
         SWITCHES: Counter "standfast_switches_total" ["service", "kind"]
-            "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: from a page, or from nobody).";
+            "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: to endpoints again after a page or an outage).";
         OUTAGES: Counter "standfast_outages_total" ["service"]
             "Outages as failover.max_failovers counts them: a pool was left by force, and not within confirm_window of the one before.";
         SWITCH_TIMESTAMP: Gauge "standfast_last_switch_timestamp_seconds" ["service"]

@@ -485,7 +485,7 @@ pub(in crate::control) fn checked(
         let is_port = address.port() > 0 && question.port.is_none_or(|port| port == address.port());
         let problem = match one.weight {
             _ if *one.host != *host => format!("`{}` is not its host", shortened(&one.host, 60)),
-            _ if !is_somebody(address.ip()) || !is_port => "this address could not be somebody's".into(),
+            _ if !is_somebody(address.ip()) || !is_port => format!("{address} is not an address of this name"),
             Some(weight) if !(1..=1000).contains(&weight) => format!("weight {weight} is not from 1 to 1000"),
             _ if !known.insert(address) => "it stands there twice".into(),
             _ if good.len() == MOST => format!("there are more than {MOST}"),

@@ -336,7 +336,7 @@ fn an_endpoint_of_weight_0_does_not_count_for_its_pool() {
     let mut rig = Rig::new(|shop| shop.failover.on_all_down = OnAllDown::FailOpen);
     weigh(&mut rig, 0, 0);
     rig.fall(1);
-    assert_eq!(rig.active(), "away", "nobody is left at home");
+    assert_eq!(rig.active(), "away", "no endpoint is left at home");
     assert!(!rig.status().pools[0].available);
     // Nor is it the last resort.
     rig.good(0);

@@ -150,7 +150,7 @@ impl Shelf {
                 continue;
             }
             if line.wire.is_full() {
-                // Nobody waits for what it still holds.
+                // What it still holds belongs to no stream.
                 if line.strands.get() == 0 {
                     line.retire();
                 }

@@ -22,7 +22,7 @@ const MOST: usize = 256;
 pub struct Avoidance {
     /// Something is remembered.
     any: AtomicBool,
-    /// … and enough of it that somebody is avoided.
+    /// … and enough of it that an endpoint is avoided.
     applies: AtomicBool,
     known: Mutex<Vec<Known>>,
 }
@@ -31,7 +31,7 @@ pub struct Avoidance {
 struct Known {
     endpoint: EndpointId,
     target: RequestTarget,
-    /// Whose requests failed; `None` = of several client networks. One alone moves nobody but itself.
+    /// The client network whose requests failed; `None` = several. One alone moves only itself.
     source: Option<Source>,
     failures: u32,
     failed: Moment,
