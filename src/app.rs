@@ -194,18 +194,21 @@ async fn give_memory_back() -> Infallible {
     const PAUSE: Duration = Duration::from_secs(10);
     let (process, mut reserve) = (Process::now(), Reserve::default());
     let mut least = u64::MAX;
-    memory::unused_bytes(&process).map(|unused| reserve.look(unused));
+    let unused = |resident: u64| memory::used_bytes().map(|used| resident.saturating_sub(used));
+    if let Some(unused) = process.resident_bytes().and_then(unused) {
+        reserve.look(unused);
+    }
     loop {
         // (What is in use is counted only where there is much.)
         let resident = process.resident_bytes().unwrap_or(0);
         least = least.min(resident);
         if resident > least.saturating_add(Reserve::MOST)
-            && let Some(unused) = memory::unused_bytes(&process)
-            && reserve.look(unused)
+            && let Some(before) = unused(resident)
+            && reserve.look(before)
         {
             memory::give_back();
-            let left = memory::unused_bytes(&process).unwrap_or(unused);
-            tracing::debug!(bytes = unused.saturating_sub(left), "unused memory was given back");
+            let left = process.resident_bytes().and_then(unused).unwrap_or(before);
+            tracing::debug!(bytes = before.saturating_sub(left), "unused memory was given back");
             reserve.left(left);
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,6 +1,5 @@
 //! `standfast check`: whether a configuration is valid, what it means for each service, and the arithmetic behind its RTO.
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,7 +78,7 @@ fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> Str
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
         text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
-        for line in arithmetic(&config::detections(service)) {
+        for line in arithmetic(service) {
             text.push_str(&format!("   {:width$}  {}\n", "", line));
         }
     }
@@ -112,25 +111,18 @@ fn pools(service: &Service) -> String {
 }
 
 /// One line for pools that share their sum.
-fn arithmetic(detections: &[Detection]) -> Vec<String> {
-    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for detection in detections {
-        let line = match detection.worst {
-            Some(_) => format!("a silent fault is found within {detection}"),
-            None => "no health check: only failing requests show a fault".to_owned(),
+fn arithmetic(service: &Service) -> Vec<String> {
+    let groups = config::by_sum(config::detections(service));
+    let several = groups.len() > 1;
+    let line = |group: &Vec<Detection>| {
+        let line = match &group[0] {
+            detection if detection.worst.is_some() => format!("a silent fault is found within {detection}"),
+            _ => "no health check: only failing requests show a fault".to_owned(),
         };
-        let place = *places.entry(line).or_insert_with_key(|line| {
-            lines.push((line.clone(), Vec::new()));
-            lines.len() - 1
-        });
-        lines[place].1.push(&detection.pool);
-    }
-    let several = lines.len() > 1;
-    lines
-        .into_iter()
-        .map(|(line, pools)| if several { format!("{}: {line}", pools.join(", ")) } else { line })
-        .collect()
+        let pools: Vec<&str> = group.iter().map(|detection| &*detection.pool).collect();
+        if several { format!("{}: {line}", pools.join(", ")) } else { line }
+    };
+    groups.iter().map(line).collect()
 }
 
 fn refused(problems: &Problems, colour: bool) -> String {

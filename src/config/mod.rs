@@ -59,7 +59,7 @@ pub use bind::{Bind, NoBind};
 pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;
-pub use objective::{Detection, detections, worst_case};
+pub use objective::{Detection, by_sum, detections, worst_case};
 pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 pub use problem::{Problem, Problems, Severity};
 

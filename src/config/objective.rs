@@ -1,5 +1,6 @@
 //! The arithmetic of `objectives.rto`: how long a *silent* fault (packets vanish, nobody is refused) can go unnoticed.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -62,6 +63,20 @@ pub fn detections(service: &Service) -> Vec<Detection> {
         arithmetic: pool.health_check.as_ref().map_or_else(|| "no health check: no bound".into(), arithmetic),
     };
     service.pools.iter().filter(|pool| !pool.is_static()).map(of_pool).collect()
+}
+
+/// Those with the same sum together, in the order of their first.
+pub fn by_sum(detections: Vec<Detection>) -> Vec<Vec<Detection>> {
+    let mut groups: Vec<Vec<Detection>> = Vec::new();
+    let mut places = HashMap::new();
+    for detection in detections {
+        let place = *places.entry(detection.to_string()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(detection),
+            None => groups.push(vec![detection]),
+        }
+    }
+    groups
 }
 
 fn arithmetic(check: &HealthCheck) -> String {

@@ -264,17 +264,15 @@ impl ServiceReport {
 }
 
 impl ServiceReport {
-    /// Do endpoints serve it? A page instead of them is none, and what cannot be reached serves nobody.
+    /// Do endpoints serve it? A page instead of them is none, and what cannot be reached serves no request.
     pub fn is_served(&self) -> bool {
         let serves = matches!(self.serving, Serving::Active(_) | Serving::Shared(_));
         serves && !self.isolated && !self.shows_a_page()
     }
 
-    /// A page answers in the place of endpoints. (A service that is nothing but a page is served by it.)
+    /// See [`Serving::shows_a_page`].
     pub fn shows_a_page(&self) -> bool {
-        let serving = || self.pools.iter().enumerate().filter(|(index, _)| self.serving.serves(*index));
-        let page = serving().next().is_some() && serving().all(|(_, pool)| pool.page);
-        page && self.pools.iter().any(|pool| !pool.page)
+        self.serving.shows_a_page(self.pools.iter().map(|pool| pool.page))
     }
 }
 

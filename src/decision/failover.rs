@@ -256,8 +256,7 @@ impl Service {
             Serving::Active(active) => Some(active),
             _ => None,
         };
-        let outage = self.begins_outage(&switch, from, turn.now);
-        self.record(&switch, from, outage, turn);
+        self.record(&switch, from, turn);
         if let Some(left) = from {
             self.end_sessions(left, turn);
         }
@@ -265,7 +264,6 @@ impl Service {
         self.failing_open = false;
         self.since = turn.now;
         self.ordered = switch.kind == SwitchKind::Switchover;
-        self.note_forced(&switch, from, outage, turn);
         if switch.kind == SwitchKind::Failback {
             self.hold_down.came_home(turn.now);
         }
@@ -277,29 +275,26 @@ impl Service {
         turn.effects.push(Effect::Persist);
     }
 
-    /// Does this switch begin an outage? It leaves a pool by force, and another one exists that the service could be on. (A page,
-    /// or nobody, is an outage already.)
-    pub fn begins_outage(&self, switch: &Switch, from: Option<usize>, now: Moment) -> bool {
+    /// Damping and freeze: only switches away from a pool count (on a page, or down, the outage has begun already). Does this one begin an
+    /// outage? Another pool has to exist that the service could be on.
+    fn note_forced(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) -> bool {
         let leaves = from.is_some_and(|left| !self.pools[left].is_static);
-        let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
-        let forced = switch.kind.is_forced() && !switch.undoes;
-        forced && leaves && others && self.freeze.begins_outage(&self.config.failover, now)
-    }
-
-    /// Damping and freeze: only switches away from a pool count.
-    pub fn note_forced(&mut self, switch: &Switch, from: Option<usize>, outage: bool, turn: &mut Turn<'_>) {
-        let leaves = from.is_some_and(|left| !self.pools[left].is_static);
-        if switch.kind.is_forced() && !switch.undoes && leaves {
-            self.hold_down.forced_away(&self.config.failover, turn.now);
+        if !switch.kind.is_forced() || switch.undoes || !leaves {
+            return false;
         }
+        self.hold_down.forced_away(&self.config.failover, turn.now);
+        let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
+        let outage = others && self.freeze.begins_outage(&self.config.failover, turn.now);
         let rule = &self.config.failover.max_failovers;
         if outage && let Some(until) = self.freeze.count(rule, &mut self.timers, turn.now) {
             turn.effects.push(Effect::Alert(Alert::Frozen { service: self.name().clone(), until }));
         }
+        outage
     }
 
     /// Open the incident; its first good answer is awaited from now on.
-    pub fn record(&mut self, switch: &Switch, from: Option<usize>, outage: bool, turn: &mut Turn<'_>) {
+    pub fn record(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+        let outage = self.note_forced(switch, from, turn);
         let forced = switch.kind.is_forced();
         let (fault, evidence) =
             if forced { self.fault_of(from, turn) } else { (self.order_time(turn.now), Vec::new()) };

@@ -14,8 +14,7 @@ impl Service {
             return;
         }
         let before: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
-        let lost = before.iter().copied().filter(|pool| !self.available(*pool)).collect::<Vec<usize>>();
-        let mut unreached = lost;
+        let mut unreached: Vec<usize> = before.iter().copied().filter(|pool| !self.available(*pool)).collect();
         unreached.retain(|pool| self.is_cut_off(*pool, turn.now) || self.may_come_back(*pool, turn.now));
         self.unreached = unreached.iter().map(|pool| self.pools[*pool].name.clone()).collect();
         let (members, failing_open) = self.members(&unreached, turn);
@@ -126,8 +125,7 @@ impl Service {
 
     /// Record that one pool's share went to another.
     pub fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
-        let outage = self.begins_outage(&switch, from, turn.now);
-        self.record(&switch, from, outage, turn);
+        self.record(&switch, from, turn);
         let name = |pool: Option<usize>| pool.map(|pool| self.pools[pool].name.clone());
         let (left, taken) = (name(from), name(switch.to));
         self.arrives_on_few_sources(left.as_ref(), taken.as_ref());
@@ -137,7 +135,6 @@ impl Service {
         if switch.kind == SwitchKind::Failback {
             self.hold_down.came_home(turn.now);
         }
-        self.note_forced(&switch, from, outage, turn);
         turn.effects.push(Effect::Persist);
     }
 }

@@ -64,6 +64,13 @@ impl Serving {
             Serving::Starting | Serving::Down => false,
         }
     }
+
+    /// Does a page answer in the place of endpoints? `pages`: of each pool in order, whether it is one. (A service that is nothing
+    /// but a page is served by it.)
+    pub fn shows_a_page(&self, pages: impl Iterator<Item = bool> + Clone) -> bool {
+        let mut serving = pages.clone().enumerate().filter(|(pool, _)| self.serves(*pool)).peekable();
+        serving.peek().is_some() && serving.all(|(_, page)| page) && !pages.clone().all(|page| page)
+    }
 }
 
 /// Conclusions about one pool.

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
@@ -43,7 +43,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// The kernel has room for bytes. Asks it (one `poll`).
     fn has_room(&self) -> bool {
-        poll(&mut [PollFd::new(self.socket(), PollFlags::OUT)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        tcp::is_ready(self.socket(), PollFlags::OUT)
     }
 
     /// Could a read bring something, or is it certain that there is nothing? Asked before memory is taken for the read; a layer that

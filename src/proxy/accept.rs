@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
@@ -22,6 +22,7 @@ use crate::config::Name;
 use crate::net::listen::{canonical, stop_listening};
 use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
 use crate::sys::clock;
+use crate::sys::tcp::is_ready;
 
 /// How long a loop waits after it could not accept: descriptors are short, for us or for the whole machine.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -224,7 +225,7 @@ impl Drop for ClientPlace {
 
 /// Does a connection wait in the accept queue? Asks the kernel.
 fn is_waiting(socket: &TcpListener) -> bool {
-    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    is_ready(socket, PollFlags::IN)
 }
 
 fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {

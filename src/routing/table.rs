@@ -127,11 +127,9 @@ impl ServiceView {
         self.serving.serves(pool)
     }
 
-    /// Does a page answer in the place of endpoints? (A service that is nothing but a page is served by it.)
+    /// See [`Serving::shows_a_page`].
     pub fn shows_a_page(&self) -> bool {
-        let is_page = |pool: &&PoolView| pool.static_response().is_some();
-        let mut serving = self.pools.iter().filter(|pool| self.serves(pool.index)).peekable();
-        serving.peek().is_some() && serving.all(|pool| is_page(&pool)) && !self.pools.iter().all(|pool| is_page(&pool))
+        self.serving.shows_a_page(self.pools.iter().map(|pool| pool.static_response().is_some()))
     }
 
     /// Are endpoints spoken to as under that view, as far as TLS is concerned?

@@ -1,16 +1,14 @@
 //! Memory that the allocator keeps although nothing uses it. glibc gives freed memory back only from the end of each of its heaps:
 //! after a flood (thousands of bodies at once) one small block behind them would keep the peak resident for good.
 
-use super::process::Process;
-
-/// Bytes that are resident and not in use: the allocator's reserve, and code and stacks. `None` where nobody tells.
+/// Bytes that the allocator has given out. The rest of what is resident is its reserve, and code and stacks. `None` where it cannot be
+/// asked.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)]
-pub fn unused_bytes(process: &Process) -> Option<u64> {
+pub fn used_bytes() -> Option<u64> {
     // SAFETY: it takes nothing and returns numbers.
     let heaps = unsafe { libc::mallinfo2() };
-    let used = heaps.uordblks.saturating_add(heaps.hblkhd) as u64;
-    process.resident_bytes().map(|resident| resident.saturating_sub(used))
+    Some(heaps.uordblks.saturating_add(heaps.hblkhd) as u64)
 }
 
 /// Gives what the allocator does not need back to the system. Takes about a tenth of a millisecond for each MiB, and threads that
@@ -24,7 +22,7 @@ pub fn give_back() {
 
 /// Other allocators give memory back by themselves, or do not tell.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn unused_bytes(_process: &Process) -> Option<u64> {
+pub fn used_bytes() -> Option<u64> {
     None
 }
 
@@ -99,14 +97,15 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn freed_memory_is_given_back() {
-        let process = Process::now();
+        let process = crate::sys::process::Process::now();
+        let unused = || process.resident_bytes().unwrap().saturating_sub(used_bytes().unwrap());
         // Below the size that the allocator maps by itself; the last block keeps the heap's end in use.
         let mut blocks: Vec<Vec<u8>> = (0..2_000).map(|_| vec![1; 64 * 1024]).collect();
         let last = blocks.pop();
         drop(blocks);
-        let before = unused_bytes(&process).unwrap();
+        let before = unused();
         give_back();
-        let after = unused_bytes(&process).unwrap();
+        let after = unused();
         assert!(before > after + 60 * MIB, "{before} and then {after}");
         drop(last);
     }

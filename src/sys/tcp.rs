@@ -1,9 +1,11 @@
-//! What only Linux knows or does about a TCP connection: what its peer does not acknowledge, and which bytes may wait for more.
+//! What the kernel says about a TCP socket: is it ready, and, on Linux alone, what its peer does not acknowledge; and which bytes may
+//! wait for more.
 //! `unsafe` because no crate in use reads `TCP_INFO`.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
@@ -16,6 +18,11 @@ const AHEAD: SendFlags = SendFlags::empty();
 /// Sends what may wait for what is sent next; never waits itself.
 pub fn send_ahead(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), AHEAD)
+}
+
+/// Is it ready for this now? Asks the kernel, and never waits.
+pub fn is_ready(socket: impl AsFd, what: PollFlags) -> bool {
+    poll(&mut [PollFd::new(&socket, what)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// Has nothing that was written here been acknowledged for longer than acknowledgements take (200 ms, and two round trips)? Then

@@ -649,20 +649,11 @@ fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, serv
 /// `objectives.rto` against the arithmetic of detection; pools with equal arithmetic are told together.
 fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
     let Some(rto) = typed.objectives.get().and_then(|objectives| objectives.rto.at()) else { return };
-    let mut late: Vec<(String, Vec<Name>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for detection in objective::detections(service) {
-        if detection.holds() || detection.worst.is_none() {
-            continue;
-        }
-        let sum = detection.to_string();
-        let place = *places.entry(sum).or_insert_with_key(|sum| {
-            late.push((sum.clone(), Vec::new()));
-            late.len() - 1
-        });
-        late[place].1.push(detection.pool);
-    }
-    for (sum, pools) in late {
+    let mut late = objective::detections(service);
+    late.retain(|detection| !detection.holds() && detection.worst.is_some());
+    for late in objective::by_sum(late) {
+        let sum = &late[0];
+        let pools: Vec<Name> = late.iter().map(|detection| detection.pool.clone()).collect();
         let parts = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
         let what = format!("a silent fault can go unnoticed for {sum} ({})", listed(&pools).replace('`', ""));
         room.problem(rto, what, format!("the sum is {parts}: lower one of them, or promise less"));

@@ -69,11 +69,11 @@ impl<'a> Faults<'a> {
             stats.everywhere.forget(self.subject.source, self.subject.target(), now);
         }
         if !self.list.is_empty() {
+            let target = self.subject.target();
             if well {
-                let Subject { source, .. } = self.subject;
-                faults::contrasted(&self.list, by, self.service, source, self.subject.target(), now);
+                faults::contrasted(&self.list, by, self.service, self.subject.source, target, now);
             }
-            self.settle(if well { Elsewhere::Answered } else { Elsewhere::Unknown });
+            self.settle(target, if well { Elsewhere::Answered } else { Elsewhere::Unknown });
         }
     }
 
@@ -122,8 +122,7 @@ impl<'a> Faults<'a> {
     }
 
     #[cold]
-    fn settle(&mut self, elsewhere: Elsewhere) {
-        let target = self.subject.target();
+    fn settle(&mut self, target: RequestTarget, elsewhere: Elsewhere) {
         let caller = self.service.stats.callers.has(self.subject.key, clock::now());
         for fault in std::mem::take(&mut self.list) {
             if fault.report(Some(self.subject.source), caller, target, elsewhere) {
@@ -136,7 +135,7 @@ impl<'a> Faults<'a> {
     #[cold]
     fn end(&mut self) {
         let (source, target) = (self.subject.source, self.subject.target());
-        self.settle(faults::fared(&self.list, self.service, source, target, clock::now()));
+        self.settle(target, faults::fared(&self.list, self.service, source, target, clock::now()));
     }
 }
 
