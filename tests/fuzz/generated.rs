@@ -150,6 +150,7 @@ const RESPONSE: &[&str] = &[
     "HTTP/1.1 101 x\r\n",
     "Connection: upgrade\r\n",
     "Upgrade: websocket\r\n",
+    "Host: a\r\n",
     "X: y\r\n",
     "\r\n",
     "\n",
