@@ -7,6 +7,7 @@ mod embedded;
 pub mod healthcheck;
 pub mod run;
 pub mod status;
+mod text_table;
 pub mod upstream;
 
 use std::process::ExitCode;

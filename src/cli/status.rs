@@ -9,6 +9,7 @@ use standfast::decision::{Administrative, Admission, Operational, Serving};
 use standfast::text::printable_json;
 
 use super::ask::{self, printable};
+use super::text_table::{Cell, Style, heads, label, layout, millis, paint, span};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
@@ -83,20 +84,8 @@ fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(UNREACHABLE)
 }
 
-/// How a cell looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
-    Plain,
-    Head,
-    Good,
-    Warn,
-    Bad,
-}
-
-type Cell = (String, Style);
-
 /// Everything, for people.
-fn tables(status: &Status, colour: bool) -> String {
+pub(super) fn tables(status: &Status, colour: bool) -> String {
     let mut out = header(status, colour);
     out.push_str(&layout("", services(status), colour));
     for service in &status.services {
@@ -226,7 +215,7 @@ fn notes(service: &ServiceReport) -> String {
 }
 
 /// What the way home waits for.
-fn failback(service: &ServiceReport) -> Option<String> {
+pub(super) fn failback(service: &ServiceReport) -> Option<String> {
     let well = service.hold_down_left_ms;
     let frozen = service.frozen_for_ms.map(|left| format!("failback and rollback frozen for {}", span(left)));
     if service.pinned.is_some() {
@@ -287,7 +276,7 @@ fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell 
     }
 }
 
-fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
+pub(super) fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
     let standing = &endpoint.state.standing;
     let style = match (standing.operational, standing.administrative) {
         (Operational::Healthy, _) if endpoint.state.suspected => Style::Warn,
@@ -332,77 +321,6 @@ fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
         rows.push(cells.into_iter().map(|text| (text, Style::Plain)).collect());
     }
     rows
-}
-
-fn heads(names: &[&str]) -> Vec<Cell> {
-    names.iter().map(|name| ((*name).to_owned(), Style::Head)).collect()
-}
-
-/// Columns as wide as their widest cell, two spaces between them, none after the last.
-fn layout(indent: &str, rows: Vec<Vec<Cell>>, colour: bool) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let wide = |row: &Vec<Cell>, column: usize| row.get(column).map_or(0, |(text, _)| text.chars().count());
-    let width = |column: usize| rows.iter().map(|row| wide(row, column)).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let used = row.iter().rposition(|(text, _)| !text.is_empty()).map_or(0, |last| last + 1);
-        let mut line = indent.to_owned();
-        for (column, (text, style)) in row.iter().take(used).enumerate() {
-            line.push_str(&paint(text, *style, colour));
-            if column + 1 < used {
-                line.extend(std::iter::repeat_n(' ', widths[column] - text.chars().count() + 2));
-            }
-        }
-        out.push_str(&line);
-        out.push('\n');
-    }
-    out
-}
-
-fn paint(text: &str, style: Style, colour: bool) -> String {
-    let code = match style {
-        Style::Plain => "",
-        Style::Head => "1",
-        Style::Good => "32",
-        Style::Warn => "33",
-        Style::Bad => "31",
-    };
-    match colour && !code.is_empty() && !text.is_empty() {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    }
-}
-
-/// The name that JSON knows a value of an enum by, in words.
-fn label<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
-        _ => "?".to_owned(),
-    }
-}
-
-/// Milliseconds in the two largest units that matter.
-fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// A measured time, as exact as it is worth.
-fn millis(ms: f64) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1}ms")
-    } else if ms < 1000.0 {
-        format!("{ms:.0}ms")
-    } else {
-        format!("{:.2}s", ms / 1000.0)
-    }
 }
 
 #[cfg(test)]
@@ -539,11 +457,5 @@ last switches
         assert_eq!(told(|s| s.waits_for_operator = true), "failback waits for an operator");
         let pinned = "pinned to eu-north; failback and rollback frozen for 1m 0s";
         assert_eq!(told(|s| s.pinned = Some("eu-north".into())), pinned);
-    }
-
-    #[test]
-    fn spans_are_told_in_the_two_units_that_matter() {
-        let told: Vec<_> = [0, 999, 59_999, 60_000, 3_599_000, 90_061_000].into_iter().map(span).collect();
-        assert_eq!(told, ["0ms", "999ms", "59s", "1m 0s", "59m 59s", "1d 1h"]);
     }
 }
