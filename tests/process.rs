@@ -1,5 +1,7 @@
 //! The program itself, as a child process: start, reload, crash, stop, and what it says when it cannot start.
 
+#[path = "process/demo.rs"]
+mod demo;
 #[path = "process/route.rs"]
 mod route;
 
@@ -534,26 +536,6 @@ fn as_pid_1_it_obeys_signals_too() {
     kill_process(first, Signal::TERM).unwrap();
     assert_eq!(program.ended().code(), Some(0));
     assert!(program.said().contains("stopped: nothing was cut"), "{}", program.said());
-}
-
-#[test]
-fn the_demo_and_its_upstream_stop_in_order_and_outlive_signals_that_mean_nothing() {
-    let any = "127.0.0.1:0";
-    let demo = ["demo", "--http", any, "--tcp", any, "--admin", any];
-    for (arguments, ready) in [(&demo[..], "Standfast demo"), (&["upstream", "--http", any], "answers on")] {
-        for stop in [Signal::TERM, Signal::QUIT, Signal::HUP] {
-            let mut program = Program::new();
-            let said = File::create(program.path("said")).unwrap();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
-            command.args(arguments).stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
-            program.child = Some(command.spawn().unwrap());
-            eventually(ready, || program.said().contains(ready).then_some(()));
-            for harmless in [Signal::USR1, Signal::USR2, stop] {
-                program.signal(harmless);
-            }
-            assert_eq!(program.ended().code(), Some(0), "{arguments:?} {stop:?}");
-        }
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Embedded upstreams, for `standfast demo` and `standfast upstream`: HTTP/1 by hyper, and a TCP line echo. They can be
-//! crashed and revived like processes, or leave in order.
+//! Embedded upstreams, for `standfast demo` and `standfast upstream`: HTTP/1 by hyper, and a TCP line echo. Each can be made
+//! to fail as a process fails (crashed, frozen, slow, answering with errors), and to end in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -29,8 +29,49 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How long work in flight gets when one leaves.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How often each request of the scripted load was executed, by its id.
-pub type Executions = Arc<Mutex<HashMap<String, u32>>>;
+/// An answer takes so long.
+const WORK: Duration = Duration::from_millis(2);
+/// An answer of an upstream that is [`Behaviour::Slow`] takes so long.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How often each POST of the load was executed, over all upstreams. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Executions(Arc<Mutex<ExecutionCounts>>);
+
+#[derive(Debug, Default)]
+struct ExecutionCounts {
+    counts: HashMap<String, u32>,
+    /// The ids in `counts`, oldest first.
+    order: VecDeque<String>,
+    repeated: u64,
+}
+
+impl Executions {
+    /// Ids that are remembered: those of the last minutes.
+    const KEPT: usize = 20_000;
+
+    fn note(&self, id: String) {
+        let Ok(mut inner) = self.0.lock() else { return };
+        let inner = &mut *inner;
+        let count = inner.counts.entry(id.clone()).or_default();
+        *count += 1;
+        match *count {
+            1 => inner.order.push_back(id),
+            2 => inner.repeated += 1,
+            _ => {}
+        }
+        if inner.order.len() > Executions::KEPT
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.counts.remove(&oldest);
+        }
+    }
+
+    /// POSTs that were executed more than once.
+    pub fn repeated(&self) -> u64 {
+        self.0.lock().map_or(0, |inner| inner.repeated)
+    }
+}
 
 /// What an upstream is to be.
 #[derive(Clone, Debug)]
@@ -43,24 +84,35 @@ pub struct Setup {
     pub tcp: Option<SocketAddr>,
     /// Counts what it executes.
     pub executions: Option<Executions>,
+    /// What its page tells a person to do next.
+    pub advice: &'static str,
 }
 
-/// How an upstream lives.
+/// What an upstream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+pub enum Behaviour {
+    /// It answers.
     Running,
+    /// As after `kill -9`: the ports refuse, every connection is closed by the kernel, work in flight is lost.
     Crashed,
+    /// As after `kill -STOP`: the kernel still accepts connections, and nothing is answered.
+    Frozen,
+    /// Its answers take a second. Its health check is answered at once.
+    Slow,
+    /// It answers 503. Its health check passes.
+    Erring,
+    /// It ends in order.
     Leaving,
 }
 
-/// One upstream. Its addresses stay the same over crash and revival.
+/// One upstream. Its addresses stay the same over a crash.
 #[derive(Debug)]
 pub struct Upstream {
     /// Where it speaks HTTP.
     pub http: SocketAddr,
     /// Where it echoes lines.
     pub tcp: Option<SocketAddr>,
-    life: watch::Sender<Life>,
+    behaviour: watch::Sender<Behaviour>,
     ports: Vec<JoinHandle<()>>,
 }
 
@@ -70,40 +122,40 @@ impl Upstream {
     /// # Errors
     /// An address cannot be bound.
     pub fn start(setup: Setup) -> io::Result<Upstream> {
-        let Setup { name, executions, .. } = setup;
+        let Setup { name, executions, advice, .. } = setup;
         let http = bind(setup.http)?;
         let tcp = setup.tcp.map(bind).transpose()?;
-        let (life, watch) = watch::channel(Life::Running);
+        let (behaviour, watch) = watch::channel(Behaviour::Running);
         let mut upstream = Upstream {
             http: http.local_addr()?,
             tcp: tcp.as_ref().map(StdListener::local_addr).transpose()?,
-            life,
+            behaviour,
             ports: Vec::new(),
         };
-        let (called, seen) = (name.clone(), watch.clone());
-        let web = move |stream| serve_http(stream, called.clone(), executions.clone(), seen.clone());
-        upstream.ports.push(tokio::spawn(live(http, watch.clone(), web)));
+        let server = Server { name, executions, advice, behaviour: watch.clone() };
+        let lines = server.clone();
+        let web = move |stream| server.clone().serve_http(stream);
+        upstream.ports.push(tokio::spawn(listen(http, watch.clone(), web)));
         if let Some(tcp) = tcp {
-            let seen = watch.clone();
-            let lines = move |stream| serve_lines(stream, name.clone(), seen.clone());
-            upstream.ports.push(tokio::spawn(live(tcp, watch, lines)));
+            let lines = move |stream| lines.clone().serve_lines(stream);
+            upstream.ports.push(tokio::spawn(listen(tcp, watch, lines)));
         }
         Ok(upstream)
     }
 
-    /// As `kill -9` would: the ports refuse, every connection is closed by the kernel, work in flight is lost.
-    pub fn crash(&self) {
-        self.life.send_replace(Life::Crashed);
+    /// From now on it does this.
+    pub fn becomes(&self, behaviour: Behaviour) {
+        self.behaviour.send_replace(behaviour);
     }
 
-    /// Starts again on the same ports.
-    pub fn revive(&self) {
-        self.life.send_replace(Life::Running);
+    /// What it does now.
+    pub fn behaviour(&self) -> Behaviour {
+        *self.behaviour.borrow()
     }
 
     /// Ends in order: the ports refuse, requests in flight are answered, then connections are closed.
     pub async fn leave(self) {
-        self.life.send_replace(Life::Leaving);
+        self.becomes(Behaviour::Leaving);
         let ports = async {
             for port in self.ports {
                 let _ = port.await;
@@ -123,35 +175,39 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// One port through its lives: listens while running, drops the listener and every connection at a crash, lets them end
-/// when it leaves.
-async fn live<F, C>(first: StdListener, mut life: watch::Receiver<Life>, serve: F)
+/// One port: accepts while the upstream answers, drops the listener and every connection at a crash, lets them end when it
+/// leaves.
+async fn listen<F, C>(first: StdListener, mut behaviour: watch::Receiver<Behaviour>, serve: F)
 where
     F: Fn(TcpStream) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
+    use Behaviour::{Crashed, Frozen, Leaving};
     let Ok(address) = first.local_addr() else { return };
     let mut listener = TcpListener::from_std(first).ok();
     loop {
         let mut connections = JoinSet::new();
-        while *life.borrow_and_update() == Life::Running {
-            let Some(listening) = &listener else { break };
+        loop {
+            let now = *behaviour.borrow_and_update();
+            let Some(listening) = listener.as_ref().filter(|_| !matches!(now, Crashed | Leaving)) else { break };
             tokio::select! {
-                changed = life.changed() => if changed.is_err() { return },
-                accepted = listening.accept() => if let Ok((stream, _)) = accepted { connections.spawn(serve(stream)); },
+                changed = behaviour.changed() => if changed.is_err() { return },
+                accepted = listening.accept(), if now != Frozen => if let Ok((stream, _)) = accepted {
+                    connections.spawn(unless_frozen(behaviour.clone(), serve(stream)));
+                },
                 Some(_) = connections.join_next() => {}
             }
         }
         listener = None;
-        if *life.borrow() == Life::Leaving {
+        if *behaviour.borrow() == Leaving {
             connections.join_all().await;
             return;
         }
         drop(connections);
-        if life.wait_for(|life| *life != Life::Crashed).await.is_err() {
+        if behaviour.wait_for(|now| *now != Crashed).await.is_err() {
             return;
         }
-        while listener.is_none() && *life.borrow() == Life::Running {
+        while listener.is_none() && !matches!(*behaviour.borrow(), Crashed | Leaving) {
             listener = bind(address).and_then(TcpListener::from_std).ok();
             if listener.is_none() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -160,78 +216,140 @@ where
     }
 }
 
-async fn serve_http(
-    stream: TcpStream,
-    name: Arc<str>,
-    executions: Option<Executions>,
-    mut life: watch::Receiver<Life>,
-) {
-    let _ = stream.set_nodelay(true);
-    let leaving = life.clone();
-    let service = service_fn(move |request| {
-        let (name, executions, leaving) = (name.clone(), executions.clone(), leaving.clone());
-        async move {
-            let mut answer = answer(request, name, executions).await;
-            if *leaving.borrow() == Life::Leaving {
-                answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(answer)
+/// Does the work, with a pause for as long as the upstream is frozen.
+async fn unless_frozen(mut behaviour: watch::Receiver<Behaviour>, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    loop {
+        if behaviour.wait_for(|now| *now != Behaviour::Frozen).await.is_err() {
+            return;
         }
-    });
-    let mut connection =
-        pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    // A client that goes away, or a crash, ends the connection: nothing to report.
-    let time_to_close = async {
-        if life.wait_for(|life| *life == Life::Leaving).await.is_ok() {
-            tokio::time::sleep(LINGER).await;
+        tokio::select! {
+            biased;
+            frozen = behaviour.wait_for(|now| *now == Behaviour::Frozen) => if frozen.is_err() { return },
+            () = work.as_mut() => return,
         }
-    };
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = time_to_close => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
 }
 
-async fn answer(request: Request<Incoming>, name: Arc<str>, executions: Option<Executions>) -> Response<Full<Bytes>> {
-    if request.uri().path() == "/healthz" {
-        return text(StatusCode::OK, "ok\n".to_owned());
+/// What answers on the connections of an upstream.
+#[derive(Clone)]
+struct Server {
+    name: Arc<str>,
+    executions: Option<Executions>,
+    advice: &'static str,
+    behaviour: watch::Receiver<Behaviour>,
+}
+
+impl Server {
+    fn is(&self, behaviour: Behaviour) -> bool {
+        *self.behaviour.borrow() == behaviour
     }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let id = request.headers().get(LOAD_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or cut short\n".to_owned());
-    };
-    if let (Some(id), Some(Ok(mut counts))) = (id, executions.as_ref().map(|counts| counts.lock())) {
-        *counts.entry(id).or_default() += 1;
+
+    async fn serve_http(self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let mut behaviour = self.behaviour.clone();
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move {
+                let mut answer = server.answer(request).await;
+                if server.is(Behaviour::Leaving) {
+                    answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut connection =
+            pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        // A client that goes away, or a crash, ends the connection: nothing to report.
+        let time_to_close = async {
+            if behaviour.wait_for(|now| *now == Behaviour::Leaving).await.is_ok() {
+                tokio::time::sleep(LINGER).await;
+            }
+        };
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = time_to_close => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
-    tokio::time::sleep(Duration::from_millis(2)).await;
-    let said = body.to_bytes();
-    let line = match method {
-        Method::GET | Method::HEAD => format!("hello from {name}: {path}\n"),
-        _ => format!("{name} took {} bytes by {method} {path}\n", said.len()),
-    };
-    text(StatusCode::OK, line)
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/healthz" {
+            return text(StatusCode::OK, "ok\n".to_owned());
+        }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let id = request.headers().get(LOAD_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let accepted = request.headers().get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let browser = method == Method::GET && accepted.is_some_and(|accept| accept.contains("text/html"));
+        let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or cut short\n".to_owned());
+        };
+        if let (Some(id), Some(executions), &Method::POST) = (id, &self.executions, &method) {
+            executions.note(id);
+        }
+        tokio::time::sleep(if self.is(Behaviour::Slow) { SLOW } else { WORK }).await;
+        let name = &self.name;
+        if self.is(Behaviour::Erring) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, format!("{name} is out of order\n"));
+        }
+        if browser {
+            return page(name, self.advice);
+        }
+        let said = body.to_bytes();
+        let line = match method {
+            Method::GET | Method::HEAD => format!("hello from {name}: {path}\n"),
+            _ => format!("{name} took {} bytes by {method} {path}\n", said.len()),
+        };
+        text(StatusCode::OK, line)
+    }
+
+    async fn serve_lines(self, mut stream: TcpStream) {
+        let mut behaviour = self.behaviour.clone();
+        let (read, mut write) = stream.split();
+        let mut lines = BufReader::new(read).lines();
+        loop {
+            let line = tokio::select! {
+                line = lines.next_line() => line,
+                _ = behaviour.wait_for(|now| *now == Behaviour::Leaving) => return,
+            };
+            let Ok(Some(line)) = line else { return };
+            if self.is(Behaviour::Erring) {
+                return;
+            }
+            if self.is(Behaviour::Slow) {
+                tokio::time::sleep(SLOW).await;
+            }
+            if write.write_all(format!("{}: {line}\n", self.name).as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
+    response(status, "text/plain; charset=utf-8", body)
 }
 
-async fn serve_lines(mut stream: TcpStream, name: Arc<str>, mut life: watch::Receiver<Life>) {
-    let (read, mut write) = stream.split();
-    let mut lines = BufReader::new(read).lines();
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line,
-            _ = life.wait_for(|life| *life == Life::Leaving) => return,
-        };
-        let Ok(Some(line)) = line else { return };
-        if write.write_all(format!("{name}: {line}\n").as_bytes()).await.is_err() {
-            return;
-        }
-    }
+/// For a browser: which upstream answered, asked again each second.
+fn page(name: &str, advice: &str) -> Response<Full<Bytes>> {
+    let name = name.replace('&', "&amp;").replace('<', "&lt;");
+    response(StatusCode::OK, "text/html; charset=utf-8", html(&name, &format!("answered by <b>{name}</b>"), advice))
+}
+
+/// A page that loads itself again each second. The texts are HTML.
+pub fn html(title: &str, headline: &str, advice: &str) -> String {
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
+         <meta http-equiv=refresh content=1><title>{title}</title>\
+         <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;\
+         margin:12vh auto;padding:0 1rem}}h1{{font-weight:400}}</style>\
+         <h1>{headline}</h1><p>{advice}</html>\n"
+    )
+}
+
+fn response(status: StatusCode, media: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
 }

@@ -25,6 +25,9 @@ pub struct Options {
     tcp: Option<SocketAddr>,
 }
 
+/// What its page says below its name.
+const ADVICE: &str = "This page loads itself again each second. Stop this upstream (Ctrl-C) to see another one answer.";
+
 /// Runs it to its end.
 pub fn run(options: &Options) -> ExitCode {
     match serve(options) {
@@ -41,7 +44,8 @@ fn serve(options: &Options) -> std::io::Result<()> {
     let mut signals = Signals::install(&runtime)?;
     runtime.block_on(async {
         let name = options.name.as_str().into();
-        let upstream = Upstream::start(Setup { name, http: options.http, tcp: options.tcp, executions: None })?;
+        let upstream =
+            Upstream::start(Setup { name, http: options.http, tcp: options.tcp, executions: None, advice: ADVICE })?;
         eprintln!("{} answers on http://{}", options.name, upstream.http);
         signals.end().await;
         let at_once = tokio::sync::Notify::new();

@@ -1,4 +1,4 @@
-//! The scripted load: an open-loop stream of GETs and POSTs over keep-alive connections, without any retry of its own.
+//! The demo's load: GETs and POSTs at a constant rate over keep-alive connections, without any retry of the client's.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,69 +10,75 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cli::embedded::LOAD_ID;
 
-/// Requests per second.
-pub const RATE: u32 = 400;
-/// Every n-th request is a POST.
-const POST_EVERY: u64 = 4;
 /// A client's patience.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// An answer that took longer counts as slow.
 pub const SLOW: Duration = Duration::from_millis(500);
+
+/// Outcomes that may wait to be counted.
+pub const QUEUE: usize = 1024;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Requests per second.
+    pub rate: u32,
+    /// Every n-th request is a POST.
+    pub post_every: u64,
+}
 
 /// What became of one request.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Was it a POST?
     pub post: bool,
-    /// Its id, as the upstreams counted it.
-    pub id: String,
-    /// Who answered (the first word after "hello from"), or how it failed.
+    /// Which upstream answered, or how it failed.
     pub result: Result<String, String>,
     /// From the scheduled start to the end of the answer.
     pub took: Duration,
 }
 
-/// Sends until `stop` turns true, then waits for the answers.
-pub async fn run(proxy: SocketAddr, mut stop: watch::Receiver<bool>) -> Vec<Outcome> {
+/// Sends until `stop` turns true, then waits for the answers. Each outcome goes to `outcomes` when it is known.
+pub async fn run(proxy: SocketAddr, plan: Plan, mut stop: watch::Receiver<bool>, outcomes: Sender<Outcome>) {
     let idle = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
-    let mut outcomes = Vec::new();
-    let mut clock = interval(Duration::from_secs(1) / RATE);
+    let mut clock = interval(Duration::from_secs(1) / plan.rate);
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0_u64.. {
         tokio::select! {
             scheduled = clock.tick() => {
-                running.spawn(one(proxy, number, scheduled, idle.clone()));
+                let post = number % plan.post_every == plan.post_every - 1;
+                let (idle, outcomes) = (idle.clone(), outcomes.clone());
+                running.spawn(async move {
+                    let outcome = one(proxy, post, number, scheduled, &idle).await;
+                    // The demo has ended: nothing counts any more.
+                    let _ = outcomes.send(outcome).await;
+                });
             }
             _ = stop.wait_for(|stop| *stop) => break,
         }
-        while let Some(done) = running.try_join_next() {
-            outcomes.extend(done);
-        }
+        while running.try_join_next().is_some() {}
     }
-    while let Some(done) = running.join_next().await {
-        outcomes.extend(done);
-    }
-    outcomes
+    running.join_all().await;
 }
 
 type Connection = SendRequest<Full<Bytes>>;
 
-async fn one(proxy: SocketAddr, number: u64, scheduled: Instant, idle: Arc<Mutex<Vec<Connection>>>) -> Outcome {
-    let post = number % POST_EVERY == POST_EVERY - 1;
+async fn one(proxy: SocketAddr, post: bool, number: u64, scheduled: Instant, idle: &Mutex<Vec<Connection>>) -> Outcome {
     let id = format!("load-{number}");
     #[allow(clippy::disallowed_methods, reason = "a client's patience, not the data path")]
-    let result = match tokio::time::timeout(PATIENCE, exchange(proxy, post, &id, &idle)).await {
+    let result = match tokio::time::timeout(PATIENCE, exchange(proxy, post, &id, idle)).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
     };
-    Outcome { post, id, result, took: scheduled.elapsed() }
+    Outcome { post, result, took: scheduled.elapsed() }
 }
 
 async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Connection>>) -> Result<String, String> {

@@ -1,0 +1,354 @@
+//! The demo for people: the screen of a terminal, or line by line where there is none.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use standfast::control::{IncidentReport, ServiceReport, Status};
+use standfast::decision::IncidentId;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::command::{self, Command, HELP};
+use super::configuration::POLICY;
+use super::load::{self, Outcome, Plan};
+use super::screen::{self, Counters, View};
+use super::tally::{Rates, Tally};
+use super::terminal::{self, Keyboard, Line, Painter, Typed};
+use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail};
+use crate::cli::status;
+use crate::cli::text_table::{Style, millis};
+use crate::signals::Signals;
+
+/// One in twenty is a POST.
+const PLAN: Plan = Plan { rate: 200, post_every: 20 };
+/// The screen is painted so often.
+const FRAME: Duration = Duration::from_millis(250);
+/// Without a screen the counters are told so often.
+const COUNTERS: Duration = Duration::from_secs(10);
+/// A switch is told with its first answer, or after this time without one.
+const ANSWERED: Duration = Duration::from_secs(2);
+/// Events that are kept.
+const EVENTS: usize = 100;
+
+/// Runs until a person or a signal ends it.
+pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode {
+    let ready = tokio::select! {
+        biased;
+        _ = signals.end() => None,
+        ready = demo.is_ready() => Some(ready),
+    };
+    if ready != Some(true) {
+        demo.app.stop(signals).await;
+        return ready.map_or(ExitCode::SUCCESS, |_| fail("an upstream of the demo did not pass its first checks"));
+    }
+    let painter = terminal::is_paintable().then(Painter::start).and_then(Result::ok);
+    let keyboard = painter.as_ref().and_then(|_| Keyboard::take());
+    let mut typed = terminal::read(keyboard.is_some());
+    let mut show = Show::new(demo, with_load, painter, keyboard.is_some());
+    show.begin();
+    let mut frames = interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut more = true;
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.end() => break,
+            key = typed.recv(), if more => match key {
+                Some(Typed::Editing(line)) => show.editing = line,
+                Some(Typed::Line(line)) => if show.obey(&line).await { break },
+                Some(Typed::End) => break,
+                // Standard input has ended, as in a container without one.
+                None => { more = false; continue }
+            },
+            Some(outcome) = show.next_outcome() => { show.count(outcome); continue }
+            _ = frames.tick() => {}
+        }
+        show.refresh().await;
+    }
+    drop(keyboard);
+    show.end(signals).await
+}
+
+/// The built-in clients.
+struct Clients {
+    tally: Tally,
+    outcomes: Receiver<Outcome>,
+    stop: watch::Sender<bool>,
+    sending: JoinHandle<()>,
+}
+
+/// What covers the usual screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cover {
+    Status,
+    Help,
+}
+
+struct Show {
+    demo: Demo,
+    started: Instant,
+    clients: Option<Clients>,
+    painter: Option<Painter>,
+    prompt: bool,
+    editing: String,
+    cover: Option<Cover>,
+    rates: Rates,
+    events: VecDeque<String>,
+    /// The newest switch that was told.
+    told: Option<IncidentId>,
+    counted: Instant,
+}
+
+impl Show {
+    fn new(demo: Demo, with_load: bool, painter: Option<Painter>, prompt: bool) -> Show {
+        let now = Instant::now();
+        let clients = with_load.then(|| {
+            let ((stop, stopped), (outcome, outcomes)) = (watch::channel(false), mpsc::channel(load::QUEUE));
+            let sending = tokio::spawn(load::run(demo.reachable(), PLAN, stopped, outcome));
+            Clients { tally: Tally::default(), outcomes, stop, sending }
+        });
+        Show {
+            demo,
+            started: now,
+            clients,
+            painter,
+            prompt,
+            editing: String::new(),
+            cover: None,
+            rates: Rates::new(now),
+            events: VecDeque::new(),
+            told: None,
+            counted: now,
+        }
+    }
+
+    /// Pending without clients. Cancel safe.
+    async fn next_outcome(&mut self) -> Option<Outcome> {
+        match &mut self.clients {
+            Some(clients) => clients.outcomes.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        if let Some(clients) = &mut self.clients {
+            clients.tally.add(outcome);
+        }
+    }
+
+    fn addresses(&self) -> String {
+        let admin = self.demo.app.admin_address().map_or_else(String::new, |admin| format!("  admin http://{admin}"));
+        format!("http://{}{admin}", self.demo.http)
+    }
+
+    /// Where there is no screen: what this is and what can be done.
+    fn begin(&mut self) {
+        if self.painter.is_some() {
+            return;
+        }
+        let (http, tcp): (SocketAddr, SocketAddr) = (self.demo.http, self.demo.tcp);
+        println!(
+            "Standfast demo: {}  tcp {tcp}\nTwo pools of two upstreams: {} and {}. {POLICY}\n\n\
+             Elsewhere: curl http://{http}/   Here, a command and Enter:\n\n{HELP}\n",
+            self.addresses(),
+            POOLS[0],
+            POOLS[1],
+        );
+    }
+
+    /// Notes what happened.
+    fn say(&mut self, what: &str) {
+        let event = format!("{} {what}", screen::clock(self.started.elapsed()));
+        if self.painter.is_none() {
+            println!("{event}");
+        }
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Obeys a line that was typed; whether it ends the demo.
+    async fn obey(&mut self, line: &str) -> bool {
+        self.editing.clear();
+        self.cover = None;
+        match command::parse(line) {
+            Ok(None) => {}
+            Ok(Some(Command::Quit)) => return true,
+            Ok(Some(Command::Help)) if self.painter.is_some() => self.cover = Some(Cover::Help),
+            Ok(Some(Command::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
+            Ok(Some(Command::Help)) => println!("{HELP}"),
+            Ok(Some(Command::Status)) => {
+                if let Ok(status) = self.demo.app.control.status().await {
+                    println!("{}", status::tables(&status, false));
+                }
+            }
+            Ok(Some(Command::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
+            Err(problem) => self.say(&problem),
+        }
+        false
+    }
+
+    async fn change(&mut self, behaviour: Behaviour, target: Option<String>) {
+        let target = match target {
+            Some(target) => target,
+            None if behaviour == Behaviour::Running => EVERYTHING.to_owned(),
+            None => self.serving().await,
+        };
+        let changed = self.demo.upstreams.become_all(&target, behaviour).join(", ");
+        if changed.is_empty() {
+            let known: Vec<_> = self.demo.upstreams.all().map(|(_, name, _)| name.to_owned()).collect();
+            return self.say(&format!("there is no `{target}` here, but {}, {}", POOLS.join(", "), known.join(", ")));
+        }
+        self.say(&format!("{changed}: {}", does(behaviour)));
+    }
+
+    /// The pool with upstreams that serves, else the first one.
+    async fn serving(&self) -> String {
+        let service = self.demo.app.control.status().await.ok().and_then(shop);
+        let active = service.and_then(|(service, _)| service.active);
+        active.filter(|pool| POOLS.contains(&&**pool)).map_or(POOLS[0].to_owned(), |pool| pool.to_string())
+    }
+
+    /// Looks at the proxy, tells what is new and paints.
+    async fn refresh(&mut self) {
+        let Ok(status) = self.demo.app.control.status().await else { return };
+        let tables = (self.cover == Some(Cover::Status)).then(|| status::tables(&status, false));
+        let Some((service, incidents)) = shop(status) else { return };
+        self.tell(&incidents);
+        let counters = self.counters();
+        if self.painter.is_none() {
+            if self.counted.elapsed() >= COUNTERS {
+                self.counted = Instant::now();
+                println!("{} {}", screen::clock(self.started.elapsed()), counters.summary());
+            }
+            return;
+        }
+        let (width, height) = terminal::size();
+        let height = height.saturating_sub(usize::from(self.prompt));
+        let lines = match self.cover {
+            Some(Cover::Help) => cover(HELP, width, height),
+            Some(Cover::Status) => cover(tables.as_deref().unwrap_or_default(), width, height),
+            None => {
+                let view = self.view(service, incidents, counters);
+                screen::lines(&view, width, height)
+            }
+        };
+        if let Some(painter) = &self.painter {
+            painter.paint(&lines, self.prompt.then(|| cut_to(&self.editing, width)));
+        }
+    }
+
+    fn view(&mut self, service: ServiceReport, mut incidents: Vec<IncidentReport>, counters: Counters) -> View {
+        let behaviours =
+            self.demo.upstreams.all().map(|(_, name, upstream)| (name.to_owned(), does(upstream.behaviour())));
+        View {
+            addresses: self.addresses(),
+            behaviours: behaviours.collect(),
+            rates: self.rates.take(counters.answered(), Instant::now()).clone(),
+            counters,
+            service,
+            incident: incidents.pop(),
+            events: self.events.clone(),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        match &self.clients {
+            Some(clients) => Counters::Load {
+                tally: clients.tally.clone(),
+                rate: PLAN.rate,
+                repeated: self.demo.executions.repeated(),
+            },
+            None => self.proxy_counters(),
+        }
+    }
+
+    fn proxy_counters(&self) -> Counters {
+        let table = self.demo.app.control.published().load();
+        let Some(service) = table.service(SHOP) else {
+            return Counters::Proxy { requests: 0, failed: 0, answered: BTreeMap::new() };
+        };
+        let responses = service.stats.responses();
+        let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
+        let answered = endpoints.filter_map(|endpoint| {
+            let name = endpoint.name.as_deref()?.to_owned();
+            Some((name, endpoint.stats.totals().responses.iter().sum()))
+        });
+        let (none, server_errors) = (responses[0], responses[5]);
+        Counters::Proxy { requests: responses.iter().sum(), failed: none + server_errors, answered: answered.collect() }
+    }
+
+    /// Tells of switches, once each.
+    fn tell(&mut self, incidents: &[IncidentReport]) {
+        let told = self.told;
+        let new = incidents.iter().filter(|incident| told.is_none_or(|told| incident.id > told));
+        for incident in new {
+            let waits = incident.rto_ms.is_none() && u128::from(incident.age_ms) < ANSWERED.as_millis();
+            if waits && incidents.last() == Some(incident) {
+                return;
+            }
+            let answered =
+                incident.rto_ms.map_or("no answer yet".to_owned(), |rto| format!("first answer after {}", millis(rto)));
+            let why = incident.evidence.first().map_or_else(String::new, |first| format!(" ({})", first.detail));
+            self.say(&format!("{}: {answered}{why}", screen::route(incident)));
+            self.told = Some(incident.id);
+        }
+    }
+
+    /// Leaves the terminal as it was, with a summary.
+    async fn end(mut self, signals: &mut Signals) -> ExitCode {
+        let painted = self.painter.take().is_some();
+        if let Some(clients) = &self.clients {
+            clients.stop.send_replace(true);
+            clients.sending.abort();
+        }
+        if painted {
+            println!("Standfast demo  {}", self.addresses());
+            self.events.iter().for_each(|event| println!("{event}"));
+        }
+        println!("{}", self.counters().summary());
+        self.demo.app.stop(signals).await;
+        ExitCode::SUCCESS
+    }
+}
+
+/// The service and its switches, oldest first.
+fn shop(status: Status) -> Option<(ServiceReport, Vec<IncidentReport>)> {
+    let service = status.services.into_iter().find(|service| &*service.name == SHOP)?;
+    let incidents = status.incidents.into_iter().filter(|incident| &*incident.service == SHOP);
+    Some((service, incidents.collect()))
+}
+
+/// In one word.
+fn does(behaviour: Behaviour) -> &'static str {
+    match behaviour {
+        Behaviour::Running => "running",
+        Behaviour::Crashed => "crashed",
+        Behaviour::Frozen => "frozen",
+        Behaviour::Slow => "slow",
+        Behaviour::Erring => "errors",
+        Behaviour::Leaving => "leaving",
+    }
+}
+
+/// A text over the whole screen, until Enter.
+fn cover(text: &str, width: usize, height: usize) -> Vec<Line> {
+    let room = height.saturating_sub(2);
+    let mut lines: Vec<Line> =
+        text.lines().take(room).map(|line| screen::fit(vec![(line.to_owned(), Style::Plain)], width)).collect();
+    lines.push(Vec::new());
+    lines.extend(screen::plain("Enter: back", width, Style::Head));
+    lines.truncate(height);
+    lines
+}
+
+/// The end of what is typed, where it is wider than the terminal.
+fn cut_to(line: &str, width: usize) -> &str {
+    let room = width.saturating_sub(3);
+    line.get(line.len().saturating_sub(room)..).unwrap_or_default()
+}
