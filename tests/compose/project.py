@@ -14,7 +14,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 90
 # All but Grafana, which cannot be had without a registry.
-SERVICES = ["standfast", "active-1", "active-2", "standby-1", "standby-2", "prometheus", "alertmanager"]
+SERVICES = ["standfast", "north-1", "north-2", "south-1", "south-2", "prometheus", "alertmanager"]
 
 
 class Failure(Exception):

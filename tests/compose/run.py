@@ -58,7 +58,7 @@ def pool(project, name, service="shop"):
 
 def home(project):
     """Waits for the way home, until it has proven itself (confirm_window), and for Prometheus to have seen it."""
-    until("back home", lambda: all(project.status(name)["active"] == "active" and project.status(name)["for_ms"] > 6000
+    until("back home", lambda: all(project.status(name)["active"] == "north" and project.status(name)["for_ms"] > 6000
                                    for name in ["shop", "lines"]))
     until("home says Prometheus", lambda: project.value('service:standfast_on_standby:bool{service="shop"}') == 0)
     until("StandfastOnStandby is over", lambda: project.quiet("StandfastOnStandby"))
@@ -73,7 +73,7 @@ def it_comes_up(project, _):
     project.compose("up", "-d", *SERVICES)
     for service in SERVICES:
         until(f"{service} is healthy", lambda service=service: project.healthy(service))
-    promise(project.get("/hello")[1].startswith("hello from active-"), "an answer of the active pool")
+    promise(project.get("/hello")[1].startswith("hello from north-"), "an answer of north")
     # By name, from inside: what is linked statically can resolve names.
     run("docker", "exec", project.container("standfast"), "/usr/local/bin/standfast", "healthcheck",
         "--admin", "prometheus:9090", "--path", "/-/ready")
@@ -98,16 +98,16 @@ def it_is_confined(project, _):
 def a_stopped_pool_costs_nobody_anything(project, _):
     with Load(project.web) as load:
         time.sleep(2)
-        project.compose("stop", "active-1", "active-2")
-        until("on standby", pool(project, "standby"))
-        promise(project.get()[1].startswith("hello from standby-"), "an answer of the standby pool")
+        project.compose("stop", "north-1", "north-2")
+        until("on south", pool(project, "south"))
+        promise(project.get()[1].startswith("hello from south-"), "an answer of south")
         until("Prometheus tells", lambda: project.firing("StandfastOnStandby", service="shop", severity="warning"))
         promise(project.value('standfast_service_up{service="shop"}') == 1, "degraded is not down")
         promise(not project.firing("StandfastServiceDown"), "degraded is not down")
     promise(not load.failed("GET") and not load.failed("POST"), load.told())
     rto = until("the recovery time is known", lambda: project.value('standfast_last_recovery_seconds{service="shop"}'))
     with Load(project.web) as back:
-        project.compose("start", "active-1", "active-2")
+        project.compose("start", "north-1", "north-2")
         home(project)
     promise(not back.failed("GET") and not back.failed("POST"), back.told())
     return f"{load.told()}; recovery {rto * 1000:.1f} ms as Prometheus has it; the way home: {back.told()}"
@@ -116,15 +116,15 @@ def a_stopped_pool_costs_nobody_anything(project, _):
 def a_killed_pool_costs_no_safe_request(project, _):
     with Load(project.web) as load:
         time.sleep(2)
-        project.compose("kill", "active-1", "active-2")
-        until("on standby", pool(project, "standby"))
+        project.compose("kill", "north-1", "north-2")
+        until("on south", pool(project, "south"))
         time.sleep(2)
     promise(not load.failed("GET"), load.told())
     promise(set(load.failed("POST")) <= {"502"}, load.failed("POST"))
     until("two failovers, says Prometheus", lambda: project.value('standfast_switches_total{service="shop",kind="failover"}') == 2)
     until("flapping is told", lambda: project.firing("StandfastFlapping", service="shop"))
     recovery = project.value('standfast_last_recovery_seconds{service="shop"}')
-    project.compose("start", "active-1", "active-2")
+    project.compose("start", "north-1", "north-2")
     home(project)
     return f"{load.told()}; recovery {recovery * 1000:.1f} ms"
 
@@ -132,12 +132,12 @@ def a_killed_pool_costs_no_safe_request(project, _):
 def a_network_that_is_cut_is_noticed(project, _):
     with Load(project.web, posts=False) as load:
         time.sleep(2)
-        project.cut("active-1")
-        project.cut("active-2")
-        until("on standby", pool(project, "standby"))
+        project.cut("north-1")
+        project.cut("north-2")
+        until("on south", pool(project, "south"))
         time.sleep(2)
     promise(not load.failed("GET"), load.told())
-    until("Prometheus sees standby", lambda: project.value('standfast_pool_active{service="shop",pool="standby"}') == 1)
+    until("Prometheus sees south", lambda: project.value('standfast_pool_active{service="shop",pool="south"}') == 1)
     until("three failovers, says Prometheus",
           lambda: project.value('standfast_switches_total{service="shop",kind="failover"}') == 3)
     recovery = project.value('standfast_last_recovery_seconds{service="shop"}')
@@ -149,31 +149,31 @@ def a_restart_forgets_nothing(project, _):
     before = project.value("process_start_time_seconds{job='standfast'}")
     project.compose("restart", "standfast")
     until("ready again", lambda: project.json(project.admin, "/status")["ready"])
-    promise(project.status()["active"] == "standby", "still on standby after the restart")
-    promise(project.get()[1].startswith("hello from standby-"), "an answer of the standby pool")
+    promise(project.status()["active"] == "south", "still on standby after the restart")
+    promise(project.get()[1].startswith("hello from south-"), "an answer of south")
     until("Prometheus sees another process", lambda: project.value("process_start_time_seconds{job='standfast'}") > before)
     until("healthy again", lambda: project.healthy("standfast"))
     until("on standby, says Prometheus", lambda: project.value('service:standfast_on_standby:bool{service="shop"}') == 1)
     # What was cut off comes back at another address, if Docker gives it one: others have taken the old ones.
     for other in ("prometheus", "alertmanager"):
         run("docker", "network", "connect", "standfast-test_pools", project.container(other))
-    project.mend("active-2")
-    project.mend("active-1")
+    project.mend("north-2")
+    project.mend("north-1")
     home(project)
-    addresses = {f"{project.address(service)}:8080" for service in ("active-1", "active-2")}
+    addresses = {f"{project.address(service)}:8080" for service in ("north-1", "north-2")}
     known = lambda: {e["address"] for e in project.status()["pools"][0]["endpoints"]} == addresses
     until("the names stand for the new addresses", known)
-    until("Prometheus has them", lambda: project.value('standfast_dns_addresses{name="active-1:8080"}') == 1)
+    until("Prometheus has them", lambda: project.value('standfast_dns_addresses{name="north-1:8080"}') == 1)
     for other in ("prometheus", "alertmanager"):
         run("docker", "network", "disconnect", "standfast-test_pools", project.container(other))
     return f"on standby before and after, without DNS; home again when the network was mended, at {', '.join(sorted(addresses))}"
 
 
 def too_many_switches_freeze_the_way_home(project, _):
-    project.compose("kill", "active-1", "active-2")
-    until("on standby", pool(project, "standby"))
+    project.compose("kill", "north-1", "north-2")
+    until("on south", pool(project, "south"))
     until("frozen is told", lambda: project.firing("StandfastFrozen", service="shop"))
-    project.compose("start", "active-1", "active-2")
+    project.compose("start", "north-1", "north-2")
     until("home is well", lambda: project.status()["pools"][0]["available"])
     return "the fourth failover within ten minutes"
 
@@ -192,21 +192,21 @@ def a_refused_reload_is_told(project, config):
 
 
 def when_all_is_down_there_is_the_page(project, _):
-    project.compose("stop", "standby-1", "standby-2", "active-1", "active-2")
+    project.compose("stop", "south-1", "south-2", "north-1", "north-2")
     until("the page", lambda: project.get() == (503, "Both pools are down. Back soon.\n"))
     until("told", lambda: project.firing("StandfastAllPoolsDown", service="shop", severity="critical"))
     until("a service without a page is down", lambda: project.firing("StandfastServiceDown", service="lines"))
     until("and a page is no service", lambda: project.firing("StandfastServiceDown", service="shop"))
-    project.compose("start", "active-1", "active-2")
+    project.compose("start", "north-1", "north-2")
     until("served again", lambda: project.get()[0] == 200)
     until("all-down is over", lambda: project.quiet("StandfastAllPoolsDown"))
     return "503 with the page; served again when a pool was back"
 
 
 def a_standby_that_is_away_is_told(project, _):
-    until("home", pool(project, "active"))
-    until("told", lambda: project.firing("StandfastStandbyUnhealthy", service="shop", pool="standby"))
-    project.compose("start", "standby-1", "standby-2")
+    until("home", pool(project, "north"))
+    until("told", lambda: project.firing("StandfastStandbyUnhealthy", service="shop", pool="south"))
+    project.compose("start", "south-1", "south-2")
     until("over", lambda: project.quiet("StandfastStandbyUnhealthy"))
     return "while home serves"
 
