@@ -27,6 +27,7 @@ pub mod tally;
 
 pub use handle::{ControlError, ControlHandle, Notice, Reloaded, Trouble};
 pub use journal::{Entry, Journal};
+pub use reload::NEED_RESTART;
 pub use start::{ControlSetup, StartError, start};
 pub use status::{
     EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, NameReport, PoolReport, ReloadStatus,

@@ -63,6 +63,9 @@ fn explain(error: &BindError, held: &SocketMap) -> String {
     }
 }
 
+/// Keys whose values stay until a restart, whatever a reload asks for.
+pub const NEED_RESTART: [&str; 5] = ["workers", "admin", "metrics", "state", "log.format"];
+
 /// What was fixed when the process started.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Fixed {
@@ -89,16 +92,21 @@ impl Fixed {
     /// One line for each thing that a reload asks for and only a restart can give.
     pub(super) fn warnings(&self, config: &Config) -> Vec<String> {
         let wanted = Fixed::of(config);
-        [
-            ("workers", self.workers != wanted.workers),
-            ("admin", self.admin != wanted.admin),
-            ("metrics", self.metrics != wanted.metrics),
-            ("state", self.state != wanted.state),
-            ("log.format", self.log_format != wanted.log_format),
-        ]
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| format!("`{key}` changed: it takes effect at the next restart, the old value stays in force"))
-        .collect()
+        // In the order of the keys.
+        let changed = [
+            self.workers != wanted.workers,
+            self.admin != wanted.admin,
+            self.metrics != wanted.metrics,
+            self.state != wanted.state,
+            self.log_format != wanted.log_format,
+        ];
+        NEED_RESTART
+            .into_iter()
+            .zip(changed)
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| {
+                format!("`{key}` changed: it takes effect at the next restart, the old value stays in force")
+            })
+            .collect()
     }
 }

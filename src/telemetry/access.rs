@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::access_format;
+use super::labels::labels;
 use super::lines::{Counts, Lines, Sink};
 use crate::config::{self, AccessFormat};
 
@@ -123,32 +124,27 @@ pub enum Termination {
     LocalError,
 }
 
-impl Termination {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Termination::Complete => "complete",
-            Termination::ClientAborted => "client_aborted",
-            Termination::ClientTimeout => "client_timeout",
-            Termination::Refused => "refused",
-            Termination::Unrouted => "unrouted",
-            Termination::Loop => "loop",
-            Termination::Down => "down",
-            Termination::Overloaded => "overloaded",
-            Termination::UpstreamConnect => "upstream_connect",
-            Termination::UpstreamReset => "upstream_reset",
-            Termination::UpstreamTimeout => "upstream_timeout",
-            Termination::UpstreamMalformed => "upstream_malformed",
-            Termination::Idle => "idle",
-            Termination::ClientIdle => "client_idle",
-            Termination::UpstreamIdle => "upstream_idle",
-            Termination::Switched => "switched",
-            Termination::Stopped => "stopped",
-            Termination::Internal => "internal",
-            Termination::LocalError => "local_error",
-        }
-    }
-}
+labels! { Termination {
+    Complete = "complete",
+    ClientAborted = "client_aborted",
+    ClientTimeout = "client_timeout",
+    Refused = "refused",
+    Unrouted = "unrouted",
+    Loop = "loop",
+    Down = "down",
+    Overloaded = "overloaded",
+    UpstreamConnect = "upstream_connect",
+    UpstreamReset = "upstream_reset",
+    UpstreamTimeout = "upstream_timeout",
+    UpstreamMalformed = "upstream_malformed",
+    Idle = "idle",
+    ClientIdle = "client_idle",
+    UpstreamIdle = "upstream_idle",
+    Switched = "switched",
+    Stopped = "stopped",
+    Internal = "internal",
+    LocalError = "local_error",
+} }
 
 /// The access log of the process; clones share it. It may be off, which costs a worker one relaxed load a request.
 #[derive(Clone, Debug)]

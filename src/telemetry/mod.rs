@@ -1,10 +1,12 @@
 //! What is seen from outside: the counters that workers write ([`instruments`]), every metric's name ([`names`]) and how
 //! they are written down ([`exposition`]); the log ([`logs`]) and the access log ([`access`]), both through a bounded
-//! queue to a thread that writes ([`lines`]).
+//! queue to a thread that writes ([`lines`]); why an answer is Standfast's own ([`cause`]).
 pub mod access;
 mod access_format;
+pub mod cause;
 pub mod exposition;
 pub mod instruments;
+mod labels;
 pub mod lines;
 pub mod logs;
 pub mod names;

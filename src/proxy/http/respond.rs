@@ -3,6 +3,7 @@
 use crate::proxy::upstream::Unplaced;
 use crate::routing::{How, Why};
 use crate::sys::clock;
+use crate::telemetry::cause::Cause;
 use crate::wire::h1::{Error, OwnReply};
 
 /// Seconds after which a client should try again.
@@ -19,47 +20,48 @@ pub struct Refusal {
     pub explanation: &'static str,
 }
 
-const fn refusal(status: u16, cause: &'static str, explanation: &'static str) -> Refusal {
-    Refusal { status, cause, explanation }
+const fn refusal(status: u16, cause: Cause, explanation: &'static str) -> Refusal {
+    Refusal { status, cause: cause.as_str(), explanation }
 }
 
 impl Refusal {
     /// No route takes the request.
-    pub const NO_ROUTE: Refusal = refusal(404, "no_route", "No route takes this request.");
+    pub const NO_ROUTE: Refusal = refusal(404, Cause::NoRoute, "No route takes this request.");
     /// The request has passed through this proxy, or others of its kind, too often.
-    pub const LOOP: Refusal = refusal(508, "loop", "The request goes round in a circle of proxies.");
+    pub const LOOP: Refusal = refusal(508, Cause::Loop, "The request goes round in a circle of proxies.");
     /// The request did not come in time.
-    pub const SLOW: Refusal = refusal(408, "request_timeout", "The request did not arrive in time.");
+    pub const SLOW: Refusal = refusal(408, Cause::RequestTimeout, "The request did not arrive in time.");
     /// The listener is gone.
-    pub const LISTENER_GONE: Refusal = refusal(503, "reloaded", "This listener was removed; connect again.");
+    pub const LISTENER_GONE: Refusal = refusal(503, Cause::Reloaded, "This listener was removed; connect again.");
 
     /// The request is none.
     pub fn malformed(error: Error) -> Refusal {
-        refusal(error.status(), error.reason(), "The request is malformed or not supported.")
+        let explanation = "The request is malformed or not supported.";
+        Refusal { status: error.status(), cause: error.reason(), explanation }
     }
 
     /// No endpoint was found, or none answered. `last`: how the last try failed.
     pub fn unplaced(unplaced: Unplaced, last: Option<How>) -> Refusal {
         match (unplaced, last) {
             (Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full), _) => {
-                refusal(503, "overloaded", "The service has as much work as it may.")
+                refusal(503, Cause::Overloaded, "The service has as much work as it may.")
             }
             (Unplaced::GaveUp(Why::Local), _) | (_, Some(How::Local)) => {
-                refusal(503, "local_error", "The proxy could not open a connection for a reason of its own.")
+                refusal(503, Cause::LocalError, "The proxy could not open a connection for a reason of its own.")
             }
             (_, Some(How::Timeout | How::Condemned)) => {
-                refusal(504, "upstream_timeout", "The service did not answer in time.")
+                refusal(504, Cause::UpstreamTimeout, "The service did not answer in time.")
             }
             (_, Some(How::Reset | How::Unprocessed)) => {
-                refusal(502, "upstream_reset", "The service closed the connection before it answered.")
+                refusal(502, Cause::UpstreamReset, "The service closed the connection before it answered.")
             }
-            (_, Some(How::Malformed)) => refusal(502, "upstream_malformed", "The service's answer is malformed."),
-            (_, Some(How::Status(status))) => refusal(status, "upstream_status", "The service failed."),
+            (_, Some(How::Malformed)) => refusal(502, Cause::UpstreamMalformed, "The service's answer is malformed."),
+            (_, Some(How::Status(status))) => refusal(status, Cause::UpstreamStatus, "The service failed."),
             (_, Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute)) => {
-                refusal(503, "upstream_connect", "The service cannot be reached.")
+                refusal(503, Cause::UpstreamConnect, "The service cannot be reached.")
             }
-            (Unplaced::GaveUp(Why::Starting), None) => refusal(503, "starting", "The service is starting."),
-            (_, None) => refusal(503, "down", "The service is down."),
+            (Unplaced::GaveUp(Why::Starting), None) => refusal(503, Cause::Starting, "The service is starting."),
+            (_, None) => refusal(503, Cause::Down, "The service is down."),
         }
     }
 
