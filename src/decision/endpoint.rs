@@ -130,6 +130,9 @@ pub(super) struct Endpoint {
     pub fell: Moment,
     /// First sign of trouble that is not over; `None` = all is well.
     pub trouble: Option<Moment>,
+    /// When a probe last passed while all was well.
+    #[serde(default)]
+    pub proven: Option<Moment>,
     pub timers: Timers,
     /// How it came to be healthy (or will have, when nothing else speaks against it).
     grounds: Cause,
@@ -170,6 +173,7 @@ impl Endpoint {
             evidence: String::new(),
             fell: now,
             trouble: None,
+            proven: None,
             timers: Timers::default(),
             grounds,
             watched: 0,
@@ -281,6 +285,9 @@ impl Endpoint {
             ProbeOutcome::Local { .. } => {}
         }
         self.relax();
+        if matches!(outcome, ProbeOutcome::Pass { .. }) && self.trouble.is_none() {
+            self.proven = Some(seen);
+        }
         if self.checks.verdict != before.0 {
             self.grounds = Cause::ChecksPassed;
             self.absolve(seen); // what traffic said belongs to the trouble that the checks saw too

@@ -321,8 +321,8 @@ impl Service {
         Fall { sign: now, fell: now }
     }
 
-    /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, nor did
-    /// one to a static page, however often that was shown.
+    /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, unless
+    /// a probe found its pool well meanwhile; nor did one to a static page, however often that was shown.
     fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (Fall, Vec<Evidence>) {
         let own = from.map(|pool| {
             let pool = &self.pools[pool];
@@ -337,7 +337,11 @@ impl Service {
             let forced = last.kind.is_forced();
             let page = from.map(|pool| &self.pools[pool]).filter(|pool| pool.is_static);
             let shown = page.is_some_and(|page| last.to.as_ref() == Some(&page.name));
-            forced && (shown || last.answered.is_none() && (soon || last.to.is_none()))
+            let well = || match (from.map(|pool| &self.pools[pool]), &own) {
+                (Some(pool), Some((own, _))) => pool.was_proven_well(last.decided, own.sign),
+                _ => false,
+            };
+            forced && (shown || last.answered.is_none() && (last.to.is_none() || soon && !well()))
         });
         let before = before.map(|last| Fall { sign: last.fault, fell: last.detected });
         match (own, before) {

@@ -35,6 +35,12 @@ impl Pool {
         self.endpoints.iter().filter(|endpoint| endpoint.usable()).count()
     }
 
+    /// Did a probe of one of its endpoints pass in this time, with no sign of trouble there?
+    pub fn was_proven_well(&self, from: Moment, until: Moment) -> bool {
+        let proven = |endpoint: &Endpoint| endpoint.proven.is_some_and(|proven| from < proven && proven <= until);
+        self.endpoints.iter().any(proven)
+    }
+
     /// Those of them that this turn has not ejected.
     pub fn left(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.usable() && endpoint.ejection == Ejection::None).count()

@@ -377,6 +377,65 @@ fn a_static_response_never_fails() {
 }
 
 #[test]
+fn an_outage_ends_when_its_pool_is_well_also_when_nothing_was_asked_in_between() {
+    let outages_begin_at = |proven: bool| {
+        let mut rig = Rig::new(|_| {});
+        let first = rig.now;
+        rig.all(&[0, 1], Rig::refuse);
+        assert_eq!(rig.active(), "away");
+        rig.wait(secs(2));
+        if proven {
+            rig.pass(2);
+        }
+        rig.rise(0);
+        rig.confirmed(0, ConnectOutcome::Connected);
+        rig.wait(secs(14));
+        let second = rig.now;
+        rig.all(&[2, 3], Rig::refuse);
+        assert_eq!(rig.active(), "home");
+        (rig.last().fault, first, second)
+    };
+    let (fault, _, second) = outages_begin_at(true);
+    assert_eq!(fault, second, "a probe found the new pool well: this is another outage");
+    let (fault, first, _) = outages_begin_at(false);
+    assert_eq!(fault, first, "no answer and no probe: the first outage may never have ended");
+}
+
+#[test]
+fn a_probe_that_passes_during_the_trouble_ends_no_outage() {
+    let mut rig = Rig::new(|_| {});
+    let first = rig.now;
+    rig.all(&[0, 1], Rig::refuse);
+    rig.wait(secs(1));
+    rig.rise(0);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    // Checks of the new pool pass, and its traffic fails from the beginning.
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 2));
+    rig.wait(secs(1));
+    rig.all(&[2, 3], Rig::pass);
+    rig.wait(secs(1));
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 20));
+    assert_eq!((rig.active(), rig.last().fault), ("home".to_owned(), first));
+}
+
+#[test]
+fn what_checks_say_during_a_trouble_does_not_hide_that_all_was_well_before() {
+    let mut rig = Rig::new(|_| {});
+    rig.all(&[0, 1], Rig::refuse);
+    rig.wait(secs(1));
+    rig.all(&[2, 3], Rig::pass);
+    rig.rise(0);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    rig.wait(secs(1));
+    let second = rig.now;
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 2));
+    rig.wait(secs(1));
+    rig.all(&[2, 3], Rig::pass);
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 20));
+    assert_eq!((rig.active(), rig.last().fault), ("home".to_owned(), second));
+}
+
+#[test]
 fn a_lost_share_goes_to_the_others_and_comes_back_after_the_hold_down() {
     let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
     let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
