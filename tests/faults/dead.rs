@@ -4,7 +4,7 @@ use standfast::decision::{Cause, Operational, Serving, SwitchKind};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use crate::scene::{QUICK, Scene};
+use crate::scene::{QUICK, Scene, good};
 use crate::support::{Client, Upstream, get, post, until};
 
 async fn kill(upstreams: &mut [Upstream; 2]) {
@@ -60,6 +60,26 @@ async fn a_pool_that_dies_takes_only_what_was_on_its_wire_and_nothing_is_lost_on
     let news = scene.proxy.news();
     assert_eq!(news.switches, [SwitchKind::Failover, SwitchKind::Failback]);
     assert!(news.causes(&scene.home()).contains(&Cause::Refused), "{news:?}");
+}
+
+#[tokio::test]
+async fn a_lone_request_that_crossed_before_the_switch_ends_the_incident_with_its_answer() {
+    let mut scene = Scene::start(QUICK).await;
+    let (tell, _) = tokio::sync::watch::channel(false);
+    let waits = good("standby").but("/lone", good("standby").when(&tell));
+    scene.standby.iter().for_each(|upstream| upstream.behave(waits.clone()));
+    kill(&mut scene.home).await;
+    let mut client = Client::connect(scene.proxy.address("web")).await;
+    let asked = tokio::spawn(async move { client.ask(get("/lone", "lone")).await });
+    scene.proxy.serves("web", 1).await;
+    let control = scene.proxy.control.clone();
+    let rto = async || control.status().await.ok()?.incidents.pop()?.rto_ms;
+    assert_eq!(rto().await, None, "nothing was answered yet");
+    tell.send_replace(true);
+    assert_eq!(asked.await.expect("an answer").text(), "standby");
+    while rto().await.is_none() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

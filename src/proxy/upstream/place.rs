@@ -641,9 +641,23 @@ impl<'a> Placing<'a> {
             spot.service().stats.callers.note(self.faults.subject().key, now);
         }
         self.faults.answered(spot.choice.id, well, now);
-        if spot.service().answered(spot.choice.pool, self.began, now) {
+        let service = spot.service();
+        let first = match service.serves(spot.choice.pool) {
+            true => service.answered(spot.choice.pool, self.began, now),
+            false => self.answered_by_another_pool(spot, now),
+        };
+        if first {
             self.worker.view.urgent();
         }
+    }
+
+    /// The request was sent to another pool before the switch. Where the service has switched to that pool meanwhile, the
+    /// answer is the first one after the switch all the same.
+    #[cold]
+    fn answered_by_another_pool(&self, spot: &Spot, now: Moment) -> bool {
+        let newest = self.worker.view.current();
+        let Some(service) = newest.successor(spot.service()) else { return false };
+        service.pool_of(spot.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))
     }
 
     /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
