@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use standfast::control::{IncidentReport, PoolReport, ServiceReport, Status};
-use standfast::decision::{Administrative, Admission, Operational, Serving};
+use standfast::control::status_text::{Tone, label, millis, span};
+use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::text::printable_json;
 
 use super::ask::{self, printable};
@@ -148,20 +148,31 @@ fn header(status: &Status, colour: bool) -> String {
     line
 }
 
+/// What a status says, as a cell.
+fn cell((text, tone): (impl AsRef<str>, Tone)) -> Cell {
+    let style = match tone {
+        Tone::Plain => Style::Plain,
+        Tone::Good => Style::Good,
+        Tone::Warn => Style::Warn,
+        Tone::Bad => Style::Bad,
+    };
+    (printable(text.as_ref()), style)
+}
+
 fn services(status: &Status) -> Vec<Vec<Cell>> {
     let mut rows = vec![heads(&["SERVICE", "ACTIVE POOL", "SINCE", "WHY", "LAST RTO", "OBJECTIVE", "NOTES"])];
     for service in &status.services {
-        let (active, style) = active(service);
+        let active = cell(service.active_text());
         let rto = status.incidents.iter().rev().filter(|i| i.service == service.name).find_map(|i| i.rto_ms);
         let late = matches!((rto, service.rto_objective_ms), (Some(rto), Some(limit)) if rto > limit as f64);
         rows.push(vec![
             (printable(&service.name), Style::Plain),
-            (active, style),
+            active,
             (format!("{} ago", span(service.for_ms)), Style::Plain),
-            (service.why.as_ref().map_or("first choice".to_owned(), label), Style::Plain),
+            (service.why_text(), Style::Plain),
             (rto.map_or("-".to_owned(), millis), if late { Style::Bad } else { Style::Plain }),
             (service.rto_objective_ms.map_or("-".to_owned(), span), Style::Plain),
-            (notes(service), Style::Warn),
+            (printable(&service.notes().join("; ")), Style::Warn),
         ]);
     }
     rows
@@ -183,74 +194,10 @@ fn names(status: &Status) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn active(service: &ServiceReport) -> Cell {
-    match (&service.serving, &service.active) {
-        (Serving::Starting, _) => ("starting".to_owned(), Style::Warn),
-        (Serving::Down, _) => ("DOWN".to_owned(), Style::Bad),
-        (Serving::Shared(shares), _) => {
-            let sharing = service.pools.iter().zip(shares).filter(|(_, share)| **share > 0);
-            let names: Vec<_> = sharing.map(|(pool, share)| format!("{}:{share}", printable(&pool.name))).collect();
-            (names.join(" "), Style::Good)
-        }
-        (Serving::Active(index), name) => {
-            let name = name.as_ref().or_else(|| service.pools.get(*index).map(|pool| &pool.name));
-            let style = match () {
-                () if !service.is_served() => Style::Bad,
-                () if service.failing_open || *index > 0 => Style::Warn,
-                () => Style::Good,
-            };
-            (name.map_or("?".to_owned(), |name| printable(name)), style)
-        }
-    }
-}
-
-fn notes(service: &ServiceReport) -> String {
-    let mut notes = Vec::new();
-    if service.failing_open {
-        notes.push("failing open: checks fail, nothing better is left".to_owned());
-    }
-    if service.isolated {
-        notes.push("NOT SERVED: no pool can be reached from here".to_owned());
-    }
-    if service.shows_a_page() {
-        notes.push("NOT SERVED: only a page answers".to_owned());
-    }
-    if let Some(pool) = &service.pinned {
-        notes.push(format!("pinned to {}", printable(pool)));
-    }
-    notes.extend(failback(service));
-    if service.one_caller {
-        notes.push("all requests come from one address: a load balancer? then let it send a PROXY header".to_owned());
-    }
-    notes.join("; ")
-}
-
-/// What the way home waits for.
-fn failback(service: &ServiceReport) -> Option<String> {
-    let well = service.hold_down_left_ms;
-    let frozen = service.frozen_for_ms.map(|left| format!("failback and rollback frozen for {}", span(left)));
-    if service.pinned.is_some() {
-        return frozen;
-    }
-    match (well, frozen) {
-        (Some(_), _) if service.waits_for_operator => Some("failback waits for an operator".to_owned()),
-        (Some(left), Some(frozen)) if Some(left) > service.frozen_for_ms => {
-            Some(format!("home in {} at the earliest; {frozen}", span(left)))
-        }
-        (_, Some(frozen)) => Some(frozen),
-        (Some(left), None) if service.relapses > 0 => {
-            let times = 1_u64 << service.relapses.min(63);
-            Some(format!("home in {} at the earliest (hold-down x{times}: it fell soon after a failback)", span(left)))
-        }
-        (Some(left), None) => Some(format!("home in {} at the earliest", span(left))),
-        (None, None) => None,
-    }
-}
-
 fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
     let mut rows = vec![heads(&["POOL", "STATE", "ENDPOINT", "STANDING", "FOR", "IN FLIGHT", "EVIDENCE"])];
     for (index, pool) in service.pools.iter().enumerate() {
-        let mut names = vec![(printable(&pool.name), Style::Plain), pool_state(service, index, pool)];
+        let mut names = vec![(printable(&pool.name), Style::Plain), cell(service.pool_text(index))];
         if pool.endpoints.is_empty() {
             names.push(("static response".to_owned(), Style::Plain));
             rows.push(names);
@@ -260,8 +207,8 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
             let state = &endpoint.state;
             let mut row = std::mem::replace(&mut names, vec![(String::new(), Style::Plain); 2]);
             row.extend([
-                (address(endpoint), Style::Plain),
-                standing(endpoint),
+                (printable(&endpoint.address_text()), Style::Plain),
+                cell(endpoint.standing_text()),
                 (span(state.for_ms), Style::Plain),
                 (endpoint.in_flight.to_string(), Style::Plain),
                 (printable(&state.evidence), Style::Plain),
@@ -270,45 +217,6 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
         }
     }
     rows
-}
-
-/// The address, and the name where it has one.
-fn address(endpoint: &standfast::control::EndpointReport) -> String {
-    let address = endpoint.state.address;
-    endpoint.name.as_ref().map_or_else(|| address.to_string(), |name| format!("{address} {}", printable(name)))
-}
-
-fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell {
-    match (service.serving.serves(index), pool.available) {
-        (true, true) => ("active".to_owned(), Style::Good),
-        (true, false) => ("active, unavailable".to_owned(), Style::Warn),
-        (false, true) => ("standby".to_owned(), Style::Plain),
-        (false, false) => ("unavailable".to_owned(), Style::Bad),
-    }
-}
-
-fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
-    let standing = &endpoint.state.standing;
-    let style = match (standing.operational, standing.administrative) {
-        (Operational::Healthy, _) if endpoint.state.suspected => Style::Warn,
-        (Operational::Healthy, Administrative::Ready) => Style::Good,
-        (Operational::Checking, _) | (Operational::Healthy, _) => Style::Warn,
-        (Operational::Unhealthy | Operational::Ejected, _) => Style::Bad,
-    };
-    let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));
-    if standing.administrative != Administrative::Ready {
-        text.push_str(&format!(", {}", label(&standing.administrative)));
-    }
-    if endpoint.weight == 0 {
-        text.push_str(", weight 0");
-    }
-    if endpoint.state.suspected {
-        text.push_str(", suspected");
-    }
-    if endpoint.state.admission == Admission::Trial {
-        text.push_str(", on trial");
-    }
-    (text, style)
 }
 
 fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
@@ -374,42 +282,16 @@ fn paint(text: &str, style: Style, colour: bool) -> String {
     }
 }
 
-/// The name that JSON knows a value of an enum by, in words.
-fn label<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
-        _ => "?".to_owned(),
-    }
-}
-
-/// Milliseconds in the two largest units that matter.
-fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// A measured time, as exact as it is worth.
-fn millis(ms: f64) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1}ms")
-    } else if ms < 1000.0 {
-        format!("{ms:.0}ms")
-    } else {
-        format!("{:.2}s", ms / 1000.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use standfast::decision::{Administrative, Serving};
 
     use super::*;
+
+    fn notes(service: &ServiceReport) -> String {
+        service.notes().join("; ")
+    }
 
     /// One service on its standby, as `/status` tells it.
     fn sample() -> Status {
@@ -539,11 +421,5 @@ last switches
         assert_eq!(told(|s| s.waits_for_operator = true), "failback waits for an operator");
         let pinned = "pinned to eu-north; failback and rollback frozen for 1m 0s";
         assert_eq!(told(|s| s.pinned = Some("eu-north".into())), pinned);
-    }
-
-    #[test]
-    fn spans_are_told_in_the_two_units_that_matter() {
-        let told: Vec<_> = [0, 999, 59_999, 60_000, 3_599_000, 90_061_000].into_iter().map(span).collect();
-        assert_eq!(told, ["0ms", "999ms", "59s", "1m 0s", "59m 59s", "1d 1h"]);
     }
 }

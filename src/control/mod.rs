@@ -9,7 +9,7 @@
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
 //! * `listening`: what the log shows of listeners.
-//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
+//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see; [`status_text`]: in words.
 mod confirm;
 mod discovery;
 mod engine;
@@ -23,6 +23,7 @@ mod reload;
 mod start;
 mod state;
 mod status;
+pub mod status_text;
 pub mod surroundings;
 mod sweep;
 pub mod tally;
