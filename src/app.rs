@@ -11,13 +11,14 @@ use standfast::config::Config;
 use standfast::control::{self, ControlHandle, ControlSetup};
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
 use standfast::sys::clock;
-use standfast::sys::limits::{self, Descriptors};
+use standfast::sys::limits;
 use standfast::sys::memory::{self, Reserve};
 use standfast::sys::process::Process;
 use standfast::telemetry::access::AccessLog;
 use standfast::telemetry::logs::{self, LogError, Logs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::Signal;
+use tracing::field::display;
 
 use crate::signals::{Signals, next};
 
@@ -68,11 +69,15 @@ impl App {
     pub fn start(config: Config, path: Option<PathBuf>) -> Result<App, StartError> {
         let logs = logs::start(&config.log)?;
         logs::report_panics();
-        report_descriptors(&config, limits::raise_descriptors());
+        let descriptors = limits::raise_descriptors();
+        if let Some(from) = descriptors.raised_from {
+            tracing::debug!(from, limit = descriptors.limit, "the limit of descriptors was raised");
+        }
         clock::watch_for_pauses()?;
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);
         let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);
+        let shown = path.as_deref().map(|path| path.display().to_string());
         let control = control::start(ControlSetup { config, path, workers, journal: None })?;
         let setup = AdminSetup {
             admin,
@@ -84,7 +89,8 @@ impl App {
         let admin = admin::start(setup)?;
         let setup = ProxySetup { published: control.published().clone(), access_log: access_log.clone() };
         let proxy = proxy::start(setup)?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), workers, admin = ?admin.address(), "started");
+        let (version, config) = (display(env!("CARGO_PKG_VERSION")), shown.map(display));
+        tracing::info!(version, workers, admin = admin.address().map(display), config, "started");
         Ok(App { control, proxy, admin, access_log, logs })
     }
 
@@ -110,7 +116,7 @@ impl App {
         tokio::select! {
             biased;
             signal = stop.any() => {
-                tracing::info!(signal, "stopping");
+                tracing::info!(signal = %signal, "stopping");
                 Ok(())
             }
             () = self.control.ended() => Err("the control plane has ended by itself: nothing fails over".into()),
@@ -149,7 +155,11 @@ impl App {
     pub async fn stop(self, signals: &mut Signals) -> DrainReport {
         let App { control, proxy, admin, access_log, logs } = self;
         admin.draining();
-        let timeout = control.published().load().config.drain_timeout;
+        let table = control.published().load();
+        let timeout = table.config.drain_timeout;
+        let in_flight: usize = table.services.iter().map(|service| service.stats.limits.in_use()).sum();
+        drop(table);
+        tracing::info!(in_flight, up_to = %humantime::format_duration(timeout), "draining");
         let cut = proxy.drain_cut();
         // Draining blocks until the workers are done; the control plane goes on meanwhile.
         let draining = tokio::task::spawn_blocking(move || proxy.drain(timeout));
@@ -222,22 +232,4 @@ async fn on_file(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::
 
 fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Every client connection may need one more towards an upstream, and every endpoint one for its probes: say so when the
-/// limit is lower than the configured ones.
-fn report_descriptors(config: &Config, descriptors: Descriptors) {
-    let clients: usize = config.listeners.iter().map(|listener| listener.limits.max_connections).sum();
-    let pools = config.services.iter().flat_map(|service| &service.pools);
-    let checked = pools.filter(|pool| pool.health_check.is_some()).map(|pool| pool.members.endpoints().len());
-    let wanted = (2 * clients + checked.sum::<usize>()) as u64 + 100;
-    match descriptors.limit {
-        Some(limit) if limit < wanted => tracing::warn!(
-            limit,
-            wanted,
-            "the descriptor limit is lower than the listeners' limits.max_connections ask for: raise it (ulimit -n, \
-             LimitNOFILE) or lower them; beyond it new connections wait"
-        ),
-        _ => tracing::debug!(limit = ?descriptors.limit, raised_from = descriptors.raised_from, "descriptor limit"),
-    }
 }

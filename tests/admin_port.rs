@@ -87,9 +87,14 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// Status, head in lower case, body of one exchange on a connection of its own.
 fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    ask_with(address, method, path, "")
+}
+
+/// The same with more fields.
+fn ask_with(address: SocketAddr, method: &str, path: &str, fields: &str) -> (u16, String, String) {
     let mut stream = connect(address);
     // In one write: what is refused early may be answered before the rest has left.
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{fields}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -182,6 +187,54 @@ fn status_is_the_engines_own_value() {
     assert!(status.ready);
     assert_eq!(status.services[0].active.as_deref(), Some("active"));
     assert_ne!(status.listeners[0].bound[0].port(), 0);
+}
+
+/// As a browser asks.
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+
+#[test]
+fn a_browser_gets_a_page_that_refreshes_itself_and_others_the_list() {
+    let instance = Instance::start().with_worker();
+    let (code, head, page) = ask_with(instance.address(), "GET", "/", BROWSER);
+    assert_eq!(code, 200);
+    for field in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; style-src 'unsafe-inline';",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "referrer-policy: no-referrer",
+        "vary: accept",
+    ] {
+        assert!(head.contains(field), "{field}\n{head}");
+    }
+    let shown =
+        ["<meta http-equiv=\"refresh\" content=\"2\">", "<h2>shop</h2>", ">ready</span>", "1 of 1 services are served"];
+    for part in shown {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(!page.contains("<script"), "{page}");
+    let (code, _, paused) = ask_with(instance.address(), "GET", "/?refresh=off", BROWSER);
+    assert!(code == 200 && !paused.contains("http-equiv") && paused.contains("<h2>shop</h2>"), "{paused}");
+    for fields in ["", "Accept: */*\r\n", "Accept: text/plain\r\n"] {
+        let (code, head, list) = ask_with(instance.address(), "GET", "/", fields);
+        assert!(code == 200 && head.contains("content-type: text/plain") && head.contains("vary: accept"), "{head}");
+        assert!(list.contains("/metrics") && !list.contains('<'), "{list}");
+    }
+    let (code, head, body) = ask_with(instance.address(), "HEAD", "/", BROWSER);
+    assert!(code == 200 && head.contains("text/html") && body.is_empty(), "{head}");
+    instance.admin.as_ref().unwrap().draining();
+    assert!(ask_with(instance.address(), "GET", "/", BROWSER).2.contains(">draining</span>"));
+}
+
+#[test]
+fn the_page_of_an_engine_that_does_not_answer_is_503_and_tries_again() {
+    let instance = Instance::start().with_worker();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(instance.control.stop());
+    let (code, head, page) = ask_with(instance.address(), "GET", "/", BROWSER);
+    assert!(code == 503 && head.contains("text/html"), "{code} {head}");
+    assert!(page.contains("The control plane does not answer") && page.contains("http-equiv=\"refresh\""), "{page}");
+    assert_eq!(instance.get("/").0, 200, "the list needs no engine");
 }
 
 #[test]

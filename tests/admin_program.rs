@@ -85,7 +85,7 @@ impl Running {
         let admin = loop {
             let line = lines.next().expect("it ended before it started").unwrap();
             let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-            let admin = value["admin"].as_str().map(|text| text.trim_matches(|c: char| !c.is_ascii_digit()).to_owned());
+            let admin = value["admin"].as_str().map(str::to_owned);
             seen.push(value);
             if let Some(admin) = admin {
                 break admin;

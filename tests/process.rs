@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use standfast::control::{ServiceReport, Status};
 use standfast::decision::{Operational, SwitchKind};
 use tempfile::TempDir;
@@ -263,6 +264,17 @@ services:
         fs::read_to_string(self.path("said")).unwrap_or_default()
     }
 
+    /// The whole lines of a log in JSON.
+    fn lines(&self) -> Vec<Value> {
+        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.said().split_inclusive('\n').filter(|line| line.ends_with('\n')).map(read).collect()
+    }
+
+    /// The first line with this message; it is awaited.
+    fn line(&self, message: &str) -> Value {
+        eventually(message, || self.lines().into_iter().find(|line| line["message"] == message))
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(self.child.as_ref().unwrap());
         kill_process(pid, signal).unwrap();
@@ -343,6 +355,167 @@ fn it_serves_and_fails_over_and_says_so() {
     assert_eq!((incident.from.as_deref(), incident.to.as_deref()), (Some("home"), Some("standby")));
 }
 
+/// The smallest configurations, with these lines before them and these listeners.
+fn configure_small(program: &Program, upstream: &Upstream, top: &str, listeners: &str) {
+    let pools = format!("pools: [{{name: main, endpoints: [\"{}\"]}}]", upstream.address);
+    let raw = if listeners.contains("raw") { format!("  raw: {{protocol: tcp, {pools}}}\n") } else { String::new() };
+    let text = format!(
+        "admin: 127.0.0.1:{}\n{top}listeners:\n{listeners}services:\n  shop: {{{pools}}}\n{raw}",
+        program.admin
+    );
+    fs::write(program.path("standfast.yaml"), text).unwrap();
+}
+
+/// The fields of each line that a start may say, beside time, level and target.
+const FIELDS: [(&str, &[&str]); 6] = [
+    ("listening", &["name", "on", "protocol"]),
+    ("no state yet: this is the first start", &["path"]),
+    ("started", &["admin", "config", "version", "workers"]),
+    ("ready", &["epoch"]),
+    ("endpoint standing", &["administrative", "cause", "endpoint", "evidence", "from", "pool", "service", "to"]),
+    (
+        "the descriptor limit bounds the clients at once; further ones wait in the accept queue",
+        &["limit", "max_clients"],
+    ),
+];
+
+#[test]
+fn the_first_lines_say_where_it_listens_and_no_more_than_is_worth_a_line() {
+    let (upstream, raw) = (Upstream::start("home"), free_port());
+    let mut program = Program::new();
+    let listeners = format!(
+        "  - {{name: web, bind: [127.0.0.1:{}, 127.0.0.2:{0}], service: shop}}\n  - {{name: raw, bind: 127.0.0.1:{raw}, protocol: \
+         tcp, routes: [{{service: raw}}]}}\n",
+        program.web
+    );
+    configure_small(&program, &upstream, "", &listeners);
+    program.start();
+    program.line("ready");
+    let lines = program.lines();
+    for line in &lines {
+        let mut fields: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.retain(|field| !["timestamp", "level", "target", "message", "tls", "endpoint_name"].contains(field));
+        fields.sort();
+        let known = FIELDS.iter().find(|(message, _)| line["message"] == *message);
+        assert_eq!(known.map(|(_, fields)| *fields), Some(&*fields), "{line}");
+        assert_eq!(line["level"], "INFO", "{line}");
+    }
+    let listening: Vec<String> = lines
+        .iter()
+        .filter(|line| line["message"] == "listening")
+        .map(|line| ["name", "on", "protocol", "tls"].map(|field| line[field].as_str().unwrap_or("-")).join(" "))
+        .collect();
+    let (web, admin) = (program.web, program.admin);
+    assert_eq!(
+        listening,
+        [
+            format!("web 127.0.0.1:{web}, 127.0.0.2:{web} http -"),
+            format!("raw 127.0.0.1:{raw} tcp passed through"),
+            format!("admin 127.0.0.1:{admin} admin -"),
+        ]
+    );
+    let place = |message: &str| lines.iter().position(|line| line["message"] == message).unwrap();
+    assert!(place("listening") < place("started"));
+    let started = &lines[place("started")];
+    assert_eq!(started["version"], env!("CARGO_PKG_VERSION"), "{started}");
+    assert_eq!(started["admin"], format!("127.0.0.1:{admin}"), "{started}");
+    assert!(
+        started["workers"].is_u64() && started["config"].as_str().unwrap().ends_with("standfast.yaml"),
+        "{started}"
+    );
+}
+
+#[test]
+fn people_read_the_same_in_lines_of_words() {
+    let (upstream, mut program) = (Upstream::start("home"), Program::new());
+    let web = format!("  - {{name: web, bind: 127.0.0.1:{}, service: shop}}\n", program.web);
+    configure_small(&program, &upstream, "log: {format: human}\n", &web);
+    program.start();
+    eventually("the last line of the start", || program.said().contains(" ready epoch=").then_some(()));
+    let said = program.said();
+    for line in [
+        format!(" INFO listening name=web on=127.0.0.1:{} protocol=http\n", program.web),
+        format!(" INFO listening name=admin on=127.0.0.1:{} protocol=admin\n", program.admin),
+        format!(" INFO started version={} workers=", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert!(said.contains(&line), "{line}{said}");
+    }
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().code(), Some(0));
+    let said = program.said();
+    for line in
+        ["INFO stopping signal=SIGTERM\n", "INFO draining in_flight=0 up_to=30s\n", "INFO stopped: nothing was cut "]
+    {
+        assert!(said.contains(line), "{line}{said}");
+    }
+    for never in ["Some(", "None", "WARN", "ERROR"] {
+        assert!(!said.contains(never), "{never}\n{said}");
+    }
+}
+
+#[test]
+fn a_reload_says_which_listeners_came_and_went() {
+    let (upstream, mut program) = (Upstream::start("home"), Program::new());
+    let (one, two) = (free_port(), free_port());
+    let web = format!("  - {{name: web, bind: 127.0.0.1:{}, service: shop}}\n", program.web);
+    configure_small(
+        &program,
+        &upstream,
+        "",
+        &format!("{web}  - {{name: old, bind: 127.0.0.1:{one}, service: shop}}\n"),
+    );
+    program.start();
+    program.line("ready");
+    let before = program.lines().len();
+    configure_small(
+        &program,
+        &upstream,
+        "",
+        &format!("{web}  - {{name: new, bind: 127.0.0.1:{two}, service: shop}}\n"),
+    );
+    program.signal(Signal::HUP);
+    let gone = program.line("no longer listening");
+    assert_eq!((&gone["name"], &gone["on"]), (&"old".into(), &format!("127.0.0.1:{one}").into()), "{gone}");
+    let come = |lines: Vec<Value>| lines.into_iter().skip(before).find(|line| line["message"] == "listening");
+    let come = eventually("the new one is told", || come(program.lines()));
+    assert_eq!((&come["name"], &come["on"]), (&"new".into(), &format!("127.0.0.1:{two}").into()), "{come}");
+}
+
+#[test]
+fn a_limit_of_descriptors_is_warned_of_only_where_it_is_below_what_is_written_or_needed() {
+    let upstream = Upstream::start("home");
+    let bounded = "the descriptor limit bounds the clients";
+    for (limit, written, message) in [
+        ("-n 20000", "", bounded),
+        ("-n 1500", "", bounded),
+        (
+            "-n 1500",
+            ", limits: {max_connections: 5000}",
+            "the descriptor limit allows fewer clients than limits.max_connections",
+        ),
+        ("-n 200", "", "the descriptor limit is very low"),
+    ] {
+        let mut program = Program::new();
+        let web = format!("  - {{name: web, bind: 127.0.0.1:{}, service: shop{written}}}\n", program.web);
+        configure_small(&program, &upstream, "workers: 2\n", &web);
+        program.start_by(program.limited(limit));
+        program.line("started");
+        let lines = program.lines();
+        let about: Vec<&Value> = lines
+            .iter()
+            .filter(|line| line["message"].as_str().is_some_and(|said| said.contains("descriptor")))
+            .collect();
+        let [line] = about[..] else { panic!("{limit} {written}: {about:?}") };
+        assert!(line["message"].as_str().unwrap().starts_with(message), "{limit} {written}: {line}");
+        assert_eq!(line["level"] == "WARN", message != bounded, "{line}");
+        let descriptors: u64 = limit[3..].parse().unwrap();
+        assert_eq!(line["limit"], descriptors, "{line}");
+        let clients = line["max_clients"].as_u64().unwrap();
+        assert!((descriptors / 4..descriptors / 2).contains(&clients), "{line}");
+        assert!(lines.iter().all(|line| message != bounded || line["level"] != "WARN"), "{lines:?}");
+    }
+}
+
 #[test]
 fn sighup_takes_a_good_file_and_refuses_a_bad_one() {
     let ((home, standby), mut program) = (two(), Program::new());
@@ -414,9 +587,13 @@ fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     let web = program.web;
     program.signal(Signal::TERM);
     eventually("no new connections", || TcpStream::connect((Ipv4Addr::LOCALHOST, web)).is_err().then_some(()));
+    let draining = program.line("draining");
+    assert_eq!((&draining["in_flight"], &draining["up_to"]), (&1.into(), &"30s".into()), "{draining}");
     home.open_gate();
     assert_eq!(slow.join().unwrap().unwrap(), (200, "home".into()));
     assert_eq!(program.ended().code(), Some(0));
+    let stopped = program.line("stopped: nothing was cut");
+    assert_eq!(stopped["finished"], 1, "{stopped}");
 }
 
 #[test]

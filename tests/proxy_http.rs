@@ -170,6 +170,26 @@ async fn a_request_id_is_made_or_kept() {
 }
 
 #[tokio::test]
+async fn what_a_client_says_about_itself_is_replaced_unless_the_listener_says_otherwise() {
+    let claim =
+        "GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: h\r\nX-Real-IP: 7.7.7.7\r\n\r\n";
+    for (listener, [client, host, other]) in [
+        ("", [Some("127.0.0.1"), Some("t"), None]),
+        ("    forwarded: replace\n", [Some("127.0.0.1"), Some("t"), None]),
+        ("    forwarded: append\n", [Some("6.6.6.6, 127.0.0.1"), Some("h"), Some("7.7.7.7")]),
+        ("    forwarded: off\n", [None, None, None]),
+    ] {
+        let upstream = Upstream::start(Behaviour::ok("")).await;
+        let plane = Plane::start(&yaml("http", &[&[upstream.address]], listener, ""));
+        Client::connect(plane.address("web")).await.ask(claim).await;
+        let heads = upstream.heads();
+        let told =
+            ["x-forwarded-for", "x-forwarded-host", "x-real-ip"].map(|name| support::upstream::header(&heads[0], name));
+        assert_eq!(told, [client, host, other], "{listener:?}: {}", heads[0]);
+    }
+}
+
+#[tokio::test]
 async fn a_body_until_close_reaches_the_client_in_chunks() {
     let upstream = Upstream::start(Behaviour::Say(b"HTTP/1.1 200 OK\r\n\r\nall of it".into(), Then::Close)).await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));

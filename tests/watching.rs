@@ -202,6 +202,50 @@ fn every_alert_has_a_story() {
     }
 }
 
+/// The sections of the guide that `runbook_url` leads to, by their anchors, with their text.
+fn runbooks() -> BTreeMap<String, String> {
+    let guide = std::fs::read_to_string(docker().join("../config/guides/alerts.md")).expect("the guide");
+    let sections =
+        guide.split("\n## ").skip(1).map(|section| section.split_once('\n').expect("a heading and its text"));
+    sections.map(|(heading, text)| (heading.to_lowercase(), text.to_owned())).collect()
+}
+
+#[test]
+fn every_alert_leads_to_its_section_of_the_guide_and_no_section_is_left_over() {
+    let mut sections = runbooks();
+    for rule in rules().iter().filter(|rule| !rule["alert"].is_null()) {
+        let alert = rule["alert"].as_str().unwrap();
+        let url = rule["annotations"]["runbook_url"].as_str().unwrap_or_else(|| panic!("{alert} has no runbook_url"));
+        let anchor = alert.to_lowercase();
+        assert_eq!(url, format!("config/guides/alerts.md#{anchor}"), "{alert}");
+        let text = sections.remove(&anchor).unwrap_or_else(|| panic!("{alert} has no section"));
+        for part in ["**Means:**", "**Users see:**", "**Look first", "**Ends by itself:**", "```console"] {
+            assert!(text.contains(part), "{alert} without {part}");
+        }
+    }
+    assert!(sections.is_empty(), "of no alert: {:?}", sections.keys());
+}
+
+/// The queries of the guide ask for what exists.
+#[test]
+fn the_guide_asks_for_what_exists() {
+    let known = series();
+    let mut count = 0;
+    for (section, text) in runbooks() {
+        for block in text.split("```promql\n").skip(1) {
+            for query in block.split("```").next().unwrap().lines() {
+                assert!(!asked(query, &known).is_empty(), "{section}: {query}");
+                count += 1;
+            }
+        }
+        for link in text.split("](#").skip(1) {
+            let anchor = link.split(')').next().unwrap();
+            assert!(runbooks().contains_key(anchor), "{section}: #{anchor}");
+        }
+    }
+    assert!(count >= 20, "{count} queries");
+}
+
 /// The judgement of a tool, where it is installed.
 fn tool(program: &str, arguments: &[&str]) {
     match Command::new(program).args(arguments).current_dir(docker()).output() {

@@ -56,7 +56,7 @@ impl Exchange {
 
     pub fn encode_request(&mut self) -> usize {
         let to = Upstream {
-            forwarded: Forwarded::Append,
+            forwarded: Forwarded::Replace,
             client: &self.client,
             scheme: Scheme::Http,
             request_id: b"0123456789abcdef0123456789abcdef",

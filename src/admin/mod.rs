@@ -3,9 +3,12 @@
 //! * [`server`]: binding, the thread, connections and their bounds;
 //! * [`connections`]: which connection is closed when there are too many;
 //! * [`pages`]: what answers to which path;
+//! * [`overview`]: the page for people, written by [`html`];
 //! * [`metrics`]: one scrape, made anew from the published table and the engine's counts.
 mod connections;
+mod html;
 mod metrics;
+mod overview;
 mod pages;
 mod server;
 

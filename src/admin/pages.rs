@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::metrics::{self, Scrape};
+use super::overview::{self, Overview};
 use crate::control::{ControlError, ControlHandle, Status};
 use crate::decision::Serving;
 use crate::sys::process::Process;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const INDEX: &str = "\
 Standfast
 
+/         for browsers: services, pools, endpoints and the last switches as a page
 /metrics  counters for Prometheus
 /status   services, pools, endpoints and the last switches, as JSON (for people: `standfast status`)
 /readyz   200 while this instance should get traffic, else 503 and why
@@ -76,13 +78,39 @@ async fn within<T>(answer: impl Future<Output = Result<T, ControlError>>) -> Opt
 /// The admin port.
 pub(super) fn admin(source: Source) -> Router {
     Router::new()
-        .route("/", get(async || plain(StatusCode::OK, INDEX.to_owned())))
+        .route("/", get(index))
         .route("/metrics", get(scrape))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .fallback(async || plain(StatusCode::NOT_FOUND, format!("There is nothing here.\n\n{INDEX}")))
         .with_state(source)
+}
+
+/// For people with a browser the [overview]; for programs the list of what there is.
+async fn index(State(source): State<Source>, RawQuery(query): RawQuery, fields: HeaderMap) -> Response {
+    if !overview::wants_html(&fields) {
+        return varying(plain(StatusCode::OK, INDEX.to_owned()));
+    }
+    let status = source.status().await;
+    let code = if status.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let page = Overview {
+        status: status.as_ref(),
+        ready: source.ready(),
+        draining: source.draining(),
+        refreshes: query.as_deref() != Some("refresh=off"),
+    };
+    let mut response = varying(typed(code, "text/html; charset=utf-8", page.page()));
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(overview::POLICY));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// It depends on the client's Accept.
+fn varying(mut response: Response) -> Response {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// A port of its own for `/metrics`.

@@ -105,6 +105,11 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     }
     let serve = move || LocalSet::new().block_on(&runtime, serve(ports, stopped));
     handle.thread = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+    for (name, address) in [("admin", handle.admin), ("metrics", handle.metrics)] {
+        if let Some(address) = address {
+            tracing::info!(name = %name, on = %address, protocol = %name, "listening");
+        }
+    }
     Ok(handle)
 }
 

@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use standfast::control::{IncidentReport, PoolReport, ServiceReport, Status};
-use standfast::decision::{Administrative, Admission, Operational, Serving};
+use standfast::control::status_text::{label, millis, span};
+use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::text::printable_json;
 
 use super::ask::{self, printable};
-use super::text_table::{Cell, Style, heads, label, layout, millis, paint, span};
+use super::text_table::{Cell, Style, cell, heads, layout, paint};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
@@ -140,17 +140,17 @@ fn header(status: &Status, colour: bool) -> String {
 fn services(status: &Status) -> Vec<Vec<Cell>> {
     let mut rows = vec![heads(&["SERVICE", "ACTIVE POOL", "SINCE", "WHY", "LAST RTO", "OBJECTIVE", "NOTES"])];
     for service in &status.services {
-        let (active, style) = active(service);
+        let active = cell(service.active_text());
         let rto = status.incidents.iter().rev().filter(|i| i.service == service.name).find_map(|i| i.rto_ms);
         let late = matches!((rto, service.rto_objective_ms), (Some(rto), Some(limit)) if rto > limit as f64);
         rows.push(vec![
             (printable(&service.name), Style::Plain),
-            (active, style),
+            active,
             (format!("{} ago", span(service.for_ms)), Style::Plain),
-            (service.why.as_ref().map_or("first choice".to_owned(), label), Style::Plain),
+            (service.why_text(), Style::Plain),
             (rto.map_or("-".to_owned(), millis), if late { Style::Bad } else { Style::Plain }),
             (service.rto_objective_ms.map_or("-".to_owned(), span), Style::Plain),
-            (notes(service), Style::Warn),
+            (printable(&service.notes().join("; ")), Style::Warn),
         ]);
     }
     rows
@@ -172,74 +172,10 @@ fn names(status: &Status) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn active(service: &ServiceReport) -> Cell {
-    match (&service.serving, &service.active) {
-        (Serving::Starting, _) => ("starting".to_owned(), Style::Warn),
-        (Serving::Down, _) => ("DOWN".to_owned(), Style::Bad),
-        (Serving::Shared(shares), _) => {
-            let sharing = service.pools.iter().zip(shares).filter(|(_, share)| **share > 0);
-            let names: Vec<_> = sharing.map(|(pool, share)| format!("{}:{share}", printable(&pool.name))).collect();
-            (names.join(" "), Style::Good)
-        }
-        (Serving::Active(index), name) => {
-            let name = name.as_ref().or_else(|| service.pools.get(*index).map(|pool| &pool.name));
-            let style = match () {
-                () if !service.is_served() => Style::Bad,
-                () if service.failing_open || *index > 0 => Style::Warn,
-                () => Style::Good,
-            };
-            (name.map_or("?".to_owned(), |name| printable(name)), style)
-        }
-    }
-}
-
-fn notes(service: &ServiceReport) -> String {
-    let mut notes = Vec::new();
-    if service.failing_open {
-        notes.push("failing open: checks fail, nothing better is left".to_owned());
-    }
-    if service.isolated {
-        notes.push("NOT SERVED: no pool can be reached from here".to_owned());
-    }
-    if service.shows_a_page() {
-        notes.push("NOT SERVED: only a page answers".to_owned());
-    }
-    if let Some(pool) = &service.pinned {
-        notes.push(format!("pinned to {}", printable(pool)));
-    }
-    notes.extend(failback(service));
-    if service.one_caller {
-        notes.push("all requests come from one address: a load balancer? then let it send a PROXY header".to_owned());
-    }
-    notes.join("; ")
-}
-
-/// What the way home waits for.
-pub(super) fn failback(service: &ServiceReport) -> Option<String> {
-    let well = service.hold_down_left_ms;
-    let frozen = service.frozen_for_ms.map(|left| format!("failback and rollback frozen for {}", span(left)));
-    if service.pinned.is_some() {
-        return frozen;
-    }
-    match (well, frozen) {
-        (Some(_), _) if service.waits_for_operator => Some("failback waits for an operator".to_owned()),
-        (Some(left), Some(frozen)) if Some(left) > service.frozen_for_ms => {
-            Some(format!("home in {} at the earliest; {frozen}", span(left)))
-        }
-        (_, Some(frozen)) => Some(frozen),
-        (Some(left), None) if service.relapses > 0 => {
-            let times = 1_u64 << service.relapses.min(63);
-            Some(format!("home in {} at the earliest (hold-down x{times}: it fell soon after a failback)", span(left)))
-        }
-        (Some(left), None) => Some(format!("home in {} at the earliest", span(left))),
-        (None, None) => None,
-    }
-}
-
 fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
     let mut rows = vec![heads(&["POOL", "STATE", "ENDPOINT", "STANDING", "FOR", "IN FLIGHT", "EVIDENCE"])];
     for (index, pool) in service.pools.iter().enumerate() {
-        let mut names = vec![(printable(&pool.name), Style::Plain), pool_state(service, index, pool)];
+        let mut names = vec![(printable(&pool.name), Style::Plain), cell(service.pool_text(index))];
         if pool.endpoints.is_empty() {
             names.push(("static response".to_owned(), Style::Plain));
             rows.push(names);
@@ -249,8 +185,8 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
             let state = &endpoint.state;
             let mut row = std::mem::replace(&mut names, vec![(String::new(), Style::Plain); 2]);
             row.extend([
-                (address(endpoint), Style::Plain),
-                standing(endpoint),
+                (printable(&endpoint.address_text()), Style::Plain),
+                cell(endpoint.standing_text()),
                 (span(state.for_ms), Style::Plain),
                 (endpoint.in_flight.to_string(), Style::Plain),
                 (printable(&state.evidence), Style::Plain),
@@ -259,45 +195,6 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
         }
     }
     rows
-}
-
-/// The address, and the name where it has one.
-fn address(endpoint: &standfast::control::EndpointReport) -> String {
-    let address = endpoint.state.address;
-    endpoint.name.as_ref().map_or_else(|| address.to_string(), |name| format!("{address} {}", printable(name)))
-}
-
-fn pool_state(service: &ServiceReport, index: usize, pool: &PoolReport) -> Cell {
-    match (service.serving.serves(index), pool.available) {
-        (true, true) => ("active".to_owned(), Style::Good),
-        (true, false) => ("active, unavailable".to_owned(), Style::Warn),
-        (false, true) => ("standby".to_owned(), Style::Plain),
-        (false, false) => ("unavailable".to_owned(), Style::Bad),
-    }
-}
-
-pub(super) fn standing(endpoint: &standfast::control::EndpointReport) -> Cell {
-    let standing = &endpoint.state.standing;
-    let style = match (standing.operational, standing.administrative) {
-        (Operational::Healthy, _) if endpoint.state.suspected => Style::Warn,
-        (Operational::Healthy, Administrative::Ready) => Style::Good,
-        (Operational::Checking, _) | (Operational::Healthy, _) => Style::Warn,
-        (Operational::Unhealthy | Operational::Ejected, _) => Style::Bad,
-    };
-    let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));
-    if standing.administrative != Administrative::Ready {
-        text.push_str(&format!(", {}", label(&standing.administrative)));
-    }
-    if endpoint.weight == 0 {
-        text.push_str(", weight 0");
-    }
-    if endpoint.state.suspected {
-        text.push_str(", suspected");
-    }
-    if endpoint.state.admission == Admission::Trial {
-        text.push_str(", on trial");
-    }
-    (text, style)
 }
 
 fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
@@ -326,8 +223,13 @@ fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use standfast::decision::{Administrative, Serving};
 
     use super::*;
+
+    fn notes(service: &ServiceReport) -> String {
+        service.notes().join("; ")
+    }
 
     /// One service on its standby, as `/status` tells it.
     fn sample() -> Status {

@@ -1,4 +1,8 @@
-//! Text for people: styles, columns, times.
+//! Text for people: styles and columns.
+
+use standfast::control::status_text::Tone;
+
+use super::ask::printable;
 
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,17 @@ pub enum Style {
 
 /// One cell of a table.
 pub type Cell = (String, Style);
+
+/// What a status says, as a cell.
+pub fn cell((text, tone): (impl AsRef<str>, Tone)) -> Cell {
+    let style = match tone {
+        Tone::Plain => Style::Plain,
+        Tone::Good => Style::Good,
+        Tone::Warn => Style::Warn,
+        Tone::Bad => Style::Bad,
+    };
+    (printable(text.as_ref()), style)
+}
 
 /// A row of headings.
 pub fn heads(names: &[&str]) -> Vec<Cell> {
@@ -57,47 +72,5 @@ pub fn paint(text: &str, style: Style, colour: bool) -> String {
     match colour && !code.is_empty() && !text.is_empty() {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_owned(),
-    }
-}
-
-/// The name that JSON knows a value of an enum by, in words.
-pub fn label<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
-        _ => "?".to_owned(),
-    }
-}
-
-/// Milliseconds in the two largest units that matter.
-pub fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// A measured time, as exact as it is worth.
-pub fn millis(ms: f64) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1}ms")
-    } else if ms < 1000.0 {
-        format!("{ms:.0}ms")
-    } else {
-        format!("{:.2}s", ms / 1000.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_told_in_the_two_units_that_matter() {
-        let told: Vec<_> = [0, 999, 59_999, 60_000, 3_599_000, 90_061_000].into_iter().map(span).collect();
-        assert_eq!(told, ["0ms", "999ms", "59s", "1m 0s", "59m 59s", "1d 1h"]);
     }
 }

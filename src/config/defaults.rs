@@ -53,8 +53,8 @@ pub const LISTENER_CONNECTIONS: usize = 10_000;
 pub const HEADER_BYTES: usize = 64 << 10;
 /// Browsers and gateways together send about thirty.
 pub const HEADERS: usize = 100;
-/// What came from a proxy before us is kept, and the last element is what we saw ourselves.
-pub const FORWARDED: Forwarded = Forwarded::Append;
+/// What a client says about itself is not believed. `append` is for listeners behind load balancers that set these fields.
+pub const FORWARDED: Forwarded = Forwarded::Replace;
 
 // Towards the upstream.
 

@@ -56,6 +56,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use bind::{Bind, NoBind};
+pub use defaults::LISTENER_CONNECTIONS;
 pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;

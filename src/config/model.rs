@@ -313,9 +313,9 @@ pub struct ListenerLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {
-    /// Append the peer to `X-Forwarded-For`; set `-Proto`; keep `-Host` if present, else set it. (default)
+    /// Append the peer to `X-Forwarded-For`; set `-Proto`; keep `-Host` if present, else set it.
     Append,
-    /// Forget what the client claimed and set all three.
+    /// Remove what the client claimed and set all three. (default)
     Replace,
     /// Send none and remove what the client claimed.
     Off,

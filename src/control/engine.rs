@@ -15,6 +15,7 @@ use super::confirm::Opening;
 use super::discovery::{Discovery, Lookups, News, Outcome};
 use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
 use super::journal::Journal;
+use super::listening;
 use super::materials;
 use super::probes::Probes;
 use super::records::Records;
@@ -400,6 +401,7 @@ impl Engine {
             Err(problem) => return self.refuse(problem),
         };
         warnings.extend(self.fixed.warnings(&config));
+        let listening = listening::lines(&self.published.load());
         self.sockets = sockets;
         self.materials = Arc::new(materials);
         self.warned_of_expiry = clock::now();
@@ -408,6 +410,7 @@ impl Engine {
         self.take([Event::Configured(self.config.clone())], senses);
         let epoch = self.published.epoch();
         self.records.reloaded(epoch, &warnings);
+        listening::report(&listening, &listening::lines(&self.published.load()));
         self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: true, messages: warnings.clone() });
         Ok(Reloaded { epoch, warnings })
     }

@@ -8,12 +8,14 @@
 //! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
-//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see.
+//! * `listening`: what the log shows of listeners.
+//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see; [`status_text`]: in words.
 mod confirm;
 mod discovery;
 mod engine;
 mod handle;
 mod journal;
+mod listening;
 pub mod materials;
 mod probes;
 mod records;
@@ -21,6 +23,7 @@ mod reload;
 mod start;
 mod state;
 mod status;
+pub mod status_text;
 pub mod surroundings;
 mod sweep;
 pub mod tally;

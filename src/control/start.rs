@@ -11,6 +11,7 @@ use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
 use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
 use super::journal::Journal;
+use super::listening;
 use super::materials;
 use super::records::Records;
 use super::reload::{self, Fixed};
@@ -78,6 +79,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     begun.retain(|effect| *effect != Effect::Publish);
     let conclusions = decision.table();
     let table = RoutingTable::build(&config, &conclusions, None, &sockets, &materials, workers, now);
+    listening::report(&[], &listening::lines(&table));
     let published = Published::new(table, workers);
 
     let (commands, inbox) = mpsc::channel(COMMANDS);

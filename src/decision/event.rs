@@ -161,6 +161,18 @@ impl Failure {
         Failure::Malformed,
         Failure::Gateway,
     ];
+
+    /// Its name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Failure::Refused => "refused",
+            Failure::ConnectTimeout => "connect_timeout",
+            Failure::Reset => "reset",
+            Failure::Timeout => "timeout",
+            Failure::Malformed => "malformed",
+            Failure::Gateway => "gateway",
+        }
+    }
 }
 
 /// Failures by kind.

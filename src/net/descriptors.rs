@@ -56,13 +56,23 @@ impl DescriptorBudget {
         self.free.store(free, Relaxed);
     }
 
-    /// Sets the bound for so many listening sockets and endpoints that are probed. It allows one client in any case.
-    pub fn fit(&self, listening: usize, checked: usize) {
+    /// Sets the bound for so many listening sockets and endpoints that are probed. It allows one client in any case. False: the
+    /// limit is too low for the whole reserve.
+    pub fn fit(&self, listening: usize, checked: usize) -> bool {
         let free = self.free.load(Relaxed);
-        if free != usize::MAX {
-            let rest = free.saturating_sub(listening);
-            self.most.store((rest - reserve(rest, checked)).max(2), Relaxed);
+        if free == usize::MAX {
+            return true;
         }
+        let rest = free.saturating_sub(listening);
+        let reserve = reserve(rest, checked);
+        self.most.store((rest - reserve).max(2), Relaxed);
+        reserve == RESERVE + checked
+    }
+
+    /// Clients at once, each with a connection to an endpoint. `None`: there is no bound.
+    pub fn clients(&self) -> Option<usize> {
+        let most = self.most();
+        (most != usize::MAX).then_some(most / 2)
     }
 
     /// Descriptors that connections and pipes may take.
@@ -268,12 +278,14 @@ mod tests {
     #[test]
     fn the_reserve_is_never_more_than_a_quarter_and_never_takes_all() {
         let budget = DescriptorBudget::unbounded();
-        budget.fit(4, 10);
-        assert_eq!(budget.most(), usize::MAX, "it is not known how many there are");
-        for (free, checked, most) in [(1_000_004, 10, 999_894), (1_004, 10, 894), (44, 500, 30), (0, 5, 2)] {
+        assert!(budget.fit(4, 10));
+        assert_eq!((budget.most(), budget.clients()), (usize::MAX, None), "it is not known how many there are");
+        for (free, checked, most, whole) in
+            [(1_000_004, 10, 999_894, true), (1_004, 10, 894, true), (44, 500, 30, false), (0, 5, 2, false)]
+        {
             budget.begin(free);
-            budget.fit(4, checked);
-            assert_eq!(budget.most(), most, "{free} {checked}");
+            assert_eq!(budget.fit(4, checked), whole, "{free} {checked}");
+            assert_eq!((budget.most(), budget.clients()), (most, Some(most / 2)), "{free} {checked}");
         }
     }
 }

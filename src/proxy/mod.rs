@@ -5,11 +5,13 @@
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
 //! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
 //! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
+//! - `descriptors` fits the budget of descriptors to the configuration, and says what the limit allows.
 //! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through, `pipe` what
 //!   bulk passes through without.
 mod accept;
 mod buffer;
 mod deadline;
+mod descriptors;
 mod door;
 mod http;
 mod outcome;
@@ -31,8 +33,8 @@ use tokio::sync::watch;
 
 use crate::decision::Moment;
 use crate::net::{DescriptorBudget, WorkerDescriptors};
-use crate::routing::{Published, RoutingTable, WorkerId, WorkerView};
-use crate::sys::{clock, limits};
+use crate::routing::{Published, WorkerId, WorkerView};
+use crate::sys::clock;
 use crate::telemetry::access::AccessLog;
 
 /// Pause before a worker that panicked begins again.
@@ -84,9 +86,6 @@ struct Reports {
     go: Receiver<()>,
 }
 
-/// Fewer unused descriptors than this at the start are an error: nothing could be served.
-const LEAST_DESCRIPTORS: usize = 8;
-
 /// Starts one thread a worker (`worker-0` …) and waits until each of them accepts from its sockets. An error (no threads, no
 /// descriptors) leaves none of them running.
 pub fn start(setup: ProxySetup) -> io::Result<ProxyHandle> {
@@ -118,7 +117,7 @@ fn start_workers(shared: &Shared, threads: &mut Vec<JoinHandle<DrainReport>>) ->
     }
     starting.iter().try_for_each(Starting::reported)?;
     // All that is open now is not counted by the workers, which have accepted nothing yet.
-    begin_budget(&shared.budget, &shared.published.load(), workers)?;
+    descriptors::begin(&shared.budget, &shared.published.load(), workers)?;
     for worker in &starting {
         // If it is gone, it has no report either.
         let _ = worker.go.send(());
@@ -141,30 +140,6 @@ fn cannot_start(worker: usize, error: &io::Error) -> io::Error {
         _ => "",
     };
     io::Error::new(error.kind(), format!("cannot start worker {worker}: {error}{advice}"))
-}
-
-fn begin_budget(budget: &DescriptorBudget, table: &RoutingTable, workers: usize) -> io::Result<()> {
-    let Some(free) = limits::free_descriptors() else { return Ok(()) };
-    if free < LEAST_DESCRIPTORS {
-        return Err(io::Error::other(format!(
-            "the limit of descriptors leaves {free} for connections: raise it (ulimit -n, LimitNOFILE), or lower `workers`"
-        )));
-    }
-    budget.begin(free + listening_sockets(table, workers));
-    fit(budget, table, workers);
-    tracing::debug!(free, budget = budget.most(), "descriptors for connections");
-    Ok(())
-}
-
-/// Fits the budget to what the table's listeners and checks take.
-fn fit(budget: &DescriptorBudget, table: &RoutingTable, workers: usize) {
-    let pools = table.config.services.iter().flat_map(|service| &service.pools);
-    let checked = pools.filter(|pool| pool.health_check.is_some()).map(|pool| pool.members.endpoints().len());
-    budget.fit(listening_sockets(table, workers), checked.sum());
-}
-
-fn listening_sockets(table: &RoutingTable, workers: usize) -> usize {
-    table.listeners.iter().map(|listener| listener.sockets.bound().len()).sum::<usize>() * workers
 }
 
 /// A worker's thread. A panic inside a connection's task ends that connection alone; one in the worker itself, which would

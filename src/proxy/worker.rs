@@ -244,7 +244,7 @@ impl Worker {
                 self.clients.nudge();
             }
             if reloaded && self.id == 0 {
-                super::fit(self.descriptors.budget(), table, self.view.workers());
+                super::descriptors::fit(self.descriptors.budget(), table, self.view.workers());
             }
             self.sessions.sweep(table, now, end);
             self.clients.sweep(table, now);
@@ -258,7 +258,8 @@ impl Worker {
         let table = self.table();
         if self.accepting.is_incomplete() {
             let error = self.accepting.take_failure();
-            tracing::error!(worker = self.id, ?error, "a listening socket is not accepted from: trying again");
+            let error = error.as_ref().map(tracing::field::display);
+            tracing::error!(worker = self.id, error, "a listening socket is not accepted from: trying again");
             self.accepting.follow(self, &table);
         }
         self.short.set(self.descriptors.budget().take_short());

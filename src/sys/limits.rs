@@ -22,6 +22,11 @@ pub fn raise_descriptors() -> Descriptors {
     Descriptors { limit: wanted.current, raised_from: before.current }
 }
 
+/// The soft limit of open descriptors that is in force; `None` = unlimited.
+pub fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// How many more descriptors the process may open now. It looks at each open one. `None`: there is no limit, or the platform does
 /// not tell.
 pub fn free_descriptors() -> Option<usize> {

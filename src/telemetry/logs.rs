@@ -232,6 +232,8 @@ impl Write for &Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::telemetry::lines::tests::Paper;
 
@@ -265,6 +267,80 @@ mod tests {
         let text = said(true, "info", |_| tracing::warn!(service = "shop", "frozen"));
         assert!(text.contains("WARN") && text.contains("frozen service=\"shop\""), "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    /// Every Rust file of the program, without its tests.
+    fn sources() -> Vec<(PathBuf, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    found.push((path, text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()));
+                }
+            }
+        }
+        found
+    }
+
+    /// The arguments of each macro that logs: the code, and its string literals.
+    fn events(source: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for level in ["trace", "debug", "info", "warn", "error"] {
+            for event in source.split(&format!("tracing::{level}!(")).skip(1) {
+                let (mut code, mut literals, mut depth) = (String::new(), String::new(), 1);
+                let (mut inside, mut escaped) = (false, false);
+                for c in event.chars() {
+                    match c {
+                        '"' if !escaped => inside = !inside,
+                        _ if inside => literals.push(c),
+                        '(' => depth += 1,
+                        ')' => depth -= 1,
+                        _ => {}
+                    }
+                    if !inside && c != '"' {
+                        code.push(c);
+                    }
+                    escaped = inside && c == '\\' && !escaped;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                found.push((code, literals));
+            }
+        }
+        found
+    }
+
+    fn shows_debug((code, literals): &(String, String)) -> bool {
+        let code: String = code.split_whitespace().collect();
+        let sigil = code.starts_with('?') || [",?", "=?"].iter().any(|sigil| code.contains(sigil));
+        sigil || code.contains("field::debug(") || literals.contains(":?}")
+    }
+
+    #[test]
+    fn no_line_of_the_log_shows_a_value_as_rust_prints_it_for_debugging() {
+        let mut count = 0;
+        for (path, source) in sources() {
+            for event in events(&source) {
+                count += 1;
+                assert!(!shows_debug(&event), "{}: {event:?}", path.display());
+            }
+        }
+        assert!(count > 60, "{count} events found");
+        for wrong in [
+            "tracing::warn!(?error, \"a\")",
+            "tracing::warn!(a = 1, b = ?c, \"a\")",
+            "tracing::info!(\n  a,\n  ?b\n)",
+            "tracing::error!(a = field::debug(b), \"c\")",
+            "tracing::info!(\"a \\\" {b:?}\")",
+        ] {
+            assert!(events(wrong).iter().all(shows_debug), "{wrong}");
+        }
+        assert!(!shows_debug(&events("tracing::info!(a = b?, \"why? = ?\")")[0]));
     }
 
     /// Text of others may stand in any field: that of a file, of a certificate, of DNS, of a probe, of an operator.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use standfast::control::status_text::{label, millis, span};
 use standfast::control::{IncidentReport, ServiceReport};
 use standfast::decision::Serving;
 
@@ -10,8 +11,7 @@ use super::command::SUMMARY;
 use super::configuration::POLICY;
 use super::tally::Tally;
 use super::terminal::Line;
-use crate::cli::status::{failback, standing};
-use crate::cli::text_table::{Style, label, millis, span};
+use crate::cli::text_table::{Style, cell};
 
 /// All that is shown.
 #[derive(Debug)]
@@ -194,7 +194,13 @@ fn pools(view: &View, width: usize) -> Vec<Line> {
             let does = view.behaviours.get(name).copied().unwrap_or("");
             let answered = view.counters.answered().get(name).copied().unwrap_or(0);
             let rate = view.rates.get(name).copied().unwrap_or(0);
-            lines.push(row(&format!("{mark}{name}"), does, standing(endpoint), grouped(answered), grouped(rate)));
+            lines.push(row(
+                &format!("{mark}{name}"),
+                does,
+                cell(endpoint.standing_text()),
+                grouped(answered),
+                grouped(rate),
+            ));
         }
     }
     lines
@@ -210,7 +216,7 @@ fn serving(service: &ServiceReport, width: usize) -> Line {
         (_, Some(pool)) => (format!("{pool} serves"), if home { Style::Good } else { Style::Warn }),
         (_, None) => ("?".to_owned(), Style::Warn),
     };
-    let next = failback(service).filter(|_| service.is_served());
+    let next = service.way_home().filter(|_| service.is_served());
     let next = next.map_or_else(String::new, |next| format!("; {next}"));
     fit(vec![(text, style), (next, Style::Plain)], width)
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use standfast::control::status_text::millis;
 use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::decision::IncidentId;
 use tokio::sync::mpsc::{self, Receiver};
@@ -20,7 +21,7 @@ use super::tally::{Rates, Tally};
 use super::terminal::{self, Keyboard, Line, Painter, Typed};
 use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail};
 use crate::cli::status;
-use crate::cli::text_table::{Style, millis};
+use crate::cli::text_table::Style;
 use crate::signals::Signals;
 
 /// One in twenty is a POST.

@@ -54,15 +54,16 @@ fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &Se
     }
     let protocol = protocol(room, &typed.protocol);
     let target = target(room, at, typed, protocol, services);
+    let proxy_protocol = proxy_protocol(room, typed);
     Some(Listener {
         name: name?,
         bind: bind.iter().filter_map(Item::get).map(|bind| bind.0).collect(),
         protocol,
         timeouts: timeouts(room, &typed.timeouts),
         limits: limits(room, &typed.limits),
-        forwarded: forwarded(room, typed, protocol),
+        forwarded: forwarded(room, typed, protocol, proxy_protocol.as_ref()),
         tls: tls::listener(room, &typed.tls, protocol),
-        proxy_protocol: proxy_protocol(room, typed),
+        proxy_protocol,
         target: target?,
     })
 }
@@ -129,14 +130,34 @@ fn proxy_protocol(room: &mut Room, typed: &schema::Listener) -> Option<ProxyProt
     Some(ProxyProtocol { required, trusted })
 }
 
-fn forwarded(room: &mut Room, typed: &schema::Listener, protocol: Protocol) -> Forwarded {
+/// `forwarded:` of a listener. `append` keeps what a client says about itself: it is for listeners that only load balancers
+/// can connect to.
+fn forwarded(
+    room: &mut Room,
+    typed: &schema::Listener,
+    protocol: Protocol,
+    proxy: Option<&ProxyProtocol>,
+) -> Forwarded {
     let Some((at, forwarded)) = typed.forwarded.found() else { return defaults::FORWARDED };
     if protocol == Protocol::Tcp {
         room.warning(at, "`forwarded` has no effect on a tcp listener", "leave it out");
         return defaults::FORWARDED;
     }
     match forwarded {
-        schema::Forwarded::Append => Forwarded::Append,
+        schema::Forwarded::Append => {
+            let named = proxy.is_some_and(|proxy| proxy.required && !proxy.trusted.is_empty());
+            let mut bind = typed.bind.get().map_or(&[][..], |list| &list.0).iter().filter_map(Item::get);
+            if !named && bind.any(|bind| !bind.0.is_loopback()) {
+                room.warning(
+                    at,
+                    "the X-Forwarded-* fields of every client that can connect are believed: a client can name any address as \
+                     its own",
+                    "write `forwarded: replace`; keep `append` only if all connections come from load balancers that set these \
+                     fields, and name their networks: `proxy_protocol: {required: true, trusted: [10.0.0.0/8]}`",
+                );
+            }
+            Forwarded::Append
+        }
         schema::Forwarded::Replace => Forwarded::Replace,
         schema::Forwarded::Off => Forwarded::Off,
     }

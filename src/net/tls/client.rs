@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, Error};
+use rustls::{AlertDescription, ClientConfig, Error};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::file::{Loader, MaterialError};
@@ -191,8 +191,47 @@ pub fn explain(error: &io::Error) -> (Distrust, String) {
         Some(Error::InvalidCertificate(reason)) => {
             (Distrust::Certificate, format!("its certificate is not trusted: {}", trust::words(reason)))
         }
-        Some(Error::AlertReceived(alert)) => (Distrust::Alert, format!("it refused the TLS handshake: {alert:?}")),
+        Some(Error::AlertReceived(alert)) => {
+            (Distrust::Alert, format!("it refused the TLS handshake: {}", alert_name(*alert)))
+        }
         Some(Error::InvalidMessage(_)) => (Distrust::Protocol, "what it answers is not TLS".to_owned()),
         Some(other) => (Distrust::Protocol, format!("TLS handshake: {other}")),
+    }
+}
+
+/// An alert by the name that the standard (RFC 8446, 6.2) has for it.
+fn alert_name(alert: AlertDescription) -> String {
+    let text = format!("{alert:?}");
+    let mut name = String::with_capacity(text.len() + 4);
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let is_lower = |c: char| c.is_ascii_lowercase();
+        // A word begins with a capital: HandshakeFailure, UnknownCA, UnknownPSKIdentity.
+        let begins = before.is_some_and(is_lower) || before.is_some() && rest.peek().copied().is_some_and(is_lower);
+        if c.is_ascii_uppercase() && begins {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+        before = Some(c);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_have_the_names_of_the_standard() {
+        for (alert, name) in [
+            (AlertDescription::HandshakeFailure, "handshake_failure"),
+            (AlertDescription::UnknownCA, "unknown_ca"),
+            (AlertDescription::UnknownPSKIdentity, "unknown_psk_identity"),
+            (AlertDescription::NoApplicationProtocol, "no_application_protocol"),
+            (AlertDescription::Unknown(77), "alert_description(0x4d)"),
+        ] {
+            assert_eq!(alert_name(alert), name);
+        }
     }
 }

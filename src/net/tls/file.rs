@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
 use super::leaf::{self, Leaf};
-use super::provider;
+use super::{provider, trust};
 use crate::config::Certificate;
 
 /// Why something for TLS cannot be loaded.
@@ -131,7 +131,7 @@ impl Loader {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 MaterialError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
             }
-            rustls::Error::InvalidCertificate(error) => bad(format!("{error:?}")),
+            rustls::Error::InvalidCertificate(error) => bad(trust::words(&error)),
             error => MaterialError::BadKey { path: files.key.clone(), detail: error.to_string() },
         })?;
         if leaf.not_before > self.now {

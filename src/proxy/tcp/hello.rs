@@ -47,8 +47,12 @@ async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<
             Ok(None) => {}
             Ok(asked) => return Ok(asked),
             Err(Fault::NotTls) => return Ok(None),
-            Err(fault @ (Fault::Malformed(_) | Fault::TooLong)) => {
-                tracing::debug!(?fault, "not a ClientHello");
+            Err(Fault::Malformed(reason)) => {
+                tracing::debug!(reason, "not a ClientHello");
+                return Err(Turned::MalformedHello);
+            }
+            Err(Fault::TooLong) => {
+                tracing::debug!(reason = "it is too long", "not a ClientHello");
                 return Err(Turned::MalformedHello);
             }
         }

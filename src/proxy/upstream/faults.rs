@@ -152,7 +152,7 @@ impl Drop for Faults<'_> {
 pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
-        tracing::debug!(endpoint = %spot.endpoint().address, ?kind, "not held against the endpoint: this process was paused");
+        tracing::debug!(endpoint = %spot.endpoint().address, kind = %kind.as_str(), "not held against the endpoint: this process was paused");
         return None;
     }
     if stats.record_failure(worker.id, kind, spot.choice.trial, now) {

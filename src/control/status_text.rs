@@ -1,0 +1,182 @@
+//! What a [`Status`](super::Status) says in words: the same sentences for `standfast status` and for the page of the admin port.
+//!
+//! Names and evidence in them are as they came: each reader makes them fit to be shown in its own way.
+
+use serde::Serialize;
+
+use super::status::{EndpointReport, ServiceReport};
+use crate::decision::{Administrative, Admission, Operational, Serving};
+
+/// How good a state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Neither.
+    Plain,
+    /// As it is meant to be.
+    Good,
+    /// It works, with less in reserve than planned.
+    Warn,
+    /// It does not work.
+    Bad,
+}
+
+impl ServiceReport {
+    /// The pool that serves, or the shares of those that do.
+    pub fn active_text(&self) -> (String, Tone) {
+        match (&self.serving, &self.active) {
+            (Serving::Starting, _) => ("starting".to_owned(), Tone::Warn),
+            (Serving::Down, _) => ("DOWN".to_owned(), Tone::Bad),
+            (Serving::Shared(shares), _) => {
+                let sharing = self.pools.iter().zip(shares).filter(|(_, share)| **share > 0);
+                let names: Vec<_> = sharing.map(|(pool, share)| format!("{}:{share}", pool.name)).collect();
+                (names.join(" "), Tone::Good)
+            }
+            (Serving::Active(index), name) => {
+                let name = name.as_ref().or_else(|| self.pools.get(*index).map(|pool| &pool.name));
+                let tone = match () {
+                    () if !self.is_served() => Tone::Bad,
+                    () if self.failing_open || *index > 0 => Tone::Warn,
+                    () => Tone::Good,
+                };
+                (name.map_or("?".to_owned(), |name| name.to_string()), tone)
+            }
+        }
+    }
+
+    /// The kind of the last switch.
+    pub fn why_text(&self) -> String {
+        self.why.as_ref().map_or("first choice".to_owned(), label)
+    }
+
+    /// What an operator should know of it, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.failing_open {
+            notes.push("failing open: checks fail, nothing better is left".to_owned());
+        }
+        if self.isolated {
+            notes.push("NOT SERVED: no pool can be reached from here".to_owned());
+        }
+        if self.shows_a_page() {
+            notes.push("NOT SERVED: only a page answers".to_owned());
+        }
+        if let Some(pool) = &self.pinned {
+            notes.push(format!("pinned to {pool}"));
+        }
+        notes.extend(self.way_home());
+        if self.one_caller {
+            notes.push(
+                "all requests come from one address: a load balancer? then let it send a PROXY header".to_owned(),
+            );
+        }
+        notes
+    }
+
+    /// What the way home waits for.
+    pub fn way_home(&self) -> Option<String> {
+        let well = self.hold_down_left_ms;
+        let frozen = self.frozen_for_ms.map(|left| format!("failback and rollback frozen for {}", span(left)));
+        if self.pinned.is_some() {
+            return frozen;
+        }
+        match (well, frozen) {
+            (Some(_), _) if self.waits_for_operator => Some("failback waits for an operator".to_owned()),
+            (Some(left), Some(frozen)) if Some(left) > self.frozen_for_ms => {
+                Some(format!("home in {} at the earliest; {frozen}", span(left)))
+            }
+            (_, Some(frozen)) => Some(frozen),
+            (Some(left), None) if self.relapses > 0 => {
+                let times = 1_u64 << self.relapses.min(63);
+                let why = format!("(hold-down x{times}: it fell soon after a failback)");
+                Some(format!("home in {} at the earliest {why}", span(left)))
+            }
+            (Some(left), None) => Some(format!("home in {} at the earliest", span(left))),
+            (None, None) => None,
+        }
+    }
+
+    /// What the pool at this place is to the service.
+    pub fn pool_text(&self, index: usize) -> (&'static str, Tone) {
+        match (self.serving.serves(index), self.pools.get(index).is_some_and(|pool| pool.available)) {
+            (true, true) => ("active", Tone::Good),
+            (true, false) => ("active, unavailable", Tone::Warn),
+            (false, true) => ("standby", Tone::Plain),
+            (false, false) => ("unavailable", Tone::Bad),
+        }
+    }
+}
+
+impl EndpointReport {
+    /// The address, and the name where it has one.
+    pub fn address_text(&self) -> String {
+        let address = self.state.address;
+        self.name.as_ref().map_or_else(|| address.to_string(), |name| format!("{address} {name}"))
+    }
+
+    /// State and reason, and what else keeps work from it.
+    pub fn standing_text(&self) -> (String, Tone) {
+        let standing = &self.state.standing;
+        let tone = match (standing.operational, standing.administrative) {
+            (Operational::Healthy, _) if self.state.suspected => Tone::Warn,
+            (Operational::Healthy, Administrative::Ready) => Tone::Good,
+            (Operational::Checking, _) | (Operational::Healthy, _) => Tone::Warn,
+            (Operational::Unhealthy | Operational::Ejected, _) => Tone::Bad,
+        };
+        let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));
+        if standing.administrative != Administrative::Ready {
+            text.push_str(&format!(", {}", label(&standing.administrative)));
+        }
+        if self.weight == 0 {
+            text.push_str(", weight 0");
+        }
+        if self.state.suspected {
+            text.push_str(", suspected");
+        }
+        if self.state.admission == Admission::Trial {
+            text.push_str(", on trial");
+        }
+        (text, tone)
+    }
+}
+
+/// The name that JSON knows a value of an enum by, in words.
+pub fn label<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
+        _ => "?".to_owned(),
+    }
+}
+
+/// Milliseconds in the two largest units that matter.
+pub fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A measured time, as exact as it is worth.
+pub fn millis(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1}ms")
+    } else if ms < 1000.0 {
+        format!("{ms:.0}ms")
+    } else {
+        format!("{:.2}s", ms / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_the_two_units_that_matter() {
+        let told: Vec<_> = [0, 999, 59_999, 60_000, 3_599_000, 90_061_000].into_iter().map(span).collect();
+        assert_eq!(told, ["0ms", "999ms", "59s", "1m 0s", "59m 59s", "1d 1h"]);
+    }
+}
