@@ -539,7 +539,7 @@ fn sighup_takes_a_good_file_and_refuses_a_bad_one() {
     let told = refused.last_reload.unwrap().messages.join("\n");
     assert!(told.contains("wrokers") && told.contains("rnadom"), "{told}");
     assert_eq!((refused.generation, refused.epoch), (2, taken.epoch));
-    assert!(program.said().contains("wrokers"), "the log tells too");
+    eventually("the log tells too", || program.said().contains("wrokers").then_some(()));
     assert_eq!(program.get("/").unwrap(), (200, "home".into()));
 }
 
@@ -876,7 +876,82 @@ fn a_bad_configuration_is_told_whole_and_not_started() {
     let (status, said) = program.fail(&program.path("standfast.yaml"));
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("wrokers") && said.contains("rnadom"), "{said}");
+    // As `check` tells it: the line of the file and a caret.
+    assert!(said.contains("-->") && said.contains("| wrokers: 3\n") && said.contains("^^^^^^^"), "{said}");
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_standfast")).arg("check").arg(program.path("standfast.yaml")).output();
+    assert_eq!(String::from_utf8(checked.unwrap().stdout).unwrap(), said);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_exit_code_2_and_says_what_to_do() {
+    let program = Program::new();
     let (status, said) = program.fail(&program.path("missing.yaml"));
-    assert_eq!(status.code(), Some(1));
-    assert!(said.contains("missing.yaml"), "{said}");
+    assert_eq!(status.code(), Some(2));
+    assert!(said.contains("missing.yaml") && said.contains("check the path"), "{said}");
+}
+
+/// `run` and `check` find their file in the same places, in the same order.
+#[test]
+fn a_configuration_is_named_by_its_place_by_an_option_or_by_the_environment() {
+    let (home, standby) = two();
+    let program = Program::new();
+    program.configure(&home, &standby, "", "");
+    let (good, bad) = (program.path("standfast.yaml"), program.path("bad.yaml"));
+    fs::write(&bad, "nonsense: 1\n").unwrap();
+    let ask = |command: &str, arguments: &[&Path], variable: Option<&Path>| {
+        let mut asked = Command::new(env!("CARGO_BIN_EXE_standfast"));
+        asked.arg(command).args(arguments).env_remove("STANDFAST_CONFIG").stdin(Stdio::null());
+        asked.envs(variable.map(|path| ("STANDFAST_CONFIG", path)));
+        let output = asked.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said)
+    };
+    let option = Path::new("-c");
+    for arguments in [&[good.as_path()][..], &[option, &good], &[Path::new("--config"), &good]] {
+        let (code, said) = ask("check", arguments, Some(&bad));
+        assert_eq!(code, Some(0), "{arguments:?} goes before the environment: {said}");
+    }
+    assert_eq!(ask("check", &[], Some(&good)).0, Some(0));
+    for command in ["run", "check"] {
+        for (arguments, variable) in [(&[bad.as_path()][..], None), (&[option, &bad], None), (&[], Some(bad.as_path()))]
+        {
+            let (code, said) = ask(command, arguments, variable);
+            assert!(code == Some(1) && said.contains("nonsense"), "{command} {arguments:?}: {code:?} {said}");
+        }
+        let (code, said) = ask(command, &[option, &good, &bad], None);
+        assert_eq!(code, Some(2), "{said}");
+        // (Where the default is there, a machine runs Standfast.)
+        if !Path::new("/etc/standfast/standfast.yaml").exists() {
+            for empty in [None, Some(Path::new(""))] {
+                let (code, said) = ask(command, &[], empty);
+                assert_eq!(code, Some(2), "{said}");
+                for word in
+                    ["STANDFAST_CONFIG", "/etc/standfast/standfast.yaml", "standfast demo", "config/minimal.yaml"]
+                {
+                    assert!(said.contains(word), "{word}: {said}");
+                }
+            }
+        }
+    }
+    let (code, said) = ask("check", &[Path::new("--output"), Path::new("json"), &program.path("missing.yaml")], None);
+    let value: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(code == Some(2) && value["unreadable"] == true, "{said}");
+}
+
+#[test]
+fn exit_codes_have_one_meaning_in_all_commands() {
+    let code = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_standfast")).args(arguments).stdin(Stdio::null()).output();
+        output.unwrap().status.code()
+    };
+    for command in ["run", "check", "demo", "status", "upstream", "completions"] {
+        assert_eq!(code(&[command, "--nonsense"]), Some(2), "{command}");
+        assert_eq!(code(&[command, "--help"]), Some(0), "{command}");
+    }
+    assert_eq!((code(&[]), code(&["nonsense"])), (Some(2), Some(2)));
+    assert_eq!((code(&["--version"]), code(&["--help"])), (Some(0), Some(0)));
+    // Docker reserves 2 in the answer of a health check.
+    assert_eq!(code(&["healthcheck", "--nonsense"]), Some(1));
+    assert_eq!(code(&["healthcheck", "--help"]), Some(0));
 }

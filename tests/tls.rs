@@ -858,3 +858,83 @@ async fn a_start_without_its_files_says_which_and_what_to_do() {
     let warnings = control::materials::load(&config, &Materials::default()).unwrap().warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("HAS EXPIRED"), "{warnings:?}");
 }
+
+/// Files are told among all other problems, at the places that name them, each once; so does `check`, and so does `run`.
+#[test]
+fn files_are_told_among_the_other_problems_with_their_lines() {
+    let pki = Pki::new();
+    let (own, other) = (pki.issue("own", &["a.test"]), pki.issue("other", &["a.test"]));
+    let soon = pki.issue_expired("soon", &["a.test"]);
+    let file = pki.folder().join("standfast.yaml");
+    let text = format!(
+        "listeners:\n  - name: web\n    bnid: 0.0.0.0:80\n    service: s\n    tls:\n      certificates:\n\
+         \x20       - cert: no-cert.pem\n          key: no-key.pem\n        - {{cert: {own}, key: {other}}}\n\
+         \x20       - {soon}\n      client_auth: {{ca: no-ca.pem}}\n\
+         services:\n  s: {{upstream: {{tls: {{ca: no-ca.pem, sni: a.test}}}}, pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}\n\
+         \x20 t: {{upstream: {{tls: {{ca: {cert}, sni: a.test}}}}, pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}\n",
+        own = own.cert.display(),
+        other = other.key.display(),
+        soon = soon.yaml(),
+        cert = own.key.display(),
+    );
+    std::fs::write(&file, &text).unwrap();
+    let examined = || control::materials::examine(standfast::config::load(&file), &file);
+    let problems = examined().unwrap_err();
+    let column = |line: usize, word: &str| {
+        let line = text.lines().nth(line - 1).unwrap();
+        line.find(word).map_or(0, |at| line[..at].chars().count() + 1)
+    };
+    let told: Vec<_> = problems.list.iter().map(|p| (p.line, p.column, p.what.as_str())).collect();
+    let expected = [
+        (2, 5, "`bind` is missing"),
+        (3, 5, "unknown key `bnid`"),
+        (7, column(7, "no-cert"), "no-cert.pem: cannot be read: No such file"),
+        (8, column(8, "no-key"), "no-key.pem: cannot be read: No such file"),
+        (9, column(9, &other.key.display().to_string()), "is not that of the certificate"),
+        (10, column(10, &soon.cert.display().to_string()), "the certificate HAS EXPIRED"),
+        (11, column(11, "no-ca"), "no-ca.pem: cannot be read: No such file"),
+        (14, column(14, "t: "), "no listener leads to service `t`"),
+        (14, column(14, &own.key.display().to_string()), "there is no certificate in it"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for ((line, column, what), (said_line, said_column, said)) in expected.into_iter().zip(told) {
+        assert!((line, column) == (said_line, said_column) && said.contains(what), "{line}:{column} {what}: {said}");
+    }
+    let explained = problems.explain(false);
+    assert!(
+        explained.contains("| ") && explained.contains("no-cert.pem\n") && explained.contains("^^^^^^^^^^^\n"),
+        "{explained}"
+    );
+
+    // A file that is valid but for these is refused by them alone, and what is only worth a look does not refuse it.
+    std::fs::write(&file, text.replace("bnid", "bind")).unwrap();
+    assert_eq!(examined().unwrap_err().list.len(), expected.len() - 2);
+    let listener = format!(
+        "listeners: [{{name: web, bind: 127.0.0.1:0, service: s, tls: {{certificates: [{}]}}}}]\n\
+         services: {{s: {{pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}}}\n",
+        soon.yaml()
+    );
+    std::fs::write(&file, listener).unwrap();
+    let warnings = examined().unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].line == 1 && warnings[0].what.contains("HAS EXPIRED"), "{warnings:?}");
+}
+
+#[test]
+fn run_and_check_tell_of_a_missing_certificate_in_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("standfast.yaml");
+    let text = "listeners:\n  - name: web\n    bind: 127.0.0.1:0\n    service: s\n    tls: {certificates: [{cert: a.pem, key: k.pem}]}\n\
+                services: {s: {pools: [{name: a, endpoints: [10.0.0.1:80]}]}}\n";
+    std::fs::write(&file, text).unwrap();
+    let ask = |command: &str| {
+        let mut asked = std::process::Command::new(env!("CARGO_BIN_EXE_standfast"));
+        let output = asked.arg(command).arg(&file).stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (checked, run) = (ask("check").0, ask("run").1);
+    for line in ["error: ", " 5 |     tls: {certificates: [{cert: a.pem, key: k.pem}]}", "^^^^^", "2 problems"] {
+        assert!(checked.contains(line), "{line}: {checked}");
+    }
+    assert!(run.ends_with(&checked), "{run}\n{checked}");
+}

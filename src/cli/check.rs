@@ -1,80 +1,76 @@
 //! `standfast check`: whether a configuration is valid, what it means for each service, and the arithmetic behind its RTO.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use standfast::config::{self, Detection, Loaded, Members, Problems, Service};
+use standfast::config::{self, Detection, Loaded, Members, Problem, Problems, Service, Severity};
 use standfast::control::{materials, surroundings};
-use standfast::routing::Materials;
 use standfast::text::{printable, printable_json};
 
+use super::config_file::ConfigFile;
+use super::exit::Exit;
 use super::status::Output;
 
-/// Check a configuration file: every problem at once, each with its line and what to write instead. Certificates, keys and
-/// CAs that it names are read too; one that expires within 14 days is a warning.
+/// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
 ///
-/// Exit codes: 0 = valid (warnings do not count), 1 = problems, 2 = the file cannot be read.
+/// Each problem is shown with its line and what to write instead. Certificates, keys and CAs that the file names are read too;
+/// a certificate that expires within 14 days is a warning.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
-    /// The file
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub file: ConfigFile,
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,
 }
 
-/// The file is valid.
-const VALID: u8 = 0;
-/// It has problems.
-const PROBLEMS: u8 = 1;
-/// It cannot be read.
-const UNREADABLE: u8 = 2;
-
 /// Check, tell, and say it in the exit code.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let found = config::load(&args.file);
-    let files = files(&found);
+    let (file, found) = match args.file.find() {
+        Ok(file) => (file.clone(), examine(&file)),
+        Err(problems) => (problems.file.clone(), Err(problems)),
+    };
     let mut out = io::stdout().lock();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = match (args.output, &found) {
-        (Output::Json, found) => printable_json(&format!("{:#}\n", for_programs(found, &files))),
-        (Output::Human, Ok(loaded)) => match &files {
-            Ok(warnings) => valid(loaded, warnings, &args.file, colour),
-            Err(problems) => unusable(problems, &args.file, colour),
-        },
+        (Output::Json, found) => printable_json(&format!("{:#}\n", for_programs(found))),
+        (Output::Human, Ok(loaded)) => valid(loaded, &file, colour),
         (Output::Human, Err(problems)) => refused(problems, colour),
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    ExitCode::from(code(&found, &files))
+    code(&found).into()
 }
 
-/// What the configuration names is read as a start would read it: its warnings, or its problems.
-fn files(found: &Result<Loaded, Problems>) -> Result<Vec<String>, Vec<String>> {
-    let Ok(loaded) = found else { return Ok(Vec::new()) };
-    let mut warnings = materials::load(&loaded.config, &Materials::default())?.warnings;
-    warnings.extend(surroundings::warnings(&loaded.config));
-    Ok(warnings)
+/// Reads a configuration and every file that it names, as a start does.
+///
+/// # Errors
+/// Every problem of all of them.
+pub fn examine(file: &Path) -> Result<Loaded, Problems> {
+    let found = materials::examine(config::load(file), file);
+    let here = found.as_ref().map(|loaded| surroundings::warnings(&loaded.config)).unwrap_or_default();
+    let warning = |what: &String| Problem::without_place(Severity::Warning, "", what, "");
+    config::with_problems(found, file, here.iter().map(warning).collect())
 }
 
-fn code(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String>>) -> u8 {
+fn code(found: &Result<Loaded, Problems>) -> Exit {
     match found {
-        Ok(_) if files.is_err() => PROBLEMS,
-        Ok(_) => VALID,
-        Err(problems) if problems.unreadable => UNREADABLE,
-        Err(_) => PROBLEMS,
+        Ok(_) => Exit::Done,
+        Err(problems) => exit(problems),
     }
 }
 
+/// The exit code for a file that is refused.
+pub fn exit(problems: &Problems) -> Exit {
+    if problems.unreadable { Exit::NotAsked } else { Exit::No }
+}
+
 /// A line a service, with its pools and the worst case of a fault that only the checks can find.
-fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> String {
+fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
     let config = &loaded.config;
     let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
-    text.extend(
-        of_files.iter().map(|warning| format!("{}: {}\n", paint("1;33", "warning", colour), printable(warning))),
-    );
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
         text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
@@ -83,7 +79,7 @@ fn valid(loaded: &Loaded, of_files: &[String], file: &Path, colour: bool) -> Str
         }
     }
     let (services, listeners) = (config.services.len(), config.listeners.len());
-    let warnings = match loaded.warnings.len() + of_files.len() {
+    let warnings = match loaded.warnings.len() {
         0 => String::new(),
         n => format!(", {}", count(n, "warning")),
     };
@@ -125,7 +121,8 @@ fn arithmetic(service: &Service) -> Vec<String> {
     groups.iter().map(line).collect()
 }
 
-fn refused(problems: &Problems, colour: bool) -> String {
+/// All problems with their lines, and how many there are.
+pub fn refused(problems: &Problems, colour: bool) -> String {
     let warnings = problems.list.len() - problems.errors();
     let mut summary = count(problems.errors(), "problem");
     if warnings > 0 {
@@ -134,39 +131,16 @@ fn refused(problems: &Problems, colour: bool) -> String {
     format!("{}{}: {}: {summary}\n", problems.explain(colour), name(&problems.file), paint("31", "refused", colour))
 }
 
-/// The configuration is valid, but not what it names.
-fn unusable(problems: &[String], file: &Path, colour: bool) -> String {
-    let mut text: String = problems
-        .iter()
-        .map(|problem| format!("{}: {}\n", paint("1;31", "error", colour), printable(problem)))
-        .collect();
-    let refused = paint("31", "refused", colour);
-    text.push_str(&format!("{}: {refused}: {}\n", name(file), count(problems.len(), "problem")));
-    text
-}
-
 /// `{"valid": …, "problems": […], "warnings": […], "services": [{"service", "pool", "worst_ms", "objective_ms", …}]}`
-fn for_programs(found: &Result<Loaded, Problems>, files: &Result<Vec<String>, Vec<String>>) -> Value {
-    let told = |severity: &str, texts: &[String]| -> Vec<Value> {
-        let one = |text: &String| json!({ "severity": severity, "path": "", "line": 0, "column": 0, "what": text, "advice": "" });
-        texts.iter().map(one).collect()
-    };
+fn for_programs(found: &Result<Loaded, Problems>) -> Value {
     match found {
         Ok(loaded) => {
-            let mut warnings: Vec<Value> = loaded.warnings.iter().map(|warning| json!(warning)).collect();
-            let problems = match files {
-                Ok(of_files) => {
-                    warnings.extend(told("warning", of_files));
-                    Vec::new()
-                }
-                Err(problems) => told("error", problems),
-            };
             let detections = loaded.config.services.iter().flat_map(|service| config::detections(service));
             let services: Vec<Value> = detections.map(|detection| detected(&detection)).collect();
-            json!({ "valid": files.is_ok(), "problems": problems, "warnings": warnings, "services": services })
+            json!({ "valid": true, "problems": [], "warnings": loaded.warnings, "services": services })
         }
         Err(problems) => {
-            let is_warning = |problem: &&config::Problem| problem.severity == config::Severity::Warning;
+            let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;
             let (warnings, errors): (Vec<_>, Vec<_>) = problems.list.iter().partition(is_warning);
             let unreadable = problems.unreadable;
             json!({ "valid": false, "unreadable": unreadable, "problems": errors, "warnings": warnings, "services": [] })
@@ -215,9 +189,8 @@ services:
     #[test]
     fn a_valid_file_is_told_with_its_pools_and_the_arithmetic() {
         let found = config::parse(FILE, Path::new(""));
-        assert_eq!(code(&found, &files(&found)), VALID);
-        let text =
-            found.map(|loaded| valid(&loaded, &[], Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
+        assert_eq!(code(&found), Exit::Done);
+        let text = found.map(|loaded| valid(&loaded, Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
         let expected = "\
 ok shop  west (2 endpoints) ▸ sorry (503)
          a silent fault is found within 2s × 1.1 + 3 × 1s + 2 × 500ms = 6.2s ≤ rto 10s
@@ -229,8 +202,8 @@ f.yaml: valid: 1 listener, 1 service
     #[test]
     fn programs_get_problems_and_warnings_apart_from_each_other() {
         let found = config::parse(&FILE.replace("10s", "1s").replace("http: /", "http: /, timeout: 3s"), Path::new(""));
-        assert_eq!(code(&found, &files(&found)), PROBLEMS);
-        let value = for_programs(&found, &files(&found));
+        assert_eq!(code(&found), Exit::No);
+        let value = for_programs(&found);
         assert_eq!(value["valid"], json!(false));
         assert_eq!(value["problems"][0]["path"], json!("services.shop.objectives.rto"));
         assert_eq!(value["warnings"][0]["line"], json!(6));
@@ -238,25 +211,8 @@ f.yaml: valid: 1 listener, 1 service
 
     #[test]
     fn a_file_that_cannot_be_read_has_a_code_of_its_own() {
-        let found = config::load(Path::new("/nowhere/at/all.yaml"));
-        assert_eq!(code(&found, &files(&found)), UNREADABLE);
-        assert_eq!(for_programs(&found, &files(&found))["unreadable"], json!(true));
-    }
-
-    #[test]
-    fn files_that_the_configuration_names_are_read_and_their_problems_refuse_it() {
-        let text = FILE
-            .replace("service: shop}]", "service: shop, tls: {certificates: [{cert: /no/a.pem, key: /no/k.pem}]}}]");
-        let found = config::parse(&text, Path::new(""));
-        let files = files(&found);
-        assert_eq!(code(&found, &files), PROBLEMS);
-        let problems = files.as_ref().unwrap_err();
-        assert!(
-            problems.len() == 1 && problems[0].starts_with("listeners.web.tls: /no/a.pem: cannot be read"),
-            "{problems:?}"
-        );
-        let value = for_programs(&found, &files);
-        assert_eq!((&value["valid"], &value["problems"][0]["what"]), (&json!(false), &json!(problems[0])));
-        assert!(unusable(problems, Path::new("f.yaml"), false).ends_with("f.yaml: refused: 1 problem\n"));
+        let found = examine(Path::new("/nowhere/at/all.yaml"));
+        assert_eq!(code(&found), Exit::NotAsked);
+        assert_eq!(for_programs(&found)["unreadable"], json!(true));
     }
 }

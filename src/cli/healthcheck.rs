@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use super::ask;
+use super::exit::Exit;
 
-/// Ask a running instance whether it is ready for traffic.
-///
-/// Exit codes: 0 = ready (status 200), 1 = it is not, or cannot be asked.
+/// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The admin port of the instance (`admin.bind`): host:port, or a URL
@@ -20,14 +19,14 @@ pub struct Options {
 /// Asks once.
 pub fn run(options: &Options) -> ExitCode {
     match ask::blocking(&options.admin, &options.path) {
-        Ok((status, _)) if status.is_success() => ExitCode::SUCCESS,
+        Ok((status, _)) if status.is_success() => Exit::Done.into(),
         Ok((status, text)) => {
             println!("{status}: {}", ask::printable(text.trim()));
-            ExitCode::FAILURE
+            Exit::No.into()
         }
         Err(problem) => {
             println!("{}", ask::printable(&problem));
-            ExitCode::FAILURE
+            Exit::No.into()
         }
     }
 }

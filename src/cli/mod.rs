@@ -2,8 +2,10 @@
 
 mod ask;
 pub mod check;
+mod config_file;
 pub mod demo;
 mod embedded;
+mod exit;
 pub mod healthcheck;
 pub mod run;
 pub mod status;
@@ -11,30 +13,29 @@ mod text_table;
 pub mod upstream;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::exit::{COMMANDS, Exit, PROGRAM};
 
 /// A layer-4/7 failover reverse proxy: atomic switches, measured recovery, honest retries.
 #[derive(Debug, Parser)]
-#[command(name = "standfast", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "standfast", version = version(), propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What a command does is said at its options: the first line in the list, all of it in its own `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the proxy with a configuration file
     Run(run::Options),
-    /// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
     Check(check::CheckArgs),
     /// Show the main job with embedded upstreams: no file needed
     Demo(demo::Options),
-    /// Show services, pools, endpoints and the last switches of a running instance
     Status(status::StatusArgs),
-    /// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
     Healthcheck(healthcheck::Options),
-    /// A small HTTP server to stand behind the proxy, to try it out
     Upstream(upstream::Options),
     /// Print the completion script of a shell
     Completions {
@@ -43,9 +44,49 @@ enum Command {
     },
 }
 
-/// Runs what the command line asks for. Exit codes: 2 for a wrong command line; else as documented by each command.
+/// `0.1.0 (1a2b3c4d5e6f)`: the release, and the git revision when it is known.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| with_revision(env!("CARGO_PKG_VERSION"), option_env!("STANDFAST_REVISION")))
+}
+
+fn with_revision(release: &str, revision: Option<&str>) -> String {
+    /// So many characters name a commit.
+    const SHORT: usize = 12;
+    match revision.map(str::trim) {
+        None | Some("" | "unknown") => release.to_owned(),
+        Some(revision) => format!("{release} ({})", revision.get(..SHORT).unwrap_or(revision)),
+    }
+}
+
+/// The command line with examples, exit codes and environment variables in every `--help`.
+fn command() -> clap::Command {
+    let command = Cli::command().after_help(PROGRAM.text());
+    COMMANDS.iter().fold(command, |command, help| {
+        command.mut_subcommand(help.command, |subcommand| subcommand.after_help(help.text()))
+    })
+}
+
+/// Runs what the command line asks for. The exit codes are in [`exit`].
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => run(cli.command),
+        Err(error) => {
+            // A reader that has seen enough (`| head`) is no error.
+            let _ = error.print();
+            let asked_health = std::env::args_os().nth(1).is_some_and(|command| command == "healthcheck");
+            match (error.use_stderr(), asked_health) {
+                (false, _) => Exit::Done.into(), // `--help`, `--version`
+                (true, false) => Exit::NotAsked.into(),
+                (true, true) => Exit::No.into(), // Docker reserves 2
+            }
+        }
+    }
+}
+
+fn run(command: Command) -> ExitCode {
+    match command {
         Command::Run(options) => run::run(&options),
         Command::Check(args) => check::run(&args),
         Command::Demo(options) => demo::run(&options),
@@ -53,8 +94,91 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Upstream(options) => upstream::run(&options),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "standfast", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            clap_complete::generate(shell, &mut self::command(), "standfast", &mut std::io::stdout());
+            Exit::Done.into()
         }
+    }
+}
+
+#[cfg(test)]
+#[path = "../build.rs"]
+#[allow(dead_code, reason = "its `main` is for cargo")]
+mod build_script;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_that_of_the_working_copy_itself_or_of_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("git");
+            command.current_dir(&folder).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]).args(arguments);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        assert_eq!(build_script::checked_out(folder.path()), None, "no repository");
+        git(&["init", "--quiet"]);
+        assert_eq!(build_script::checked_out(folder.path()), None, "no commit");
+        git(&["commit", "--quiet", "--allow-empty", "--message", "first"]);
+        let revision = git(&["rev-parse", "HEAD"]);
+        assert_eq!(build_script::checked_out(folder.path()), Some(revision.clone()));
+        assert!(build_script::git_path(folder.path(), "HEAD").is_some_and(|path| path.is_file()));
+        assert_eq!(build_script::git_path(folder.path(), "packed-refs"), None, "it is not there");
+        let inside = folder.path().join("vendor/standfast");
+        std::fs::create_dir_all(&inside).unwrap();
+        assert_eq!(build_script::checked_out(&inside), None, "the repository around it is another one");
+        assert_eq!(build_script::packaged(&inside), None);
+        let info = format!("{{\n  \"git\": {{\n    \"sha1\": \"{revision}\"\n  }}\n}}");
+        std::fs::write(inside.join(".cargo_vcs_info.json"), info).unwrap();
+        assert_eq!(build_script::packaged(&inside), Some(revision));
+        std::fs::write(inside.join(".cargo_vcs_info.json"), "{\"git\": {\"sha1\": \"$(x)\"}}").unwrap();
+        assert_eq!(build_script::packaged(&inside), None, "not a revision");
+    }
+
+    #[test]
+    fn every_command_has_examples_that_its_own_command_line_accepts() {
+        let names: Vec<_> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        assert_eq!(names, COMMANDS.map(|help| help.command));
+        for help in COMMANDS.iter().chain([&PROGRAM]) {
+            for (line, _) in help.examples {
+                let words = line.split(" > ").next().unwrap_or_default().split(' ');
+                command().try_get_matches_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert!(help.command.is_empty() || line.split(' ').nth(1) == Some(help.command), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_help_has_examples_and_exit_codes_and_the_variables_that_are_read() {
+        for name in COMMANDS.map(|help| help.command) {
+            let help = command().try_get_matches_from(["standfast", name, "--help"]).unwrap_err().to_string();
+            assert!(name != "run" || help.contains("SIGHUP"), "what signals do: {help}");
+            for word in ["Examples:", "Exit codes:", &format!("standfast {name}")] {
+                assert!(help.contains(word), "{name}: {word}\n{help}");
+            }
+            for (command, variable) in [
+                ("run", "STANDFAST_CONFIG"),
+                ("run", "STANDFAST_LOG"),
+                ("check", "STANDFAST_CONFIG"),
+                ("status", "STANDFAST_ADMIN"),
+                ("healthcheck", "STANDFAST_ADMIN"),
+            ] {
+                assert!(name != command || help.contains(variable), "{name}: {variable}\n{help}");
+            }
+        }
+        let help = command().try_get_matches_from(["standfast", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("STANDFAST_CONFIG") && help.contains("Exit codes:"), "{help}");
+    }
+
+    #[test]
+    fn the_version_names_a_revision_that_is_known() {
+        assert_eq!(with_revision("1.2.3", Some("0123456789abcdef0123")), "1.2.3 (0123456789ab)");
+        for unknown in [None, Some(""), Some(" "), Some("unknown")] {
+            assert_eq!(with_revision("1.2.3", unknown), "1.2.3");
+        }
+        assert_eq!(with_revision("1.2.3", Some("v2")), "1.2.3 (v2)");
     }
 }

@@ -1,57 +1,90 @@
 //! `standfast run`: the proxy with a configuration file, until a signal ends it.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use standfast::config;
+use standfast::config::{self, Problems};
+use standfast::control;
 use standfast::text::printable_lines;
 
-use crate::app::{self, App};
+use super::check;
+use super::config_file::ConfigFile;
+use super::exit::Exit;
+use crate::app::{self, App, StartError};
 use crate::signals::Signals;
 
-/// Run the proxy with a configuration file.
+/// Run the proxy with a configuration file
 ///
 /// SIGHUP reads the file again: all of it is put into force, or nothing. SIGTERM, SIGINT and SIGQUIT stop: no new connections,
 /// work in flight gets `drain_timeout`; a further SIGTERM or SIGINT cuts it. SIGUSR1 opens the access log's file again; SIGUSR2 is
-/// reserved. Exit codes: 0 = stopped by a signal, 1 = could not start, or could not go on.
+/// reserved.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Why the proxy does not run.
+enum Failure {
+    /// The configuration is refused.
+    Refused(Problems),
+    /// Anything else: the text says what and what to do.
+    Other(String),
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Failure {
+        Failure::Refused(problems)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(problem: String) -> Failure {
+        Failure::Other(problem)
+    }
 }
 
 /// Runs the proxy to its end.
 pub fn run(options: &Options) -> ExitCode {
-    match serve(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
+    match options.file.find().map_err(Failure::from).and_then(serve) {
+        Ok(()) => Exit::Done.into(),
+        Err(Failure::Refused(problems)) => {
+            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            eprint!("{}", check::refused(&problems, colour));
+            check::exit(&problems).into()
+        }
+        Err(Failure::Other(problem)) => {
             eprintln!("standfast: {}", printable_lines(&problem));
-            ExitCode::FAILURE
+            Exit::No.into()
         }
     }
 }
 
-fn serve(options: &Options) -> Result<(), String> {
+fn serve(path: PathBuf) -> Result<(), Failure> {
     let cannot_start = |error| format!("cannot start: {error}");
     let runtime = app::runtime().map_err(cannot_start)?;
     let mut signals = Signals::install(&runtime).map_err(cannot_start)?;
-    let path = options.config.clone();
     let end = runtime.block_on(async {
         let Some(app) = signals.unless_stopped(move || start(path)).await.map_err(cannot_start)? else { return Ok(()) };
         let app = app?;
         let end = app.until_stopped(&mut signals).await;
         app.stop(&mut signals).await;
-        end
+        end.map_err(Failure::from)
     });
     // A reload that was left behind may still be reading.
     runtime.shutdown_background();
     end
 }
 
-fn start(path: PathBuf) -> Result<App, String> {
-    let loaded = config::load(&path).map_err(|problems| problems.to_string())?;
-    let app = App::start(loaded.config, Some(path)).map_err(|error| error.to_string())?;
+fn start(path: PathBuf) -> Result<App, Failure> {
+    let refused = |path: &Path| check::examine(path).err().map(Failure::Refused);
+    let loaded = config::load(&path).map_err(|problems| refused(&path).unwrap_or(problems.into()))?;
+    let app = App::start(loaded.config, Some(path.clone())).map_err(|error| {
+        // A certificate or a key, most often: that is told as `check` tells it.
+        let by_file = matches!(error, StartError::Control(control::StartError::Materials(_)));
+        by_file.then(|| refused(&path)).flatten().unwrap_or_else(|| error.to_string().into())
+    })?;
     for warning in &loaded.warnings {
         tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);
     }

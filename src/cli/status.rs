@@ -9,15 +9,13 @@ use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::text::printable_json;
 
 use super::ask::{self, printable};
+use super::exit::Exit;
 use super::text_table::{Cell, Style, cell, heads, layout, paint};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
 
-/// Show services, pools, endpoints and the last switches of a running instance.
-///
-/// Exit codes: 0 = every service is served, 1 = at least one is not (a page in the place of an answer is no service), 2 = the instance
-/// cannot be asked.
+/// Show services, pools, endpoints and the last switches of a running instance
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
     /// The admin port of the instance (`admin.bind`): host:port, or a URL
@@ -40,13 +38,6 @@ pub enum Output {
     /// The JSON of `/status`
     Json,
 }
-
-/// Every service is served.
-const SERVED: u8 = 0;
-/// At least one service is not.
-const DOWN: u8 = 1;
-/// The instance cannot be asked.
-const UNREACHABLE: u8 = 2;
 
 /// Ask, show, and say it in the exit code.
 pub fn run(args: &StatusArgs) -> ExitCode {
@@ -76,12 +67,12 @@ fn once(args: &StatusArgs) -> ExitCode {
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
-    ExitCode::from(if status.services.iter().all(ServiceReport::is_served) { SERVED } else { DOWN })
+    if status.services.iter().all(ServiceReport::is_served) { Exit::Done.into() } else { Exit::No.into() }
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("standfast status: {}", printable(&problem.to_string()));
-    ExitCode::from(UNREACHABLE)
+    Exit::NotAsked.into()
 }
 
 /// Everything, for people.

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use super::embedded::{Setup, Upstream};
+use super::exit::Exit;
 use crate::app;
 use crate::signals::Signals;
 
-/// A small HTTP server to stand behind the proxy: answers with its own name, and 200 at /healthz.
+/// A small HTTP server to stand behind the proxy, to try it out: answers with its own name, and 200 at /healthz
 ///
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP: requests in flight are answered, then it ends; a further SIGTERM or SIGINT ends it at
-/// once. SIGUSR1 and SIGUSR2 mean nothing. Exit codes: 0 = stopped by a signal, 1 = could not
-/// start.
+/// once. SIGUSR1 and SIGUSR2 have no effect.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How it calls itself in its answers
@@ -31,10 +31,10 @@ const ADVICE: &str = "This page loads itself again each second. Stop this upstre
 /// Runs it to its end.
 pub fn run(options: &Options) -> ExitCode {
     match serve(options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Exit::Done.into(),
         Err(error) => {
             eprintln!("standfast upstream: cannot start on {}: {error}", options.http);
-            ExitCode::FAILURE
+            Exit::No.into()
         }
     }
 }

@@ -43,6 +43,7 @@ mod keys;
 pub(crate) mod log_filter;
 mod meaning;
 mod model;
+mod named_files;
 mod objective;
 mod own_listener;
 mod problem;
@@ -60,6 +61,7 @@ pub use defaults::LISTENER_CONNECTIONS;
 pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;
+pub use named_files::{NamedFile, NamedFiles};
 pub use objective::{Detection, by_sum, detections, worst_case};
 pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 pub use problem::{Problem, Problems, Severity};
@@ -71,6 +73,29 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Problem>,
+    /// Files for TLS that it names. They are not looked at yet.
+    pub files: Vec<NamedFiles>,
+}
+
+/// The same after a look at the files that it names: an error among `more` refuses it.
+///
+/// # Errors
+/// What was refused before stays refused, with more problems.
+pub fn with_problems(found: Result<Loaded, Problems>, file: &Path, more: Vec<Problem>) -> Result<Loaded, Problems> {
+    match found {
+        Ok(mut loaded) if more.iter().all(|problem| problem.severity == Severity::Warning) => {
+            problem::merge(&mut loaded.warnings, more);
+            Ok(loaded)
+        }
+        Ok(Loaded { warnings: mut list, files, .. }) => {
+            problem::merge(&mut list, more);
+            Err(Problems { file: file.to_owned(), unreadable: false, list, files })
+        }
+        Err(mut problems) => {
+            problem::merge(&mut problems.list, more);
+            Err(problems)
+        }
+    }
 }
 
 /// Reads a file. Relative paths in it count from its folder.
@@ -78,10 +103,11 @@ pub struct Loaded {
 /// # Errors
 /// All problems of the file at once; [`unreadable`](field@Problems::unreadable) when it could not be read at all.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
-    let (text, bytes) = read(path).map_err(|error| Problems::unreadable(path, format!("cannot read it: {error}")))?;
+    let (text, bytes) = read(path).map_err(|error| cannot_read(path, &error))?;
     if text.len() > yaml::MAX_BYTES {
         let size = bytes.map_or_else(|| format!("more than {}", yaml::MAX_BYTES), |bytes| bytes.to_string());
-        return Err(Problems::unreadable(path, format!("it has {size} bytes: at most {} are read", yaml::MAX_BYTES)));
+        let what = format!("it has {size} bytes: at most {} are read", yaml::MAX_BYTES);
+        return Err(Problems::of_file(path, what, "is this the right file?"));
     }
     let base_dir = path.parent().unwrap_or(Path::new(""));
     match String::from_utf8(text) {
@@ -90,9 +116,19 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
             let good = error.utf8_error().valid_up_to();
             // What follows the text that is good stands in its last line.
             let line = tree::lines(&format!("{}.", String::from_utf8_lossy(&error.as_bytes()[..good]))).count();
-            Err(Problems::unreadable(path, format!("it is not UTF-8 text (line {line})")))
+            Err(Problems::of_file(path, format!("it is not UTF-8 text (line {line})"), "save it as UTF-8"))
         }
     }
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> Problems {
+    let advice = match error.kind() {
+        std::io::ErrorKind::NotFound => "check the path",
+        std::io::ErrorKind::PermissionDenied => "the user that runs this command must be allowed to read it",
+        std::io::ErrorKind::IsADirectory => "name the file in it",
+        _ => "",
+    };
+    Problems::of_file(path, format!("cannot read it: {error}"), advice)
 }
 
 /// Reads a text; relative paths in it count from `base_dir`.
@@ -116,15 +152,16 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, Option<u64>)> {
 fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Problems> {
     let mut faults = fault::Faults::default();
     let tree = yaml::read(text, &mut faults);
+    let mut files = Vec::new();
     let config = tree.as_ref().and_then(|tree| {
         let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);
-        meaning::config(&typed, base_dir, file, &mut faults)
+        meaning::config(&typed, base_dir, file, &mut faults, &mut files)
     });
-    let told = problem::told(faults, tree.as_ref(), text);
+    let (told, files) = problem::told(faults, files, tree.as_ref(), text);
     match config {
         Some(config) if told.iter().all(|problem| problem.severity == Severity::Warning) => {
-            Ok(Loaded { config, warnings: told })
+            Ok(Loaded { config, warnings: told, files })
         }
-        _ => Err(Problems { file: file.to_owned(), unreadable: false, list: told }),
+        _ => Err(Problems { file: file.to_owned(), unreadable: false, list: told, files }),
     }
 }

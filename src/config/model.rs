@@ -161,6 +161,8 @@ pub enum AccessFormat {
     Json,
     /// The Common Log Format (NCSA), followed by the same as `key=value`.
     Common,
+    /// Apache's combined log format: the Common Log Format, `Referer` and `User-Agent`, and nothing else.
+    Combined,
 }
 
 /// What a listener or a service speaks. (`udp` is refused as not supported yet.)

@@ -1,14 +1,16 @@
 //! What is wrong with a configuration, for people and machines: every problem with its path, its line and what to write
 //! instead.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use super::fault::Severity;
 use super::fault::{Faults, Spot};
+use super::named_files::{NamedFiles, TypedFile};
 use super::tree::{Tree, lines};
 use crate::text::{is_command, printable};
 
@@ -29,10 +31,30 @@ pub struct Problem {
     pub advice: String,
     /// The line itself and how many characters to underline: only for people at a terminal.
     #[serde(skip)]
-    source: Option<(String, usize)>,
+    source: Option<(Arc<str>, usize)>,
 }
 
 impl Problem {
+    /// One that has no line: `path` is empty for the file as a whole.
+    pub fn without_place(severity: Severity, path: &str, what: &str, advice: &str) -> Problem {
+        let place = Problem {
+            severity,
+            path: printable(path).into_owned(),
+            line: 0,
+            column: 0,
+            what: String::new(),
+            advice: String::new(),
+            source: None,
+        };
+        place.saying(severity, what, advice)
+    }
+
+    /// Another one at the same place.
+    pub(super) fn saying(&self, severity: Severity, what: &str, advice: &str) -> Problem {
+        let (what, advice) = (printable(what).into_owned(), printable(advice).into_owned());
+        Problem { severity, what, advice, ..self.clone() }
+    }
+
     /// As compilers print it: the line of the file with a caret under the place.
     ///
     /// ```text
@@ -112,21 +134,16 @@ pub struct Problems {
     pub unreadable: bool,
     /// At least one error.
     pub list: Vec<Problem>,
+    /// Files for TLS that it names nevertheless. They are not looked at yet.
+    #[serde(skip)]
+    pub files: Vec<NamedFiles>,
 }
 
 impl Problems {
-    /// A file that cannot be read.
-    pub(super) fn unreadable(file: &Path, what: String) -> Problems {
-        let problem = Problem {
-            severity: Severity::Error,
-            path: String::new(),
-            line: 0,
-            column: 0,
-            what: printable(&what).into_owned(),
-            advice: String::new(),
-            source: None,
-        };
-        Problems { file: file.to_owned(), unreadable: true, list: vec![problem] }
+    /// A file that cannot be read, and what to do about it.
+    pub fn of_file(file: &Path, what: String, advice: &str) -> Problems {
+        let problem = Problem::without_place(Severity::Error, "", &what, advice);
+        Problems { file: file.to_owned(), unreadable: true, list: vec![problem], files: Vec::new() }
     }
 
     /// How many of them are errors.
@@ -196,61 +213,116 @@ fn may_be_secret(lines: &[&str], line: usize) -> bool {
     })
 }
 
-/// Faults → problems: places looked up, in the order of the file.
-pub(super) fn told(faults: Faults, tree: Option<&Tree>, text: &str) -> Vec<Problem> {
-    let place = |spot: &Spot| match *spot {
-        Spot::File => (0, 0, 1),
-        Spot::Point { line, column } => (line, column, 1),
-        Spot::Node(id) => {
-            tree.and_then(|tree| tree.place(id)).map_or((0, 0, 1), |place| (place.line, place.column, place.length))
+/// Looks places up in the text.
+struct Places<'t> {
+    tree: Option<&'t Tree>,
+    lines: Vec<&'t str>,
+    secret_lines: HashSet<usize>,
+    /// Lines that are shown, by their number: many places may share one.
+    shown: HashMap<usize, Arc<str>>,
+}
+
+impl<'t> Places<'t> {
+    fn new(tree: Option<&'t Tree>, text: &'t str) -> Places<'t> {
+        Places {
+            tree,
+            lines: lines(text.strip_prefix('\u{feff}').unwrap_or(text)).collect(),
+            secret_lines: tree.map(Tree::secret_lines).unwrap_or_default(),
+            shown: HashMap::new(),
         }
-    };
+    }
+
+    /// Line, column and length.
+    fn find(&self, spot: &Spot) -> (usize, usize, usize) {
+        let place = |id| self.tree.and_then(|tree| tree.place(id));
+        match *spot {
+            Spot::File => (0, 0, 1),
+            Spot::Point { line, column } => (line, column, 1),
+            Spot::Node(id) => place(id).map_or((0, 0, 1), |place| (place.line, place.column, place.length)),
+        }
+    }
+
+    /// A problem there that says nothing yet.
+    fn problem(&mut self, spot: &Spot) -> Problem {
+        let (line, column, length) = self.find(spot);
+        let path = match (spot, self.tree) {
+            (Spot::Node(id), Some(tree)) => tree.path(*id),
+            _ => String::new(),
+        };
+        Problem {
+            severity: Severity::Error,
+            path,
+            line,
+            column,
+            what: String::new(),
+            advice: String::new(),
+            source: self.source(line).map(|source| (source, length)),
+        }
+    }
+
+    /// The line, unless it may hold a secret.
+    fn source(&mut self, line: usize) -> Option<Arc<str>> {
+        /// So many characters of it are kept.
+        const LONGEST: usize = 10_000;
+        let source = *self.lines.get(line.checked_sub(1)?)?;
+        let is_secret = self.secret_lines.contains(&line)
+            || has_login(source)
+            || self.tree.is_none() && may_be_secret(&self.lines, line);
+        if is_secret {
+            return None;
+        }
+        let shown = || source.char_indices().nth(LONGEST).map_or(source, |(end, _)| &source[..end]).into();
+        Some(Arc::clone(self.shown.entry(line).or_insert_with(shown)))
+    }
+}
+
+/// Faults → problems: places looked up, in the order of the file. And the files that it names, with their places.
+pub(super) fn told(
+    faults: Faults,
+    files: Vec<NamedFiles<TypedFile>>,
+    tree: Option<&Tree>,
+    text: &str,
+) -> (Vec<Problem>, Vec<NamedFiles>) {
+    if faults.len() == 0 && files.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let mut places = Places::new(tree, text);
     let more = faults.len().saturating_sub(MOST);
     let mut faults = faults.kept();
-    faults.sort_by_key(|fault| place(&fault.spot));
+    faults.sort_by_key(|fault| places.find(&fault.spot));
     if more > 0 {
         // Errors go first into the room that there is: a warning must not push one out.
         faults.sort_by_key(|fault| fault.severity);
         faults.truncate(MOST);
-        faults.sort_by_key(|fault| place(&fault.spot));
+        faults.sort_by_key(|fault| places.find(&fault.spot));
     }
-    let secret_lines =
-        if faults.is_empty() { HashSet::new() } else { tree.map(Tree::secret_lines).unwrap_or_default() };
-    let lines: Vec<&str> = lines(text.strip_prefix('\u{feff}').unwrap_or(text)).collect();
     let mut problems: Vec<Problem> = faults
-        .into_iter()
-        .map(|fault| {
-            let (line, column, length) = place(&fault.spot);
-            let path = match (fault.spot, tree) {
-                (Spot::Node(id), Some(tree)) => tree.path(id),
-                _ => String::new(),
-            };
-            let source = line.checked_sub(1).and_then(|index| lines.get(index));
-            let is_secret = secret_lines.contains(&line)
-                || source.is_some_and(|line| has_login(line))
-                || tree.is_none() && may_be_secret(&lines, line);
-            let source = source.filter(|_| !is_secret);
-            Problem {
-                severity: fault.severity,
-                path,
-                line,
-                column,
-                what: printable(&fault.what).into_owned(),
-                advice: printable(&fault.advice).into_owned(),
-                source: source.map(|line| (line.chars().take(10_000).collect(), length)),
-            }
-        })
+        .iter()
+        .map(|fault| places.problem(&fault.spot).saying(fault.severity, &fault.what, &fault.advice))
         .collect();
     if more > 0 {
-        problems.push(Problem {
-            severity: problems.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error),
-            path: String::new(),
-            line: 0,
-            column: 0,
-            what: format!("and {more} more"),
-            advice: "mend these first".into(),
-            source: None,
-        });
+        let severity = problems.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
+        problems.push(and_more(severity, more));
     }
-    problems
+    let mut place = |at| places.problem(&Spot::Node(at));
+    let files = files.into_iter().map(|files| files.placed(&mut place)).collect();
+    (problems, files)
+}
+
+fn and_more(severity: Severity, more: usize) -> Problem {
+    Problem::without_place(severity, "", &format!("and {more} more"), "mend these first")
+}
+
+/// Puts `more` among the problems of a file, in the order of the file.
+pub(super) fn merge(list: &mut Vec<Problem>, mut more: Vec<Problem>) {
+    let left = more.len().saturating_sub(MOST);
+    more.truncate(MOST);
+    let last = list.pop_if(|last| last.line == 0 && last.what.ends_with(" more"));
+    list.append(&mut more);
+    list.sort_by_key(|problem| (problem.line, problem.column));
+    list.extend(last);
+    if left > 0 {
+        let severity = list.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
+        list.push(and_more(severity, left));
+    }
 }

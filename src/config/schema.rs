@@ -97,7 +97,7 @@ AccessLog {
 }}
 
 words! { /// `access_log.format`
-AccessFormat { Json, Common, }}
+AccessFormat { Json, Common, Combined, }}
 
 words! { /// `protocol` of a listener or a service
 Protocol { Http, Tcp, Udp, }}

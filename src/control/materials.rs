@@ -1,10 +1,11 @@
 //! What TLS needs, read from files before anything is published: at the start, at every reload (whether the configuration
 //! has changed or not), and by `standfast check`.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Loaded, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
 use crate::net::tls::{ClientTls, Leaf, Loader, MaterialError, ServerTls};
 use crate::routing::Materials;
 use crate::routing::materials::{check_tls, service_alpn};
@@ -73,6 +74,57 @@ pub fn load(config: &Config, before: &Materials) -> Result<Read, Vec<String>> {
     Ok(Read { materials, warnings })
 }
 
+/// Looks at every file for TLS that a configuration names, be the rest of it right or wrong: what is wrong with one is told
+/// among the other problems, at the first place that names it.
+///
+/// # Errors
+/// What was refused before, or is refused because of a file.
+pub fn examine(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, Problems> {
+    let named = match &found {
+        Ok(loaded) => &loaded.files,
+        Err(problems) => &problems.files,
+    };
+    let mut loader = Loader::new(now());
+    let mut told = Vec::new();
+    for files in named {
+        look(files, &mut loader, &mut told);
+    }
+    told.sort_by_key(|problem| (problem.line, problem.column));
+    let mut seen = HashSet::new();
+    told.retain(|problem: &Problem| seen.insert(problem.what.clone()));
+    if let (Ok(loaded), true) = (&found, told.iter().all(|problem| problem.severity == Severity::Warning)) {
+        // What is left is about more than one file. Its warnings are told above, or by the configuration's reader.
+        let whole = load(&loaded.config, &Materials::default()).err().unwrap_or_default();
+        told.extend(whole.iter().map(|what| Problem::without_place(Severity::Error, "", what, "")));
+    }
+    with_problems(found, file, told)
+}
+
+fn look(files: &NamedFiles, loader: &mut Loader, told: &mut Vec<Problem>) {
+    let before = loader.warnings.len();
+    let (first, second, errors) = match files {
+        NamedFiles::Pair { certificate, key } => {
+            let path = |file: &'_ Option<NamedFile>| file.as_ref().map(|file| file.path.clone());
+            let (leaf, errors) = loader.check_pair(path(certificate).as_deref(), path(key).as_deref());
+            if let (Some(certificate), Some(state)) = (certificate, leaf.and_then(|leaf| lifetime(&leaf, loader.now))) {
+                let what = format!("{}: the certificate {state}", certificate.path.display());
+                told.push(certificate.problem(Severity::Warning, &what, "renew it, then reload"));
+            }
+            (certificate.as_ref(), key.as_ref(), errors)
+        }
+        NamedFiles::Authorities { file, pins } => {
+            (Some(file), None, loader.check_authorities(&file.path, *pins).into_iter().collect())
+        }
+    };
+    let Some(any) = first.or(second) else { return };
+    for error in errors {
+        let by_path = |file: &&NamedFile| error.file() == Some(&file.path);
+        let at = first.filter(by_path).or(second.filter(by_path)).unwrap_or(any);
+        told.push(at.problem(Severity::Error, &error.what(), error.advice()));
+    }
+    told.extend(loader.warnings.drain(before..).map(|warning| any.problem(Severity::Warning, &warning, "")));
+}
+
 /// A line for each certificate that has expired or soon will.
 pub(super) fn expiring(materials: &Materials, config: &Config) -> Vec<String> {
     let now = now();
@@ -81,13 +133,18 @@ pub(super) fn expiring(materials: &Materials, config: &Config) -> Vec<String> {
 
 fn soon(leaf: &Leaf, now: i64, by: &str, name: &str) -> Option<String> {
     let file: &Path = &leaf.path;
-    let days = leaf.days_left(now);
-    let state = match days {
-        SOON.. => return None,
-        0.. => format!("expires in {days} {}", if days == 1 { "day" } else { "days" }),
-        _ => "HAS EXPIRED".to_owned(),
-    };
+    let state = lifetime(leaf, now)?;
     Some(format!("{}: the certificate of {by} {name} {state}: renew it, then reload", file.display()))
+}
+
+/// What has to be said of its end: nothing while that is far away.
+fn lifetime(leaf: &Leaf, now: i64) -> Option<String> {
+    match leaf.days_left(now) {
+        SOON.. => None,
+        1 => Some("expires in 1 day".to_owned()),
+        days @ 0.. => Some(format!("expires in {days} days")),
+        _ => Some("HAS EXPIRED".to_owned()),
+    }
 }
 
 fn now() -> i64 {

@@ -25,6 +25,7 @@ const KEEP: usize = 128 << 10;
 const OFF: u8 = 0;
 const JSON: u8 = 1;
 const COMMON: u8 = 2;
+const COMBINED: u8 = 3;
 
 /// One finished request or TCP session. Bytes from the wire are given as they came: the formatter escapes and shortens
 /// them. Empty fields are left out.
@@ -186,6 +187,7 @@ impl AccessLog {
             None => OFF,
             Some(AccessFormat::Json) => JSON,
             Some(AccessFormat::Common) => COMMON,
+            Some(AccessFormat::Combined) => COMBINED,
         };
         self.shared.format.store(format, Relaxed);
         Ok(())
@@ -253,6 +255,7 @@ impl AccessWriter {
         match format {
             JSON => access_format::json(record, &mut buffer),
             COMMON => access_format::common(record, &mut buffer),
+            COMBINED => access_format::combined(record, &mut buffer),
             _ => return,
         }
         self.count.set(self.count.get() + 1);

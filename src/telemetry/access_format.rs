@@ -46,23 +46,7 @@ pub(super) fn json(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
 
 /// The Common Log Format, then what it does not know as `key=value`, and a line feed.
 pub(super) fn common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
-    put(out, record.client.ip());
-    out.extend_from_slice(b" - - [");
-    put_clf_time(out, record.began_unix_millis);
-    out.extend_from_slice(b"] \"");
-    if record.method.is_empty() {
-        out.push(b'-');
-    } else {
-        clf_text(out, record.method);
-        out.push(b' ');
-        clf_text(out, record.target);
-        out.push(b' ');
-        out.extend_from_slice(record.version.as_bytes());
-    }
-    match record.status {
-        Some(status) => put(out, format_args!("\" {status} {}", record.sent)),
-        None => put(out, format_args!("\" - {}", record.sent)),
-    }
+    put_common(record, out);
     let shown_above = |name: &str| ["method", "target", "version", "status", "sent"].contains(&name);
     for (name, value) in texts(record) {
         if !value.is_empty() && !shown_above(name) {
@@ -88,6 +72,39 @@ pub(super) fn common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
         }
     }
     put(out, format_args!(" termination={}\n", record.termination.as_str()));
+}
+
+/// Apache's combined log format and nothing else, so that parsers of that format read it: the Common Log Format, `Referer`,
+/// `User-Agent`, and a line feed.
+pub(super) fn combined(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+    put_common(record, out);
+    for value in [record.referer, record.user_agent] {
+        out.extend_from_slice(b" \"");
+        clf_text(out, if value.is_empty() { b"-" } else { value });
+        out.push(b'"');
+    }
+    out.push(b'\n');
+}
+
+/// The Common Log Format, without a line feed.
+fn put_common(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+    put(out, record.client.ip());
+    out.extend_from_slice(b" - - [");
+    put_clf_time(out, record.began_unix_millis);
+    out.extend_from_slice(b"] \"");
+    if record.method.is_empty() {
+        out.push(b'-');
+    } else {
+        clf_text(out, record.method);
+        out.push(b' ');
+        clf_text(out, record.target);
+        out.push(b' ');
+        out.extend_from_slice(record.version.as_bytes());
+    }
+    match record.status {
+        Some(status) => put(out, format_args!("\" {status} {}", record.sent)),
+        None => put(out, format_args!("\" - {}", record.sent)),
+    }
 }
 
 /// Texts in the order in which they are written; some came from the client.
@@ -265,6 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn a_combined_line_is_what_apache_writes() {
+        let visit = AccessRecord { referer: b"https://shop.example.com/\"x\\", ..record() };
+        let expected = concat!(
+            r#"192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] "GET /cart?x=1 HTTP/1.1" 200 5120 "#,
+            r#""https://shop.example.com/\"x\\" "curl/8""#,
+            "\n"
+        );
+        assert_eq!(line(combined, &visit), expected);
+        let bare = AccessRecord { user_agent: b"", method: b"", status: None, ..record() };
+        assert!(line(combined, &bare).ends_with("] \"-\" - 5120 \"-\" \"-\"\n"), "{}", line(combined, &bare));
+    }
+
+    #[test]
     fn an_endpoint_with_a_name_is_told_with_it() {
         let (mut json, mut common) = (Vec::new(), Vec::new());
         let named = AccessRecord { endpoint_name: "app-1", ..record() };
@@ -303,7 +333,7 @@ mod tests {
                 method: &field, target: &field, host: &field, request_id: &field, user_agent: &field, referer: &field,
                 ..record()
             };
-            for text in [line(json, &hostile), line(common, &hostile)] {
+            for text in [line(json, &hostile), line(common, &hostile), line(combined, &hostile)] {
                 prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
                 prop_assert!(!text.trim_end_matches('\n').contains(is_command), "{:?}", text);
                 prop_assert!(text.len() < 6 * 6 * FIELD + 1_000);
@@ -313,13 +343,17 @@ mod tests {
             if field.len() <= FIELD {
                 prop_assert_eq!(seen, String::from_utf8_lossy(&field));
             }
-            let closes = common_quotes(&line(common, &hostile));
-            prop_assert!(closes, "a quote of the client's ended a field");
+            let common = line(common, &hostile);
+            prop_assert!(closed_quotes(&common), "a quote of the client's ended a field");
+            prop_assert!(common.ends_with(" termination=complete\n"));
+            let combined = line(combined, &hostile);
+            prop_assert!(closed_quotes(&combined), "a quote of the client's ended a field");
+            prop_assert!(combined.ends_with("\"\n"));
         }
     }
 
-    /// Outside of quotes a common line holds only what we write: no quote is left open.
-    fn common_quotes(text: &str) -> bool {
+    /// Outside of quotes a line holds only what we write: no quote is left open.
+    fn closed_quotes(text: &str) -> bool {
         let (mut open, mut escaped) = (false, false);
         for c in text.chars() {
             match (c, escaped) {
@@ -329,6 +363,6 @@ mod tests {
                 _ => {}
             }
         }
-        !open && text.ends_with(" termination=complete\n")
+        !open
     }
 }

@@ -24,6 +24,7 @@ use super::fault::{Fault, Faults, Spot};
 use super::item::{Item, Switch};
 use super::log_filter;
 use super::model::{self, Config, Name, Patience, Protocol};
+use super::named_files::{NamedFiles, TypedFile};
 use super::problem::MOST;
 use super::schema;
 use super::tree::{NodeId, shorten};
@@ -31,9 +32,15 @@ use super::units::{Delay, Time, write_time};
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
 /// is an error.
-pub(super) fn config(file: &Item<schema::File>, base_dir: &Path, path: &Path, faults: &mut Faults) -> Option<Config> {
+pub(super) fn config(
+    file: &Item<schema::File>,
+    base_dir: &Path,
+    path: &Path,
+    faults: &mut Faults,
+    named: &mut Vec<NamedFiles<TypedFile>>,
+) -> Option<Config> {
     let (root, file) = file.found()?;
-    let mut room = Room { faults, base_dir };
+    let mut room = Room { faults, named, base_dir };
     let drain_timeout = room.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
     let services = service::services(&mut room, root, &file.services, drain_timeout);
     let listeners = listener::listeners(&mut room, root, &file.listeners, &services);
@@ -116,6 +123,7 @@ fn access_log(room: &mut Room, log: &Item<Switch<schema::AccessLog>>) -> Option<
         None => defaults::ACCESS_FORMAT,
         Some(schema::AccessFormat::Json) => model::AccessFormat::Json,
         Some(schema::AccessFormat::Common) => model::AccessFormat::Common,
+        Some(schema::AccessFormat::Combined) => model::AccessFormat::Combined,
     };
     Some(model::AccessLog { path: log.path.get().map(|path| room.base_dir.join(path)), format })
 }
@@ -123,6 +131,8 @@ fn access_log(room: &mut Room, log: &Item<Switch<schema::AccessLog>>) -> Option<
 /// What every reader of a part has at hand.
 struct Room<'a> {
     faults: &'a mut Faults,
+    /// Files for TLS, to be looked at later.
+    named: &'a mut Vec<NamedFiles<TypedFile>>,
     /// Relative paths of the file count from here.
     base_dir: &'a Path,
 }
@@ -247,6 +257,11 @@ impl Room<'_> {
 
     fn path(&self, path: &str) -> PathBuf {
         self.base_dir.join(path)
+    }
+
+    /// A file for TLS, with its place.
+    fn named(&self, item: &Item<String>) -> Option<TypedFile> {
+        item.found().map(|(at, path)| (at, self.path(path)))
     }
 }
 

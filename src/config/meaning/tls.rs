@@ -9,6 +9,7 @@ use crate::config::item::{Item, Switch, Toggle};
 use crate::config::model::{
     Certificate, ClientAuth, HostMatch, ListenerTls, Protocol, TlsVersion, UnknownName, UpstreamTls, is_dns_name,
 };
+use crate::config::named_files::NamedFiles;
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 
@@ -45,7 +46,23 @@ pub(super) fn listener(
 fn certificate(room: &mut Room, at: NodeId, typed: &schema::Certificate) -> Option<Certificate> {
     let cert = room.required(&typed.cert, at, "cert", "cert: fullchain.pem").cloned();
     let key = room.required(&typed.key, at, "key", "key: key.pem").cloned();
+    pair(room, &typed.cert, &typed.key);
     Some(Certificate { cert: room.path(&cert?), key: room.path(&key?) })
+}
+
+/// A certificate and its key are to be looked at.
+fn pair(room: &mut Room, certificate: &Item<String>, key: &Item<String>) {
+    let (certificate, key) = (room.named(certificate), room.named(key));
+    if certificate.is_some() || key.is_some() {
+        room.named.push(NamedFiles::Pair { certificate, key });
+    }
+}
+
+/// A file of CAs is to be looked at.
+fn authorities(room: &mut Room, file: &Item<String>, pins: bool) {
+    if let Some(file) = room.named(file) {
+        room.named.push(NamedFiles::Authorities { file, pins });
+    }
 }
 
 fn version(item: &Item<schema::TlsVersion>) -> TlsVersion {
@@ -97,6 +114,7 @@ fn client_auth(room: &mut Room, item: &Item<Switch<schema::ClientAuth>>) -> Opti
         Some(schema::ClientAuthMode::Optional) => false,
         Some(schema::ClientAuthMode::Off) => return None,
     };
+    authorities(room, &typed.ca, false);
     let ca = room.required(&typed.ca, at, "ca", "ca: clients-ca.pem")?;
     Some(ClientAuth { required, ca: room.path(ca) })
 }
@@ -140,6 +158,10 @@ pub(super) fn upstream(
     }
     if let (false, Some(at)) = (verify, typed.ca.at()) {
         room.warning(at, "`ca` has no effect where nothing is verified", "take `insecure_skip_verify` away");
+    }
+    pair(room, &typed.client_cert, &typed.client_key);
+    if verify {
+        authorities(room, &typed.ca, true);
     }
     Some(UpstreamTls {
         ca: typed.ca.get().map(|file| room.path(file)),

@@ -1,6 +1,7 @@
 //! Certificates, keys and roots from files. Every error names its file and says what to do.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,9 @@ use super::{provider, trust};
 use crate::config::Certificate;
 
 /// Why something for TLS cannot be loaded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum MaterialError {
     /// A file cannot be read.
-    #[error("{}: cannot be read: {error}: check the path, and that this process may read it", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -26,7 +26,6 @@ pub enum MaterialError {
         error: io::Error,
     },
     /// A file that is damaged.
-    #[error("{}: not a PEM file that can be read: {detail}", path.display())]
     NotPem {
         /// The file.
         path: PathBuf,
@@ -34,13 +33,11 @@ pub enum MaterialError {
         detail: String,
     },
     /// A file without a certificate.
-    #[error("{}: there is no certificate in it: a PEM file with `-----BEGIN CERTIFICATE-----` is needed", path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
     /// A certificate that is none.
-    #[error("{}: a certificate in it cannot be used: {detail}", path.display())]
     BadCertificate {
         /// The file.
         path: PathBuf,
@@ -48,22 +45,16 @@ pub enum MaterialError {
         detail: String,
     },
     /// A file without a private key.
-    #[error("{}: there is no private key in it: PEM as PKCS#8, PKCS#1 or SEC1 is needed", path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
     },
     /// A key behind a passphrase.
-    #[error(
-        "{}: the private key is encrypted: store it without a passphrase (`openssl pkey -in KEY -out NEW`) and protect the \
-         file by its rights", path.display()
-    )]
     EncryptedKey {
         /// The file.
         path: PathBuf,
     },
     /// A key that is none.
-    #[error("{}: the private key cannot be used: {detail}", path.display())]
     BadKey {
         /// The file.
         path: PathBuf,
@@ -71,10 +62,6 @@ pub enum MaterialError {
         detail: String,
     },
     /// Certificate and key are not a pair.
-    #[error(
-        "{}: the key is not that of the certificate {}: give the two files that were made together (the leaf must stand \
-         first in the chain)", key.display(), cert.display()
-    )]
     Mismatch {
         /// The certificate's file.
         cert: PathBuf,
@@ -82,7 +69,6 @@ pub enum MaterialError {
         key: PathBuf,
     },
     /// No root is good any more.
-    #[error("{}: every CA certificate in it has expired, the last one {days} days ago: get the new one from whoever runs that CA", path.display())]
     ExpiredCa {
         /// The file.
         path: PathBuf,
@@ -90,17 +76,96 @@ pub enum MaterialError {
         days: i64,
     },
     /// The system has no roots.
-    #[error(
-        "no CA certificates were found on this system{detail}: install them (`ca-certificates`), set SSL_CERT_FILE, or name a file by `ca`"
-    )]
     NoSystemRoots {
         /// What the search said.
         detail: String,
     },
     /// What was configured does not fit together.
-    #[error("{0}")]
     Unusable(String),
 }
+
+impl MaterialError {
+    /// What is wrong. It names the file.
+    pub fn what(&self) -> String {
+        use MaterialError::*;
+        match self {
+            Unreadable { path, error } => format!("{}: cannot be read: {error}", path.display()),
+            NotPem { path, detail } => format!("{}: not a PEM file that can be read: {detail}", path.display()),
+            NoCertificate { path } => format!("{}: there is no certificate in it", path.display()),
+            BadCertificate { path, detail } => {
+                format!("{}: a certificate in it cannot be used: {detail}", path.display())
+            }
+            NoKey { path } => format!("{}: there is no private key in it", path.display()),
+            EncryptedKey { path } => format!("{}: the private key is encrypted", path.display()),
+            BadKey { path, detail } => format!("{}: the private key cannot be used: {detail}", path.display()),
+            Mismatch { cert, key } => {
+                format!("{}: the key is not that of the certificate {}", key.display(), cert.display())
+            }
+            ExpiredCa { path, days } => {
+                format!("{}: every CA certificate in it has expired, the last one {days} days ago", path.display())
+            }
+            NoSystemRoots { detail } => format!("no CA certificates were found on this system{detail}"),
+            Unusable(what) => what.clone(),
+        }
+    }
+
+    /// What to do about it; may be empty.
+    pub fn advice(&self) -> &'static str {
+        use MaterialError::*;
+        match self {
+            Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+                "check the path: a relative one counts from the folder of the configuration file"
+            }
+            Unreadable { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                "the user that Standfast runs as must be allowed to read it"
+            }
+            Unreadable { .. } => "check the path, and that this process may read it",
+            NotPem { .. } => "get the file again from its source",
+            NoCertificate { .. } => "a PEM file with `-----BEGIN CERTIFICATE-----` is needed",
+            BadCertificate { .. } | BadKey { .. } => "get a new one from its issuer",
+            NoKey { .. } => "a PEM file with the key as PKCS#8, PKCS#1 or SEC1 is needed",
+            EncryptedKey { .. } => {
+                "store it without a passphrase (`openssl pkey -in KEY -out NEW`) and protect the file by its rights"
+            }
+            Mismatch { .. } => {
+                "name the two files that were made together; the certificate itself must stand first in its chain"
+            }
+            ExpiredCa { .. } => "get the new one from the people who run that CA",
+            NoSystemRoots { .. } => "install them (`ca-certificates`), set SSL_CERT_FILE, or name a file by `ca`",
+            Unusable(_) => "",
+        }
+    }
+
+    /// The file that has to be looked at, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        use MaterialError::*;
+        match self {
+            Unreadable { path, .. }
+            | NotPem { path, .. }
+            | NoCertificate { path }
+            | BadCertificate { path, .. }
+            | NoKey { path }
+            | EncryptedKey { path }
+            | BadKey { path, .. }
+            | ExpiredCa { path, .. }
+            | Mismatch { key: path, .. } => Some(path),
+            NoSystemRoots { .. } | Unusable(_) => None,
+        }
+    }
+}
+
+/// What is wrong, and behind a `;` what to do.
+impl fmt::Display for MaterialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        match self.advice() {
+            "" => Ok(()),
+            advice => write!(f, "; {advice}"),
+        }
+    }
+}
+
+impl std::error::Error for MaterialError {}
 
 /// One pass over the files of a configuration.
 pub struct Loader {
@@ -139,6 +204,28 @@ impl Loader {
                 .push(format!("{}: the certificate is not valid yet: is the clock right?", files.cert.display()));
         }
         Ok((certified, leaf))
+    }
+
+    /// Looks at a certificate and its key (either may be missing in the configuration): everything that is wrong, and the
+    /// certificate when it is good.
+    pub fn check_pair(&mut self, cert: Option<&Path>, key: Option<&Path>) -> (Option<Leaf>, Vec<MaterialError>) {
+        let chain = cert.map(|path| certificates(path, &self.read(path, &mut Vec::new())?));
+        let private = key.map(|path| private_key(path, &self.read(path, &mut Vec::new())?));
+        let mut wrong: Vec<_> = chain.and_then(Result::err).into_iter().chain(private.and_then(Result::err)).collect();
+        let (Some(cert), Some(key), []) = (cert, key, &wrong[..]) else { return (None, wrong) };
+        let files = Certificate { cert: cert.to_owned(), key: key.to_owned() };
+        match self.certified(&files, &mut Vec::new()) {
+            Ok((_, leaf)) => (Some(leaf), wrong),
+            Err(error) => {
+                wrong.push(error);
+                (None, wrong)
+            }
+        }
+    }
+
+    /// Looks at a file of CAs.
+    pub fn check_authorities(&mut self, path: &Path, pins: bool) -> Option<MaterialError> {
+        self.roots(path, &mut Vec::new(), pins).err()
     }
 
     /// The certificates of a file, as CAs and as they stand in it. `pins`: those that are no CA are trusted as they stand, and sign

@@ -1,0 +1,164 @@
+//! Exit codes and the texts of `--help` that name them: one table for every command.
+
+use std::process::ExitCode;
+
+/// What an exit code says. A code has one meaning in every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The command did what it was asked for, or the answer is yes.
+    Done = 0,
+    /// The answer is no: problems were found, a service is not served, the proxy could not start.
+    No = 1,
+    /// The question could not be asked: wrong command line, a file that cannot be read, an instance that cannot be reached.
+    NotAsked = 2,
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// What `--help` of a command says below its options.
+pub struct Help {
+    /// The command, as it is typed.
+    pub command: &'static str,
+    /// Two command lines and what each does.
+    pub examples: [(&'static str, &'static str); 2],
+    /// What each exit code says here, in the order 0, 1, 2; empty = the command never ends with it.
+    pub codes: [&'static str; 3],
+    /// Environment variables that the command reads.
+    pub variables: &'static [(&'static str, &'static str)],
+}
+
+const CONFIG: (&str, &str) = ("STANDFAST_CONFIG", "The configuration file, when no FILE is given");
+const ADMIN: (&str, &str) = ("STANDFAST_ADMIN", "The admin port, when --admin is not given");
+const LOG: (&str, &str) = ("STANDFAST_LOG", "Replaces log.filter, for example `debug`");
+const ROOTS: (&str, &str) = ("SSL_CERT_FILE, SSL_CERT_DIR", "Replace the system's CA certificates");
+const NO_COLOR: (&str, &str) = ("NO_COLOR", "When set: no colour");
+
+/// The whole program: what all commands have in common.
+pub const PROGRAM: Help = Help {
+    command: "",
+    examples: [
+        ("standfast demo", "Watch a failover: needs no file and no server"),
+        ("standfast run standfast.yaml", "Run the proxy"),
+    ],
+    codes: [
+        "Done, or the answer is yes",
+        "The answer is no: problems found, not served, not ready, could not start",
+        "Could not ask: wrong command line, file cannot be read, instance cannot be reached",
+    ],
+    variables: &[CONFIG, ADMIN, LOG, ROOTS, NO_COLOR],
+};
+
+/// Every command.
+pub const COMMANDS: [Help; 7] = [
+    Help {
+        command: "run",
+        examples: [
+            ("standfast run standfast.yaml", "Run in the foreground; Ctrl-C stops"),
+            ("standfast run", "The file of $STANDFAST_CONFIG, or /etc/standfast/standfast.yaml"),
+        ],
+        codes: [
+            "Stopped by a signal",
+            "The file has problems, or the proxy could not start or go on",
+            "Wrong command line, or the file cannot be read",
+        ],
+        variables: &[CONFIG, LOG, ROOTS, NO_COLOR],
+    },
+    Help {
+        command: "check",
+        examples: [
+            ("standfast check standfast.yaml", "Show every problem with its line"),
+            ("standfast check --output json standfast.yaml", "The same for programs"),
+        ],
+        codes: [
+            "Valid (warnings do not count)",
+            "The file has problems",
+            "Wrong command line, or the file cannot be read",
+        ],
+        variables: &[CONFIG, ROOTS, NO_COLOR],
+    },
+    Help {
+        command: "demo",
+        examples: [
+            ("standfast demo", "Watch a failover on 127.0.0.1:8080"),
+            ("standfast demo --http 127.0.0.1:18080", "When port 8080 is taken"),
+        ],
+        codes: ["Done, or stopped by a signal", "Could not start, or the script found a failure", "Wrong command line"],
+        variables: &[LOG, NO_COLOR],
+    },
+    Help {
+        command: "status",
+        examples: [
+            ("standfast status --watch", "Show the instance on this machine every 2 s"),
+            ("standfast status --admin 10.0.0.5:9901 --output json", "Another instance, for programs"),
+        ],
+        codes: [
+            "Every service is served",
+            "At least one service is not served (a static response is not service)",
+            "Wrong command line, or the instance cannot be reached",
+        ],
+        variables: &[ADMIN, NO_COLOR],
+    },
+    Help {
+        command: "healthcheck",
+        examples: [
+            ("standfast healthcheck", "Is the instance on this machine ready?"),
+            ("standfast healthcheck --path /livez", "Is its process alive?"),
+        ],
+        codes: [
+            "Ready (status 200)",
+            "Not ready, cannot be reached, or wrong command line (never 2: Docker reserves it)",
+            "",
+        ],
+        variables: &[ADMIN],
+    },
+    Help {
+        command: "upstream",
+        examples: [
+            ("standfast upstream --name a --http 127.0.0.1:3000", "A first server"),
+            ("standfast upstream --name b --http 127.0.0.1:3001", "A second one, for failover"),
+        ],
+        codes: ["Stopped by a signal", "Could not start", "Wrong command line"],
+        variables: &[],
+    },
+    Help {
+        command: "completions",
+        examples: [
+            ("standfast completions bash > /etc/bash_completion.d/standfast", "For bash"),
+            ("standfast completions fish > ~/.config/fish/completions/standfast.fish", "For fish"),
+        ],
+        codes: ["Done", "", "Wrong command line"],
+        variables: &[],
+    },
+];
+
+impl Help {
+    /// The text below the options.
+    pub fn text(&self) -> String {
+        let mut text = rows("Examples:", &self.examples);
+        let codes = ["0", "1", "2"].into_iter().zip(self.codes).filter(|(_, what)| !what.is_empty());
+        text.push_str(&format!("\n{}", rows("Exit codes:", &codes.collect::<Vec<_>>())));
+        if !self.variables.is_empty() {
+            text.push_str(&format!("\n{}", rows("Environment:", self.variables)));
+        }
+        text
+    }
+}
+
+/// A heading, and a line a row: two columns when they fit.
+fn rows(heading: &str, rows: &[(&str, &str)]) -> String {
+    let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or(0);
+    let mut text = format!("{heading}\n");
+    rows.iter().for_each(|(left, right)| text.push_str(&format!("  {left:width$}  {right}\n")));
+    text
+}

@@ -1,0 +1,59 @@
+//! Files for TLS that a configuration names. Other rooms read them; each file carries its place in the configuration, so that
+//! a problem with it is told with line and caret like any other.
+
+use std::path::PathBuf;
+
+use super::fault::Severity;
+use super::problem::Problem;
+use super::tree::NodeId;
+
+/// What is looked at together. A file that the configuration does not name is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedFiles<File = NamedFile> {
+    /// A certificate of ours and its key.
+    Pair {
+        /// The certificate, with its chain.
+        certificate: Option<File>,
+        /// Its private key.
+        key: Option<File>,
+    },
+    /// Certificates of authorities.
+    Authorities {
+        /// The file.
+        file: File,
+        /// Certificates that are no CA are trusted as they are.
+        pins: bool,
+    },
+}
+
+/// A file and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file; a relative path is already joined to the folder of the configuration.
+    pub path: PathBuf,
+    /// A problem that says nothing yet.
+    pub(super) place: Problem,
+}
+
+impl NamedFile {
+    /// What is wrong with it, and what to do.
+    pub fn problem(&self, severity: Severity, what: &str, advice: &str) -> Problem {
+        self.place.saying(severity, what, advice)
+    }
+}
+
+/// A file while the tree is still at hand.
+pub(super) type TypedFile = (NodeId, PathBuf);
+
+impl NamedFiles<TypedFile> {
+    /// The same with places looked up.
+    pub(super) fn placed(self, place: &mut dyn FnMut(NodeId) -> Problem) -> NamedFiles {
+        let mut named = |(at, path): TypedFile| NamedFile { path, place: place(at) };
+        match self {
+            NamedFiles::Pair { certificate, key } => {
+                NamedFiles::Pair { certificate: certificate.map(&mut named), key: key.map(&mut named) }
+            }
+            NamedFiles::Authorities { file, pins } => NamedFiles::Authorities { file: named(file), pins },
+        }
+    }
+}
