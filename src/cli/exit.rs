@@ -90,11 +90,11 @@ pub const COMMANDS: [Help; 7] = [
     Help {
         command: "demo",
         examples: [
-            ("standfast demo", "Watch a failover on 127.0.0.1:8080"),
+            ("standfast demo", "Watch a failover on 127.0.0.1:8080: type crash"),
             ("standfast demo --http 127.0.0.1:18080", "When port 8080 is taken"),
         ],
         codes: ["Done, or stopped by a signal", "Could not start, or the script found a failure", "Wrong command line"],
-        variables: &[LOG, NO_COLOR],
+        variables: &[("STANDFAST_DEMO_LISTEN", "The address of its ports, when --listen is not given"), LOG, NO_COLOR],
     },
     Help {
         command: "status",
