@@ -322,7 +322,8 @@ impl Session<'_> {
             if block.language == "console" {
                 let last: i32 = block.notes("exits").next().map_or(0, |code| code.parse().expect("an exit code"));
                 let steps = steps(&text);
-                for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.is_run()) {
+                // What follows a command that is not run needs what that would have done.
+                for (index, step) in steps.iter().enumerate().take_while(|(_, step)| step.is_run()) {
                     let expected = if index + 1 == steps.len() { last } else { 0 };
                     commands += usize::from(session.step(step, expected, block.line));
                 }
