@@ -14,7 +14,7 @@ services:
   shop:
     health_check: {http: /healthz}
     failover: {failback: {mode: auto, hold_down: 10s}}
-    pools: [{name: main, endpoints: [10.0.1.11:80]}, {name: standby, endpoints: [10.0.2.11:80]}]
+    pools: [{name: north, endpoints: [10.0.1.11:80]}, {name: south, endpoints: [10.0.2.11:80]}]
 ";
 
 struct Story {
@@ -70,15 +70,15 @@ fn the_worked_timeline_is_what_happens() {
     story.tell(Event::Configured(Arc::new(loaded.config)));
     [0, 1].into_iter().for_each(|endpoint| story.probe(endpoint, true));
     let zero = start.after(Duration::from_secs(30));
-    let mut before = "main".to_owned();
+    let mut before = "north".to_owned();
     for row in &rows {
         let at = zero.after(time(&row[0]));
         story.wait_until(at.before(Duration::from_millis(500)));
         assert_eq!(story.active(), before, "just before {row:?}");
         story.wait_until(at);
         match row[1].as_str() {
-            "`main` fails" => (0..3).for_each(|_| story.probe(0, false)),
-            "`main` recovers" => (0..2).for_each(|_| story.probe(0, true)),
+            "`north` fails" => (0..3).for_each(|_| story.probe(0, false)),
+            "`north` recovers" => (0..2).for_each(|_| story.probe(0, true)),
             "failback" => {}
             other => panic!("{other}: this test does not know that"),
         }
