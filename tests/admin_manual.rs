@@ -12,13 +12,13 @@ const BEFORE: &str = "\
 
 Every metric that Standfast exposes at `/metrics`, on the admin port (`admin.bind`) and, where it is configured, on a port
 of its own (`metrics.bind`). Generated from `src/telemetry/names.rs`; `UPDATE=1 cargo test --test admin_manual` writes it
-anew.
+again.
 
 * Labels are bounded by the configuration: a service, pool, endpoint or listener that a reload removes takes its series
   along; nothing a client sends ever becomes a label.
 * Counters begin at 0 with the process and go on over reloads.
 * State sets (`state`, `pool`) have one series a state: 1 for the one that holds, 0 for the others.
-* The text is made anew at each scrape; without a scraper it costs nothing and memory stays flat.
+* The text is made at each scrape; without a scraper it costs nothing and memory stays flat.
 
 ## Scraping
 

@@ -24,7 +24,7 @@ pub const LOAD_ID: &str = "x-demo-id";
 
 /// Largest body they take.
 const BODY_LIMIT: usize = 1 << 20;
-/// How long unused connections stay when one leaves: whoever is about to send on one still gets an answer, its last there.
+/// How long unused connections stay when one leaves: a request that is about to be sent on one still gets an answer, its last there.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long work in flight gets when one leaves.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -51,7 +51,7 @@ pub fn load(config: &Config, before: &Materials) -> Result<Read, Vec<String>> {
             }
             if !tls.verify {
                 loader.warnings.push(format!(
-                    "services.{}.{place}.tls: insecure_skip_verify: certificates are NOT verified: whoever can answer on \
+                    "services.{}.{place}.tls: insecure_skip_verify: certificates are NOT verified: any server that answers on \
                      that address is believed",
                     service.name
                 ));

@@ -43,7 +43,7 @@ pub struct Status {
     pub loaded_unix_ms: u64,
     /// The last reload; `None` = there was none.
     pub last_reload: Option<ReloadStatus>,
-    /// What was wrong at the start and needs somebody's eye.
+    /// What was wrong at the start and needs attention.
     pub troubles: Vec<String>,
     /// In the order of the configuration.
     pub listeners: Vec<ListenerStatus>,

@@ -197,7 +197,7 @@ metrics! {
         STATE_WRITES: Counter "standfast_state_writes_total" ["result"]
             "Writes of the state file by result (success, failure).";
         TROUBLES: Gauge "standfast_troubles" []
-            "What was wrong at the start and needs somebody's eye (a damaged state file); /status says what.";
+            "What was wrong at the start and needs attention (a damaged state file); /status says what.";
         ACCESS_LOG_RECORDS: Counter "standfast_access_log_records_total" ["result"]
             "Access-log lines by result (written, dropped because the writer was behind, failed to be written).";
         LOG_DROPPED: Counter "standfast_log_dropped_lines_total" []

@@ -369,7 +369,7 @@ async fn of_kind(view: &View, name: &str, kind: RecordType) -> Result<Answer<IpA
     let all = lookup.answers().iter().filter_map(|record| address(&record.data));
     let usable: Vec<IpAddr> = all.filter(|ip| is_somebody(*ip)).collect();
     if usable.is_empty() {
-        return Err(Miss::Nothing("the name has no address that could be somebody's".into()));
+        return Err(Miss::Nothing("the name has no address that a host could have".into()));
     }
     Ok(Answer { found: usable, ttl: ttl(&lookup), missing: None })
 }
