@@ -7,6 +7,8 @@ import stat
 import subprocess
 import tarfile
 import tempfile
+import time
+import urllib.request
 import zlib
 
 from project import Failure, run
@@ -51,6 +53,26 @@ def examine(image, auditable):
         promise(size < LIMIT, f"{size} bytes")
         promise({"tokio", "rustls", "aws-lc-sys"} <= set(parts), f"what it was built from: {len(parts)} crates")
     return f"{size / 1e6:.1f} MB, {len(files)} files, user {USER}, {len(parts)} crates named inside ({about['Architecture']})"
+
+
+def demonstrate(image):
+    """`docker run -p … demo` is reached where its port is published; a browser gets a page."""
+    flags = ["--detach", "--rm", "--read-only", "--publish", "127.0.0.1::8080"]
+    container = run("docker", "run", *flags, image, "demo").strip()
+    try:
+        address = run("docker", "port", container, "8080").split()[0]
+        request = urllib.request.Request(f"http://{address}/", headers={"Accept": "text/html"})
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(request, timeout=2) as answer:
+                    page = answer.read().decode()
+                promise("answered by <b>north-" in page, page)
+                return "its demo answers"
+            except OSError:
+                time.sleep(0.1)
+        raise Failure(f"no answer of the demo at {address}: {run('docker', 'logs', container)}")
+    finally:
+        run("docker", "kill", container)
 
 
 def read(container):

@@ -66,7 +66,8 @@ def home(project):
 
 def it_builds(project, arguments):
     project.compose("build")
-    return image.examine("standfast:test", auditable=not arguments.program)
+    found = image.examine("standfast:test", auditable=not arguments.program)
+    return f"{found}; {image.demonstrate('standfast:test')}"
 
 
 def it_comes_up(project, _):
