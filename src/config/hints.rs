@@ -29,7 +29,8 @@ pub(super) enum Alone {
 pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
     let wrong = |what: &str, advice: &str| Alone::Wrong(what.to_owned(), advice.to_owned());
     let on = plain && matches!(text, "on" | "true" | "yes" | "enabled");
-    let shown = shorten(text);
+    // (A name and a password, and what is behind `?`, are not repeated.)
+    let shown = units::without_login(text.split_inclusive('?').next().unwrap_or_default());
     match short {
         "" => Alone::Nothing,
         "admin" if on => wrong(&format!("`{shown}` is no address"), "write `admin: 127.0.0.1:9901`"),
@@ -87,7 +88,7 @@ pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
         },
         "http" if on => wrong(&format!("`{shown}` is not a path"), "write `http: /healthz`, or `http: {}`"),
         "http" => match url_path(text) {
-            Some(path) => Alone::Wrong(format!("`{}` is a URL", units::without_login(text)), format!("write `http: {path}`")),
+            Some(path) => Alone::Wrong(format!("`{shown}` is a URL"), format!("write `http: {path}`")),
             None => Alone::Key("path"),
         },
         _ => Alone::Key(short),
@@ -113,13 +114,17 @@ fn is_path(text: &str) -> bool {
 pub(super) struct Found<'t> {
     pub(super) node: &'t Node,
     pub(super) tree: &'t Tree,
+    /// The map that it stands in, for the value of an unknown key.
+    pub(super) around: &'t [(Node, Node)],
 }
 
 impl<'t> Found<'t> {
     /// The text of a scalar that may be shown.
     fn text(self) -> Option<&'t str> {
         match &self.node.value {
-            Value::Scalar { text, .. } if !self.node.value.is_null() && !self.tree.is_secret(self.node.id) => Some(text),
+            Value::Scalar { text, .. } if !self.node.value.is_null() && !self.tree.is_secret(self.node.id) => {
+                Some(text)
+            }
             _ => None,
         }
     }
@@ -176,7 +181,8 @@ impl<'t> Found<'t> {
         /// Most that are repeated in an answer.
         const MOST: usize = 4;
         let texts: Option<Vec<&str>> = self.items().iter().map(|item| self.of(item).text()).collect();
-        let parts: Vec<&str> = texts?.iter().flat_map(|text| text.split([',', ' '])).filter(|t| !t.is_empty()).collect();
+        let parts: Vec<&str> =
+            texts?.iter().flat_map(|text| text.split([',', ' '])).filter(|t| !t.is_empty()).collect();
         let parts: Option<Vec<String>> = parts.into_iter().map(endpoint).collect();
         let parts = parts.filter(|parts| !parts.is_empty() && parts.len() <= MOST)?;
         Some(format!("[{}]", parts.join(", ")))
@@ -204,7 +210,8 @@ impl<'t> Found<'t> {
     }
 
     fn pairs(self, entries: &'t [(Node, Node)]) -> Option<String> {
-        let pair = |(key, value): &'t (Node, Node)| Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?));
+        let pair =
+            |(key, value): &'t (Node, Node)| Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?));
         let pairs: Option<Vec<_>> = entries.iter().map(pair).collect();
         pairs.map(|pairs| pairs.join(", "))
     }
@@ -280,25 +287,30 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
         let key = shorten(&key);
         let instead = match function {
             "changing the path of a request" | "redirects" | "compression" | "CORS" | "checking users" => {
-                "; the server behind this proxy can do it"
+                "; the server behind this proxy can do that"
             }
             "matching by regular expressions" => "; write `match: {path_prefix: /api}`",
             "getting certificates by ACME" => "; write `tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}`",
             _ => "",
         };
-        return Some(format!("{function}: not supported yet, take `{key}` out{instead}"));
+        return Some(format!("not supported yet ({function}): take `{key}` out{instead}"));
     }
     if let "sticky" | "stickiness" | "sticky_session" | "sticky_sessions" | "stick" | "stick_table" | "affinity"
     | "session_affinity" | "persistence" | "cookie" | "ip_hash" = &*key
     {
-        let by_address = key == "ip_hash" || matches!(text, Some("ip" | "source" | "source_ip" | "client_ip" | "address"));
+        let by_address =
+            key == "ip_hash" || matches!(text, Some("ip" | "source" | "source_ip" | "client_ip" | "address"));
         let of = if section == "Service" { "write" } else { "of the service:" };
         return Some(match by_address {
             true => format!("{of} `balance: {{hash: source}}`: a client's address stays with one endpoint"),
-            false => format!("{of} `balance: {{hash: {{cookie: session}}}}` with the name of your cookie, or `balance: {{hash: source}}`"),
+            false => format!(
+                "{of} `balance: {{hash: {{cookie: session}}}}` with the name of your cookie, or `balance: {{hash: source}}`"
+            ),
         });
     }
-    if let ("Pool" | "Endpoint" | "Service", "backup" | "standby" | "secondary" | "failover_to" | "fallback") = (section, &*key) {
+    if let ("Pool" | "Endpoint" | "Service", "backup" | "standby" | "secondary" | "failover_to" | "fallback") =
+        (section, &*key)
+    {
         return Some(
             "a standby is a pool of its own, below the first: \
              `pools: [{name: main, endpoints: [10.0.0.1:8080]}, {name: standby, endpoints: [10.0.0.2:8080]}]`"
@@ -312,7 +324,7 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
         "Pool" => match &*key {
             "servers" | "server" | "backends" | "backend" | "hosts" | "members" | "targets" | "nodes" | "upstreams"
             | "addresses" | "address" | "dns" | "url" | "urls" => {
-                let list = value.of(value.node).endpoints().or_else(|| {
+                let list = value.endpoints().or_else(|| {
                     let text = text.filter(|_| key == "dns").filter(|text| is_dns_name(text))?;
                     Some(format!("[{{dns: {text}:8080}}]"))
                 });
@@ -326,22 +338,7 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
         },
         "Endpoint" => match &*key {
             "url" | "uri" | "host" | "hostname" | "ip" | "server" | "target" | "addr" | "port" => {
-                let host = ["host", "hostname", "ip", "address"].iter().find(|name| **name == key);
-                let whole = text.and_then(endpoint);
-                let whole = whole.as_deref().map(|whole| whole.trim_matches(['{', '}']).to_owned());
-                let whole = whole.map(|whole| if whole.starts_with("dns: ") { whole } else { format!("address: {whole}") });
-                let with_port = || {
-                    let ip = text?.parse::<std::net::IpAddr>().ok().filter(|_| host.is_some())?;
-                    Some(format!("address: {}", flow_address(SocketAddr::new(ip, 8080))))
-                };
-                let sample = match (text, host) {
-                    (Some(text), Some(_)) if is_dns_name(text) && text.contains(|c: char| c.is_ascii_alphabetic()) => {
-                        format!("dns: {text}:8080")
-                    }
-                    _ => format!("address: 10.0.0.1:{}", value.port().filter(|_| key == "port").unwrap_or(8080)),
-                };
-                let whole = whole.or_else(with_port).unwrap_or(sample);
-                format!("write address and port together: `{{{whole}}}`")
+                format!("write address and port together: `{{{}}}`", address_and_port(value))
             }
             "tls" | "ssl" | "https" | "protocol" | "scheme" => {
                 "of the service, beside `pools`: `upstream: {tls: on}`".to_owned()
@@ -379,7 +376,14 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
             _ => return None,
         },
         "ListenerTls" => match &*key {
-            "cert" | "certificate" | "cert_file" | "crt" | "key" | "private_key" | "key_file" | "ssl_certificate"
+            "cert"
+            | "certificate"
+            | "cert_file"
+            | "crt"
+            | "key"
+            | "private_key"
+            | "key_file"
+            | "ssl_certificate"
             | "ssl_certificate_key" => {
                 let is_key = key.contains("key");
                 let path = value.path();
@@ -391,7 +395,7 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
                 format!("write `client_auth: {{mode: required, ca: {}}}`", value.path().unwrap_or("clients-ca.pem"))
             }
             "versions" | "protocols" | "min_protocol" | "ssl_protocols" => "write `min_version: \"1.2\"`".to_owned(),
-            "enabled" => CERTIFICATES.replace("tls: {", "write `").trim_end_matches('}').to_owned() + "}]`",
+            "enabled" => "write `certificates: [{cert: fullchain.pem, key: key.pem}]`; `tls: off` is none".to_owned(),
             _ => return None,
         },
         "Certificate" => match &*key {
@@ -420,14 +424,17 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
             }
             "method" | "status" | "host" | "body" | "headers" | "json" | "expected_status" | "expect" => {
                 let key = if key.starts_with("expect") { "status" } else { &key };
-                format!("it belongs to the kind of check: write `http: {{path: /healthz, {}}}`", match key {
-                    "status" => "status: [200]",
-                    "method" => "method: HEAD",
-                    "host" => "host: shop.example.com",
-                    "body" => "body: ok",
-                    "json" => "json: {/status: ok}",
-                    _ => "headers: {x-health: ok}",
-                })
+                format!(
+                    "it belongs to the kind of check: write `http: {{path: /healthz, {}}}`",
+                    match key {
+                        "status" => "status: [200]",
+                        "method" => "method: HEAD",
+                        "host" => "host: shop.example.com",
+                        "body" => "body: ok",
+                        "json" => "json: {/status: ok}",
+                        _ => "headers: {x-health: ok}",
+                    }
+                )
             }
             "port" => match value.port() {
                 Some(port) => format!("write `http: {{path: /healthz, port: {port}}}` or `tcp: {{port: {port}}}`"),
@@ -448,12 +455,15 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
             "uri" | "url" => "write `path: /healthz`".to_owned(),
             "expect" | "expected_status" | "codes" | "expected_codes" | "code" => "write `status: [200]`".to_owned(),
             "interval" | "timeout" | "fall" | "rise" => {
-                format!("`{key}` stands beside `http`: write `health_check: {{http: {{path: /healthz}}, {}}}`", match &*key {
-                    "interval" => "interval: 2s",
-                    "timeout" => "timeout: 1s",
-                    "fall" => "fall: 3",
-                    _ => "rise: 2",
-                })
+                format!(
+                    "`{key}` stands beside `http`: write `health_check: {{http: {{path: /healthz}}, {}}}`",
+                    match &*key {
+                        "interval" => "interval: 2s",
+                        "timeout" => "timeout: 1s",
+                        "fall" => "fall: 3",
+                        _ => "rise: 2",
+                    }
+                )
             }
             _ => return None,
         },
@@ -462,7 +472,9 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
                 let level = text.and_then(|level| super::log_filter::understand(level).ok());
                 format!("write `filter: {}`", level.filter(|level| is_name(level)).as_deref().unwrap_or("info"))
             }
-            "path" | "file" | "output" => "the log goes to standard error, which the service manager keeps: leave it out".to_owned(),
+            "path" | "file" | "output" => {
+                "the log goes to standard error, which the service manager keeps: leave it out".to_owned()
+            }
             _ => return None,
         },
         "AccessLog" => match &*key {
@@ -473,7 +485,9 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
             _ => return None,
         },
         "Admin" | "Metrics" => match &*key {
-            "port" | "listen" | "address" | "addr" => format!("write `bind: 127.0.0.1:{}`", value.port().unwrap_or(9901)),
+            "port" | "listen" | "address" | "addr" => {
+                format!("write `bind: 127.0.0.1:{}`", value.port().unwrap_or(9901))
+            }
             "enabled" => "write `bind: 127.0.0.1:9901`".to_owned(),
             _ => return None,
         },
@@ -524,6 +538,26 @@ pub(super) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<
     Some(advice)
 }
 
+/// `address: 10.0.0.1:80` or `dns: app:80`, from the keys that other programs have for it.
+fn address_and_port(value: Found<'_>) -> String {
+    let beside = |keys: &[&str]| {
+        let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if keys.contains(&&**text));
+        value.around.iter().find(|(key, _)| is(key)).map(|(_, node)| value.of(node))
+    };
+    let host = beside(&["host", "hostname", "ip", "addr", "address", "server", "target", "url", "uri"]);
+    let host = host.and_then(Found::text);
+    let port = beside(&["port"]).and_then(Found::port).unwrap_or(8080);
+    let whole = host.and_then(|host| {
+        let ip = host.parse::<std::net::IpAddr>().ok().map(|ip| SocketAddr::new(ip, port).to_string());
+        endpoint(&ip.unwrap_or_else(|| host.to_owned())).or_else(|| endpoint(&format!("{host}:{port}")))
+    });
+    let whole = whole.unwrap_or_else(|| format!("10.0.0.1:{port}"));
+    match whole.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+        Some(name) => name.to_owned(),
+        None => format!("address: {whole}"),
+    }
+}
+
 fn in_file(key: &str, value: Found<'_>) -> Option<String> {
     Some(match key {
         "servers" | "server" | "upstreams" | "upstream" | "backends" | "backend" | "clusters" | "cluster" | "pools"
@@ -541,7 +575,8 @@ fn in_file(key: &str, value: Found<'_>) -> Option<String> {
             }
         }
         "routes" | "route" | "rules" | "routers" => {
-            "routes belong to a listener: `listeners: [{name: web, bind: 0.0.0.0:8080, routes: [{service: web}]}]`".to_owned()
+            "routes belong to a listener: `listeners: [{name: web, bind: 0.0.0.0:8080, routes: [{service: web}]}]`"
+                .to_owned()
         }
         "log_level" | "loglevel" | "logging" | "logs" | "level" => {
             let level = value.text().and_then(|level| super::log_filter::understand(level).ok());
@@ -557,7 +592,9 @@ fn in_file(key: &str, value: Found<'_>) -> Option<String> {
         "tls" | "ssl" | "cert" | "certificates" => format!("of a listener: `{CERTIFICATES}`"),
         "health_check" | "healthcheck" | "health_checks" => "of a service: `health_check: /healthz`".to_owned(),
         "retry" | "retries" => "of a service: `retry: {attempts: 2}`".to_owned(),
-        "threads" | "nbthread" | "worker_processes" => format!("write `workers: {}`", value.number(1..=1024).unwrap_or(4)),
+        "threads" | "nbthread" | "worker_processes" => {
+            format!("write `workers: {}`", value.number(1..=1024).unwrap_or(4))
+        }
         "resolver" | "resolvers" | "nameservers" => "write `dns: {servers: [\"127.0.0.1:53\"]}`".to_owned(),
         "state_file" => format!("write `state: {}`", value.path().unwrap_or("/var/lib/standfast/state.json")),
         "version" => "leave it out: the file has no version".to_owned(),
@@ -568,7 +605,7 @@ fn in_file(key: &str, value: Found<'_>) -> Option<String> {
 
 fn in_listener(key: &str, value: Found<'_>) -> Option<String> {
     Some(match key {
-        "port" | "listen" | "address" | "addr" | "host" | "ip" | "binds" => {
+        "port" | "listen" | "address" | "addr" | "ip" | "binds" => {
             let written = value.text().and_then(|text| text.parse::<super::Bind>().ok());
             match (value.port(), written) {
                 (Some(port), _) => format!("write `bind: 0.0.0.0:{port}`"),
@@ -577,16 +614,26 @@ fn in_listener(key: &str, value: Found<'_>) -> Option<String> {
                 _ => "write `bind: 0.0.0.0:8080`".to_owned(),
             }
         }
-        "cert" | "certificate" | "certificates" | "crt" | "key" | "private_key" | "ssl" | "https" | "ssl_certificate"
-        | "ssl_certificate_key" | "cert_file" | "key_file" => {
+        "cert"
+        | "certificate"
+        | "certificates"
+        | "crt"
+        | "key"
+        | "private_key"
+        | "ssl"
+        | "https"
+        | "ssl_certificate"
+        | "ssl_certificate_key"
+        | "cert_file"
+        | "key_file" => {
             let is_key = key.contains("key");
             let path = value.path().filter(|_| !value.is_on());
             let cert = path.filter(|_| !is_key).unwrap_or("fullchain.pem");
             let key = path.filter(|_| is_key).unwrap_or("key.pem");
             format!("write `tls: {{certificates: [{{cert: {cert}, key: {key}}}]}}`")
         }
-        "default_service" | "default_backend" | "backend" | "upstream" | "proxy_pass" | "target" | "pool" | "use_backend"
-        | "cluster" | "forward_to" => format!("write `service: {}`", value.name().unwrap_or("web")),
+        "default_service" | "default_backend" | "backend" | "upstream" | "proxy_pass" | "target" | "pool"
+        | "use_backend" | "cluster" | "forward_to" => format!("write `service: {}`", value.name().unwrap_or("web")),
         "servers" | "server" | "endpoints" | "pools" | "backends" | "upstreams" => {
             let services = SERVICES.replace("[10.0.0.1:8080]", &value.endpoints_or_sample());
             format!("servers stand in a service: write `service: web` here, and below `listeners`: `{services}`")
@@ -687,8 +734,8 @@ fn in_service(key: &str, value: Found<'_>) -> Option<String> {
 fn balance(word: &str) -> Option<&'static str> {
     Some(match word {
         "roundrobin" | "rr" | "wrr" | "weighted" | "weighted_round_robin" | "static_rr" => "round_robin",
-        "leastconn" | "least_conn" | "least_connections" | "leastconnections" | "least_requests" | "lc" | "ewma" | "p2c"
-        | "peak_ewma" | "least_time" => "least_request",
+        "leastconn" | "least_conn" | "least_connections" | "leastconnections" | "least_requests" | "lc" | "ewma"
+        | "p2c" | "peak_ewma" | "least_time" => "least_request",
         "rand" => "random",
         "source" | "ip_hash" | "iphash" | "source_hash" | "source_ip" | "client_ip" | "consistent_hash" | "maglev"
         | "ring_hash" | "sticky" => "hash",
@@ -703,8 +750,8 @@ pub(super) fn word(choice: &str, word: &str) -> Option<String> {
     let off = matches!(&*word, "off" | "false" | "no" | "none" | "never" | "disabled" | "0");
     let advice = match choice {
         "Mode" => match &*word {
-            "active_standby" | "primary_standby" | "primary_backup" | "primary_secondary" | "master_slave" | "backup"
-            | "failover" | "ha" | "hot_standby" | "priority" | "standby" => {
+            "active_standby" | "primary_standby" | "primary_backup" | "primary_secondary" | "master_slave"
+            | "backup" | "failover" | "ha" | "hot_standby" | "priority" | "standby" => {
                 "write `active_passive`: the first pool serves, the next one is its standby"
             }
             "active" | "multi_active" | "load_balance" | "load_balancing" | "loadbalance" => {
@@ -898,19 +945,21 @@ pub(super) fn not_a_list(key: &str, found: Found<'_>) -> String {
                 return format!("write `pools: [{{name: main, endpoints: {}}}]`", found.endpoints_or_sample());
             };
             if let (true, Some(alone)) = (is_one("endpoints") || is_one("static_response"), alone) {
-                return match is_one("name") {
-                    true => format!("write `pools: [{alone}]`"),
-                    false => format!("write `pools: [{{name: main, {}`", &alone[1..]) + "]`".trim_start_matches('`'),
-                };
+                let name = if is_one("name") { "" } else { "name: main, " };
+                return format!("write `pools: [{{{name}{}]`", &alone[1..]);
             }
             let pool = |(key, value): &'_ (Node, Node)| {
                 let name = found.of(key).name()?;
                 Some(format!("{{name: {name}, endpoints: {}}}", found.of(value).endpoints()?))
             };
             let pools: Option<Vec<String>> = entries.iter().map(pool).collect();
-            let pools = pools.filter(|pools| !pools.is_empty() && pools.len() <= 4).map(|p| format!("[{}]", p.join(", ")));
+            let pools =
+                pools.filter(|pools| !pools.is_empty() && pools.len() <= 4).map(|p| format!("[{}]", p.join(", ")));
             let pools = pools.or_else(|| found.named_list());
-            format!("write a list: `pools: {}`", pools.unwrap_or_else(|| "[{name: main, endpoints: [10.0.0.1:8080]}]".into()))
+            format!(
+                "write a list: `pools: {}`",
+                pools.unwrap_or_else(|| "[{name: main, endpoints: [10.0.0.1:8080]}]".into())
+            )
         }
         "listeners" => {
             let one = alone.filter(|_| is_one("bind") && is_one("name")).map(|one| format!("[{one}]"));
