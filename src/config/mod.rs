@@ -74,7 +74,7 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Problem>,
-    /// Files for TLS that it names. They are not looked at yet.
+    /// Files that it names for TLS and to be written. They are not looked at yet.
     pub files: Vec<NamedFiles>,
 }
 

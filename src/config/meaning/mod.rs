@@ -92,6 +92,7 @@ fn state_file(room: &mut Room, state: &Item<Switch<super::item::Short<schema::St
         (_, Switch::Off) => return None,
     };
     let path = room.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
+    room.written(&state.path, false);
     let max_age = room.wait(&state.max_age, defaults::STATE_MAX_AGE);
     Some(model::StateFile { path: room.base_dir.join(path), max_age })
 }
@@ -120,6 +121,7 @@ fn log(room: &mut Room, log: &Item<super::item::Short<schema::Log>>) -> model::L
 fn access_log(room: &mut Room, log: &Item<Switch<super::item::Short<schema::AccessLog>>>) -> Option<model::AccessLog> {
     let Switch::On(log) = log.get()? else { return None };
     let log = &log.0;
+    room.written(&log.path, true);
     let format = match log.format.get() {
         None => defaults::ACCESS_FORMAT,
         Some(schema::AccessFormat::Json) => model::AccessFormat::Json,
@@ -262,6 +264,13 @@ impl Room<'_> {
 
     fn path(&self, path: &str) -> PathBuf {
         self.base_dir.join(path)
+    }
+
+    /// A file that is written is to be looked at.
+    fn written(&mut self, item: &Item<String>, required: bool) {
+        if let Some(file) = self.named(item) {
+            self.named.push(NamedFiles::Written { file, required });
+        }
     }
 
     /// A file for TLS, with its place.
