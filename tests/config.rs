@@ -18,7 +18,7 @@ use standfast::config::{self, Config, Loaded, Problems};
 static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 152;
+const CASES: usize = 160;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -411,6 +411,13 @@ fn secrets_are_in_no_message() {
         in_route("match", "{headers: \"X-Token: hunter2\"}"),
         in_route("match", "{headers: {X-Token: \"hunter2 \"}}"),
         in_route("match", "{headers: {X-Token: {exact: hunter2, present: true}}}"),
+        "listeners: {name: w, bind: 127.0.0.1:80, routes: {service: s, request_headers: {set: {A: hunter2}}}}\nservices: {}\n".into(),
+        "listeners: []\nservices: [{name: s, health_check: {http: {request_headers: {A: hunter2}, request_body: hunter2}}}]\n"
+            .into(),
+        in_check("{A: b}").replace("      http:\n", "      http://user:hunter2@10.0.0.1/?hunter2\n      #"),
+        endpoint("{url: \"http://user:hunter2@10.0.0.1:80\"}"),
+        endpoint("\"${USER}:hunter2@10.0.0.1:80\""),
+        endpoint("\"user:hunter2@10.0.0.1:80,10.0.0.2:80\""),
         endpoint("\"http://user:hunter2@10.0.0.1:80\""),
         endpoint("\"user:hunter2@10.0.0.1:80\""),
         endpoint("{dns: \"user:hunter2@app.internal\"}"),
@@ -829,4 +836,264 @@ fn pools_of_a_big_service_are_not_all_named_in_one_warning() {
     let problems = parse(&text).unwrap_err();
     assert!(problems.to_string().len() < 16 << 10, "{}", problems.to_string().len());
     assert!(problems.to_string().contains("`p9` and 1990 more have no health check"), "{problems}");
+}
+
+const TOP: &str = "@\nlisteners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
+                   services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const NO_LISTENERS: &str = "@\nservices: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}, app: {pools: [{name: main, endpoints: [10.0.0.2:80]}]}}\n";
+const NO_SERVICES: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n@\n";
+const LISTENER: &str = "listeners: [{name: web, service: web, bind: 127.0.0.1:8080, @}]\n\
+                        services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const BOUND: &str = "listeners:\n  - name: web\n    service: web\n    @\n\
+                     services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const ROUTED: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, @}]\n\
+                      services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const ROUTE: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, routes: [{service: web, @}]}]\n\
+                     services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const SERVICE: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
+                       services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}, {name: standby, endpoints: [10.0.0.2:80]}], @}}\n";
+const POOLS: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\nservices: {web: {@}}\n";
+const POOL: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
+                    services: {web: {pools: [{name: main, @}]}}\n";
+const ENDPOINT: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
+                        services: {web: {pools: [{name: main, endpoints: [@]}]}}\n";
+const CHECK: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
+                     services: {web: {health_check: {@}, pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const CERTIFIED: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
+/// Natural mistakes: a file with `@` for the part that is wrong, what is written there, and what is right. The message offers it, or
+/// what is between `«` and `»` of it.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    // The shape of the file.
+    (
+        "@",
+        "[]",
+        "{listeners: [{name: web, bind: 0.0.0.0:8080, service: web}], services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}}",
+    ),
+    (NO_LISTENERS, "port: 8080", "listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]"),
+    (NO_LISTENERS, "listen: 80", "listeners: [{name: web, bind: 0.0.0.0:80, service: web}]"),
+    (NO_LISTENERS, "frontends: []", "listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]"),
+    (
+        NO_LISTENERS,
+        "listeners: {app: {bind: 127.0.0.1:80, service: app}}",
+        "listeners: [{name: app, bind: 127.0.0.1:80, service: app}]",
+    ),
+    (
+        NO_LISTENERS,
+        "listeners: {name: app, bind: 127.0.0.1:80, service: app}",
+        "listeners: [{name: app, bind: 127.0.0.1:80, service: app}]",
+    ),
+    (NO_LISTENERS, "listeners: [8080]", "listeners: [«{name: web, bind: 0.0.0.0:8080, service: web}»]"),
+    (NO_SERVICES, "upstreams: [10.0.0.1:80]", "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}"),
+    (NO_SERVICES, "backends: {}", "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}"),
+    (NO_SERVICES, "servers: 10.0.0.1:80", "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}"),
+    (
+        NO_SERVICES,
+        "services: [{name: web, pools: [{name: main, endpoints: [10.0.0.1:80]}]}]",
+        "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}",
+    ),
+    (
+        NO_SERVICES,
+        "services: {web: [10.0.0.1:80]}",
+        "services: {web: «{pools: [{name: main, endpoints: [10.0.0.1:80]}]}»}",
+    ),
+    // Where it listens.
+    (BOUND, "port: 8080", "bind: 0.0.0.0:8080"),
+    (BOUND, "listen: 80", "bind: 0.0.0.0:80"),
+    (BOUND, "address: 127.0.0.1:80", "bind: 127.0.0.1:80"),
+    (BOUND, "bind: 8080", "bind: «0.0.0.0:8080»"),
+    (BOUND, "bind: :8080", "bind: «\"*:8080\"»"),
+    (BOUND, "bind: *:8080", "bind: «\"*:8080\"»"),
+    (BOUND, "bind: \"*\"", "bind: «\"*:8080\"»"),
+    (BOUND, "bind: [::]:8080", "bind: «\"[::]:8080\"»"),
+    (BOUND, "bind: localhost:8080", "bind: «127.0.0.1:8080»"),
+    (BOUND, "bind: 127.0.0.1", "bind: «127.0.0.1:8080»"),
+    (BOUND, "bind: 127.0.0.1:http", "bind: «127.0.0.1:8080»"),
+    (BOUND, "bind: on", "bind: «0.0.0.0:8080»"),
+    (BOUND, "bind: http://0.0.0.0:80", "bind: «0.0.0.0:80»"),
+    (BOUND, "bind: https://localhost", "bind: «127.0.0.1:443»"),
+    (BOUND, "bind: unix:/run/web.sock", "bind: «127.0.0.1:8080»"),
+    (LISTENER, "protocol: https", "protocol: «http»"),
+    (LISTENER, "mode: http", "protocol: http"),
+    (LISTENER, "tls: true", CERTIFIED),
+    (LISTENER, "cert: fullchain.pem", CERTIFIED),
+    (LISTENER, "tls: {cert: a.pem, key: key.pem}", "tls: {«certificates: [{cert: a.pem, key: key.pem}]»}"),
+    (LISTENER, "tls: {certificates: {cert: a.pem, key: k.pem}}", "tls: {«certificates: [{cert: a.pem, key: k.pem}]»}"),
+    (LISTENER, "proxy_protocol: on", "proxy_protocol: «required»"),
+    (LISTENER, "timeouts: 30s", "timeouts: {idle: 30s}"),
+    (ROUTED, "backend: web", "service: web"),
+    (ROUTED, "service: wbe", "service: «web»"),
+    (ROUTED, "routes: web", "routes: [{service: web}]"),
+    (ROUTED, "routes: {service: web}", "routes: [{service: web}]"),
+    (ROUTED, "host: shop.example.com", "routes: [{service: web, match: {host: shop.example.com}}]"),
+    (ROUTE, "path: /api", "match: {path: /api}"),
+    (ROUTE, "prefix: /api", "match: {path_prefix: /api}"),
+    (ROUTE, "match: /api", "match: {path_prefix: /api}"),
+    (ROUTE, "match: {path_prefix: api}", "match: {path_prefix: «/api»}"),
+    (ROUTE, "match: {path: ^/api}", "match: {«path_prefix: /api»}"),
+    (ROUTE, "match: {host: \"https://shop.example.com/\"}", "match: {host: «shop.example.com»}"),
+    (ROUTE, "match: {method: get}", "match: {method: «GET»}"),
+    // How it serves.
+    (SERVICE, "mode: active-passive", "mode: «active_passive»"),
+    (SERVICE, "mode: active_standby", "mode: «active_passive»"),
+    (SERVICE, "mode: http", "protocol: http"),
+    (SERVICE, "failback: auto", "failover: {failback: auto}"),
+    (SERVICE, "failback: on", "failover: {failback: auto}"),
+    (SERVICE, "failover: {failback: on}", "failover: {failback: «auto»}"),
+    (SERVICE, "failover: {failback: off}", "failover: {failback: «manual»}"),
+    (SERVICE, "failover: auto", "failover: {failback: auto}"),
+    (SERVICE, "rto: 100s", "«objectives: {rto: 100s}», health_check: /healthz"),
+    (SERVICE, "retries: 3", "retry: {attempts: 4}"),
+    (SERVICE, "retry: 3", "retry: {attempts: 4}"),
+    (SERVICE, "retry: off", "retry: {attempts: 1, hedge: off}"),
+    (SERVICE, "retry: {retries: 2}", "retry: {«attempts: 3»}"),
+    (SERVICE, "sticky: cookie", "balance: {hash: {cookie: session}}"),
+    (SERVICE, "sticky: source", "balance: {hash: source}"),
+    (SERVICE, "balance: roundrobin", "balance: «round_robin»"),
+    (SERVICE, "balance: round-robin", "balance: «round_robin»"),
+    (SERVICE, "balance: leastconn", "balance: «least_request»"),
+    (SERVICE, "balance: ip_hash", "balance: «hash»"),
+    (SERVICE, "balance: {hash: cookie}", "balance: {«hash: {cookie: session}»}"),
+    (SERVICE, "algorithm: leastconn", "balance: least_request"),
+    (SERVICE, "timeout: 5", "timeouts: {response: 5s}"),
+    (SERVICE, "timeouts: 5", "timeouts: {response: 5s}"),
+    (SERVICE, "timeouts: {response: 5}", "timeouts: {response: «5s»}"),
+    (SERVICE, "timeouts: {response: 5S}", "timeouts: {response: «5s»}"),
+    (SERVICE, "limits: {max_connections: 10k}", "limits: {max_connections: «10000»}"),
+    (SERVICE, "max_connections: 500", "limits: {max_connections: 500}"),
+    (SERVICE, "tls: on", "upstream: {tls: on}"),
+    (SERVICE, "upstream: {protocol: h2}", "upstream: {protocol: «http2»}"),
+    (SERVICE, "upstream: {proxy_protocol: true}", "upstream: {proxy_protocol: «v2»}"),
+    (SERVICE, "outlier_detection: {max_ejected: 50}", "outlier_detection: {max_ejected: «50%»}"),
+    (SERVICE, "health_check: on", "health_check: /healthz"),
+    (SERVICE, "health_check: http://10.0.0.1/up", "health_check: /up"),
+    (SERVICE, "health_check: {tcp: 8088}", "health_check: {«tcp: {port: 8088}»}"),
+    (SERVICE, "health: /up", "health_check: /up"),
+    (CHECK, "path: /x", "http: {path: /x}"),
+    (CHECK, "http: healthz", "http: «/healthz»"),
+    (CHECK, "http: on", "http: /healthz"),
+    (CHECK, "type: tcp", "tcp: {}"),
+    (CHECK, "http: /x, interval: 5", "http: /x, interval: «5s»"),
+    // Its servers.
+    (
+        POOLS,
+        "servers: [10.0.0.1:80, \"localhost:81\"]",
+        "pools: [{name: main, endpoints: [10.0.0.1:80, 127.0.0.1:81]}]",
+    ),
+    (POOLS, "endpoints: 10.0.0.1:80", "pools: [{name: main, endpoints: [10.0.0.1:80]}]"),
+    (
+        POOLS,
+        "pools: {main: [10.0.0.1:80], standby: [10.0.0.2:80]}",
+        "pools: [{name: main, endpoints: [10.0.0.1:80]}, {name: standby, endpoints: [10.0.0.2:80]}]",
+    ),
+    (POOLS, "pools: {main: {endpoints: [10.0.0.1:80]}}", "pools: [{name: main, endpoints: [10.0.0.1:80]}]"),
+    (
+        POOLS,
+        "pools: [[10.0.0.1:80], {name: sorry, static_response: {}}]",
+        "pools: [«{name: main, endpoints: [10.0.0.1:80]}», {name: sorry, static_response: {}}]",
+    ),
+    (POOLS, "pools: {name: main, endpoints: [10.0.0.1:80]}", "pools: [{name: main, endpoints: [10.0.0.1:80]}]"),
+    (POOLS, "pools: {endpoints: [10.0.0.1:80]}", "pools: [{name: main, endpoints: [10.0.0.1:80]}]"),
+    (POOLS, "pools: 10.0.0.1:80", "pools: [{name: main, endpoints: [10.0.0.1:80]}]"),
+    (POOL, "servers: [10.0.0.1:80]", "endpoints: [10.0.0.1:80]"),
+    (POOL, "endpoints: \"10.0.0.1:80,10.0.0.2:80\"", "endpoints: «[10.0.0.1:80, 10.0.0.2:80]»"),
+    (POOL, "static_response: 503", "static_response: {status: 503}"),
+    (ENDPOINT, "10.0.0.1", "10.0.0.1:8080"),
+    (ENDPOINT, "\"::1\"", "\"[::1]:8080\""),
+    (ENDPOINT, "3000", "127.0.0.1:3000"),
+    (ENDPOINT, "localhost:3000", "127.0.0.1:3000"),
+    (ENDPOINT, "app.internal:3000", "{dns: app.internal:3000}"),
+    (ENDPOINT, "app.internal", "{dns: app.internal:8080}"),
+    (ENDPOINT, "http://10.0.0.1:8080", "10.0.0.1:8080"),
+    (ENDPOINT, "https://app.internal/x", "{dns: app.internal:443}"),
+    (ENDPOINT, "tcp://app.internal", "{dns: app.internal:80}"),
+    (ENDPOINT, "unix:/run/app.sock", "127.0.0.1:3000"),
+    (ENDPOINT, "10.0.0.1:80 weight=5", "{address: 10.0.0.1:80, weight: 5}"),
+    (ENDPOINT, "{host: 10.0.0.1:80}", "{address: 10.0.0.1:80}"),
+    (ENDPOINT, "{dns: app.internal}", "{dns: \"«app.internal:8080»\"}"),
+    (ENDPOINT, "{url: \"app.internal:80\"}", "{dns: app.internal:80}"),
+    (ENDPOINT, "{address: 10.0.0.1:80, weight: 50%}", "{address: 10.0.0.1:80, weight: «50»}"),
+    // What is around it.
+    (TOP, "admin: on", "admin: 127.0.0.1:9901"),
+    (TOP, "admin: 9901", "admin: 127.0.0.1:9901"),
+    (TOP, "admin: {port: 9902}", "admin: {«bind: 127.0.0.1:9902»}"),
+    (TOP, "metrics: on", "metrics: 0.0.0.0:9902"),
+    (TOP, "log: {level: debug}", "log: {«filter: debug»}"),
+    (TOP, "log_level: debug", "log: debug"),
+    (TOP, "log: {format: text}", "log: {format: «human»}"),
+    (TOP, "access_log: json", "access_log: {format: json}"),
+    (TOP, "access_log: stdout", "access_log: on"),
+    (TOP, "state: on", "state: /var/lib/standfast/state.json"),
+    (TOP, "dns: 10.0.0.53", "dns: {servers: [\"10.0.0.53:53\"]}"),
+];
+
+/// What is written in a message to be pasted: between backquotes.
+fn is_offered(advice: &str, text: &str) -> bool {
+    advice.split('`').skip(1).step_by(2).any(|offered| offered == text)
+}
+
+#[test]
+fn natural_mistakes_are_answered_with_text_that_is_accepted() {
+    let mut wrong = Vec::new();
+    for (file, mistake, right) in MISTAKES {
+        let hint = right.split_once('«').and_then(|(_, rest)| rest.split_once('»')).map_or(*right, |(hint, _)| hint);
+        match parse(&file.replace('@', mistake)) {
+            Ok(_) => wrong.push(format!("{mistake}: accepted")),
+            Err(problems) if problems.list.iter().any(|problem| is_offered(&problem.advice, hint)) => {}
+            Err(problems) => wrong.push(format!("{mistake}: `{hint}` is not offered: {problems}")),
+        }
+        let right = file.replace('@', &right.replace(['«', '»'], ""));
+        if let Err(problems) = parse(&right) {
+            wrong.push(format!("{mistake}: what is offered is refused: {right}{problems}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), MISTAKES.len(), wrong.join("\n"));
+}
+
+/// What can be meant in one way only is taken.
+#[test]
+fn short_forms_say_the_same_as_the_long_ones() {
+    for (file, short, long) in [
+        (TOP, "access_log: on", "access_log: {}"),
+        (TOP, "access_log: true", "access_log: {}"),
+        (TOP, "access_log: logs/access.log", "access_log: {path: logs/access.log}"),
+        (TOP, "access_log: off", ""),
+        (TOP, "log: debug", "log: {filter: debug}"),
+        (TOP, "admin: 127.0.0.1:9901", "admin: {bind: 127.0.0.1:9901}"),
+        (SERVICE, "health_check: /healthz", "health_check: {http: {path: /healthz}}"),
+        (SERVICE, "health_check: tcp", "health_check: {tcp: {}}"),
+        (SERVICE, "health_check: http", "health_check: {http: {}}"),
+        (SERVICE, "health_check: grpc", "health_check: {grpc: {}}"),
+        (POOL, "endpoints: 10.0.0.1:80", "endpoints: [{address: 10.0.0.1:80}]"),
+        (POOL, "endpoints: {dns: app.internal:80}", "endpoints: [{dns: app.internal:80}]"),
+        (POOL, "static_response: Back soon", "static_response: {status: 503, body: Back soon}"),
+    ] {
+        let config = |text: &str| {
+            let text = file.replace('@', text).replace("}, }", "}}");
+            parse(&text).unwrap_or_else(|problems| panic!("{text}\n{problems}")).config
+        };
+        assert_eq!(config(short), config(long), "{short}");
+        assert_eq!(good(&config::dump(&config(short))), config(short), "{short}, by way of its dump");
+    }
+}
+
+/// What is not YAML is answered with the usual cause.
+#[test]
+fn what_is_not_yaml_is_answered_with_its_usual_cause() {
+    for (text, says) in [
+        ("listeners:\n\t- name: web\n", "line 2 is indented with a tab"),
+        ("listeners:\n  - name: web\n\tbind: 0.0.0.0:80\n", "line 3 is indented with a tab"),
+        ("listeners:\n  - name: web\n    bind: *:81\n", "in quotes: `\"*:81\"`"),
+        ("listeners:\n  - name: web\n    bind: [::]:81\n", "in quotes: `\"[::]:81\"`"),
+        ("listeners:\n  - name: web\n    bind: {{ address }}\n", "variables are not filled in"),
+        ("log: @debug\n", "is written in quotes"),
+        ("a:\n  body: Sorry: back soon\n", "`body: \"Sorry: back soon\"`"),
+        ("a: {body: Sorry: back soon}\n", "`body: \"Sorry: back soon\"`"),
+        ("listeners:\n  - name:web\n    bind: 0.0.0.0:80\n", "on line 2 a space is missing behind the colon"),
+        ("listeners:\n - name: web\n    bind: 0.0.0.0:80\n", "in the same column"),
+        ("listeners: [{name: web}\nservices: {}\n", "add the `]` or `}`"),
+        ("listeners:\n  - name: \"web\n    bind: 0.0.0.0:80\n", "is not closed"),
+    ] {
+        let problems = parse(text).expect_err(text);
+        assert!(problems.list.iter().any(|problem| problem.advice.contains(says)), "{text}{says}: {problems}");
+    }
 }

@@ -1,17 +1,16 @@
 //! `standfast run`: the proxy with a configuration file, until a signal ends it.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use standfast::config::{self, Problems};
-use standfast::control;
 use standfast::text::printable_lines;
 
 use super::check;
 use super::config_file::ConfigFile;
 use super::exit::Exit;
-use crate::app::{self, App, StartError};
+use crate::app::{self, App};
 use crate::signals::Signals;
 
 /// Run the proxy with a configuration file
@@ -78,12 +77,11 @@ fn serve(path: PathBuf) -> Result<(), Failure> {
 }
 
 fn start(path: PathBuf) -> Result<App, Failure> {
-    let refused = |path: &Path| check::examine(path).err().map(Failure::Refused);
-    let loaded = config::load(&path).map_err(|problems| refused(&path).unwrap_or(problems.into()))?;
+    let loaded = config::load(&path).map_err(|problems| check::examine(&path).err().unwrap_or(problems))?;
     let app = App::start(loaded.config, Some(path.clone())).map_err(|error| {
-        // A certificate or a key, most often: that is told as `check` tells it.
-        let by_file = matches!(error, StartError::Control(control::StartError::Materials(_)));
-        by_file.then(|| refused(&path)).flatten().unwrap_or_else(|| error.to_string().into())
+        // A file that it names, most often: that is told as `check` tells it.
+        let by_file = check::examine(&path).err().filter(|problems| !problems.unreadable);
+        by_file.map_or_else(|| Failure::Other(error.to_string()), Failure::Refused)
     })?;
     for warning in &loaded.warnings {
         tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);

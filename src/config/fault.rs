@@ -62,6 +62,24 @@ impl Faults {
         self.errors + self.warnings
     }
 
+    /// How many errors there are.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// The nodes that errors are at, in their order. (Of more than are kept some.)
+    pub(super) fn wrong_nodes(&self) -> Vec<NodeId> {
+        let errors = self.kept.iter().filter(|fault| fault.severity == Severity::Error);
+        let mut nodes: Vec<NodeId> = errors
+            .filter_map(|fault| match fault.spot {
+                Spot::Node(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        nodes.sort_unstable_by_key(|id| id.0);
+        nodes
+    }
+
     /// Those that were kept.
     pub(super) fn kept(self) -> Vec<Fault> {
         self.kept

@@ -11,6 +11,7 @@ use super::tree::NodeId;
 
 pub(super) const ITEM: &str = "standfast::Item";
 pub(super) const MANY: &str = "standfast::Many";
+pub(super) const LISTED: &str = "standfast::Listed";
 pub(super) const SWITCH: &str = "standfast::Switch";
 pub(super) const LATER: &str = "standfast::Later";
 pub(super) const TOGGLE: &str = "standfast::Toggle";
@@ -51,6 +52,10 @@ impl<T> Item<T> {
 #[derive(Clone, Debug)]
 pub(super) struct Many<T>(pub(super) Vec<Item<T>>);
 
+/// A list of maps; one alone is a list of one.
+#[derive(Clone, Debug)]
+pub(super) struct Listed<T>(pub(super) Vec<Item<T>>);
+
 /// `off` (or `false`), or a value.
 #[derive(Clone, Debug)]
 pub(super) enum Switch<T> {
@@ -73,7 +78,8 @@ pub(super) struct Later;
 #[derive(Clone, Debug)]
 pub(super) struct Short<T>(pub(super) T);
 
-/// Gives a map its short form: [`SHORT`] followed by the key that the value alone stands for.
+/// Gives a map its short form: [`SHORT`] followed by the key that the value alone stands for, or by a name that
+/// [`alone`](super::hints::alone) knows.
 pub(super) trait ShortForm {
     const NAME: &'static str;
 }
@@ -103,23 +109,31 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Many<T>;
+        deserializer.deserialize_newtype_struct(MANY, OneOrMore(PhantomData)).map(Many)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a list")
-            }
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(LISTED, OneOrMore(PhantomData)).map(Listed)
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Many<T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    list.push(item);
-                }
-                Ok(Many(list))
-            }
+struct OneOrMore<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+    type Value = Vec<Item<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Item<T>>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
         }
-        deserializer.deserialize_newtype_struct(MANY, List(PhantomData))
+        Ok(list)
     }
 }
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH, TOGGLE};
+use super::item::{ITEM, Item, LATER, LISTED, MANY, SHORT, SWITCH, TOGGLE};
 use super::schema;
 
 /// A key that the reader knows.
@@ -74,6 +74,7 @@ impl<'de> Deserializer<'de> for Walker<'_> {
         match name {
             ITEM => visitor.visit_seq(Two(Some(self), true)),
             MANY => visitor.visit_seq(One(Some(self))),
+            LISTED => visitor.visit_seq(One(Some(self.step("[]")))),
             SWITCH | TOGGLE => visitor.visit_some(self),
             LATER => {
                 if let Some(key) = self.found.borrow_mut().last_mut() {

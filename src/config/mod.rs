@@ -14,7 +14,8 @@
 //! 2. `typing` lets serde type the tree into the `schema`: the types there are what can be *typed*, with the short
 //!    forms, and nothing is filled in. Every value is an `Item` (in `item`): absent, bad or good, and where it stands. A bad
 //!    item is noted and the next one is read, so one run finds all mistakes. The schema denies unknown keys; keys whose
-//!    name is fixed and whose function is not built are there as `Later`, and refused.
+//!    name is fixed and whose function is not built are there as `Later`, and refused. What other proxies take in the place
+//!    of ours is known to `hints`, which says what to write.
 //! 3. `meaning` turns the schema into the [`Config`], what is *meant*: every default filled in (all of them are in
 //!    `defaults`, with their reasons), names that exist, numbers in range, addresses that do not meet, files that can be read,
 //!    and an objective that the checks can keep ([`detections`]). Rooms below this one re-check nothing.
@@ -38,6 +39,7 @@ mod defaults;
 mod dump;
 mod emit;
 mod fault;
+mod hints;
 mod item;
 mod keys;
 pub(crate) mod log_filter;
@@ -73,7 +75,7 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings, in the order of the file.
     pub warnings: Vec<Problem>,
-    /// Files for TLS that it names. They are not looked at yet.
+    /// Files that it names for TLS and to be written. They are not looked at yet.
     pub files: Vec<NamedFiles>,
 }
 

@@ -1,5 +1,5 @@
-//! Files for TLS that a configuration names. Other rooms read them; each file carries its place in the configuration, so that
-//! a problem with it is told with line and caret like any other.
+//! Files for TLS that a configuration names, and files that are written. Other rooms look at them; each file carries its place in
+//! the configuration, so that a problem with it is told with line and caret like any other.
 
 use std::path::PathBuf;
 
@@ -23,6 +23,13 @@ pub enum NamedFiles<File = NamedFile> {
         file: File,
         /// Certificates that are no CA are trusted as they are.
         pins: bool,
+    },
+    /// A file that is written.
+    Written {
+        /// The file.
+        file: File,
+        /// Without it nothing starts.
+        required: bool,
     },
 }
 
@@ -54,6 +61,7 @@ impl NamedFiles<TypedFile> {
                 NamedFiles::Pair { certificate: certificate.map(&mut named), key: key.map(&mut named) }
             }
             NamedFiles::Authorities { file, pins } => NamedFiles::Authorities { file: named(file), pins },
+            NamedFiles::Written { file, required } => NamedFiles::Written { file: named(file), required },
         }
     }
 }

@@ -134,7 +134,7 @@ pub struct Problems {
     pub unreadable: bool,
     /// At least one error.
     pub list: Vec<Problem>,
-    /// Files for TLS that it names nevertheless. They are not looked at yet.
+    /// Files that it names nevertheless. They are not looked at yet.
     #[serde(skip)]
     pub files: Vec<NamedFiles>,
 }

@@ -6,8 +6,10 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::item::{Entries, Item, Later, Many, Short, ShortForm, Switch, Toggle};
-use super::units::{Address, BindAddress, Bytes, Count, Delay, Must, Network, OnOff, Share, Statuses, Time};
+use super::item::{Entries, Item, Later, Listed, Many, Short, ShortForm, Switch, Toggle};
+use super::units::{
+    Address, BindAddress, Bytes, Count, Delay, Must, Nameserver, Network, OnOff, Share, Statuses, Time,
+};
 
 /// Any number of things that we hold in memory or count.
 pub(super) type Number = Count<1, 10_000_000>;
@@ -48,7 +50,7 @@ File {
     metrics: Short<Metrics>,
     state: Switch<Short<State>>,
     log: Short<Log>,
-    access_log: Switch<AccessLog>,
+    access_log: Switch<Short<AccessLog>>,
     listeners: Vec<Item<Listener>>,
     services: Entries<Service>,
     dns: Dns,
@@ -59,24 +61,24 @@ File {
 
 map! { /// `dns:`
 Dns {
-    servers: Many<Address>,
+    servers: Many<Nameserver>,
     timeout: Time,
 }}
 
 map! { /// `admin:`
-Admin = "bind" {
+Admin = "admin" {
     bind: BindAddress,
     tokens_file: Later,
     tls: Switch<Later>,
 }}
 
 map! { /// `metrics:`
-Metrics = "bind" {
+Metrics = "metrics" {
     bind: BindAddress,
 }}
 
 map! { /// `state:`
-State = "path" {
+State = "state" {
     path: String,
     max_age: Time,
 }}
@@ -91,7 +93,7 @@ words! { /// `log.format`
 LogFormat { Auto, Human, Json, }}
 
 map! { /// `access_log:`
-AccessLog {
+AccessLog = "access_log" {
     path: String,
     format: AccessFormat,
 }}
@@ -224,7 +226,7 @@ Service {
     mode: Mode,
     objectives: Objectives,
     balance: Balance,
-    health_check: Switch<HealthCheck>,
+    health_check: Switch<Short<HealthCheck>>,
     outlier_detection: Switch<OutlierDetection>,
     retry: Retry,
     limits: ServiceLimits,
@@ -346,9 +348,9 @@ Pool {
     name: String,
     priority: Count<0, 1000>,
     weight: Count<1, 1000>,
-    endpoints: Vec<Item<Short<Endpoint>>>,
-    static_response: StaticResponse,
-    health_check: Switch<HealthCheck>,
+    endpoints: Listed<Short<Endpoint>>,
+    static_response: Short<StaticResponse>,
+    health_check: Switch<Short<HealthCheck>>,
     outlier_detection: Switch<OutlierDetection>,
     discovery: Later,
 }}
@@ -369,7 +371,7 @@ words! { /// `family` of an endpoint that DNS names
 Family { Auto, Ipv4, Ipv6, All, }}
 
 map! { /// `static_response:`
-StaticResponse {
+StaticResponse = "static_response" {
     status: Count<200, 599>,
     content_type: String,
     headers: Entries<String>,
@@ -377,8 +379,8 @@ StaticResponse {
     body_file: String,
 }}
 
-map! { /// `health_check:` — one of the kinds, and how often
-HealthCheck {
+map! { /// `health_check:` — one of the kinds, and how often. A kind alone, or a path for `http`, is one too.
+HealthCheck = "health_check" {
     tcp: TcpCheck,
     http: Short<HttpCheck>,
     grpc: GrpcCheck,
@@ -414,7 +416,7 @@ GrpcCheck {
 }}
 
 map! { /// `health_check.http`
-HttpCheck = "path" {
+HttpCheck = "http" {
     path: String,
     method: String,
     port: Port,

@@ -15,8 +15,9 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::fault::{Fault, Faults, Spot};
-use super::item::{ITEM, Item, LATER, MANY, SHORT, SWITCH, TOGGLE};
-use super::tree::{Node, NodeId, Tree, Value, shorten, shown_key};
+use super::hints::{self, Alone, Found};
+use super::item::{ITEM, Item, LATER, LISTED, MANY, SHORT, SWITCH, TOGGLE};
+use super::tree::{Node, NodeId, Step, Tree, Value, shorten, shown_key};
 
 /// Types a whole tree; what is wrong goes to `faults`. Keys that are `later` in their type are not offered in advice.
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
@@ -159,11 +160,26 @@ impl<'t> Typist<'t> {
             let known = fields.contains(&word);
             if !known {
                 let what = format!("unknown key `{}`", shown_key(word));
-                self.note(&Refusal::new(entry.0.id, what, nearest(word, &self.offered(name, fields))));
+                let value = Found { around: entries, ..self.of(&entry.1).found() };
+                let advice = hints::unknown_key(name, word, value);
+                let advice = advice.unwrap_or_else(|| nearest(word, &self.offered(name, fields)));
+                self.note(&Refusal::new(entry.0.id, what, advice));
             }
             known
         };
         entries.iter().filter(known).collect()
+    }
+
+    fn found(self) -> Found<'t> {
+        Found { node: self.node, tree: self.tree, around: &[] }
+    }
+
+    /// Its place in the list that it stands in.
+    fn index(self) -> Option<usize> {
+        match self.tree.place(self.node.id)?.step {
+            Step::Index(index) => Some(index),
+            _ => None,
+        }
     }
 
     /// The keys that can be written today.
@@ -227,7 +243,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             None => Err(Refusal::new(
                 self.node.id,
                 format!("expected a list, found {}", self.describe()),
-                "write `[a, b]`, or one `- item` a line",
+                hints::not_a_list(&self.tree.key(self.node.id), self.found()),
             )),
         }
     }
@@ -239,7 +255,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             _ => Err(Refusal::new(
                 self.node.id,
                 format!("expected a map, found {}", self.describe()),
-                "write `{key: value}`, or one indented `key: value` a line",
+                hints::not_a_map(&self.tree.key(self.node.id), self.found()),
             )),
         }
     }
@@ -254,21 +270,30 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         match (&self.node.value, self.short) {
             (Value::Map(entries), _) => visitor.visit_map(Pairs::new(self, self.known(entries, name, fields))),
             (value, _) if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
-            (Value::Scalar { .. }, Some(key)) => {
-                visitor.visit_map(Alone { typist: self.of(self.node), key: Some(key) })
-            }
+            (Value::Scalar { text, plain }, Some(short)) => match hints::alone(short, text, *plain) {
+                Alone::Key(key) => visitor.visit_map(Single { typist: self.of(self.node), key: Some(key) }),
+                Alone::Word(key) => {
+                    let nothing = Typist { short: Some(""), ..self };
+                    visitor.visit_map(Single { typist: nothing, key: Some(key) })
+                }
+                Alone::Nothing => visitor.visit_map(Pairs::new(self, Vec::new())),
+                Alone::Wrong(what, advice) => Err(Refusal::new(self.node.id, what, advice)),
+            },
             _ => {
                 let what = format!("expected a map, found {}", self.describe());
-                let keys = self.offered(name, fields);
-                let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-                Err(Refusal::new(self.node.id, what, format!("write a map with the keys {keys}")))
+                let advice = hints::not_that_map(name, self.found(), self.index()).unwrap_or_else(|| {
+                    let keys = self.offered(name, fields);
+                    let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                    format!("write a map with the keys {keys}")
+                });
+                Err(Refusal::new(self.node.id, what, advice))
             }
         }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
@@ -280,6 +305,17 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
             _ if self.text().is_some() => (self, None),
             _ => return Err(self.wrong(&OneOf(variants))),
         };
+        if let Some(text) = word.text().filter(|text| !variants.contains(text))
+            && let Some(advice) = hints::word(name, text)
+        {
+            let what = format!("`{}` is not a choice here", shorten(text));
+            return Err(Refusal::new(word.node.id, what, advice));
+        }
+        if let (None, Some(text)) = (content, word.text())
+            && let Some(advice) = hints::word_without_value(name, text)
+        {
+            return Err(Refusal::new(word.node.id, format!("`{text}` needs a name"), advice));
+        }
         visitor.visit_enum(Choice { word, content }).map_err(|refusal| refusal.at(word.node.id))
     }
 
@@ -291,6 +327,11 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         match name {
             ITEM => visitor.visit_seq(ItemParts { typist: self, next: 0 }),
             MANY => match self.list() {
+                Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
+                None => visitor.visit_seq(Items { typist: self, items: std::slice::from_ref(self.node).iter() }),
+            },
+            LISTED if self.node.value.is_null() => self.deserialize_seq(visitor),
+            LISTED => match self.list() {
                 Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
                 None => visitor.visit_seq(Items { typist: self, items: std::slice::from_ref(self.node).iter() }),
             },
@@ -306,12 +347,26 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
                 let what = format!("`{}` is not supported yet", self.tree.key(self.node.id));
                 Err(Refusal::new(self.node.id, what, "leave it out; it is refused rather than ignored"))
             }
+            // (A word that named this map's key says nothing about what is in it.)
+            _ if self.short == Some("") => visitor.visit_newtype_struct(self),
             _ => visitor.visit_newtype_struct(Typist { short: name.strip_prefix(SHORT), ..self }),
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match self.text() {
+            Some("true" | "on") => visitor.visit_bool(true),
+            Some("false" | "off") => visitor.visit_bool(false),
+            _ => Err(Refusal::new(
+                self.node.id,
+                format!("expected `true` or `false`, found {}", self.describe()),
+                "write `true` or `false`",
+            )),
+        }
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
         ignored_any
     }
 }
@@ -365,12 +420,12 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
 }
 
 /// A value alone, as a map of one entry.
-struct Alone<'t> {
+struct Single<'t> {
     typist: Typist<'t>,
     key: Option<&'static str>,
 }
 
-impl<'de> MapAccess<'de> for Alone<'_> {
+impl<'de> MapAccess<'de> for Single<'_> {
     type Error = Refusal;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::Bind;
+use super::hints;
+use super::model::is_dns_name;
 use super::tree::shorten;
 
 /// A duration: `500ms`, `2s`, `1h`, `1m 30s`; `0` needs no unit.
@@ -38,6 +40,10 @@ pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Address(pub(super) SocketAddr);
+
+/// The address of a DNS server: an address with a port.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Nameserver(pub(super) SocketAddr);
 
 /// Where we listen: `127.0.0.1:8080`, `[::1]:8080`, `*:8080`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +79,10 @@ impl<'de, T> Visitor<'de> for FromText<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).map_err(E::custom)
+        (self.parse)(text).map_err(|problem| match is_variable(text) {
+            true => E::custom(format!("`{}` is a variable\n{VARIABLES}", without_login(text))),
+            false => E::custom(problem),
+        })
     }
 }
 
@@ -93,7 +102,8 @@ from_text! {
     Bytes, "a size such as `16KiB`", bytes;
     Share, "a share such as `20%`", share;
     Address, "an address with a port such as `127.0.0.1:8080`", address;
-    BindAddress, "an address with a port such as `127.0.0.1:8080`", bind;
+    Nameserver, "an address with a port such as `127.0.0.1:53`", nameserver;
+    BindAddress, "an address with a port such as `0.0.0.0:8080`", bind;
     Network, "a network such as `10.0.0.0/8`, or an address", network;
     Must, "`true` or `false`", must;
     OnOff, "`on` or `off`", on_off;
@@ -106,28 +116,62 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     }
 }
 
+/// What is done about variables.
+pub(super) const VARIABLES: &str = "variables are not filled in: write the value itself, or fill the file in before it is read: \
+                         `envsubst < template.yaml > standfast.yaml`";
+
+fn is_variable(text: &str) -> bool {
+    let named =
+        text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+    named || ["${", "$(", "{{", "<%"].iter().any(|mark| text.contains(mark))
+}
+
 fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<Count<MIN, MAX>, String> {
-    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
-    match number {
-        Some(number) if (MIN..=MAX).contains(&number) => Ok(Count(number)),
-        _ => Err(format!("`{}` is not a whole number from {MIN} to {MAX}", shorten(text))),
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let fits = |number: &u64| (MIN..=MAX).contains(number);
+    if let Some(number) = number(text).filter(fits) {
+        return Ok(Count(number));
     }
+    // Digits with something around them that does not change what was meant.
+    let plain = text.trim().trim_end_matches('%').trim_end_matches(".0").replace(['_', ',', '\''], "");
+    let thousands = plain.strip_suffix(['k', 'K']).and_then(number).and_then(|number| number.checked_mul(1000));
+    let advice = match thousands.or_else(|| number(&plain).filter(|_| !plain.is_empty())).filter(fits) {
+        Some(meant) => format!("\nwrite `{meant}`"),
+        None if matches!(text, "unlimited" | "infinite" | "inf" | "none" | "off" | "max") && MAX >= 10_000_000 => {
+            format!("\nwrite `{MAX}`, the most that there is")
+        }
+        None => String::new(),
+    };
+    Err(format!("`{}` is not a whole number from {MIN} to {MAX}{advice}", shorten(text)))
 }
 
 fn time(text: &str) -> Result<Time, String> {
     if text == "0" {
         return Ok(Time(Duration::ZERO));
     }
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        let text = shorten(text);
-        return Err(format!("`{text}` has no unit\nwrite `{text}s` for seconds or `{text}ms` for milliseconds"));
+    let parsed = |text: &str| humantime::parse_duration(text).ok().filter(|time| *time <= LONGEST);
+    if let Some(time) = parsed(text) {
+        return Ok(Time(time));
     }
-    match humantime::parse_duration(text) {
-        Ok(time) if time <= LONGEST => Ok(Time(time)),
-        Ok(_) => Err(format!("`{}` is too long\nat most 365d", shorten(text))),
-        Err(_) => {
-            Err(format!("`{}` is not a duration\nwrite one such as `500ms`, `2s`, `1m 30s` or `1h`", shorten(text)))
+    let shown = shorten(text);
+    let (seconds, millis) = (format!("{text}s"), format!("{text}ms"));
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && parsed(&seconds).is_some() && text.len() <= 20 {
+        let advice = match parsed(&millis) {
+            Some(_) => format!("write `{seconds}` for seconds or `{millis}` for milliseconds"),
+            None => format!("write `{seconds}` for seconds"),
+        };
+        return Err(format!("`{shown}` has no unit\n{advice}"));
+    }
+    let lower = text.trim().to_ascii_lowercase();
+    if lower.len() <= 20 && parsed(&lower).is_some() {
+        return Err(format!("`{shown}` is not a duration\nwrite `{lower}`"));
+    }
+    match (humantime::parse_duration(text), lower.as_str()) {
+        (Ok(_), _) => Err(format!("`{shown}` is too long\nwrite at most `365d`")),
+        (_, "infinite" | "infinity" | "inf" | "never" | "unlimited" | "forever") => {
+            Err(format!("`{shown}` is not a duration\nthe longest is `365d`"))
         }
+        _ => Err(format!("`{shown}` is not a duration\nwrite one such as `500ms`, `2s`, `1m 30s` or `1h`")),
     }
 }
 
@@ -144,19 +188,19 @@ fn bytes(text: &str) -> Result<Bytes, String> {
     }
     match text.parse::<bytesize::ByteSize>() {
         Ok(size) if size.as_u64() <= 1 << 40 => Ok(Bytes(size.as_u64())),
-        Ok(_) => Err(format!("`{}` is too large\nat most 1TiB", shorten(text))),
+        Ok(_) => Err(format!("`{}` is too large\nat most `1TiB`", shorten(text))),
         Err(_) => Err(format!("`{}` is not a size\nwrite bytes, or one such as `16KiB` or `1MiB`", shorten(text))),
     }
 }
 
 fn share(text: &str) -> Result<Share, String> {
-    let share = match text.strip_suffix('%') {
+    let parsed = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => text.parse::<f64>(),
     };
-    match share {
+    match parsed {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(Share(share)),
-        Ok(_) if !text.ends_with('%') => {
+        Ok(share) if !text.ends_with('%') && share > 1.0 && share <= 100.0 => {
             let text = shorten(text);
             Err(format!("`{text}` is not a share between 0 and 1\nwrite `{text}%` if you mean percent"))
         }
@@ -164,29 +208,69 @@ fn share(text: &str) -> Result<Share, String> {
     }
 }
 
+/// A port that can be connected to.
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port > 0)
+}
+
 fn address(text: &str) -> Result<Address, String> {
     if let Ok(address) = text.parse() {
         return Ok(Address(address));
     }
     let shown = without_login(text);
-    if let Some((what, advice)) = other_notation(text) {
-        return Err(format!("`{}` is {what}\n{advice}", without_login(text)));
+    if let Some((what, advice)) = other_notation(text, Purpose::Connect) {
+        return Err(format!("`{shown}` is {what}\n{advice}"));
     }
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let advice = if scoped(host) {
-        "write the interface by its number, such as `[fe80::1%2]:8080` (`ip link` shows the numbers)".to_owned()
-    } else if text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
-        format!("write `[{text}]:PORT`")
-    } else if text.parse::<u16>().is_ok() {
-        format!("write the server's address too: `127.0.0.1:{text}` is on this machine")
-    } else if port.is_empty() {
-        format!("add the port: `{}:PORT`", without_login(host))
-    } else if matches!(host, "" | "*") && port.parse::<u16>().is_ok() {
+    let parts: Vec<&str> = text.split([',', ' ', ';']).filter(|part| !part.is_empty()).collect();
+    let several: Option<Vec<String>> = parts.iter().map(|part| hints::endpoint(part)).collect();
+    let several = several.filter(|list| list.len() > 1 && list.len() <= 8).map(|list| list.join(", "));
+    let first = parts.iter().find_map(|part| part.parse::<SocketAddr>().ok()).filter(|_| parts.len() < 8);
+    let (host, end) = text.rsplit_once(':').unwrap_or((text, ""));
+    let advice = if let Some(several) = several {
+        format!("write a list: `[{several}]`")
+    } else if let Some(first) = first {
+        let address = hints::flow_address(first);
+        let weight = parts.iter().find_map(|part| part.strip_prefix("weight=")?.parse::<u16>().ok());
+        match weight.filter(|weight| *weight <= 1000) {
+            Some(weight) => format!("write `{{address: {address}, weight: {weight}}}`"),
+            None => format!("write `{address}`"),
+        }
+    } else if scoped(host) {
+        "write the interface by its number, such as `\"[fe80::1%2]:8080\"` (`ip link` shows the numbers)".to_owned()
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("add the port, such as `\"[{text}]:8080\"`")
+    } else if text.parse::<std::net::Ipv4Addr>().is_ok() {
+        format!("add the port, such as `{text}:8080`")
+    } else if let Some(port) = port(text).or(port(end).filter(|_| matches!(host, "" | "*" | "localhost"))) {
         format!("write the server's address too: `127.0.0.1:{port}` is on this machine")
-    } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
-        format!("write an IP address and a port; only endpoints can be names: `{{dns: {shown}}}`")
+    } else if text == "localhost" {
+        "write the address and the port, such as `127.0.0.1:3000`".to_owned()
+    } else if let Some(endpoint) = hints::endpoint(text).filter(|_| has_letter(host)) {
+        format!("it is a name: write `{endpoint}`")
+    } else if is_dns_name(text) && has_letter(text) && text.len() <= 100 {
+        format!("it is a name: write it with its port, such as `{{dns: {text}:8080}}`")
+    } else if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) {
+        format!("a port is a number from 1 to 65535: write one such as `{host}:8080`")
     } else {
-        "write one such as `127.0.0.1:8080` or `[::1]:8080`".into()
+        "write one such as `127.0.0.1:3000` or `\"[::1]:3000\"`".to_owned()
+    };
+    Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+fn has_letter(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_alphabetic())
+}
+
+fn nameserver(text: &str) -> Result<Nameserver, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(Nameserver(address));
+    }
+    let shown = without_login(text);
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let address = bare.parse::<SocketAddr>().or_else(|_| bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    let advice = match address {
+        Ok(address) => format!("write `\"{address}\"`"),
+        Err(_) => "write an IP address and a port, such as `127.0.0.1:53`".to_owned(),
     };
     Err(format!("`{shown}` is not an address with a port\n{advice}"))
 }
@@ -195,49 +279,92 @@ fn bind(text: &str) -> Result<BindAddress, String> {
     if let Ok(bind) = text.parse() {
         return Ok(BindAddress(bind));
     }
-    match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
-        Ok(port) => Err(format!(
-            "`{}` is not an address with a port\nwrite `\"*:{port}\"` for every address, `0.0.0.0:{port}` for every IPv4 \
-             address, `[::]:{port}` for IPv6",
-            shorten(text)
-        )),
-        Err(_) => address(text).map(|address| BindAddress(Bind::Address(address.0))),
+    let shown = without_login(text);
+    if let Some((what, advice)) = other_notation(text, Purpose::Bind) {
+        return Err(format!("`{shown}` is {what}\n{advice}"));
     }
+    let (host, end) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = port(text).or(port(end));
+    let sample = port.unwrap_or(8080);
+    let advice = match (text.parse::<IpAddr>(), host) {
+        (Ok(IpAddr::V6(ip)), _) => format!("add the port, such as `\"[{ip}]:8080\"`"),
+        (Ok(IpAddr::V4(ip)), _) => format!("add the port, such as `{ip}:8080`"),
+        _ if scoped(host) => {
+            "write the interface by its number, such as `\"[fe80::1%2]:8080\"` (`ip link` shows the numbers)".to_owned()
+        }
+        (_, "localhost") => format!("write `127.0.0.1:{sample}` for this machine alone"),
+        (_, "") if port.is_some() => every(sample),
+        _ if port.is_some() && !text.contains(':') => every(sample),
+        _ if host.parse::<IpAddr>().is_ok() && !end.is_empty() => {
+            format!("a port is a number from 1 to 65535: write one such as `{host}:8080`")
+        }
+        _ if has_letter(host) && is_dns_name(host) && host.contains('.') => {
+            format!("a name is not listened on: {}", every(sample))
+        }
+        _ => every(sample),
+    };
+    Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+fn every(port: u16) -> String {
+    format!(
+        "write `\"*:{port}\"` for every address, `0.0.0.0:{port}` for every IPv4 address, `127.0.0.1:{port}` for this machine \
+         alone"
+    )
+}
+
+/// What an address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Sockets of ours listen there.
+    Bind,
+    /// We connect to it.
+    Connect,
 }
 
 /// A notation that other programs take where an address stands: what it is, and what to write instead.
-pub(super) fn other_notation(text: &str) -> Option<(&'static str, String)> {
-    if text.starts_with('$') || ["${", "$(", "{{", "<%"].iter().any(|mark| text.contains(mark)) {
-        let advice = "variables are not filled in: write the address itself, or fill the file in before it is read \
-                      (`envsubst < template > standfast.yaml`)";
-        return Some(("a variable, not an address", advice.to_owned()));
+pub(super) fn other_notation(text: &str, purpose: Purpose) -> Option<(&'static str, String)> {
+    if is_variable(text) {
+        return Some(("a variable, not an address", VARIABLES.to_owned()));
     }
     let lower = text.to_ascii_lowercase();
     let path = ["unix:", "fd@", "abns@"].iter().any(|mark| lower.starts_with(mark));
     if path || text.starts_with(['/', '@']) || text.starts_with("./") || text.starts_with("../") {
-        let advice = "unix sockets are not supported: have the server listen on `127.0.0.1:PORT`, and write that";
+        let advice = match purpose {
+            Purpose::Bind => "unix sockets are not supported yet: write `127.0.0.1:8080`",
+            Purpose::Connect => {
+                "unix sockets are not supported yet: have the server listen on TCP, and write `127.0.0.1:3000`"
+            }
+        };
         return Some(("a unix socket, not an address", advice.to_owned()));
     }
     let (scheme, rest) = lower.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let authority = authority.rsplit('@').next().unwrap_or_default();
-    let (tls, port) = match scheme {
-        "https" | "wss" | "grpcs" => (true, "443"),
-        "tls" | "ssl" | "h2" => (true, "PORT"),
-        "http" | "ws" => (false, "80"),
-        _ => (false, "PORT"),
+    let (tls, usual) = match scheme {
+        "https" | "wss" | "grpcs" => (true, 443),
+        "tls" | "ssl" | "h2" => (true, 443),
+        _ => (false, 80),
     };
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let address = if has_port { shorten(authority) } else { format!("{}:{port}", shorten(authority)) };
-    let ip = address.replace("PORT", "1").parse::<SocketAddr>().is_ok();
-    let mut advice = if ip || authority.is_empty() {
-        format!("write `{}`", if authority.is_empty() { "127.0.0.1:8080" } else { &address })
-    } else {
-        format!("write an endpoint as `{{dns: {address}}}`, or an IP address with a port")
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, end)) if self::port(end).is_some() => (host, self::port(end).unwrap_or(usual)),
+        _ => (authority, usual),
+    };
+    let bare = host.trim_matches(['[', ']']);
+    let mut advice = match (bare.parse::<IpAddr>(), purpose) {
+        (Ok(ip), _) => format!("write `{}`", hints::flow_address(SocketAddr::new(ip, port))),
+        (Err(_), Purpose::Bind) if host == "localhost" => format!("write `127.0.0.1:{port}`"),
+        (Err(_), Purpose::Bind) => every(port),
+        (Err(_), Purpose::Connect) => match hints::endpoint(&format!("{host}:{port}")) {
+            Some(endpoint) => format!("write `{endpoint}`"),
+            None => "write one such as `127.0.0.1:3000`".to_owned(),
+        },
     };
     if tls {
-        advice
-            .push_str("; TLS is `upstream: {tls: on}` of the service, and `tls: {certificates: [...]}` of a listener");
+        advice.push_str(match purpose {
+            Purpose::Connect => "; TLS is `upstream: {tls: on}` of the service",
+            Purpose::Bind => "; TLS is `tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}` of the listener",
+        });
     }
     if rest.split_once(['/', '?', '#']).is_some_and(|(_, path)| !path.is_empty()) {
         advice.push_str("; the path is what the client asks for, or `path` of a check");
@@ -272,6 +399,9 @@ fn network(text: &str) -> Result<Network, String> {
                 "`{shown}` names an address inside a network\nwrite `{whole}` for the network, or the address alone"
             ))
         }
+        Err(_) if matches!(text, "*" | "all" | "any" | "0.0.0.0" | "everything") => {
+            Err(format!("`{shown}` is not a network\nfor every address write `[0.0.0.0/0, \"::/0\"]`"))
+        }
         Err(_) => {
             Err(format!("`{shown}` is not a network\nwrite one such as `10.0.0.0/8` or `2001:db8::/32`, or an address"))
         }
@@ -282,7 +412,8 @@ fn must(text: &str) -> Result<Must, String> {
     match text {
         "true" | "required" => Ok(Must(true)),
         "false" => Ok(Must(false)),
-        _ => Err(format!("`{}` is not a choice here\nwrite `true` or `false`", shorten(text))),
+        "on" | "yes" => Err(format!("`{text}` is not a choice here\nwrite `required`")),
+        _ => Err(format!("`{}` is not a choice here\nwrite `required`, or `false`", shorten(text))),
     }
 }
 
@@ -290,6 +421,8 @@ fn on_off(text: &str) -> Result<OnOff, String> {
     match text {
         "on" | "true" => Ok(OnOff(true)),
         "off" | "false" => Ok(OnOff(false)),
+        "yes" | "1" | "enabled" => Err(format!("`{text}` is not a choice here\nwrite `on`")),
+        "no" | "0" | "disabled" | "none" => Err(format!("`{text}` is not a choice here\nwrite `off`")),
         _ => Err(format!("`{}` is not a choice here\nwrite `on` or `off`", shorten(text))),
     }
 }

@@ -175,11 +175,13 @@ impl<'t> Reader<'t, '_> {
         let word: Rc<str> = match &event {
             Event::Scalar(text, ..) => Rc::from(&**text),
             _ => {
-                return Err(stop(
-                    span,
-                    "a key must be a word",
-                    "write `key: value`; quote it if it starts with [ { or *",
-                ));
+                let line = lines(self.text).nth(span.start.line().saturating_sub(1)).unwrap_or_default();
+                let advice = if line.contains("{{") {
+                    super::units::VARIABLES
+                } else {
+                    "write `key: value`; quote it if it starts with [ { or *"
+                };
+                return Err(stop(span, "a key must be a word", advice));
             }
         };
         if &*word == "<<" {
@@ -270,25 +272,83 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    /// A syntax error, with the usual cause where it can be seen.
+    /// A syntax error, with the usual cause where it can be seen. Nothing of the file is repeated but addresses: what cannot be
+    /// read may be a secret.
     fn not_yaml(&self, line: usize, column: usize, info: &str) -> Stop {
-        let indent = |line: usize| {
-            let text = lines(self.text).nth(line.saturating_sub(1)).unwrap_or_default();
-            &text[..text.len() - text.trim_start().len()]
-        };
-        let tab = [line, line.saturating_sub(1)].into_iter().find(|line| *line > 0 && indent(*line).contains('\t'));
-        let advice = match tab {
-            Some(line) => format!("line {line} is indented with a tab; indent with spaces"),
-            None if info.contains("unknown anchor") => {
-                "a text that begins with `*` is written in quotes: `\"*:80\"`".into()
-            }
-            None if ["expected", "simple key", "indent"].iter().any(|word| info.contains(word)) => {
-                "check the indentation, and that every key is followed by `: `".into()
-            }
-            None => String::new(),
-        };
+        let advice = self.usual_cause(line, column, info);
         Box::new(Fault::error(Spot::Point { line, column }, format!("this is not YAML: {info}"), advice))
     }
+
+    fn usual_cause(&self, line: usize, column: usize, info: &str) -> String {
+        let first = line.saturating_sub(1).max(1);
+        let around: Vec<&str> = lines(self.text).skip(first - 1).take(line + 2 - first).collect();
+        let text = |line: usize| line.checked_sub(first).and_then(|at| around.get(at)).copied().unwrap_or_default();
+        let indent = |line: usize| &text(line)[..text(line).len() - text(line).trim_start().len()];
+        let is_tabbed = |line: &usize| *line > 0 && indent(*line).contains('\t');
+        if let Some(line) = [line, line.saturating_sub(1), line + 1].into_iter().find(is_tabbed) {
+            return format!("line {line} is indented with a tab; indent with spaces");
+        }
+        let here = text(line).char_indices().nth(column.saturating_sub(1)).map_or("", |(at, _)| &text(line)[at..]);
+        if info.contains("unknown anchor") {
+            let address = address_at(here).unwrap_or_else(|| "*:80".to_owned());
+            return format!("a text that begins with `*` is written in quotes: `\"{address}\"`");
+        }
+        if let Some(address) = [line, line.saturating_sub(1)].into_iter().find_map(|line| bracketed_address(text(line)))
+        {
+            return format!("an address of IPv6 is written in quotes: `\"{address}\"`");
+        }
+        if info.contains("unexpected character") {
+            return "a text that begins with `@`, `%` or a backquote is written in quotes: `key: \"@text\"`".to_owned();
+        }
+        if info.contains("quoted scalar") {
+            return format!("a quote that opens on line {line} or before is not closed: write `key: \"text\"`");
+        }
+        if info.contains("flow construct") {
+            return "a `[` or `{` above is not closed: add the `]` or `}`".to_owned();
+        }
+        // A key, a colon, and a value in which another colon stands.
+        let value = text(line).trim_start().trim_start_matches("- ").split_once(": ").map_or("", |(_, value)| value);
+        let in_value = value.contains(": ") && !value.starts_with(['"', '\'']);
+        if in_value && (info.contains("not allowed") || info.contains("flow mapping")) {
+            return "a text with `: ` in it is written in quotes: `body: \"Sorry: back soon\"`".to_owned();
+        }
+        let before = text(line.saturating_sub(1)).trim_start().trim_start_matches("- ");
+        let glued = before.split_once(':').is_some_and(|(key, value)| {
+            !value.is_empty() && !value.starts_with(' ') && !key.contains(' ') && !before.contains(": ")
+        });
+        if info.contains("not allowed") && glued {
+            let line = line - 1;
+            return format!("on line {line} a space is missing behind the colon: `name: web`");
+        }
+        if info.contains("not allowed") {
+            return "the keys of one map begin in the same column: indent this line as the one above, and end a key with `: `"
+                .to_owned();
+        }
+        match ["expected", "simple key", "indent"].iter().any(|word| info.contains(word)) {
+            true => "check the indentation, and that every key is followed by `: `".to_owned(),
+            false => String::new(),
+        }
+    }
+}
+
+/// The address that a text begins with: digits, colons and stars, nothing else.
+fn address_at(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_ascii_hexdigit() && !"*:.[]%".contains(c)).unwrap_or(text.len());
+    let found = text[..end].trim_end_matches(']').to_owned();
+    (found.len() > 1 && found.len() < 50 && found.parse::<super::Bind>().is_ok()).then_some(found)
+}
+
+/// `[::]:8080`, written as a list is.
+fn bracketed_address(line: &str) -> Option<String> {
+    let (at, _) = line.match_indices('[').find(|(at, _)| {
+        let before = line[..*at].trim_end();
+        let rest = &line[*at..];
+        let end = rest.find(|c: char| !c.is_ascii_hexdigit() && !":.[]%".contains(c)).unwrap_or(rest.len());
+        !before.ends_with(['"', '\'']) && rest[..end].parse::<std::net::SocketAddr>().is_ok()
+    })?;
+    let rest = &line[at..];
+    let end = rest.find(|c: char| !c.is_ascii_hexdigit() && !":.[]%".contains(c)).unwrap_or(rest.len());
+    Some(rest[..end].to_owned())
 }
 
 fn nothing() -> Value {

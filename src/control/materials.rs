@@ -74,7 +74,7 @@ pub fn load(config: &Config, before: &Materials) -> Result<Read, Vec<String>> {
     Ok(Read { materials, warnings })
 }
 
-/// Looks at every file for TLS that a configuration names, be the rest of it right or wrong: what is wrong with one is told
+/// Looks at every file that a configuration names, be the rest of it right or wrong: what is wrong with one is told
 /// among the other problems, at the first place that names it.
 ///
 /// # Errors
@@ -112,6 +112,7 @@ fn look(files: &NamedFiles, loader: &mut Loader, told: &mut Vec<Problem>) {
             }
             (certificate.as_ref(), key.as_ref(), errors)
         }
+        NamedFiles::Written { file, required } => return told.extend(without_folder(file, *required)),
         NamedFiles::Authorities { file, pins } => {
             (Some(file), None, loader.check_authorities(&file.path, *pins).into_iter().collect())
         }
@@ -123,6 +124,15 @@ fn look(files: &NamedFiles, loader: &mut Loader, told: &mut Vec<Problem>) {
         told.push(at.problem(Severity::Error, &error.what(), error.advice()));
     }
     told.extend(loader.warnings.drain(before..).map(|warning| any.problem(Severity::Warning, &warning, "")));
+}
+
+/// A file can only be written in a folder that is there.
+fn without_folder(file: &NamedFile, required: bool) -> Option<Problem> {
+    let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())?;
+    let severity = if required { Severity::Error } else { Severity::Warning };
+    let folder = folder.display();
+    let what = format!("{}: cannot be written: there is no folder {folder}", file.path.display());
+    Some(file.problem(severity, &what, &format!("create it: `mkdir -p {folder}`")))
 }
 
 /// A line for each certificate that has expired or soon will.
@@ -149,4 +159,28 @@ fn lifetime(leaf: &Leaf, now: i64) -> Option<String> {
 
 fn now() -> i64 {
     (clock::unix_millis() / 1000) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_in_a_folder_that_is_there() {
+        let text = |log: &str, state: &str| {
+            format!(
+                "access_log: {log}\nstate: {state}\nlisteners: [{{name: web, bind: 127.0.0.1:80, service: s}}]\n\
+                 services: {{s: {{pools: [{{name: a, endpoints: [10.0.0.1:80]}}]}}}}\n"
+            )
+        };
+        let file = Path::new("standfast.yaml");
+        let folder = tempfile::tempdir().unwrap();
+        let found = |log: &str, state: &str| examine(crate::config::parse(&text(log, state), folder.path()), file);
+        assert_eq!(found("./access.log", "state.json").unwrap().warnings, []);
+        let problems = found("no/such/access.log", "no/state.json").unwrap_err();
+        let told: Vec<_> = problems.list.iter().map(|p| (p.line, p.column, p.severity, p.what.as_str())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].0 == 1 && told[0].2 == Severity::Error && told[0].3.contains("there is no folder"), "{told:?}");
+        assert!(told[1].0 == 2 && told[1].2 == Severity::Warning, "the state is written when it can be: {told:?}");
+    }
 }

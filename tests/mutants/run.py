@@ -43,7 +43,7 @@ def copy_of_the_pure_rooms(to):
     lib.write_text(text)
     manifest = to / "Cargo.toml"
     text = re.sub(r"^\[\[(bin|bench|test)\]\]\n(.+\n)*", "", manifest.read_text(), flags=re.M)
-    text = re.sub(r"^(default-run|readme) = .*\n", "", text, flags=re.M)
+    text = re.sub(r"^(default-run|readme|build) = .*\n", "", text, flags=re.M)
     manifest.write_text(text)
 
 

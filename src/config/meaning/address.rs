@@ -5,21 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use super::Room;
 use crate::config::Bind;
 use crate::config::tree::NodeId;
+pub(super) use crate::config::units::Purpose;
 
 /// Notes an address that cannot be listened on.
 pub(super) fn check_bind(room: &mut Room, at: NodeId, bind: Bind) {
     if let Bind::Address(address) = bind {
         check(room, at, address, Purpose::Bind);
     }
-}
-
-/// What an address is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Sockets of ours listen there.
-    Bind,
-    /// We connect to it.
-    Connect,
 }
 
 /// Notes an address that cannot be used so.

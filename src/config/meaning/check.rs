@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Room, address, header, listener, path_fault, service, tls};
 use crate::config::defaults;
-use crate::config::item::{Item, Many, Switch, Toggle};
+use crate::config::item::{Item, Many, Short, Switch, Toggle};
 use crate::config::model::{
     CheckKind, EvidenceRule, Failures, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Secret, Upstream,
     UpstreamTls,
@@ -26,14 +26,14 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// endpoint is the way that the service's traffic takes.
 pub(super) fn health_check(
     room: &mut Room,
-    item: &Item<Switch<schema::HealthCheck>>,
+    item: &Item<Switch<Short<schema::HealthCheck>>>,
     over: Option<&HealthCheck>,
     upstream: &Upstream,
 ) -> Option<HealthCheck> {
     let (at, typed) = match item.found() {
         None => return over.cloned(),
         Some((_, Switch::Off)) => return None,
-        Some((at, Switch::On(typed))) => (at, typed),
+        Some((at, Switch::On(typed))) => (at, &typed.0),
     };
     let kind = kind(room, at, typed, over.map(|check| &check.kind), upstream)?;
     let share = typed.jitter.found();
@@ -183,7 +183,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
             Some(ip)
         }
         Err(_) => {
-            let what = other_notation(text).map_or("not an IP address", |(what, _)| what);
+            let what = other_notation(text, address::Purpose::Connect).map_or("not an IP address", |(what, _)| what);
             let what = format!("`{}` is {what}", without_login(text));
             room.problem(at, what, "write the address alone; the port is `port`, the name to ask for is `host`");
             None

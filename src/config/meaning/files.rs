@@ -83,5 +83,5 @@ fn state_place(file: &schema::File) -> Option<(NodeId, &String)> {
 
 fn access_log_place(file: &schema::File) -> Option<(NodeId, &String)> {
     let Switch::On(log) = file.access_log.get()? else { return None };
-    log.path.found()
+    log.0.path.found()
 }

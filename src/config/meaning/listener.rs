@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::address;
-use super::service::Services;
+use super::service::{Services, another_name};
 use super::{Room, header, path_fault, sni, tls};
 use crate::config::defaults;
 use crate::config::item::{Item, Many, Short, Switch};
@@ -15,6 +15,7 @@ use crate::config::model::{
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
 use crate::config::typing::nearest;
+use crate::config::units::without_login;
 
 /// `listeners:`
 pub(super) fn listeners(
@@ -34,7 +35,8 @@ pub(super) fn listeners(
         let Some(listener) = listener(room, at, typed, services) else { continue };
         if !seen.insert(listener.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
-            room.problem(at, format!("a second listener is called `{}`", listener.name), "give each its own name");
+            let advice = another_name(&listener.name, |name| seen.contains(name));
+            room.problem(at, format!("a second listener is called `{}`", listener.name), advice);
         }
         found.push(listener);
     }
@@ -221,12 +223,16 @@ fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &Servi
     let mut found = Vec::new();
     // By everything that is compared; a later route with an equal key never gets a request.
     let mut first: HashMap<String, usize> = HashMap::new();
+    let wrong = room.faults.wrong_nodes();
+    let wrong_before = |id: Option<NodeId>| id.map_or(wrong.len(), |end| wrong.partition_point(|id| id.0 < end.0));
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
+        let end = list.get(index + 1).and_then(Item::at);
+        let is_typed = wrong_before(Some(at)) == wrong_before(end);
         let faults = room.faults.len();
         let Some(route) = route(room, at, &typed.0, services) else { continue };
         // With a problem in it, what it matches is not known.
-        if room.faults.len() == faults {
+        if is_typed && room.faults.len() == faults {
             let first = *first.entry(key(&route.matches)).or_insert(index);
             if first != index {
                 let what = format!("this route never gets a request: routes[{first}] matches the same");
@@ -370,20 +376,37 @@ fn host(room: &mut Room, at: NodeId, text: &str) -> Option<HostMatch> {
     if rest.len() <= 253 && (rest.split('.').all(label) || is_literal) {
         return Some(if wildcard { HostMatch::Wildcard(format!(".{rest}")) } else { HostMatch::Exact(lower) });
     }
+    // The host of a URL, or before a port.
+    let inside = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest);
+    let inside = inside.split(['/', '?', '#']).next().and_then(|host| host.rsplit('@').next()).unwrap_or_default();
+    let inside = inside.rsplit_once(':').map_or(inside, |(host, _)| host);
+    let is_host =
+        inside != lower && inside.len() <= 100 && inside.strip_prefix("*.").unwrap_or(inside).split('.').all(label);
     let advice = if lower == "*" {
-        "leave `host` out: then every host matches"
-    } else if rest.contains(':') {
-        "write the host without its port"
+        "leave `host` out: then every host matches".to_owned()
+    } else if is_host {
+        format!("write the host alone: `{inside}`")
     } else if rest.contains('*') {
-        "a `*` stands for the first labels only: `*.example.com`"
+        "a `*` stands for the first labels only: `*.example.com`".to_owned()
     } else {
-        "write a name such as `shop.example.com` or `*.example.com`; names beyond ASCII in their `xn--` form"
+        "write a name such as `shop.example.com` or `*.example.com`; names beyond ASCII in their `xn--` form".to_owned()
     };
-    room.problem(at, format!("`{}` is not a host", shorten(text)), advice);
+    room.problem(at, format!("`{}` is not a host", without_login(text)), advice);
     None
 }
 
+/// A `*` at the end of a path stands for itself, and is hardly meant so.
+fn star(room: &mut Room, at: NodeId, text: &str) {
+    let Some(prefix) = text.strip_suffix('*') else { return };
+    let prefix = if prefix.len() > 1 { prefix.trim_end_matches('/') } else { prefix };
+    if path_fault(prefix, false).is_none() && prefix.len() <= 60 {
+        let what = format!("a `*` in a path stands for itself: `{}`", shorten(text));
+        room.warning(at, what, format!("for everything below write `path_prefix: {prefix}`"));
+    }
+}
+
 fn path(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+    star(room, at, text);
     match path_fault(text, false) {
         Some(advice) => {
             room.problem(at, format!("`{}` is not a path", shorten(text)), advice);
@@ -397,7 +420,12 @@ fn path(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
 pub(super) fn method_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     if http::Method::from_bytes(text.as_bytes()).is_err() || text.bytes().any(|b| b.is_ascii_lowercase()) {
         let what = format!("`{}` is not a method", shorten(text));
-        room.problem(at, what, "methods are written in capitals: `GET`, `POST`");
+        let capitals = text.to_ascii_uppercase();
+        let advice = match http::Method::from_bytes(capitals.as_bytes()) {
+            Ok(_) if capitals.len() <= 20 => format!("write `{capitals}`: methods are written in capitals"),
+            _ => "write one such as `GET` or `POST`".to_owned(),
+        };
+        room.problem(at, what, advice);
         return None;
     }
     Some(text.to_owned())

@@ -67,7 +67,7 @@ fn dns(room: &mut Room, dns: Option<&schema::Dns>) -> model::Dns {
     let mut wanted = Vec::new();
     for (at, server) in servers.iter().filter_map(Item::found) {
         if server.0.port() == 0 {
-            room.problem(at, "nobody listens on port 0", "write the server's port; most use 53");
+            room.problem(at, "port 0 cannot be connected to", "write the server's port; most use 53");
         }
         address::check(room, at, server.0, Purpose::Connect);
         wanted.push(server.0);
@@ -92,6 +92,7 @@ fn state_file(room: &mut Room, state: &Item<Switch<super::item::Short<schema::St
         (_, Switch::Off) => return None,
     };
     let path = room.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
+    room.written(&state.path, false);
     let max_age = room.wait(&state.max_age, defaults::STATE_MAX_AGE);
     Some(model::StateFile { path: room.base_dir.join(path), max_age })
 }
@@ -117,8 +118,10 @@ fn log(room: &mut Room, log: &Item<super::item::Short<schema::Log>>) -> model::L
     }
 }
 
-fn access_log(room: &mut Room, log: &Item<Switch<schema::AccessLog>>) -> Option<model::AccessLog> {
+fn access_log(room: &mut Room, log: &Item<Switch<super::item::Short<schema::AccessLog>>>) -> Option<model::AccessLog> {
     let Switch::On(log) = log.get()? else { return None };
+    let log = &log.0;
+    room.written(&log.path, true);
     let format = match log.format.get() {
         None => defaults::ACCESS_FORMAT,
         Some(schema::AccessFormat::Json) => model::AccessFormat::Json,
@@ -251,6 +254,10 @@ impl Room<'_> {
             return Some(Name::from(name));
         }
         let advice = "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64 characters in all";
+        let advice = match alike(name) {
+            Some(name) => format!("write `{name}`: {advice}"),
+            None => advice.to_owned(),
+        };
         self.problem(at, format!("`{}` is not a name", shorten(name)), advice);
         None
     }
@@ -259,22 +266,53 @@ impl Room<'_> {
         self.base_dir.join(path)
     }
 
+    /// A file that is written is to be looked at.
+    fn written(&mut self, item: &Item<String>, required: bool) {
+        if let Some(file) = self.named(item) {
+            self.named.push(NamedFiles::Written { file, required });
+        }
+    }
+
     /// A file for TLS, with its place.
     fn named(&self, item: &Item<String>) -> Option<TypedFile> {
         item.found().map(|(at, path)| (at, self.path(path)))
     }
 }
 
-/// A path of a route, a check or a probe: it starts with `/` and has nothing that a request line could not carry.
-fn path_fault(path: &str, query: bool) -> Option<&'static str> {
+/// A name made of what was meant as one.
+fn alike(text: &str) -> Option<String> {
+    let kept = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = text.trim().chars().take(64).map(kept).collect();
+    let name = name.trim_matches(['-', '_', '.']).to_owned();
+    model::is_name(&name).then_some(name)
+}
+
+/// A path of a route, a check or a probe: it starts with `/` and has nothing that a request line could not carry. What to
+/// write instead. (What is behind `?` may be a token: it is not repeated.)
+fn path_fault(path: &str, query: bool) -> Option<String> {
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let alone = &path[..end];
+    let is_plain = |path: &str| path.len() <= 60 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'`');
+    let written = |path: &str, why: &str| match is_plain(path) {
+        true => format!("write `{path}`: {why}"),
+        false => why.to_owned(),
+    };
+    if let Some((_, rest)) = alone.split_once("://") {
+        let path = rest.find('/').map_or("/", |at| &rest[at..]);
+        return Some(written(path, "a path, without scheme and host"));
+    }
+    if alone.starts_with(['^', '~', '(']) || alone.contains(".*") {
+        return Some("regular expressions are not supported yet; write `path_prefix: /api`".to_owned());
+    }
     if !path.starts_with('/') {
-        return Some("a path starts with `/`");
+        return Some(written(&format!("/{}", alone.trim_start()), "a path starts with `/`"));
     }
     if path.contains('#') || (!query && path.contains('?')) {
-        return Some("write the path alone: without query and fragment");
+        return Some(written(alone, "the path alone, without query and fragment"));
     }
     if !path.bytes().all(|b| b.is_ascii_graphic()) {
-        return Some("percent-encode spaces and what is not ASCII");
+        let encoded = alone.replace(' ', "%20");
+        return Some(written(&encoded, "spaces and what is not ASCII are percent-encoded"));
     }
     None
 }

@@ -85,7 +85,7 @@ impl<'t> Places<'t> {
 impl PlacesOfPool {
     fn of(pool: &schema::Pool) -> PlacesOfPool {
         let mut places = PlacesOfPool::default();
-        for (at, endpoint) in pool.endpoints.get().into_iter().flatten().filter_map(Item::found) {
+        for (at, endpoint) in pool.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Item::found) {
             if let Some(address) = endpoint.0.address.get() {
                 places.addresses.entry(address.0).or_insert(at);
             }

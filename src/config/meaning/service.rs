@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::address::{self, Purpose};
 use super::{Room, check, header, listener, policy, tls};
 use crate::config::defaults;
-use crate::config::item::{Entries, Item, Switch};
+use crate::config::hints;
+use crate::config::item::{Entries, Item, Short, Switch};
 use crate::config::model::{
     CrossPool, Endpoint, FailbackMode, Family, HealthCheck, Members, Mode, Name, NamedEndpoints, Objectives,
     OutlierDetection, Patience, Pool, Protocol, ProxyVersion, Question, Service, StaticResponse, Upstream,
-    UpstreamProtocol,
+    UpstreamProtocol, is_name,
 };
 use crate::config::objective;
 use crate::config::schema;
@@ -58,12 +59,18 @@ pub(super) fn services(
         room.problem(root, "`services` is empty", format!("add one: `{sample}`"));
     }
     let mut found = Vec::new();
-    for (key, value) in &entries.0 {
+    let wrong = room.faults.wrong_nodes();
+    let wrong_before = |id: Option<NodeId>| id.map_or(wrong.len(), |end| wrong.partition_point(|id| id.0 < end.0));
+    for (index, (key, value)) in entries.0.iter().enumerate() {
         let Some((key_at, text)) = key.found() else { continue };
+        // Nodes are numbered in the order of the file: those of a service end where the next one begins.
+        let end = entries.0.get(index + 1).and_then(|(key, _)| key.at());
+        let is_typed = wrong_before(Some(key_at)) == wrong_before(end);
         let name = room.name(key_at, text);
         let protocol = value.get().map_or(defaults::PROTOCOL, |typed| listener::protocol(room, &typed.protocol));
         let name = name.unwrap_or_else(|| Name::from(text.as_str()));
-        let meaning = value.found().and_then(|(at, typed)| service(room, at, &name, typed, protocol, drain_timeout));
+        let meaning =
+            value.found().and_then(|(at, typed)| service(room, at, &name, typed, protocol, drain_timeout, is_typed));
         found.push(Named { name, protocol, meaning });
     }
     Services::of(found)
@@ -76,7 +83,9 @@ fn service(
     typed: &schema::Service,
     protocol: Protocol,
     drain_timeout: Duration,
+    is_typed: bool,
 ) -> Option<Service> {
+    let errors = room.faults.errors();
     let upstream = upstream(room, typed, protocol);
     let mode = match typed.mode.get() {
         None => defaults::MODE,
@@ -120,7 +129,10 @@ fn service(
         ),
         upstream,
     };
-    consistency(room, at, typed, &service);
+    // Numbers are held against each other only where all of them are there: a default in the place of a typing error says
+    // nothing.
+    let is_whole = is_typed && room.faults.errors() == errors;
+    consistency(room, at, typed, &service, is_whole);
     // (One without pools is a problem already: nothing further is to be found out about it.)
     Some(service).filter(|service| !service.pools.is_empty())
 }
@@ -215,9 +227,16 @@ impl Taken {
             && let Some(other) = self.names.insert(name.clone(), pool.clone())
         {
             let what = format!("a second endpoint of this service is called `{name}` (first in `{other}`)");
-            room.problem(at, what, "give each its own name");
+            let advice = another_name(name, |name| self.names.contains_key(name));
+            room.problem(at, what, advice);
         }
     }
+}
+
+/// What to write where a name is taken.
+pub(super) fn another_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let other = (2..100).map(|n| format!("{name}-{n}")).find(|name| is_name(name) && !is_taken(name));
+    other.map_or_else(|| "give each its own name".to_owned(), |name| format!("write another name, such as `{name}`"))
 }
 
 /// What a pool takes over from its service.
@@ -246,7 +265,8 @@ fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inherited: Inheri
         let priority = typed.priority.get().map_or(index as u64, |priority| priority.0);
         if !named.insert(pool.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
-            room.problem(at, format!("a second pool is called `{}`", pool.name), "give each its own name");
+            let advice = another_name(&pool.name, |name| named.contains(name));
+            room.problem(at, format!("a second pool is called `{}`", pool.name), advice);
         }
         if let Some(other) = priorities.get(&priority) {
             let what = format!("`{other}` and `{}` both have priority {priority}", pool.name);
@@ -307,7 +327,7 @@ fn members(
             None
         }
         (Some(place), None) => {
-            let list = typed.endpoints.get()?;
+            let list = &typed.endpoints.get()?.0;
             if list.is_empty() {
                 room.problem(place, "a pool without endpoints", "add one: `endpoints: [127.0.0.1:3000]`");
             }
@@ -335,7 +355,7 @@ fn members(
                 let advice = "write `mode: active_passive`, or remove this pool";
                 room.later(place, "a static_response in active_active", advice);
             }
-            static_response(room, typed.static_response.get()?).map(|response| Members::Static(Arc::new(response)))
+            static_response(room, &typed.static_response.get()?.0).map(|response| Members::Static(Arc::new(response)))
         }
         (None, None) => {
             if typed.discovery.at().is_none() {
@@ -355,7 +375,7 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
     }
     let address = room.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
     if address.port() == 0 {
-        room.problem(typed.address.at().unwrap_or(at), "nobody listens on port 0", "write the endpoint's port");
+        room.problem(typed.address.at().unwrap_or(at), "port 0 cannot be connected to", "write the endpoint's port");
     }
     address::check(room, typed.address.at().unwrap_or(at), address, Purpose::Connect);
     Some(Endpoint {
@@ -372,7 +392,7 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
 fn names(room: &mut Room, typed: &schema::Pool) -> Vec<NamedEndpoints> {
     let mut found: Vec<NamedEndpoints> = Vec::new();
     let mut asked = HashSet::new();
-    for (at, endpoint) in typed.endpoints.get().into_iter().flatten().filter_map(Item::found) {
+    for (at, endpoint) in typed.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Item::found) {
         let Some(name) = named(room, at, &endpoint.0) else { continue };
         if !asked.insert(name.question.clone()) {
             room.problem(at, format!("{} stands twice in this pool", name.question), "keep it once");
@@ -421,14 +441,17 @@ fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16
     match (tls::dns_name(host.strip_suffix('.').unwrap_or(host)), port.parse::<u16>()) {
         (Some(_), Ok(port)) if port > 0 => Some((host.to_ascii_lowercase(), port)),
         (name, _) => {
-            if let Some((what, advice)) = other_notation(text) {
+            if let Some((what, advice)) = other_notation(text, Purpose::Connect) {
                 room.problem(at, format!("`{}` is {what}", without_login(text)), advice);
                 return None;
             }
             let advice = if address {
-                "write an address as `address`, or alone".to_owned()
-            } else if name.is_some() {
-                format!("add the port: `{}:8080`; where SRV records say it, write `srv`", shorten(host))
+                match hints::endpoint(text) {
+                    Some(endpoint) => format!("it is an address: write `{endpoint}` alone"),
+                    None => format!("it is an address: write `{}:8080` alone", shorten(text)),
+                }
+            } else if name.is_some() && host.len() <= 200 {
+                format!("add the port: `{host}:8080`; where SRV records say it, write `srv`")
             } else {
                 "write a name and a port, such as `app.internal:8080`".to_owned()
             };
@@ -442,7 +465,7 @@ fn service_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     if tls::dns_name(text.strip_suffix('.').unwrap_or(text)).is_some() {
         return Some(text.to_ascii_lowercase());
     }
-    let what = other_notation(text).map_or("not a name with SRV records", |(what, _)| what);
+    let what = other_notation(text, Purpose::Connect).map_or("not a name with SRV records", |(what, _)| what);
     let what = format!("`{}` is {what}", without_login(text));
     room.problem(at, what, "write one such as `_http._tcp.app.internal`, without a port");
     None
@@ -503,7 +526,7 @@ fn body_file(room: &mut Room, at: NodeId, file: &str) -> Option<String> {
 }
 
 /// What the parts of one service say about each other.
-fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
+fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, is_whole: bool) {
     let failover = typed.failover.get();
     let pools = PoolsByName::of(typed);
     for (index, pool) in service.pools.iter().enumerate() {
@@ -521,8 +544,8 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
             room.warning(place, what, "the service leaves it; if that is not meant, give one of them a weight");
             continue;
         }
-        if !pool.names.is_empty() {
-            continue; // how many there are is for DNS to say
+        if !pool.names.is_empty() || !is_whole {
+            continue; // how many there are is for DNS to say, or not known yet
         }
         if endpoints > 0 && service.failover.min_healthy > endpoints {
             let at = failover.and_then(|typed| typed.min_healthy.at()).unwrap_or(place);
@@ -548,14 +571,16 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
         let advice = "give one of them a weight, or add a pool with a `static_response` that says why";
         room.problem(at, "nothing takes work in this service: all endpoints have weight 0", advice);
     }
-    hedges_go_somewhere(room, typed, service);
+    if is_whole {
+        hedges_go_somewhere(room, typed, service);
+    }
     databases_are_left_alone(room, at, typed, service);
     let unwatched = unwatched(typed, &pools, service);
     check_ports_are_asked(room, &pools, &unwatched);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
         standby_is_watched(room, at, typed, service, &unwatched);
     }
-    objective_holds(room, at, typed, service, &unwatched);
+    objective_holds(room, at, typed, service, &unwatched, is_whole);
 }
 
 /// Endpoints that the configuration gives a share of new work.
@@ -617,7 +642,7 @@ fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Servi
 /// `check_port` in a pool without a check.
 fn check_ports_are_asked(room: &mut Room, pools: &PoolsByName<'_>, unwatched: &[Name]) {
     let pools = unwatched.iter().filter_map(|name| pools.find(name)?.get()?.endpoints.get());
-    for at in pools.flatten().filter_map(|endpoint| endpoint.get()?.0.check_port.at()) {
+    for at in pools.flat_map(|list| &list.0).filter_map(|endpoint| endpoint.get()?.0.check_port.at()) {
         let what = "`check_port` has no effect: the pool has no health check";
         room.warning(at, what, "add a `health_check`, or leave it out");
     }
@@ -625,7 +650,7 @@ fn check_ports_are_asked(room: &mut Room, pools: &PoolsByName<'_>, unwatched: &[
 
 /// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
 fn unwatched(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service) -> Vec<Name> {
-    let none_asked = |item: &Item<Switch<schema::HealthCheck>>| matches!(item.get(), Some(Switch::Off));
+    let none_asked = |item: &Item<Switch<Short<schema::HealthCheck>>>| matches!(item.get(), Some(Switch::Off));
     let by_service = typed.health_check.at().is_none() || none_asked(&typed.health_check);
     let by_pool = |pool: &&Pool| match pools.find(&pool.name).and_then(Item::get).map(|pool| &pool.health_check) {
         Some(item) if item.at().is_some() => none_asked(item),
@@ -647,10 +672,17 @@ fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, serv
 }
 
 /// `objectives.rto` against the arithmetic of detection; pools with equal arithmetic are told together.
-fn objective_holds(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
+fn objective_holds(
+    room: &mut Room,
+    at: NodeId,
+    typed: &schema::Service,
+    service: &Service,
+    unwatched: &[Name],
+    is_whole: bool,
+) {
     let Some(rto) = typed.objectives.get().and_then(|objectives| objectives.rto.at()) else { return };
     let mut late = objective::detections(service);
-    late.retain(|detection| !detection.holds() && detection.worst.is_some());
+    late.retain(|detection| is_whole && !detection.holds() && detection.worst.is_some());
     for late in objective::by_sum(late) {
         let sum = &late[0];
         let pools: Vec<Name> = late.iter().map(|detection| detection.pool.clone()).collect();

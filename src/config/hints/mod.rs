@@ -1,0 +1,275 @@
+//! What to write instead of what other programs take: their keys, their words, and values of another shape. Every answer
+//! holds the text to write, in backquotes; what it says is accepted at that place.
+
+mod keys;
+mod shapes;
+mod words;
+
+use std::net::SocketAddr;
+
+pub(super) use self::keys::unknown_key;
+pub(super) use self::shapes::{not_a_list, not_a_map, not_that_map};
+pub(super) use self::words::{word, word_without_value};
+
+use super::model::{is_dns_name, is_name};
+use super::tree::{Node, Tree, Value};
+use super::units;
+
+/// A file that works.
+const WHOLE: &str = "{listeners: [{name: web, bind: 0.0.0.0:8080, service: web}], services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}}";
+const LISTENERS: &str = "listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]";
+const SERVICES: &str = "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}";
+const CERTIFICATES: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
+
+/// What a value alone means where a map may stand.
+pub(super) enum Alone {
+    /// It is the value of this key.
+    Key(&'static str),
+    /// It names a key, and nothing else is said.
+    Word(&'static str),
+    /// Nothing is said: everything has its default.
+    Nothing,
+    /// It cannot be told: what is wrong, and what to write.
+    Wrong(String, String),
+}
+
+/// What `text` alone means; `short` is the short form of the map, see [`ShortForm`](super::item::ShortForm).
+pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
+    let wrong = |what: &str, advice: &str| Alone::Wrong(what.to_owned(), advice.to_owned());
+    let on = plain && matches!(text, "on" | "true" | "yes" | "enabled");
+    // (A name and a password, and what is behind `?`, are not repeated.)
+    let shown = units::without_login(text.split_inclusive('?').next().unwrap_or_default());
+    match short {
+        "" => Alone::Nothing,
+        "admin" if on => wrong(&format!("`{shown}` is no address"), "write `admin: 127.0.0.1:9901`"),
+        "admin" => match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+            Ok(port) if port > 0 => {
+                let advice = format!("write `admin: 127.0.0.1:{port}` for this machine alone");
+                Alone::Wrong(format!("`{shown}` is a port and no address"), advice)
+            }
+            _ => Alone::Key("bind"),
+        },
+        "metrics" if on => wrong(
+            &format!("`{shown}` is no address"),
+            "write `metrics: 0.0.0.0:9902`, or leave it out: the admin port has /metrics too",
+        ),
+        "metrics" => Alone::Key("bind"),
+        "state" if on => {
+            wrong(&format!("`{shown}` is no path of a file"), "write `state: /var/lib/standfast/state.json`")
+        }
+        "state" => Alone::Key("path"),
+        "access_log" if on => Alone::Nothing,
+        "access_log" if text.contains('/') => Alone::Key("path"),
+        "access_log" if matches!(text, "json" | "common" | "combined") => {
+            Alone::Wrong(format!("`{text}` is a format"), format!("write `access_log: {{format: {text}}}`"))
+        }
+        "access_log" => {
+            let what = format!("`{shown}` is no path of a file");
+            wrong(&what, "write `access_log: on` for standard output, or `access_log: /var/log/standfast/access.log`")
+        }
+        "health_check" if text.starts_with('/') => Alone::Key("http"),
+        "health_check" => match text {
+            "tcp" => Alone::Word("tcp"),
+            "http" => Alone::Word("http"),
+            "grpc" => Alone::Word("grpc"),
+            _ => {
+                let what = format!("`{shown}` is no kind of check");
+                let advice = match url_path(text) {
+                    Some(path) => format!("write `health_check: {path}`"),
+                    None => "write `health_check: /healthz` for HTTP, `health_check: tcp` for a connection, or \
+                             `health_check: grpc`"
+                        .to_owned(),
+                };
+                Alone::Wrong(what, advice)
+            }
+        },
+        "static_response" => match text {
+            _ if on => wrong(&format!("`{shown}` is no text"), "write `static_response: {}`"),
+            _ if text.len() == 3 && text.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) => {
+                Alone::Wrong(format!("`{text}` is a status"), format!("write `static_response: {{status: {text}}}`"))
+            }
+            _ if is_path(text) && [".html", ".htm", ".json", ".txt"].iter().any(|end| text.ends_with(end)) => {
+                let advice = format!("write `static_response: {{body_file: {text}}}`");
+                Alone::Wrong(format!("`{shown}` is the path of a file"), advice)
+            }
+            _ => Alone::Key("body"),
+        },
+        "http" if on => wrong(&format!("`{shown}` is not a path"), "write `http: /healthz`, or `http: {}`"),
+        "http" => match url_path(text) {
+            Some(path) => Alone::Wrong(format!("`{shown}` is a URL"), format!("write `http: {path}`")),
+            None => Alone::Key("path"),
+        },
+        _ => Alone::Key(short),
+    }
+}
+
+/// The path of a URL, when it can be shown: a query may hold a token.
+fn url_path(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("://")?;
+    let path = rest.split(['?', '#']).next()?;
+    let path = path.find('/').map_or("/", |at| &path[at..]);
+    is_path(path).then(|| path.to_owned())
+}
+
+/// A path that needs no quotes.
+fn is_path(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '~');
+    !text.is_empty() && text.len() <= 100 && text.chars().all(plain)
+}
+
+/// A value that stands where another one belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'t> {
+    pub(super) node: &'t Node,
+    pub(super) tree: &'t Tree,
+    /// The map that it stands in, for the value of an unknown key.
+    pub(super) around: &'t [(Node, Node)],
+}
+
+impl<'t> Found<'t> {
+    /// The text of a scalar that may be shown.
+    fn text(self) -> Option<&'t str> {
+        match &self.node.value {
+            Value::Scalar { text, .. } if !self.node.value.is_null() && !self.tree.is_secret(self.node.id) => {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+
+    fn items(self) -> &'t [Node] {
+        match &self.node.value {
+            Value::List(items) => items,
+            _ => std::slice::from_ref(self.node),
+        }
+    }
+
+    fn of(self, node: &'t Node) -> Found<'t> {
+        Found { node, ..self }
+    }
+
+    fn entry(self, key: &str) -> Option<Found<'t>> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if &**text == key);
+        entries.iter().find(|(name, _)| is(name)).map(|(_, value)| self.of(value))
+    }
+
+    fn port(self) -> Option<u16> {
+        self.text().and_then(|text| text.strip_prefix(':').unwrap_or(text).parse().ok()).filter(|port| *port > 0)
+    }
+
+    fn is_on(self) -> bool {
+        matches!(self.text(), Some("on" | "true" | "yes" | "enabled"))
+    }
+
+    fn is_off(self) -> bool {
+        matches!(self.text(), Some("off" | "false" | "no" | "none" | "never" | "disabled" | "0"))
+    }
+
+    fn number(self, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        self.text().and_then(|text| text.parse().ok()).filter(|number| range.contains(number))
+    }
+
+    /// A duration, with a unit where it was written without one.
+    fn time(self) -> Option<String> {
+        let text = self.text()?;
+        [text.to_owned(), format!("{text}s")]
+            .into_iter()
+            .find(|text| humantime::parse_duration(text).is_ok_and(|time| time <= units::LONGEST))
+    }
+
+    fn name(self) -> Option<&'t str> {
+        self.text().filter(|text| is_name(text))
+    }
+
+    fn path(self) -> Option<&'t str> {
+        self.text().filter(|text| is_path(text))
+    }
+
+    /// Endpoints as a list to paste, when all of them are: `[10.0.0.1:80, {dns: app:80}]`.
+    fn endpoints(self) -> Option<String> {
+        /// Most that are repeated in an answer.
+        const MOST: usize = 4;
+        let texts: Option<Vec<&str>> = self.items().iter().map(|item| self.of(item).text()).collect();
+        let parts: Vec<&str> =
+            texts?.iter().flat_map(|text| text.split([',', ' '])).filter(|t| !t.is_empty()).collect();
+        let parts: Option<Vec<String>> = parts.into_iter().map(endpoint).collect();
+        let parts = parts.filter(|parts| !parts.is_empty() && parts.len() <= MOST)?;
+        Some(format!("[{}]", parts.join(", ")))
+    }
+
+    /// The same, or a sample.
+    fn endpoints_or_sample(self) -> String {
+        self.endpoints().unwrap_or_else(|| "[10.0.0.1:8080]".to_owned())
+    }
+
+    /// The whole value in flow style, when it is short and may be shown.
+    fn flow(self) -> Option<String> {
+        const LONGEST: usize = 240;
+        let text = match &self.node.value {
+            _ if self.tree.is_secret(self.node.id) => return None,
+            Value::Scalar { text, plain } => scalar(text, *plain)?,
+            Value::List(items) if items.len() <= 8 => {
+                let items: Option<Vec<_>> = items.iter().map(|item| self.of(item).flow()).collect();
+                format!("[{}]", items?.join(", "))
+            }
+            Value::Map(entries) if entries.len() <= 8 => format!("{{{}}}", self.pairs(entries)?),
+            _ => return None,
+        };
+        Some(text).filter(|text| text.len() <= LONGEST)
+    }
+
+    fn pairs(self, entries: &'t [(Node, Node)]) -> Option<String> {
+        let pair =
+            |(key, value): &'t (Node, Node)| Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?));
+        let pairs: Option<Vec<_>> = entries.iter().map(pair).collect();
+        pairs.map(|pairs| pairs.join(", "))
+    }
+
+    /// `{a: {…}, b: {…}}` as `[{name: a, …}, {name: b, …}]`.
+    fn named_list(self) -> Option<String> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let item = |(key, value): &'t (Node, Node)| {
+            let name = self.of(key).name()?;
+            match &value.value {
+                Value::Map(entries) if self.of(value).entry("name").is_none() && !entries.is_empty() => {
+                    Some(format!("{{name: {name}, {}}}", self.pairs(entries)?))
+                }
+                _ => None,
+            }
+        };
+        let items: Option<Vec<String>> = entries.iter().map(item).collect();
+        let items = items.filter(|items| !items.is_empty() && items.len() <= 4)?;
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+/// An endpoint as it is written in a list.
+pub(super) fn endpoint(text: &str) -> Option<String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return (address.port() > 0).then(|| flow_address(address));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    match host {
+        "localhost" => Some(format!("127.0.0.1:{port}")),
+        _ => (is_dns_name(host) && host.len() <= 60).then(|| format!("{{dns: {host}:{port}}}")),
+    }
+}
+
+/// An address as it stands in a list: one of IPv6 in quotes.
+pub(super) fn flow_address(address: SocketAddr) -> String {
+    if address.is_ipv6() { format!("\"{address}\"") } else { address.to_string() }
+}
+
+/// A scalar as it may stand in flow style.
+fn scalar(text: &str, plain: bool) -> Option<String> {
+    let safe = text.len() <= 80 && !text.contains(crate::text::is_command) && !text.contains('@');
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-%:*+ ".contains(c);
+    let bare = plain
+        && text.chars().all(harmless)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || "/.".contains(c))
+        && !text.contains(": ")
+        && !text.ends_with(':');
+    safe.then(|| if bare { text.to_owned() } else { serde_json::Value::from(text).to_string() })
+}
