@@ -49,9 +49,11 @@ struct ExecutionCounts {
 impl Executions {
     /// Ids that are remembered: those of the last minutes.
     const KEPT: usize = 20_000;
+    /// Longest id of the load; a longer one is of another client.
+    const ID: usize = 32;
 
     fn note(&self, id: String) {
-        let Ok(mut inner) = self.0.lock() else { return };
+        let Some(mut inner) = self.0.lock().ok().filter(|_| id.len() <= Executions::ID) else { return };
         let inner = &mut *inner;
         let count = inner.counts.entry(id.clone()).or_default();
         *count += 1;

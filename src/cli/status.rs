@@ -191,8 +191,7 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
 fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
     let mut rows =
         vec![heads(&["WHEN", "SERVICE", "KIND", "FROM", "TO", "DETECTED", "SWITCHED", "ANSWERED (RTO)", "EVIDENCE"])];
-    let name =
-        |pool: &Option<standfast::config::Name>| pool.as_ref().map_or("none".to_owned(), |pool| printable(pool));
+    let name = |pool: &Option<standfast::config::Name>| pool.as_ref().map_or("none".to_owned(), |pool| printable(pool));
     for incident in incidents.iter().rev().take(SWITCHES) {
         let evidence = incident.evidence.first().map(|e| format!("{} {}: {}", e.address, label(&e.cause), e.detail));
         let cells = [

@@ -130,9 +130,12 @@ pub(super) struct Endpoint {
     pub fell: Moment,
     /// First sign of trouble that is not over; `None` = all is well.
     pub trouble: Option<Moment>,
-    /// When a probe last passed while all was well.
+    /// When a probe last passed while all was well, and what was asked of it was answered.
     #[serde(default)]
     pub proven: Option<Moment>,
+    /// Requests failed or got no answer since the last good one.
+    #[serde(default)]
+    failing: bool,
     pub timers: Timers,
     /// How it came to be healthy (or will have, when nothing else speaks against it).
     grounds: Cause,
@@ -174,6 +177,7 @@ impl Endpoint {
             fell: now,
             trouble: None,
             proven: None,
+            failing: false,
             timers: Timers::default(),
             grounds,
             watched: 0,
@@ -285,7 +289,7 @@ impl Endpoint {
             ProbeOutcome::Local { .. } => {}
         }
         self.relax();
-        if matches!(outcome, ProbeOutcome::Pass { .. }) && self.trouble.is_none() {
+        if matches!(outcome, ProbeOutcome::Pass { .. }) && self.trouble.is_none() && !self.failing {
             self.proven = Some(seen);
         }
         if self.checks.verdict != before.0 {
@@ -317,6 +321,7 @@ impl Endpoint {
             self.corroboration.fold(rule, digest, seen, good_rate, |source| distrusted.contains(&source));
         }
         self.outlier.fold(digest, seen);
+        self.note_unanswered(digest);
         if digest.failed.total() > 0 {
             self.failed(rules, digest, seen, turn.now, turn.effects);
         }
@@ -325,6 +330,20 @@ impl Endpoint {
         self.relax();
         let reported = !digest.reports.is_empty() || !digest.by_source.is_empty();
         news || !quiet || reported || before != (self.outlier.last_good, self.outlier.streak)
+    }
+
+    /// A probe that passed proves nothing about requests that were outstanding when it did.
+    fn note_unanswered(&mut self, digest: &Digest) {
+        if digest.good > 0 {
+            self.failing = false;
+            return;
+        }
+        self.failing |= digest.silence.is_some() || digest.failed.total() > 0;
+        let outstanding = digest.failed.of(Failure::Timeout) > 0
+            || digest.silence.is_some_and(|silence| self.proven.is_some_and(|proven| silence.since < proven));
+        if outstanding {
+            self.proven = None;
+        }
     }
 
     /// Is it asked and not heard? (Nothing is suspected of what is condemned.)

@@ -19,6 +19,19 @@ struct Terminal {
 
 impl Terminal {
     fn start(columns: u16, rows: u16, environment: &[(&str, &str)]) -> Terminal {
+        let terminal = Terminal::unread(columns, rows, environment);
+        let (mut output, seen) = (terminal.person.try_clone().unwrap(), terminal.shown.clone());
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        terminal
+    }
+
+    /// Nothing takes what it shows.
+    fn unread(columns: u16, rows: u16, environment: &[(&str, &str)]) -> Terminal {
         let person: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
@@ -34,16 +47,7 @@ impl Terminal {
         let end = || line.try_clone().unwrap();
         command.stdin(end()).stdout(end()).stderr(end());
         program.child = Some(command.spawn().unwrap());
-        let person = File::from(person);
-        let shown = Arc::new(Mutex::new(String::new()));
-        let (mut output, seen) = (person.try_clone().unwrap(), shown.clone());
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
-                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        });
-        Terminal { program, person, line, before, shown }
+        Terminal { program, person: File::from(person), line, before, shown: Arc::default() }
     }
 
     fn types(&mut self, keys: &str) {
@@ -119,6 +123,43 @@ fn a_terminal_is_left_clean_by_a_signal_too_and_resized_and_colourless() {
     assert!(!terminal.all().contains("\u{1b}[32m"), "a colour");
     terminal.program.signal(Signal::TERM);
     terminal.left_clean();
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_does_not_hold_up_the_end() {
+    let mut terminal = Terminal::unread(200, 60, &[]);
+    let pending = || rustix::io::ioctl_fionread(&terminal.person).unwrap();
+    eventually("it paints", || (pending() > 0).then_some(()));
+    // As long as more comes, it is not full.
+    let mut before = 0;
+    eventually("the terminal is full", || {
+        thread::sleep(Duration::from_millis(600));
+        let (now, then) = (pending(), before);
+        before = now;
+        (now == then).then_some(())
+    });
+    terminal.program.signal(Signal::TERM);
+    assert_eq!(terminal.program.ended().code(), Some(0));
+    assert_eq!(settings(&terminal.line), terminal.before);
+}
+
+#[test]
+fn a_terminal_or_a_reader_that_is_gone_ends_the_demo_in_order() {
+    let Terminal { mut program, person, line, shown, .. } = Terminal::start(80, 24, &[]);
+    eventually("it paints", || shown.lock().unwrap().contains("north serves").then_some(()));
+    drop((person, line));
+    program.signal(Signal::HUP);
+    assert_eq!(program.ended().code(), Some(0));
+    let any = "127.0.0.1:0";
+    let mut program = Program::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_standfast"));
+    command.args(["demo", "--http", any, "--tcp", any, "--admin", any]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = program.child.insert(command.spawn().unwrap());
+    let (mut typed, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    output.read_exact(&mut [0; 10]).unwrap();
+    drop(output);
+    typed.write_all(b"help\ncrash\nquit\n").unwrap();
+    assert_eq!(program.ended().code(), Some(0));
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub const SLOW: Duration = Duration::from_millis(500);
 /// Outcomes that may wait to be counted.
 pub const QUEUE: usize = 1024;
 
+/// Connections that are kept for the next request.
+const IDLE: usize = 64;
+
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -32,6 +35,8 @@ pub struct Plan {
     pub rate: u32,
     /// Every n-th request is a POST.
     pub post_every: u64,
+    /// What becomes of requests that were due while the demo was paused: `Burst` sends all of them.
+    pub missed: MissedTickBehavior,
 }
 
 /// What became of one request.
@@ -50,7 +55,7 @@ pub async fn run(proxy: SocketAddr, plan: Plan, mut stop: watch::Receiver<bool>,
     let idle = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     let mut clock = interval(Duration::from_secs(1) / plan.rate);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    clock.set_missed_tick_behavior(plan.missed);
     for number in 0_u64.. {
         tokio::select! {
             scheduled = clock.tick() => {
@@ -99,7 +104,10 @@ async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Conn
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
     if connection.is_ready() || connection.ready().await.is_ok() {
-        idle.lock().await.push(connection);
+        let mut idle = idle.lock().await;
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
     }
     match status {
         StatusCode::OK => Ok(server(&String::from_utf8_lossy(&body))),

@@ -16,7 +16,8 @@ mod tally;
 mod terminal;
 mod watch;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -104,8 +105,14 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    eprintln!("standfast demo: {error}");
+    let _ = writeln!(io::stderr(), "standfast demo: {error}");
     ExitCode::FAILURE
+}
+
+/// Prints a line. A reader that is gone is no failure: a signal ends the demo.
+fn tell(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// The upstreams by pool, each with its name.
@@ -193,7 +200,8 @@ impl Demo {
     /// Where a client on this machine finds the HTTP listener.
     fn reachable(&self) -> SocketAddr {
         match self.http.ip() {
-            ip if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, self.http.port())),
+            IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, self.http.port())),
+            IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, self.http.port())),
             _ => self.http,
         }
     }

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, sleep};
 
 use super::load::{self, Plan};
 use super::report::Report;
-use super::{Behaviour, Demo, POOLS, SHOP, fail};
+use super::{Behaviour, Demo, POOLS, SHOP, fail, tell};
 use crate::signals::Signals;
 
 /// Longest wait for a failover or a failback.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A quarter of the requests are POSTs.
-const PLAN: Plan = Plan { rate: 400, post_every: 4 };
+const PLAN: Plan = Plan { rate: 400, post_every: 4, missed: MissedTickBehavior::Burst };
 
 /// Runs the script. A signal to stop ends it before its end, which is a failure.
 pub async fn run(demo: Demo, signals: &mut Signals) -> ExitCode {
@@ -39,7 +39,7 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
         return Err(format!("{north} did not become healthy"));
     }
     let rate = PLAN.rate;
-    println!("load: {rate} requests/s on http://{}, a quarter of them POSTs, no client-side retry", demo.http);
+    tell(&format!("load: {rate} requests/s on http://{}, a quarter of them POSTs, no client-side retry", demo.http));
     let (stop, stopped) = watch::channel(false);
     let (outcome, mut outcomes) = mpsc::channel(load::QUEUE);
     let collected = tokio::spawn(async move {
@@ -52,14 +52,14 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
     let load = tokio::spawn(load::run(demo.reachable(), PLAN, stopped, outcome));
     sleep(Duration::from_secs(2)).await;
 
-    println!("{north} crashes (as after kill -9): {south} must take over");
+    tell(&format!("{north} crashes (as after kill -9): {south} must take over"));
     demo.upstreams.become_all(north, Behaviour::Crashed);
     if serves(demo, south).await {
         sleep(Duration::from_secs(2)).await;
         report.rto = last_rto(demo).await;
     }
 
-    println!("{north} is back: failback follows after its hold-down");
+    tell(&format!("{north} is back: failback follows after its hold-down"));
     let revived = Instant::now();
     demo.upstreams.become_all(north, Behaviour::Running);
     if report.rto.is_some() && serves(demo, north).await {
@@ -73,7 +73,7 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
     };
     report.outcomes = collected;
     report.executed_twice = demo.executions.repeated();
-    println!("\n{report}");
+    tell(&format!("\n{report}"));
     Ok(report.passed())
 }
 

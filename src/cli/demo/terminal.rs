@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::termios::{self, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use rustix::termios::{self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
 use tokio::sync::mpsc;
 
 use crate::cli::text_table::{Style, paint};
@@ -60,12 +60,14 @@ impl Keyboard {
 impl Drop for Keyboard {
     fn drop(&mut self) {
         if let Some(before) = self.0.take() {
-            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Flush, &before);
+            // (`OptionalActions::Flush` would wait for the output of a terminal that takes none.)
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            let _ = termios::tcflush(io::stdin(), QueueSelector::IFlush);
         }
     }
 }
 
-/// Paints frames on the terminal's other screen, and goes back to the first one when dropped.
+/// Paints frames on the terminal's other screen.
 pub struct Painter {
     frames: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
@@ -105,17 +107,18 @@ impl Painter {
     }
 }
 
-impl Drop for Painter {
-    fn drop(&mut self) {
+impl Painter {
+    /// Goes back to the first screen. `false`: the terminal takes nothing, and is not waited for.
+    pub fn end(mut self) -> bool {
         drop(self.frames.take());
-        let Some(thread) = self.thread.take() else { return };
-        // A terminal that takes nothing is not waited for.
+        let Some(thread) = self.thread.take() else { return true };
         for _ in 0..100 {
             if thread.is_finished() {
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        false
     }
 }
 

@@ -19,13 +19,13 @@ use super::load::{self, Outcome, Plan};
 use super::screen::{self, Counters, View};
 use super::tally::{Rates, Tally};
 use super::terminal::{self, Keyboard, Line, Painter, Typed};
-use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail};
+use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail, tell};
 use crate::cli::status;
 use crate::cli::text_table::Style;
 use crate::signals::Signals;
 
 /// One in twenty is a POST.
-const PLAN: Plan = Plan { rate: 200, post_every: 20 };
+const PLAN: Plan = Plan { rate: 200, post_every: 20, missed: MissedTickBehavior::Skip };
 /// The screen is painted so often.
 const FRAME: Duration = Duration::from_millis(250);
 /// Without a screen the counters are told so often.
@@ -152,20 +152,20 @@ impl Show {
             return;
         }
         let (http, tcp): (SocketAddr, SocketAddr) = (self.demo.http, self.demo.tcp);
-        println!(
+        tell(&format!(
             "Standfast demo: {}  tcp {tcp}\nTwo pools of two upstreams: {} and {}. {POLICY}\n\n\
              Elsewhere: curl http://{http}/   Here, a command and Enter:\n\n{HELP}\n",
             self.addresses(),
             POOLS[0],
             POOLS[1],
-        );
+        ));
     }
 
     /// Notes what happened.
     fn say(&mut self, what: &str) {
         let event = format!("{} {what}", screen::clock(self.started.elapsed()));
         if self.painter.is_none() {
-            println!("{event}");
+            tell(&event);
         }
         if self.events.len() == EVENTS {
             self.events.pop_front();
@@ -182,10 +182,10 @@ impl Show {
             Ok(Some(Command::Quit)) => return true,
             Ok(Some(Command::Help)) if self.painter.is_some() => self.cover = Some(Cover::Help),
             Ok(Some(Command::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
-            Ok(Some(Command::Help)) => println!("{HELP}"),
+            Ok(Some(Command::Help)) => tell(HELP),
             Ok(Some(Command::Status)) => {
                 if let Ok(status) = self.demo.app.control.status().await {
-                    println!("{}", status::tables(&status, false));
+                    tell(&status::tables(&status, false));
                 }
             }
             Ok(Some(Command::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
@@ -225,7 +225,7 @@ impl Show {
         if self.painter.is_none() {
             if self.counted.elapsed() >= COUNTERS {
                 self.counted = Instant::now();
-                println!("{} {}", screen::clock(self.started.elapsed()), counters.summary());
+                tell(&format!("{} {}", screen::clock(self.started.elapsed()), counters.summary()));
             }
             return;
         }
@@ -303,16 +303,18 @@ impl Show {
 
     /// Leaves the terminal as it was, with a summary.
     async fn end(mut self, signals: &mut Signals) -> ExitCode {
-        let painted = self.painter.take().is_some();
+        let painted = self.painter.take().map(Painter::end);
         if let Some(clients) = &self.clients {
             clients.stop.send_replace(true);
             clients.sending.abort();
         }
-        if painted {
-            println!("Standfast demo  {}", self.addresses());
-            self.events.iter().for_each(|event| println!("{event}"));
+        if painted == Some(true) {
+            tell(&format!("Standfast demo  {}", self.addresses()));
+            self.events.iter().for_each(|event| tell(event));
         }
-        println!("{}", self.counters().summary());
+        if painted != Some(false) {
+            tell(&self.counters().summary());
+        }
         self.demo.app.stop(signals).await;
         ExitCode::SUCCESS
     }

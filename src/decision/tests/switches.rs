@@ -419,6 +419,34 @@ fn a_probe_that_passes_during_the_trouble_ends_no_outage() {
 }
 
 #[test]
+fn checks_that_pass_while_nothing_is_answered_end_no_outage() {
+    let mut rig = Rig::new(|_| {});
+    let first = rig.now;
+    rig.all(&[0, 1], Rig::refuse);
+    rig.wait(secs(1));
+    rig.rise(0);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    // The new pool accepts and says nothing, behind checks that pass.
+    rig.all(&[2, 3], |rig, id| rig.silent(id, 9, 0));
+    rig.all(&[2, 3], Rig::pass);
+    rig.wait(secs(8));
+    rig.all(&[2, 3], Rig::pass);
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Timeout, 20));
+    assert_eq!((rig.active(), rig.last().fault), ("home".to_owned(), first));
+    // Where one request only was asked, its timeout alone says so.
+    let mut rig = Rig::new(|_| {});
+    let first = rig.now;
+    rig.all(&[0, 1], Rig::refuse);
+    rig.wait(secs(1));
+    rig.rise(0);
+    rig.confirmed(0, ConnectOutcome::Connected);
+    rig.all(&[2, 3], Rig::pass);
+    rig.wait(secs(8));
+    rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Timeout, 20));
+    assert_eq!((rig.active(), rig.last().fault), ("home".to_owned(), first));
+}
+
+#[test]
 fn what_checks_say_during_a_trouble_does_not_hide_that_all_was_well_before() {
     let mut rig = Rig::new(|_| {});
     rig.all(&[0, 1], Rig::refuse);
