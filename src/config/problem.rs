@@ -218,8 +218,8 @@ struct Places<'t> {
     tree: Option<&'t Tree>,
     lines: Vec<&'t str>,
     secret_lines: HashSet<usize>,
-    /// Lines that are shown, by their number: many places may share one.
-    shown: HashMap<usize, Arc<str>>,
+    /// Lines that were asked for, by their number: many places may share one. `None` = it is not shown.
+    shown: HashMap<usize, Option<Arc<str>>>,
 }
 
 impl<'t> Places<'t> {
@@ -262,17 +262,23 @@ impl<'t> Places<'t> {
 
     /// The line, unless it may hold a secret.
     fn source(&mut self, line: usize) -> Option<Arc<str>> {
+        if let Some(known) = self.shown.get(&line) {
+            return known.clone();
+        }
+        let shown = self.look_at(line);
+        self.shown.insert(line, shown.clone());
+        shown
+    }
+
+    fn look_at(&self, line: usize) -> Option<Arc<str>> {
         /// So many characters of it are kept.
         const LONGEST: usize = 10_000;
         let source = *self.lines.get(line.checked_sub(1)?)?;
         let is_secret = self.secret_lines.contains(&line)
             || has_login(source)
             || self.tree.is_none() && may_be_secret(&self.lines, line);
-        if is_secret {
-            return None;
-        }
-        let shown = || source.char_indices().nth(LONGEST).map_or(source, |(end, _)| &source[..end]).into();
-        Some(Arc::clone(self.shown.entry(line).or_insert_with(shown)))
+        let end = source.char_indices().nth(LONGEST).map_or(source.len(), |(end, _)| end);
+        (!is_secret).then(|| source[..end].into())
     }
 }
 
