@@ -101,10 +101,12 @@ impl Overview<'_> {
         summary(&status.services, html);
         troubles(status, html);
         let mut room = ENDPOINTS;
-        for service in status.services.iter().take(SERVICES) {
+        let mut services: Vec<_> = status.services.iter().collect();
+        services.sort_by_key(|service| (service.is_served(), service.pools.iter().all(|pool| pool.available)));
+        for service in services.iter().take(SERVICES) {
             section(service, last_recovery(status, service), &mut room, html);
         }
-        left_out(status.services.iter().skip(SERVICES), "services", "not served", |s| !s.is_served(), html);
+        left_out(services.into_iter().skip(SERVICES), "services", "not served", |s| !s.is_served(), html);
         incidents(&status.incidents, html);
     }
 }

@@ -49,7 +49,15 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 /// # Errors
 /// Every problem of all of them.
 pub fn examine(file: &Path) -> Result<Loaded, Problems> {
-    let found = materials::examine(config::load(file), file);
+    examined(config::load(file), file)
+}
+
+/// The same for a configuration that was read: a pipe can be read once.
+///
+/// # Errors
+/// Every problem of the file and of those that it names.
+pub fn examined(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, Problems> {
+    let found = materials::examine(found, file);
     let here = found.as_ref().map(|loaded| surroundings::warnings(&loaded.config)).unwrap_or_default();
     let warning = |what: &String| Problem::without_place(Severity::Warning, "", what, "");
     config::with_problems(found, file, here.iter().map(warning).collect())

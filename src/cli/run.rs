@@ -77,13 +77,17 @@ fn serve(path: PathBuf) -> Result<(), Failure> {
 }
 
 fn start(path: PathBuf) -> Result<App, Failure> {
-    let loaded = config::load(&path).map_err(|problems| check::examine(&path).err().unwrap_or(problems))?;
-    let app = App::start(loaded.config, Some(path.clone())).map_err(|error| {
+    let loaded = match config::load(&path) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Err(check::examined(Err(problems.clone()), &path).err().unwrap_or(problems).into()),
+    };
+    let warnings = loaded.warnings.clone();
+    let app = App::start(loaded.config.clone(), Some(path.clone())).map_err(|error| {
         // A file that it names, most often: that is told as `check` tells it.
-        let by_file = check::examine(&path).err().filter(|problems| !problems.unreadable);
+        let by_file = check::examined(Ok(loaded), &path).err();
         by_file.map_or_else(|| Failure::Other(error.to_string()), Failure::Refused)
     })?;
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);
     }
     Ok(app)

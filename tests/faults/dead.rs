@@ -1,10 +1,12 @@
 //! Processes that die: what was not on their wire is saved, whatever its method.
 
+use std::time::Duration;
+
 use standfast::decision::{Cause, Operational, Serving, SwitchKind};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use crate::scene::{QUICK, Scene, good};
+use crate::scene::{CALM, QUICK, Scene, good};
 use crate::support::{Client, Upstream, get, post, until};
 
 async fn kill(upstreams: &mut [Upstream; 2]) {
@@ -64,7 +66,7 @@ async fn a_pool_that_dies_takes_only_what_was_on_its_wire_and_nothing_is_lost_on
 
 #[tokio::test]
 async fn a_lone_request_that_crossed_before_the_switch_ends_the_incident_with_its_answer() {
-    let mut scene = Scene::start(QUICK).await;
+    let mut scene = Scene::start(CALM).await;
     let (tell, _) = tokio::sync::watch::channel(false);
     let waits = good("standby").but("/lone", good("standby").when(&tell));
     scene.standby.iter().for_each(|upstream| upstream.behave(waits.clone()));
@@ -77,9 +79,12 @@ async fn a_lone_request_that_crossed_before_the_switch_ends_the_incident_with_it
     assert_eq!(rto().await, None, "nothing was answered yet");
     tell.send_replace(true);
     assert_eq!(asked.await.expect("an answer").text(), "standby");
-    while rto().await.is_none() {
-        tokio::task::yield_now().await;
-    }
+    let told = async {
+        while rto().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.expect("the answer ends the incident");
 }
 
 #[tokio::test]

@@ -147,7 +147,10 @@ fn forwarded(
     }
     match forwarded {
         schema::Forwarded::Append => {
-            let named = proxy.is_some_and(|proxy| proxy.required && !proxy.trusted.is_empty());
+            let networks = |proxy: &ProxyProtocol| {
+                !proxy.trusted.is_empty() && proxy.trusted.iter().all(|network| network.prefix_len() > 0)
+            };
+            let named = proxy.is_some_and(|proxy| proxy.required && networks(proxy));
             let mut bind = typed.bind.get().map_or(&[][..], |list| &list.0).iter().filter_map(Item::get);
             if !named && bind.any(|bind| !bind.0.is_loopback()) {
                 room.warning(
@@ -155,7 +158,8 @@ fn forwarded(
                     "the X-Forwarded-* fields of every client that can connect are believed: a client can name any address as \
                      its own",
                     "write `forwarded: replace`; keep `append` only if all connections come from load balancers that set these \
-                     fields, and name their networks: `proxy_protocol: {required: true, trusted: [10.0.0.0/8]}`",
+                     fields (one that passes TCP on does not), and name their networks: `proxy_protocol: {required: true, \
+                     trusted: [10.0.0.0/8]}`",
                 );
             }
             Forwarded::Append
