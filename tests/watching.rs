@@ -219,7 +219,7 @@ fn every_alert_leads_to_its_section_of_the_guide_and_no_section_is_left_over() {
         let anchor = alert.to_lowercase();
         assert_eq!(url, format!("config/guides/alerts.md#{anchor}"), "{alert}");
         let text = sections.remove(&anchor).unwrap_or_else(|| panic!("{alert} has no section"));
-        for part in ["**Means:**", "**Users see:**", "**Look first", "**Ends by itself:**", "```console"] {
+        for part in ["**Means:**", "**Users see:**", "**Look first", "**Ends by itself:**", "```sh"] {
             assert!(text.contains(part), "{alert} without {part}");
         }
     }
