@@ -1,3 +1,5 @@
+//! The page of the admin port: what it shows, escaped and bounded.
+
 use axum::http::HeaderValue;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! ClientHellos whole, cut into pieces, and malformed.
+
 use proptest::prelude::*;
 
 use super::*;

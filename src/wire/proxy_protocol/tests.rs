@@ -1,3 +1,5 @@
+//! PROXY headers of both versions, whole, cut into pieces, and malformed.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

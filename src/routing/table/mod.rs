@@ -380,5 +380,4 @@ impl EndpointView {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
 mod tests;
