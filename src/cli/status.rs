@@ -10,7 +10,7 @@ use standfast::text::printable_json;
 
 use super::ask::{self, printable};
 use super::exit::Exit;
-use super::text_table::{Cell, Style, cell, heads, layout, paint};
+use super::text_table::{Cell, Look, Style, cell, heads, layout, paint};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
@@ -59,11 +59,11 @@ fn once(args: &StatusArgs) -> ExitCode {
         Err(error) => return fail(&format!("{} answers, but not as Standfast: {error}", args.admin)),
     };
     let mut out = io::stdout().lock();
-    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let look = Look::of(&out);
     let clear = if args.watch.is_some() && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     let shown = match args.output {
         Output::Json => printable_json(&text),
-        Output::Human => clear.to_owned() + &tables(&status, colour),
+        Output::Human => clear.to_owned() + &tables(&status, look),
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
@@ -75,29 +75,41 @@ fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     Exit::NotAsked.into()
 }
 
-/// Everything, for people.
-pub(super) fn tables(status: &Status, colour: bool) -> String {
-    let mut out = header(status, colour);
-    out.push_str(&layout("", services(status), colour));
-    for service in &status.services {
-        out.push_str(&format!("\n{}\n", paint(&printable(&service.name), Style::Head, colour)));
-        out.push_str(&layout("  ", endpoints(service), colour));
-    }
-    if !status.names.is_empty() {
-        out.push_str(&format!("\n{}\n", paint("names", Style::Head, colour)));
-        out.push_str(&layout("  ", names(status), colour));
-    }
-    if !status.incidents.is_empty() {
-        out.push_str(&format!("\n{}\n", paint("last switches", Style::Head, colour)));
-        out.push_str(&layout("  ", switches(&status.incidents), colour));
-    }
-    out
+/// Everything, for people: the last switches stand last, beside the next prompt.
+pub(super) fn tables(status: &Status, look: Look) -> String {
+    let [header, services, endpoints, switches] = parts(status, look);
+    header + &services + &endpoints + &switches
 }
 
-fn header(status: &Status, colour: bool) -> String {
+/// The same for a screen that shows the beginning only.
+pub(super) fn overview(status: &Status, look: Look) -> String {
+    let [header, services, endpoints, switches] = parts(status, look);
+    header + &services + &switches + &endpoints
+}
+
+fn parts(status: &Status, look: Look) -> [String; 4] {
+    let heading = |text: &str| format!("\n{}\n", paint(text, Style::Head, look.colour));
+    let mut all = String::new();
+    for service in &status.services {
+        all += &heading(&printable(&service.name));
+        all += &layout("  ", endpoints(service), look);
+    }
+    if !status.names.is_empty() {
+        all += &heading("names");
+        all += &layout("  ", names(status), look);
+    }
+    let mut last = String::new();
+    if !status.incidents.is_empty() {
+        last += &heading("last switches");
+        last += &layout("  ", switches(&status.incidents), look);
+    }
+    [header(status, look), layout("", services(status), look), all, last]
+}
+
+fn header(status: &Status, look: Look) -> String {
     let ready = match status.ready {
-        true => paint("ready", Style::Good, colour),
-        false => paint("not ready", Style::Bad, colour),
+        true => paint("ready", Style::Good, look.colour),
+        false => paint("not ready", Style::Bad, look.colour),
     };
     let mut line = format!(
         "Standfast {}  {ready}  up {}  epoch {}  pid {}\n",
@@ -116,13 +128,15 @@ fn header(status: &Status, colour: bool) -> String {
         ));
     }
     for trouble in &status.troubles {
-        line.push_str(&paint(&printable(trouble), Style::Bad, colour));
+        line.push_str(&paint(&printable(trouble), Style::Bad, look.colour));
         line.push('\n');
     }
     if let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) {
-        let refused = format!("the last reload was refused: {}", reload.messages.join("; "));
-        line.push_str(&paint(&printable(&refused), Style::Bad, colour));
+        let problems = reload.messages.iter().flat_map(|message| message.lines());
+        let problems = problems.map(|problem| format!("  {}\n", printable(problem.trim())));
+        line.push_str(&paint("the last reload was refused:", Style::Bad, look.colour));
         line.push('\n');
+        line.extend(problems);
     }
     line.push('\n');
     line
@@ -195,7 +209,7 @@ fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
     for incident in incidents.iter().rev().take(SWITCHES) {
         let evidence = incident.evidence.first().map(|e| format!("{} {}: {}", e.address, label(&e.cause), e.detail));
         let cells = [
-            format!("{} ago", span(incident.age_ms)),
+            format!("{} ago", span(incident.age_ms.saturating_sub(incident.decided_ms as u64))),
             printable(&incident.service),
             label(&incident.kind),
             name(&incident.from),
@@ -261,7 +275,8 @@ mod tests {
 Standfast 0.1.0  ready  up 3d 4h  epoch 12  pid 7
 web on 0.0.0.0:80 (http)
 the state file could not be used at the start: it is cut short
-the last reload was refused: line 3: no such service
+the last reload was refused:
+  line 3: no such service
 
 SERVICE  ACTIVE POOL  SINCE       WHY       LAST RTO  OBJECTIVE  NOTES
 shop     eu-north     3m 12s ago  failover  1.23s     1s         home in 12s at the earliest
@@ -275,17 +290,17 @@ shop
 
 last switches
   WHEN        SERVICE  KIND      FROM     TO        DETECTED  SWITCHED  ANSWERED (RTO)  EVIDENCE
-  3m 12s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
+  3m 11s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
 ";
-        assert_eq!(tables(&sample(), false), expected);
+        assert_eq!(tables(&sample(), Look::PLAIN), expected);
     }
 
     #[test]
     fn a_name_stands_beside_its_address() {
         let mut status = sample();
-        assert!(tables(&status, false).contains("10.0.1.12:8080      unhealthy"));
+        assert!(tables(&status, Look::PLAIN).contains("10.0.1.12:8080      unhealthy"));
         status.services[0].pools[0].endpoints[1].name = Some("app-2".into());
-        assert!(tables(&status, false).contains("10.0.1.12:8080 app-2  unhealthy"));
+        assert!(tables(&status, Look::PLAIN).contains("10.0.1.12:8080 app-2  unhealthy"));
     }
 
     #[test]
@@ -295,17 +310,17 @@ last switches
         assert_eq!(endpoint.weight, 1, "a report that says none");
         endpoint.weight = 0;
         endpoint.state.standing.administrative = Administrative::Drain;
-        assert!(tables(&status, false).contains("healthy (checks passed), drain, weight 0  3m 12s"));
+        assert!(tables(&status, Look::PLAIN).contains("healthy (checks passed), drain, weight 0  3m 12s"));
     }
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let mut plain = tables(&sample(), true);
+        let mut plain = tables(&sample(), Look { colour: true, width: None });
         assert!(plain.contains("\x1b[31munavailable\x1b[0m"));
         for code in ["0", "1", "31", "32", "33"] {
             plain = plain.replace(&format!("\x1b[{code}m"), "");
         }
-        assert_eq!(plain, tables(&sample(), false));
+        assert_eq!(plain, tables(&sample(), Look::PLAIN));
     }
 
     #[test]
@@ -316,7 +331,7 @@ last switches
             status.services[0].serving = serving;
             assert!(!status.services[0].is_served());
         }
-        assert!(tables(&status, false).contains("starting"));
+        assert!(tables(&status, Look::PLAIN).contains("starting"));
     }
 
     #[test]

@@ -102,9 +102,9 @@ impl Records {
         let (cause, administrative) = (word(&to.cause), word(&to.administrative));
         let endpoint_name = place.name.as_deref();
         if to.operational.has_fallen() {
-            tracing::warn!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, %evidence, "endpoint condemned");
+            tracing::warn!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, evidence = &**evidence, "endpoint condemned");
         } else {
-            tracing::info!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, %evidence, "endpoint standing");
+            tracing::info!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, evidence = &**evidence, "endpoint standing");
         }
         let _ = notices.send(Notice::Standing { address: place.address, change });
     }
@@ -113,7 +113,7 @@ impl Records {
     pub(super) fn held(&mut self, service: &Name, pool: &Name, endpoint: SocketAddr, reason: Held, detail: &str) {
         self.tally.held(service, reason);
         let reason = reason.as_str();
-        tracing::info!(%service, %pool, %endpoint, reason, evidence = %detail, "failures that do not condemn the endpoint");
+        tracing::info!(%service, %pool, %endpoint, reason, evidence = detail, "failures that do not condemn the endpoint");
     }
 
     /// A switch, or its first good answer.
@@ -193,10 +193,10 @@ fn say_switch(incident: &Incident) {
     let decided_ms = millis(incident.decided.since(incident.fault));
     match incident.kind {
         SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
-            id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, %evidence, "switch"
+            id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, evidence, "switch"
         ),
         SwitchKind::Switchover | SwitchKind::Failback | SwitchKind::Recovery => {
-            tracing::info!(id, %service, kind, %from, %to, actor, epoch, %evidence, "switch");
+            tracing::info!(id, %service, kind, %from, %to, actor, epoch, evidence, "switch");
         }
     }
 }

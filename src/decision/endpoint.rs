@@ -427,7 +427,7 @@ impl Endpoint {
             if digest.trials_failed > 0 {
                 self.eject(rules, cause, format!("{} trial requests failed", digest.trials_failed), now);
             } else if good >= TRIALS {
-                self.acquit(Cause::TrialsPassed, format!("{good} trial requests passed"), now);
+                self.acquit(Cause::TrialsPassed, counted(good, "trial request") + " passed", now);
             } else {
                 self.ejection = Ejection::Tried { cause, good };
             }
@@ -668,9 +668,9 @@ impl Endpoint {
         if (before.operational, before.cause) != (operational, cause) {
             match cause {
                 Cause::ChecksFailed => {
-                    self.evidence = format!("{} probes failed, {}", self.checks.fails, self.checks.detail)
+                    self.evidence = format!("{} failed, {}", counted(self.checks.fails, "probe"), self.checks.detail)
                 }
-                Cause::ChecksPassed => self.evidence = format!("{} probes passed", self.checks.passes),
+                Cause::ChecksPassed => self.evidence = counted(self.checks.passes, "probe") + " passed",
                 _ => {}
             }
             self.relax();
@@ -754,4 +754,9 @@ impl Endpoint {
             self.timers.disarm(Timer::Reconnect);
         }
     }
+}
+
+/// `1 probe`, `2 probes`
+fn counted(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

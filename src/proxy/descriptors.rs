@@ -65,17 +65,20 @@ impl Allowance {
         match () {
             () if clients >= all => Allowance::All,
             () if !reserve => Allowance::Scarce,
-            () if clients < written.sum() => Allowance::BelowWritten,
+            () if clients < written.sum() || clients < FEW => Allowance::BelowWritten,
             () => Allowance::Bounded,
         }
     }
 }
 
+/// Fewer clients at once than this are told of, whatever the listeners ask for.
+const FEW: usize = 1_000;
+
 fn say(allowance: Allowance, max_clients: usize) {
     let limit = limits::descriptor_limit();
     match allowance {
         Allowance::All => tracing::debug!(limit, max_clients, "descriptors for all connections of the listeners"),
-        Allowance::Bounded => tracing::info!(
+        Allowance::Bounded => tracing::debug!(
             limit,
             max_clients,
             "the descriptor limit bounds the clients at once; further ones wait in the accept queue"

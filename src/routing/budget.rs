@@ -22,7 +22,7 @@ const RING: usize = 32;
 /// One service's budget.
 ///
 /// **Guarantee:** at the moment `t` of every granted extra attempt, the extra attempts granted in `(t − 10 s, t]` number at
-/// most `share × requests in (t − 10 s, t] + 3`. Steps make it conservative: the step that the window's edge
+/// most `share × requests in (t − 10 s, t] + 12`. Steps make it conservative: the step that the window's edge
 /// cuts counts for the extras and not for the requests.
 #[derive(Debug)]
 pub struct Budget {

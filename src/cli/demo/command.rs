@@ -36,7 +36,11 @@ status          what `standfast status` shows
 quit            the end; so is Ctrl-C
 
 WHICH is a pool (north, south) or one upstream (north-1); without it: the pool
-that serves. A word may be cut short: `c`, `f north`.";
+that serves. A command may be cut short: `c`, `f north`.
+
+A POST that an upstream may have begun is never sent again: its client gets
+502 or 503, and none runs twice. `freeze`, `slow` and `errors` are faults in
+which the port stays open.";
 
 /// Reads a line. `Ok(None)`: it is empty.
 ///

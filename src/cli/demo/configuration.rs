@@ -22,7 +22,7 @@ pub fn text(listen: &Addresses, upstreams: &Upstreams) -> String {
         };
         upstreams.pools.iter().map(pool).collect::<Vec<_>>().join(", ")
     };
-    let policy = "failback: {mode: auto, hold_down: 3s}, damping: off, max_failovers: {count: 1000, per: 1m}";
+    let policy = "failback: {mode: auto, hold_down: 3s}, damping: off, confirm_window: 1s, max_failovers: {count: 1000, per: 1m}";
     format!(
         r#"
 admin: {{bind: "{admin}"}}

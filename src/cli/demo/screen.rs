@@ -11,7 +11,7 @@ use super::command::SUMMARY;
 use super::configuration::POLICY;
 use super::tally::Tally;
 use super::terminal::Line;
-use crate::cli::text_table::{Style, cell};
+use crate::cli::text_table::{Style, broken, cell};
 
 /// All that is shown.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct View {
     pub incident: Option<IncidentReport>,
     /// What happened, oldest first.
     pub events: VecDeque<String>,
+    /// What the last command came to; empty = nothing was typed.
+    pub answer: String,
 }
 
 /// What was sent and what came of it.
@@ -84,7 +86,8 @@ pub fn lines(view: &View, width: usize, height: usize) -> Vec<Line> {
     let counters = counters(&view.counters, width);
     let pools = pools(view, width);
     let incident = incident(view, width, wide);
-    let foot = plain(SUMMARY, width, Style::Head);
+    let mut foot = plain(SUMMARY, width, Style::Head);
+    foot.push(fit(vec![(view.answer.clone(), Style::Warn)], width));
     let policy = plain(POLICY, width, Style::Plain);
 
     // What may be left out, the least important last.
@@ -99,9 +102,7 @@ pub fn lines(view: &View, width: usize, height: usize) -> Vec<Line> {
     let shows_blanks = fits(3);
     let shows_head = fits(1 + usize::from(shows_blanks));
     let shows_policy = fits(policy.len());
-    let events: Vec<Line> = view.events.iter().flat_map(|event| plain(event, width, Style::Plain)).collect();
-    let room = left.saturating_sub(usize::from(shows_blanks));
-    let events = events[events.len().saturating_sub(room)..].to_vec();
+    let events = latest(&view.events, width, left.saturating_sub(usize::from(shows_blanks)));
 
     let gap = || if shows_blanks { blank() } else { Vec::new() };
     let mut lines = Vec::new();
@@ -130,6 +131,18 @@ pub fn lines(view: &View, width: usize, height: usize) -> Vec<Line> {
     lines
 }
 
+/// The last events that fit, each of them whole.
+fn latest(events: &VecDeque<String>, width: usize, mut room: usize) -> Vec<Line> {
+    let mut lines = VecDeque::new();
+    for event in events.iter().rev() {
+        let event = plain(event, width, Style::Plain);
+        let Some(left) = room.checked_sub(event.len()) else { break };
+        room = left;
+        event.into_iter().rev().for_each(|line| lines.push_front(line));
+    }
+    lines.into()
+}
+
 fn counters(counters: &Counters, width: usize) -> Vec<Line> {
     let failed = |n: u64| (format!("{n} failed"), if n == 0 { Style::Good } else { Style::Bad });
     let text = |text: String| (text, Style::Plain);
@@ -145,10 +158,7 @@ fn counters(counters: &Counters, width: usize) -> Vec<Line> {
             lines.extend(plain(&slow, width, Style::Plain));
             if !tally.failures.is_empty() {
                 let kinds: Vec<_> = tally.failures.iter().map(|(what, n)| format!("{n} x {what}")).collect();
-                let mut why = format!("failed: {}", kinds.join(", "));
-                if tally.post.failed > 0 {
-                    why.push_str(" (a POST that may have been executed is never sent again)");
-                }
+                let why = format!("failed: {}", kinds.join(", "));
                 lines.extend(plain(&why, width, Style::Warn));
             }
             lines
@@ -270,19 +280,15 @@ fn grouped(n: u64) -> String {
 
 /// A text in lines that are broken between words.
 pub fn plain(text: &str, width: usize, style: Style) -> Vec<Line> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().map(|line| (line.chars().count(), line));
-        match last {
-            Some((0, line)) => line.push_str(word),
-            Some((used, line)) if used + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
+    broken(text, width).into_iter().map(|line| fit(vec![(line, style)], width)).collect()
+}
+
+/// A line of a longer text: one that is too wide is broken, and what begins in columns stays so.
+pub fn folded(line: &str, width: usize) -> Vec<Line> {
+    match line.chars().count() <= width {
+        true => vec![vec![(line.to_owned(), Style::Plain)]],
+        false => plain(line, width, Style::Plain),
     }
-    lines.into_iter().map(|line| fit(vec![(line, style)], width)).collect()
 }
 
 /// The first characters of a text, with a sign where something is left out.
@@ -345,6 +351,7 @@ mod tests {
             behaviours: BTreeMap::from([("north-1".to_owned(), "crashed"), ("south-1".to_owned(), "running")]),
             incident: Some(serde_json::from_value(incident).expect("an incident")),
             events: VecDeque::from(["0:12 crash: north".to_owned(), "0:12 failover north → south".to_owned()]),
+            answer: "0:12 north-1, north-2: crashed".to_owned(),
         }
     }
 
@@ -374,11 +381,11 @@ last switch: failover north → south, 4s ago
 because refused: connect refused
 detected +0.4ms  switched +51ms  first answer +52ms
 
-0:12 crash: north
 0:12 failover north → south
 
 Here: failback after 3 s, never frozen (default: 60 s, frozen by a 4th outage).
-crash  freeze  slow  errors  revive  status  help  quit";
+crash  freeze  slow  errors  revive  status  help  quit
+0:12 north-1, north-2: crashed";
         assert_eq!(shown(&lines(&view(), 80, 23)), expected);
     }
 
@@ -413,10 +420,7 @@ crash  freeze  slow  errors  revive  status  help  quit";
         let Counters::Load { tally, .. } = &mut view.counters else { unreachable!("a load") };
         tally.add(Outcome { post: true, result: Err("status 502".to_owned()), took: Duration::ZERO });
         let shown = shown(&lines(&view, 80, 30));
-        assert!(
-            shown.contains("1 failed, 0 run twice") && shown.contains("failed: 1 x POST: status 502 (a POST"),
-            "{shown}"
-        );
+        assert!(shown.contains("1 failed, 0 run twice") && shown.contains("failed: 1 x POST: status 502"), "{shown}");
     }
 
     #[test]

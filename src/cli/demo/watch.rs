@@ -21,7 +21,7 @@ use super::tally::{Rates, Tally};
 use super::terminal::{self, Keyboard, Line, Painter, Typed};
 use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail, tell};
 use crate::cli::status;
-use crate::cli::text_table::Style;
+use crate::cli::text_table::{Look, Style};
 use crate::signals::Signals;
 
 /// One in twenty is a POST.
@@ -101,6 +101,10 @@ struct Show {
     events: VecDeque<String>,
     /// The newest switch that was told.
     told: Option<IncidentId>,
+    /// It was told without its first answer.
+    unanswered: bool,
+    /// What the last command came to.
+    answer: String,
     counted: Instant,
 }
 
@@ -123,6 +127,8 @@ impl Show {
             rates: Rates::new(now),
             events: VecDeque::new(),
             told: None,
+            unanswered: false,
+            answer: String::new(),
             counted: now,
         }
     }
@@ -173,9 +179,16 @@ impl Show {
         self.events.push_back(event);
     }
 
+    /// Notes what a command came to.
+    fn answer(&mut self, what: &str) {
+        self.answer = format!("{} {what}", screen::clock(self.started.elapsed()));
+        self.say(what);
+    }
+
     /// Obeys a line that was typed; whether it ends the demo.
     async fn obey(&mut self, line: &str) -> bool {
         self.editing.clear();
+        self.answer.clear();
         self.cover = None;
         match command::parse(line) {
             Ok(None) => {}
@@ -185,11 +198,11 @@ impl Show {
             Ok(Some(Command::Help)) => tell(HELP),
             Ok(Some(Command::Status)) => {
                 if let Ok(status) = self.demo.app.control.status().await {
-                    tell(&status::tables(&status, false));
+                    tell(&status::tables(&status, Look::PLAIN));
                 }
             }
             Ok(Some(Command::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
-            Err(problem) => self.say(&problem),
+            Err(problem) => self.answer(&problem),
         }
         false
     }
@@ -203,9 +216,13 @@ impl Show {
         let changed = self.demo.upstreams.become_all(&target, behaviour).join(", ");
         if changed.is_empty() {
             let known: Vec<_> = self.demo.upstreams.all().map(|(_, name, _)| name.to_owned()).collect();
-            return self.say(&format!("there is no `{target}` here, but {}, {}", POOLS.join(", "), known.join(", ")));
+            return self.answer(&format!(
+                "there is no `{target}` here, but {}, {}",
+                POOLS.join(", "),
+                known.join(", ")
+            ));
         }
-        self.say(&format!("{changed}: {}", does(behaviour)));
+        self.answer(&format!("{changed}: {}", does(behaviour)));
     }
 
     /// The pool with upstreams that serves, else the first one.
@@ -218,7 +235,8 @@ impl Show {
     /// Looks at the proxy, tells what is new and paints.
     async fn refresh(&mut self) {
         let Ok(status) = self.demo.app.control.status().await else { return };
-        let tables = (self.cover == Some(Cover::Status)).then(|| status::tables(&status, false));
+        let look = Look { colour: false, width: Some(terminal::size().0) };
+        let tables = (self.cover == Some(Cover::Status)).then(|| status::overview(&status, look));
         let Some((service, incidents)) = shop(status) else { return };
         self.tell(&incidents);
         let counters = self.counters();
@@ -255,6 +273,7 @@ impl Show {
             service,
             incident: incidents.pop(),
             events: self.events.clone(),
+            answer: self.answer.clone(),
         }
     }
 
@@ -287,6 +306,11 @@ impl Show {
     /// Tells of switches, once each.
     fn tell(&mut self, incidents: &[IncidentReport]) {
         let told = self.told;
+        let late = incidents.iter().find(|incident| self.unanswered && Some(incident.id) == told);
+        if let Some(rto) = late.and_then(|incident| incident.rto_ms) {
+            self.unanswered = false;
+            self.say(&format!("first answer after {}", millis(rto)));
+        }
         let new = incidents.iter().filter(|incident| told.is_none_or(|told| incident.id > told));
         for incident in new {
             let waits = incident.rto_ms.is_none() && u128::from(incident.age_ms) < ANSWERED.as_millis();
@@ -298,6 +322,7 @@ impl Show {
             let why = incident.evidence.first().map_or_else(String::new, |first| format!(" ({})", first.detail));
             self.say(&format!("{}: {answered}{why}", screen::route(incident)));
             self.told = Some(incident.id);
+            self.unanswered = incident.rto_ms.is_none();
         }
     }
 
@@ -342,8 +367,7 @@ fn does(behaviour: Behaviour) -> &'static str {
 /// A text over the whole screen, until Enter.
 fn cover(text: &str, width: usize, height: usize) -> Vec<Line> {
     let room = height.saturating_sub(2);
-    let mut lines: Vec<Line> =
-        text.lines().take(room).map(|line| screen::fit(vec![(line.to_owned(), Style::Plain)], width)).collect();
+    let mut lines: Vec<Line> = text.lines().flat_map(|line| screen::folded(line, width)).take(room).collect();
     lines.push(Vec::new());
     lines.extend(screen::plain("Enter: back", width, Style::Head));
     lines.truncate(height);
