@@ -1,0 +1,27 @@
+//! The manual: how Standfast works inside, and why it is so, for engineers who carry the project on.
+//!
+//! It has text only. Users read `config/guides/`; the manual does not repeat the guides, and has the mechanisms and reasons
+//! behind them. Paths without `src/` in front are below it.
+//!
+//! | chapter | is about |
+//! |---|---|
+//! | 1 [`vocabulary`] | terms, and the standard names of what has a local name in the code |
+//! | 2 [`rooms`] | modules, the direction of imports, threads |
+//! | 3 [`published_table`] | the published table and the switch protocol; why POSTs survive |
+//!
+//! A first reading is chapters 2, 5, 4, 3.
+//!
+//! # How it stays true
+//!
+//! Where the manual and the code differ, the code is right and the manual has a fault. A commit that changes a rule changes
+//! its chapter. Comments in the code name the chapter of the rule that they are part of.
+//!
+//! # What is not built
+//!
+//! Some names in the code make room for parts that do not exist yet: checks that know a database's primary, public
+//! commands for operators, signed webhooks, an audit log, drills, UDP, a fleet with a shared decision, hand-over at an
+//! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
+//! for users.
+pub mod published_table;
+pub mod rooms;
+pub mod vocabulary;
