@@ -8,6 +8,9 @@
 //! | 1 [`vocabulary`] | terms, and the standard names of what has a local name in the code |
 //! | 2 [`rooms`] | modules, the direction of imports, threads |
 //! | 3 [`published_table`] | the published table and the switch protocol; why POSTs survive |
+//! | 4 [`one_request`] | one request from accept to the access log, file by file |
+//! | 5 [`one_failover`] | one failover from the first refused connect to the first good answer, file by file |
+//! | 6 [`health`] | states, evidence, stalls, ejection, trials, slow start |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -22,6 +25,9 @@
 //! commands for operators, signed webhooks, an audit log, drills, UDP, a fleet with a shared decision, hand-over at an
 //! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
 //! for users.
+pub mod health;
+pub mod one_failover;
+pub mod one_request;
 pub mod published_table;
 pub mod rooms;
 pub mod vocabulary;
