@@ -11,6 +11,9 @@
 //! | 4 [`one_request`] | one request from accept to the access log, file by file |
 //! | 5 [`one_failover`] | one failover from the first refused connect to the first good answer, file by file |
 //! | 6 [`health`] | states, evidence, stalls, ejection, trials, slow start |
+//! | 7 [`retries`] | retries, hedges, connect races, the budget |
+//! | 8 [`failover`] | failover, rollback, failback, hold-down, freeze, pages, isolation, `active_active` |
+//! | 9 [`persistence`] | state file, reload, DNS, identity |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -25,9 +28,12 @@
 //! commands for operators, signed webhooks, an audit log, drills, UDP, a fleet with a shared decision, hand-over at an
 //! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
 //! for users.
+pub mod failover;
 pub mod health;
 pub mod one_failover;
 pub mod one_request;
+pub mod persistence;
 pub mod published_table;
+pub mod retries;
 pub mod rooms;
 pub mod vocabulary;
