@@ -14,6 +14,9 @@
 //! | 7 [`retries`] | retries, hedges, connect races, the budget |
 //! | 8 [`failover`] | failover, rollback, failback, hold-down, freeze, pages, isolation, `active_active` |
 //! | 9 [`persistence`] | state file, reload, DNS, identity |
+//! | 10 [`own_faults`] | time, pauses, descriptors, routes: faults of this host |
+//! | 11 [`defaults`] | defaults with their reasons |
+//! | 12 [`verification`] | how it is proven, and how to run each proof |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -28,12 +31,15 @@
 //! commands for operators, signed webhooks, an audit log, drills, UDP, a fleet with a shared decision, hand-over at an
 //! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
 //! for users.
+pub mod defaults;
 pub mod failover;
 pub mod health;
 pub mod one_failover;
 pub mod one_request;
+pub mod own_faults;
 pub mod persistence;
 pub mod published_table;
 pub mod retries;
 pub mod rooms;
+pub mod verification;
 pub mod vocabulary;
