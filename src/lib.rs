@@ -10,9 +10,10 @@
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
 //! bottom     text.rs                                 text of others, fit to be shown
+//! aside      manual/                                 text only: how all of this works, and why
 //! ```
 //!
-//! An import only points down (or along the arrow).
+//! An import only points down (or along the arrow). The [`manual`] says why, and has a chapter for each mechanism.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -20,6 +21,7 @@ pub mod admin;
 pub mod config;
 pub mod control;
 pub mod decision;
+pub mod manual;
 pub mod net;
 pub mod proxy;
 pub mod routing;

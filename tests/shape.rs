@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import. `text` is below all of them.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("text", &[]),
+    ("manual", &[]),
     ("config", &["text"]),
     ("decision", &["config", "text"]),
     ("wire", &["config", "decision"]),

@@ -520,7 +520,7 @@ pub enum Balance {
     HashQuery(String),
 }
 
-/// When a try is made again (DESIGN §3.6).
+/// When a try is made again ([manual::retries](crate::manual::retries)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retry {
     /// Exchanges with bytes sent, the first included.
@@ -539,7 +539,8 @@ pub struct Retry {
     pub hedge: Patience,
 }
 
-/// How long an answer may be waited for before something is done about it (DESIGN §3.5, §3.6).
+/// How long an answer may be waited for before something is done about it ([manual::health](crate::manual::health),
+/// [manual::retries](crate::manual::retries)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Patience {
@@ -660,7 +661,7 @@ pub struct Failover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRefused {
-    /// Switch at once (DESIGN §3.2).
+    /// Switch at once ([manual::one_failover](crate::manual::one_failover)).
     Verdict,
     /// Leave it to the checks and the outlier rules.
     Checks,

@@ -1,5 +1,5 @@
 //! The confirming connect: a second opinion on a connect that was refused or not answered, or on an opening that failed, begun at
-//! once (DESIGN §3.2). It opens a connection as traffic does: PROXY header, TLS, HTTP/2 up to the endpoint's SETTINGS.
+//! once ([manual::one_failover](crate::manual::one_failover)). It opens a connection as traffic does: PROXY header, TLS, HTTP/2 up to the endpoint's SETTINGS.
 
 use std::io;
 use std::net::SocketAddr;

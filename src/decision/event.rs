@@ -229,7 +229,8 @@ pub struct Digest {
     pub callers: Option<u32>,
 }
 
-/// An endpoint is asked and says nothing, for longer than those who ask are used to (DESIGN §3.5): a suspicion.
+/// Requests are outstanding for longer than usual, and the endpoint gives no answer: a suspected stall
+/// ([manual::health](crate::manual::health)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     /// When the first of those was asked who have no answer.

@@ -1,5 +1,5 @@
-//! Suspicion: an endpoint is asked and says nothing (DESIGN §3.5). It is avoided, and probed at once; condemned it is only by that
-//! probe, or by those who were answered elsewhere meanwhile.
+//! Suspicion of a stall: requests are outstanding, and the endpoint gives no answer ([manual::health](crate::manual::health)). New
+//! work avoids it, and it is probed at once. Only that probe condemns it, or requests that were answered elsewhere meanwhile.
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@
 //! - [`start`] makes the worker threads; each has a runtime, a view of the published table, idle upstream connections,
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
 //! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
-//! - [`http`] reads like the list of DESIGN's "way of one request"; `upstream` holds connections to endpoints.
+//! - [`http`] serves requests, step by step as in [manual::one_request](crate::manual::one_request); `upstream` holds connections
+//!   to endpoints.
 //! - `descriptors` fits the budget of descriptors to the configuration, and says what the limit allows.
 //! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through, `pipe` what
 //!   bulk passes through without.

@@ -1,5 +1,5 @@
-//! The retry rule (DESIGN §3.6) as a pure state machine: one [`Tries`] a request. It says where the next try may go and
-//! whether there is one; the caller picks, sends, and tells how it ended.
+//! The retry rule ([manual::retries](crate::manual::retries)) as a pure state machine: one [`Tries`] a request. It says
+//! where the next try may go and whether there is one; the caller picks, sends, and tells how it ended.
 //!
 //! ```text
 //! loop {

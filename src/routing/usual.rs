@@ -1,4 +1,5 @@
-//! How long a route's answers usually take, and from when on one is late (DESIGN §3.5): learned by all workers together.
+//! The usual latency of a route's answers, and the time after which one is late ([manual::health](crate::manual::health)): learned by
+//! all workers together.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

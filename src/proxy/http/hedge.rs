@@ -1,5 +1,5 @@
-//! Hedging (DESIGN §3.6): a safe request whose answer is late is asked elsewhere as well. The first good answer wins, and the
-//! other try is told at once not to go on for nobody.
+//! Hedging ([manual::retries](crate::manual::retries)): a safe request whose answer is late is sent elsewhere as well. The
+//! first good answer wins, and the other try is cancelled at once.
 //!
 //! From here on the request's tries are those of the hedge; the first try only waits. Where the hedge comes to nothing the
 //! request waits for the first alone; where the first fails it is the hedge's to answer.

@@ -1,4 +1,5 @@
-//! Is an endpoint that is asked still heard (DESIGN §3.5)? What workers note of it, and the silence that a digest tells.
+//! Outstanding requests and connects of an endpoint: what workers count, and the suspected stall that a digest reports
+//! ([manual::health](crate::manual::health)).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

@@ -1,0 +1,149 @@
+//! Chapter 8: the failover machine of one service: first choice, failover, rollback, recovery, failback, and what
+//! holds them back.
+//!
+//! Users read `config/guides/failover.md`. The code is `decision/failover.rs` for `active_passive`,
+//! `decision/shared.rs` for `active_active`, and `decision/isolation.rs`, `freeze.rs`, `hold_down.rs`, `pool.rs`
+//! beside them.
+//!
+//! # One decision
+//!
+//! `Service::decide_active` runs at the end of every turn. The first line that applies decides:
+//!
+//! | state | decision |
+//! |---|---|
+//! | no pool chosen yet | [first choice](#first-choice) |
+//! | the pool was left on evidence that turned out wrong, less than `confirm_window` ago | rollback to it |
+//! | pinned | stay; alert if the pool is not available |
+//! | a page serves, no operator wanted it, and a pool with endpoints is available | recovery to it, at once |
+//! | the active pool is available | stay; failback if a better one is due |
+//! | this host is likelier cut off than the pool is gone | stay ([isolation](#isolation)) |
+//! | the active pool is not available | leave it |
+//! | no pool serves | recovery to the first that can |
+//!
+//! # Leaving
+//!
+//! `Service::leave`, in order:
+//!
+//! 1. **Rollback**, if the last switch was no rollback and at most `confirm_window` ago, the pool before it is
+//!    available and not a page, and the service is not frozen. It follows any kind of switch: a failback into a pool
+//!    that fails at once is rolled back too. It happens once, because the next one would be a swing.
+//! 2. **Failover** to the first available pool in order of priority. A page comes last, wherever it stands in the
+//!    list.
+//! 3. **Last resort**: `fail_open` ([all down](#all-down)), or no pool.
+//!
+//! A rollback freezes nothing by itself. It counts as the same outage as the failover that it undoes, because it comes
+//! within `confirm_window`.
+//!
+//! A forced switch is a `failover`, `rollback` or `recovery`
+//! ([`SwitchKind::is_forced`](crate::decision::SwitchKind::is_forced)). A pool whose weights a reload sets to 0, or
+//! that a reload removes, is left by a `switchover` of Standfast's own: it is an order and no fault.
+//!
+//! # The times of an incident
+//!
+//! - *fault*: the first sign of trouble at the endpoint that made the pool one too few. Signs less than 10 s before it
+//!   belong to the same fault; an endpoint that had been dead for long does not (`decision/timeline.rs`).
+//! - *detected*: the first endpoint's standing fell. *decided*: the switch. *answered*: the first good answer.
+//!
+//! An outage goes on over several switches: if the last forced switch has had no good answer, and is within
+//! `confirm_window` (or led to no pool), the next one takes over its fault time. The same holds when a page serves. It
+//! does not, if a probe found the pool well in between (`Endpoint::proven`): then the service was there, and no client
+//! asked. A probe that passes while requests are outstanding proves nothing about them, and is not taken
+//! (`note_unanswered`).
+//!
+//! # First choice
+//!
+//! A service chooses its first pool when one is available and all better ones are given up. It is no switch and no
+//! incident.
+//!
+//! | `failback` | a better pool is given up |
+//! |---|---|
+//! | `auto` | after `fall` failed probes, or after one when 900 ms are over. A wrong choice costs one failback, and requests wait 1 s |
+//! | `manual` | after `fall` failed probes: only an operator could correct a wrong choice |
+//!
+//! When the first round of probes has had its time (the longest check timeout and half a second, and the time in the
+//! table), the choice is made with what is known.
+//!
+//! After a restart with state, the pool that was active is waited for under the second rule, whatever the mode. A pool
+//! that was only late for the first choice has never served, so nothing is held down for it.
+//!
+//! # Failback
+//!
+//! `auto`: the best better pool that is available and whose hold-down is over. Not while pinned, frozen, or after an
+//! ordered switchover.
+//!
+//! - The hold-down counts from the time at which the pool has had `min_healthy` endpoints that are usable, or only
+//!   wait for trials (`Pool::observe`). A probe that fails restarts it, even if the endpoint does not fall.
+//! - **Relapse**: forced away within `damping` of a failback doubles it, three times at most. Forced away later resets
+//!   it.
+//! - **Rhythm**: a pool that fell twice within `damping` must be well for twice the longest interval between such
+//!   falls, at most 8 × `hold_down` and `damping`. A fault that repeats every two minutes outlives a hold-down of one:
+//!   this rule finds the period without a key for it.
+//! - Ejected endpoints of that pool get their trials as the last step before.
+//!
+//! Failback is one atomic switch like any other. No connections are opened ahead, and no traffic is shared as a ramp.
+//!
+//! # Freeze
+//!
+//! `max_failovers` counts **outages**. One begins when a pool with endpoints is left by force and the last outage
+//! began more than `confirm_window` ago. It counts only if another pool with endpoints exists. Not counted: a recovery
+//! from a page or from no pool (that outage has begun already), and the undoing of a switch on wrong evidence.
+//!
+//! More than `count` outages within `per` freeze failback, rollback and trials ahead of a failback, until the window
+//! has room. A forced failover away from a pool that cannot serve still happens: staying would be the greater fault. A
+//! freeze keeps a service that oscillates in one place until a person has looked at it, or until it has been quiet.
+//!
+//! # Pages
+//!
+//! A page is a pool that never fails, and it is no service. So it never ranks above endpoints, it does not count as
+//! relief for ejections, and its outage goes on. While it serves, one good probe or one good trial is proof enough,
+//! and the switch to endpoints is a `recovery`, without hold-down. An operator's order or pin to a page is respected.
+//!
+//! # All down
+//!
+//! With `fail_open`, pools with some usable endpoints (fewer than `min_healthy`) come first, then pools whose
+//! endpoints fail *only their checks*, whose last exchange was good and which do not refuse. Among equals the present
+//! one stays. The reason: a health page breaks more often than every server behind it at once. The state is
+//! `failing_open`, and is alerted as all down.
+//!
+//! With `fail_closed`, or when no endpoint is left: `Serving::Down`. With `fail_open` every endpoint in use then gets
+//! one live request per 100 ms as a trial. Requests wait for `hold_requests`, or get 503.
+//!
+//! A page is available always, so with a page neither happens.
+//!
+//! # Isolation
+//!
+//! When all pools become unreachable at the same time, the likely cause is this host. Then there is no switch: it
+//! would only move the service, and come back later with a hold-down.
+//!
+//! `decision/reach.rs` keeps for each endpoint when something last came from it (a refusal counts: packets came back)
+//! and since when nothing does. `decision/isolation.rs` compares pools:
+//!
+//! | the other pools | verdict |
+//! |---|---|
+//! | one was heard since, or was lost at another time, or there is no other | apart: the pool is left |
+//! | lost within one detection time of each other | lost: the pool is kept |
+//! | not asked since | unknown: they are asked at once; the pool is kept for up to 1 s if it was lost at once |
+//!
+//! "Lost at once" means host unreachable or no route, not a timeout: then others may be lost too, without knowing yet.
+//! While isolated, a pool whose probes pass again is waited for, so that the first packet after the return is no
+//! switch. The alert is `Isolated`.
+//!
+//! # active_active
+//!
+//! Pools share by weight. A pool that is not available loses its share: each loss is a forced switch with its
+//! incident. It comes back by the rules of failback: hold-down, relapse, rhythm, freeze, `manual`. If no pool with a
+//! share is available, any available pool with a weight serves, even during its hold-down; then pools of weight 0 and
+//! pages; then the last resort. A pin gives everything to one pool. A switchover is refused: it has no meaning here.
+//!
+//! # Operators
+//!
+//! The core knows switchover, failback, pin, unpin, thaw and the administrative states
+//! ([`Word`](crate::decision::Word)), and [`ControlHandle::order`](crate::control::ControlHandle::order) carries them.
+//! No public interface calls it yet. A command is carried out at once or refused with the reason and the next step.
+//!
+//! | command | rule |
+//! |---|---|
+//! | switchover | the pool must be available; then the service stays there: no failback by itself |
+//! | failback | skips the hold-down and a freeze, not the availability |
+//! | pin | whatever its health; alert while it is not available |
+//! | thaw | the count of outages begins again |

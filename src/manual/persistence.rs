@@ -1,0 +1,85 @@
+//! Chapter 9: what survives a restart, a reload and a DNS answer, and how identity is decided.
+//!
+//! Users read `config/guides/operate.md` and `config/guides/names.md`.
+//!
+//! # Restart: the state file
+//!
+//! `control/state.rs` does the IO, `decision/persist.rs` says what is kept ([`Saved`](crate::decision::Saved)):
+//!
+//! | kept | not kept, and why |
+//! |---|---|
+//! | the active pool, or the lost shares | health of endpoints: it is proven again, since it may have changed |
+//! | the pin, and that a switchover was ordered | ejections and streaks: evidence is about the past |
+//! | the last switch, relapses, the time of the last failback | rhythm of pools |
+//! | outages of the window, the rest of a freeze | |
+//! | administrative states | |
+//! | the last 64 incidents, the epoch, the next incident's number | |
+//! | what names stood for | |
+//!
+//! All times are written as ages. The monotonic clock of the next process may have another origin, so at reading they
+//! are made older by the wall-clock time that passed. A file older than `max_age` is not used, and a missing file is a
+//! first start.
+//!
+//! - The engine persists after a publish, never before it. A thread of its own writes aside, syncs, renames and syncs
+//!   the folder. A newer state replaces one that still waits. The file before stays as `.previous`.
+//! - Without a change it is written every minute (or a quarter of `max_age`): its age has to say how long no process
+//!   ran.
+//! - A SHA-256 stands at its end. Damage means: the file is kept as `.damaged`, and `.previous` is used. An entry that
+//!   cannot be true costs only itself, is logged, and stands in the status.
+//! - Hold-downs begin again with the proof of health. All pools count as having served, so a restart is never a
+//!   failback without hold-down.
+//!
+//! The first choice after a restart is in [failover](super::failover). `Saved::VERSION` is the number of the format. A
+//! file of another number is read as far as its entries can be read, and the rest is told.
+//!
+//! # Reload
+//!
+//! `ControlHandle::reload` reads and validates the whole file, reads certificates, and looks up new names, all off the
+//! control thread. Then the engine binds new sockets, which is the last step that can fail. From there on nothing
+//! fails: a reload is one [`Event::Configured`](crate::decision::Event::Configured), one epoch and one publish for all
+//! services. A refusal changes nothing.
+//!
+//! Sockets of an address that stays are kept, also when it moves to another listener. A new address is first bound
+//! without `SO_REUSEPORT`, so that a foreign process on that port is an error and not a sharer of it.
+//!
+//! Some keys need a restart ([`NEED_RESTART`](crate::control::NEED_RESTART)): what was started with the process. A
+//! reload that changes them warns.
+//!
+//! # Identity
+//!
+//! [`Succession`](crate::decision::Succession) compares two configurations. The core, the table, the metrics and
+//! discovery use the same comparison, so they agree.
+//!
+//! | thing | is the same if |
+//! |---|---|
+//! | service | it has the same name; or the same protocol, pools, listeners and routes under another name, unambiguously |
+//! | pool | it has the same name in that service; or the same set of endpoints under another name, unambiguously |
+//! | endpoint | it has the same address in that service; it may move to another pool |
+//! | listener | it has the same name |
+//!
+//! In doubt it is new: a wrong identity would give one service's decisions to another. What is the same keeps health,
+//! counters, decisions, incidents and idle connections. An [`EndpointId`](crate::decision::EndpointId) is never used
+//! again.
+//!
+//! - A changed check keeps its last verdict; streaks begin again. Without a check an endpoint is green.
+//! - A new endpoint of an address that the *same check* (kind, host, port, times) already knows from another service
+//!   begins with what that check found. Health is never shared by address alone.
+//! - A pool that a reload adds is held down for. It has to prove itself like one that comes back.
+//! - If the active pool's endpoints are replaced by unknown ones, requests wait for their first probes as after a
+//!   restart, and no switch is made if they pass (`await_strangers`).
+//! - If the active pool is removed, the service goes to the best one that stays, before the pool is gone.
+//! - A connection or exchange at a removed endpoint ends by `failover.sessions`. Clients that came in by another
+//!   "door" (TLS, client certificates, PROXY rule) finish their request and leave.
+//!
+//! # DNS
+//!
+//! `control/discovery/` turns names into addresses. Below the engine there are only addresses: a new answer is to the
+//! core what a reload is ([`Event::Configured`](crate::decision::Event::Configured)).
+//!
+//! - An answer without addresses, and a lookup that fails, change nothing. DNS must not be a cause of outages, and
+//!   health is for checks to say.
+//! - An address that an answer no longer has stays up to 10 s while its pool has too few other endpoints that are
+//!   well: the new ones are checked before the old ones go.
+//! - TTLs are taken as 1 to 60 s. A name whose address is condemned is asked at once, and every 5 s at least: the
+//!   server may have moved.
+//! - After 5 minutes without a good answer an alert says so. The addresses stay.

@@ -1,0 +1,103 @@
+//! Chapter 1: the terms of the domain, the terms that only the code has, and the standard names for local ones.
+//!
+//! Words of the configuration, the log and the metrics are defined for users in `config/guides/glossary.md`. They mean
+//! the same here. This chapter adds what an engineer needs beside them.
+//!
+//! # The objects
+//!
+//! | term | what it is | in code |
+//! |---|---|---|
+//! | service | the unit that fails over: an ordered list of pools, and policies | [`config::Service`](crate::config::Service); its state in `src/decision/service.rs`; as published: [`ServiceView`](crate::routing::ServiceView) |
+//! | pool | interchangeable endpoints, or a static response ("page") | [`config::Pool`](crate::config::Pool), `src/decision/pool.rs`, [`PoolView`](crate::routing::PoolView) |
+//! | home | the first pool of the list | index 0 |
+//! | endpoint | one upstream address of one service | [`EndpointId`](crate::decision::EndpointId), `src/decision/endpoint.rs`, [`EndpointView`](crate::routing::EndpointView) |
+//! | standing | an endpoint's state: operational × administrative, with a cause | [`Standing`](crate::decision::Standing) |
+//! | admission | what the data plane may send to an endpoint: new work, trials, nothing | [`Admission`](crate::decision::Admission) |
+//! | serving | which pools serve: none yet, one, shares, none | [`Serving`](crate::decision::Serving) |
+//! | available | a pool with at least `min_healthy` usable endpoints; a page always is | `Pool::available` in `src/decision/pool.rs` |
+//! | usable | healthy, `ready`, and of a weight above 0 | `Endpoint::usable` in `src/decision/endpoint.rs` |
+//! | table | all conclusions of the core under one number; what workers route by | [`Table`](crate::decision::Table), built into a [`RoutingTable`](crate::routing::RoutingTable) |
+//! | epoch | the number of a table; it grows with every publish | [`RoutingTable::epoch`](crate::routing::RoutingTable::epoch) |
+//! | switch | a change of the active pool, or of a pool's share | [`SwitchKind`](crate::decision::SwitchKind) |
+//! | incident | the record of one switch: cause, evidence, actor, epoch, four times | [`Incident`](crate::decision::Incident) |
+//! | outage | what `max_failovers` counts; not every forced switch begins one | `src/decision/freeze.rs` |
+//!
+//! # The terms of evidence
+//!
+//! | term | what it is | in code |
+//! |---|---|---|
+//! | probe | one out-of-band health check | [`ProbeOutcome`](crate::decision::ProbeOutcome) |
+//! | exchange | one request written to one endpoint, and its answer | `src/proxy/http/exchange.rs` |
+//! | digest | what workers counted about one endpoint since the last digest | [`Digest`](crate::decision::Digest) |
+//! | streak | failures in a row without a good answer to any client in between; streaks are numbered | [`Digest::streak`](crate::decision::Digest::streak) |
+//! | source | a client network, the unit of independent evidence | [`Source`](crate::decision::Source) |
+//! | caller | a source that the service answered well in the last ten minutes | `src/routing/stats/callers.rs` |
+//! | target | a hash of route and path: what a request asks for | [`RequestTarget`](crate::decision::RequestTarget) |
+//! | contrast | the same request failed at one endpoint and was answered well at another | [`Elsewhere`](crate::decision::Elsewhere) |
+//! | witness | a request that is outstanding at one endpoint and was answered by another | [`Silence::witnesses`](crate::decision::Silence::witnesses) |
+//! | silence | four or more outstanding requests and one of them late: a suspected stall | [`Silence`](crate::decision::Silence) |
+//! | confirming connect | a connection that the engine opens at once as a second opinion | `src/control/confirm.rs` |
+//! | trial | a client's request that proves an endpoint which traffic had condemned | [`Admission::Trial`](crate::decision::Admission::Trial) |
+//! | held | failures in a row that did not eject, and why | [`Held`](crate::decision::Held) |
+//!
+//! # The terms of one request
+//!
+//! | term | what it is | in code |
+//! |---|---|---|
+//! | try | one attempt to get an answer from one endpoint, connects included | [`Tries`](crate::routing::Tries) |
+//! | attempt (`retry.attempts`) | a try with bytes sent | [`Retry::attempts`](crate::config::Retry::attempts) |
+//! | hedge | a second try while the first one is pending | `src/proxy/http/hedge.rs` |
+//! | race | a second *connect* while the first one is pending; no byte of the request is sent | `src/proxy/upstream/race.rs` |
+//! | re-check | the comparison of epochs immediately before the first byte | [`WorkerView::still_holds`](crate::routing::WorkerView::still_holds) |
+//! | generation | a number of each endpoint; idle connections of an older one are not used again | [`EndpointStats::generation`](crate::routing::EndpointStats::generation) |
+//! | permit | a place under `limits.max_connections` of the service | [`Permit`](crate::routing::Permit) |
+//!
+//! # Names in code and the standard terms
+//!
+//! Some types have local names. This table gives the standard term of each one. The names are to become the terms.
+//!
+//! | name in code | file | standard term |
+//! |---|---|---|
+//! | `Tries`, `Tried` | `routing/tries.rs`, `routing/tried.rs` | retry state machine of one request; endpoints it has tried |
+//! | `Nature` | `routing/tries.rs` | request class: safe, idempotent, with body |
+//! | `How`, `Ended` | `routing/tries.rs` | failure of a try; a finished try |
+//! | `Why`, `Next` | `routing/tries.rs` | reason to give up; retry decision |
+//! | `Want`, `Scope`, `Pick`, `Choice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
+//! | `Lot` | `routing/balance/mod.rs` | balancer structure of a pool |
+//! | `Usual` | `routing/usual.rs` | rolling p99 of a route: latency estimate |
+//! | `Hearing` | `routing/stats/hearing.rs` | response tracker: outstanding requests of an endpoint |
+//! | `Silence` | `decision/event.rs` | suspected stall |
+//! | `Attribution`, `FailureReport` | `routing/stats/attribution.rs` | failures with client network and target |
+//! | `Avoidance` | `routing/stats/avoidance.rs` | targets that fail at one endpoint only: per-target exclusion |
+//! | `FailsEverywhere` | `routing/stats/everywhere.rs` | negative cache of requests that fail at every endpoint |
+//! | `ReuseTrust` | `routing/stats/reuse.rs` | rule for reuse of idle connections after resets |
+//! | `Tenure`, "reign" | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
+//! | `Board`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
+//! | `Materials` | `routing/materials.rs` | loaded certificates and keys |
+//! | `Guest`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
+//! | `Desk`, `Tray` | `proxy/http/h1/desk.rs` | pooled request tasks |
+//! | `Crew`, `Seat` | `proxy/http/h2/crew.rs` | pooled stream tasks |
+//! | `Scratch` | `proxy/http/request.rs` | reusable buffers of one request |
+//! | `Placing`, `Placed`, `Unplaced` | `proxy/upstream/place.rs` | endpoint selection, waiting and connecting; its result; its error |
+//! | `Spot`, `Target` | `proxy/upstream/place.rs` | chosen endpoint with its table; the same with a connection |
+//! | `Asker`, `Caller`, `Setting` | `place.rs`, `request.rs` | client information, request context |
+//! | `Line`, `Strand`, `Shelf`, `Lines` | `proxy/upstream/multiplexed.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
+//! | `Alarm`, `Killer` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
+//! | `proxy/outcome.rs` | | labels of terminations |
+//! | `Word`, "orders" | `decision/event.rs`, `orders.rs` | operator command |
+//! | `Moment` | `decision/moment.rs` | monotonic time as plain data |
+//! | `Turn` | `decision/service.rs` | context of one evaluation: time, epoch, effects |
+//! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |
+//! | `Rhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
+//! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
+//! | `decision/shared.rs` | | `active_active` |
+//! | `Senses` | `control/engine.rs` | input channels of the engine |
+//! | `Question`, `Refutation` | `control/probes/ask.rs` | prepared probe; why it failed |
+//! | `Room`, `Item`, `Later`, `Fault` | `config/` | diagnostics collector, spanned value, reserved key, diagnostic |
+//! | "dice" | | pseudo-random generator |
+//! | "condemned", "absolved", "acquitted" | `decision/endpoint.rs` | unhealthy or ejected; counters reset; returned to service |
+//! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |
+//!
+//! Some words of the code are plain, and their use is narrow: *open*, *trial* and *closed* are admissions, *green* and
+//! *red* are verdicts of checks, *lost* is a way to an endpoint from which nothing comes back, and *urgent* is a flag
+//! that asks the engine for a sweep now instead of at its next interval.
