@@ -71,7 +71,7 @@ metrics! {
         SWITCH_TIMESTAMP: Gauge "standfast_last_switch_timestamp_seconds" ["service"]
             "Unix time of the last switch of the service, 0 before the first.";
         RECOVERY: Histogram "standfast_recovery_seconds" ["service"]
-            "Measured recovery time of forced switches: first sign of the fault to first good answer from the new pool.";
+            "Measured recovery time of forced switches: from the first sign of the fault to the switch, plus the time that the first good answer of the new pool took. Time without requests does not count.";
         LAST_RECOVERY: Gauge "standfast_last_recovery_seconds" ["service"]
             "Measured recovery time of the last forced switch, absent before the first.";
         RECOVERY_OBJECTIVE: Gauge "standfast_recovery_objective_seconds" ["service"]
