@@ -484,16 +484,13 @@ fn a_reload_says_which_listeners_came_and_went() {
 #[test]
 fn a_limit_of_descriptors_is_warned_of_only_where_it_is_below_what_is_written_or_needed() {
     let upstream = Upstream::start("home");
-    let bounded = "the descriptor limit bounds the clients";
+    let below = "the descriptor limit allows fewer clients than limits.max_connections";
     for (limit, written, message) in [
-        ("-n 20000", "", bounded),
-        ("-n 1500", "", bounded),
-        (
-            "-n 1500",
-            ", limits: {max_connections: 5000}",
-            "the descriptor limit allows fewer clients than limits.max_connections",
-        ),
-        ("-n 200", "", "the descriptor limit is very low"),
+        ("-n 20000", "", None),
+        ("-n 4000", "", None),
+        ("-n 4000", ", limits: {max_connections: 5000}", Some(below)),
+        ("-n 1500", "", Some(below)),
+        ("-n 200", "", Some("the descriptor limit is very low")),
     ] {
         let mut program = Program::new();
         let web = format!("  - {{name: web, bind: 127.0.0.1:{}, service: shop{written}}}\n", program.web);
@@ -505,14 +502,17 @@ fn a_limit_of_descriptors_is_warned_of_only_where_it_is_below_what_is_written_or
             .iter()
             .filter(|line| line["message"].as_str().is_some_and(|said| said.contains("descriptor")))
             .collect();
+        let Some(message) = message else {
+            assert!(about.is_empty() && lines.iter().all(|line| line["level"] != "WARN"), "{lines:?}");
+            continue;
+        };
         let [line] = about[..] else { panic!("{limit} {written}: {about:?}") };
         assert!(line["message"].as_str().unwrap().starts_with(message), "{limit} {written}: {line}");
-        assert_eq!(line["level"] == "WARN", message != bounded, "{line}");
+        assert_eq!(line["level"], "WARN", "{line}");
         let descriptors: u64 = limit[3..].parse().unwrap();
         assert_eq!(line["limit"], descriptors, "{line}");
         let clients = line["max_clients"].as_u64().unwrap();
         assert!((descriptors / 4..descriptors / 2).contains(&clients), "{line}");
-        assert!(lines.iter().all(|line| message != bounded || line["level"] != "WARN"), "{lines:?}");
     }
 }
 
