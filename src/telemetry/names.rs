@@ -91,11 +91,11 @@ metrics! {
         ENDPOINT_STANDING: Gauge "standfast_endpoint_standing" ["service", "pool", "endpoint", "state"]
             "1 for the endpoint's operational state (checking, healthy, unhealthy, ejected), 0 for the other states.";
         ENDPOINT_SUSPECTED: Gauge "standfast_endpoint_suspected" ["service", "pool", "endpoint"]
-            "1 while the endpoint is asked and says nothing, or was refused once: new work goes elsewhere until that is settled.";
+            "1 while requests wait too long for the endpoint's answers, or a connect was refused once: new work goes elsewhere until that is settled.";
         ENDPOINT_ADMINISTRATIVE: Gauge "standfast_endpoint_administrative" ["service", "pool", "endpoint", "state"]
             "1 for the endpoint's administrative state (ready, drain, maint), 0 for the other states.";
         EJECTIONS: Counter "standfast_ejections_total" ["service", "cause"]
-            "Endpoints condemned by real traffic, by cause (refused, consecutive, failure_rate, stalled).";
+            "Endpoints taken out of use by real traffic, by cause (refused, consecutive, failure_rate, stalled).";
         EVIDENCE_HELD: Counter "standfast_evidence_held_total" ["service", "reason"]
             "Streaks of failures that did not condemn their endpoint, by reason (one_source, one_target, retry_later, hung_up, fails_everywhere, may_not_leave, route_failing).";
         PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]

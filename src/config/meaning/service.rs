@@ -534,7 +534,10 @@ fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &S
         let place = pools.find(&pool.name).and_then(Item::at).unwrap_or(at);
         if let Members::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
-                let what = format!("the pools after `{}` never get traffic: a static_response never fails", pool.name);
+                let what = format!(
+                    "`{}` is a page: it serves only when no pool with endpoints is available, also none of those after it",
+                    pool.name
+                );
                 room.warning(place, what, "make it the last one");
             }
             continue;
