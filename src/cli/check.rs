@@ -11,7 +11,6 @@ use standfast::text::{printable, printable_json};
 
 use super::config_file::ConfigFile;
 use super::exit::Exit;
-use super::status::Output;
 
 /// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
 ///
@@ -26,9 +25,18 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Each problem with its line, with colour on a terminal
+    Human,
+    /// One JSON object with `valid`, `problems`, `warnings` and `services`
+    Json,
+}
+
 /// Check, tell, and say it in the exit code.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let (file, found) = match args.file.find() {
+    let (file, found) = match args.file.find("check") {
         Ok(file) => (file.clone(), examine(&file)),
         Err(problems) => (problems.file.clone(), Err(problems)),
     };

@@ -21,11 +21,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The file that is named, or the default.
+    /// The file that is named, or the default. `command`: the one that asks, for advice.
     ///
     /// # Errors
     /// None is named, and there is none at the default place.
-    pub fn find(&self) -> Result<PathBuf, Problems> {
+    pub fn find(&self, command: &str) -> Result<PathBuf, Problems> {
         let named = self.file.as_ref().or(self.config.as_ref()).cloned();
         let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         // (A file that is there and cannot be read is another problem, which its reader tells.)
@@ -34,7 +34,9 @@ impl ConfigFile {
             Problems::of_file(
                 Path::new(DEFAULT),
                 format!("no configuration file: none was named, {VARIABLE} is not set, and {DEFAULT} does not exist"),
-                "name one: `standfast run FILE` (config/minimal.yaml is one to start from); `standfast demo` needs none",
+                &format!(
+                    "name one: `standfast {command} FILE` (config/minimal.yaml is one to start from); `standfast demo` needs none"
+                ),
             )
         })
     }

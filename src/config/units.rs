@@ -144,6 +144,7 @@ fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<Count<MIN, MAX>, 
             (Some(meant), _) => format!("\nwrite `{meant}`"),
             (None, Some(number)) if number < MIN => format!("\nthe least is `{MIN}`"),
             (None, Some(_)) => format!("\nthe most is `{MAX}`"),
+            (None, None) if plain.strip_prefix('-').and_then(number).is_some() => format!("\nthe least is `{MIN}`"),
             (None, None) => {
                 let sample = match MAX {
                     65_535 => 8080,

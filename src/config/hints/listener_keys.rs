@@ -83,9 +83,9 @@ pub(super) fn around(key: &str, value: Found<'_>) -> Option<String> {
             let networks = value.beside(&["trusted_proxies", "trustedproxies", "trusted_ips", "trustedips"]);
             let networks = networks.or(value.beside(&["set_real_ip_from", "real_ip_from"])).unwrap_or(value);
             let texts = networks.texts();
-            let is_network = |text: &&str| text.parse::<ipnet::IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
+            let is_network = |text: &str| text.parse::<ipnet::IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
             let quoted = |text: &&str| if text.contains(':') { format!("\"{text}\"") } else { (*text).to_owned() };
-            let trusted = match !texts.is_empty() && texts.iter().all(|text| is_network(&text)) {
+            let trusted = match !texts.is_empty() && texts.iter().all(|text| is_network(text)) {
                 true => texts.iter().map(quoted).collect::<Vec<_>>().join(", "),
                 false => "10.0.0.0/8".to_owned(),
             };
