@@ -226,6 +226,17 @@ f.yaml: valid: 1 listener, 1 service
     }
 
     #[test]
+    fn the_help_names_the_keys_that_are_written() {
+        let json = <Output as clap::ValueEnum>::to_possible_value(&Output::Json);
+        let help = json.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default();
+        let written = for_programs(&config::parse(FILE, Path::new("")));
+        for key in written.as_object().into_iter().flatten().map(|(key, _)| key) {
+            assert!(help.contains(&format!("`{key}`")), "{key}: {help}");
+        }
+        assert!(written.is_object());
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_has_a_code_of_its_own() {
         let found = examine(Path::new("/nowhere/at/all.yaml"));
         assert_eq!(code(&found), Exit::NotAsked);
