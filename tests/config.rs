@@ -305,13 +305,6 @@ fn problems_are_told_to_people_with_the_line_and_a_caret() {
     let text = "listeners:\n  - name: web\n    bnid: 0.0.0.0:80\n    service: app\nservices: {app: {pools: [{name: a, static_response: {}}]}}\n";
     let problems = parse(text).expect_err("a key is wrong");
     let expected = "\
-error: `bind` is missing
-  --> standfast.yaml:2:5  listeners[0]
-   |
- 2 |   - name: web
-   |     ^
-   = add `bind: 0.0.0.0:8080`
-
 error: unknown key `bnid`
   --> standfast.yaml:3:5  listeners[0].bnid
    |
@@ -859,6 +852,8 @@ const ENDPOINT: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: w
                         services: {web: {pools: [{name: main, endpoints: [@]}]}}\n";
 const CHECK: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, service: web}]\n\
                      services: {web: {health_check: {@}, pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
+const APPS: &str = "listeners: [{name: web, bind: 127.0.0.1:8080, @}]\n\
+                    services: {app: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n";
 const CERTIFIED: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
 /// Natural mistakes: a file with `@` for the part that is wrong, what is written there, and what is right. The message offers it, or
 /// what is between `«` and `»` of it.
@@ -951,7 +946,9 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (SERVICE, "balance: roundrobin", "balance: «round_robin»"),
     (SERVICE, "balance: round-robin", "balance: «round_robin»"),
     (SERVICE, "balance: leastconn", "balance: «least_request»"),
-    (SERVICE, "balance: ip_hash", "balance: «hash»"),
+    (SERVICE, "balance: ip_hash", "balance: «{hash: source}»"),
+    (SERVICE, "balance: source", "balance: «{hash: source}»"),
+    (SERVICE, "algorithm: source", "balance: {hash: source}"),
     (SERVICE, "balance: {hash: cookie}", "balance: {«hash: {cookie: session}»}"),
     (SERVICE, "algorithm: leastconn", "balance: least_request"),
     (SERVICE, "timeout: 5", "timeouts: {response: 5s}"),
@@ -1024,6 +1021,134 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (TOP, "access_log: stdout", "access_log: on"),
     (TOP, "state: on", "state: /var/lib/standfast/state.json"),
     (TOP, "dns: 10.0.0.53", "dns: {servers: [\"10.0.0.53:53\"]}"),
+    // What would weaken security, or change what is served.
+    (LISTENER, "x_forwarded_for: true", "«forwarded: replace»"),
+    (LISTENER, "forwarded: on", "forwarded: «replace»"),
+    (
+        ROUTE,
+        "match: \"Host(`a.example.com`) && PathPrefix(`/api`)\"",
+        "match: {host: a.example.com, path_prefix: /api}",
+    ),
+    (ROUTE, "rule: \"Host(`a.example.com`)\"", "match: {host: a.example.com}"),
+    (ROUTE, "match: \"Host(`a.example.com`) && Query(`a`)\"", "match: {host: shop.example.com, path_prefix: /api}"),
+    (ROUTE, "match: \"Host(`a.example.com`) || Path(`/b`)\"", "match: {host: shop.example.com, path_prefix: /api}"),
+    (ROUTE, "match: a.example.com/api", "match: {host: a.example.com, path_prefix: /api}"),
+    (ROUTE, "match: \"https://a.example.com/api\"", "match: {host: a.example.com, path_prefix: /api}"),
+    (ROUTE, "match: {host_regex: \"^a\"}", "«match: {host: shop.example.com}»"),
+    (
+        POOLS,
+        "pools: [{name: main, endpoints: [10.0.0.9:80 backup]}]",
+        "pools: [{name: main, endpoints: [10.0.0.1:8080]}, {name: standby, endpoints: [10.0.0.9:80]}]",
+    ),
+    (ENDPOINT, "10.0.0.9:80, 10.0.0.1:80 down", "10.0.0.9:80, «{address: 10.0.0.1:80, weight: 0}»"),
+    (ENDPOINT, "server a 10.0.0.1:80 check weight 5", "{address: 10.0.0.1:80, weight: 5}"),
+    (
+        ENDPOINT,
+        "10.0.0.9:80, {address: 10.0.0.1:80, enabled: false}",
+        "10.0.0.9:80, {address: 10.0.0.1:80, «weight: 0»}",
+    ),
+    (CHECK, "http: /x, inter: 4s", "http: /x, «interval: 4s»"),
+    (CHECK, "http: /x, fastinter: 500ms", "http: /x, «fast_interval: 500ms»"),
+    // Keys of nginx, HAProxy, Traefik, Envoy and Kubernetes.
+    (SERVICE, "max_fails: 3, fail_timeout: 20s", "outlier_detection: {consecutive_failures: 3, base_ejection: 20s}"),
+    (SERVICE, "max_fails: 3", "outlier_detection: {consecutive_failures: 3}"),
+    (
+        POOLS,
+        "pools: [{name: main, endpoints: [{address: 10.0.0.1:80, max_fails: 3, fail_timeout: 20s}]}]",
+        "pools: [{name: main, endpoints: [10.0.0.1:80]}], «outlier_detection: {consecutive_failures: 3, base_ejection: 20s}»",
+    ),
+    (
+        POOLS,
+        "pools: [{name: main, endpoints: [{address: 10.0.0.1:80, check: true}]}]",
+        "pools: [{name: main, endpoints: [10.0.0.1:80]}], «health_check: /healthz»",
+    ),
+    (CHECK, "httpGet: {path: /up, port: 8088}", "http: {path: /up, port: 8088}"),
+    (CHECK, "tcpSocket: {port: 8088}", "tcp: {port: 8088}"),
+    (CHECK, "http: /x, periodSeconds: 4", "http: /x, «interval: 4s»"),
+    (CHECK, "http: /x, failureThreshold: 4", "http: /x, «fall: 4»"),
+    (CHECK, "http: /x, successThreshold: 3", "http: /x, «rise: 3»"),
+    (CHECK, "http: /x, timeoutSeconds: 1", "http: /x, «timeout: 1s»"),
+    (SERVICE, "livenessProbe: {httpGet: {path: /up, port: 80}}", "health_check: /up"),
+    (
+        SERVICE,
+        "outlier_detection: {consecutive_5xx: 7}",
+        "outlier_detection: {«consecutive_failures: 7, failures: [reset, timeout, malformed, cut, 5xx]»}",
+    ),
+    (SERVICE, "outlier_detection: {base_ejection_time: 20s}", "outlier_detection: {«base_ejection: 20s»}"),
+    (SERVICE, "outlier_detection: {max_ejection_percent: 40}", "outlier_detection: {«max_ejected: 40%»}"),
+    (
+        LISTENER,
+        "trusted_proxies: [10.1.0.0/16, \"fd00::/8\"]",
+        "«proxy_protocol: {required: true, trusted: [10.1.0.0/16, \"fd00::/8\"]}»",
+    ),
+    (LISTENER, "trustedIPs: 10.1.0.0/16", "«proxy_protocol: {required: true, trusted: [10.1.0.0/16]}»"),
+    (LISTENER, "real_ip_header: X-Forwarded-For", "«forwarded: append»"),
+    (ROUTE, "set_header: {X-Env: prod}", "request_headers: {set: {X-Env: prod}}"),
+    (ROUTE, "add_header: {X-Env: prod}", "response_headers: {add: {X-Env: prod}}"),
+    (ROUTE, "set_header: {Authorization: Basic abc}", "request_headers: {set: {Authorization: VALUE}}"),
+    (ROUTE, "headers: {X-A: b}", "match: {headers: {X-A: VALUE}}"),
+    (ROUTE, "headers: {X-A: c}", "request_headers: {set: {X-A: VALUE}}"),
+    (ROUTE, "match: {query: {a: b}}", "match: {«host»: a.example.com}"),
+    (ROUTE, "match: {host: [a.example.com, b.example.com]}", "match: {host: b.example.com}"),
+    (ROUTE, "match: {host: [a.example.com]}", "match: {«host: a.example.com»}"),
+    (ROUTE, "match: {hosts: c.example.com}", "match: {«host: c.example.com»}"),
+    (ROUTE, "hosts: [c.example.com, \"*.example.org\"]", "match: {host: \"*.example.org\"}"),
+    (ROUTE, "match: {methods: [get, put]}", "match: {«method: [GET, PUT]»}"),
+    (ROUTED, "routes: [{service: [web, web]}]", "routes: [{«service: web»}]"),
+    (LISTENER, "http2: true", "«protocol: http»"),
+    (
+        "@\nservices: {web: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}",
+        "listeners: [{name: web, bind: 127.0.0.1:80, service: web, access_log: on}]",
+        "listeners: [{name: web, bind: 127.0.0.1:80, service: web}]\n«access_log: on»",
+    ),
+    (TOP, "global: {nbthread: 4}", "«workers: 4»"),
+    (TOP, "defaults: {timeout: 5s}", "# «timeouts: {response: 30s}»"),
+    (TOP, "log: json", "log: {format: json}"),
+    (SERVICE, "active_active: true", "mode: active_active"),
+    (SERVICE, "upstream: {tls: {ca_file: ca.pem}}", "upstream: {tls: {«ca: ca.pem»}}"),
+    (CHECK, "http: /x, rise: two", "http: /x, rise: «2»"),
+    (CHECK, "http: /x, rise: often", "http: /x, rise: «1»"),
+    (ENDPOINT, "{address: 10.0.0.1:80, weight: 2000}", "{address: 10.0.0.1:80, weight: «1000»}"),
+    // What was written is kept.
+    (CHECK, "http: /x, expected_status: 200-399", "«http: {path: /x, status: [200-399]}»"),
+    (CHECK, "path: /up, port: 8088, expected_status: [2xx, 304]", "http: {path: /up, port: 8088, status: [2xx, 304]}"),
+    (CHECK, "http: {path: /x, codes: 200-399}", "http: {path: /x, «status: [200-399]»}"),
+    (SERVICE, "health_check: {http: {path: /x, interval: 4s}}", "health_check: {http: {path: /x}, interval: 4s}"),
+    (APPS, "proxy_pass: \"http://app\"", "service: app"),
+    (APPS, "proxy_pass: \"http://127.0.0.1:3000\"", "service: app"),
+    (APPS, "host: a.example.com, service: app", "routes: [{service: app, match: {host: a.example.com}}]"),
+    (APPS, "path: /api, service: app", "routes: [{service: app, match: {path: /api}}]"),
+    (
+        "services: {app: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n@",
+        "frontends: {}",
+        "listeners: [{name: web, bind: 0.0.0.0:8080, service: app}]",
+    ),
+    (
+        "@",
+        "backends: {app: [10.0.0.1:80]}",
+        "«services: {app: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}»\nlisteners: [{name: web, bind: 0.0.0.0:8080, service: app}]",
+    ),
+    (
+        "@",
+        "backends: {app: {servers: [10.0.0.1:80]}}",
+        "services: {app: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}\n«listeners: [{name: web, bind: 0.0.0.0:8080, service: app}]»",
+    ),
+    (
+        "listeners: [{name: web, bind: 127.0.0.1:80, service: shop}]\n@",
+        "servers: [10.0.0.1:80]",
+        "services: {shop: {pools: [{name: main, endpoints: [10.0.0.1:80]}]}}",
+    ),
+    (BOUND, "address: 10.0.0.5\n    port: 9000", "bind: 10.0.0.5:9000"),
+    (BOUND, "bind: 10.0.0.5\n    port: 9000", "bind: 10.0.0.5:9000"),
+    (BOUND, "address: 10.0.0.5", "bind: 10.0.0.5:8080"),
+    (BOUND, "bind: \"::1:3000\"", "bind: «\"[::1]:3000\"»"),
+    (ENDPOINT, "\"::1:3000\"", "\"[::1]:3000\""),
+    (
+        LISTENER,
+        "ssl_certificate: a.pem, ssl_certificate_key: b.pem",
+        "tls: {certificates: [{cert: a.pem, key: b.pem}]}",
+    ),
+    (LISTENER, "tls: {cert: a.pem, key: b.pem}", "tls: {«certificates: [{cert: a.pem, key: b.pem}]»}"),
 ];
 
 /// What is written in a message to be pasted: between backquotes.
@@ -1047,6 +1172,54 @@ fn natural_mistakes_are_answered_with_text_that_is_accepted() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), MISTAKES.len(), wrong.join("\n"));
+}
+
+/// One mistake is one problem: what the advice on a key gives is not told to be missing too, and one answer is given once.
+#[test]
+fn what_an_answer_gives_is_not_told_to_be_missing() {
+    for (file, mistake, count) in [
+        (BOUND, "listen: 80", 1),
+        (BOUND, "bnid: 127.0.0.1:80", 1),
+        (BOUND, "nothing: 1", 2),
+        (ROUTED, "backend: web", 1),
+        (ROUTED, "host: a.example.com", 1),
+        (ROUTED, "routes: [{backend: web}]", 1),
+        (NO_LISTENERS, "frontends: []", 1),
+        (NO_LISTENERS, "nothing: []", 2),
+        (NO_SERVICES, "backends: {}", 1),
+        (POOLS, "servers: [10.0.0.1:80]", 1),
+        (POOL, "servers: [10.0.0.1:80]", 1),
+        (ENDPOINT, "{host: 10.0.0.1:80}", 1),
+        (ENDPOINT, "{url: \"app.internal:80\"}", 1),
+        (ENDPOINT, "{nothing: 1}", 2),
+        (CHECK, "path: /x", 1),
+        (CHECK, "nothing: 1", 2),
+    ] {
+        let problems = parse(&file.replace('@', mistake)).expect_err(mistake);
+        assert_eq!(problems.errors(), count, "{mistake}: {problems}");
+    }
+    for mistake in ["ssl_certificate: a.pem, ssl_certificate_key: b.pem", "tls: {cert: a.pem, key: b.pem}"] {
+        let problems = parse(&LISTENER.replace('@', mistake)).expect_err(mistake);
+        let offered = problems.list.iter().filter(|problem| problem.advice.contains("certificates:")).count();
+        assert_eq!(offered, 1, "{mistake}: {problems}");
+    }
+}
+
+/// Of a long line the place is shown with what stands before and behind it.
+#[test]
+fn a_long_line_is_shown_around_the_place() {
+    let padding = "a".repeat(150);
+    let text =
+        LISTENER.replace('@', &format!("protocol: http, forwarded: off, nothing: 1, x{padding}: 2, limits: {{}}"));
+    let problems = parse(&text).expect_err("unknown keys");
+    let told = problems.list.iter().find(|problem| problem.what.contains("`nothing`")).expect("a problem");
+    let shown = told.explain(Path::new("f.yaml"), false);
+    let lines: Vec<&str> = shown.lines().collect();
+    let caret = lines[4].find('^').expect("a caret");
+    assert!(lines[3][caret..].starts_with("nothing: 1, xaaaa"), "{shown}");
+    assert!(lines[3][..caret].ends_with("forwarded: off, "), "{shown}");
+    let short = parse(&LISTENER.replace('@', "nothing: 1")).expect_err("an unknown key").explain(false);
+    assert!(short.contains("listeners: [{name: web"), "a line that fits is shown from its beginning: {short}");
 }
 
 /// What can be meant in one way only is taken.

@@ -11,7 +11,6 @@ use standfast::text::{printable, printable_json};
 
 use super::config_file::ConfigFile;
 use super::exit::Exit;
-use super::status::Output;
 
 /// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
 ///
@@ -26,9 +25,18 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Each problem with its line, with colour on a terminal
+    Human,
+    /// One JSON object with `valid`, `problems`, `warnings` and `services`
+    Json,
+}
+
 /// Check, tell, and say it in the exit code.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let (file, found) = match args.file.find() {
+    let (file, found) = match args.file.find("check") {
         Ok(file) => (file.clone(), examine(&file)),
         Err(problems) => (problems.file.clone(), Err(problems)),
     };
@@ -215,6 +223,17 @@ f.yaml: valid: 1 listener, 1 service
         assert_eq!(value["valid"], json!(false));
         assert_eq!(value["problems"][0]["path"], json!("services.shop.objectives.rto"));
         assert_eq!(value["warnings"][0]["line"], json!(6));
+    }
+
+    #[test]
+    fn the_help_names_the_keys_that_are_written() {
+        let json = <Output as clap::ValueEnum>::to_possible_value(&Output::Json);
+        let help = json.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default();
+        let written = for_programs(&config::parse(FILE, Path::new("")));
+        for key in written.as_object().into_iter().flatten().map(|(key, _)| key) {
+            assert!(help.contains(&format!("`{key}`")), "{key}: {help}");
+        }
+        assert!(written.is_object());
     }
 
     #[test]

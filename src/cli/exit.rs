@@ -30,8 +30,8 @@ impl From<Exit> for ExitCode {
 pub struct Help {
     /// The command, as it is typed.
     pub command: &'static str,
-    /// Two command lines and what each does.
-    pub examples: [(&'static str, &'static str); 2],
+    /// Command lines and what each does.
+    pub examples: &'static [(&'static str, &'static str)],
     /// What each exit code says here, in the order 0, 1, 2; empty = the command never ends with it.
     pub codes: [&'static str; 3],
     /// Environment variables that the command reads.
@@ -47,7 +47,7 @@ const NO_COLOR: (&str, &str) = ("NO_COLOR", "When set: no colour");
 /// The whole program: what all commands have in common.
 pub const PROGRAM: Help = Help {
     command: "",
-    examples: [
+    examples: &[
         ("standfast demo", "Watch a failover: needs no file and no server"),
         ("standfast run standfast.yaml", "Run the proxy"),
     ],
@@ -63,7 +63,7 @@ pub const PROGRAM: Help = Help {
 pub const COMMANDS: [Help; 7] = [
     Help {
         command: "run",
-        examples: [
+        examples: &[
             ("standfast run standfast.yaml", "Run in the foreground; Ctrl-C stops"),
             ("standfast run", "The file of $STANDFAST_CONFIG, or /etc/standfast/standfast.yaml"),
         ],
@@ -76,7 +76,7 @@ pub const COMMANDS: [Help; 7] = [
     },
     Help {
         command: "check",
-        examples: [
+        examples: &[
             ("standfast check standfast.yaml", "Show every problem with its line"),
             ("standfast check --output json standfast.yaml", "The same for programs"),
         ],
@@ -89,7 +89,7 @@ pub const COMMANDS: [Help; 7] = [
     },
     Help {
         command: "demo",
-        examples: [
+        examples: &[
             ("standfast demo", "Watch a failover on 127.0.0.1:8080: type crash"),
             ("standfast demo --http 127.0.0.1:18080", "When port 8080 is taken"),
         ],
@@ -98,7 +98,7 @@ pub const COMMANDS: [Help; 7] = [
     },
     Help {
         command: "status",
-        examples: [
+        examples: &[
             ("standfast status --watch", "Show the instance on this machine every 2 s"),
             ("standfast status --admin 10.0.0.5:9901 --output json", "Another instance, for programs"),
         ],
@@ -111,7 +111,7 @@ pub const COMMANDS: [Help; 7] = [
     },
     Help {
         command: "healthcheck",
-        examples: [
+        examples: &[
             ("standfast healthcheck", "Is the instance on this machine ready?"),
             ("standfast healthcheck --path /livez", "Is its process alive?"),
         ],
@@ -124,16 +124,17 @@ pub const COMMANDS: [Help; 7] = [
     },
     Help {
         command: "upstream",
-        examples: [
+        examples: &[
             ("standfast upstream --name a --http 127.0.0.1:3000", "A first server"),
             ("standfast upstream --name b --http 127.0.0.1:3001", "A second one, for failover"),
+            ("standfast upstream --name c --tcp 127.0.0.1:4000", "One for TCP: echoes lines"),
         ],
         codes: ["Stopped by a signal", "Could not start", "Wrong command line"],
         variables: &[],
     },
     Help {
         command: "completions",
-        examples: [
+        examples: &[
             ("standfast completions bash > /etc/bash_completion.d/standfast", "For bash"),
             ("standfast completions fish > ~/.config/fish/completions/standfast.fish", "For fish"),
         ],
@@ -145,7 +146,7 @@ pub const COMMANDS: [Help; 7] = [
 impl Help {
     /// The text below the options.
     pub fn text(&self) -> String {
-        let mut text = rows("Examples:", &self.examples);
+        let mut text = rows("Examples:", self.examples);
         let codes = ["0", "1", "2"].into_iter().zip(self.codes).filter(|(_, what)| !what.is_empty());
         text.push_str(&format!("\n{}", rows("Exit codes:", &codes.collect::<Vec<_>>())));
         if !self.variables.is_empty() {

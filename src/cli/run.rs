@@ -46,7 +46,7 @@ impl From<String> for Failure {
 
 /// Runs the proxy to its end.
 pub fn run(options: &Options) -> ExitCode {
-    match options.file.find().map_err(Failure::from).and_then(serve) {
+    match options.file.find("run").map_err(Failure::from).and_then(serve) {
         Ok(()) => Exit::Done.into(),
         Err(Failure::Refused(problems)) => {
             let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::embedded::{Setup, Upstream};
+use super::embedded::{LineEcho, Setup, Upstream};
 use super::exit::Exit;
 use crate::app;
 use crate::signals::Signals;
 
 /// A small HTTP server to stand behind the proxy, to try it out: answers with its own name, and 200 at /healthz
+///
+/// With --tcp it echoes lines over TCP; --tcp alone opens no HTTP port.
 ///
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP: requests in flight are answered, then it ends; a further SIGTERM or SIGINT ends it at
 /// once. SIGUSR1 and SIGUSR2 have no effect.
@@ -17,10 +19,10 @@ pub struct Options {
     /// How it calls itself in its answers
     #[arg(long, default_value = "upstream", value_name = "NAME")]
     name: String,
-    /// Where it speaks HTTP
-    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
-    http: SocketAddr,
-    /// Where it echoes lines; absent: nowhere
+    /// Where it speaks HTTP [default: 127.0.0.1:3000, and nowhere with --tcp]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Where it echoes lines over TCP [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     tcp: Option<SocketAddr>,
 }
@@ -28,13 +30,60 @@ pub struct Options {
 /// What its page says below its name.
 const ADVICE: &str = "This page loads itself again each second. Stop this upstream (Ctrl-C) to see another one answer.";
 
+/// Where it speaks HTTP when no address is given at all.
+const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
+
 /// Runs it to its end.
 pub fn run(options: &Options) -> ExitCode {
     match serve(options) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            eprintln!("standfast upstream: cannot start on {}: {error}", options.http);
+            let (http, tcp) = ports(options);
+            let addresses: Vec<String> = http.into_iter().chain(tcp).map(|address| address.to_string()).collect();
+            eprintln!("standfast upstream: cannot start on {}: {error}", addresses.join(" and "));
             Exit::No.into()
+        }
+    }
+}
+
+/// Where it speaks HTTP, and where it echoes lines: at least one of them.
+fn ports(options: &Options) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    (options.http.or(Some(HTTP).filter(|_| options.tcp.is_none())), options.tcp)
+}
+
+/// What runs.
+enum Started {
+    Http(Upstream),
+    Lines(LineEcho),
+}
+
+impl Started {
+    fn new(options: &Options) -> std::io::Result<Started> {
+        let name = options.name.as_str().into();
+        match ports(options) {
+            (None, Some(tcp)) => LineEcho::start(name, tcp).map(Started::Lines),
+            (http, tcp) => {
+                let setup = Setup { name, http: http.unwrap_or(HTTP), tcp, executions: None, advice: ADVICE };
+                Upstream::start(setup).map(Started::Http)
+            }
+        }
+    }
+
+    /// A line for each port.
+    fn told(&self, name: &str) -> String {
+        let (http, tcp) = match self {
+            Started::Http(upstream) => (Some(upstream.http), upstream.tcp),
+            Started::Lines(echo) => (None, Some(echo.tcp)),
+        };
+        let http = http.map(|http| format!("{name} answers on http://{http}"));
+        let tcp = tcp.map(|tcp| format!("{name} echoes lines on {tcp}"));
+        http.into_iter().chain(tcp).collect::<Vec<_>>().join("\n")
+    }
+
+    async fn leave(self) {
+        match self {
+            Started::Http(upstream) => upstream.leave().await,
+            Started::Lines(echo) => echo.leave().await,
         }
     }
 }
@@ -43,10 +92,8 @@ fn serve(options: &Options) -> std::io::Result<()> {
     let runtime = app::runtime()?;
     let mut signals = Signals::install(&runtime)?;
     runtime.block_on(async {
-        let name = options.name.as_str().into();
-        let upstream =
-            Upstream::start(Setup { name, http: options.http, tcp: options.tcp, executions: None, advice: ADVICE })?;
-        eprintln!("{} answers on http://{}", options.name, upstream.http);
+        let upstream = Started::new(options)?;
+        eprintln!("{}", upstream.told(&options.name));
         signals.end().await;
         let at_once = tokio::sync::Notify::new();
         let leaving = async {
@@ -58,4 +105,33 @@ fn serve(options: &Options) -> std::io::Result<()> {
         signals.stop.phase("leave", leaving, || at_once.notify_one()).await;
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(http: Option<&str>, tcp: Option<&str>) -> Options {
+        let address = |text: &str| text.parse().expect("an address");
+        Options { name: "b2".into(), http: http.map(address), tcp: tcp.map(address) }
+    }
+
+    #[test]
+    fn tcp_alone_opens_no_http_port() {
+        assert_eq!(ports(&options(None, None)), (Some(HTTP), None));
+        assert_eq!(ports(&options(None, Some("127.0.0.1:0"))).0, None);
+        let both = ports(&options(Some("127.0.0.1:0"), Some("127.0.0.1:0")));
+        assert!(both.0.is_some() && both.1.is_some());
+    }
+
+    #[tokio::test]
+    async fn each_port_is_told_with_its_address() {
+        let started = Started::new(&options(None, Some("127.0.0.1:0"))).expect("it starts");
+        let Started::Lines(echo) = &started else { panic!("only TCP is asked for") };
+        assert_eq!(started.told("b2"), format!("b2 echoes lines on {}", echo.tcp));
+        let started = Started::new(&options(Some("127.0.0.1:0"), Some("127.0.0.1:0"))).expect("it starts");
+        let told = started.told("b2");
+        assert!(told.starts_with("b2 answers on http://127.0.0.1:"), "{told}");
+        assert!(told.contains("\nb2 echoes lines on 127.0.0.1:"), "{told}");
+    }
 }

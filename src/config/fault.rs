@@ -1,5 +1,7 @@
 //! A thing that is wrong, while the tree is still at hand: where, what, and what to write instead.
 
+use std::collections::HashSet;
+
 use super::tree::NodeId;
 
 /// How bad it is.
@@ -40,6 +42,8 @@ pub(super) struct Faults {
     kept: Vec<Fault>,
     errors: usize,
     warnings: usize,
+    /// Keys that the advice of an error gives, with the map that they belong to.
+    supplied: HashSet<(u32, &'static str)>,
 }
 
 impl Faults {
@@ -55,6 +59,18 @@ impl Faults {
         if *found <= Faults::MOST {
             self.kept.push(fault);
         }
+    }
+
+    /// The advice of an error gives this key of the map at `owner`.
+    pub(super) fn supplied(&mut self, owner: NodeId, key: &'static str) {
+        if self.supplied.len() < Faults::MOST {
+            self.supplied.insert((owner.0, key));
+        }
+    }
+
+    /// Does the advice of an error give this key already?
+    pub(super) fn is_supplied(&self, owner: NodeId, key: &'static str) -> bool {
+        self.supplied.contains(&(owner.0, key))
     }
 
     /// How many there are, those that are only counted included.

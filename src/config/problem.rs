@@ -78,10 +78,12 @@ impl Problem {
         let mut text = format!("{}: {}\n", paint(code, word), paint("1", &self.what));
         text.push_str(&format!("{gutter}{} {}\n", paint("1;34", "-->"), self.place(file)));
         if let Some((line, length)) = &self.source {
-            // What stands before the place is at most as wide as the window; a long line is shown from there.
+            // Of a long line a window is shown, with the place in its middle as far as the line goes.
             const WIDTH: usize = 100;
             let column = self.column.max(1) - 1;
-            let skip = if column >= WIDTH { column - WIDTH / 2 } else { 0 };
+            let last = line.chars().count().saturating_sub(WIDTH);
+            let middle = column + (*length).clamp(1, WIDTH) / 2;
+            let skip = middle.saturating_sub(WIDTH / 2).min(last).min(column);
             let shown: String =
                 line.chars().skip(skip).take(WIDTH).map(|c| if is_command(c) { ' ' } else { c }).collect();
             let carets = "^".repeat((*length).clamp(1, (WIDTH + skip).saturating_sub(column).max(1)));

@@ -7,6 +7,8 @@
 //! short forms (`Short`, `Many`, `Switch`, `Toggle`) and `Later`, the mark of a key that is named but not built yet.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{
@@ -155,19 +157,45 @@ impl<'t> Typist<'t> {
         name: &'static str,
         fields: &'static [&'static str],
     ) -> Vec<&'t (Node, Node)> {
-        let known = |entry: &&(Node, Node)| {
+        let mut answered: HashMap<String, &str> = HashMap::new();
+        let known = |entry: &&'t (Node, Node)| {
             let word = self.of(&entry.0).text().unwrap_or_default();
             let known = fields.contains(&word);
             if !known {
                 let what = format!("unknown key `{}`", shown_key(word));
                 let value = Found { around: entries, ..self.of(&entry.1).found() };
-                let advice = hints::unknown_key(name, word, value);
-                let advice = advice.unwrap_or_else(|| nearest(word, &self.offered(name, fields)));
+                let advice = match hints::unknown_key(name, word, value) {
+                    None => nearest(word, &self.offered(name, fields)),
+                    Some(advice) => match answered.entry(advice) {
+                        // One answer for two keys, such as those for a certificate and its key: it is written once.
+                        Entry::Occupied(said) => {
+                            format!("the same answer as to `{}`: write it once", shown_key(said.get()))
+                        }
+                        Entry::Vacant(free) => {
+                            let advice = free.key().clone();
+                            free.insert(word);
+                            advice
+                        }
+                    },
+                };
+                self.supplied(&advice, fields);
                 self.note(&Refusal::new(entry.0.id, what, advice));
             }
             known
         };
         entries.iter().filter(known).collect()
+    }
+
+    /// Notes which of the keys of this map an answer gives: that they are missing need not be told too.
+    fn supplied(self, advice: &str, fields: &'static [&'static str]) {
+        let likely = advice.strip_prefix("did you mean `").and_then(|rest| rest.split('`').next());
+        let written = advice.split('`').skip(1).step_by(2).filter_map(|text| text.split_once(':'));
+        let written = written.map(|(key, _)| key.trim_start_matches('{'));
+        for key in likely.into_iter().chain(written) {
+            if let Some(key) = fields.iter().find(|field| **field == key) {
+                self.notes.borrow_mut().supplied(self.node.id, key);
+            }
+        }
     }
 
     fn found(self) -> Found<'t> {
@@ -225,7 +253,11 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match self.text() {
             Some(text) => visitor.visit_str(text).map_err(|refusal: Refusal| refusal.at(self.node.id)),
-            None => Err(self.wrong(&visitor)),
+            None if self.node.value.is_null() => Err(self.wrong(&visitor)),
+            None => {
+                let advice = hints::not_a_text(&self.tree.key(self.node.id), self.found());
+                Err(Refusal { advice, ..self.wrong(&visitor) })
+            }
         }
     }
 

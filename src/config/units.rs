@@ -140,9 +140,29 @@ fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<Count<MIN, MAX>, 
         None if matches!(text, "unlimited" | "infinite" | "inf" | "none" | "off" | "max") && MAX >= 10_000_000 => {
             format!("\nwrite `{MAX}`, the most that there is")
         }
-        None => String::new(),
+        None => match (number_word(&plain).filter(fits), number(&plain).filter(|_| !plain.is_empty())) {
+            (Some(meant), _) => format!("\nwrite `{meant}`"),
+            (None, Some(number)) if number < MIN => format!("\nthe least is `{MIN}`"),
+            (None, Some(_)) => format!("\nthe most is `{MAX}`"),
+            (None, None) if plain.strip_prefix('-').and_then(number).is_some() => format!("\nthe least is `{MIN}`"),
+            (None, None) => {
+                let sample = match MAX {
+                    65_535 => 8080,
+                    10_000.. => 1024,
+                    _ => MIN.max(1),
+                };
+                format!("\nwrite digits, such as `{sample}`")
+            }
+        },
     };
     Err(format!("`{}` is not a whole number from {MIN} to {MAX}{advice}", shorten(text)))
+}
+
+/// A number in words, as far as numbers of tries go.
+fn number_word(text: &str) -> Option<u64> {
+    const WORDS: [&str; 11] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+    let lower = text.to_ascii_lowercase();
+    WORDS.iter().position(|word| *word == lower).map(|number| number as u64)
 }
 
 fn time(text: &str) -> Result<Time, String> {
@@ -229,14 +249,11 @@ fn address(text: &str) -> Result<Address, String> {
     let advice = if let Some(several) = several {
         format!("write a list: `[{several}]`")
     } else if let Some(first) = first {
-        let address = hints::flow_address(first);
-        let weight = parts.iter().find_map(|part| part.strip_prefix("weight=")?.parse::<u16>().ok());
-        match weight.filter(|weight| *weight <= 1000) {
-            Some(weight) => format!("write `{{address: {address}, weight: {weight}}}`"),
-            None => format!("write `{address}`"),
-        }
+        behind_an_address(&hints::flow_address(first), &parts)
     } else if scoped(host) {
         "write the interface by its number, such as `\"[fe80::1%2]:8080\"` (`ip link` shows the numbers)".to_owned()
+    } else if let Some(advice) = unbracketed(text) {
+        advice
     } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
         format!("add the port, such as `\"[{text}]:8080\"`")
     } else if text.parse::<std::net::Ipv4Addr>().is_ok() {
@@ -255,6 +272,34 @@ fn address(text: &str) -> Result<Address, String> {
         "write one such as `127.0.0.1:3000` or `\"[::1]:3000\"`".to_owned()
     };
     Err(format!("`{shown}` is not an address with a port\n{advice}"))
+}
+
+/// What to write for an address with words behind it, as `server 10.0.0.1:80 weight=5 backup` has them.
+fn behind_an_address(address: &str, parts: &[&str]) -> String {
+    let has = |word: &str| parts.iter().any(|part| part.trim_end_matches(';').eq_ignore_ascii_case(word));
+    let weight = |part: &str| part.trim_end_matches(';').parse::<u16>().ok().filter(|weight| *weight <= 1000);
+    let named = parts.iter().find_map(|part| weight(part.strip_prefix("weight=")?));
+    let apart = || parts.windows(2).find(|pair| pair[0] == "weight").and_then(|pair| weight(pair[1]));
+    if has("backup") {
+        return hints::standby(address);
+    }
+    if has("down") || has("disabled") {
+        return format!("write `{{address: {address}, weight: 0}}`: it gets no new work");
+    }
+    match named.or_else(apart) {
+        Some(weight) => format!("write `{{address: {address}, weight: {weight}}}`"),
+        None => format!("write `{address}`"),
+    }
+}
+
+/// An IPv6 address without brackets that ends in what may be a port: `::1:3000`.
+fn unbracketed(text: &str) -> Option<String> {
+    let (host, end) = text.rsplit_once(':')?;
+    let ip = host.parse::<std::net::Ipv6Addr>().ok()?;
+    let port = port(end).filter(|port| *port >= 80)?;
+    Some(format!(
+        "write the address in brackets: `\"[{ip}]:{port}\"`; if all of it is the address: `\"[{text}]:8080\"`"
+    ))
 }
 
 fn has_letter(text: &str) -> bool {
@@ -287,6 +332,7 @@ fn bind(text: &str) -> Result<BindAddress, String> {
     let port = port(text).or(port(end));
     let sample = port.unwrap_or(8080);
     let advice = match (text.parse::<IpAddr>(), host) {
+        _ if unbracketed(text).is_some() => unbracketed(text).unwrap_or_default(),
         (Ok(IpAddr::V6(ip)), _) => format!("add the port, such as `\"[{ip}]:8080\"`"),
         (Ok(IpAddr::V4(ip)), _) => format!("add the port, such as `{ip}:8080`"),
         _ if scoped(host) => {
@@ -427,7 +473,7 @@ fn on_off(text: &str) -> Result<OnOff, String> {
     }
 }
 
-fn statuses(text: &str) -> Result<Statuses, String> {
+pub(super) fn statuses(text: &str) -> Result<Statuses, String> {
     let one = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
     let found = match (text.split_once('-'), text.strip_suffix("xx")) {
         (Some((from, to)), _) => one(from).zip(one(to)).filter(|(from, to)| from <= to),

@@ -1,14 +1,18 @@
 //! What to write instead of what other programs take: their keys, their words, and values of another shape. Every answer
 //! holds the text to write, in backquotes; what it says is accepted at that place.
 
+mod check_keys;
+mod file_keys;
 mod keys;
+mod listener_keys;
+mod service_keys;
 mod shapes;
 mod words;
 
 use std::net::SocketAddr;
 
 pub(super) use self::keys::unknown_key;
-pub(super) use self::shapes::{not_a_list, not_a_map, not_that_map};
+pub(super) use self::shapes::{not_a_list, not_a_map, not_a_text, not_that_map};
 pub(super) use self::words::{word, word_without_value};
 
 use super::model::{is_dns_name, is_name};
@@ -20,6 +24,14 @@ const WHOLE: &str = "{listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]
 const LISTENERS: &str = "listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]";
 const SERVICES: &str = "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}";
 const CERTIFICATES: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
+
+/// The standby of a pool.
+pub(super) fn standby(address: &str) -> String {
+    format!(
+        "a standby is a pool of its own, below the first: \
+         `pools: [{{name: main, endpoints: [10.0.0.1:8080]}}, {{name: standby, endpoints: [{address}]}}]`"
+    )
+}
 
 /// What a value alone means where a map may stand.
 pub(super) enum Alone {
@@ -94,6 +106,15 @@ pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
             }
             _ => Alone::Key("body"),
         },
+        "filter" => match text {
+            "json" | "human" | "auto" => {
+                Alone::Wrong(format!("`{text}` is a format"), format!("write `log: {{format: {text}}}`"))
+            }
+            "text" | "plain" | "pretty" | "console" | "logfmt" => {
+                Alone::Wrong(format!("`{text}` is a format"), "write `log: {format: human}`".to_owned())
+            }
+            _ => Alone::Key("filter"),
+        },
         "http" if on => wrong(&format!("`{shown}` is not a path"), "write `http: /healthz`, or `http: {}`"),
         "http" => match url_path(text) {
             Some(path) => Alone::Wrong(format!("`{shown}` is a URL"), format!("write `http: {path}`")),
@@ -111,10 +132,28 @@ fn url_path(text: &str) -> Option<String> {
     is_path(path).then(|| path.to_owned())
 }
 
+/// Statuses as a check takes them.
+fn is_status(text: &str) -> bool {
+    units::statuses(text).is_ok()
+}
+
 /// A path that needs no quotes.
 fn is_path(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '~');
     !text.is_empty() && text.len() <= 100 && text.chars().all(plain)
+}
+
+/// A key as it is compared: other programs write `Max-Fails` and `max_fails`.
+fn normal(key: &str) -> String {
+    key.to_ascii_lowercase().replace('-', "_")
+}
+
+/// The name of a host that needs no quotes; a wildcard begins with `*.`.
+fn host(text: &str) -> Option<String> {
+    match text.strip_prefix("*.") {
+        Some(rest) => is_dns_name(rest).then(|| format!("\"{text}\"")),
+        None => is_dns_name(text).then(|| text.to_owned()),
+    }
 }
 
 /// A value that stands where another one belongs.
@@ -152,6 +191,53 @@ impl<'t> Found<'t> {
         let Value::Map(entries) = &self.node.value else { return None };
         let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if &**text == key);
         entries.iter().find(|(name, _)| is(name)).map(|(_, value)| self.of(value))
+    }
+
+    /// The value of the first of these keys that stands in the same map.
+    fn beside(self, keys: &[&str]) -> Option<Found<'t>> {
+        /// So many keys of a map are looked at.
+        const MOST: usize = 64;
+        let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if keys.contains(&&*normal(text)));
+        self.around.iter().take(MOST).find(|(key, _)| is(key)).map(|(_, value)| self.of(value))
+    }
+
+    /// The texts of a value alone or of a list, separated by commas and spaces too.
+    fn texts(self) -> Vec<&'t str> {
+        const MOST: usize = 8;
+        let texts = self.items().iter().take(MOST).filter_map(|item| self.of(item).text());
+        texts.flat_map(|text| text.split([',', ' '])).filter(|text| !text.is_empty()).take(MOST).collect()
+    }
+
+    /// The first name of a map, or of a list of maps with names.
+    fn first_name(self) -> Option<&'t str> {
+        let name = match &self.node.value {
+            Value::Map(entries) => self.of(&entries.first()?.0).name(),
+            Value::List(items) => self.of(items.first()?).entry("name")?.name(),
+            Value::Scalar { .. } => None,
+        };
+        name.filter(|name| !matches!(*name, "name" | "servers" | "endpoints" | "address" | "url"))
+    }
+
+    /// The first service of the file, be it below `services` or below the key of another program.
+    fn first_service(self) -> Option<&'t str> {
+        let Value::Map(entries) = &self.tree.root.value else { return None };
+        let file = Found { around: entries, ..self };
+        let of = |keys: &[&str]| file.beside(keys).and_then(Found::first_name);
+        let listened = || file.beside(&["listeners"])?.items().first();
+        of(&["services"])
+            .or_else(|| of(&["backends", "backend", "upstreams", "clusters", "pools"]))
+            .or_else(|| self.of(listened()?).entry("service")?.name())
+    }
+
+    /// The service that this value names, as it is or as the host of a URL; else the first of the file, else a sample.
+    fn service(self) -> &'t str {
+        let bare = |text: &'t str| match text.split_once("://") {
+            Some((_, rest)) => rest.split([':', '/']).next().filter(|host| !host.contains('.') && *host != "localhost"),
+            None => Some(text),
+        };
+        let named =
+            self.text().and_then(bare).filter(|text| text.parse::<std::net::IpAddr>().is_err() && is_name(text));
+        named.or_else(|| self.first_service()).unwrap_or("web")
     }
 
     fn port(self) -> Option<u16> {

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{CERTIFICATES, Found, LISTENERS, SERVICES, WHOLE, is_path};
+use super::listener_keys::{of_text, several_hosts};
+use super::{CERTIFICATES, Found, LISTENERS, SERVICES, WHOLE};
 use crate::config::Bind;
-use crate::config::model::{is_dns_name, is_name};
+use crate::config::model::is_name;
 use crate::config::tree::{Node, Value};
 
 /// What to write where the map `section` (a type of the schema) belongs and something else stands.
@@ -37,10 +38,9 @@ pub(in crate::config) fn not_that_map(section: &str, found: Found<'_>, index: Op
         "ServiceLimits" | "ListenerLimits" => {
             format!("write `limits: {{max_connections: {}}}`", found.number(1..=10_000_000).unwrap_or(1024))
         }
-        "Match" => match text {
-            Some(path) if path.starts_with('/') && is_path(path) => format!("write `match: {{path_prefix: {path}}}`"),
-            Some(host) if is_dns_name(host) => format!("write `match: {{host: {host}}}`"),
-            _ => "write `match: {path_prefix: /api}`".to_owned(),
+        "Match" => match of_text(found) {
+            Some(matched) => format!("write `match: {matched}`"),
+            None => "write each condition as a key: `match: {host: shop.example.com, path_prefix: /api}`".to_owned(),
         },
         "Upstream" => match text {
             Some("http2" | "h2" | "h2c" | "grpc") => "write `upstream: {protocol: http2}`".to_owned(),
@@ -145,6 +145,24 @@ pub(in crate::config) fn not_a_list(key: &str, found: Found<'_>) -> String {
             _ => "write `certificates: [{cert: fullchain.pem, key: key.pem}]`".to_owned(),
         },
         _ => "write `[a, b]`, or one `- item` a line".to_owned(),
+    }
+}
+
+/// What to write where the text of `key` belongs and a list or a map stands.
+pub(in crate::config) fn not_a_text(key: &str, found: Found<'_>) -> String {
+    let Value::List(items) = &found.node.value else { return "write one value".to_owned() };
+    let texts = found.texts();
+    match (key, &texts[..], &items[..]) {
+        (_, _, [one]) if matches!(one.value, Value::Scalar { .. }) => match found.of(one).flow() {
+            Some(one) => format!("write it alone: `{key}: {one}`"),
+            None => "write it alone, without `[` and `]`".to_owned(),
+        },
+        ("host", [_, ..], _) if found.tree.path(found.node.id).ends_with("match.host") => several_hosts(found),
+        ("service", [first, ..], _) if is_name(first) => format!(
+            "write one service: `service: {first}`; servers that share its work are `endpoints` of that service, standbys are \
+             `pools` of it"
+        ),
+        _ => "write one value, not a list".to_owned(),
     }
 }
 

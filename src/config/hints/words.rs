@@ -42,7 +42,7 @@ pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
             _ => return None,
         },
         "Balance" => match balance(&word)? {
-            "hash" => "write `hash`: by the client's address; by a cookie it is `balance: {hash: {cookie: session}}`",
+            "hash" => "write `{hash: source}`: by the client's address; by a cookie it is `{hash: {cookie: session}}`",
             known => return Some(format!("write `{known}`")),
         },
         "HashBy" => match &*word {
@@ -78,7 +78,7 @@ pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
             "apache" | "nginx" => "write `combined`",
             _ => return None,
         },
-        "Forwarded" if on => "write `append`",
+        "Forwarded" if on => "write `replace`, which is the default. (`append` also passes on what the client claims)",
         "Sessions" => match &*word {
             "cut" | "kill" | "reset" | "drop" | "terminate" => "write `close`",
             "keep" | "finish" | "graceful" => "write `drain`",

@@ -138,7 +138,7 @@ fn kind(
         (Some(_), None) => Some(CheckKind::Grpc(Arc::new(grpc_check(room, typed.grpc.get()?, upstream)))),
         (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
         (None, _) => {
-            if over.is_none() {
+            if over.is_none() && !room.is_supplied(at, &["tcp", "http", "grpc"]) {
                 room.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");
             }
             over.cloned()

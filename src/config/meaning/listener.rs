@@ -24,7 +24,7 @@ pub(super) fn listeners(
     list: &Item<Vec<Item<schema::Listener>>>,
     services: &Services,
 ) -> Vec<Listener> {
-    let sample = "listeners: [{name: web, bind: 0.0.0.0:8080, service: NAME}]";
+    let sample = &format!("listeners: [{{name: web, bind: 0.0.0.0:8080, service: {}}}]", sample_of(services));
     let Some(list) = room.required(list, root, "listeners", sample) else { return Vec::new() };
     if list.is_empty() {
         room.problem(root, "`listeners` is empty", format!("add one: `{sample}`"));
@@ -41,6 +41,11 @@ pub(super) fn listeners(
         found.push(listener);
     }
     found
+}
+
+/// A service for an example.
+fn sample_of(services: &Services) -> &str {
+    services.list.first().map_or("web", |service| &service.name)
 }
 
 fn listener(room: &mut Room, at: NodeId, typed: &schema::Listener, services: &Services) -> Option<Listener> {
@@ -194,7 +199,7 @@ fn target(
             Some(Target::Sni(sni::routes(room, list, services)))
         }
         (Protocol::Tcp, None, _) => {
-            let name = room.required(&typed.service, at, "service", "service: NAME")?;
+            let name = room.required(&typed.service, at, "service", &format!("service: {}", sample_of(services)))?;
             service(room, typed.service.at().unwrap_or(at), name, protocol, services).map(Target::Service)
         }
         (Protocol::Http, None, Some(place)) => {
@@ -202,9 +207,13 @@ fn target(
             Some(Target::Routes(vec![Arc::new(to(service))]))
         }
         (Protocol::Http, ..) => {
-            let list = room.required(&typed.routes, at, "routes", "routes: [{service: NAME}]")?;
+            if typed.routes.at().is_none() && room.is_supplied(at, &["service"]) {
+                return None;
+            }
+            let sample = format!("{{service: {}}}", sample_of(services));
+            let list = room.required(&typed.routes, at, "routes", &format!("routes: [{sample}]"))?;
             if list.is_empty() {
-                room.problem(typed.routes.at().unwrap_or(at), "`routes` is empty", "add `{service: NAME}`");
+                room.problem(typed.routes.at().unwrap_or(at), "`routes` is empty", format!("add `{sample}`"));
             }
             Some(Target::Routes(routes(room, list, services)))
         }
@@ -265,7 +274,7 @@ fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &Services
     let response_headers = header::changes(room, &typed.response_headers);
     let timeouts = typed.timeouts.get().cloned().unwrap_or_default();
     let response = timeouts.response.at().map(|_| room.wait(&timeouts.response, defaults::RESPONSE));
-    let name = room.required(&typed.service, at, "service", "service: NAME")?;
+    let name = room.required(&typed.service, at, "service", &format!("service: {}", sample_of(services)))?;
     let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Http, services)?;
     let named = services.find(&service).and_then(|named| named.meaning.as_ref());
     let end = response.or(named.map(|named| named.timeouts.response)).unwrap_or(defaults::RESPONSE);
@@ -313,6 +322,9 @@ pub(super) fn service(
     services: &Services,
 ) -> Option<Name> {
     let Some(service) = services.find(name) else {
+        if services.supplied {
+            return None;
+        }
         let advice = if services.list.is_empty() || room.is_full() {
             "add it under `services`".into()
         } else {

@@ -159,12 +159,17 @@ impl Room<'_> {
         self.problem(at, format!("{what} is not supported yet"), now);
     }
 
-    /// A value that must be given; when it is absent that is noted at `owner`.
-    fn required<'i, T>(&mut self, item: &'i Item<T>, owner: NodeId, key: &str, sample: &str) -> Option<&'i T> {
-        if item.at().is_none() {
+    /// A value that must be given; when it is absent that is noted at `owner`, unless the advice on another key gives it.
+    fn required<'i, T>(&mut self, item: &'i Item<T>, owner: NodeId, key: &'static str, sample: &str) -> Option<&'i T> {
+        if item.at().is_none() && !self.is_supplied(owner, &[key]) {
             self.problem(owner, format!("`{key}` is missing"), format!("add `{sample}`"));
         }
         item.get()
+    }
+
+    /// Does the advice on another key of the map at `owner` give one of these?
+    fn is_supplied(&self, owner: NodeId, keys: &[&'static str]) -> bool {
+        keys.iter().any(|key| self.faults.is_supplied(owner, key))
     }
 
     /// A duration that may be zero.

@@ -33,12 +33,14 @@ pub(super) struct Named {
 pub(super) struct Services {
     pub(super) list: Vec<Named>,
     places: HashMap<Name, usize>,
+    /// There are none in the file, and the advice on another key gives them: that a name is unknown need not be told too.
+    pub(super) supplied: bool,
 }
 
 impl Services {
     fn of(list: Vec<Named>) -> Services {
         let places = list.iter().zip(0..).map(|(named, at)| (named.name.clone(), at)).collect();
-        Services { list, places }
+        Services { list, places, supplied: false }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Named> {
@@ -54,7 +56,9 @@ pub(super) fn services(
     drain_timeout: Duration,
 ) -> Services {
     let sample = "services: {web: {pools: [{name: main, endpoints: [127.0.0.1:3000]}]}}";
-    let Some(entries) = room.required(entries, root, "services", sample) else { return Services::default() };
+    let Some(entries) = room.required(entries, root, "services", sample) else {
+        return Services { supplied: room.is_supplied(root, &["services"]), ..Services::default() };
+    };
     if entries.0.is_empty() {
         room.problem(root, "`services` is empty", format!("add one: `{sample}`"));
     }
@@ -358,7 +362,7 @@ fn members(
             static_response(room, &typed.static_response.get()?.0).map(|response| Members::Static(Arc::new(response)))
         }
         (None, None) => {
-            if typed.discovery.at().is_none() {
+            if typed.discovery.at().is_none() && !room.is_supplied(at, &["endpoints", "static_response"]) {
                 room.problem(at, "a pool without members", "add `endpoints: [127.0.0.1:3000]` or a `static_response`");
             }
             None
@@ -372,6 +376,9 @@ fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<End
     }
     if let Some(at) = typed.family.at() {
         room.problem(at, "`family` is about names", "leave it out: the address says it");
+    }
+    if room.is_supplied(at, &["dns", "srv"]) {
+        return None;
     }
     let address = room.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
     if address.port() == 0 {
