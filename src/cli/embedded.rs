@@ -80,8 +80,8 @@ impl Executions {
 pub struct Setup {
     /// As it calls itself in its answers.
     pub name: Arc<str>,
-    /// Where it speaks HTTP.
-    pub http: SocketAddr,
+    /// Where it speaks HTTP; `None` = nowhere.
+    pub http: Option<SocketAddr>,
     /// Where it echoes lines; `None` = nowhere.
     pub tcp: Option<SocketAddr>,
     /// Counts what it executes.
@@ -111,60 +111,11 @@ pub enum Behaviour {
 #[derive(Debug)]
 pub struct Upstream {
     /// Where it speaks HTTP.
-    pub http: SocketAddr,
+    pub http: Option<SocketAddr>,
     /// Where it echoes lines.
     pub tcp: Option<SocketAddr>,
-    ports: Ports,
-}
-
-/// The ports of an upstream, and what they do.
-#[derive(Debug)]
-struct Ports {
     behaviour: watch::Sender<Behaviour>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl Ports {
-    /// Ends in order, see [`Upstream::leave`].
-    async fn leave(self) {
-        self.behaviour.send_replace(Behaviour::Leaving);
-        let ports = async {
-            for port in self.tasks {
-                let _ = port.await;
-            }
-        };
-        #[allow(clippy::disallowed_methods, reason = "once, at the end of a program")]
-        let _ = tokio::time::timeout(FAREWELL, ports).await;
-    }
-}
-
-/// An upstream that echoes lines over TCP and does nothing else.
-#[derive(Debug)]
-pub struct LineEcho {
-    /// Where it echoes lines.
-    pub tcp: SocketAddr,
-    ports: Ports,
-}
-
-impl LineEcho {
-    /// Binds and serves on the current runtime, until it leaves or the runtime ends. Each line comes back with `name` before it.
-    ///
-    /// # Errors
-    /// The address cannot be bound.
-    pub fn start(name: Arc<str>, tcp: SocketAddr) -> io::Result<LineEcho> {
-        let listener = bind(tcp)?;
-        let tcp = listener.local_addr()?;
-        let (behaviour, watch) = watch::channel(Behaviour::Running);
-        let server = Server { name, executions: None, advice: "", behaviour: watch.clone() };
-        let lines = move |stream| server.clone().serve_lines(stream);
-        let tasks = vec![tokio::spawn(listen(listener, watch, lines))];
-        Ok(LineEcho { tcp, ports: Ports { behaviour, tasks } })
-    }
-
-    /// Ends in order: the port refuses, then connections are closed.
-    pub async fn leave(self) {
-        self.ports.leave().await;
-    }
+    ports: Vec<JoinHandle<()>>,
 }
 
 impl Upstream {
@@ -174,38 +125,48 @@ impl Upstream {
     /// An address cannot be bound.
     pub fn start(setup: Setup) -> io::Result<Upstream> {
         let Setup { name, executions, advice, .. } = setup;
-        let http = bind(setup.http)?;
+        let http = setup.http.map(bind).transpose()?;
         let tcp = setup.tcp.map(bind).transpose()?;
         let (behaviour, watch) = watch::channel(Behaviour::Running);
         let mut upstream = Upstream {
-            http: http.local_addr()?,
+            http: http.as_ref().map(StdListener::local_addr).transpose()?,
             tcp: tcp.as_ref().map(StdListener::local_addr).transpose()?,
-            ports: Ports { behaviour, tasks: Vec::new() },
+            behaviour,
+            ports: Vec::new(),
         };
         let server = Server { name, executions, advice, behaviour: watch.clone() };
-        let lines = server.clone();
-        let web = move |stream| server.clone().serve_http(stream);
-        upstream.ports.tasks.push(tokio::spawn(listen(http, watch.clone(), web)));
+        if let Some(http) = http {
+            let server = server.clone();
+            let web = move |stream| server.clone().serve_http(stream);
+            upstream.ports.push(tokio::spawn(listen(http, watch.clone(), web)));
+        }
         if let Some(tcp) = tcp {
-            let lines = move |stream| lines.clone().serve_lines(stream);
-            upstream.ports.tasks.push(tokio::spawn(listen(tcp, watch, lines)));
+            let lines = move |stream| server.clone().serve_lines(stream);
+            upstream.ports.push(tokio::spawn(listen(tcp, watch, lines)));
         }
         Ok(upstream)
     }
 
     /// From now on it does this.
     pub fn becomes(&self, behaviour: Behaviour) {
-        self.ports.behaviour.send_replace(behaviour);
+        self.behaviour.send_replace(behaviour);
     }
 
     /// What it does now.
     pub fn behaviour(&self) -> Behaviour {
-        *self.ports.behaviour.borrow()
+        *self.behaviour.borrow()
     }
 
     /// Ends in order: the ports refuse, requests in flight are answered, then connections are closed.
     pub async fn leave(self) {
-        self.ports.leave().await;
+        self.becomes(Behaviour::Leaving);
+        let ports = async {
+            for port in self.ports {
+                let _ = port.await;
+            }
+        };
+        #[allow(clippy::disallowed_methods, reason = "once, at the end of a program")]
+        let _ = tokio::time::timeout(FAREWELL, ports).await;
     }
 }
 

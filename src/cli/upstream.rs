@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::embedded::{LineEcho, Setup, Upstream};
+use super::embedded::{Setup, Upstream};
 use super::exit::Exit;
 use crate::app;
 use crate::signals::Signals;
@@ -51,49 +51,24 @@ fn ports(options: &Options) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (options.http.or(Some(HTTP).filter(|_| options.tcp.is_none())), options.tcp)
 }
 
-/// What runs.
-enum Started {
-    Http(Upstream),
-    Lines(LineEcho),
+fn start(options: &Options) -> std::io::Result<Upstream> {
+    let (http, tcp) = ports(options);
+    Upstream::start(Setup { name: options.name.as_str().into(), http, tcp, executions: None, advice: ADVICE })
 }
 
-impl Started {
-    fn new(options: &Options) -> std::io::Result<Started> {
-        let name = options.name.as_str().into();
-        match ports(options) {
-            (None, Some(tcp)) => LineEcho::start(name, tcp).map(Started::Lines),
-            (http, tcp) => {
-                let setup = Setup { name, http: http.unwrap_or(HTTP), tcp, executions: None, advice: ADVICE };
-                Upstream::start(setup).map(Started::Http)
-            }
-        }
-    }
-
-    /// A line for each port.
-    fn told(&self, name: &str) -> String {
-        let (http, tcp) = match self {
-            Started::Http(upstream) => (Some(upstream.http), upstream.tcp),
-            Started::Lines(echo) => (None, Some(echo.tcp)),
-        };
-        let http = http.map(|http| format!("{name} answers on http://{http}"));
-        let tcp = tcp.map(|tcp| format!("{name} echoes lines on {tcp}"));
-        http.into_iter().chain(tcp).collect::<Vec<_>>().join("\n")
-    }
-
-    async fn leave(self) {
-        match self {
-            Started::Http(upstream) => upstream.leave().await,
-            Started::Lines(echo) => echo.leave().await,
-        }
-    }
+/// A line for each port.
+fn told(upstream: &Upstream, name: &str) -> String {
+    let http = upstream.http.map(|http| format!("{name} answers on http://{http}"));
+    let tcp = upstream.tcp.map(|tcp| format!("{name} echoes lines on {tcp}"));
+    http.into_iter().chain(tcp).collect::<Vec<_>>().join("\n")
 }
 
 fn serve(options: &Options) -> std::io::Result<()> {
     let runtime = app::runtime()?;
     let mut signals = Signals::install(&runtime)?;
     runtime.block_on(async {
-        let upstream = Started::new(options)?;
-        eprintln!("{}", upstream.told(&options.name));
+        let upstream = start(options)?;
+        eprintln!("{}", told(&upstream, &options.name));
         signals.end().await;
         let at_once = tokio::sync::Notify::new();
         let leaving = async {
@@ -126,11 +101,11 @@ mod tests {
 
     #[tokio::test]
     async fn each_port_is_told_with_its_address() {
-        let started = Started::new(&options(None, Some("127.0.0.1:0"))).expect("it starts");
-        let Started::Lines(echo) = &started else { panic!("only TCP is asked for") };
-        assert_eq!(started.told("b2"), format!("b2 echoes lines on {}", echo.tcp));
-        let started = Started::new(&options(Some("127.0.0.1:0"), Some("127.0.0.1:0"))).expect("it starts");
-        let told = started.told("b2");
+        let upstream = start(&options(None, Some("127.0.0.1:0"))).expect("it starts");
+        let tcp = upstream.tcp.filter(|_| upstream.http.is_none()).expect("only TCP is asked for");
+        assert_eq!(told(&upstream, "b2"), format!("b2 echoes lines on {tcp}"));
+        let upstream = start(&options(Some("127.0.0.1:0"), Some("127.0.0.1:0"))).expect("it starts");
+        let told = told(&upstream, "b2");
         assert!(told.starts_with("b2 answers on http://127.0.0.1:"), "{told}");
         assert!(told.contains("\nb2 echoes lines on 127.0.0.1:"), "{told}");
     }

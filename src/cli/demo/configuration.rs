@@ -14,11 +14,13 @@ const SORRY: &str = "Both pools are down: this page comes from Standfast itself.
 
 /// The whole file.
 pub fn text(listen: &Addresses, upstreams: &Upstreams) -> String {
-    let pools = |address: fn(&Upstream) -> SocketAddr| {
-        let endpoint =
-            |(name, upstream): &(String, Upstream)| format!("{{name: {name}, address: \"{}\"}}", address(upstream));
+    let pools = |address: fn(&Upstream) -> Option<SocketAddr>| {
+        let endpoint = |(name, upstream): &(String, Upstream)| {
+            Some(format!("{{name: {name}, address: \"{}\"}}", address(upstream)?))
+        };
         let pool = |(name, members): &(&str, Vec<(String, Upstream)>)| {
-            format!("{{name: {name}, endpoints: [{}]}}", members.iter().map(endpoint).collect::<Vec<_>>().join(", "))
+            let endpoints: Vec<_> = members.iter().filter_map(endpoint).collect();
+            format!("{{name: {name}, endpoints: [{}]}}", endpoints.join(", "))
         };
         upstreams.pools.iter().map(pool).collect::<Vec<_>>().join(", ")
     };
@@ -48,7 +50,7 @@ services:
         http = listen.http,
         tcp = listen.tcp,
         http_pools = pools(|upstream| upstream.http),
-        tcp_pools = pools(|upstream| upstream.tcp.unwrap_or(upstream.http)),
+        tcp_pools = pools(|upstream| upstream.tcp),
         sorry = serde_json::Value::from(embedded::html("both pools are down", "no pool answers", SORRY)),
     )
 }

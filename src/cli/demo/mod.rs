@@ -126,7 +126,7 @@ impl Upstreams {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream = |name: String| {
             let (name_of_it, executions) = (name.as_str().into(), Some(executions.clone()));
-            let setup = Setup { name: name_of_it, http: any, tcp: Some(any), executions, advice: ADVICE };
+            let setup = Setup { name: name_of_it, http: Some(any), tcp: Some(any), executions, advice: ADVICE };
             let started = Upstream::start(setup).map_err(|e| format!("cannot start upstream {name}: {e}"))?;
             Ok::<_, String>((name, started))
         };
