@@ -82,68 +82,46 @@ pub struct AccessRecord<'a> {
     pub termination: Termination,
 }
 
+labels! {
 /// How a request or session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Termination {
+Termination {
     /// To the end, both sides content.
-    Complete,
-    /// The client went away.
-    ClientAborted,
-    /// The client was too slow to send or to take.
-    ClientTimeout,
-    /// The request was not one: see `standfast_protocol_refusals_total`.
-    Refused,
-    /// No route takes it.
-    Unrouted,
-    /// It came back again and again: an endpoint leads back to this proxy.
-    Loop,
-    /// No pool could serve.
-    Down,
-    /// A limit of the service, or the wait for it.
-    Overloaded,
-    /// No endpoint could be connected to.
-    UpstreamConnect,
-    /// The endpoint closed or reset.
-    UpstreamReset,
-    /// The endpoint was too slow.
-    UpstreamTimeout,
-    /// The endpoint's answer was not one.
-    UpstreamMalformed,
-    /// Nothing moved for the idle time.
-    Idle,
-    /// A TCP session's client was silent for `timeouts.client`.
-    ClientIdle,
-    /// A TCP session's endpoint was silent for `timeouts.upstream`.
-    UpstreamIdle,
-    /// Cut by a switch (`sessions: close`, or its drain ran out).
-    Switched,
-    /// Cut by a stop.
-    Stopped,
-    /// Cut because of ourselves: out of descriptors or a bug.
-    Internal,
-    /// No endpoint could be connected to for want of descriptors, ports or memory of ours.
-    LocalError,
-}
-
-labels! { Termination {
     Complete = "complete",
+    /// The client went away.
     ClientAborted = "client_aborted",
+    /// The client was too slow to send or to take.
     ClientTimeout = "client_timeout",
+    /// The request was not one: see `standfast_protocol_refusals_total`.
     Refused = "refused",
+    /// No route takes it.
     Unrouted = "unrouted",
+    /// It came back again and again: an endpoint leads back to this proxy.
     Loop = "loop",
+    /// No pool could serve.
     Down = "down",
+    /// A limit of the service, or the wait for it.
     Overloaded = "overloaded",
+    /// No endpoint could be connected to.
     UpstreamConnect = "upstream_connect",
+    /// The endpoint closed or reset.
     UpstreamReset = "upstream_reset",
+    /// The endpoint was too slow.
     UpstreamTimeout = "upstream_timeout",
+    /// The endpoint's answer was not one.
     UpstreamMalformed = "upstream_malformed",
+    /// Nothing moved for the idle time.
     Idle = "idle",
+    /// A TCP session's client was silent for `timeouts.client`.
     ClientIdle = "client_idle",
+    /// A TCP session's endpoint was silent for `timeouts.upstream`.
     UpstreamIdle = "upstream_idle",
+    /// Cut by a switch (`sessions: close`, or its drain ran out).
     Switched = "switched",
+    /// Cut by a stop.
     Stopped = "stopped",
+    /// Cut because of ourselves: out of descriptors or a bug.
     Internal = "internal",
+    /// No endpoint could be connected to for want of descriptors, ports or memory of ours.
     LocalError = "local_error",
 } }
 

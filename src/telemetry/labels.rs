@@ -1,8 +1,14 @@
 //! Words that stand for the values of a type in logs, metrics and header fields.
 
-/// Gives a type `as_str` and `ALL` from one list: a value without a word does not compile, and none is missing in `ALL`.
+/// A type whose values are words: each value stands once, with its word, and `as_str` and `ALL` follow from that.
 macro_rules! labels {
-    ($type:ident { $($value:ident = $word:literal,)+ }) => {
+    ($(#[$about:meta])* $type:ident { $($(#[$doc:meta])* $value:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[$doc])* $value,)+
+        }
+
         impl $type {
             /// Every value.
             pub const ALL: &[$type] = &[$($type::$value),+];
