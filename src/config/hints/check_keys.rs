@@ -36,13 +36,13 @@ pub(super) fn health_check(key: &str, value: Found<'_>) -> Option<String> {
             _ => format!("write `{}`", http_check("path", value)),
         },
         "inter" | "periodseconds" | "period_seconds" | "period" | "every" | "check_interval" => {
-            format!("write `interval: {}`", value.time().unwrap_or_else(|| "2s".into()))
+            format!("write `interval: {}`", value.time_or("2s"))
         }
         "fastinter" | "unhealthy_interval" => {
-            format!("write `fast_interval: {}`", value.time().unwrap_or_else(|| "1s".into()))
+            format!("write `fast_interval: {}`", value.time_or("1s"))
         }
         "timeoutseconds" | "timeout_seconds" => {
-            format!("write `timeout: {}`", value.time().unwrap_or_else(|| "1s".into()))
+            format!("write `timeout: {}`", value.time_or("1s"))
         }
         "retries" | "max_fails" | "failures" | "fails" | "failurethreshold" | "failure_threshold" => {
             format!("write `fall: {}`", value.number(1..=100).unwrap_or(3))
@@ -64,7 +64,7 @@ pub(super) fn http(key: &str, value: Found<'_>) -> Option<String> {
         "uri" | "url" => format!("write `path: {}`", path(value).unwrap_or_else(|| "/healthz".to_owned())),
         "expect" | "expected_status" | "codes" | "expected_codes" | "code" => format!("write `{}`", status(value)),
         "interval" | "timeout" | "fall" | "rise" => {
-            let time = |default: &str| value.time().unwrap_or_else(|| default.into());
+            let time = |default: &str| value.time_or(default);
             let number = |default| value.number(1..=100).unwrap_or(default);
             let written = match key {
                 "interval" => format!("interval: {}", time("2s")),
@@ -90,9 +90,9 @@ pub(super) fn outlier_detection(key: &str, value: Found<'_>) -> Option<String> {
             format!("write `consecutive_failures: {}`", count())
         }
         "base_ejection_time" | "fail_timeout" => {
-            format!("write `base_ejection: {}`", value.time().unwrap_or_else(|| "30s".into()))
+            format!("write `base_ejection: {}`", value.time_or("30s"))
         }
-        "max_ejection_time" => format!("write `max_ejection: {}`", value.time().unwrap_or_else(|| "5m".into())),
+        "max_ejection_time" => format!("write `max_ejection: {}`", value.time_or("5m")),
         "max_ejection_percent" => {
             let percent = value.text().map(|text| text.trim_end_matches('%')).and_then(|text| text.parse::<u8>().ok());
             format!("write `max_ejected: {}%`", percent.filter(|percent| *percent <= 100).unwrap_or(50))

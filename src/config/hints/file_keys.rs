@@ -35,8 +35,7 @@ pub(super) fn file(key: &str, value: Found<'_>) -> Option<String> {
                 .to_owned()
         }
         "log_level" | "loglevel" | "logging" | "logs" | "level" => {
-            let level = value.text().and_then(|level| log_filter::understand(level).ok());
-            format!("write `log: {}`", level.filter(|level| is_name(level)).as_deref().unwrap_or("info"))
+            format!("write `log: {}`", level(value))
         }
         "accesslog" | "access_logs" => "write `access_log: on`".to_owned(),
         "admin_port" | "admin_bind" | "stats" | "api" | "dashboard" => {
@@ -75,17 +74,19 @@ fn servers_of(value: Found<'_>) -> Option<String> {
 
 /// In `log:`.
 pub(super) fn log(key: &str, value: Found<'_>) -> Option<String> {
-    let text = value.text();
     Some(match key {
-        "level" | "verbosity" | "severity" => {
-            let level = text.and_then(|level| log_filter::understand(level).ok());
-            format!("write `filter: {}`", level.filter(|level| is_name(level)).as_deref().unwrap_or("info"))
-        }
+        "level" | "verbosity" | "severity" => format!("write `filter: {}`", level(value)),
         "path" | "file" | "output" => {
             "the log goes to standard error, which the service manager keeps: leave it out".to_owned()
         }
         _ => return None,
     })
+}
+
+/// The level that is meant, or a sample.
+fn level(value: Found<'_>) -> String {
+    let level = value.text().and_then(|level| log_filter::understand(level).ok());
+    level.filter(|level| is_name(level)).unwrap_or_else(|| "info".to_owned())
 }
 
 /// In `access_log:`.

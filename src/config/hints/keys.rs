@@ -1,6 +1,6 @@
 //! Keys that other programs have.
 
-use super::{Found, check_keys, file_keys, listener_keys, normal, service_keys, standby};
+use super::{CERTIFICATES, Found, check_keys, file_keys, listener_keys, normal, service_keys, standby};
 use crate::config::tree::shorten;
 
 /// What to write in the place of a key that `section` (a type of the schema) does not have. `None`: nothing is known of it.
@@ -32,7 +32,7 @@ pub(in crate::config) fn unknown_key(section: &str, key: &str, value: Found<'_>)
                 "; write a route for each host: `match: {host: shop.example.com}`"
             }
             "matching by regular expressions" => "; write `match: {path_prefix: /api}`",
-            "getting certificates by ACME" => "; write `tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}`",
+            "getting certificates by ACME" => &format!("; write `{CERTIFICATES}`"),
             _ => "",
         };
         return Some(format!("not supported yet ({function}): take `{key}` out{instead}"));

@@ -42,7 +42,7 @@ pub(super) fn listener(key: &str, value: Found<'_>) -> Option<String> {
             format!("write `routes: [{routes}]` in the place of `service`")
         }
         "timeout" | "idle_timeout" => {
-            format!("write `timeouts: {{idle: {}}}`", value.time().unwrap_or_else(|| "60s".into()))
+            format!("write `timeouts: {{idle: {}}}`", value.time_or("60s"))
         }
         "max_connections" | "maxconn" => {
             format!("write `limits: {{max_connections: {}}}`", value.number(1..=10_000_000).unwrap_or(10_000))
@@ -143,7 +143,7 @@ pub(super) fn route(key: &str, value: Found<'_>) -> Option<String> {
         },
         "method" | "methods" => format!("write `match: {{{}}}`", methods(value)),
         "headers" | "header" => {
-            let fields = fields(value).unwrap_or_else(|| "{x-env: canary}".to_owned());
+            let fields = sample_fields(value);
             format!(
                 "write `match: {{headers: {fields}}}` for requests that have it, or `request_headers: {{set: {fields}}}` to set \
                  it"
@@ -164,7 +164,7 @@ pub(super) fn route(key: &str, value: Found<'_>) -> Option<String> {
         "backend" | "upstream" | "to" | "target" | "pool" | "cluster" | "proxy_pass" | "use_backend" => {
             format!("write `service: {}`", value.service())
         }
-        "timeout" => format!("write `timeouts: {{response: {}}}`", value.time().unwrap_or_else(|| "5s".into())),
+        "timeout" => format!("write `timeouts: {{response: {}}}`", value.time_or("5s")),
         _ => return None,
     })
 }
@@ -181,7 +181,7 @@ pub(super) fn matches(key: &str, value: Found<'_>) -> Option<String> {
                 "not supported yet: take `{key}` out. What can be matched: `host`, `path`, `path_prefix`, `method`, `headers`"
             )
         }
-        "header" => format!("write `headers: {}`", fields(value).unwrap_or_else(|| "{x-env: canary}".to_owned())),
+        "header" => format!("write `headers: {}`", sample_fields(value)),
         _ => return None,
     })
 }
@@ -238,6 +238,7 @@ fn fields(value: Found<'_>) -> Option<String> {
     Some(format!("{{{}}}", fields.join(", ")))
 }
 
+/// The same, or a sample.
 fn sample_fields(value: Found<'_>) -> String {
     fields(value).unwrap_or_else(|| "{x-env: canary}".to_owned())
 }

@@ -48,7 +48,7 @@ pub(super) enum Alone {
 /// What `text` alone means; `short` is the short form of the map, see [`ShortForm`](super::item::ShortForm).
 pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
     let wrong = |what: &str, advice: &str| Alone::Wrong(what.to_owned(), advice.to_owned());
-    let on = plain && matches!(text, "on" | "true" | "yes" | "enabled");
+    let on = plain && says_on(text);
     // (A name and a password, and what is behind `?`, are not repeated.)
     let shown = units::without_login(text.split_inclusive('?').next().unwrap_or_default());
     match short {
@@ -110,7 +110,7 @@ pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
             "json" | "human" | "auto" => {
                 Alone::Wrong(format!("`{text}` is a format"), format!("write `log: {{format: {text}}}`"))
             }
-            "text" | "plain" | "pretty" | "console" | "logfmt" => {
+            _ if words::is_human(text) => {
                 Alone::Wrong(format!("`{text}` is a format"), "write `log: {format: human}`".to_owned())
             }
             _ => Alone::Key("filter"),
@@ -122,6 +122,14 @@ pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
         },
         _ => Alone::Key(short),
     }
+}
+
+fn says_on(text: &str) -> bool {
+    matches!(text, "on" | "true" | "yes" | "enabled")
+}
+
+fn says_off(text: &str) -> bool {
+    matches!(text, "off" | "false" | "no" | "none" | "never" | "disabled" | "0")
 }
 
 /// The path of a URL, when it can be shown: a query may hold a token.
@@ -245,11 +253,11 @@ impl<'t> Found<'t> {
     }
 
     fn is_on(self) -> bool {
-        matches!(self.text(), Some("on" | "true" | "yes" | "enabled"))
+        self.text().is_some_and(says_on)
     }
 
     fn is_off(self) -> bool {
-        matches!(self.text(), Some("off" | "false" | "no" | "none" | "never" | "disabled" | "0"))
+        self.text().is_some_and(says_off)
     }
 
     fn number(self, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
@@ -262,6 +270,11 @@ impl<'t> Found<'t> {
         [text.to_owned(), format!("{text}s")]
             .into_iter()
             .find(|text| humantime::parse_duration(text).is_ok_and(|time| time <= units::LONGEST))
+    }
+
+    /// The same, or a sample.
+    fn time_or(self, sample: &str) -> String {
+        self.time().unwrap_or_else(|| sample.to_owned())
     }
 
     fn name(self) -> Option<&'t str> {
@@ -299,16 +312,16 @@ impl<'t> Found<'t> {
                 let items: Option<Vec<_>> = items.iter().map(|item| self.of(item).flow()).collect();
                 format!("[{}]", items?.join(", "))
             }
-            Value::Map(entries) if entries.len() <= 8 => format!("{{{}}}", self.pairs(entries)?),
+            Value::Map(entries) if entries.len() <= 8 => format!("{{{}}}", self.pairs(entries.iter())?),
             _ => return None,
         };
         Some(text).filter(|text| text.len() <= LONGEST)
     }
 
-    fn pairs(self, entries: &'t [(Node, Node)]) -> Option<String> {
+    fn pairs(self, entries: impl Iterator<Item = &'t (Node, Node)>) -> Option<String> {
         let pair =
             |(key, value): &'t (Node, Node)| Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?));
-        let pairs: Option<Vec<_>> = entries.iter().map(pair).collect();
+        let pairs: Option<Vec<_>> = entries.map(pair).collect();
         pairs.map(|pairs| pairs.join(", "))
     }
 
@@ -319,7 +332,7 @@ impl<'t> Found<'t> {
             let name = self.of(key).name()?;
             match &value.value {
                 Value::Map(entries) if self.of(value).entry("name").is_none() && !entries.is_empty() => {
-                    Some(format!("{{name: {name}, {}}}", self.pairs(entries)?))
+                    Some(format!("{{name: {name}, {}}}", self.pairs(entries.iter())?))
                 }
                 _ => None,
             }

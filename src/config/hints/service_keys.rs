@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::check_keys::{max_fails, path};
 use super::words::balance;
-use super::{Found, LISTENERS, endpoint};
+use super::{Found, LISTENERS, endpoint, normal};
 use crate::config::model::is_dns_name;
 
 /// In a value of `services:`.
@@ -24,7 +24,7 @@ pub(super) fn service(key: &str, value: Found<'_>) -> Option<String> {
         },
         "algorithm" | "lb" | "load_balancing" | "lb_policy" | "policy" | "balancer" | "strategy" | "lb_algorithm"
         | "load_balancer" => {
-            let word = value.text().map(|text| text.to_ascii_lowercase().replace('-', "_"));
+            let word = value.text().map(normal);
             let known = word.as_deref().map(|word| balance(word).unwrap_or(word));
             let known = known.filter(|word| ["round_robin", "least_request", "random", "hash"].contains(word));
             match known {
@@ -40,12 +40,12 @@ pub(super) fn service(key: &str, value: Found<'_>) -> Option<String> {
             (_, true, _) | (_, _, Some("manual")) => "write `failover: {failback: manual}`".to_owned(),
             _ => "write `failover: {failback: auto}`".to_owned(),
         },
-        "rto" | "objective" | "slo" => format!("write `objectives: {{rto: {}}}`", value.time().unwrap_or_else(|| "10s".into())),
+        "rto" | "objective" | "slo" => format!("write `objectives: {{rto: {}}}`", value.time_or("10s")),
         "timeout" | "response_timeout" | "read_timeout" | "request_timeout" | "proxy_read_timeout" => {
-            format!("write `timeouts: {{response: {}}}`", value.time().unwrap_or_else(|| "30s".into()))
+            format!("write `timeouts: {{response: {}}}`", value.time_or("30s"))
         }
         "connect_timeout" | "proxy_connect_timeout" => {
-            format!("write `timeouts: {{connect: {}}}`", value.time().unwrap_or_else(|| "2s".into()))
+            format!("write `timeouts: {{connect: {}}}`", value.time_or("2s"))
         }
         "interval" | "fall" | "rise" => "write `health_check: {http: {path: /healthz}, interval: 2s, fall: 3, rise: 2}`".to_owned(),
         "max_connections" | "maxconn" => {
@@ -160,7 +160,7 @@ pub(super) fn retry(key: &str, value: Found<'_>) -> Option<String> {
             None => "write `attempts: 2`: the first one counts".to_owned(),
         },
         "tries" | "max" | "max_attempts" => format!("write `attempts: {}`", value.number(1..=10).unwrap_or(2)),
-        "timeout" => format!("write `per_try_timeout: {}`", value.time().unwrap_or_else(|| "1s".into())),
+        "timeout" => format!("write `per_try_timeout: {}`", value.time_or("1s")),
         _ => return None,
     })
 }
@@ -184,7 +184,7 @@ pub(super) fn failover(key: &str, value: Found<'_>) -> Option<String> {
             false => "write `failback: auto`".to_owned(),
         },
         "hold_down" | "delay" => {
-            let time = value.time().unwrap_or_else(|| "30s".into());
+            let time = value.time_or("30s");
             format!("write `failback: {{mode: auto, hold_down: {time}}}`")
         }
         _ => return None,
@@ -208,7 +208,7 @@ pub(super) fn upstream(key: &str, value: Found<'_>) -> Option<String> {
 pub(super) fn timeouts(key: &str, value: Found<'_>) -> Option<String> {
     Some(match key {
         "request" | "read" | "server" | "proxy_read" | "total" => {
-            format!("write `response: {}`", value.time().unwrap_or_else(|| "30s".into()))
+            format!("write `response: {}`", value.time_or("30s"))
         }
         _ => return None,
     })

@@ -24,10 +24,10 @@ pub(in crate::config) fn not_that_map(section: &str, found: Found<'_>, index: Op
             None => "write `retry: {attempts: 2}`: the first try and one more".to_owned(),
         },
         "ServiceTimeouts" | "RouteTimeouts" => {
-            format!("write `timeouts: {{response: {}}}`", found.time().unwrap_or_else(|| "30s".into()))
+            format!("write `timeouts: {{response: {}}}`", found.time_or("30s"))
         }
-        "ListenerTimeouts" => format!("write `timeouts: {{idle: {}}}`", found.time().unwrap_or_else(|| "60s".into())),
-        "Objectives" => format!("write `objectives: {{rto: {}}}`", found.time().unwrap_or_else(|| "10s".into())),
+        "ListenerTimeouts" => format!("write `timeouts: {{idle: {}}}`", found.time_or("60s")),
+        "Objectives" => format!("write `objectives: {{rto: {}}}`", found.time_or("10s")),
         "Failover" => match found.is_off() || text == Some("manual") {
             true => "write `failover: {failback: manual}`".to_owned(),
             false => "write `failover: {failback: auto}`".to_owned(),
@@ -51,12 +51,12 @@ pub(in crate::config) fn not_that_map(section: &str, found: Found<'_>, index: Op
             }
         },
         "Pool" => {
-            let name = pool_name(index);
-            match (text.filter(|text| text.parse::<SocketAddr>().is_err() && is_name(text)), found.endpoints()) {
-                (_, Some(list)) => format!("write `{{name: {name}, endpoints: {list}}}`"),
-                (Some(name), None) => format!("write `{{name: {name}, endpoints: [10.0.0.1:8080]}}`"),
-                _ => format!("write `{{name: {name}, endpoints: [10.0.0.1:8080]}}`"),
-            }
+            let named = text.filter(|text| text.parse::<SocketAddr>().is_err() && is_name(text));
+            let (name, list) = match found.endpoints() {
+                Some(list) => (pool_name(index), list),
+                None => (named.map_or_else(|| pool_name(index), str::to_owned), "[10.0.0.1:8080]".to_owned()),
+            };
+            format!("write `{{name: {name}, endpoints: {list}}}`")
         }
         "Listener" => {
             let port = found.items().first().and_then(|item| {
@@ -174,12 +174,8 @@ pub(in crate::config) fn not_a_map(key: &str, found: Found<'_>) -> String {
     let service = |item: &'_ Node| {
         let Value::Map(entries) = &item.value else { return None };
         let name = found.of(item).entry("name")?.name()?;
-        let rest: Option<Vec<String>> = entries
-            .iter()
-            .filter(|(key, _)| found.of(key).text() != Some("name"))
-            .map(|(key, value)| Some(format!("{}: {}", found.of(key).flow()?, found.of(value).flow()?)))
-            .collect();
-        Some(format!("{name}: {{{}}}", rest?.join(", ")))
+        let rest = entries.iter().filter(|(key, _)| found.of(key).text() != Some("name"));
+        Some(format!("{name}: {{{}}}", found.pairs(rest)?))
     };
     let services = match &found.node.value {
         Value::List(items) if !items.is_empty() && items.len() <= 4 => {

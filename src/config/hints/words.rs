@@ -1,5 +1,7 @@
 //! Words that other programs have for a choice.
 
+use super::{normal, says_off, says_on};
+
 /// Other programs' names of a way to balance.
 pub(super) fn balance(word: &str) -> Option<&'static str> {
     Some(match word {
@@ -13,11 +15,15 @@ pub(super) fn balance(word: &str) -> Option<&'static str> {
     })
 }
 
+/// Other programs' names of a log for people.
+pub(super) fn is_human(word: &str) -> bool {
+    matches!(word, "text" | "plain" | "pretty" | "console" | "logfmt")
+}
+
 /// What to write in the place of a word that `choice` (a type of the schema) does not have. `None`: nothing is known of it.
 pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    let on = matches!(&*word, "on" | "true" | "yes" | "enabled" | "1");
-    let off = matches!(&*word, "off" | "false" | "no" | "none" | "never" | "disabled" | "0");
+    let word = normal(word);
+    let (on, off) = (says_on(&word) || word == "1", says_off(&word));
     let advice = match choice {
         "Mode" => match &*word {
             "active_standby" | "primary_standby" | "primary_backup" | "primary_secondary" | "master_slave"
@@ -69,10 +75,7 @@ pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
             "https" | "tls" => "write `auto`, and `tls: on` beside it",
             _ => return None,
         },
-        "LogFormat" => match &*word {
-            "text" | "plain" | "pretty" | "console" | "logfmt" => "write `human`",
-            _ => return None,
-        },
+        "LogFormat" if is_human(&word) => "write `human`",
         "AccessFormat" => match &*word {
             "clf" | "ncsa" => "write `common`",
             "apache" | "nginx" => "write `combined`",
