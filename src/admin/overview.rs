@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::http::{HeaderMap, header};
 
 use super::html::Html;
-use crate::control::status_text::{Tone, label, millis, span};
+use crate::control::status_text::{Tone, label, millis, since_fault, span};
 use crate::control::{EndpointReport, IncidentReport, PoolReport, ServiceReport, Status};
 use crate::decision::{Actor, Operational};
 use crate::text::shortened;
@@ -104,7 +104,7 @@ impl Overview<'_> {
         let mut services: Vec<_> = status.services.iter().collect();
         services.sort_by_key(|service| (service.is_served(), service.pools.iter().all(|pool| pool.available)));
         for service in services.iter().take(SERVICES) {
-            section(service, last_recovery(status, service), &mut room, html);
+            section(service, status.last_recovery_ms(service), &mut room, html);
         }
         left_out(services.into_iter().skip(SERVICES), "services", "not served", |s| !s.is_served(), html);
         incidents(&status.incidents, html);
@@ -142,10 +142,6 @@ fn troubles(status: &Status, html: &mut Html) {
     html.markup("</ul>\n");
     left_out(lines.iter().skip(MESSAGES), "lines", "", |_| false, html);
     html.markup("</section>\n");
-}
-
-fn last_recovery(status: &Status, service: &ServiceReport) -> Option<f64> {
-    status.incidents.iter().rev().filter(|incident| incident.service == service.name).find_map(|i| i.rto_ms)
 }
 
 fn section(service: &ServiceReport, recovery: Option<f64>, room: &mut usize, html: &mut Html) {
@@ -273,14 +269,10 @@ fn incident_row(incident: &IncidentReport, html: &mut Html) {
         ("</td><td role=\"cell\" data-label=\"Switched\">", Some(incident.decided_ms)),
         ("</td><td role=\"cell\" data-label=\"Answered\">", incident.rto_ms),
     ] {
-        html.markup(cell).text(&time.map_or("not yet".to_owned(), |time| format!("+{}", millis(time))));
+        html.markup(cell).text(&since_fault(time));
     }
     html.markup("</td><td role=\"cell\" data-label=\"Evidence\">");
-    if let Some(first) = incident.evidence.first() {
-        let text = format!("{} {}: {}", first.address, label(&first.cause), first.detail);
-        html.text(&shortened(&text, CHARACTERS));
-    }
-    html.markup("</td></tr>\n");
+    html.text(&shortened(&incident.evidence_text(), CHARACTERS)).markup("</td></tr>\n");
 }
 
 /// A state: its words, and a colour beside them.

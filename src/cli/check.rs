@@ -1,6 +1,6 @@
 //! `standfast check`: whether a configuration is valid, what it means for each service, and the arithmetic behind its RTO.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use standfast::text::{printable, printable_json};
 
 use super::config_file::ConfigFile;
 use super::exit::Exit;
+use super::text_table::{Look, Style, paint};
 
 /// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
 ///
@@ -41,7 +42,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Err(problems) => (problems.file.clone(), Err(problems)),
     };
     let mut out = io::stdout().lock();
-    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = Look::of(&out).colour;
     let text = match (args.output, &found) {
         (Output::Json, found) => printable_json(&format!("{:#}\n", for_programs(found))),
         (Output::Human, Ok(loaded)) => valid(loaded, &file, colour),
@@ -89,7 +90,7 @@ fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
     let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
-        text.push_str(&format!("{} {:width$}  {}\n", paint("32", "ok", colour), service.name, pools(service)));
+        text.push_str(&format!("{} {:width$}  {}\n", paint("ok", Style::Good, colour), service.name, pools(service)));
         for line in arithmetic(service) {
             text.push_str(&format!("   {:width$}  {}\n", "", line));
         }
@@ -144,7 +145,12 @@ pub fn refused(problems: &Problems, colour: bool) -> String {
     if warnings > 0 {
         summary.push_str(&format!(", {}", count(warnings, "warning")));
     }
-    format!("{}{}: {}: {summary}\n", problems.explain(colour), name(&problems.file), paint("31", "refused", colour))
+    format!(
+        "{}{}: {}: {summary}\n",
+        problems.explain(colour),
+        name(&problems.file),
+        paint("refused", Style::Bad, colour)
+    )
 }
 
 /// `{"valid": …, "problems": […], "warnings": […], "services": [{"service", "pool", "worst_ms", "objective_ms", …}]}`
@@ -181,10 +187,6 @@ fn name(file: &Path) -> String {
 
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-fn paint(code: &str, text: &str, colour: bool) -> String {
-    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `standfast run`: the proxy with a configuration file, until a signal ends it.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use standfast::text::printable_lines;
 use super::check;
 use super::config_file::ConfigFile;
 use super::exit::Exit;
+use super::text_table::Look;
 use crate::app::{self, App};
 use crate::signals::Signals;
 
@@ -49,7 +50,7 @@ pub fn run(options: &Options) -> ExitCode {
     match options.file.find("run").map_err(Failure::from).and_then(serve) {
         Ok(()) => Exit::Done.into(),
         Err(Failure::Refused(problems)) => {
-            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colour = Look::of(&io::stderr()).colour;
             eprint!("{}", check::refused(&problems, colour));
             check::exit(&problems).into()
         }

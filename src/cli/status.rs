@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use standfast::control::status_text::{label, millis, span};
+use standfast::control::status_text::{label, millis, since_fault, span};
 use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::text::printable_json;
 
@@ -146,7 +146,7 @@ fn services(status: &Status) -> Vec<Vec<Cell>> {
     let mut rows = vec![heads(&["SERVICE", "ACTIVE POOL", "SINCE", "WHY", "LAST RTO", "OBJECTIVE", "NOTES"])];
     for service in &status.services {
         let active = cell(service.active_text());
-        let rto = status.incidents.iter().rev().filter(|i| i.service == service.name).find_map(|i| i.rto_ms);
+        let rto = status.last_recovery_ms(service);
         let late = matches!((rto, service.rto_objective_ms), (Some(rto), Some(limit)) if rto > limit as f64);
         rows.push(vec![
             (printable(&service.name), Style::Plain),
@@ -207,17 +207,16 @@ fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
         vec![heads(&["WHEN", "SERVICE", "KIND", "FROM", "TO", "DETECTED", "SWITCHED", "ANSWERED (RTO)", "EVIDENCE"])];
     let name = |pool: &Option<standfast::config::Name>| pool.as_ref().map_or("none".to_owned(), |pool| printable(pool));
     for incident in incidents.iter().rev().take(SWITCHES) {
-        let evidence = incident.evidence.first().map(|e| format!("{} {}: {}", e.address, label(&e.cause), e.detail));
         let cells = [
             format!("{} ago", span(incident.age_ms.saturating_sub(incident.decided_ms as u64))),
             printable(&incident.service),
             label(&incident.kind),
             name(&incident.from),
             name(&incident.to),
-            format!("+{}", millis(incident.detected_ms)),
-            format!("+{}", millis(incident.decided_ms)),
-            incident.rto_ms.map_or("not yet".to_owned(), |rto| format!("+{}", millis(rto))),
-            printable(&evidence.unwrap_or_default()),
+            since_fault(Some(incident.detected_ms)),
+            since_fault(Some(incident.decided_ms)),
+            since_fault(incident.rto_ms),
+            printable(&incident.evidence_text()),
         ];
         rows.push(cells.into_iter().map(|text| (text, Style::Plain)).collect());
     }

@@ -16,7 +16,7 @@ pub enum Style {
     Head,
     /// As it should be.
     Good,
-    /// Somebody should look.
+    /// It needs attention.
     Warn,
     /// It fails.
     Bad,
@@ -41,7 +41,7 @@ pub fn heads(names: &[&str]) -> Vec<Cell> {
     names.iter().map(|name| ((*name).to_owned(), Style::Head)).collect()
 }
 
-/// For whom a text is laid out.
+/// How a text is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// May it have colours?

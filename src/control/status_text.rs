@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::status::{EndpointReport, ServiceReport};
+use super::status::{EndpointReport, EvidenceReport, IncidentReport, ServiceReport, Status};
 use crate::decision::{Administrative, Admission, Operational, Serving};
 
 /// How good a state is.
@@ -137,6 +137,26 @@ impl EndpointReport {
         }
         (text, tone)
     }
+}
+
+impl Status {
+    /// The measured recovery time of this service's last answered switch, in milliseconds.
+    pub fn last_recovery_ms(&self, service: &ServiceReport) -> Option<f64> {
+        self.incidents.iter().rev().filter(|incident| incident.service == service.name).find_map(|i| i.rto_ms)
+    }
+}
+
+impl IncidentReport {
+    /// What it rests on, the first of it: `10.0.0.1:80 refused: connect refused`. Empty where an operator ordered it.
+    pub fn evidence_text(&self) -> String {
+        let text = |first: &EvidenceReport| format!("{} {}: {}", first.address, label(&first.cause), first.detail);
+        self.evidence.first().map(text).unwrap_or_default()
+    }
+}
+
+/// A time since the fault: `+51ms`.
+pub fn since_fault(ms: Option<f64>) -> String {
+    ms.map_or("not yet".to_owned(), |ms| format!("+{}", millis(ms)))
 }
 
 /// The name that JSON knows a value of an enum by, in words.

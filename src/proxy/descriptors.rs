@@ -1,8 +1,8 @@
 //! The descriptor budget of a configuration, and what the log says of it: how many clients the limit of descriptors allows.
 //!
 //! Where descriptors are short, new connections wait in the accept queue. So a limit below the sum of `limits.max_connections`
-//! is no fault by itself: it is a warning where the configuration asks for more connections than it allows, or where it leaves
-//! too few descriptors for probes and the admin port.
+//! is no fault by itself: it is a warning where the configuration asks for more connections than it allows, where it allows few
+//! clients, or where it leaves too few descriptors for probes and the admin port.
 
 use std::io;
 
@@ -48,7 +48,7 @@ enum Allowance {
     All,
     /// Fewer, by the default of `limits.max_connections` alone.
     Bounded,
-    /// Fewer than are written.
+    /// Fewer than are written, or than [`FEW`].
     BelowWritten,
     /// Too few for the probes of the endpoints, the admin port and files beside the connections.
     Scarce,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use standfast::control::status_text::{label, millis, span};
+use standfast::control::status_text::{label, since_fault, span};
 use standfast::control::{IncidentReport, ServiceReport};
 use standfast::decision::Serving;
 
@@ -251,12 +251,8 @@ pub fn route(incident: &IncidentReport) -> String {
 
 /// The times of a switch, from the fault on.
 fn times(incident: &IncidentReport) -> String {
-    let answered = incident.rto_ms.map_or("not yet".to_owned(), |rto| format!("+{}", millis(rto)));
-    format!(
-        "detected +{}  switched +{}  first answer {answered}",
-        millis(incident.detected_ms),
-        millis(incident.decided_ms)
-    )
+    let [detected, switched] = [incident.detected_ms, incident.decided_ms].map(|ms| since_fault(Some(ms)));
+    format!("detected {detected}  switched {switched}  first answer {}", since_fault(incident.rto_ms))
 }
 
 /// `m:ss` since the start.

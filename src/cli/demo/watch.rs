@@ -181,8 +181,8 @@ impl Show {
 
     /// Notes what a command came to.
     fn answer(&mut self, what: &str) {
-        self.answer = format!("{} {what}", screen::clock(self.started.elapsed()));
         self.say(what);
+        self.answer = self.events.back().cloned().unwrap_or_default();
     }
 
     /// Obeys a line that was typed; whether it ends the demo.
@@ -235,7 +235,8 @@ impl Show {
     /// Looks at the proxy, tells what is new and paints.
     async fn refresh(&mut self) {
         let Ok(status) = self.demo.app.control.status().await else { return };
-        let look = Look { colour: false, width: Some(terminal::size().0) };
+        let (width, height) = terminal::size();
+        let look = Look { colour: false, width: Some(width) };
         let tables = (self.cover == Some(Cover::Status)).then(|| status::overview(&status, look));
         let Some((service, incidents)) = shop(status) else { return };
         self.tell(&incidents);
@@ -247,7 +248,6 @@ impl Show {
             }
             return;
         }
-        let (width, height) = terminal::size();
         let height = height.saturating_sub(usize::from(self.prompt));
         let lines = match self.cover {
             Some(Cover::Help) => cover(HELP, width, height),
