@@ -25,10 +25,14 @@ mod keys;
 mod links;
 #[path = "documentation/page.rs"]
 mod page;
+#[path = "support/sources.rs"]
+mod sources;
 #[path = "documentation/tables.rs"]
 mod tables;
 #[path = "documentation/timeline.rs"]
 mod timeline;
+#[path = "support/waiting.rs"]
+mod waiting;
 #[path = "documentation/words.rs"]
 mod words;
 #[path = "documentation/yaml.rs"]

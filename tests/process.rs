@@ -4,6 +4,8 @@
 mod demo;
 #[path = "process/route.rs"]
 mod route;
+#[path = "support/waiting.rs"]
+mod waiting;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -11,7 +13,6 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -22,31 +23,7 @@ use standfast::control::{ServiceReport, Status};
 use standfast::decision::{Operational, SwitchKind};
 use tempfile::TempDir;
 
-/// Longer than anything here may take, on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-// ---- waiting ----------------------------------------------------------------------------------------------------------
-
-fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    const STEP: Duration = Duration::from_millis(5);
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        thread::sleep(STEP);
-    }
-    panic!("waited in vain: {what}");
-}
-
-/// A port that nobody listens on, outside the range from which the kernel takes ports for outgoing connections.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + (std::process::id() % 1_500) as u16 * 12;
-    eventually("a free port", || {
-        let port = first + NEXT.fetch_add(1, Ordering::SeqCst);
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
-    })
-}
+use waiting::{PATIENCE, eventually, free_port};
 
 // ---- an upstream ------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,9 @@
 //! What the sources do not keep yet is forgiven by name in the lists below. A name that no longer applies fails the test: the
 //! lists only become shorter.
 
+#[path = "support/sources.rs"]
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,23 +156,8 @@ fn root() -> PathBuf {
 }
 
 fn sources() -> Vec<Source> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the sources") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source");
-                let path = path.strip_prefix(root()).expect("inside").to_string_lossy().into_owned();
-                found.push(Source { code: code(&text), path, text });
-            }
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(found.len() > 150, "the sources are not where they are looked for");
-    found
+    let source = |(path, text): (String, String)| Source { code: code(&text), path, text };
+    files::sources().into_iter().map(source).collect()
 }
 
 /// Files of unit tests see everything.

@@ -6,19 +6,18 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use standfast::config;
 
 use super::page::{Page, pages, root};
+use super::waiting::{PATIENCE, STEP, eventually, free_port};
 
 /// Commands that are not run here, by their first words, and why.
 const NOT_RUN: [(&str, &str); 12] = [
@@ -37,9 +36,6 @@ const NOT_RUN: [(&str, &str); 12] = [
 ];
 /// Programs that may be missing on a machine: then their commands are skipped, and that is said.
 const MAY_BE_MISSING: [&str; 2] = ["curl", "jq"];
-/// Longer than any command may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(5);
 
 #[test]
 fn commands_print_what_the_page_shows() {
@@ -100,16 +96,6 @@ impl Step {
 }
 
 // ---- addresses --------------------------------------------------------------------------------------------------------
-
-/// A port that no socket has, outside the range from which the kernel takes ports for outgoing connections.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + (std::process::id() % 700) as u16 * 25;
-    eventually("a free port", || {
-        let port = first + NEXT.fetch_add(1, Ordering::SeqCst);
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
-    })
-}
 
 /// The addresses of a page, and the ports that stand for them.
 #[derive(Default)]
@@ -278,16 +264,6 @@ impl Drop for Shell {
         }
         let _ = self.child.wait();
     }
-}
-
-fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        std::thread::sleep(STEP);
-    }
-    panic!("waited in vain: {what}");
 }
 
 // ---- a page -----------------------------------------------------------------------------------------------------------

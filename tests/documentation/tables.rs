@@ -13,7 +13,8 @@ use standfast::telemetry::access::{AccessLog, AccessRecord, Termination};
 use standfast::telemetry::cause::Cause;
 use standfast::wire::h1;
 
-use super::page::{Page, root};
+use super::page::Page;
+use super::sources::sources;
 
 /// Environment variables of the build; not for users.
 const OF_THE_BUILD: [&str; 1] = ["STANDFAST_REVISION"];
@@ -225,24 +226,15 @@ fn exit_codes_are_those_of_the_page() {
 fn environment_variables_are_those_that_the_program_reads() {
     let page = first_column(&tables(), "variables");
     let mut read: BTreeSet<String> = OF_LIBRARIES.iter().map(|name| (*name).to_owned()).collect();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a folder of the sources") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).expect("a source");
-                let literals = text.split('"').skip(1).step_by(2);
-                let is_variable = |word: &&str| {
-                    let named = word.strip_prefix("STANDFAST_").is_some_and(|rest| {
-                        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-                    });
-                    named || *word == "NO_COLOR"
-                };
-                read.extend(literals.filter(is_variable).map(str::to_owned));
-            }
-        }
+    for (_, text) in sources() {
+        let literals = text.split('"').skip(1).step_by(2);
+        let is_variable = |word: &&str| {
+            let named = word
+                .strip_prefix("STANDFAST_")
+                .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+            named || *word == "NO_COLOR"
+        };
+        read.extend(literals.filter(is_variable).map(str::to_owned));
     }
     read.retain(|name| !OF_THE_BUILD.contains(&name.as_str()));
     same(&page, read);

@@ -401,14 +401,20 @@ fn an_outage_ends_when_its_pool_is_well_also_when_nothing_was_asked_in_between()
     assert_eq!(fault, first, "no answer and no probe: the first outage may never have ended");
 }
 
-#[test]
-fn a_probe_that_passes_during_the_trouble_ends_no_outage() {
+/// The service has failed over, nothing has asked the new pool, and home could serve again. And when home failed.
+fn failed_over() -> (Rig, Moment) {
     let mut rig = Rig::new(|_| {});
     let first = rig.now;
     rig.all(&[0, 1], Rig::refuse);
     rig.wait(secs(1));
     rig.rise(0);
     rig.confirmed(0, ConnectOutcome::Connected);
+    (rig, first)
+}
+
+#[test]
+fn a_probe_that_passes_during_the_trouble_ends_no_outage() {
+    let (mut rig, first) = failed_over();
     // Checks of the new pool pass, and its traffic fails from the beginning.
     rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 2));
     rig.wait(secs(1));
@@ -420,12 +426,7 @@ fn a_probe_that_passes_during_the_trouble_ends_no_outage() {
 
 #[test]
 fn checks_that_pass_while_nothing_is_answered_end_no_outage() {
-    let mut rig = Rig::new(|_| {});
-    let first = rig.now;
-    rig.all(&[0, 1], Rig::refuse);
-    rig.wait(secs(1));
-    rig.rise(0);
-    rig.confirmed(0, ConnectOutcome::Connected);
+    let (mut rig, first) = failed_over();
     // The new pool accepts and says nothing, behind checks that pass.
     rig.all(&[2, 3], |rig, id| rig.silent(id, 9, 0));
     rig.all(&[2, 3], Rig::pass);
@@ -434,12 +435,7 @@ fn checks_that_pass_while_nothing_is_answered_end_no_outage() {
     rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Timeout, 20));
     assert_eq!((rig.active(), rig.last().fault), ("home".to_owned(), first));
     // Where one request only was asked, its timeout alone says so.
-    let mut rig = Rig::new(|_| {});
-    let first = rig.now;
-    rig.all(&[0, 1], Rig::refuse);
-    rig.wait(secs(1));
-    rig.rise(0);
-    rig.confirmed(0, ConnectOutcome::Connected);
+    let (mut rig, first) = failed_over();
     rig.all(&[2, 3], Rig::pass);
     rig.wait(secs(8));
     rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Timeout, 20));
@@ -448,12 +444,8 @@ fn checks_that_pass_while_nothing_is_answered_end_no_outage() {
 
 #[test]
 fn what_checks_say_during_a_trouble_does_not_hide_that_all_was_well_before() {
-    let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::refuse);
-    rig.wait(secs(1));
+    let (mut rig, _) = failed_over();
     rig.all(&[2, 3], Rig::pass);
-    rig.rise(0);
-    rig.confirmed(0, ConnectOutcome::Connected);
     rig.wait(secs(1));
     let second = rig.now;
     rig.all(&[2, 3], |rig, id| rig.fails(id, Failure::Gateway, 2));
