@@ -95,18 +95,24 @@ impl RunningClock {
     /// than the last one before it: later than all that was read before.
     fn take_out(&self, raw: u64) -> u64 {
         let mut gaps = self.gaps();
-        let (sign, lost) = (self.sign.load(Ordering::Acquire), self.lost.load(Ordering::Relaxed));
+        let (mut sign, lost) = (self.sign.load(Ordering::Acquire), self.lost.load(Ordering::Relaxed));
         let time = raw.saturating_sub(lost);
         if time.saturating_sub(sign) < Self::GAP {
             return time.max(sign);
         }
-        let resumed = sign + Self::SIGN;
-        let length = time - resumed;
-        gaps.add(resumed, length);
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.lost.store(lost + length, Ordering::Relaxed);
-        self.resumed.store(resumed, Ordering::Release);
-        self.sign.store(resumed, Ordering::Release);
+        // A thread that read the raw time before the gap may give its sign only now: the gap ends later than that one too.
+        let (resumed, length) = loop {
+            let resumed = sign + Self::SIGN;
+            let length = time.saturating_sub(resumed);
+            self.lost.store(lost + length, Ordering::Relaxed);
+            self.resumed.store(resumed, Ordering::Release);
+            match self.sign.compare_exchange(sign, resumed, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break (resumed, length),
+                Err(newer) => sign = newer,
+            }
+        };
+        gaps.add(resumed, length);
         resumed
     }
 
