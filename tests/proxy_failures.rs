@@ -257,7 +257,9 @@ async fn an_idle_connection_closed_by_the_upstream_is_never_noticed() {
 async fn a_put_is_sent_again_with_its_whole_body() {
     let bad = Upstream::start(Behaviour::reset()).await;
     let good = Upstream::start(Behaviour::ok("good")).await;
-    let plane = Plane::start(&http_yaml(&[&[bad.address, good.address]], "    retry: {budget: 100%}\n"));
+    // In turn: by chance all of them might go to the good one.
+    let more = "    balance: round_robin\n    retry: {budget: 100%}\n";
+    let plane = Plane::start(&http_yaml(&[&[bad.address, good.address]], more));
     let mut client = Client::connect(plane.address("web")).await;
     let body: String = (0..4000).map(|n| format!("{n:08}")).collect();
     for n in 0..6 {
