@@ -1,4 +1,4 @@
-//! What a [`Status`](super::Status) says in words: the same sentences for `standfast status` and for the page of the admin port.
+//! What a [`Status`] says in words: the same sentences for `standfast status` and for the page of the admin port.
 //!
 //! Names and evidence in them are as they came: each reader makes them fit to be shown in its own way.
 
