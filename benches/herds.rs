@@ -1,6 +1,6 @@
 //! Thundering herds, and how a whole instance (engine, probes, one worker) takes them: `cargo bench --bench herds`, with the
 //! name of a herd only that one. Clients and upstreams are in the same process, so figures of CPU are above the proxy's own.
-//! They are for people: what must hold on every machine is in `tests/herds.rs`.
+//! They are for people: what must hold on every machine is in `tests/proxy/herds.rs`.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};

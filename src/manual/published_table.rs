@@ -2,7 +2,7 @@
 //!
 //! The protocol itself, with its guarantees, is documented and implemented in
 //! [`routing::protocol`](crate::routing::protocol). It is generic over its memory: the proxy runs it on `ArcSwap` and
-//! atomics ([`Published`](crate::routing::Published)), and `tests/switch_protocol.rs` runs the same code under a
+//! atomics ([`Published`](crate::routing::Published)), and `tests/world/switch_protocol.rs` runs the same code under a
 //! schedule explorer.
 //!
 //! # What is published
@@ -30,7 +30,7 @@
 //!
 //! Step 1 stands before step 2, so that a reader of number N loads a table at least as new as N. A worker acknowledges
 //! what was announced, not the number of the table it loaded: a table can be visible before its publish has finished,
-//! and then step 3 may not be done. `tests/switch_protocol.rs` shows that each of these orders, when changed, breaks a
+//! and then step 3 may not be done. `tests/world/switch_protocol.rs` shows that each of these orders, when changed, breaks a
 //! guarantee.
 //!
 //! # What a try does

@@ -7,18 +7,18 @@
 //! | unit tests of the core | each rule by itself, with times as arguments | `cargo test --lib decision` |
 //! | simulated world | the rules together, under noise | `cargo test --test world` |
 //! | mutants | that the world would notice a wrong rule | `python3 tests/mutants/run.py` |
-//! | schedule explorer | the switch protocol in every order of steps | `cargo test --test switch_protocol` |
-//! | switch race | the same on real sockets | `cargo test --test switch_race` |
+//! | schedule explorer | the switch protocol in every order of steps | `cargo test --test world switch_protocol` |
+//! | switch race | the same on real sockets | `cargo test --test proxy switch_race` |
 //! | fuzz | the readers of bytes | `cargo test --test fuzz`; searching: `bash .ci/run --long fuzz` |
-//! | faults | what is promised about failures, with the whole program | `cargo test --test faults` |
+//! | faults | what is promised about failures, with the whole program | `cargo test --test control faults` |
 //! | containers | the same in Docker: stopped, killed, cut off under load | `python3 tests/compose/run.py` |
 //! | allocations, instructions | the cost of a request | `cargo test --test allocations`, `cargo bench --bench instructions` |
-//! | documentation | every example and table of the guides | `cargo test --test documentation` |
+//! | documentation | every example and table of the guides | `cargo test --test config documentation` |
 //! | shape | rooms, arrows, circles, lengths | `cargo test --test shape` |
 //!
 //! # The simulated world
 //!
-//! `tests/world.rs` is the main test of the decisions. It runs 256 worlds of 8000 steps. Each world has a seed, a
+//! `tests/world` is the main test of the decisions. It runs 256 worlds of 8000 steps. Each world has a seed, a
 //! virtual clock and a queue of events. In it run the *real* core, table, pick, retry rule, hedges, races, budget and
 //! counters. Only upstreams, network and the engine's IO are models. Upstreams die, hang, freeze, stall, lie and flap;
 //! messages are late or lost; operators, reloads and restarts come at any time.
@@ -34,7 +34,7 @@
 //!   service is home.
 //! - **The replay**: the journal of all events gives an equal core.
 //!
-//! **Coverage** (`WANTED` in `world.rs`): a run that does not see every listed edge often enough fails. So a change
+//! **Coverage** (`WANTED` in `world/main.rs`): a run that does not see every listed edge often enough fails. So a change
 //! that makes a path unreachable is noticed.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world. `world/plays.rs` has scripted attacks
@@ -52,9 +52,9 @@
 //!
 //! # The switch protocol
 //!
-//! `routing/protocol.rs` is generic over its memory. `tests/switch_protocol.rs` runs it on cells of the schedule
+//! `routing/protocol.rs` is generic over its memory. `tests/world/switch_protocol.rs` runs it on cells of the schedule
 //! explorer `shuttle`: thousands of schedules for the right order of steps, in none of which a guarantee breaks, and
-//! for each wrong order a schedule in which one does. `tests/switch_race.rs` switches the whole proxy hundreds of
+//! for each wrong order a schedule in which one does. `tests/proxy/switch_race.rs` switches the whole proxy hundreds of
 //! times under HTTP and TCP traffic, and asks the upstreams what they saw.
 //!
 //! # Fuzz
@@ -73,7 +73,7 @@
 //!
 //! # Faults with the whole program
 //!
-//! `tests/faults` runs engine, probes and data plane on real sockets, before upstreams that die, freeze, vanish, lie
+//! `tests/control/faults` runs engine, probes and data plane on real sockets, before upstreams that die, freeze, vanish, lie
 //! and cut, under a small open load. It asserts what clients and upstreams saw, which switches were made and why, and
 //! never how long something took: a busy machine must not fail it. `tests/compose/run.py` does the same with
 //! containers, and asks Prometheus what it saw. `benches/failover_picture` draws one failover request by request.

@@ -1,5 +1,5 @@
 //! The switch protocol ([manual::published_table](crate::manual::published_table)) over any shared memory: the proxy runs it
-//! on `ArcSwap` and atomics ([`published`](super::published)), the schedule explorer of `tests/switch_protocol.rs` on its own
+//! on `ArcSwap` and atomics ([`published`](super::published)), the schedule explorer of `tests/world` on its own
 //! cells.
 //!
 //! One publisher; any number of workers, each with a register of sessions.

@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ROOMS = ["config", "decision", "net", "routing", "sys", "telemetry", "text", "wire"]
-WORLD = ["cargo", "test", "--locked", "--offline", "--quiet", "--test", "world"]
+WORLD = ["cargo", "test", "--locked", "--offline", "--quiet", "--test", "world", "--", "--skip", "switch_protocol::"]
 UNIT = ["cargo", "test", "--locked", "--offline", "--quiet", "--lib", "decision::"]
 BUILD_BOUND = 900
 BOUND = 180
@@ -32,7 +32,6 @@ import mutants  # noqa: E402
 def copy_of_the_pure_rooms(to):
     shutil.copytree(ROOT / "src", to / "src")
     shutil.copytree(ROOT / "tests" / "world", to / "tests" / "world")
-    shutil.copy(ROOT / "tests" / "world.rs", to / "tests" / "world.rs")
     for name in ["Cargo.toml", "Cargo.lock"]:
         shutil.copy(ROOT / name, to / name)
     for entry in (to / "src").iterdir():
@@ -95,7 +94,7 @@ def main():
             code, output = run(list(command), place, BUILD_BOUND)
             if code != 0:
                 sys.exit("the unchanged copy does not pass:\n" + output[-5000:])
-            print("%-44s passes (%.0f s)" % ("unchanged: " + command[-1], time.monotonic() - began), flush=True)
+            print("%-44s passes (%.0f s)" % ("unchanged: " + " ".join(command[5:7]), time.monotonic() - began), flush=True)
         for (name, file, text, replacement, _), command in chosen:
             source = place / "src" / "decision" / file
             original = source.read_text()

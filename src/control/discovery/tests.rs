@@ -1,5 +1,5 @@
 //! The pure part: what answers make of a configuration. (Asking and its timing are tested on sockets, in
-//! `tests/control_plane/names.rs`.)
+//! `tests/control/plane/names.rs`.)
 
 use super::*;
 use crate::decision::{Decision, Event, ProbeOutcome};

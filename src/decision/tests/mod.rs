@@ -1,5 +1,5 @@
 //! The core told short stories: what a user relies on, one claim a test. The long stories are in the simulated world
-//! (`tests/world.rs`).
+//! (`tests/world`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What must hold of each reader of bytes from outside, whatever the bytes. One file a reader; each has a `check` that panics
 //! when a property does not hold.
 //!
-//! `tests/fuzz.rs` replays the corpus and generates inputs; the fuzz targets (`tests/fuzz/src/main.rs`) search for others.
+//! `tests/fuzz/main.rs` replays the corpus and generates inputs; the fuzz targets (`tests/fuzz/src/main.rs`) search for others.
 //! What the properties are, for every reader where they apply:
 //!
 //! - **Whole and in pieces alike**: the verdict, what was read and where it ended do not depend on how the bytes were cut.

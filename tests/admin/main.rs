@@ -1,0 +1,7 @@
+//! The admin port and what people read: pages, metrics, the log, `standfast status`.
+
+mod manual;
+mod metrics;
+mod port;
+mod program;
+mod support;

@@ -1,0 +1,176 @@
+//! From a fault to a published switch and its first good answer.
+
+use standfast::control::{ControlError, Journal, Notice};
+use standfast::decision::{Actor, Decision, Failure, Operational, SwitchKind, Word};
+use standfast::sys::clock;
+
+use super::support::{Manners, Plane, Upstream, eventually, file, read, service};
+
+const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
+const QUICK: &str =
+    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+
+async fn two_pools(more: &str) -> (Upstream, Upstream, String) {
+    let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
+    let text = file(&[("s", service("s", more, &[&[&a], &[&b]]))], "");
+    (a, b, text)
+}
+
+/// A request of the data plane was refused by this upstream.
+fn refused(plane: &Plane, upstream: &Upstream) {
+    if plane.stats(upstream).record_failure(0, Failure::Refused, false, clock::now()) {
+        plane.handle.published().urgent();
+    }
+}
+
+/// The data plane got a good answer from this pool.
+fn answered(plane: &Plane, pool: usize) {
+    let published = plane.handle.published();
+    if published.load().service("s").unwrap().answered(pool, clock::now(), clock::now()) {
+        published.urgent();
+    }
+}
+
+fn operator() -> Actor {
+    Actor::Operator("ada".into())
+}
+
+fn to(pool: &str) -> Word {
+    Word::Switchover { service: "s".into(), pool: pool.into() }
+}
+
+#[tokio::test]
+async fn a_refused_verdict_switches_without_waiting_for_checks() {
+    let (mut a, b, text) = two_pools(LAZY).await;
+    let plane = Plane::start(&text);
+    let mut notices = plane.handle.subscribe();
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let generation = plane.stats(&a).generation();
+
+    a.die().await;
+    refused(&plane, &a);
+    let service = plane.active("s", "b").await;
+    assert_eq!(service.why, Some(SwitchKind::Failover));
+    assert!(plane.stats(&a).generation() > generation, "idle connections of the left pool are not used again");
+
+    answered(&plane, 1);
+    let incident = eventually("the measured recovery", || async {
+        plane.status().await.incidents.pop().filter(|incident| incident.rto_ms.is_some())
+    })
+    .await;
+    assert_eq!((incident.from.as_deref(), incident.to.as_deref()), (Some("a"), Some("b")));
+    assert!(
+        incident.detected_ms <= incident.decided_ms && Some(incident.decided_ms) <= incident.rto_ms,
+        "{incident:?}"
+    );
+    assert!(incident.evidence.iter().any(|e| e.address == a.address), "{incident:?}");
+
+    let mut told = Vec::new();
+    while let Ok(notice) = notices.try_recv() {
+        told.push(notice);
+    }
+    let incidents = told.iter().filter(|n| matches!(n, Notice::Incident(i) if i.id == incident.id)).count();
+    assert_eq!(incidents, 2, "begun and answered");
+    assert!(told.iter().any(|n| matches!(n, Notice::Standing { address, .. } if *address == a.address)));
+    let tally = plane.handle.tally().await.unwrap();
+    assert_eq!(tally.services[0].1.switches, [1, 0, 0, 0, 0]);
+    assert_eq!(tally.services[0].1.recovery.snapshot().count, 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_confirming_connect_denies_switches_nothing() {
+    let (a, b, text) = two_pools(LAZY).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let asked = a.asked();
+    refused(&plane, &a);
+    eventually("the second opinion", || async { (a.asked() > asked).then_some(()) }).await;
+    // Whatever follows from it has followed when the engine has answered.
+    plane.status().await;
+    assert_eq!(plane.service("s").await.active.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn failing_checks_switch_and_recovery_brings_home_after_the_hold_down() {
+    let more = format!("{QUICK}\nfailover: {{failback: {{mode: auto, hold_down: 50ms}}}}");
+    let (mut a, b, text) = two_pools(&more).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    a.die().await;
+    plane.active("s", "b").await;
+    a.revive().await;
+    assert_eq!(plane.active("s", "a").await.why, Some(SwitchKind::Failback));
+}
+
+#[tokio::test]
+async fn orders_are_obeyed_or_refused_with_a_reason() {
+    let (_a, b, text) = two_pools(LAZY).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    plane.handle.order(operator(), to("b")).await.unwrap();
+    let service = plane.service("s").await;
+    assert_eq!((service.active.as_deref(), service.why), (Some("b"), Some(SwitchKind::Switchover)));
+    let incident = plane.status().await.incidents.pop().unwrap();
+    assert_eq!(incident.actor, operator());
+
+    let refusal = plane.handle.order(operator(), to("nowhere")).await.unwrap_err();
+    assert!(matches!(&refusal, ControlError::Order(reason) if reason.contains("nowhere")), "{refusal}");
+    assert_eq!(plane.handle.tally().await.unwrap().alerts[5], 1);
+}
+
+#[tokio::test]
+async fn the_journal_replays_to_the_same_conclusions() {
+    let (mut a, b, text) = two_pools(QUICK).await;
+    let journal = Journal::default();
+    let plane = Plane::with(read(&text), None, Some(journal.clone()));
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    a.die().await;
+    refused(&plane, &a);
+    plane.active("s", "b").await;
+    answered(&plane, 1);
+    plane.handle.stop().await;
+
+    let entries = journal.entries();
+    let mut replayed = Decision::new(None, entries[0].1);
+    for (event, now) in entries {
+        match event {
+            Some(event) => replayed.handle(event, now),
+            None => replayed.tick(now),
+        }
+        replayed.effects();
+    }
+    let (again, published) = (replayed.table(), plane.handle.published().load());
+    assert_eq!(again.epoch, published.epoch);
+    assert_eq!(again.services[0].serving, published.services[0].serving);
+    let standings = |pools: &[standfast::routing::PoolView]| -> Vec<_> {
+        pools.iter().flat_map(|pool| &pool.endpoints).map(|e| (e.id, e.standing)).collect()
+    };
+    let rows: Vec<_> = again.services[0].pools.iter().flat_map(|p| &p.endpoints).map(|e| (e.id, e.standing)).collect();
+    assert_eq!(rows, standings(&published.services[0].pools));
+}
+
+#[tokio::test]
+async fn old_tables_are_freed_when_the_worker_has_taken_up_the_new() {
+    let (_a, b, text) = two_pools(LAZY).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let old = std::sync::Arc::downgrade(&plane.handle.published().load());
+    plane.handle.order(operator(), to("b")).await.unwrap();
+    eventually("the old table is gone", || async { old.upgrade().is_none().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn after_the_stop_everybody_is_told_that_there_is_nobody() {
+    let (_a, _b, text) = two_pools(LAZY).await;
+    let plane = Plane::start(&text);
+    plane.handle.stop().await;
+    plane.handle.ended().await;
+    assert_eq!(plane.handle.status().await.unwrap_err(), ControlError::Stopped);
+    assert_eq!(plane.handle.order(operator(), to("b")).await.unwrap_err(), ControlError::Stopped);
+}

@@ -1,9 +1,0 @@
-//! The control plane on real sockets: probes, verdicts, reloads, state. The data plane is played by a thread that takes up
-//! every table and by calls on the counters that workers write.
-mod dns;
-mod failover;
-mod names;
-mod probes;
-mod reload;
-mod state;
-mod support;

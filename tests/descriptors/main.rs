@@ -1,0 +1,49 @@
+//! Running out of descriptors. The limit and the descriptors are the process's: these tests have one of their own, and each
+//! of them has it alone while it runs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accepting;
+mod instance;
+#[cfg(target_os = "linux")]
+mod pipes;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// No other test of this process runs meanwhile; at its end the limit is what it was.
+struct Descriptors {
+    before: Rlimit,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Descriptors {
+    fn alone() -> Descriptors {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Descriptors { before: getrlimit(Resource::Nofile), _alone: alone }
+    }
+
+    /// At most this many, from now on.
+    fn limit(&self, most: u64) {
+        set(Rlimit { current: Some(most), maximum: self.before.maximum });
+    }
+
+    /// As many as at the beginning.
+    fn restore(&self) {
+        set(self.before.clone());
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+fn set(limit: Rlimit) {
+    setrlimit(Resource::Nofile, limit).expect("no more than the maximum");
+}

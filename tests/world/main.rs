@@ -1,0 +1,199 @@
+//! The main test of the decision core: simulated worlds. Each drives the real core and the real pure parts of the data plane
+//! (table, pick, retry rule, hedges, races, budget, counters, hearing) against model upstreams that die, hang, freeze, stall, lie
+//! and flap, with lost and late messages, operators, reloads and restarts, on a virtual clock.
+//!
+//! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world.
+
+mod calm;
+mod coverage;
+mod oracle;
+mod plays;
+mod scene;
+mod sim;
+mod stage;
+mod switch_protocol;
+mod traffic;
+mod upstream;
+mod vigil;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use coverage::Coverage;
+use sim::World;
+
+const SEEDS: u64 = 256;
+const STEPS: u32 = 8000;
+
+/// Everything that must be seen in each run, and how often at least.
+const WANTED: &[(&str, u64)] = &[
+    ("Checking/Start -> Healthy/ChecksPassed", 1_000),
+    ("Checking/Start -> Unhealthy/ChecksFailed", 200),
+    ("Healthy/ChecksPassed -> Unhealthy/ChecksFailed", 500),
+    ("Healthy/ChecksPassed -> Unhealthy/Refused", 100),
+    ("Healthy/ChecksPassed -> Ejected/Consecutive", 200),
+    ("Healthy/ChecksPassed -> Ejected/FailureRate", 20),
+    ("Healthy/ChecksPassed -> Ejected/Stalled", 100),
+    ("Healthy/Unchecked -> Unhealthy/Refused", 20),
+    ("Healthy/Unchecked -> Ejected/Consecutive", 50),
+    ("Healthy/Unchecked -> Ejected/FailureRate", 3),
+    ("Healthy/Unchecked -> Ejected/Stalled", 15),
+    ("Healthy/TrialsPassed -> Ejected/Consecutive", 5),
+    ("Healthy/TrialsPassed -> Unhealthy/ChecksFailed", 5),
+    ("Healthy/TrialsPassed -> Unhealthy/Refused", 5),
+    ("Healthy/EjectionOver -> Unhealthy/ChecksFailed", 10),
+    ("Healthy/EjectionOver -> Unhealthy/Refused", 1),
+    ("Unhealthy/ChecksFailed -> Healthy/ChecksPassed", 500),
+    ("Unhealthy/ChecksFailed -> Unhealthy/Refused", 10),
+    ("Unhealthy/Refused -> Healthy/ChecksPassed", 100),
+    ("Unhealthy/Refused -> Healthy/Unchecked", 20),
+    ("Unhealthy/Refused -> Healthy/TrialsPassed", 3),
+    ("Unhealthy/Refused -> Unhealthy/ChecksFailed", 10),
+    ("Ejected/Consecutive -> Healthy/TrialsPassed", 50),
+    ("Ejected/Consecutive -> Healthy/EjectionOver", 100),
+    ("Ejected/Consecutive -> Unhealthy/ChecksFailed", 1),
+    ("Ejected/FailureRate -> Healthy/TrialsPassed", 3),
+    ("Ejected/FailureRate -> Healthy/EjectionOver", 5),
+    ("Ejected/Stalled -> Healthy/TrialsPassed", 25),
+    ("Ejected/Stalled -> Healthy/EjectionOver", 50),
+    ("Ready -> Drain", 100),
+    ("Ready -> Maint", 100),
+    ("Drain -> Ready", 50),
+    ("Drain -> Maint", 20),
+    ("Maint -> Ready", 50),
+    ("Maint -> Drain", 20),
+    ("Failover own pool to pool", 200),
+    ("Failover own to nobody", 100),
+    ("Recovery own from nobody", 100),
+    ("avoids who fails the target", 1000),
+    ("Failover because ChecksFailed", 200),
+    ("Failover because Refused", 100),
+    ("Failover because Consecutive", 100),
+    ("Failover because FailureRate", 5),
+    ("Failover because Stalled", 80),
+    ("Failback own pool to pool", 100),
+    ("Failback ordered pool to pool", 20),
+    ("Switchover ordered pool to pool", 100),
+    ("Switchover ordered from nobody", 10),
+    ("Switchover own pool to pool", 15),
+    ("Rollback own pool to pool", 40),
+    ("Rollback because Consecutive", 20),
+    ("Rollback because Refused", 4),
+    ("Rollback because ChecksFailed", 10),
+    ("Rollback because Stalled", 15),
+    ("answered Failover", 200),
+    ("answered Failback", 100),
+    ("answered Switchover", 100),
+    ("answered Rollback", 30),
+    ("alert AllDown", 100),
+    ("alert PinnedToUnusable", 100),
+    ("alert Frozen", 50),
+    ("alert Thawed", 50),
+    ("alert ObjectiveMissed", 100),
+    ("alert OrderRefused", 500),
+    ("sessions Close", 200),
+    ("sessions Drain", 200),
+    ("held one_source", 20),
+    ("crosses rather than asking again", 100),
+    ("confirm", 300),
+    ("probe now", 1_000),
+    ("pace fast=true", 1_000),
+    ("pace fast=false", 1_000),
+    ("digest dropped", 500),
+    ("digest late", 2_000),
+    ("stale try picks again", 100),
+    ("suspected", 1_000),
+    ("suspicion proven", 100),
+    ("suspicion over", 1_000),
+    ("waits for the verdict on a suspicion", 250),
+    ("leaves the condemned", 300),
+    ("connect given up", 150),
+    ("race won", 200),
+    ("hedge", 1_000),
+    ("hedge put off", 1_000),
+    ("hedge won", 800),
+    ("hedge came to nothing", 10),
+    ("first try answered beside its hedge", 250),
+    ("first try left to its hedge", 15),
+    ("restart", 300),
+    ("hand-over", 2_000),
+    ("replay", 500),
+    ("request good", 100_000),
+    ("request bad", 1_000),
+    ("fault Dead", 500),
+    ("fault Hang", 500),
+    ("fault Lying", 500),
+    ("fault Sick", 500),
+    ("fault Resetting", 500),
+    ("fault Flaky", 500),
+    ("fault Frozen", 500),
+    ("fault Stalled", 500),
+    ("fault Slow", 500),
+    ("reload check", 50),
+    ("reload endpoints", 50),
+    ("reload failback_mode", 50),
+    ("reload hold_down", 50),
+    ("reload nothing", 50),
+    ("reload order", 50),
+    ("reload pool_added", 50),
+    ("reload pool_removed", 50),
+    ("reload weight", 50),
+];
+
+#[test]
+fn worlds_stay_safe_and_become_well_again() {
+    if let Some(seed) = std::env::var("STANDFAST_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return live(seed).map(|coverage| coverage.print()).unwrap_or_else(|why| panic!("{why}"));
+    }
+    let (coverage, failures) = live_all();
+    coverage.print();
+    assert!(failures.is_empty(), "{} worlds failed:\n{}", failures.len(), failures.join("\n"));
+    let missing = coverage.missing(WANTED);
+    assert!(missing.is_empty(), "too rarely seen:\n{}", missing.join("\n"));
+}
+
+/// All seeds on all cores; stops early when a few have failed.
+fn live_all() -> (Coverage, Vec<String>) {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        let (mut coverage, mut failures) = (Coverage::default(), Vec::new());
+        while !stop.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= SEEDS {
+                break;
+            }
+            match live(seed) {
+                Ok(seen) => coverage.merge(seen),
+                Err(why) => failures.push(why),
+            }
+            if failures.len() > 2 {
+                stop.store(true, Relaxed);
+            }
+        }
+        (coverage, failures)
+    };
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let (mut coverage, mut failures) = (Coverage::default(), Vec::new());
+        for thread in running {
+            let (seen, failed) = thread.join().expect("a world panicked; its message is above");
+            coverage.merge(seen);
+            failures.extend(failed);
+        }
+        (coverage, failures)
+    })
+}
+
+/// One world: noise, then calm.
+fn live(seed: u64) -> Result<Coverage, String> {
+    let tell = |world: &World, step: u32, why: String| {
+        format!("seed {seed}, step {step}, at {:?}: {why}\nreplay: STANDFAST_SEED={seed}", world.now)
+    };
+    let mut world = World::new(seed).map_err(|why| format!("seed {seed}, at the start: {why}"))?;
+    for step in 0..STEPS {
+        world.step().map_err(|why| tell(&world, step, why))?;
+    }
+    world.calm().map_err(|why| tell(&world, STEPS, why))?;
+    world.replay().map_err(|why| tell(&world, STEPS, why))?;
+    Ok(world.coverage)
+}
