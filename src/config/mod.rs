@@ -39,6 +39,7 @@ mod defaults;
 mod dump;
 mod emit;
 mod fault;
+mod flow;
 mod hints;
 mod item;
 mod keys;
@@ -48,7 +49,9 @@ mod model;
 mod named_files;
 mod objective;
 mod own_listener;
+mod places;
 mod problem;
+mod problems;
 mod schema;
 mod tree;
 mod typing;
@@ -66,7 +69,8 @@ pub use model::*;
 pub use named_files::{NamedFile, NamedFiles};
 pub use objective::{Detection, by_sum, detections, worst_case};
 pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Problem, Severity};
+pub use problems::Problems;
 
 /// A configuration that is valid, and what somebody should look at all the same.
 #[derive(Clone, Debug)]
@@ -86,15 +90,15 @@ pub struct Loaded {
 pub fn with_problems(found: Result<Loaded, Problems>, file: &Path, more: Vec<Problem>) -> Result<Loaded, Problems> {
     match found {
         Ok(mut loaded) if more.iter().all(|problem| problem.severity == Severity::Warning) => {
-            problem::merge(&mut loaded.warnings, more);
+            problems::merge(&mut loaded.warnings, more);
             Ok(loaded)
         }
         Ok(Loaded { warnings: mut list, files, .. }) => {
-            problem::merge(&mut list, more);
+            problems::merge(&mut list, more);
             Err(Problems { file: file.to_owned(), unreadable: false, list, files })
         }
         Err(mut problems) => {
-            problem::merge(&mut problems.list, more);
+            problems::merge(&mut problems.list, more);
             Err(problems)
         }
     }
@@ -159,7 +163,7 @@ fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Proble
         let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);
         meaning::config(&typed, base_dir, file, &mut faults, &mut files)
     });
-    let (told, files) = problem::told(faults, files, tree.as_ref(), text);
+    let (told, files) = places::told(faults, files, tree.as_ref(), text);
     match config {
         Some(config) if told.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Loaded { config, warnings: told, files })

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::Bind;
-use super::hints;
+use super::flow;
 use super::model::is_dns_name;
 use super::tree::shorten;
 
@@ -242,14 +242,14 @@ fn address(text: &str) -> Result<Address, String> {
         return Err(format!("`{shown}` is {what}\n{advice}"));
     }
     let parts: Vec<&str> = text.split([',', ' ', ';']).filter(|part| !part.is_empty()).collect();
-    let several: Option<Vec<String>> = parts.iter().map(|part| hints::endpoint(part)).collect();
+    let several: Option<Vec<String>> = parts.iter().map(|part| flow::endpoint(part)).collect();
     let several = several.filter(|list| list.len() > 1 && list.len() <= 8).map(|list| list.join(", "));
     let first = parts.iter().find_map(|part| part.parse::<SocketAddr>().ok()).filter(|_| parts.len() < 8);
     let (host, end) = text.rsplit_once(':').unwrap_or((text, ""));
     let advice = if let Some(several) = several {
         format!("write a list: `[{several}]`")
     } else if let Some(first) = first {
-        behind_an_address(&hints::flow_address(first), &parts)
+        behind_an_address(&flow::flow_address(first), &parts)
     } else if scoped(host) {
         "write the interface by its number, such as `\"[fe80::1%2]:8080\"` (`ip link` shows the numbers)".to_owned()
     } else if let Some(advice) = unbracketed(text) {
@@ -262,7 +262,7 @@ fn address(text: &str) -> Result<Address, String> {
         format!("write the server's address too: `127.0.0.1:{port}` is on this machine")
     } else if text == "localhost" {
         "write the address and the port, such as `127.0.0.1:3000`".to_owned()
-    } else if let Some(endpoint) = hints::endpoint(text).filter(|_| has_letter(host)) {
+    } else if let Some(endpoint) = flow::endpoint(text).filter(|_| has_letter(host)) {
         format!("it is a name: write `{endpoint}`")
     } else if is_dns_name(text) && has_letter(text) && text.len() <= 100 {
         format!("it is a name: write it with its port, such as `{{dns: {text}:8080}}`")
@@ -281,7 +281,7 @@ fn behind_an_address(address: &str, parts: &[&str]) -> String {
     let named = parts.iter().find_map(|part| weight(part.strip_prefix("weight=")?));
     let apart = || parts.windows(2).find(|pair| pair[0] == "weight").and_then(|pair| weight(pair[1]));
     if has("backup") {
-        return hints::standby(address);
+        return flow::standby(address);
     }
     if has("down") || has("disabled") {
         return format!("write `{{address: {address}, weight: 0}}`: it gets no new work");
@@ -398,10 +398,10 @@ pub(super) fn other_notation(text: &str, purpose: Purpose) -> Option<(&'static s
     };
     let bare = host.trim_matches(['[', ']']);
     let mut advice = match (bare.parse::<IpAddr>(), purpose) {
-        (Ok(ip), _) => format!("write `{}`", hints::flow_address(SocketAddr::new(ip, port))),
+        (Ok(ip), _) => format!("write `{}`", flow::flow_address(SocketAddr::new(ip, port))),
         (Err(_), Purpose::Bind) if host == "localhost" => format!("write `127.0.0.1:{port}`"),
         (Err(_), Purpose::Bind) => every(port),
-        (Err(_), Purpose::Connect) => match hints::endpoint(&format!("{host}:{port}")) {
+        (Err(_), Purpose::Connect) => match flow::endpoint(&format!("{host}:{port}")) {
             Some(endpoint) => format!("write `{endpoint}`"),
             None => "write one such as `127.0.0.1:3000`".to_owned(),
         },

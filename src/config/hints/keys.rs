@@ -1,6 +1,7 @@
 //! Keys that other programs have.
 
-use super::{CERTIFICATES, Found, check_keys, file_keys, listener_keys, normal, service_keys, standby};
+use super::{CERTIFICATES, Found, check_keys, file_keys, listener_keys, normal, service_keys};
+use crate::config::flow::standby;
 use crate::config::tree::shorten;
 
 /// What to write in the place of a key that `section` (a type of the schema) does not have. `None`: nothing is known of it.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Found, SERVICES, host, is_path};
 use crate::config::Bind;
+use crate::config::flow::flow_address;
 use crate::config::model::is_dns_name;
 use crate::config::tree::{Node, Value};
 
@@ -115,7 +116,7 @@ fn bind(value: Found<'_>) -> String {
     match (whole.filter(|_| ip.is_none()), ip) {
         (Some(Bind::Address(address)), _) if address.is_ipv4() => address.to_string(),
         (Some(bind), _) => format!("\"{bind}\""),
-        (None, Some(ip)) => super::flow_address((ip, port.unwrap_or(8080)).into()),
+        (None, Some(ip)) => flow_address((ip, port.unwrap_or(8080)).into()),
         (None, None) => format!("0.0.0.0:{}", port.unwrap_or(8080)),
     }
 }

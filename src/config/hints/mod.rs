@@ -9,12 +9,11 @@ mod service_keys;
 mod shapes;
 mod words;
 
-use std::net::SocketAddr;
-
 pub(super) use self::keys::unknown_key;
 pub(super) use self::shapes::{not_a_list, not_a_map, not_a_text, not_that_map};
 pub(super) use self::words::{word, word_without_value};
 
+use super::flow::endpoint;
 use super::model::{is_dns_name, is_name};
 use super::tree::{Node, Tree, Value};
 use super::units;
@@ -24,14 +23,6 @@ const WHOLE: &str = "{listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]
 const LISTENERS: &str = "listeners: [{name: web, bind: 0.0.0.0:8080, service: web}]";
 const SERVICES: &str = "services: {web: {pools: [{name: main, endpoints: [10.0.0.1:8080]}]}}";
 const CERTIFICATES: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
-
-/// The standby of a pool.
-pub(super) fn standby(address: &str) -> String {
-    format!(
-        "a standby is a pool of its own, below the first: \
-         `pools: [{{name: main, endpoints: [10.0.0.1:8080]}}, {{name: standby, endpoints: [{address}]}}]`"
-    )
-}
 
 /// What a value alone means where a map may stand.
 pub(super) enum Alone {
@@ -341,24 +332,6 @@ impl<'t> Found<'t> {
         let items = items.filter(|items| !items.is_empty() && items.len() <= 4)?;
         Some(format!("[{}]", items.join(", ")))
     }
-}
-
-/// An endpoint as it is written in a list.
-pub(super) fn endpoint(text: &str) -> Option<String> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return (address.port() > 0).then(|| flow_address(address));
-    }
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
-    match host {
-        "localhost" => Some(format!("127.0.0.1:{port}")),
-        _ => (is_dns_name(host) && host.len() <= 60).then(|| format!("{{dns: {host}:{port}}}")),
-    }
-}
-
-/// An address as it stands in a list: one of IPv6 in quotes.
-pub(super) fn flow_address(address: SocketAddr) -> String {
-    if address.is_ipv6() { format!("\"{address}\"") } else { address.to_string() }
 }
 
 /// A scalar as it may stand in flow style.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::check_keys::{max_fails, path};
 use super::words::balance;
-use super::{Found, LISTENERS, endpoint, normal};
+use super::{Found, LISTENERS, normal};
+use crate::config::flow::endpoint;
 use crate::config::model::is_dns_name;
 
 /// In a value of `services:`.

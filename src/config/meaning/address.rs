@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Room;
+use super::diagnostics::Room;
 use crate::config::Bind;
+use crate::config::item::Item;
 use crate::config::tree::NodeId;
+use crate::config::units::BindAddress;
 pub(super) use crate::config::units::Purpose;
 
 /// Notes an address that cannot be listened on.
@@ -12,6 +14,13 @@ pub(super) fn check_bind(room: &mut Room, at: NodeId, bind: Bind) {
     if let Bind::Address(address) = bind {
         check(room, at, address, Purpose::Bind);
     }
+}
+
+/// A `bind:` that must be given.
+pub(super) fn bind(room: &mut Room, item: &Item<BindAddress>, owner: NodeId) -> Option<Bind> {
+    let bind = room.required(item, owner, "bind", "bind: 127.0.0.1:9901").map(|bind| bind.0)?;
+    check_bind(room, item.at().unwrap_or(owner), bind);
+    Some(bind)
 }
 
 /// Notes an address that cannot be used so.

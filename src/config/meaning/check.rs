@@ -1,20 +1,17 @@
-//! Health checks and outlier detection. A pool's own keys are laid over its service's, key by key; a kind replaces the
-//! service's kind whole.
+//! `health_check:`. A pool's own keys are laid over its service's, key by key; a kind replaces the service's kind whole.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Room, address, header, listener, path_fault, service, tls};
+use super::diagnostics::Room;
+use super::{address, header, request_line, tls, upstream};
 use crate::config::defaults;
-use crate::config::item::{Item, Many, Short, Switch, Toggle};
-use crate::config::model::{
-    CheckKind, EvidenceRule, Failures, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, Secret, Upstream,
-    UpstreamTls,
-};
+use crate::config::item::{Item, Short, Switch, Toggle};
+use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, Secret, Upstream, UpstreamTls};
 use crate::config::schema;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::{error_statuses, merged, other_notation, without_login, write_time};
+use crate::config::units::{merged, other_notation, without_login, write_time};
 
 /// Longest body that a probe sends, in bytes.
 const LONGEST_REQUEST_BODY: usize = 64 * 1024;
@@ -47,7 +44,7 @@ pub(super) fn health_check(
     let check = HealthCheck {
         kind,
         proxy_protocol: match typed.proxy_protocol.at() {
-            Some(_) => service::proxy_version(&typed.proxy_protocol),
+            Some(_) => upstream::proxy_version(&typed.proxy_protocol),
             None => base.map_or(upstream.proxy_protocol, |c| c.proxy_protocol),
         },
         interval: room.at_least(&typed.interval, SHORTEST_INTERVAL, base.map_or(defaults::INTERVAL, |c| c.interval)),
@@ -171,7 +168,7 @@ fn grpc_check(room: &mut Room, typed: &schema::GrpcCheck, upstream: &Upstream) -
 
 fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -> HttpCheck {
     if let Some((at, path)) = typed.path.found()
-        && let Some(advice) = path_fault(path, true)
+        && let Some(advice) = request_line::path_fault(path, true)
     {
         // (What is behind `?` may be a token.)
         let shown = path.split_inclusive('?').next().unwrap_or_default();
@@ -234,7 +231,7 @@ fn http_check(room: &mut Room, typed: &schema::HttpCheck, upstream: &Upstream) -
 fn method(room: &mut Room, typed: &schema::HttpCheck) -> String {
     let default = || defaults::CHECK_METHOD.to_owned();
     let given = typed.method.found();
-    let method = given.and_then(|(at, text)| listener::method_name(room, at, text)).unwrap_or_else(default);
+    let method = given.and_then(|(at, text)| request_line::method_name(room, at, text)).unwrap_or_else(default);
     if let ("CONNECT", Some((at, _))) = (&*method, given) {
         room.problem(
             at,
@@ -294,91 +291,4 @@ fn pointer(
         return None;
     }
     Some((pointer.clone(), value.get()?.clone()))
-}
-
-/// `outlier_detection:` of a service (over the defaults) or of a pool (over its service's).
-pub(super) fn outlier_detection(
-    room: &mut Room,
-    item: &Item<Switch<schema::OutlierDetection>>,
-    over: Option<&OutlierDetection>,
-) -> Option<OutlierDetection> {
-    let typed = match item.found() {
-        None => return over.cloned(),
-        Some((_, Switch::Off)) => return None,
-        Some((_, Switch::On(typed))) => typed,
-    };
-    let base = over.cloned().unwrap_or_else(outlier_defaults);
-    let failure_rate = match typed.failure_rate.found() {
-        None => base.failure_rate,
-        Some((_, Switch::Off)) => None,
-        Some((at, Switch::On(share))) => {
-            if share.0 <= 0.0 {
-                room.problem(at, "a rate of 0 would eject for nothing", "write one such as `50%`, or `off`");
-            }
-            Some(share.0)
-        }
-    };
-    let rule = OutlierDetection {
-        consecutive_failures: typed.consecutive_failures.get().map_or(base.consecutive_failures, |n| n.0 as u32),
-        failure_rate,
-        min_requests: typed.min_requests.get().map_or(base.min_requests, |n| n.0 as u32),
-        base_ejection: room.wait(&typed.base_ejection, base.base_ejection),
-        max_ejection: room.wait(&typed.max_ejection, base.max_ejection),
-        max_ejected: typed.max_ejected.get().map_or(base.max_ejected, |share| share.0),
-        evidence: match typed.evidence.get() {
-            None => base.evidence,
-            Some(schema::EvidenceRule::Corroborated) => EvidenceRule::Corroborated,
-            Some(schema::EvidenceRule::Any) => EvidenceRule::Any,
-        },
-        failures: typed.failures.get().map_or(base.failures, |list| failures(room, list)),
-    };
-    if rule.max_ejection < rule.base_ejection
-        && let Some(at) = typed.max_ejection.at().or(typed.base_ejection.at())
-    {
-        let (max, base) = (write_time(rule.max_ejection), write_time(rule.base_ejection));
-        room.problem(
-            at,
-            format!("max_ejection {max} is shorter than base_ejection {base}"),
-            "the first ejection must fit",
-        );
-    }
-    Some(rule)
-}
-
-/// `outlier_detection.failures`.
-fn failures(room: &mut Room, list: &Many<String>) -> Failures {
-    let mut failures = Failures { reset: false, timeout: false, malformed: false, cut: false, statuses: Vec::new() };
-    for (at, text) in list.0.iter().filter_map(Item::found) {
-        match text.as_str() {
-            "reset" => failures.reset = true,
-            "timeout" => failures.timeout = true,
-            "malformed" => failures.malformed = true,
-            "cut" => failures.cut = true,
-            _ => match error_statuses(text) {
-                Some(range) => failures.statuses.push(range),
-                None => {
-                    let what = format!("`{}` is not an outcome that can be a failure", shorten(text));
-                    let known =
-                        "known here: `reset`, `timeout`, `malformed`, `cut`, and statuses such as `500` or `502-504`";
-                    room.problem(at, what, known);
-                }
-            },
-        }
-    }
-    failures.statuses = merged(failures.statuses);
-    failures
-}
-
-/// What holds when nothing is typed.
-pub(super) fn outlier_defaults() -> OutlierDetection {
-    OutlierDetection {
-        consecutive_failures: defaults::CONSECUTIVE_FAILURES,
-        failure_rate: defaults::FAILURE_RATE,
-        min_requests: defaults::MIN_REQUESTS,
-        base_ejection: defaults::BASE_EJECTION,
-        max_ejection: defaults::MAX_EJECTION,
-        max_ejected: defaults::MAX_EJECTED,
-        evidence: EvidenceRule::default(),
-        failures: Failures::default(),
-    }
 }

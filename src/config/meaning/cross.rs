@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Room;
-use super::service::ServicesByName;
+use super::diagnostics::Room;
+use super::services::ServicesByName;
 use crate::config::Bind;
 use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};

@@ -4,7 +4,7 @@ use std::fs::FileType;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Room;
+use super::diagnostics::Room;
 use crate::config::item::Switch;
 use crate::config::model::Config;
 use crate::config::schema;

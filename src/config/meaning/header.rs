@@ -1,6 +1,6 @@
 //! Header fields that the file names: those we set, those we expect.
 
-use super::Room;
+use super::diagnostics::Room;
 use crate::config::item::{Entries, Item};
 use crate::config::model::{HeaderChanges, Secret};
 use crate::config::schema;

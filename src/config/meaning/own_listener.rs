@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::Room;
-use super::service::{PoolsByName, ServicesByName};
+use super::diagnostics::Room;
+use super::services::{PoolsByName, ServicesByName};
 use crate::config::item::Item;
 use crate::config::model::{Config, Name};
 use crate::config::own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};

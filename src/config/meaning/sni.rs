@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::listener::service;
-use super::service::Services;
-use super::{Room, tls};
+use super::diagnostics::Room;
+use super::services::{Services, service};
+use super::tls;
 use crate::config::item::{Item, Short};
 use crate::config::model::{HostMatch, Protocol, SniRoute};
 use crate::config::schema;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::Room;
+use super::diagnostics::Room;
 use crate::config::defaults;
 use crate::config::item::{Item, Switch, Toggle};
 use crate::config::model::{

@@ -1,0 +1,97 @@
+//! `health_check:`
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::Secret;
+use super::tls::UpstreamTls;
+use super::upstream::{ProxyVersion, UpstreamProtocol};
+
+/// An out-of-band probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// The probe begins with a PROXY header that says it speaks for itself (default: as the service's traffic).
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// Pause between two probes of an endpoint in a settled state.
+    pub interval: Duration,
+    /// Deadline of one probe.
+    pub timeout: Duration,
+    /// Pause while the endpoint is in transition.
+    pub fast_interval: Duration,
+    /// Bad probes in a row that make it unhealthy.
+    pub fall: u32,
+    /// Good probes in a row that make it healthy again (its first good probe is enough at the start).
+    pub rise: u32,
+    /// Random share by which each interval is stretched or shortened (0.1 = ± 10 %).
+    pub jitter: f64,
+}
+
+/// What a probe asks. Pools share what their service says, and tasks what their pool says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    /// Connect, and nothing more.
+    Tcp {
+        /// Another port than the endpoint's.
+        port: Option<u16>,
+        /// A TLS handshake must succeed too.
+        tls: Option<Arc<UpstreamTls>>,
+    },
+    /// One HTTP request.
+    Http(Arc<HttpCheck>),
+    /// `grpc.health.v1.Health/Check`.
+    Grpc(Arc<GrpcCheck>),
+}
+
+/// A probe by the gRPC health checking protocol: good is `SERVING`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrpcCheck {
+    /// The service asked for; empty = the server as a whole.
+    pub service: String,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Value of `:authority`; default: the address and port that are probed.
+    pub host: Option<String>,
+    /// For so long probes may go on on one connection; zero = each makes its own.
+    pub reuse: Duration,
+    /// Over TLS (default: as the service's traffic).
+    pub tls: Option<UpstreamTls>,
+}
+
+/// An HTTP probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// Path and query.
+    pub path: String,
+    /// The method of each request: any token but `CONNECT`.
+    pub method: String,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Value of `Host`; default: the address and port that are probed.
+    pub host: Option<String>,
+    /// Another address than the endpoint's (rarely needed; the port rule is the same).
+    pub address: Option<IpAddr>,
+    /// Header fields that each probe sends.
+    pub request_headers: Vec<(String, Secret)>,
+    /// The body that each probe sends; `None` or empty = none.
+    pub request_body: Option<Secret>,
+    /// Inclusive ranges of good statuses.
+    pub status: Vec<(u16, u16)>,
+    /// Header fields that must be present with this value (name in lower case).
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB of the body must contain this.
+    pub body: Option<String>,
+    /// The body is JSON and each pointer (RFC 6901) has this value.
+    pub json: Vec<(String, serde_json::Value)>,
+    /// For so long probes may go on on one connection; zero = each makes its own.
+    pub reuse: Duration,
+    /// The version of HTTP (default: as the service's traffic).
+    pub protocol: UpstreamProtocol,
+    /// Over TLS (default: as the service's traffic).
+    pub tls: Option<UpstreamTls>,
+}

@@ -1,0 +1,86 @@
+//! `failover:`
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// When and how the active pool changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failover {
+    /// A pool with fewer usable endpoints than this is not available.
+    pub min_healthy: usize,
+    /// What a refusal by every endpoint means.
+    pub on_refused: OnRefused,
+    /// What happens when no pool is available.
+    pub on_all_down: OnAllDown,
+    /// What happens to the old pool's sessions.
+    pub sessions: Sessions,
+    /// How long drained sessions may go on.
+    pub drain_timeout: Duration,
+    /// Beyond it, elective switches are frozen.
+    pub max_failovers: MaxFailovers,
+    /// How the service comes home.
+    pub failback: Failback,
+    /// A forced failover within this time of a failback is a relapse: it doubles the hold-down, up to 8 ×; zero = off.
+    pub damping: Duration,
+    /// A new pool that fails within this time of a switch may be rolled back, once; zero = never.
+    pub confirm_window: Duration,
+}
+
+/// What a refusal by every endpoint of the active pool means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefused {
+    /// Switch at once ([manual::one_failover](crate::manual::one_failover)).
+    Verdict,
+    /// Leave it to the checks and the outlier rules.
+    Checks,
+}
+
+/// What happens when no pool is available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAllDown {
+    /// Endpoints that fail only their checks go on serving (the default, of plain tcp services too).
+    FailOpen,
+    /// Nothing is served (what databases will default to).
+    FailClosed,
+}
+
+/// What happens to the old pool's sessions at a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sessions {
+    /// Finish within `drain_timeout` (the default, of plain tcp services too).
+    Drain,
+    /// Both sides reset at once.
+    Close,
+}
+
+/// More outages than `count` in `per` freeze elective switches. Switches within `confirm_window` of the first are one outage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaxFailovers {
+    /// How many.
+    pub count: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+/// How the service comes home.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failback {
+    /// By itself or by an operator. (`window` and ramps are refused as not supported yet.)
+    pub mode: FailbackMode,
+    /// How long home must have been healthy, counted from its recovery.
+    pub hold_down: Duration,
+}
+
+/// Who decides that the service comes home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailbackMode {
+    /// Standfast, after the hold-down.
+    Auto,
+    /// An operator.
+    Manual,
+}

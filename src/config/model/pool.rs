@@ -1,0 +1,55 @@
+//! An item of `pools:`
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::HealthCheck;
+use super::endpoint::{Endpoint, NamedEndpoints};
+use super::names::Name;
+use super::outlier::OutlierDetection;
+use super::static_response::StaticResponse;
+
+/// A set of interchangeable endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Unique in its service.
+    pub name: Name,
+    /// Its share in `active_active`.
+    pub weight: u32,
+    /// What it is made of.
+    pub members: Members,
+    /// Names that DNS turns into endpoints beside those.
+    pub names: Vec<NamedEndpoints>,
+    /// The effective check (service's, or the pool's own); `None` = endpoints are taken as healthy.
+    pub health_check: Option<HealthCheck>,
+    /// The effective in-band rule (service's, or the pool's own); `None` = off.
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+impl Pool {
+    /// It answers by itself, without endpoints.
+    pub fn is_static(&self) -> bool {
+        matches!(self.members, Members::Static(_))
+    }
+}
+
+/// What a pool is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Members {
+    /// At least one, unless the pool has names. An address stands at most once in a service.
+    Endpoints(Vec<Endpoint>),
+    /// An answer of our own: it never fails.
+    Static(Arc<StaticResponse>),
+}
+
+impl Members {
+    /// The endpoints; none for a static response.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        match self {
+            Members::Endpoints(list) => list,
+            Members::Static(_) => &[],
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A value under `services:`
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::balance::Balance;
+use super::failover::Failover;
+use super::names::Name;
+use super::patience::Patience;
+use super::pool::Pool;
+use super::protocol::Protocol;
+use super::retry::Retry;
+use super::upstream::Upstream;
+
+/// The unit that fails over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Unique.
+    pub name: Name,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// One active pool, or weighted pools.
+    pub mode: Mode,
+    /// What its owner promises.
+    pub objectives: Objectives,
+    /// How an endpoint is picked inside a pool.
+    pub balance: Balance,
+    /// When a try is made again.
+    pub retry: Retry,
+    /// The circuit breaker.
+    pub limits: ServiceLimits,
+    /// Deadlines towards the upstream.
+    pub timeouts: ServiceTimeouts,
+    /// When and how the active pool changes.
+    pub failover: Failover,
+    /// An endpoint that joins a serving pool grows to its full weight over this time; zero = off.
+    pub slow_start: Duration,
+    /// How long requests may wait for a pool to come back when all are down; zero = not at all.
+    pub hold_requests: Duration,
+    /// Answers to safe methods with a known length up to this size are held until complete (bytes); 0 = off.
+    pub hold_response: usize,
+    /// How its endpoints are spoken to.
+    pub upstream: Upstream,
+    /// In order of priority; at least one.
+    pub pools: Vec<Pool>,
+}
+
+/// How the pools of a service share its traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Exactly one pool at a time.
+    ActivePassive,
+    /// By pool weight; a lost pool's share goes to the others.
+    ActiveActive,
+}
+
+/// What a service's owner promises.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Recovery time objective: time without service.
+    pub rto: Option<Duration>,
+}
+
+/// The circuit breaker, per service over all workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceLimits {
+    /// Upstream connections in use at once.
+    pub max_connections: usize,
+    /// Requests waiting for one.
+    pub max_pending: usize,
+    /// How long one may wait (default: the connect timeout).
+    pub queue_timeout: Duration,
+}
+
+/// Deadlines towards the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTimeouts {
+    /// TCP connect.
+    pub connect: Duration,
+    /// From *request fully sent* to the first byte of the final response head.
+    pub response: Duration,
+    /// Longest pause between two reads of a response body, or two writes of a request body.
+    pub body: Duration,
+    /// Longest silence of a TCP session in both directions.
+    pub tunnel: Duration,
+    /// Longest silence of a TCP session's client while something is due from it; `None` = only `tunnel` holds.
+    pub client: Option<Duration>,
+    /// The same of its endpoint.
+    pub upstream: Option<Duration>,
+    /// Longest life of an unused upstream connection.
+    pub idle: Duration,
+    /// From *request fully sent* to the first byte of the response: beyond it the endpoint is suspected.
+    pub stall: Patience,
+}

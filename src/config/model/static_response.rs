@@ -1,0 +1,16 @@
+//! `static_response:`
+
+use serde::{Deserialize, Serialize};
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StaticResponse {
+    /// 200..=599.
+    pub status: u16,
+    /// Value of `Content-Type`.
+    pub content_type: String,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// The body: given inline, or read from `body_file` when the configuration was loaded.
+    pub body: String,
+}

@@ -1,0 +1,25 @@
+//! `balance:`
+
+use serde::Deserialize;
+
+use crate::config::item::Item;
+
+/// `balance:` — `hash` alone is `hash: source`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Balance {
+    RoundRobin,
+    LeastRequest,
+    Random,
+    Hash(Option<HashBy>),
+}
+
+/// `balance.hash`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum HashBy {
+    Source,
+    Header(Item<String>),
+    Cookie(Item<String>),
+    Query(Item<String>),
+}
