@@ -43,21 +43,10 @@ const LONG: [&str; 6] = [
     "src/routing/tries.rs",
 ];
 /// Files in circles of imports: each of a group imports, by way of others of it, itself. And why it is so.
-const CIRCLES: [(&str, &[&str]); 10] = [
+const CIRCLES: [(&str, &[&str]); 5] = [
     (
         "`Places` stands in the engine, and its parts take it",
         &["src/control/engine.rs", "src/control/records.rs", "src/control/sweep.rs"],
-    ),
-    (
-        "`Refutation` and two small items stand in files above",
-        &[
-            "src/control/probes/answer.rs",
-            "src/control/probes/ask.rs",
-            "src/control/probes/client.rs",
-            "src/control/probes/connect.rs",
-            "src/control/probes/grpc.rs",
-            "src/control/probes/http.rs",
-        ],
     ),
     (
         "`Turn` stands in service.rs, and every part takes it",

@@ -11,8 +11,9 @@ use h2::client::Builder;
 
 use crate::config::{Protocol, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, EndpointId};
+use crate::net::dial::judge_connect;
 use crate::net::tls::ClientTls;
-use crate::net::{Stream, Transport, http2, stream};
+use crate::net::{Connector, DialError, Transport, http2};
 use crate::routing::ServiceView;
 use crate::sys::clock;
 use crate::wire::proxy_protocol;
@@ -65,14 +66,13 @@ impl Opening {
     }
 
     async fn open(&self) -> Result<(), Unopened> {
-        let header = self.header.as_deref();
-        let socket = stream::connect_with_header(self.address, header).await;
-        let socket = socket.map_err(|error| Unopened(stream::judge_connect(&error)))?;
-        socket.reset_on_close();
-        let transport = match &self.tls {
-            None => socket.into(),
-            Some(tls) => tls.connect(socket, self.address).await.map_err(|error| failed(&error))?,
+        let connector = Connector {
+            header: self.header.as_deref(),
+            tls: self.tls.as_deref(),
+            reset_on_close: true,
+            ..Connector::new(self.address)
         };
+        let transport = connector.connect(None).await.map_err(|error| failed(&error))?;
         let shared = match (self.protocol, &self.tls) {
             (UpstreamProtocol::Http2, Some(_)) if !transport.is_http2() => {
                 return Err(Unopened(ConnectOutcome::Refused));
@@ -85,11 +85,12 @@ impl Opening {
     }
 }
 
-/// What a failed handshake means: the endpoint does not open a connection with us.
-fn failed(error: &io::Error) -> Unopened {
-    Unopened(match error.kind() {
-        io::ErrorKind::TimedOut => ConnectOutcome::Timeout,
-        _ => ConnectOutcome::Refused,
+/// What a failed connect means. A failed handshake: the endpoint does not open a connection with us.
+fn failed(error: &DialError) -> Unopened {
+    Unopened(match error {
+        DialError::Socket(error) => judge_connect(error),
+        DialError::Tls(error) if error.kind() == io::ErrorKind::TimedOut => ConnectOutcome::Timeout,
+        DialError::Tls(_) => ConnectOutcome::Refused,
     })
 }
 

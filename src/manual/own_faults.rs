@@ -29,7 +29,7 @@
 //!
 //! # Local errors of a connect
 //!
-//! `judge_connect` in `net/stream.rs` sorts errors of a connect. Only what came from the network is evidence:
+//! `judge_connect` in `net/dial.rs` sorts errors of a connect. Only what came from the network is evidence:
 //!
 //! | outcome | errors | meaning |
 //! |---|---|---|

@@ -2,6 +2,7 @@
 //!
 //! A tool for the rooms above; it knows nothing of services, pools or requests.
 pub mod descriptors;
+pub mod dial;
 pub mod http2;
 pub mod listen;
 mod own_address;
@@ -11,6 +12,7 @@ pub mod tls;
 pub mod transport;
 
 pub use descriptors::{DescriptorBudget, PipePlace, UpstreamPlace, WorkerDescriptors};
+pub use dial::{Connector, DialError};
 pub use listen::{BindError, bind};
 pub use own_address::is_own_address;
 pub use socket::Socket;

@@ -1,21 +1,16 @@
-//! What the data path asks of a stream beside reading and writing, and how connects are made and judged.
+//! What the data path asks of a stream beside reading and writing.
 
-use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
-use super::own_address::datagram_socket;
-use crate::decision::ConnectOutcome;
 use crate::sys::tcp;
 
 /// A connection that rests on a TCP socket: the socket itself, or a layer such as TLS around it.
@@ -80,62 +75,6 @@ impl Stream for TcpStream {
     }
 }
 
-/// A connection on which nothing has come for so long is asked by the kernel whether its peer is still there …
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
-/// … so often …
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-/// … and dead when it has not said so for so many times. (No `TCP_USER_TIMEOUT`: it also ends a connection whose peer only
-/// does not read for a while.)
-const KEEPALIVE_TIMES: u32 = 3;
-
-/// For a connection that lasts: the kernel finds out by itself when its peer is gone without a word.
-pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TIMES))
-}
-
-/// A connect failed before a packet left this host: it has no way there. [`judge_connect`] knows it.
-#[derive(Debug, thiserror::Error)]
-#[error("no way there from this host: {0}")]
-struct NoRoute(io::Error);
-
-/// Opens a TCP connection with `TCP_NODELAY`. No deadline of its own: the caller drops it. Cancel safe.
-pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let mut connecting = pin!(TcpStream::connect(address));
-    let mut at_once = true;
-    let stream = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Ready(Err(error)) if at_once && is_no_route(&error, address) => {
-            Poll::Ready(Err(io::Error::other(NoRoute(error))))
-        }
-        polled => {
-            at_once = false;
-            polled
-        }
-    })
-    .await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// Does an error that a connect met at once say that there is no route, no link or no source address?
-fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
-    match Errno::from_io_error(error) {
-        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN) => true,
-        // No source address, or no port? A datagram socket, which needs no port of TCP's, has the same ways.
-        Some(Errno::ADDRNOTAVAIL) => datagram_socket(address.ip()).is_ok_and(|socket| socket.connect(address).is_err()),
-        _ => false,
-    }
-}
-
-/// Like [`connect`]; the header goes ahead of everything else.
-pub async fn connect_with_header(address: SocketAddr, header: Option<&[u8]>) -> io::Result<TcpStream> {
-    let mut stream = connect(address).await?;
-    if let Some(header) = header {
-        stream.write_all(header).await?;
-    }
-    Ok(stream)
-}
-
 /// One write in the way that the kernel is asked by `write`, once the socket takes any. Cancel safe.
 pub fn poll_write_with(
     socket: &TcpStream,
@@ -194,62 +133,21 @@ pub async fn take(socket: &TcpStream, mut count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What a failed connect says about the endpoint. Only what came from the network is evidence against it.
-pub fn judge_connect(error: &io::Error) -> ConnectOutcome {
-    if error.get_ref().is_some_and(|inner| inner.is::<NoRoute>()) {
-        return ConnectOutcome::NoRoute;
-    }
-    match Errno::from_io_error(error) {
-        Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => ConnectOutcome::Refused,
-        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => ConnectOutcome::Unreachable,
-        Some(Errno::TIMEDOUT) => ConnectOutcome::Timeout,
-        _ => ConnectOutcome::Local,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
+    use crate::net::dial::Connector;
 
     #[tokio::test]
     async fn a_quiet_connection_is_proven_until_the_peer_says_something() {
         use tokio::io::AsyncWriteExt;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ours = connect(listener.local_addr().unwrap()).await.unwrap();
+        let ours = Connector::new(listener.local_addr().unwrap()).open(None).await.unwrap();
+        let ours = ours.tcp();
         let (mut theirs, _) = listener.accept().await.unwrap();
         assert!(ours.proven_quiet());
         theirs.write_all(b"x").await.unwrap();
         ours.readable().await.unwrap();
         assert!(!ours.proven_quiet());
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_is_a_refusal() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let error = connect(address).await.unwrap_err();
-        assert_eq!(judge_connect(&error), ConnectOutcome::Refused);
-    }
-
-    #[test]
-    fn running_out_of_descriptors_is_evidence_about_nobody() {
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::PERM, Errno::NOBUFS] {
-            assert_eq!(judge_connect(&errno.into()), ConnectOutcome::Local);
-        }
-    }
-
-    #[test]
-    fn no_way_from_here_is_another_thing_than_a_network_that_says_unreachable() {
-        let [there, unreachable] = [Errno::HOSTUNREACH, Errno::NETUNREACH];
-        assert_eq!(judge_connect(&there.into()), ConnectOutcome::Unreachable);
-        let at_once = io::Error::other(NoRoute(unreachable.into()));
-        assert_eq!(judge_connect(&at_once), ConnectOutcome::NoRoute);
-        let address = (Ipv4Addr::LOCALHOST, 1).into();
-        assert!(is_no_route(&unreachable.into(), address));
-        assert!(!is_no_route(&Errno::ADDRNOTAVAIL.into(), address), "there is a source address: the ports are used up");
-        assert!(!is_no_route(&Errno::CONNREFUSED.into(), address));
     }
 }

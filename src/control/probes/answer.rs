@@ -4,13 +4,14 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::ask::Refutation;
-use super::http::BODY;
+use super::error::{ProbeError, mismatch};
 use crate::config::HttpCheck;
-use crate::decision::ProbeFailure;
+
+/// Bytes of a body that a check looks at.
+pub(super) const BODY: usize = 64 * 1024;
 
 /// Status and header fields.
-pub(super) fn head(check: &HttpCheck, status: StatusCode, headers: &HeaderMap) -> Result<(), Refutation> {
+pub(super) fn head(check: &HttpCheck, status: StatusCode, headers: &HeaderMap) -> Result<(), ProbeError> {
     let status = status.as_u16();
     if !check.status.iter().any(|&(first, last)| (first..=last).contains(&status)) {
         return Err(mismatch(format!("status {status}, wanted {}", ranges(&check.status))));
@@ -50,7 +51,7 @@ impl<'a> Body<'a> {
     }
 
     /// The verdict on what has arrived.
-    pub(super) fn verdict(&self) -> Result<(), Refutation> {
+    pub(super) fn verdict(&self) -> Result<(), ProbeError> {
         if !self.contains_text() {
             let wanted = self.check.body.as_deref().unwrap_or_default();
             return Err(mismatch(format!(
@@ -108,13 +109,10 @@ fn ranges(list: &[(u16, u16)]) -> String {
     texts.join(", ")
 }
 
-fn mismatch(detail: String) -> Refutation {
-    Refutation::Fail(ProbeFailure::Mismatch, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::ProbeFailure;
 
     fn check() -> HttpCheck {
         HttpCheck {
@@ -135,10 +133,10 @@ mod tests {
         }
     }
 
-    fn detail(result: Result<(), Refutation>) -> Option<String> {
+    fn detail(result: Result<(), ProbeError>) -> Option<String> {
         match result {
             Ok(()) => None,
-            Err(Refutation::Fail(ProbeFailure::Mismatch, detail)) => Some(detail),
+            Err(ProbeError::Fail(ProbeFailure::Mismatch, detail)) => Some(detail),
             Err(_) => panic!("an answer can only mismatch"),
         }
     }

@@ -4,16 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use super::ask::Refutation;
+use super::error::ProbeError;
 use crate::decision::{ConnectOutcome, ProbeFailure};
+use crate::net::dial::judge_connect;
 use crate::net::tls::{ClientTls, Distrust, explain};
-use crate::net::{Stream, Transport, stream};
+use crate::net::{Connector, Transport};
 
 /// How the connect of a probe stands: whatever becomes of the probe, this says whether there is a way to the endpoint.
 #[derive(Default)]
-pub(super) struct Way(Mutex<Option<ConnectOutcome>>);
+pub(super) struct ConnectReport(Mutex<Option<ConnectOutcome>>);
 
-impl Way {
+impl ConnectReport {
     fn note(&self, outcome: ConnectOutcome) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
@@ -33,36 +34,33 @@ pub(super) async fn connect(
     target: SocketAddr,
     header: Option<&[u8]>,
     tls: Option<&ClientTls>,
-    way: &Way,
-) -> Result<Transport, Refutation> {
+    way: &ConnectReport,
+) -> Result<Transport, ProbeError> {
+    let connector = Connector { header, tls, reset_on_close: true, ..Connector::new(target) };
     way.note(ConnectOutcome::Timeout); // until it is known better
-    let connected = stream::connect_with_header(target, header).await;
-    way.note(connected.as_ref().err().map_or(ConnectOutcome::Connected, stream::judge_connect));
-    let socket = connected.map_err(|error| unconnected(&error))?;
-    socket.reset_on_close();
-    match tls {
-        None => Ok(socket.into()),
-        Some(tls) => tls.connect(socket, target).await.map_err(|error| distrusted(&error)),
-    }
+    let opened = connector.open(None).await;
+    way.note(opened.as_ref().err().map_or(ConnectOutcome::Connected, |error| judge_connect(error.io())));
+    let socket = opened.map_err(|error| unconnected(error.io()))?;
+    connector.secure(socket).await.map_err(|error| distrusted(error.io()))
 }
 
 /// What a failed connect says.
-fn unconnected(error: &io::Error) -> Refutation {
+fn unconnected(error: &io::Error) -> ProbeError {
     let detail = format!("connect: {error}");
-    match stream::judge_connect(error) {
-        ConnectOutcome::Timeout => Refutation::Fail(ProbeFailure::Timeout, detail),
-        ConnectOutcome::Refused | ConnectOutcome::Unreachable => Refutation::Fail(ProbeFailure::Refused, detail),
-        ConnectOutcome::Local | ConnectOutcome::NoRoute | ConnectOutcome::Connected => Refutation::Local(detail),
+    match judge_connect(error) {
+        ConnectOutcome::Timeout => ProbeError::Fail(ProbeFailure::Timeout, detail),
+        ConnectOutcome::Refused | ConnectOutcome::Unreachable => ProbeError::Fail(ProbeFailure::Refused, detail),
+        ConnectOutcome::Local | ConnectOutcome::NoRoute | ConnectOutcome::Connected => ProbeError::Local(detail),
     }
 }
 
 /// What a failed handshake says.
-fn distrusted(error: &io::Error) -> Refutation {
+fn distrusted(error: &io::Error) -> ProbeError {
     let (distrust, detail) = explain(error);
     let kind = match distrust {
         Distrust::Certificate | Distrust::Alert => ProbeFailure::Mismatch,
         Distrust::Closed => ProbeFailure::Reset,
         Distrust::Protocol => ProbeFailure::Malformed,
     };
-    Refutation::Fail(kind, detail)
+    ProbeError::Fail(kind, detail)
 }

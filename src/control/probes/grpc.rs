@@ -7,11 +7,10 @@ use http::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-use super::ask::Refutation;
-use super::client::{Client, refute};
+use super::error::{ProbeError, exchange_error, malformed, mismatch};
 use super::http::{AGENT, asked_for};
+use super::http_client::ProbeClient;
 use crate::config::GrpcCheck;
-use crate::decision::ProbeFailure;
 
 /// The most of an answer's body that is looked at: its message is two bytes long.
 const BODY: usize = 4 * 1024;
@@ -21,15 +20,15 @@ const PREFIX: usize = 5;
 const SERVING: u64 = 1;
 
 /// What is asked for.
-pub(super) struct GrpcQuestion {
+pub(super) struct GrpcProbe {
     /// `Err` when the configured host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     message: Bytes,
 }
 
-impl GrpcQuestion {
+impl GrpcProbe {
     /// Ask `target`, by this name where it has one, for what `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcQuestion {
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcProbe {
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let authority = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let request = http::Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
@@ -38,12 +37,12 @@ impl GrpcQuestion {
             .header(USER_AGENT, AGENT)
             .body(())
             .map_err(|error| format!("request cannot be made: {error}"));
-        GrpcQuestion { request, message: question(&check.service) }
+        GrpcProbe { request, message: question(&check.service) }
     }
 
     /// Ask; the caller holds the deadline.
-    pub(super) async fn ask(&self, client: &mut Client) -> Result<(), Refutation> {
-        let request = self.request.clone().map_err(Refutation::Local)?.map(|()| Full::new(self.message.clone()));
+    pub(super) async fn ask(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
+        let request = self.request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.message.clone()));
         client.ask(request, judge).await
     }
 }
@@ -67,7 +66,7 @@ fn question(service: &str) -> Bytes {
     framed.into()
 }
 
-async fn judge(response: http::Response<Incoming>) -> Result<Incoming, Refutation> {
+async fn judge(response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
     let status = response.status();
     if status != http::StatusCode::OK {
         return Err(mismatch(format!("HTTP status {}, wanted 200", status.as_u16())));
@@ -82,7 +81,7 @@ async fn judge(response: http::Response<Incoming>) -> Result<Incoming, Refutatio
     let mut incoming = response.into_body();
     let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = incoming.frame().await {
-        match frame.map_err(refute)?.into_data() {
+        match frame.map_err(exchange_error)?.into_data() {
             Ok(data) if body.len() + data.len() > BODY => {
                 return Err(malformed(&format!("the answer has more than {BODY} bytes")));
             }
@@ -98,7 +97,7 @@ async fn judge(response: http::Response<Incoming>) -> Result<Incoming, Refutatio
 }
 
 /// The call itself succeeded.
-fn grpc_status(fields: &HeaderMap) -> Result<(), Refutation> {
+fn grpc_status(fields: &HeaderMap) -> Result<(), ProbeError> {
     let Some(status) = fields.get("grpc-status").map(|value| value.as_bytes()) else {
         return Err(malformed("the answer has no grpc-status"));
     };
@@ -158,14 +157,6 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-fn mismatch(detail: String) -> Refutation {
-    Refutation::Fail(ProbeFailure::Mismatch, detail)
-}
-
-fn malformed(detail: &str) -> Refutation {
-    Refutation::Fail(ProbeFailure::Malformed, detail.to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The HTTP probe: one request. As much is read as the verdict needs: the head, or the body up to [`BODY`]. A redirect is an
+//! The HTTP probe: one request. As much is read as the verdict needs: the head, or the body up to [`answer::BODY`]. A redirect is an
 //! answer like any other: it is judged by its status, and not followed.
 
 use std::net::SocketAddr;
@@ -10,14 +10,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use super::answer::{self, Body};
-use super::ask::Refutation;
-use super::client::{Client, refute};
+use super::error::{ProbeError, exchange_error, mismatch};
+use super::http_client::ProbeClient;
 use crate::config::{HttpCheck, UpstreamProtocol};
-use crate::decision::ProbeFailure;
 use crate::net::Transport;
 
-/// Bytes of a body that a check looks at.
-pub(super) const BODY: usize = 64 * 1024;
 /// Who we say we are.
 pub(super) const AGENT: &str = concat!("standfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
@@ -56,7 +53,7 @@ fn fields(check: &HttpCheck, method: &Method) -> Result<HeaderMap, http::Error> 
 }
 
 /// One request and what its answer must be.
-pub(super) struct HttpQuestion {
+pub(super) struct HttpProbe {
     /// `Err` when the configured method, path or host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     /// The same for HTTP/2, where the host stands in the target.
@@ -65,9 +62,9 @@ pub(super) struct HttpQuestion {
     check: HttpCheck,
 }
 
-impl HttpQuestion {
+impl HttpProbe {
     /// Ask `target`, by this name where it has one, for what `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpQuestion {
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpProbe {
         let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
@@ -80,30 +77,30 @@ impl HttpQuestion {
         };
         let request_http2 = make(http::Request::builder().uri(format!("{scheme}://{host}{}", check.path)));
         let request = make(http::Request::builder().uri(&check.path).header(HOST, host));
-        HttpQuestion { request, request_http2, body: body(check), check: check.clone() }
+        HttpProbe { request, request_http2, body: body(check), check: check.clone() }
     }
 
     /// Ready to ask on this connection, in the version of HTTP that the check says.
-    pub(super) async fn open(&self, stream: Transport) -> Result<Client, Refutation> {
+    pub(super) async fn open(&self, stream: Transport) -> Result<ProbeClient, ProbeError> {
         let in_the_clear = matches!(stream, Transport::Plain(_));
         match self.check.protocol {
-            UpstreamProtocol::Http1 => Client::http1(stream).await,
-            UpstreamProtocol::Auto if !stream.is_http2() => Client::http1(stream).await,
+            UpstreamProtocol::Http1 => ProbeClient::http1(stream).await,
+            UpstreamProtocol::Auto if !stream.is_http2() => ProbeClient::http1(stream).await,
             UpstreamProtocol::Http2 if !in_the_clear && !stream.is_http2() => {
-                Err(Refutation::Fail(ProbeFailure::Mismatch, "HTTP/2 was not agreed on by ALPN".to_owned()))
+                Err(mismatch("HTTP/2 was not agreed on by ALPN".to_owned()))
             }
-            UpstreamProtocol::Http2 | UpstreamProtocol::Auto => Client::http2(stream).await,
+            UpstreamProtocol::Http2 | UpstreamProtocol::Auto => ProbeClient::http2(stream).await,
         }
     }
 
     /// Ask; the caller holds the deadline.
-    pub(super) async fn ask(&self, client: &mut Client) -> Result<(), Refutation> {
+    pub(super) async fn ask(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
         let request = if client.is_http2() { &self.request_http2 } else { &self.request };
-        let request = request.clone().map_err(Refutation::Local)?.map(|()| Full::new(self.body.clone()));
+        let request = request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.body.clone()));
         client.ask(request, |response| self.judge(response)).await
     }
 
-    async fn judge(&self, response: http::Response<Incoming>) -> Result<Incoming, Refutation> {
+    async fn judge(&self, response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
         answer::head(&self.check, response.status(), response.headers())?;
         let mut incoming = response.into_body();
         if !answer::wants_body(&self.check) {
@@ -111,7 +108,7 @@ impl HttpQuestion {
         }
         let mut body = Body::new(&self.check);
         while let Some(frame) = incoming.frame().await {
-            if let Ok(data) = frame.map_err(refute)?.into_data()
+            if let Ok(data) = frame.map_err(exchange_error)?.into_data()
                 && body.push(&data)
             {
                 break;

@@ -1,11 +1,12 @@
 //! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays nobody.
-//! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`ask`] what it asks.
+//! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`probe`] what it asks.
 mod answer;
-mod ask;
-mod client;
 mod connect;
+mod error;
 mod grpc;
 mod http;
+mod http_client;
+mod probe;
 mod task;
 
 use std::collections::HashMap;
@@ -15,9 +16,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use self::ask::Question;
 #[doc(hidden)]
 pub use self::grpc::answer as grpc_answer;
+use self::probe::Probe;
 use self::task::Nudge;
 use crate::config::{Config, Endpoint, HealthCheck, Name};
 use crate::decision::{EndpointId, Event, Table};
@@ -82,8 +83,8 @@ impl Probes {
         let mut wait = Duration::ZERO;
         for (id, endpoint, check, tls, fast) in fresh {
             let nudge = Arc::new(Nudge::new(fast));
-            let question = Question::new(endpoint, check, tls);
-            let run = task::run(id, question, check.clone(), nudge.clone(), wait, self.events.clone());
+            let probe = Probe::new(endpoint, check, tls);
+            let run = task::run(id, probe, check.clone(), nudge.clone(), wait, self.events.clone());
             let task = tokio::spawn(run).abort_handle();
             let (check, tls) = (check.clone(), tls.cloned());
             let (host, port) = (endpoint.host.clone(), endpoint.check_port);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::ask::{Asked, Question};
+use super::probe::{Probe, ProbeResult};
 use crate::config::HealthCheck;
 use crate::decision::{EndpointId, Event, Moment};
 use crate::sys::clock;
@@ -50,7 +50,7 @@ impl Nudge {
 /// Probe until aborted, the first time after `wait`. A full mailbox makes the check wait, never forget.
 pub(super) async fn run(
     endpoint: EndpointId,
-    question: Question,
+    probe: Probe,
     check: HealthCheck,
     nudge: Arc<Nudge>,
     wait: Duration,
@@ -62,7 +62,7 @@ pub(super) async fn run(
     let mut kept = None;
     loop {
         let start = clock::now();
-        let Asked { outcome, open, way } = question.ask(check.timeout, kept).await;
+        let ProbeResult { outcome, open, way } = probe.ask(check.timeout, kept).await;
         let seen = clock::now();
         let way = way.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
         for event in way.into_iter().chain([Event::Probed { endpoint, seen, began: Some(start), outcome }]) {

@@ -15,9 +15,9 @@ use super::multiplexed::{Dialled, Dialling, Opening, Shelf, Speaks, Strand, Take
 use super::race::{Elsewhere, Raced, Spent};
 use crate::config::{ServiceTimeouts, UpstreamProtocol};
 use crate::decision::{ConnectOutcome, Failure, Mark, Moment, Serving};
-use crate::net::stream::{connect_with_header, judge_connect, keep_alive};
+use crate::net::dial::judge_connect;
 use crate::net::tls::explain;
-use crate::net::{Socket, Transport};
+use crate::net::{Connector, DialError as Unreached, Transport};
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::worker::Worker;
 use crate::routing::{
@@ -196,12 +196,6 @@ enum Linked {
     Superseded,
 }
 
-/// Why there is no connection.
-enum Unreached {
-    Socket(io::Error),
-    Tls(io::Error),
-}
-
 /// A new connection to the endpoint, with the header ahead of everything else. Cancel safe.
 async fn reach(worker: &Worker, spot: &Spot, header: Option<&[u8]>) -> Result<Transport, Unreached> {
     let endpoint = spot.endpoint();
@@ -211,15 +205,9 @@ async fn reach(worker: &Worker, spot: &Spot, header: Option<&[u8]>) -> Result<Tr
         return Err(Unreached::Socket(io::Error::other("TLS is not set up")));
     }
     let place = worker.upstream_place().map_err(Unreached::Socket)?;
-    let connected = connect_with_header(endpoint.address, header).await;
-    let stream = connected.inspect_err(|error| worker.note_unconnected(error)).map_err(Unreached::Socket)?;
-    keep_alive(&stream).map_err(Unreached::Socket)?;
-    let socket = Socket::upstream(stream, place);
-    match &endpoint.tls {
-        None => Ok(socket.into()),
-        // In a box of its own, so that no request carries room for a handshake.
-        Some(tls) => Box::pin(tls.connect(socket, endpoint.address)).await.map_err(Unreached::Tls),
-    }
+    let connector =
+        Connector { header, tls: endpoint.tls.as_deref(), keep_alive: true, ..Connector::new(endpoint.address) };
+    connector.connect(Some(place)).await.inspect_err(|error| worker.note_unconnected(error.io()))
 }
 
 /// Why there is no endpoint.

@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client::Client;
-use super::connect::{Way, connect};
-use super::grpc::GrpcQuestion;
-use super::http::HttpQuestion;
+use super::connect::{ConnectReport, connect};
+use super::error::ProbeError;
+use super::grpc::GrpcProbe;
+use super::http::HttpProbe;
+use super::http_client::ProbeClient;
 use crate::config::{CheckKind, Endpoint, HealthCheck};
 use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
 use crate::net::tls::ClientTls;
@@ -23,7 +24,7 @@ const DETAIL: usize = 200;
 const PATIENCE: u32 = 4;
 
 /// What is asked of whom: prepared once, asked often.
-pub(super) struct Question {
+pub(super) struct Probe {
     target: SocketAddr,
     /// `Err`: the check asks for TLS and there is nothing to speak it with.
     tls: Result<Option<Arc<ClientTls>>, &'static str>,
@@ -36,45 +37,30 @@ pub(super) struct Question {
 
 enum Kind {
     Tcp,
-    Http(Box<HttpQuestion>),
-    Grpc(Box<GrpcQuestion>),
+    Http(Box<HttpProbe>),
+    Grpc(Box<GrpcProbe>),
 }
 
 /// What came of a probe.
-pub(super) struct Asked {
+pub(super) struct ProbeResult {
     pub(super) outcome: ProbeOutcome,
     /// What the next one may be asked on.
-    pub(super) open: Option<Client>,
-    /// How its connect ended, where the way to the endpoint is in question.
+    pub(super) open: Option<ProbeClient>,
+    /// How its connect ended, where the way to the endpoint is in probe.
     pub(super) way: Option<ConnectOutcome>,
 }
 
 /// A probe passed.
 struct Passed {
-    /// From the start of the connect, or of the question on a kept connection.
+    /// From the start of the connect, or of the probe on a kept connection.
     latency: Duration,
     /// What it was asked on.
-    client: Option<Client>,
+    client: Option<ProbeClient>,
 }
 
-/// Why a probe did not pass.
-pub(super) enum Refutation {
-    /// The endpoint's fault.
-    Fail(ProbeFailure, String),
-    /// Ours.
-    Local(String),
-}
-
-impl Refutation {
-    fn detail(&self) -> &str {
-        let (Refutation::Fail(_, detail) | Refutation::Local(detail)) = self;
-        detail
-    }
-}
-
-impl Question {
+impl Probe {
     /// What this check asks of the endpoint, over TLS where it says so, and by the name that DNS resolved to it.
-    pub(super) fn new(endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> Question {
+    pub(super) fn new(endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> Probe {
         let (address, host) = (endpoint.address, endpoint.host.as_deref());
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
         let tls = match tls {
@@ -87,53 +73,58 @@ impl Question {
             CheckKind::Tcp { port, .. } => (at(address.ip(), *port), Duration::ZERO, Kind::Tcp),
             CheckKind::Grpc(grpc) => {
                 let target = at(address.ip(), grpc.port);
-                (target, grpc.reuse, Kind::Grpc(Box::new(GrpcQuestion::new(target, host, grpc))))
+                (target, grpc.reuse, Kind::Grpc(Box::new(GrpcProbe::new(target, host, grpc))))
             }
             CheckKind::Http(http) => {
                 let target = at(http.address.unwrap_or(address.ip()), http.port);
-                (target, http.reuse, Kind::Http(Box::new(HttpQuestion::new(target, host, http))))
+                (target, http.reuse, Kind::Http(Box::new(HttpProbe::new(target, host, http))))
             }
         };
-        Question { target, tls, header, reuse, kind }
+        Probe { target, tls, header, reuse, kind }
     }
 
     /// Ask once: on the connection that an earlier probe `kept`, while it may be reused, or on a new one. Gives the outcome,
-    /// what the next probe may be asked on, and how its connect ended where the way to the endpoint is in question. Always ends
+    /// what the next probe may be asked on, and how its connect ended where the way to the endpoint is in probe. Always ends
     /// by `timeout`. Cancel safe.
-    pub(super) async fn ask(&self, timeout: Duration, kept: Option<Client>) -> Asked {
-        let way = Way::default();
+    pub(super) async fn ask(&self, timeout: Duration, kept: Option<ProbeClient>) -> ProbeResult {
+        let way = ConnectReport::default();
         let kept = kept.filter(|client| client.opened().elapsed() < self.reuse);
         let began = clock::now();
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
-        let verdict = tokio::time::timeout(timeout, self.exchange(kept, timeout / PATIENCE, &way)).await;
+        let verdict = tokio::time::timeout(timeout, self.ask_kept(kept, timeout / PATIENCE, &way)).await;
         let refuted = match verdict {
             Ok(Ok(Passed { latency, client })) => {
                 let client = client.filter(|client| !self.reuse.is_zero() && client.is_reusable());
-                return Asked { outcome: ProbeOutcome::Pass { latency }, open: client, way: None };
+                return ProbeResult { outcome: ProbeOutcome::Pass { latency }, open: client, way: None };
             }
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {
                 let outcome =
                     ProbeOutcome::Local { detail: self.place("this process was paused while it was out".to_owned()) };
-                return Asked { outcome, open: None, way: None };
+                return ProbeResult { outcome, open: None, way: None };
             }
-            Ok(Err(Refutation::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.place(detail) },
-            Ok(Err(Refutation::Local(detail))) => ProbeOutcome::Local { detail: self.place(detail) },
+            Ok(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.place(detail) },
+            Ok(Err(ProbeError::Local(detail))) => ProbeOutcome::Local { detail: self.place(detail) },
             Err(_) => {
                 let detail = format!("no verdict within {}", humantime::format_duration(timeout));
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.place(detail) }
             }
         };
-        Asked { outcome: refuted, open: None, way: way.in_question() }
+        ProbeResult { outcome: refuted, open: None, way: way.in_question() }
     }
 
     /// Nothing that happens on a kept connection condemns: it may be the connection that is ill. What does not pass there is
     /// asked on a new one, and what does not within `patience` is asked there as well.
-    async fn exchange(&self, kept: Option<Client>, patience: Duration, way: &Way) -> Result<Passed, Refutation> {
+    async fn ask_kept(
+        &self,
+        kept: Option<ProbeClient>,
+        patience: Duration,
+        way: &ConnectReport,
+    ) -> Result<Passed, ProbeError> {
         let Some(mut client) = kept else { return self.on_new_connection(way).await };
         let start = clock::now();
         {
-            let mut asked = pin!(self.converse(&mut client));
+            let mut asked = pin!(self.exchange(&mut client));
             let early = tokio::select! {
                 biased;
                 verdict = &mut asked => Some(verdict),
@@ -155,24 +146,24 @@ impl Question {
         Ok(Passed { latency: clock::now().since(start), client: Some(client) })
     }
 
-    async fn on_new_connection(&self, way: &Way) -> Result<Passed, Refutation> {
+    async fn on_new_connection(&self, way: &ConnectReport) -> Result<Passed, ProbeError> {
         let start = clock::now();
-        let tls = self.tls.as_ref().map_err(|problem| Refutation::Local((*problem).to_owned()))?;
+        let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
         let stream = connect(self.target, self.header.as_deref(), tls.as_deref(), way).await?;
         let mut client = match &self.kind {
             Kind::Tcp => return Ok(Passed { latency: clock::now().since(start), client: None }),
-            Kind::Http(question) => question.open(stream).await?,
-            Kind::Grpc(_) => Client::http2(stream).await?,
+            Kind::Http(probe) => probe.open(stream).await?,
+            Kind::Grpc(_) => ProbeClient::http2(stream).await?,
         };
-        self.converse(&mut client).await?;
+        self.exchange(&mut client).await?;
         Ok(Passed { latency: clock::now().since(start), client: Some(client) })
     }
 
-    async fn converse(&self, client: &mut Client) -> Result<(), Refutation> {
+    async fn exchange(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
         match &self.kind {
             Kind::Tcp => Ok(()),
-            Kind::Http(question) => question.ask(client).await,
-            Kind::Grpc(question) => question.ask(client).await,
+            Kind::Http(probe) => probe.ask(client).await,
+            Kind::Grpc(probe) => probe.ask(client).await,
         }
     }
 

@@ -1,8 +1,6 @@
 //! hyper's client on one connection, as HTTP and gRPC probes use it: an independent reading of what the endpoint answers.
 //! It may be asked again; what is left of an answer is read before the next question, when it has long arrived.
 
-use std::error::Error;
-use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -14,8 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::Instant;
 
-use super::ask::Refutation;
-use crate::decision::ProbeFailure;
+use super::error::{ProbeError, exchange_error};
 use crate::net::Transport;
 
 /// Bytes of a response head that hyper may buffer.
@@ -28,7 +25,7 @@ const PROMPT: Duration = Duration::from_millis(20);
 
 /// A connection that can be asked, once or again and again. Over HTTP/1.1 it moves only while it is asked: nobody wakes up
 /// for one that waits for its next probe. Dropping it closes it.
-pub(super) struct Client {
+pub(super) struct ProbeClient {
     sender: Sender,
     /// Moves bytes; `None` when the connection is over.
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -42,23 +39,23 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-impl Client {
+impl ProbeClient {
     /// Speak HTTP/1.1 on this connection.
-    pub(super) async fn http1(stream: Transport) -> Result<Client, Refutation> {
+    pub(super) async fn http1(stream: Transport) -> Result<ProbeClient, ProbeError> {
         let handshake = http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(refute)?;
-        Ok(Client::new(Sender::Http1(sender), async { drop(connection.await) }))
+        let (sender, connection) = handshake.await.map_err(exchange_error)?;
+        Ok(ProbeClient::new(Sender::Http1(sender), async { drop(connection.await) }))
     }
 
     /// Speak HTTP/2 on it.
-    pub(super) async fn http2(stream: Transport) -> Result<Client, Refutation> {
+    pub(super) async fn http2(stream: Transport) -> Result<ProbeClient, ProbeError> {
         let handshake = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(refute)?;
-        Ok(Client::new(Sender::Http2(sender), async { drop(connection.await) }))
+        let (sender, connection) = handshake.await.map_err(exchange_error)?;
+        Ok(ProbeClient::new(Sender::Http2(sender), async { drop(connection.await) }))
     }
 
-    fn new(sender: Sender, connection: impl Future<Output = ()> + Send + 'static) -> Client {
-        Client { sender, driver: Some(Box::pin(connection)), rest: None, opened: Instant::now() }
+    fn new(sender: Sender, connection: impl Future<Output = ()> + Send + 'static) -> ProbeClient {
+        ProbeClient { sender, driver: Some(Box::pin(connection)), rest: None, opened: Instant::now() }
     }
 
     /// When it was opened.
@@ -81,17 +78,17 @@ impl Client {
         &mut self,
         request: Request<Full<Bytes>>,
         judge: impl FnOnce(Response<Incoming>) -> F,
-    ) -> Result<(), Refutation>
+    ) -> Result<(), ProbeError>
     where
-        F: Future<Output = Result<Incoming, Refutation>>,
+        F: Future<Output = Result<Incoming, ProbeError>>,
     {
         let (sender, rest) = (&mut self.sender, self.rest.take());
         let exchange = async {
             if let Some(rest) = rest {
                 clear(rest).await?;
-                sender.ready().await.map_err(refute)?;
+                sender.ready().await.map_err(exchange_error)?;
             }
-            judge(sender.send(request).await.map_err(refute)?).await
+            judge(sender.send(request).await.map_err(exchange_error)?).await
         };
         let mut exchange = pin!(exchange);
         let verdict = match &mut self.driver {
@@ -129,14 +126,14 @@ impl Sender {
 }
 
 /// Reads what is left of the last answer.
-async fn clear(mut rest: Incoming) -> Result<(), Refutation> {
+async fn clear(mut rest: Incoming) -> Result<(), ProbeError> {
     if rest.is_end_stream() {
         return Ok(());
     }
     let reading = async {
         let mut length = 0;
         while let Some(frame) = rest.frame().await {
-            length += frame.map_err(refute)?.into_data().map_or(0, |data| data.len() as u64);
+            length += frame.map_err(exchange_error)?.into_data().map_or(0, |data| data.len() as u64);
             if length > REST {
                 break;
             }
@@ -147,26 +144,6 @@ async fn clear(mut rest: Incoming) -> Result<(), Refutation> {
     match tokio::time::timeout(PROMPT, reading).await {
         Ok(Ok(length)) if length <= REST => Ok(()),
         Ok(Err(refutation)) => Err(refutation),
-        Ok(Ok(_)) | Err(_) => Err(Refutation::Local("the last answer did not come to its end".to_owned())),
+        Ok(Ok(_)) | Err(_) => Err(ProbeError::Local("the last answer did not come to its end".to_owned())),
     }
-}
-
-/// What an error of the exchange says about the endpoint.
-pub(super) fn refute(error: hyper::Error) -> Refutation {
-    let kind = if error.is_parse() {
-        ProbeFailure::Malformed
-    } else if error.is_timeout() || io_kind(&error) == Some(io::ErrorKind::TimedOut) {
-        ProbeFailure::Timeout
-    } else {
-        ProbeFailure::Reset
-    };
-    let detail = match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    Refutation::Fail(kind, detail)
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    Some(error.source()?.downcast_ref::<io::Error>()?.kind())
 }
