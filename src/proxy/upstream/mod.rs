@@ -3,8 +3,9 @@
 mod destination;
 mod dial;
 mod faults;
+mod h2_connection;
+mod h2_pool;
 mod idle;
-mod multiplexed;
 mod place;
 mod race;
 mod retry;
@@ -14,6 +15,7 @@ mod wait;
 
 pub use destination::{Spot, is_condemned};
 pub use faults::{Subject, blame};
+pub use h2_connection::Strand;
+pub use h2_pool::Lines;
 pub use idle::{Idle, Parked};
-pub use multiplexed::{Lines, Strand};
 pub use place::{Asker, Link, Placed, Placing, Target, Unplaced};

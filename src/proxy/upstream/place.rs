@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::destination::Spot;
 use super::faults::{Faults, Subject};
-use super::multiplexed::Strand;
+use super::h2_connection::Strand;
 use crate::decision::Moment;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
