@@ -14,6 +14,7 @@ mod buffer;
 mod deadline;
 mod descriptors;
 mod door;
+mod guarded;
 mod http;
 mod outcome;
 mod pipe;

@@ -1,6 +1,7 @@
 //! What it is called when a request or session finds no endpoint: in the counters and in the access log.
 
-use super::upstream::{Interrupted, Unplaced};
+use super::guarded::Interrupted;
+use super::upstream::Unplaced;
 use super::worker::Worker;
 use crate::routing::{How, Refused, Rejection, ServiceView, Why};
 use crate::telemetry::access::Termination;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::config::ProxyProtocol;
 use crate::net::stream;
 use crate::proxy::deadline::Alarm;
-use crate::proxy::upstream::{Interrupted, guarded};
+use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker::Worker;
 use crate::routing::Turned;
 use crate::sys::clock;

@@ -12,7 +12,7 @@ use crate::config::Protocol;
 use crate::decision::Moment;
 use crate::net::tls::{Handshake, ServerTls, Shaken};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::upstream::{Interrupted, guarded};
+use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker::Worker;
 use crate::routing::ListenerView;
 

@@ -8,7 +8,7 @@ use crate::net::Transport;
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::door::hurry;
-use crate::proxy::upstream::{Interrupted, guarded};
+use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker::Worker;
 use crate::routing::Turned;
 use crate::wire::client_hello::{Asked, Fault, Reader};

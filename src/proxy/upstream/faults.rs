@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::place::Spot;
+use super::destination::Spot;
 use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker::Worker;
 use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, Usual, faults};
@@ -169,4 +169,9 @@ pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
     if fault.report_connect() {
         worker.view.urgent();
     }
+}
+
+/// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].
+pub fn blame(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
+    spot.counts(kind).then(|| count_fault(worker, spot, kind, mark)).flatten()
 }

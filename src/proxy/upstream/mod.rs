@@ -1,12 +1,21 @@
 //! The way to an endpoint: the pick, an idle connection of this worker, a place on one that is shared or a new one, and the
 //! waits in between.
+mod destination;
+mod dial;
 mod faults;
+mod h2_connection;
+mod h2_pool;
 mod idle;
-mod multiplexed;
 mod place;
 mod race;
+mod retry;
+mod select;
+mod share;
+mod wait;
 
-pub use faults::Subject;
+pub use destination::{Spot, is_condemned};
+pub use faults::{Subject, blame};
+pub use h2_connection::Strand;
+pub use h2_pool::Lines;
 pub use idle::{Idle, Parked};
-pub use multiplexed::{Lines, Strand};
-pub use place::{Asker, Interrupted, Link, Placed, Placing, Spot, Target, Unplaced, blame, guarded, is_condemned};
+pub use place::{Asker, Link, Placed, Placing, Target, Unplaced};

@@ -7,32 +7,14 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::place::{Interrupted, Placed, Placing, Spot, Target, Unplaced, guarded};
+use super::destination::Spot;
+use super::place::{Elsewhere, Placed, Placing, Spent, Unplaced};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
+use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker::Worker;
-use crate::routing::{EndpointStats, Tries, Usual, Why};
+use crate::routing::{EndpointStats, Usual};
 use crate::sys::clock;
-
-/// Where another connect was answered first.
-pub struct Elsewhere {
-    /// Its endpoint.
-    pub target: Target,
-    /// The request's tries, this one included.
-    pub tries: Tries,
-    /// See [`Placing::attempts`].
-    pub attempts: u32,
-}
-
-/// Nothing was found elsewhere, and the first connect was not answered either.
-pub struct Spent {
-    /// The request's tries, the one elsewhere included.
-    pub tries: Tries,
-    /// See [`Placing::attempts`].
-    pub attempts: u32,
-    /// Why there is no further try.
-    pub why: Why,
-}
 
 /// How a race ended.
 pub enum Raced<T> {

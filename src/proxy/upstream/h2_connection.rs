@@ -1,21 +1,15 @@
-//! Connections to endpoints that many exchanges share (HTTP/2): one worker's, without locks.
+//! A connection to an endpoint that many exchanges share (HTTP/2).
 //!
-//! A [`Line`] is one connection with the task that drives it; it hands out [`Strand`]s, one an exchange. Lines are dialled by
-//! tasks of their own, so that many requests wait for one dial and share its outcome, and one that leaves ends it for nobody.
+//! A [`Line`] is one connection with the task that drives it; it hands out [`Strand`]s, one an exchange.
 //!
 //! * A line is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
 //! * The windows are such that a client that does not read stalls its own stream and no other: the connection's window is as
 //!   large as those of all streams together.
-//! * A line whose socket takes nothing gets no new strands, and another one is dialled: a request that waited there would leave
-//!   after a switch. (What is given in the very turn in which the socket becomes full does wait there.)
-//! * A line of an older generation, of an endpoint that is gone, with a GOAWAY, or on which a try timed out is retired: no new
-//!   strands, and it ends with the last one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -25,18 +19,16 @@ use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 
-use crate::decision::{EndpointId, Moment};
+use crate::decision::Moment;
 use crate::net::{Stream, Transport, http2};
 use crate::proxy::deadline::Alarm;
-use crate::routing::{EndpointStats, How, RoutingTable};
+use crate::routing::{EndpointStats, How};
 use crate::sys::clock;
 use crate::wire::h1::{HeadLimits, Scheme};
-use crate::wire::proxy_protocol::Ends;
 
 /// Streams of ours on one connection; fewer if the endpoint says so.
-const STREAMS: usize = 100;
+pub const STREAMS: usize = 100;
 /// What an endpoint may send on one stream ahead of the client that reads it (bytes).
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// All streams together.
@@ -52,194 +44,19 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Refused streams in a row, with no answer in between, from which on they speak against the endpoint.
 const REFUSALS: u32 = 5;
 
-/// Whose connections they are. Where endpoints are told of the client, the ends of its connection too: its requests share with
-/// nobody else's.
-type About = (EndpointId, Option<Ends>);
+/// The engine that frames and multiplexes.
+pub type H2Engine = Connection<WireIo, Bytes>;
 
-/// One worker's shared connections by endpoint.
-#[derive(Default)]
-pub struct Lines {
-    shelves: RefCell<HashMap<About, Rc<Shelf>>>,
-}
-
-/// What is known of one endpoint.
-pub struct Shelf {
-    stats: Arc<EndpointStats>,
-    lines: RefCell<Vec<Rc<Line>>>,
-    dials: RefCell<Vec<Rc<Dial>>>,
-    /// What it chose last, where it may choose.
-    speaks: Cell<Option<Speaks>>,
-    /// Streams that its last connection took.
-    capacity: Cell<usize>,
-    refusals: Cell<u32>,
-}
-
-/// What an endpoint speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
-    /// HTTP/1.1: connections are not shared.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
-/// What there is for an exchange.
-pub enum Take {
-    /// A place on a line.
-    Strand(Strand),
-    /// A line is there, but what has come over it was not looked at yet: let its task run, then ask again.
-    Unsettled,
-    /// None: dial.
-    Nothing,
-}
-
-impl Lines {
-    /// An endpoint's shelf; `about`: for the requests of this client alone.
-    pub fn shelf(&self, endpoint: EndpointId, about: Option<Ends>, stats: &Arc<EndpointStats>) -> Rc<Shelf> {
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry((endpoint, about)).or_insert_with(|| {
-            Rc::new(Shelf {
-                stats: Arc::clone(stats),
-                lines: RefCell::default(),
-                dials: RefCell::default(),
-                speaks: Cell::new(None),
-                capacity: Cell::new(STREAMS),
-                refusals: Cell::new(0),
-            })
-        });
-        Rc::clone(shelf)
-    }
-
-    /// Retires what is of an older generation or belongs to an endpoint that the table does not know.
-    pub fn sweep(&self, table: &RoutingTable) {
-        self.shelves.borrow_mut().retain(|(endpoint, about), shelf| {
-            let known = table.services.iter().any(|service| service.pool_of(*endpoint).is_some());
-            let generation = shelf.stats.generation();
-            shelf.retire(|line| !known || line.generation != generation);
-            let kept = known && (about.is_none() || !shelf.lines.borrow().is_empty());
-            kept || !shelf.dials.borrow().is_empty()
-        });
-    }
-
-    /// Closes what is idle: descriptors are short.
-    pub fn clear(&self) {
-        for shelf in self.shelves.borrow().values() {
-            shelf.retire(|line| line.strands.get() == 0);
-        }
-    }
-}
-
-impl Shelf {
-    /// A place on a line of this generation. `fresh`: not on one that was idle.
-    pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> Take {
-        self.retire(|line| line.generation != generation || !line.takes_more());
-        let lines = self.lines.borrow();
-        let (mut unsettled, mut kept) = (false, false);
-        for line in lines.iter().filter(|line| line.strands.get() < line.most()) {
-            let was_idle = line.strands.get() == 0 && line.used.get();
-            if was_idle && fresh {
-                // One is kept for requests that may use it; more would only be what those before this one have left.
-                if std::mem::replace(&mut kept, true) {
-                    line.retire();
-                }
-                continue;
-            }
-            // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.
-            if was_idle && !line.wire.proven_quiet() {
-                unsettled = true;
-                continue;
-            }
-            if line.wire.is_full() {
-                // What it still holds belongs to no stream.
-                if line.strands.get() == 0 {
-                    line.retire();
-                }
-                continue;
-            }
-            return Take::Strand(Strand::new(self, line, was_idle));
-        }
-        if unsettled { Take::Unsettled } else { Take::Nothing }
-    }
-
-    /// What it chose last, where it may choose.
-    pub fn speaks(&self) -> Option<Speaks> {
-        self.speaks.get()
-    }
-
-    /// It chose this.
-    pub fn spoke(&self, version: Speaks) {
-        self.speaks.set(Some(version));
-    }
-
-    /// A dial that is on its way and will have room for one more, or a new one, which `begin` begins. `alone`: what it
-    /// brings is not expected to be shared.
-    pub fn join(self: &Rc<Self>, alone: bool, begin: impl FnOnce(Dialling)) -> Waiter {
-        let roomy = |dial: &&Rc<Dial>| !alone && dial.waiting.get() < self.capacity.get();
-        let known = self.dials.borrow().iter().find(roomy).map(Rc::clone);
-        let dial = known.unwrap_or_else(|| {
-            let dial = Rc::new(Dial::default());
-            if !alone {
-                self.dials.borrow_mut().push(Rc::clone(&dial));
-            }
-            begin(Dialling { shelf: Rc::clone(self), dial: Rc::clone(&dial) });
-            dial
-        });
-        dial.waiting.set(dial.waiting.get() + 1);
-        Waiter { dial }
-    }
-
-    /// A line over this connection, if the endpoint speaks HTTP/2. No deadline of its own. Cancel safe.
-    pub async fn open(self: &Rc<Self>, worker: usize, how: Opening, alarm: Alarm) -> Result<(), How> {
-        let wire = Rc::new(Wire::new(how.transport));
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HeadLimits::REPLY.bytes as u32)
-            .max_send_buffer_size(SEND_BUFFER)
-            .initial_max_send_streams(0)
-            .enable_push(false);
-        let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
-        let (sender, mut connection) = builder.handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
-        let opened = http2::await_settings(&sender, &mut connection).await;
-        opened.map_err(|error| error.map_or(How::Reset, fault))?;
-        let line = Rc::new(Line {
-            worker,
-            stats: Arc::clone(&self.stats),
-            sender: RefCell::new(Some(sender)),
-            wire,
-            scheme: how.scheme,
-            generation: how.generation,
-            idle: how.idle,
-            strands: Cell::new(0),
-            used: Cell::new(false),
-            retired: Cell::new(false),
-            cut: Cell::new(false),
-            told: Cell::new(false),
-            counted_idle: Cell::new(false),
-            waker: RefCell::default(),
-        });
-        if !line.takes_more() {
-            // It said at once that it goes.
-            return Err(How::Reset);
-        }
-        line.count_idle();
-        self.capacity.set(line.most().max(1));
-        self.lines.borrow_mut().push(Rc::clone(&line));
-        tokio::task::spawn_local(line.drive(connection, alarm, Rc::clone(self)));
-        Ok(())
-    }
-
-    /// No new strands on these lines.
-    fn retire(&self, which: impl Fn(&Line) -> bool) {
-        self.lines.borrow_mut().retain(|line| {
-            let retires = line.retired.get() || which(line);
-            if retires {
-                line.retire();
-            }
-            !retires
-        });
-    }
+fn engine() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HeadLimits::REPLY.bytes as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        .initial_max_send_streams(0)
+        .enable_push(false);
+    builder
 }
 
 /// What a line is made of.
@@ -254,82 +71,12 @@ pub struct Opening {
     pub idle: Duration,
 }
 
-/// A dial that requests wait for.
-#[derive(Default)]
-pub struct Dial {
-    waiting: Cell<usize>,
-    ended: Notify,
-    outcome: RefCell<Option<Dialled>>,
-}
-
-/// A dial in the hands of who makes it. Dropped, it has failed.
-pub struct Dialling {
-    shelf: Rc<Shelf>,
-    dial: Rc<Dial>,
-}
-
-impl Dialling {
-    /// What is dialled for.
-    pub fn shelf(&self) -> &Rc<Shelf> {
-        &self.shelf
-    }
-
-    /// It has ended: whoever waits for it learns so.
-    pub fn end(self, outcome: Dialled) {
-        *self.dial.outcome.borrow_mut() = Some(outcome);
-    }
-}
-
-impl Drop for Dialling {
-    fn drop(&mut self) {
-        self.shelf.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
-        self.dial.outcome.borrow_mut().get_or_insert(Dialled::Failed(How::Local));
-        self.dial.ended.notify_waiters();
-    }
-}
-
-/// How a dial ended.
-pub enum Dialled {
-    /// There is a line more.
-    Line,
-    /// The endpoint chose HTTP/1.1: the connection is for the first who takes it.
-    Http1(Option<Transport>),
-    /// It failed; that was counted.
-    Failed(How),
-}
-
-/// A place among those who wait for a dial.
-pub struct Waiter {
-    dial: Rc<Dial>,
-}
-
-impl Waiter {
-    /// Waits for its end. [`Dialled::Http1`] with the connection goes to the first.
-    pub async fn ended(&self) -> Dialled {
-        loop {
-            let mut ended = pin!(self.dial.ended.notified());
-            ended.as_mut().enable();
-            match &mut *self.dial.outcome.borrow_mut() {
-                Some(Dialled::Line) => return Dialled::Line,
-                Some(Dialled::Http1(stream)) => return Dialled::Http1(stream.take()),
-                Some(Dialled::Failed(how)) => return Dialled::Failed(*how),
-                None => {}
-            }
-            ended.await;
-        }
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.dial.waiting.set(self.dial.waiting.get() - 1);
-    }
-}
-
 /// One connection that exchanges share.
 pub struct Line {
     worker: usize,
     stats: Arc<EndpointStats>,
+    /// Refused streams in a row, over all lines of the endpoint.
+    refusals: Rc<Cell<u32>>,
     /// `None` when it is closing.
     sender: RefCell<Option<SendRequest<Bytes>>>,
     wire: Rc<Wire>,
@@ -349,6 +96,78 @@ pub struct Line {
 }
 
 impl Line {
+    /// A line over this connection, if the endpoint speaks HTTP/2, and what drives it. No deadline of its own. Cancel safe.
+    pub async fn open(
+        worker: usize,
+        stats: &Arc<EndpointStats>,
+        refusals: &Rc<Cell<u32>>,
+        how: Opening,
+    ) -> Result<(Rc<Line>, H2Engine), How> {
+        let wire = Rc::new(Wire::new(how.transport));
+        let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
+        let (sender, mut connection) = engine().handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
+        let opened = http2::await_settings(&sender, &mut connection).await;
+        opened.map_err(|error| error.map_or(How::Reset, fault))?;
+        let line = Rc::new(Line {
+            worker,
+            stats: Arc::clone(stats),
+            refusals: Rc::clone(refusals),
+            sender: RefCell::new(Some(sender)),
+            wire,
+            scheme: how.scheme,
+            generation: how.generation,
+            idle: how.idle,
+            strands: Cell::new(0),
+            used: Cell::new(false),
+            retired: Cell::new(false),
+            cut: Cell::new(false),
+            told: Cell::new(false),
+            counted_idle: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        if !line.takes_more() {
+            // It said at once that it goes.
+            return Err(How::Reset);
+        }
+        line.count_idle();
+        Ok((line, connection))
+    }
+
+    /// [`EndpointStats::generation`] when it was dialled.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// No strand is on it.
+    pub fn is_unused(&self) -> bool {
+        self.strands.get() == 0
+    }
+
+    /// A strand was on it.
+    pub fn was_used(&self) -> bool {
+        self.used.get()
+    }
+
+    /// It may have another strand.
+    pub fn has_room(&self) -> bool {
+        self.strands.get() < self.most()
+    }
+
+    /// See [`Stream::proven_quiet`].
+    pub fn proven_quiet(&self) -> bool {
+        self.wire.proven_quiet()
+    }
+
+    /// What is written now would wait.
+    pub fn is_full(&self) -> bool {
+        self.wire.is_full()
+    }
+
+    /// It takes no new strands.
+    pub fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// No new strands; it ends with the last.
     pub fn retire(&self) {
         if !self.retired.replace(true) {
@@ -364,14 +183,14 @@ impl Line {
     }
 
     /// No GOAWAY has come, and its numbers are not used up.
-    fn takes_more(&self) -> bool {
+    pub fn takes_more(&self) -> bool {
         let mut sender = self.sender.borrow_mut();
         let mut context = Context::from_waker(Waker::noop());
         sender.as_mut().is_some_and(|sender| !matches!(sender.poll_ready(&mut context), Poll::Ready(Err(_))))
     }
 
     /// Strands that it may have.
-    fn most(&self) -> usize {
+    pub fn most(&self) -> usize {
         self.sender.borrow().as_ref().map_or(0, |sender| sender.current_max_send_streams().min(STREAMS))
     }
 
@@ -387,16 +206,19 @@ impl Line {
         }
     }
 
-    /// Drives the connection to its end.
-    async fn drive(self: Rc<Self>, connection: Connection<WireIo, Bytes>, alarm: Alarm, shelf: Rc<Shelf>) {
-        let mut driver = Driver::new(&self, connection, alarm);
+    /// Drives the connection until it is over.
+    pub async fn drive(&self, connection: H2Engine, alarm: Alarm) {
+        let mut driver = Driver::new(self, connection, alarm);
         poll_fn(|cx| driver.poll(cx)).await;
         if self.cut.get() {
             self.wire.reset_on_close();
         }
         drop(driver);
         self.retire();
-        shelf.lines.borrow_mut().retain(|line| !Rc::ptr_eq(line, &self));
+    }
+
+    /// Lets go of the connection.
+    pub fn close(&self) {
         self.sender.borrow_mut().take();
         self.wire.close();
     }
@@ -405,7 +227,7 @@ impl Line {
 /// The task's side of a line.
 struct Driver<'l> {
     line: &'l Line,
-    connection: Connection<WireIo, Bytes>,
+    connection: H2Engine,
     pings: Option<PingPong>,
     alarm: Alarm,
     /// When bytes last came, or the line began to wait for some.
@@ -420,7 +242,7 @@ struct Driver<'l> {
 }
 
 impl<'l> Driver<'l> {
-    fn new(line: &'l Line, mut connection: Connection<WireIo, Bytes>, alarm: Alarm) -> Driver<'l> {
+    fn new(line: &'l Line, mut connection: H2Engine, alarm: Alarm) -> Driver<'l> {
         let pings = connection.ping_pong();
         let now = clock::now();
         Driver { line, connection, pings, alarm, heard: now, read: 0, asked: None, unused: Some(now), closing: false }
@@ -510,7 +332,6 @@ impl<'l> Driver<'l> {
 
 /// A place on a line, for one exchange.
 pub struct Strand {
-    shelf: Rc<Shelf>,
     line: Rc<Line>,
     /// The line had been used before, and nobody used it.
     pub was_idle: bool,
@@ -519,7 +340,8 @@ pub struct Strand {
 }
 
 impl Strand {
-    fn new(shelf: &Rc<Shelf>, line: &Rc<Line>, was_idle: bool) -> Strand {
+    /// A further one on this line.
+    pub fn new(line: &Rc<Line>, was_idle: bool) -> Strand {
         line.strands.set(line.strands.get() + 1);
         line.used.set(true);
         if line.strands.get() == 1 {
@@ -527,7 +349,7 @@ impl Strand {
         }
         line.count_idle();
         line.wake();
-        Strand { shelf: Rc::clone(shelf), line: Rc::clone(line), was_idle, open: Cell::new(false) }
+        Strand { line: Rc::clone(line), was_idle, open: Cell::new(false) }
     }
 
     /// How the endpoint is reached.
@@ -557,13 +379,13 @@ impl Strand {
 
     /// The endpoint refused the stream. True: it does nothing else any more.
     pub fn refused(&self) -> bool {
-        self.shelf.refusals.set(self.shelf.refusals.get().saturating_add(1));
-        self.shelf.refusals.get() >= REFUSALS
+        self.line.refusals.set(self.line.refusals.get().saturating_add(1));
+        self.line.refusals.get() >= REFUSALS
     }
 
     /// The endpoint answered.
     pub fn answered(&self) {
-        self.shelf.refusals.set(0);
+        self.line.refusals.set(0);
     }
 
     /// The connection was lost: has another stream told of it?
@@ -635,7 +457,7 @@ impl Wire {
 }
 
 /// What the engine reads and writes.
-struct WireIo(Rc<Wire>);
+pub struct WireIo(Rc<Wire>);
 
 impl AsyncRead for WireIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,138 @@
+//! How a try went, as the retry rule, the endpoint's counts and the request's other tries are told.
+
+use super::destination::Spot;
+use super::faults::{blame, count_fault};
+use super::place::Placing;
+use crate::decision::{Failure, Mark, Moment};
+use crate::routing::{Choice, Ended, How, Next, Pick, ServiceView, Usual, Why};
+use crate::sys::clock;
+
+impl Placing<'_> {
+    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
+    pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
+        self.last = Some(ended.how);
+        if ended.sent && ended.how.failure().is_some_and(|kind| self.faults.fails_everywhere(kind)) {
+            return Next::GiveUp(Why::FailsEverywhere);
+        }
+        self.charge(service);
+        let retry = &self.origin.services[self.index].config.retry;
+        let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
+        if next == Next::GiveUp(Why::Budget) {
+            service.stats.budget_exhausted.add(self.worker.id, 1);
+        }
+        next
+    }
+
+    /// Where the service has several client networks, none of them uses more than half of its budget.
+    fn charge(&mut self, service: &ServiceView) {
+        let several = service.stats.callers.count(clock::now()) > 1;
+        self.tries.charge_to(several.then_some(self.faults.subject().key));
+    }
+
+    /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
+    /// and the [next](Placing::next) try is the hedge.
+    pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
+        let table = self.worker.table();
+        let Some(service) = table.successor(self.service()) else { return false };
+        if self.faults.fails_everywhere(Failure::Timeout) {
+            return false;
+        }
+        self.charge(service);
+        let now = clock::now();
+        let retry = &self.origin.services[self.index].config.retry;
+        // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
+        let since = if spot.endpoint().suspected { since.before(Usual::LEAST) } else { since };
+        let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
+            return false;
+        };
+        let Pick::Endpoint(choice) = service.pick(&want, &mut self.worker.pick.borrow_mut()) else { return false };
+        if choice.again {
+            return false;
+        }
+        // (Its pool may stand elsewhere in a newer table.)
+        let pending = Choice { pool: service.pool_of(spot.choice.id).unwrap_or(usize::MAX), ..spot.choice };
+        let covered = self.tries.hedge(retry, &pending, since, &choice, &service.stats.budget, now);
+        if !covered && !std::mem::replace(&mut self.denied, true) {
+            service.stats.budget_exhausted.add(self.worker.id, 1);
+        }
+        covered
+    }
+
+    /// The pending try of a hedge ended like this; the hedge goes on alone.
+    pub fn forsake(&mut self, how: How) {
+        self.last = Some(how);
+        self.tries.forsake();
+    }
+
+    /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go elsewhere? If so, the
+    /// retry rule has been told.
+    pub fn leave_hedge(&mut self, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.leave_hedge(retry, &service.stats.budget, clock::now())
+    }
+
+    /// May the request give up a try whose endpoint was condemned? If so, the retry rule has been told.
+    pub fn leave(&mut self, ended: &Ended, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        let leaves = self.tries.leave(retry, ended, &service.stats.budget, clock::now());
+        if leaves {
+            self.last = Some(ended.how);
+        }
+        leaves
+    }
+
+    /// Counts a failed exchange against the endpoint.
+    pub fn record(&mut self, spot: &Spot, kind: Failure) {
+        self.record_marked(spot, kind, Mark::None);
+    }
+
+    /// … of which something else is known.
+    pub fn record_marked(&mut self, spot: &Spot, kind: Failure, mark: Mark) {
+        self.faults.extend(blame(self.worker, spot, kind, mark));
+    }
+
+    /// Counts an answer that broke off.
+    pub fn record_cut(&mut self, spot: &Spot) {
+        if spot.counts_cut() {
+            self.faults.extend(count_fault(self.worker, spot, Failure::Reset, Mark::None));
+        }
+    }
+
+    /// Counts an exchange that ended well.
+    pub fn record_good(&self, spot: &Spot) {
+        let stats = &spot.endpoint().stats;
+        if stats.record_good(self.worker.id, spot.choice.trial) {
+            self.worker.view.urgent();
+        }
+        if stats.is_watched() {
+            stats.record_good_by(self.faults.subject().source, clock::now());
+        }
+        self.faults.answered_well_by(spot.choice.id);
+    }
+
+    /// The head of an answer arrived that is no failure: the first one after a switch closes the incident. `well`: it shows that
+    /// the client's request can be answered.
+    pub fn answered(&mut self, spot: &Spot, well: bool, now: Moment) {
+        if well {
+            spot.service().stats.callers.note(self.faults.subject().key, now);
+        }
+        self.faults.answered(spot.choice.id, well, now);
+        let service = spot.service();
+        let first = match service.serves(spot.choice.pool) {
+            true => service.answered(spot.choice.pool, self.began, now),
+            false => self.answered_by_another_pool(spot, now),
+        };
+        if first {
+            self.worker.view.urgent();
+        }
+    }
+
+    /// The request was sent to another pool before the switch. Where the service has switched to that pool meanwhile, the
+    /// answer is the first one after the switch all the same.
+    #[cold]
+    fn answered_by_another_pool(&self, spot: &Spot, now: Moment) -> bool {
+        let newest = self.worker.view.current();
+        let Some(service) = newest.successor(spot.service()) else { return false };
+        service.pool_of(spot.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))
+    }
+}

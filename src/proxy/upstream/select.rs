@@ -1,0 +1,130 @@
+//! Which endpoint is next: a pick from the newest table, and a link to it, of whichever kind there is.
+
+use std::task::{Context, Poll};
+
+use super::destination::Spot;
+use super::place::{Link, Linked, Placed, Placing, Target, Unplaced};
+use super::share::shares;
+use crate::decision::Serving;
+use crate::net::Transport;
+use crate::routing::{Choice, Ended, How, Next, Pick, ServiceView, Why};
+use crate::sys::clock;
+
+impl Placing<'_> {
+    /// The next connection to try. Failed connects are recorded and gone on from here, waits are waited here; only a
+    /// failed *exchange* comes back to the caller, who tells it by [`Placing::failed`] and asks again.
+    pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
+        loop {
+            let table = self.worker.table();
+            let Some(service) = table.successor(self.service()).map(|service| service.index) else {
+                return Err(Unplaced::GaveUp(Why::Down));
+            };
+            let choice = match self.pick(&table.services[service]) {
+                Pick::Endpoint(choice) => choice,
+                Pick::Static { pool } => return Ok(Placed::Static { table, service, pool }),
+                nobody => {
+                    let next = self.unplaced(nobody, &table.services[service]);
+                    self.wait(next, &table, service, gone).await?;
+                    continue;
+                }
+            };
+            if self.crosses_rather(&choice, &table.services[service]) {
+                continue;
+            }
+            let mut spot = Spot { table, service, choice, reused: true, generation: 0 };
+            let Some(in_flight) = spot.enter() else { continue };
+            self.back_off(&choice, gone).await?;
+            self.count_try(spot.service());
+            let how = match self.link(&mut spot, gone).await? {
+                Linked::Ready(link) => return Ok(Placed::Endpoint(Target { spot, link, in_flight })),
+                Linked::Elsewhere(elsewhere) => {
+                    (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
+                    return Ok(Placed::Endpoint(elsewhere.target));
+                }
+                Linked::Spent(spent) => {
+                    (self.tries, self.attempts) = (spent.tries, spent.attempts);
+                    self.last = Some(How::ConnectTimeout);
+                    return Err(Unplaced::GaveUp(spent.why));
+                }
+                Linked::Superseded => continue,
+                Linked::Failed(how) => how,
+            };
+            drop(in_flight);
+            let next =
+                self.failed(&Ended { choice, how, sent: false, reused: false, replayable: true }, spot.service());
+            self.wait(next, &spot.table, spot.service, gone).await?;
+        }
+    }
+
+    fn pick(&self, service: &ServiceView) -> Pick {
+        service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.worker.pick.borrow_mut())
+    }
+
+    /// No endpoint of the pool is left that has not failed this request: it goes across, if it may.
+    fn crosses_rather(&mut self, choice: &Choice, service: &ServiceView) -> bool {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.crosses_rather(retry, choice, service)
+    }
+
+    fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> Next {
+        let retry = &self.origin.services[self.index].config.retry;
+        self.tries.unplaced(retry, nobody, service, clock::now())
+    }
+
+    /// An idle connection, a place on a shared one, or a new connection.
+    async fn link(
+        &self,
+        spot: &mut Spot,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Linked, Unplaced> {
+        spot.generation = spot.endpoint().stats.generation();
+        if shares(spot) {
+            return self.shared(spot, gone).await;
+        }
+        if let Some(stream) = self.take_idle(spot) {
+            return Ok(Linked::Ready(Link::Own(stream)));
+        }
+        spot.reused = false;
+        self.dial(spot, gone).await
+    }
+
+    /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait,
+    /// nor for a trial's gate, which opens only once.)
+    pub fn finds_another(&self) -> bool {
+        let table = self.worker.table();
+        let Some(service) = table.successor(self.service()).filter(|service| service.serving != Serving::Down) else {
+            return false;
+        };
+        let retry = &self.origin.services[self.index].config.retry;
+        let mut tries = self.tries.clone();
+        let mut pick = self.pick(service);
+        if let Pick::Endpoint(choice) = &pick
+            && tries.crosses_rather(retry, choice, service)
+        {
+            let want = tries.want(clock::now(), self.asker.hash);
+            pick = service.pick(&want, &mut self.worker.pick.borrow_mut());
+        }
+        matches!(pick, Pick::Endpoint(_))
+    }
+
+    /// A try begins.
+    fn count_try(&mut self, service: &ServiceView) {
+        self.attempts += 1;
+        let Some(reason) = self.tries.begins() else { return };
+        service.stats.count_retry(self.worker.id, reason);
+        if self.tries.crossing() {
+            service.stats.crossed.add(self.worker.id, 1);
+        }
+    }
+
+    pub(super) fn take_idle(&self, spot: &Spot) -> Option<Transport> {
+        if self.tries.fresh_only() || !spot.keeps_connections() {
+            return None;
+        }
+        let now = clock::now();
+        if !spot.endpoint().stats.trusts_idle(self.tries.nature().idempotent(), now) {
+            return None;
+        }
+        self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)
+    }
+}

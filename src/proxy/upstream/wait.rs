@@ -1,0 +1,109 @@
+//! The waits on the way to an endpoint: for a permit, for a pause between two tries, for a newer table.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::destination::Spot;
+use super::place::{Placing, Unplaced};
+use crate::proxy::guarded::{Interrupted, guarded};
+use crate::proxy::worker::Worker;
+use crate::routing::{Choice, Next, Permit, RoutingTable, ServiceView};
+use crate::sys::clock;
+
+impl Placing<'_> {
+    /// A permit of the service, waiting in its queue if need be.
+    pub async fn permit(
+        &self,
+        service: &ServiceView,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Permit, Unplaced> {
+        let limits = &service.stats.limits;
+        if let Some(permit) = limits.try_enter() {
+            return Ok(permit);
+        }
+        let queue_timeout = self.service().config.limits.queue_timeout;
+        self.alarm.clear();
+        match guarded(self.alarm, gone, limits.enter(queue_timeout)).await {
+            Ok(permit) => permit.map_err(Unplaced::Limited),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
+    }
+
+    /// Pauses before the same endpoint is asked again.
+    pub(super) async fn back_off(
+        &mut self,
+        choice: &Choice,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), Unplaced> {
+        let pause = self.tries.backoff(choice, &mut self.worker.pick.borrow_mut().dice);
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.alarm.set(clock::now().after(pause));
+        match guarded(self.alarm, gone, std::future::pending::<()>()).await {
+            Ok(()) | Err(Interrupted::Late) => Ok(()),
+            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+        }
+    }
+
+    /// Waits until a table would not pick this endpoint any more. Cancel safe.
+    pub(super) async fn superseded(&self, spot: &Spot) {
+        let mut epoch = spot.table.epoch;
+        loop {
+            newer_than(self.worker, epoch).await;
+            let table = self.worker.table();
+            let Some(service) = table.successor(self.service()) else { return };
+            let pool = service.pool_of(spot.choice.id);
+            let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
+            if left || service.condemns(spot.choice.id) || !service.has_tls_of(spot.service()) {
+                return;
+            }
+            epoch = table.epoch;
+        }
+    }
+
+    /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
+    pub(super) async fn wait(
+        &mut self,
+        next: Next,
+        table: &RoutingTable,
+        service: usize,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<(), Unplaced> {
+        let (until, queued) = match next {
+            Next::Pick => return Ok(()),
+            Next::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
+            Next::Wait { until } => (until, false),
+            Next::Queue { until } => (until, true),
+        };
+        self.alarm.set(until);
+        let freed = &table.services[service].stats.freed;
+        let news = async {
+            tokio::select! {
+                () = newer_than(self.worker, table.epoch) => {}
+                () = freed.notified(), if queued => {}
+            }
+        };
+        match guarded(self.alarm, gone, news).await {
+            Ok(()) | Err(Interrupted::Late) => {}
+            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+        }
+        let newest = self.worker.table();
+        let view = newest.successor(self.service());
+        self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
+        Ok(())
+    }
+}
+
+/// Waits until this worker has a table newer than that. Cancel safe.
+async fn newer_than(worker: &Worker, epoch: u64) {
+    loop {
+        let mut taken_up = pin!(worker.taken_up.notified());
+        taken_up.as_mut().enable();
+        if worker.table().epoch > epoch {
+            return;
+        }
+        taken_up.await;
+    }
+}
