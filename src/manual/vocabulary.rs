@@ -86,7 +86,7 @@
 //! | `proxy/outcome.rs` | | labels of terminations |
 //! | `Word`, "orders" | `decision/event.rs`, `orders.rs` | operator command |
 //! | `Moment` | `decision/moment.rs` | monotonic time as plain data |
-//! | `Turn` | `decision/service.rs` | context of one evaluation: time, epoch, effects |
+//! | `Turn` | `decision/turn.rs` | context of one evaluation: time, epoch, effects |
 //! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |
 //! | `Rhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
 //! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
