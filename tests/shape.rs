@@ -38,7 +38,7 @@ const LONG: [&str; 8] = [
     "src/config/meaning/service.rs",
     "src/config/model.rs",
     "src/control/discovery/lookup.rs",
-    "src/decision/endpoint.rs",
+    "src/decision/endpoint/mod.rs",
     "src/proxy/http/attempt.rs",
     "src/proxy/upstream/multiplexed.rs",
     "src/proxy/upstream/place.rs",
