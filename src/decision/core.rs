@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::reload::{Newcomers, strangers};
-use super::service::{Service, Turn};
+use super::service::Service;
 use super::succession::Succession;
 use super::timeline::Timeline;
+use super::turn::Turn;
 use super::{
     Actor, Administrative, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService, ServiceStatus,
     Table, Word,

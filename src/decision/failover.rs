@@ -1,36 +1,13 @@
 //! The failover machine of one service: first choice, forced and elective switches. Every switch, whatever its cause, goes
 //! through [`Service::switch`].
 
-use serde::{Deserialize, Serialize};
-
-use super::service::{Service, Turn};
+use super::service::Service;
+use super::switch::{LastSwitch, Switch};
 use super::timeline::{Fall, fault};
 use super::timers::Timer;
-use super::{Actor, Alert, Effect, Evidence, Incident, IncidentId, Moment, Serving, SessionAction, SwitchKind};
-use crate::config::{Name, OnAllDown, Sessions};
-
-/// The last switch, as far as later decisions depend on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct LastSwitch {
-    pub kind: SwitchKind,
-    pub from: Option<Name>,
-    pub at: Moment,
-}
-
-/// A decision to change the active pool.
-pub(super) struct Switch {
-    pub kind: SwitchKind,
-    pub to: Option<usize>,
-    pub actor: Actor,
-    /// It undoes a switch that was made on wrong evidence: neither a relapse nor flapping.
-    pub undoes: bool,
-}
-
-impl Switch {
-    pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
-        Switch { kind, to, actor: Actor::Standfast, undoes: false }
-    }
-}
+use super::turn::Turn;
+use super::{Alert, Effect, Evidence, Incident, IncidentId, Moment, Serving, SessionAction, SwitchKind};
+use crate::config::{OnAllDown, Sessions};
 
 impl Service {
     /// One decision of an `active_passive` service.

@@ -4,8 +4,9 @@ use super::endpoint::{CONFIRM_WITHIN, Endpoint, Rules};
 use super::health::Verdict;
 use super::pool::Pool;
 use super::reach::{PASSING, detection_time};
-use super::service::{Service, Turn};
+use super::service::Service;
 use super::timers::Timer;
+use super::turn::Turn;
 use super::{Alert, Effect, Moment, StandingChange};
 
 /// What the other pools say about the way out of here.

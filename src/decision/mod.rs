@@ -6,6 +6,7 @@ mod endpoint;
 mod event;
 mod evidence;
 mod failover;
+mod few_sources;
 mod freeze;
 mod health;
 mod hold_down;
@@ -25,9 +26,11 @@ mod standing;
 mod status;
 mod succession;
 mod suspicion;
+mod switch;
 mod table;
 mod timeline;
 mod timers;
+mod turn;
 
 #[cfg(test)]
 mod tests;

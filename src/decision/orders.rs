@@ -1,7 +1,8 @@
 //! What operators say. An order is carried out at once or refused with the reason; it is never forgotten half-way.
 
-use super::failover::Switch;
-use super::service::{Service, Turn};
+use super::service::Service;
+use super::switch::Switch;
+use super::turn::Turn;
 use super::{Actor, Alert, Effect, Serving, SwitchKind};
 use crate::config::{Mode, Name};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::failover::LastSwitch;
 use super::hold_down::DOUBLINGS;
 use super::service::Service;
+use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
 use super::{Actor, Administrative, Incident, Moment, Serving, SwitchKind};

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Rules};
-use super::failover::Switch;
 use super::health::{Checks, Verdict};
 use super::hold_down::Rhythm;
 use super::pool::Pool;
-use super::service::{Service, Turn};
+use super::service::Service;
 use super::succession::{Predecessor, Succession};
+use super::switch::Switch;
 use super::timers::Timer;
+use super::turn::Turn;
 use super::{EndpointId, Moment, Serving, SwitchKind};
 use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
 

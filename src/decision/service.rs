@@ -7,24 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
 use super::endpoint::{Ejection, Endpoint, Refusal, Rules};
-use super::failover::LastSwitch;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
 use super::single_source::SingleSource;
-use super::timeline::Timeline;
+use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
+use super::turn::Turn;
 use super::{Admission, Alert, Effect, Held, Moment, ServiceRow, Serving, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
-
-/// What one turn of the core works with.
-pub(super) struct Turn<'a> {
-    pub now: Moment,
-    /// The epoch that this turn publishes, if it publishes.
-    pub epoch: u64,
-    pub effects: &'a mut Vec<Effect>,
-    pub timeline: &'a mut Timeline,
-}
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! `active_active`: pools share the traffic by weight; a lost pool's share goes to the others, and comes back to it by the same
 //! rules by which an `active_passive` service comes home.
 
-use super::failover::{LastSwitch, Switch};
 use super::pool::Pool;
-use super::service::{Service, Turn};
+use super::service::Service;
+use super::switch::{LastSwitch, Switch};
 use super::timers::Timer;
+use super::turn::Turn;
 use super::{Actor, Effect, Serving, SwitchKind};
 
 impl Service {

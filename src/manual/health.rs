@@ -5,7 +5,7 @@
 //!
 //! # Three parts of the state
 //!
-//! An endpoint's state is folded from three parts (`Endpoint::operational` in `decision/endpoint.rs`). The first row
+//! An endpoint's state is folded from three parts (`Endpoint::operational` in `decision/endpoint/mod.rs`). The first row
 //! that applies decides:
 //!
 //! | part | says | operational state |
@@ -107,7 +107,7 @@
 //! - A pool that would be left on the evidence of too few sources needs more: it serves, another pool with endpoints
 //!   is there, and it happens once within `damping`.
 //!
-//! The last rule is `decision/single_source.rs`, with a proof afterwards. Where the same sources fail in the new pool
+//! The last rule is `decision/few_sources.rs`, with a proof afterwards. Where the same sources fail in the new pool
 //! as well, within `confirm_window`, their evidence was wrong: it is withdrawn, the service goes home at once, and
 //! what they report counts for nothing until `damping` is over, unless they are all the service has. Where they are
 //! answered well in the new pool (ten exchanges, nine of ten good), it was right, and they may do it once more.

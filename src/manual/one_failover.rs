@@ -23,7 +23,7 @@
 //! [`Digest`](crate::decision::Digest) of each endpoint whose counters changed. There is no queue: counters only grow,
 //! and a digest is the difference to the last one. So nothing is dropped, however long the engine was busy.
 //!
-//! # 4. `decision/endpoint.rs`: the suspicion
+//! # 4. `decision/endpoint/mod.rs`: the suspicion
 //!
 //! The digest is an [`Event::InBand`](crate::decision::Event::InBand). The endpoint notes its first sign of trouble
 //! (the *fault* time of the incident), asks for a probe now, and asks for a confirming connect. One refused connect

@@ -10,12 +10,12 @@
 //! | service | the unit that fails over: an ordered list of pools, and policies | [`config::Service`](crate::config::Service); its state in `src/decision/service.rs`; as published: [`ServiceView`](crate::routing::ServiceView) |
 //! | pool | interchangeable endpoints, or a static response ("page") | [`config::Pool`](crate::config::Pool), `src/decision/pool.rs`, [`PoolView`](crate::routing::PoolView) |
 //! | home | the first pool of the list | index 0 |
-//! | endpoint | one upstream address of one service | [`EndpointId`](crate::decision::EndpointId), `src/decision/endpoint.rs`, [`EndpointView`](crate::routing::EndpointView) |
+//! | endpoint | one upstream address of one service | [`EndpointId`](crate::decision::EndpointId), `src/decision/endpoint/mod.rs`, [`EndpointView`](crate::routing::EndpointView) |
 //! | standing | an endpoint's state: operational × administrative, with a cause | [`Standing`](crate::decision::Standing) |
 //! | admission | what the data plane may send to an endpoint: new work, trials, nothing | [`Admission`](crate::decision::Admission) |
 //! | serving | which pools serve: none yet, one, shares, none | [`Serving`](crate::decision::Serving) |
 //! | available | a pool with at least `min_healthy` usable endpoints; a page always is | `Pool::available` in `src/decision/pool.rs` |
-//! | usable | healthy, `ready`, and of a weight above 0 | `Endpoint::usable` in `src/decision/endpoint.rs` |
+//! | usable | healthy, `ready`, and of a weight above 0 | `Endpoint::usable` in `src/decision/endpoint/mod.rs` |
 //! | table | all conclusions of the core under one number; what workers route by | [`Table`](crate::decision::Table), built into a [`RoutingTable`](crate::routing::RoutingTable) |
 //! | epoch | the number of a table; it grows with every publish | [`RoutingTable::epoch`](crate::routing::RoutingTable::epoch) |
 //! | switch | a change of the active pool, or of a pool's share | [`SwitchKind`](crate::decision::SwitchKind) |
@@ -86,7 +86,7 @@
 //! | `proxy/outcome.rs` | | labels of terminations |
 //! | `Word`, "orders" | `decision/event.rs`, `orders.rs` | operator command |
 //! | `Moment` | `decision/moment.rs` | monotonic time as plain data |
-//! | `Turn` | `decision/service.rs` | context of one evaluation: time, epoch, effects |
+//! | `Turn` | `decision/turn.rs` | context of one evaluation: time, epoch, effects |
 //! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |
 //! | `Rhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
 //! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
@@ -95,7 +95,7 @@
 //! | `Probe`, `ProbeError` | `control/probes/probe.rs` | prepared probe; why it failed |
 //! | `Room`, `Item`, `Later`, `Fault` | `config/` | diagnostics collector, spanned value, reserved key, diagnostic |
 //! | "dice" | | pseudo-random generator |
-//! | "condemned", "absolved", "acquitted" | `decision/endpoint.rs` | unhealthy or ejected; counters reset; returned to service |
+//! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
 //! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |
 //!
 //! Some words of the code are plain, and their use is narrow: *open*, *trial* and *closed* are admissions, *green* and

@@ -9,10 +9,10 @@ use super::corroboration::{Corroboration, Finding, sources_needed};
 use super::health::{Checks, Verdict};
 use super::outlier::Outlier;
 use super::reach::{LOOK_AGAIN, Reach};
-use super::service::Turn;
 use super::suspicion::Suspicion;
 use super::timeline::Fall;
 use super::timers::{Timer, Timers};
+use super::turn::Turn;
 use super::{
     Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
     Moment, Operational, ProbeOutcome, Silence, Source, Standing,

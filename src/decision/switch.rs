@@ -1,0 +1,29 @@
+//! [`Switch`]: a decision to change the active pool, and what later decisions remember of the last one.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Moment, SwitchKind};
+use crate::config::Name;
+
+/// The last switch, as far as later decisions depend on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LastSwitch {
+    pub kind: SwitchKind,
+    pub from: Option<Name>,
+    pub at: Moment,
+}
+
+/// A decision to change the active pool.
+pub(super) struct Switch {
+    pub kind: SwitchKind,
+    pub to: Option<usize>,
+    pub actor: Actor,
+    /// It undoes a switch that was made on wrong evidence: neither a relapse nor flapping.
+    pub undoes: bool,
+}
+
+impl Switch {
+    pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
+        Switch { kind, to, actor: Actor::Standfast, undoes: false }
+    }
+}

@@ -1,0 +1,13 @@
+//! [`Turn`]: what one evaluation of the core works with.
+
+use super::timeline::Timeline;
+use super::{Effect, Moment};
+
+/// What one turn of the core works with.
+pub(super) struct Turn<'a> {
+    pub now: Moment,
+    /// The epoch that this turn publishes, if it publishes.
+    pub epoch: u64,
+    pub effects: &'a mut Vec<Effect>,
+    pub timeline: &'a mut Timeline,
+}
