@@ -1,48 +1,95 @@
-//! The whole proxy, put together: logs, control plane, data plane, admin port; what it does on signals; its end.
+//! The assembled proxy: control plane, data plane and admin port, started and stopped as one.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use standfast::admin::{self, AdminError, AdminHandle, AdminSetup};
-use standfast::config::Config;
-use standfast::control::{self, ControlHandle, ControlSetup};
-use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
-use standfast::sys::clock;
-use standfast::sys::limits;
-use standfast::sys::memory::{self, Reserve};
-use standfast::sys::process::Process;
-use standfast::telemetry::access::AccessLog;
-use standfast::telemetry::logs::{self, LogError, Logs};
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::Signal;
 use tracing::field::display;
 
-use crate::signals::{Signals, next};
+use crate::admin::{self, AdminError, AdminHandle, AdminSetup};
+use crate::config::Config;
+use crate::control::{self, ControlError, ControlHandle, ControlSetup, Reloaded};
+use crate::proxy::{self, DrainCut, DrainReport, ProxyHandle, ProxySetup};
+use crate::sys::clock;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::logs::LogCounts;
 
 /// Longest wait for the last access-log lines at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// Pause between two looks of [`App::until_ready`].
+const LOOK: Duration = Duration::from_millis(5);
 
-/// A running proxy.
+/// A running proxy: every listener, the health checks and failover decisions behind them, and the admin port.
+///
+/// The program `standfast`, the tests and an embedder use the same type. It takes nothing that belongs to the process: no
+/// signal handler, no global `tracing` subscriber, no panic hook, no resource limit, and it never exits. It writes events with
+/// `tracing`, so a subscriber of the embedder receives them. What it starts are threads of its own: `control`, one a worker,
+/// `admin` where a port is configured, writers of files, and once in a process `clock`, which finds pauses of the process.
+///
+/// [`AppBuilder::start`] blocks. The asynchronous methods need a Tokio runtime around them, of either kind: they wait on it, and
+/// use its threads for blocking work.
+///
+/// Dropping an `App` that was not [stopped](App::stop) resets the connections that are in flight and ends its threads; the state
+/// file then holds what was written before, as after a crash.
+///
+/// ```
+/// use std::path::Path;
+/// use standfast::{App, config};
+///
+/// let text = r#"
+/// listeners:
+///   - name: web
+///     bind: 127.0.0.1:0
+///     protocol: http
+///     routes: [{service: shop}]
+/// services:
+///   shop:
+///     protocol: http
+///     pools:
+///       - {name: sorry, static_response: "Back soon."}
+/// "#;
+/// let config = config::parse(text, Path::new("."))?.config;
+/// let app = App::builder(config).start()?;
+///
+/// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// runtime.block_on(async {
+///     app.until_ready().await;
+///     let address = app.listener_address("web").ok_or("no such listener")?;
+///     println!("serving on http://{address}/");
+///     // … until it is time to stop: work in flight gets `drain_timeout`.
+///     let report = app.stop().await;
+///     println!("{} finished, {} cut", report.finished, report.cut);
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
 pub struct App {
-    /// Asks and orders the engine.
-    pub control: ControlHandle,
-    proxy: ProxyHandle,
-    admin: AdminHandle,
+    control: ControlHandle,
     access_log: AccessLog,
-    // Dropped last: it writes what waits.
-    logs: Logs,
+    cut: DrainCut,
+    /// `None`: drained.
+    proxy: Option<ProxyHandle>,
+    /// `None`: stopped.
+    admin: Option<AdminHandle>,
+    drained: DrainReport,
 }
 
-/// Why the proxy could not start. Nothing of it runs on.
+/// What an [`App`] starts with; [`App::builder`] begins one.
+#[derive(Debug)]
+#[must_use = "nothing runs before `start`"]
+pub struct AppBuilder {
+    config: Config,
+    config_file: Option<PathBuf>,
+    log_counts: Option<LogCounts>,
+}
+
+/// Why an [`App`] could not start. Nothing of it runs on.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The listeners or the control thread.
+pub enum AppStartError {
+    /// A listener's address, a certificate, or the control thread.
     #[error(transparent)]
     Control(#[from] control::StartError),
     /// The admin port.
@@ -53,181 +100,194 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
-/// The runtime of the main thread: signals and waiting, nothing else.
-///
-/// # Errors
-/// No descriptors are left.
-pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+/// Why a reload was not carried out, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The configuration is refused, or the control plane has ended: nothing has changed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The configuration is in force, but the access log stays as it was.
+    #[error("the configuration is in force, but the access log stays as it was: {0}")]
+    AccessLog(#[source] io::Error),
 }
 
-impl App {
-    /// Starts everything. It blocks, for seconds where names have to be looked up.
+impl AppBuilder {
+    /// The file that [`App::reload`] reads. Without one only [`App::apply`] changes the configuration.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> AppBuilder {
+        self.config_file = Some(path.into());
+        self
+    }
+
+    /// The counts of the application log, for `standfast_log_dropped_lines_total`. Without them it stays 0.
+    pub fn log_counts(mut self, counts: LogCounts) -> AppBuilder {
+        self.log_counts = Some(counts);
+        self
+    }
+
+    /// Binds, restores the state, and starts everything. It blocks, for seconds where names have to be looked up: on a runtime
+    /// call it by `spawn_blocking`. Connections are accepted when it returns; [`App::until_ready`] waits for the first checks.
     ///
     /// # Errors
-    /// An address is taken, a file cannot be written, a thread cannot be started: the message says which and what to do.
-    pub fn start(config: Config, path: Option<PathBuf>) -> Result<App, StartError> {
-        let logs = logs::start(&config.log)?;
-        logs::report_panics();
-        let descriptors = limits::raise_descriptors();
-        if let Some(from) = descriptors.raised_from {
-            tracing::debug!(from, limit = descriptors.limit, "the limit of descriptors was raised");
-        }
+    /// An address is taken, a file cannot be read or written, a thread cannot be started: the message says which and what to do.
+    pub fn start(self) -> Result<App, AppStartError> {
+        let AppBuilder { config, config_file, log_counts } = self;
         clock::watch_for_pauses()?;
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);
         let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);
-        let shown = path.as_deref().map(|path| path.display().to_string());
-        let control = control::start(ControlSetup { config, path, workers, journal: None })?;
-        let setup = AdminSetup {
-            admin,
-            metrics,
-            control: control.clone(),
-            access_log: access_log.clone(),
-            log: Some(logs.counts()),
-        };
+        let shown = config_file.as_deref().map(|path| path.display().to_string());
+        let control = control::start(ControlSetup { config, path: config_file, workers, journal: None })?;
+        let setup =
+            AdminSetup { admin, metrics, control: control.clone(), access_log: access_log.clone(), log: log_counts };
         let admin = admin::start(setup)?;
-        let setup = ProxySetup { published: control.published().clone(), access_log: access_log.clone() };
+        let setup = ProxySetup { published: Arc::clone(control.published()), access_log: access_log.clone() };
         let proxy = proxy::start(setup)?;
         let (version, config) = (display(env!("CARGO_PKG_VERSION")), shown.map(display));
         tracing::info!(version, workers, admin = admin.address().map(display), config, "started");
-        Ok(App { control, proxy, admin, access_log, logs })
+        let (cut, drained) = (proxy.drain_cut(), DrainReport::default());
+        Ok(App { control, access_log, cut, proxy: Some(proxy), admin: Some(admin), drained })
+    }
+}
+
+impl App {
+    /// Begins one with this configuration, as [`config::parse`](crate::config::parse) or [`config::load`](crate::config::load)
+    /// returns it.
+    pub fn builder(config: Config) -> AppBuilder {
+        AppBuilder { config, config_file: None, log_counts: None }
     }
 
-    /// Where this listener really listens (its first address).
-    pub fn listening(&self, listener: &str) -> Option<SocketAddr> {
+    /// The engine: orders of operators, the status, notices of what happens, the published table.
+    pub fn control(&self) -> &ControlHandle {
+        &self.control
+    }
+
+    /// The access log, which may be off.
+    pub fn access_log(&self) -> &AccessLog {
+        &self.access_log
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.control.published().load().config)
+    }
+
+    /// The address that this listener is bound to (its first one); the port is the real one where 0 is configured. `None`: there is
+    /// no listener of this name.
+    pub fn listener_address(&self, listener: &str) -> Option<SocketAddr> {
         let table = self.control.published().load();
-        let view = table.listeners.iter().find(|view| &*view.config.name == listener)?;
-        view.sockets.bound().first().map(|bound| bound.local)
+        table.listener(listener)?.sockets.bound().first().map(|bound| bound.local)
     }
 
-    /// Where the admin port really listens.
+    /// The address that the admin port is bound to.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.address()
+        self.admin.as_ref().and_then(AdminHandle::address)
     }
 
-    /// Obeys signals until one of them means stop. A reload in progress does not hold that up.
+    /// The address that the separate port for `/metrics` is bound to.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(AdminHandle::metrics_address)
+    }
+
+    /// Every service has made its first choice, and every worker has taken it up. Once true, it stays true.
+    pub fn is_ready(&self) -> bool {
+        self.control.ready()
+    }
+
+    /// Returns once it [is ready](App::is_ready), which may be never. Cancel safe.
+    pub async fn until_ready(&self) {
+        while !self.is_ready() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Reads the configuration file again and puts it into force, all of it or nothing. The access log follows what is then in
+    /// force; its file is opened again in any case, so that it may be rotated. A call that is dropped may still take effect.
     ///
     /// # Errors
-    /// The control plane has ended by itself: whoever restarts us gets a proxy that fails over again, with the state of
-    /// before.
-    pub async fn until_stopped(&self, signals: &mut Signals) -> Result<(), String> {
-        let Signals { stop, hangup, reopen, reserved, .. } = signals;
-        tokio::select! {
-            biased;
-            signal = stop.any() => {
-                tracing::info!(signal = %signal, "stopping");
-                Ok(())
-            }
-            () = self.control.ended() => Err("the control plane has ended by itself: nothing fails over".into()),
-            never = self.reload_on(hangup) => match never {},
-            never = reopen_on(reopen, &self.access_log) => match never {},
-            never = report_reserved(reserved) => match never {},
-            never = give_memory_back() => match never {},
-        }
+    /// The file is refused, or there is none: the text has every problem. Or the access log could not follow.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.control.reload().await;
+        self.followed_by_access_log(reloaded).await
     }
 
-    /// One reload at a time; signals that come during one are one further reload.
-    async fn reload_on(&self, hangup: &mut Signal) -> Infallible {
-        loop {
-            next(hangup).await;
-            self.reload().await;
-        }
+    /// Puts this configuration into force, all of it or nothing, as [`App::reload`] does. A call that is dropped may still take
+    /// effect.
+    ///
+    /// # Errors
+    /// The configuration is refused, or the access log could not follow.
+    pub async fn apply(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.control.apply(config).await;
+        self.followed_by_access_log(reloaded).await
     }
 
-    /// Reads the configuration again. The engine says how that went; the logs follow what is then in force, and their
-    /// files are opened anew, so that they may be rotated.
-    async fn reload(&self) {
-        let _ = self.control.reload().await;
-        let config = self.control.published().load().config.clone();
-        if let Err(problem) = self.logs.apply(&config.log) {
-            tracing::error!(%problem, "the log's filter stays as it was");
-        }
-        let access_log = self.access_log.clone();
-        let applied = on_file(move || access_log.apply(config.access_log.as_ref())).await;
-        if let Err(problem) = applied {
+    async fn followed_by_access_log(&self, reloaded: Result<Reloaded, ControlError>) -> Result<Reloaded, ReloadError> {
+        let (access_log, config) = (self.access_log.clone(), self.config());
+        // Opening a file may block (a FIFO without a reader, a network disk).
+        let followed = tokio::task::spawn_blocking(move || access_log.apply(config.access_log.as_ref())).await;
+        let followed = followed.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Err(problem) = &followed {
             tracing::error!(%problem, "the access log stays as it was");
         }
+        let reloaded = reloaded?;
+        followed.map_err(ReloadError::AccessLog)?;
+        Ok(reloaded)
     }
 
-    /// Stops accepting, lets work in flight finish within `drain_timeout`, persists, ends. A further SIGTERM or SIGINT ends the
-    /// phase that runs.
-    pub async fn stop(self, signals: &mut Signals) -> DrainReport {
-        let App { control, proxy, admin, access_log, logs } = self;
-        admin.draining();
-        let table = control.published().load();
+    /// Returns when the control plane has ended by itself, which is a bug: nothing fails over any more. Stop the `App` then and
+    /// start another one, which restores the state. Cancel safe.
+    pub async fn ended(&self) {
+        self.control.ended().await;
+    }
+
+    /// A handle that ends a [drain](App::drain) before its time.
+    pub fn drain_cut(&self) -> DrainCut {
+        self.cut.clone()
+    }
+
+    /// Stops accepting, lets work in flight finish within `drain_timeout`, and resets the rest. `/readyz` says no from now on; the
+    /// control plane and the admin port go on. A second call returns the report of the first. Not cancel safe: the drain goes on,
+    /// its report is lost.
+    pub async fn drain(&mut self) -> DrainReport {
+        let Some(proxy) = self.proxy.take() else { return self.drained };
+        if let Some(admin) = &self.admin {
+            admin.draining();
+        }
+        let table = self.control.published().load();
         let timeout = table.config.drain_timeout;
         let in_flight: usize = table.services.iter().map(|service| service.stats.limits.in_use()).sum();
         drop(table);
         tracing::info!(in_flight, up_to = %humantime::format_duration(timeout), "draining");
-        let cut = proxy.drain_cut();
-        // Draining blocks until the workers are done; the control plane goes on meanwhile.
+        // It blocks until the workers are done.
         let draining = tokio::task::spawn_blocking(move || proxy.drain(timeout));
-        let report = tokio::select! {
-            report = signals.stop.phase("drain", draining, || cut.now()) => report.unwrap_or_default(),
-            never = reopen_on(&mut signals.reopen, &access_log) => match never {},
-            never = report_reserved(&mut signals.reserved) => match never {},
+        self.drained = draining.await.unwrap_or_default();
+        self.drained
+    }
+
+    /// [Drains](App::drain), writes the state and the last lines of the access log, closes the admin port, and ends every thread.
+    /// Not cancel safe: dropped before its end it is no orderly stop.
+    pub async fn stop(mut self) -> DrainReport {
+        let report = self.drain().await;
+        self.control.stop().await;
+        let (admin, access_log) = (self.admin.take(), self.access_log.clone());
+        let ending = move || {
+            admin.into_iter().for_each(AdminHandle::stop);
+            access_log.finish(LAST_LINES);
         };
-        control.stop().await;
-        let _ = tokio::task::spawn_blocking(move || admin.stop()).await;
-        access_log.finish(LAST_LINES);
+        let _ = tokio::task::spawn_blocking(ending).await;
         match report.cut {
             0 => tracing::info!(finished = report.finished, "stopped: nothing was cut"),
             cut => tracing::warn!(finished = report.finished, cut, "stopped: the drain ended before all work did"),
         }
-        drop(logs);
         report
     }
 }
 
-/// Opens the access log's file again whenever told to.
-async fn reopen_on(reopen: &mut Signal, access_log: &AccessLog) -> Infallible {
-    loop {
-        next(reopen).await;
-        let access_log = access_log.clone();
-        match on_file(move || access_log.reopen()).await {
-            Ok(()) => tracing::info!("SIGUSR1: log files were opened again"),
-            Err(problem) => tracing::error!(%problem, "SIGUSR1: the access log stays as it was"),
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.drain(Duration::ZERO);
         }
     }
-}
-
-async fn report_reserved(reserved: &mut Signal) -> Infallible {
-    loop {
-        next(reserved).await;
-        tracing::warn!("SIGUSR2 is reserved: nothing was done");
-    }
-}
-
-/// Gives back what a flood has left: this thread has nothing else to do.
-async fn give_memory_back() -> Infallible {
-    const PAUSE: Duration = Duration::from_secs(10);
-    let (process, mut reserve) = (Process::now(), Reserve::default());
-    let mut least = u64::MAX;
-    let unused = |resident: u64| memory::used_bytes().map(|used| resident.saturating_sub(used));
-    if let Some(unused) = process.resident_bytes().and_then(unused) {
-        reserve.look(unused);
-    }
-    loop {
-        // (What is in use is counted only where there is much.)
-        let resident = process.resident_bytes().unwrap_or(0);
-        least = least.min(resident);
-        if resident > least.saturating_add(Reserve::MOST)
-            && let Some(before) = unused(resident)
-            && reserve.look(before)
-        {
-            memory::give_back();
-            let left = process.resident_bytes().and_then(unused).unwrap_or(before);
-            tracing::debug!(bytes = before.saturating_sub(left), "unused memory was given back");
-            reserve.left(left);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Opening a file may block (a FIFO without a reader, a network disk): it does so on a thread for blocking work.
-async fn on_file(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn available_cores() -> usize {

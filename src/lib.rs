@@ -4,7 +4,7 @@
 //! # The rooms
 //!
 //! ```text
-//! wiring     main.rs · app.rs · cli/                 may see everything
+//! wiring     app.rs · main.rs · cli/                 may see everything: the assembled proxy, and the program around it
 //! IO         admin/ ──▶ control/        proxy/       control plane      data plane; these two never import each other
 //! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
@@ -14,10 +14,13 @@
 //! ```
 //!
 //! An import only points down (or along the arrow). The [`manual`] says why, and has a chapter for each mechanism.
+//!
+//! [`App`] is the whole of it as a value: the program starts one, and so does another program that embeds the proxy.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod app;
 pub mod config;
 pub mod control;
 pub mod decision;
@@ -29,3 +32,5 @@ pub mod sys;
 pub mod telemetry;
 pub mod text;
 pub mod wire;
+
+pub use app::{App, AppBuilder, AppStartError, ReloadError};

@@ -1,7 +1,6 @@
 //! The `standfast` program: reads the command line and hands over to one file of `cli/`.
 #![forbid(unsafe_code)]
 
-mod app;
 mod cli;
 mod signals;
 

@@ -8,7 +8,7 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::app;
+use super::server_process;
 
 /// For connect, request and answer together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const LIMIT: usize = 32 << 20;
 /// # Errors
 /// What went wrong and what to do, in a sentence.
 pub fn blocking(admin: &str, path: &str) -> Result<(StatusCode, String), String> {
-    let runtime = app::runtime().map_err(|error| format!("cannot start: {error}"))?;
+    let runtime = server_process::runtime().map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
         #[allow(clippy::disallowed_methods, reason = "one request of a command line tool")]
         let answer = tokio::time::timeout(PATIENCE, exchange(admin, path)).await;

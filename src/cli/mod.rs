@@ -8,6 +8,7 @@ mod embedded;
 mod exit;
 pub mod healthcheck;
 pub mod run;
+mod server_process;
 pub mod status;
 mod text_table;
 pub mod upstream;

@@ -10,8 +10,8 @@ use standfast::text::printable_lines;
 use super::check;
 use super::config_file::ConfigFile;
 use super::exit::Exit;
+use super::server_process::{self, ServerProcess};
 use super::text_table::Look;
-use crate::app::{self, App};
 use crate::signals::Signals;
 
 /// Run the proxy with a configuration file
@@ -63,13 +63,15 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn serve(path: PathBuf) -> Result<(), Failure> {
     let cannot_start = |error| format!("cannot start: {error}");
-    let runtime = app::runtime().map_err(cannot_start)?;
+    let runtime = server_process::runtime().map_err(cannot_start)?;
     let mut signals = Signals::install(&runtime).map_err(cannot_start)?;
     let end = runtime.block_on(async {
-        let Some(app) = signals.unless_stopped(move || start(path)).await.map_err(cannot_start)? else { return Ok(()) };
-        let app = app?;
-        let end = app.until_stopped(&mut signals).await;
-        app.stop(&mut signals).await;
+        let Some(server) = signals.unless_stopped(move || start(path)).await.map_err(cannot_start)? else {
+            return Ok(());
+        };
+        let server = server?;
+        let end = server.until_stopped(&mut signals).await;
+        server.stop(&mut signals).await;
         end.map_err(Failure::from)
     });
     // A reload that was left behind may still be reading.
@@ -77,13 +79,13 @@ fn serve(path: PathBuf) -> Result<(), Failure> {
     end
 }
 
-fn start(path: PathBuf) -> Result<App, Failure> {
+fn start(path: PathBuf) -> Result<ServerProcess, Failure> {
     let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
         Err(problems) => return Err(check::examined(Err(problems.clone()), &path).err().unwrap_or(problems).into()),
     };
     let warnings = loaded.warnings.clone();
-    let app = App::start(loaded.config.clone(), Some(path.clone())).map_err(|error| {
+    let server = ServerProcess::start(loaded.config.clone(), Some(path.clone())).map_err(|error| {
         // A file that it names, most often: that is told as `check` tells it.
         let by_file = check::examined(Ok(loaded), &path).err();
         by_file.map_or_else(|| Failure::Other(error.to_string()), Failure::Refused)
@@ -91,5 +93,5 @@ fn start(path: PathBuf) -> Result<App, Failure> {
     for warning in &warnings {
         tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);
     }
-    Ok(app)
+    Ok(server)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::embedded::{Setup, Upstream};
 use super::exit::Exit;
-use crate::app;
+use super::server_process;
 use crate::signals::Signals;
 
 /// A small HTTP server to stand behind the proxy, to try it out: answers with its own name, and 200 at /healthz
@@ -64,7 +64,7 @@ fn told(upstream: &Upstream, name: &str) -> String {
 }
 
 fn serve(options: &Options) -> std::io::Result<()> {
-    let runtime = app::runtime()?;
+    let runtime = server_process::runtime()?;
     let mut signals = Signals::install(&runtime)?;
     runtime.block_on(async {
         let upstream = start(options)?;

@@ -42,7 +42,7 @@
 //!
 //! | thread | runs | file |
 //! |---|---|---|
-//! | main | signals, and waiting for the others | `src/app.rs` |
+//! | main | signals, and waiting for the others | `src/cli/server_process.rs` |
 //! | `control` | the engine, all probes, DNS lookups; a runtime of one thread | `src/control/engine.rs` |
 //! | `worker-0` … | one event loop each: accepts, clients, upstream connections, deadlines | `src/proxy/worker.rs` |
 //! | `admin` | the HTTP port for people and scrapers | `src/admin/server.rs` |

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use standfast::control::{self, ControlHandle, ControlSetup, Notice};
+use standfast::App;
+use standfast::control::{ControlHandle, Notice};
 use standfast::decision::{Actor, Cause, Operational, Serving, SwitchKind, Word};
-use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::routing::{EndpointStats, EndpointView, ServiceStats};
-use standfast::telemetry::access::AccessLog;
 use tokio::sync::broadcast;
 
 use super::plane::parsed;
@@ -17,8 +15,9 @@ use super::until;
 /// One worker; listeners bind port 0.
 pub struct Instance {
     pub control: ControlHandle,
-    proxy: Option<ProxyHandle>,
     notices: broadcast::Receiver<Notice>,
+    /// Dropped last: what is in flight is reset.
+    app: App,
 }
 
 /// What people were told.
@@ -43,19 +42,16 @@ impl News {
 
 impl Instance {
     pub fn start(yaml: &str) -> Instance {
-        let setup = ControlSetup { config: parsed(yaml), path: None, workers: 1, journal: None };
-        let control = control::start(setup).expect("free ports");
-        let notices = control.subscribe();
-        let access_log = AccessLog::start(None).expect("it is off");
-        let setup = ProxySetup { published: Arc::clone(control.published()), access_log };
-        let proxy = Some(proxy::start(setup).expect("threads"));
-        Instance { control, proxy, notices }
+        let mut config = parsed(yaml);
+        config.workers = Some(1);
+        let app = App::builder(config).start().expect("free ports and threads");
+        let control = app.control().clone();
+        Instance { notices: control.subscribe(), control, app }
     }
 
     /// The address of this listener.
     pub fn address(&self, listener: &str) -> SocketAddr {
-        let table = self.control.published().load();
-        table.listener(listener).expect("a listener of this name").sockets.bound()[0].local
+        self.app.listener_address(listener).expect("a listener of this name")
     }
 
     /// Waits until this pool serves the service, and every worker knows.
@@ -118,14 +114,6 @@ impl Instance {
                 Err(broadcast::error::TryRecvError::Empty) => return news,
                 Err(error) => panic!("{error}"),
             }
-        }
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if let Some(proxy) = self.proxy.take() {
-            proxy.drain(Duration::ZERO);
         }
     }
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::embedded::{Behaviour, Executions, Setup, Upstream};
-use crate::app::{self, App};
+use crate::cli::server_process::{self, ServerProcess};
 use crate::signals::Signals;
 use standfast::config;
 use standfast::control::EndpointReport;
@@ -89,7 +89,7 @@ impl Options {
 
 /// Runs the demo to its end.
 pub fn run(options: &Options) -> ExitCode {
-    let installed = app::runtime().and_then(|runtime| Ok((Signals::install(&runtime)?, runtime)));
+    let installed = server_process::runtime().and_then(|runtime| Ok((Signals::install(&runtime)?, runtime)));
     let (mut signals, runtime) = match installed {
         Ok(installed) => installed,
         Err(error) => return fail(&format!("cannot start: {error}")),
@@ -156,7 +156,7 @@ const EVERYTHING: &str = "*";
 
 /// A running demo.
 struct Demo {
-    app: App,
+    server: ServerProcess,
     upstreams: Upstreams,
     executions: Executions,
     http: SocketAddr,
@@ -170,23 +170,25 @@ impl Demo {
         let upstreams = Upstreams::start(&executions)?;
         let text = configuration::text(&options.addresses(), &upstreams);
         let loaded = config::parse(&text, ".".as_ref()).map_err(|problems| problems.to_string())?;
-        let started = signals.unless_stopped(|| App::start(loaded.config, None)).await;
-        let Some(app) = started.map_err(|error| format!("cannot start: {error}"))? else { return Ok(None) };
-        let app = app.map_err(|error| {
+        let started = signals.unless_stopped(|| ServerProcess::start(loaded.config, None)).await;
+        let Some(server) = started.map_err(|error| format!("cannot start: {error}"))? else { return Ok(None) };
+        let server = server.map_err(|error| {
             format!(
                 "{error}\nIf a port is taken, choose others: --http 127.0.0.1:0 --tcp 127.0.0.1:0 --admin 127.0.0.1:0"
             )
         })?;
-        let bound = |listener: &str| app.listening(listener).ok_or_else(|| format!("listener {listener} is not bound"));
+        let bound = |listener: &str| {
+            server.app.listener_address(listener).ok_or_else(|| format!("listener {listener} is not bound"))
+        };
         let (http, tcp) = (bound("web")?, bound("lines")?);
-        Ok(Some(Demo { app, upstreams, executions, http, tcp }))
+        Ok(Some(Demo { server, upstreams, executions, http, tcp }))
     }
 
     /// Waits until every upstream has passed a check; whether that came.
     async fn is_ready(&self) -> bool {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
-            let services = self.app.control.status().await.map(|status| status.services).unwrap_or_default();
+            let services = self.server.app.control().status().await.map(|status| status.services).unwrap_or_default();
             let mut endpoints = services.iter().flat_map(|service| &service.pools).flat_map(|pool| &pool.endpoints);
             let healthy = |endpoint: &EndpointReport| endpoint.state.standing.operational == Operational::Healthy;
             if !services.is_empty() && endpoints.all(healthy) {

@@ -23,7 +23,7 @@ pub async fn run(demo: Demo, signals: &mut Signals) -> ExitCode {
         signal = signals.end() => Err(format!("stopped by {signal} before the script's end")),
         passed = perform(&demo) => passed,
     };
-    demo.app.stop(signals).await;
+    demo.server.stop(signals).await;
     match passed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -81,7 +81,7 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
 async fn serves(demo: &Demo, pool: &str) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let status = demo.app.control.status().await.ok();
+        let status = demo.server.app.control().status().await.ok();
         let shop = status.and_then(|status| status.services.into_iter().find(|service| &*service.name == SHOP));
         if shop.and_then(|shop| shop.active).is_some_and(|active| &*active == pool) {
             return true;
@@ -95,7 +95,7 @@ async fn serves(demo: &Demo, pool: &str) -> bool {
 
 /// The measured recovery time of the last switch.
 async fn last_rto(demo: &Demo) -> Option<Duration> {
-    let status = demo.app.control.status().await.ok()?;
+    let status = demo.server.app.control().status().await.ok()?;
     let rto_ms = status.incidents.into_iter().rfind(|incident| &*incident.service == SHOP)?.rto_ms?;
     Some(Duration::from_secs_f64(rto_ms / 1000.0))
 }

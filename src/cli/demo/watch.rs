@@ -43,7 +43,7 @@ pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode
         ready = demo.is_ready() => Some(ready),
     };
     if ready != Some(true) {
-        demo.app.stop(signals).await;
+        demo.server.stop(signals).await;
         return ready.map_or(ExitCode::SUCCESS, |_| fail("an upstream of the demo did not pass its first checks"));
     }
     let painter = terminal::is_paintable().then(Painter::start).and_then(Result::ok);
@@ -148,7 +148,8 @@ impl Show {
     }
 
     fn addresses(&self) -> String {
-        let admin = self.demo.app.admin_address().map_or_else(String::new, |admin| format!("  admin http://{admin}"));
+        let admin =
+            self.demo.server.app.admin_address().map_or_else(String::new, |admin| format!("  admin http://{admin}"));
         format!("http://{}{admin}", self.demo.http)
     }
 
@@ -197,7 +198,7 @@ impl Show {
             Ok(Some(Command::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
             Ok(Some(Command::Help)) => tell(HELP),
             Ok(Some(Command::Status)) => {
-                if let Ok(status) = self.demo.app.control.status().await {
+                if let Ok(status) = self.demo.server.app.control().status().await {
                     tell(&status::tables(&status, Look::PLAIN));
                 }
             }
@@ -227,14 +228,14 @@ impl Show {
 
     /// The pool with upstreams that serves, else the first one.
     async fn serving(&self) -> String {
-        let service = self.demo.app.control.status().await.ok().and_then(shop);
+        let service = self.demo.server.app.control().status().await.ok().and_then(shop);
         let active = service.and_then(|(service, _)| service.active);
         active.filter(|pool| POOLS.contains(&&**pool)).map_or(POOLS[0].to_owned(), |pool| pool.to_string())
     }
 
     /// Looks at the proxy, tells what is new and paints.
     async fn refresh(&mut self) {
-        let Ok(status) = self.demo.app.control.status().await else { return };
+        let Ok(status) = self.demo.server.app.control().status().await else { return };
         let (width, height) = terminal::size();
         let look = Look { colour: false, width: Some(width) };
         let tables = (self.cover == Some(Cover::Status)).then(|| status::overview(&status, look));
@@ -289,7 +290,7 @@ impl Show {
     }
 
     fn proxy_counters(&self) -> Counters {
-        let table = self.demo.app.control.published().load();
+        let table = self.demo.server.app.control().published().load();
         let Some(service) = table.service(SHOP) else {
             return Counters::Proxy { requests: 0, failed: 0, answered: BTreeMap::new() };
         };
@@ -340,7 +341,7 @@ impl Show {
         if painted != Some(false) {
             tell(&self.counters().summary());
         }
-        self.demo.app.stop(signals).await;
+        self.demo.server.stop(signals).await;
         ExitCode::SUCCESS
     }
 }
