@@ -2,7 +2,7 @@
 //! before anything is put into force.
 //!
 //! * [`ServerTls`]: certificates by server name, certificates of clients, resumption that outlives a reload.
-//! * [`ClientTls`]: whom we trust, which name we ask for, who we are.
+//! * [`ClientTls`]: trusted CAs, the name that is verified, our certificate.
 //! * [`Loader`]: one pass over the files; it collects what is no error but should be known.
 //!
 //! The only cryptography is aws-lc-rs, and it is always named: no process-wide default is relied on.

@@ -16,7 +16,7 @@ pub(super) struct Names {
     wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     /// In the order of the configuration.
     all: Vec<Arc<CertifiedKey>>,
-    /// Whoever asks for no name of these gets nothing.
+    /// Without a match there is no certificate.
     only_known: bool,
 }
 

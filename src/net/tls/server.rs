@@ -184,7 +184,7 @@ impl ServerTls {
         }
         let shaken = start.into_stream(Arc::clone(&self.config)).into_fallible().await;
         let mut stream = shaken.map_err(|(error, socket)| {
-            // Behind what the client has sent and nobody reads, a close would lose the alert that waits.
+            // With unread bytes of the client, a close would lose the alert that waits.
             let _ = SockRef::from(socket.tcp()).shutdown(Shutdown::Write);
             fail(error)
         })?;
