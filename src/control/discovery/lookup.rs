@@ -1,4 +1,4 @@
-//! One question to DNS and what came of it.
+//! One lookup, and the first lookups of a start or a reload: queries until there is an answer or a deadline.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::sys::clock;
 /// `/etc/resolv.conf` and `/etc/hosts` are read again when they were read so long ago.
 const READ_AGAIN: Duration = Duration::from_secs(30);
 /// Longest wait for the first good answers, of a start or of a reload: what starts together with us has a name soon.
-/// A question without one by then is asked on.
+/// A name without one by then is looked up further in the background.
 const FIRST: Duration = Duration::from_secs(3);
 /// Pause between two questions meanwhile.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// Asks DNS, as the configuration and the system's files say.
+/// The DNS client, as the configuration and the system's files set it up.
 #[derive(Debug)]
 pub(super) struct Resolver {
     dns: Dns,
@@ -106,7 +106,7 @@ impl Resolver {
     }
 }
 
-/// What `config` asks, asked now, all at once and within [`FIRST`]; but nothing that is `known`.
+/// Looks up all names of `config` that are not `known`, at once and within [`FIRST`].
 pub(in crate::control) async fn first_answers(
     config: &Config,
     known: &BTreeSet<Question>,

@@ -1,6 +1,6 @@
 //! Endpoints that DNS names: what the names stand for now, and the configuration that follows from it.
 //!
-//! * `lookup`: one question to DNS and what came of it. `servers` gives the records, `answers` says what they mean.
+//! * `lookup`: one lookup. `servers` gives the records, `answers` turns them into addresses.
 //! * `schedule`: when it is asked again; each question is a task of its own, as each check is.
 //! * `Discovery` (here): the last good answers, and the *effective* configuration: the declared one with addresses in
 //!   the place of names. Everything below the engine knows only that one; to the core an answer with another address is
@@ -33,7 +33,7 @@ use crate::sys::clock;
 
 /// How long an address that DNS no longer names may stand in for new ones that are not well yet.
 pub(super) const OVERLAP: Duration = Duration::from_secs(10);
-/// A name without a good answer for so long is told about: what is kept of it may belong to another host by now.
+/// A name without a good answer for so long is reported: what is kept of it may belong to another host by now.
 pub(super) const STALE: Duration = Duration::from_secs(5 * 60);
 
 /// The last good answers, as they are kept over a restart.
@@ -60,7 +60,7 @@ struct Known {
     since: Moment,
     /// What the last lookup failed with; `None` = it was good.
     trouble: Option<String>,
-    /// It was told that the answer is stale.
+    /// The stale answer has been reported.
     told: bool,
     counts: [u64; lookup::RESULTS.len()],
 }
@@ -75,7 +75,7 @@ struct Leaving {
 /// By service, pool and address.
 type Leavings = BTreeMap<(Name, Name, SocketAddr), Leaving>;
 
-/// What an outcome means for the engine.
+/// What the outcome of a lookup changes for the engine.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct DiscoveryChange {
     /// The effective configuration may be another.

@@ -55,8 +55,8 @@ impl NameServer {
         Ok(NameServer { edns: asking(true)?, plain: asking(false)? })
     }
 
-    /// Asks it, with EDNS unless the server has said that it takes none. Some servers and firewalls say nothing to a question
-    /// with EDNS, or fail: `again`, the second time, it is asked without.
+    /// One query, with EDNS unless the server has refused it. Some servers and firewalls drop queries with EDNS, or fail:
+    /// `again`, the second time, it is sent without.
     async fn lookup(&self, name: &DnsName, kind: RecordType, again: bool) -> Result<Lookup, LookupError> {
         if !again {
             match self.edns.lookup(name.clone(), kind).await {
@@ -68,7 +68,7 @@ impl NameServer {
     }
 }
 
-/// Does a server say that it does not understand the question (RFC 6891, section 7)?
+/// The response code of a server without EDNS (RFC 6891, section 7)?
 fn refuses_edns(error: &NetError) -> bool {
     let NetError::Dns(DnsError::ResponseCode(code)) = error else { return false };
     matches!(code, ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS)
@@ -77,7 +77,7 @@ fn refuses_edns(error: &NetError) -> bool {
 /// The servers, `/etc/hosts` and the search list, as `resolv.conf(5)` has it.
 #[derive(Debug)]
 pub(super) struct NameServers {
-    /// In their order; each is one server, since another one's word counts only when it has none.
+    /// In their order; each is one server, since the answer of another one counts only when it gives none.
     pub(super) servers: Vec<NameServer>,
     hosts: Hosts,
     search: Vec<DnsName>,
@@ -101,8 +101,8 @@ impl NameServers {
         Ok(NameServers { servers, hosts: Hosts::from_system().unwrap_or_default(), search, ndots })
     }
 
-    /// The records of the first of the names that a name may stand for. Only the word that there is nothing leads to the
-    /// next one: a server that is silent must not let another name's answer in.
+    /// The records of the first of the names that a name may stand for. Only the answer that there is nothing leads to
+    /// the next one: a server that does not answer must not let another name's answer in.
     pub(super) async fn records(&self, name: &str, kind: RecordType) -> Result<Lookup, LookupError> {
         let mut nothing = LookupError::Nothing("the name is none".into());
         for candidate in self.candidates(name) {
@@ -131,7 +131,7 @@ impl NameServers {
         names
     }
 
-    /// The records of a complete name: `/etc/hosts`, then the first server that says anything.
+    /// The records of a complete name: `/etc/hosts`, then the first server that answers.
     pub(super) async fn records_of(&self, name: &DnsName, kind: RecordType) -> Result<Lookup, LookupError> {
         if let Some(lookup) = self.hosts.lookup_static_host(&Query::query(name.clone(), kind)) {
             return Ok(lookup);

@@ -1,5 +1,6 @@
 //! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays no other.
-//! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`probe`] its probe; `tcp`, `http` and `grpc` are the kinds.
+//! Here: which tasks run, also after a reload. [`task`] holds the schedule of one, [`probe`] its probe, of one of the kinds
+//! `tcp`, `http` and `grpc`; `kept` and `stream` are their connections.
 mod answer;
 mod connect;
 mod error;
@@ -30,7 +31,7 @@ use crate::decision::{EndpointId, Event, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::Materials;
 
-/// The first probes of a start (or of what a reload added) go out within this time.
+/// The first probes after a start (or of what a reload added) are sent within this time.
 const FIRST_ROUND: Duration = Duration::from_millis(200);
 /// … and no further apart than this, so that a small configuration starts at once.
 const FIRST_STEP: Duration = Duration::from_millis(2);
@@ -71,9 +72,9 @@ impl Probes {
         Probes { events, running: HashMap::new() }
     }
 
-    /// Run exactly the checks of this configuration. A check that did not change (nor what its TLS
-    /// was read from) keeps its task and its schedule; a
-    /// changed one starts again at its old pace; an endpoint that is gone is probed no more. Must run inside a runtime.
+    /// Run exactly the checks of this configuration. A check keeps its task and its schedule if neither it nor the
+    /// files of its TLS have changed. A changed one starts again at its old pace; the check of an endpoint that is gone ends.
+    /// Must run inside a runtime.
     pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &Materials) {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();

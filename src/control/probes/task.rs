@@ -13,11 +13,11 @@ use crate::config::HealthCheck;
 use crate::decision::{EndpointId, Event, Moment};
 use crate::sys::clock;
 
-/// Probes that are due within so short a time start together: the thread that makes thousands of them a second wakes up for
-/// many at once instead of for each.
+/// Probes that are due within so short a time start together: the thread that makes thousands of them a second has one timer
+/// for many.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// What the engine tells a running check. Told twice is told once.
+/// The engine's requests to a running check. A repeated one has no further effect.
 #[derive(Debug)]
 pub(super) struct ProbeNudge {
     fast: AtomicBool,
@@ -47,7 +47,7 @@ impl ProbeNudge {
     }
 }
 
-/// Probe until aborted, the first time after `wait`. A full mailbox makes the check wait, never forget.
+/// Probe until aborted, the first time after `wait`. When the engine's queue is full the check waits; no outcome is dropped.
 pub(super) async fn run(
     endpoint: EndpointId,
     mut probe: Probe,
@@ -78,7 +78,7 @@ pub(super) async fn run(
     }
 }
 
-/// Wait until the check's turn: at `due(fast)`, or when it is told to probe now. Was it told?
+/// Wait for the next probe: until `due(fast)`, or a request to probe now. True = it was requested.
 async fn turn(nudge: &ProbeNudge, due: impl Fn(bool) -> Moment) -> bool {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());

@@ -1,5 +1,5 @@
-//! TLS in both roles: what the configuration names becomes something that shakes hands, with every file read and judged
-//! before anything is put into force.
+//! TLS in both roles: clients and servers from what the configuration names. Every file is read and checked before
+//! anything takes effect.
 //!
 //! * [`ServerTls`]: certificates by server name, certificates of clients, resumption that outlives a reload.
 //! * [`ClientTls`]: trusted CAs, the name that is verified, our certificate.

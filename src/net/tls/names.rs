@@ -1,4 +1,4 @@
-//! Which certificate a client is shown: by the server name it asks for, exact names before wildcards; of several for one
+//! The certificate for a client: by the server name (SNI) that it asks for, exact names before wildcards; of several for one
 //! name the first whose kind of key the client can verify.
 
 use std::collections::HashMap;
