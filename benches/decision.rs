@@ -31,7 +31,7 @@ fn core(endpoints: usize) -> Decision {
 }
 
 fn passed(id: u32, seen: Moment) -> Event {
-    let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1) };
+    let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None };
     Event::Probed { endpoint: EndpointId(id), seen, outcome, began: None }
 }
 

@@ -142,7 +142,7 @@ fn decide(endpoints: usize, times: u64, event: fn(EndpointId, Moment) -> Event) 
 
 fn probes(endpoints: usize, times: u64) {
     decide(endpoints, times, |endpoint, seen| {
-        let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1) };
+        let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None };
         Event::Probed { endpoint, seen, outcome, began: None }
     });
 }

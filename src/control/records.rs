@@ -60,7 +60,7 @@ impl Records {
     pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome, places: &Places) {
         self.tally.probed(endpoint, outcome);
         match outcome {
-            ProbeOutcome::Pass { latency } => {
+            ProbeOutcome::Pass { latency, .. } => {
                 if let Some(place) = places.get(&endpoint) {
                     self.tally.probe_passed(&place.service, *latency);
                 }

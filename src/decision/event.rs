@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{FailureReport, Source, SourceTally};
-use super::{Administrative, EndpointId, Moment};
+use super::{Administrative, EndpointId, Moment, Reading};
 use crate::config::{Config, Name};
 
 /// Something that happened. Events about endpoints that are gone are ignored.
@@ -83,6 +83,9 @@ pub enum ProbeOutcome {
     Pass {
         /// From the start of the connect (on a kept connection: of the question) to the verdict.
         latency: Duration,
+        /// What the endpoint said of its data; `None` for probes that do not ask for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reading: Option<Reading>,
     },
     /// Something did not hold.
     Fail {

@@ -18,6 +18,7 @@ mod outlier;
 mod persist;
 mod pool;
 mod reach;
+mod reading;
 mod reload;
 mod service;
 mod shared;
@@ -44,6 +45,7 @@ pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, 
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
+pub use reading::{DataPosition, DataRole, PositionUnit, Reading};
 pub use standing::{Administrative, Admission, Cause, Operational, Standing};
 pub use status::{EndpointStatus, PoolStatus, ServiceStatus};
 pub use succession::{Predecessor, Succession};

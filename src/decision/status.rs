@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
-use super::{Admission, EndpointId, Moment, Serving, Standing, SwitchKind};
+use super::{Admission, EndpointId, Moment, Reading, Serving, Standing, SwitchKind};
 use crate::config::{Mode, Name};
 
 /// One service.
@@ -88,6 +88,9 @@ pub struct EndpointStatus {
     pub evidence: String,
     /// How long the ejection lasts at least; `None` = not ejected, or waiting for trials.
     pub ejected_for_ms: Option<u64>,
+    /// What the last passed probe that read anything said of its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 fn ms(span: Duration) -> u64 {
@@ -144,6 +147,7 @@ impl Endpoint {
             for_ms: ms(now.since(self.since)),
             evidence: self.suspicion.describe(now).unwrap_or_else(|| self.evidence.clone()),
             ejected_for_ms: self.timers.armed(Timer::Ejection).map(|until| ms(until.since(now))),
+            reading: self.reading.clone(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Listening sockets: bound once per worker with `SO_REUSEPORT`, after a plain bind has proved that nobody else holds
+//! Listening sockets: bound once per worker with `SO_REUSEPORT`, after a plain bind has proved that no other process holds
 //! the address.
 
 use std::io;

@@ -28,7 +28,7 @@ pub struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     Nothing,
-    /// A server's session tickets, which nobody needs before the connection ends. While a server shakes hands, what it writes
+    /// A server's session tickets, which are not needed before the connection ends. While a server shakes hands, what it writes
     /// begins with an encrypted record only when it is tickets, or an alert behind which the connection is shut down: a flight
     /// begins with a handshake message or, in TLS 1.2, with a change of cipher.
     Tickets,

@@ -103,7 +103,7 @@ pub async fn peek_more<const MOST: usize, T>(
             let mut bytes = [0; MOST];
             let (_, count) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
             if count <= *known {
-                // The kernel tells when more comes, but only who has waited for it.
+                // Readiness is reported again only after a `WouldBlock`.
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             *known = count;

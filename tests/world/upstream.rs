@@ -88,7 +88,7 @@ impl Upstream {
         let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
         match self.mode {
             Mode::Up | Mode::Lying | Mode::Flaky | Mode::Shaky | Mode::Stalled | Mode::Slow => {
-                (soon, ProbeOutcome::Pass { latency: soon })
+                (soon, ProbeOutcome::Pass { latency: soon, reading: None })
             }
             Mode::Dead => (ms(1), fail(ProbeFailure::Refused)),
             Mode::Hang | Mode::Frozen => (timeout, fail(ProbeFailure::Timeout)),

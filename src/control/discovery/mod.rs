@@ -1,6 +1,6 @@
 //! Endpoints that DNS names: what the names stand for now, and the configuration that follows from it.
 //!
-//! * `lookup`: one question to DNS and what came of it.
+//! * `lookup`: one lookup. `servers` gives the records, `answers` turns them into addresses.
 //! * `schedule`: when it is asked again; each question is a task of its own, as each check is.
 //! * `Discovery` (here): the last good answers, and the *effective* configuration: the declared one with addresses in
 //!   the place of names. Everything below the engine knows only that one; to the core an answer with another address is
@@ -8,11 +8,13 @@
 //!   `checking`, what is gone gets nothing new and ends as `failover.sessions` says.
 //!
 //! Two rules keep DNS from being a cause of outages. An answer without addresses (NXDOMAIN, NODATA) and a lookup that fails
-//! change nothing: who is well is for the checks to say. And an address that an answer no longer has stays while its pool
+//! change nothing: which endpoints are well is for the checks to say. And an address that an answer no longer has stays while its pool
 //! has too few other endpoints that are well, at most `OVERLAP`: the new ones are checked before the old ones go.
 
+mod answers;
 pub(super) mod lookup;
 mod schedule;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::lookup::{Found, Outcome, checked, first_answers, first_answers_blocking};
+pub(super) use self::answers::{Found, checked};
+pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
@@ -30,7 +33,7 @@ use crate::sys::clock;
 
 /// How long an address that DNS no longer names may stand in for new ones that are not well yet.
 pub(super) const OVERLAP: Duration = Duration::from_secs(10);
-/// A name without a good answer for so long is told about: what is kept of it may belong to somebody else by now.
+/// A name without a good answer for so long is reported: what is kept of it may belong to another host by now.
 pub(super) const STALE: Duration = Duration::from_secs(5 * 60);
 
 /// The last good answers, as they are kept over a restart.
@@ -57,7 +60,7 @@ struct Known {
     since: Moment,
     /// What the last lookup failed with; `None` = it was good.
     trouble: Option<String>,
-    /// It was told that the answer is stale.
+    /// The stale answer has been reported.
     told: bool,
     counts: [u64; lookup::RESULTS.len()],
 }
@@ -72,9 +75,9 @@ struct Leaving {
 /// By service, pool and address.
 type Leavings = BTreeMap<(Name, Name, SocketAddr), Leaving>;
 
-/// What an outcome means for the engine.
+/// What the outcome of a lookup changes for the engine.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Turn {
+pub(super) struct DiscoveryChange {
     /// The effective configuration may be another.
     pub(super) changed: bool,
     /// The name has been without a good answer for [`STALE`] now, for the first time; the text says what is known.
@@ -161,17 +164,17 @@ impl Discovery {
         good.map(|(question, known)| (question.clone(), known.found.clone())).collect()
     }
 
-    /// A lookup ended. `table` is what the core concludes; it is asked for only when somebody stands in.
+    /// A lookup ended. `table` is what the core concludes; it is asked for only while an address stands in.
     pub(super) fn answered(
         &mut self,
         question: &Question,
         outcome: Outcome,
         table: impl FnOnce() -> Table,
         now: Moment,
-    ) -> Turn {
-        let Some(known) = self.known.get_mut(question) else { return Turn::default() };
+    ) -> DiscoveryChange {
+        let Some(known) = self.known.get_mut(question) else { return DiscoveryChange::default() };
         let Some(before) = known.take(question, outcome, now) else {
-            return Turn { changed: false, stale: known.stale(question, now) };
+            return DiscoveryChange { changed: false, stale: known.stale(question, now) };
         };
         let changed = before != known.found;
         if changed {
@@ -182,7 +185,7 @@ impl Discovery {
             self.condemned.retain(|address| found.contains(address));
         }
         let released = self.is_overlapping() && self.release(&table(), now);
-        Turn { changed: changed || released, stale: None }
+        DiscoveryChange { changed: changed || released, stale: None }
     }
 
     /// These addresses are named no more: they stand in until the others of their pools are well.
@@ -196,7 +199,7 @@ impl Discovery {
         }
     }
 
-    /// Whoever is named (again) does not leave.
+    /// An address that is named (again) does not leave.
     fn stay(&mut self) {
         if self.leaving.is_empty() {
             return;
@@ -208,19 +211,19 @@ impl Discovery {
         }
     }
 
-    /// Does anybody stand in?
+    /// Does an address stand in for others?
     pub(super) fn is_overlapping(&self) -> bool {
         !self.leaving.is_empty()
     }
 
-    /// Let go of those who stand in and are needed no more. Returns whether there were any.
+    /// Removes the addresses that stand in and are needed no more. Returns whether there were any.
     pub(super) fn release(&mut self, table: &Table, now: Moment) -> bool {
         let before = self.leaving.len();
         let mut leaving = std::mem::take(&mut self.leaving);
         let mut needed = BTreeMap::new();
         for (service, pool, _) in leaving.keys() {
             let pool = (service.clone(), pool.clone());
-            needed.entry(pool).or_insert_with_key(|pool| self.who_is_needed(pool, &leaving, table));
+            needed.entry(pool).or_insert_with_key(|pool| self.still_needed(pool, &leaving, table));
         }
         leaving.retain(|(service, pool, address), one| {
             let needed = needed.get(&(service.clone(), pool.clone()));
@@ -230,8 +233,8 @@ impl Discovery {
         self.leaving.len() != before
     }
 
-    /// Who of this pool leaves and is well, if too few others are; else nobody.
-    fn who_is_needed(&self, pool: &(Name, Name), leaving: &Leavings, table: &Table) -> HashSet<SocketAddr> {
+    /// The leaving addresses of this pool that are well, if too few others are; else none.
+    fn still_needed(&self, pool: &(Name, Name), leaving: &Leavings, table: &Table) -> HashSet<SocketAddr> {
         let service = self.declared.services.iter().find(|service| service.name == pool.0);
         let row = table.services.iter().find(|row| row.name == pool.0);
         let row = row.and_then(|row| row.pools.iter().find(|row| row.name == pool.1));

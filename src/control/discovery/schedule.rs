@@ -29,16 +29,16 @@ pub(in crate::control) type News = (Question, Outcome);
 /// All running lookups. Dropping it ends them.
 pub(in crate::control) struct Lookups {
     news: mpsc::Sender<News>,
-    running: BTreeMap<Question, Running>,
+    running: BTreeMap<Question, RunningLookup>,
     resolver: Option<Arc<Resolver>>,
 }
 
-struct Running {
-    nudge: Arc<Nudge>,
+struct RunningLookup {
+    nudge: Arc<LookupNudge>,
     task: AbortHandle,
 }
 
-impl Drop for Running {
+impl Drop for RunningLookup {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -46,7 +46,7 @@ impl Drop for Running {
 
 /// How a running task is told to ask sooner.
 #[derive(Debug, Default)]
-struct Nudge {
+struct LookupNudge {
     changed: Notify,
     now: AtomicBool,
     watchful: AtomicBool,
@@ -73,9 +73,9 @@ impl Lookups {
         for question in discovery.questions() {
             let alive = before.remove(question).filter(|running| !running.task.is_finished());
             let running = alive.unwrap_or_else(|| {
-                let nudge = Arc::new(Nudge::default());
+                let nudge = Arc::new(LookupNudge::default());
                 let run = run(question.clone(), resolver.clone(), nudge.clone(), self.news.clone());
-                Running { nudge, task: tokio::spawn(run).abort_handle() }
+                RunningLookup { nudge, task: tokio::spawn(run).abort_handle() }
             });
             running.nudge.watchful.store(discovery.is_watched(question), Ordering::Relaxed);
             self.running.insert(question.clone(), running);
@@ -101,7 +101,7 @@ impl Lookups {
 }
 
 /// Ask for ever. The first time is [`LEAST`] from now: the engine begins with answers of its own.
-async fn run(question: Question, resolver: Arc<Resolver>, nudge: Arc<Nudge>, news: mpsc::Sender<News>) {
+async fn run(question: Question, resolver: Arc<Resolver>, nudge: Arc<LookupNudge>, news: mpsc::Sender<News>) {
     let mut misses = 0;
     let mut pause = LEAST;
     loop {
@@ -114,8 +114,8 @@ async fn run(question: Question, resolver: Arc<Resolver>, nudge: Arc<Nudge>, new
     }
 }
 
-/// Until `pause` is over, or [`LEAST`] of it when somebody is in a hurry.
-async fn wait(pause: Duration, nudge: &Nudge) {
+/// Until `pause` is over, or [`LEAST`] of it when the question is nudged, [`WATCHFUL`] while an address of it is condemned.
+async fn wait(pause: Duration, nudge: &LookupNudge) {
     let begun = Instant::now();
     // Names that are looked up together need not stay together: their server is one.
     let pause = pause.mul_f64(1.0 - 0.1 * fastrand::f64());

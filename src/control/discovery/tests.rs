@@ -44,7 +44,7 @@ fn table(core: &mut Decision, config: &Arc<Config>, ill: &[&str]) -> Table {
     core.handle(Event::Configured(config.clone()), now);
     for endpoint in core.table().services[0].pools.iter().flat_map(|pool| &pool.endpoints) {
         let outcome = match ill.contains(&&*endpoint.address.to_string()) {
-            false => ProbeOutcome::Pass { latency: Duration::ZERO },
+            false => ProbeOutcome::Pass { latency: Duration::ZERO, reading: None },
             true => ProbeOutcome::Fail { kind: crate::decision::ProbeFailure::Timeout, detail: String::new() },
         };
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Is this the answer that an HTTP check asks for? Pure. Details name what was wanted, never what a body or a header
+//! The judgement of an answer by an HTTP check: status, header fields, body. Pure. Details name what was wanted, never what a body or a header
 //! holds.
 
 use http::{HeaderMap, StatusCode};

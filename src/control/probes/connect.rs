@@ -1,16 +1,17 @@
-//! The connection of a probe: TCP, and TLS over it where the check asks for it.
+//! How a probe connects to its endpoint: TCP, a PROXY header, and TLS where the check has it.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::ProbeError;
+use super::stream::ProbeStream;
 use crate::decision::{ConnectOutcome, ProbeFailure};
+use crate::net::Connector;
 use crate::net::dial::judge_connect;
 use crate::net::tls::{ClientTls, Distrust, explain};
-use crate::net::{Connector, Transport};
 
-/// How the connect of a probe stands: whatever becomes of the probe, this says whether there is a way to the endpoint.
+/// How the connect of a probe stands: whatever becomes of the probe, this says whether the endpoint can be reached.
 #[derive(Default)]
 pub(super) struct ConnectReport(Mutex<Option<ConnectOutcome>>);
 
@@ -19,7 +20,7 @@ impl ConnectReport {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    /// What there is to say, when the way is in question.
+    /// The outcome, when it is in question whether the endpoint can be reached.
     pub(super) fn in_question(self) -> Option<ConnectOutcome> {
         let outcome = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.filter(|outcome| {
@@ -28,20 +29,28 @@ impl ConnectReport {
     }
 }
 
-/// Connects, says what the header says, and shakes hands if `tls` says so. No deadline of its own. What it leaves behind is reset, so that probing
-/// leaves no connection in TIME_WAIT on either side. Cancel safe.
-pub(super) async fn connect(
-    target: SocketAddr,
-    header: Option<&[u8]>,
-    tls: Option<&ClientTls>,
-    way: &ConnectReport,
-) -> Result<Transport, ProbeError> {
-    let connector = Connector { header, tls, reset_on_close: true, ..Connector::new(target) };
-    way.note(ConnectOutcome::Timeout); // until it is known better
-    let opened = connector.open(None).await;
-    way.note(opened.as_ref().err().map_or(ConnectOutcome::Connected, |error| judge_connect(error.io())));
-    let socket = opened.map_err(|error| unconnected(error.io()))?;
-    connector.secure(socket).await.map_err(|error| distrusted(error.io()))
+/// Where a probe connects to, and how.
+pub(super) struct ProbeTarget {
+    pub(super) address: SocketAddr,
+    /// `Err`: the check asks for TLS, and none is set up.
+    pub(super) tls: Result<Option<Arc<ClientTls>>, &'static str>,
+    /// A PROXY header, which names no client: the probe speaks for itself.
+    pub(super) header: Option<Vec<u8>>,
+}
+
+impl ProbeTarget {
+    /// A new connection. No deadline of its own. Cancel safe.
+    pub(super) async fn connect(&self, report: &ConnectReport) -> Result<ProbeStream, ProbeError> {
+        let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
+        let header = self.header.as_deref();
+        let connector = Connector { header, tls: tls.as_deref(), ..Connector::new(self.address) };
+        report.note(ConnectOutcome::Timeout); // until it is known better
+        let opened = connector.open(None).await;
+        report.note(opened.as_ref().err().map_or(ConnectOutcome::Connected, |error| judge_connect(error.io())));
+        let socket = opened.map_err(|error| unconnected(error.io()))?;
+        let secured = connector.secure(socket).await;
+        secured.map(ProbeStream::new).map_err(|error| distrusted(error.io()))
+    }
 }
 
 /// What a failed connect says.

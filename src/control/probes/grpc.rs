@@ -8,9 +8,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use super::error::{ProbeError, exchange_error, malformed, mismatch};
-use super::http::{AGENT, asked_for};
+use super::http::{AGENT, authority};
 use super::http_client::ProbeClient;
+use super::kept::{Attempt, Exchange, KeptClient, Passed};
+use super::stream::ProbeStream;
 use crate::config::GrpcCheck;
+use crate::decision::Reading;
 
 /// The most of an answer's body that is looked at: its message is two bytes long.
 const BODY: usize = 4 * 1024;
@@ -19,36 +22,57 @@ const PREFIX: usize = 5;
 /// `SERVING` of `HealthCheckResponse.ServingStatus`.
 const SERVING: u64 = 1;
 
-/// What is asked for.
+/// A probe by gRPC, and its connection.
 pub(super) struct GrpcProbe {
+    call: HealthCall,
+    connection: KeptClient,
+}
+
+impl GrpcProbe {
+    /// The probe of `target`, by this name where it has one, as `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcProbe {
+        GrpcProbe { call: HealthCall::new(target, name, check), connection: KeptClient::new(check.reuse) }
+    }
+
+    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Passed, ProbeError> {
+        self.connection.probe(&self.call, attempt).await
+    }
+}
+
+/// The call.
+struct HealthCall {
     /// `Err` when the configured host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     message: Bytes,
 }
 
-impl GrpcProbe {
-    /// Ask `target`, by this name where it has one, for what `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcProbe {
+impl HealthCall {
+    fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> HealthCall {
         let scheme = if check.tls.is_some() { "https" } else { "http" };
-        let authority = check.host.clone().unwrap_or_else(|| asked_for(target, name));
+        let authority = check.host.clone().unwrap_or_else(|| authority(target, name));
         let request = http::Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")
             .header(USER_AGENT, AGENT)
             .body(())
             .map_err(|error| format!("request cannot be made: {error}"));
-        GrpcProbe { request, message: question(&check.service) }
+        HealthCall { request, message: message(&check.service) }
+    }
+}
+
+impl Exchange for HealthCall {
+    async fn open(&self, stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
+        ProbeClient::http2(stream).await
     }
 
-    /// Ask; the caller holds the deadline.
-    pub(super) async fn ask(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
+    async fn exchange(&self, client: &mut ProbeClient) -> Result<Option<Reading>, ProbeError> {
         let request = self.request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.message.clone()));
-        client.ask(request, judge).await
+        client.exchange(request, judge).await.map(|()| None)
     }
 }
 
 /// `HealthCheckRequest { service }` as one message.
-fn question(service: &str) -> Bytes {
+fn message(service: &str) -> Bytes {
     let mut message = Vec::new();
     if !service.is_empty() {
         message.push(0x0a);
@@ -66,7 +90,7 @@ fn question(service: &str) -> Bytes {
     framed.into()
 }
 
-async fn judge(response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
+async fn judge(response: http::Response<Incoming>) -> Result<((), Incoming), ProbeError> {
     let status = response.status();
     if status != http::StatusCode::OK {
         return Err(mismatch(format!("HTTP status {}, wanted 200", status.as_u16())));
@@ -91,7 +115,7 @@ async fn judge(response: http::Response<Incoming>) -> Result<Incoming, ProbeErro
     }
     grpc_status(&trailers)?;
     match answer(&body).ok_or_else(|| malformed("the answer is no HealthCheckResponse"))? {
-        SERVING => Ok(incoming),
+        SERVING => Ok(((), incoming)),
         other => Err(mismatch(format!("status {}, wanted SERVING", serving(other)))),
     }
 }
@@ -164,10 +188,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_is_one_message() {
-        assert_eq!(&question("")[..], [0, 0, 0, 0, 0]);
-        assert_eq!(&question("ab")[..], [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
-        let long = question(&"x".repeat(300));
+    fn the_request_is_one_message() {
+        assert_eq!(&message("")[..], [0, 0, 0, 0, 0]);
+        assert_eq!(&message("ab")[..], [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
+        let long = message(&"x".repeat(300));
         assert_eq!(&long[..8], [0, 0, 0, 1, 47, 0x0a, 0xac, 2]);
         assert_eq!(long.len(), 5 + 303);
     }

@@ -12,14 +12,16 @@ use hyper::body::Incoming;
 use super::answer::{self, Body};
 use super::error::{ProbeError, exchange_error, mismatch};
 use super::http_client::ProbeClient;
+use super::kept::{Attempt, Exchange, KeptClient, Passed};
+use super::stream::ProbeStream;
 use crate::config::{HttpCheck, UpstreamProtocol};
-use crate::net::Transport;
+use crate::decision::Reading;
 
-/// Who we say we are.
+/// The `User-Agent` of probes.
 pub(super) const AGENT: &str = concat!("standfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// The `Host` of a check that says none: the endpoint's name, or its address where it has none.
-pub(super) fn asked_for(target: SocketAddr, name: Option<&str>) -> String {
+pub(super) fn authority(target: SocketAddr, name: Option<&str>) -> String {
     name.map_or_else(|| target.to_string(), |name| format!("{name}:{}", target.port()))
 }
 
@@ -33,7 +35,7 @@ fn usually_has_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// What a probe says beside its target and `Host`. What the check says replaces what we say by ourselves.
+/// The header of a probe without `Host`. What the check says replaces our own fields.
 fn fields(check: &HttpCheck, method: &Method) -> Result<HeaderMap, http::Error> {
     let mut fields = HeaderMap::new();
     for (name, value) in &check.request_headers {
@@ -52,8 +54,25 @@ fn fields(check: &HttpCheck, method: &Method) -> Result<HeaderMap, http::Error> 
     Ok(fields)
 }
 
-/// One request and what its answer must be.
+/// A probe over HTTP, and its connection.
 pub(super) struct HttpProbe {
+    exchange: HttpExchange,
+    connection: KeptClient,
+}
+
+impl HttpProbe {
+    /// The probe of `target`, by this name where it has one, as `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpProbe {
+        HttpProbe { exchange: HttpExchange::new(target, name, check), connection: KeptClient::new(check.reuse) }
+    }
+
+    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Passed, ProbeError> {
+        self.connection.probe(&self.exchange, attempt).await
+    }
+}
+
+/// One request and what its answer must be.
+struct HttpExchange {
     /// `Err` when the configured method, path or host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     /// The same for HTTP/2, where the host stands in the target.
@@ -62,10 +81,9 @@ pub(super) struct HttpProbe {
     check: HttpCheck,
 }
 
-impl HttpProbe {
-    /// Ask `target`, by this name where it has one, for what `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpProbe {
-        let host = check.host.clone().unwrap_or_else(|| asked_for(target, name));
+impl HttpExchange {
+    fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpExchange {
+        let host = check.host.clone().unwrap_or_else(|| authority(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
             let request = request.method(&*check.method).body(()).and_then(|mut request| {
@@ -77,34 +95,14 @@ impl HttpProbe {
         };
         let request_http2 = make(http::Request::builder().uri(format!("{scheme}://{host}{}", check.path)));
         let request = make(http::Request::builder().uri(&check.path).header(HOST, host));
-        HttpProbe { request, request_http2, body: body(check), check: check.clone() }
+        HttpExchange { request, request_http2, body: body(check), check: check.clone() }
     }
 
-    /// Ready to ask on this connection, in the version of HTTP that the check says.
-    pub(super) async fn open(&self, stream: Transport) -> Result<ProbeClient, ProbeError> {
-        let in_the_clear = matches!(stream, Transport::Plain(_));
-        match self.check.protocol {
-            UpstreamProtocol::Http1 => ProbeClient::http1(stream).await,
-            UpstreamProtocol::Auto if !stream.is_http2() => ProbeClient::http1(stream).await,
-            UpstreamProtocol::Http2 if !in_the_clear && !stream.is_http2() => {
-                Err(mismatch("HTTP/2 was not agreed on by ALPN".to_owned()))
-            }
-            UpstreamProtocol::Http2 | UpstreamProtocol::Auto => ProbeClient::http2(stream).await,
-        }
-    }
-
-    /// Ask; the caller holds the deadline.
-    pub(super) async fn ask(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
-        let request = if client.is_http2() { &self.request_http2 } else { &self.request };
-        let request = request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.body.clone()));
-        client.ask(request, |response| self.judge(response)).await
-    }
-
-    async fn judge(&self, response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
+    async fn judge(&self, response: http::Response<Incoming>) -> Result<((), Incoming), ProbeError> {
         answer::head(&self.check, response.status(), response.headers())?;
         let mut incoming = response.into_body();
         if !answer::wants_body(&self.check) {
-            return Ok(incoming);
+            return Ok(((), incoming));
         }
         let mut body = Body::new(&self.check);
         while let Some(frame) = incoming.frame().await {
@@ -115,6 +113,26 @@ impl HttpProbe {
             }
         }
         body.verdict()?;
-        Ok(incoming)
+        Ok(((), incoming))
+    }
+}
+
+impl Exchange for HttpExchange {
+    /// In the version of HTTP that the check says.
+    async fn open(&self, stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
+        match self.check.protocol {
+            UpstreamProtocol::Http1 => ProbeClient::http1(stream).await,
+            UpstreamProtocol::Auto if !stream.is_http2() => ProbeClient::http1(stream).await,
+            UpstreamProtocol::Http2 if !stream.is_plain() && !stream.is_http2() => {
+                Err(mismatch("HTTP/2 was not agreed on by ALPN".to_owned()))
+            }
+            UpstreamProtocol::Http2 | UpstreamProtocol::Auto => ProbeClient::http2(stream).await,
+        }
+    }
+
+    async fn exchange(&self, client: &mut ProbeClient) -> Result<Option<Reading>, ProbeError> {
+        let request = if client.is_http2() { &self.request_http2 } else { &self.request };
+        let request = request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.body.clone()));
+        client.exchange(request, |response| self.judge(response)).await.map(|()| None)
     }
 }

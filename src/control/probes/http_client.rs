@@ -1,5 +1,5 @@
 //! hyper's client on one connection, as HTTP and gRPC probes use it: an independent reading of what the endpoint answers.
-//! It may be asked again; what is left of an answer is read before the next question, when it has long arrived.
+//! It can be used again; what is left of an answer is read before the next request, when it has long arrived.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::Instant;
 
 use super::error::{ProbeError, exchange_error};
-use crate::net::Transport;
+use super::stream::ProbeStream;
 
 /// Bytes of a response head that hyper may buffer.
 const HEAD: usize = 64 * 1024;
@@ -23,13 +23,13 @@ const REST: u64 = 64 * 1024;
 /// … and how long: they have come since the last probe, or do not come.
 const PROMPT: Duration = Duration::from_millis(20);
 
-/// A connection that can be asked, once or again and again. Over HTTP/1.1 it moves only while it is asked: nobody wakes up
-/// for one that waits for its next probe. Dropping it closes it.
+/// An HTTP connection for one probe or for several. Over HTTP/1.1 it is polled only during an exchange: one that waits for its
+/// next probe wakes no task. Dropping it closes it in order: over HTTP/2 by GOAWAY, then as [`ProbeStream`] does.
 pub(super) struct ProbeClient {
     sender: Sender,
     /// Moves bytes; `None` when the connection is over.
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// What the judge of the last answer did not want to see.
+    /// What is left of the last answer.
     rest: Option<Incoming>,
     opened: Instant,
 }
@@ -41,14 +41,14 @@ enum Sender {
 
 impl ProbeClient {
     /// Speak HTTP/1.1 on this connection.
-    pub(super) async fn http1(stream: Transport) -> Result<ProbeClient, ProbeError> {
+    pub(super) async fn http1(stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         let handshake = http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(exchange_error)?;
         Ok(ProbeClient::new(Sender::Http1(sender), async { drop(connection.await) }))
     }
 
     /// Speak HTTP/2 on it.
-    pub(super) async fn http2(stream: Transport) -> Result<ProbeClient, ProbeError> {
+    pub(super) async fn http2(stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         let handshake = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(exchange_error)?;
         Ok(ProbeClient::new(Sender::Http2(sender), async { drop(connection.await) }))
@@ -63,7 +63,7 @@ impl ProbeClient {
         self.opened
     }
 
-    /// Is there little in the way of another question?
+    /// Is little left of the last answer?
     pub(super) fn is_reusable(&self) -> bool {
         self.driver.is_some() && self.rest.as_ref().is_some_and(|rest| rest.size_hint().lower() <= REST)
     }
@@ -72,15 +72,15 @@ impl ProbeClient {
         matches!(self.sender, Sender::Http2(_))
     }
 
-    /// Ask, and have the answer judged; the judge gives back what it did not read. A client that was left in the middle, or
-    /// did not pass, must not be asked again.
-    pub(super) async fn ask<F>(
+    /// One exchange. The judge gives back what it did not read of the answer. A client whose exchange was cancelled or failed must
+    /// not be used again.
+    pub(super) async fn exchange<T, F>(
         &mut self,
         request: Request<Full<Bytes>>,
         judge: impl FnOnce(Response<Incoming>) -> F,
-    ) -> Result<(), ProbeError>
+    ) -> Result<T, ProbeError>
     where
-        F: Future<Output = Result<Incoming, ProbeError>>,
+        F: Future<Output = Result<(T, Incoming), ProbeError>>,
     {
         let (sender, rest) = (&mut self.sender, self.rest.take());
         let exchange = async {
@@ -103,8 +103,9 @@ impl ProbeClient {
                 }
             },
         };
-        self.rest = Some(verdict?);
-        Ok(())
+        let (judged, rest) = verdict?;
+        self.rest = Some(rest);
+        Ok(judged)
     }
 }
 

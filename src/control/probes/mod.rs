@@ -1,13 +1,19 @@
-//! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays nobody.
-//! Here: which tasks run, kept right over reloads. [`task`] holds the schedule of one, [`probe`] what it asks.
+//! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays no other.
+//! Here: which tasks run, also after a reload. [`task`] holds the schedule of one, [`probe`] its probe, of one of the kinds
+//! `tcp`, `http` and `grpc`; `kept` and `stream` are their connections.
 mod answer;
 mod connect;
 mod error;
 mod grpc;
 mod http;
 mod http_client;
+mod kept;
 mod probe;
+mod stream;
 mod task;
+mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,13 +25,13 @@ use tokio::task::AbortHandle;
 #[doc(hidden)]
 pub use self::grpc::answer as grpc_answer;
 use self::probe::Probe;
-use self::task::Nudge;
+use self::task::ProbeNudge;
 use crate::config::{Config, Endpoint, HealthCheck, Name};
 use crate::decision::{EndpointId, Event, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::Materials;
 
-/// The first probes of a start (or of what a reload added) go out within this time.
+/// The first probes after a start (or of what a reload added) are sent within this time.
 const FIRST_ROUND: Duration = Duration::from_millis(200);
 /// … and no further apart than this, so that a small configuration starts at once.
 const FIRST_STEP: Duration = Duration::from_millis(2);
@@ -33,19 +39,19 @@ const FIRST_STEP: Duration = Duration::from_millis(2);
 /// All running checks. Dropping it ends them.
 pub(super) struct Probes {
     events: mpsc::Sender<Event>,
-    running: HashMap<EndpointId, Running>,
+    running: HashMap<EndpointId, RunningCheck>,
 }
 
-struct Running {
+struct RunningCheck {
     check: HealthCheck,
     host: Option<Name>,
     port: Option<u16>,
     tls: Option<Arc<ClientTls>>,
-    nudge: Arc<Nudge>,
+    nudge: Arc<ProbeNudge>,
     task: AbortHandle,
 }
 
-impl Running {
+impl RunningCheck {
     fn is(&self, endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> bool {
         self.check == *check
             && self.host == endpoint.host
@@ -54,7 +60,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCheck {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -66,9 +72,9 @@ impl Probes {
         Probes { events, running: HashMap::new() }
     }
 
-    /// Run exactly the checks of this configuration. A check that did not change (nor what its TLS
-    /// was read from) keeps its task and its schedule; a
-    /// changed one starts anew at its old pace; an endpoint that is gone is probed no more. Must run inside a runtime.
+    /// Run exactly the checks of this configuration. A check keeps its task and its schedule if neither it nor the
+    /// files of its TLS have changed. A changed one starts again at its old pace; the check of an endpoint that is gone ends.
+    /// Must run inside a runtime.
     pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &Materials) {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();
@@ -82,13 +88,13 @@ impl Probes {
         let step = FIRST_STEP.min(FIRST_ROUND / u32::try_from(fresh.len().max(1)).unwrap_or(u32::MAX));
         let mut wait = Duration::ZERO;
         for (id, endpoint, check, tls, fast) in fresh {
-            let nudge = Arc::new(Nudge::new(fast));
+            let nudge = Arc::new(ProbeNudge::new(fast));
             let probe = Probe::new(endpoint, check, tls);
             let run = task::run(id, probe, check.clone(), nudge.clone(), wait, self.events.clone());
             let task = tokio::spawn(run).abort_handle();
             let (check, tls) = (check.clone(), tls.cloned());
             let (host, port) = (endpoint.host.clone(), endpoint.check_port);
-            self.running.insert(id, Running { check, host, port, tls, nudge, task });
+            self.running.insert(id, RunningCheck { check, host, port, tls, nudge, task });
             wait += step;
         }
     }

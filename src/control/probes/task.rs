@@ -13,21 +13,21 @@ use crate::config::HealthCheck;
 use crate::decision::{EndpointId, Event, Moment};
 use crate::sys::clock;
 
-/// Probes that are due within so short a time start together: the thread that makes thousands of them a second wakes up for
-/// many at once instead of for each.
+/// Probes that are due within so short a time start together: the thread that makes thousands of them a second has one timer
+/// for many.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// What the engine tells a running check. Told twice is told once.
+/// The engine's requests to a running check. A repeated one has no further effect.
 #[derive(Debug)]
-pub(super) struct Nudge {
+pub(super) struct ProbeNudge {
     fast: AtomicBool,
     now: AtomicBool,
     told: Notify,
 }
 
-impl Nudge {
-    pub(super) fn new(fast: bool) -> Nudge {
-        Nudge { fast: AtomicBool::new(fast), now: AtomicBool::new(false), told: Notify::new() }
+impl ProbeNudge {
+    pub(super) fn new(fast: bool) -> ProbeNudge {
+        ProbeNudge { fast: AtomicBool::new(fast), now: AtomicBool::new(false), told: Notify::new() }
     }
 
     /// Probe as soon as no probe is running: one that runs already may have asked before the fault.
@@ -47,25 +47,25 @@ impl Nudge {
     }
 }
 
-/// Probe until aborted, the first time after `wait`. A full mailbox makes the check wait, never forget.
+/// Probe until aborted, the first time after `wait`. When the engine's queue is full the check waits; no outcome is dropped.
 pub(super) async fn run(
     endpoint: EndpointId,
-    probe: Probe,
+    mut probe: Probe,
     check: HealthCheck,
-    nudge: Arc<Nudge>,
+    nudge: Arc<ProbeNudge>,
     wait: Duration,
     events: mpsc::Sender<Event>,
 ) {
     let mut stretch = Stretch::new(check.jitter);
     let first = clock::now().after(wait);
     turn(&nudge, |_| first).await;
-    let mut kept = None;
+    let mut fresh = true;
     loop {
         let start = clock::now();
-        let ProbeResult { outcome, open, way } = probe.ask(check.timeout, kept).await;
+        let ProbeResult { outcome, reach } = probe.run(check.timeout, fresh).await;
         let seen = clock::now();
-        let way = way.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
-        for event in way.into_iter().chain([Event::Probed { endpoint, seen, began: Some(start), outcome }]) {
+        let reach = reach.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
+        for event in reach.into_iter().chain([Event::Probed { endpoint, seen, began: Some(start), outcome }]) {
             if events.send(event).await.is_err() {
                 return;
             }
@@ -74,12 +74,12 @@ pub(super) async fn run(
         let due = |fast| start.after(if fast { check.fast_interval } else { check.interval }.mul_f64(factor));
         let told = turn(&nudge, due).await;
         // Doubt is settled on a new connection.
-        kept = open.filter(|_| !told && !nudge.is_fast());
+        fresh = told || nudge.is_fast();
     }
 }
 
-/// Wait until the check's turn: at `due(fast)`, or when it is told to probe now. Was it told?
-async fn turn(nudge: &Nudge, due: impl Fn(bool) -> Moment) -> bool {
+/// Wait for the next probe: until `due(fast)`, or a request to probe now. True = it was requested.
+async fn turn(nudge: &ProbeNudge, due: impl Fn(bool) -> Moment) -> bool {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());
         tokio::select! {
@@ -152,7 +152,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_pace_told_during_the_pause_counts_at_once() {
-        let nudge = Nudge::new(false);
+        let nudge = ProbeNudge::new(false);
         let start = clock::now();
         let due = |fast| if fast { start } else { start.after(HOUR) };
         tokio::join!(turn(&nudge, due), async { nudge.pace(true) });
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn told_now_is_now_and_only_once() {
-        let nudge = Nudge::new(false);
+        let nudge = ProbeNudge::new(false);
         let start = clock::now();
         nudge.now();
         nudge.now();

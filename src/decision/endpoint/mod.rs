@@ -15,7 +15,7 @@ use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use super::{
     Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
-    Moment, Operational, ProbeOutcome, Silence, Source, Standing,
+    Moment, Operational, ProbeOutcome, Reading, Silence, Source, Standing,
 };
 use crate::config::{EvidenceRule, Failover, HealthCheck, OnAllDown, OnRefused, OutlierDetection, Pool};
 
@@ -145,6 +145,9 @@ pub(super) struct Endpoint {
     fast: bool,
     /// When a probe out of turn was last asked for.
     asked: Option<Moment>,
+    /// What the last passed probe that read anything said of its data.
+    #[serde(default)]
+    pub reading: Option<Reading>,
 }
 
 impl Endpoint {
@@ -183,6 +186,7 @@ impl Endpoint {
             watched: 0,
             fast: false,
             asked: None,
+            reading: None,
         };
         let (operational, cause) = endpoint.operational();
         endpoint.standing = Standing { operational, cause, ..endpoint.standing };
@@ -282,7 +286,8 @@ impl Endpoint {
                 self.trouble.get_or_insert(seen);
                 self.corroboration.probed(began);
             }
-            ProbeOutcome::Pass { .. } => {
+            ProbeOutcome::Pass { reading, .. } => {
+                self.reading = reading.clone().or(self.reading.take());
                 self.watched = self.watched.saturating_sub(1);
                 self.corroboration.probed(None);
             }

@@ -37,6 +37,25 @@ fn a_prober_without_descriptors_is_evidence_about_nobody() {
 }
 
 #[test]
+fn the_last_reading_is_part_of_the_status() {
+    let mut rig = Rig::new(|_| {});
+    let shown = |rig: &Rig| rig.core.status(rig.now)[0].pools[0].endpoints[0].clone();
+    assert!(!serde_json::to_string(&shown(&rig)).unwrap().contains("reading"));
+    let reading = Reading {
+        role: DataRole::Replica,
+        writable: Some(false),
+        lineage: Some("3".to_owned()),
+        position: Some(DataPosition { value: 7, unit: PositionUnit::Bytes }),
+    };
+    rig.probed(0, ProbeOutcome::Pass { latency: Duration::ZERO, reading: Some(reading.clone()) });
+    rig.pass(0);
+    rig.fail(0);
+    assert_eq!(shown(&rig).reading, Some(reading));
+    let json = r#""reading":{"role":"replica","writable":false,"lineage":"3","position":{"value":7,"unit":"bytes"}}"#;
+    assert!(serde_json::to_string(&shown(&rig)).unwrap().contains(json));
+}
+
+#[test]
 fn a_probe_that_comes_late_says_nothing() {
     let mut rig = Rig::new(|_| {});
     rig.wait(secs(10));

@@ -89,7 +89,7 @@ impl Rig {
     }
 
     pub fn pass(&mut self, id: u32) {
-        self.probed(id, ProbeOutcome::Pass { latency: Duration::from_millis(1) });
+        self.probed(id, ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None });
     }
 
     pub fn fail(&mut self, id: u32) {

@@ -227,7 +227,7 @@ fn a_probe_that_passed_since_weighs_more_than_one_that_failed() {
         began: None,
         endpoint: EndpointId(0),
         seen: before,
-        outcome: ProbeOutcome::Pass { latency: Duration::from_millis(1) },
+        outcome: ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None },
     });
     rig.rise(2);
     assert_eq!((rig.stands(0), rig.suspected(0), rig.active()), (HEALTHY, true, "home".to_owned()));

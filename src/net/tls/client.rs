@@ -53,7 +53,7 @@ impl Alpn {
     }
 }
 
-/// TLS as an endpoint is spoken to.
+/// The TLS client towards an endpoint.
 #[derive(Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
@@ -118,7 +118,7 @@ impl ClientTls {
         Ok(ClientTls { config: Arc::new(config), name, leaf, content: hasher.finish() })
     }
 
-    /// The same with a memory of sessions, to be used for one endpoint: what one has given another need not know. An
+    /// The same with a session cache, for one endpoint: sessions are not shared between endpoints. An
     /// endpoint that DNS names is verified for that name, unless the configuration says another.
     pub fn for_one_endpoint(&self, host: Option<&str>) -> ClientTls {
         let mut config = ClientConfig::clone(&self.config);
@@ -142,12 +142,12 @@ impl ClientTls {
         self.content == other.content
     }
 
-    /// The certificate that we show, if any.
+    /// The client certificate, if any.
     pub fn leaf(&self) -> Option<&Leaf> {
         self.leaf.as_ref()
     }
 
-    /// Shakes hands with the endpoint of this address. No deadline of its own: the caller drops it. When it fails the
+    /// The handshake with the endpoint of this address. No deadline of its own: the caller drops it. When it fails the
     /// connection is gone; [`explain`] says why.
     pub async fn connect(&self, socket: impl Into<Socket>, address: SocketAddr) -> io::Result<Transport> {
         let name = self.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
@@ -159,13 +159,13 @@ impl ClientTls {
 /// Why an endpoint's handshake failed, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// Its certificate is not to be trusted: another name, another CA, expired.
+    /// Its certificate is not trusted: another name, another CA, expired.
     Certificate,
-    /// It does not go on with us: it wants a certificate of ours, or another version.
+    /// It sent an alert: it wants a client certificate, or another version.
     Alert,
     /// It closed or reset the connection.
     Closed,
-    /// It does not speak TLS, or not as we do.
+    /// It does not speak TLS, or no common version or cipher.
     Protocol,
 }
 

@@ -1,4 +1,4 @@
-//! What has to be known of a certificate: the names it is for and until when it is good.
+//! The leaf of a certificate chain: its names and its validity.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::X509Version;
 
-/// A certificate that we show.
+/// A certificate of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Its file.

@@ -1,8 +1,8 @@
-//! TLS in both roles: what the configuration names becomes something that shakes hands, with every file read and judged
-//! before anything is put into force.
+//! TLS in both roles: clients and servers from what the configuration names. Every file is read and checked before
+//! anything takes effect.
 //!
 //! * [`ServerTls`]: certificates by server name, certificates of clients, resumption that outlives a reload.
-//! * [`ClientTls`]: whom we trust, which name we ask for, who we are.
+//! * [`ClientTls`]: trusted CAs, the name that is verified, our certificate.
 //! * [`Loader`]: one pass over the files; it collects what is no error but should be known.
 //!
 //! The only cryptography is aws-lc-rs, and it is always named: no process-wide default is relied on.

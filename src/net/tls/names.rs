@@ -1,4 +1,4 @@
-//! Which certificate a client is shown: by the server name it asks for, exact names before wildcards; of several for one
+//! The certificate for a client: by the server name (SNI) that it asks for, exact names before wildcards; of several for one
 //! name the first whose kind of key the client can verify.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ pub(super) struct Names {
     wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     /// In the order of the configuration.
     all: Vec<Arc<CertifiedKey>>,
-    /// Whoever asks for no name of these gets nothing.
+    /// Without a match there is no certificate.
     only_known: bool,
 }
 

@@ -25,13 +25,13 @@ use crate::sys::clock;
 /// `unrecognized_name`, fatal, as a record of its own.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// TLS as one listener speaks it.
+/// The TLS server of one listener.
 #[derive(Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     names: Arc<Names>,
     leaves: Vec<Leaf>,
-    /// Keeps the keys of its tickets for its successor.
+    /// The keys of its tickets, which the listener of a later configuration takes over.
     _keys: Arc<Keys>,
     content: u64,
 }
@@ -49,13 +49,13 @@ pub enum Handshake {
     Closed,
     /// What came was not TLS.
     NotTls,
-    /// The client asked for a name that we have no certificate for.
+    /// The client asked for a name without a certificate here.
     UnknownName,
-    /// No version, cipher, curve, signature or protocol that both sides know.
+    /// No common version, cipher, curve, signature or protocol.
     NothingInCommon,
     /// The client's certificate is missing or not to be trusted.
     ClientCertificate,
-    /// The client did not go on; most often it does not trust our certificate.
+    /// The client sent an alert; most often it does not trust the certificate.
     Alert,
     /// The client broke the protocol.
     Protocol,
@@ -165,12 +165,12 @@ impl ServerTls {
         self.content == other.content
     }
 
-    /// The certificates that it shows.
+    /// Its certificates.
     pub fn leaves(&self) -> &[Leaf] {
         &self.leaves
     }
 
-    /// Shakes hands with a client that has said nothing yet. No deadline of its own: the caller drops it. When it fails, the
+    /// The handshake with a client that has sent nothing yet. No deadline of its own: the caller drops it. When it fails, the
     /// client has been told as far as TLS provides for it.
     pub async fn accept(&self, socket: TcpStream) -> Result<Shaken, (Handshake, io::Error)> {
         let fail = |error: io::Error| (Handshake::failed(&error), error);
@@ -184,7 +184,7 @@ impl ServerTls {
         }
         let shaken = start.into_stream(Arc::clone(&self.config)).into_fallible().await;
         let mut stream = shaken.map_err(|(error, socket)| {
-            // Behind what the client has sent and nobody reads, a close would lose the alert that waits.
+            // With unread bytes of the client, a close would lose the alert that waits.
             let _ = SockRef::from(socket.tcp()).shutdown(Shutdown::Write);
             fail(error)
         })?;

@@ -30,7 +30,7 @@ impl Story {
 
     fn probe(&mut self, endpoint: u32, passes: bool) {
         let outcome = match passes {
-            true => ProbeOutcome::Pass { latency: Duration::from_millis(1) },
+            true => ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None },
             false => ProbeOutcome::Fail { kind: ProbeFailure::Refused, detail: String::new() },
         };
         self.tell(Event::Probed { endpoint: EndpointId(endpoint), seen: self.now, began: Some(self.now), outcome });

@@ -278,22 +278,6 @@ async fn local_errors_are_no_evidence() {
 }
 
 #[tokio::test]
-async fn probes_leave_nothing_in_time_wait() {
-    let upstream = Upstream::start(Manners::ok()).await;
-    let check = http("status: [200]", "interval: 10ms, timeout: 1s, fast_interval: 10ms");
-    let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
-    eventually("20 probes", || async { (upstream.asked() >= 20).then_some(()) }).await;
-    drop(plane);
-    let Ok(sockets) = std::fs::read_to_string("/proc/net/tcp") else { return }; // not Linux
-    let port = format!(":{:04X}", upstream.address.port());
-    let waiting = |line: &&str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields.get(3) == Some(&"06") && (fields[1].ends_with(&port) || fields[2].ends_with(&port))
-    };
-    assert_eq!(sockets.lines().filter(waiting).count(), 0);
-}
-
-#[tokio::test]
 async fn failures_of_real_traffic_fire_a_probe_at_once() {
     let upstream = Upstream::start(Manners::ok()).await;
     let check = http("status: [200]", "interval: 1h, timeout: 2s, fast_interval: 30m");
@@ -344,15 +328,10 @@ async fn a_probe_of_endpoints_that_want_a_proxy_header_speaks_for_itself() {
          pools: [{{name: a, endpoints: [\"{address}\"]}}]}}}}"
     );
     let _plane = Plane::start(&text);
-    // The probe resets its connection once it has said so: of many probes some are read in time.
-    eventually("a header of a probe", || async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut header = [0; 16];
-        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut header).await.ok()?;
-        assert_eq!(&header, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
-        Some(())
-    })
-    .await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut read = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut read).await.unwrap();
+    assert_eq!(read, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "the header, and the end in order");
 }
 
 const REUSED: &str = "interval: 10ms, timeout: 2s, fast_interval: 10ms, fall: 1, rise: 1, jitter: 0%";

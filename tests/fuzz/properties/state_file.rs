@@ -97,7 +97,7 @@ fn event(rng: &mut Rng, table: &Table, now: Moment, config: &Arc<Config>) -> Eve
     let ordered = |word| Event::Ordered { actor: Actor::Operator("me".into()), seen: now, word };
     let probed = |outcome| Event::Probed { endpoint, seen: now, began: None, outcome };
     match rng.below(10) {
-        0..=2 => probed(ProbeOutcome::Pass { latency: Duration::from_millis(1) }),
+        0..=2 => probed(ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None }),
         3..=4 => probed(ProbeOutcome::Fail { kind: ProbeFailure::Refused, detail: String::new() }),
         5 => ordered(Word::Switchover { service, pool }),
         6 => ordered(Word::Thaw { service }),
