@@ -3,8 +3,7 @@
 use memchr::memchr;
 
 use super::Error;
-use super::body::Piece;
-use super::head::{Lines, field_line};
+use super::head::{Lines, Piece, field_line};
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 

@@ -34,6 +34,7 @@ mod date;
 mod encode;
 mod error;
 mod head;
+mod header_lines;
 mod host;
 mod own;
 mod request;
@@ -47,15 +48,15 @@ pub(in crate::wire) use encode::{interim_lines, response_lines};
 pub(in crate::wire) use request::Stated;
 
 pub use address::ClientAddress;
-pub use body::{BodyDecoder, Piece};
+pub use body::BodyDecoder;
 pub use encode::{BodyEncoder, ChunkSize, Downstream, WrongLength, encode_interim, encode_response, reply_framing};
 pub use error::Error;
-pub use head::{BodyLength, HeadLimits, Progress, Version};
+pub use head::{BodyLength, HeadLimits, Piece, Progress, Scheme, Version};
 pub use own::OwnReply;
 pub use request::{Method, RequestHead, RequestParser};
 pub use response::{Asked, ResponseHead, ResponseParser};
 pub use upgrade::{agreed, offered};
+pub use upstream::{Upstream, encode_request};
+
 #[cfg(test)]
 mod tests;
-
-pub use upstream::{Scheme, Upstream, encode_request};

@@ -1,8 +1,9 @@
 //! Replies of our own: refusals, static responses, and what we say when no upstream can.
 
 use super::date::http_date;
-use super::encode::{connection_line, number_line};
+use super::encode::connection_line;
 use super::head::Version;
+use super::header_lines::number_line;
 use super::response::Asked;
 use crate::wire::{Fields, Known};
 

@@ -5,10 +5,9 @@ use std::ops::Range;
 use memchr::memchr;
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
+use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Scheme, Span, Version, field_line};
 use super::host::host_len;
 use super::target::{Form, Target};
-use super::upstream::Scheme;
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
