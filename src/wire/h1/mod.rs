@@ -34,6 +34,7 @@ mod date;
 mod encode;
 mod error;
 mod head;
+mod head_parser;
 mod header_lines;
 mod host;
 mod own;
