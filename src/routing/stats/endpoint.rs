@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::attribution::Attribution;
-use super::hearing::Hearing;
+use super::liveness::Hearing;
 use super::reuse::ReuseTrust;
 use crate::decision::{
     ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
