@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use super::{hash_bytes, mix};
+use super::hash::{hash_bytes, mix};
 
 /// Primes to choose the table's size from: at least a hundred places an endpoint, so that shares are within about a percent.
 const SIZES: [u64; 7] = [251, 1021, 4093, 16_381, 65_537, 262_139, 1_048_573];

@@ -9,6 +9,7 @@
 //! | `hash` | maglev table over all configured endpoints ([`maglev`]) | one look-up; the next link of a hash chain when closed |
 
 mod alias;
+mod hash;
 mod maglev;
 mod rounds;
 
@@ -19,6 +20,9 @@ use crate::config::Balance;
 use alias::Alias;
 use maglev::Maglev;
 use rounds::Rounds;
+
+pub use hash::hash_bytes;
+pub(super) use hash::mix;
 
 /// What a lot is built for.
 pub(super) struct Shape<'a> {
@@ -143,24 +147,6 @@ fn chain(hash: u64, attempt: u32) -> u64 {
         0 => hash,
         n => mix(hash ^ u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
     }
-}
-
-/// A finaliser with full avalanche (splitmix64).
-pub(super) fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The hash of some bytes, the same in every process and version: instances and restarts agree on a key's endpoint.
-pub fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ bytes.len() as u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = mix(hash ^ u64::from_le_bytes(word));
-    }
-    hash
 }
 
 fn same_weights(a: &[EndpointView], b: &[EndpointView]) -> bool {

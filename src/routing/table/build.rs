@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Target;
-use crate::decision::{PoolRow, ServiceRow, Succession, Table};
+use crate::decision::{Admission, PoolRow, ServiceRow, Succession, Table};
 use crate::net::tls::ClientTls;
+use crate::routing::EndpointStats;
 use crate::routing::balance::Shape;
 
 impl RoutingTable {

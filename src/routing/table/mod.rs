@@ -1,7 +1,6 @@
 //! The published table. One writer builds it from the configuration and the core's conclusions; nobody changes it after.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,15 @@ use super::balance::Lot;
 use super::matching::Matcher;
 use super::materials::Materials;
 use super::sockets::Sockets;
-use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
+use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
-use crate::decision::{Admission, EndpointId, Moment, Serving, Standing};
+use crate::decision::{EndpointId, Moment, Serving};
 use crate::net::tls::{ClientTls, ServerTls};
 
 mod build;
+mod endpoint;
+
+pub use endpoint::EndpointView;
 
 /// The sockets of each listener, by its name.
 pub type SocketMap = HashMap<Name, Arc<Sockets>>;
@@ -337,45 +339,6 @@ impl PoolView {
     /// How many endpoints take new work.
     pub fn open(&self) -> usize {
         self.lot.len()
-    }
-}
-
-/// An endpoint as the data plane sees it.
-#[derive(Debug)]
-pub struct EndpointView {
-    /// The name that DNS resolved to it; `None` = the configuration says the address.
-    pub host: Option<Name>,
-    /// Its identity.
-    pub id: EndpointId,
-    /// Its address.
-    pub address: SocketAddr,
-    /// What people call it.
-    pub name: Option<Name>,
-    /// The epoch at which it came into its pool.
-    pub member_since: u64,
-    /// Its weight; 0 = nothing new (the core has closed it).
-    pub weight: u32,
-    /// Connections in use at once over all workers.
-    pub max_connections: Option<usize>,
-    /// State and reason.
-    pub standing: Standing,
-    /// What may be sent to it.
-    pub admission: Admission,
-    /// Where its slow start begins.
-    pub joined: Option<Moment>,
-    /// It is asked and says nothing: see [`EndpointRow::suspected`](crate::decision::EndpointRow::suspected).
-    pub suspected: bool,
-    /// Its good answers are counted by source: see [`EndpointRow::proving`](crate::decision::EndpointRow::proving).
-    pub proving: bool,
-    /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
-    pub tls: Option<Arc<ClientTls>>,
-    /// Survives republishing.
-    pub stats: Arc<EndpointStats>,
-}
-
-impl EndpointView {
-    fn is_condemned(&self) -> bool {
-        self.standing.operational.has_fallen() && self.admission == Admission::Closed
     }
 }
 
