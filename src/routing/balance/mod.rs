@@ -1,11 +1,11 @@
 //! How an endpoint is picked among the open ones of a pool. Every structure is built once a publish and read by all workers;
-//! what changes with each pick (cursor, dice) belongs to the worker.
+//! what changes with each pick (cursor, random numbers) belongs to the worker.
 //!
 //! | balance | structure | pick |
 //! |---|---|---|
 //! | `round_robin` | one round, written down ([`rounds`]) | next place of the worker's cursor |
 //! | `least_request` | none | two random endpoints, the one with less (in flight + 1) / weight |
-//! | `random` | alias table ([`alias`]) | two dice |
+//! | `random` | alias table ([`alias`]) | two random numbers |
 //! | `hash` | maglev table over all configured endpoints ([`maglev`]) | one look-up; the next link of a hash chain when closed |
 
 mod alias;
@@ -24,7 +24,7 @@ use rounds::Rounds;
 pub use hash::hash_bytes;
 pub(super) use hash::mix;
 
-/// What a lot is built for.
+/// What a balancer is built for.
 pub(super) struct Shape<'a> {
     pub balance: &'a Balance,
     pub endpoints: &'a [EndpointView],
@@ -32,7 +32,7 @@ pub(super) struct Shape<'a> {
 
 /// The balancing structure of one pool.
 #[derive(Debug, Default)]
-pub(super) struct Lot {
+pub(super) struct Balancer {
     /// Open endpoints, ascending.
     open: Vec<u32>,
     method: Method,
@@ -51,31 +51,32 @@ enum Method {
 pub(super) struct Draw<'a> {
     /// Its place in the round.
     pub cursor: &'a mut u32,
-    /// Its dice.
+    /// Its random number generator.
     pub dice: &'a mut fastrand::Rng,
     /// The request's hash.
     pub hash: u64,
 }
 
-impl Lot {
-    /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old lot.
-    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Lot, &[EndpointView])>) -> Lot {
+impl Balancer {
+    /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old one.
+    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Balancer, &[EndpointView])>) -> Balancer {
         let weights = || open.iter().map(|place| shape.endpoints[*place as usize].weight).collect::<Vec<_>>();
-        let same_open =
-            |(lot, endpoints): &(&Lot, &[EndpointView])| lot.open == open && same_weights(endpoints, shape.endpoints);
+        let same_open = |(balancer, endpoints): &(&Balancer, &[EndpointView])| {
+            balancer.open == open && same_weights(endpoints, shape.endpoints)
+        };
         let method = match shape.balance {
             Balance::LeastRequest => Method::Least,
-            Balance::RoundRobin => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+            Balance::RoundRobin => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Rounds(rounds)) => Method::Rounds(Arc::clone(rounds)),
                 _ => Method::Rounds(Arc::new(Rounds::new(&weights()))),
             },
-            Balance::Random => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+            Balance::Random => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
                 _ => Method::Alias(Arc::new(Alias::new(&weights()))),
             },
             Balance::HashSource | Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) => {
                 let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
-                match same.map(|(lot, _)| &lot.method) {
+                match same.map(|(balancer, _)| &balancer.method) {
                     Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),
                     _ => Method::Maglev(Arc::new(Maglev::new(
                         shape.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.weight)),
@@ -83,7 +84,7 @@ impl Lot {
                 }
             }
         };
-        Lot { open, method }
+        Balancer { open, method }
     }
 
     /// How many endpoints are open.
@@ -120,7 +121,7 @@ impl Lot {
         }
     }
 
-    /// Does the hash decide alone? Then a slow start must take hashes, not dice.
+    /// Does the hash decide alone? Then a slow start must take hashes, not random numbers.
     pub fn by_hash(&self) -> bool {
         matches!(self.method, Method::Maglev(_))
     }

@@ -1,10 +1,10 @@
-//! The published table. One writer builds it from the configuration and the core's conclusions; nobody changes it after.
+//! The published table. One writer builds it from the configuration and the core's conclusions; it never changes after that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balance::Lot;
+use super::balance::Balancer;
 use super::matching::Matcher;
 use super::materials::Materials;
 use super::sockets::Sockets;
@@ -81,7 +81,7 @@ pub struct ListenerView {
     pub sockets: Arc<Sockets>,
     /// Where its work goes.
     pub target: ListenerTarget,
-    /// How it speaks TLS. Where the configuration wants it and it is missing, nobody is let in.
+    /// How it speaks TLS. Where the configuration wants it and it is missing, every client is refused.
     pub tls: Option<Arc<ServerTls>>,
     /// Survives republishing.
     pub stats: Arc<ListenerStats>,
@@ -111,7 +111,7 @@ pub struct ServiceView {
     pub config: Arc<Service>,
     /// How its endpoints are spoken to over TLS; each has [its own](EndpointView::tls).
     pub tls: Option<Arc<ClientTls>>,
-    /// Who serves.
+    /// What serves.
     pub serving: Serving,
     /// The switch whose first good answer is awaited.
     pub awaiting: Option<Arc<FirstAnswer>>,
@@ -278,7 +278,7 @@ impl SessionRule {
 /// What becomes of a session under a newer table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionVerdict {
-    /// It goes on, from now on under this reign of its pool.
+    /// It goes on, from now on under this activation of its pool.
     Stay {
         /// See [`Tenure::since`].
         since: u64,
@@ -307,8 +307,8 @@ pub struct PoolView {
     pub index: usize,
     /// Its number among all pools of the table: where a worker keeps its cursor.
     pub slot: usize,
-    /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, whoever served last keeps
-    /// its tenure: nobody has taken over.
+    /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, the pool that served last keeps
+    /// its tenure: no other has taken over.
     pub tenure: u64,
     /// When it last ceased to serve.
     pub left: Option<Moment>,
@@ -319,7 +319,7 @@ pub struct PoolView {
     /// All of its open endpoints are suspected.
     pub suspected: bool,
     /// The balancing structure over the open endpoints.
-    pub(super) lot: Lot,
+    pub(super) balancer: Balancer,
 }
 
 impl PoolView {
@@ -338,7 +338,7 @@ impl PoolView {
 
     /// How many endpoints take new work.
     pub fn open(&self) -> usize {
-        self.lot.len()
+        self.balancer.len()
     }
 }
 

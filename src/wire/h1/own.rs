@@ -70,7 +70,7 @@ impl OwnReply<'_> {
     }
 }
 
-/// Fields of a reply of our own that nobody else may give it.
+/// Fields that the encoder itself writes into a reply of our own.
 fn is_ours(name: &str) -> bool {
     let known = Known::of(name.as_bytes());
     known.is_hop_by_hop()

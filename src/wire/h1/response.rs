@@ -195,7 +195,7 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// 101 is an answer to who asked for it, says so by its connection option, and has no length (RFC 9110 §8.6).
+    /// 101 answers an upgrade request, says so by its connection option, and has no length (RFC 9110 §8.6).
     fn may_switch(&self, asked: Asked) -> bool {
         let lengthless = !self.facts.chunked && self.facts.length.unwrap_or(0) == 0;
         asked == Asked::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless

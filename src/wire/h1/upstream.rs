@@ -3,7 +3,7 @@
 //! | field | what happens |
 //! |---|---|
 //! | Host | the one authority of the request, at its place |
-//! | Content-Length, Transfer-Encoding | written anew from the parsed length |
+//! | Content-Length, Transfer-Encoding | written again from the parsed length |
 //! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it, `Upgrade` with what was [`offered`] and may pass, `Connection: close` where connections are not kept |
 //! | Proxy, and `_` spellings of any field in this table | end here |
 //! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
@@ -25,7 +25,7 @@ use crate::wire::Known;
 pub struct Upstream<'a> {
     /// What we tell about the client.
     pub forwarded: Forwarded,
-    /// Whom the connection comes from.
+    /// The address of the client.
     pub client: &'a ClientAddress,
     /// How the client reached us.
     pub scheme: Scheme,
