@@ -122,9 +122,9 @@
 //! # Stalls: silence and suspicion
 //!
 //! Silence is measured from *request fully sent* to the first byte of the answer, and for connects from SYN to the end
-//! of TLS or to HTTP/2's SETTINGS. `routing/stats/hearing.rs` counts outstanding requests of an endpoint. A late
+//! of TLS or to HTTP/2's SETTINGS. `routing/stats/liveness.rs` counts outstanding requests of an endpoint. A late
 //! request is one that waits longer than 3 × p99 of its route, at least 250 ms; 1 s before the route has 100 answers
-//! (`routing/usual.rs`). Not measured: gRPC calls, upgrades, requests that accept event streams, routes with `stall:
+//! (`routing/latency.rs`). Not measured: gRPC calls, upgrades, requests that accept event streams, routes with `stall:
 //! off`.
 //!
 //! Four or more requests since the last sign of life, one of them late, are a **suspicion**. It is no verdict:

@@ -63,9 +63,8 @@
 //! | `How`, `Ended` | `routing/tries.rs` | failure of a try; a finished try |
 //! | `Why`, `Next` | `routing/tries.rs` | reason to give up; retry decision |
 //! | `Want`, `Scope`, `Pick`, `Choice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
-//! | `Lot` | `routing/balance/mod.rs` | balancer structure of a pool |
-//! | `Usual` | `routing/usual.rs` | rolling p99 of a route: latency estimate |
-//! | `Hearing` | `routing/stats/hearing.rs` | response tracker: outstanding requests of an endpoint |
+//! | `Usual` | `routing/latency.rs` | rolling p99 of a route: latency estimate |
+//! | `Hearing` | `routing/stats/liveness.rs` | response tracker: outstanding requests of an endpoint |
 //! | `Silence` | `decision/event.rs` | suspected stall |
 //! | `Attribution`, `FailureReport` | `routing/stats/attribution.rs` | failures with client network and target |
 //! | `Avoidance` | `routing/stats/avoidance.rs` | targets that fail at one endpoint only: per-target exclusion |

@@ -46,7 +46,7 @@ impl Limits {
         }
     }
 
-    /// A permit at once, if there is one that nobody waits for.
+    /// A permit at once, if there is one and no request waits for it.
     #[inline]
     pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         self.permits.try_acquire().ok()?.forget();

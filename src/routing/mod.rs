@@ -9,7 +9,7 @@
 //! * [`matching`]: request → route, at a cost that does not depend on the number of routes.
 //! * [`sni`]: the same for TLS that is passed through.
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
-//! * [`usual`]: how long a route's answers take, and so when one is late.
+//! * [`latency`]: how long a route's answers take, and so when one is late.
 //! * [`tries`]: what to do after a try failed; [`faults`]: whose failure it was; [`budget`]: how often a service may.
 //! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
 //! * [`protocol`]: the switch protocol over a generic cell; [`published`]: the same over the real one; [`register`]:
@@ -19,6 +19,7 @@ pub mod budget;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+pub mod latency;
 pub mod limits;
 pub mod matching;
 pub mod materials;
@@ -32,10 +33,10 @@ pub mod stats;
 pub mod table;
 pub mod tried;
 pub mod tries;
-pub mod usual;
 
 pub use budget::Budget;
 pub use faults::Fault;
+pub use latency::Usual;
 pub use limits::{Limits, Permit, Refused, UnprovenBody};
 pub use matching::{Asked, HasHeader, Matcher, RouteView};
 pub use materials::Materials;
@@ -53,4 +54,3 @@ pub use table::{
 };
 pub use tried::Tried;
 pub use tries::{Ended, How, Nature, Next, Tries, Why};
-pub use usual::Usual;

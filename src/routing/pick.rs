@@ -17,7 +17,7 @@ pub struct Want<'a> {
     pub trial: bool,
     /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address, or of the value that the service names.
     pub hash: u64,
-    /// Whom this request has asked already.
+    /// The endpoints that this request has tried.
     pub tried: &'a Tried,
     /// Endpoints that fail what it asks for: asked only where no other endpoint is left.
     pub avoided: &'a [EndpointId],
@@ -47,7 +47,7 @@ pub enum Scope {
     /// For a request that waits for this endpoint's answer: another endpoint of its pool that nothing is suspected of and that
     /// was heard since, else (if it may leave the pool) the pool beyond.
     Beside {
-        /// Who has not answered.
+        /// The endpoint that has not answered.
         endpoint: EndpointId,
         /// Since when it has been waited for.
         since: Moment,
@@ -67,7 +67,7 @@ pub struct Choice {
     pub id: EndpointId,
     /// Its outcome decides over an endpoint on trial; a failure does not count against the request.
     pub trial: bool,
-    /// The request has asked this endpoint before and nobody else is left: back off first.
+    /// The request has tried this endpoint before and no other is left: back off first.
     pub again: bool,
 }
 
@@ -84,7 +84,7 @@ pub enum Pick {
     },
     /// The first choice has not been made: wait for a newer table (≤ 1 s).
     Wait,
-    /// Nobody serves and no trial is open: 503 at once, or hold (`hold_requests`).
+    /// No pool serves and no trial is open: 503 at once, or hold (`hold_requests`).
     Down,
     /// Endpoints serve, but this request has been refused by all of them (or none is in its scope).
     Exhausted,
@@ -95,17 +95,17 @@ pub enum Pick {
     Suspected,
 }
 
-/// What a worker keeps between picks: dice, and a cursor for each pool (started at a random place, so that workers do not walk
+/// What a worker keeps between picks: a random number generator, and a cursor for each pool (started at a random place, so that workers do not walk
 /// in step). In the simulated world it is seeded.
 #[derive(Debug)]
 pub struct PickState {
-    /// The worker's dice.
+    /// The worker's random number generator.
     pub dice: fastrand::Rng,
     cursors: Vec<u32>,
 }
 
 impl PickState {
-    /// With these dice.
+    /// With this generator.
     pub fn new(dice: fastrand::Rng) -> PickState {
         PickState { dice, cursors: Vec::new() }
     }
@@ -214,7 +214,7 @@ impl ServiceView {
             return Pick::Down;
         }
         // Under hash balancing a key belongs to a pool as well as to an endpoint.
-        let by_hash = self.pools.iter().any(|pool| pool.lot.by_hash());
+        let by_hash = self.pools.iter().any(|pool| pool.balancer.by_hash());
         let mut at = if by_hash { mix(want.hash ^ SHARE_SALT) % total } else { state.dice.u64(..total) };
         let drawn = shares.iter().position(|share| match at.checked_sub(u64::from(*share)) {
             Some(rest) => {
@@ -252,8 +252,8 @@ impl ServiceView {
         if view.static_response().is_some() {
             return Pick::Static { pool };
         }
-        if view.lot.len() == 0 {
-            // The core is about to judge; until then a trial may be anybody's.
+        if view.balancer.len() == 0 {
+            // The core is about to judge; until then any request may be a trial.
             return self.trial_in(pool, want, true, state).unwrap_or(Pick::Exhausted);
         }
         if view.suspected && !want.safe && !want.bold && self.serves(pool) && self.has_relief(pool) {
@@ -306,13 +306,13 @@ impl ServiceView {
         fit: impl Fn(&EndpointView) -> bool,
         state: &mut PickState,
     ) -> Pick {
-        if view.lot.len() == 0 {
+        if view.balancer.len() == 0 {
             return Pick::Exhausted;
         }
         let (cursor, dice) = state.cursor(view.slot);
         let mut draw = Draw { cursor, dice, hash: want.hash };
         for attempt in 0..PROPOSALS {
-            let Some(place) = view.lot.propose(&view.endpoints, &mut draw, attempt) else { continue };
+            let Some(place) = view.balancer.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
             let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
             if usable
@@ -335,7 +335,7 @@ impl ServiceView {
         fit: impl Fn(&EndpointView) -> bool,
         dice: &mut fastrand::Rng,
     ) -> Pick {
-        let open = view.lot.open();
+        let open = view.balancer.open();
         let start = dice.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
@@ -382,16 +382,19 @@ impl ServiceView {
             return true;
         }
         let accepted = (passed * 1000 / whole).max(100);
-        let drawn =
-            if view.lot.by_hash() { mix(want.hash ^ WARM_SALT ^ u64::from(attempt)) % 1000 } else { dice.u64(..1000) };
+        let drawn = if view.balancer.by_hash() {
+            mix(want.hash ^ WARM_SALT ^ u64::from(attempt)) % 1000
+        } else {
+            dice.u64(..1000)
+        };
         drawn < accepted
     }
 }
 
 impl PoolView {
-    /// Who lately let somebody wait for too long gets one request in eight while there are others. (A key stays where it is.)
+    /// A recently slow endpoint gets 1/8 of its share while there are others. (A key stays where it is.)
     fn shuns(&self, endpoint: &EndpointView, now: Moment) -> bool {
-        endpoint.stats.is_doubtful(now) && !self.lot.by_hash() && !mix(now.as_micros()).is_multiple_of(8)
+        endpoint.stats.is_doubtful(now) && !self.balancer.by_hash() && !mix(now.as_micros()).is_multiple_of(8)
     }
 }
 

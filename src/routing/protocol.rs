@@ -14,12 +14,12 @@
 //! **Guaranteed**, for every epoch N:
 //! * *Tries.* No try writes its first byte under a table older than N if `publish(N)` had returned before the try's re-check
 //!   began. Between re-check and write lies no suspension point, so once a worker has acknowledged N (or anything newer), none
-//!   of its tries ever writes a first byte under a table older than N; and once all have, nobody does.
+//!   of its tries ever writes a first byte under a table older than N; and once all have, none does.
 //! * *Sessions.* A session that began under a table older than N either fails its re-check (and picks again), or is
 //!   found by the sweep that precedes the worker's acknowledgement of N. None slips through.
 //! * *Retirement.* What step 3 of the publisher does (generations of connections that must not be used again) is done before
 //!   any worker sweeps for N, so the sweep that precedes its acknowledgement of N sees it.
-//! * *Tables.* Whoever sees number N loads a table at least as new as N. After all workers have acknowledged N, no new use
+//! * *Tables.* A worker that sees number N loads a table at least as new as N. After all workers have acknowledged N, no new use
 //!   of an older table begins.
 //!
 //! **Not** guaranteed: a try that passed its re-check just before `publish(N)` stored N may write a moment after. That
@@ -63,7 +63,7 @@ impl<S, N: Number> Board<S, N> {
         Board { slot, number, announced }
     }
 
-    /// Table first, number second: whoever sees the number loads a table at least that new. Then `retire`, then the
+    /// Table first, number second: a worker that sees the number loads a table at least that new. Then `retire`, then the
     /// announcement, on which workers catch up. One caller at a time; the caller wakes the workers.
     pub fn publish<T: Numbered>(&self, table: Arc<T>, retire: impl FnOnce())
     where

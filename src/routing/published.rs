@@ -45,7 +45,7 @@ impl Number for AtomicU64 {
     }
 }
 
-/// The one table, and who has seen it. The guarantees are those of [`protocol`](super::protocol).
+/// The one table, and which workers have seen it. The guarantees are those of [`protocol`](super::protocol).
 #[derive(Debug)]
 pub struct Published {
     board: Board<ArcSwap<RoutingTable>, AtomicU64>,
@@ -111,7 +111,7 @@ impl Published {
         self.workers.iter().all(|slot| Number::load(&slot.0.acknowledged) >= epoch)
     }
 
-    /// Frees the replaced tables that nobody uses any more; returns how many are left. The engine calls it now and then, so
+    /// Frees the replaced tables that are not used any more; returns how many are left. The engine calls it now and then, so
     /// that no worker pays for freeing a table.
     pub fn reap(&self) -> usize {
         let mut retired = self.retired();
@@ -139,9 +139,8 @@ impl Published {
     }
 }
 
-/// Idle connections to pools that ceased to serve or are gone are not used again, nor are those that were made with another
-/// idea of whom to trust. (Those to an endpoint that left a serving
-/// pool go when the workers sweep.)
+/// Idle connections to pools that ceased to serve or are gone are not used again, nor are those that were made with other
+/// trust anchors. (Those to an endpoint that left a serving pool go when the workers sweep.)
 fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
     for service in &old.services {
         let successor = new.successor(service);
@@ -179,7 +178,7 @@ impl WorkerView {
         Rc::new(WorkerView { published, id, cached: RefCell::new(Rc::new(table)), seen })
     }
 
-    /// Whose view it is.
+    /// The worker that has this view.
     pub fn id(&self) -> WorkerId {
         self.id
     }

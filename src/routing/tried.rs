@@ -1,4 +1,4 @@
-//! Whom a request has already asked: small, inline, no allocation for the usual handful.
+//! The endpoints that a request has tried: small, inline, no allocation for the usual handful.
 
 use smallvec::SmallVec;
 
@@ -11,7 +11,7 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// Nobody yet.
+    /// None yet.
     pub fn new() -> Tried {
         Tried::default()
     }
@@ -42,7 +42,7 @@ impl Tried {
         self.list.retain(|(id, _)| *id != endpoint);
     }
 
-    /// A newer table judged them anew: refused endpoints may be asked again.
+    /// A newer table has judged them again: refused endpoints may be tried again.
     pub fn forget_refusals(&mut self) {
         self.list.retain(|(_, refused)| !*refused);
     }

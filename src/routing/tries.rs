@@ -200,9 +200,9 @@ pub enum Why {
     Starting,
     /// No pool can serve.
     Down,
-    /// Nobody is left to ask.
+    /// No endpoint is left to try.
     Exhausted,
-    /// Everybody left to ask has `max_connections` in use.
+    /// All endpoints that are left have `max_connections` in use.
     Full,
     /// We could not connect for a reason of our own.
     Local,
@@ -397,7 +397,7 @@ impl Tries {
         true
     }
 
-    /// This endpoint does not answer a connect: somebody else is asked beside it.
+    /// This endpoint does not answer a connect: another one is connected to in parallel.
     pub fn race(&mut self, unanswered: &Choice) {
         self.ended += 1;
         self.reason = Some(RetryReason::ConnectLate);
@@ -470,12 +470,12 @@ impl Tries {
         self.reasons
     }
 
-    /// Whom it has asked.
+    /// The endpoints that it has tried.
     pub fn tried(&self) -> &Tried {
         &self.tried
     }
 
-    /// The request's nature.
+    /// The class of the request.
     pub fn nature(&self) -> Nature {
         self.nature
     }
@@ -510,7 +510,7 @@ impl Tries {
         leaves
     }
 
-    /// The kernel took no byte: it never happened, ask somebody else.
+    /// The kernel took no byte: it never happened, try another endpoint.
     fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), Why> {
         self.unanswered |= ended.how == How::ConnectTimeout;
         if ended.stale() {
@@ -634,12 +634,12 @@ impl Tries {
         }
     }
 
-    /// Everybody in scope was asked: across the pools if that is allowed, else wait for the verdict on this pool.
+    /// All endpoints in scope were tried: across the pools if that is allowed, else wait for the verdict on this pool.
     fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> Next {
         if let Scope::Beside { endpoint, .. } = self.scope
             && !service.pool_of(endpoint).is_some_and(|pool| service.serves(pool))
         {
-            // Its pool was left: whoever serves now is beside it.
+            // Its pool was left: the pool that serves now is beside it.
             self.scope = Scope::Serving;
             return Next::Pick;
         }

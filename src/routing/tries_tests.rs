@@ -72,7 +72,7 @@ fn tables(service: &Service) -> Vec<RoutingTable> {
     servings.into_iter().enumerate().map(one).collect()
 }
 
-/// Plays one request against endpoints that do whatever the dice say.
+/// Plays one request against endpoints that do whatever the generator says.
 fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budget, state: &mut PickState) -> Story {
     let mut dice = fastrand::Rng::with_seed(request.seed);
     let (mut now, mut at_table) = (0, dice.usize(..tables.len()));

@@ -18,7 +18,7 @@ const START: u64 = 365 * 24 * 3600 * 1_000_000;
 
 static RUNNING: RunningClock = RunningClock::new();
 
-/// What failed so soon after a pause may have failed in it: nobody was there to hear it in time.
+/// What failed so soon after a pause may have failed in it: the process did not run when the answer came.
 const SHAKEN: Duration = Duration::from_millis(100);
 
 /// The monotonic time now (`CLOCK_MONOTONIC`: time since the machine started), without the time in which this process was paused

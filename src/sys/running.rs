@@ -70,7 +70,7 @@ impl RunningClock {
     /// The running time at this raw time, which is now.
     #[inline]
     pub(super) fn at(&self, raw: u64) -> u64 {
-        // In this order: who sees the sign after a gap sees the gap taken out. One who read the raw time before a gap and comes
+        // In this order: a thread that sees the sign after a gap sees the gap taken out. One that read the raw time before a gap and comes
         // here after it is not before the sign.
         let sign = self.sign.load(Ordering::Acquire);
         let time = raw.saturating_sub(self.lost.load(Ordering::Relaxed));

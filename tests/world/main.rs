@@ -1,5 +1,5 @@
 //! The main test of the decision core: simulated worlds. Each drives the real core and the real pure parts of the data plane
-//! (table, pick, retry rule, hedges, races, budget, counters, hearing) against model upstreams that die, hang, freeze, stall, lie
+//! (table, pick, retry rule, hedges, races, budget, counters, response tracker) against model upstreams that die, hang, freeze, stall, lie
 //! and flap, with lost and late messages, operators, reloads and restarts, on a virtual clock.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world.

@@ -3,7 +3,7 @@
 /// Half of the places keep their own number below a threshold, the rest of their share belongs to an alias.
 #[derive(Debug)]
 pub(super) struct Alias {
-    /// Chance of 2³² that a place stands for itself, and who it stands for otherwise.
+    /// Chance of 2³² that a place stands for itself, and which one it stands for otherwise.
     places: Vec<(u64, u32)>,
 }
 

@@ -6,11 +6,11 @@
 
 use std::net::SocketAddr;
 
-use super::{hash_bytes, mix};
+use super::hash::{hash_bytes, mix};
 
 /// Primes to choose the table's size from: at least a hundred places an endpoint, so that shares are within about a percent.
 const SIZES: [u64; 7] = [251, 1021, 4093, 16_381, 65_537, 262_139, 1_048_573];
-/// Marks a place that nobody has taken yet.
+/// Marks a place that is not taken yet.
 const FREE: u32 = u32::MAX;
 
 /// Which endpoint takes which share of the hashes.
@@ -27,7 +27,7 @@ struct Walk {
 }
 
 impl Maglev {
-    /// Over these endpoints, by address: their order does not matter for who gets which key beyond ties. One of weight 0 gets
+    /// Over these endpoints, by address: their order does not matter for which one gets which key beyond ties. One of weight 0 gets
     /// none.
     pub fn new(endpoints: impl Iterator<Item = (SocketAddr, u32)>) -> Maglev {
         let endpoints: Vec<_> = endpoints.collect();
@@ -59,7 +59,7 @@ impl Maglev {
         Maglev(table)
     }
 
-    /// Who takes this hash.
+    /// The endpoint that takes this hash.
     #[inline]
     pub fn at(&self, hash: u64) -> Option<u32> {
         let size = self.0.len() as u64;

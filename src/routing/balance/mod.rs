@@ -1,14 +1,15 @@
 //! How an endpoint is picked among the open ones of a pool. Every structure is built once a publish and read by all workers;
-//! what changes with each pick (cursor, dice) belongs to the worker.
+//! what changes with each pick (cursor, random numbers) belongs to the worker.
 //!
 //! | balance | structure | pick |
 //! |---|---|---|
 //! | `round_robin` | one round, written down ([`rounds`]) | next place of the worker's cursor |
 //! | `least_request` | none | two random endpoints, the one with less (in flight + 1) / weight |
-//! | `random` | alias table ([`alias`]) | two dice |
+//! | `random` | alias table ([`alias`]) | two random numbers |
 //! | `hash` | maglev table over all configured endpoints ([`maglev`]) | one look-up; the next link of a hash chain when closed |
 
 mod alias;
+mod hash;
 mod maglev;
 mod rounds;
 
@@ -20,7 +21,10 @@ use alias::Alias;
 use maglev::Maglev;
 use rounds::Rounds;
 
-/// What a lot is built for.
+pub use hash::hash_bytes;
+pub(super) use hash::mix;
+
+/// What a balancer is built for.
 pub(super) struct Shape<'a> {
     pub balance: &'a Balance,
     pub endpoints: &'a [EndpointView],
@@ -28,7 +32,7 @@ pub(super) struct Shape<'a> {
 
 /// The balancing structure of one pool.
 #[derive(Debug, Default)]
-pub(super) struct Lot {
+pub(super) struct Balancer {
     /// Open endpoints, ascending.
     open: Vec<u32>,
     method: Method,
@@ -47,31 +51,32 @@ enum Method {
 pub(super) struct Draw<'a> {
     /// Its place in the round.
     pub cursor: &'a mut u32,
-    /// Its dice.
+    /// Its random number generator.
     pub dice: &'a mut fastrand::Rng,
     /// The request's hash.
     pub hash: u64,
 }
 
-impl Lot {
-    /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old lot.
-    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Lot, &[EndpointView])>) -> Lot {
+impl Balancer {
+    /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old one.
+    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Balancer, &[EndpointView])>) -> Balancer {
         let weights = || open.iter().map(|place| shape.endpoints[*place as usize].weight).collect::<Vec<_>>();
-        let same_open =
-            |(lot, endpoints): &(&Lot, &[EndpointView])| lot.open == open && same_weights(endpoints, shape.endpoints);
+        let same_open = |(balancer, endpoints): &(&Balancer, &[EndpointView])| {
+            balancer.open == open && same_weights(endpoints, shape.endpoints)
+        };
         let method = match shape.balance {
             Balance::LeastRequest => Method::Least,
-            Balance::RoundRobin => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+            Balance::RoundRobin => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Rounds(rounds)) => Method::Rounds(Arc::clone(rounds)),
                 _ => Method::Rounds(Arc::new(Rounds::new(&weights()))),
             },
-            Balance::Random => match old.filter(same_open).map(|(lot, _)| &lot.method) {
+            Balance::Random => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
                 _ => Method::Alias(Arc::new(Alias::new(&weights()))),
             },
             Balance::HashSource | Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) => {
                 let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
-                match same.map(|(lot, _)| &lot.method) {
+                match same.map(|(balancer, _)| &balancer.method) {
                     Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),
                     _ => Method::Maglev(Arc::new(Maglev::new(
                         shape.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.weight)),
@@ -79,7 +84,7 @@ impl Lot {
                 }
             }
         };
-        Lot { open, method }
+        Balancer { open, method }
     }
 
     /// How many endpoints are open.
@@ -116,7 +121,7 @@ impl Lot {
         }
     }
 
-    /// Does the hash decide alone? Then a slow start must take hashes, not dice.
+    /// Does the hash decide alone? Then a slow start must take hashes, not random numbers.
     pub fn by_hash(&self) -> bool {
         matches!(self.method, Method::Maglev(_))
     }
@@ -143,24 +148,6 @@ fn chain(hash: u64, attempt: u32) -> u64 {
         0 => hash,
         n => mix(hash ^ u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
     }
-}
-
-/// A finaliser with full avalanche (splitmix64).
-pub(super) fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The hash of some bytes, the same in every process and version: instances and restarts agree on a key's endpoint.
-pub fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ bytes.len() as u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = mix(hash ^ u64::from_le_bytes(word));
-    }
-    hash
 }
 
 fn same_weights(a: &[EndpointView], b: &[EndpointView]) -> bool {

@@ -26,7 +26,7 @@ impl Rounds {
         Rounds(due.into_iter().map(|(_, place)| place).collect())
     }
 
-    /// Who has the turn at this cursor.
+    /// The endpoint at this cursor.
     #[inline]
     pub fn at(&self, cursor: u32) -> u32 {
         match self.0.len() {

@@ -105,7 +105,7 @@ fn walk(table: &crate::routing::RoutingTable, hash: u64) -> usize {
     let pool = &table.services[0].pools[0];
     let (mut cursor, mut dice) = (0, fastrand::Rng::with_seed(0));
     let mut draw = Draw { cursor: &mut cursor, dice: &mut dice, hash };
-    (0..64).find_map(|attempt| pool.lot.propose(&pool.endpoints, &mut draw, attempt)).unwrap() as usize
+    (0..64).find_map(|attempt| pool.balancer.propose(&pool.endpoints, &mut draw, attempt)).unwrap() as usize
 }
 
 fn endpoints(weights: &[u32]) -> Vec<(std::net::SocketAddr, u32)> {
@@ -163,7 +163,7 @@ fn two_choices_prefer_the_idle_and_the_heavy() {
     let mut counts = [0; 3];
     for _ in 0..900 {
         let mut draw = Draw { cursor: &mut cursor, dice: &mut dice, hash: 0 };
-        counts[pool.lot.propose(&pool.endpoints, &mut draw, 0).unwrap() as usize] += 1;
+        counts[pool.balancer.propose(&pool.endpoints, &mut draw, 0).unwrap() as usize] += 1;
     }
     assert_eq!(counts[0], 0, "the busiest loses against both");
     assert!(counts[2] > counts[1], "{counts:?}");

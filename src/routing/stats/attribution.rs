@@ -1,4 +1,4 @@
-//! Whose failures they are: what the digest tells beside counts. Written only when an exchange fails, and for good answers of an
+//! Sources and targets of failures: what the digest tells beside counts. Written only when an exchange fails, and for good answers of an
 //! endpoint that has failed lately; a healthy endpoint costs a request one load.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -12,7 +12,7 @@ use crate::decision::{EndpointId, Moment, RequestTarget, Source};
 const ENOUGH: u32 = 3;
 /// How long after the last of them safe requests avoid the endpoint: then they find out whether it is still so …
 const AVOIDED: Duration = Duration::from_secs(10);
-/// … for all others, who could not be sent again.
+/// … for all others, which cannot be sent again.
 const MEMORY: Duration = Duration::from_secs(30);
 /// How many are remembered; then the one with the fewest failures is forgotten, the oldest of them first.
 const MOST: usize = 256;
@@ -66,7 +66,7 @@ impl Avoidance {
         self.publish(&known);
     }
 
-    /// Who is to be avoided by a request of this source for this target.
+    /// The endpoints to be avoided by a request of this source for this target.
     pub fn of(&self, source: Source, target: RequestTarget, safe: bool, now: Moment) -> Vec<EndpointId> {
         let mut known = self.known();
         known.retain(|one| one.lasts(now));
@@ -85,7 +85,7 @@ impl Avoidance {
         self.any.load(Relaxed)
     }
 
-    /// Is anybody to be avoided?
+    /// Is any endpoint to be avoided?
     #[inline]
     pub fn applies(&self) -> bool {
         self.applies.load(Relaxed)

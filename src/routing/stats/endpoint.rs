@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::attribution::Attribution;
-use super::hearing::Hearing;
+use super::liveness::Hearing;
 use super::reuse::ReuseTrust;
 use crate::decision::{
     ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
@@ -120,7 +120,7 @@ pub struct EndpointTotals {
 }
 
 impl EndpointStats {
-    /// All zero. `trip`: failures in a row that are urgent. `freed`: whom to tell when a place in flight is given back
+    /// All zero. `trip`: failures in a row that are urgent. `freed`: what to notify when a place in flight is given back
     /// ([`ServiceStats::freed`](super::ServiceStats::freed)).
     pub fn new(workers: usize, trip: u32, freed: Arc<Notify>) -> EndpointStats {
         EndpointStats {
@@ -228,7 +228,7 @@ impl EndpointStats {
         self.attribution.report(report) >= self.trip.load(Relaxed) && self.make_urgent()
     }
 
-    /// A request that waited for an answer since then was answered elsewhere: whose was it?
+    /// A request that waited for an answer since then was answered elsewhere: notes its source and target.
     pub fn witness(&self, asked: Moment, source: Source, target: RequestTarget) {
         self.attribution.witness(asked, source, target);
     }
@@ -375,7 +375,7 @@ impl EndpointStats {
         self.replies().is_lively(since, now) && self.connects().is_lively(since, now)
     }
 
-    /// Did it lately let somebody wait for too long?
+    /// Was it recently slow: did a request or a connect wait for too long?
     #[inline]
     pub fn is_doubtful(&self, now: Moment) -> bool {
         self.replies().was_late(now) || self.connects().was_late(now)
@@ -470,7 +470,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Whose.
+    /// The counters of its endpoint.
     pub fn stats(&self) -> &Arc<EndpointStats> {
         &self.stats
     }

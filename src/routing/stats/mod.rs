@@ -5,8 +5,8 @@ mod avoidance;
 mod callers;
 mod endpoint;
 mod everywhere;
-mod hearing;
 mod listener;
+mod liveness;
 mod reuse;
 mod service;
 
@@ -14,6 +14,6 @@ pub use avoidance::Avoidance;
 pub use callers::{Callers, SourceKey};
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
 pub use everywhere::FailsEverywhere;
-pub use hearing::Hearing;
 pub use listener::{Connections, ListenerStats, Turned};
+pub use liveness::Hearing;
 pub use service::{FirstAnswer, Reasons, Rejection, RetryReason, ServiceStats};

@@ -36,7 +36,7 @@ pub enum RetryReason {
     Status,
     /// No answer yet: it was asked elsewhere as well.
     Hedge,
-    /// No answer to the connect yet: somebody else was dialled as well.
+    /// No answer to the connect yet: another endpoint was connected to as well.
     ConnectLate,
     /// A local error: no descriptors, no ports.
     Local,
@@ -180,7 +180,7 @@ impl Rejection {
 pub struct ServiceStats {
     /// The circuit breaker.
     pub limits: Arc<Limits>,
-    /// Somebody gave back a place in flight at an endpoint that has a limit of its own; wakes the oldest waiter.
+    /// A place in flight was given back at an endpoint that has a limit of its own; wakes the oldest waiter.
     pub freed: Arc<Notify>,
     /// Bounds extra attempts.
     pub budget: Budget,
@@ -294,10 +294,10 @@ impl FirstAnswer {
         FirstAnswer { epoch, published, seen: AtomicU64::new(0) }
     }
 
-    /// A good answer's head arrived for a request that began at `began`. `true` for the first caller only, who pokes the
+    /// A good answer's head arrived for a request that began at `began`. `true` for the first caller only, which wakes the
     /// engine ([`Published::urgent`](crate::routing::Published::urgent)).
     ///
-    /// Time in which nobody asked is nobody's outage: for a request that began after the switch, the answer counts as if it
+    /// Time without requests is no outage: for a request that began after the switch, the answer counts as if it
     /// had been asked for at the switch. So the recovery time of a quiet night is that of the switch, not of the next visit.
     pub fn answered(&self, began: Moment, now: Moment) -> bool {
         let seen = now.before(began.since(self.published)).as_micros().max(1);

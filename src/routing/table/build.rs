@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Target;
-use crate::decision::{PoolRow, ServiceRow, Succession, Table};
+use crate::decision::{Admission, PoolRow, ServiceRow, Succession, Table};
 use crate::net::tls::ClientTls;
+use crate::routing::EndpointStats;
 use crate::routing::balance::Shape;
 
 impl RoutingTable {
@@ -255,8 +256,8 @@ fn pool_view(
     let open = places(&endpoints, Admission::Open);
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
     let suspected = !open.is_empty() && open.iter().all(|place| endpoints[*place as usize].suspected);
-    let lot = Lot::build(&shape, open, old.map(|old| (&old.lot, &*old.endpoints)));
-    let (tenure, left) = reign(service, old, turn, index);
+    let balancer = Balancer::build(&shape, open, old.map(|old| (&old.balancer, &*old.endpoints)));
+    let (tenure, left) = term(service, old, turn, index);
     PoolView {
         id: old.map_or_else(|| turn.new_identity(), |old| old.id),
         name: Arc::clone(&config.name),
@@ -269,18 +270,18 @@ fn pool_view(
         endpoints,
         trials,
         suspected,
-        lot,
+        balancer,
     }
 }
 
 /// Since when the pool serves, and when it last ceased to.
-fn reign(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<Moment>) {
+fn term(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<Moment>) {
     let (tenure, left) = old.map_or((0, None), |old| (old.tenure, old.left));
-    let nobody = matches!(service.serving, Serving::Starting | Serving::Down);
+    let unserved = matches!(service.serving, Serving::Starting | Serving::Down);
     match (service.serves(index), tenure) {
         (true, 0) => (turn.epoch.max(1), left),
         (true, since) => (since, left),
-        (false, since) if nobody => (since, left),
+        (false, since) if unserved => (since, left),
         (false, 0) => (0, left),
         (false, _) => (0, Some(turn.now)),
     }

@@ -1,20 +1,22 @@
-//! The published table. One writer builds it from the configuration and the core's conclusions; nobody changes it after.
+//! The published table. One writer builds it from the configuration and the core's conclusions; it never changes after that.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balance::Lot;
+use super::balance::Balancer;
 use super::matching::Matcher;
 use super::materials::Materials;
 use super::sockets::Sockets;
-use super::stats::{EndpointStats, FirstAnswer, ListenerStats, ServiceStats};
+use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
-use crate::decision::{Admission, EndpointId, Moment, Serving, Standing};
+use crate::decision::{EndpointId, Moment, Serving};
 use crate::net::tls::{ClientTls, ServerTls};
 
 mod build;
+mod endpoint;
+
+pub use endpoint::EndpointView;
 
 /// The sockets of each listener, by its name.
 pub type SocketMap = HashMap<Name, Arc<Sockets>>;
@@ -79,7 +81,7 @@ pub struct ListenerView {
     pub sockets: Arc<Sockets>,
     /// Where its work goes.
     pub target: ListenerTarget,
-    /// How it speaks TLS. Where the configuration wants it and it is missing, nobody is let in.
+    /// How it speaks TLS. Where the configuration wants it and it is missing, every client is refused.
     pub tls: Option<Arc<ServerTls>>,
     /// Survives republishing.
     pub stats: Arc<ListenerStats>,
@@ -109,7 +111,7 @@ pub struct ServiceView {
     pub config: Arc<Service>,
     /// How its endpoints are spoken to over TLS; each has [its own](EndpointView::tls).
     pub tls: Option<Arc<ClientTls>>,
-    /// Who serves.
+    /// What serves.
     pub serving: Serving,
     /// The switch whose first good answer is awaited.
     pub awaiting: Option<Arc<FirstAnswer>>,
@@ -276,7 +278,7 @@ impl SessionRule {
 /// What becomes of a session under a newer table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionVerdict {
-    /// It goes on, from now on under this reign of its pool.
+    /// It goes on, from now on under this activation of its pool.
     Stay {
         /// See [`Tenure::since`].
         since: u64,
@@ -305,8 +307,8 @@ pub struct PoolView {
     pub index: usize,
     /// Its number among all pools of the table: where a worker keeps its cursor.
     pub slot: usize,
-    /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, whoever served last keeps
-    /// its tenure: nobody has taken over.
+    /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, the pool that served last keeps
+    /// its tenure: no other has taken over.
     pub tenure: u64,
     /// When it last ceased to serve.
     pub left: Option<Moment>,
@@ -317,7 +319,7 @@ pub struct PoolView {
     /// All of its open endpoints are suspected.
     pub suspected: bool,
     /// The balancing structure over the open endpoints.
-    pub(super) lot: Lot,
+    pub(super) balancer: Balancer,
 }
 
 impl PoolView {
@@ -336,46 +338,7 @@ impl PoolView {
 
     /// How many endpoints take new work.
     pub fn open(&self) -> usize {
-        self.lot.len()
-    }
-}
-
-/// An endpoint as the data plane sees it.
-#[derive(Debug)]
-pub struct EndpointView {
-    /// The name that DNS resolved to it; `None` = the configuration says the address.
-    pub host: Option<Name>,
-    /// Its identity.
-    pub id: EndpointId,
-    /// Its address.
-    pub address: SocketAddr,
-    /// What people call it.
-    pub name: Option<Name>,
-    /// The epoch at which it came into its pool.
-    pub member_since: u64,
-    /// Its weight; 0 = nothing new (the core has closed it).
-    pub weight: u32,
-    /// Connections in use at once over all workers.
-    pub max_connections: Option<usize>,
-    /// State and reason.
-    pub standing: Standing,
-    /// What may be sent to it.
-    pub admission: Admission,
-    /// Where its slow start begins.
-    pub joined: Option<Moment>,
-    /// It is asked and says nothing: see [`EndpointRow::suspected`](crate::decision::EndpointRow::suspected).
-    pub suspected: bool,
-    /// Its good answers are counted by source: see [`EndpointRow::proving`](crate::decision::EndpointRow::proving).
-    pub proving: bool,
-    /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
-    pub tls: Option<Arc<ClientTls>>,
-    /// Survives republishing.
-    pub stats: Arc<EndpointStats>,
-}
-
-impl EndpointView {
-    fn is_condemned(&self) -> bool {
-        self.standing.operational.has_fallen() && self.admission == Admission::Closed
+        self.balancer.len()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Match, Target};
-use crate::decision::Table;
+use crate::decision::{Admission, Table};
 use crate::routing::fixture::{at, conclusions, config, id, listener, route, service};
 use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, WorkerView};
 

@@ -2,7 +2,7 @@
 //! offered (ALPN). It is neither answered nor changed; the endpoint behind reads it again.
 //!
 //! A hello may be cut into any number of records, each into any number of segments. Old clients (no extensions at all) and
-//! values that nobody knows (GREASE) are taken; what two readers could understand differently (a name given twice) is refused.
+//! unknown values (GREASE) are taken; what two readers could understand differently (a name given twice) is refused.
 #[cfg(test)]
 mod tests;
 

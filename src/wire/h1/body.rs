@@ -1,22 +1,9 @@
 //! Bodies on their way in: where the data is, and whether the body came to its end.
 
-use std::ops::Range;
-
 use super::Error;
 use super::chunked::Chunks;
-use super::head::BodyLength;
+use super::head::{BodyLength, Piece};
 use crate::wire::Fields;
-
-/// What one look at the input yielded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Bytes of the input that are done with, data included. Cut them off before the next look.
-    pub taken: usize,
-    /// Where in the input the data is; may be empty.
-    pub data: Range<usize>,
-    /// The body is complete: what follows `taken` belongs to the next message.
-    pub done: bool,
-}
 
 /// Walks over a body, split anywhere. Reuse it over messages: trailers keep their memory.
 #[derive(Clone, Debug, Default)]

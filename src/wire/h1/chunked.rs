@@ -3,14 +3,13 @@
 use memchr::memchr;
 
 use super::Error;
-use super::body::Piece;
-use super::head::{Lines, field_line};
+use super::head::{Lines, Piece, field_line};
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
 /// Hex digits of a chunk size; leading zeros count.
 const MAX_DIGITS: u8 = 16;
-/// Bytes of extensions over all chunks of a body. Nobody uses them honestly; they are dropped.
+/// Bytes of extensions over all chunks of a body. No honest client uses them; they are dropped.
 const MAX_EXTENSIONS: u32 = 4096;
 /// Bytes and fields of trailers, dropped ones included.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
@@ -59,8 +58,8 @@ enum Extension {
 }
 
 impl Chunks {
-    /// Of a reply: some servers pad each size with spaces (`5  \r\n`), and every client reads them. It says nothing else to
-    /// anybody, since the body is framed again for the client. In a request it stays refused: what is before us may read
+    /// Of a reply: some servers pad each size with spaces (`5  \r\n`), and every client reads them. It cannot be
+    /// misread later, since the body is framed again for the client. In a request it stays refused: what is before us may read
     /// it otherwise, and no client that is one writes it.
     pub(super) fn of_a_reply() -> Chunks {
         Chunks { padded: true, ..Chunks::default() }

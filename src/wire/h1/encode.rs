@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::head::{BodyLength, Version, list};
+use super::header_lines::{Edits, number_line, write_line};
 use super::response::ResponseHead;
-use super::upstream::{Edits, write_line};
 use crate::config::HeaderChanges;
 use crate::wire::{Fields, Known};
 
@@ -121,14 +121,6 @@ pub(super) fn connection_line(client: Version, keep_alive: bool, out: &mut Vec<u
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         (Version::Http11 | Version::Http2, true) => {}
     }
-}
-
-/// `name: number`
-pub(super) fn number_line(out: &mut Vec<u8>, name: &[u8], number: u64) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Frames a body on its way out, and keeps the books: a body can neither be longer than stated nor be finished before its end.

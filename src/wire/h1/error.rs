@@ -92,7 +92,7 @@ pub enum Error {
     /// More interim replies than allowed.
     #[error("too many interim replies")]
     TooManyInterim,
-    /// 101 though nobody asked, or to something else than was offered.
+    /// 101 without an upgrade request, or to something else than was offered.
     #[error("101 to a protocol that was not offered")]
     UnaskedUpgrade,
     /// A chunk size that is not one to sixteen hex digits, or too large.
@@ -208,7 +208,7 @@ impl Error {
         Error::Http2,
     ];
 
-    /// What a client is answered whose request is refused for this. For a malformed *reply* the client is always
+    /// The status of the answer to a client whose request is refused for this. For a malformed *reply* the client is always
     /// answered 502.
     pub const fn status(self) -> u16 {
         match self {

@@ -46,6 +46,17 @@ pub enum Progress {
     Complete(usize),
 }
 
+/// What one look at the input yielded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the input that are done with, data included. Cut them off before the next look.
+    pub taken: usize,
+    /// Where in the input the data is; may be empty.
+    pub data: Range<usize>,
+    /// The body is complete: what follows `taken` belongs to the next message.
+    pub done: bool,
+}
+
 /// The version of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -83,6 +94,26 @@ impl Version {
     pub(super) fn looks_like(text: &[u8]) -> bool {
         matches!(text, [b'H', b'T', b'T', b'P', b'/', major, rest @ ..]
             if major.is_ascii_digit() && matches!(rest, [] | [b'.', b'0'..=b'9']))
+    }
+}
+
+/// How the client reached us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The strict HTTP/1 codec for both sides: requests from clients, replies from upstreams, and what we send to each.
 //!
 //! It is sans-IO: bytes are fed in as they come, split anywhere, and every byte is looked at once. What leaves is
-//! encoded anew from checked values, never copied with its framing.
+//! encoded again from checked values, never copied with its framing.
 //!
 //! # The way of one exchange
 //!
 //! 1. [`RequestParser::feed`] fills a [`RequestHead`] (an arena that is reused); route on [`RequestHead::host`],
 //!    [`RequestHead::path`], [`RequestHead::method_name`] and [`RequestHead::fields`].
 //! 2. [`encode_request`] writes the head for the upstream, [`Upstream`] says what is added and removed.
-//! 3. [`BodyDecoder`] walks the request's body, [`BodyEncoder`] frames it anew.
+//! 3. [`BodyDecoder`] walks the request's body, [`BodyEncoder`] frames it again.
 //! 4. [`ResponseParser::feed`] fills a [`ResponseHead`]; an interim one goes on by [`encode_interim`].
 //! 5. [`reply_framing`] and [`encode_response`] write the head for the client, again with a [`BodyDecoder`] on the one side
 //!    and a [`BodyEncoder`] on the other.
@@ -21,7 +21,7 @@
 //! Stricter than RFC 9112 allows wherever two readers could differ: bare LF, folded lines, space before a colon, lines
 //! without a colon, control bytes, anything but exactly one valid Host, more than one Content-Length even when equal,
 //! Content-Length beside Transfer-Encoding, any Transfer-Encoding but a single `chunked`, Transfer-Encoding under
-//! HTTP/1.0, dot segments in the path, CONNECT, 101 that nobody asked for or to a protocol that was not offered.
+//! HTTP/1.0, dot segments in the path, CONNECT, 101 that was not asked for or to a protocol that was not offered.
 //!
 //! # What we neither add nor touch
 //!
@@ -34,6 +34,8 @@ mod date;
 mod encode;
 mod error;
 mod head;
+mod head_parser;
+mod header_lines;
 mod host;
 mod own;
 mod request;
@@ -47,15 +49,15 @@ pub(in crate::wire) use encode::{interim_lines, response_lines};
 pub(in crate::wire) use request::Stated;
 
 pub use address::ClientAddress;
-pub use body::{BodyDecoder, Piece};
+pub use body::BodyDecoder;
 pub use encode::{BodyEncoder, ChunkSize, Downstream, WrongLength, encode_interim, encode_response, reply_framing};
 pub use error::Error;
-pub use head::{BodyLength, HeadLimits, Progress, Version};
+pub use head::{BodyLength, HeadLimits, Piece, Progress, Scheme, Version};
 pub use own::OwnReply;
 pub use request::{Method, RequestHead, RequestParser};
 pub use response::{Asked, ResponseHead, ResponseParser};
 pub use upgrade::{agreed, offered};
+pub use upstream::{Upstream, encode_request};
+
 #[cfg(test)]
 mod tests;
-
-pub use upstream::{Scheme, Upstream, encode_request};

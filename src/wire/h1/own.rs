@@ -1,8 +1,9 @@
 //! Replies of our own: refusals, static responses, and what we say when no upstream can.
 
 use super::date::http_date;
-use super::encode::{connection_line, number_line};
+use super::encode::connection_line;
 use super::head::Version;
+use super::header_lines::number_line;
 use super::response::Asked;
 use crate::wire::{Fields, Known};
 
@@ -69,7 +70,7 @@ impl OwnReply<'_> {
     }
 }
 
-/// Fields of a reply of our own that nobody else may give it.
+/// Fields that the encoder itself writes into a reply of our own.
 fn is_ours(name: &str) -> bool {
     let known = Known::of(name.as_bytes());
     known.is_hop_by_hop()

@@ -1,14 +1,12 @@
 //! Request heads: parsed, checked, and what they mean for routing, body, persistence and retries.
 
-use std::ops::Range;
-
 use memchr::memchr;
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
+use super::head::{BodyLength, Facts, HeadLimits, Progress, Scheme, Span, Version};
+use super::head_parser::{HeadParser, MessageHead};
 use super::host::host_len;
 use super::target::{Form, Target};
-use super::upstream::Scheme;
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
@@ -220,21 +218,7 @@ const fn is_id_byte(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestParser {
     scheme: Scheme,
-    at: At,
-    lines: Lines,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
-    /// Nothing of a head has come.
-    #[default]
-    Start,
-    /// One empty line was skipped (RFC 9112 §2.2 asks for it; a second is refused).
-    Skipped,
-    FirstLine,
-    Fields,
-    /// What was found wrong: it stays wrong.
-    Failed(Error),
+    core: HeadParser,
 }
 
 impl RequestParser {
@@ -245,113 +229,49 @@ impl RequestParser {
 
     /// The same for a connection of this scheme: an absolute target has to name it.
     pub const fn over(scheme: Scheme) -> RequestParser {
-        RequestParser { scheme, at: At::Start, lines: Lines { line: 0 } }
+        RequestParser { scheme, core: HeadParser::new() }
     }
 
     /// Has a part of a head come (so that the header deadline applies, not the idle one).
     pub fn has_started(&self) -> bool {
-        self.at != At::Start
+        self.core.has_started()
     }
 
     /// Takes the next piece of input. With [`Progress::Complete`] `head` is valid, and the parser is ready for the next
     /// head; until then `head` means nothing. The first piece of a head forgets what `head` held.
     pub fn feed(&mut self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
-        let progress = self.take(input, limits, head);
-        if let Err(error) = progress {
-            self.at = At::Failed(error);
-        }
-        progress
+        self.core.feed(input, limits, self.scheme, head)
     }
+}
 
-    fn take(&mut self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
-        if let At::Failed(error) = self.at {
-            return Err(error);
-        }
-        if self.at == At::Start {
-            head.fields.clear();
-            self.lines = Lines::default();
-        }
-        let mut taken = 0;
-        for piece in input.chunks(STEP) {
-            let before = head.fields.text().len();
-            head.fields.append(piece);
-            if self.piece(before, limits, head)? {
-                let end = self.lines.line;
-                head.fields.truncate(end);
-                *self = RequestParser::over(self.scheme);
-                return Ok(Progress::Complete(taken + end - before));
-            }
-            taken += piece.len();
-        }
-        Ok(Progress::Partial)
-    }
+impl MessageHead for RequestHead {
+    type Context = Scheme;
 
-    /// Looks at the lines that are complete now; `new` is where the newest piece starts. `true` = the head is complete.
+    const FIRST_LINE_TOO_LONG: Error = Error::TargetTooLong;
+
     #[inline]
-    fn piece(&mut self, new: usize, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
-        loop {
-            if self.at == At::Fields && self.lines.line >= new {
-                let room = limits.fields.saturating_sub(head.fields.len());
-                self.lines.take_plain_fields(&mut head.fields, room, limits);
-            }
-            if let (At::Start | At::Skipped, Some(&first)) = (self.at, head.fields.text().get(self.lines.line)) {
-                self.begin(first)?;
-            }
-            let Some(line) = self.complete_line(new, limits, head)? else {
-                return Ok(false);
-            };
-            if self.line(line, limits, head)? {
-                return Ok(true);
-            }
-        }
+    fn fields(&self) -> &Fields {
+        &self.fields
     }
 
-    /// The first byte of a line that can only be the first: what is no method is refused before more is read.
-    fn begin(&mut self, first: u8) -> Result<(), Error> {
-        match first {
-            b'\r' if self.at == At::Start => {}
-            b if ascii::is_token_byte(b) => {}
-            _ => return Err(Error::Method),
-        }
-        self.at = At::FirstLine;
-        Ok(())
-    }
-
-    /// The current line if it is complete; either way it may not exceed the bound.
     #[inline]
-    fn complete_line(
-        &mut self,
-        new: usize,
-        limits: &HeadLimits,
-        head: &RequestHead,
-    ) -> Result<Option<Range<usize>>, Error> {
-        let text = head.fields.text();
-        let line = self.lines.next(text, new);
-        let end = if let Ok(None) = line { text.len() } else { self.lines.line };
-        match self.at {
-            _ if !limits.is_exceeded_by(end) => line,
-            At::Fields => Err(Error::HeadTooLarge),
-            _ => Err(Error::TargetTooLong),
-        }
+    fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
     }
 
-    /// Looks at a line that is complete; `true` = it was the empty one.
     #[inline]
-    fn line(&mut self, line: Range<usize>, limits: &HeadLimits, head: &mut RequestHead) -> Result<bool, Error> {
-        match self.at {
-            At::Fields if line.is_empty() => {
-                head.finish()?;
-                return Ok(true);
-            }
-            At::Fields if head.fields.len() >= limits.fields => return Err(Error::TooManyFields),
-            At::Fields => field_line(&mut head.fields, line)?,
-            _ if line.is_empty() => self.at = At::Skipped,
-            _ => {
-                head.first_line(Span::new(line), self.scheme)?;
-                self.at = At::Fields;
-            }
-        }
-        Ok(false)
+    fn may_begin(first: u8, skipped: bool) -> Result<(), Error> {
+        if ascii::is_token_byte(first) || first == b'\r' && !skipped { Ok(()) } else { Err(Error::Method) }
+    }
+
+    #[inline]
+    fn read_first_line(&mut self, line: Span, scheme: Scheme) -> Result<(), Error> {
+        self.first_line(line, scheme)
+    }
+
+    #[inline]
+    fn complete(&mut self, _: Scheme) -> Result<(), Error> {
+        self.finish()
     }
 }
 

@@ -1,9 +1,8 @@
 //! Reply heads: parsed, checked, and what they mean for the body and for the connection they came over.
 
-use std::ops::Range;
-
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Lines, Progress, STEP, Span, Version, field_line};
+use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version};
+use super::head_parser::{HeadParser, MessageHead};
 use crate::wire::Fields;
 use crate::wire::ascii;
 
@@ -99,19 +98,8 @@ impl ResponseHead {
 /// After an error the connection is lost: answer 502 and close it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseParser {
-    at: At,
-    lines: Lines,
+    core: HeadParser,
     interim: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
-    #[default]
-    Start,
-    FirstLine,
-    Fields,
-    /// What was found wrong: it stays wrong.
-    Failed(Error),
 }
 
 impl ResponseParser {
@@ -120,12 +108,12 @@ impl ResponseParser {
 
     /// Before the reply of one exchange. Make a new one for each.
     pub const fn new() -> ResponseParser {
-        ResponseParser { at: At::Start, lines: Lines { line: 0 }, interim: 0 }
+        ResponseParser { core: HeadParser::new(), interim: 0 }
     }
 
     /// Has any byte of the reply come, interim replies included.
     pub fn has_started(&self) -> bool {
-        self.at != At::Start || self.interim > 0
+        self.core.has_started() || self.interim > 0
     }
 
     /// Takes the next piece of input. With [`Progress::Complete`] `head` is valid; when it
@@ -138,103 +126,45 @@ impl ResponseParser {
         asked: Asked,
         head: &mut ResponseHead,
     ) -> Result<Progress, Error> {
-        let progress = self.take(input, limits, asked, head);
-        if let Err(error) = progress {
-            self.at = At::Failed(error);
-        }
-        progress
-    }
-
-    fn take(
-        &mut self,
-        input: &[u8],
-        limits: &HeadLimits,
-        asked: Asked,
-        head: &mut ResponseHead,
-    ) -> Result<Progress, Error> {
-        if let At::Failed(error) = self.at {
-            return Err(error);
-        }
-        if self.at == At::Start {
-            head.fields.clear();
-            self.lines = Lines::default();
-        }
-        let mut taken = 0;
-        for piece in input.chunks(STEP) {
-            let before = head.fields.text().len();
-            head.fields.append(piece);
-            if self.piece(before, limits, asked, head)? {
-                let end = self.lines.line;
-                head.fields.truncate(end);
-                (self.at, self.lines) = (At::Start, Lines::default());
-                return Ok(Progress::Complete(taken + end - before));
-            }
-            taken += piece.len();
-        }
-        Ok(Progress::Partial)
-    }
-
-    /// Looks at the lines that are complete now; `new` is where the newest piece starts. `true` = the head is complete.
-    #[inline]
-    fn piece(&mut self, new: usize, limits: &HeadLimits, asked: Asked, head: &mut ResponseHead) -> Result<bool, Error> {
-        loop {
-            if self.at == At::Fields && self.lines.line >= new {
-                let room = limits.fields.saturating_sub(head.fields.len());
-                self.lines.take_plain_fields(&mut head.fields, room, limits);
-            }
-            let text = head.fields.text();
-            if self.at == At::Start {
-                if text[0] != b'H' {
-                    return Err(Error::StatusLine);
-                }
-                self.at = At::FirstLine;
-            }
-            let line = self.lines.next(text, new);
-            let end = if let Ok(None) = line { text.len() } else { self.lines.line };
-            if limits.is_exceeded_by(end) {
-                return Err(Error::HeadTooLarge);
-            }
-            let Some(line) = line? else {
-                return Ok(false);
-            };
-            if self.line(line, limits, asked, head)? {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Looks at a line that is complete; `true` = it was the empty one.
-    #[inline]
-    fn line(
-        &mut self,
-        line: Range<usize>,
-        limits: &HeadLimits,
-        asked: Asked,
-        head: &mut ResponseHead,
-    ) -> Result<bool, Error> {
-        match self.at {
-            At::Fields if line.is_empty() => {
-                head.finish(asked)?;
-                return self.count_interim(head).map(|()| true);
-            }
-            At::Fields if head.fields.len() >= limits.fields => return Err(Error::TooManyFields),
-            At::Fields => field_line(&mut head.fields, line)?,
-            _ => {
-                head.first_line(Span::new(line))?;
-                self.at = At::Fields;
-            }
-        }
-        Ok(false)
-    }
-
-    fn count_interim(&mut self, head: &ResponseHead) -> Result<(), Error> {
-        if head.is_interim() {
+        let progress = self.core.feed(input, limits, asked, head)?;
+        if matches!(progress, Progress::Complete(_)) && head.is_interim() {
             self.interim += 1;
             if self.interim > ResponseParser::MAX_INTERIM {
-                return Err(Error::TooManyInterim);
+                return Err(self.core.fail(Error::TooManyInterim));
             }
         }
-        Ok(())
+        Ok(progress)
+    }
+}
+
+impl MessageHead for ResponseHead {
+    type Context = Asked;
+
+    const FIRST_LINE_TOO_LONG: Error = Error::HeadTooLarge;
+
+    #[inline]
+    fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    #[inline]
+    fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+
+    #[inline]
+    fn may_begin(first: u8, _: bool) -> Result<(), Error> {
+        if first == b'H' { Ok(()) } else { Err(Error::StatusLine) }
+    }
+
+    #[inline]
+    fn read_first_line(&mut self, line: Span, _: Asked) -> Result<(), Error> {
+        self.first_line(line)
+    }
+
+    #[inline]
+    fn complete(&mut self, asked: Asked) -> Result<(), Error> {
+        self.finish(asked)
     }
 }
 
@@ -265,7 +195,7 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// 101 is an answer to who asked for it, says so by its connection option, and has no length (RFC 9110 §8.6).
+    /// 101 answers an upgrade request, says so by its connection option, and has no length (RFC 9110 §8.6).
     fn may_switch(&self, asked: Asked) -> bool {
         let lengthless = !self.facts.chunked && self.facts.length.unwrap_or(0) == 0;
         asked == Asked::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless

@@ -8,9 +8,8 @@
 //! `//`, `%2f` and other percent-encodings pass unchanged.
 
 use super::Error;
-use super::head::Span;
+use super::head::{Scheme, Span};
 use super::host::host_len;
-use super::upstream::Scheme;
 use crate::wire::ascii;
 
 /// A target in its parts. `path` is empty when an absolute target has none (then `/` is meant) and for `*`.

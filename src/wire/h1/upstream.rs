@@ -3,7 +3,7 @@
 //! | field | what happens |
 //! |---|---|
 //! | Host | the one authority of the request, at its place |
-//! | Content-Length, Transfer-Encoding | written anew from the parsed length |
+//! | Content-Length, Transfer-Encoding | written again from the parsed length |
 //! | Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings, and what Connection names | end here; `TE: trailers` is said again if the client said it, `Upgrade` with what was [`offered`] and may pass, `Connection: close` where connections are not kept |
 //! | Proxy, and `_` spellings of any field in this table | end here |
 //! | X-Forwarded-For, -Proto, -Host, other X-Forwarded-…, X-Real-IP, Forwarded | by [`Forwarded`], see [`encode_request`] |
@@ -13,40 +13,19 @@
 //! | all others | pass in order and case |
 
 use super::address::ClientAddress;
-use super::encode::number_line;
-use super::head::BodyLength;
+use super::head::{BodyLength, Scheme};
+use super::header_lines::{Edits, number_line, write_line};
 use super::request::RequestHead;
 use super::upgrade::offered;
 use crate::config::{Forwarded, HeaderChanges};
 use crate::wire::Known;
-use crate::wire::fields::Line;
-
-/// How the client reached us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear.
-    #[default]
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// `http` or `https`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-}
 
 /// How a request goes to an upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Upstream<'a> {
     /// What we tell about the client.
     pub forwarded: Forwarded,
-    /// Whom the connection comes from.
+    /// The address of the client.
     pub client: &'a ClientAddress,
     /// How the client reached us.
     pub scheme: Scheme,
@@ -232,68 +211,4 @@ fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b";proto=");
     out.extend_from_slice(to.scheme.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// `name: value`
-#[inline]
-pub(super) fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// A route's header changes, ready to be asked per field. Framing and hop-by-hop fields are not theirs to change.
-pub(super) struct Edits<'a> {
-    changes: &'a HeaderChanges,
-    any: bool,
-}
-
-impl<'a> Edits<'a> {
-    #[inline]
-    pub(super) fn new(changes: &'a HeaderChanges) -> Edits<'a> {
-        let any = !(changes.set.is_empty() && changes.add.is_empty() && changes.remove.is_empty());
-        Edits { changes, any }
-    }
-
-    /// Does a field stay (neither removed nor replaced).
-    #[inline]
-    pub(super) fn leaves(&self, line: &Line<'_>) -> bool {
-        !self.any || self.leaves_name(line.name())
-    }
-
-    /// Does a field of this name stay.
-    #[inline]
-    fn leaves_name(&self, name: &[u8]) -> bool {
-        !self.any || !(self.removes(name) || self.sets(name))
-    }
-
-    /// Does the request's own Host stay. It may be replaced, never removed.
-    #[inline]
-    fn leaves_host(&self) -> bool {
-        !self.any || !self.sets(b"host")
-    }
-
-    fn removes(&self, name: &[u8]) -> bool {
-        self.changes.remove.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(name))
-    }
-
-    fn sets(&self, name: &[u8]) -> bool {
-        self.changes.set.iter().any(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name))
-    }
-
-    /// Writes what is set, then what is added (of the latter only what `may_add`).
-    pub(super) fn write(&self, out: &mut Vec<u8>, may_add: impl Fn(&str) -> bool) {
-        if !self.any {
-            return;
-        }
-        let set = self.changes.set.iter();
-        let add = self.changes.add.iter().filter(|(name, _)| may_add(name));
-        for (name, value) in set.chain(add) {
-            let known = Known::of(name.as_bytes());
-            if !known.is_hop_by_hop() && !matches!(known, Known::ContentLength | Known::StandfastHops) {
-                write_line(out, name.as_bytes(), value.as_bytes());
-            }
-        }
-    }
 }

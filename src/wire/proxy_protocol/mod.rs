@@ -3,7 +3,7 @@
 //! Reading is strict: a header that is not exactly what the specification says is refused, because everything behind it would
 //! be taken for something that the client did not say. What is not read is said here: the additional values (TLVs) of
 //! version 2 are skipped unread, its checksum with them, and the addresses of unix sockets and of unknown families name
-//! nobody. UDP is refused, for no such header belongs in front of a TCP stream.
+//! no client. UDP is refused, for no such header belongs in front of a TCP stream.
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +22,7 @@ const WORD: &[u8] = b"PROXY ";
 /// Signature, version and command, family, length.
 const FIXED_V2: usize = 16;
 
-/// Whom a connection is about: the ends of the connection that the proxy before accepted.
+/// The ends of the connection that the proxy before us accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
     /// The client.
@@ -40,7 +40,7 @@ pub enum Progress {
     Complete {
         /// Its length in bytes.
         length: usize,
-        /// Whom it names; `None` = nobody: the proxy speaks for itself (`LOCAL`), or does not know (`UNKNOWN`).
+        /// The ends that it names; `None`: the proxy speaks for itself (`LOCAL`), or does not know (`UNKNOWN`).
         ends: Option<Ends>,
     },
 }

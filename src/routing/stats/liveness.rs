@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use crate::decision::{Moment, Silence};
 
-/// What was asked of an endpoint since it was last heard. One word a fact, all relaxed: what races is a request more or less,
-/// which nobody decides by.
+/// The outstanding requests of an endpoint since its last answer. One word a fact, all relaxed: a race costs a request more or
+/// less in the count, which changes no decision.
 #[derive(Debug, Default)]
 pub struct Hearing {
-    /// Asked since it was last heard (lower half), and the witnesses among them (upper half).
+    /// Requests since the last answer (lower half), and the witnesses among them (upper half).
     unanswered: AtomicU64,
-    /// When the first of them was asked.
+    /// When the first of them was sent.
     since: AtomicU64,
-    /// When somebody was last found to wait for too long.
+    /// When a request was last found late.
     late: AtomicU64,
     heard: AtomicU64,
 }
 
 const WITNESS: u64 = 1 << 32;
-/// Longer than this no unanswered question is remembered.
+/// Outstanding requests are forgotten after this time.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How long an endpoint that was late is given less to do.
+/// How long an endpoint that was slow gets fewer requests.
 const DOUBT: Duration = Duration::from_secs(2);
 
 impl Hearing {
-    /// It was asked: from now on an answer is due. What was asked long ago is forgotten: whoever asked is gone.
+    /// Counts an outstanding request. Requests older than [`WINDOW`] are dropped from the count: their clients are gone.
     #[inline]
     pub fn asked(&self, now: Moment) {
         let since = Moment::from_micros(self.since.load(Relaxed));
@@ -38,7 +38,7 @@ impl Hearing {
         }
     }
 
-    /// Whoever asked at that time does not want the answer any more, and it was not late.
+    /// The request that was sent at that time does not want its answer any more, and the answer was not late.
     pub fn excused(&self, asked: Moment) {
         if self.heard.load(Relaxed) < asked.as_micros() {
             // With the last question its witnesses go too.
@@ -47,7 +47,7 @@ impl Hearing {
         }
     }
 
-    /// It was heard, whomever it answered.
+    /// An answer came, to any request.
     #[inline]
     pub fn heard(&self, now: Moment) {
         self.heard.store(now.as_micros(), Relaxed);
@@ -56,15 +56,15 @@ impl Hearing {
         }
     }
 
-    /// Somebody waits for longer than its answers usually take. `true`: that makes a suspicion, which was none before.
+    /// A request waits for longer than answers usually take. `true`: this makes a suspected stall, and there was none before.
     pub fn late(&self, now: Moment) -> bool {
         let before = self.silence().is_some();
         self.late.store(now.as_micros(), Relaxed);
         !before && self.silence().is_some()
     }
 
-    /// Somebody who asked then, and has no answer, was answered elsewhere: it is the endpoint, not the question. `true`: that
-    /// makes a verdict, which was none before.
+    /// A request that was sent then and has no answer was answered by another endpoint: this endpoint is at fault, not the
+    /// request. `true`: this makes a verdict, and there was none before.
     pub fn witnessed(&self, asked: Moment) -> bool {
         if self.heard.load(Relaxed) >= asked.as_micros() {
             return false;
@@ -73,31 +73,31 @@ impl Hearing {
         (before >> 32) as u32 + 1 == Silence::WITNESSES && self.silence().is_some()
     }
 
-    /// Has it been heard since then, or has nobody asked lately?
+    /// Has an answer come since then, or is no recent request outstanding?
     pub fn is_lively(&self, then: Moment, now: Moment) -> bool {
         self.unanswered.load(Relaxed) as u32 == 0
             || self.heard.load(Relaxed) >= then.as_micros()
             || now.since(Moment::from_micros(self.since.load(Relaxed))) >= WINDOW
     }
 
-    /// When it was last heard.
+    /// When the last answer came.
     pub fn last_heard(&self) -> Moment {
         Moment::from_micros(self.heard.load(Relaxed))
     }
 
-    /// Has somebody without an answer been waiting for so long? (Perhaps not any more: he was served elsewhere.)
+    /// Has a request been outstanding for so long? (Perhaps it was answered elsewhere meanwhile.)
     pub fn waits_for(&self, patience: Duration, now: Moment) -> bool {
         self.unanswered.load(Relaxed) as u32 > 0 && now.since(Moment::from_micros(self.since.load(Relaxed))) >= patience
     }
 
-    /// Was somebody lately found to wait for too long?
+    /// Was a request recently found late?
     #[inline]
     pub fn was_late(&self, now: Moment) -> bool {
         let late = self.late.load(Relaxed);
         late != 0 && now.since(Moment::from_micros(late)) < DOUBT
     }
 
-    /// It is asked and says nothing, and somebody waits for too long.
+    /// The suspected stall: requests are outstanding, and one of them is late.
     pub fn silence(&self) -> Option<Silence> {
         let word = self.unanswered.load(Relaxed);
         let (late, heard) = (self.late.load(Relaxed), self.heard.load(Relaxed));

@@ -25,7 +25,7 @@ const BOUNDS: [u64; 20] = [
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// One route's.
+/// The latency of one route: a rolling p99, and the threshold that follows from it.
 #[derive(Debug)]
 pub struct Usual {
     shards: Sharded<Shard>,
@@ -40,10 +40,10 @@ struct Shard {
 }
 
 impl Usual {
-    /// By itself no answer is late before that, nor does a silence that is shorter speak against anybody.
+    /// Lower bound of the automatic stall threshold.
     pub const LEAST: Duration = Duration::from_millis(250);
 
-    /// Nothing is known.
+    /// Without any measurement.
     pub fn new(workers: usize) -> Usual {
         Usual { shards: Sharded::new(workers), late: AtomicU64::new(UNKNOWN.as_micros() as u64) }
     }
