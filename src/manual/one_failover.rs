@@ -3,7 +3,7 @@
 //! The example: pool `north` has one endpoint, its process dies, and pool `south` is available. All steps together
 //! take about a millisecond on one machine.
 //!
-//! # 1. `proxy/upstream/place.rs`: the refused connect
+//! # 1. `proxy/upstream/dial.rs`: the refused connect
 //!
 //! A worker's connect fails with ECONNREFUSED. `judge_connect` sorts the error: refused or unreachable is evidence, an
 //! error of this host is not, no route is a case of its own. The retry rule sends the request to the next endpoint.

@@ -66,7 +66,7 @@
 //! `limits.max_connections` of the service over all workers, waiters oldest first, `limits.queue_timeout` as their
 //! deadline.
 //!
-//! # 9. `proxy/upstream/place.rs`: from a service to a connection
+//! # 9. `proxy/upstream/select.rs`: from a service to a connection
 //!
 //! `Placing::next` loops until there is a connection, a static response, or a reason to give up. Failed connects are
 //! counted and gone on from here; waits for a newer table are waited here. TCP sessions use the same function. A

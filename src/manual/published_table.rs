@@ -37,7 +37,7 @@
 //!
 //! 1. It picks an endpoint from the newest table.
 //! 2. It takes an idle connection, or connects. This can take time.
-//! 3. It registers its pool's activation with the worker (`Client::set_tenure` in `proxy/worker.rs`).
+//! 3. It registers its pool's activation with the worker (`ClientEntry::set_tenure` in `proxy/clients.rs`).
 //! 4. It re-checks: is the table still the newest, or is its service the same `Arc` in the newest one
 //!    ([`WorkerView::still_holds`](crate::routing::WorkerView::still_holds))? If not, it picks again. No attempt is
 //!    counted.
@@ -105,7 +105,7 @@
 //!   ([`VERDICT_WAIT`](crate::routing::tries::VERDICT_WAIT)), or 1.5 s where a connect was not answered; the engine
 //!   needs milliseconds ([one failover](super::one_failover)), and the request goes on under the new table;
 //! - a connect that is pending when a newer table condemns its endpoint, or leaves its pool, is given up, and the
-//!   request picks again (`Placing::superseded` in `proxy/upstream/place.rs`);
+//!   request picks again (`Placing::superseded` in `proxy/upstream/wait.rs`);
 //! - while every endpoint of its pool is suspected and another pool is available, it waits up to 1 s instead of being
 //!   sent into a stall;
 //! - its body is replayed from the buffer (`retry.replay_bytes`) if a part of it had been read.

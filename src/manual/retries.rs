@@ -3,7 +3,7 @@
 //!
 //! `config/guides/retries.md` has the table of cases for users. The rules are one pure state machine,
 //! [`Tries`](crate::routing::Tries) in `routing/tries.rs`, whose module documentation lists what always holds. Around
-//! it: `proxy/upstream/place.rs` (selection, connects, waits), `proxy/http/attempt.rs` (one exchange),
+//! it: `proxy/upstream/` (`select.rs`, `dial.rs`, `wait.rs`, `retry.rs`), `proxy/http/attempt.rs` (one exchange),
 //! `proxy/http/hedge.rs`, `proxy/upstream/race.rs`.
 //!
 //! # What decides

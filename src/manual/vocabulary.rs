@@ -76,11 +76,11 @@
 //! | `Guest`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
 //! | `Desk`, `Tray` | `proxy/http/h1/desk.rs` | pooled request tasks |
 //! | `Crew`, `Seat` | `proxy/http/h2/crew.rs` | pooled stream tasks |
-//! | `Scratch` | `proxy/http/request.rs` | reusable buffers of one request |
+//! | `Scratch` | `proxy/http/memory.rs` | reusable buffers of one request |
 //! | `Placing`, `Placed`, `Unplaced` | `proxy/upstream/place.rs` | endpoint selection, waiting and connecting; its result; its error |
-//! | `Spot`, `Target` | `proxy/upstream/place.rs` | chosen endpoint with its table; the same with a connection |
-//! | `Asker`, `Caller`, `Setting` | `place.rs`, `request.rs` | client information, request context |
-//! | `Line`, `Strand`, `Shelf`, `Lines` | `proxy/upstream/multiplexed.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
+//! | `Spot`, `Target` | `proxy/upstream/destination.rs`, `place.rs` | chosen endpoint with its table; the same with a connection |
+//! | `Asker`, `Caller`, `Setting` | `place.rs`, `proxy/http/context.rs` | client information, request context |
+//! | `Line`, `Strand`, `Shelf`, `Lines` | `proxy/upstream/h2_pool.rs`, `h2_connection.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
 //! | `Alarm`, `Killer` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
 //! | `proxy/outcome.rs` | | labels of terminations |
 //! | `Word`, "orders" | `decision/event.rs`, `orders.rs` | operator command |

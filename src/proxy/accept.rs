@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::worker::Worker;
+use super::server::ConnectionServer;
 use super::{door, http, tcp};
 use crate::config::Name;
 use crate::net::listen::{canonical, stop_listening};
@@ -50,7 +50,7 @@ struct Loop {
 impl Accepting {
     /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone. True: some were. A loop that
     /// cannot be started leaves this [incomplete](Accepting::is_incomplete), and is started by the next call.
-    pub fn follow(&self, worker: &Rc<Worker>, table: &RoutingTable) -> bool {
+    pub fn follow(&self, server: &Rc<ConnectionServer>, table: &RoutingTable) -> bool {
         let wanted: Vec<_> = table
             .listeners
             .iter()
@@ -70,7 +70,7 @@ impl Accepting {
         for (bound, name) in wanted {
             match loops.iter().find(|running| Arc::ptr_eq(bound, &running.bound)) {
                 Some(running) => *running.listener.borrow_mut() = Arc::clone(name),
-                None => match start(worker, bound, name) {
+                None => match start(server, bound, name) {
                     Ok(started) => loops.push(started),
                     Err(error) => {
                         self.incomplete.set(true);
@@ -117,18 +117,18 @@ impl AsRawFd for Listening {
     }
 }
 
-fn start(worker: &Rc<Worker>, bound: &Arc<Bound>, name: &Name) -> io::Result<Loop> {
-    let listening = Listening { bound: Arc::clone(bound), worker: worker.id };
+fn start(server: &Rc<ConnectionServer>, bound: &Arc<Bound>, name: &Name) -> io::Result<Loop> {
+    let listening = Listening { bound: Arc::clone(bound), worker: server.core().id };
     listening.socket()?;
     #[allow(deprecated, reason = "sound for a type that keeps its descriptor open as long as it lives, as std's does")]
     let socket = AsyncFd::new(listening)?;
     let listener = Rc::new(RefCell::new(Arc::clone(name)));
     let stop = Rc::new(Notify::new());
-    tokio::task::spawn_local(run(Rc::clone(worker), socket, Rc::clone(&listener), Rc::clone(&stop)));
+    tokio::task::spawn_local(run(Rc::clone(server), socket, Rc::clone(&listener), Rc::clone(&stop)));
     Ok(Loop { bound: Arc::clone(bound), listener, stop })
 }
 
-async fn run(worker: Rc<Worker>, socket: AsyncFd<Listening>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
+async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<Listening>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
     let Ok(listening) = socket.get_ref().socket() else { return };
     loop {
         let mut ready = tokio::select! {
@@ -142,7 +142,7 @@ async fn run(worker: Rc<Worker>, socket: AsyncFd<Listening>, name: Rc<RefCell<Na
                 }
             },
         };
-        let pause = match accept_all(&worker, listening, &name) {
+        let pause = match accept_all(&server, listening, &name) {
             Accepted::All => {
                 ready.clear_ready();
                 continue;
@@ -160,7 +160,7 @@ async fn run(worker: Rc<Worker>, socket: AsyncFd<Listening>, name: Rc<RefCell<Na
             () = tokio::time::sleep(pause) => {}
         }
     }
-    while matches!(accept_all(&worker, listening, &name), Accepted::Some) {}
+    while matches!(accept_all(&server, listening, &name), Accepted::Some) {}
     if let Err(error) = stop_listening(listening) {
         tracing::debug!(%error, "a listening socket was closed already");
     }
@@ -180,27 +180,28 @@ enum Accepted {
 /// Connections accepted before other tasks get a turn.
 const TURN: usize = 16;
 
-fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -> Accepted {
-    let table = worker.view.current();
+fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCell<Name>) -> Accepted {
+    let core = server.core();
+    let table = core.table();
     // Renamed a moment ago: the loop is about to follow, and nobody may be forgotten in the queue.
     let Some(listener) = table.listener(&name.borrow()) else { return Accepted::Full };
     for _ in 0..TURN {
         let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else { return Accepted::Full };
-        let Some(place) = ClientPlace::take(worker) else {
-            worker.short_of_descriptors(&listener.config.name, is_waiting(socket));
+        let Some(place) = ClientPlace::take(server) else {
+            server.short_of_descriptors(&listener.config.name, is_waiting(socket));
             return Accepted::Full;
         };
         match accept(socket) {
             Ok((stream, peer)) => {
-                listener.stats.accepted.add(worker.id, 1);
+                listener.stats.accepted.add(core.id, 1);
                 spawn(place, listener, stream, peer, room);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
             Err(error) if concerns_one(&error) => {}
             Err(error) => {
-                listener.stats.rejected_accept.add(worker.id, 1);
-                worker.close_idle();
-                worker.complain_of_accept(&listener.config.name, &error);
+                listener.stats.rejected_accept.add(core.id, 1);
+                server.pools.close_idle();
+                core.complain_of_accept(&listener.config.name, &error);
                 return Accepted::Failed;
             }
         }
@@ -209,17 +210,17 @@ fn accept_all(worker: &Rc<Worker>, socket: &TcpListener, name: &RefCell<Name>) -
 }
 
 /// A client connection's place in the descriptor budget.
-struct ClientPlace(Rc<Worker>);
+struct ClientPlace(Rc<ConnectionServer>);
 
 impl ClientPlace {
-    fn take(worker: &Rc<Worker>) -> Option<ClientPlace> {
-        worker.descriptors.try_client(clock::now).then(|| ClientPlace(Rc::clone(worker)))
+    fn take(server: &Rc<ConnectionServer>) -> Option<ClientPlace> {
+        server.core().descriptors.try_client(clock::now).then(|| ClientPlace(Rc::clone(server)))
     }
 }
 
 impl Drop for ClientPlace {
     fn drop(&mut self) {
-        self.0.descriptors.client_closed();
+        self.0.core().descriptors.client_closed();
     }
 }
 
@@ -263,12 +264,12 @@ fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, pe
     // The runtime catches a panic inside a task: the connection is dropped, all others go on. What only some connections need,
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
-        let worker = &place.0;
-        if let Some(guest) = Box::pin(door::admit(worker, &listener, stream, peer)).await {
+        let server = &place.0;
+        if let Some(guest) = Box::pin(door::admit(server.core(), &listener, stream, peer)).await {
             match listener.target {
-                ListenerTarget::Routes(_) => http::serve_connection(worker, listener, guest).await,
+                ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, guest).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {
-                    Box::pin(tcp::serve_connection(worker, &listener, guest)).await;
+                    Box::pin(tcp::serve_connection(&server.pools, &listener, guest)).await;
                 }
             }
         }

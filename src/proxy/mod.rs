@@ -3,6 +3,9 @@
 //!
 //! - [`start`] makes the worker threads; each has a runtime, a view of the published table, idle upstream connections,
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
+//! - A worker is nested: `worker_core` is what every part needs and what needs none; the connections to endpoints (`upstream`)
+//!   have it, the memory for requests ([`http`]) has those, `server` has both and serves connections, and `worker` follows
+//!   the table. A function takes the smallest of them that it needs. `clients` is the register of client connections.
 //! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
 //! - [`http`] serves requests, step by step as in [manual::one_request](crate::manual::one_request); `upstream` holds connections
 //!   to endpoints.
@@ -11,6 +14,7 @@
 //!   bulk passes through without.
 mod accept;
 mod buffer;
+mod clients;
 mod deadline;
 mod descriptors;
 mod door;
@@ -18,9 +22,11 @@ mod guarded;
 mod http;
 mod outcome;
 mod pipe;
+mod server;
 mod tcp;
 mod upstream;
 mod worker;
+mod worker_core;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,6 @@
 //! The PROXY header: what a proxy before us says about its client, ahead of everything else.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::config::ProxyProtocol;
 use crate::net::stream;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::Turned;
 use crate::sys::clock;
 use crate::wire::proxy_protocol::{Ends, Fault, LONGEST, Progress, read};
@@ -22,7 +21,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// Reads the header, by the armed alarm, and not one byte behind it. `None`: nobody is named, and the ends are those of the
 /// socket itself.
 pub async fn take_header(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     proxy: &ProxyProtocol,
     socket: &TcpStream,
     peer: SocketAddr,
@@ -31,7 +30,7 @@ pub async fn take_header(
     if !is_trusted(proxy, peer) {
         return if proxy.required { Err(Turned::Untrusted) } else { Ok(None) };
     }
-    match guarded(alarm, &mut hurry(worker, alarm), find_header(proxy, socket)).await {
+    match guarded(alarm, &mut hurry(core, alarm), find_header(proxy, socket)).await {
         Ok(found) => found,
         Err(Interrupted::Late) => Err(Turned::Timeout),
         Err(Interrupted::Gone | Interrupted::Killed) => Err(Turned::Closed),
@@ -39,10 +38,10 @@ pub async fn take_header(
 }
 
 /// While the worker stops, nobody is waited for in full: an interruption that never comes, and moves the alarm once.
-pub fn hurry<'a>(worker: &'a Rc<Worker>, alarm: &'a Alarm) -> impl FnMut(&mut Context<'_>) -> Poll<()> + 'a {
+pub fn hurry<'a>(core: &'a WorkerCore, alarm: &'a Alarm) -> impl FnMut(&mut Context<'_>) -> Poll<()> + 'a {
     let mut hurried = false;
     move |_| {
-        if worker.is_draining() && !std::mem::replace(&mut hurried, true) {
+        if core.is_draining() && !std::mem::replace(&mut hurried, true) {
             alarm.hasten(clock::now().after(LAST_CALL));
         }
         Poll::Pending

@@ -4,12 +4,12 @@ mod header;
 mod tls;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
+use super::clients::ClientEntry;
 use super::deadline::Alarm;
-use super::worker::{Client, Worker};
+use super::worker_core::WorkerCore;
 use crate::config::{Bind, Target};
 use crate::net::Transport;
 use crate::net::listen::canonical;
@@ -36,28 +36,28 @@ pub struct Guest {
     /// The alarm of its task.
     pub alarm: Alarm,
     /// Its place in the worker's register.
-    pub place: Client,
+    pub place: ClientEntry,
 }
 
 /// Lets a client in, or closes its connection. (Boxed: a guest is handed on from one future to the next, and each would
 /// have room for it.)
 pub async fn admit(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     listener: &ListenerView,
     socket: TcpStream,
     peer: SocketAddr,
 ) -> Option<Box<Guest>> {
-    let alarm = worker.deadlines.alarm();
-    let place = worker.clients.enter(worker, &alarm);
+    let alarm = core.deadlines.alarm();
+    let place = core.clients.enter(&alarm);
     let config = &listener.config;
     let until = clock::now().after(config.timeouts.handshake);
     if config.proxy_protocol.is_some() || matches!(config.target, Target::Sni(_)) {
         alarm.set(until);
     }
-    let Ends { source: peer, destination: reached } = match ends(worker, listener, &socket, peer, &alarm).await {
+    let Ends { source: peer, destination: reached } = match ends(core, listener, &socket, peer, &alarm).await {
         Ok(ends) => ends,
         Err(turned) => {
-            listener.stats.count_turned(worker.id, turned);
+            listener.stats.count_turned(core.id, turned);
             return None;
         }
     };
@@ -68,21 +68,21 @@ pub async fn admit(
     // A table without what the configuration asks for is never published; in the clear nobody is let in here.
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
-    let shaken = Box::pin(tls::shake_hands(worker, listener, tls, socket, &alarm, until)).await?;
+    let shaken = Box::pin(tls::shake_hands(core, listener, tls, socket, &alarm, until)).await?;
     let Shaken { transport, http2, .. } = shaken;
     Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
 }
 
 /// Both ends of the client's connection, by the PROXY header or by the socket itself.
 async fn ends(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     listener: &ListenerView,
     socket: &TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
 ) -> Result<Ends, Turned> {
     if let Some(proxy) = &listener.config.proxy_protocol
-        && let Some(ends) = Box::pin(header::take_header(worker, proxy, socket, peer, alarm)).await?
+        && let Some(ends) = Box::pin(header::take_header(core, proxy, socket, peer, alarm)).await?
     {
         return Ok(Ends { source: canonical(ends.source), destination: canonical(ends.destination) });
     }

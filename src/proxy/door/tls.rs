@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::rc::Rc;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -13,12 +12,12 @@ use crate::decision::Moment;
 use crate::net::tls::{Handshake, ServerTls, Shaken};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 
 /// Shakes hands before `until`. `None`: the connection is closed and the reason is counted.
 pub async fn shake_hands(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     listener: &ListenerView,
     tls: &ServerTls,
     socket: TcpStream,
@@ -26,13 +25,13 @@ pub async fn shake_hands(
     until: Moment,
 ) -> Option<Shaken> {
     alarm.set(until);
-    if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, worker, alarm).await {
-        listener.stats.count_handshake(worker.id, Handshake::NotTls);
+    if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, core, alarm).await {
+        listener.stats.count_handshake(core.id, Handshake::NotTls);
         tracing::debug!(listener = &*listener.config.name, "plain HTTP on a TLS port: answered 400");
-        refuse_plain(&socket, worker, alarm).await;
+        refuse_plain(&socket, core, alarm).await;
         return None;
     }
-    let shaken = match guarded(alarm, &mut hurry(worker, alarm), tls.accept(socket)).await {
+    let shaken = match guarded(alarm, &mut hurry(core, alarm), tls.accept(socket)).await {
         Ok(shaken) => shaken.map_err(|(how, error)| (how, error.to_string())),
         Err(Interrupted::Late) => Err((Handshake::Timeout, "timeouts.handshake ran out".to_owned())),
         Err(Interrupted::Gone | Interrupted::Killed) => Err((Handshake::Closed, "stopped".to_owned())),
@@ -40,12 +39,12 @@ pub async fn shake_hands(
     alarm.clear();
     match shaken {
         Ok(shaken) => {
-            listener.stats.count_handshake(worker.id, shaken.how);
-            listener.stats.count_tls_version(worker.id, shaken.version);
+            listener.stats.count_handshake(core.id, shaken.how);
+            listener.stats.count_tls_version(core.id, shaken.version);
             Some(shaken)
         }
         Err((how, reason)) => {
-            listener.stats.count_handshake(worker.id, how);
+            listener.stats.count_handshake(core.id, how);
             tracing::debug!(listener = &*listener.config.name, how = how.as_str(), reason, "TLS handshake failed");
             None
         }
@@ -60,14 +59,14 @@ This port speaks HTTPS: use https:// in the URL\n";
 const MOST: usize = 64 * 1024;
 
 /// Does the client begin with a letter in upper case, as requests of HTTP do and a TLS record never does? Waits for the first byte.
-async fn begins_with_a_method(socket: &TcpStream, worker: &Rc<Worker>, alarm: &Alarm) -> bool {
+async fn begins_with_a_method(socket: &TcpStream, core: &WorkerCore, alarm: &Alarm) -> bool {
     let mut first = [0];
-    let looked = guarded(alarm, &mut hurry(worker, alarm), socket.peek(&mut first)).await;
+    let looked = guarded(alarm, &mut hurry(core, alarm), socket.peek(&mut first)).await;
     matches!(looked, Ok(Ok(1))) && first[0].is_ascii_uppercase()
 }
 
 /// Answers in the clear, and reads on until the client closes or the handshake's time is over.
-async fn refuse_plain(socket: &TcpStream, worker: &Rc<Worker>, alarm: &Alarm) {
+async fn refuse_plain(socket: &TcpStream, core: &WorkerCore, alarm: &Alarm) {
     let answered = async {
         let _ = socket.try_write(PLAIN);
         let _ = SockRef::from(socket).shutdown(Shutdown::Write);
@@ -81,7 +80,7 @@ async fn refuse_plain(socket: &TcpStream, worker: &Rc<Worker>, alarm: &Alarm) {
             }
         }
     };
-    let _ = guarded(alarm, &mut hurry(worker, alarm), answered).await;
+    let _ = guarded(alarm, &mut hurry(core, alarm), answered).await;
 }
 
 #[cfg(test)]

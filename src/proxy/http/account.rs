@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::request::Setting;
+use super::context::Setting;
 use crate::config::Name;
 use crate::decision::Moment;
 use crate::proxy::upstream::Spot;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Handle, ListenerView, Reasons};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
@@ -48,12 +48,11 @@ pub struct Account {
 
 impl Account {
     /// A request began.
-    pub fn new(worker: &Worker, head: &RequestHead, began: Moment) -> Account {
-        let made_id =
-            if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut worker.pick.borrow_mut().dice) };
+    pub fn new(core: &WorkerCore, head: &RequestHead, began: Moment) -> Account {
+        let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut core.pick.borrow_mut().dice) };
         Account {
             began,
-            began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
+            began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
             service: None,
             last: None,
             made_id,
@@ -96,25 +95,25 @@ impl Account {
 
     /// The request has ended.
     pub fn settle(&self, setting: &Setting<'_>, listener: &ListenerView, head: &RequestHead) {
-        let worker = setting.worker;
+        let core = setting.core;
         let took = clock::now().since(self.began);
-        listener.stats.bytes_in.add(worker.id, self.received);
-        listener.stats.bytes_out.add(worker.id, self.sent);
+        listener.stats.bytes_in.add(core.id, self.received);
+        listener.stats.bytes_out.add(core.id, self.sent);
         let service = self.service.as_ref().map(|(table, index)| &table.services[*index]);
         if let Some(service) = service {
-            service.stats.count_response(worker.id, self.status);
+            service.stats.count_response(core.id, self.status);
             // A tunnel lasts as long as its users like; what it says about the service is how long they waited for it.
             let tunnel = self.first_byte.filter(|_| self.status == Some(101));
-            service.stats.latency.record(worker.id, tunnel.map_or(took, |opened| opened.since(self.began)));
+            service.stats.latency.record(core.id, tunnel.map_or(took, |opened| opened.since(self.began)));
         }
-        if !worker.access.enabled() {
+        if !core.access.enabled() {
             return;
         }
         let pool = self.last.as_ref().map(|(table, service, pool, _)| &table.services[*service].pools[*pool]);
         let endpoint = self.last.as_ref().and_then(|(.., endpoint)| *endpoint);
         let asked = pool.zip(endpoint).map(|(pool, endpoint)| &pool.endpoints[endpoint]);
         let name = |name: Option<&Name>| name.map_or("", |name| name).to_owned();
-        worker.access.record(&AccessRecord {
+        core.access.record(&AccessRecord {
             began_unix_millis: self.began_unix_millis,
             listener: &listener.config.name,
             client: setting.caller.peer,
@@ -151,12 +150,12 @@ pub fn record_refused(
     status: u16,
     termination: Termination,
 ) {
-    let worker = setting.worker;
-    if !worker.access.enabled() {
+    let core = setting.core;
+    if !core.access.enabled() {
         return;
     }
     let took = clock::now().since(began);
-    worker.access.record(&AccessRecord {
+    core.access.record(&AccessRecord {
         began_unix_millis: clock::unix_millis().saturating_sub(took.as_millis() as u64),
         listener: &listener.config.name,
         client: setting.caller.peer,

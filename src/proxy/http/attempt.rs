@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use super::channel::Channel;
 use super::client::{Client, ClientFault};
+use super::context::Setting;
 use super::exchange::{Exchange, ReplyFault, SendFault};
 use super::grpc;
-use super::hedge::Hedged;
 use super::least_rate::{Awaits, LeastRate};
 use super::outline::Outline;
-use super::request::{Finish, Request, Setting};
+use super::request::Request;
 use super::respond::Refusal;
-use super::tunnel::{Protocol, Tunnel};
+use super::tunnel::Tunnel;
+use super::verdict::{Awaited, Finish, Hedged, Over, Tried, cut_before_answer, heard, mark_of, tell_failure};
 use super::waiting::{Ring, Times, Waiting, tell_left};
 use crate::config::{Patience, Route};
-use crate::decision::{Failure, Mark, Moment};
+use crate::decision::{Failure, Moment};
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Parked, Placing, Spot, Target, Unplaced, blame, is_condemned};
-use crate::proxy::worker::Worker;
+use crate::proxy::upstream::{Parked, Placing, Spot, Target, is_condemned};
 use crate::routing::{Ended, Fault, How, InFlight, Next, RouteView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -30,46 +30,6 @@ use crate::wire::h1::{self, BodyDecoder, ResponseHead};
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
-
-/// How a try ended.
-pub(super) enum Tried {
-    /// The client has its answer, or what there will ever be of it.
-    Done(Finish),
-    /// The client gets an answer of ours.
-    Refused(Refusal, Termination),
-    /// No answer for the client yet; the retry rule has to be told.
-    Failed(Ended),
-    /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
-    Again,
-    /// The retry rule was told, and there is nobody to ask.
-    Unplaced(Unplaced),
-}
-
-/// What an exchange came to.
-pub(super) enum Over {
-    Tried(Tried),
-    /// 101: its connection is to become a tunnel.
-    Switched(Protocol),
-}
-
-/// What waiting for a final head came to.
-pub(super) enum Awaited {
-    /// The head came then.
-    Answered(Moment),
-    Stale,
-    /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
-    Left,
-    /// `failure`: what it says about the endpoint; `None` for an idle connection that had died.
-    Failed {
-        how: How,
-        failure: Option<Failure>,
-    },
-    Client(ClientFault),
-    ClientSlow,
-    Interrupted(Interrupted),
-    /// It is late; the retry rule was told and asks elsewhere as well.
-    HedgeDue((Waiting, Times)),
-}
 
 impl<'a, C: Client> Request<'a, C> {
     /// One try over this connection.
@@ -82,9 +42,8 @@ impl<'a, C: Client> Request<'a, C> {
         decoder: &mut BodyDecoder,
     ) -> Tried {
         let Target { spot, link, in_flight } = target;
-        let worker = self.setting.worker;
         // Register first, then re-check (right before the first byte).
-        self.setting.place.set_tenure(Some(worker.tenure(&spot)));
+        self.setting.place.set_tenure(Some(self.setting.memory.tenure(&spot)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -97,10 +56,10 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     pub(super) fn outline(&self, route: &'a Route) -> Outline<'a> {
-        let Setting { worker, caller, .. } = *self.setting;
+        let Setting { core, caller, .. } = *self.setting;
         let (head, listener) = (self.head, &**self.listener);
         Outline {
-            worker,
+            core,
             head,
             listener,
             address: &caller.address,
@@ -119,7 +78,7 @@ impl<'a, C: Client> Request<'a, C> {
         spot: &Spot,
         in_flight: InFlight,
     ) -> Tried {
-        in_flight.stats().count_bytes(self.setting.worker.id, exchange.sent(), exchange.received());
+        in_flight.stats().count_bytes(self.setting.core.id, exchange.sent(), exchange.received());
         match (over, exchange) {
             (Over::Tried(tried), Channel::Own(exchange)) => {
                 if let Some(stream) = exchange.finish() {
@@ -176,15 +135,15 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// Keeps a connection for the next exchange, unless the endpoint is not to get one, or not over a connection like this.
     fn park(&self, stream: Transport, placing: &Placing<'_>, spot: &Spot) {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         let now = clock::now();
         let wanted = spot.keeps_connections()
             && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
-            && worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
+            && core.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
         if wanted {
             let expires = now.after(placing.service().config.timeouts.idle);
             let parked = Parked { stream, generation: spot.generation, expires };
-            worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
+            self.setting.pools.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
         }
     }
 
@@ -215,7 +174,7 @@ impl<'a, C: Client> Request<'a, C> {
         route: &RouteView,
         spot: &Spot,
     ) -> Awaited {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         let alarm = self.setting.alarm;
         let service = &placing.service().config;
         let (from_client, to_upstream) = (self.body_window(service), service.timeouts.body);
@@ -223,7 +182,7 @@ impl<'a, C: Client> Request<'a, C> {
         let is_call = grpc::is_call(self.head);
         let pause = if is_call { service.timeouts.tunnel } else { from_client };
         let times = self.times(placing, route);
-        let still_holds = || worker.view.still_holds(&spot.table, spot.service());
+        let still_holds = || core.view.still_holds(&spot.table, spot.service());
         let mut judged = spot.table.epoch;
         let mut waiting: Option<Waiting> = None;
         self.rates.restart();
@@ -252,7 +211,7 @@ impl<'a, C: Client> Request<'a, C> {
                     Poll::Pending => break,
                 }
             }
-            if is_condemned(worker, spot, &mut judged) {
+            if is_condemned(core, spot, &mut judged) {
                 let ended = self.ended(exchange, spot, How::Condemned, false);
                 if placing.leave(&ended, spot.service()) {
                     return Poll::Ready(Awaited::Left);
@@ -266,7 +225,7 @@ impl<'a, C: Client> Request<'a, C> {
             }
             if let Some(waiting) = &mut waiting {
                 loop {
-                    match ready!(waiting.poll(cx, alarm, worker, spot, exchange)) {
+                    match ready!(waiting.poll(cx, alarm, core, spot, exchange)) {
                         Ring::Killed => return Poll::Ready(Awaited::Interrupted(Interrupted::Killed)),
                         Ring::Timeout => {
                             return Poll::Ready(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) });
@@ -304,9 +263,9 @@ impl<'a, C: Client> Request<'a, C> {
         match awaited {
             Awaited::Answered(now) => {
                 let since = waiting.filter(|_| times.counts()).map(|waiting| waiting.since);
-                heard(worker, route, spot, since, now);
+                heard(core, route, spot, since, now);
             }
-            Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(worker, spot, times),
+            Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(core, spot, times),
             // Dead with its connection: nobody waits for it.
             Awaited::Failed { how, .. } if how != How::Timeout => {
                 if let Some(waiting) = waiting {
@@ -336,7 +295,7 @@ impl<'a, C: Client> Request<'a, C> {
         placing: &mut Placing<'_>,
         spot: &Spot,
     ) -> Tried {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         match awaited {
             Awaited::Answered(_) | Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Tried::Again,
             Awaited::Failed { how, failure } => {
@@ -346,7 +305,7 @@ impl<'a, C: Client> Request<'a, C> {
             Awaited::Client(ClientFault::Gone) => Tried::Done(self.abort(Termination::ClientAborted)),
             Awaited::Client(ClientFault::Malformed(error)) => self.malformed(error),
             Awaited::ClientSlow => Tried::Refused(Refusal::SLOW, Termination::ClientTimeout),
-            Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, worker))),
+            Awaited::Interrupted(interrupted) => Tried::Done(self.abort(interruption(interrupted, core))),
         }
     }
 
@@ -361,7 +320,7 @@ impl<'a, C: Client> Request<'a, C> {
         if let Some((error, bytes)) = exchange.broken_rule() {
             self.note_malformed(spot, error, bytes);
         }
-        if exchange.is_told() { None } else { tell_failure(self.setting.worker, spot, how, failure) }
+        if exchange.is_told() { None } else { tell_failure(self.setting.core, spot, how, failure) }
     }
 
     /// An answer was not one: counts the rule that it broke, and tells those who look for it what came.
@@ -369,7 +328,7 @@ impl<'a, C: Client> Request<'a, C> {
         /// Bytes of an answer that are shown.
         const SHOWN: usize = 200;
         self.account.malformed = Some(error);
-        spot.service().stats.count_malformed(self.setting.worker.id, error);
+        spot.service().stats.count_malformed(self.setting.core.id, error);
         let shown = bytes.get(..SHOWN).unwrap_or(bytes);
         tracing::debug!(
             endpoint = %spot.endpoint().address,
@@ -381,7 +340,7 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     fn malformed(&self, error: h1::Error) -> Tried {
-        self.listener.stats.count_refusal(self.setting.worker.id, error);
+        self.listener.stats.count_refusal(self.setting.core.id, error);
         Tried::Refused(Refusal::malformed(error), Termination::Refused)
     }
 
@@ -402,7 +361,7 @@ impl<'a, C: Client> Request<'a, C> {
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
         let failed = spot.fails_with(if unavailable { UNAVAILABLE } else { status });
-        spot.endpoint().stats.count_response(self.setting.worker.id, status);
+        spot.endpoint().stats.count_response(self.setting.core.id, status);
         if grpc::is_call(self.head) {
             self.unproven = None; // its endpoint has taken it up
         }
@@ -479,7 +438,7 @@ impl<'a, C: Client> Request<'a, C> {
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Deadline => None,
                 Interrupt::Killed => {
-                    let termination = interruption(Interrupted::Killed, self.setting.worker);
+                    let termination = interruption(Interrupted::Killed, self.setting.core);
                     Some(Tried::Done(self.abort(termination)))
                 }
             })
@@ -503,7 +462,7 @@ impl<'a, C: Client> Request<'a, C> {
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
     async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
         let alarm = self.setting.alarm;
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
         let tunnel = placing.service().config.timeouts.tunnel;
         let mut silence = None;
@@ -515,7 +474,7 @@ impl<'a, C: Client> Request<'a, C> {
                         return Poll::Ready((None, Termination::ClientAborted));
                     }
                     Poll::Ready(Err(SendFault::Client(ClientFault::Malformed(error)))) => {
-                        self.listener.stats.count_refusal(worker.id, error);
+                        self.listener.stats.count_refusal(core.id, error);
                         return Poll::Ready((None, Termination::Refused));
                     }
                     _ => {}
@@ -546,7 +505,7 @@ impl<'a, C: Client> Request<'a, C> {
             }
             loop {
                 return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
-                    (Interrupt::Killed, _) => (None, interruption(Interrupted::Killed, worker)),
+                    (Interrupt::Killed, _) => (None, interruption(Interrupted::Killed, core)),
                     (Interrupt::Deadline, Awaits::Download) if self.client.is_held_up() => {
                         // The connection has a deadline of its own, and judges the client by that.
                         self.rates.download = LeastRate::new(to_client);
@@ -581,46 +540,9 @@ fn is_well(status: u16) -> bool {
     status < 500 && status != 429
 }
 
-/// What weakens a failed answer as evidence against its endpoint.
-pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
-    let later = reply.status() == 503 && reply.fields().get("retry-after").is_some();
-    if later { Mark::RetryLater } else { Mark::None }
-}
-
-/// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
-pub(super) fn heard(worker: &Worker, route: &RouteView, spot: &Spot, since: Option<Moment>, now: Moment) {
-    let stats = &spot.endpoint().stats;
-    stats.replies().heard(now);
-    stats.note_answered(spot.generation, spot.reused, now);
-    if let Some(since) = since {
-        route.usual.record(worker.id, now.since(since));
-    }
-}
-
-/// What a try that ended without an answer says about its endpoint.
-pub(super) fn tell_failure(worker: &Worker, spot: &Spot, how: How, failure: Option<Failure>) -> Option<Fault> {
-    if failure.is_none() && how == How::Reset {
-        spot.endpoint().stats.note_stale(spot.generation, clock::now());
-    }
-    failure.and_then(|failure| blame(worker, spot, failure, Mark::None))
-}
-
 /// Is this an answer that goes on as long as its users like, with pauses of any length: an event stream, or a gRPC call.
 fn may_be_silent(reply: &ResponseHead) -> bool {
     let Some(value) = reply.fields().get("content-type") else { return false };
     let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
     kinds.iter().any(|kind| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind)))
-}
-
-pub(super) fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
-    match fault {
-        ReplyFault::Malformed => Awaited::Failed { how: How::Malformed, failure: Some(Failure::Malformed) },
-        ReplyFault::Cut { begun } => {
-            Awaited::Failed { how: How::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
-        }
-        ReplyFault::Unprocessed { persists } => {
-            Awaited::Failed { how: How::Unprocessed, failure: persists.then_some(Failure::Gateway) }
-        }
-        ReplyFault::Client => Awaited::Client(ClientFault::Gone),
-    }
 }

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::attempt::{Awaited, Over, Tried, cut_before_answer, heard, mark_of, tell_failure};
 use super::body::RequestBody;
 use super::channel::Channel;
 use super::client::{Client, ClientFault, Source};
 use super::exchange::{Exchange, SendFault};
+use super::memory::Scratch;
 use super::outline::Outline;
-use super::request::{Request, Scratch};
+use super::request::Request;
+use super::verdict::{Awaited, Hedged, Over, Tried, cut_before_answer, heard, mark_of, tell_failure};
 use super::waiting::{Due, Ring, Times, Waiting, tell_left, tell_overtaken};
 use crate::config::Retry;
 use crate::decision::{Failure, Mark, Moment};
@@ -25,19 +26,11 @@ use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced, blame, is_condemned};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Ended, Fault, How, InFlight, Next, RouteView, Why};
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{BodyDecoder, ResponseHead};
-
-/// What became of a request that was asked twice.
-pub(super) enum Hedged {
-    /// The first try goes on, or ended, like this.
-    First(Awaited),
-    /// The other did.
-    Other(Tried),
-}
 
 /// What the other try came to.
 #[allow(clippy::large_enum_variant, reason = "it lives in a box of its own")]
@@ -93,22 +86,23 @@ impl<'a, C: Client> Request<'a, C> {
         spot: &Spot,
         (mut waiting, times): (Waiting, Times),
     ) -> Hedged {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         // In retry: a switch must not end it.
         self.setting.place.set_tenure(None);
         self.setting.alarm.pardon();
-        let alarm = worker.deadlines.alarm();
+        let alarm = core.deadlines.alarm();
         waiting.forget_hedge();
         alarm.set(waiting.next());
         let judged = spot.table.epoch;
         let first = Pending { exchange: first, spot, route, waiting, times, alarm, judged };
-        let mut scratch = worker.scratch();
+        let memory = self.setting.memory;
+        let mut scratch = memory.scratch();
         let hedged = self.ask_beside(first, placing, times, &mut scratch).await;
-        worker.put_scratch(scratch);
+        memory.put_scratch(scratch);
         if let Hedged::First(Awaited::Answered(_)) = &hedged {
-            self.setting.place.take_tenure(worker.tenure(spot));
+            self.setting.place.take_tenure(memory.tenure(spot), &core.view);
         }
-        placing.service().stats.count_hedge(worker.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
+        placing.service().stats.count_hedge(core.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
         hedged
     }
 
@@ -119,7 +113,7 @@ impl<'a, C: Client> Request<'a, C> {
         times: Times,
         scratch: &mut Scratch,
     ) -> Hedged {
-        let (worker, spot) = (self.setting.worker, first.spot);
+        let (core, spot) = (self.setting.core, first.spot);
         let outline = self.outline(&first.route.config);
         let origin = Rc::clone(&placing.origin);
         let retry = &origin.services[placing.index].config.retry;
@@ -135,7 +129,7 @@ impl<'a, C: Client> Request<'a, C> {
                 let mut other = pin!(ask(&outline, placing, times, (reply, decoder, body), &placed));
                 loop {
                     let Some(pending) = &mut first else {
-                        let alarm = worker.deadlines.alarm();
+                        let alarm = core.deadlines.alarm();
                         let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
                         match guarded(&alarm, gone, other.as_mut()).await {
                             Ok(other) => break Some(other),
@@ -151,8 +145,8 @@ impl<'a, C: Client> Request<'a, C> {
                         }
                         // Asked alone, it would be asked again elsewhere: there it is asked already.
                         First::Own(Awaited::Answered(_)) if pending.is_retried_for(retry) => {
-                            let how = pending.refuse(worker);
-                            fault = pending.fault(worker);
+                            let how = pending.refuse(core);
+                            fault = pending.fault(core);
                             how
                         }
                         First::Own(awaited) => return Hedged::First(awaited),
@@ -173,7 +167,7 @@ impl<'a, C: Client> Request<'a, C> {
                 None | Some(Other::Stale) => continue,
                 Some(Other::Answered(answer)) if first.is_none() || is_welcome(placing, spot, &answer) => {
                     if let Some(first) = first {
-                        first.overtaken(worker, placing);
+                        first.overtaken(core, placing);
                     }
                     return Hedged::Other(self.win(answer, placing, outline).await);
                 }
@@ -200,11 +194,11 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// Waits for the first try, beside which nobody is left.
     async fn wait_alone<E: Exchange>(&mut self, mut first: Pending<'_, E>, placing: &mut Placing<'_>) -> Awaited {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         let mut condemned = false;
         loop {
             // While the budget does not let it go, it asks again.
-            let again = pin!(ask_again(worker, condemned));
+            let again = pin!(ask_again(core, condemned));
             match self.first_of(&mut first, again).await {
                 First::Own(awaited) => return awaited,
                 First::Condemned | First::Other(()) => condemned = true,
@@ -221,7 +215,7 @@ impl<'a, C: Client> Request<'a, C> {
         first: &mut Pending<'_, E>,
         mut other: Pin<&mut impl Future<Output = T>>,
     ) -> First<T> {
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         poll_fn(|cx| {
             loop {
                 match first.exchange.poll_head(cx) {
@@ -229,7 +223,7 @@ impl<'a, C: Client> Request<'a, C> {
                         first.spot.endpoint().stats.replies().heard(clock::now());
                         self.pass_interim(first.exchange.reply());
                     }
-                    Poll::Ready(Ok(())) => return Poll::Ready(First::Own(Awaited::Answered(first.heard(worker)))),
+                    Poll::Ready(Ok(())) => return Poll::Ready(First::Own(Awaited::Answered(first.heard(core)))),
                     Poll::Ready(Err(fault)) => {
                         return Poll::Ready(First::Own(cut_before_answer(fault, first.spot.reused)));
                     }
@@ -239,19 +233,19 @@ impl<'a, C: Client> Request<'a, C> {
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
                 return Poll::Ready(First::Other(done));
             }
-            if is_condemned(worker, first.spot, &mut first.judged) {
+            if is_condemned(core, first.spot, &mut first.judged) {
                 return Poll::Ready(First::Condemned);
             }
             let unwritable = matches!(self.client.poll_flush(cx), Poll::Ready(Err(_)));
             if unwritable || self.client.poll_gone(cx).is_ready() {
-                tell_left(worker, first.spot, first.times);
+                tell_left(core, first.spot, first.times);
                 return Poll::Ready(First::Own(Awaited::Client(ClientFault::Gone)));
             }
             if self.is_killed(cx) {
                 return Poll::Ready(First::Own(Awaited::Interrupted(Interrupted::Killed)));
             }
             let Pending { waiting, alarm, spot, exchange, .. } = first;
-            waiting.poll(cx, alarm, worker, spot, &**exchange).map(|ring| match ring {
+            waiting.poll(cx, alarm, core, spot, &**exchange).map(|ring| match ring {
                 Ring::Killed => First::Own(Awaited::Interrupted(Interrupted::Killed)),
                 Ring::Hedge | Ring::Timeout => {
                     First::Own(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) })
@@ -273,8 +267,8 @@ impl<'a, C: Client> Request<'a, C> {
     /// The other try's answer is the client's.
     async fn win(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>, outline: Outline<'_>) -> Tried {
         let Answer { mut exchange, spot, in_flight, now } = answer;
-        let worker = self.setting.worker;
-        self.setting.place.take_tenure(worker.tenure(&spot));
+        let core = self.setting.core;
+        self.setting.place.take_tenure(self.setting.memory.tenure(&spot), &core.view);
         self.account.reached(&spot);
         let tried = self.pass_on(&mut exchange, placing, outline.route, &spot, now).await;
         self.close(&mut exchange, Over::Tried(tried), placing, &spot, in_flight).await
@@ -283,8 +277,8 @@ impl<'a, C: Client> Request<'a, C> {
     /// The other try's answer is not the client's, as long as the first may still come.
     async fn decline(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>) -> Next {
         let Answer { mut exchange, spot, in_flight, .. } = answer;
-        let (worker, status) = (self.setting.worker, exchange.reply().status());
-        spot.endpoint().stats.count_response(worker.id, status);
+        let (core, status) = (self.setting.core, exchange.reply().status());
+        spot.endpoint().stats.count_response(core.id, status);
         if spot.fails_with(status) {
             placing.record_marked(&spot, Failure::Gateway, mark_of(exchange.reply()));
         } else {
@@ -300,9 +294,9 @@ impl<'a, C: Client> Request<'a, C> {
 
 impl<E: Exchange> Pending<'_, E> {
     /// The head of its answer has come.
-    fn heard(&self, worker: &Worker) -> Moment {
+    fn heard(&self, core: &WorkerCore) -> Moment {
         let now = clock::now();
-        heard(worker, self.route, self.spot, Some(self.waiting.since).filter(|_| self.times.counts()), now);
+        heard(core, self.route, self.spot, Some(self.waiting.since).filter(|_| self.times.counts()), now);
         now
     }
 
@@ -311,17 +305,17 @@ impl<E: Exchange> Pending<'_, E> {
     }
 
     /// Its answer is one that would be asked for again.
-    fn refuse(&self, worker: &Worker) -> How {
+    fn refuse(&self, core: &WorkerCore) -> How {
         let status = self.exchange.reply().status();
-        self.spot.endpoint().stats.count_response(worker.id, status);
+        self.spot.endpoint().stats.count_response(core.id, status);
         How::Status(status)
     }
 
     /// What that answer says against its endpoint.
-    fn fault(&self, worker: &Worker) -> Option<Fault> {
+    fn fault(&self, core: &WorkerCore) -> Option<Fault> {
         let reply = self.exchange.reply();
         let failed = self.spot.fails_with(reply.status());
-        failed.then(|| blame(worker, self.spot, Failure::Gateway, mark_of(reply))).flatten()
+        failed.then(|| blame(core, self.spot, Failure::Gateway, mark_of(reply))).flatten()
     }
 
     fn give_up(&mut self, how: How) {
@@ -332,19 +326,19 @@ impl<E: Exchange> Pending<'_, E> {
     }
 
     /// The other try was faster.
-    fn overtaken(self, worker: &Worker, placing: &mut Placing<'_>) {
+    fn overtaken(self, core: &WorkerCore, placing: &mut Placing<'_>) {
         placing.faults.witness(self.spot.endpoint(), self.waiting.since);
-        tell_overtaken(worker, self.spot, self.waiting.since);
+        tell_overtaken(core, self.spot, self.waiting.since);
         if self.spot.choice.trial {
-            placing.faults.extend(blame(worker, self.spot, Failure::Timeout, Mark::None));
+            placing.faults.extend(blame(core, self.spot, Failure::Timeout, Mark::None));
         }
         self.exchange.abandon();
     }
 }
 
 /// Some time later, if at all.
-async fn ask_again(worker: &Worker, at_all: bool) {
-    let alarm = worker.deadlines.alarm();
+async fn ask_again(core: &WorkerCore, at_all: bool) {
+    let alarm = core.deadlines.alarm();
     if at_all {
         alarm.set(clock::now().after(ASK_AGAIN));
     }
@@ -369,7 +363,7 @@ async fn ask<'s>(
     (reply, decoder, body): (&'s mut ResponseHead, &'s mut BodyDecoder, &mut RequestBody),
     placed: &Cell<bool>,
 ) -> Other<'s> {
-    let worker = outline.worker;
+    let core = outline.core;
     let Target { spot, link, in_flight } = match placing.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
         Ok(Placed::Endpoint(target)) => target,
         Ok(Placed::Static { .. }) => return Other::Static,
@@ -387,7 +381,7 @@ async fn ask<'s>(
     let stats = &spot.endpoint().stats;
     let awaited = poll_fn(|cx| {
         if !exchange.is_sent() {
-            let still_holds = || worker.view.still_holds(&spot.table, spot.service());
+            let still_holds = || core.view.still_holds(&spot.table, spot.service());
             match exchange.poll_send(cx, &mut Bodiless, body, still_holds) {
                 Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
                     let begun = Waiting::begin(&spot, Times { hedge: None, ..times }, clock::now());
@@ -408,11 +402,11 @@ async fn ask<'s>(
                 Poll::Pending => break,
             }
         }
-        if is_condemned(worker, &spot, &mut judged) {
+        if is_condemned(core, &spot, &mut judged) {
             return Poll::Ready(Awaited::Failed { how: How::Condemned, failure: None });
         }
         let ring = match &mut waiting {
-            Some(waiting) => waiting.poll(cx, alarm, worker, &spot, &exchange),
+            Some(waiting) => waiting.poll(cx, alarm, core, &spot, &exchange),
             None => alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => Ring::Killed,
                 Interrupt::Deadline => Ring::Timeout,
@@ -441,8 +435,8 @@ async fn ask<'s>(
             }
             let reused = failure.is_none() && how != How::Condemned;
             let ended = Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable: true };
-            in_flight.stats().count_bytes(worker.id, exchange.sent(), exchange.received());
-            let fault = if exchange.is_told() { None } else { tell_failure(worker, &spot, how, failure) };
+            in_flight.stats().count_bytes(core.id, exchange.sent(), exchange.received());
+            let fault = if exchange.is_told() { None } else { tell_failure(core, &spot, how, failure) };
             Other::Failed { ended, spot, fault }
         }
         Awaited::Interrupted(interrupted) => Other::Unplaced(Unplaced::Interrupted(interrupted)),

@@ -5,74 +5,74 @@
 //! to be here before the request has a permit, `least_rate` the deadline of both bodies, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
 //! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` and `h2` implement both.
+//! `context` is what a request needs to know beside itself, `memory` what one uses after the other, `verdict` how tries end.
+//! `listener` is the listener of a connection by the newest table.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
 mod account;
 mod attempt;
 mod body;
 mod channel;
 mod client;
+mod context;
 mod exchange;
 mod grpc;
 mod h1;
 mod h2;
 mod hedge;
 mod least_rate;
+mod listener;
+mod memory;
 mod outline;
 mod request;
 mod respond;
 mod tunnel;
 mod upload;
+mod verdict;
 mod waiting;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use h1::Desks;
-pub use h2::Crew;
-pub use request::Scratch;
+use h1::Desks;
+use h2::Crew;
+use listener::Http2;
+use memory::HttpMemory;
 
 use super::buffer::Buffer;
 use super::door::Guest;
-use super::worker::Worker;
-use crate::config::Listener;
-use crate::routing::{Handle, ListenerView};
+use super::upstream::UpstreamPools;
+use crate::routing::ListenerView;
 use crate::sys::clock;
+
+/// What serves one worker's HTTP connections: memory for requests, and where they are served.
+pub struct HttpServer {
+    memory: Rc<HttpMemory>,
+    /// Where requests over HTTP/1 are served.
+    desks: Desks,
+    /// Tasks for streams of HTTP/2.
+    crew: Rc<Crew>,
+}
+
+impl HttpServer {
+    /// Nothing is served yet.
+    pub fn new(pools: &Rc<UpstreamPools>) -> HttpServer {
+        HttpServer { memory: Rc::new(HttpMemory::new(pools)), desks: Desks::default(), crew: Rc::default() }
+    }
+}
 
 /// Serves one client connection of an HTTP listener, to its end: HTTP/2 if it was agreed on, or (in the clear) if its
 /// first bytes say so.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Box<Guest>) {
+pub async fn serve_connection(server: &HttpServer, listener: Arc<ListenerView>, guest: Box<Guest>) {
+    let HttpServer { memory, desks, crew } = server;
     let accepted = clock::now();
     let http2 = if guest.http2 {
-        Http2 { listener, guest, ahead: Buffer::new(&worker.buffers) }
+        Http2 { listener, guest, ahead: Buffer::new(&memory.pools.core.buffers) }
     } else {
-        match h1::serve_connection(worker, listener, *guest, accepted).await {
+        match h1::serve_connection(memory, desks, listener, *guest, accepted).await {
             Some(http2) => http2,
             None => return,
         }
     };
     // Boxed: connections of HTTP/1 shall not be as large as those of HTTP/2.
-    Box::pin(h2::serve_connection(worker, http2, accepted)).await;
-}
-
-/// A connection that speaks HTTP/2.
-struct Http2 {
-    listener: Arc<ListenerView>,
-    guest: Box<Guest>,
-    /// What was read of it already.
-    ahead: Buffer,
-}
-
-/// The listener as this table has it, nearly always the same `Arc`; `None` when it is gone, or asks for something that the
-/// clients who came in before were not asked for.
-fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
-    let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
-    let by_name = || table.listener(&listener.config.name).filter(|now| has_same_door(&listener.config, &now.config));
-    table.listeners.iter().find(same).or_else(by_name)
-}
-
-/// TLS or not, the same demand for client certificates, the same rule of PROXY headers. (A certificate of ours that was
-/// renewed sends nobody away.)
-fn has_same_door(before: &Listener, now: &Listener) -> bool {
-    let demand = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
-    demand(before) == demand(now) && before.proxy_protocol == now.proxy_protocol
+    Box::pin(h2::serve_connection(memory, crew, http2, accepted)).await;
 }

@@ -1,14 +1,12 @@
 //! What every try of a request says to an endpoint: its head, encoded anew for each.
 
-use std::rc::Rc;
-
 use super::account::{MadeId, id_of};
 use super::channel::Channel;
 use super::h1::H1Exchange;
 use super::h2::H2Exchange;
 use crate::config::Route;
 use crate::proxy::upstream::{Link, Spot};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::wire::h1::{self, Asked, BodyDecoder, ClientAddress, RequestHead, ResponseHead, Scheme};
 use crate::wire::h2;
@@ -19,7 +17,7 @@ const HEAD: usize = 1024;
 /// What is said to whichever endpoint is asked.
 #[derive(Clone, Copy)]
 pub(super) struct Outline<'a> {
-    pub worker: &'a Rc<Worker>,
+    pub core: &'a WorkerCore,
     pub head: &'a RequestHead,
     pub listener: &'a ListenerView,
     pub address: &'a ClientAddress,
@@ -42,7 +40,7 @@ impl Outline<'_> {
             Link::Own(stream) => {
                 let asked = if self.offers_upgrade() { Asked::Upgrade } else { self.head.method().into() };
                 let encode = |out: &mut Vec<u8>| self.encode(spot, expect_continue, out);
-                let buffers = &self.worker.buffers;
+                let buffers = &self.core.buffers;
                 Channel::Own(H1Exchange::new(stream, buffers, self.head.body(), asked, reply, decoder, encode))
             }
             Link::Shared(strand) => {

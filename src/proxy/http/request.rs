@@ -4,128 +4,40 @@
 //! send → outcome → retry rule } → stream the answer → count → one access-log record.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::account::Account;
-use super::attempt::Tried;
 use super::body::RequestBody;
 use super::client::Client;
+use super::context::Setting;
 use super::grpc;
 use super::least_rate::BodyRates;
+use super::memory::Scratch;
 use super::respond::Refusal;
+use super::verdict::{Finish, Tried};
 use crate::config::{Balance, Service};
-use crate::decision::{Moment, Source};
+use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::tcp::hash_peer;
 use crate::proxy::upstream::{Asker, Placed, Placing, Subject, Unplaced};
-use crate::proxy::worker::{self, Worker};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
 use crate::routing::{
-    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, SourceKey, Tries, UnprovenBody,
-    Why,
+    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, Tries, UnprovenBody, Why,
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{BodyDecoder, ClientAddress, OwnReply, RequestHead, ResponseHead, Scheme};
+use crate::wire::h1::{BodyDecoder, OwnReply, RequestHead, ResponseHead};
 use crate::wire::proxy_protocol::Ends;
 use crate::wire::{cookie, query_parameter};
-
-/// What a request function needs to know beside the request.
-pub struct Setting<'a> {
-    /// The worker.
-    pub worker: &'a Rc<Worker>,
-    /// The connection's place in the worker's register.
-    pub place: &'a worker::Client,
-    /// The connection's alarm.
-    pub alarm: &'a Alarm,
-    /// Who asks.
-    pub caller: &'a Caller,
-}
-
-/// Who asks: the same for all requests of a connection.
-pub struct Caller {
-    /// Its address.
-    pub peer: SocketAddr,
-    /// The address that it reached.
-    pub reached: SocketAddr,
-    /// `peer`'s as text.
-    pub address: ClientAddress,
-    /// How it reached us.
-    pub scheme: Scheme,
-    /// Key of the peer's address for `hash` balancing.
-    pub hash: u64,
-    /// The peer's network.
-    pub source: Source,
-    /// … as it is looked up.
-    pub source_key: SourceKey,
-}
-
-impl Caller {
-    /// At these ends of its connection.
-    pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> Caller {
-        let source = Source::of(peer.ip());
-        let (address, source_key) = (ClientAddress::new(peer.ip()), SourceKey::of(&source));
-        Caller { peer, reached, address, scheme, hash: hash_peer(peer), source, source_key }
-    }
-}
-
-/// Memory that one exchange needs and the next one uses again.
-pub struct Scratch {
-    /// The request's head.
-    pub head: RequestHead,
-    /// The reply's head.
-    pub reply: ResponseHead,
-    /// Where the reply's body ends.
-    pub decoder: BodyDecoder,
-    /// The request's body.
-    pub body: RequestBody,
-}
-
-impl Scratch {
-    /// Empty.
-    pub fn new(worker: &Worker) -> Scratch {
-        Scratch {
-            head: RequestHead::new(),
-            reply: ResponseHead::new(),
-            decoder: BodyDecoder::default(),
-            body: RequestBody::new(&worker.buffers),
-        }
-    }
-}
-
-impl Scratch {
-    /// Between requests: gives back what a rare large message took.
-    pub fn shrink(&mut self) {
-        self.head.shrink(SCRATCH_BYTES);
-        self.reply.shrink(SCRATCH_BYTES);
-        self.body.reset(0);
-    }
-}
 
 /// Proxies of this kind that a request may have passed through before this one. Chains of a few are usual (an edge, a region, a
 /// sidecar); what comes back to where it was ends after so many rounds.
 const MOST_HOPS: u32 = 10;
-
-/// The most of a head's memory that is kept for the next one (bytes).
-const SCRATCH_BYTES: usize = 8 * 1024;
-
-/// What becomes of the client's connection (or stream).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// It can carry another request.
-    Next,
-    /// It ends in order.
-    Close,
-    /// It is reset: the answer was cut, and must not look complete.
-    Abort,
-}
 
 /// Serves one request, whose head is in `scratch`. `began`: when its first byte came.
 pub async fn serve<C: Client>(
@@ -137,7 +49,7 @@ pub async fn serve<C: Client>(
     began: Moment,
 ) -> Finish {
     let Scratch { head, reply, decoder, body } = scratch;
-    let mut account = Account::new(setting.worker, head, began);
+    let mut account = Account::new(setting.core, head, began);
     let mut request = Request {
         setting,
         listener,
@@ -195,11 +107,11 @@ pub(super) struct Request<'a, C> {
 impl<'a, C: Client> Request<'a, C> {
     async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> Finish {
         if self.head.hops() >= MOST_HOPS {
-            self.listener.stats.looped.add(self.setting.worker.id, 1);
+            self.listener.stats.looped.add(self.setting.core.id, 1);
             return self.refuse(&Refusal::LOOP, Termination::Loop).await;
         }
         let Some(route) = self.find_route() else {
-            self.listener.stats.unrouted.add(self.setting.worker.id, 1);
+            self.listener.stats.unrouted.add(self.setting.core.id, 1);
             return self.refuse(&Refusal::NO_ROUTE, Termination::Unrouted).await;
         };
         let Some(service) = self.table.services.get(route.service) else {
@@ -207,7 +119,7 @@ impl<'a, C: Client> Request<'a, C> {
         };
         self.account.service = Some((Rc::clone(self.table), route.service));
         self.body.reset(service.config.retry.replay_bytes);
-        service.stats.budget.request(self.setting.worker.id, self.account.began);
+        service.stats.budget.request(self.setting.core.id, self.account.began);
         self.rates = self.body_rates(&service.config);
         if let Err(finish) = self.await_body(service).await {
             return finish;
@@ -277,12 +189,12 @@ impl<'a, C: Client> Request<'a, C> {
         let nature = Nature::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(nature, self.account.began.after(longest));
-        let Setting { worker, alarm, caller, .. } = *self.setting;
+        let Setting { pools, alarm, caller, .. } = *self.setting;
         let ends = Ends { source: caller.peer, destination: caller.reached };
         let asker = Asker { hash: self.hash(service), ends };
         let subject =
             Subject { source: caller.source, key: caller.source_key, route: route.index, path: self.head.path_bytes() };
-        Placing::new(worker, alarm, self.table, route.service, self.account.began, tries, (asker, subject))
+        Placing::new(pools, alarm, self.table, route.service, self.account.began, tries, (asker, subject))
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {
@@ -301,13 +213,13 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// Nobody could be asked, or nobody answered.
     async fn unplaced(&mut self, unplaced: Unplaced, placing: &Placing<'_>, service: &ServiceView) -> Finish {
-        let worker = self.setting.worker;
-        let termination = unplaced_termination(unplaced, placing.last, worker);
+        let core = self.setting.core;
+        let termination = unplaced_termination(unplaced, placing.last, core);
         if let Unplaced::Interrupted(_) = unplaced {
             return self.abort(termination);
         }
         if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_) | Unplaced::GaveUp(Why::Local)) {
-            count_rejection(worker, service, unplaced);
+            count_rejection(core, service, unplaced);
         }
         self.refuse(&Refusal::unplaced(unplaced, placing.last), termination).await
     }
@@ -381,8 +293,8 @@ impl<'a, C: Client> Request<'a, C> {
 
     /// The client's connection ends with this answer.
     pub(super) fn is_last(&self) -> bool {
-        let worker = self.setting.worker;
-        !self.head.keep_alive() || worker.is_draining() || worker.is_short() || !self.client.body_is_done()
+        let core = self.setting.core;
+        !self.head.keep_alive() || core.is_draining() || core.is_short() || !self.client.body_is_done()
     }
 
     pub(super) fn abort(&mut self, termination: Termination) -> Finish {

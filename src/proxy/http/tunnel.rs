@@ -15,15 +15,16 @@ use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::exchange::Exchange;
-use super::request::{Finish, Request};
+use super::memory::HttpMemory;
+use super::request::Request;
+use super::verdict::{Finish, Protocol};
 use crate::config::Route;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::guarded::Interrupted;
-use crate::proxy::outcome::interruption;
-use crate::proxy::tcp::{Direction, End, Relay, Relayed, SilenceLimits, end_termination};
+use crate::proxy::outcome::{end_termination, interruption};
+use crate::proxy::tcp::{Direction, End, Relay, Relayed, SilenceLimits};
 use crate::proxy::upstream::{Placing, Spot};
-use crate::proxy::worker::Worker;
 use crate::routing::{InFlight, SessionVerdict};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -33,15 +34,6 @@ use crate::wire::websocket::{Frames, GOING_AWAY, going_away_masked};
 /// How long a farewell takes at most: the rest of a frame, the Close, and the peers' own ends. Less than the time that a worker
 /// has for its last words.
 const FAREWELL: Duration = Duration::from_millis(900);
-
-/// What a tunnel carries, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// Frames: a goodbye is possible.
-    WebSocket,
-    /// Anything else.
-    Opaque,
-}
 
 /// The endpoint's side of a tunnel.
 pub struct Tunnel {
@@ -69,7 +61,7 @@ impl<C: Client> Request<'_, C> {
         let name = h1::agreed(self.head, &route.upgrades, exchange.reply()).filter(|_| exchange.is_sent())?;
         let websocket = name.eq_ignore_ascii_case(b"websocket");
         let now = clock::now();
-        spot.endpoint().stats.count_response(self.setting.worker.id, exchange.reply().status());
+        spot.endpoint().stats.count_response(self.setting.core.id, exchange.reply().status());
         placing.answered(spot, true, now);
         placing.record_good(spot);
         self.account.answered(exchange.reply().status(), now);
@@ -80,12 +72,12 @@ impl<C: Client> Request<'_, C> {
     /// Relays until both sides have ended, or the tunnel is ended.
     pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &mut Placing<'_>) -> Finish {
         let Tunnel { protocol, mut stream, ahead, spot, in_flight } = tunnel;
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         if let Err(interrupted) = self.flush().await {
             stream.reset_on_close();
             return self.abort(match interrupted {
                 Interrupted::Late => Termination::ClientTimeout,
-                interrupted => interruption(interrupted, worker),
+                interrupted => interruption(interrupted, core),
             });
         }
         let alarm = self.setting.alarm;
@@ -96,17 +88,17 @@ impl<C: Client> Request<'_, C> {
         let frames = (protocol == Protocol::WebSocket).then(Frames::new);
         let mut client = Side { ahead: client_ahead, stream: client, frames };
         let mut endpoint = Side { ahead, stream: &mut stream, frames };
-        let mut relay = Relay::new(&worker.buffers);
+        let mut relay = Relay::new(&core.buffers);
         let silence = SilenceLimits::both(placing.service().config.timeouts.tunnel);
-        let end = relay.run(&mut client, &mut endpoint, &worker.shared, alarm, silence, || {}).await;
+        let end = relay.run(&mut client, &mut endpoint, &core.shared, alarm, silence, || {}).await;
         let mut in_order = end == End::Closed;
         if end == End::Killed && protocol == Protocol::WebSocket {
-            in_order = say_goodbye(worker, &mut relay, &mut client, &mut endpoint, &spot).await;
+            in_order = say_goodbye(self.setting.memory, &mut relay, &mut client, &mut endpoint, &spot).await;
         } else if !in_order {
             endpoint.stream.reset_on_close();
         }
         let moved = relay.moved();
-        in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
+        in_flight.stats().count_bytes(core.id, moved.up, moved.down);
         // Cut, unless the client had ended first or a Close had passed: many servers answer that with a reset.
         let closed = [client.frames, endpoint.frames].iter().flatten().any(Frames::is_closed);
         if end == End::Upstream && !moved.client_left_first && !closed {
@@ -114,7 +106,7 @@ impl<C: Client> Request<'_, C> {
         }
         self.account.received = moved.up;
         self.account.sent = moved.down;
-        self.account.termination = end_termination(end, worker);
+        self.account.termination = end_termination(end, core);
         if in_order { Finish::Close } else { Finish::Abort }
     }
 }
@@ -168,21 +160,22 @@ impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for Side<'_, S> {
 /// Says to both sides of a WebSocket that it ends, and waits a little for theirs to end too. The endpoint is reset unless that
 /// went well, or at once where a switch fences it off (`sessions: close`). False: the client is to be reset too.
 async fn say_goodbye<S: Stream + ?Sized>(
-    worker: &Worker,
+    memory: &HttpMemory,
     relay: &mut Relay,
     client: &mut Side<'_, S>,
     endpoint: &mut Side<'_, Transport>,
     spot: &Spot,
 ) -> bool {
-    let (tenure, id) = worker.tenure(spot);
-    let verdict = worker.table().verdict(&tenure, id, clock::now());
-    let fenced = !worker.is_draining() && verdict == SessionVerdict::Close;
-    let mask = worker.pick.borrow_mut().dice.u32(..).to_be_bytes();
+    let core = &memory.pools.core;
+    let (tenure, id) = memory.tenure(spot);
+    let verdict = core.table().verdict(&tenure, id, clock::now());
+    let fenced = !core.is_draining() && verdict == SessionVerdict::Close;
+    let mask = core.pick.borrow_mut().dice.u32(..).to_be_bytes();
     let masked = going_away_masked(mask);
     let mut to_client = Farewell { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
     let mut to_endpoint = Farewell { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };
     // The request's own alarm has been rung for good.
-    let alarm = worker.deadlines.alarm();
+    let alarm = core.deadlines.alarm();
     alarm.set(clock::now().after(FAREWELL));
     let (mut client_told, mut endpoint_told) = (None, None);
     poll_fn(|cx| {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::client::{Client, ClientFault};
 use super::grpc;
 use super::least_rate::BodyRates;
-use super::request::{Finish, Request};
+use super::request::Request;
 use super::respond::Refusal;
+use super::verdict::Finish;
 use crate::config::Service;
 use crate::decision::Moment;
 use crate::proxy::buffer::SMALL;
@@ -64,17 +65,17 @@ impl<C: Client> Request<'_, C> {
         let queue_ends = at_once.then(|| clock::now().after(service.config.limits.queue_timeout));
         let awaited = poll_fn(|cx| self.poll_body(cx, service, queue_ends)).await;
         let Err(fault) = awaited else { return Ok(()) };
-        let worker = self.setting.worker;
+        let core = self.setting.core;
         Err(match fault {
             BodyFault::Client(ClientFault::Gone) => self.abort(Termination::ClientAborted),
             BodyFault::Client(ClientFault::Malformed(error)) => self.refuse_malformed(error).await,
             BodyFault::Slow => self.refuse(&Refusal::SLOW, Termination::ClientTimeout).await,
             BodyFault::NoPlace => {
                 let limited = Unplaced::Limited(Refused::QueueTimeout);
-                count_rejection(worker, service, limited);
+                count_rejection(core, service, limited);
                 self.refuse(&Refusal::unplaced(limited, None), Termination::Overloaded).await
             }
-            BodyFault::Interrupted(interrupted) => self.abort(interruption(interrupted, worker)),
+            BodyFault::Interrupted(interrupted) => self.abort(interruption(interrupted, core)),
         })
     }
 
@@ -160,7 +161,7 @@ impl<C: Client> Request<'_, C> {
     }
 
     async fn refuse_malformed(&mut self, error: h1::Error) -> Finish {
-        self.listener.stats.count_refusal(self.setting.worker.id, error);
+        self.listener.stats.count_refusal(self.setting.core.id, error);
         self.refuse(&Refusal::malformed(error), Termination::Refused).await
     }
 }

@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::Spot;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, Usual};
 use crate::sys::clock;
 
@@ -84,7 +84,7 @@ impl Waiting {
         &mut self,
         cx: &mut Context<'_>,
         alarm: &Alarm,
-        worker: &Worker,
+        core: &WorkerCore,
         spot: &Spot,
         exchange: &E,
     ) -> Poll<Ring> {
@@ -95,7 +95,7 @@ impl Waiting {
             }
             let now = clock::now();
             if self.late.take_if(|late| *late <= now).is_some() {
-                tell_late(worker, spot, exchange.is_unacknowledged(), now);
+                tell_late(core, spot, exchange.is_unacknowledged(), now);
             }
             if now >= self.since.after(self.times.response) {
                 return Poll::Ready(Ring::Timeout);
@@ -140,30 +140,30 @@ impl Drop for Due {
 }
 
 /// A client has left before its answer came: had others waited for too long, if they had been asked to?
-pub(super) fn tell_left(worker: &Worker, spot: &Spot, times: Times) {
+pub(super) fn tell_left(core: &WorkerCore, spot: &Spot, times: Times) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let late = times.late.is_some_and(|late| stats.replies().waits_for(late, now));
     if late && stats.replies().late(now) && stats.make_urgent() {
-        worker.view.urgent();
+        core.view.urgent();
     }
 }
 
-fn tell_late(worker: &Worker, spot: &Spot, unacknowledged: bool, now: Moment) {
+fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: Moment) {
     let stats = &spot.endpoint().stats;
     if unacknowledged && stats.generation() == spot.generation {
         // What lies idle leads into the same void. (Whose fault that is, the probe will tell: it may be our own network's.)
         stats.bump_generation();
     }
     if stats.replies().late(now) && stats.make_urgent() {
-        worker.view.urgent();
+        core.view.urgent();
     }
 }
 
 /// A request that waits for this endpoint was answered elsewhere.
-pub(super) fn tell_overtaken(worker: &Worker, spot: &Spot, asked: Moment) {
+pub(super) fn tell_overtaken(core: &WorkerCore, spot: &Spot, asked: Moment) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let suspected = stats.replies().waits_for(Usual::LEAST, now) && stats.replies().late(now);
     if (stats.replies().witnessed(asked) || suspected) && stats.make_urgent() {
-        worker.view.urgent();
+        core.view.urgent();
     }
 }

@@ -2,26 +2,25 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 
 use crate::net::Transport;
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::door::hurry;
 use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::Turned;
 use crate::wire::client_hello::{Asked, Fault, Reader};
 
 /// Reads until it is known what the client asks for, by the armed alarm. `None` asked: what came is not TLS. All that was read
 /// is appended to `read`.
 pub async fn collect(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     client: &mut Transport,
     read: &mut Buffer,
     alarm: &Alarm,
 ) -> Result<Option<Asked>, Turned> {
-    match guarded(alarm, &mut hurry(worker, alarm), understand(client, read)).await {
+    match guarded(alarm, &mut hurry(core, alarm), understand(client, read)).await {
         Ok(asked) => asked,
         Err(Interrupted::Late) => Err(Turned::Timeout),
         Err(Interrupted::Gone | Interrupted::Killed) => Err(Turned::Closed),

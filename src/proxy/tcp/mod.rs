@@ -5,5 +5,5 @@ mod session;
 mod silence;
 
 pub use relay::{Direction, End, Relay, Relayed, Shared};
-pub use session::{end_termination, hash_peer, serve_connection};
+pub use session::serve_connection;
 pub use silence::SilenceLimits;

@@ -1,6 +1,6 @@
 //! One TCP session: place, connect, register, re-check, relay, count.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,10 +17,9 @@ use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Killer};
 use crate::proxy::door::Guest;
-use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced};
-use crate::proxy::worker::Worker;
-use crate::routing::balance::hash_bytes;
+use crate::proxy::outcome::{count_rejection, end_termination, unplaced_termination};
+use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced, UpstreamPools, hash_peer};
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::tries::SILENT_VERDICT_WAIT;
 use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, SourceKey, Tries, Turned, Why, sni};
 use crate::sys::clock;
@@ -53,11 +52,12 @@ struct Reached {
 }
 
 /// Serves one client connection of a TCP listener, to its end.
-pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>, guest: Box<Guest>) {
+pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<ListenerView>, guest: Box<Guest>) {
+    let core = &pools.core;
     let Guest { transport: mut client, peer, reached, alarm, place, .. } = *guest;
     let mut account = Account {
         began: clock::now(),
-        began_unix_millis: if worker.access.enabled() { clock::unix_millis() } else { 0 },
+        began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
         name: None,
         first_byte: None,
         moved: Moved::default(),
@@ -66,33 +66,33 @@ pub async fn serve_connection(worker: &Rc<Worker>, listener: &Arc<ListenerView>,
         reached: None,
         termination: Termination::Complete,
     };
-    let mut first = Buffer::new(&worker.buffers);
-    let before = worker.table();
-    let name = match service_of(worker, listener, &mut client, &mut first, &alarm, &mut account).await {
+    let mut first = Buffer::new(&core.buffers);
+    let before = core.table();
+    let name = match service_of(core, listener, &mut client, &mut first, &alarm, &mut account).await {
         Ok(name) => name,
         Err(turned) => {
-            listener.stats.count_turned(worker.id, turned);
+            listener.stats.count_turned(core.id, turned);
             account.termination = turned_termination(turned);
-            return record(worker, listener, "", peer, &account);
+            return record(core, listener, "", peer, &account);
         }
     };
     place.set_busy(true);
-    let table = worker.table();
+    let table = core.table();
     // (While the ClientHello was read, a reload may have renamed the service.)
     let renamed = || before.service(&name).and_then(|service| table.successor(service));
     let Some(service) = table.service(&name).or_else(renamed).map(Arc::clone) else { return };
     let ends = Ends { source: peer, destination: reached };
-    session(worker, &table, service.index, (client, first), ends, &alarm, &mut account).await;
-    listener.stats.bytes_in.add(worker.id, account.moved.up);
-    listener.stats.bytes_out.add(worker.id, account.moved.down);
-    service.stats.count_response(worker.id, account.reached.as_ref().map(|_| 200));
-    record(worker, listener, &service.config.name, peer, &account);
+    session(pools, &table, service.index, (client, first), ends, &alarm, &mut account).await;
+    listener.stats.bytes_in.add(core.id, account.moved.up);
+    listener.stats.bytes_out.add(core.id, account.moved.down);
+    service.stats.count_response(core.id, account.reached.as_ref().map(|_| 200));
+    record(core, listener, &service.config.name, peer, &account);
 }
 
 /// The name of the service that the session is for. Where that depends on what the client asks for, its ClientHello is read
 /// into `first`.
 async fn service_of(
-    worker: &Rc<Worker>,
+    core: &WorkerCore,
     listener: &ListenerView,
     client: &mut Transport,
     first: &mut Buffer,
@@ -107,7 +107,7 @@ async fn service_of(
     if let Some(route) = sni::takes_all(routes) {
         return Ok(Arc::clone(&route.service));
     }
-    let asked = hello::collect(worker, client, first, alarm).await?;
+    let asked = hello::collect(core, client, first, alarm).await?;
     let found = sni::find(routes, asked.as_ref()).map(|route| Arc::clone(&route.service));
     let turned = if asked.is_some() { Turned::NoRoute } else { Turned::NotTls };
     account.name = asked.and_then(|asked| asked.name);
@@ -124,7 +124,7 @@ fn turned_termination(turned: Turned) -> Termination {
 }
 
 async fn session(
-    worker: &Rc<Worker>,
+    pools: &Rc<UpstreamPools>,
     table: &Handle,
     index: usize,
     client: (Transport, Buffer),
@@ -138,7 +138,7 @@ async fn session(
     let source = Source::of(ends.source.ip());
     let asker = Asker { hash: hash_peer(ends.source), ends };
     let subject = Subject { source, key: SourceKey::of(&source), route: index, path: b"" };
-    let mut placing = Placing::new(worker, alarm, table, index, account.began, tries, (asker, subject));
+    let mut placing = Placing::new(pools, alarm, table, index, account.began, tries, (asker, subject));
     let connected = connect(&mut placing, &client).await;
     (account.tries, account.retried) = (placing.attempts, placing.tries.reasons());
     match connected {
@@ -147,8 +147,8 @@ async fn session(
             drop((registered, permit));
         }
         Err(unplaced) => {
-            count_rejection(worker, placing.service(), unplaced);
-            account.termination = unplaced_termination(unplaced, placing.last, worker);
+            count_rejection(placing.core, placing.service(), unplaced);
+            account.termination = unplaced_termination(unplaced, placing.last, placing.core);
             client.reset_on_close();
         }
     }
@@ -157,7 +157,7 @@ async fn session(
 type Connected = (Target, Registered<Killer>, Permit);
 
 async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connected, Unplaced> {
-    let worker = placing.worker;
+    let core = placing.core;
     let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
     let permit = placing.permit(placing.service(), &mut gone).await?;
     loop {
@@ -168,8 +168,8 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
         // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
         let Spot { choice, .. } = &target.spot;
         let tenure = target.spot.service().tenure(choice.pool);
-        let registered = worker.sessions.register(tenure, choice.id, placing.alarm.killer());
-        if worker.view.still_holds(&target.spot.table, target.spot.service()) {
+        let registered = core.sessions.register(tenure, choice.id, placing.alarm.killer());
+        if core.view.still_holds(&target.spot.table, target.spot.service()) {
             return Ok((target, registered, permit));
         }
     }
@@ -185,7 +185,7 @@ async fn relay_session(
     let Target { spot, link, in_flight } = target;
     // Only exchanges of HTTP share connections.
     let Link::Own(mut stream) = link else { return };
-    let worker = placing.worker;
+    let core = placing.core;
     account.reached = Some(Reached {
         pool: Arc::clone(&spot.pool().name),
         endpoint: spot.endpoint().address,
@@ -202,15 +202,15 @@ async fn relay_session(
         placing.record_good(&spot);
         placing.answered(&spot, true, now);
     };
-    let relayed = relay(&mut client, &mut stream, first, &worker.shared, alarm, silence, answered).await;
+    let relayed = relay(&mut client, &mut stream, first, &core.shared, alarm, silence, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
-    account.termination = end_termination(end, worker);
+    account.termination = end_termination(end, core);
     if end != End::Closed {
         client.reset_on_close();
         stream.reset_on_close();
     }
-    in_flight.stats().count_bytes(worker.id, moved.up, moved.down);
+    in_flight.stats().count_bytes(core.id, moved.up, moved.down);
     judge(placing, &spot, end, &moved);
 }
 
@@ -229,31 +229,9 @@ fn judge(placing: &mut Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
     }
 }
 
-/// What the end of a relay is called in the access log.
-pub fn end_termination(end: End, worker: &Worker) -> Termination {
-    match end {
-        End::Closed => Termination::Complete,
-        End::Client => Termination::ClientAborted,
-        End::Upstream => Termination::UpstreamReset,
-        End::Idle => Termination::Idle,
-        End::ClientIdle => Termination::ClientIdle,
-        End::UpstreamIdle => Termination::UpstreamIdle,
-        End::Killed if worker.is_draining() => Termination::Stopped,
-        End::Killed => Termination::Switched,
-    }
-}
-
 fn longest_search(service: &Service) -> Duration {
     let most = service.pools.iter().map(|pool| pool.members.endpoints().len()).max().unwrap_or(1) as u32;
     (service.timeouts.connect * (most + 1) + SILENT_VERDICT_WAIT).min(LONGEST_SEARCH)
-}
-
-/// The key of a client's address for `hash` balancing.
-pub fn hash_peer(peer: SocketAddr) -> u64 {
-    match peer.ip().to_canonical() {
-        IpAddr::V4(ip) => hash_bytes(&ip.octets()),
-        IpAddr::V6(ip) => hash_bytes(&ip.octets()),
-    }
 }
 
 /// A client that has closed its side may still want the answer; one that has reset the connection does not.
@@ -265,11 +243,11 @@ fn was_reset(client: &Transport, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-fn record(worker: &Worker, listener: &ListenerView, service: &str, peer: SocketAddr, account: &Account) {
-    if !worker.access.enabled() {
+fn record(core: &WorkerCore, listener: &ListenerView, service: &str, peer: SocketAddr, account: &Account) {
+    if !core.access.enabled() {
         return;
     }
-    worker.access.record(&AccessRecord {
+    core.access.record(&AccessRecord {
         began_unix_millis: account.began_unix_millis,
         listener: &listener.config.name,
         client: peer,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::decision::Failure;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Choice, EndpointView, Handle, InFlight, PoolView, ServiceView};
 
 /// A picked endpoint and how it was reached.
@@ -82,8 +82,8 @@ impl Spot {
 
 /// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
 /// asked once.
-pub fn is_condemned(worker: &Worker, spot: &Spot, judged: &mut u64) -> bool {
-    let table = worker.table();
+pub fn is_condemned(core: &WorkerCore, spot: &Spot, judged: &mut u64) -> bool {
+    let table = core.table();
     if std::mem::replace(judged, table.epoch) == table.epoch {
         return false;
     }

@@ -8,6 +8,7 @@ use super::destination::Spot;
 use super::faults::record_connect;
 use super::idle::Parked;
 use super::place::{Link, Linked, Placing, Unplaced};
+use super::pools::UpstreamPools;
 use super::race::Raced;
 use crate::config::ServiceTimeouts;
 use crate::decision::{ConnectOutcome, Failure, Moment};
@@ -15,7 +16,7 @@ use crate::net::dial::judge_connect;
 use crate::net::tls::explain;
 use crate::net::{Connector, DialError, Transport};
 use crate::proxy::guarded::guarded;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::How;
 use crate::sys::clock;
 use crate::wire::proxy_protocol;
@@ -33,15 +34,15 @@ impl Placing<'_> {
         let connecting = async {
             tokio::select! {
                 biased;
-                result = reach(self.worker, spot, header.as_deref()) => Some(result),
+                result = reach(self.pools, spot, header.as_deref()) => Some(result),
                 () = self.superseded(spot) => None,
             }
         };
         let unanswered = || {
-            connect_unanswered(self.worker, spot);
+            connect_unanswered(self.core, spot);
         };
         Ok(match self.race(spot, began, true, gone, connecting, unanswered).await? {
-            Raced::Own(Some(reached)) => match connected(self.worker, spot, began, reached) {
+            Raced::Own(Some(reached)) => match connected(self.core, spot, began, reached) {
                 Ok(stream) => Linked::Ready(Link::Own(stream)),
                 Err(how) => Linked::Failed(how),
             },
@@ -53,7 +54,7 @@ impl Placing<'_> {
                 let timeouts = self.service().config.timeouts;
                 // (Later it is known to be unanswered.)
                 if clock::now() < began.after(timeouts.connect) {
-                    prove(self.worker, spot.clone(), header, began, timeouts);
+                    prove(self.pools, spot.clone(), header, began, timeouts);
                 }
                 Linked::Elsewhere(elsewhere)
             }
@@ -70,22 +71,22 @@ impl Placing<'_> {
 }
 
 /// A new connection to the endpoint, with the header ahead of everything else. Cancel safe.
-pub(super) async fn reach(worker: &Worker, spot: &Spot, header: Option<&[u8]>) -> Result<Transport, DialError> {
+pub(super) async fn reach(pools: &UpstreamPools, spot: &Spot, header: Option<&[u8]>) -> Result<Transport, DialError> {
     let endpoint = spot.endpoint();
     let secured = spot.service().config.upstream.tls.is_some();
     if secured && endpoint.tls.is_none() {
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(DialError::Socket(io::Error::other("TLS is not set up")));
     }
-    let place = worker.upstream_place().map_err(DialError::Socket)?;
+    let place = pools.upstream_place().map_err(DialError::Socket)?;
     let connector =
         Connector { header, tls: endpoint.tls.as_deref(), keep_alive: true, ..Connector::new(endpoint.address) };
-    connector.connect(Some(place)).await.inspect_err(|error| worker.note_unconnected(error.io()))
+    connector.connect(Some(place)).await.inspect_err(|error| pools.note_unconnected(error.io()))
 }
 
 /// A connect that began then has ended.
 fn connected(
-    worker: &Worker,
+    core: &WorkerCore,
     spot: &Spot,
     began: Moment,
     reached: Result<Transport, DialError>,
@@ -93,13 +94,13 @@ fn connected(
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match reached {
         Ok(stream) => {
-            stats.count_connect(worker.id, ConnectOutcome::Connected);
+            stats.count_connect(core.id, ConnectOutcome::Connected);
             stats.connects().heard(now);
             stats.note_connect(now.since(began));
             Ok(stream)
         }
         Err(error) => {
-            let how = unreached(worker, spot, &error);
+            let how = unreached(core, spot, &error);
             match how {
                 How::Local | How::NoRoute => stats.connects().excused(began),
                 _ => stats.connects().heard(now),
@@ -111,80 +112,80 @@ fn connected(
 
 /// A connect was overtaken: is it only slow? One a worker and endpoint goes on in the background until that is known; what it
 /// brings is kept for the next exchange.
-fn prove(worker: &Rc<Worker>, spot: Spot, header: Option<Vec<u8>>, began: Moment, timeouts: ServiceTimeouts) {
-    if !worker.proofs.borrow_mut().insert(spot.choice.id) {
+fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: Moment, timeouts: ServiceTimeouts) {
+    if !pools.proofs.borrow_mut().insert(spot.choice.id) {
         return;
     }
-    let worker = Rc::clone(worker);
+    let pools = Rc::clone(pools);
     tokio::task::spawn_local(async move {
-        let alarm = worker.deadlines.alarm();
+        let alarm = pools.core.deadlines.alarm();
         alarm.set(began.after(timeouts.connect));
         let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-        match guarded(&alarm, &mut nobody, reach(&worker, &spot, header.as_deref())).await {
+        match guarded(&alarm, &mut nobody, reach(&pools, &spot, header.as_deref())).await {
             Ok(reached) => {
-                let reached = connected(&worker, &spot, began, reached);
+                let reached = connected(&pools.core, &spot, began, reached);
                 let now = clock::now();
-                let serves = worker.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
+                let serves = pools.core.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
                 if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
                     && spot.keeps_connections()
                     && spot.endpoint().stats.trusts_idle(true, now)
                 {
                     let parked = Parked { stream, generation: spot.generation, expires: now.after(timeouts.idle) };
-                    worker.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
+                    pools.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
                 }
             }
             Err(_) => {
-                connect_unanswered(&worker, &spot);
+                connect_unanswered(&pools.core, &spot);
             }
         }
-        worker.proofs.borrow_mut().remove(&spot.choice.id);
+        pools.proofs.borrow_mut().remove(&spot.choice.id);
     });
 }
 
-pub(super) fn unreached(worker: &Worker, spot: &Spot, error: &DialError) -> How {
+pub(super) fn unreached(core: &WorkerCore, spot: &Spot, error: &DialError) -> How {
     match error {
-        DialError::Socket(error) => connect_failed(worker, spot, error),
-        DialError::Tls(error) => handshake_failed(worker, spot, error),
+        DialError::Socket(error) => connect_failed(core, spot, error),
+        DialError::Tls(error) => handshake_failed(core, spot, error),
     }
 }
 
 /// It answers on its port, but TLS could not be set up with it: evidence like a connection that is cut. Whether that is a refusal,
 /// which could be a verdict on its whole pool, a handshake of the engine's own tells.
-fn handshake_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
+fn handshake_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> How {
     let endpoint = spot.endpoint();
     let (why, text) = explain(error);
-    endpoint.stats.count_connect(worker.id, ConnectOutcome::Connected);
-    endpoint.stats.count_distrust(worker.id, why);
-    worker.complain_of_tls(&spot.service().config.name, endpoint.address, &text);
-    record_connect(worker, spot, Failure::Reset);
+    endpoint.stats.count_connect(core.id, ConnectOutcome::Connected);
+    endpoint.stats.count_distrust(core.id, why);
+    core.complain_of_tls(&spot.service().config.name, endpoint.address, &text);
+    record_connect(core, spot, Failure::Reset);
     How::Handshake
 }
 
-fn connect_failed(worker: &Worker, spot: &Spot, error: &io::Error) -> How {
+fn connect_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> How {
     let endpoint = spot.endpoint();
     let outcome = judge_connect(error);
-    endpoint.stats.count_connect(worker.id, outcome);
+    endpoint.stats.count_connect(core.id, outcome);
     let (kind, how) = match outcome {
         ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, How::Refused),
         ConnectOutcome::NoRoute => {
-            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
+            core.complain_of_connect(&spot.service().config.name, endpoint.address, error);
             if endpoint.stats.note_no_route() {
-                worker.view.urgent();
+                core.view.urgent();
             }
             return How::NoRoute;
         }
         ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
-            worker.complain_of_connect(&spot.service().config.name, endpoint.address, error);
+            core.complain_of_connect(&spot.service().config.name, endpoint.address, error);
             return How::Local;
         }
     };
-    record_connect(worker, spot, kind);
+    record_connect(core, spot, kind);
     how
 }
 
-pub(super) fn connect_unanswered(worker: &Worker, spot: &Spot) -> How {
-    spot.endpoint().stats.count_connect(worker.id, ConnectOutcome::Timeout);
-    record_connect(worker, spot, Failure::ConnectTimeout);
+pub(super) fn connect_unanswered(core: &WorkerCore, spot: &Spot) -> How {
+    spot.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
+    record_connect(core, spot, Failure::ConnectTimeout);
     How::ConnectTimeout
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::destination::Spot;
 use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, Usual, faults};
 use crate::sys::clock;
 
@@ -34,7 +34,7 @@ impl Subject<'_> {
 
 /// The failed tries of one request.
 pub struct Faults<'a> {
-    worker: &'a Worker,
+    core: &'a WorkerCore,
     service: &'a ServiceView,
     subject: Subject<'a>,
     list: SmallVec<[Fault; 2]>,
@@ -42,13 +42,13 @@ pub struct Faults<'a> {
 
 impl<'a> Faults<'a> {
     /// None yet.
-    pub fn new(worker: &'a Worker, service: &'a ServiceView, subject: Subject<'a>) -> Faults<'a> {
-        Faults { worker, service, subject, list: SmallVec::new() }
+    pub fn new(core: &'a WorkerCore, service: &'a ServiceView, subject: Subject<'a>) -> Faults<'a> {
+        Faults { core, service, subject, list: SmallVec::new() }
     }
 
     /// None yet, of the same request.
     pub fn fresh(&self) -> Faults<'a> {
-        Faults::new(self.worker, self.service, self.subject)
+        Faults::new(self.core, self.service, self.subject)
     }
 
     /// What the request is about.
@@ -126,7 +126,7 @@ impl<'a> Faults<'a> {
         let caller = self.service.stats.callers.has(self.subject.key, clock::now());
         for fault in std::mem::take(&mut self.list) {
             if fault.report(Some(self.subject.source), caller, target, elsewhere) {
-                self.worker.view.urgent();
+                self.core.view.urgent();
             }
         }
     }
@@ -149,14 +149,14 @@ impl Drop for Faults<'_> {
 
 /// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](Faults::extend).
 /// `None`: a pause of this process may have brought it about.
-pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
+pub fn count_fault(core: &WorkerCore, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
         tracing::debug!(endpoint = %spot.endpoint().address, kind = %kind.as_str(), "not held against the endpoint: this process was paused");
         return None;
     }
-    if stats.record_failure(worker.id, kind, spot.choice.trial, now) {
-        worker.view.urgent();
+    if stats.record_failure(core.id, kind, spot.choice.trial, now) {
+        core.view.urgent();
     }
     let streak = stats.streak_number();
     let (stats, pool) = (Arc::clone(stats), spot.choice.pool);
@@ -164,14 +164,14 @@ pub fn count_fault(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> O
 }
 
 /// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
-pub fn record_connect(worker: &Worker, spot: &Spot, kind: Failure) {
-    let Some(fault) = count_fault(worker, spot, kind, Mark::None) else { return };
+pub fn record_connect(core: &WorkerCore, spot: &Spot, kind: Failure) {
+    let Some(fault) = count_fault(core, spot, kind, Mark::None) else { return };
     if fault.report_connect() {
-        worker.view.urgent();
+        core.view.urgent();
     }
 }
 
 /// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].
-pub fn blame(worker: &Worker, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
-    spot.counts(kind).then(|| count_fault(worker, spot, kind, mark)).flatten()
+pub fn blame(core: &WorkerCore, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
+    spot.counts(kind).then(|| count_fault(core, spot, kind, mark)).flatten()
 }

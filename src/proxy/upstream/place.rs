@@ -2,24 +2,29 @@
 //! `select` picks, `wait` waits, `dial` connects, `race` connects to another endpoint as well, `share` finds a place on a
 //! connection that others use, `retry` tells the retry rule and the endpoint's counts how a try went.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::destination::Spot;
 use super::faults::{Faults, Subject};
 use super::h2_connection::Strand;
+use super::pools::UpstreamPools;
 use crate::decision::Moment;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::Interrupted;
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
+use crate::routing::balance::hash_bytes;
 use crate::routing::{Handle, How, InFlight, Refused, ServiceView, Tries, Why};
 use crate::wire::proxy_protocol::Ends;
 
 /// A request's way to endpoints.
 pub struct Placing<'a> {
-    /// Whose request.
-    pub worker: &'a Rc<Worker>,
+    /// The core of the worker.
+    pub core: &'a WorkerCore,
+    /// Its connections to endpoints.
+    pub pools: &'a Rc<UpstreamPools>,
     /// The request's first table: its policies are those that hold.
     pub origin: Handle,
     /// Index of the service in it.
@@ -49,6 +54,14 @@ pub struct Asker {
     pub hash: u64,
     /// The ends of the client's connection, for endpoints that are told.
     pub ends: Ends,
+}
+
+/// The key of a client's address for `hash` balancing.
+pub fn hash_peer(peer: SocketAddr) -> u64 {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(ip) => hash_bytes(&ip.octets()),
+        IpAddr::V6(ip) => hash_bytes(&ip.octets()),
+    }
 }
 
 /// Where a try goes.
@@ -130,7 +143,7 @@ pub enum Unplaced {
 impl<'a> Placing<'a> {
     /// A request of this service; `origin` is its first table.
     pub fn new(
-        worker: &'a Rc<Worker>,
+        pools: &'a Rc<UpstreamPools>,
         alarm: &'a Alarm,
         origin: &'a Handle,
         index: usize,
@@ -138,10 +151,24 @@ impl<'a> Placing<'a> {
         mut tries: Tries,
         (asker, subject): (Asker, Subject<'a>),
     ) -> Placing<'a> {
-        let faults = Faults::new(worker, &origin.services[index], subject);
+        let core = &pools.core;
+        let faults = Faults::new(core, &origin.services[index], subject);
         tries.avoid(faults.avoided(tries.nature().safe()));
         let origin = Rc::clone(origin);
-        Placing { worker, origin, index, began, tries, asker, alarm, attempts: 0, last: None, denied: false, faults }
+        Placing {
+            core,
+            pools,
+            origin,
+            index,
+            began,
+            tries,
+            asker,
+            alarm,
+            attempts: 0,
+            last: None,
+            denied: false,
+            faults,
+        }
     }
 
     /// The service as the request's first table has it.

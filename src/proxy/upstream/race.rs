@@ -12,7 +12,7 @@ use super::place::{Elsewhere, Placed, Placing, Spent, Unplaced};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, Usual};
 use crate::sys::clock;
 
@@ -68,7 +68,7 @@ impl Placing<'_> {
             Err(Interrupted::Late) => {}
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
-        let alarm = self.worker.deadlines.alarm();
+        let alarm = self.core.deadlines.alarm();
         let mut other = Some(self.elsewhere(spot, &alarm));
         self.alarm.set(began.after(Usual::LEAST).min(deadline));
         loop {
@@ -88,7 +88,7 @@ impl Placing<'_> {
                 }
                 Ok(Either::Other(Beside::Found(elsewhere))) => {
                     if leads {
-                        tell(self.worker, spot, Some(began));
+                        tell(self.core, spot, Some(began));
                     }
                     asked.settle();
                     return Ok(Raced::Elsewhere(elsewhere));
@@ -96,7 +96,7 @@ impl Placing<'_> {
                 Ok(Either::Other(Beside::Spent(..) | Beside::Nothing)) => other = None,
                 Err(Interrupted::Late) if clock::now() < deadline => {
                     if leads {
-                        tell(self.worker, spot, None);
+                        tell(self.core, spot, None);
                     }
                     self.alarm.set(deadline);
                 }
@@ -111,7 +111,7 @@ impl Placing<'_> {
         match guarded(self.alarm, gone, other).await {
             Ok(Beside::Found(elsewhere)) => {
                 if leads {
-                    tell(self.worker, spot, Some(began));
+                    tell(self.core, spot, Some(began));
                 }
                 Ok(Raced::Elsewhere(elsewhere))
             }
@@ -170,7 +170,7 @@ impl Drop for Asked<'_> {
 
 /// A connect is late. `overtaken`: it began then, and a connection to another endpoint was there first. (That is no witness
 /// where a handshake may be what takes so long.)
-fn tell(worker: &Worker, spot: &Spot, overtaken: Option<Moment>) {
+fn tell(core: &WorkerCore, spot: &Spot, overtaken: Option<Moment>) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let connects = stats.connects();
     let plain = spot.service().config.upstream.tls.is_none();
@@ -179,6 +179,6 @@ fn tell(worker: &Worker, spot: &Spot, overtaken: Option<Moment>) {
         urgent |= connects.late(now);
     }
     if urgent && stats.make_urgent() {
-        worker.view.urgent();
+        core.view.urgent();
     }
 }

@@ -18,7 +18,7 @@ impl Placing<'_> {
         let retry = &self.origin.services[self.index].config.retry;
         let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
         if next == Next::GiveUp(Why::Budget) {
-            service.stats.budget_exhausted.add(self.worker.id, 1);
+            service.stats.budget_exhausted.add(self.core.id, 1);
         }
         next
     }
@@ -32,7 +32,7 @@ impl Placing<'_> {
     /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
-        let table = self.worker.table();
+        let table = self.core.table();
         let Some(service) = table.successor(self.service()) else { return false };
         if self.faults.fails_everywhere(Failure::Timeout) {
             return false;
@@ -45,7 +45,7 @@ impl Placing<'_> {
         let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
         };
-        let Pick::Endpoint(choice) = service.pick(&want, &mut self.worker.pick.borrow_mut()) else { return false };
+        let Pick::Endpoint(choice) = service.pick(&want, &mut self.core.pick.borrow_mut()) else { return false };
         if choice.again {
             return false;
         }
@@ -53,7 +53,7 @@ impl Placing<'_> {
         let pending = Choice { pool: service.pool_of(spot.choice.id).unwrap_or(usize::MAX), ..spot.choice };
         let covered = self.tries.hedge(retry, &pending, since, &choice, &service.stats.budget, now);
         if !covered && !std::mem::replace(&mut self.denied, true) {
-            service.stats.budget_exhausted.add(self.worker.id, 1);
+            service.stats.budget_exhausted.add(self.core.id, 1);
         }
         covered
     }
@@ -88,21 +88,21 @@ impl Placing<'_> {
 
     /// … of which something else is known.
     pub fn record_marked(&mut self, spot: &Spot, kind: Failure, mark: Mark) {
-        self.faults.extend(blame(self.worker, spot, kind, mark));
+        self.faults.extend(blame(self.core, spot, kind, mark));
     }
 
     /// Counts an answer that broke off.
     pub fn record_cut(&mut self, spot: &Spot) {
         if spot.counts_cut() {
-            self.faults.extend(count_fault(self.worker, spot, Failure::Reset, Mark::None));
+            self.faults.extend(count_fault(self.core, spot, Failure::Reset, Mark::None));
         }
     }
 
     /// Counts an exchange that ended well.
     pub fn record_good(&self, spot: &Spot) {
         let stats = &spot.endpoint().stats;
-        if stats.record_good(self.worker.id, spot.choice.trial) {
-            self.worker.view.urgent();
+        if stats.record_good(self.core.id, spot.choice.trial) {
+            self.core.view.urgent();
         }
         if stats.is_watched() {
             stats.record_good_by(self.faults.subject().source, clock::now());
@@ -123,7 +123,7 @@ impl Placing<'_> {
             false => self.answered_by_another_pool(spot, now),
         };
         if first {
-            self.worker.view.urgent();
+            self.core.view.urgent();
         }
     }
 
@@ -131,7 +131,7 @@ impl Placing<'_> {
     /// answer is the first one after the switch all the same.
     #[cold]
     fn answered_by_another_pool(&self, spot: &Spot, now: Moment) -> bool {
-        let newest = self.worker.view.current();
+        let newest = self.core.view.current();
         let Some(service) = newest.successor(spot.service()) else { return false };
         service.pool_of(spot.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))
     }

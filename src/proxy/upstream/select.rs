@@ -15,7 +15,7 @@ impl Placing<'_> {
     /// failed *exchange* comes back to the caller, who tells it by [`Placing::failed`] and asks again.
     pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
         loop {
-            let table = self.worker.table();
+            let table = self.core.table();
             let Some(service) = table.successor(self.service()).map(|service| service.index) else {
                 return Err(Unplaced::GaveUp(Why::Down));
             };
@@ -57,7 +57,7 @@ impl Placing<'_> {
     }
 
     fn pick(&self, service: &ServiceView) -> Pick {
-        service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.worker.pick.borrow_mut())
+        service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.core.pick.borrow_mut())
     }
 
     /// No endpoint of the pool is left that has not failed this request: it goes across, if it may.
@@ -91,7 +91,7 @@ impl Placing<'_> {
     /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait,
     /// nor for a trial's gate, which opens only once.)
     pub fn finds_another(&self) -> bool {
-        let table = self.worker.table();
+        let table = self.core.table();
         let Some(service) = table.successor(self.service()).filter(|service| service.serving != Serving::Down) else {
             return false;
         };
@@ -102,7 +102,7 @@ impl Placing<'_> {
             && tries.crosses_rather(retry, choice, service)
         {
             let want = tries.want(clock::now(), self.asker.hash);
-            pick = service.pick(&want, &mut self.worker.pick.borrow_mut());
+            pick = service.pick(&want, &mut self.core.pick.borrow_mut());
         }
         matches!(pick, Pick::Endpoint(_))
     }
@@ -111,9 +111,9 @@ impl Placing<'_> {
     fn count_try(&mut self, service: &ServiceView) {
         self.attempts += 1;
         let Some(reason) = self.tries.begins() else { return };
-        service.stats.count_retry(self.worker.id, reason);
+        service.stats.count_retry(self.core.id, reason);
         if self.tries.crossing() {
-            service.stats.crossed.add(self.worker.id, 1);
+            service.stats.crossed.add(self.core.id, 1);
         }
     }
 
@@ -125,6 +125,6 @@ impl Placing<'_> {
         if !spot.endpoint().stats.trusts_idle(self.tries.nature().idempotent(), now) {
             return None;
         }
-        self.worker.idle.take(spot.choice.id, &spot.endpoint().stats, now)
+        self.pools.idle.take(spot.choice.id, &spot.endpoint().stats, now)
     }
 }

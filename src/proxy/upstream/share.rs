@@ -10,11 +10,11 @@ use super::faults::record_connect;
 use super::h2_connection::Opening;
 use super::h2_pool::{Dialled, Dialling, Shelf, Speaks, Take};
 use super::place::{Link, Linked, Placing, Unplaced};
+use super::pools::UpstreamPools;
 use super::race::Raced;
 use crate::config::UpstreamProtocol;
 use crate::decision::{ConnectOutcome, Failure};
 use crate::proxy::guarded::guarded;
-use crate::proxy::worker::Worker;
 use crate::routing::How;
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
@@ -32,12 +32,12 @@ impl Placing<'_> {
     ) -> Result<Linked, Unplaced> {
         // Where endpoints are told of the client, only its own requests share a connection.
         let about = spot.is_about_one_client().then_some(self.asker.ends);
-        let shelf = self.worker.lines.shelf(spot.choice.id, about, &spot.endpoint().stats);
+        let shelf = self.pools.lines.shelf(spot.choice.id, about, &spot.endpoint().stats);
         let began = clock::now();
         let mut settling = 0;
         loop {
             // A wait may have seen a table by which the endpoint is spoken to in another way.
-            if !self.worker.view.still_holds(&spot.table, spot.service()) {
+            if !self.core.view.still_holds(&spot.table, spot.service()) {
                 return Ok(Linked::Superseded);
             }
             spot.generation = spot.endpoint().stats.generation();
@@ -66,8 +66,8 @@ impl Placing<'_> {
                 let idle = self.service().config.timeouts.idle;
                 let connect = self.service().config.timeouts.connect;
                 let header = self.header(spot);
-                let worker = Rc::clone(self.worker);
-                tokio::task::spawn_local(dial_shared(worker, spot.clone(), header, dial, (connect, idle)));
+                let pools = Rc::clone(self.pools);
+                tokio::task::spawn_local(dial_shared(pools, spot.clone(), header, dial, (connect, idle)));
             });
             let dialled = async {
                 tokio::select! {
@@ -102,16 +102,16 @@ pub(super) fn shares(spot: &Spot) -> bool {
 
 /// Dials for all who wait, to the end, whoever of them leaves.
 async fn dial_shared(
-    worker: Rc<Worker>,
+    pools: Rc<UpstreamPools>,
     spot: Spot,
     header: Option<Vec<u8>>,
     dial: Dialling,
     (connect, idle): (Duration, Duration),
 ) {
-    let (alarm, began) = (worker.deadlines.alarm(), clock::now());
+    let (alarm, began) = (pools.core.deadlines.alarm(), clock::now());
     alarm.set(began.after(connect));
     let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-    let opened = guarded(&alarm, &mut nobody, open_shared(&worker, &spot, header.as_deref(), dial.shelf(), idle)).await;
+    let opened = guarded(&alarm, &mut nobody, open_shared(&pools, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
         Ok(Dialled::Failed(How::Local | How::NoRoute)) => stats.connects().excused(began),
@@ -122,48 +122,48 @@ async fn dial_shared(
             stats.note_connect(now.since(began));
         }
     }
-    dial.end(opened.unwrap_or_else(|_| Dialled::Failed(connect_unanswered(&worker, &spot))));
+    dial.end(opened.unwrap_or_else(|_| Dialled::Failed(connect_unanswered(&pools.core, &spot))));
 }
 
 async fn open_shared(
-    worker: &Rc<Worker>,
+    pools: &UpstreamPools,
     spot: &Spot,
     header: Option<&[u8]>,
     shelf: &Rc<Shelf>,
     idle: Duration,
 ) -> Dialled {
-    let stats = &spot.endpoint().stats;
-    let transport = match reach(worker, spot, header).await {
+    let (core, stats) = (&pools.core, &spot.endpoint().stats);
+    let transport = match reach(pools, spot, header).await {
         Ok(transport) => transport,
-        Err(error) => return Dialled::Failed(unreached(worker, spot, &error)),
+        Err(error) => return Dialled::Failed(unreached(core, spot, &error)),
     };
-    if !worker.view.still_serves(&spot.table, spot.service(), &spot.choice, clock::now()) {
+    if !core.view.still_serves(&spot.table, spot.service(), &spot.choice, clock::now()) {
         // Made by a table that has been replaced: those who wait look anew.
-        stats.count_connect(worker.id, ConnectOutcome::Connected);
+        stats.count_connect(core.id, ConnectOutcome::Connected);
         return Dialled::Line;
     }
     let upstream = &spot.service().config.upstream;
     let secured = upstream.tls.is_some();
     if secured && !transport.is_http2() {
-        stats.count_connect(worker.id, ConnectOutcome::Connected);
+        stats.count_connect(core.id, ConnectOutcome::Connected);
         if upstream.protocol == UpstreamProtocol::Auto {
             shelf.spoke(Speaks::Http1);
             return Dialled::Http1(Some(transport));
         }
-        record_connect(worker, spot, Failure::Malformed);
+        record_connect(core, spot, Failure::Malformed);
         return Dialled::Failed(How::Malformed);
     }
     let scheme = if secured { Scheme::Https } else { Scheme::Http };
     let opening = Opening { transport, scheme, generation: spot.generation, idle };
-    let opened = shelf.open(worker.id, opening, worker.deadlines.alarm()).await;
-    stats.count_connect(worker.id, ConnectOutcome::Connected);
+    let opened = shelf.open(core.id, opening, core.deadlines.alarm()).await;
+    stats.count_connect(core.id, ConnectOutcome::Connected);
     match opened {
         Ok(()) => {
             shelf.spoke(Speaks::Http2);
             Dialled::Line
         }
         Err(how) => {
-            record_connect(worker, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
+            record_connect(core, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
             Dialled::Failed(how)
         }
     }

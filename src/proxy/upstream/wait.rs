@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::destination::Spot;
 use super::place::{Placing, Unplaced};
 use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::worker::Worker;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Choice, Next, Permit, RoutingTable, ServiceView};
 use crate::sys::clock;
 
@@ -36,7 +36,7 @@ impl Placing<'_> {
         choice: &Choice,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<(), Unplaced> {
-        let pause = self.tries.backoff(choice, &mut self.worker.pick.borrow_mut().dice);
+        let pause = self.tries.backoff(choice, &mut self.core.pick.borrow_mut().dice);
         if pause.is_zero() {
             return Ok(());
         }
@@ -51,8 +51,8 @@ impl Placing<'_> {
     pub(super) async fn superseded(&self, spot: &Spot) {
         let mut epoch = spot.table.epoch;
         loop {
-            newer_than(self.worker, epoch).await;
-            let table = self.worker.table();
+            newer_than(self.core, epoch).await;
+            let table = self.core.table();
             let Some(service) = table.successor(self.service()) else { return };
             let pool = service.pool_of(spot.choice.id);
             let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
@@ -81,7 +81,7 @@ impl Placing<'_> {
         let freed = &table.services[service].stats.freed;
         let news = async {
             tokio::select! {
-                () = newer_than(self.worker, table.epoch) => {}
+                () = newer_than(self.core, table.epoch) => {}
                 () = freed.notified(), if queued => {}
             }
         };
@@ -89,7 +89,7 @@ impl Placing<'_> {
             Ok(()) | Err(Interrupted::Late) => {}
             Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
         }
-        let newest = self.worker.table();
+        let newest = self.core.table();
         let view = newest.successor(self.service());
         self.tries.resumed(view.is_none_or(|view| !Arc::ptr_eq(view, &table.services[service])));
         Ok(())
@@ -97,11 +97,11 @@ impl Placing<'_> {
 }
 
 /// Waits until this worker has a table newer than that. Cancel safe.
-async fn newer_than(worker: &Worker, epoch: u64) {
+async fn newer_than(core: &WorkerCore, epoch: u64) {
     loop {
-        let mut taken_up = pin!(worker.taken_up.notified());
+        let mut taken_up = pin!(core.taken_up.notified());
         taken_up.as_mut().enable();
-        if worker.table().epoch > epoch {
+        if core.table().epoch > epoch {
             return;
         }
         taken_up.await;

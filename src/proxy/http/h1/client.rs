@@ -12,7 +12,8 @@ use crate::proxy::buffer::{Buffer, Outgoing, SMALL};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::http::client::{Client, ClientFault, Source};
 use crate::proxy::pipe::Pipe;
-use crate::proxy::worker::Worker;
+use crate::proxy::upstream::UpstreamPools;
+use crate::proxy::worker_core::WorkerCore;
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{
@@ -30,7 +31,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// A client's connection.
 pub struct H1Client<S> {
-    worker: Rc<Worker>,
+    pools: Rc<UpstreamPools>,
     pub(super) stream: S,
     /// Bytes read and not yet understood: the rest of a body, pipelined requests.
     pub(super) input: Buffer,
@@ -49,12 +50,12 @@ pub struct H1Client<S> {
 }
 
 impl<S: Stream> H1Client<S> {
-    pub(super) fn new(worker: &Rc<Worker>, stream: S) -> H1Client<S> {
+    pub(super) fn new(pools: &Rc<UpstreamPools>, stream: S) -> H1Client<S> {
         H1Client {
-            worker: Rc::clone(worker),
+            pools: Rc::clone(pools),
             stream,
-            input: Buffer::new(&worker.buffers),
-            out: Outgoing::new(&worker.buffers),
+            input: Buffer::new(&pools.core.buffers),
+            out: Outgoing::new(&pools.core.buffers),
             body: BodyDecoder::new(BodyLength::None),
             encoder: BodyEncoder::new(BodyLength::None),
             framing: BodyLength::None,
@@ -65,6 +66,11 @@ impl<S: Stream> H1Client<S> {
             sent: 0,
             taken: 0,
         }
+    }
+
+    /// The core of its worker.
+    pub(super) fn core(&self) -> &WorkerCore {
+        &self.pools.core
     }
 
     /// The next request's head was read.
@@ -105,7 +111,7 @@ impl<S: Stream> H1Client<S> {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let count = ready!(self.input.poll_fill_from(cx, &mut self.stream))?;
         if count == 0 {
-            let alarm = self.worker.deadlines.alarm();
+            let alarm = self.core().deadlines.alarm();
             alarm.set(clock::now().after(GRACE));
             self.closed = Some(alarm);
         }
@@ -305,7 +311,7 @@ impl<S: Stream> Client for H1Client<S> {
     }
 
     fn hand_over(&mut self) -> Option<(&mut dyn Stream, Buffer)> {
-        let ahead = std::mem::replace(&mut self.input, Buffer::new(&self.worker.buffers));
+        let ahead = std::mem::replace(&mut self.input, Buffer::new(&self.pools.core.buffers));
         Some((&mut self.stream, ahead))
     }
 

@@ -11,16 +11,19 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 use super::client::H1Client;
-use super::desk;
 use crate::decision::Moment;
 use crate::net::{Stream, Transport};
+use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::request::{self, Caller, Finish, Scratch, Setting};
+use crate::proxy::http::context::{Caller, Setting};
+use crate::proxy::http::listener::{Http2, current};
+use crate::proxy::http::memory::{HttpMemory, Scratch};
+use crate::proxy::http::request;
 use crate::proxy::http::respond::Refusal;
-use crate::proxy::http::{Http2, current};
-use crate::proxy::worker::{Client, Worker};
+use crate::proxy::http::verdict::Finish;
+use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -49,55 +52,33 @@ enum NoRequest {
     Killed,
 }
 
-/// Serves one client connection, to its end or to where it turns out to speak HTTP/2.
-pub fn serve_connection(
-    worker: &Rc<Worker>,
-    listener: Arc<ListenerView>,
-    guest: Guest,
-    accepted: Moment,
-) -> impl Future<Output = Option<Http2>> + use<> {
-    serve(Box::new(Connection::new(worker, listener, guest, accepted)))
-}
-
-async fn serve(mut connection: Box<Connection>) -> Option<Http2> {
-    loop {
-        // Between two requests there is nothing but the connection.
-        let mut finish = connection.park().await;
-        if finish == Finish::Next {
-            (connection, finish) = desk::serve(connection).await;
-        }
-        if connection.is_http2 {
-            return Some(connection.into_http2());
-        }
-        if finish != Finish::Next {
-            connection.close(finish).await;
-            return None;
-        }
-    }
-}
-
 /// A client's connection, all of it that is there while nothing is asked.
 pub(super) struct Connection {
-    worker: Rc<Worker>,
+    memory: Rc<HttpMemory>,
     client: H1Client<Transport>,
     caller: Caller,
     alarm: Alarm,
-    place: Client,
+    place: ClientEntry,
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
     accepted: Option<Moment>,
     /// Nothing has said yet that it does not speak HTTP/2.
     may_be_http2: bool,
     /// It does.
-    is_http2: bool,
+    pub(super) is_http2: bool,
 }
 
 impl Connection {
-    fn new(worker: &Rc<Worker>, listener: Arc<ListenerView>, guest: Guest, accepted: Moment) -> Connection {
+    pub(super) fn new(
+        memory: &Rc<HttpMemory>,
+        listener: Arc<ListenerView>,
+        guest: Guest,
+        accepted: Moment,
+    ) -> Connection {
         let Guest { transport, peer, reached, scheme, alarm, place, .. } = guest;
         Connection {
-            worker: Rc::clone(worker),
-            client: H1Client::new(worker, transport),
+            memory: Rc::clone(memory),
+            client: H1Client::new(&memory.pools, transport),
             caller: Caller::new(peer, reached, scheme),
             alarm,
             place,
@@ -109,16 +90,20 @@ impl Connection {
         }
     }
 
-    fn into_http2(self: Box<Self>) -> Http2 {
+    pub(super) fn into_http2(self: Box<Self>) -> Http2 {
         let Connection { client: H1Client { stream, input, .. }, caller, alarm, place, listener, .. } = *self;
         let Caller { peer, reached, scheme, .. } = caller;
         let guest = Guest { transport: stream, peer, reached, scheme, http2: true, alarm, place };
         Http2 { listener, guest: Box::new(guest), ahead: input }
     }
 
-    /// The worker that serves it.
-    pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.worker
+    /// Memory for its requests.
+    pub(super) fn memory(&self) -> &HttpMemory {
+        &self.memory
+    }
+
+    fn core(&self) -> &WorkerCore {
+        self.client.core()
     }
 
     /// Serves one request, whose first bytes are here.
@@ -155,20 +140,20 @@ impl Connection {
             Err(NoRequest::Killed) => return Err(Finish::Abort),
             Err(NoRequest::Slow) => (Refusal::SLOW, Termination::ClientTimeout),
             Err(NoRequest::Refused(error)) => {
-                self.listener.stats.count_refusal(self.worker.id, error);
+                self.listener.stats.count_refusal(self.core().id, error);
                 (Refusal::malformed(error), Termination::Refused)
             }
         };
         self.client.not_a_request();
         let finish = self.refuse(&refusal).await;
-        let Connection { worker, caller, alarm, place, .. } = &*self;
-        let setting = Setting { worker, place, alarm, caller };
+        let Connection { memory, caller, alarm, place, .. } = &*self;
+        let setting = Setting::new(memory, place, alarm, caller);
         record_refused(&setting, &self.listener, began, refusal.status, termination);
         Err(finish)
     }
 
     /// Until the first byte of a request. [`Finish::Next`]: it is here; anything else: there will be none.
-    async fn park(&mut self) -> Finish {
+    pub(super) async fn park(&mut self) -> Finish {
         if !self.client.input.is_empty() {
             return Finish::Next;
         }
@@ -183,7 +168,7 @@ impl Connection {
                 return Poll::Ready(Finish::Close);
             }
             // Where clients wait for descriptors, a connection between two requests gives its own back.
-            let hurries = self.worker.is_draining() || self.worker.is_short() && self.accepted.is_none();
+            let hurries = self.core().is_draining() || self.core().is_short() && self.accepted.is_none();
             if hurries && !std::mem::replace(&mut hurried, true) {
                 self.alarm.set(clock::now().after(LAST_CALL));
             }
@@ -203,7 +188,7 @@ impl Connection {
     /// The worker stops, or a reload removed the listener.
     #[inline]
     fn is_unwanted(&self) -> bool {
-        self.worker.is_draining() && self.accepted.is_none() || current(&self.listener, &self.worker.table()).is_none()
+        self.core().is_draining() && self.accepted.is_none() || current(&self.listener, &self.core().table()).is_none()
     }
 
     #[inline]
@@ -250,15 +235,15 @@ impl Connection {
     }
 
     async fn answer(&mut self, scratch: &mut Scratch, began: Moment) -> Finish {
-        let table = self.worker.table();
+        let table = self.core().table();
         let Some(listener) = current(&self.listener, &table) else {
             return self.refuse(&Refusal::LISTENER_GONE).await;
         };
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = Arc::clone(listener);
         }
-        let Connection { worker, client, caller, alarm, place, listener, .. } = self;
-        let setting = Setting { worker, place, alarm, caller };
+        let Connection { memory, client, caller, alarm, place, listener, .. } = self;
+        let setting = Setting::new(memory, place, alarm, caller);
         let finish = request::serve(&setting, &table, listener, client, scratch, began).await;
         if finish == Finish::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty()) {
             return Finish::Close;
@@ -274,7 +259,7 @@ impl Connection {
 
     /// Ends the connection: by a reset, or in order. If the client may still be sending, what it sends is read for a while:
     /// closed at once, the kernel would answer it with a reset, which can overtake our answer.
-    async fn close(&mut self, finish: Finish) {
+    pub(super) async fn close(&mut self, finish: Finish) {
         if finish == Finish::Abort {
             self.client.stream.reset_on_close();
             return;
@@ -302,23 +287,5 @@ impl Connection {
             Poll::Ready(Ok(()))
         })
         .await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Of the future that this makes.
-    fn size<A, F>(_: impl FnOnce(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_connection_that_waits_is_small_and_a_request_is_not_part_of_it() {
-        let waiting = size_of::<Connection>() + size(serve);
-        let served =
-            size(|(connection, scratch): (&'static mut Connection, &'static mut Scratch)| connection.serve(scratch));
-        assert!(waiting <= 768 && waiting < served, "waiting: {waiting} bytes, served: {served}");
     }
 }

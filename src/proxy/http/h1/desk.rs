@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::Connection;
-use crate::proxy::http::request::{Finish, Scratch};
+use crate::proxy::http::memory::Scratch;
+use crate::proxy::http::verdict::Finish;
 
 /// Free desks kept per worker (some three kilobytes each).
 const KEPT: usize = 256;
@@ -44,17 +45,16 @@ impl Desks {
 }
 
 /// Serves one request of a connection, and gives it back. Dropped (or in a panic) the desk goes with it.
-pub(super) async fn serve(connection: Box<Connection>) -> (Box<Connection>, Finish) {
-    let worker = connection.worker();
-    let free = worker.desks.free.borrow_mut().pop();
-    let mut desk = free.unwrap_or_else(|| Desk::new(worker.scratch()));
+pub(super) async fn serve(connection: Box<Connection>, desks: &Desks) -> (Box<Connection>, Finish) {
+    let free = desks.free.borrow_mut().pop();
+    let mut desk = free.unwrap_or_else(|| Desk::new(connection.memory().scratch()));
     desk.tray.asked.set(Some(connection));
     let (connection, finish) = poll_fn(|cx| {
         let Poll::Pending = desk.work.as_mut().poll(cx);
         desk.tray.served.take().map_or(Poll::Pending, Poll::Ready)
     })
     .await;
-    connection.worker().desks.put_back(desk);
+    desks.put_back(desk);
     (connection, finish)
 }
 

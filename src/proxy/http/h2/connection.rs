@@ -1,11 +1,9 @@
 //! A client's HTTP/2 connection: one task drives the engine, every stream is a task of its own.
 
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,22 +11,21 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::client::H2Client;
+use super::crew::Crew;
 use super::io::{Watch, Watched};
+use super::stream::{Counted, Shared, Stream};
 use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
-use crate::proxy::http::Http2;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::current;
-use crate::proxy::http::request::{self, Caller, Finish, Scratch, Setting};
-use crate::proxy::http::respond::Refusal;
-use crate::proxy::worker::{self, Worker};
+use crate::proxy::http::context::Caller;
+use crate::proxy::http::listener::{Http2, current};
+use crate::proxy::http::memory::HttpMemory;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
-use crate::wire::h1::{Asked, Error, HeadLimits};
-use crate::wire::h2::{Excess, RecentStreams, read_request};
+use crate::wire::h1::Error;
+use crate::wire::h2::{Excess, RecentStreams};
 
 /// What a client may send ahead on one stream. The connection has room for that on all its streams, so that a stalled one
 /// never stops the others.
@@ -49,11 +46,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a client that was told to go may take to begin what it had already decided to ask.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Free places for streams that a connection keeps.
-const PLACES: usize = 32;
-
 /// Serves one client connection, to its end.
-pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Moment) {
+pub async fn serve_connection(memory: &Rc<HttpMemory>, crew: &Rc<Crew>, http2: Http2, accepted: Moment) {
     let Http2 { listener, guest, ahead } = http2;
     let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
     let watch = Watch::new(transport, listener.config.timeouts.body, accepted);
@@ -64,18 +58,11 @@ pub async fn serve_connection(worker: &Rc<Worker>, http2: Http2, accepted: Momen
         Poll::Pending => alarm.poll(cx).map(|_| None),
     });
     let Some(engine) = begun.await else { return };
-    let shared = Rc::new(Shared {
-        worker: Rc::clone(worker),
-        listener: RefCell::new(listener),
-        caller: Caller::new(peer, reached, scheme),
-        watch,
-        streams: Cell::new(0),
-        places: RefCell::default(),
-        driver: RefCell::default(),
-    });
+    let shared = Shared::new(memory, listener, Caller::new(peer, reached, scheme), watch);
     let mut driver = Driver {
         engine,
         shared,
+        crew,
         alarm,
         first: Some(accepted),
         idle: None,
@@ -115,60 +102,6 @@ fn engine(listener: &ListenerView) -> Builder {
     engine
 }
 
-/// What the streams of a connection share.
-struct Shared {
-    worker: Rc<Worker>,
-    listener: RefCell<Arc<ListenerView>>,
-    caller: Caller,
-    watch: Rc<Watch>,
-    /// Streams whose requests are being served.
-    streams: Cell<usize>,
-    /// Alarms and places of streams that ended, for the next ones.
-    places: RefCell<Vec<(Alarm, worker::Client)>>,
-    /// Whom to tell when the last stream ended.
-    driver: RefCell<Option<Waker>>,
-}
-
-impl Shared {
-    fn place(&self) -> (Alarm, worker::Client) {
-        self.places.borrow_mut().pop().unwrap_or_else(|| {
-            let alarm = self.worker.deadlines.alarm();
-            let place = self.worker.clients.enter(&self.worker, &alarm);
-            (alarm, place)
-        })
-    }
-
-    fn put_back(&self, alarm: Alarm, place: worker::Client) {
-        let mut places = self.places.borrow_mut();
-        if places.len() < PLACES && !alarm.is_killed() {
-            alarm.clear();
-            places.push((alarm, place));
-        }
-    }
-}
-
-/// Counts a stream as long as its task lives.
-struct Counted(Rc<Shared>);
-
-impl Counted {
-    fn new(shared: &Rc<Shared>) -> Counted {
-        shared.streams.set(shared.streams.get() + 1);
-        Counted(Rc::clone(shared))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let left = self.0.streams.get() - 1;
-        self.0.streams.set(left);
-        if left == 0
-            && let Some(driver) = self.0.driver.borrow_mut().take()
-        {
-            driver.wake();
-        }
-    }
-}
-
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -178,9 +111,11 @@ enum End {
     Reset,
 }
 
-struct Driver {
+struct Driver<'w> {
     engine: Connection<Watched, Bytes>,
     shared: Rc<Shared>,
+    /// Serves its streams.
+    crew: &'w Rc<Crew>,
     alarm: Alarm,
     /// When the connection was accepted, until its first request.
     first: Option<Moment>,
@@ -196,7 +131,7 @@ struct Driver {
     accepted: RecentStreams,
 }
 
-impl Driver {
+impl Driver<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             match self.engine.poll_accept(cx) {
@@ -248,8 +183,7 @@ impl Driver {
         self.first = None;
         self.accepted.add(respond.stream_id().as_u32());
         let counted = Counted::new(&self.shared);
-        let worker = &self.shared.worker;
-        worker.crew.serve(worker, Stream { counted, request, respond });
+        self.crew.serve(Stream { counted, request, respond });
     }
 
     /// Counts and logs the requests that the engine refused before we saw them.
@@ -258,10 +192,10 @@ impl Driver {
             if self.accepted.may_have(stream) {
                 continue; // its task finds that out
             }
-            let (worker, listener) = (&self.shared.worker, self.shared.listener.borrow());
-            listener.stats.count_refusal(worker.id, Error::Http2Message);
+            let (core, listener) = (self.shared.core(), self.shared.listener.borrow());
+            listener.stats.count_refusal(core.id, Error::Http2Message);
             let (alarm, place) = self.shared.place();
-            let setting = Setting { worker, place: &place, alarm: &alarm, caller: &self.shared.caller };
+            let setting = self.shared.setting(&place, &alarm);
             record_refused(&setting, &listener, clock::now(), Error::Http2Message.status(), Termination::Refused);
             self.shared.put_back(alarm, place);
         }
@@ -269,11 +203,11 @@ impl Driver {
 
     /// The worker stops, clients wait for descriptors and there is no stream, or a reload removed the listener.
     fn is_unwanted(&self) -> bool {
-        let worker = &self.shared.worker;
+        let core = self.shared.core();
         let idle = self.first.is_none() && self.shared.streams.get() == 0;
-        worker.is_draining()
-            || worker.is_short() && idle
-            || current(&self.shared.listener.borrow(), &worker.table()).is_none()
+        core.is_draining()
+            || core.is_short() && idle
+            || current(&self.shared.listener.borrow(), &core.table()).is_none()
     }
 
     /// Ends the connection of a client that costs more than it may.
@@ -289,7 +223,7 @@ impl Driver {
 
     fn count(&self, excess: Excess) {
         let listener = self.shared.listener.borrow();
-        listener.stats.count_excess(self.shared.worker.id, excess);
+        listener.stats.count_excess(self.shared.core().id, excess);
     }
 
     /// Why the engine ended the connection.
@@ -367,91 +301,4 @@ impl Driver {
         }
         false
     }
-}
-
-/// A stream that was opened.
-pub(super) struct Stream {
-    counted: Counted,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-}
-
-/// One stream: one request, to its end.
-pub(super) async fn serve_stream(stream: Stream) {
-    let Stream { counted, request, respond } = stream;
-    let shared = &*counted.0;
-    let worker = &shared.worker;
-    let began = clock::now();
-    let (alarm, place) = shared.place();
-    place.set_busy(true);
-    let setting = Setting { worker, place: &place, alarm: &alarm, caller: &shared.caller };
-    let mut scratch = worker.scratch();
-    let finish = answer(&setting, shared, &mut scratch, request, respond, began).await;
-    worker.put_scratch(scratch);
-    place.set_busy(false);
-    // One that was killed stays killed.
-    if finish != Finish::Abort {
-        shared.put_back(alarm, place);
-    }
-}
-
-async fn answer(
-    setting: &Setting<'_>,
-    shared: &Shared,
-    scratch: &mut Scratch,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    began: Moment,
-) -> Finish {
-    let (parts, receive) = request.into_parts();
-    let asked = if parts.method == http::Method::HEAD { Asked::Head } else { Asked::Other };
-    let table = shared.worker.table();
-    let listener = {
-        let mut known = shared.listener.borrow_mut();
-        match current(&known, &table).map(Arc::clone) {
-            None => Err(Arc::clone(&known)),
-            Some(listener) => {
-                if !Arc::ptr_eq(&listener, &known) {
-                    *known = Arc::clone(&listener);
-                }
-                Ok(listener)
-            }
-        }
-    };
-    let ends = receive.is_end_stream();
-    let mut client = H2Client::new(&shared.watch, respond, receive, asked);
-    let finish = match listener {
-        Err(gone) => refuse(setting, &gone, &mut client, Refusal::LISTENER_GONE, Termination::Internal, began).await,
-        Ok(listener) => {
-            let read = read_request(&parts, ends, &HeadLimits::from(&listener.config.limits), &mut scratch.head);
-            drop(parts);
-            match read {
-                Ok(()) => request::serve(setting, &table, &listener, &mut client, scratch, began).await,
-                Err(error) => {
-                    listener.stats.count_refusal(setting.worker.id, error);
-                    let refusal = Refusal::malformed(error);
-                    refuse(setting, &listener, &mut client, refusal, Termination::Refused, began).await
-                }
-            }
-        }
-    };
-    match finish {
-        Finish::Abort => client.abort(),
-        Finish::Next | Finish::Close => client.discard_rest(setting.alarm, || setting.worker.is_draining()).await,
-    }
-    finish
-}
-
-/// Says what is wrong with what is no request.
-async fn refuse(
-    setting: &Setting<'_>,
-    listener: &ListenerView,
-    client: &mut H2Client,
-    refusal: Refusal,
-    termination: Termination,
-    began: Moment,
-) -> Finish {
-    let taken = request::refuse(client, &refusal, setting.alarm, LINGER).await;
-    record_refused(setting, listener, began, refusal.status, termination);
-    if taken { Finish::Next } else { Finish::Abort }
 }

@@ -6,8 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::connection::{Stream, serve_stream};
-use crate::proxy::worker::Worker;
+use super::stream::{Stream, serve_stream};
 
 /// Waiting tasks kept per worker (some ten kilobytes each).
 const KEPT: usize = 256;
@@ -26,7 +25,7 @@ struct Seat {
 
 impl Crew {
     /// Has a stream served by a task of its own.
-    pub(super) fn serve(&self, worker: &Rc<Worker>, stream: Stream) {
+    pub(super) fn serve(self: &Rc<Self>, stream: Stream) {
         match self.waiting.borrow_mut().pop() {
             Some(seat) => {
                 seat.next.set(Some(stream));
@@ -36,7 +35,7 @@ impl Crew {
             }
             None => {
                 let seat = Rc::new(Seat { next: Cell::new(Some(stream)), task: Cell::new(None) });
-                tokio::task::spawn_local(work(Rc::clone(worker), seat));
+                tokio::task::spawn_local(work(Rc::clone(self), seat));
             }
         }
     }
@@ -52,7 +51,7 @@ impl Crew {
     }
 }
 
-async fn work(worker: Rc<Worker>, seat: Rc<Seat>) {
+async fn work(crew: Rc<Crew>, seat: Rc<Seat>) {
     loop {
         let stream = poll_fn(|cx| match seat.next.take() {
             Some(stream) => Poll::Ready(stream),
@@ -62,7 +61,7 @@ async fn work(worker: Rc<Worker>, seat: Rc<Seat>) {
             }
         });
         serve_stream(stream.await).await;
-        if !worker.crew.wait(&seat) {
+        if !crew.wait(&seat) {
             return;
         }
     }

@@ -2,12 +2,13 @@
 //! request function as HTTP/1.
 //!
 //! `io` stands between the engine and the socket and watches what comes, `connection` drives the engine and keeps the
-//! connection's deadlines, `crew` has the streams' tasks, `client` is the request function's view of one stream. `upstream` is one exchange
+//! connection's deadlines, `stream` is one request and what it shares with the others, `crew` has the streams' tasks, `client` is the request function's view of one stream. `upstream` is one exchange
 //! over a stream to an endpoint, whose connection `proxy/upstream` keeps.
 mod client;
 mod connection;
 mod crew;
 mod io;
+mod stream;
 mod upstream;
 
 pub use connection::serve_connection;

@@ -1,0 +1,119 @@
+//! The register of a worker's client connections: what a stop waits for, and what a switch judges.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::deadline::{Alarm, Killer};
+use crate::decision::{EndpointId, Moment};
+use crate::routing::{RoutingTable, SessionVerdict, Tenure, WorkerView};
+use crate::sys::clock;
+
+/// The client connections of one worker.
+#[derive(Default)]
+pub struct Clients {
+    places: RefCell<Slab<Rc<Place>>>,
+    busy: Cell<usize>,
+    changed: Notify,
+}
+
+struct Place {
+    killer: Killer,
+    /// Its exchange: the activation of a pool under which it began, and the endpoint.
+    tenure: RefCell<Option<(Rc<Tenure>, EndpointId)>>,
+    busy: Cell<bool>,
+}
+
+impl Place {
+    fn judge(&self, table: &RoutingTable, now: Moment) {
+        let tenure = self.tenure.borrow();
+        match tenure.as_ref().map(|(tenure, endpoint)| table.verdict(tenure, *endpoint, now)) {
+            None => {}
+            Some(SessionVerdict::Stay { .. }) => self.killer.pardon(),
+            Some(SessionVerdict::Close) => self.killer.kill(),
+            Some(SessionVerdict::Drain { until }) => self.killer.kill_at(until),
+        }
+    }
+}
+
+impl Clients {
+    /// Enters a connection; it leaves when the guard is dropped.
+    pub fn enter(self: &Rc<Self>, alarm: &Alarm) -> ClientEntry {
+        let place = Rc::new(Place { killer: alarm.killer(), tenure: RefCell::default(), busy: Cell::new(false) });
+        let number = self.places.borrow_mut().insert(Rc::clone(&place));
+        ClientEntry { clients: Rc::clone(self), number, place }
+    }
+
+    /// Judges every exchange by a newer table. Whoever is between two tries looks around too.
+    pub fn sweep(&self, table: &RoutingTable, now: Moment) {
+        for (_, place) in self.places.borrow().iter() {
+            place.judge(table, now);
+            if place.busy.get() {
+                place.killer.nudge();
+            }
+        }
+    }
+
+    /// Has every connection look around.
+    pub fn nudge(&self) {
+        self.places.borrow().iter().for_each(|(_, place)| place.killer.nudge());
+    }
+
+    /// Ends every connection.
+    pub fn kill(&self) {
+        self.places.borrow().iter().for_each(|(_, place)| place.killer.kill());
+    }
+
+    /// How many have work in flight.
+    pub fn busy(&self) -> usize {
+        self.busy.get()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
+    /// Waits until one has left. Cancel safe.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// A client connection's place in the register.
+pub struct ClientEntry {
+    clients: Rc<Clients>,
+    number: usize,
+    place: Rc<Place>,
+}
+
+impl ClientEntry {
+    /// It has work in flight (or has none any more): a stop waits for it.
+    pub fn set_busy(&self, busy: bool) {
+        if self.place.busy.replace(busy) != busy {
+            let count = self.clients.busy.get();
+            self.clients.busy.set(if busy { count + 1 } else { count - 1 });
+        }
+    }
+
+    /// An exchange with this endpoint begins (register first, then re-check the epoch), or ends.
+    pub fn set_tenure(&self, tenure: Option<(Rc<Tenure>, EndpointId)>) {
+        *self.place.tenure.borrow_mut() = tenure;
+    }
+
+    /// An exchange that began before it was known whether its answer would be the client's is judged now, by the newest table.
+    pub fn take_tenure(&self, tenure: (Rc<Tenure>, EndpointId), view: &WorkerView) {
+        self.set_tenure(Some(tenure));
+        self.place.judge(&view.current(), clock::now());
+    }
+}
+
+impl Drop for ClientEntry {
+    fn drop(&mut self) {
+        self.set_busy(false);
+        self.clients.places.borrow_mut().try_remove(self.number);
+        self.clients.changed.notify_one();
+    }
+}

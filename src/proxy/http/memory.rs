@@ -1,0 +1,100 @@
+//! What requests of one worker use one after the other: memory for a request, and what exchanges remember of their pools.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::body::RequestBody;
+use crate::decision::EndpointId;
+use crate::proxy::buffer::BufferPool;
+use crate::proxy::upstream::{Spot, UpstreamPools};
+use crate::routing::{Handle, Tenure};
+use crate::wire::h1::{BodyDecoder, RequestHead, ResponseHead};
+
+/// Memory for requests kept for the next ones.
+const SCRATCH_KEPT: usize = 256;
+/// The most of a head's memory that is kept for the next one (bytes).
+const SCRATCH_BYTES: usize = 8 * 1024;
+
+/// The memory of one worker's requests.
+pub struct HttpMemory {
+    /// The worker's connections to endpoints.
+    pub pools: Rc<UpstreamPools>,
+    #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    tenures: RefCell<Tenures>,
+}
+
+impl HttpMemory {
+    /// Empty.
+    pub fn new(pools: &Rc<UpstreamPools>) -> HttpMemory {
+        HttpMemory { pools: Rc::clone(pools), scratch: RefCell::default(), tenures: RefCell::default() }
+    }
+
+    /// Memory for one request; give it back.
+    pub fn scratch(&self) -> Box<Scratch> {
+        let kept = self.scratch.borrow_mut().pop();
+        kept.unwrap_or_else(|| Box::new(Scratch::new(&self.pools.core.buffers)))
+    }
+
+    /// Gives it back.
+    pub fn put_scratch(&self, mut scratch: Box<Scratch>) {
+        scratch.shrink();
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT {
+            kept.push(scratch);
+        }
+    }
+
+    /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
+    pub fn tenure(&self, spot: &Spot) -> (Rc<Tenure>, EndpointId) {
+        (self.tenures.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
+    }
+}
+
+/// What exchanges remember of their pools under one table.
+#[derive(Default)]
+struct Tenures {
+    epoch: u64,
+    made: Vec<Vec<Option<Rc<Tenure>>>>,
+}
+
+impl Tenures {
+    fn of(&mut self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
+        if self.epoch != table.epoch {
+            self.made = table.services.iter().map(|service| vec![None; service.pools.len()]).collect();
+            self.epoch = table.epoch;
+        }
+        Rc::clone(self.made[service][pool].get_or_insert_with(|| Rc::new(table.services[service].tenure(pool))))
+    }
+}
+
+/// Memory that one exchange needs and the next one uses again.
+pub struct Scratch {
+    /// The request's head.
+    pub head: RequestHead,
+    /// The reply's head.
+    pub reply: ResponseHead,
+    /// Where the reply's body ends.
+    pub decoder: BodyDecoder,
+    /// The request's body.
+    pub body: RequestBody,
+}
+
+impl Scratch {
+    /// Empty.
+    pub fn new(buffers: &Rc<BufferPool>) -> Scratch {
+        Scratch {
+            head: RequestHead::new(),
+            reply: ResponseHead::new(),
+            decoder: BodyDecoder::default(),
+            body: RequestBody::new(buffers),
+        }
+    }
+
+    /// Between requests: gives back what a rare large message took.
+    pub fn shrink(&mut self) {
+        self.head.shrink(SCRATCH_BYTES);
+        self.reply.shrink(SCRATCH_BYTES);
+        self.body.reset(0);
+    }
+}

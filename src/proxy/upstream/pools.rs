@@ -1,0 +1,70 @@
+//! One worker's connections to endpoints that no request uses, or several do.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io;
+
+use rustix::io::Errno;
+
+use super::h2_pool::Lines;
+use super::idle::Idle;
+use crate::decision::{EndpointId, Moment};
+use crate::net::UpstreamPlace;
+use crate::proxy::worker_core::WorkerCore;
+use crate::routing::RoutingTable;
+use crate::sys::clock;
+
+/// The connections of one worker to its endpoints.
+pub struct UpstreamPools {
+    /// The worker's own.
+    pub core: WorkerCore,
+    /// Idle upstream connections.
+    pub idle: Idle,
+    /// Upstream connections that exchanges share.
+    pub lines: Lines,
+    /// Endpoints to which a connect goes on though it was overtaken.
+    pub proofs: RefCell<HashSet<EndpointId>>,
+}
+
+impl UpstreamPools {
+    /// None yet.
+    pub fn new(core: WorkerCore) -> UpstreamPools {
+        let idle = Idle::new(core.id);
+        UpstreamPools { core, idle, lines: Lines::default(), proofs: RefCell::default() }
+    }
+
+    /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
+    pub fn upstream_place(&self) -> io::Result<UpstreamPlace> {
+        if let Some(place) = self.core.descriptors.try_upstream() {
+            return Ok(place);
+        }
+        self.close_idle();
+        self.core.descriptors.try_upstream().ok_or_else(|| Errno::MFILE.into())
+    }
+
+    /// A connect failed: was it for want of a descriptor?
+    pub fn note_unconnected(&self, error: &io::Error) {
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            self.core.descriptors.budget().note_refused(clock::now());
+            self.close_idle();
+        }
+    }
+
+    /// Closes idle connections to endpoints, and free pipes.
+    pub fn close_idle(&self) {
+        self.clear();
+        self.core.buffers.pipes.clear();
+    }
+
+    /// Closes idle connections to endpoints.
+    pub fn clear(&self) {
+        self.idle.clear();
+        self.lines.clear();
+    }
+
+    /// Closes what this table has no use for, and what was idle for too long.
+    pub fn sweep(&self, table: &RoutingTable, now: Moment) {
+        self.idle.sweep(table, now);
+        self.lines.sweep(table);
+    }
+}
