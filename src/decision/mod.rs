@@ -1,4 +1,5 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
+mod commands;
 mod core;
 mod corroboration;
 mod effect;
@@ -13,7 +14,6 @@ mod hold_down;
 mod incident;
 mod isolation;
 mod moment;
-mod orders;
 mod outlier;
 mod persist;
 mod pool;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{Ejection, Endpoint};
+use super::endpoint::Endpoint;
 use super::health::Verdict;
 use super::hold_down::Rhythm;
 use super::{Administrative, Moment, PoolRow};
@@ -43,7 +43,7 @@ impl Pool {
 
     /// Those of them that this turn has not ejected.
     pub fn left(&self) -> usize {
-        self.endpoints.iter().filter(|endpoint| endpoint.usable() && endpoint.ejection == Ejection::None).count()
+        self.endpoints.iter().filter(|endpoint| endpoint.usable() && !endpoint.ejection.holds()).count()
     }
 
     /// How many endpoints fail, if all do that are usable; else one.
@@ -96,7 +96,7 @@ impl Pool {
         let size = self.endpoints.iter().filter(|endpoint| !endpoint.is_weightless()).count();
         let share = (size as f64 * rule.max_ejected) as usize;
         let cap = if size >= 2 { share.max(1) } else { share };
-        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.ejection != Ejection::None).count();
+        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.ejection.holds()).count();
         ejected < cap && self.left() > min_healthy.max(1)
     }
 

@@ -215,7 +215,7 @@ impl Service {
         for (pool, config) in self.pools.iter_mut().zip(&self.config.pools) {
             let rules = Rules::of(config, failover);
             let others = pool.endpoints.iter().any(Endpoint::unsuspected);
-            let doubted = |endpoint: &&mut Endpoint| endpoint.refusal == Refusal::Doubted && !others;
+            let doubted = |endpoint: &&mut Endpoint| endpoint.refusal.state() == Refusal::Doubted && !others;
             for endpoint in pool.endpoints.iter_mut().filter(doubted) {
                 endpoint.condemn_as_refusing(rules, now);
                 condemned = true;
@@ -273,7 +273,7 @@ impl Service {
         if conviction.few.is_empty() {
             return Ok(());
         }
-        let accused = |e: &Endpoint| e.accusers.iter().any(|source| conviction.few.contains(source));
+        let accused = |e: &Endpoint| e.ejection.is_accused_by(&conviction.few);
         if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(accused) {
             return Err(Some(Held::OneSource));
         }
@@ -294,7 +294,7 @@ impl Service {
         }
         let endpoint = &mut self.pools[pool].endpoints[index];
         endpoint.eject(rules, conviction.cause, conviction.evidence, now);
-        endpoint.accusers = conviction.few;
+        endpoint.ejection.rests_on(conviction.few);
         endpoint.advance(rules, now, &mut Vec::new());
     }
 
@@ -471,7 +471,7 @@ impl Service {
 impl Endpoint {
     /// What may be sent to it as far as it is concerned itself.
     fn own_admission(&self, trials: bool) -> Admission {
-        match self.ejection {
+        match self.ejection.state() {
             _ if self.usable() => Admission::Open,
             Ejection::Tried { .. } if trials && self.ready() && !self.refuses() => Admission::Trial,
             _ => Admission::Closed,

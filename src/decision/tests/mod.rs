@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::DOUBT;
+use super::endpoint::refusal::DOUBT;
 use super::*;
 use crate::config::*;
 

@@ -1,0 +1,105 @@
+//! What follows from all evidence about an endpoint: its standing, the pace of its probes, and what is told of it.
+
+use super::super::health::Verdict;
+use super::super::timeline::Fall;
+use super::super::{Cause, Effect, EndpointRow, Evidence, Moment, Operational, Standing};
+use super::ejection::Ejection;
+use super::refusal::Refusal;
+use super::rules::Rules;
+use super::{Endpoint, counted};
+
+impl Endpoint {
+    /// What all evidence together says.
+    pub fn operational(&self) -> (Operational, Cause) {
+        match (self.ejection.state(), self.refusal.state(), self.checks.verdict) {
+            (Ejection::Out(cause) | Ejection::Tried { cause, .. }, ..) => (Operational::Ejected, cause),
+            (_, Refusal::Confirmed, _) => (Operational::Unhealthy, Cause::Refused),
+            (.., Verdict::Red) => (Operational::Unhealthy, Cause::ChecksFailed),
+            (.., Verdict::Unknown) => (Operational::Checking, Cause::Start),
+            (.., Verdict::Green) => (Operational::Healthy, self.grounds),
+        }
+    }
+
+    /// Fold everything into the standing; returns the one before if it changed.
+    pub fn conclude(&mut self, now: Moment) -> Option<Standing> {
+        let (operational, cause) = self.operational();
+        let standing = Standing { operational, administrative: self.use_of(), cause };
+        let was_usable = self.standing.is_usable();
+        let before = std::mem::replace(&mut self.standing, standing);
+        if before == standing {
+            return None;
+        }
+        self.since = now;
+        if was_usable && !self.usable() {
+            self.fell = now;
+        }
+        if (before.operational, before.cause) != (operational, cause) {
+            match cause {
+                Cause::ChecksFailed => {
+                    self.evidence = format!("{} failed, {}", counted(self.checks.fails, "probe"), self.checks.detail)
+                }
+                Cause::ChecksPassed => self.evidence = counted(self.checks.passes, "probe") + " passed",
+                _ => {}
+            }
+            self.relax();
+        }
+        Some(before)
+    }
+
+    /// All is well again: the next trouble is a new one.
+    pub(super) fn relax(&mut self) {
+        let well = self.standing.operational == Operational::Healthy
+            && self.operational().0 == Operational::Healthy
+            && self.checks.fails == 0
+            && self.outlier.streak == 0
+            && !self.suspected();
+        if well {
+            self.trouble = None;
+        }
+    }
+
+    pub(super) fn wants_fast(&self, rules: Rules<'_>) -> bool {
+        let Some(check) = rules.check else { return false };
+        let green = self.checks.verdict == Verdict::Green;
+        let refusing = self.refusal.state() != Refusal::No && green;
+        self.checks.in_transition(check) || (self.watched > 0 && green) || refusing
+    }
+
+    /// Tell the prober the pace if it changed.
+    pub fn pace(&mut self, rules: Rules<'_>, effects: &mut Vec<Effect>) {
+        let fast = self.wants_fast(rules);
+        if fast != self.fast {
+            self.fast = fast;
+            effects.push(Effect::ProbePace { endpoint: self.id, fast });
+        }
+    }
+
+    /// For the incident that its fall is part of.
+    pub fn as_evidence(&self) -> Evidence {
+        Evidence {
+            address: self.address,
+            cause: self.standing.cause,
+            detail: if self.weightless { "its weight is 0".to_owned() } else { self.evidence.clone() },
+            seen: self.fall().sign,
+        }
+    }
+
+    /// Its part in the fall of its pool.
+    pub fn fall(&self) -> Fall {
+        let sign = self.trouble.filter(|_| self.ready()).unwrap_or(self.fell);
+        Fall { sign: sign.min(self.fell), fell: self.fell }
+    }
+
+    /// `proving`: its good answers are to be counted by source.
+    pub fn row(&self, proving: bool) -> EndpointRow {
+        EndpointRow {
+            id: self.id,
+            address: self.address,
+            standing: self.standing,
+            admission: self.admission,
+            joined: self.joined,
+            suspected: self.suspected(),
+            proving,
+        }
+    }
+}
