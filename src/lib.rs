@@ -29,3 +29,7 @@ pub mod sys;
 pub mod telemetry;
 pub mod text;
 pub mod wire;
+
+/// Files that unit tests and integration tests share name the library so.
+#[cfg(test)]
+extern crate self as standfast;

@@ -8,6 +8,8 @@
 mod calm;
 #[path = "world/coverage.rs"]
 mod coverage;
+#[path = "support/fixture.rs"]
+mod fixture;
 #[path = "world/oracle.rs"]
 mod oracle;
 #[path = "world/plays.rs"]
