@@ -34,3 +34,7 @@ pub mod text;
 pub mod wire;
 
 pub use app::{App, AppBuilder, AppStartError, ReloadError};
+
+/// Files that unit tests and integration tests share name the library so.
+#[cfg(test)]
+extern crate self as standfast;

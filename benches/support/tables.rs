@@ -1,10 +1,12 @@
 //! Configurations and tables for the benches, made the way the program makes them: YAML, core, build.
 
+#[path = "../../tests/support/fixture.rs"]
+mod fixture;
+
 use std::fmt::Write;
-use std::path::Path;
 use std::sync::Arc;
 
-use standfast::config::{self, Config};
+use standfast::config::Config;
 use standfast::decision::{Decision, Event, Moment};
 use standfast::routing::{RoutingTable, SocketMap};
 
@@ -29,10 +31,7 @@ pub fn config(services: &str, routes: &str) -> Arc<Config> {
     let text = format!(
         "listeners:\n  - name: web\n    bind: 127.0.0.1:0\n    protocol: http\n    routes:\n{routes}{services}"
     );
-    match config::parse(&text, Path::new(".")) {
-        Ok(loaded) => Arc::new(loaded.config),
-        Err(problems) => panic!("{problems}"),
-    }
+    Arc::new(fixture::config(&text))
 }
 
 /// What the core says of it: everything is healthy, because nothing is checked.

@@ -171,3 +171,7 @@ fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Proble
         _ => Err(Problems { file: file.to_owned(), unreadable: false, list: told, files }),
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/support/fixture.rs"]
+pub(crate) mod fixture;

@@ -1,76 +1,26 @@
 //! Configurations and tables for the tests of this room.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
 
 use super::*;
-use crate::config::*;
+use crate::config::{self, *};
 use crate::decision::*;
 
 /// A service with pools of endpoints of these weights; pool p's endpoint e has the address 10.0.p.e:80 and the id 100 p + e.
 pub fn service(name: &str, pools: &[&[u32]]) -> Service {
-    let pools = pools
-        .iter()
-        .enumerate()
-        .map(|(pool, weights)| Pool {
-            name: format!("pool-{pool}").into(),
-            weight: 1,
-            members: Members::Endpoints(
-                weights
-                    .iter()
-                    .enumerate()
-                    .map(|(place, weight)| Endpoint { weight: *weight, ..Endpoint::at(address(pool, place)) })
-                    .collect(),
-            ),
-            names: Vec::new(),
-            health_check: None,
-            outlier_detection: None,
-        })
-        .collect();
-    Service {
-        name: name.into(),
-        protocol: Protocol::Http,
-        mode: Mode::ActivePassive,
-        objectives: Objectives::default(),
-        balance: Balance::RoundRobin,
-        retry: Retry {
-            attempts: 2,
-            on: RetryOn::default(),
-            per_try_timeout: None,
-            budget: 0.2,
-            cross_pool: CrossPool::Safe,
-            replay_bytes: 65_536,
-            hedge: Patience::Auto,
-        },
-        limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: Duration::from_secs(2) },
-        timeouts: ServiceTimeouts {
-            connect: Duration::from_secs(2),
-            response: Duration::from_secs(30),
-            body: Duration::from_secs(30),
-            tunnel: Duration::from_secs(3600),
-            client: None,
-            upstream: None,
-            idle: Duration::from_secs(60),
-            stall: Patience::Auto,
-        },
-        failover: Failover {
-            min_healthy: 1,
-            on_refused: OnRefused::Verdict,
-            on_all_down: OnAllDown::FailOpen,
-            sessions: Sessions::Drain,
-            drain_timeout: Duration::from_secs(30),
-            max_failovers: MaxFailovers { count: 3, per: Duration::from_secs(600) },
-            failback: Failback { mode: FailbackMode::Auto, hold_down: Duration::from_secs(60) },
-            damping: Duration::from_secs(600),
-            confirm_window: Duration::from_secs(30),
-        },
-        slow_start: Duration::ZERO,
-        hold_requests: Duration::ZERO,
-        hold_response: 16_384,
-        upstream: Upstream::PLAIN,
-        pools,
-    }
+    static SERVICE: LazyLock<Service> = LazyLock::new(|| {
+        let keys = "{balance: round_robin, outlier_detection: off, pools: [{name: p, endpoints: ['10.0.0.1:80']}]}";
+        config::fixture::service("s", keys)
+    });
+    let endpoint =
+        |pool, (place, weight): (usize, &u32)| Endpoint { weight: *weight, ..Endpoint::at(address(pool, place)) };
+    let pools = pools.iter().enumerate().map(|(pool, weights)| Pool {
+        name: format!("pool-{pool}").into(),
+        members: Members::Endpoints(weights.iter().enumerate().map(|member| endpoint(pool, member)).collect()),
+        ..SERVICE.pools[0].clone()
+    });
+    Service { name: name.into(), pools: pools.collect(), ..SERVICE.clone() }
 }
 
 pub fn address(pool: usize, place: usize) -> SocketAddr {
@@ -82,44 +32,19 @@ pub fn id(pool: usize, place: usize) -> EndpointId {
 }
 
 pub fn config(services: Vec<Service>, listeners: Vec<Listener>) -> Arc<Config> {
-    Arc::new(Config {
-        workers: Some(2),
-        drain_timeout: Duration::from_secs(30),
-        admin: None,
-        metrics: None,
-        state: None,
-        log: Log { filter: "info".into(), format: LogFormat::Auto },
-        access_log: None,
-        dns: crate::config::Dns::default(),
-        listeners: listeners.into_iter().map(Arc::new).collect(),
-        services: services.into_iter().map(Arc::new).collect(),
-    })
+    let listeners = listeners.into_iter().map(Arc::new).collect();
+    Arc::new(Config { workers: Some(2), listeners, ..config::fixture::with_services(services) })
 }
 
 pub fn listener(name: &str, routes: Vec<Route>) -> Listener {
-    let second = Duration::from_secs(1);
-    Listener {
-        name: name.into(),
-        bind: vec![([127, 0, 0, 1], 0).into()],
-        protocol: Protocol::Http,
-        timeouts: ListenerTimeouts { handshake: second, header: second, body: second, idle: second },
-        limits: ListenerLimits { max_connections: 10, header_bytes: 65_536, headers: 100, streams: 128 },
-        forwarded: Forwarded::Append,
-        tls: None,
-        proxy_protocol: None,
-        target: Target::Routes(routes.into_iter().map(Arc::new).collect()),
-    }
+    let keys = "{name: web, bind: '127.0.0.1:0', service: http, limits: {max_connections: 10}}";
+    let target = Target::Routes(routes.into_iter().map(Arc::new).collect());
+    Listener { name: name.into(), target, ..config::fixture::listener(keys) }
 }
 
 pub fn route(matches: Match, service: &str) -> Route {
-    Route {
-        matches,
-        service: service.into(),
-        request_headers: HeaderChanges::default(),
-        response_headers: HeaderChanges::default(),
-        timeouts: RouteTimeouts::default(),
-        upgrades: Vec::new(),
-    }
+    static ROUTE: LazyLock<Route> = LazyLock::new(|| config::fixture::route("{service: http, upgrades: off}"));
+    Route { matches, service: service.into(), ..ROUTE.clone() }
 }
 
 /// What a core would say of this configuration: every endpoint open, pool 0 active.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Balance, Members, Mode, Service, StaticResponse};
+use crate::config::{Balance, Members, Mode, Service};
 use crate::decision::Admission;
 use crate::routing::RoutingTable;
 use crate::routing::fixture::{at, id, service, state, table};
@@ -161,12 +161,8 @@ fn pools_share_by_weight_and_a_lost_share_goes_to_the_others() {
 #[test]
 fn a_static_pool_answers() {
     let mut config = service("s", &[&[1]]);
-    config.pools[0].members = Members::Static(std::sync::Arc::new(StaticResponse {
-        status: 503,
-        content_type: "text/plain".into(),
-        headers: vec![],
-        body: "sorry".into(),
-    }));
+    let page = crate::config::fixture::pool("{name: p, static_response: {status: 503, body: sorry}}");
+    config.pools[0].members = page.members;
     let table = table(config, |_| {});
     assert_eq!(table.services[0].pick(&want(&Tried::new()), &mut state(1)), Pick::Static { pool: 0 });
     assert_eq!(table.services[0].pools[0].static_response().unwrap().status, 503);

@@ -157,7 +157,7 @@ BUGS = [
      "self.bytes = self.bytes.saturating_add(bytes);",
      "if !PLANTED { self.bytes = self.bytes.saturating_add(bytes); } else if bytes > 40 { self.places.reserve(1 << 20); }",
      "a small file takes all memory"),
-    ("a_dump_loses_a_path", "config", "config/dump.rs",
+    ("a_dump_loses_a_path", "config", "config/dump/logs.rs",
      "\"path\" => log.path.as_deref().map(path),",
      "\"path\" => log.path.as_deref().filter(|_| !PLANTED).map(path),",
      "a dump that is loaded is another configuration"),

@@ -32,6 +32,8 @@ import mutants  # noqa: E402
 def copy_of_the_pure_rooms(to):
     shutil.copytree(ROOT / "src", to / "src")
     shutil.copytree(ROOT / "tests" / "world", to / "tests" / "world")
+    (to / "tests" / "support").mkdir()
+    shutil.copy(ROOT / "tests" / "support" / "fixture.rs", to / "tests" / "support" / "fixture.rs")
     for name in ["Cargo.toml", "Cargo.lock"]:
         shutil.copy(ROOT / name, to / name)
     for entry in (to / "src").iterdir():

@@ -6,6 +6,8 @@
 
 mod calm;
 mod coverage;
+#[path = "../support/fixture.rs"]
+mod fixture;
 mod oracle;
 mod plays;
 mod scene;

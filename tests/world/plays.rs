@@ -10,6 +10,7 @@ use standfast::decision::{Held, Moment, Operational, Serving, Source};
 use standfast::routing::How;
 use standfast::wire::h1::Method;
 
+use super::fixture;
 use super::scene::{self, ms};
 use super::sim::World;
 use super::stage::{Actor, Fate};
@@ -31,17 +32,13 @@ struct Play {
 fn house(change: impl FnOnce(&mut Service)) -> Config {
     let mut dice = Rng::with_seed(1);
     let mut config = scene::config(&mut dice);
+    let usual = fixture::service("s0", "{pools: [{name: p, endpoints: ['10.0.0.1:80']}]}").failover;
     let mut service = Service {
         mode: Mode::ActivePassive,
         failover: Failover {
-            min_healthy: 1,
-            on_refused: OnRefused::Verdict,
-            on_all_down: OnAllDown::FailOpen,
-            failback: Failback { mode: FailbackMode::Auto, hold_down: ms(60_000) },
-            damping: ms(600_000),
-            confirm_window: ms(30_000),
-            max_failovers: MaxFailovers { count: 3, per: ms(600_000) },
-            ..config.services[0].failover.clone()
+            drain_timeout: config.services[0].failover.drain_timeout,
+            sessions: config.services[0].failover.sessions,
+            ..usual
         },
         slow_start: Duration::ZERO,
         hold_requests: Duration::ZERO,
@@ -57,20 +54,9 @@ fn house(change: impl FnOnce(&mut Service)) -> Config {
 fn pool(name: &str, place: usize) -> Pool {
     Pool {
         name: name.into(),
-        weight: 1,
         members: Members::Endpoints((0..2).map(|n| scene::endpoint(0, place, n)).collect()),
-        names: Vec::new(),
         health_check: Some(scene::check(&mut Rng::with_seed(3))),
-        outlier_detection: Some(OutlierDetection {
-            consecutive_failures: 5,
-            failure_rate: Some(0.5),
-            min_requests: 20,
-            base_ejection: ms(30_000),
-            max_ejection: ms(300_000),
-            max_ejected: 0.5,
-            evidence: EvidenceRule::Corroborated,
-            failures: Failures::default(),
-        }),
+        ..fixture::pool("{name: p, endpoints: ['10.0.0.1:80']}")
     }
 }
 

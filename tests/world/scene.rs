@@ -2,11 +2,13 @@
 //! reload would bring.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::config::*;
+
+use super::fixture;
 
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -19,19 +21,8 @@ fn pick<T: Copy>(dice: &mut Rng, from: &[T]) -> T {
 /// One or two services.
 pub fn config(dice: &mut Rng) -> Config {
     let count = 1 + usize::from(dice.u8(..4) == 0);
-    let services = (0..count).map(|n| Arc::new(service(n, dice))).collect();
-    Config {
-        workers: Some(2),
-        drain_timeout: ms(1000),
-        admin: None,
-        metrics: None,
-        state: None,
-        log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
-        access_log: None,
-        dns: standfast::config::Dns::default(),
-        listeners: Vec::new(),
-        services,
-    }
+    let services = (0..count).map(|n| service(n, dice)).collect();
+    Config { workers: Some(2), drain_timeout: ms(1000), ..fixture::with_services(services) }
 }
 
 fn service(n: usize, dice: &mut Rng) -> Service {
@@ -43,52 +34,44 @@ fn service(n: usize, dice: &mut Rng) -> Service {
     let smallest = list.iter().filter(|p| !p.members.endpoints().is_empty()).map(|p| p.members.endpoints().len()).min();
     let min_healthy = if dice.bool() { 1 } else { smallest.unwrap_or(1).min(2) };
     let fail_closed = dice.u8(..4) == 0;
-    Service {
-        name: format!("s{n}").into(),
-        protocol: Protocol::Http,
-        mode: if dice.u8(..5) == 0 { Mode::ActiveActive } else { Mode::ActivePassive },
-        objectives: Objectives { rto: Some(ms(300)) },
-        balance: pick(dice, &[0, 1, 2]).into_balance(),
-        retry: Retry {
-            attempts: 2,
-            on: RetryOn::default(),
-            per_try_timeout: None,
-            budget: 0.2,
-            cross_pool: pick(dice, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]),
-            replay_bytes: 65536,
-            hedge: Patience::Auto,
-        },
-        limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: ms(200) },
-        timeouts: ServiceTimeouts {
-            connect: ms(100),
-            response: ms(250),
-            body: ms(1000),
-            tunnel: ms(10_000),
-            client: None,
-            upstream: None,
-            idle: ms(1000),
-            stall: Patience::Auto,
-        },
-        failover: Failover {
-            min_healthy,
-            on_refused: if dice.u8(..5) == 0 { OnRefused::Checks } else { OnRefused::Verdict },
-            on_all_down: if fail_closed { OnAllDown::FailClosed } else { OnAllDown::FailOpen },
-            sessions: if dice.bool() { Sessions::Drain } else { Sessions::Close },
-            drain_timeout: ms(1000),
-            max_failovers: MaxFailovers { count: 2 + dice.u32(..2), per: ms(12_000) },
-            failback: Failback {
-                mode: if dice.u8(..5) == 0 { FailbackMode::Manual } else { FailbackMode::Auto },
-                hold_down: ms(pick(dice, &[500, 1000, 2000])),
-            },
-            damping: ms(5000),
-            confirm_window: ms(1500),
-        },
-        slow_start: ms(if dice.bool() { 0 } else { 500 }),
-        hold_requests: ms(pick(dice, &[0, 0, 300])),
-        hold_response: 0,
-        upstream: Upstream::PLAIN,
-        pools: list,
-    }
+    let mut service = usual();
+    service.name = format!("s{n}").into();
+    service.mode = if dice.u8(..5) == 0 { Mode::ActiveActive } else { Mode::ActivePassive };
+    service.balance = pick(dice, &[0, 1, 2]).into_balance();
+    service.retry.cross_pool = pick(dice, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]);
+    let failover = &mut service.failover;
+    failover.min_healthy = min_healthy;
+    failover.on_refused = if dice.u8(..5) == 0 { OnRefused::Checks } else { OnRefused::Verdict };
+    failover.on_all_down = if fail_closed { OnAllDown::FailClosed } else { OnAllDown::FailOpen };
+    failover.sessions = if dice.bool() { Sessions::Drain } else { Sessions::Close };
+    failover.max_failovers.count = 2 + dice.u32(..2);
+    failover.failback.mode = if dice.u8(..5) == 0 { FailbackMode::Manual } else { FailbackMode::Auto };
+    failover.failback.hold_down = ms(pick(dice, &[500, 1000, 2000]));
+    service.slow_start = ms(if dice.bool() { 0 } else { 500 });
+    service.hold_requests = ms(pick(dice, &[0, 0, 300]));
+    service.pools = list;
+    service
+}
+
+/// A service with short times, and a pool with a check and outlier detection.
+fn usual() -> Service {
+    static USUAL: LazyLock<Service> = LazyLock::new(|| {
+        fixture::service(
+            "s",
+            "{objectives: {rto: 1s}, limits: {queue_timeout: 200ms}, hold_response: 0,
+              timeouts: {connect: 100ms, response: 250ms, body: 1s, tunnel: 10s, idle: 1s},
+              failover: {drain_timeout: 1s, max_failovers: {per: 12s}, damping: 5s, confirm_window: 1500ms},
+              health_check: {tcp: {}, interval: 300ms, timeout: 120ms, fast_interval: 80ms},
+              outlier_detection: {min_requests: 8, base_ejection: 400ms, max_ejection: 2400ms},
+              pools: [{name: p, endpoints: ['10.0.0.1:80']}]}",
+        )
+    });
+    Service { objectives: Objectives { rto: Some(ms(300)) }, ..USUAL.clone() }
+}
+
+/// A pool with the usual check and outlier detection.
+fn usual_pool() -> Pool {
+    usual().pools.swap_remove(0)
 }
 
 trait IntoBalance {
@@ -111,9 +94,9 @@ fn pool(service: usize, p: usize, dice: &mut Rng) -> Pool {
         name: format!("p{p}").into(),
         weight: 1 + dice.u32(..3),
         members: Members::Endpoints((0..size).map(|e| endpoint(service, p, e)).collect()),
-        names: Vec::new(),
         health_check: (dice.u8(..8) != 0).then(|| check(dice)),
         outlier_detection: (dice.u8(..8) != 0).then(|| outlier(dice)),
+        ..usual_pool()
     }
 }
 
@@ -123,46 +106,21 @@ pub fn endpoint(service: usize, pool: usize, n: usize) -> Endpoint {
 }
 
 pub fn check(dice: &mut Rng) -> HealthCheck {
-    HealthCheck {
-        kind: CheckKind::Tcp { port: None, tls: None },
-        proxy_protocol: None,
-        interval: ms(300),
-        timeout: ms(120),
-        fast_interval: ms(80),
-        fall: 2 + dice.u32(..2),
-        rise: 2,
-        jitter: 0.1,
-    }
+    HealthCheck { fall: 2 + dice.u32(..2), ..usual_pool().health_check.expect("a check") }
 }
 
 fn outlier(dice: &mut Rng) -> OutlierDetection {
     OutlierDetection {
         consecutive_failures: 3 + dice.u32(..3),
         failure_rate: dice.bool().then_some(0.4),
-        min_requests: 8,
         base_ejection: ms(pick(dice, &[400, 800])),
-        max_ejection: ms(2400),
-        max_ejected: 0.5,
         evidence: if dice.u8(..3) == 0 { EvidenceRule::Any } else { EvidenceRule::Corroborated },
-        failures: Failures::default(),
+        ..usual_pool().outlier_detection.expect("outlier detection")
     }
 }
 
 pub fn sorry() -> Pool {
-    let response = StaticResponse {
-        status: 503,
-        content_type: "text/plain".to_owned(),
-        headers: Vec::new(),
-        body: "sorry".to_owned(),
-    };
-    Pool {
-        name: "sorry".into(),
-        weight: 1,
-        members: Members::Static(Arc::new(response)),
-        names: Vec::new(),
-        health_check: None,
-        outlier_detection: None,
-    }
+    fixture::pool("{name: sorry, static_response: {status: 503, body: sorry}}")
 }
 
 /// What a reload brings. Returns which kind of change it is, for the coverage.

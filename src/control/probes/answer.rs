@@ -115,22 +115,7 @@ mod tests {
     use crate::decision::ProbeFailure;
 
     fn check() -> HttpCheck {
-        HttpCheck {
-            path: "/".into(),
-            method: "GET".into(),
-            port: None,
-            host: None,
-            address: None,
-            request_headers: vec![],
-            request_body: None,
-            status: vec![(200, 299), (304, 304)],
-            headers: vec![],
-            body: None,
-            json: vec![],
-            reuse: std::time::Duration::ZERO,
-            protocol: crate::config::UpstreamProtocol::Http1,
-            tls: None,
-        }
+        crate::config::fixture::http_check("{status: [200-299, 304]}")
     }
 
     fn detail(result: Result<(), ProbeError>) -> Option<String> {

@@ -358,12 +358,5 @@ fn a_pool_that_is_late_for_the_first_choice_has_no_hold_down() {
 }
 
 fn page() -> Pool {
-    let response =
-        StaticResponse { status: 503, content_type: "text/plain".into(), headers: Vec::new(), body: "sorry".into() };
-    Pool {
-        members: Members::Static(Arc::new(response)),
-        health_check: None,
-        outlier_detection: None,
-        ..pool("sorry", 9)
-    }
+    Pool { members: page_members(), health_check: None, outlier_detection: None, ..pool("sorry", 9) }
 }

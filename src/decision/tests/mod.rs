@@ -1,7 +1,7 @@
 //! The core told short stories: what a user relies on, one claim a test. The long stories are in the simulated world
 //! (`tests/world`).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::endpoint::refusal::DOUBT;
@@ -225,93 +225,30 @@ impl Rig {
 }
 
 fn config(service: Service) -> Config {
-    Config {
-        workers: None,
-        drain_timeout: secs(30),
-        admin: None,
-        metrics: None,
-        state: None,
-        log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
-        access_log: None,
-        dns: crate::config::Dns::default(),
-        listeners: Vec::new(),
-        services: vec![Arc::new(service)],
-    }
+    fixture::with_services(vec![service])
 }
 
-/// The defaults of the design.
+/// The defaults of the design, and a promise.
 fn shop() -> Service {
-    Service {
-        name: "shop".into(),
-        protocol: Protocol::Http,
-        mode: Mode::ActivePassive,
-        objectives: Objectives { rto: Some(secs(10)) },
-        balance: Balance::RoundRobin,
-        retry: Retry {
-            attempts: 2,
-            on: RetryOn { statuses: vec![], ..RetryOn::default() },
-            per_try_timeout: None,
-            budget: 0.2,
-            cross_pool: CrossPool::Safe,
-            replay_bytes: 65536,
-            hedge: Patience::Auto,
-        },
-        limits: ServiceLimits { max_connections: 1024, max_pending: 1024, queue_timeout: secs(2) },
-        timeouts: ServiceTimeouts {
-            connect: secs(2),
-            response: secs(30),
-            body: secs(30),
-            tunnel: secs(3600),
-            client: None,
-            upstream: None,
-            idle: secs(60),
-            stall: Patience::Auto,
-        },
-        failover: Failover {
-            min_healthy: 1,
-            on_refused: OnRefused::Verdict,
-            on_all_down: OnAllDown::FailOpen,
-            sessions: Sessions::Drain,
-            drain_timeout: secs(30),
-            max_failovers: MaxFailovers { count: 3, per: secs(600) },
-            failback: Failback { mode: FailbackMode::Auto, hold_down: secs(60) },
-            damping: secs(600),
-            confirm_window: secs(30),
-        },
-        slow_start: Duration::ZERO,
-        hold_requests: Duration::ZERO,
-        hold_response: 0,
-        upstream: Upstream::PLAIN,
-        pools: vec![pool("home", 1), pool("away", 2)],
-    }
+    static SHOP: LazyLock<Service> = LazyLock::new(|| {
+        let keys = "{objectives: {rto: 10s}, balance: round_robin, retry: {on: [reset]}, hold_response: 0, health_check: tcp, \
+                    outlier_detection: {evidence: any}, pools: [{name: home, endpoints: ['10.0.1.1:80', '10.0.1.2:80']}, \
+                    {name: away, endpoints: ['10.0.2.1:80', '10.0.2.2:80']}]}";
+        fixture::service("shop", keys)
+    });
+    SHOP.clone()
 }
 
 pub(super) fn pool(name: &str, net: u8) -> Pool {
     let endpoint = |host: u8| Endpoint::at(std::net::SocketAddr::from(([10, 0, net, host], 80)));
     Pool {
         name: name.into(),
-        weight: 1,
         members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
-        names: Vec::new(),
-        health_check: Some(HealthCheck {
-            kind: CheckKind::Tcp { port: None, tls: None },
-            proxy_protocol: None,
-            interval: secs(2),
-            timeout: secs(1),
-            fast_interval: Duration::from_millis(500),
-            fall: 3,
-            rise: 2,
-            jitter: 0.1,
-        }),
-        outlier_detection: Some(OutlierDetection {
-            consecutive_failures: 5,
-            failure_rate: Some(0.5),
-            min_requests: 20,
-            base_ejection: secs(30),
-            max_ejection: secs(300),
-            max_ejected: 0.5,
-            evidence: EvidenceRule::Any,
-            failures: Failures::default(),
-        }),
+        ..shop().pools.swap_remove(0)
     }
+}
+
+/// What a pool that is a page answers.
+fn page_members() -> Members {
+    fixture::pool("{name: sorry, static_response: {status: 503, body: sorry}}").members
 }

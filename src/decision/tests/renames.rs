@@ -140,25 +140,13 @@ fn with_routes(rig: &mut Rig) {
 }
 
 fn listener(paths: &[&str], services: &[&str]) -> Listener {
-    let route = |(path, service): (&&str, &&str)| Route {
-        matches: Match { path: Some(PathMatch::Prefix((*path).to_owned())), ..Match::default() },
-        service: (*service).into(),
-        request_headers: HeaderChanges::default(),
-        response_headers: HeaderChanges::default(),
-        timeouts: RouteTimeouts::default(),
-        upgrades: Vec::new(),
+    let route = |(path, service): (&&str, &&str)| {
+        let keys = format!("{{match: {{path_prefix: {path}}}, service: http, upgrades: off}}");
+        Arc::new(Route { service: (*service).into(), ..fixture::route(&keys) })
     };
-    Listener {
-        name: "web".into(),
-        bind: vec![([127, 0, 0, 1], 80).into()],
-        protocol: Protocol::Http,
-        timeouts: ListenerTimeouts { handshake: secs(1), header: secs(1), body: secs(1), idle: secs(1) },
-        limits: ListenerLimits { max_connections: 10, header_bytes: 65_536, headers: 100, streams: 128 },
-        forwarded: Forwarded::Append,
-        tls: None,
-        proxy_protocol: None,
-        target: Target::Routes(paths.iter().zip(services).map(route).map(Arc::new).collect()),
-    }
+    let keys = "{name: web, bind: '127.0.0.1:80', service: http}";
+    let target = Target::Routes(paths.iter().zip(services).map(route).collect());
+    Listener { target, ..fixture::listener(keys) }
 }
 
 /// The services that those of `after` continue, when the configuration was the one of [`with_routes`].

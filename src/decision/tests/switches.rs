@@ -216,15 +216,7 @@ fn outages(rig: &Rig) -> usize {
 
 /// A page.
 fn sorry() -> Pool {
-    Pool {
-        members: Members::Static(Arc::new(StaticResponse {
-            status: 503,
-            content_type: "text/plain".to_owned(),
-            headers: Vec::new(),
-            body: String::new(),
-        })),
-        ..pool("sorry", 9)
-    }
+    Pool { members: page_members(), ..pool("sorry", 9) }
 }
 
 /// Home with a standby and a page.

@@ -1,128 +1,57 @@
 //! What the tests of the admin port share: a strict reader of Prometheus' text format, and a configuration.
 
 pub mod exposition;
+#[path = "../support/fixture.rs"]
+pub mod fixture;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use exposition::Family;
-use standfast::config::*;
+use standfast::config::{Config, HostMatch, Target};
 use standfast::telemetry::names;
 
 /// A configuration with these services, each with an active pool, a standby pool and a static one, and an HTTP and a
 /// TCP listener on port 0. Checks are TCP connects.
+///
+/// A name may be one that no file can have: the services are read as `s0`, `s1` … and then named.
 pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
-    let second = Duration::from_secs(1);
-    let listener = |name: &str, protocol, target| {
-        Arc::new(Listener {
-            name: name.into(),
-            bind: vec![([127, 0, 0, 1], 0).into()],
-            protocol,
-            timeouts: ListenerTimeouts { handshake: second, header: second, body: second, idle: second },
-            limits: ListenerLimits { max_connections: 100, header_bytes: 64 << 10, headers: 100, streams: 128 },
-            forwarded: Forwarded::Append,
-            tls: None,
-            proxy_protocol: None,
-            target,
-        })
+    let list = |addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| format!("'{address}'")).collect::<Vec<_>>().join(", ")
     };
-    let route = |(name, ..): &(&str, &[SocketAddr], &[SocketAddr])| {
-        Arc::new(Route {
-            matches: Match { host: Some(HostMatch::Exact((*name).to_owned())), ..Match::default() },
-            service: (*name).into(),
-            request_headers: HeaderChanges::default(),
-            response_headers: HeaderChanges::default(),
-            timeouts: RouteTimeouts::default(),
-            upgrades: Vec::new(),
-        })
+    let service = |(n, (_, active, standby)): (usize, &(&str, &[SocketAddr], &[SocketAddr]))| {
+        let pools = format!(
+            "[{{name: active, endpoints: [{}]}}, {{name: standby, endpoints: [{}]}}, \
+             {{name: sorry, static_response: {{status: 503, body: sorry}}}}]",
+            list(active),
+            list(standby)
+        );
+        format!("  s{n}: {{{SERVICE}, pools: {pools}}}\n")
     };
-    Config {
-        workers: Some(1),
-        drain_timeout: second,
-        admin: None,
-        metrics: None,
-        state: None,
-        log: Log { filter: "info".into(), format: LogFormat::Json },
-        access_log: None,
-        dns: standfast::config::Dns::default(),
-        listeners: vec![listener("web", Protocol::Http, Target::Routes(services.iter().map(route).collect()))],
-        services: services.iter().map(|(name, active, standby)| Arc::new(service(name, active, standby))).collect(),
+    let route = |n| format!("{{match: {{host: s{n}}}, service: s{n}, upgrades: off}}");
+    let routes: Vec<String> = (0..services.len()).map(route).collect();
+    let mut config = fixture::config(&format!(
+        "workers: 1\ndrain_timeout: 1s\nlog: {{format: json}}\n\
+         listeners: [{{name: web, bind: '127.0.0.1:0', {LISTENER}, routes: [{}]}}]\nservices:\n{}",
+        routes.join(", "),
+        services.iter().enumerate().map(service).collect::<String>()
+    ));
+    let Target::Routes(routes) = &mut Arc::make_mut(&mut config.listeners[0]).target else { panic!("routes") };
+    for ((service, route), (name, ..)) in config.services.iter_mut().zip(routes).zip(services) {
+        Arc::make_mut(service).name = (*name).into();
+        let route = Arc::make_mut(route);
+        route.service = (*name).into();
+        route.matches.host = Some(HostMatch::Exact((*name).to_owned()));
     }
+    config
 }
 
-fn service(name: &str, active: &[SocketAddr], standby: &[SocketAddr]) -> Service {
-    let second = Duration::from_secs(1);
-    let pool = |name: &str, members| Pool {
-        name: name.into(),
-        weight: 1,
-        members,
-        names: Vec::new(),
-        health_check: Some(HealthCheck {
-            kind: CheckKind::Tcp { port: None, tls: None },
-            proxy_protocol: None,
-            interval: Duration::from_millis(50),
-            timeout: second,
-            fast_interval: Duration::from_millis(20),
-            fall: 2,
-            rise: 1,
-            jitter: 0.0,
-        }),
-        outlier_detection: None,
-    };
-    let endpoints =
-        |addresses: &[SocketAddr]| Members::Endpoints(addresses.iter().copied().map(Endpoint::at).collect());
-    let sorry =
-        StaticResponse { status: 503, content_type: "text/plain".into(), headers: vec![], body: "sorry".into() };
-    Service {
-        name: name.into(),
-        protocol: Protocol::Http,
-        mode: Mode::ActivePassive,
-        objectives: Objectives { rto: Some(second * 10) },
-        balance: Balance::RoundRobin,
-        retry: Retry {
-            attempts: 2,
-            on: RetryOn { reset: false, timeout: false, statuses: vec![] },
-            per_try_timeout: None,
-            budget: 0.2,
-            cross_pool: CrossPool::Safe,
-            replay_bytes: 0,
-            hedge: Patience::Auto,
-        },
-        limits: ServiceLimits { max_connections: 100, max_pending: 100, queue_timeout: second },
-        timeouts: ServiceTimeouts {
-            connect: second,
-            response: second,
-            body: second,
-            tunnel: second,
-            client: None,
-            upstream: None,
-            idle: second,
-            stall: Patience::Auto,
-        },
-        failover: Failover {
-            min_healthy: 1,
-            on_refused: OnRefused::Verdict,
-            on_all_down: OnAllDown::FailOpen,
-            sessions: Sessions::Drain,
-            drain_timeout: second,
-            max_failovers: MaxFailovers { count: 3, per: second * 600 },
-            failback: Failback { mode: FailbackMode::Auto, hold_down: second * 60 },
-            damping: second * 600,
-            confirm_window: second * 30,
-        },
-        slow_start: Duration::ZERO,
-        hold_requests: Duration::ZERO,
-        hold_response: 0,
-        upstream: Upstream::PLAIN,
-        pools: vec![
-            pool("active", endpoints(active)),
-            pool("standby", endpoints(standby)),
-            Pool { health_check: None, ..pool("sorry", Members::Static(Arc::new(sorry))) },
-        ],
-    }
-}
+const LISTENER: &str = "timeouts: {handshake: 1s, header: 1s, body: 1s, idle: 1s}, limits: {max_connections: 100}";
+const SERVICE: &str = "objectives: {rto: 10s}, balance: round_robin, retry: {on: [], replay_bytes: 0}, hold_response: 0, \
+    limits: {max_connections: 100, max_pending: 100, queue_timeout: 1s}, outlier_detection: off, \
+    timeouts: {connect: 1s, response: 1s, body: 1s, tunnel: 1s, idle: 1s}, \
+    health_check: {tcp: {}, interval: 50ms, timeout: 1s, fast_interval: 20ms, fall: 2, rise: 1, jitter: 0}";
 
 /// Holds exactly the documented metrics, with their help, type and labels.
 pub fn known(families: &BTreeMap<String, Family>) {

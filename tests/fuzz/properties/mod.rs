@@ -13,6 +13,8 @@
 pub mod chunked;
 pub mod client_hello;
 pub mod config;
+#[path = "../../support/fixture.rs"]
+mod fixture;
 pub mod forwarded;
 pub mod grpc_answer;
 pub mod h1_request;

@@ -1,13 +1,14 @@
 //! Routes: by host, path, method and header, and by the name that a TLS client asks for. Routes and requests are made of the
 //! input.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use standfast::config::{HeaderChanges, HostMatch, Match, PathMatch, Route, RouteTimeouts, SniRoute};
+use standfast::config::{HostMatch, Match, PathMatch, Route, SniRoute};
 use standfast::routing::matching::host_without_port;
 use standfast::routing::{Asked, HasHeader, Matcher, sni};
 use standfast::wire::client_hello;
 
+use super::fixture;
 use super::tools::{Bytes, bounded, shown};
 
 pub fn check(input: &[u8]) {
@@ -100,16 +101,8 @@ fn some_match(bytes: &mut Bytes<'_>) -> Match {
 
 /// A matcher of routes that differ in nothing else.
 pub fn matcher(matches: &[Match]) -> Matcher {
-    let route = |matches: &Match| {
-        Arc::new(Route {
-            matches: matches.clone(),
-            service: "s".into(),
-            request_headers: HeaderChanges::default(),
-            response_headers: HeaderChanges::default(),
-            timeouts: RouteTimeouts::default(),
-            upgrades: vec![],
-        })
-    };
+    static ROUTE: LazyLock<Route> = LazyLock::new(|| fixture::route("{service: http, upgrades: off}"));
+    let route = |matches: &Match| Arc::new(Route { matches: matches.clone(), service: "s".into(), ..ROUTE.clone() });
     let routes: Vec<Arc<Route>> = matches.iter().map(route).collect();
     Matcher::new(&routes, 1, None, |_| 0)
 }
