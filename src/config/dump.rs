@@ -95,12 +95,17 @@ fn path(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 
+fn metrics(config: &Config) -> Option<Value> {
+    let is_said = config.metrics.is_some() || config.metrics_detail != MetricsDetail::default();
+    is_said.then(|| map! { "bind" => config.metrics, "detail" => word(&config.metrics_detail) })
+}
+
 fn file(config: &Config) -> Value {
     map! {
         "workers" => config.workers,
         "drain_timeout" => config.drain_timeout,
         "admin" => config.admin.as_ref().map(|admin| map! { "bind" => admin.bind }).unwrap_or("off".into()),
-        "metrics" => config.metrics.map(|bind| map! { "bind" => bind }),
+        "metrics" => metrics(config),
         "state" => config.state.as_ref().map(|state| map! { "path" => path(&state.path), "max_age" => state.max_age }),
         "log" => map! { "filter" => config.log.filter.as_str(), "format" => word(&config.log.format) },
         "access_log" => config.access_log.as_ref().map_or("off".into(), |log| map! {

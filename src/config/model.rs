@@ -78,6 +78,9 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// A port of its own for `/metrics`; `None` = on the admin port.
     pub metrics: Option<Bind>,
+    /// How much `/metrics` tells of each endpoint.
+    #[serde(default)]
+    pub metrics_detail: MetricsDetail,
     /// Where decisions survive a restart; `None` = nothing persists.
     pub state: Option<StateFile>,
     /// The application log.
@@ -112,6 +115,17 @@ impl Default for Dns {
 pub struct Admin {
     /// Where to listen.
     pub bind: Bind,
+}
+
+/// How much `/metrics` tells of each endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsDetail {
+    /// Everything.
+    #[default]
+    Full,
+    /// Its standing, its exchanges and its connections in use; the rest is summed up by pool.
+    Lean,
 }
 
 /// The file that holds the decision state.

@@ -75,7 +75,11 @@ Admin = "admin" {
 map! { /// `metrics:`
 Metrics = "metrics" {
     bind: BindAddress,
+    detail: MetricsDetail,
 }}
+
+words! { /// `metrics.detail`
+MetricsDetail { Full, Lean, }}
 
 map! { /// `state:`
 State = "state" {

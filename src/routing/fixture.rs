@@ -87,6 +87,7 @@ pub fn config(services: Vec<Service>, listeners: Vec<Listener>) -> Arc<Config> {
         drain_timeout: Duration::from_secs(30),
         admin: None,
         metrics: None,
+        metrics_detail: MetricsDetail::Full,
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Auto },
         access_log: None,

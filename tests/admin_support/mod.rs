@@ -44,6 +44,7 @@ pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
         drain_timeout: second,
         admin: None,
         metrics: None,
+        metrics_detail: MetricsDetail::Full,
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Json },
         access_log: None,

@@ -25,6 +25,7 @@ pub fn config(dice: &mut Rng) -> Config {
         drain_timeout: ms(1000),
         admin: None,
         metrics: None,
+        metrics_detail: MetricsDetail::Full,
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,

@@ -48,7 +48,8 @@ pub(super) fn config(
         workers: file.workers.get().map(|count| count.0 as usize),
         drain_timeout,
         admin: admin(&mut room, &file.admin),
-        metrics: file.metrics.found().and_then(|(at, metrics)| room.bind(&metrics.0.bind, at)),
+        metrics: metrics_bind(&mut room, &file.metrics),
+        metrics_detail: metrics_detail(file.metrics.get()),
         state: state_file(&mut room, &file.state),
         log: log(&mut room, &file.log),
         access_log: access_log(&mut room, &file.access_log),
@@ -83,6 +84,20 @@ fn admin(room: &mut Room, admin: &Item<Switch<super::item::Short<schema::Admin>>
     match admin.found()? {
         (at, Switch::On(admin)) => room.bind(&admin.0.bind, at).map(|bind| model::Admin { bind }),
         (_, Switch::Off) => None,
+    }
+}
+
+/// The port of its own; it may be left out where only the detail is meant.
+fn metrics_bind(room: &mut Room, metrics: &Item<super::item::Short<schema::Metrics>>) -> Option<Bind> {
+    let (at, metrics) = metrics.found()?;
+    let only_detail = metrics.0.bind.at().is_none() && metrics.0.detail.at().is_some();
+    if only_detail { None } else { room.bind(&metrics.0.bind, at) }
+}
+
+fn metrics_detail(metrics: Option<&super::item::Short<schema::Metrics>>) -> model::MetricsDetail {
+    match metrics.and_then(|metrics| metrics.0.detail.get()) {
+        None | Some(schema::MetricsDetail::Full) => model::MetricsDetail::Full,
+        Some(schema::MetricsDetail::Lean) => model::MetricsDetail::Lean,
     }
 }
 

@@ -230,6 +230,7 @@ fn config(service: Service) -> Config {
         drain_timeout: secs(30),
         admin: None,
         metrics: None,
+        metrics_detail: MetricsDetail::Full,
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,
