@@ -3,6 +3,7 @@
 //! queue to a thread that writes ([`lines`]); why an answer is Standfast's own ([`cause`]).
 pub mod access;
 mod access_format;
+mod access_record;
 pub mod cause;
 pub mod exposition;
 pub mod instruments;
