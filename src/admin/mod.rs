@@ -4,13 +4,16 @@
 //! * [`connections`]: which connection is closed when there are too many;
 //! * [`pages`]: what answers to which path;
 //! * [`overview`]: the page for people, written by [`html`];
-//! * [`metrics`]: one scrape, made anew from the published table and the engine's counts.
+//! * [`metrics`]: the walk over all metrics, those of endpoints in [`endpoint_metrics`].
 mod connections;
+mod endpoint_metrics;
 mod html;
 mod metrics;
 mod overview;
 mod pages;
+mod scrape;
 mod server;
 
-pub use metrics::{Scrape, render};
+pub use metrics::{render, walk};
+pub use scrape::Scrape;
 pub use server::{AdminError, AdminHandle, AdminSetup, start};

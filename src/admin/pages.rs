@@ -10,8 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::metrics::{self, Scrape};
+use super::metrics;
 use super::overview::{self, Overview};
+use super::scrape::Scrape;
 use crate::control::{ControlError, ControlHandle, Status};
 use crate::decision::Serving;
 use crate::sys::process::Process;
@@ -133,6 +134,7 @@ async fn scrape(State(source): State<Source>) -> Response {
         log: source.0.log.as_ref().map(LogCounts::now).unwrap_or_default(),
         ready: source.ready(),
         process: &source.0.process,
+        detail: table.config.metrics_detail,
     });
     typed(StatusCode::OK, exposition::CONTENT_TYPE, text)
 }
