@@ -1,32 +1,91 @@
-//! One scrape of `/metrics`, by endpoints.
+//! One scrape of `/metrics` by endpoints: its bytes (plain, compressed, lean), and the time to make it.
 
 use divan::Bencher;
-use standfast::admin::{Scrape, render};
+use divan::counter::BytesCount;
+use standfast::admin::{Scrape, gzip, render, walk};
+use standfast::config::MetricsDetail;
+use standfast::routing::RoutingTable;
 use standfast::sys::process::Process;
 use standfast::telemetry::lines::Counts;
+use standfast::telemetry::recorder::RecorderSink;
 
 #[path = "support/tables.rs"]
 mod tables;
 
+const ENDPOINTS: [usize; 3] = [100, 2_000, 10_000];
+
 fn main() {
+    println!("| endpoints | plain | gzip | lean | lean, gzip |\n|---|---|---|---|---|");
+    for endpoints in ENDPOINTS {
+        let table = table(endpoints);
+        let bytes = [MetricsDetail::Full, MetricsDetail::Lean].map(|detail| {
+            let text = text(&table, detail);
+            (text.len(), compressed(&text).len())
+        });
+        let [(plain, gzip), (lean, lean_gzip)] = bytes;
+        println!("| {endpoints} | {plain} | {gzip} | {lean} | {lean_gzip} |");
+    }
     divan::main();
 }
 
-#[divan::bench(args = [2, 200, 2000])]
-fn scrape(bencher: Bencher, endpoints: usize) {
+fn table(endpoints: usize) -> RoutingTable {
     let routes = "      - {service: s}\n";
-    let table = tables::table(&tables::config(&tables::one_service("round_robin", endpoints, true), routes));
-    let process = Process::now();
-    bencher.bench_local(|| {
-        render(&Scrape {
-            table: &table,
-            acknowledged: &[],
-            tally: None,
-            status: None,
-            access_log: Counts::default(),
-            log: Counts::default(),
-            ready: true,
-            process: &process,
-        })
-    });
+    tables::table(&tables::config(&tables::one_service("round_robin", endpoints, true), routes))
+}
+
+fn with_scrape<T>(table: &RoutingTable, detail: MetricsDetail, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+    read(&Scrape {
+        table,
+        acknowledged: &[],
+        tally: None,
+        status: None,
+        access_log: Counts::default(),
+        log: Counts::default(),
+        ready: true,
+        process: &Process::now(),
+        detail,
+    })
+}
+
+fn text(table: &RoutingTable, detail: MetricsDetail) -> String {
+    with_scrape(table, detail, render)
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    gzip(text.as_bytes()).expect("memory")
+}
+
+#[divan::bench(args = ENDPOINTS)]
+fn full(bencher: Bencher, endpoints: usize) {
+    let table = table(endpoints);
+    bencher.bench_local(|| text(&table, MetricsDetail::Full));
+}
+
+#[divan::bench(args = ENDPOINTS)]
+fn lean(bencher: Bencher, endpoints: usize) {
+    let table = table(endpoints);
+    bencher.bench_local(|| text(&table, MetricsDetail::Lean));
+}
+
+/// Compressing alone.
+#[divan::bench(args = ENDPOINTS)]
+fn full_gzip(bencher: Bencher, endpoints: usize) {
+    let text = text(&table(endpoints), MetricsDetail::Full);
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| compressed(&text));
+}
+
+/// Compressing alone.
+#[divan::bench(args = ENDPOINTS)]
+fn lean_gzip(bencher: Bencher, endpoints: usize) {
+    let text = text(&table(endpoints), MetricsDetail::Lean);
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| compressed(&text));
+}
+
+/// The second walk into a recorder of the `metrics` facade, which knows every series by then.
+#[divan::bench(args = ENDPOINTS)]
+fn recorder(bencher: Bencher, endpoints: usize) {
+    let table = table(endpoints);
+    let mut sink = RecorderSink::new(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder());
+    with_scrape(&table, MetricsDetail::Full, |scrape| walk(scrape, &mut sink));
+    bencher.bench_local(|| with_scrape(&table, MetricsDetail::Full, |scrape| walk(scrape, &mut sink)));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing::field::display;
 
-use crate::admin::{self, AdminError, AdminHandle, AdminSetup};
+use crate::admin::{self, AdminError, AdminHandle, AdminSetup, RecorderFeed};
 use crate::config::Config;
 use crate::control::{self, ControlError, ControlHandle, ControlSetup, Reloaded};
 use crate::proxy::{self, DrainCut, DrainReport, ProxyHandle, ProxySetup};
@@ -26,7 +26,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The program `standfast`, the tests and an embedder use the same type. It takes nothing that belongs to the process: no
 /// signal handler, no global `tracing` subscriber, no panic hook, no resource limit, and it never exits. It writes events with
 /// `tracing`, so a subscriber of the embedder receives them. What it starts are threads of its own: `control`, one a worker,
-/// `admin` where a port is configured, writers of files, and once in a process `clock`, which finds pauses of the process.
+/// `admin` where a port is configured, `recorder` where there is one, writers of files, and once in a process `clock`, which
+/// finds pauses of the process.
 ///
 /// [`AppBuilder::start`] blocks. The asynchronous methods need a Tokio runtime around them, of either kind: they wait on it, and
 /// use its threads for blocking work.
@@ -84,6 +85,7 @@ pub struct AppBuilder {
     config: Config,
     config_file: Option<PathBuf>,
     log_counts: Option<LogCounts>,
+    recorder: Option<RecorderFeed>,
 }
 
 /// Why an [`App`] could not start. Nothing of it runs on.
@@ -124,21 +126,35 @@ impl AppBuilder {
         self
     }
 
+    /// Feeds this recorder with every metric that `/metrics` shows, every `interval` (at least 100 ms) and once more at
+    /// [`App::stop`], on a thread of its own. How counters, gauges and histograms arrive there is told at
+    /// [`telemetry::recorder`](crate::telemetry::recorder). Nothing of it is on the way of a request.
+    pub fn recorder(mut self, recorder: Arc<dyn metrics::Recorder + Send + Sync>, interval: Duration) -> AppBuilder {
+        self.recorder = Some(RecorderFeed { recorder, interval });
+        self
+    }
+
     /// Binds, restores the state, and starts everything. It blocks, for seconds where names have to be looked up: on a runtime
     /// call it by `spawn_blocking`. Connections are accepted when it returns; [`App::until_ready`] waits for the first checks.
     ///
     /// # Errors
     /// An address is taken, a file cannot be read or written, a thread cannot be started: the message says which and what to do.
     pub fn start(self) -> Result<App, AppStartError> {
-        let AppBuilder { config, config_file, log_counts } = self;
+        let AppBuilder { config, config_file, log_counts, recorder } = self;
         clock::watch_for_pauses()?;
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);
         let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);
         let shown = config_file.as_deref().map(|path| path.display().to_string());
         let control = control::start(ControlSetup { config, path: config_file, workers, journal: None })?;
-        let setup =
-            AdminSetup { admin, metrics, control: control.clone(), access_log: access_log.clone(), log: log_counts };
+        let setup = AdminSetup {
+            admin,
+            metrics,
+            control: control.clone(),
+            access_log: access_log.clone(),
+            recorder,
+            log: log_counts,
+        };
         let admin = admin::start(setup)?;
         let setup = ProxySetup { published: Arc::clone(control.published()), access_log: access_log.clone() };
         let proxy = proxy::start(setup)?;
@@ -153,7 +169,7 @@ impl App {
     /// Begins one with this configuration, as [`config::parse`](crate::config::parse) or [`config::load`](crate::config::load)
     /// returns it.
     pub fn builder(config: Config) -> AppBuilder {
-        AppBuilder { config, config_file: None, log_counts: None }
+        AppBuilder { config, config_file: None, log_counts: None, recorder: None }
     }
 
     /// The engine: orders of operators, the status, notices of what happens, the published table.
@@ -267,6 +283,13 @@ impl App {
     /// Not cancel safe: dropped before its end it is no orderly stop.
     pub async fn stop(mut self) -> DrainReport {
         let report = self.drain().await;
+        if let Some(mut admin) = self.admin.take() {
+            let feeding = tokio::task::spawn_blocking(move || {
+                admin.last_feed();
+                admin
+            });
+            self.admin = feeding.await.ok();
+        }
         self.control.stop().await;
         let (admin, access_log) = (self.admin.take(), self.access_log.clone());
         let ending = move || {

@@ -4,7 +4,10 @@ mod support;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use standfast::config::{self, Config};
 use standfast::sys::limits;
 use standfast::{App, AppStartError, ReloadError};
@@ -49,6 +52,21 @@ async fn it_serves_reloads_drains_and_stops_without_anything_of_the_process() {
     assert!(TcpStream::connect(admin).is_err());
     assert!(!tracing::dispatcher::has_been_set(), "the subscriber is the embedder's");
     assert_eq!(limits::descriptor_limit(), limit);
+}
+
+#[tokio::test]
+async fn a_recorder_is_fed_at_once_and_for_the_last_time_at_the_stop() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let hour = Duration::from_secs(3600);
+    let app = App::builder(configured("web", "")).recorder(Arc::new(recorder), hour).start().unwrap();
+    app.until_ready().await;
+    support::until("the first feed", || metrics.render().contains("standfast_build_info{")).await;
+    assert_eq!(status(app.listener_address("web").unwrap(), "/").await, 503);
+    let answered = "standfast_requests_total{service=\"shop\",code=\"5xx\"} 1";
+    assert!(!metrics.render().contains(answered), "the next feed is in an hour");
+    app.stop().await;
+    assert!(metrics.render().contains(answered), "{}", metrics.render());
 }
 
 #[tokio::test]

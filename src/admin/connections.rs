@@ -13,6 +13,10 @@ use tokio::sync::Notify;
 use crate::decision::Moment;
 use crate::sys::clock;
 
+/// Connections at once that may wait for a large page or read one. The other places of a port are for small pages, such as
+/// `/livez`, and for requests that are still to come.
+pub(super) const LARGE: usize = 48;
+
 /// The open connections of one port.
 #[derive(Debug, Default)]
 pub(super) struct OpenConnections {
@@ -24,6 +28,8 @@ pub(super) struct OpenConnections {
 struct Entry {
     state: Cell<State>,
     since: Cell<Moment>,
+    /// Its request is for a page that may be large.
+    is_large: Cell<bool>,
     told_to_close: Cell<bool>,
     close: Notify,
 }
@@ -39,12 +45,26 @@ enum State {
     Asked,
 }
 
+impl Entry {
+    fn tell_to_close(&self) -> bool {
+        self.told_to_close.set(true);
+        self.close.notify_one();
+        true
+    }
+
+    /// It waits for a large page, or reads one.
+    fn holds_large(&self) -> bool {
+        self.is_large.get() && self.state.get() != State::Idle && !self.told_to_close.get()
+    }
+}
+
 impl OpenConnections {
     /// Registers a connection; it leaves when the guard is dropped.
     pub fn enter(self: &Rc<Self>) -> OpenConnection {
         let entry = Entry {
             state: Cell::new(State::Idle),
             since: Cell::new(clock::now()),
+            is_large: Cell::new(false),
             told_to_close: Cell::new(false),
             close: Notify::new(),
         };
@@ -63,10 +83,19 @@ impl OpenConnections {
     pub fn close_one(&self) -> bool {
         let entries = self.entries.borrow();
         let open = entries.iter().map(|(_, entry)| entry).filter(|entry| !entry.told_to_close.get());
-        let Some(first) = open.min_by_key(|entry| (entry.state.get(), entry.since.get())) else { return false };
-        first.told_to_close.set(true);
-        first.close.notify_one();
-        true
+        open.min_by_key(|entry| (entry.state.get(), entry.since.get())).is_some_and(|first| first.tell_to_close())
+    }
+
+    /// Makes room for one more large page: where there are [`LARGE`], the connection whose answer has been waiting for its client
+    /// for longest is closed. False: all of them wait for us.
+    fn has_room_for_large(&self) -> bool {
+        let entries = self.entries.borrow();
+        let large = || entries.iter().map(|(_, entry)| entry).filter(|entry| entry.holds_large());
+        if large().count() < LARGE {
+            return true;
+        }
+        let unread = large().filter(|entry| entry.state.get() == State::Answered);
+        unread.min_by_key(|entry| entry.since.get()).is_some_and(|first| first.tell_to_close())
     }
 
     /// Waits until all are closed.
@@ -91,9 +120,20 @@ impl OpenConnection {
         self.entry.close.notified().await;
     }
 
-    /// The head of a request is here.
-    pub fn asked(&self) {
+    /// The head of a request for a small page is here; it is always taken.
+    pub fn asked_small(&self) -> bool {
+        self.entry.is_large.set(false);
         self.enter_state(State::Asked);
+        true
+    }
+
+    /// The head of a request for a page that may be large is here. False: it is not to be made now.
+    pub fn asked_large(&self) -> bool {
+        self.entry.is_large.set(false);
+        let is_taken = self.connections.has_room_for_large();
+        self.entry.is_large.set(is_taken);
+        self.enter_state(State::Asked);
+        is_taken
     }
 
     /// The answer is ready to be written.
@@ -182,10 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn large_pages_leave_places_for_small_ones() {
+        let connections = Rc::new(OpenConnections::default());
+        let open: Vec<OpenConnection> = (0..=LARGE + 1).map(|_| connections.enter()).collect();
+        let (first, last) = (&open[0], &open[LARGE + 1]);
+        assert!(open[..LARGE].iter().all(OpenConnection::asked_large));
+        assert!(!open[LARGE].asked_large() && last.asked_small(), "all of them wait for us");
+        first.answered();
+        assert!(open[LARGE].asked_large() && is_told(first), "it reads too slowly");
+        assert!(!last.asked_large());
+        open[1].answered();
+        open[1].flushed();
+        assert!(last.asked_large() && !is_told(&open[1]), "it has read its answer");
+    }
+
+    #[test]
     fn a_connection_is_idle_again_once_its_answer_is_flushed_and_not_before() {
         let connection = Rc::new(OpenConnections::default()).enter();
         let state = || connection.entry.state.get();
-        connection.asked();
+        connection.asked_small();
         connection.flushed();
         assert_eq!(state(), State::Asked);
         connection.answered();

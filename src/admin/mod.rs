@@ -2,15 +2,26 @@
 //!
 //! * [`server`]: binding, the thread, connections and their bounds;
 //! * [`connections`]: which connection is closed when there are too many;
-//! * [`pages`]: what answers to which path;
+//! * [`pages`]: what answers to which path, compressed by [`compression`];
+//! * [`source`]: what they read: the workers' counts, and one [`snapshot`] of the engine for all of them;
 //! * [`overview`]: the page for people, written by [`html`];
-//! * [`metrics`]: one scrape, made anew from the published table and the engine's counts.
+//! * [`metrics`]: the walk over all metrics, those of endpoints in [`endpoint_metrics`];
+//! * [`recorder_feed`]: the same walk into the recorder of an embedder.
+mod compression;
 mod connections;
+mod endpoint_metrics;
 mod html;
 mod metrics;
 mod overview;
 mod pages;
+mod recorder_feed;
+mod scrape;
 mod server;
+mod snapshot;
+mod source;
 
-pub use metrics::{Scrape, render};
+pub use compression::gzip;
+pub use metrics::{render, walk};
+pub use recorder_feed::RecorderFeed;
+pub use scrape::Scrape;
 pub use server::{AdminError, AdminHandle, AdminSetup, start};

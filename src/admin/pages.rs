@@ -1,27 +1,20 @@
 //! What answers to which path. Everything is read-only; another method gets 405 from the router.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
-
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::metrics::{self, Scrape};
+use super::compression::{accepts_gzip, gzip};
+use super::metrics;
 use super::overview::{self, Overview};
-use crate::control::{ControlError, ControlHandle, Status};
+use super::source::Source;
+use crate::control::Status;
 use crate::decision::Serving;
-use crate::sys::process::Process;
-use crate::telemetry::access::AccessLog;
 use crate::telemetry::exposition;
-use crate::telemetry::logs::LogCounts;
 use crate::text::printable_json;
-
-/// The engine answers between two events; one that takes longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 const INDEX: &str = "\
 Standfast
@@ -30,49 +23,20 @@ Standfast
 /metrics  counters for Prometheus
 /status   services, pools, endpoints and the last switches, as JSON (for people: `standfast status`)
 /readyz   200 while this instance should get traffic, else 503 and why
-/livez    200 while the control plane answers, else 503
+/livez    200 while the control plane runs, else 503
 ";
 
-/// Where the pages get what they show. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Source(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    control: ControlHandle,
-    access_log: AccessLog,
-    log: Option<LogCounts>,
-    draining: Arc<AtomicBool>,
-    process: Process,
+/// Is this path's answer small, and made without waiting for anything? The others may be large.
+pub(super) fn is_small(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz")
 }
 
-impl Source {
-    pub fn new(
-        control: ControlHandle,
-        access_log: AccessLog,
-        log: Option<LogCounts>,
-        draining: Arc<AtomicBool>,
-    ) -> Source {
-        Source(Arc::new(Inner { control, access_log, log, draining, process: Process::now() }))
-    }
-
-    async fn status(&self) -> Option<Status> {
-        within(self.0.control.status()).await
-    }
-
-    fn draining(&self) -> bool {
-        self.0.draining.load(Relaxed)
-    }
-
-    fn ready(&self) -> bool {
-        self.0.control.ready() && !self.draining()
-    }
-}
-
-/// The engine's answer, or `None` when it has stopped or is stuck.
-async fn within<T>(answer: impl Future<Output = Result<T, ControlError>>) -> Option<T> {
-    #[allow(clippy::disallowed_methods, reason = "a page is asked for now and then; no worker pays for this timer")]
-    tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()
+/// For a large page while others are being made or read.
+pub(super) fn busy() -> Response {
+    let mut response =
+        plain(StatusCode::SERVICE_UNAVAILABLE, "too many large pages are being read; try again\n".to_owned());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// The admin port.
@@ -90,26 +54,26 @@ pub(super) fn admin(source: Source) -> Router {
 /// For people with a browser the [overview]; for programs the list of what there is.
 async fn index(State(source): State<Source>, RawQuery(query): RawQuery, fields: HeaderMap) -> Response {
     if !overview::wants_html(&fields) {
-        return varying(plain(StatusCode::OK, INDEX.to_owned()));
+        return varying(plain(StatusCode::OK, INDEX.to_owned()), "accept");
     }
-    let status = source.status().await;
-    let code = if status.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let snapshot = source.snapshot().await;
+    let code = if snapshot.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let page = Overview {
-        status: status.as_ref(),
+        status: snapshot.as_ref().map(|snapshot| &snapshot.status),
         ready: source.ready(),
         draining: source.draining(),
         refreshes: query.as_deref() != Some("refresh=off"),
     };
-    let mut response = varying(typed(code, "text/html; charset=utf-8", page.page()));
+    let mut response = varying(typed(code, "text/html; charset=utf-8", page.page()), "accept");
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(overview::POLICY));
     fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
-/// It depends on the client's Accept.
-fn varying(mut response: Response) -> Response {
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+/// It depends on this field of the request.
+fn varying(mut response: Response, on: &'static str) -> Response {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
     response
 }
 
@@ -119,28 +83,39 @@ pub(super) fn metrics_only(source: Source) -> Router {
     Router::new().route("/metrics", get(scrape)).fallback(nothing).with_state(source)
 }
 
-async fn scrape(State(source): State<Source>) -> Response {
-    let (tally, status) = tokio::join!(within(source.0.control.tally()), source.status());
-    let published = source.0.control.published();
-    let table = published.load();
-    let acknowledged: Vec<u64> = (0..published.workers()).map(|worker| published.acknowledged(worker)).collect();
-    let text = metrics::render(&Scrape {
-        table: &table,
-        acknowledged: &acknowledged,
-        tally: tally.as_ref(),
-        status: status.as_ref(),
-        access_log: source.0.access_log.counts(),
-        log: source.0.log.as_ref().map(LogCounts::now).unwrap_or_default(),
-        ready: source.ready(),
-        process: &source.0.process,
-    });
-    typed(StatusCode::OK, exposition::CONTENT_TYPE, text)
+async fn scrape(State(source): State<Source>, fields: HeaderMap) -> Response {
+    let snapshot = source.snapshot().await;
+    let read = source.clone();
+    let make = move || Some(read.with_scrape(snapshot.as_deref(), metrics::render));
+    large(&source, exposition::CONTENT_TYPE, &fields, make).await
 }
 
-/// Alive = the engine answers: a proxy that cannot fail over any more is worth a restart. While draining it may have
-/// ended already.
+/// A page that may be large: made, and compressed where the client takes that, on a thread for blocking work.
+async fn large(
+    source: &Source,
+    media: &'static str,
+    fields: &HeaderMap,
+    make: impl FnOnce() -> Option<String> + Send + 'static,
+) -> Response {
+    let compressed = accepts_gzip(fields);
+    let make = move || {
+        let text = make()?;
+        if compressed { gzip(text.as_bytes()).ok() } else { Some(text.into_bytes()) }
+    };
+    let Some(Some(body)) = source.in_turn(make).await else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made\n".to_owned());
+    };
+    let mut response = varying(typed(StatusCode::OK, media, body), "accept-encoding");
+    if compressed {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Alive = the engine comes round: a proxy that cannot fail over any more is worth a restart. While draining it may have ended
+/// already. Nothing is asked of the engine.
 async fn livez(State(source): State<Source>) -> Response {
-    match source.draining() || source.status().await.is_some() {
+    match source.draining() || source.is_alive() {
         true => plain(StatusCode::OK, "alive\n".to_owned()),
         false => plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned()),
     }
@@ -152,7 +127,7 @@ async fn readyz(State(source): State<Source>) -> Response {
     }
     let reasons = match source.draining() {
         true => vec!["draining: this instance is about to stop".to_owned()],
-        false => why_not_ready(source.status().await.as_ref()),
+        false => why_not_ready(source.snapshot().await.as_ref().map(|snapshot| &snapshot.status)),
     };
     plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", reasons.join("\n")))
 }
@@ -170,25 +145,26 @@ fn why_not_ready(status: Option<&Status>) -> Vec<String> {
     reasons
 }
 
-async fn status(State(source): State<Source>) -> Response {
-    let Some(status) = source.status().await else {
+async fn status(State(source): State<Source>, fields: HeaderMap) -> Response {
+    let Some(snapshot) = source.snapshot().await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned());
     };
-    match serde_json::to_string_pretty(&status) {
-        Ok(text) => typed(StatusCode::OK, "application/json", printable_json(&text) + "\n"),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
+    let make = move || {
+        let text = serde_json::to_string_pretty(&snapshot.status).ok()?;
+        Some(printable_json(&text) + "\n")
+    };
+    large(&source, "application/json", &fields, make).await
 }
 
 fn plain(code: StatusCode, text: String) -> Response {
     typed(code, "text/plain; charset=utf-8", text)
 }
 
-fn typed(code: StatusCode, media: &'static str, text: String) -> Response {
+fn typed(code: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response {
     let fields = [
         (header::CONTENT_TYPE, media),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (code, fields, text).into_response()
+    (code, fields, body.into()).into_response()
 }

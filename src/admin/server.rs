@@ -1,5 +1,6 @@
-//! Binding, the admin thread, and what bounds a connection.
+//! The admin port: binding, its thread, and the bounds of a connection.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,7 +17,9 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use super::connections::{OpenConnection, OpenConnections, TrackedStream};
-use super::pages::{self, Source};
+use super::pages;
+use super::recorder_feed::{FeedThread, RecorderFeed};
+use super::source::Source;
 use crate::config::Bind;
 use crate::control::ControlHandle;
 use crate::net::{self, BindError};
@@ -28,7 +32,7 @@ const CONNECTIONS: usize = 64;
 const HEAD: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
-/// Longest life of a connection: nobody keeps one of [`CONNECTIONS`] by reading slowly.
+/// Longest life of a connection, so that a slow reader does not keep one of [`CONNECTIONS`].
 const LIFE: Duration = Duration::from_secs(60);
 /// To finish what was asked when that life (or ours) ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -44,8 +48,10 @@ pub struct AdminSetup {
     pub control: ControlHandle,
     /// The access log.
     pub access_log: AccessLog,
-    /// The log; `None` where there is none (tests).
+    /// The log; `None` where it is not counted.
     pub log: Option<LogCounts>,
+    /// A recorder to be fed; `None` = there is none.
+    pub recorder: Option<RecorderFeed>,
 }
 
 /// Why the admin port could not be opened.
@@ -72,9 +78,10 @@ pub struct AdminHandle {
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
+    feed: Option<FeedThread>,
 }
 
-/// Bind and serve on a thread named `admin`; with no address there is no thread.
+/// Bind and serve on a thread named `admin`, and feed the recorder on a thread `recorder`; with neither there is no thread.
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let draining = Arc::new(AtomicBool::new(false));
     let admin = setup.admin.map(|bind| listen("admin.bind", bind)).transpose()?;
@@ -86,12 +93,14 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
         draining: draining.clone(),
         stop,
         thread: None,
+        feed: None,
     };
+    let source = Source::new(setup.control, setup.access_log, setup.log, draining);
+    handle.feed = setup.recorder.map(|feed| FeedThread::start(feed, source.clone())).transpose()?;
     if admin.is_none() && metrics.is_none() {
         return Ok(handle);
     }
-    let source = Source::new(setup.control, setup.access_log, setup.log, draining);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
     let mut ports = Vec::new();
     {
         // Registered here: a port that cannot be served is an error of the start.
@@ -134,6 +143,11 @@ impl AdminHandle {
     /// From now on `/readyz` says no: the process is about to stop.
     pub fn draining(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// Feeds the recorder for the last time, if there is one. Blocks.
+    pub fn last_feed(&mut self) {
+        self.feed.take().into_iter().for_each(FeedThread::finish);
     }
 
     /// Stop accepting, finish what was asked within two seconds, end the thread. Blocks.
@@ -189,11 +203,17 @@ async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopped: 
 /// One connection, for [`LIFE`] at most and [`GRACE`] beyond. Dropping it closes it, at any point.
 async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>, place: Rc<OpenConnection>) {
     let (router, asking) = (TowerToHyperService::new(router), Rc::clone(&place));
-    let service = service_fn(move |request| {
-        asking.asked();
-        let (answer, asking) = (router.call(request), Rc::clone(&asking));
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let is_taken = match pages::is_small(request.uri().path()) {
+            true => asking.asked_small(),
+            false => asking.asked_large(),
+        };
+        let (answer, asking) = (is_taken.then(|| router.call(request)), Rc::clone(&asking));
         async move {
-            let answer = answer.await;
+            let answer: Result<Response, Infallible> = match answer {
+                Some(answer) => answer.await,
+                None => Ok(pages::busy()),
+            };
             asking.answered();
             answer
         }

@@ -18,6 +18,7 @@ use super::journal::Journal;
 use super::listening;
 use super::materials;
 use super::probes::Probes;
+use super::pulse::EnginePulse;
 use super::records::Records;
 use super::reload::{self, Fixed};
 use super::state::Writer;
@@ -68,6 +69,7 @@ pub(super) struct Engine {
     /// When certificates were last looked at.
     pub(super) warned_of_expiry: Moment,
     pub(super) ready: Arc<AtomicBool>,
+    pub(super) pulse: Arc<EnginePulse>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) writer: Option<Writer>,
     /// When the state was last handed to the writer.
@@ -123,6 +125,7 @@ impl Engine {
                     last_sweep = Instant::now();
                 }
                 _ = sweeps.tick() => {
+                    self.pulse.beat();
                     urgent = false;
                     self.sweep(&mut senses);
                     self.release(&mut senses);
@@ -135,6 +138,7 @@ impl Engine {
                 command = commands.recv() => match command {
                     Some(Command::Stop(done)) => {
                         self.last_words();
+                        commands.close();
                         let _ = done.send(());
                         return;
                     }

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::discovery::{self, Outcome};
+use super::pulse::EnginePulse;
 use super::{IncidentReport, Status, Tally, materials, surroundings};
 use crate::config::{self, Config, Question};
 use crate::decision::{Actor, Alert, StandingChange, Word};
@@ -29,6 +31,7 @@ pub struct ControlHandle {
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
+    pub(super) pulse: Arc<EnginePulse>,
     pub(super) path: Option<Arc<PathBuf>>,
     /// One reload at a time, in the order in which they were asked for.
     pub(super) reloading: Arc<Mutex<()>>,
@@ -137,14 +140,16 @@ impl ControlHandle {
             Ok((config, warnings)) => self.with_materials(config, warnings).await,
             Err(problem) => Err(problem),
         };
-        match ready {
+        let done = match ready {
             Ok((config, materials, warnings)) => {
                 let known = discovery::questions(&self.published.load().config);
                 let answers = discovery::first_answers(&config, &known, &BTreeSet::new()).await;
-                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await?
+                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await
             }
-            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
-        }
+            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await,
+        };
+        self.pulse.changed();
+        done?
     }
 
     /// The files that the configuration names are read anew every time, on a thread for blocking work too.
@@ -166,7 +171,20 @@ impl ControlHandle {
 
     /// Carry out an order, or say why not.
     pub async fn order(&self, actor: Actor, word: Word) -> Result<(), ControlError> {
-        self.ask(|reply| Command::Order(actor, word, reply)).await?
+        let done = self.ask(|reply| Command::Order(actor, word, reply)).await;
+        self.pulse.changed();
+        done?
+    }
+
+    /// Orders and configurations that were answered, refused ones included. It grows before the caller gets the answer: whatever is
+    /// asked for while it stays the same shows all of them.
+    pub fn changes(&self) -> u64 {
+        self.pulse.changes()
+    }
+
+    /// The engine runs, and came round within this time. It comes round every 50 ms; nothing is asked of it.
+    pub fn is_alive(&self, within: Duration) -> bool {
+        !self.commands.is_closed() && self.pulse.age() <= within
     }
 
     /// The state for people.

@@ -18,6 +18,7 @@ mod journal;
 mod listening;
 pub mod materials;
 mod probes;
+mod pulse;
 mod records;
 mod reload;
 mod start;

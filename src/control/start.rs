@@ -13,6 +13,7 @@ use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
 use super::journal::Journal;
 use super::listening;
 use super::materials;
+use super::pulse::EnginePulse;
 use super::records::Records;
 use super::reload::{self, Fixed};
 use super::state::{self, Loaded, Writer};
@@ -85,11 +86,13 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let path = path.map(Arc::new);
     let ready = Arc::default();
+    let pulse = Arc::new(EnginePulse::new());
     let handle = ControlHandle {
         commands,
         notices: notices.clone(),
         published: published.clone(),
         ready: Arc::clone(&ready),
+        pulse: Arc::clone(&pulse),
         path: path.clone(),
         reloading: Arc::new(Mutex::new(())),
     };
@@ -108,6 +111,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         materials,
         warned_of_expiry: now,
         ready,
+        pulse,
         notices,
         writer,
         persisted: now,

@@ -46,6 +46,7 @@
 //! | `control` | the engine, all probes, DNS lookups; a runtime of one thread | `src/control/engine.rs` |
 //! | `worker-0` … | one event loop each: accepts, clients, upstream connections, deadlines | `src/proxy/worker.rs` |
 //! | `admin` | the HTTP port for people and scrapers | `src/admin/server.rs` |
+//! | `recorder` | feeds the recorder of an embedder with all metrics | `src/admin/recorder_feed.rs` |
 //! | `state-writer` | writes the state file | `src/control/state.rs` |
 //! | `clock` | gives a sign every 25 ms, so that pauses of the process are found | `src/sys/clock.rs` |
 //!

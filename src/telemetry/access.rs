@@ -4,14 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::access_format;
-use super::labels::labels;
+pub use super::access_record::{AccessRecord, Termination};
 use super::lines::{Counts, Lines, Sink};
 use crate::config::{self, AccessFormat};
 
@@ -27,104 +26,6 @@ const JSON: u8 = 1;
 const COMMON: u8 = 2;
 const COMBINED: u8 = 3;
 
-/// One finished request or TCP session. Bytes from the wire are given as they came: the formatter escapes and shortens
-/// them. Empty fields are left out.
-#[derive(Clone, Debug)]
-pub struct AccessRecord<'a> {
-    /// Wall-clock time of its beginning, in milliseconds since the Unix epoch.
-    pub began_unix_millis: u64,
-    /// The listener's name.
-    pub listener: &'a str,
-    /// Who asked.
-    pub client: SocketAddr,
-    /// The request's method; empty for a TCP session.
-    pub method: &'a [u8],
-    /// The request's target as it was sent; empty for a TCP session.
-    pub target: &'a [u8],
-    /// `HTTP/1.1`; empty for a TCP session.
-    pub version: &'a str,
-    /// The effective host.
-    pub host: &'a [u8],
-    /// `X-Request-Id` as it was sent upstream.
-    pub request_id: &'a [u8],
-    /// The `User-Agent` field.
-    pub user_agent: &'a [u8],
-    /// The `Referer` field.
-    pub referer: &'a [u8],
-    /// What the client was answered; `None` when nothing.
-    pub status: Option<u16>,
-    /// The service; empty when no route took it.
-    pub service: &'a str,
-    /// The pool of the last try; empty when there was none.
-    pub pool: &'a str,
-    /// The endpoint of the last try; `None` when there was none, or the pool is a static response.
-    pub endpoint: Option<SocketAddr>,
-    /// What the configuration calls that endpoint; empty when it has no name.
-    pub endpoint_name: &'a str,
-    /// Epoch of the table that the last try was picked from.
-    pub epoch: u64,
-    /// Exchanges with endpoints, failed connects included.
-    pub tries: u32,
-    /// Why each try after the first was made; empty when there was none.
-    pub retried: &'a str,
-    /// The rule that the last malformed answer of an endpoint broke, as `standfast_malformed_replies_total` names it; empty when
-    /// there was none.
-    pub malformed: &'a str,
-    /// Bytes received from the client: request body, or all of a TCP session.
-    pub received: u64,
-    /// Bytes sent to the client: response body, or all of a TCP session.
-    pub sent: u64,
-    /// From the first byte of the request (or the accept) to its end.
-    pub duration: Duration,
-    /// From the same beginning to the first byte of the answer; `None` when there was none.
-    pub first_byte: Option<Duration>,
-    /// How it ended.
-    pub termination: Termination,
-}
-
-labels! {
-/// How a request or session ended.
-Termination {
-    /// To the end, both sides content.
-    Complete = "complete",
-    /// The client went away.
-    ClientAborted = "client_aborted",
-    /// The client was too slow to send or to take.
-    ClientTimeout = "client_timeout",
-    /// The request was not one: see `standfast_protocol_refusals_total`.
-    Refused = "refused",
-    /// No route takes it.
-    Unrouted = "unrouted",
-    /// It came back again and again: an endpoint leads back to this proxy.
-    Loop = "loop",
-    /// No pool could serve.
-    Down = "down",
-    /// A limit of the service, or the wait for it.
-    Overloaded = "overloaded",
-    /// No endpoint could be connected to.
-    UpstreamConnect = "upstream_connect",
-    /// The endpoint closed or reset.
-    UpstreamReset = "upstream_reset",
-    /// The endpoint was too slow.
-    UpstreamTimeout = "upstream_timeout",
-    /// The endpoint's answer was not one.
-    UpstreamMalformed = "upstream_malformed",
-    /// Nothing moved for the idle time.
-    Idle = "idle",
-    /// A TCP session's client was silent for `timeouts.client`.
-    ClientIdle = "client_idle",
-    /// A TCP session's endpoint was silent for `timeouts.upstream`.
-    UpstreamIdle = "upstream_idle",
-    /// Cut by a switch (`sessions: close`, or its drain ran out).
-    Switched = "switched",
-    /// Cut by a stop.
-    Stopped = "stopped",
-    /// Cut because of ourselves: out of descriptors or a bug.
-    Internal = "internal",
-    /// No endpoint could be connected to for want of descriptors, ports or memory of ours.
-    LocalError = "local_error",
-} }
-
 /// The access log of the process; clones share it. It may be off, which costs a worker one relaxed load a request.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
@@ -139,7 +40,7 @@ struct Shared {
 }
 
 impl AccessLog {
-    /// Open it as configured. The error names the file.
+    /// Opens it as configured. The error names the file.
     pub fn start(config: Option<&config::AccessLog>) -> io::Result<AccessLog> {
         let lines = Lines::start("access-log", QUEUE, Box::new(io::sink()), troubled)?;
         let shared = Shared { format: AtomicU8::new(OFF), lines, config: Mutex::new(None) };
@@ -148,8 +49,8 @@ impl AccessLog {
         Ok(log)
     }
 
-    /// Go on as configured now (a reload): the file is opened (again, so that it may have been rotated), the format
-    /// changed, the log switched on or off. An error changes nothing.
+    /// Puts another configuration into force (a reload): opens the file, again if it is the same one, since it may have been
+    /// rotated; changes the format; switches the log on or off. An error changes nothing.
     pub fn apply(&self, config: Option<&config::AccessLog>) -> io::Result<()> {
         let mut current = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
         self.put_into_force(config)?;
@@ -171,14 +72,14 @@ impl AccessLog {
         Ok(())
     }
 
-    /// Open the file anew: it was rotated.
+    /// Opens the file again, after a rotation.
     pub fn reopen(&self) -> io::Result<()> {
         // One lock over both: a reload at the same time must not be undone.
         let current = self.shared.config.lock().unwrap_or_else(PoisonError::into_inner);
         self.put_into_force(current.as_ref())
     }
 
-    /// A worker's end of it.
+    /// The writer of one worker.
     pub fn writer(&self) -> AccessWriter {
         AccessWriter { log: self.clone(), buffer: RefCell::default(), count: Cell::new(0) }
     }
@@ -188,7 +89,7 @@ impl AccessLog {
         self.shared.lines.counts()
     }
 
-    /// Write what was handed over and close; waits at most this long. The workers' ends are gone (or flushed) by then.
+    /// Writes what was handed over and closes; waits at most this long. The workers' writers are dropped or flushed by then.
     pub fn finish(&self, wait: Duration) {
         self.shared.format.store(OFF, Relaxed);
         self.shared.lines.finish(wait);
@@ -207,7 +108,7 @@ fn troubled(error: &io::Error) {
     tracing::error!(%error, "the access log cannot be written; lines are lost until it can");
 }
 
-/// A worker's end of the access log. It belongs to one thread.
+/// The access log's writer of one worker. It belongs to one thread.
 #[derive(Debug)]
 pub struct AccessWriter {
     log: AccessLog,
@@ -216,13 +117,13 @@ pub struct AccessWriter {
 }
 
 impl AccessWriter {
-    /// Is it on? Ask before a record is put together.
+    /// Whether it is on; to be checked before a record is put together.
     #[inline]
     pub fn enabled(&self) -> bool {
         self.log.shared.format.load(Relaxed) != OFF
     }
 
-    /// Write one record. Never waits.
+    /// Writes one record. Never waits.
     pub fn record(&self, record: &AccessRecord<'_>) {
         let format = self.log.shared.format.load(Relaxed);
         let mut buffer = self.buffer.borrow_mut();
@@ -244,7 +145,7 @@ impl AccessWriter {
         }
     }
 
-    /// Hand over what is buffered; call it from the worker's coarse sweep, so that a quiet server's lines are seen soon.
+    /// Hands over what is buffered; call it from the worker's coarse sweep, so that a quiet server's lines are seen soon.
     pub fn flush(&self) {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.is_empty() {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::access::AccessRecord;
+use super::access_record::AccessRecord;
 use crate::text::is_command;
 
 /// Bytes of a client's field that are shown; the rest is cut and marked with `...`.
@@ -220,7 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::telemetry::access::Termination;
+    use crate::telemetry::access_record::Termination;
 
     pub fn record() -> AccessRecord<'static> {
         AccessRecord {

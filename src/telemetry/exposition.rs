@@ -1,16 +1,14 @@
-//! Writes metrics in Prometheus' text format, and makes it hard to write it wrongly: a family has one header, its
-//! samples give a value for each label it names.
+//! Writes metrics in Prometheus' text format.
 //!
-//! Formatting is `metrics-exporter-prometheus`'; its recorder and the `metrics` facade are not used: a registry looks labels up
-//! on the way of a request, keeps series of endpoints that are gone, and keeps histogram samples until somebody scrapes. Ours
-//! are plain atomics beside the routing table, read when somebody asks.
+//! Escaping and header lines are `metrics-exporter-prometheus`'.
 
 use std::fmt::{Display, Write};
 
 use metrics_exporter_prometheus::formatting::{sanitize_label_value, write_help_line, write_type_line};
 
 use super::instruments::HistogramSnapshot;
-use super::names::{Kind, Metric};
+use super::names::Metric;
+use super::sink::{MetricSink, Number, seconds};
 
 /// The media type of what [`Exposition`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,54 +19,73 @@ pub struct Exposition {
     text: String,
 }
 
+/// The first labels of a sample, as they are written.
+#[derive(Clone, Debug, Default)]
+pub struct TextLabels {
+    /// `{name="value",name="value"`, or nothing.
+    text: String,
+}
+
 impl Exposition {
-    /// Empty, with room for the last scrape's size.
+    /// Empty, with room for this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Exposition { text: String::with_capacity(bytes) }
-    }
-
-    /// Begin a metric: writes its header. Each metric is begun once.
-    pub fn family(&mut self, metric: &'static Metric) -> Family<'_> {
-        write_help_line(&mut self.text, metric.name, None, None, metric.help);
-        write_type_line(&mut self.text, metric.name, None, None, metric.kind.as_str());
-        Family { text: &mut self.text, metric }
-    }
-
-    /// A metric without labels.
-    pub fn single(&mut self, metric: &'static Metric, value: impl Display) {
-        self.family(metric).sample(&[], value);
     }
 
     /// The whole text.
     pub fn finish(self) -> String {
         self.text
     }
-}
 
-/// The first labels of a sample, written down once for all the samples that begin with them.
-#[derive(Clone, Debug, Default)]
-pub struct Labels {
-    /// `{name="value",name="value"`, or nothing.
-    text: String,
-    count: usize,
-}
-
-impl Labels {
-    /// These names with these values.
-    pub fn new(names: &[&str], values: &[&str]) -> Labels {
-        debug_assert_eq!(names.len(), values.len(), "{names:?} {values:?}");
-        let mut labels = Labels::default();
-        for (name, value) in names.iter().zip(values) {
-            put_label(&mut labels.text, labels.count == 0, name, value);
-            labels.count += 1;
+    fn line(&mut self, name: (&str, &str), labels: &TextLabels, last: Option<(&str, &str)>, value: impl Display) {
+        let text = &mut self.text;
+        text.push_str(name.0);
+        text.push_str(name.1);
+        text.push_str(&labels.text);
+        if let Some((name, value)) = last {
+            put_label(text, labels.text.is_empty(), name, value);
         }
+        let end = if labels.text.is_empty() && last.is_none() { "" } else { "}" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{end} {value}");
+    }
+}
+
+impl MetricSink for Exposition {
+    type Labels = TextLabels;
+
+    fn labels(&self, names: &[&'static str], values: &[&str]) -> TextLabels {
+        let start = TextLabels::default();
+        names.iter().zip(values).fold(start, |labels, (name, value)| self.and_label(labels, name, value))
+    }
+
+    fn and_label(&self, mut labels: TextLabels, name: &'static str, value: &str) -> TextLabels {
+        let first = labels.text.is_empty();
+        put_label(&mut labels.text, first, name, value);
         labels
     }
 
-    /// With one label more that only some of the metric's samples have, and whose value does not tell them apart.
-    pub fn and(mut self, name: &str, value: &str) -> Labels {
-        put_label(&mut self.text, self.count == 0, name, value);
-        self
+    fn begin(&mut self, metric: &'static Metric) {
+        write_help_line(&mut self.text, metric.name, None, None, metric.help);
+        write_type_line(&mut self.text, metric.name, None, None, metric.kind.as_str());
+    }
+
+    fn number(&mut self, metric: &'static Metric, labels: &TextLabels, last: Option<&str>, value: Number) {
+        let last = last.map(|value| (metric.last_label(), value));
+        match value {
+            Number::Whole(value) => self.line((metric.name, ""), labels, last, value),
+            Number::Real(value) => self.line((metric.name, ""), labels, last, value),
+        }
+    }
+
+    fn histogram(&mut self, metric: &'static Metric, labels: &TextLabels, seen: &HistogramSnapshot) {
+        let bucket = (metric.name, "_bucket");
+        for (bound, below) in &seen.buckets {
+            self.line(bucket, labels, Some(("le", &seconds(*bound).to_string())), below);
+        }
+        self.line(bucket, labels, Some(("le", "+Inf")), seen.count);
+        self.line((metric.name, "_sum"), labels, None, seconds(seen.sum_micros));
+        self.line((metric.name, "_count"), labels, None, seen.count);
     }
 }
 
@@ -83,76 +100,6 @@ fn put_label(text: &mut String, first: bool, name: &str, value: &str) {
     text.push('"');
 }
 
-/// One metric's samples in the making.
-#[derive(Debug)]
-pub struct Family<'a> {
-    text: &'a mut String,
-    metric: &'static Metric,
-}
-
-impl Family<'_> {
-    /// One counter or gauge. `labels` are the values of the metric's labels, in its order.
-    pub fn sample(&mut self, labels: &[&str], value: impl Display) {
-        debug_assert_ne!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
-        self.line("", &Labels::new(self.metric.labels, labels), "", value);
-    }
-
-    /// One counter or gauge of a set that differs in the metric's last label only.
-    pub fn sample_under(&mut self, labels: &Labels, last: &str, value: impl Display) {
-        debug_assert_eq!(labels.count + 1, self.metric.labels.len(), "{}", self.metric.name);
-        let text = &mut *self.text;
-        text.push_str(self.metric.name);
-        text.push_str(&labels.text);
-        put_label(text, labels.count == 0, self.metric.labels.last().unwrap_or(&""), last);
-        put_value(text, "}", value);
-    }
-
-    /// One counter or gauge of these labels.
-    pub fn sample_of(&mut self, labels: &Labels, value: impl Display) {
-        self.line("", labels, "", value);
-    }
-
-    /// A 1 for the one state of `states` that holds and a 0 for the others; the state is the last label.
-    pub fn state_set(&mut self, labels: &Labels, states: &[&str], holds: &str) {
-        for state in states {
-            self.sample_under(labels, state, u8::from(*state == holds));
-        }
-    }
-
-    /// One histogram.
-    pub fn histogram(&mut self, labels: &[&str], seen: &HistogramSnapshot) {
-        debug_assert_eq!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
-        let labels = Labels::new(self.metric.labels, labels);
-        for (bound, below) in &seen.buckets {
-            self.line("_bucket", &labels, &seconds(*bound).to_string(), below);
-        }
-        self.line("_bucket", &labels, "+Inf", seen.count);
-        self.line("_sum", &labels, "", seconds(seen.sum_micros));
-        self.line("_count", &labels, "", seen.count);
-    }
-
-    fn line(&mut self, suffix: &str, labels: &Labels, bound: &str, value: impl Display) {
-        let text = &mut *self.text;
-        text.push_str(self.metric.name);
-        text.push_str(suffix);
-        text.push_str(&labels.text);
-        if !bound.is_empty() {
-            put_label(text, labels.count == 0, "le", bound);
-        }
-        put_value(text, if labels.count == 0 && bound.is_empty() { "" } else { "}" }, value);
-    }
-}
-
-fn put_value(text: &mut String, end: &str, value: impl Display) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{end} {value}");
-}
-
-/// Microseconds as seconds.
-pub fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -160,17 +107,18 @@ mod tests {
     use super::*;
     use crate::telemetry::instruments::Histogram;
     use crate::telemetry::names;
+    use crate::telemetry::sink::Family;
 
     #[test]
     fn a_scrape_looks_as_prometheus_writes_it() {
         let mut out = Exposition::default();
-        out.single(&names::TABLE_EPOCH, 7);
-        let endpoint = Labels::new(&["service", "pool", "endpoint"], &["a", "b", "c"]);
-        out.family(&names::ENDPOINT_STANDING).state_set(&endpoint, &["up", "down"], "down");
+        Family::begin(&mut out, &names::TABLE_EPOCH).sample(&[], 7_u64);
+        let endpoint = out.labels(&["service", "pool", "endpoint"], &["a", "b", "c"]);
+        Family::begin(&mut out, &names::ENDPOINT_STANDING).samples_under(&endpoint, &["up", "down"], &[0, 1]);
         let seen = Histogram::new(1, &[1_000, 2_500_000]);
         seen.record(0, Duration::from_millis(2));
         seen.record(0, Duration::from_secs(3));
-        out.family(&names::RECOVERY).histogram(&["sh\"op\n\\"], &seen.snapshot());
+        Family::begin(&mut out, &names::RECOVERY).histogram(&["sh\"op\n\\"], &seen.snapshot());
         let help =
             |metric: &Metric| format!("# HELP {} {}\n# TYPE {0} {}\n", metric.name, metric.help, metric.kind.as_str());
         let expected = help(&names::TABLE_EPOCH)
@@ -189,11 +137,12 @@ mod tests {
 
     #[test]
     fn one_label_more_changes_nothing_for_the_others() {
-        let labels = Labels::new(&["service", "pool", "endpoint"], &["a", "b", "c"]);
         let mut out = Exposition::default();
-        let mut family = out.family(&names::ENDPOINT_STANDING);
-        family.sample_under(&labels.clone().and("endpoint_name", "app-1"), "up", 1);
-        family.sample_under(&labels, "up", 1);
+        let labels = out.labels(&["service", "pool", "endpoint"], &["a", "b", "c"]);
+        let with_name = out.and_label(labels.clone(), "endpoint_name", "app-1");
+        let mut family = Family::begin(&mut out, &names::ENDPOINT_STANDING);
+        family.sample_under(&with_name, "up", 1_u64);
+        family.sample_under(&labels, "up", 1_u64);
         let text = out.finish();
         let named = "\nstandfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",endpoint_name=\"app-1\",state=\"up\"} 1\n";
         let unnamed = "\nstandfast_endpoint_standing{service=\"a\",pool=\"b\",endpoint=\"c\",state=\"up\"} 1\n";

@@ -1,5 +1,5 @@
 //! Counters and histograms that workers write without locks and without sharing a cache line: one padded shard a
-//! worker, merged only when somebody looks. Nothing here knows a metric's name.
+//! worker, merged at a read. Nothing here knows a metric's name.
 //!
 //! All operations are relaxed: every number is exact in the end, and a reader may see one number a moment before
 //! another. A shard index beyond the last one wraps around, so a stray index costs contention, never a panic.
@@ -147,13 +147,13 @@ impl Level {
 }
 
 /// Upper bounds (inclusive, microseconds) of request and probe latencies: from a neighbour's answer to the longest
-/// timeout anybody sensible sets.
+/// sensible timeout.
 pub const LATENCY: [u64; 17] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000,
 ];
 
-/// Upper bounds (inclusive, microseconds) of recovery times: from a refusal verdict to a fault that somebody had to fix.
+/// Upper bounds (inclusive, microseconds) of recovery times: from a refusal verdict to a fault that a person had to repair.
 pub const RECOVERY: [u64; 14] = [
     50_000,
     100_000,

@@ -1,5 +1,5 @@
-//! Finished lines on their way out: a bounded queue and one thread that writes, so that a slow disk or a stopped
-//! terminal never holds up who has something to say. What finds the queue full is lost and counted.
+//! A bounded queue of finished lines and one thread that writes them, so that a slow disk or a stopped terminal never holds up a
+//! producer. Lines that find the queue full are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Where lines end up.
+/// What lines are written to.
 pub type Sink = Box<dyn Write + Send>;
 
 /// A handle to the queue; clones share it.
@@ -50,7 +50,7 @@ pub struct Counts {
 }
 
 impl Lines {
-    /// Start the thread `name`. `queue` bounds the messages that wait. `troubled` is told when writing begins to fail,
+    /// Starts the thread `name`. `queue` bounds the messages that wait. `troubled` is told when writing begins to fail,
     /// once until it works again.
     pub fn start(name: &str, queue: usize, sink: Sink, troubled: fn(&io::Error)) -> io::Result<Lines> {
         let (sender, receiver) = sync_channel(queue);
@@ -71,7 +71,7 @@ impl Lines {
         Ok(Lines { shared, queue: sender })
     }
 
-    /// Hand over whole lines without waiting; they come back when the queue is full.
+    /// Hands over whole lines without waiting; they come back when the queue is full.
     pub fn offer(&self, bytes: Vec<u8>, count: u64) -> Result<(), Vec<u8>> {
         match self.queue.try_send(Message::Lines { bytes, count }) {
             Ok(()) => Ok(()),
@@ -83,12 +83,12 @@ impl Lines {
         }
     }
 
-    /// Count lines that were given up.
+    /// Counts lines that were dropped.
     pub fn lost(&self, count: u64) {
         self.shared.dropped.fetch_add(count, Relaxed);
     }
 
-    /// Write to another place from now on (after what is being written).
+    /// Writes to another sink from now on (after what is being written).
     pub fn replace(&self, sink: Sink) {
         *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
         self.shared.replaced.store(true, Relaxed);
@@ -106,7 +106,7 @@ impl Lines {
         }
     }
 
-    /// Write what waits and end the thread. Gives up after `wait`: a stuck disk does not hold up a stop.
+    /// Writes what waits and ends the thread. Gives up after `wait`: a stuck disk does not hold up a stop.
     pub fn finish(&self, wait: Duration) {
         const PAUSE: Duration = Duration::from_millis(5);
         let mut left = wait;

@@ -1,5 +1,5 @@
-//! The log: human on a terminal, JSON otherwise, on standard error, through a bounded queue. What it costs when nobody
-//! reads it is a counter: lines are dropped, work is not held up.
+//! The log: human on a terminal, JSON otherwise, on standard error, through a bounded queue. When standard error is not read, lines
+//! are dropped and counted; work is not held up.
 
 use std::fmt::Debug;
 use std::io::{self, IsTerminal, Write};
@@ -30,7 +30,7 @@ pub enum LogError {
     /// The filter is not one.
     #[error("{origin}: {what}; {advice}")]
     Filter {
-        /// Who said it.
+        /// The variable or key that set it.
         origin: &'static str,
         /// What is wrong.
         what: String,
@@ -52,7 +52,10 @@ pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Set up the log of the process, once.
+/// Sets up the log of the process, once.
+///
+/// # Errors
+/// The filter is wrong, the thread cannot be started, or there is a global subscriber already.
 pub fn start(config: &Log) -> Result<Logs, LogError> {
     let human = match config.format {
         LogFormat::Human => true,
@@ -65,7 +68,7 @@ pub fn start(config: &Log) -> Result<Logs, LogError> {
     Ok(logs)
 }
 
-/// Let panics be lines of the log too, with thread, place and message.
+/// Makes panics lines of the log too, with thread, place and message.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -81,7 +84,7 @@ type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
 fn build(config: &Log, human: bool, colour: bool, sink: Sink) -> Result<(Logs, Subscriber), LogError> {
     let (filter, handle) = reload::Layer::new(filter(config)?);
-    // Trouble with standard error can be told to nobody.
+    // A failure of standard error cannot be reported anywhere.
     let lines = Lines::start("log", QUEUE, sink, |_| {})?;
     let registry = tracing_subscriber::registry().with(filter);
     let queue = |format| Queue { lines: lines.clone(), format };
@@ -108,7 +111,7 @@ fn filter(config: &Log) -> Result<EnvFilter, LogError> {
 }
 
 impl Logs {
-    /// Filter as configured now (a reload). The format stays until a restart.
+    /// Puts the configured filter into force (a reload). The format stays until a restart.
     pub fn apply(&self, config: &Log) -> Result<(), LogError> {
         let filter = filter(config)?;
         // It fails only when the subscriber is gone, and the process with it.
@@ -116,7 +119,7 @@ impl Logs {
         Ok(())
     }
 
-    /// What became of the lines: a handle for the metrics.
+    /// How many lines were written and dropped: a handle for the metrics.
     pub fn counts(&self) -> LogCounts {
         LogCounts(self.lines.clone())
     }
@@ -128,7 +131,7 @@ impl Drop for Logs {
     }
 }
 
-/// Tells how many lines the log wrote and lost.
+/// How many lines the log has written and dropped.
 #[derive(Clone, Debug)]
 pub struct LogCounts(Lines);
 

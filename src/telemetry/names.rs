@@ -39,6 +39,13 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+impl Metric {
+    /// The name of its last label; empty when it has none.
+    pub fn last_label(&self) -> &'static str {
+        self.labels.last().copied().unwrap_or_default()
+    }
+}
+
 macro_rules! metrics {
     ($($section:literal => { $($ident:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)* })*) => {
         $($(

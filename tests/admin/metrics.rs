@@ -1,21 +1,25 @@
 //! `/metrics` as a text: valid, complete, nothing in it that `names` does not know.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use standfast::admin::{Scrape, render};
-use standfast::config::{Config, Members};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use standfast::admin::{Scrape, render, walk};
+use standfast::config::{Config, Members, MetricsDetail};
 use standfast::control::Tally;
 use standfast::control::tally::ServiceTally;
 use standfast::decision::*;
 use standfast::routing::{Bound, RoutingTable, SocketMap, Sockets};
 use standfast::sys::process::Process;
+use standfast::telemetry::instruments::{LATENCY, RECOVERY};
 use standfast::telemetry::lines::Counts;
+use standfast::telemetry::recorder::RecorderSink;
 
-use crate::support::exposition::parse;
+use crate::support::exposition::{Family, parse};
 use crate::support::{self, known};
 
 fn addresses(first: u16, count: u16) -> Vec<SocketAddr> {
@@ -69,15 +73,21 @@ fn tally(config: &Config) -> Tally {
 }
 
 fn scrape(table: &RoutingTable) -> String {
-    render(&Scrape {
+    with_scrape(table, &tally(&table.config), render)
+}
+
+/// What a walk reads of this table and these counts.
+fn with_scrape<T>(table: &RoutingTable, tally: &Tally, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+    read(&Scrape {
         table,
         acknowledged: &[1, 1],
-        tally: Some(&tally(&table.config)),
+        tally: Some(tally),
         status: None,
         access_log: Counts { written: 3, dropped: 2, failed: 1 },
         log: Counts::default(),
         ready: true,
         process: &Process::now(),
+        detail: table.config.metrics_detail,
     })
 }
 
@@ -156,6 +166,7 @@ fn an_engine_that_does_not_answer_costs_only_its_own_metrics() {
         log: Counts::default(),
         ready: false,
         process: &Process::now(),
+        detail: table.config.metrics_detail,
     });
     assert_eq!(parse(&text)["standfast_service_up"].value(&[("service", "shop")]), 1.0);
     promtool(&text);
@@ -168,5 +179,105 @@ fn two_thousand_endpoints_are_all_told() {
     for endpoint in [addresses(1, 1_000), addresses(2_001, 1_000)].concat() {
         let label = format!("endpoint=\"{endpoint}\"");
         assert!(text.contains(&label), "{label} is not told");
+    }
+}
+
+#[test]
+fn lean_tells_of_each_endpoint_what_it_does_and_sums_up_the_rest_by_pool() {
+    let config = || admin_support::config(&[("shop", &addresses(1, 3), &addresses(4, 1))]);
+    let table = table(Config { metrics_detail: MetricsDetail::Lean, ..config() }, None);
+    let stats = |index: usize| table.services[0].pools[0].endpoints[index].stats.clone();
+    for index in 0..2 {
+        stats(index).record_good(0, false);
+    }
+    let text = scrape(&table);
+    let families = parse(&text);
+    let of = |name: &str, labels: &[(&str, &str)]| families[name].value(&[&[("pool", "active")], labels].concat());
+    let first = ("endpoint", "127.0.0.1:1");
+    assert_eq!(of("standfast_endpoint_standing", &[first]), 1.0, "the state that holds alone");
+    assert_eq!(of("standfast_endpoint_tries_total", &[first, ("outcome", "good")]), 1.0);
+    assert_eq!(of("standfast_endpoint_connections", &[first]), 0.0, "those in use");
+    assert_eq!(of("standfast_endpoint_connections", &[("state", "idle")]), 0.0);
+    assert_eq!(of("standfast_endpoint_administrative", &[("state", "ready")]), 3.0);
+    assert_eq!(of("standfast_endpoint_suspected", &[]), 0.0);
+    assert_eq!(of("standfast_probes_total", &[("outcome", "pass")]), 0.0);
+    let each = text.lines().filter(|line| line.contains("127.0.0.1:1\"")).count();
+    assert_eq!(each, 3, "series of an endpoint that did nothing wrong:\n{text}");
+    assert_eq!(
+        families.keys().collect::<Vec<_>>(),
+        parse(&scrape(&self::table(config(), None))).keys().collect::<Vec<_>>(),
+        "no metric is missing"
+    );
+    promtool(&text);
+}
+
+type Samples = Vec<(Vec<(String, String)>, f64)>;
+
+/// Samples by name, labels in order; metrics without samples are left out.
+fn samples(families: BTreeMap<String, Family>) -> BTreeMap<String, (String, Samples)> {
+    let sorted = |family: Family| {
+        let mut samples = family.samples;
+        samples.iter_mut().for_each(|(labels, _)| labels.sort());
+        samples.sort_by(|a, b| a.0.cmp(&b.0));
+        (family.kind, samples)
+    };
+    let has_samples = families.into_iter().filter(|(_, family)| !family.samples.is_empty());
+    has_samples.map(|(name, family)| (name, sorted(family))).collect()
+}
+
+/// What the facade cannot carry over: the sum of a histogram, beyond what its buckets say; parts of a second in a counter. (And
+/// what belongs to the process is another number at each walk.)
+fn is_close(name: &str, kind: &str, labels: &[(String, String)], ours: f64, theirs: f64) -> bool {
+    match kind {
+        "histogram" if labels.iter().any(|(_, value)| value == "_sum") => (ours - theirs).abs() <= ours * 1e-3,
+        "counter" if name.ends_with("_seconds_total") => ours.floor() == theirs || name.starts_with("process_"),
+        _ => ours == theirs || name.starts_with("process_"),
+    }
+}
+
+#[test]
+fn a_recorder_of_the_facade_is_told_what_the_text_says() {
+    let bounds = |micros: &[u64]| micros.iter().map(|bound| *bound as f64 / 1e6).collect::<Vec<_>>();
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".into()), &bounds(&LATENCY))
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_recovery_seconds".into()), &bounds(&RECOVERY))
+        })
+        .unwrap()
+        .build_recorder();
+    let handle = recorder.handle();
+    let mut sink = RecorderSink::new(recorder);
+    let mut config = admin_support::config(&[("a\"} 1\n# \\x", &addresses(1, 2), &addresses(3, 2))]);
+    if let Some(Members::Endpoints(list)) =
+        Arc::get_mut(&mut config.services[0]).map(|service| &mut service.pools[0].members)
+    {
+        list[0].name = Some("app-1".into());
+    }
+    let table = table(config, None);
+    let (service, tally) = (&table.services[0].stats, tally(&table.config));
+    for walk_number in 1..=3 {
+        service.count_response(1, Some(204));
+        table.services[0].pools[0].endpoints[1].stats.record_good(0, false);
+        for micros in [300, 4_000, 70_000, 900_000 * walk_number] {
+            service.latency.record(0, Duration::from_micros(micros));
+            tally.services[0].1.recovery.record(0, Duration::from_micros(micros));
+        }
+        with_scrape(&table, &tally, |scrape| walk(scrape, &mut sink));
+        sink.end_walk();
+    }
+    let theirs: String =
+        handle.render().lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+    let (ours, theirs) = (parse(&with_scrape(&table, &tally, render)), parse(&theirs));
+    for (name, family) in &theirs {
+        assert_eq!(family.help, ours[name].help);
+    }
+    let (ours, theirs) = (samples(ours), samples(theirs));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for ((name, (kind, ours)), (their_kind, theirs)) in ours.iter().zip(theirs.values()) {
+        assert_eq!((kind, ours.len()), (their_kind, theirs.len()), "{name}");
+        for ((labels, ours), (their_labels, theirs)) in ours.iter().zip(theirs) {
+            assert_eq!(labels, their_labels, "{name}");
+            assert!(is_close(name, kind, labels, *ours, *theirs), "{name} {labels:?}: {ours} {theirs}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 use serde_yaml::Value;
 
-use crate::config::Bind;
-use crate::config::model::Admin;
+use super::written::word;
+use crate::config::model::{Admin, Config, MetricsDetail};
 
 pub(super) fn admin(admin: Option<&Admin>) -> Value {
     admin.map_or("off".into(), |admin| map! { "bind" => admin.bind })
 }
 
-pub(super) fn metrics(metrics: Option<Bind>) -> Option<Value> {
-    metrics.map(|bind| map! { "bind" => bind })
+pub(super) fn metrics(config: &Config) -> Option<Value> {
+    let is_said = config.metrics.is_some() || config.metrics_detail != MetricsDetail::default();
+    is_said.then(|| map! { "bind" => config.metrics, "detail" => word(&config.metrics_detail) })
 }

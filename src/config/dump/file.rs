@@ -16,7 +16,7 @@ pub(super) fn file(config: &Config) -> Value {
         "workers" => config.workers,
         "drain_timeout" => config.drain_timeout,
         "admin" => admin(config.admin.as_ref()),
-        "metrics" => metrics(config.metrics),
+        "metrics" => metrics(config),
         "state" => state(config.state.as_ref()),
         "log" => log(&config.log),
         "access_log" => access_log(config.access_log.as_ref()),

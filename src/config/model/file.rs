@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::admin::Admin;
+use super::admin::{Admin, MetricsDetail};
 use super::dns::Dns;
 use super::listener::Listener;
 use super::logs::{AccessLog, Log};
@@ -24,6 +24,9 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// A port of its own for `/metrics`; `None` = on the admin port.
     pub metrics: Option<Bind>,
+    /// How much `/metrics` tells of each endpoint.
+    #[serde(default)]
+    pub metrics_detail: MetricsDetail,
     /// Where decisions survive a restart; `None` = nothing persists.
     pub state: Option<StateFile>,
     /// The application log.

@@ -13,4 +13,8 @@ Admin = "admin" {
 map! { /// `metrics:`
 Metrics = "metrics" {
     bind: BindAddress,
+    detail: MetricsDetail,
 }}
+
+words! { /// `metrics.detail`
+MetricsDetail { Full, Lean, }}

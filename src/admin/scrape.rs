@@ -1,0 +1,30 @@
+//! What a walk over all metrics reads.
+
+use crate::config::MetricsDetail;
+use crate::control::{Status, Tally};
+use crate::routing::RoutingTable;
+use crate::sys::process::Process;
+use crate::telemetry::lines::Counts;
+
+/// What a walk reads. Where the engine does not answer, its metrics are missing and the rest is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Scrape<'a> {
+    /// The published table with the workers' counts.
+    pub table: &'a RoutingTable,
+    /// The newest table that each worker has taken up.
+    pub acknowledged: &'a [u64],
+    /// The engine's counts.
+    pub tally: Option<&'a Tally>,
+    /// The engine's state.
+    pub status: Option<&'a Status>,
+    /// The access log's lines.
+    pub access_log: Counts,
+    /// The log's lines.
+    pub log: Counts,
+    /// What `/readyz` says.
+    pub ready: bool,
+    /// This process.
+    pub process: &'a Process,
+    /// How much of each endpoint.
+    pub detail: MetricsDetail,
+}
