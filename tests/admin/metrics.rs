@@ -184,7 +184,7 @@ fn two_thousand_endpoints_are_all_told() {
 
 #[test]
 fn lean_tells_of_each_endpoint_what_it_does_and_sums_up_the_rest_by_pool() {
-    let config = || admin_support::config(&[("shop", &addresses(1, 3), &addresses(4, 1))]);
+    let config = || support::config(&[("shop", &addresses(1, 3), &addresses(4, 1))]);
     let table = table(Config { metrics_detail: MetricsDetail::Lean, ..config() }, None);
     let stats = |index: usize| table.services[0].pools[0].endpoints[index].stats.clone();
     for index in 0..2 {
@@ -247,7 +247,7 @@ fn a_recorder_of_the_facade_is_told_what_the_text_says() {
         .build_recorder();
     let handle = recorder.handle();
     let mut sink = RecorderSink::new(recorder);
-    let mut config = admin_support::config(&[("a\"} 1\n# \\x", &addresses(1, 2), &addresses(3, 2))]);
+    let mut config = support::config(&[("a\"} 1\n# \\x", &addresses(1, 2), &addresses(3, 2))]);
     if let Some(Members::Endpoints(list)) =
         Arc::get_mut(&mut config.services[0]).map(|service| &mut service.pools[0].members)
     {

@@ -2,8 +2,8 @@
 
 use super::address;
 use super::diagnostics::Room;
-use crate::config::item::{Item, Short, Switch};
 use crate::config::Bind;
+use crate::config::item::{Item, Short, Switch};
 use crate::config::model::{Admin, MetricsDetail};
 use crate::config::schema;
 

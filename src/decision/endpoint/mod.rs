@@ -17,8 +17,8 @@ use super::suspicion::Suspicion;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use super::{
-    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, EndpointRow, Evidence, Failure,
-    Moment, Operational, ProbeOutcome, Reading, Silence, Source, Standing,
+    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, Failure, Moment, Operational,
+    ProbeOutcome, Reading, Silence, Source, Standing,
 };
 use crate::config::EvidenceRule;
 

@@ -1,7 +1,7 @@
 //! What the tests of the admin port share: a strict reader of Prometheus' text format, and a configuration.
 
 pub mod exposition;
-#[path = "../support/fixture.rs"]
+#[path = "../../support/fixture.rs"]
 pub mod fixture;
 
 use std::collections::BTreeMap;
