@@ -19,7 +19,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("TLS", &["rustls", "aws-lc", "aws_lc", "net/tls"]),
     ("read and write", &["proxy/buffer", "src/net/", "/mio-", "tokio-1", "socket"]),
     ("deadlines and clock", &["proxy/deadline", "sys/clock", "vdso"]),
-    ("table and sessions", &["src/routing/", "proxy/worker", "arc-swap"]),
+    ("table and sessions", &["src/routing/", "proxy/worker", "proxy/clients", "http/memory", "arc-swap"]),
     ("TCP relay", &["proxy/tcp"]),
     ("request function and connection", &["proxy/http", "src/proxy/"]),
     ("the rest of Standfast", &["standfast", "src/"]),

@@ -1,7 +1,7 @@
 //! Layer 7: one request function, and the protocols that clients and endpoints speak around it.
 //!
 //! `request` is the list of steps of one request, `attempt` one try of it (`outline` what it says, `channel` what it goes
-//! over, `waiting` when its answer is late, `hedge` what is done then), `body` the replay of its body, `upload` what of that has
+//! over, `waiting` when its answer is late, `hedge` what is done then, `answer` what is done with it), `body` the replay of its body, `upload` what of that has
 //! to be here before the request has a permit, `least_rate` the deadline of both bodies, `respond` the one
 //! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
 //! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` and `h2` implement both.
@@ -9,6 +9,7 @@
 //! `listener` is the listener of a connection by the newest table.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
 mod account;
+mod answer;
 mod attempt;
 mod body;
 mod channel;

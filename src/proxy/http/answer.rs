@@ -1,0 +1,224 @@
+//! The answer of a try: judged by its head, held while it is short, or streamed to the client.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use super::client::{Client, ClientFault};
+use super::exchange::{Exchange, ReplyFault, SendFault};
+use super::grpc;
+use super::least_rate::{Awaits, LeastRate};
+use super::request::Request;
+use super::verdict::{Finish, Tried, mark_of};
+use crate::config::Route;
+use crate::decision::{Failure, Moment};
+use crate::proxy::deadline::Interrupt;
+use crate::proxy::guarded::Interrupted;
+use crate::proxy::outcome::interruption;
+use crate::proxy::upstream::{Placing, Spot};
+use crate::routing::{How, Next};
+use crate::sys::clock;
+use crate::telemetry::access::Termination;
+use crate::wire::h1::ResponseHead;
+
+/// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
+const HOLD: Duration = Duration::from_millis(100);
+
+impl<C: Client> Request<'_, C> {
+    /// A final head has come: retry by its status, hold it, or stream it to the client.
+    pub(super) async fn pass_on<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        placing: &mut Placing<'_>,
+        route: &Route,
+        spot: &Spot,
+        now: Moment,
+    ) -> Tried {
+        let status = exchange.reply().status();
+        let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
+        let failed = spot.fails_with(if unavailable { UNAVAILABLE } else { status });
+        spot.endpoint().stats.count_response(self.setting.core.id, status);
+        if grpc::is_call(self.head) {
+            self.unproven = None; // its endpoint has taken it up
+        }
+        if failed {
+            placing.record_marked(spot, Failure::Gateway, mark_of(exchange.reply()));
+        } else {
+            placing.answered(spot, is_well(status), now);
+        }
+        if self.is_retried_for(status, exchange, placing, spot) {
+            exchange.skip();
+            return Tried::Again;
+        }
+        if failed {
+            placing.faults.conclude();
+        }
+        if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, placing))
+            && let Some(tried) = self.hold(exchange, length, placing, spot).await
+        {
+            return tried;
+        }
+        self.account.answered(status, now);
+        let last = self.is_last();
+        self.client.begin(exchange.reply(), &route.response_headers, last);
+        let streamed = self.stream(exchange, placing, spot).await;
+        // A client that left, or did not read, says nothing against the endpoint that was answering it.
+        let unblamed =
+            [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout, Termination::Idle];
+        if !failed && unblamed.contains(&self.account.termination) {
+            placing.record_good(spot);
+        }
+        Tried::Done(match (streamed, last) {
+            (false, _) => Finish::Abort,
+            (true, true) => Finish::Close,
+            (true, false) => Finish::Next,
+        })
+    }
+
+    fn is_retried_for<E: Exchange>(&self, status: u16, exchange: &E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
+        if !placing.service().config.retry.on.has_status(status) {
+            return false;
+        }
+        let ended = self.ended(exchange, spot, How::Status(status), false);
+        placing.failed(&ended, spot.service()) == Next::Pick && placing.finds_another()
+    }
+
+    fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {
+        length <= placing.service().config.hold_response && placing.tries.nature().safe()
+    }
+
+    /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
+    async fn hold<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        length: usize,
+        placing: &mut Placing<'_>,
+        spot: &Spot,
+    ) -> Option<Tried> {
+        let alarm = self.setting.alarm;
+        alarm.set(clock::now().after(HOLD));
+        poll_fn(|cx| {
+            match exchange.poll_hold(cx, length) {
+                Poll::Ready(Ok(())) => return Poll::Ready(None),
+                Poll::Ready(Err(_)) => {
+                    if !exchange.is_told() {
+                        placing.record_cut(spot);
+                    }
+                    return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, How::Reset, false))));
+                }
+                Poll::Pending => {}
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Some(Tried::Done(self.abort(Termination::ClientAborted))));
+            }
+            alarm.poll(cx).map(|interrupt| match interrupt {
+                Interrupt::Deadline => None,
+                Interrupt::Killed => {
+                    let termination = interruption(Interrupted::Killed, self.setting.core);
+                    Some(Tried::Done(self.abort(termination)))
+                }
+            })
+        })
+        .await
+    }
+
+    /// What a stream waits for. Only what is owed has a rate: an endpoint may send and read as slowly as it likes.
+    fn awaits_in_stream<E: Exchange>(&self, exchange: &E, may_be_silent: bool) -> Awaits {
+        if exchange.waits_for_client() || self.client.has_queued() {
+            Awaits::Download
+        } else if may_be_silent {
+            Awaits::Anything
+        } else if exchange.is_sending() && !exchange.waits_for_upstream(self.body) {
+            Awaits::Upload
+        } else {
+            Awaits::Upstream
+        }
+    }
+
+    /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
+    async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
+        let alarm = self.setting.alarm;
+        let core = self.setting.core;
+        let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
+        let tunnel = placing.service().config.timeouts.tunnel;
+        let mut silence = None;
+        self.rates.restart();
+        let (failure, termination) = poll_fn(|cx| {
+            if exchange.is_sending() {
+                match exchange.poll_send(cx, self.client, self.body, || true) {
+                    Poll::Ready(Err(SendFault::Client(ClientFault::Gone))) => {
+                        return Poll::Ready((None, Termination::ClientAborted));
+                    }
+                    Poll::Ready(Err(SendFault::Client(ClientFault::Malformed(error)))) => {
+                        self.listener.stats.count_refusal(core.id, error);
+                        return Poll::Ready((None, Termination::Refused));
+                    }
+                    _ => {}
+                }
+                self.note_proven();
+            }
+            match exchange.poll_relay(cx, self.client) {
+                Poll::Ready(Ok(())) => return Poll::Ready((None, Termination::Complete)),
+                Poll::Ready(Err(ReplyFault::Client)) => return Poll::Ready((None, Termination::ClientAborted)),
+                Poll::Ready(Err(ReplyFault::Cut { .. } | ReplyFault::Unprocessed { .. })) => {
+                    return Poll::Ready((Some(Failure::Reset), Termination::UpstreamReset));
+                }
+                Poll::Ready(Err(ReplyFault::Malformed)) => {
+                    return Poll::Ready((Some(Failure::Malformed), Termination::UpstreamMalformed));
+                }
+                Poll::Pending => {}
+            }
+            if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready((None, Termination::ClientAborted));
+            }
+            // Like a tunnel: silence is part of the talk, and says nothing against anybody.
+            let may_be_silent = *silence.get_or_insert_with(|| may_be_silent(exchange.reply()));
+            let awaits = self.awaits_in_stream(exchange, may_be_silent);
+            let (received, taken) = (self.body.received(), self.client.taken());
+            if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
+                let patience = if awaits == Awaits::Anything { tunnel } else { from_upstream };
+                alarm.set(self.rates.deadline(awaits, (received, taken), patience, clock::now()));
+            }
+            loop {
+                return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
+                    (Interrupt::Killed, _) => (None, interruption(Interrupted::Killed, core)),
+                    (Interrupt::Deadline, Awaits::Download) if self.client.is_held_up() => {
+                        // The connection has a deadline of its own, and judges the client by that.
+                        self.rates.download = LeastRate::new(to_client);
+                        alarm.set(self.rates.download.deadline(taken, clock::now()));
+                        continue;
+                    }
+                    (Interrupt::Deadline, Awaits::Anything) => (None, Termination::Idle),
+                    (Interrupt::Deadline, Awaits::Download | Awaits::Upload) => (None, Termination::ClientTimeout),
+                    (Interrupt::Deadline, Awaits::Upstream) => (Some(Failure::Timeout), Termination::UpstreamTimeout),
+                });
+            }
+        })
+        .await;
+        if let Some((error, bytes)) = exchange.broken_rule() {
+            self.note_malformed(spot, error, bytes);
+        }
+        match failure.filter(|_| !exchange.is_told()) {
+            Some(Failure::Reset) => placing.record_cut(spot),
+            Some(failure) => placing.record(spot, failure),
+            None => {}
+        }
+        self.account.termination = termination;
+        termination == Termination::Complete
+    }
+}
+
+/// What `UNAVAILABLE` of gRPC counts as.
+const UNAVAILABLE: u16 = 503;
+
+/// Does an answer with this status, which is no failure of its endpoint, show that the request can be answered?
+fn is_well(status: u16) -> bool {
+    status < 500 && status != 429
+}
+
+/// Is this an answer that goes on as long as its users like, with pauses of any length: an event stream, or a gRPC call.
+fn may_be_silent(reply: &ResponseHead) -> bool {
+    let Some(value) = reply.fields().get("content-type") else { return false };
+    let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
+    kinds.iter().any(|kind| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind)))
+}
