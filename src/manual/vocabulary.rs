@@ -91,7 +91,7 @@
 //! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
 //! | `decision/shared.rs` | | `active_active` |
 //! | `Senses` | `control/engine.rs` | input channels of the engine |
-//! | `Probe`, `ProbeError` | `control/probes/probe.rs` | prepared probe; why it failed |
+//! | `Probe`, `ProbeError` | `control/probes/` | prepared probe; why it failed |
 //! | `Room`, `Item`, `Later`, `Fault` | `config/` | diagnostics collector, spanned value, reserved key, diagnostic |
 //! | "dice" | | pseudo-random generator |
 //! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
