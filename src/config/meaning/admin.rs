@@ -1,14 +1,14 @@
 //! `admin:`
 
 use super::address;
-use super::diagnostics::Room;
-use crate::config::item::{Item, Short, Switch};
+use super::diagnostics::Diagnostics;
 use crate::config::model::Admin;
 use crate::config::schema;
+use crate::config::spanned::{OffOr, Shorthand, Spanned};
 
-pub(super) fn admin(room: &mut Room, admin: &Item<Switch<Short<schema::Admin>>>) -> Option<Admin> {
+pub(super) fn admin(diagnostics: &mut Diagnostics, admin: &Spanned<OffOr<Shorthand<schema::Admin>>>) -> Option<Admin> {
     match admin.found()? {
-        (at, Switch::On(admin)) => address::bind(room, &admin.0.bind, at).map(|bind| Admin { bind }),
-        (_, Switch::Off) => None,
+        (at, OffOr::Value(admin)) => address::bind(diagnostics, &admin.0.bind, at).map(|bind| Admin { bind }),
+        (_, OffOr::Off) => None,
     }
 }
