@@ -1,4 +1,4 @@
-//! Faults → problems: places looked up in the text, secrets kept out of what is shown of it.
+//! Diagnostics → problems: places looked up in the text, secrets kept out of what is shown of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl<'t> PlaceLookup<'t> {
     }
 }
 
-/// Faults → problems: places looked up, in the order of the file. And the files that it names, with their places.
+/// Diagnostics → problems: places looked up, in the order of the file. And the files that it names, with their places.
 pub(super) fn located(
     diagnostics: DiagnosticList,
     files: Vec<NamedFiles<TypedFile>>,
