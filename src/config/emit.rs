@@ -86,11 +86,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::fault::Faults;
+    use crate::config::diagnostic::DiagnosticList;
     use crate::config::{tree, yaml};
 
     /// The texts of a tree, keys included.
-    fn texts(node: &tree::Node, found: &mut Vec<(String, bool)>) {
+    fn texts(node: &tree::TreeNode, found: &mut Vec<(String, bool)>) {
         match &node.value {
             tree::Value::Scalar { text, plain } => found.push((text.to_string(), *plain)),
             tree::Value::List(items) => items.iter().for_each(|item| texts(item, found)),
@@ -108,8 +108,8 @@ mod tests {
                 Value::Mapping([(Value::from(key.clone()), Value::from(text.clone()))].into_iter().collect()),
                 Value::Sequence(vec![Value::from(text.clone())]),
             ]);
-            let mut faults = Faults::default();
-            let tree = yaml::read(&emit(&value), &mut faults).ok_or_else(|| TestCaseError::fail(format!("{faults:?}")))?;
+            let mut diagnostics = DiagnosticList::default();
+            let tree = yaml::read(&emit(&value), &mut diagnostics).ok_or_else(|| TestCaseError::fail(format!("{diagnostics:?}")))?;
             let mut found = Vec::new();
             texts(&tree.root, &mut found);
             let found: Vec<&str> = found.iter().map(|(text, _)| text.as_str()).collect();

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::item::{ITEM, Item, LATER, LISTED, MANY, SHORT, SWITCH, TOGGLE};
 use super::schema;
+use super::spanned::{OFF_OR, ON_OR, ONE_OR_MANY, ONE_OR_MANY_MAPS, RESERVED_KEY, SHORTHAND, SPANNED, Spanned};
 
 /// A key that the reader knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,34 +23,34 @@ pub struct Key {
 }
 
 /// Is this key of this type of the schema refused as not supported yet? Such keys are not offered in advice.
-pub(super) fn is_later(of: &'static str, key: &'static str) -> bool {
-    static LATER: LazyLock<HashSet<(&str, &str)>> =
+pub(super) fn is_reserved(of: &'static str, key: &'static str) -> bool {
+    static RESERVED_KEY: LazyLock<HashSet<(&str, &str)>> =
         LazyLock::new(|| keys().into_iter().filter(|key| !key.supported).map(|key| key.of).collect());
-    LATER.contains(&(of, key))
+    RESERVED_KEY.contains(&(of, key))
 }
 
 /// All keys, in the order of the schema.
 pub fn keys() -> Vec<Key> {
     let found = RefCell::new(Vec::new());
-    // An `Item` takes whatever comes: the walk itself cannot fail.
-    let _ = Item::<schema::File>::deserialize(Walker { path: String::new(), found: &found });
+    // An `Spanned` takes whatever comes: the walk itself cannot fail.
+    let _ = Spanned::<schema::File>::deserialize(SchemaWalker { path: String::new(), found: &found });
     found.into_inner()
 }
 
 #[derive(Clone)]
-struct Walker<'f> {
+struct SchemaWalker<'f> {
     path: String,
     found: &'f RefCell<Vec<Key>>,
 }
 
-impl Walker<'_> {
+impl SchemaWalker<'_> {
     fn step(&self, step: &str) -> Self {
-        Walker { path: format!("{}{step}", self.path), found: self.found }
+        SchemaWalker { path: format!("{}{step}", self.path), found: self.found }
     }
 
     fn key(&self, key: &str) -> Self {
         let next = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        Walker { path: next, found: self.found }
+        SchemaWalker { path: next, found: self.found }
     }
 }
 
@@ -59,7 +59,7 @@ fn leaf<T>() -> Result<T, de::value::Error> {
     Err(de::Error::custom("a leaf"))
 }
 
-impl<'de> Deserializer<'de> for Walker<'_> {
+impl<'de> Deserializer<'de> for SchemaWalker<'_> {
     type Error = de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
@@ -72,27 +72,27 @@ impl<'de> Deserializer<'de> for Walker<'_> {
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
         match name {
-            ITEM => visitor.visit_seq(Two(Some(self), true)),
-            MANY => visitor.visit_seq(One(Some(self))),
-            LISTED => visitor.visit_seq(One(Some(self.step("[]")))),
-            SWITCH | TOGGLE => visitor.visit_some(self),
-            LATER => {
+            SPANNED => visitor.visit_seq(NodeAndValue(Some(self), true)),
+            ONE_OR_MANY => visitor.visit_seq(OneElement(Some(self))),
+            ONE_OR_MANY_MAPS => visitor.visit_seq(OneElement(Some(self.step("[]")))),
+            OFF_OR | ON_OR => visitor.visit_some(self),
+            RESERVED_KEY => {
                 if let Some(key) = self.found.borrow_mut().last_mut() {
                     key.supported = false;
                 }
                 leaf()
             }
-            _ if name.starts_with(SHORT) => visitor.visit_newtype_struct(self),
+            _ if name.starts_with(SHORTHAND) => visitor.visit_newtype_struct(self),
             _ => leaf(),
         }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_seq(One(Some(self.step("[]"))))
+        visitor.visit_seq(OneElement(Some(self.step("[]"))))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(Fields { walker: self, keys: FREE.iter().copied(), key: FREE[0], of: None })
+        visitor.visit_map(AllKeys { walker: self, keys: FREE.iter().copied(), key: FREE[0], of: None })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -101,7 +101,7 @@ impl<'de> Deserializer<'de> for Walker<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(Fields { walker: self, keys: fields.iter().copied(), key: "", of: Some(name) })
+        visitor.visit_map(AllKeys { walker: self, keys: fields.iter().copied(), key: "", of: Some(name) })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -115,9 +115,9 @@ impl<'de> Deserializer<'de> for Walker<'_> {
 }
 
 /// An item: the id of a node that does not matter, then the value.
-struct Two<'f>(Option<Walker<'f>>, bool);
+struct NodeAndValue<'f>(Option<SchemaWalker<'f>>, bool);
 
-impl<'de> SeqAccess<'de> for Two<'_> {
+impl<'de> SeqAccess<'de> for NodeAndValue<'_> {
     type Error = de::value::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
@@ -129,9 +129,9 @@ impl<'de> SeqAccess<'de> for Two<'_> {
 }
 
 /// A list of one.
-struct One<'f>(Option<Walker<'f>>);
+struct OneElement<'f>(Option<SchemaWalker<'f>>);
 
-impl<'de> SeqAccess<'de> for One<'_> {
+impl<'de> SeqAccess<'de> for OneElement<'_> {
     type Error = de::value::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
@@ -143,15 +143,15 @@ impl<'de> SeqAccess<'de> for One<'_> {
 static FREE: [&str; 1] = ["*"];
 
 /// A map with all of its keys.
-struct Fields<'f> {
-    walker: Walker<'f>,
+struct AllKeys<'f> {
+    walker: SchemaWalker<'f>,
     keys: std::iter::Copied<std::slice::Iter<'static, &'static str>>,
     key: &'static str,
     /// The type whose keys they are; `None` = names of the user's.
     of: Option<&'static str>,
 }
 
-impl<'de> MapAccess<'de> for Fields<'_> {
+impl<'de> MapAccess<'de> for AllKeys<'_> {
     type Error = de::value::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
@@ -163,7 +163,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
             return seed.deserialize(key.into_deserializer()).map(Some);
         }
         // A free key is an `Item<String>`; it takes the leaf for "bad", which does not matter here.
-        seed.deserialize(Walker { path: String::new(), found: self.walker.found }).map(Some)
+        seed.deserialize(SchemaWalker { path: String::new(), found: self.walker.found }).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Self::Error> {

@@ -1,7 +1,7 @@
 //! `log.filter` and `STANDFAST_LOG`: which lines are written. A typing error must not silence errors: a word that is no level is
 //! refused, and so is a target that nothing here writes under. Where no level is said for all, errors are written.
 
-use super::typing::nearest;
+use super::advice::nearest;
 
 /// Levels as `tracing` reads them.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

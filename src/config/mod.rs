@@ -5,43 +5,55 @@
 //! ```text
 //! text ──yaml──▶ tree ──typing──▶ schema ──meaning──▶ Config ──dump──▶ text
 //!          │             │                   │
-//!          └─────────────┴── faults ─────────┴──problem──▶ Problems
+//!          └─────────────┴── diagnostics ────┴──places──▶ Problems
 //! ```
 //!
 //! 1. `yaml` is the one file that reads YAML. It follows the events of a parser and builds a `tree`: every value with line
-//!    and column, keys that stand twice found, aliases unfolded within bounds, what we do not take (tags, merge keys, a
+//!    and column, duplicate keys found, aliases unfolded within bounds, what is not supported (tags, merge keys, a
 //!    second document) refused by name.
 //! 2. `typing` lets serde type the tree into the `schema`: the types there are what can be *typed*, with the short
-//!    forms, and nothing is filled in. Every value is an `Item` (in `item`): absent, bad or good, and where it stands. A bad
-//!    item is noted and the next one is read, so one run finds all mistakes. The schema denies unknown keys; keys whose
-//!    name is fixed and whose function is not built are there as `Later`, and refused. What other proxies take in the place
-//!    of ours is known to `hints`, which says what to write.
+//!    forms, and nothing is filled in. Every value is `Spanned`: absent, bad or good, and where it stands. A bad
+//!    value is noted and the next one is read, so one run finds all mistakes. The schema denies unknown keys; keys whose
+//!    name is fixed and whose function is not built are there as `ReservedKey`, and refused. Keys and words of other proxies
+//!    are known to `hints`, which says what to write instead.
 //! 3. `meaning` turns the schema into the [`Config`], what is *meant*: every default filled in (all of them are in
-//!    `defaults`, with their reasons), names that exist, numbers in range, addresses that do not meet, files that can be read,
-//!    and an objective that the checks can keep ([`detections`]). Rooms below this one re-check nothing.
-//! 4. `problem` looks the places of the faults up and tells them: to people with the line and a caret, to logs in one
-//!    line, to programs as JSON. One error refuses the whole file; warnings come with the configuration.
+//!    `defaults`, with their reasons), names that exist, numbers in range, addresses that do not conflict, files that can be
+//!    read, and an objective that the checks can keep ([`detections`]). Rooms below this one re-check nothing.
+//! 4. `places` looks up where the diagnostics stand and makes `Problems` of them: for people with the line and a caret, for
+//!    logs in one line, for programs as JSON. One error refuses the whole file; warnings come with the configuration.
 //!
-//! [`dump()`] goes the other way and writes every value out; reading a dump gives an equal configuration (but for secrets, which it does not tell). [`keys()`] walks the
-//! schema itself, so that the reference file can be compared with what the reader really knows.
+//! [`dump()`] goes the other way and writes every value out; reading a dump gives an equal configuration (except for
+//! secrets, which it does not show). [`keys()`] walks the schema itself, so that the reference file can be compared with what
+//! the reader really knows.
 //!
-//! Nothing in here panics on any input, and no input makes it work without bound; `tests/fuzz` asks it with
-//! arbitrary texts. The only IO is reading the file and the `body_file`s that it names, and a look at what
-//! stands at the paths of the state file and the access log.
+//! Nothing in here panics on any input, and no input makes it work without bound; `tests/fuzz` checks it with
+//! arbitrary texts. The only IO is reading the file and the `body_file`s that it names, and a look at the paths of the state
+//! file and the access log.
 //!
 //! # To add a key
 //!
-//! Its notation in `schema`, its default with the reason in `defaults`, its meaning in [`Config`] and under `meaning`, a line
-//! in `dump`, and one in `config/reference.yaml`: the tests miss it in each of these places. A case in `tests/config` shows
-//! what happens when it is wrong.
+//! `schema/`, `defaults/`, `model/`, `meaning/` and `dump/` have one file for each section of `standfast.yaml`, with the same
+//! name in each folder: a key of `retry:` is a line in `retry.rs` of each of the five, next to the keys of its section and to
+//! no others. The steps:
+//!
+//! 1. `schema/SECTION.rs`: the key and its notation.
+//! 2. `defaults/SECTION.rs`: its default with the reason, unless it has none.
+//! 3. `model/SECTION.rs`: the field, with unit and meaning.
+//! 4. `meaning/SECTION.rs`: reading and checking it; what concerns several sections is in `meaning/cross.rs`, what concerns
+//!    the parts of one service in `meaning/consistency.rs`.
+//! 5. `dump/SECTION.rs` and `config/reference.yaml`: a line each; tests miss it in both.
+//! 6. `tests/config/`: a case that shows what happens when it is wrong.
+//!
+//! A new section is a file in each folder and a `mod` line (with a `use` line where the folder names its parts again). Nothing
+//! else in the project builds these types field by field: tests read theirs from YAML (`tests/support/fixture.rs`).
+mod advice;
 mod bind;
 mod defaults;
+mod diagnostic;
 mod dump;
 mod emit;
-mod fault;
 mod flow;
 mod hints;
-mod item;
 mod keys;
 pub(crate) mod log_filter;
 mod meaning;
@@ -53,6 +65,7 @@ mod places;
 mod problem;
 mod problems;
 mod schema;
+mod spanned;
 mod tree;
 mod typing;
 mod units;
@@ -72,7 +85,7 @@ pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 pub use problem::{Problem, Severity};
 pub use problems::Problems;
 
-/// A configuration that is valid, and what somebody should look at all the same.
+/// A valid configuration with its warnings.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What is meant, all defaults filled in.
@@ -117,7 +130,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     }
     let base_dir = path.parent().unwrap_or(Path::new(""));
     match String::from_utf8(text) {
-        Ok(text) => understand(&text, base_dir, path),
+        Ok(text) => parse_text(&text, base_dir, path),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             // What follows the text that is good stands in its last line.
@@ -142,7 +155,7 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Problems {
 /// # Errors
 /// All problems of the text at once.
 pub fn parse(text: &str, base_dir: &Path) -> Result<Loaded, Problems> {
-    understand(text, base_dir, Path::new("standfast.yaml"))
+    parse_text(text, base_dir, Path::new("standfast.yaml"))
 }
 
 /// At most one byte more than the reader takes: the rest would only be refused. And the size of the file, if it has one.
@@ -155,15 +168,15 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, Option<u64>)> {
 }
 
 /// Text → tree → typed → meant; what is wrong is collected on the way and told at the end.
-fn understand(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Problems> {
-    let mut faults = fault::Faults::default();
-    let tree = yaml::read(text, &mut faults);
+fn parse_text(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Problems> {
+    let mut diagnostics = diagnostic::DiagnosticList::default();
+    let tree = yaml::read(text, &mut diagnostics);
     let mut files = Vec::new();
     let config = tree.as_ref().and_then(|tree| {
-        let typed = typing::typed::<schema::File>(tree, keys::is_later, &mut faults);
-        meaning::config(&typed, base_dir, file, &mut faults, &mut files)
+        let typed = typing::typed::<schema::File>(tree, keys::is_reserved, &mut diagnostics);
+        meaning::config(&typed, base_dir, file, &mut diagnostics, &mut files)
     });
-    let (told, files) = places::told(faults, files, tree.as_ref(), text);
+    let (told, files) = places::located(diagnostics, files, tree.as_ref(), text);
     match config {
         Some(config) if told.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Loaded { config, warnings: told, files })

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::fault::Severity;
+use super::diagnostic::Severity;
 use super::problem::Problem;
 use super::tree::NodeId;
 

@@ -1,4 +1,4 @@
-//! The arithmetic of `objectives.rto`: how long a *silent* fault (packets vanish, nobody is refused) can go unnoticed.
+//! The arithmetic of `objectives.rto`: how long a *silent* fault (packets are lost, connections are not refused) can go unnoticed.
 
 use std::collections::HashMap;
 use std::fmt;

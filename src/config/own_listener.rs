@@ -43,7 +43,7 @@ pub enum ListensThere {
 /// Every endpoint that is one of our own listeners, as far as the configuration shows it: by address, by an address of the
 /// loopback network where a wildcard is bound, or by `localhost`. `is_ours`: further addresses of this machine.
 pub fn own_listeners(config: &Config, is_ours: impl Fn(IpAddr) -> bool) -> Vec<OwnListener> {
-    let doors = Doors::of(config);
+    let doors = BoundAddresses::of(config);
     let mut found = Vec::new();
     for service in &config.services {
         for pool in &service.pools {
@@ -72,12 +72,12 @@ fn local(question: &Question) -> Vec<SocketAddr> {
     }
 }
 
-/// Everything that we bind, by port.
-struct Doors(HashMap<u16, DoorsOfPort>);
+/// Every address that is bound, by port.
+struct BoundAddresses(HashMap<u16, BoundOnPort>);
 
 /// What we bind on one port; the first one where several are bound to one address. The numbers are those of their order.
 #[derive(Default)]
-struct DoorsOfPort {
+struct BoundOnPort {
     addresses: HashMap<IpAddr, (usize, ListensThere)>,
     /// What takes every IPv4 address.
     every_v4: Option<(usize, ListensThere)>,
@@ -85,14 +85,14 @@ struct DoorsOfPort {
     every_v6: Option<(usize, ListensThere)>,
 }
 
-impl Doors {
-    fn of(config: &Config) -> Doors {
+impl BoundAddresses {
+    fn of(config: &Config) -> BoundAddresses {
         let listeners = config.listeners.iter().flat_map(|listener| {
             listener.bind.iter().map(|bind| (*bind, ListensThere::Listener(listener.name.clone())))
         });
         let admin = config.admin.iter().map(|admin| admin.bind).chain(config.metrics);
         let all = listeners.chain(admin.map(|bind| (bind, ListensThere::Admin)));
-        let mut doors: HashMap<u16, DoorsOfPort> = HashMap::new();
+        let mut doors: HashMap<u16, BoundOnPort> = HashMap::new();
         for (order, (bind, by)) in all.enumerate().filter(|(_, (bind, _))| bind.port() != 0) {
             let port = doors.entry(bind.port()).or_default();
             // (`*` stands here as the wildcards of both families.)
@@ -103,7 +103,7 @@ impl Doors {
                 port.addresses.entry(ip).or_insert_with(|| (order, by.clone()));
             }
         }
-        Doors(doors)
+        BoundAddresses(doors)
     }
 
     /// What listens at this address, and whether only `is_ours` says so.
@@ -119,7 +119,7 @@ impl Doors {
     }
 }
 
-impl DoorsOfPort {
+impl BoundOnPort {
     /// A wildcard takes its own family only, see `net::bind`.
     fn everywhere(&self, ip: IpAddr) -> Option<&(usize, ListensThere)> {
         if ip.is_ipv4() { self.every_v4.as_ref() } else { self.every_v6.as_ref() }
@@ -137,11 +137,11 @@ fn mark_circles(config: &Config, found: &mut [OwnListener]) {
         return;
     }
     let matched = matched_fields(config);
-    let mut ways = Ways::default();
+    let mut ways = LeadsTo::default();
     for listener in &config.listeners {
-        let from = ways.node(Node::Listener(&listener.name));
+        let from = ways.node(ServiceOrListener::Listener(&listener.name));
         for service in services_of(&listener.target, &matched) {
-            let to = ways.node(Node::Service(service));
+            let to = ways.node(ServiceOrListener::Service(service));
             ways.edges[from].push(to);
         }
     }
@@ -149,7 +149,8 @@ fn mark_circles(config: &Config, found: &mut [OwnListener]) {
         .iter()
         .map(|own| {
             let ListensThere::Listener(listener) = &own.by else { return None };
-            let (from, to) = (ways.node(Node::Service(&own.service)), ways.node(Node::Listener(listener)));
+            let (from, to) =
+                (ways.node(ServiceOrListener::Service(&own.service)), ways.node(ServiceOrListener::Listener(listener)));
             ways.edges[from].push(to);
             Some((from, to))
         })
@@ -162,20 +163,20 @@ fn mark_circles(config: &Config, found: &mut [OwnListener]) {
 
 /// A listener or a service, by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Node<'c> {
+enum ServiceOrListener<'c> {
     Listener(&'c str),
     Service(&'c str),
 }
 
 /// Which listener leads to which service, and which service to which listener.
 #[derive(Default)]
-struct Ways<'c> {
-    places: HashMap<Node<'c>, usize>,
+struct LeadsTo<'c> {
+    places: HashMap<ServiceOrListener<'c>, usize>,
     edges: Vec<Vec<usize>>,
 }
 
-impl<'c> Ways<'c> {
-    fn node(&mut self, node: Node<'c>) -> usize {
+impl<'c> LeadsTo<'c> {
+    fn node(&mut self, node: ServiceOrListener<'c>) -> usize {
         let next = self.edges.len();
         let place = *self.places.entry(node).or_insert(next);
         if place == next {

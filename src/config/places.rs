@@ -1,13 +1,13 @@
-//! Faults → problems: places looked up in the text, secrets kept out of what is shown of it.
+//! Diagnostics → problems: places looked up in the text, secrets kept out of what is shown of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::fault::{Faults, Severity, Spot};
+use super::diagnostic::{DiagnosticList, Severity, SourceSpot};
 use super::named_files::{NamedFiles, TypedFile};
 use super::problem::Problem;
-use super::problems::{MOST, and_more};
-use super::tree::{Tree, lines};
+use super::problems::{MOST, more_problems};
+use super::tree::{SpannedTree, lines};
 
 /// A URL or an address with a name and a password in it.
 fn has_login(line: &str) -> bool {
@@ -43,39 +43,39 @@ fn may_be_secret(lines: &[&str], line: usize) -> bool {
 }
 
 /// Looks places up in the text.
-struct Places<'t> {
-    tree: Option<&'t Tree>,
+struct PlaceLookup<'t> {
+    tree: Option<&'t SpannedTree>,
     lines: Vec<&'t str>,
     secret_lines: HashSet<usize>,
     /// Lines that were asked for, by their number: many places may share one. `None` = it is not shown.
     shown: HashMap<usize, Option<Arc<str>>>,
 }
 
-impl<'t> Places<'t> {
-    fn new(tree: Option<&'t Tree>, text: &'t str) -> Places<'t> {
-        Places {
+impl<'t> PlaceLookup<'t> {
+    fn new(tree: Option<&'t SpannedTree>, text: &'t str) -> PlaceLookup<'t> {
+        PlaceLookup {
             tree,
             lines: lines(text.strip_prefix('\u{feff}').unwrap_or(text)).collect(),
-            secret_lines: tree.map(Tree::secret_lines).unwrap_or_default(),
+            secret_lines: tree.map(SpannedTree::secret_lines).unwrap_or_default(),
             shown: HashMap::new(),
         }
     }
 
     /// Line, column and length.
-    fn find(&self, spot: &Spot) -> (usize, usize, usize) {
+    fn find(&self, spot: &SourceSpot) -> (usize, usize, usize) {
         let place = |id| self.tree.and_then(|tree| tree.place(id));
         match *spot {
-            Spot::File => (0, 0, 1),
-            Spot::Point { line, column } => (line, column, 1),
-            Spot::Node(id) => place(id).map_or((0, 0, 1), |place| (place.line, place.column, place.length)),
+            SourceSpot::File => (0, 0, 1),
+            SourceSpot::Point { line, column } => (line, column, 1),
+            SourceSpot::Node(id) => place(id).map_or((0, 0, 1), |place| (place.line, place.column, place.length)),
         }
     }
 
     /// A problem there that says nothing yet.
-    fn problem(&mut self, spot: &Spot) -> Problem {
+    fn problem(&mut self, spot: &SourceSpot) -> Problem {
         let (line, column, length) = self.find(spot);
         let path = match (spot, self.tree) {
-            (Spot::Node(id), Some(tree)) => tree.path(*id),
+            (SourceSpot::Node(id), Some(tree)) => tree.path(*id),
             _ => String::new(),
         };
         Problem {
@@ -94,12 +94,12 @@ impl<'t> Places<'t> {
         if let Some(known) = self.shown.get(&line) {
             return known.clone();
         }
-        let shown = self.look_at(line);
+        let shown = self.read_line(line);
         self.shown.insert(line, shown.clone());
         shown
     }
 
-    fn look_at(&self, line: usize) -> Option<Arc<str>> {
+    fn read_line(&self, line: usize) -> Option<Arc<str>> {
         /// So many characters of it are kept.
         const LONGEST: usize = 10_000;
         let source = *self.lines.get(line.checked_sub(1)?)?;
@@ -111,35 +111,37 @@ impl<'t> Places<'t> {
     }
 }
 
-/// Faults → problems: places looked up, in the order of the file. And the files that it names, with their places.
-pub(super) fn told(
-    faults: Faults,
+/// Diagnostics → problems: places looked up, in the order of the file. And the files that it names, with their places.
+pub(super) fn located(
+    diagnostics: DiagnosticList,
     files: Vec<NamedFiles<TypedFile>>,
-    tree: Option<&Tree>,
+    tree: Option<&SpannedTree>,
     text: &str,
 ) -> (Vec<Problem>, Vec<NamedFiles>) {
-    if faults.len() == 0 && files.is_empty() {
+    if diagnostics.len() == 0 && files.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let mut places = Places::new(tree, text);
-    let more = faults.len().saturating_sub(MOST);
-    let mut faults = faults.kept();
-    faults.sort_by_key(|fault| places.find(&fault.spot));
+    let mut places = PlaceLookup::new(tree, text);
+    let more = diagnostics.len().saturating_sub(MOST);
+    let mut diagnostics = diagnostics.kept();
+    diagnostics.sort_by_key(|diagnostic| places.find(&diagnostic.spot));
     if more > 0 {
         // Errors go first into the room that there is: a warning must not push one out.
-        faults.sort_by_key(|fault| fault.severity);
-        faults.truncate(MOST);
-        faults.sort_by_key(|fault| places.find(&fault.spot));
+        diagnostics.sort_by_key(|diagnostic| diagnostic.severity);
+        diagnostics.truncate(MOST);
+        diagnostics.sort_by_key(|diagnostic| places.find(&diagnostic.spot));
     }
-    let mut problems: Vec<Problem> = faults
+    let mut problems: Vec<Problem> = diagnostics
         .iter()
-        .map(|fault| places.problem(&fault.spot).saying(fault.severity, &fault.what, &fault.advice))
+        .map(|diagnostic| {
+            places.problem(&diagnostic.spot).saying(diagnostic.severity, &diagnostic.what, &diagnostic.advice)
+        })
         .collect();
     if more > 0 {
         let severity = problems.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
-        problems.push(and_more(severity, more));
+        problems.push(more_problems(severity, more));
     }
-    let mut place = |at| places.problem(&Spot::Node(at));
+    let mut place = |at| places.problem(&SourceSpot::Node(at));
     let files = files.into_iter().map(|files| files.placed(&mut place)).collect();
     (problems, files)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use super::fault::Severity;
+pub use super::diagnostic::Severity;
 use crate::text::{is_command, printable};
 
-/// One thing that is wrong, or that somebody should look at.
+/// An error or a warning with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// An error refuses the file, a warning does not.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::fault::Severity;
+use super::diagnostic::Severity;
 use super::named_files::NamedFiles;
 use super::problem::Problem;
 use crate::text::printable;
@@ -66,7 +66,7 @@ impl std::error::Error for Problems {}
 pub(super) const MOST: usize = 100;
 
 /// The line behind the last problem that is told.
-pub(super) fn and_more(severity: Severity, more: usize) -> Problem {
+pub(super) fn more_problems(severity: Severity, more: usize) -> Problem {
     Problem::without_place(severity, "", &format!("and {more} more"), "mend these first")
 }
 
@@ -80,6 +80,6 @@ pub(super) fn merge(list: &mut Vec<Problem>, mut more: Vec<Problem>) {
     list.extend(last);
     if left > 0 {
         let severity = list.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
-        list.push(and_more(severity, left));
+        list.push(more_problems(severity, left));
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// Names a node of one [`Tree`]; the place of the node is looked up by it.
+/// Names a node of one [`SpannedTree`]; the place of the node is looked up by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeId(pub(super) u32);
 
 /// A value of the file. A clone shares what is inside.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct TreeNode {
     pub(super) id: NodeId,
     pub(super) value: Value,
 }
@@ -22,9 +22,9 @@ pub(super) enum Value {
     /// be more than text.
     Scalar { text: Rc<str>, plain: bool },
     /// `[a, b]` or `- a`.
-    List(Rc<[Node]>),
+    List(Rc<[TreeNode]>),
     /// `{key: value}`, in the order of the file; keys are scalars and stand at most once.
-    Map(Rc<[(Node, Node)]>),
+    Map(Rc<[(TreeNode, TreeNode)]>),
 }
 
 impl Value {
@@ -69,7 +69,7 @@ const SECRETIVE: [&str; 4] = ["request_headers", "response_headers", "headers", 
 
 /// One step of a path.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     /// The whole file.
     Root,
     /// A key of a map, or the value under it.
@@ -80,9 +80,9 @@ pub(super) enum Step {
 
 /// Where a node stands.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct NodePlace {
     pub(super) parent: Option<NodeId>,
-    pub(super) step: Step,
+    pub(super) step: PathStep,
     /// From 1.
     pub(super) line: usize,
     /// From 1, in characters.
@@ -91,9 +91,9 @@ pub(super) struct Place {
     pub(super) length: usize,
 }
 
-impl Place {
-    fn is_secretive(&self, around: Option<&Place>) -> bool {
-        let is = |place: &Place, keys: &[&str]| matches!(&place.step, Step::Key(key) if keys.contains(&&**key));
+impl NodePlace {
+    fn is_secretive(&self, around: Option<&NodePlace>) -> bool {
+        let is = |place: &NodePlace, keys: &[&str]| matches!(&place.step, PathStep::Key(key) if keys.contains(&&**key));
         // (`limits.headers` is a number.)
         is(self, &SECRETIVE) && !around.is_some_and(|around| is(around, &["limits"]))
     }
@@ -101,18 +101,18 @@ impl Place {
 
 /// A whole file.
 #[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) root: Node,
-    places: Vec<Place>,
+pub(super) struct SpannedTree {
+    pub(super) root: TreeNode,
+    places: Vec<NodePlace>,
 }
 
-impl Tree {
-    pub(super) fn new(root: Node, places: Vec<Place>) -> Tree {
-        Tree { root, places }
+impl SpannedTree {
+    pub(super) fn new(root: TreeNode, places: Vec<NodePlace>) -> SpannedTree {
+        SpannedTree { root, places }
     }
 
     /// Where a node stands; `None` for an id of another tree.
-    pub(super) fn place(&self, id: NodeId) -> Option<&Place> {
+    pub(super) fn place(&self, id: NodeId) -> Option<&NodePlace> {
         self.places.get(id.0 as usize)
     }
 
@@ -151,8 +151,8 @@ impl Tree {
         let mut at = self.place(id);
         while let Some(place) = at {
             match &place.step {
-                Step::Key(key) => return shown_key(key),
-                Step::Root | Step::Index(_) => at = place.parent.and_then(|parent| self.place(parent)),
+                PathStep::Key(key) => return shown_key(key),
+                PathStep::Root | PathStep::Index(_) => at = place.parent.and_then(|parent| self.place(parent)),
             }
         }
         String::new()
@@ -169,9 +169,9 @@ impl Tree {
         let mut path = String::new();
         for step in steps.into_iter().rev() {
             match step {
-                Step::Root => {}
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-                Step::Key(key) => {
+                PathStep::Root => {}
+                PathStep::Index(index) => path.push_str(&format!("[{index}]")),
+                PathStep::Key(key) => {
                     if !path.is_empty() {
                         path.push('.');
                     }

@@ -1,10 +1,10 @@
 //! Types a tree with serde, item by item: a wrong item is noted and the rest goes on, so that all problems come at once.
 //!
-//! serde stops at the first error. Here every value of the schema is an [`Item`], whose `Deserialize` never fails: it asks
+//! serde stops at the first error. Here every value of the schema is an [`Spanned`], whose `Deserialize` never fails: it asks
 //! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
 //! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
 //! the allowed ones, and are all reported, each with the nearest known key. Four more reserved names give the
-//! short forms (`Short`, `Many`, `Switch`, `Toggle`) and `Later`, the mark of a key that is named but not built yet.
+//! short forms (`Shorthand`, `OneOrMany`, `OffOr`, `OnOr`) and `ReservedKey`, the mark of a key that is named but not built yet.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,115 +16,93 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::fault::{Fault, Faults, Spot};
-use super::hints::{self, Alone, Found};
-use super::item::{ITEM, Item, LATER, LISTED, MANY, SHORT, SWITCH, TOGGLE};
-use super::tree::{Node, NodeId, Step, Tree, Value, shorten, shown_key};
+use super::advice::nearest;
+use super::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
+use super::hints::{self, FoundValue, ShorthandMeaning};
+use super::spanned::{OFF_OR, ON_OR, ONE_OR_MANY, ONE_OR_MANY_MAPS, RESERVED_KEY, SHORTHAND, SPANNED, Spanned};
+use super::tree::{NodeId, PathStep, SpannedTree, TreeNode, Value, shorten, shown_key};
 
-/// Types a whole tree; what is wrong goes to `faults`. Keys that are `later` in their type are not offered in advice.
+/// Types a whole tree; what is wrong goes to `diagnostics`. Keys that are `later` in their type are not offered in advice.
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
-    tree: &Tree,
-    later: fn(&'static str, &'static str) -> bool,
-    faults: &mut Faults,
-) -> Item<T> {
-    let notes = RefCell::new(std::mem::take(faults));
+    tree: &SpannedTree,
+    is_reserved: fn(&'static str, &'static str) -> bool,
+    diagnostics: &mut DiagnosticList,
+) -> Spanned<T> {
+    let notes = RefCell::new(std::mem::take(diagnostics));
     let item =
-        Item::deserialize(Typist { node: &tree.root, tree, later, notes: &notes, short: None }).unwrap_or_default();
-    *faults = notes.into_inner();
+        Spanned::deserialize(TreeDeserializer { node: &tree.root, tree, is_reserved, notes: &notes, short: None })
+            .unwrap_or_default();
+    *diagnostics = notes.into_inner();
     item
 }
 
 /// Why a value cannot be typed.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct TypingError {
     at: Option<NodeId>,
     what: String,
     advice: String,
 }
 
-impl Refusal {
-    fn new(at: NodeId, what: impl Into<String>, advice: impl Into<String>) -> Refusal {
-        Refusal { at: Some(at), what: what.into(), advice: advice.into() }
+impl TypingError {
+    fn new(at: NodeId, what: impl Into<String>, advice: impl Into<String>) -> TypingError {
+        TypingError { at: Some(at), what: what.into(), advice: advice.into() }
     }
 
-    fn at(mut self, node: NodeId) -> Refusal {
+    fn at(mut self, node: NodeId) -> TypingError {
         self.at.get_or_insert(node);
         self
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TypingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for TypingError {}
 
-impl de::Error for Refusal {
+impl de::Error for TypingError {
     /// The second line of a message, if any, is the advice.
-    fn custom<T: fmt::Display>(message: T) -> Refusal {
+    fn custom<T: fmt::Display>(message: T) -> TypingError {
         let message = message.to_string();
         let (what, advice) = message.split_once('\n').unwrap_or((&message, ""));
-        Refusal { at: None, what: what.into(), advice: advice.into() }
+        TypingError { at: None, what: what.into(), advice: advice.into() }
     }
 
-    fn unknown_variant(word: &str, expected: &'static [&'static str]) -> Refusal {
+    fn unknown_variant(word: &str, expected: &'static [&'static str]) -> TypingError {
         let what = format!("`{}` is not a choice here", shorten(word));
-        Refusal { at: None, what, advice: nearest(word, expected) }
-    }
-}
-
-/// "did you mean `x`? Known: …" for a word that is none of `known`. Looks at each of them.
-pub(super) fn nearest(word: &str, known: &[&str]) -> String {
-    let listed = listed(known);
-    let word: String = word.chars().take(40).collect::<String>().to_lowercase().replace('-', "_");
-    let likely = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, known), known))
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-        .min_by_key(|(distance, _)| *distance);
-    match likely {
-        Some((_, likely)) => format!("did you mean `{}`? Known here: {listed}", shorten(likely)),
-        None => format!("known here: {listed}"),
-    }
-}
-
-/// "`a`, `b`, `c`", and where there are many of them the first ten and how many more.
-pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
-    /// So many are listed whole: the keys of a section, the pools of a service.
-    const FEW: usize = 24;
-    const FIRST: usize = 10;
-    let shown = if names.len() > FEW { FIRST } else { names.len() };
-    let text = names[..shown].iter().map(|name| format!("`{}`", shorten(name.as_ref()))).collect::<Vec<_>>().join(", ");
-    match names.len() - shown {
-        0 => text,
-        more => format!("{text} and {more} more"),
+        TypingError { at: None, what, advice: nearest(word, expected) }
     }
 }
 
 #[derive(Clone, Copy)]
-struct Typist<'t> {
-    node: &'t Node,
-    tree: &'t Tree,
-    later: fn(&'static str, &'static str) -> bool,
-    notes: &'t RefCell<Faults>,
-    /// The key that a value alone stands for, inside `Short`.
+struct TreeDeserializer<'t> {
+    node: &'t TreeNode,
+    tree: &'t SpannedTree,
+    is_reserved: fn(&'static str, &'static str) -> bool,
+    notes: &'t RefCell<DiagnosticList>,
+    /// The key that a value alone stands for, inside `Shorthand`.
     short: Option<&'static str>,
 }
 
-impl<'t> Typist<'t> {
-    fn of(self, node: &'t Node) -> Typist<'t> {
-        Typist { node, short: None, ..self }
+impl<'t> TreeDeserializer<'t> {
+    fn of(self, node: &'t TreeNode) -> TreeDeserializer<'t> {
+        TreeDeserializer { node, short: None, ..self }
     }
 
-    fn note(self, refusal: &Refusal) {
+    fn note(self, refusal: &TypingError) {
         let at = refusal.at.unwrap_or(self.node.id);
-        self.notes.borrow_mut().push(Fault::error(Spot::Node(at), refusal.what.clone(), refusal.advice.clone()));
+        self.notes.borrow_mut().push(Diagnostic::error(
+            SourceSpot::Node(at),
+            refusal.what.clone(),
+            refusal.advice.clone(),
+        ));
     }
 
-    fn wrong(self, expected: &dyn de::Expected) -> Refusal {
-        Refusal::new(self.node.id, format!("expected {expected}, found {}", self.describe()), "")
+    fn wrong(self, expected: &dyn de::Expected) -> TypingError {
+        TypingError::new(self.node.id, format!("expected {expected}, found {}", self.describe()), "")
     }
 
     /// The value for a message, as far as it may be shown.
@@ -135,7 +113,7 @@ impl<'t> Typist<'t> {
         }
     }
 
-    fn list(self) -> Option<&'t [Node]> {
+    fn list(self) -> Option<&'t [TreeNode]> {
         match &self.node.value {
             Value::List(items) => Some(items),
             _ => None,
@@ -153,17 +131,17 @@ impl<'t> Typist<'t> {
     /// Keeps the allowed keys of a map and notes the others.
     fn known(
         self,
-        entries: &'t [(Node, Node)],
+        entries: &'t [(TreeNode, TreeNode)],
         name: &'static str,
         fields: &'static [&'static str],
-    ) -> Vec<&'t (Node, Node)> {
+    ) -> Vec<&'t (TreeNode, TreeNode)> {
         let mut answered: HashMap<String, &str> = HashMap::new();
-        let known = |entry: &&'t (Node, Node)| {
+        let known = |entry: &&'t (TreeNode, TreeNode)| {
             let word = self.of(&entry.0).text().unwrap_or_default();
             let known = fields.contains(&word);
             if !known {
                 let what = format!("unknown key `{}`", shown_key(word));
-                let value = Found { around: entries, ..self.of(&entry.1).found() };
+                let value = FoundValue { around: entries, ..self.of(&entry.1).found() };
                 let advice = match hints::unknown_key(name, word, value) {
                     None => nearest(word, &self.offered(name, fields)),
                     Some(advice) => match answered.entry(advice) {
@@ -179,7 +157,7 @@ impl<'t> Typist<'t> {
                     },
                 };
                 self.supplied(&advice, fields);
-                self.note(&Refusal::new(entry.0.id, what, advice));
+                self.note(&TypingError::new(entry.0.id, what, advice));
             }
             known
         };
@@ -198,26 +176,26 @@ impl<'t> Typist<'t> {
         }
     }
 
-    fn found(self) -> Found<'t> {
-        Found { node: self.node, tree: self.tree, around: &[] }
+    fn found(self) -> FoundValue<'t> {
+        FoundValue { node: self.node, tree: self.tree, around: &[] }
     }
 
     /// Its place in the list that it stands in.
     fn index(self) -> Option<usize> {
         match self.tree.place(self.node.id)?.step {
-            Step::Index(index) => Some(index),
+            PathStep::Index(index) => Some(index),
             _ => None,
         }
     }
 
     /// The keys that can be written today.
     fn offered(self, name: &'static str, fields: &'static [&'static str]) -> Vec<&'static str> {
-        fields.iter().copied().filter(|field| !(self.later)(name, field)).collect()
+        fields.iter().copied().filter(|field| !(self.is_reserved)(name, field)).collect()
     }
 }
 
 /// A plain word as what YAML's core schema takes it for.
-fn resolved<'de, V: Visitor<'de>>(text: &str, plain: bool, visitor: V) -> Result<V::Value, Refusal> {
+fn resolved<'de, V: Visitor<'de>>(text: &str, plain: bool, visitor: V) -> Result<V::Value, TypingError> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let number = plain && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     match text {
@@ -236,43 +214,43 @@ fn resolved<'de, V: Visitor<'de>>(text: &str, plain: bool, visitor: V) -> Result
     }
 }
 
-impl<'de, 't> Deserializer<'de> for Typist<'t> {
-    type Error = Refusal;
+impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
+    type Error = TypingError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match &self.node.value {
             value if value.is_null() => visitor.visit_unit(),
             Value::Scalar { text, plain } => resolved(text, *plain, visitor),
-            Value::List(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
-            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
+            Value::List(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
+            Value::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
         }
         .map_err(|refusal| refusal.at(self.node.id))
     }
 
     /// A text: quoted or not, number or not, as it was written. (`true` and `1.10` are texts where a text is meant.)
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match self.text() {
-            Some(text) => visitor.visit_str(text).map_err(|refusal: Refusal| refusal.at(self.node.id)),
+            Some(text) => visitor.visit_str(text).map_err(|refusal: TypingError| refusal.at(self.node.id)),
             None if self.node.value.is_null() => Err(self.wrong(&visitor)),
             None => {
                 let advice = hints::not_a_text(&self.tree.key(self.node.id), self.found());
-                Err(Refusal { advice, ..self.wrong(&visitor) })
+                Err(TypingError { advice, ..self.wrong(&visitor) })
             }
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match self.list() {
-            Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
-            None => Err(Refusal::new(
+            Some(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
+            None => Err(TypingError::new(
                 self.node.id,
                 format!("expected a list, found {}", self.describe()),
                 hints::not_a_list(&self.tree.key(self.node.id), self.found()),
@@ -280,11 +258,11 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match &self.node.value {
-            Value::Map(entries) => visitor.visit_map(Pairs::new(self, entries.iter().collect())),
-            value if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
-            _ => Err(Refusal::new(
+            Value::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
+            value if value.is_null() => visitor.visit_map(EntryAccess::new(self, Vec::new())),
+            _ => Err(TypingError::new(
                 self.node.id,
                 format!("expected a map, found {}", self.describe()),
                 hints::not_a_map(&self.tree.key(self.node.id), self.found()),
@@ -298,18 +276,20 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TypingError> {
         match (&self.node.value, self.short) {
-            (Value::Map(entries), _) => visitor.visit_map(Pairs::new(self, self.known(entries, name, fields))),
-            (value, _) if value.is_null() => visitor.visit_map(Pairs::new(self, Vec::new())),
-            (Value::Scalar { text, plain }, Some(short)) => match hints::alone(short, text, *plain) {
-                Alone::Key(key) => visitor.visit_map(Single { typist: self.of(self.node), key: Some(key) }),
-                Alone::Word(key) => {
-                    let nothing = Typist { short: Some(""), ..self };
-                    visitor.visit_map(Single { typist: nothing, key: Some(key) })
+            (Value::Map(entries), _) => visitor.visit_map(EntryAccess::new(self, self.known(entries, name, fields))),
+            (value, _) if value.is_null() => visitor.visit_map(EntryAccess::new(self, Vec::new())),
+            (Value::Scalar { text, plain }, Some(short)) => match hints::shorthand_meaning(short, text, *plain) {
+                ShorthandMeaning::Key(key) => {
+                    visitor.visit_map(SingleEntryAccess { typist: self.of(self.node), key: Some(key) })
                 }
-                Alone::Nothing => visitor.visit_map(Pairs::new(self, Vec::new())),
-                Alone::Wrong(what, advice) => Err(Refusal::new(self.node.id, what, advice)),
+                ShorthandMeaning::Word(key) => {
+                    let nothing = TreeDeserializer { short: Some(""), ..self };
+                    visitor.visit_map(SingleEntryAccess { typist: nothing, key: Some(key) })
+                }
+                ShorthandMeaning::Nothing => visitor.visit_map(EntryAccess::new(self, Vec::new())),
+                ShorthandMeaning::Wrong(what, advice) => Err(TypingError::new(self.node.id, what, advice)),
             },
             _ => {
                 let what = format!("expected a map, found {}", self.describe());
@@ -318,7 +298,7 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
                     let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                     format!("write a map with the keys {keys}")
                 });
-                Err(Refusal::new(self.node.id, what, advice))
+                Err(TypingError::new(self.node.id, what, advice))
             }
         }
     }
@@ -328,68 +308,76 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TypingError> {
         let (word, content) = match &self.node.value {
             Value::Map(entries) => match &entries[..] {
                 [(key, content)] => (self.of(key), Some(self.of(content))),
-                _ => return Err(self.wrong(&OneOf(variants))),
+                _ => return Err(self.wrong(&OneOfWords(variants))),
             },
             _ if self.text().is_some() => (self, None),
-            _ => return Err(self.wrong(&OneOf(variants))),
+            _ => return Err(self.wrong(&OneOfWords(variants))),
         };
         if let Some(text) = word.text().filter(|text| !variants.contains(text))
             && let Some(advice) = hints::word(name, text)
         {
             let what = format!("`{}` is not a choice here", shorten(text));
-            return Err(Refusal::new(word.node.id, what, advice));
+            return Err(TypingError::new(word.node.id, what, advice));
         }
         if let (None, Some(text)) = (content, word.text())
             && let Some(advice) = hints::word_without_value(name, text)
         {
-            return Err(Refusal::new(word.node.id, format!("`{text}` needs a name"), advice));
+            return Err(TypingError::new(word.node.id, format!("`{text}` needs a name"), advice));
         }
-        visitor.visit_enum(Choice { word, content }).map_err(|refusal| refusal.at(word.node.id))
+        visitor.visit_enum(VariantAccessor { word, content }).map_err(|refusal| refusal.at(word.node.id))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         if self.node.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TypingError> {
         match name {
-            ITEM => visitor.visit_seq(ItemParts { typist: self, next: 0 }),
-            MANY => match self.list() {
-                Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
-                None => visitor.visit_seq(Items { typist: self, items: std::slice::from_ref(self.node).iter() }),
+            SPANNED => visitor.visit_seq(SpannedParts { typist: self, next: 0 }),
+            ONE_OR_MANY => match self.list() {
+                Some(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
+                None => {
+                    visitor.visit_seq(ElementAccess { typist: self, items: std::slice::from_ref(self.node).iter() })
+                }
             },
-            LISTED if self.node.value.is_null() => self.deserialize_seq(visitor),
-            LISTED => match self.list() {
-                Some(items) => visitor.visit_seq(Items { typist: self, items: items.iter() }),
-                None => visitor.visit_seq(Items { typist: self, items: std::slice::from_ref(self.node).iter() }),
+            ONE_OR_MANY_MAPS if self.node.value.is_null() => self.deserialize_seq(visitor),
+            ONE_OR_MANY_MAPS => match self.list() {
+                Some(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
+                None => {
+                    visitor.visit_seq(ElementAccess { typist: self, items: std::slice::from_ref(self.node).iter() })
+                }
             },
-            SWITCH => match &self.node.value {
+            OFF_OR => match &self.node.value {
                 Value::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => visitor.visit_none(),
                 _ => visitor.visit_some(self),
             },
-            TOGGLE => match &self.node.value {
+            ON_OR => match &self.node.value {
                 Value::Scalar { text, plain: true } if matches!(&**text, "on" | "true") => visitor.visit_none(),
                 _ => visitor.visit_some(self),
             },
-            LATER => {
+            RESERVED_KEY => {
                 let what = format!("`{}` is not supported yet", self.tree.key(self.node.id));
-                Err(Refusal::new(self.node.id, what, "leave it out; it is refused rather than ignored"))
+                Err(TypingError::new(self.node.id, what, "leave it out; it is refused rather than ignored"))
             }
             // (A word that named this map's key says nothing about what is in it.)
             _ if self.short == Some("") => visitor.visit_newtype_struct(self),
-            _ => visitor.visit_newtype_struct(Typist { short: name.strip_prefix(SHORT), ..self }),
+            _ => visitor.visit_newtype_struct(TreeDeserializer { short: name.strip_prefix(SHORTHAND), ..self }),
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match self.text() {
             Some("true" | "on") => visitor.visit_bool(true),
             Some("false" | "off") => visitor.visit_bool(false),
-            _ => Err(Refusal::new(
+            _ => Err(TypingError::new(
                 self.node.id,
                 format!("expected `true` or `false`, found {}", self.describe()),
                 "write `true` or `false`",
@@ -403,82 +391,82 @@ impl<'de, 't> Deserializer<'de> for Typist<'t> {
     }
 }
 
-struct OneOf(&'static [&'static str]);
+struct OneOfWords(&'static [&'static str]);
 
-impl de::Expected for OneOf {
+impl de::Expected for OneOfWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "one of {}", self.0.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
     }
 }
 
-struct Items<'t> {
-    typist: Typist<'t>,
-    items: std::slice::Iter<'t, Node>,
+struct ElementAccess<'t> {
+    typist: TreeDeserializer<'t>,
+    items: std::slice::Iter<'t, TreeNode>,
 }
 
-impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Refusal;
+impl<'de> SeqAccess<'de> for ElementAccess<'_> {
+    type Error = TypingError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, TypingError> {
         self.items.next().map(|node| seed.deserialize(self.typist.of(node))).transpose()
     }
 }
 
-struct Pairs<'t> {
-    typist: Typist<'t>,
-    entries: std::vec::IntoIter<&'t (Node, Node)>,
-    value: Option<&'t Node>,
+struct EntryAccess<'t> {
+    typist: TreeDeserializer<'t>,
+    entries: std::vec::IntoIter<&'t (TreeNode, TreeNode)>,
+    value: Option<&'t TreeNode>,
 }
 
-impl<'t> Pairs<'t> {
-    fn new(typist: Typist<'t>, entries: Vec<&'t (Node, Node)>) -> Pairs<'t> {
-        Pairs { typist, entries: entries.into_iter(), value: None }
+impl<'t> EntryAccess<'t> {
+    fn new(typist: TreeDeserializer<'t>, entries: Vec<&'t (TreeNode, TreeNode)>) -> EntryAccess<'t> {
+        EntryAccess { typist, entries: entries.into_iter(), value: None }
     }
 }
 
-impl<'de> MapAccess<'de> for Pairs<'_> {
-    type Error = Refusal;
+impl<'de> MapAccess<'de> for EntryAccess<'_> {
+    type Error = TypingError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, TypingError> {
         let Some((key, value)) = self.entries.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(self.typist.of(key)).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, TypingError> {
         let node = self.value.take().unwrap_or(self.typist.node);
         seed.deserialize(self.typist.of(node))
     }
 }
 
 /// A value alone, as a map of one entry.
-struct Single<'t> {
-    typist: Typist<'t>,
+struct SingleEntryAccess<'t> {
+    typist: TreeDeserializer<'t>,
     key: Option<&'static str>,
 }
 
-impl<'de> MapAccess<'de> for Single<'_> {
-    type Error = Refusal;
+impl<'de> MapAccess<'de> for SingleEntryAccess<'_> {
+    type Error = TypingError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, TypingError> {
         self.key.take().map(|key| seed.deserialize(key.into_deserializer())).transpose()
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, TypingError> {
         seed.deserialize(self.typist)
     }
 }
 
-/// What an [`Item`] asks for: first the id of its node, then the value; a value that cannot be typed is noted here.
-struct ItemParts<'t> {
-    typist: Typist<'t>,
+/// What an [`Spanned`] asks for: first the id of its node, then the value; a value that cannot be typed is noted here.
+struct SpannedParts<'t> {
+    typist: TreeDeserializer<'t>,
     next: u8,
 }
 
-impl<'de> SeqAccess<'de> for ItemParts<'_> {
-    type Error = Refusal;
+impl<'de> SeqAccess<'de> for SpannedParts<'_> {
+    type Error = TypingError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, TypingError> {
         self.next += 1;
         if self.next == 1 {
             return seed.deserialize(self.typist.node.id.0.into_deserializer()).map(Some);
@@ -488,50 +476,50 @@ impl<'de> SeqAccess<'de> for ItemParts<'_> {
 }
 
 /// A choice by a word, or by a word with content.
-struct Choice<'t> {
-    word: Typist<'t>,
-    content: Option<Typist<'t>>,
+struct VariantAccessor<'t> {
+    word: TreeDeserializer<'t>,
+    content: Option<TreeDeserializer<'t>>,
 }
 
-impl<'de, 't> EnumAccess<'de> for Choice<'t> {
-    type Error = Refusal;
-    type Variant = Content<'t>;
+impl<'de, 't> EnumAccess<'de> for VariantAccessor<'t> {
+    type Error = TypingError;
+    type Variant = VariantContent<'t>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content<'t>), Refusal> {
-        Ok((seed.deserialize(self.word)?, Content { word: self.word, content: self.content }))
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, VariantContent<'t>), TypingError> {
+        Ok((seed.deserialize(self.word)?, VariantContent { word: self.word, content: self.content }))
     }
 }
 
-struct Content<'t> {
-    word: Typist<'t>,
-    content: Option<Typist<'t>>,
+struct VariantContent<'t> {
+    word: TreeDeserializer<'t>,
+    content: Option<TreeDeserializer<'t>>,
 }
 
-impl<'de> VariantAccess<'de> for Content<'_> {
-    type Error = Refusal;
+impl<'de> VariantAccess<'de> for VariantContent<'_> {
+    type Error = TypingError;
 
-    fn unit_variant(self) -> Result<(), Refusal> {
+    fn unit_variant(self) -> Result<(), TypingError> {
         match self.content {
             Some(content) if !content.node.value.is_null() => {
-                Err(Refusal::new(content.node.id, "this choice takes no value", "write the word alone"))
+                Err(TypingError::new(content.node.id, "this choice takes no value", "write the word alone"))
             }
             _ => Ok(()),
         }
     }
 
     /// A word alone has the content "nothing", which an `Option` takes as `None`.
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, TypingError> {
         match self.content {
             Some(content) => seed.deserialize(content),
             None => seed.deserialize(de::value::UnitDeserializer::new()),
         }
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Refusal> {
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, TypingError> {
         Err(self.word.wrong(&visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Refusal> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, TypingError> {
         Err(self.word.wrong(&visitor))
     }
 }

@@ -16,30 +16,30 @@ use super::tree::shorten;
 
 /// A duration: `500ms`, `2s`, `1h`, `1m 30s`; `0` needs no unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Time(pub(super) Duration);
+pub(super) struct TypedDuration(pub(super) Duration);
 
-/// The longest duration. Beyond it arithmetic with moments could overflow, and nobody means it.
+/// The longest duration. Beyond it arithmetic with monotonic times could overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long something is waited for: `auto` (`None`), or a duration.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Delay(pub(super) Option<Duration>);
+pub(super) struct AutoOrDuration(pub(super) Option<Duration>);
 
 /// A size in bytes: `16KiB`, `1MiB`, `65536`; `0` or `off` for none.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bytes(pub(super) u64);
+pub(super) struct SizeInBytes(pub(super) u64);
 
 /// A share of a whole: `20%` or `0.2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Share(pub(super) f64);
+pub(super) struct FractionOfOne(pub(super) f64);
 
 /// A whole number in a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(super) struct RangedCount<const MIN: u64, const MAX: u64>(pub(super) u64);
 
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Address(pub(super) SocketAddr);
+pub(super) struct EndpointAddress(pub(super) SocketAddr);
 
 /// The address of a DNS server: an address with a port.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,11 +51,11 @@ pub(super) struct BindAddress(pub(super) Bind);
 
 /// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Network(pub(super) IpNet);
+pub(super) struct NetworkPrefix(pub(super) IpNet);
 
 /// `true` or `false`, or the word `required` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Must(pub(super) bool);
+pub(super) struct RequiredFlag(pub(super) bool);
 
 /// `on` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub(super) struct OnOff(pub(super) bool);
 
 /// HTTP statuses: `200`, `200-299`, `2xx`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Statuses(pub(super) u16, pub(super) u16);
+pub(super) struct StatusRange(pub(super) u16, pub(super) u16);
 
 /// Reads a text by `parse`.
 struct FromText<T> {
@@ -97,26 +97,26 @@ macro_rules! from_text {
 }
 
 from_text! {
-    Time, "a duration such as `500ms`, `2s` or `1h`", time;
-    Delay, "`auto`, `off` or a duration such as `500ms`", delay;
-    Bytes, "a size such as `16KiB`", bytes;
-    Share, "a share such as `20%`", share;
-    Address, "an address with a port such as `127.0.0.1:8080`", address;
+    TypedDuration, "a duration such as `500ms`, `2s` or `1h`", time;
+    AutoOrDuration, "`auto`, `off` or a duration such as `500ms`", delay;
+    SizeInBytes, "a size such as `16KiB`", bytes;
+    FractionOfOne, "a share such as `20%`", share;
+    EndpointAddress, "an address with a port such as `127.0.0.1:8080`", address;
     Nameserver, "an address with a port such as `127.0.0.1:53`", nameserver;
     BindAddress, "an address with a port such as `0.0.0.0:8080`", bind;
-    Network, "a network such as `10.0.0.0/8`, or an address", network;
-    Must, "`true` or `false`", must;
+    NetworkPrefix, "a network such as `10.0.0.0/8`, or an address", network;
+    RequiredFlag, "`true` or `false`", must;
     OnOff, "`on` or `off`", on_off;
-    Statuses, "a status such as `200`, `200-299` or `2xx`", statuses;
+    StatusRange, "a status such as `200`, `200-299` or `2xx`", statuses;
 }
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for RangedCount<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(FromText { expected: "a whole number", parse: count::<MIN, MAX> })
     }
 }
 
-/// What is done about variables.
+/// The advice for variables such as `${PORT}`.
 pub(super) const VARIABLES: &str = "variables are not filled in: write the value itself, or fill the file in before it is read: \
                          `envsubst < template.yaml > standfast.yaml`";
 
@@ -126,11 +126,11 @@ fn is_variable(text: &str) -> bool {
     named || ["${", "$(", "{{", "<%"].iter().any(|mark| text.contains(mark))
 }
 
-fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<Count<MIN, MAX>, String> {
+fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<RangedCount<MIN, MAX>, String> {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     let fits = |number: &u64| (MIN..=MAX).contains(number);
     if let Some(number) = number(text).filter(fits) {
-        return Ok(Count(number));
+        return Ok(RangedCount(number));
     }
     // Digits with something around them that does not change what was meant.
     let plain = text.trim().trim_end_matches('%').trim_end_matches(".0").replace(['_', ',', '\''], "");
@@ -165,13 +165,13 @@ fn number_word(text: &str) -> Option<u64> {
     WORDS.iter().position(|word| *word == lower).map(|number| number as u64)
 }
 
-fn time(text: &str) -> Result<Time, String> {
+fn time(text: &str) -> Result<TypedDuration, String> {
     if text == "0" {
-        return Ok(Time(Duration::ZERO));
+        return Ok(TypedDuration(Duration::ZERO));
     }
     let parsed = |text: &str| humantime::parse_duration(text).ok().filter(|time| *time <= LONGEST);
     if let Some(time) = parsed(text) {
-        return Ok(Time(time));
+        return Ok(TypedDuration(time));
     }
     let shown = shorten(text);
     let (seconds, millis) = (format!("{text}s"), format!("{text}ms"));
@@ -195,31 +195,33 @@ fn time(text: &str) -> Result<Time, String> {
     }
 }
 
-fn delay(text: &str) -> Result<Delay, String> {
+fn delay(text: &str) -> Result<AutoOrDuration, String> {
     match text {
-        "auto" => Ok(Delay(None)),
-        _ => time(text).map(|time| Delay(Some(time.0))).map_err(|error| format!("{error}, or `auto`, or `off`")),
+        "auto" => Ok(AutoOrDuration(None)),
+        _ => {
+            time(text).map(|time| AutoOrDuration(Some(time.0))).map_err(|error| format!("{error}, or `auto`, or `off`"))
+        }
     }
 }
 
-fn bytes(text: &str) -> Result<Bytes, String> {
+fn bytes(text: &str) -> Result<SizeInBytes, String> {
     if text == "off" {
-        return Ok(Bytes(0));
+        return Ok(SizeInBytes(0));
     }
     match text.parse::<bytesize::ByteSize>() {
-        Ok(size) if size.as_u64() <= 1 << 40 => Ok(Bytes(size.as_u64())),
+        Ok(size) if size.as_u64() <= 1 << 40 => Ok(SizeInBytes(size.as_u64())),
         Ok(_) => Err(format!("`{}` is too large\nat most `1TiB`", shorten(text))),
         Err(_) => Err(format!("`{}` is not a size\nwrite bytes, or one such as `16KiB` or `1MiB`", shorten(text))),
     }
 }
 
-fn share(text: &str) -> Result<Share, String> {
+fn share(text: &str) -> Result<FractionOfOne, String> {
     let parsed = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => text.parse::<f64>(),
     };
     match parsed {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(Share(share)),
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(FractionOfOne(share)),
         Ok(share) if !text.ends_with('%') && share > 1.0 && share <= 100.0 => {
             let text = shorten(text);
             Err(format!("`{text}` is not a share between 0 and 1\nwrite `{text}%` if you mean percent"))
@@ -233,12 +235,12 @@ fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port > 0)
 }
 
-fn address(text: &str) -> Result<Address, String> {
+fn address(text: &str) -> Result<EndpointAddress, String> {
     if let Ok(address) = text.parse() {
-        return Ok(Address(address));
+        return Ok(EndpointAddress(address));
     }
     let shown = without_login(text);
-    if let Some((what, advice)) = other_notation(text, Purpose::Connect) {
+    if let Some((what, advice)) = other_notation(text, AddressPurpose::Connect) {
         return Err(format!("`{shown}` is {what}\n{advice}"));
     }
     let parts: Vec<&str> = text.split([',', ' ', ';']).filter(|part| !part.is_empty()).collect();
@@ -325,7 +327,7 @@ fn bind(text: &str) -> Result<BindAddress, String> {
         return Ok(BindAddress(bind));
     }
     let shown = without_login(text);
-    if let Some((what, advice)) = other_notation(text, Purpose::Bind) {
+    if let Some((what, advice)) = other_notation(text, AddressPurpose::Bind) {
         return Err(format!("`{shown}` is {what}\n{advice}"));
     }
     let (host, end) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -361,7 +363,7 @@ fn every(port: u16) -> String {
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum AddressPurpose {
     /// Sockets of ours listen there.
     Bind,
     /// We connect to it.
@@ -369,7 +371,7 @@ pub(super) enum Purpose {
 }
 
 /// A notation that other programs take where an address stands: what it is, and what to write instead.
-pub(super) fn other_notation(text: &str, purpose: Purpose) -> Option<(&'static str, String)> {
+pub(super) fn other_notation(text: &str, purpose: AddressPurpose) -> Option<(&'static str, String)> {
     if is_variable(text) {
         return Some(("a variable, not an address", VARIABLES.to_owned()));
     }
@@ -377,8 +379,8 @@ pub(super) fn other_notation(text: &str, purpose: Purpose) -> Option<(&'static s
     let path = ["unix:", "fd@", "abns@"].iter().any(|mark| lower.starts_with(mark));
     if path || text.starts_with(['/', '@']) || text.starts_with("./") || text.starts_with("../") {
         let advice = match purpose {
-            Purpose::Bind => "unix sockets are not supported yet: write `127.0.0.1:8080`",
-            Purpose::Connect => {
+            AddressPurpose::Bind => "unix sockets are not supported yet: write `127.0.0.1:8080`",
+            AddressPurpose::Connect => {
                 "unix sockets are not supported yet: have the server listen on TCP, and write `127.0.0.1:3000`"
             }
         };
@@ -399,17 +401,19 @@ pub(super) fn other_notation(text: &str, purpose: Purpose) -> Option<(&'static s
     let bare = host.trim_matches(['[', ']']);
     let mut advice = match (bare.parse::<IpAddr>(), purpose) {
         (Ok(ip), _) => format!("write `{}`", flow::flow_address(SocketAddr::new(ip, port))),
-        (Err(_), Purpose::Bind) if host == "localhost" => format!("write `127.0.0.1:{port}`"),
-        (Err(_), Purpose::Bind) => every(port),
-        (Err(_), Purpose::Connect) => match flow::endpoint(&format!("{host}:{port}")) {
+        (Err(_), AddressPurpose::Bind) if host == "localhost" => format!("write `127.0.0.1:{port}`"),
+        (Err(_), AddressPurpose::Bind) => every(port),
+        (Err(_), AddressPurpose::Connect) => match flow::endpoint(&format!("{host}:{port}")) {
             Some(endpoint) => format!("write `{endpoint}`"),
             None => "write one such as `127.0.0.1:3000`".to_owned(),
         },
     };
     if tls {
         advice.push_str(match purpose {
-            Purpose::Connect => "; TLS is `upstream: {tls: on}` of the service",
-            Purpose::Bind => "; TLS is `tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}` of the listener",
+            AddressPurpose::Connect => "; TLS is `upstream: {tls: on}` of the service",
+            AddressPurpose::Bind => {
+                "; TLS is `tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}` of the listener"
+            }
         });
     }
     if rest.split_once(['/', '?', '#']).is_some_and(|(_, path)| !path.is_empty()) {
@@ -432,13 +436,13 @@ fn scoped(host: &str) -> bool {
     inside.split_once('%').is_some_and(|(address, _)| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-fn network(text: &str) -> Result<Network, String> {
+fn network(text: &str) -> Result<NetworkPrefix, String> {
     let shown = shorten(text);
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(Network(IpNet::from(address)));
+        return Ok(NetworkPrefix(IpNet::from(address)));
     }
     match text.parse::<IpNet>() {
-        Ok(network) if network.trunc() == network => Ok(Network(network)),
+        Ok(network) if network.trunc() == network => Ok(NetworkPrefix(network)),
         Ok(network) => {
             let whole = network.trunc();
             Err(format!(
@@ -454,10 +458,10 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
-fn must(text: &str) -> Result<Must, String> {
+fn must(text: &str) -> Result<RequiredFlag, String> {
     match text {
-        "true" | "required" => Ok(Must(true)),
-        "false" => Ok(Must(false)),
+        "true" | "required" => Ok(RequiredFlag(true)),
+        "false" => Ok(RequiredFlag(false)),
         "on" | "yes" => Err(format!("`{text}` is not a choice here\nwrite `required`")),
         _ => Err(format!("`{}` is not a choice here\nwrite `required`, or `false`", shorten(text))),
     }
@@ -473,7 +477,7 @@ fn on_off(text: &str) -> Result<OnOff, String> {
     }
 }
 
-pub(super) fn statuses(text: &str) -> Result<Statuses, String> {
+pub(super) fn statuses(text: &str) -> Result<StatusRange, String> {
     let one = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
     let found = match (text.split_once('-'), text.strip_suffix("xx")) {
         (Some((from, to)), _) => one(from).zip(one(to)).filter(|(from, to)| from <= to),
@@ -481,14 +485,14 @@ pub(super) fn statuses(text: &str) -> Result<Statuses, String> {
         _ => one(text).map(|status| (status, status)),
     };
     match found {
-        Some((from, to)) => Ok(Statuses(from, to)),
+        Some((from, to)) => Ok(StatusRange(from, to)),
         None => Err(format!("`{}` is not an HTTP status\nwrite one such as `200`, `200-299` or `2xx`", shorten(text))),
     }
 }
 
 /// Statuses from 400 to 599: `503`, `502-504`, `5xx`.
 pub(super) fn error_statuses(text: &str) -> Option<(u16, u16)> {
-    let Statuses(first, last) = statuses(text).ok()?;
+    let StatusRange(first, last) = statuses(text).ok()?;
     (first >= 400).then_some((first, last))
 }
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use super::fault::{Fault, Faults, Spot};
-use super::tree::{Node, NodeId, Place, Step, Tree, Value, lines, shorten, shown_key};
+use super::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
+use super::tree::{NodeId, NodePlace, PathStep, SpannedTree, TreeNode, Value, lines, shorten, shown_key};
 
 /// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
 pub(super) const MAX_BYTES: usize = 4 << 20;
@@ -21,58 +21,58 @@ const MAX_NODES: usize = 400_000;
 /// Most bytes of text in all values, those that aliases repeat included.
 const MAX_TEXT: usize = 2 * MAX_BYTES;
 
-/// Reads a text. What is found wrong on the way goes to `faults`; `None` when there is no tree to go on with.
-pub(super) fn read(text: &str, faults: &mut Faults) -> Option<Tree> {
+/// Reads a text. What is found wrong on the way goes to `diagnostics`; `None` when there is no tree to go on with.
+pub(super) fn read(text: &str, diagnostics: &mut DiagnosticList) -> Option<SpannedTree> {
     if text.len() > MAX_BYTES {
-        faults.push(Fault::error(
-            Spot::File,
+        diagnostics.push(Diagnostic::error(
+            SourceSpot::File,
             format!("the file has {} bytes", text.len()),
             format!("at most {MAX_BYTES} are read"),
         ));
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader {
+    let mut reader = YamlReader {
         events: Parser::new_from_str(text),
         text,
         places: Vec::new(),
         bytes: 0,
         anchors: HashMap::new(),
-        faults,
+        diagnostics,
     };
     match reader.document() {
-        Ok(root) => Some(Tree::new(root, reader.places)),
-        Err(fault) => {
-            faults.push(*fault);
+        Ok(root) => Some(SpannedTree::new(root, reader.places)),
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
             None
         }
     }
 }
 
 /// Ends the reading. Boxed: it is the rare way out of every step.
-type Stop = Box<Fault>;
+type FatalDiagnostic = Box<Diagnostic>;
 
-struct Reader<'t, 'f> {
+struct YamlReader<'t, 'f> {
     events: Parser<'t, StrInput<'t>>,
     text: &'t str,
-    places: Vec<Place>,
+    places: Vec<NodePlace>,
     bytes: usize,
-    anchors: HashMap<usize, Node>,
-    faults: &'f mut Faults,
+    anchors: HashMap<usize, TreeNode>,
+    diagnostics: &'f mut DiagnosticList,
 }
 
 /// Where the next node hangs.
 #[derive(Clone)]
-struct Hook {
+struct ParentLink {
     parent: Option<NodeId>,
-    step: Step,
+    step: PathStep,
     depth: usize,
 }
 
-impl<'t> Reader<'t, '_> {
+impl<'t> YamlReader<'t, '_> {
     /// The one document of the file; an empty file is an empty document.
-    fn document(&mut self) -> Result<Node, Stop> {
-        let top = Hook { parent: None, step: Step::Root, depth: 0 };
+    fn document(&mut self) -> Result<TreeNode, FatalDiagnostic> {
+        let top = ParentLink { parent: None, step: PathStep::Root, depth: 0 };
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
@@ -88,12 +88,12 @@ impl<'t> Reader<'t, '_> {
         }
         match root {
             Some(root) => Ok(root),
-            None => Ok(Node { id: self.place(&Span::default(), top)?, value: nothing() }),
+            None => Ok(TreeNode { id: self.place(&Span::default(), top)?, value: nothing() }),
         }
     }
 
     /// The node that starts with `event`.
-    fn node(&mut self, event: Event<'t>, span: Span, hook: Hook) -> Result<Node, Stop> {
+    fn node(&mut self, event: Event<'t>, span: Span, hook: ParentLink) -> Result<TreeNode, FatalDiagnostic> {
         if hook.depth > MAX_DEPTH {
             return Err(stop(&span, format!("nested deeper than {MAX_DEPTH} levels"), ""));
         }
@@ -112,7 +112,7 @@ impl<'t> Reader<'t, '_> {
             Event::Scalar(text, style, ..) => {
                 self.spend(text.len(), &span)?;
                 let value = Value::Scalar { text: Rc::from(&*text), plain: style == ScalarStyle::Plain };
-                Node { id: self.place(&span, hook)?, value }
+                TreeNode { id: self.place(&span, hook)?, value }
             }
             Event::SequenceStart(..) => self.list(&span, hook)?,
             Event::MappingStart(..) => self.map(&span, hook)?,
@@ -128,37 +128,37 @@ impl<'t> Reader<'t, '_> {
         Ok(node)
     }
 
-    fn list(&mut self, span: &Span, hook: Hook) -> Result<Node, Stop> {
+    fn list(&mut self, span: &Span, hook: ParentLink) -> Result<TreeNode, FatalDiagnostic> {
         let depth = hook.depth + 1;
         let id = self.place(span, hook)?;
         let mut items = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
-                return Ok(Node { id, value: Value::List(items.into()) });
+                return Ok(TreeNode { id, value: Value::List(items.into()) });
             }
-            let hook = Hook { parent: Some(id), step: Step::Index(items.len()), depth };
+            let hook = ParentLink { parent: Some(id), step: PathStep::Index(items.len()), depth };
             items.push(self.node(event, span, hook)?);
         }
     }
 
-    fn map(&mut self, span: &Span, hook: Hook) -> Result<Node, Stop> {
+    fn map(&mut self, span: &Span, hook: ParentLink) -> Result<TreeNode, FatalDiagnostic> {
         let depth = hook.depth + 1;
         let id = self.place(span, hook)?;
-        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut entries: Vec<(TreeNode, TreeNode)> = Vec::new();
         let mut lines: HashMap<Rc<str>, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(Node { id, value: Value::Map(entries.into()) });
+                return Ok(TreeNode { id, value: Value::Map(entries.into()) });
             }
             let (word, key) = self.key(event, &span, id)?;
             let (event, value_span) = self.next()?;
-            let hook = Hook { parent: Some(id), step: Step::Key(word.clone()), depth };
+            let hook = ParentLink { parent: Some(id), step: PathStep::Key(word.clone()), depth };
             let value = self.node(event, value_span, hook)?;
             match lines.get(&word) {
-                Some(line) => self.faults.push(Fault::error(
-                    Spot::Node(key.id),
+                Some(line) => self.diagnostics.push(Diagnostic::error(
+                    SourceSpot::Node(key.id),
                     format!("the key `{}` stands twice", shown_key(&word)),
                     format!("keep one of them; the first is on line {line}"),
                 )),
@@ -171,7 +171,7 @@ impl<'t> Reader<'t, '_> {
     }
 
     /// A key: a word, and not `<<`.
-    fn key(&mut self, event: Event<'t>, span: &Span, map: NodeId) -> Result<(Rc<str>, Node), Stop> {
+    fn key(&mut self, event: Event<'t>, span: &Span, map: NodeId) -> Result<(Rc<str>, TreeNode), FatalDiagnostic> {
         let word: Rc<str> = match &event {
             Event::Scalar(text, ..) => Rc::from(&**text),
             _ => {
@@ -191,14 +191,14 @@ impl<'t> Reader<'t, '_> {
                 "name a whole value with `&name` and repeat it with `*name`",
             ));
         }
-        let hook = Hook { parent: Some(map), step: Step::Key(word.clone()), depth: 0 };
+        let hook = ParentLink { parent: Some(map), step: PathStep::Key(word.clone()), depth: 0 };
         let node = self.node(event, *span, hook)?;
         Ok((word, node))
     }
 
     /// A copy of an anchored node under another hook. The copy stands where the alias stands (`span`); what is inside
     /// it keeps the lines where it was written.
-    fn repeat(&mut self, node: &Node, span: Option<&Span>, hook: Hook) -> Result<Node, Stop> {
+    fn repeat(&mut self, node: &TreeNode, span: Option<&Span>, hook: ParentLink) -> Result<TreeNode, FatalDiagnostic> {
         let here = Span::default();
         let depth = hook.depth + 1;
         if depth > MAX_DEPTH {
@@ -217,7 +217,7 @@ impl<'t> Reader<'t, '_> {
             Value::List(items) => {
                 let mut copies = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
-                    let hook = Hook { parent: Some(id), step: Step::Index(index), depth };
+                    let hook = ParentLink { parent: Some(id), step: PathStep::Index(index), depth };
                     copies.push(self.repeat(item, None, hook)?);
                 }
                 Value::List(copies.into())
@@ -226,17 +226,17 @@ impl<'t> Reader<'t, '_> {
                 let mut copies = Vec::with_capacity(entries.len());
                 for (key, value) in entries.iter() {
                     let Value::Scalar { text, .. } = &key.value else { continue };
-                    let hook = Hook { parent: Some(id), step: Step::Key(text.clone()), depth };
+                    let hook = ParentLink { parent: Some(id), step: PathStep::Key(text.clone()), depth };
                     copies.push((self.repeat(key, None, hook.clone())?, self.repeat(value, None, hook)?));
                 }
                 Value::Map(copies.into())
             }
         };
-        Ok(Node { id, value })
+        Ok(TreeNode { id, value })
     }
 
     /// Notes the place of a new node.
-    fn place(&mut self, span: &Span, hook: Hook) -> Result<NodeId, Stop> {
+    fn place(&mut self, span: &Span, hook: ParentLink) -> Result<NodeId, FatalDiagnostic> {
         if self.places.len() >= MAX_NODES {
             return Err(stop(
                 span,
@@ -248,11 +248,11 @@ impl<'t> Reader<'t, '_> {
         let one_line = span.start.line() == span.end.line();
         let length = if one_line { span.end.col().saturating_sub(span.start.col()) } else { 1 };
         let (line, column) = position(span);
-        self.places.push(Place { parent: hook.parent, step: hook.step, line, column, length: length.max(1) });
+        self.places.push(NodePlace { parent: hook.parent, step: hook.step, line, column, length: length.max(1) });
         Ok(id)
     }
 
-    fn spend(&mut self, bytes: usize, span: &Span) -> Result<(), Stop> {
+    fn spend(&mut self, bytes: usize, span: &Span) -> Result<(), FatalDiagnostic> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_TEXT {
             return Err(stop(span, "too much text", "look for an alias that unfolds into too much"));
@@ -260,7 +260,7 @@ impl<'t> Reader<'t, '_> {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<(Event<'t>, Span), Stop> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), FatalDiagnostic> {
         match self.events.next_event() {
             Some(Ok(found)) => Ok(found),
             Some(Err(error)) => {
@@ -274,9 +274,9 @@ impl<'t> Reader<'t, '_> {
 
     /// A syntax error, with the usual cause where it can be seen. Nothing of the file is repeated but addresses: what cannot be
     /// read may be a secret.
-    fn not_yaml(&self, line: usize, column: usize, info: &str) -> Stop {
+    fn not_yaml(&self, line: usize, column: usize, info: &str) -> FatalDiagnostic {
         let advice = self.usual_cause(line, column, info);
-        Box::new(Fault::error(Spot::Point { line, column }, format!("this is not YAML: {info}"), advice))
+        Box::new(Diagnostic::error(SourceSpot::Point { line, column }, format!("this is not YAML: {info}"), advice))
     }
 
     fn usual_cause(&self, line: usize, column: usize, info: &str) -> String {
@@ -359,7 +359,7 @@ fn position(span: &Span) -> (usize, usize) {
     (span.start.line().max(1), span.start.col() + 1)
 }
 
-fn stop(span: &Span, what: impl Into<String>, advice: impl Into<String>) -> Stop {
+fn stop(span: &Span, what: impl Into<String>, advice: impl Into<String>) -> FatalDiagnostic {
     let (line, column) = position(span);
-    Box::new(Fault::error(Spot::Point { line, column }, what, advice))
+    Box::new(Diagnostic::error(SourceSpot::Point { line, column }, what, advice))
 }

@@ -1,6 +1,6 @@
 //! Chapter 11: the defaults that are decisions, each with its reason.
 //!
-//! The values are in `config/defaults.rs`, and nowhere else. Each constant there has a short reason;
+//! The values are in `config/defaults/`, and nowhere else. Each constant there has a short reason;
 //! `config/reference.yaml` shows all of them to users. This table has those that decide how a service behaves in a
 //! fault, and what they depend on. A change of a value changes its row.
 //!

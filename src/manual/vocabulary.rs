@@ -92,7 +92,6 @@
 //! | `decision/shared.rs` | | `active_active` |
 //! | `Senses` | `control/engine.rs` | input channels of the engine |
 //! | `Probe`, `ProbeError` | `control/probes/` | prepared probe; why it failed |
-//! | `Room`, `Item`, `Later`, `Fault` | `config/` | diagnostics collector, spanned value, reserved key, diagnostic |
 //! | "dice" | | pseudo-random generator |
 //! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
 //! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |

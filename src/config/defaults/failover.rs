@@ -13,11 +13,11 @@ pub const ON_REFUSED: OnRefused = OnRefused::Verdict;
 pub const ON_ALL_DOWN: OnAllDown = OnAllDown::FailOpen;
 /// Requests in flight may end well; fencing is for databases.
 pub const SESSIONS: Sessions = Sessions::Drain;
-/// A switch home is as safe as the one away from it; who doubts it says `manual`.
+/// A failback is as safe as the failover before it; `manual` is for services where it is not.
 pub const FAILBACK_MODE: FailbackMode = FailbackMode::Auto;
-/// A minute of health is more than a crash loop's pause.
+/// A minute of health is longer than the pause of a crash loop.
 pub const HOLD_DOWN: Duration = s(MINUTE);
-/// A failure so soon after coming home has the same cause as the last one.
+/// A failure so soon after a failback has the same cause as the last one.
 pub const DAMPING: Duration = s(10 * MINUTE);
 /// A third failover within ten minutes is a pattern that a human should see …
 pub const MAX_FAILOVERS: u32 = 3;

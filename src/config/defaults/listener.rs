@@ -7,7 +7,7 @@ use crate::config::model::Forwarded;
 
 /// A TLS handshake or PROXY header takes two round trips; ten seconds forgive a bad mobile network.
 pub const HANDSHAKE: Duration = s(10);
-/// A request head is one packet or a few; whoever needs longer holds the connection on purpose.
+/// A request head is one packet or a few; a client that takes longer holds the connection on purpose.
 pub const HEADER: Duration = s(10);
 /// Between two reads: an upload that says nothing for so long is gone.
 pub const CLIENT_BODY: Duration = s(30);

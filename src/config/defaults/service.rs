@@ -7,7 +7,7 @@ use crate::config::model::Mode;
 
 /// Inside a region a connect takes milliseconds; two seconds ride over one lost SYN (1 s) and not over a dead host.
 pub const CONNECT: Duration = s(2);
-/// The slowest page that is still of use to somebody.
+/// The slowest page that a user still waits for.
 pub const RESPONSE: Duration = s(30);
 /// Between two reads or writes, as towards the client.
 pub const UPSTREAM_BODY: Duration = s(30);
@@ -21,7 +21,7 @@ pub const MODE: Mode = Mode::ActivePassive;
 pub const SERVICE_CONNECTIONS: usize = 1024;
 /// As many may wait as may run: each waits about one service time.
 pub const SERVICE_PENDING: usize = 1024;
-/// Joining endpoints take their full share at once; who warms caches knows for how long.
+/// Joining endpoints take their full share at once; with caches to warm, the time is known to the operator.
 pub const SLOW_START: Duration = Duration::ZERO;
 /// With all pools down an immediate 503 is the honest answer; waiting is a promise that the service's owner makes.
 pub const HOLD_REQUESTS: Duration = Duration::ZERO;

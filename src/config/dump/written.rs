@@ -13,33 +13,33 @@ use crate::config::units::write_time;
 macro_rules! map {
     ($($key:literal => $value:expr),* $(,)?) => {{
         let mut map = serde_yaml::Mapping::new();
-        $(if let Some(value) = $crate::config::dump::written::Written::from($value).0 { map.insert(Value::from($key), value); })*
+        $(if let Some(value) = $crate::config::dump::written::DumpValue::from($value).0 { map.insert(Value::from($key), value); })*
         Value::Mapping(map)
     }};
 }
 
 /// A value on its way into a map; `None` = the key is left out.
-pub(super) struct Written(pub(super) Option<Value>);
+pub(super) struct DumpValue(pub(super) Option<Value>);
 
 macro_rules! written {
     ($($type:ty),*) => {$(
-        impl From<$type> for Written {
-            fn from(value: $type) -> Written {
-                Written(Some(Value::from(value)))
+        impl From<$type> for DumpValue {
+            fn from(value: $type) -> DumpValue {
+                DumpValue(Some(Value::from(value)))
             }
         }
     )*};
 }
 written!(Value, &str, String, bool, u16, u32, usize, f64);
 
-impl From<Duration> for Written {
-    fn from(time: Duration) -> Written {
-        Written(Some(write_time(time).into()))
+impl From<Duration> for DumpValue {
+    fn from(time: Duration) -> DumpValue {
+        DumpValue(Some(write_time(time).into()))
     }
 }
 
-impl From<Patience> for Written {
-    fn from(patience: Patience) -> Written {
+impl From<Patience> for DumpValue {
+    fn from(patience: Patience) -> DumpValue {
         match patience {
             Patience::Auto => "auto".into(),
             Patience::Off => "off".into(),
@@ -48,24 +48,24 @@ impl From<Patience> for Written {
     }
 }
 
-impl From<SocketAddr> for Written {
-    fn from(address: SocketAddr) -> Written {
-        Written(Some(address.to_string().into()))
+impl From<SocketAddr> for DumpValue {
+    fn from(address: SocketAddr) -> DumpValue {
+        DumpValue(Some(address.to_string().into()))
     }
 }
 
-impl From<Bind> for Written {
-    fn from(bind: Bind) -> Written {
-        Written(Some(bind.to_string().into()))
+impl From<Bind> for DumpValue {
+    fn from(bind: Bind) -> DumpValue {
+        DumpValue(Some(bind.to_string().into()))
     }
 }
 
-impl<T> From<Option<T>> for Written
+impl<T> From<Option<T>> for DumpValue
 where
-    Written: From<T>,
+    DumpValue: From<T>,
 {
-    fn from(value: Option<T>) -> Written {
-        value.map_or(Written(None), Written::from)
+    fn from(value: Option<T>) -> DumpValue {
+        value.map_or(DumpValue(None), DumpValue::from)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Keys of other programs in a health check and in the detection of outliers.
 
-use super::{Found, url_path};
+use super::{FoundValue, url_path};
 use crate::config::model::is_dns_name;
 
 const PATHS: [&str; 4] = ["path", "uri", "url", "endpoint"];
 const STATUSES: [&str; 6] = ["status", "expected_status", "expect", "codes", "expected_codes", "code"];
 
 /// In `health_check:`.
-pub(super) fn health_check(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn health_check(key: &str, value: FoundValue<'_>) -> Option<String> {
     let text = value.text();
     Some(match key {
         "path" | "uri" | "url" | "endpoint" | "port" | "method" | "status" | "host" | "body" | "headers" | "json"
@@ -21,12 +21,12 @@ pub(super) fn health_check(key: &str, value: Found<'_>) -> Option<String> {
         }
         "httpget" | "http_get" => {
             let path = value.entry("path").and_then(path).unwrap_or_else(|| "/healthz".to_owned());
-            match value.entry("port").and_then(Found::port) {
+            match value.entry("port").and_then(FoundValue::port) {
                 Some(port) => format!("write `http: {{path: {path}, port: {port}}}`"),
                 None => format!("write `http: {{path: {path}}}`"),
             }
         }
-        "tcpsocket" | "tcp_socket" => match value.entry("port").and_then(Found::port) {
+        "tcpsocket" | "tcp_socket" => match value.entry("port").and_then(FoundValue::port) {
             Some(port) => format!("write `tcp: {{port: {port}}}`"),
             None => "write `tcp: {}`".to_owned(),
         },
@@ -59,7 +59,7 @@ pub(super) fn health_check(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `http:` of a check.
-pub(super) fn http(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn http(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "uri" | "url" => format!("write `path: {}`", path(value).unwrap_or_else(|| "/healthz".to_owned())),
         "expect" | "expected_status" | "codes" | "expected_codes" | "code" => format!("write `{}`", status(value)),
@@ -80,7 +80,7 @@ pub(super) fn http(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `outlier_detection:`.
-pub(super) fn outlier_detection(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn outlier_detection(key: &str, value: FoundValue<'_>) -> Option<String> {
     let count = || value.number(1..=10_000).unwrap_or(5);
     Some(match key {
         "consecutive_5xx" | "consecutive_5xx_errors" => {
@@ -104,9 +104,9 @@ pub(super) fn outlier_detection(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// `max_fails` and `fail_timeout`, wherever they stand.
-pub(super) fn max_fails(value: Found<'_>) -> String {
+pub(super) fn max_fails(value: FoundValue<'_>) -> String {
     let count = value.beside(&["max_fails"]).and_then(|value| value.number(1..=10_000));
-    let time = value.beside(&["fail_timeout"]).and_then(Found::time);
+    let time = value.beside(&["fail_timeout"]).and_then(FoundValue::time);
     let written = match (count, time) {
         (count, Some(time)) => format!("consecutive_failures: {}, base_ejection: {time}", count.unwrap_or(5)),
         (count, None) => format!("consecutive_failures: {}", count.unwrap_or(5)),
@@ -115,19 +115,19 @@ pub(super) fn max_fails(value: Found<'_>) -> String {
 }
 
 /// The path of a check, alone or in a URL.
-pub(super) fn path(value: Found<'_>) -> Option<String> {
+pub(super) fn path(value: FoundValue<'_>) -> Option<String> {
     let path = value.text().and_then(url_path).or_else(|| value.path().map(str::to_owned));
     path.filter(|path| path.starts_with('/'))
 }
 
 /// `http: {…}` with everything that was written beside `key`.
-fn http_check(key: &str, value: Found<'_>) -> String {
+fn http_check(key: &str, value: FoundValue<'_>) -> String {
     let beside = |keys: &[&str]| value.beside(keys);
     let http = beside(&["http"]);
     let known = http.and_then(|http| http.entry("path").or(Some(http)));
     let path = beside(&PATHS).or(known).and_then(path).unwrap_or_else(|| "/healthz".to_owned());
     let mut parts = vec![format!("path: {path}")];
-    match beside(&["port"]).map(Found::port) {
+    match beside(&["port"]).map(FoundValue::port) {
         Some(port) => parts.push(format!("port: {}", port.unwrap_or(8088))),
         None if key == "port" => parts.push("port: 8088".to_owned()),
         None => {}
@@ -155,7 +155,7 @@ fn http_check(key: &str, value: Found<'_>) -> String {
 }
 
 /// `status: [200-399]`
-fn status(value: Found<'_>) -> String {
+fn status(value: FoundValue<'_>) -> String {
     let texts = value.texts();
     match texts.iter().all(|text| super::is_status(text)) && !texts.is_empty() {
         true => format!("status: [{}]", texts.join(", ")),

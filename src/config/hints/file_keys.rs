@@ -1,13 +1,13 @@
 //! Keys of other programs at the top of the file, and in what is around the proxy.
 
 use super::check_keys::max_fails;
-use super::{CERTIFICATES, Found, LISTENERS, SERVICES, listener_keys};
+use super::{CERTIFICATES, FoundValue, LISTENERS, SERVICES, listener_keys};
 use crate::config::log_filter;
 use crate::config::model::is_name;
 use crate::config::tree::Value;
 
 /// At the top of the file.
-pub(super) fn file(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn file(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "servers" | "server" | "upstreams" | "upstream" | "backends" | "backend" | "clusters" | "cluster" | "pools"
         | "pool" | "endpoints" | "targets" | "http" | "tcp" | "stream" => {
@@ -60,20 +60,20 @@ pub(super) fn file(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// A listener for the service that the file has, so that both can be pasted.
-fn listeners(value: Found<'_>) -> String {
+fn listeners(value: FoundValue<'_>) -> String {
     LISTENERS.replace("service: web", &format!("service: {}", value.first_service().unwrap_or("web")))
 }
 
 /// Servers where a service or a map of services was meant: `10.0.0.1:80`, `{app: [10.0.0.1:80]}`, `{app: {servers: […]}}`.
-fn servers_of(value: Found<'_>) -> Option<String> {
+fn servers_of(value: FoundValue<'_>) -> Option<String> {
     let Value::Map(entries) = &value.node.value else { return value.endpoints() };
     let first = value.of(&entries.first()?.1);
-    let below = |key| first.entry(key).and_then(Found::endpoints);
+    let below = |key| first.entry(key).and_then(FoundValue::endpoints);
     first.endpoints().or_else(|| ["servers", "endpoints", "hosts", "members", "server"].into_iter().find_map(below))
 }
 
 /// In `log:`.
-pub(super) fn log(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn log(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "level" | "verbosity" | "severity" => format!("write `filter: {}`", level(value)),
         "path" | "file" | "output" => {
@@ -84,13 +84,13 @@ pub(super) fn log(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// The level that is meant, or a sample.
-fn level(value: Found<'_>) -> String {
+fn level(value: FoundValue<'_>) -> String {
     let level = value.text().and_then(|level| log_filter::understand(level).ok());
     level.filter(|level| is_name(level)).unwrap_or_else(|| "info".to_owned())
 }
 
 /// In `access_log:`.
-pub(super) fn access_log(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn access_log(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "file" | "output" | "filename" => {
             format!("write `path: {}`", value.path().unwrap_or("/var/log/standfast/access.log"))
@@ -101,7 +101,7 @@ pub(super) fn access_log(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `admin:` and `metrics:`.
-pub(super) fn port_of_its_own(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn port_of_its_own(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "port" | "listen" | "address" | "addr" => {
             format!("write `bind: 127.0.0.1:{}`", value.port().unwrap_or(9901))

@@ -1,11 +1,11 @@
 //! Keys that other programs have.
 
-use super::{CERTIFICATES, Found, check_keys, file_keys, listener_keys, normal, service_keys};
+use super::{CERTIFICATES, FoundValue, check_keys, file_keys, listener_keys, normal, service_keys};
 use crate::config::flow::standby;
 use crate::config::tree::shorten;
 
 /// What to write in the place of a key that `section` (a type of the schema) does not have. `None`: nothing is known of it.
-pub(in crate::config) fn unknown_key(section: &str, key: &str, value: Found<'_>) -> Option<String> {
+pub(in crate::config) fn unknown_key(section: &str, key: &str, value: FoundValue<'_>) -> Option<String> {
     let key = normal(key);
     let text = value.text();
     // Functions that other proxies have and this one has not.

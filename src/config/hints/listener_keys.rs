@@ -2,19 +2,20 @@
 
 use std::net::IpAddr;
 
-use super::{Found, SERVICES, host, is_path};
+use super::{FoundValue, SERVICES, host, is_path};
 use crate::config::Bind;
 use crate::config::flow::flow_address;
 use crate::config::model::is_dns_name;
-use crate::config::tree::{Node, Value};
+use crate::config::tree::{TreeNode, Value};
 
 const ADDRESSES: [&str; 6] = ["bind", "listen", "address", "addr", "ip", "binds"];
 const CERTIFICATES: [&str; 6] = ["cert", "certificate", "certificates", "crt", "ssl_certificate", "cert_file"];
 const KEYS: [&str; 4] = ["key", "private_key", "ssl_certificate_key", "key_file"];
 
 /// In an item of `listeners:`.
-pub(super) fn listener(key: &str, value: Found<'_>) -> Option<String> {
-    let service = || value.beside(&["service"]).map(Found::service).or_else(|| value.first_service()).unwrap_or("web");
+pub(super) fn listener(key: &str, value: FoundValue<'_>) -> Option<String> {
+    let service =
+        || value.beside(&["service"]).map(FoundValue::service).or_else(|| value.first_service()).unwrap_or("web");
     Some(match key {
         "port" | "listen" | "address" | "addr" | "ip" | "binds" => format!("write `bind: {}`", bind(value)),
         _ if CERTIFICATES.contains(&key) || KEYS.contains(&key) || matches!(key, "ssl" | "https") => {
@@ -69,7 +70,7 @@ pub(super) fn listener(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// Keys that are understood of a listener and of the file as a whole.
-pub(super) fn around(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn around(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "trusted_proxies"
         | "trustedproxies"
@@ -103,10 +104,10 @@ pub(super) fn around(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// Where it listens, from the keys that other programs have for address and port.
-fn bind(value: Found<'_>) -> String {
-    let beside: Vec<Found<'_>> = ADDRESSES.iter().filter_map(|key| value.beside(&[key])).collect();
-    let texts = || std::iter::once(value).chain(beside.iter().copied()).filter_map(Found::text);
-    let port = value.beside(&["port"]).and_then(Found::port).or_else(|| value.port());
+fn bind(value: FoundValue<'_>) -> String {
+    let beside: Vec<FoundValue<'_>> = ADDRESSES.iter().filter_map(|key| value.beside(&[key])).collect();
+    let texts = || std::iter::once(value).chain(beside.iter().copied()).filter_map(FoundValue::text);
+    let port = value.beside(&["port"]).and_then(FoundValue::port).or_else(|| value.port());
     let port = port.or_else(|| beside.iter().find_map(|value| value.port()));
     let whole = texts().filter(|text| text.contains(':')).find_map(|text| text.parse::<Bind>().ok());
     let ip = texts().find_map(|text| match text {
@@ -122,14 +123,14 @@ fn bind(value: Found<'_>) -> String {
 }
 
 /// `certificates: […]` with the certificate and the key that stand in the same map.
-fn certificates(value: Found<'_>) -> String {
-    let path = |keys: &[&str]| value.beside(keys).filter(|value| !value.is_on()).and_then(Found::path);
+fn certificates(value: FoundValue<'_>) -> String {
+    let path = |keys: &[&str]| value.beside(keys).filter(|value| !value.is_on()).and_then(FoundValue::path);
     let (cert, key) = (path(&CERTIFICATES).unwrap_or("fullchain.pem"), path(&KEYS).unwrap_or("key.pem"));
     format!("certificates: [{{cert: {cert}, key: {key}}}]")
 }
 
 /// In an item of `routes:`.
-pub(super) fn route(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn route(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "path" => format!("write `match: {{path: {}}}`", path(value)),
         "path_prefix" | "prefix" | "location" | "uri" => format!("write `match: {{path_prefix: {}}}`", path(value)),
@@ -171,7 +172,7 @@ pub(super) fn route(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `match:` of a route.
-pub(super) fn matches(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn matches(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "prefix" | "location" => format!("write `path_prefix: {}`", path(value)),
         "hosts" | "domain" | "hostname" | "server_name" => one_host("host: ", "", value),
@@ -187,16 +188,16 @@ pub(super) fn matches(key: &str, value: Found<'_>) -> Option<String> {
     })
 }
 
-fn path(value: Found<'_>) -> &str {
+fn path(value: FoundValue<'_>) -> &str {
     value.path().filter(|path| path.starts_with('/')).unwrap_or("/api")
 }
 
-fn hosts(value: Found<'_>) -> Vec<String> {
+fn hosts(value: FoundValue<'_>) -> Vec<String> {
     value.texts().into_iter().filter_map(host).collect()
 }
 
 /// A route takes one host, so that several of them are several routes.
-fn one_host(before: &str, behind: &str, value: Found<'_>) -> String {
+fn one_host(before: &str, behind: &str, value: FoundValue<'_>) -> String {
     match &hosts(value)[..] {
         [] => format!("write `{before}shop.example.com{behind}`"),
         [host] => format!("write `{before}{host}{behind}`"),
@@ -208,11 +209,11 @@ fn one_host(before: &str, behind: &str, value: Found<'_>) -> String {
 }
 
 /// Several hosts where one belongs.
-pub(super) fn several_hosts(value: Found<'_>) -> String {
+pub(super) fn several_hosts(value: FoundValue<'_>) -> String {
     one_host("match: {host: ", "}", value)
 }
 
-fn methods(value: Found<'_>) -> String {
+fn methods(value: FoundValue<'_>) -> String {
     let methods = value.texts();
     let good = |text: &&str| text.len() <= 20 && text.bytes().all(|b| b.is_ascii_alphabetic());
     match &methods[..] {
@@ -223,10 +224,10 @@ fn methods(value: Found<'_>) -> String {
 }
 
 /// Header fields as they were written. A value that may be a secret is not repeated.
-fn fields(value: Found<'_>) -> Option<String> {
+fn fields(value: FoundValue<'_>) -> Option<String> {
     let Value::Map(entries) = &value.node.value else { return None };
     let token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let field = |(key, field): &'_ (Node, Node)| {
+    let field = |(key, field): &'_ (TreeNode, TreeNode)| {
         let Value::Scalar { text: name, .. } = &key.value else { return None };
         let good = !name.is_empty() && name.len() <= 60 && name.chars().all(token);
         let lower = name.to_ascii_lowercase();
@@ -240,13 +241,13 @@ fn fields(value: Found<'_>) -> Option<String> {
 }
 
 /// The same, or a sample.
-fn sample_fields(value: Found<'_>) -> String {
+fn sample_fields(value: FoundValue<'_>) -> String {
     fields(value).unwrap_or_else(|| "{x-env: canary}".to_owned())
 }
 
 /// What a text says that stands for a whole `match`: a path, a host, both as in a URL, or a rule such as
 /// ``Host(`a.example.com`) && PathPrefix(`/b`)``. `None`: it says something else, or more than that.
-pub(super) fn of_text(value: Found<'_>) -> Option<String> {
+pub(super) fn of_text(value: FoundValue<'_>) -> Option<String> {
     let text = value.text()?.trim();
     if text.contains('(') {
         return rule(text);
@@ -287,7 +288,7 @@ fn rule(text: &str) -> Option<String> {
 }
 
 /// In `tls:` of a listener.
-pub(super) fn tls(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn tls(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         _ if CERTIFICATES.contains(&key) || KEYS.contains(&key) => format!("write `{}`", certificates(value)),
         "ca" | "client_ca" | "cafile" | "ca_file" | "client_ca_file" => {
@@ -300,7 +301,7 @@ pub(super) fn tls(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In an item of `certificates:`.
-pub(super) fn certificate(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn certificate(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "certificate" | "crt" | "chain" | "file" | "cert_file" => {
             format!("write `cert: {}`", value.path().unwrap_or("fullchain.pem"))

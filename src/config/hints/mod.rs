@@ -15,7 +15,7 @@ pub(super) use self::words::{word, word_without_value};
 
 use super::flow::endpoint;
 use super::model::{is_dns_name, is_name};
-use super::tree::{Node, Tree, Value};
+use super::tree::{SpannedTree, TreeNode, Value};
 use super::units;
 
 /// A file that works.
@@ -25,7 +25,7 @@ const SERVICES: &str = "services: {web: {pools: [{name: main, endpoints: [10.0.0
 const CERTIFICATES: &str = "tls: {certificates: [{cert: fullchain.pem, key: key.pem}]}";
 
 /// What a value alone means where a map may stand.
-pub(super) enum Alone {
+pub(super) enum ShorthandMeaning {
     /// It is the value of this key.
     Key(&'static str),
     /// It names a key, and nothing else is said.
@@ -36,45 +36,45 @@ pub(super) enum Alone {
     Wrong(String, String),
 }
 
-/// What `text` alone means; `short` is the short form of the map, see [`ShortForm`](super::item::ShortForm).
-pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
-    let wrong = |what: &str, advice: &str| Alone::Wrong(what.to_owned(), advice.to_owned());
+/// What `text` alone means; `short` is the short form of the map, see [`ShortForm`](super::spanned::ShortForm).
+pub(super) fn shorthand_meaning(short: &'static str, text: &str, plain: bool) -> ShorthandMeaning {
+    let wrong = |what: &str, advice: &str| ShorthandMeaning::Wrong(what.to_owned(), advice.to_owned());
     let on = plain && says_on(text);
     // (A name and a password, and what is behind `?`, are not repeated.)
     let shown = units::without_login(text.split_inclusive('?').next().unwrap_or_default());
     match short {
-        "" => Alone::Nothing,
+        "" => ShorthandMeaning::Nothing,
         "admin" if on => wrong(&format!("`{shown}` is no address"), "write `admin: 127.0.0.1:9901`"),
         "admin" => match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
             Ok(port) if port > 0 => {
                 let advice = format!("write `admin: 127.0.0.1:{port}` for this machine alone");
-                Alone::Wrong(format!("`{shown}` is a port and no address"), advice)
+                ShorthandMeaning::Wrong(format!("`{shown}` is a port and no address"), advice)
             }
-            _ => Alone::Key("bind"),
+            _ => ShorthandMeaning::Key("bind"),
         },
         "metrics" if on => wrong(
             &format!("`{shown}` is no address"),
             "write `metrics: 0.0.0.0:9902`, or leave it out: the admin port has /metrics too",
         ),
-        "metrics" => Alone::Key("bind"),
+        "metrics" => ShorthandMeaning::Key("bind"),
         "state" if on => {
             wrong(&format!("`{shown}` is no path of a file"), "write `state: /var/lib/standfast/state.json`")
         }
-        "state" => Alone::Key("path"),
-        "access_log" if on => Alone::Nothing,
-        "access_log" if text.contains('/') => Alone::Key("path"),
+        "state" => ShorthandMeaning::Key("path"),
+        "access_log" if on => ShorthandMeaning::Nothing,
+        "access_log" if text.contains('/') => ShorthandMeaning::Key("path"),
         "access_log" if matches!(text, "json" | "common" | "combined") => {
-            Alone::Wrong(format!("`{text}` is a format"), format!("write `access_log: {{format: {text}}}`"))
+            ShorthandMeaning::Wrong(format!("`{text}` is a format"), format!("write `access_log: {{format: {text}}}`"))
         }
         "access_log" => {
             let what = format!("`{shown}` is no path of a file");
             wrong(&what, "write `access_log: on` for standard output, or `access_log: /var/log/standfast/access.log`")
         }
-        "health_check" if text.starts_with('/') => Alone::Key("http"),
+        "health_check" if text.starts_with('/') => ShorthandMeaning::Key("http"),
         "health_check" => match text {
-            "tcp" => Alone::Word("tcp"),
-            "http" => Alone::Word("http"),
-            "grpc" => Alone::Word("grpc"),
+            "tcp" => ShorthandMeaning::Word("tcp"),
+            "http" => ShorthandMeaning::Word("http"),
+            "grpc" => ShorthandMeaning::Word("grpc"),
             _ => {
                 let what = format!("`{shown}` is no kind of check");
                 let advice = match url_path(text) {
@@ -83,35 +83,38 @@ pub(super) fn alone(short: &'static str, text: &str, plain: bool) -> Alone {
                              `health_check: grpc`"
                         .to_owned(),
                 };
-                Alone::Wrong(what, advice)
+                ShorthandMeaning::Wrong(what, advice)
             }
         },
         "static_response" => match text {
             _ if on => wrong(&format!("`{shown}` is no text"), "write `static_response: {}`"),
             _ if text.len() == 3 && text.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) => {
-                Alone::Wrong(format!("`{text}` is a status"), format!("write `static_response: {{status: {text}}}`"))
+                ShorthandMeaning::Wrong(
+                    format!("`{text}` is a status"),
+                    format!("write `static_response: {{status: {text}}}`"),
+                )
             }
             _ if is_path(text) && [".html", ".htm", ".json", ".txt"].iter().any(|end| text.ends_with(end)) => {
                 let advice = format!("write `static_response: {{body_file: {text}}}`");
-                Alone::Wrong(format!("`{shown}` is the path of a file"), advice)
+                ShorthandMeaning::Wrong(format!("`{shown}` is the path of a file"), advice)
             }
-            _ => Alone::Key("body"),
+            _ => ShorthandMeaning::Key("body"),
         },
         "filter" => match text {
             "json" | "human" | "auto" => {
-                Alone::Wrong(format!("`{text}` is a format"), format!("write `log: {{format: {text}}}`"))
+                ShorthandMeaning::Wrong(format!("`{text}` is a format"), format!("write `log: {{format: {text}}}`"))
             }
             _ if words::is_human(text) => {
-                Alone::Wrong(format!("`{text}` is a format"), "write `log: {format: human}`".to_owned())
+                ShorthandMeaning::Wrong(format!("`{text}` is a format"), "write `log: {format: human}`".to_owned())
             }
-            _ => Alone::Key("filter"),
+            _ => ShorthandMeaning::Key("filter"),
         },
         "http" if on => wrong(&format!("`{shown}` is not a path"), "write `http: /healthz`, or `http: {}`"),
         "http" => match url_path(text) {
-            Some(path) => Alone::Wrong(format!("`{shown}` is a URL"), format!("write `http: {path}`")),
-            None => Alone::Key("path"),
+            Some(path) => ShorthandMeaning::Wrong(format!("`{shown}` is a URL"), format!("write `http: {path}`")),
+            None => ShorthandMeaning::Key("path"),
         },
-        _ => Alone::Key(short),
+        _ => ShorthandMeaning::Key(short),
     }
 }
 
@@ -157,14 +160,14 @@ fn host(text: &str) -> Option<String> {
 
 /// A value that stands where another one belongs.
 #[derive(Clone, Copy)]
-pub(super) struct Found<'t> {
-    pub(super) node: &'t Node,
-    pub(super) tree: &'t Tree,
+pub(super) struct FoundValue<'t> {
+    pub(super) node: &'t TreeNode,
+    pub(super) tree: &'t SpannedTree,
     /// The map that it stands in, for the value of an unknown key.
-    pub(super) around: &'t [(Node, Node)],
+    pub(super) around: &'t [(TreeNode, TreeNode)],
 }
 
-impl<'t> Found<'t> {
+impl<'t> FoundValue<'t> {
     /// The text of a scalar that may be shown.
     fn text(self) -> Option<&'t str> {
         match &self.node.value {
@@ -175,28 +178,28 @@ impl<'t> Found<'t> {
         }
     }
 
-    fn items(self) -> &'t [Node] {
+    fn items(self) -> &'t [TreeNode] {
         match &self.node.value {
             Value::List(items) => items,
             _ => std::slice::from_ref(self.node),
         }
     }
 
-    fn of(self, node: &'t Node) -> Found<'t> {
-        Found { node, ..self }
+    fn of(self, node: &'t TreeNode) -> FoundValue<'t> {
+        FoundValue { node, ..self }
     }
 
-    fn entry(self, key: &str) -> Option<Found<'t>> {
+    fn entry(self, key: &str) -> Option<FoundValue<'t>> {
         let Value::Map(entries) = &self.node.value else { return None };
-        let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if &**text == key);
+        let is = |node: &TreeNode| matches!(&node.value, Value::Scalar { text, .. } if &**text == key);
         entries.iter().find(|(name, _)| is(name)).map(|(_, value)| self.of(value))
     }
 
     /// The value of the first of these keys that stands in the same map.
-    fn beside(self, keys: &[&str]) -> Option<Found<'t>> {
+    fn beside(self, keys: &[&str]) -> Option<FoundValue<'t>> {
         /// So many keys of a map are looked at.
         const MOST: usize = 64;
-        let is = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if keys.contains(&&*normal(text)));
+        let is = |node: &TreeNode| matches!(&node.value, Value::Scalar { text, .. } if keys.contains(&&*normal(text)));
         self.around.iter().take(MOST).find(|(key, _)| is(key)).map(|(_, value)| self.of(value))
     }
 
@@ -220,8 +223,8 @@ impl<'t> Found<'t> {
     /// The first service of the file, be it below `services` or below the key of another program.
     fn first_service(self) -> Option<&'t str> {
         let Value::Map(entries) = &self.tree.root.value else { return None };
-        let file = Found { around: entries, ..self };
-        let of = |keys: &[&str]| file.beside(keys).and_then(Found::first_name);
+        let file = FoundValue { around: entries, ..self };
+        let of = |keys: &[&str]| file.beside(keys).and_then(FoundValue::first_name);
         let listened = || file.beside(&["listeners"])?.items().first();
         of(&["services"])
             .or_else(|| of(&["backends", "backend", "upstreams", "clusters", "pools"]))
@@ -309,9 +312,10 @@ impl<'t> Found<'t> {
         Some(text).filter(|text| text.len() <= LONGEST)
     }
 
-    fn pairs(self, entries: impl Iterator<Item = &'t (Node, Node)>) -> Option<String> {
-        let pair =
-            |(key, value): &'t (Node, Node)| Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?));
+    fn pairs(self, entries: impl Iterator<Item = &'t (TreeNode, TreeNode)>) -> Option<String> {
+        let pair = |(key, value): &'t (TreeNode, TreeNode)| {
+            Some(format!("{}: {}", self.of(key).flow()?, self.of(value).flow()?))
+        };
         let pairs: Option<Vec<_>> = entries.map(pair).collect();
         pairs.map(|pairs| pairs.join(", "))
     }
@@ -319,7 +323,7 @@ impl<'t> Found<'t> {
     /// `{a: {…}, b: {…}}` as `[{name: a, …}, {name: b, …}]`.
     fn named_list(self) -> Option<String> {
         let Value::Map(entries) = &self.node.value else { return None };
-        let item = |(key, value): &'t (Node, Node)| {
+        let item = |(key, value): &'t (TreeNode, TreeNode)| {
             let name = self.of(key).name()?;
             match &value.value {
                 Value::Map(entries) if self.of(value).entry("name").is_none() && !entries.is_empty() => {

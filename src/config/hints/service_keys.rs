@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use super::check_keys::{max_fails, path};
 use super::words::balance;
-use super::{Found, LISTENERS, normal};
+use super::{FoundValue, LISTENERS, normal};
 use crate::config::flow::endpoint;
 use crate::config::model::is_dns_name;
 
 /// In a value of `services:`.
-pub(super) fn service(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn service(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "servers" | "server" | "backends" | "backend" | "endpoints" | "upstreams" | "hosts" | "members" | "targets"
         | "nodes" | "addresses" | "loadbalancer" | "pool" | "url" | "address" => {
@@ -84,7 +84,7 @@ pub(super) fn service(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In an item of `pools:`.
-pub(super) fn pool(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn pool(key: &str, value: FoundValue<'_>) -> Option<String> {
     let text = value.text();
     Some(match key {
         "servers" | "server" | "backends" | "backend" | "hosts" | "members" | "targets" | "nodes" | "upstreams"
@@ -105,7 +105,7 @@ pub(super) fn pool(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In an item of `endpoints:`.
-pub(super) fn endpoint_of_a_pool(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn endpoint_of_a_pool(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "url" | "uri" | "host" | "hostname" | "ip" | "server" | "target" | "addr" | "port" => {
             format!("write address and port together: `{{{}}}`", address_and_port(value))
@@ -131,7 +131,7 @@ pub(super) fn endpoint_of_a_pool(key: &str, value: Found<'_>) -> Option<String> 
 }
 
 /// In `upstream.tls`.
-pub(super) fn upstream_tls(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn upstream_tls(key: &str, value: FoundValue<'_>) -> Option<String> {
     let text = value.text();
     Some(match key {
         "ca_file" | "cafile" | "ca_cert" | "cacert" | "root_ca" | "trusted_ca" | "ssl_trusted_certificate" => {
@@ -154,7 +154,7 @@ pub(super) fn upstream_tls(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `retry:`.
-pub(super) fn retry(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn retry(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "retries" | "num_retries" | "max_retries" | "count" => match value.number(0..=9) {
             Some(more) => format!("write `attempts: {}`: the first one counts", more + 1),
@@ -167,7 +167,7 @@ pub(super) fn retry(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `static_response:`.
-pub(super) fn static_response(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn static_response(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "code" | "status_code" => format!("write `status: {}`", value.number(200..=599).unwrap_or(503)),
         "text" | "content" | "message" => "write `body: \"Back soon.\\n\"`".to_owned(),
@@ -178,7 +178,7 @@ pub(super) fn static_response(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `failover:`.
-pub(super) fn failover(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn failover(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "mode" | "auto_failback" | "preempt" | "nopreempt" => match value.is_off() || key == "nopreempt" {
             true => "write `failback: manual`".to_owned(),
@@ -193,7 +193,7 @@ pub(super) fn failover(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `upstream:`.
-pub(super) fn upstream(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn upstream(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "servers" | "server" | "endpoints" | "hosts" | "address" => {
             let list = value.endpoints_or_sample();
@@ -206,7 +206,7 @@ pub(super) fn upstream(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// In `timeouts:` of a service or a route.
-pub(super) fn timeouts(key: &str, value: Found<'_>) -> Option<String> {
+pub(super) fn timeouts(key: &str, value: FoundValue<'_>) -> Option<String> {
     Some(match key {
         "request" | "read" | "server" | "proxy_read" | "total" => {
             format!("write `response: {}`", value.time_or("30s"))
@@ -216,11 +216,11 @@ pub(super) fn timeouts(key: &str, value: Found<'_>) -> Option<String> {
 }
 
 /// `address: 10.0.0.1:80` or `dns: app:80`, from the keys that other programs have for it.
-fn address_and_port(value: Found<'_>) -> String {
+fn address_and_port(value: FoundValue<'_>) -> String {
     let beside = |keys: &[&str]| value.beside(keys);
     let host = beside(&["host", "hostname", "ip", "addr", "address", "server", "target", "url", "uri"]);
-    let host = host.and_then(Found::text);
-    let port = beside(&["port"]).and_then(Found::port).unwrap_or(8080);
+    let host = host.and_then(FoundValue::text);
+    let port = beside(&["port"]).and_then(FoundValue::port).unwrap_or(8080);
     let whole = host.and_then(|host| {
         let ip = host.parse::<std::net::IpAddr>().ok().map(|ip| SocketAddr::new(ip, port).to_string());
         endpoint(&ip.unwrap_or_else(|| host.to_owned())).or_else(|| endpoint(&format!("{host}:{port}")))

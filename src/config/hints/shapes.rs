@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use super::listener_keys::{of_text, several_hosts};
-use super::{CERTIFICATES, Found, LISTENERS, SERVICES, WHOLE};
+use super::{CERTIFICATES, FoundValue, LISTENERS, SERVICES, WHOLE};
 use crate::config::Bind;
 use crate::config::model::is_name;
-use crate::config::tree::{Node, Value};
+use crate::config::tree::{TreeNode, Value};
 
 /// What to write where the map `section` (a type of the schema) belongs and something else stands.
-pub(in crate::config) fn not_that_map(section: &str, found: Found<'_>, index: Option<usize>) -> Option<String> {
+pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, index: Option<usize>) -> Option<String> {
     let text = found.text();
     Some(match section {
         "File" => format!("a whole file is `{WHOLE}`"),
@@ -102,7 +102,7 @@ fn pool_name(index: Option<usize>) -> String {
 }
 
 /// What to write where the list of `key` belongs and something else stands.
-pub(in crate::config) fn not_a_list(key: &str, found: Found<'_>) -> String {
+pub(in crate::config) fn not_a_list(key: &str, found: FoundValue<'_>) -> String {
     let alone = found.flow().filter(|_| matches!(found.node.value, Value::Map(_)));
     let is_one = |key: &str| found.entry(key).is_some();
     match key {
@@ -114,7 +114,7 @@ pub(in crate::config) fn not_a_list(key: &str, found: Found<'_>) -> String {
                 let name = if is_one("name") { "" } else { "name: main, " };
                 return format!("write `pools: [{{{name}{}]`", &alone[1..]);
             }
-            let pool = |(key, value): &'_ (Node, Node)| {
+            let pool = |(key, value): &'_ (TreeNode, TreeNode)| {
                 let name = found.of(key).name()?;
                 Some(format!("{{name: {name}, endpoints: {}}}", found.of(value).endpoints()?))
             };
@@ -149,7 +149,7 @@ pub(in crate::config) fn not_a_list(key: &str, found: Found<'_>) -> String {
 }
 
 /// What to write where the text of `key` belongs and a list or a map stands.
-pub(in crate::config) fn not_a_text(key: &str, found: Found<'_>) -> String {
+pub(in crate::config) fn not_a_text(key: &str, found: FoundValue<'_>) -> String {
     let Value::List(items) = &found.node.value else { return "write one value".to_owned() };
     let texts = found.texts();
     match (key, &texts[..], &items[..]) {
@@ -167,11 +167,11 @@ pub(in crate::config) fn not_a_text(key: &str, found: Found<'_>) -> String {
 }
 
 /// What to write where the map of `key` with free names belongs and something else stands.
-pub(in crate::config) fn not_a_map(key: &str, found: Found<'_>) -> String {
+pub(in crate::config) fn not_a_map(key: &str, found: FoundValue<'_>) -> String {
     if key != "services" {
         return "write `{key: value}`, or one indented `key: value` a line".to_owned();
     }
-    let service = |item: &'_ Node| {
+    let service = |item: &'_ TreeNode| {
         let Value::Map(entries) = &item.value else { return None };
         let name = found.of(item).entry("name")?.name()?;
         let rest = entries.iter().filter(|(key, _)| found.of(key).text() != Some("name"));

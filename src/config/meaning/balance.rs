@@ -1,14 +1,14 @@
 //! `balance:`
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use super::header;
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::model::{Balance, Protocol};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 use crate::config::tree::shorten;
 
-pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: Protocol) -> Balance {
+pub(super) fn balance(diagnostics: &mut Diagnostics, item: &Spanned<schema::Balance>, protocol: Protocol) -> Balance {
     let Some((at, typed)) = item.found() else { return defaults::BALANCE };
     match typed {
         schema::Balance::RoundRobin => Balance::RoundRobin,
@@ -23,26 +23,26 @@ pub(super) fn balance(room: &mut Room, item: &Item<schema::Balance>, protocol: P
                 schema::HashBy::Query(_) => Some("queries"),
             };
             if let (Protocol::Tcp, Some(what)) = (protocol, of_http) {
-                room.problem(at, format!("a tcp service sees no {what}"), "write `balance: {hash: source}`");
+                diagnostics.problem(at, format!("a tcp service sees no {what}"), "write `balance: {hash: source}`");
             }
-            hash_by(room, by).unwrap_or(Balance::HashSource)
+            hash_by(diagnostics, by).unwrap_or(Balance::HashSource)
         }
     }
 }
 
-fn hash_by(room: &mut Room, by: &schema::HashBy) -> Option<Balance> {
+fn hash_by(diagnostics: &mut Diagnostics, by: &schema::HashBy) -> Option<Balance> {
     match by {
         schema::HashBy::Source => Some(Balance::HashSource),
         schema::HashBy::Header(name) => {
             let (at, name) = name.found()?;
-            header::name(room, at, name, false).map(|name| Balance::HashHeader(name.to_lowercase()))
+            header::name(diagnostics, at, name, false).map(|name| Balance::HashHeader(name.to_lowercase()))
         }
         schema::HashBy::Cookie(name) => {
             let (at, name) = name.found()?;
             // (RFC 6265 §4.1.1: a token, as the name of a field is.)
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
                 let what = format!("`{}` is not the name of a cookie", shorten(name));
-                room.problem(at, what, "letters, digits, `-` and `_`, such as `session_id`");
+                diagnostics.problem(at, what, "letters, digits, `-` and `_`, such as `session_id`");
                 return None;
             }
             Some(Balance::HashCookie(name.clone()))
@@ -51,7 +51,7 @@ fn hash_by(room: &mut Room, by: &schema::HashBy) -> Option<Balance> {
             let (at, name) = name.found()?;
             if name.is_empty() || name.contains(['&', '=', '?', '#']) {
                 let what = format!("`{}` is not the name of a parameter", shorten(name));
-                room.problem(at, what, "write it as it is decoded, without `?` and `=`, such as `user`");
+                diagnostics.problem(at, what, "write it as it is decoded, without `?` and `=`, such as `user`");
                 return None;
             }
             Some(Balance::HashQuery(name.clone()))

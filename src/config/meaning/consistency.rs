@@ -1,35 +1,41 @@
 //! What the parts of one service say about each other.
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use super::services::PoolsByName;
+use crate::config::advice::listed;
 use crate::config::defaults;
-use crate::config::item::{Item, Short, Switch};
 use crate::config::model::{CrossPool, Endpoint, FailbackMode, Members, Mode, Name, Patience, Pool, Protocol, Service};
 use crate::config::objective;
 use crate::config::schema;
+use crate::config::spanned::{OffOr, Shorthand, Spanned};
 use crate::config::tree::NodeId;
-use crate::config::typing::listed;
 
 /// What the parts of one service say about each other.
-pub(super) fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, is_whole: bool) {
+pub(super) fn consistency(
+    diagnostics: &mut Diagnostics,
+    at: NodeId,
+    typed: &schema::Service,
+    service: &Service,
+    is_whole: bool,
+) {
     let failover = typed.failover.get();
     let pools = PoolsByName::of(typed);
     for (index, pool) in service.pools.iter().enumerate() {
         let endpoints = weighted(pool);
-        let place = pools.find(&pool.name).and_then(Item::at).unwrap_or(at);
+        let place = pools.find(&pool.name).and_then(Spanned::at).unwrap_or(at);
         if let Members::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
                 let what = format!(
                     "`{}` is a page: it serves only when no pool with endpoints is available, also none of those after it",
                     pool.name
                 );
-                room.warning(place, what, "make it the last one");
+                diagnostics.warning(place, what, "make it the last one");
             }
             continue;
         }
         if !takes_work(pool) {
             let what = format!("pool `{}` takes no new work: all its endpoints have weight 0", pool.name);
-            room.warning(place, what, "the service leaves it; if that is not meant, give one of them a weight");
+            diagnostics.warning(place, what, "the service leaves it; if that is not meant, give one of them a weight");
             continue;
         }
         if !pool.names.is_empty() || !is_whole {
@@ -42,7 +48,7 @@ pub(super) fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, 
             let what = format!(
                 "min_healthy {min} is more than pool `{name}` has{weighted} ({endpoints}): it is never available"
             );
-            room.problem(at, what, format!("at most {endpoints}"));
+            diagnostics.problem(at, what, format!("at most {endpoints}"));
         }
         let has_lower = index + 1 < service.pools.len();
         let typed_share = typed.outlier_detection.at();
@@ -52,23 +58,27 @@ pub(super) fn consistency(room: &mut Room, at: NodeId, typed: &schema::Service, 
         {
             let percent = rule.max_ejected * 100.0;
             let what = format!("max_ejected {percent}% of {endpoints} endpoint(s) in `{}` is less than one", pool.name);
-            room.warning(at, what, "no endpoint of it can be ejected while no lower pool can serve: raise the share");
+            diagnostics.warning(
+                at,
+                what,
+                "no endpoint of it can be ejected while no lower pool can serve: raise the share",
+            );
         }
     }
     if !service.pools.is_empty() && !service.pools.iter().any(takes_work) {
         let advice = "give one of them a weight, or add a pool with a `static_response` that says why";
-        room.problem(at, "nothing takes work in this service: all endpoints have weight 0", advice);
+        diagnostics.problem(at, "nothing takes work in this service: all endpoints have weight 0", advice);
     }
     if is_whole {
-        hedges_go_somewhere(room, typed, service);
+        check_hedge_targets(diagnostics, typed, service);
     }
-    databases_are_left_alone(room, at, typed, service);
-    let unwatched = unwatched(typed, &pools, service);
-    check_ports_are_asked(room, &pools, &unwatched);
+    warn_of_database_failback(diagnostics, at, typed, service);
+    let unchecked_pools = unchecked_pools(typed, &pools, service);
+    check_unused_check_ports(diagnostics, &pools, &unchecked_pools);
     if typed.objectives.get().is_none_or(|objectives| objectives.rto.at().is_none()) {
-        standby_is_watched(room, at, typed, service, &unwatched);
+        check_standby_health_check(diagnostics, at, typed, service, &unchecked_pools);
     }
-    objective_holds(room, at, typed, service, &unwatched, is_whole);
+    check_objective(diagnostics, at, typed, service, &unchecked_pools, is_whole);
 }
 
 /// Endpoints that the configuration gives a share of new work.
@@ -84,7 +94,7 @@ fn takes_work(pool: &Pool) -> bool {
 }
 
 /// A proxy promotes no database: clients that are sent home by themselves meet a primary that is one no more.
-fn databases_are_left_alone(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service) {
+fn warn_of_database_failback(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Service, service: &Service) {
     let database = |endpoint: &Endpoint| match endpoint.address.port() {
         5432 => Some("PostgreSQL"),
         3306 => Some("MySQL"),
@@ -101,7 +111,7 @@ fn databases_are_left_alone(room: &mut Room, at: NodeId, typed: &schema::Service
     let what = format!(
         "this looks like {name}, and `failback: auto` would send its clients back to the old primary, which nothing here promotes"
     );
-    room.warning(
+    diagnostics.warning(
         at,
         what,
         "write `failback: manual` under `failover`, and go home after the old primary was promoted again",
@@ -109,7 +119,7 @@ fn databases_are_left_alone(room: &mut Room, at: NodeId, typed: &schema::Service
 }
 
 /// A hedge after a time of its own needs a second endpoint: in the pool, or in another one that it may go to.
-fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Service) {
+fn check_hedge_targets(diagnostics: &mut Diagnostics, typed: &schema::Service, service: &Service) {
     let Patience::After(_) = service.retry.hedge else { return };
     let Some(at) = typed.retry.get().and_then(|retry| retry.hedge.at()) else { return };
     // (A name may stand for several.)
@@ -123,24 +133,24 @@ fn hedges_go_somewhere(room: &mut Room, typed: &schema::Service, service: &Servi
         } else {
             "`hedge` has no effect: there is no second endpoint"
         };
-        room.warning(at, what, "add an endpoint, or leave it out");
+        diagnostics.warning(at, what, "add an endpoint, or leave it out");
     }
 }
 
 /// `check_port` in a pool without a check.
-fn check_ports_are_asked(room: &mut Room, pools: &PoolsByName<'_>, unwatched: &[Name]) {
-    let pools = unwatched.iter().filter_map(|name| pools.find(name)?.get()?.endpoints.get());
+fn check_unused_check_ports(diagnostics: &mut Diagnostics, pools: &PoolsByName<'_>, unchecked_pools: &[Name]) {
+    let pools = unchecked_pools.iter().filter_map(|name| pools.find(name)?.get()?.endpoints.get());
     for at in pools.flat_map(|list| &list.0).filter_map(|endpoint| endpoint.get()?.0.check_port.at()) {
         let what = "`check_port` has no effect: the pool has no health check";
-        room.warning(at, what, "add a `health_check`, or leave it out");
+        diagnostics.warning(at, what, "add a `health_check`, or leave it out");
     }
 }
 
 /// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
-fn unwatched(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service) -> Vec<Name> {
-    let none_asked = |item: &Item<Switch<Short<schema::HealthCheck>>>| matches!(item.get(), Some(Switch::Off));
+fn unchecked_pools(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service) -> Vec<Name> {
+    let none_asked = |item: &Spanned<OffOr<Shorthand<schema::HealthCheck>>>| matches!(item.get(), Some(OffOr::Off));
     let by_service = typed.health_check.at().is_none() || none_asked(&typed.health_check);
-    let by_pool = |pool: &&Pool| match pools.find(&pool.name).and_then(Item::get).map(|pool| &pool.health_check) {
+    let by_pool = |pool: &&Pool| match pools.find(&pool.name).and_then(Spanned::get).map(|pool| &pool.health_check) {
         Some(item) if item.at().is_some() => none_asked(item),
         _ => by_service,
     };
@@ -148,24 +158,30 @@ fn unwatched(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service
     service.pools.iter().filter(endpoints).filter(by_pool).map(|pool| pool.name.clone()).collect()
 }
 
-fn standby_is_watched(room: &mut Room, at: NodeId, typed: &schema::Service, service: &Service, unwatched: &[Name]) {
-    let several = service.pools.iter().filter(|pool| !pool.is_static()).count() > 1;
-    if !several || unwatched.is_empty() {
-        return;
-    }
-    let what = format!("{} no health check", have(unwatched));
-    let advice = "only failing requests show that it is down, and nothing shows that it is back: add \
-                  `health_check: {http: {path: /healthz}}` or `{tcp: {}}`";
-    room.warning(typed.health_check.at().unwrap_or(at), what, advice);
-}
-
-/// `objectives.rto` against the arithmetic of detection; pools with equal arithmetic are told together.
-fn objective_holds(
-    room: &mut Room,
+fn check_standby_health_check(
+    diagnostics: &mut Diagnostics,
     at: NodeId,
     typed: &schema::Service,
     service: &Service,
-    unwatched: &[Name],
+    unchecked_pools: &[Name],
+) {
+    let several = service.pools.iter().filter(|pool| !pool.is_static()).count() > 1;
+    if !several || unchecked_pools.is_empty() {
+        return;
+    }
+    let what = format!("{} no health check", pools_have(unchecked_pools));
+    let advice = "only failing requests show that it is down, and nothing shows that it is back: add \
+                  `health_check: {http: {path: /healthz}}` or `{tcp: {}}`";
+    diagnostics.warning(typed.health_check.at().unwrap_or(at), what, advice);
+}
+
+/// `objectives.rto` against the arithmetic of detection; pools with equal arithmetic are told together.
+fn check_objective(
+    diagnostics: &mut Diagnostics,
+    at: NodeId,
+    typed: &schema::Service,
+    service: &Service,
+    unchecked_pools: &[Name],
     is_whole: bool,
 ) {
     let Some(rto) = typed.objectives.get().and_then(|objectives| objectives.rto.at()) else { return };
@@ -176,17 +192,17 @@ fn objective_holds(
         let pools: Vec<Name> = late.iter().map(|detection| detection.pool.clone()).collect();
         let parts = "interval × (1 + jitter) + fall × timeout + (fall − 1) × fast_interval";
         let what = format!("a silent fault can go unnoticed for {sum} ({})", listed(&pools).replace('`', ""));
-        room.problem(rto, what, format!("the sum is {parts}: lower one of them, or promise less"));
+        diagnostics.problem(rto, what, format!("the sum is {parts}: lower one of them, or promise less"));
     }
-    if !unwatched.is_empty() {
-        let what = format!("{} no health check: a silent fault has no bound", have(unwatched));
+    if !unchecked_pools.is_empty() {
+        let what = format!("{} no health check: a silent fault has no bound", pools_have(unchecked_pools));
         let advice = "add `health_check: {http: {path: /healthz}}` or `{tcp: {}}`, or promise nothing";
-        room.problem(typed.health_check.at().unwrap_or(at), what, advice);
+        diagnostics.problem(typed.health_check.at().unwrap_or(at), what, advice);
     }
 }
 
 /// `pool `a` has`, `pools `a`, `b` have`
-fn have(pools: &[Name]) -> String {
+fn pools_have(pools: &[Name]) -> String {
     let names = listed(pools);
     if pools.len() == 1 { format!("pool {names} has") } else { format!("pools {names} have") }
 }

@@ -1,23 +1,23 @@
-//! What spans the parts: addresses that meet, services that nobody uses, and what needs a state file.
+//! Checks across sections: conflicting addresses, unused services, manual failback without a state file.
 
 use std::collections::HashMap;
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use super::services::ServicesByName;
 use crate::config::Bind;
-use crate::config::item::{Item, Switch};
 use crate::config::model::{Config, FailbackMode, Name, Target};
 use crate::config::schema;
+use crate::config::spanned::{OffOr, Spanned};
 use crate::config::tree::NodeId;
 
-pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
-    addresses_meet(room, file);
-    unused_services(room, file, config);
-    state_matters(room, file, config);
+pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config) {
+    check_address_conflicts(diagnostics, file);
+    check_unused_services(diagnostics, file, config);
+    check_manual_failback_state(diagnostics, file, config);
 }
 
 /// The same address twice, or an address that a wildcard of the same port covers.
-fn addresses_meet(room: &mut Room, file: &schema::File) {
+fn check_address_conflicts(diagnostics: &mut Diagnostics, file: &schema::File) {
     // By port: what is taken bind by bind, and what takes every address of a family, or any of it first.
     let mut taken: HashMap<Bind, String> = HashMap::new();
     let mut everywhere: HashMap<(u16, bool), (Bind, String)> = HashMap::new();
@@ -36,7 +36,7 @@ fn addresses_meet(room: &mut Room, file: &schema::File) {
             (None, None) => None,
         };
         if let Some(what) = what {
-            room.problem(at, what, "give it another port");
+            diagnostics.problem(at, what, "give it another port");
         }
         for ip in bind.ips() {
             let family = (bind.port(), ip.is_ipv4());
@@ -49,28 +49,28 @@ fn addresses_meet(room: &mut Room, file: &schema::File) {
     }
 }
 
-/// Every address that we bind, with who binds it.
+/// Every address that is bound, with the section that binds it.
 fn binds(file: &schema::File) -> Vec<(NodeId, Bind, String)> {
     let mut found = Vec::new();
-    if let Some(Switch::On(admin)) = file.admin.get() {
+    if let Some(OffOr::Value(admin)) = file.admin.get() {
         found.extend(admin.0.bind.found().map(|(at, bind)| (at, bind.0, "`admin`".to_owned())));
     }
     if let Some(metrics) = file.metrics.get() {
         found.extend(metrics.0.bind.found().map(|(at, bind)| (at, bind.0, "`metrics`".to_owned())));
     }
-    for listener in file.listeners.get().into_iter().flatten().filter_map(Item::get) {
+    for listener in file.listeners.get().into_iter().flatten().filter_map(Spanned::get) {
         let user = match listener.name.get() {
             Some(name) => format!("listener `{}`", crate::config::tree::shorten(name)),
             None => "another listener".into(),
         };
         let bind = listener.bind.get().map_or(&[][..], |list| &list.0);
-        found.extend(bind.iter().filter_map(Item::found).map(|(at, bind)| (at, bind.0, user.clone())));
+        found.extend(bind.iter().filter_map(Spanned::found).map(|(at, bind)| (at, bind.0, user.clone())));
     }
     found
 }
 
 /// A service that no listener leads to is probed and never used.
-fn unused_services(room: &mut Room, file: &schema::File, config: &Config) {
+fn check_unused_services(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config) {
     // A listener that was refused may be the one that uses it.
     let typed = file.listeners.get().map_or(0, Vec::len);
     if typed != config.listeners.len() {
@@ -89,14 +89,14 @@ fn unused_services(room: &mut Room, file: &schema::File, config: &Config) {
     {
         if !used.contains(name.as_str()) {
             let what = format!("no listener leads to service `{}`", crate::config::tree::shorten(name));
-            room.warning(at, what, "add a route to it, or remove it");
+            diagnostics.warning(at, what, "add a route to it, or remove it");
         }
     }
 }
 
 /// A service that waits for an operator's word must not come home by a restart.
-fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
-    if config.state.is_some() || matches!(file.state.get(), Some(Switch::On(_))) {
+fn check_manual_failback_state(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config) {
+    if config.state.is_some() || matches!(file.state.get(), Some(OffOr::Value(_))) {
         return;
     }
     let typed = ServicesByName::of(file);
@@ -106,7 +106,7 @@ fn state_matters(room: &mut Room, file: &schema::File, config: &Config) {
             let what = format!("service `{}` fails back manually, and there is no `state`", service.name);
             let advice =
                 "a restart would forget which pool is active: add `state: {path: /var/lib/standfast/state.json}`";
-            room.warning(at, what, advice);
+            diagnostics.warning(at, what, advice);
         }
     }
 }

@@ -3,48 +3,48 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::names::alike;
+use super::names::suggested_name;
 use crate::config::defaults;
-use crate::config::fault::{Fault, Faults, Spot};
-use crate::config::item::{Item, Switch};
+use crate::config::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
 use crate::config::model::{Name, Patience, Protocol, is_name};
 use crate::config::named_files::{NamedFiles, TypedFile};
 use crate::config::problems::MOST;
+use crate::config::spanned::{OffOr, Spanned};
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::{Delay, Time, write_time};
+use crate::config::units::{AutoOrDuration, TypedDuration, write_time};
 
-/// What every reader of a part has at hand.
-pub(super) struct Room<'a> {
-    pub(super) faults: &'a mut Faults,
+/// Collects diagnostics, and reads values that several sections have.
+pub(super) struct Diagnostics<'a> {
+    pub(super) found: &'a mut DiagnosticList,
     /// Files for TLS, to be looked at later.
     pub(super) named: &'a mut Vec<NamedFiles<TypedFile>>,
     /// Relative paths of the file count from here.
     pub(super) base_dir: &'a Path,
 }
 
-impl Room<'_> {
+impl Diagnostics<'_> {
     pub(super) fn problem(&mut self, at: NodeId, what: impl Into<String>, advice: impl Into<String>) {
-        self.faults.push(Fault::error(Spot::Node(at), what, advice));
+        self.found.push(Diagnostic::error(SourceSpot::Node(at), what, advice));
     }
 
     pub(super) fn warning(&mut self, at: NodeId, what: impl Into<String>, advice: impl Into<String>) {
-        self.faults.push(Fault::warning(Spot::Node(at), what, advice));
+        self.found.push(Diagnostic::warning(SourceSpot::Node(at), what, advice));
     }
 
     /// So much is wrong already that only a part of it will be told: advice that takes long to find is not looked for.
     pub(super) fn is_full(&self) -> bool {
-        self.faults.len() >= 2 * MOST
+        self.found.len() >= 2 * MOST
     }
 
     /// A key whose value's function is not built yet.
-    pub(super) fn later(&mut self, at: NodeId, what: &str, now: &str) {
+    pub(super) fn not_supported(&mut self, at: NodeId, what: &str, now: &str) {
         self.problem(at, format!("{what} is not supported yet"), now);
     }
 
     /// A value that must be given; when it is absent that is noted at `owner`, unless the advice on another key gives it.
     pub(super) fn required<'i, T>(
         &mut self,
-        item: &'i Item<T>,
+        item: &'i Spanned<T>,
         owner: NodeId,
         key: &'static str,
         sample: &str,
@@ -57,36 +57,36 @@ impl Room<'_> {
 
     /// Does the advice on another key of the map at `owner` give one of these?
     pub(super) fn is_supplied(&self, owner: NodeId, keys: &[&'static str]) -> bool {
-        keys.iter().any(|key| self.faults.is_supplied(owner, key))
+        keys.iter().any(|key| self.found.is_supplied(owner, key))
     }
 
     /// A duration that may be zero.
-    pub(super) fn time(&mut self, item: &Item<Time>, default: Duration) -> Duration {
+    pub(super) fn time(&mut self, item: &Spanned<TypedDuration>, default: Duration) -> Duration {
         item.get().map_or(default, |time| time.0)
     }
 
     /// A duration that may be `off`.
-    pub(super) fn time_or_off(&mut self, item: &Item<Switch<Time>>, default: Duration) -> Duration {
+    pub(super) fn time_or_off(&mut self, item: &Spanned<OffOr<TypedDuration>>, default: Duration) -> Duration {
         match item.get() {
             None => default,
-            Some(Switch::Off) => Duration::ZERO,
-            Some(Switch::On(time)) => time.0,
+            Some(OffOr::Off) => Duration::ZERO,
+            Some(OffOr::Value(time)) => time.0,
         }
     }
 
     /// How long is waited before something is done; at `end` the waiting is over anyway. On a tcp service nothing ever is done.
     pub(super) fn patience(
         &mut self,
-        item: &Item<Switch<Delay>>,
+        item: &Spanned<OffOr<AutoOrDuration>>,
         key: &str,
         end: (&str, Duration),
         protocol: Protocol,
     ) -> Patience {
         match item.found().filter(|_| protocol == Protocol::Http) {
             None => defaults::patience(protocol),
-            Some((_, Switch::Off)) => Patience::Off,
-            Some((_, Switch::On(Delay(None)))) => Patience::Auto,
-            Some((at, Switch::On(Delay(Some(time))))) => {
+            Some((_, OffOr::Off)) => Patience::Off,
+            Some((_, OffOr::Value(AutoOrDuration(None)))) => Patience::Auto,
+            Some((at, OffOr::Value(AutoOrDuration(Some(time))))) => {
                 if *time < Duration::from_millis(1) {
                     let what = format!("`{}` is too short", write_time(*time));
                     self.problem(at, what, "at least 1ms; `off` is never");
@@ -106,11 +106,11 @@ impl Room<'_> {
     }
 
     /// A deadline or a pause: at least a millisecond, which is the grain of our clocks.
-    pub(super) fn wait(&mut self, item: &Item<Time>, default: Duration) -> Duration {
+    pub(super) fn wait(&mut self, item: &Spanned<TypedDuration>, default: Duration) -> Duration {
         self.at_least(item, Duration::from_millis(1), default)
     }
 
-    pub(super) fn at_least(&mut self, item: &Item<Time>, least: Duration, default: Duration) -> Duration {
+    pub(super) fn at_least(&mut self, item: &Spanned<TypedDuration>, least: Duration, default: Duration) -> Duration {
         match item.found() {
             Some((at, time)) if time.0 < least => {
                 let what = format!("`{}` is too short", write_time(time.0));
@@ -124,7 +124,7 @@ impl Room<'_> {
     }
 
     /// Notes a pace that is slower than once a day: a typing error, or a check that checks nothing.
-    pub(super) fn at_most_a_day(&mut self, item: &Item<Time>) {
+    pub(super) fn at_most_a_day(&mut self, item: &Spanned<TypedDuration>) {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         if let Some((at, time)) = item.found()
             && time.0 > DAY
@@ -140,7 +140,7 @@ impl Room<'_> {
             return Some(Name::from(name));
         }
         let advice = "a name starts with a letter or digit, goes on with letters, digits, `-`, `_`, `.`, and has at most 64 characters in all";
-        let advice = match alike(name) {
+        let advice = match suggested_name(name) {
             Some(name) => format!("write `{name}`: {advice}"),
             None => advice.to_owned(),
         };
@@ -153,14 +153,14 @@ impl Room<'_> {
     }
 
     /// A file that is written is to be looked at.
-    pub(super) fn written(&mut self, item: &Item<String>, required: bool) {
+    pub(super) fn names_written_file(&mut self, item: &Spanned<String>, required: bool) {
         if let Some(file) = self.named(item) {
             self.named.push(NamedFiles::Written { file, required });
         }
     }
 
     /// A file for TLS, with its place.
-    pub(super) fn named(&self, item: &Item<String>) -> Option<TypedFile> {
+    pub(super) fn named(&self, item: &Spanned<String>) -> Option<TypedFile> {
         item.found().map(|(at, path)| (at, self.path(path)))
     }
 }

@@ -3,55 +3,65 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::diagnostics::Room;
-use super::names::another_name;
+use super::diagnostics::Diagnostics;
+use super::names::unused_name_advice;
 use super::{address, tls};
 use crate::config::defaults;
 use crate::config::flow;
-use crate::config::item::Item;
 use crate::config::model::{Endpoint, Family, Name, NamedEndpoints, Question};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::units::{Purpose, other_notation, without_login};
+use crate::config::units::{AddressPurpose, other_notation, without_login};
 
 /// What the endpoints of a service have taken, each with the pool that has it.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct TakenEndpoints {
     pub(super) addresses: HashMap<SocketAddr, Name>,
     pub(super) names: HashMap<Name, Name>,
 }
 
-impl Taken {
+impl TakenEndpoints {
     /// Two endpoints of one name could not be told apart.
-    pub(super) fn name(&mut self, room: &mut Room, endpoint: &Endpoint, item: &Item<String>, pool: &Name) {
+    pub(super) fn name(
+        &mut self,
+        diagnostics: &mut Diagnostics,
+        endpoint: &Endpoint,
+        item: &Spanned<String>,
+        pool: &Name,
+    ) {
         if let (Some(name), Some(at)) = (&endpoint.name, item.at())
             && let Some(other) = self.names.insert(name.clone(), pool.clone())
         {
             let what = format!("a second endpoint of this service is called `{name}` (first in `{other}`)");
-            let advice = another_name(name, |name| self.names.contains_key(name));
-            room.problem(at, what, advice);
+            let advice = unused_name_advice(name, |name| self.names.contains_key(name));
+            diagnostics.problem(at, what, advice);
         }
     }
 }
 
-pub(super) fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<Endpoint> {
+pub(super) fn endpoint(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Endpoint) -> Option<Endpoint> {
     if typed.dns.at().is_some() || typed.srv.at().is_some() {
         return None; // see `names`
     }
     if let Some(at) = typed.family.at() {
-        room.problem(at, "`family` is about names", "leave it out: the address says it");
+        diagnostics.problem(at, "`family` is about names", "leave it out: the address says it");
     }
-    if room.is_supplied(at, &["dns", "srv"]) {
+    if diagnostics.is_supplied(at, &["dns", "srv"]) {
         return None;
     }
-    let address = room.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
+    let address = diagnostics.required(&typed.address, at, "address", "address: 127.0.0.1:3000")?.0;
     if address.port() == 0 {
-        room.problem(typed.address.at().unwrap_or(at), "port 0 cannot be connected to", "write the endpoint's port");
+        diagnostics.problem(
+            typed.address.at().unwrap_or(at),
+            "port 0 cannot be connected to",
+            "write the endpoint's port",
+        );
     }
-    address::check(room, typed.address.at().unwrap_or(at), address, Purpose::Connect);
+    address::check(diagnostics, typed.address.at().unwrap_or(at), address, AddressPurpose::Connect);
     Some(Endpoint {
         address,
-        name: typed.name.found().and_then(|(at, name)| room.name(at, name)),
+        name: typed.name.found().and_then(|(at, name)| diagnostics.name(at, name)),
         host: None,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
         max_connections: typed.max_connections.get().map(|n| n.0 as usize),
@@ -60,13 +70,13 @@ pub(super) fn endpoint(room: &mut Room, at: NodeId, typed: &schema::Endpoint) ->
 }
 
 /// The items of `endpoints:` that DNS names.
-pub(super) fn names(room: &mut Room, typed: &schema::Pool) -> Vec<NamedEndpoints> {
+pub(super) fn names(diagnostics: &mut Diagnostics, typed: &schema::Pool) -> Vec<NamedEndpoints> {
     let mut found: Vec<NamedEndpoints> = Vec::new();
     let mut asked = HashSet::new();
-    for (at, endpoint) in typed.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Item::found) {
-        let Some(name) = named(room, at, &endpoint.0) else { continue };
+    for (at, endpoint) in typed.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Spanned::found) {
+        let Some(name) = named(diagnostics, at, &endpoint.0) else { continue };
         if !asked.insert(name.question.clone()) {
-            room.problem(at, format!("{} stands twice in this pool", name.question), "keep it once");
+            diagnostics.problem(at, format!("{} stands twice in this pool", name.question), "keep it once");
         }
         found.push(name);
     }
@@ -74,14 +84,18 @@ pub(super) fn names(room: &mut Room, typed: &schema::Pool) -> Vec<NamedEndpoints
 }
 
 /// `dns: app.internal:8080`, `srv: _http._tcp.app.internal`. `None`: it is an address, or wrong.
-fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedEndpoints> {
+fn named(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Endpoint) -> Option<NamedEndpoints> {
     let others = [&typed.address.at(), &typed.dns.at(), &typed.srv.at()].iter().filter(|at| at.is_some()).count();
     if others > 1 {
-        room.problem(at, "an endpoint is an address, a name (`dns`) or a service name (`srv`)", "keep one of them");
+        diagnostics.problem(
+            at,
+            "an endpoint is an address, a name (`dns`) or a service name (`srv`)",
+            "keep one of them",
+        );
         return None;
     }
     if let (Some(at), true) = (typed.name.at(), others > typed.address.at().iter().count()) {
-        room.problem(at, "`name` is for one address, and DNS may have several", "leave it out");
+        diagnostics.problem(at, "`name` is for one address, and DNS may have several", "leave it out");
     }
     let family = match typed.family.get() {
         None => defaults::FAMILY,
@@ -92,10 +106,10 @@ fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedE
     };
     let (name, port) = match (typed.dns.found(), typed.srv.found()) {
         (Some((at, text)), _) => {
-            let (host, port) = host_and_port(room, at, text)?;
+            let (host, port) = host_and_port(diagnostics, at, text)?;
             (host, Some(port))
         }
-        (None, Some((at, text))) => (service_name(room, at, text)?, None),
+        (None, Some((at, text))) => (service_name(diagnostics, at, text)?, None),
         (None, None) => return None,
     };
     Some(NamedEndpoints {
@@ -106,14 +120,14 @@ fn named(room: &mut Room, at: NodeId, typed: &schema::Endpoint) -> Option<NamedE
     })
 }
 
-fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16)> {
+fn host_and_port(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let address = text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok();
     match (tls::dns_name(host.strip_suffix('.').unwrap_or(host)), port.parse::<u16>()) {
         (Some(_), Ok(port)) if port > 0 => Some((host.to_ascii_lowercase(), port)),
         (name, _) => {
-            if let Some((what, advice)) = other_notation(text, Purpose::Connect) {
-                room.problem(at, format!("`{}` is {what}", without_login(text)), advice);
+            if let Some((what, advice)) = other_notation(text, AddressPurpose::Connect) {
+                diagnostics.problem(at, format!("`{}` is {what}", without_login(text)), advice);
                 return None;
             }
             let advice = if address {
@@ -126,18 +140,18 @@ fn host_and_port(room: &mut Room, at: NodeId, text: &str) -> Option<(String, u16
             } else {
                 "write a name and a port, such as `app.internal:8080`".to_owned()
             };
-            room.problem(at, format!("`{}` is not a name with a port", without_login(text)), advice);
+            diagnostics.problem(at, format!("`{}` is not a name with a port", without_login(text)), advice);
             None
         }
     }
 }
 
-fn service_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+fn service_name(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<String> {
     if tls::dns_name(text.strip_suffix('.').unwrap_or(text)).is_some() {
         return Some(text.to_ascii_lowercase());
     }
-    let what = other_notation(text, Purpose::Connect).map_or("not a name with SRV records", |(what, _)| what);
+    let what = other_notation(text, AddressPurpose::Connect).map_or("not a name with SRV records", |(what, _)| what);
     let what = format!("`{}` is {what}", without_login(text));
-    room.problem(at, what, "write one such as `_http._tcp.app.internal`, without a port");
+    diagnostics.problem(at, what, "write one such as `_http._tcp.app.internal`, without a port");
     None
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::model::{Failback, FailbackMode, Failover, MaxFailovers, OnAllDown, OnRefused, Sessions};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 
-pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_timeout: Duration) -> Failover {
+pub(super) fn failover(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<schema::Failover>,
+    drain_timeout: Duration,
+) -> Failover {
     let typed = item.get().cloned().unwrap_or_default();
     let max = typed.max_failovers.get().cloned().unwrap_or_default();
     let failover = Failover {
@@ -28,26 +32,29 @@ pub(super) fn failover(room: &mut Room, item: &Item<schema::Failover>, drain_tim
             Some(schema::Sessions::Drain) => Sessions::Drain,
             Some(schema::Sessions::Close) => Sessions::Close,
         },
-        drain_timeout: room.time(&typed.drain_timeout, drain_timeout),
+        drain_timeout: diagnostics.time(&typed.drain_timeout, drain_timeout),
         max_failovers: MaxFailovers {
             count: max.count.get().map_or(defaults::MAX_FAILOVERS, |n| n.0 as u32),
-            per: room.wait(&max.per, defaults::MAX_FAILOVERS_PER),
+            per: diagnostics.wait(&max.per, defaults::MAX_FAILOVERS_PER),
         },
-        failback: failback(room, &typed.failback),
-        damping: room.time_or_off(&typed.damping, defaults::DAMPING),
-        confirm_window: room.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
+        failback: failback(diagnostics, &typed.failback),
+        damping: diagnostics.time_or_off(&typed.damping, defaults::DAMPING),
+        confirm_window: diagnostics.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
     };
     let (max, window) = (&failover.max_failovers, failover.confirm_window);
     if let Some(at) = typed.confirm_window.at()
         && window.saturating_mul(max.count.saturating_add(1)) >= max.per
     {
         let what = "`max_failovers` never freezes: switches within confirm_window of an outage belong to it";
-        room.warning(at, what, "make confirm_window shorter, or the time of max_failovers longer");
+        diagnostics.warning(at, what, "make confirm_window shorter, or the time of max_failovers longer");
     }
     failover
 }
 
-fn failback(room: &mut Room, item: &Item<crate::config::item::Short<schema::Failback>>) -> Failback {
+fn failback(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<crate::config::spanned::Shorthand<schema::Failback>>,
+) -> Failback {
     let typed = item.get().map(|typed| typed.0.clone()).unwrap_or_default();
     let mode = match typed.mode.found() {
         None => defaults::FAILBACK_MODE,
@@ -55,9 +62,9 @@ fn failback(room: &mut Room, item: &Item<crate::config::item::Short<schema::Fail
         Some((_, schema::FailbackMode::Manual)) => FailbackMode::Manual,
         Some((at, mode)) => {
             let word = if *mode == schema::FailbackMode::Window { "`window`" } else { "`ramp`" };
-            room.later(at, word, "`auto` and `manual` are");
+            diagnostics.not_supported(at, word, "`auto` and `manual` are");
             FailbackMode::Manual
         }
     };
-    Failback { mode, hold_down: room.time(&typed.hold_down, defaults::HOLD_DOWN) }
+    Failback { mode, hold_down: diagnostics.time(&typed.hold_down, defaults::HOLD_DOWN) }
 }

@@ -4,30 +4,36 @@ use std::fs::FileType;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::Room;
-use crate::config::item::Switch;
+use super::diagnostics::Diagnostics;
 use crate::config::model::Config;
 use crate::config::schema;
+use crate::config::spanned::OffOr;
 use crate::config::tree::{NodeId, shorten};
 
 /// The state file and the access log. `path`: the configuration's own.
-pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config, path: &Path) {
+pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config, path: &Path) {
     let log = config.access_log.as_ref().and_then(|log| log.path.as_deref());
     if let (Some(log), Some((at, typed))) = (log, access_log_place(file))
         && log.is_dir()
     {
-        room.problem(at, format!("`{}` is a folder", shorten(typed)), "write the path of a file in it");
+        diagnostics.problem(at, format!("`{}` is a folder", shorten(typed)), "write the path of a file in it");
     }
     if let (Some(state), Some(place)) = (&config.state, state_place(file)) {
-        check_state(room, place, &state.path, log, path);
+        check_state(diagnostics, place, &state.path, log, path);
     }
 }
 
 /// The state file is written aside and renamed: only a file of its own can be replaced so.
-fn check_state(room: &mut Room, (at, path): (NodeId, &String), state: &Path, log: Option<&Path>, config: &Path) {
+fn check_state(
+    diagnostics: &mut Diagnostics,
+    (at, path): (NodeId, &String),
+    state: &Path,
+    log: Option<&Path>,
+    config: &Path,
+) {
     let typed = shorten(path);
     if path.ends_with('/') {
-        return room.problem(at, format!("`{typed}` is a folder"), "write the path of a file in it");
+        return diagnostics.problem(at, format!("`{typed}` is a folder"), "write the path of a file in it");
     }
     if let Ok(found) = std::fs::metadata(state)
         && let Some(kind) = kind(found.file_type())
@@ -35,7 +41,7 @@ fn check_state(room: &mut Room, (at, path): (NodeId, &String), state: &Path, log
         let what = format!("`{typed}` is {kind}: the state cannot be kept there");
         let sample =
             if found.is_dir() { format!("{typed}/state.json") } else { "/var/lib/standfast/state.json".into() };
-        return room.problem(at, what, format!("write the path of a file of its own, such as `{sample}`"));
+        return diagnostics.problem(at, what, format!("write the path of a file of its own, such as `{sample}`"));
     }
     let other = match log {
         _ if is_same(state, config) => "the configuration itself",
@@ -43,7 +49,7 @@ fn check_state(room: &mut Room, (at, path): (NodeId, &String), state: &Path, log
         _ => return,
     };
     let what = format!("`{typed}` is {other}: the state would replace it");
-    room.problem(at, what, "write the path of a file of its own, such as `/var/lib/standfast/state.json`");
+    diagnostics.problem(at, what, "write the path of a file of its own, such as `/var/lib/standfast/state.json`");
 }
 
 /// What is no file; `None` = it is one.
@@ -77,11 +83,11 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 fn state_place(file: &schema::File) -> Option<(NodeId, &String)> {
-    let Switch::On(state) = file.state.get()? else { return None };
+    let OffOr::Value(state) = file.state.get()? else { return None };
     state.0.path.found()
 }
 
 fn access_log_place(file: &schema::File) -> Option<(NodeId, &String)> {
-    let Switch::On(log) = file.access_log.get()? else { return None };
+    let OffOr::Value(log) = file.access_log.get()? else { return None };
     log.0.path.found()
 }

@@ -1,9 +1,9 @@
 //! Header fields that the file names: those we set, those we expect.
 
-use super::diagnostics::Room;
-use crate::config::item::{Entries, Item};
+use super::diagnostics::Diagnostics;
 use crate::config::model::{HeaderChanges, Secret};
 use crate::config::schema;
+use crate::config::spanned::{NamedEntries, Spanned};
 use crate::config::tree::{NodeId, shorten, shown_key};
 
 /// Fields that say how a message is framed or how far a field or a message travels: they are ours, on both sides.
@@ -21,26 +21,26 @@ const OURS: [&str; 10] = [
 ];
 
 /// `request_headers:` or `response_headers:`
-pub(super) fn changes(room: &mut Room, changes: &Item<schema::HeaderChanges>) -> HeaderChanges {
+pub(super) fn changes(diagnostics: &mut Diagnostics, changes: &Spanned<schema::HeaderChanges>) -> HeaderChanges {
     let Some(changes) = changes.get() else { return HeaderChanges::default() };
     let remove = changes.remove.get().map_or(&[][..], |list| &list.0);
     HeaderChanges {
-        set: settable(room, &changes.set),
-        add: settable(room, &changes.add)
+        set: settable(diagnostics, &changes.set),
+        add: settable(diagnostics, &changes.add)
             .into_iter()
             .inspect(|(name, _)| {
                 if let (true, Some(at)) = (name.eq_ignore_ascii_case("host"), changes.add.at()) {
-                    room.problem(at, "a request has one Host", "write it under `set`");
+                    diagnostics.problem(at, "a request has one Host", "write it under `set`");
                 }
             })
             .collect(),
         remove: remove
             .iter()
-            .filter_map(Item::found)
+            .filter_map(Spanned::found)
             .filter_map(|(at, text)| {
-                let removed = name(room, at, text, true)?.to_lowercase();
+                let removed = name(diagnostics, at, text, true)?.to_lowercase();
                 if removed == "host" {
-                    room.problem(at, "a request must have a Host", "write the one you want under `set`");
+                    diagnostics.problem(at, "a request must have a Host", "write the one you want under `set`");
                 }
                 Some(removed)
             })
@@ -49,24 +49,24 @@ pub(super) fn changes(room: &mut Room, changes: &Item<schema::HeaderChanges>) ->
 }
 
 /// Fields that we write: none of [`OURS`], values that a message can carry.
-pub(super) fn settable(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, String)> {
-    pairs(room, fields, true)
+pub(super) fn settable(diagnostics: &mut Diagnostics, fields: &Spanned<NamedEntries<String>>) -> Vec<(String, String)> {
+    pairs(diagnostics, fields, true)
 }
 
 /// Fields that a probe sends beside its own.
-pub(super) fn sent(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, Secret)> {
+pub(super) fn sent(diagnostics: &mut Diagnostics, fields: &Spanned<NamedEntries<String>>) -> Vec<(String, Secret)> {
     for (key, _) in fields.get().map_or(&[][..], |fields| &fields.0) {
         if let Some((at, name)) = key.found()
             && name.eq_ignore_ascii_case("host")
         {
-            room.problem(
+            diagnostics.problem(
                 at,
                 "the Host of a check has a key of its own",
                 "write it as `host`, beside `request_headers`",
             );
         }
     }
-    settable(room, fields).into_iter().map(|(name, value)| (name, Secret::from(value))).collect()
+    settable(diagnostics, fields).into_iter().map(|(name, value)| (name, Secret::from(value))).collect()
 }
 
 /// Fields that only requests have, and usual names of keys and tokens: an answer is not expected to have them.
@@ -105,7 +105,7 @@ const OF_REQUESTS: [&str; 31] = [
 ];
 
 /// Fields that we look for in the answer of a check; names in lower case.
-pub(super) fn expected(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(String, String)> {
+pub(super) fn expected(diagnostics: &mut Diagnostics, fields: &Spanned<NamedEntries<String>>) -> Vec<(String, String)> {
     for (key, _) in fields.get().map_or(&[][..], |fields| &fields.0) {
         let Some((at, name)) = key.found() else { continue };
         let lower = name.to_ascii_lowercase();
@@ -118,42 +118,46 @@ pub(super) fn expected(room: &mut Room, fields: &Item<Entries<String>>) -> Vec<(
                 "host" => "write it as `host`, beside `headers`",
                 _ => "write it under `request_headers`: these are sent with each probe",
             };
-            room.problem(at, what, advice);
+            diagnostics.problem(at, what, advice);
         }
     }
-    pairs(room, fields, false).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect()
+    pairs(diagnostics, fields, false).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect()
 }
 
-fn pairs(room: &mut Room, fields: &Item<Entries<String>>, ours_refused: bool) -> Vec<(String, String)> {
+fn pairs(
+    diagnostics: &mut Diagnostics,
+    fields: &Spanned<NamedEntries<String>>,
+    ours_refused: bool,
+) -> Vec<(String, String)> {
     let Some(fields) = fields.get() else { return Vec::new() };
-    let pair = |(key, value): &(Item<String>, Item<String>)| {
-        let name = key.found().and_then(|(at, text)| name(room, at, text, ours_refused));
-        let value = value.found().and_then(|(at, text)| self::value(room, at, text));
+    let pair = |(key, value): &(Spanned<String>, Spanned<String>)| {
+        let name = key.found().and_then(|(at, text)| name(diagnostics, at, text, ours_refused));
+        let value = value.found().and_then(|(at, text)| self::value(diagnostics, at, text));
         name.zip(value)
     };
     fields.0.iter().filter_map(pair).collect()
 }
 
 /// The name of a field, as it was written.
-pub(super) fn name(room: &mut Room, at: NodeId, text: &str, ours_refused: bool) -> Option<String> {
+pub(super) fn name(diagnostics: &mut Diagnostics, at: NodeId, text: &str, ours_refused: bool) -> Option<String> {
     if http::HeaderName::from_bytes(text.as_bytes()).is_err() {
         let what = format!("`{}` is not the name of a header field", shown_key(text));
-        room.problem(at, what, "letters, digits and `-`, such as `X-Request-Id`; the value stands behind `: `");
+        diagnostics.problem(at, what, "letters, digits and `-`, such as `X-Request-Id`; the value stands behind `: `");
         return None;
     }
     if ours_refused && OURS.contains(&text.to_lowercase().as_str()) {
         let what = format!("`{}` belongs to the connection", shorten(text));
-        room.problem(at, what, "leave it out: the proxy frames every message itself");
+        diagnostics.problem(at, what, "leave it out: the proxy frames every message itself");
         return None;
     }
     Some(text.to_owned())
 }
 
 /// The value of a field: visible ASCII, spaces inside.
-pub(super) fn value(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+pub(super) fn value(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<String> {
     let visible = text.bytes().all(|b| b == b' ' || b == b'\t' || b.is_ascii_graphic());
     if !visible || text.trim() != text || http::HeaderValue::from_str(text).is_err() {
-        room.problem(
+        diagnostics.problem(
             at,
             "this is not the value of a header field",
             "visible ASCII on one line, without spaces around it",

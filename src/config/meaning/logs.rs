@@ -1,19 +1,19 @@
 //! `log:` and `access_log:`
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::{Item, Short, Switch};
 use crate::config::log_filter;
 use crate::config::model::{AccessFormat, AccessLog, Log, LogFormat};
 use crate::config::schema;
+use crate::config::spanned::{OffOr, Shorthand, Spanned};
 
-pub(super) fn log(room: &mut Room, log: &Item<Short<schema::Log>>) -> Log {
+pub(super) fn log(diagnostics: &mut Diagnostics, log: &Spanned<Shorthand<schema::Log>>) -> Log {
     let empty = schema::Log::default();
     let log = log.get().map_or(&empty, |log| &log.0);
     let filter = log.filter.found().and_then(|(at, filter)| match log_filter::understand(filter) {
         Ok(filter) => Some(filter),
         Err((what, advice)) => {
-            room.problem(at, what, advice);
+            diagnostics.problem(at, what, advice);
             None
         }
     });
@@ -28,15 +28,18 @@ pub(super) fn log(room: &mut Room, log: &Item<Short<schema::Log>>) -> Log {
     }
 }
 
-pub(super) fn access_log(room: &mut Room, log: &Item<Switch<Short<schema::AccessLog>>>) -> Option<AccessLog> {
-    let Switch::On(log) = log.get()? else { return None };
+pub(super) fn access_log(
+    diagnostics: &mut Diagnostics,
+    log: &Spanned<OffOr<Shorthand<schema::AccessLog>>>,
+) -> Option<AccessLog> {
+    let OffOr::Value(log) = log.get()? else { return None };
     let log = &log.0;
-    room.written(&log.path, true);
+    diagnostics.names_written_file(&log.path, true);
     let format = match log.format.get() {
         None => defaults::ACCESS_FORMAT,
         Some(schema::AccessFormat::Json) => AccessFormat::Json,
         Some(schema::AccessFormat::Common) => AccessFormat::Common,
         Some(schema::AccessFormat::Combined) => AccessFormat::Combined,
     };
-    Some(AccessLog { path: log.path.get().map(|path| room.base_dir.join(path)), format })
+    Some(AccessLog { path: log.path.get().map(|path| diagnostics.base_dir.join(path)), format })
 }

@@ -34,43 +34,43 @@ mod upstream;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::diagnostics::Room;
+use self::diagnostics::Diagnostics;
 use super::defaults;
-use super::fault::Faults;
-use super::item::Item;
+use super::diagnostic::DiagnosticList;
 use super::model::Config;
 use super::named_files::{NamedFiles, TypedFile};
 use super::schema;
+use super::spanned::Spanned;
 
 /// The whole file. `None` when it is not even a map; otherwise a configuration that is to be used only if no fault
 /// is an error.
 pub(super) fn config(
-    file: &Item<schema::File>,
+    file: &Spanned<schema::File>,
     base_dir: &Path,
     path: &Path,
-    faults: &mut Faults,
+    found: &mut DiagnosticList,
     named: &mut Vec<NamedFiles<TypedFile>>,
 ) -> Option<Config> {
     let (root, file) = file.found()?;
-    let mut room = Room { faults, named, base_dir };
-    let drain_timeout = room.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
-    let services = service::services(&mut room, root, &file.services, drain_timeout);
-    let listeners = listener::listeners(&mut room, root, &file.listeners, &services);
+    let mut diagnostics = Diagnostics { found, named, base_dir };
+    let drain_timeout = diagnostics.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
+    let services = service::services(&mut diagnostics, root, &file.services, drain_timeout);
+    let listeners = listener::listeners(&mut diagnostics, root, &file.listeners, &services);
     let config = Config {
         workers: file.workers.get().map(|count| count.0 as usize),
         drain_timeout,
-        admin: admin::admin(&mut room, &file.admin),
-        metrics: admin::metrics_bind(&mut room, &file.metrics),
+        admin: admin::admin(&mut diagnostics, &file.admin),
+        metrics: admin::metrics_bind(&mut diagnostics, &file.metrics),
         metrics_detail: admin::metrics_detail(file.metrics.get()),
-        state: state::state_file(&mut room, &file.state),
-        log: logs::log(&mut room, &file.log),
-        access_log: logs::access_log(&mut room, &file.access_log),
+        state: state::state_file(&mut diagnostics, &file.state),
+        log: logs::log(&mut diagnostics, &file.log),
+        access_log: logs::access_log(&mut diagnostics, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),
         services: services.list.into_iter().filter_map(|service| service.meaning).map(Arc::new).collect(),
-        dns: dns::dns(&mut room, file.dns.get()),
+        dns: dns::dns(&mut diagnostics, file.dns.get()),
     };
-    files::check(&mut room, file, &config, path);
-    cross::check(&mut room, file, &config);
-    own_listener::check(&mut room, file, &config);
+    files::check(&mut diagnostics, file, &config, path);
+    cross::check(&mut diagnostics, file, &config);
+    own_listener::check(&mut diagnostics, file, &config);
     Some(config)
 }

@@ -1,31 +1,31 @@
 //! `outlier_detection:`. A pool's own keys are laid over its service's, key by key.
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::{Item, Many, Switch};
 use crate::config::model::{EvidenceRule, Failures, OutlierDetection};
 use crate::config::schema;
+use crate::config::spanned::{OffOr, OneOrMany, Spanned};
 use crate::config::tree::shorten;
 use crate::config::units::{error_statuses, merged, write_time};
 
 /// `outlier_detection:` of a service (over the defaults) or of a pool (over its service's).
 pub(super) fn outlier_detection(
-    room: &mut Room,
-    item: &Item<Switch<schema::OutlierDetection>>,
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<OffOr<schema::OutlierDetection>>,
     over: Option<&OutlierDetection>,
 ) -> Option<OutlierDetection> {
     let typed = match item.found() {
         None => return over.cloned(),
-        Some((_, Switch::Off)) => return None,
-        Some((_, Switch::On(typed))) => typed,
+        Some((_, OffOr::Off)) => return None,
+        Some((_, OffOr::Value(typed))) => typed,
     };
     let base = over.cloned().unwrap_or_else(outlier_defaults);
     let failure_rate = match typed.failure_rate.found() {
         None => base.failure_rate,
-        Some((_, Switch::Off)) => None,
-        Some((at, Switch::On(share))) => {
+        Some((_, OffOr::Off)) => None,
+        Some((at, OffOr::Value(share))) => {
             if share.0 <= 0.0 {
-                room.problem(at, "a rate of 0 would eject for nothing", "write one such as `50%`, or `off`");
+                diagnostics.problem(at, "a rate of 0 would eject for nothing", "write one such as `50%`, or `off`");
             }
             Some(share.0)
         }
@@ -34,21 +34,21 @@ pub(super) fn outlier_detection(
         consecutive_failures: typed.consecutive_failures.get().map_or(base.consecutive_failures, |n| n.0 as u32),
         failure_rate,
         min_requests: typed.min_requests.get().map_or(base.min_requests, |n| n.0 as u32),
-        base_ejection: room.wait(&typed.base_ejection, base.base_ejection),
-        max_ejection: room.wait(&typed.max_ejection, base.max_ejection),
+        base_ejection: diagnostics.wait(&typed.base_ejection, base.base_ejection),
+        max_ejection: diagnostics.wait(&typed.max_ejection, base.max_ejection),
         max_ejected: typed.max_ejected.get().map_or(base.max_ejected, |share| share.0),
         evidence: match typed.evidence.get() {
             None => base.evidence,
             Some(schema::EvidenceRule::Corroborated) => EvidenceRule::Corroborated,
             Some(schema::EvidenceRule::Any) => EvidenceRule::Any,
         },
-        failures: typed.failures.get().map_or(base.failures, |list| failures(room, list)),
+        failures: typed.failures.get().map_or(base.failures, |list| failures(diagnostics, list)),
     };
     if rule.max_ejection < rule.base_ejection
         && let Some(at) = typed.max_ejection.at().or(typed.base_ejection.at())
     {
         let (max, base) = (write_time(rule.max_ejection), write_time(rule.base_ejection));
-        room.problem(
+        diagnostics.problem(
             at,
             format!("max_ejection {max} is shorter than base_ejection {base}"),
             "the first ejection must fit",
@@ -58,9 +58,9 @@ pub(super) fn outlier_detection(
 }
 
 /// `outlier_detection.failures`.
-fn failures(room: &mut Room, list: &Many<String>) -> Failures {
+fn failures(diagnostics: &mut Diagnostics, list: &OneOrMany<String>) -> Failures {
     let mut failures = Failures { reset: false, timeout: false, malformed: false, cut: false, statuses: Vec::new() };
-    for (at, text) in list.0.iter().filter_map(Item::found) {
+    for (at, text) in list.0.iter().filter_map(Spanned::found) {
         match text.as_str() {
             "reset" => failures.reset = true,
             "timeout" => failures.timeout = true,
@@ -72,7 +72,7 @@ fn failures(room: &mut Room, list: &Many<String>) -> Failures {
                     let what = format!("`{}` is not an outcome that can be a failure", shorten(text));
                     let known =
                         "known here: `reset`, `timeout`, `malformed`, `cut`, and statuses such as `500` or `502-504`";
-                    room.problem(at, what, known);
+                    diagnostics.problem(at, what, known);
                 }
             },
         }

@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use super::services::{PoolsByName, ServicesByName};
-use crate::config::item::Item;
 use crate::config::model::{Config, Name};
 use crate::config::own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 use crate::config::tree::NodeId;
 
 /// Notes them: a circle is an error, another way through this proxy is to be looked at.
-pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
+pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config) {
     let found = own_listeners(config, |_| false);
     if found.is_empty() {
         return;
     }
-    let places = Places::of(file, &found);
+    let places = OwnEndpointPlaces::of(file, &found);
     for own in &found {
         let Some(at) = places.find(own) else { continue };
         let endpoint = match &own.endpoint {
@@ -31,34 +31,34 @@ pub(super) fn check(room: &mut Room, file: &schema::File, config: &Config) {
                     "{endpoint} is our own listener `{listener}`, which leads back to service `{service}`: requests \
                      would go round in a circle"
                 );
-                room.problem(at, what, "write the address of the server behind this proxy");
+                diagnostics.problem(at, what, "write the address of the server behind this proxy");
             }
             (ListensThere::Listener(listener), false) => {
                 let what =
                     format!("{endpoint} is our own listener `{listener}`: requests pass through this proxy twice");
                 let advice = "lead the route to the service behind that listener, unless it has to end TLS in between";
-                room.warning(at, what, advice);
+                diagnostics.warning(at, what, advice);
             }
             (ListensThere::Admin, _) => {
                 let what = format!("{endpoint} is our own admin port: clients could reach it by this service");
-                room.warning(at, what, "write the address of the server behind this proxy");
+                diagnostics.warning(at, what, "write the address of the server behind this proxy");
             }
         }
     }
 }
 
 /// Where endpoints stand: those of the pools in which one is of our own.
-struct Places<'t>(HashMap<(&'t Name, &'t Name), PlacesOfPool>);
+struct OwnEndpointPlaces<'t>(HashMap<(&'t Name, &'t Name), PoolPlaces>);
 
 /// Where the endpoints of one pool stand, by address and by name with port, in lower case.
 #[derive(Default)]
-struct PlacesOfPool {
+struct PoolPlaces {
     addresses: HashMap<SocketAddr, NodeId>,
     names: HashMap<String, NodeId>,
 }
 
-impl<'t> Places<'t> {
-    fn of(file: &schema::File, found: &'t [OwnListener]) -> Places<'t> {
+impl<'t> OwnEndpointPlaces<'t> {
+    fn of(file: &schema::File, found: &'t [OwnListener]) -> OwnEndpointPlaces<'t> {
         let services = ServicesByName::of(file);
         let mut pools: HashMap<&Name, PoolsByName<'_>> = HashMap::new();
         let mut places = HashMap::new();
@@ -66,11 +66,11 @@ impl<'t> Places<'t> {
             let Some(service) = services.find(&own.service).and_then(|(_, service)| service.get()) else { continue };
             let pools = pools.entry(&own.service).or_insert_with(|| PoolsByName::of(service));
             places.entry((&own.service, &own.pool)).or_insert_with(|| {
-                let pool = pools.find(&own.pool).and_then(Item::get);
-                pool.map(PlacesOfPool::of).unwrap_or_default()
+                let pool = pools.find(&own.pool).and_then(Spanned::get);
+                pool.map(PoolPlaces::of).unwrap_or_default()
             });
         }
-        Places(places)
+        OwnEndpointPlaces(places)
     }
 
     fn find(&self, own: &OwnListener) -> Option<NodeId> {
@@ -82,10 +82,10 @@ impl<'t> Places<'t> {
     }
 }
 
-impl PlacesOfPool {
-    fn of(pool: &schema::Pool) -> PlacesOfPool {
-        let mut places = PlacesOfPool::default();
-        for (at, endpoint) in pool.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Item::found) {
+impl PoolPlaces {
+    fn of(pool: &schema::Pool) -> PoolPlaces {
+        let mut places = PoolPlaces::default();
+        for (at, endpoint) in pool.endpoints.get().into_iter().flat_map(|list| &list.0).filter_map(Spanned::found) {
             if let Some(address) = endpoint.0.address.get() {
                 places.addresses.entry(address.0).or_insert(at);
             }

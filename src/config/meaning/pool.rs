@@ -3,18 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::diagnostics::Room;
-use super::names::another_name;
+use super::diagnostics::Diagnostics;
+use super::names::unused_name_advice;
 use super::{check, endpoint, outlier, static_response};
 use crate::config::defaults;
-use crate::config::item::Item;
 use crate::config::model::{HealthCheck, Members, Mode, Name, OutlierDetection, Pool, Protocol, Upstream};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 use crate::config::tree::NodeId;
 
 /// What a pool takes over from its service.
 #[derive(Clone, Copy)]
-pub(super) struct Inherited<'a> {
+pub(super) struct FromService<'a> {
     pub(super) protocol: Protocol,
     pub(super) mode: Mode,
     pub(super) upstream: &'a Upstream,
@@ -23,28 +23,33 @@ pub(super) struct Inherited<'a> {
 }
 
 /// `pools:`, in the order of their priority.
-pub(super) fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inherited: Inherited<'_>) -> Vec<Pool> {
+pub(super) fn pools(
+    diagnostics: &mut Diagnostics,
+    at: NodeId,
+    typed: &schema::Service,
+    inherited: FromService<'_>,
+) -> Vec<Pool> {
     let sample = "pools: [{name: main, endpoints: [127.0.0.1:3000]}]";
-    let Some(list) = room.required(&typed.pools, at, "pools", sample) else { return Vec::new() };
+    let Some(list) = diagnostics.required(&typed.pools, at, "pools", sample) else { return Vec::new() };
     if list.is_empty() {
-        room.problem(typed.pools.at().unwrap_or(at), "the service has no pool", format!("add one: `{sample}`"));
+        diagnostics.problem(typed.pools.at().unwrap_or(at), "the service has no pool", format!("add one: `{sample}`"));
     }
     let mut found: Vec<(u64, Pool)> = Vec::new();
     let (mut named, mut priorities) = (HashSet::new(), HashMap::new());
-    let mut taken = endpoint::Taken::default();
+    let mut taken = endpoint::TakenEndpoints::default();
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
-        let Some(pool) = pool(room, at, typed, inherited, &mut taken) else { continue };
+        let Some(pool) = pool(diagnostics, at, typed, inherited, &mut taken) else { continue };
         let priority = typed.priority.get().map_or(index as u64, |priority| priority.0);
         if !named.insert(pool.name.clone()) {
             let at = typed.name.at().unwrap_or(at);
-            let advice = another_name(&pool.name, |name| named.contains(name));
-            room.problem(at, format!("a second pool is called `{}`", pool.name), advice);
+            let advice = unused_name_advice(&pool.name, |name| named.contains(name));
+            diagnostics.problem(at, format!("a second pool is called `{}`", pool.name), advice);
         }
         if let Some(other) = priorities.get(&priority) {
             let what = format!("`{other}` and `{}` both have priority {priority}", pool.name);
             let advice = "give each its own; left out it is the pool's place in the list, from 0";
-            room.problem(typed.priority.at().unwrap_or(at), what, advice);
+            diagnostics.problem(typed.priority.at().unwrap_or(at), what, advice);
         } else {
             priorities.insert(priority, pool.name.clone());
         }
@@ -55,26 +60,26 @@ pub(super) fn pools(room: &mut Room, at: NodeId, typed: &schema::Service, inheri
 }
 
 fn pool(
-    room: &mut Room,
+    diagnostics: &mut Diagnostics,
     at: NodeId,
     typed: &schema::Pool,
-    inherited: Inherited<'_>,
-    taken: &mut endpoint::Taken,
+    inherited: FromService<'_>,
+    taken: &mut endpoint::TakenEndpoints,
 ) -> Option<Pool> {
-    let name = room
+    let name = diagnostics
         .required(&typed.name, at, "name", "name: main")
-        .and_then(|name| room.name(typed.name.at().unwrap_or(at), name));
+        .and_then(|name| diagnostics.name(typed.name.at().unwrap_or(at), name));
     if let (Mode::ActivePassive, Some(at)) = (inherited.mode, typed.weight.at()) {
-        room.warning(
+        diagnostics.warning(
             at,
             "a pool's weight has no effect in active_passive",
             "leave it out, or write `mode: active_active`",
         );
     }
-    let health_check = check::health_check(room, &typed.health_check, inherited.health, inherited.upstream);
-    let outlier_detection = outlier::outlier_detection(room, &typed.outlier_detection, inherited.outlier);
-    let names = endpoint::names(room, typed);
-    let members = members(room, at, typed, inherited, name.as_ref(), taken)?;
+    let health_check = check::health_check(diagnostics, &typed.health_check, inherited.health, inherited.upstream);
+    let outlier_detection = outlier::outlier_detection(diagnostics, &typed.outlier_detection, inherited.outlier);
+    let names = endpoint::names(diagnostics, typed);
+    let members = members(diagnostics, at, typed, inherited, name.as_ref(), taken)?;
     let is_static = matches!(members, Members::Static(_));
     Some(Pool {
         name: name?,
@@ -87,32 +92,32 @@ fn pool(
 }
 
 fn members(
-    room: &mut Room,
+    diagnostics: &mut Diagnostics,
     at: NodeId,
     typed: &schema::Pool,
-    inherited: Inherited<'_>,
+    inherited: FromService<'_>,
     pool: Option<&Name>,
-    taken: &mut endpoint::Taken,
+    taken: &mut endpoint::TakenEndpoints,
 ) -> Option<Members> {
     match (typed.endpoints.at(), typed.static_response.at()) {
         (Some(_), Some(at)) => {
-            room.problem(at, "a pool has endpoints or a static_response, not both", "make it two pools");
+            diagnostics.problem(at, "a pool has endpoints or a static_response, not both", "make it two pools");
             None
         }
         (Some(place), None) => {
             let list = &typed.endpoints.get()?.0;
             if list.is_empty() {
-                room.problem(place, "a pool without endpoints", "add one: `endpoints: [127.0.0.1:3000]`");
+                diagnostics.problem(place, "a pool without endpoints", "add one: `endpoints: [127.0.0.1:3000]`");
             }
-            let found = list.iter().filter_map(Item::found).filter_map(|(at, endpoint)| {
+            let found = list.iter().filter_map(Spanned::found).filter_map(|(at, endpoint)| {
                 let item = &endpoint.0.name;
-                let endpoint = endpoint::endpoint(room, at, &endpoint.0)?;
+                let endpoint = endpoint::endpoint(diagnostics, at, &endpoint.0)?;
                 let pool = pool.cloned().unwrap_or_else(|| Name::from("?"));
-                taken.name(room, &endpoint, item, &pool);
+                taken.name(diagnostics, &endpoint, item, &pool);
                 match taken.addresses.insert(endpoint.address, pool) {
                     Some(other) => {
                         let what = format!("{} stands twice in this service (first in `{other}`)", endpoint.address);
-                        room.problem(at, what, "keep it once; give it more weight if it should get more");
+                        diagnostics.problem(at, what, "keep it once; give it more weight if it should get more");
                         None
                     }
                     None => Some(endpoint),
@@ -122,18 +127,22 @@ fn members(
         }
         (None, Some(place)) => {
             if inherited.protocol == Protocol::Tcp {
-                room.problem(place, "a tcp service cannot answer by itself", "remove this pool");
+                diagnostics.problem(place, "a tcp service cannot answer by itself", "remove this pool");
             }
             if inherited.mode == Mode::ActiveActive {
                 let advice = "write `mode: active_passive`, or remove this pool";
-                room.later(place, "a static_response in active_active", advice);
+                diagnostics.not_supported(place, "a static_response in active_active", advice);
             }
-            static_response::static_response(room, &typed.static_response.get()?.0)
+            static_response::static_response(diagnostics, &typed.static_response.get()?.0)
                 .map(|response| Members::Static(Arc::new(response)))
         }
         (None, None) => {
-            if typed.discovery.at().is_none() && !room.is_supplied(at, &["endpoints", "static_response"]) {
-                room.problem(at, "a pool without members", "add `endpoints: [127.0.0.1:3000]` or a `static_response`");
+            if typed.discovery.at().is_none() && !diagnostics.is_supplied(at, &["endpoints", "static_response"]) {
+                diagnostics.problem(
+                    at,
+                    "a pool without members",
+                    "add `endpoints: [127.0.0.1:3000]` or a `static_response`",
+                );
             }
             None
         }

@@ -1,11 +1,11 @@
 //! Paths and methods: what a request line can carry.
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::tree::{NodeId, shorten};
 
 /// A path of a route, a check or a probe: it starts with `/` and has nothing that a request line could not carry. What to
 /// write instead. (What is behind `?` may be a token: it is not repeated.)
-pub(super) fn path_fault(path: &str, query: bool) -> Option<String> {
+pub(super) fn path_advice(path: &str, query: bool) -> Option<String> {
     let end = path.find(['?', '#']).unwrap_or(path.len());
     let alone = &path[..end];
     let is_plain = |path: &str| path.len() <= 60 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'`');
@@ -34,7 +34,7 @@ pub(super) fn path_fault(path: &str, query: bool) -> Option<String> {
 }
 
 /// The name of a method, whichever.
-pub(super) fn method_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+pub(super) fn method_name(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<String> {
     if http::Method::from_bytes(text.as_bytes()).is_err() || text.bytes().any(|b| b.is_ascii_lowercase()) {
         let what = format!("`{}` is not a method", shorten(text));
         let capitals = text.to_ascii_uppercase();
@@ -42,7 +42,7 @@ pub(super) fn method_name(room: &mut Room, at: NodeId, text: &str) -> Option<Str
             Ok(_) if capitals.len() <= 20 => format!("write `{capitals}`: methods are written in capitals"),
             _ => "write one such as `GET` or `POST`".to_owned(),
         };
-        room.problem(at, what, advice);
+        diagnostics.problem(at, what, advice);
         return None;
     }
     Some(text.to_owned())

@@ -2,27 +2,32 @@
 
 use std::time::Duration;
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::{Item, Many, Switch};
 use crate::config::model::{CrossPool, Protocol, Retry, RetryOn};
 use crate::config::schema;
+use crate::config::spanned::{OffOr, OneOrMany, Spanned};
 use crate::config::tree::shorten;
 use crate::config::units::{error_statuses, merged};
 
-pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Protocol, response: Duration) -> Retry {
+pub(super) fn retry(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<schema::Retry>,
+    protocol: Protocol,
+    response: Duration,
+) -> Retry {
     if let (Protocol::Tcp, Some(at)) = (protocol, item.at()) {
         let advice = "leave it out: connects that carried no byte go on to the next endpoint anyway";
-        room.warning(at, "`retry` has no effect on a tcp service", advice);
+        diagnostics.warning(at, "`retry` has no effect on a tcp service", advice);
     }
     let typed = item.get().filter(|_| protocol == Protocol::Http).cloned().unwrap_or_default();
     let per_try_timeout = match typed.per_try_timeout.found() {
-        None | Some((_, Switch::Off)) => None,
-        Some((at, Switch::On(time))) => {
+        None | Some((_, OffOr::Off)) => None,
+        Some((at, OffOr::Value(time))) => {
             if time.0 < Duration::from_millis(1) {
-                room.problem(at, "no try could ever succeed", "at least 1ms; left out it is off");
+                diagnostics.problem(at, "no try could ever succeed", "at least 1ms; left out it is off");
             } else {
-                room.before(at, "per_try_timeout", time.0, ("timeouts.response", response));
+                diagnostics.before(at, "per_try_timeout", time.0, ("timeouts.response", response));
             }
             Some(time.0)
         }
@@ -33,7 +38,7 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
     };
     Retry {
         attempts: typed.attempts.get().map_or(defaults::ATTEMPTS, |n| n.0 as u32),
-        on: typed.on.get().map_or_else(RetryOn::default, |list| retry_on(room, list)),
+        on: typed.on.get().map_or_else(RetryOn::default, |list| retry_on(diagnostics, list)),
         per_try_timeout,
         budget: typed.budget.get().map_or(defaults::BUDGET, |share| share.0),
         cross_pool: match typed.cross_pool.get() {
@@ -42,15 +47,15 @@ pub(super) fn retry(room: &mut Room, item: &Item<schema::Retry>, protocol: Proto
             Some(schema::CrossPool::Idempotent) => CrossPool::Idempotent,
             Some(schema::CrossPool::Never) => CrossPool::Never,
         },
-        replay_bytes: bytes(room, &typed.replay_bytes, defaults::REPLAY_BYTES),
-        hedge: room.patience(&typed.hedge, "hedge", end, protocol),
+        replay_bytes: bytes(diagnostics, &typed.replay_bytes, defaults::REPLAY_BYTES),
+        hedge: diagnostics.patience(&typed.hedge, "hedge", end, protocol),
     }
 }
 
 /// `retry.on`.
-fn retry_on(room: &mut Room, list: &Many<String>) -> RetryOn {
+fn retry_on(diagnostics: &mut Diagnostics, list: &OneOrMany<String>) -> RetryOn {
     let mut on = RetryOn { reset: false, timeout: false, statuses: Vec::new() };
-    for (at, text) in list.0.iter().filter_map(Item::found) {
+    for (at, text) in list.0.iter().filter_map(Spanned::found) {
         match (text.as_str(), error_statuses(text)) {
             ("reset", _) => on.reset = true,
             ("timeout", _) => on.timeout = true,
@@ -58,7 +63,7 @@ fn retry_on(room: &mut Room, list: &Many<String>) -> RetryOn {
             _ => {
                 let what = format!("`{}` is not an outcome to try again on", shorten(text));
                 let known = "known here: `reset`, `timeout`, and statuses from 400 to 599, alone or as `502-504`";
-                room.problem(at, what, known);
+                diagnostics.problem(at, what, known);
             }
         }
     }
@@ -67,11 +72,19 @@ fn retry_on(room: &mut Room, list: &Many<String>) -> RetryOn {
 }
 
 /// A buffer's size: bounded, because every request in flight may hold one.
-pub(super) fn bytes(room: &mut Room, item: &Item<crate::config::units::Bytes>, default: usize) -> usize {
+pub(super) fn bytes(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<crate::config::units::SizeInBytes>,
+    default: usize,
+) -> usize {
     const LARGEST: u64 = 16 << 20;
     match item.found() {
         Some((at, bytes)) if bytes.0 > LARGEST => {
-            room.problem(at, format!("{} bytes are too many: each request may hold them", bytes.0), "at most 16MiB");
+            diagnostics.problem(
+                at,
+                format!("{} bytes are too many: each request may hold them", bytes.0),
+                "at most 16MiB",
+            );
             default
         }
         Some((_, bytes)) => bytes.0 as usize,

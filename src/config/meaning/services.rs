@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::diagnostics::Room;
-use crate::config::item::Item;
+use super::diagnostics::Diagnostics;
+use crate::config::advice::nearest;
 use crate::config::model::{Name, Protocol, Service};
 use crate::config::schema;
+use crate::config::spanned::Spanned;
 use crate::config::tree::{NodeId, shorten};
-use crate::config::typing::nearest;
 
 /// A service that the file names, be it right or wrong: routes may point at it.
-pub(super) struct Named {
+pub(super) struct NamedService {
     pub(super) name: Name,
     pub(super) protocol: Protocol,
     pub(super) meaning: Option<Service>,
@@ -18,20 +18,20 @@ pub(super) struct Named {
 
 /// All services that the file names, in its order, and by name.
 #[derive(Default)]
-pub(super) struct Services {
-    pub(super) list: Vec<Named>,
+pub(super) struct ServiceIndex {
+    pub(super) list: Vec<NamedService>,
     pub(super) places: HashMap<Name, usize>,
     /// There are none in the file, and the advice on another key gives them: that a name is unknown need not be told too.
     pub(super) supplied: bool,
 }
 
-impl Services {
-    pub(super) fn of(list: Vec<Named>) -> Services {
+impl ServiceIndex {
+    pub(super) fn of(list: Vec<NamedService>) -> ServiceIndex {
         let places = list.iter().zip(0..).map(|(named, at)| (named.name.clone(), at)).collect();
-        Services { list, places, supplied: false }
+        ServiceIndex { list, places, supplied: false }
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&Named> {
+    pub(super) fn find(&self, name: &str) -> Option<&NamedService> {
         self.places.get(name).map(|at| &self.list[*at])
     }
 
@@ -42,7 +42,7 @@ impl Services {
 }
 
 /// The services of a file as they were typed, by name; of several with one name the first.
-pub(super) struct ServicesByName<'t>(HashMap<&'t str, &'t (Item<String>, Item<schema::Service>)>);
+pub(super) struct ServicesByName<'t>(HashMap<&'t str, &'t (Spanned<String>, Spanned<schema::Service>)>);
 
 impl<'t> ServicesByName<'t> {
     pub(super) fn of(file: &'t schema::File) -> ServicesByName<'t> {
@@ -55,13 +55,13 @@ impl<'t> ServicesByName<'t> {
         ServicesByName(services)
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&'t (Item<String>, Item<schema::Service>)> {
+    pub(super) fn find(&self, name: &str) -> Option<&'t (Spanned<String>, Spanned<schema::Service>)> {
         self.0.get(name).copied()
     }
 }
 
 /// The pools of a service as they were typed, by name; of several with one name the first.
-pub(super) struct PoolsByName<'t>(HashMap<&'t str, &'t Item<schema::Pool>>);
+pub(super) struct PoolsByName<'t>(HashMap<&'t str, &'t Spanned<schema::Pool>>);
 
 impl<'t> PoolsByName<'t> {
     pub(super) fn of(typed: &'t schema::Service) -> PoolsByName<'t> {
@@ -74,35 +74,35 @@ impl<'t> PoolsByName<'t> {
         PoolsByName(pools)
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&'t Item<schema::Pool>> {
+    pub(super) fn find(&self, name: &str) -> Option<&'t Spanned<schema::Pool>> {
         self.0.get(name).copied()
     }
 }
 
 /// The service of this name, which must exist and speak the listener's protocol.
 pub(super) fn service(
-    room: &mut Room,
+    diagnostics: &mut Diagnostics,
     at: NodeId,
     name: &str,
     protocol: Protocol,
-    services: &Services,
+    services: &ServiceIndex,
 ) -> Option<Name> {
     let Some(service) = services.find(name) else {
         if services.supplied {
             return None;
         }
-        let advice = if services.list.is_empty() || room.is_full() {
+        let advice = if services.list.is_empty() || diagnostics.is_full() {
             "add it under `services`".into()
         } else {
             nearest(name, &services.list.iter().map(|service| &*service.name).collect::<Vec<_>>())
         };
-        room.problem(at, format!("there is no service `{}`", shorten(name)), advice);
+        diagnostics.problem(at, format!("there is no service `{}`", shorten(name)), advice);
         return None;
     };
     if service.protocol != protocol {
         let (ours, its) = (word(protocol), word(service.protocol));
         let what = format!("the listener speaks {ours} and the service `{name}` {its}");
-        room.problem(at, what, format!("give both the same `protocol: {ours}` or `protocol: {its}`"));
+        diagnostics.problem(at, what, format!("give both the same `protocol: {ours}` or `protocol: {its}`"));
         return None;
     }
     Some(service.name.clone())

@@ -3,27 +3,35 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::diagnostics::Room;
-use super::services::{Services, service};
+use super::diagnostics::Diagnostics;
+use super::services::{ServiceIndex, service};
 use super::tls;
-use crate::config::item::{Item, Short};
 use crate::config::model::{HostMatch, Protocol, SniRoute};
 use crate::config::schema;
+use crate::config::spanned::{Shorthand, Spanned};
 use crate::config::tree::NodeId;
 
-pub(super) fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], services: &Services) -> Vec<Arc<SniRoute>> {
+pub(super) fn routes(
+    diagnostics: &mut Diagnostics,
+    list: &[Spanned<Shorthand<schema::Route>>],
+    services: &ServiceIndex,
+) -> Vec<Arc<SniRoute>> {
     let mut found: Vec<Arc<SniRoute>> = Vec::new();
-    let mut taken = Taken::default();
+    let mut taken = EarlierRoutes::default();
     for (index, item) in list.iter().enumerate() {
         let Some((at, typed)) = item.found() else { continue };
-        let faults = room.faults.len();
-        let Some(route) = route(room, at, &typed.0, services) else { continue };
+        let before = diagnostics.found.len();
+        let Some(route) = route(diagnostics, at, &typed.0, services) else { continue };
         // With a problem in it, what it matches is not known.
-        if room.faults.len() == faults {
+        if diagnostics.found.len() == before {
             let route = Arc::new(route);
             if let Some(first) = taken.before(index, &route) {
                 let what = format!("this route never gets a connection: routes[{first}] takes the same before it");
-                room.warning(at, what, "put it before that one, or remove it: the first route that matches is taken");
+                diagnostics.warning(
+                    at,
+                    what,
+                    "put it before that one, or remove it: the first route that matches is taken",
+                );
             }
             found.push(route);
         }
@@ -31,50 +39,55 @@ pub(super) fn routes(room: &mut Room, list: &[Item<Short<schema::Route>>], servi
     found
 }
 
-fn route(room: &mut Room, at: NodeId, typed: &schema::Route, services: &Services) -> Option<SniRoute> {
+fn route(
+    diagnostics: &mut Diagnostics,
+    at: NodeId,
+    typed: &schema::Route,
+    services: &ServiceIndex,
+) -> Option<SniRoute> {
     let bytes = "a tcp listener passes bytes through and sees no HTTP";
     let advice = "its routes match by `sni` and `alpn` alone";
     let besides = [typed.request_headers.at(), typed.response_headers.at(), typed.timeouts.at(), typed.upgrades.at()];
     for at in besides.into_iter().flatten() {
-        room.problem(at, bytes, "leave it out");
+        diagnostics.problem(at, bytes, "leave it out");
     }
     let matches = typed.matches.get().cloned().unwrap_or_default();
     let of_http =
         [matches.host.at(), matches.path.at(), matches.path_prefix.at(), matches.method.at(), matches.headers.at()];
     for at in of_http.into_iter().flatten() {
-        room.problem(at, bytes, advice);
+        diagnostics.problem(at, bytes, advice);
     }
-    let sni = matches.sni.found().and_then(|(at, text)| tls::asked_name(room, at, text));
+    let sni = matches.sni.found().and_then(|(at, text)| tls::asked_name(diagnostics, at, text));
     let alpn = matches.alpn.get().map_or(&[][..], |list| &list.0);
-    let alpn = alpn.iter().filter_map(Item::found);
-    let alpn = alpn.filter_map(|(at, text)| tls::protocol_name(room, at, text)).collect();
-    let name = room.required(&typed.service, at, "service", "service: NAME")?;
-    let service = service(room, typed.service.at().unwrap_or(at), name, Protocol::Tcp, services)?;
+    let alpn = alpn.iter().filter_map(Spanned::found);
+    let alpn = alpn.filter_map(|(at, text)| tls::protocol_name(diagnostics, at, text)).collect();
+    let name = diagnostics.required(&typed.service, at, "service", "service: NAME")?;
+    let service = service(diagnostics, typed.service.at().unwrap_or(at), name, Protocol::Tcp, services)?;
     Some(SniRoute { sni, alpn, service })
 }
 
 /// What the routes before one take, by the name that is asked for.
 #[derive(Default)]
-struct Taken(HashMap<Option<HostMatch>, Offers>);
+struct EarlierRoutes(HashMap<Option<HostMatch>, RoutesOfName>);
 
 /// Of routes with one name: what they take by what a client offers. A route stands here only if none before it takes all of its
 /// connections: what it takes beyond is taken by that one too.
 #[derive(Default)]
-struct Offers {
+struct RoutesOfName {
     /// The first route that takes every offer.
     all: Option<usize>,
     /// By each protocol the routes that take clients which offer it, first ones first.
-    by_protocol: HashMap<String, Vec<Takes>>,
+    by_protocol: HashMap<String, Vec<RouteOffers>>,
 }
 
 /// The place of a route and the offers that it takes.
 #[derive(Clone)]
-struct Takes {
+struct RouteOffers {
     index: usize,
     offers: Arc<HashSet<String>>,
 }
 
-impl Taken {
+impl EarlierRoutes {
     /// The first route that takes every connection that this one would; otherwise it is noted, for those after it.
     fn before(&mut self, index: usize, route: &SniRoute) -> Option<usize> {
         let first = names_around(&route.sni).filter_map(|name| self.0.get(&name)?.before(&route.alpn)).min();
@@ -85,12 +98,12 @@ impl Taken {
     }
 }
 
-impl Offers {
+impl RoutesOfName {
     fn before(&self, offers: &[String]) -> Option<usize> {
         let lists = offers.iter().map(|offer| self.by_protocol.get(offer).map_or(&[][..], Vec::as_slice));
         // A route that takes all of the offers stands under each of them: the shortest list is as good as any.
         let few = lists.min_by_key(|list| list.len()).unwrap_or_default();
-        let takes_all = |takes: &&Takes| offers.iter().all(|offer| takes.offers.contains(offer));
+        let takes_all = |takes: &&RouteOffers| offers.iter().all(|offer| takes.offers.contains(offer));
         let some = few.iter().find(takes_all).map(|takes| takes.index);
         self.all.into_iter().chain(some).min()
     }
@@ -99,7 +112,7 @@ impl Offers {
         if offers.is_empty() {
             self.all = self.all.or(Some(index));
         }
-        let takes = Takes { index, offers: Arc::new(offers.iter().cloned().collect()) };
+        let takes = RouteOffers { index, offers: Arc::new(offers.iter().cloned().collect()) };
         for offer in takes.offers.iter() {
             self.by_protocol.entry(offer.clone()).or_default().push(takes.clone());
         }

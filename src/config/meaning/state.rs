@@ -1,18 +1,21 @@
 //! `state:`
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::{Item, Short, Switch};
 use crate::config::model::StateFile;
 use crate::config::schema;
+use crate::config::spanned::{OffOr, Shorthand, Spanned};
 
-pub(super) fn state_file(room: &mut Room, state: &Item<Switch<Short<schema::State>>>) -> Option<StateFile> {
+pub(super) fn state_file(
+    diagnostics: &mut Diagnostics,
+    state: &Spanned<OffOr<Shorthand<schema::State>>>,
+) -> Option<StateFile> {
     let (at, state) = match state.found()? {
-        (at, Switch::On(state)) => (at, &state.0),
-        (_, Switch::Off) => return None,
+        (at, OffOr::Value(state)) => (at, &state.0),
+        (_, OffOr::Off) => return None,
     };
-    let path = room.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
-    room.written(&state.path, false);
-    let max_age = room.wait(&state.max_age, defaults::STATE_MAX_AGE);
-    Some(StateFile { path: room.base_dir.join(path), max_age })
+    let path = diagnostics.required(&state.path, at, "path", "path: /var/lib/standfast/state.json")?;
+    diagnostics.names_written_file(&state.path, false);
+    let max_age = diagnostics.wait(&state.max_age, defaults::STATE_MAX_AGE);
+    Some(StateFile { path: diagnostics.base_dir.join(path), max_age })
 }

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::diagnostics::Room;
+use super::diagnostics::Diagnostics;
 use crate::config::defaults;
-use crate::config::item::{Item, Switch, Toggle};
 use crate::config::model::{
     Certificate, ClientAuth, HostMatch, ListenerTls, Protocol, TlsVersion, UnknownName, UpstreamTls, is_dns_name,
 };
 use crate::config::named_files::NamedFiles;
 use crate::config::schema;
+use crate::config::spanned::{OffOr, OnOr, Spanned};
 use crate::config::tree::{NodeId, shorten};
 
 /// What an http listener can speak.
@@ -18,18 +18,19 @@ const HTTP: [&str; 2] = ["h2", "http/1.1"];
 
 /// `tls:` of a listener.
 pub(super) fn listener(
-    room: &mut Room,
-    item: &Item<Switch<schema::ListenerTls>>,
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<OffOr<schema::ListenerTls>>,
     protocol: Protocol,
 ) -> Option<ListenerTls> {
-    let (at, Switch::On(typed)) = item.found()? else { return None };
+    let (at, OffOr::Value(typed)) = item.found()? else { return None };
     let sample = "certificates: [{cert: fullchain.pem, key: key.pem}]";
-    let list = room.required(&typed.certificates, at, "certificates", sample).map_or(&[][..], |list| list);
+    let list = diagnostics.required(&typed.certificates, at, "certificates", sample).map_or(&[][..], |list| list);
     if typed.certificates.get().is_some_and(Vec::is_empty) {
         let at = typed.certificates.at().unwrap_or(at);
-        room.problem(at, "`certificates` is empty", format!("write at least one: `{sample}`"));
+        diagnostics.problem(at, "`certificates` is empty", format!("write at least one: `{sample}`"));
     }
-    let certificates = list.iter().filter_map(Item::found).filter_map(|(at, typed)| certificate(room, at, typed));
+    let certificates =
+        list.iter().filter_map(Spanned::found).filter_map(|(at, typed)| certificate(diagnostics, at, typed));
     Some(ListenerTls {
         certificates: certificates.collect(),
         unknown_name: match typed.unknown_name.get() {
@@ -38,34 +39,34 @@ pub(super) fn listener(
             Some(schema::UnknownName::Refuse) => UnknownName::Refuse,
         },
         min_version: version(&typed.min_version),
-        alpn: alpn(room, typed, protocol),
-        client_auth: client_auth(room, &typed.client_auth),
+        alpn: alpn(diagnostics, typed, protocol),
+        client_auth: client_auth(diagnostics, &typed.client_auth),
     })
 }
 
-fn certificate(room: &mut Room, at: NodeId, typed: &schema::Certificate) -> Option<Certificate> {
-    let cert = room.required(&typed.cert, at, "cert", "cert: fullchain.pem").cloned();
-    let key = room.required(&typed.key, at, "key", "key: key.pem").cloned();
-    pair(room, &typed.cert, &typed.key);
-    Some(Certificate { cert: room.path(&cert?), key: room.path(&key?) })
+fn certificate(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Certificate) -> Option<Certificate> {
+    let cert = diagnostics.required(&typed.cert, at, "cert", "cert: fullchain.pem").cloned();
+    let key = diagnostics.required(&typed.key, at, "key", "key: key.pem").cloned();
+    pair(diagnostics, &typed.cert, &typed.key);
+    Some(Certificate { cert: diagnostics.path(&cert?), key: diagnostics.path(&key?) })
 }
 
 /// A certificate and its key are to be looked at.
-fn pair(room: &mut Room, certificate: &Item<String>, key: &Item<String>) {
-    let (certificate, key) = (room.named(certificate), room.named(key));
+fn pair(diagnostics: &mut Diagnostics, certificate: &Spanned<String>, key: &Spanned<String>) {
+    let (certificate, key) = (diagnostics.named(certificate), diagnostics.named(key));
     if certificate.is_some() || key.is_some() {
-        room.named.push(NamedFiles::Pair { certificate, key });
+        diagnostics.named.push(NamedFiles::Pair { certificate, key });
     }
 }
 
 /// A file of CAs is to be looked at.
-fn authorities(room: &mut Room, file: &Item<String>, pins: bool) {
-    if let Some(file) = room.named(file) {
-        room.named.push(NamedFiles::Authorities { file, pins });
+fn authorities(diagnostics: &mut Diagnostics, file: &Spanned<String>, pins: bool) {
+    if let Some(file) = diagnostics.named(file) {
+        diagnostics.named.push(NamedFiles::Authorities { file, pins });
     }
 }
 
-fn version(item: &Item<schema::TlsVersion>) -> TlsVersion {
+fn version(item: &Spanned<schema::TlsVersion>) -> TlsVersion {
     match item.get() {
         None => defaults::TLS_VERSION,
         Some(schema::TlsVersion::Tls12) => TlsVersion::Tls12,
@@ -73,7 +74,7 @@ fn version(item: &Item<schema::TlsVersion>) -> TlsVersion {
     }
 }
 
-fn alpn(room: &mut Room, typed: &schema::ListenerTls, protocol: Protocol) -> Vec<String> {
+fn alpn(diagnostics: &mut Diagnostics, typed: &schema::ListenerTls, protocol: Protocol) -> Vec<String> {
     let Some(list) = typed.alpn.get() else {
         return match protocol {
             Protocol::Http => HTTP.map(str::to_owned).to_vec(),
@@ -82,13 +83,13 @@ fn alpn(room: &mut Room, typed: &schema::ListenerTls, protocol: Protocol) -> Vec
     };
     let mut found: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
-    for (at, text) in list.0.iter().filter_map(Item::found) {
-        let Some(name) = protocol_name(room, at, text) else { continue };
+    for (at, text) in list.0.iter().filter_map(Spanned::found) {
+        let Some(name) = protocol_name(diagnostics, at, text) else { continue };
         if protocol == Protocol::Http && !HTTP.contains(&name.as_str()) {
             let what = format!("an http listener does not speak `{}`", shorten(text));
-            room.problem(at, what, "it speaks `h2` and `http/1.1`");
+            diagnostics.problem(at, what, "it speaks `h2` and `http/1.1`");
         } else if !seen.insert(name.clone()) {
-            room.problem(at, format!("`{}` stands twice", shorten(text)), "keep it once");
+            diagnostics.problem(at, format!("`{}` stands twice", shorten(text)), "keep it once");
         } else {
             found.push(name);
         }
@@ -97,49 +98,51 @@ fn alpn(room: &mut Room, typed: &schema::ListenerTls, protocol: Protocol) -> Vec
 }
 
 /// The name of a protocol in ALPN: compared byte by byte.
-pub(super) fn protocol_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+pub(super) fn protocol_name(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<String> {
     if text.is_empty() || text.len() > 255 || !text.bytes().all(|b| b.is_ascii_graphic()) {
         let what = format!("`{}` is not the name of a protocol", shorten(text));
-        room.problem(at, what, "write one such as `h2`, `http/1.1` or `imap`");
+        diagnostics.problem(at, what, "write one such as `h2`, `http/1.1` or `imap`");
         return None;
     }
     Some(text.to_owned())
 }
 
-fn client_auth(room: &mut Room, item: &Item<Switch<schema::ClientAuth>>) -> Option<ClientAuth> {
-    let (at, Switch::On(typed)) = item.found()? else { return None };
+fn client_auth(diagnostics: &mut Diagnostics, item: &Spanned<OffOr<schema::ClientAuth>>) -> Option<ClientAuth> {
+    let (at, OffOr::Value(typed)) = item.found()? else { return None };
     let required = match typed.mode.get() {
-        // Who wrote the authority's file and nothing else does not mean "whoever comes".
+        // With an authority and no mode, certificates are required.
         None | Some(schema::ClientAuthMode::Required) => true,
         Some(schema::ClientAuthMode::Optional) => false,
         Some(schema::ClientAuthMode::Off) => return None,
     };
-    authorities(room, &typed.ca, false);
-    let ca = room.required(&typed.ca, at, "ca", "ca: clients-ca.pem")?;
-    Some(ClientAuth { required, ca: room.path(ca) })
+    authorities(diagnostics, &typed.ca, false);
+    let ca = diagnostics.required(&typed.ca, at, "ca", "ca: clients-ca.pem")?;
+    Some(ClientAuth { required, ca: diagnostics.path(ca) })
 }
 
 /// `tls:` towards endpoints. `on` is `by_on`, or the system's roots.
 pub(super) fn upstream(
-    room: &mut Room,
+    diagnostics: &mut Diagnostics,
     at: NodeId,
-    typed: &Toggle<schema::UpstreamTls>,
+    typed: &OnOr<schema::UpstreamTls>,
     by_on: Option<&UpstreamTls>,
 ) -> Option<UpstreamTls> {
     let empty = schema::UpstreamTls::default();
     let typed = match (typed, by_on) {
-        (Toggle::With(typed), _) => typed,
-        (Toggle::On, Some(tls)) => return Some(tls.clone()),
-        (Toggle::On, None) => &empty,
+        (OnOr::Value(typed), _) => typed,
+        (OnOr::On, Some(tls)) => return Some(tls.clone()),
+        (OnOr::On, None) => &empty,
     };
     let identity = match (typed.client_cert.found(), typed.client_key.found()) {
-        (Some((_, cert)), Some((_, key))) => Some(Certificate { cert: room.path(cert), key: room.path(key) }),
+        (Some((_, cert)), Some((_, key))) => {
+            Some(Certificate { cert: diagnostics.path(cert), key: diagnostics.path(key) })
+        }
         (Some((at, _)), None) if typed.client_key.at().is_none() => {
-            room.problem(at, "`client_cert` without its key", "add `client_key: key.pem`");
+            diagnostics.problem(at, "`client_cert` without its key", "add `client_key: key.pem`");
             None
         }
         (None, Some((at, _))) if typed.client_cert.at().is_none() => {
-            room.problem(at, "`client_key` without its certificate", "add `client_cert: cert.pem`");
+            diagnostics.problem(at, "`client_key` without its certificate", "add `client_cert: cert.pem`");
             None
         }
         _ => None,
@@ -147,25 +150,25 @@ pub(super) fn upstream(
     let verify = match typed.insecure_skip_verify.found() {
         Some((at, true)) => {
             let what = "certificates are NOT verified: whoever answers at the endpoint's address is believed";
-            room.warning(at, what, "take `insecure_skip_verify` away, and name who signs them: `ca: FILE`");
+            diagnostics.warning(at, what, "take `insecure_skip_verify` away, and name who signs them: `ca: FILE`");
             false
         }
         _ => true,
     };
     if verify && typed.sni.at().is_none() {
         let what = "no `sni`: the certificate of each endpoint must be valid for its IP address";
-        room.warning(at, what, "add the name that stands in the certificates: `sni: shop.internal`");
+        diagnostics.warning(at, what, "add the name that stands in the certificates: `sni: shop.internal`");
     }
     if let (false, Some(at)) = (verify, typed.ca.at()) {
-        room.warning(at, "`ca` has no effect where nothing is verified", "take `insecure_skip_verify` away");
+        diagnostics.warning(at, "`ca` has no effect where nothing is verified", "take `insecure_skip_verify` away");
     }
-    pair(room, &typed.client_cert, &typed.client_key);
+    pair(diagnostics, &typed.client_cert, &typed.client_key);
     if verify {
-        authorities(room, &typed.ca, true);
+        authorities(diagnostics, &typed.ca, true);
     }
     Some(UpstreamTls {
-        ca: typed.ca.get().map(|file| room.path(file)),
-        sni: typed.sni.found().and_then(|(at, text)| server_name(room, at, text)),
+        ca: typed.ca.get().map(|file| diagnostics.path(file)),
+        sni: typed.sni.found().and_then(|(at, text)| server_name(diagnostics, at, text)),
         identity,
         min_version: version(&typed.min_version),
         verify,
@@ -173,7 +176,7 @@ pub(super) fn upstream(
 }
 
 /// A name that is asked for: a DNS name and nothing else.
-fn server_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
+fn server_name(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<String> {
     if let Some(name) = dns_name(text) {
         return Some(name);
     }
@@ -184,12 +187,12 @@ fn server_name(room: &mut Room, at: NodeId, text: &str) -> Option<String> {
     } else {
         "write a name such as `shop.internal`, without a port"
     };
-    room.problem(at, format!("`{}` is not a DNS name", shorten(text)), advice);
+    diagnostics.problem(at, format!("`{}` is not a DNS name", shorten(text)), advice);
     None
 }
 
 /// `match.sni` of a passed-through listener: `shop.example.com` or `*.example.com`.
-pub(super) fn asked_name(room: &mut Room, at: NodeId, text: &str) -> Option<HostMatch> {
+pub(super) fn asked_name(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<HostMatch> {
     let found = match text.strip_prefix("*.") {
         Some(rest) => dns_name(rest).map(|rest| HostMatch::Wildcard(format!(".{rest}"))),
         None => dns_name(text).map(HostMatch::Exact),
@@ -204,7 +207,7 @@ pub(super) fn asked_name(room: &mut Room, at: NodeId, text: &str) -> Option<Host
         } else {
             "write a name such as `shop.example.com` or `*.example.com`; names beyond ASCII in their `xn--` form"
         };
-        room.problem(at, format!("`{}` is not a name to ask for", shorten(text)), advice);
+        diagnostics.problem(at, format!("`{}` is not a name to ask for", shorten(text)), advice);
     }
     found
 }

@@ -13,7 +13,7 @@ use super::upstream::{ProxyVersion, UpstreamProtocol};
 /// An out-of-band probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// What is asked.
+    /// TCP, HTTP or gRPC.
     pub kind: CheckKind,
     /// The probe begins with a PROXY header that says it speaks for itself (default: as the service's traffic).
     pub proxy_protocol: Option<ProxyVersion>,
@@ -31,7 +31,7 @@ pub struct HealthCheck {
     pub jitter: f64,
 }
 
-/// What a probe asks. Pools share what their service says, and tasks what their pool says.
+/// The kind of a probe. Pools share what their service says, and tasks what their pool says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
@@ -57,7 +57,7 @@ pub struct GrpcCheck {
     pub port: Option<u16>,
     /// Value of `:authority`; default: the address and port that are probed.
     pub host: Option<String>,
-    /// For so long probes may go on on one connection; zero = each makes its own.
+    /// How long probes may reuse one connection; zero = each makes its own.
     pub reuse: Duration,
     /// Over TLS (default: as the service's traffic).
     pub tls: Option<UpstreamTls>,
@@ -88,7 +88,7 @@ pub struct HttpCheck {
     pub body: Option<String>,
     /// The body is JSON and each pointer (RFC 6901) has this value.
     pub json: Vec<(String, serde_json::Value)>,
-    /// For so long probes may go on on one connection; zero = each makes its own.
+    /// How long probes may reuse one connection; zero = each makes its own.
     pub reuse: Duration,
     /// The version of HTTP (default: as the service's traffic).
     pub protocol: UpstreamProtocol,

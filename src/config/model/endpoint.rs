@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Name;
 
-/// Endpoints that a name stands for.
+/// Endpoints that DNS resolves a name to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedEndpoints {
-    /// What DNS is asked.
+    /// The DNS question.
     pub question: Question,
     /// Share of each inside the pool, 0..=1000; `None` = what an SRV record says, else 1.
     pub weight: Option<u32>,
@@ -19,7 +19,7 @@ pub struct NamedEndpoints {
     pub check_port: Option<u16>,
 }
 
-/// What DNS is asked about a name. Two that are equal are asked once.
+/// A DNS question. Equal questions are resolved once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Question {
     /// In lower case. One that ends in a dot is complete; others go through the search list of `/etc/resolv.conf`.
@@ -72,7 +72,7 @@ pub enum Family {
 pub struct Endpoint {
     /// Address and port.
     pub address: SocketAddr,
-    /// What people call it; no two endpoints of a service have the same.
+    /// Its name for operators; no two endpoints of a service have the same.
     pub name: Option<Name>,
     /// The name that DNS resolved to it; `None` = the configuration says the address. Certificates are verified for
     /// it, and checks ask for it.
@@ -86,7 +86,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint of which only the address is said.
+    /// An endpoint with an address and defaults.
     pub fn at(address: SocketAddr) -> Endpoint {
         Endpoint { address, name: None, host: None, weight: 1, max_connections: None, check_port: None }
     }

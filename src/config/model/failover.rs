@@ -19,7 +19,7 @@ pub struct Failover {
     pub drain_timeout: Duration,
     /// Beyond it, elective switches are frozen.
     pub max_failovers: MaxFailovers,
-    /// How the service comes home.
+    /// How the service returns to its first pool.
     pub failback: Failback,
     /// A forced failover within this time of a failback is a relapse: it doubles the hold-down, up to 8 ×; zero = off.
     pub damping: Duration,
@@ -66,16 +66,16 @@ pub struct MaxFailovers {
     pub per: Duration,
 }
 
-/// How the service comes home.
+/// How the service returns to its first pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failback {
-    /// By itself or by an operator. (`window` and ramps are refused as not supported yet.)
+    /// Automatic or by an operator. (`window` and ramps are refused as not supported yet.)
     pub mode: FailbackMode,
-    /// How long home must have been healthy, counted from its recovery.
+    /// How long the first pool must have been healthy, counted from its recovery.
     pub hold_down: Duration,
 }
 
-/// Who decides that the service comes home.
+/// What decides that the service returns to its first pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailbackMode {

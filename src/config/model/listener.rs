@@ -11,7 +11,7 @@ use super::route::{Route, SniRoute};
 use super::tls::ListenerTls;
 use crate::config::Bind;
 
-/// An address (or several) we accept on.
+/// One or more addresses on which connections are accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
     /// Unique.
@@ -30,11 +30,11 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Connections begin with a PROXY header; `None` = it is not looked for.
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// Where accepted work goes.
+    /// Where its requests or connections go.
     pub target: Target,
 }
 
-/// Where a listener's work goes.
+/// Where a listener sends its requests or connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -51,8 +51,8 @@ pub enum Target {
 pub struct ProxyProtocol {
     /// A connection without one is closed. Otherwise connections from trusted networks may have one.
     pub required: bool,
-    /// Whose headers are believed; from anywhere else a connection is closed where it is required, and is read as if there
-    /// were no PROXY protocol where it is not. Empty = everybody's (only with `required`).
+    /// Networks whose headers are trusted; from any other a connection is closed where it is required, and is read as if there
+    /// were no PROXY protocol where it is not. Empty = every network (only with `required`).
     pub trusted: Vec<ipnet::IpNet>,
 }
 
@@ -82,7 +82,7 @@ pub struct ListenerLimits {
     pub streams: u32,
 }
 
-/// What we tell the upstream about the client.
+/// What the upstream is told about the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {

@@ -1,4 +1,4 @@
-//! What is meant: the configuration with every default filled in. Every value here is valid by construction of the
+//! The configuration with every default filled in. Every value here is valid by construction of the
 //! reader in this room; nothing below re-checks it.
 
 mod admin;

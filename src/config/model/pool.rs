@@ -28,7 +28,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// It answers by itself, without endpoints.
+    /// The pool is a static response and has no endpoints.
     pub fn is_static(&self) -> bool {
         matches!(self.members, Members::Static(_))
     }
@@ -40,7 +40,7 @@ impl Pool {
 pub enum Members {
     /// At least one, unless the pool has names. An address stands at most once in a service.
     Endpoints(Vec<Endpoint>),
-    /// An answer of our own: it never fails.
+    /// A response of the proxy itself: it never fails.
     Static(Arc<StaticResponse>),
 }
 

@@ -22,7 +22,7 @@ pub struct Service {
     pub protocol: Protocol,
     /// One active pool, or weighted pools.
     pub mode: Mode,
-    /// What its owner promises.
+    /// Recovery objectives.
     pub objectives: Objectives,
     /// How an endpoint is picked inside a pool.
     pub balance: Balance,
@@ -40,7 +40,7 @@ pub struct Service {
     pub hold_requests: Duration,
     /// Answers to safe methods with a known length up to this size are held until complete (bytes); 0 = off.
     pub hold_response: usize,
-    /// How its endpoints are spoken to.
+    /// Protocol and TLS towards its endpoints.
     pub upstream: Upstream,
     /// In order of priority; at least one.
     pub pools: Vec<Pool>,
@@ -56,7 +56,7 @@ pub enum Mode {
     ActiveActive,
 }
 
-/// What a service's owner promises.
+/// The recovery objectives of a service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Objectives {
     /// Recovery time objective: time without service.

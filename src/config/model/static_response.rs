@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An answer of our own.
+/// A response of the proxy itself, without an endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StaticResponse {
     /// 200..=599.

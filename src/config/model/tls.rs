@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// TLS towards clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListenerTls {
-    /// At least one; which of them is shown is decided by the server name that the client asks for.
+    /// At least one; the one presented is selected by the server name (SNI) that the client asks for.
     pub certificates: Vec<Certificate>,
     /// What a client gets that asks for a name no certificate has, or for none.
     pub unknown_name: UnknownName,
@@ -54,14 +54,14 @@ pub enum TlsVersion {
 pub struct ClientAuth {
     /// A client without one is refused. (One with a wrong one always is.)
     pub required: bool,
-    /// Who may have signed them: a PEM file.
+    /// Trusted certificate authorities: a PEM file.
     pub ca: PathBuf,
 }
 
 /// TLS towards endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UpstreamTls {
-    /// Who may have signed their certificates: a PEM file; `None` = the system's roots.
+    /// Trusted certificate authorities: a PEM file; `None` = the system's roots.
     pub ca: Option<PathBuf>,
     /// The name asked for and verified; `None` = the endpoint's name, or its address where it has none.
     pub sni: Option<String>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tls::UpstreamTls;
 
-/// How the endpoints of a service are spoken to.
+/// Protocol and TLS towards the endpoints of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
     /// The version of HTTP.

@@ -1,13 +1,13 @@
 //! `admin:` and `metrics:`
 
-use crate::config::item::{Later, Switch};
+use crate::config::spanned::{OffOr, ReservedKey};
 use crate::config::units::BindAddress;
 
 map! { /// `admin:`
 Admin = "admin" {
     bind: BindAddress,
-    tokens_file: Later,
-    tls: Switch<Later>,
+    tokens_file: ReservedKey,
+    tls: OffOr<ReservedKey>,
 }}
 
 map! { /// `metrics:`

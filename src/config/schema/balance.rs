@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::config::item::Item;
+use crate::config::spanned::Spanned;
 
 /// `balance:` — `hash` alone is `hash: source`.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,7 +19,7 @@ pub(in crate::config) enum Balance {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum HashBy {
     Source,
-    Header(Item<String>),
-    Cookie(Item<String>),
-    Query(Item<String>),
+    Header(Spanned<String>),
+    Cookie(Spanned<String>),
+    Query(Spanned<String>),
 }

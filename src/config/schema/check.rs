@@ -2,61 +2,61 @@
 
 use serde_json::Value as Json;
 
-use super::Port;
+use super::PortNumber;
 use super::tls::UpstreamTls;
 use super::upstream::ProxyVersion;
-use crate::config::item::{Entries, Later, Many, Short, Switch, Toggle};
-use crate::config::units::{Count, Share, Statuses, Time};
+use crate::config::spanned::{NamedEntries, OffOr, OnOr, OneOrMany, ReservedKey, Shorthand};
+use crate::config::units::{FractionOfOne, RangedCount, StatusRange, TypedDuration};
 
 map! { /// `health_check:` — one of the kinds, and how often. A kind alone, or a path for `http`, is one too.
 HealthCheck = "health_check" {
     tcp: TcpCheck,
-    http: Short<HttpCheck>,
+    http: Shorthand<HttpCheck>,
     grpc: GrpcCheck,
-    postgres: Later,
-    mysql: Later,
-    redis: Later,
-    exec: Later,
-    agent: Later,
-    interval: Time,
-    timeout: Time,
-    fast_interval: Time,
-    fall: Count<1, 100>,
-    rise: Count<1, 100>,
-    unhealthy_threshold: Count<1, 100>,
-    healthy_threshold: Count<1, 100>,
-    jitter: Share,
-    proxy_protocol: Switch<ProxyVersion>,
+    postgres: ReservedKey,
+    mysql: ReservedKey,
+    redis: ReservedKey,
+    exec: ReservedKey,
+    agent: ReservedKey,
+    interval: TypedDuration,
+    timeout: TypedDuration,
+    fast_interval: TypedDuration,
+    fall: RangedCount<1, 100>,
+    rise: RangedCount<1, 100>,
+    unhealthy_threshold: RangedCount<1, 100>,
+    healthy_threshold: RangedCount<1, 100>,
+    jitter: FractionOfOne,
+    proxy_protocol: OffOr<ProxyVersion>,
 }}
 
 map! { /// `health_check.tcp`
 TcpCheck {
-    port: Port,
-    tls: Switch<Toggle<UpstreamTls>>,
+    port: PortNumber,
+    tls: OffOr<OnOr<UpstreamTls>>,
 }}
 
 map! { /// `health_check.grpc`
 GrpcCheck {
     service: String,
-    port: Port,
+    port: PortNumber,
     host: String,
-    reuse: Switch<Time>,
-    tls: Switch<Toggle<UpstreamTls>>,
+    reuse: OffOr<TypedDuration>,
+    tls: OffOr<OnOr<UpstreamTls>>,
 }}
 
 map! { /// `health_check.http`
 HttpCheck = "http" {
     path: String,
     method: String,
-    port: Port,
+    port: PortNumber,
     host: String,
     address: String,
-    request_headers: Entries<String>,
+    request_headers: NamedEntries<String>,
     request_body: String,
-    status: Many<Statuses>,
-    headers: Entries<String>,
+    status: OneOrMany<StatusRange>,
+    headers: NamedEntries<String>,
     body: String,
-    json: Entries<Json>,
-    reuse: Switch<Time>,
-    tls: Switch<Toggle<UpstreamTls>>,
+    json: NamedEntries<Json>,
+    reuse: OffOr<TypedDuration>,
+    tls: OffOr<OnOr<UpstreamTls>>,
 }}

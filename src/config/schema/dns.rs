@@ -1,10 +1,10 @@
 //! `dns:`
 
-use crate::config::item::Many;
-use crate::config::units::{Nameserver, Time};
+use crate::config::spanned::OneOrMany;
+use crate::config::units::{Nameserver, TypedDuration};
 
 map! { /// `dns:`
 Dns {
-    servers: Many<Nameserver>,
-    timeout: Time,
+    servers: OneOrMany<Nameserver>,
+    timeout: TypedDuration,
 }}

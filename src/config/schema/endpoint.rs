@@ -1,15 +1,15 @@
 //! An item of `endpoints:`
 
-use super::{Number, Port};
-use crate::config::units::{Address, Count};
+use super::{LargeCount, PortNumber};
+use crate::config::units::{EndpointAddress, RangedCount};
 
 map! { /// An item of `endpoints:`
 Endpoint = "address" {
-    address: Address,
+    address: EndpointAddress,
     name: String,
-    weight: Count<0, 1000>,
-    max_connections: Number,
-    check_port: Port,
+    weight: RangedCount<0, 1000>,
+    max_connections: LargeCount,
+    check_port: PortNumber,
     dns: String,
     srv: String,
     family: Family,

@@ -1,22 +1,22 @@
 //! `failover:`
 
-use crate::config::item::{Later, Short, Switch};
-use crate::config::units::{Count, Time};
+use crate::config::spanned::{OffOr, ReservedKey, Shorthand};
+use crate::config::units::{RangedCount, TypedDuration};
 
 map! { /// `failover:`
 Failover {
-    min_healthy: Count<1, 10_000>,
+    min_healthy: RangedCount<1, 10_000>,
     on_refused: OnRefused,
     on_all_down: OnAllDown,
     sessions: Sessions,
-    drain_timeout: Time,
+    drain_timeout: TypedDuration,
     max_failovers: MaxFailovers,
-    failback: Short<Failback>,
-    damping: Switch<Time>,
-    confirm_window: Switch<Time>,
-    on_multiple_primaries: Later,
-    lease: Later,
-    promote: Later,
+    failback: Shorthand<Failback>,
+    damping: OffOr<TypedDuration>,
+    confirm_window: OffOr<TypedDuration>,
+    on_multiple_primaries: ReservedKey,
+    lease: ReservedKey,
+    promote: ReservedKey,
 }}
 
 words! { /// `failover.on_refused`
@@ -30,16 +30,16 @@ Sessions { Drain, Close, }}
 
 map! { /// `failover.max_failovers`
 MaxFailovers {
-    count: Count<1, 1000>,
-    per: Time,
+    count: RangedCount<1, 1000>,
+    per: TypedDuration,
 }}
 
 map! { /// `failover.failback`
 Failback = "mode" {
     mode: FailbackMode,
-    hold_down: Time,
-    window: Later,
-    ramp: Later,
+    hold_down: TypedDuration,
+    window: ReservedKey,
+    ramp: ReservedKey,
 }}
 
 words! { /// `failover.failback.mode`

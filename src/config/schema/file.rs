@@ -6,22 +6,22 @@ use super::listener::Listener;
 use super::logs::{AccessLog, Log};
 use super::service::Service;
 use super::state::State;
-use crate::config::item::{Entries, Item, Later, Short, Switch};
-use crate::config::units::{Count, Time};
+use crate::config::spanned::{NamedEntries, OffOr, ReservedKey, Shorthand, Spanned};
+use crate::config::units::{RangedCount, TypedDuration};
 
 map! { /// The whole file.
 File {
-    workers: Count<1, 1024>,
-    drain_timeout: Time,
-    admin: Switch<Short<Admin>>,
-    metrics: Short<Metrics>,
-    state: Switch<Short<State>>,
-    log: Short<Log>,
-    access_log: Switch<Short<AccessLog>>,
-    listeners: Vec<Item<Listener>>,
-    services: Entries<Service>,
+    workers: RangedCount<1, 1024>,
+    drain_timeout: TypedDuration,
+    admin: OffOr<Shorthand<Admin>>,
+    metrics: Shorthand<Metrics>,
+    state: OffOr<Shorthand<State>>,
+    log: Shorthand<Log>,
+    access_log: OffOr<Shorthand<AccessLog>>,
+    listeners: Vec<Spanned<Listener>>,
+    services: NamedEntries<Service>,
     dns: Dns,
-    audit: Later,
-    webhooks: Later,
-    fleet: Later,
+    audit: ReservedKey,
+    webhooks: ReservedKey,
+    fleet: ReservedKey,
 }}

@@ -1,46 +1,46 @@
 //! An item of `listeners:`
 
-use super::Number;
+use super::LargeCount;
 use super::protocol::Protocol;
 use super::route::Route;
 use super::tls::ListenerTls;
-use crate::config::item::{Item, Many, Short, Switch};
-use crate::config::units::{BindAddress, Bytes, Count, Must, Network, Time};
+use crate::config::spanned::{OffOr, OneOrMany, Shorthand, Spanned};
+use crate::config::units::{BindAddress, NetworkPrefix, RangedCount, RequiredFlag, SizeInBytes, TypedDuration};
 
 map! { /// An item of `listeners:`
 Listener {
     name: String,
-    bind: Many<BindAddress>,
+    bind: OneOrMany<BindAddress>,
     protocol: Protocol,
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,
     forwarded: Forwarded,
-    routes: Vec<Item<Short<Route>>>,
+    routes: Vec<Spanned<Shorthand<Route>>>,
     service: String,
-    tls: Switch<ListenerTls>,
-    proxy_protocol: Switch<Short<ProxyProtocol>>,
+    tls: OffOr<ListenerTls>,
+    proxy_protocol: OffOr<Shorthand<ProxyProtocol>>,
 }}
 
 map! { /// `proxy_protocol:` of a listener
 ProxyProtocol = "required" {
-    required: Must,
-    trusted: Many<Network>,
+    required: RequiredFlag,
+    trusted: OneOrMany<NetworkPrefix>,
 }}
 
 map! { /// `timeouts:` of a listener
 ListenerTimeouts {
-    handshake: Time,
-    header: Time,
-    body: Time,
-    idle: Time,
+    handshake: TypedDuration,
+    header: TypedDuration,
+    body: TypedDuration,
+    idle: TypedDuration,
 }}
 
 map! { /// `limits:` of a listener
 ListenerLimits {
-    max_connections: Number,
-    header_bytes: Bytes,
-    headers: Count<1, 10_000>,
-    streams: Count<1, 10_000>,
+    max_connections: LargeCount,
+    header_bytes: SizeInBytes,
+    headers: RangedCount<1, 10_000>,
+    streams: RangedCount<1, 10_000>,
 }}
 
 words! { /// `forwarded:`

@@ -7,13 +7,13 @@ macro_rules! map {
         #[derive(Clone, Debug, Default, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub(in crate::config) struct $name {
-            $($(#[$attribute])* pub(in crate::config) $key: crate::config::item::Item<$type>,)*
+            $($(#[$attribute])* pub(in crate::config) $key: crate::config::spanned::Spanned<$type>,)*
         }
     };
     ($(#[$doc:meta])* $name:ident = $short:literal { $($body:tt)* }) => {
         map! { $(#[$doc])* $name { $($body)* } }
-        impl crate::config::item::ShortForm for $name {
-            const NAME: &'static str = concat!("standfast::Short::", $short);
+        impl crate::config::spanned::ShortForm for $name {
+            const NAME: &'static str = concat!("standfast::Shorthand::", $short);
         }
     };
 }

@@ -1,7 +1,7 @@
 //! What was typed: every key of `standfast.yaml`, its notation and its short forms. No defaults and no meaning in here: a
 //! key that is absent stays absent. What a key means is said once, at the type of [`Config`](super::Config) that it fills.
 //!
-//! A field of type [`Later`](super::item::Later) is a key whose name is fixed by the design and whose function is not built:
+//! A field of type [`ReservedKey`](super::spanned::ReservedKey) is a key whose name is fixed by the design and whose function is not built:
 //! it is refused.
 
 #[macro_use]
@@ -27,7 +27,7 @@ mod static_response;
 mod tls;
 mod upstream;
 
-use super::units::Count;
+use super::units::RangedCount;
 
 pub(super) use self::admin::*;
 pub(super) use self::balance::*;
@@ -50,6 +50,6 @@ pub(super) use self::tls::*;
 pub(super) use self::upstream::*;
 
 /// Any number of things that we hold in memory or count.
-pub(super) type Number = Count<1, 10_000_000>;
+pub(super) type LargeCount = RangedCount<1, 10_000_000>;
 /// A TCP port.
-pub(super) type Port = Count<1, 65_535>;
+pub(super) type PortNumber = RangedCount<1, 65_535>;

@@ -1,18 +1,18 @@
 //! `outlier_detection:`
 
-use crate::config::item::{Many, Switch};
-use crate::config::units::{Count, Share, Time};
+use crate::config::spanned::{OffOr, OneOrMany};
+use crate::config::units::{FractionOfOne, RangedCount, TypedDuration};
 
 map! { /// `outlier_detection:`
 OutlierDetection {
-    consecutive_failures: Count<1, 10_000>,
-    failure_rate: Switch<Share>,
-    min_requests: Count<1, 1_000_000>,
-    base_ejection: Time,
-    max_ejection: Time,
-    max_ejected: Share,
+    consecutive_failures: RangedCount<1, 10_000>,
+    failure_rate: OffOr<FractionOfOne>,
+    min_requests: RangedCount<1, 1_000_000>,
+    base_ejection: TypedDuration,
+    max_ejection: TypedDuration,
+    max_ejected: FractionOfOne,
     evidence: EvidenceRule,
-    failures: Many<String>,
+    failures: OneOrMany<String>,
 }}
 
 words! { /// `outlier_detection.evidence`

@@ -1,17 +1,17 @@
 //! `retry:`
 
-use crate::config::item::{Many, Switch};
-use crate::config::units::{Bytes, Count, Delay, Share, Time};
+use crate::config::spanned::{OffOr, OneOrMany};
+use crate::config::units::{AutoOrDuration, FractionOfOne, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// `retry:`
 Retry {
-    attempts: Count<1, 10>,
-    on: Many<String>,
-    per_try_timeout: Switch<Time>,
-    budget: Share,
+    attempts: RangedCount<1, 10>,
+    on: OneOrMany<String>,
+    per_try_timeout: OffOr<TypedDuration>,
+    budget: FractionOfOne,
     cross_pool: CrossPool,
-    replay_bytes: Bytes,
-    hedge: Switch<Delay>,
+    replay_bytes: SizeInBytes,
+    hedge: OffOr<AutoOrDuration>,
 }}
 
 words! { /// `retry.cross_pool`

@@ -1,7 +1,7 @@
 //! An item of `routes:`
 
-use crate::config::item::{Entries, Many, Short, Switch};
-use crate::config::units::{Delay, Time};
+use crate::config::spanned::{NamedEntries, OffOr, OneOrMany, Shorthand};
+use crate::config::units::{AutoOrDuration, TypedDuration};
 
 map! { /// An item of `routes:`
 Route = "service" {
@@ -11,7 +11,7 @@ Route = "service" {
     request_headers: HeaderChanges,
     response_headers: HeaderChanges,
     timeouts: RouteTimeouts,
-    upgrades: Switch<Many<String>>,
+    upgrades: OffOr<OneOrMany<String>>,
 }}
 
 map! { /// `match:`
@@ -19,10 +19,10 @@ Match {
     host: String,
     path: String,
     path_prefix: String,
-    method: Many<String>,
-    headers: Entries<Short<HeaderMatch>>,
+    method: OneOrMany<String>,
+    headers: NamedEntries<Shorthand<HeaderMatch>>,
     sni: String,
-    alpn: Many<String>,
+    alpn: OneOrMany<String>,
 }}
 
 map! { /// A value under `match.headers`
@@ -33,13 +33,13 @@ HeaderMatch = "exact" {
 
 map! { /// `request_headers:` and `response_headers:`
 HeaderChanges {
-    set: Entries<String>,
-    add: Entries<String>,
-    remove: Many<String>,
+    set: NamedEntries<String>,
+    add: NamedEntries<String>,
+    remove: OneOrMany<String>,
 }}
 
 map! { /// `timeouts:` of a route
 RouteTimeouts {
-    response: Time,
-    stall: Switch<Delay>,
+    response: TypedDuration,
+    stall: OffOr<AutoOrDuration>,
 }}

@@ -1,6 +1,6 @@
 //! A value under `services:`
 
-use super::Number;
+use super::LargeCount;
 use super::balance::Balance;
 use super::check::HealthCheck;
 use super::failover::Failover;
@@ -9,8 +9,8 @@ use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
-use crate::config::item::{Item, Later, Short, Switch};
-use crate::config::units::{Bytes, Count, Delay, Time};
+use crate::config::spanned::{OffOr, ReservedKey, Shorthand, Spanned};
+use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// A value under `services:`
 Service {
@@ -18,16 +18,16 @@ Service {
     mode: Mode,
     objectives: Objectives,
     balance: Balance,
-    health_check: Switch<Short<HealthCheck>>,
-    outlier_detection: Switch<OutlierDetection>,
+    health_check: OffOr<Shorthand<HealthCheck>>,
+    outlier_detection: OffOr<OutlierDetection>,
     retry: Retry,
     limits: ServiceLimits,
     timeouts: ServiceTimeouts,
     failover: Failover,
-    slow_start: Switch<Time>,
-    hold_requests: Switch<Time>,
-    hold_response: Bytes,
-    pools: Vec<Item<Pool>>,
+    slow_start: OffOr<TypedDuration>,
+    hold_requests: OffOr<TypedDuration>,
+    hold_response: SizeInBytes,
+    pools: Vec<Spanned<Pool>>,
     upstream: Upstream,
 }}
 
@@ -36,25 +36,25 @@ Mode { ActivePassive, ActiveActive, }}
 
 map! { /// `objectives:`
 Objectives {
-    rto: Time,
-    rpo: Later,
+    rto: TypedDuration,
+    rpo: ReservedKey,
 }}
 
 map! { /// `limits:` of a service
 ServiceLimits {
-    max_connections: Number,
-    max_pending: Count<0, 10_000_000>,
-    queue_timeout: Time,
+    max_connections: LargeCount,
+    max_pending: RangedCount<0, 10_000_000>,
+    queue_timeout: TypedDuration,
 }}
 
 map! { /// `timeouts:` of a service
 ServiceTimeouts {
-    connect: Time,
-    response: Time,
-    body: Time,
-    tunnel: Time,
-    client: Time,
-    upstream: Time,
-    idle: Time,
-    stall: Switch<Delay>,
+    connect: TypedDuration,
+    response: TypedDuration,
+    body: TypedDuration,
+    tunnel: TypedDuration,
+    client: TypedDuration,
+    upstream: TypedDuration,
+    idle: TypedDuration,
+    stall: OffOr<AutoOrDuration>,
 }}

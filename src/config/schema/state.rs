@@ -1,9 +1,9 @@
 //! `state:`
 
-use crate::config::units::Time;
+use crate::config::units::TypedDuration;
 
 map! { /// `state:`
 State = "state" {
     path: String,
-    max_age: Time,
+    max_age: TypedDuration,
 }}

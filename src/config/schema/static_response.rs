@@ -1,13 +1,13 @@
 //! `static_response:`
 
-use crate::config::item::Entries;
-use crate::config::units::Count;
+use crate::config::spanned::NamedEntries;
+use crate::config::units::RangedCount;
 
 map! { /// `static_response:`
 StaticResponse = "static_response" {
-    status: Count<200, 599>,
+    status: RangedCount<200, 599>,
     content_type: String,
-    headers: Entries<String>,
+    headers: NamedEntries<String>,
     body: String,
     body_file: String,
 }}

@@ -2,15 +2,15 @@
 
 use serde::Deserialize;
 
-use crate::config::item::{Item, Many, Switch};
+use crate::config::spanned::{OffOr, OneOrMany, Spanned};
 
 map! { /// `tls:` of a listener
 ListenerTls {
-    certificates: Vec<Item<Certificate>>,
+    certificates: Vec<Spanned<Certificate>>,
     unknown_name: UnknownName,
     min_version: TlsVersion,
-    alpn: Many<String>,
-    client_auth: Switch<ClientAuth>,
+    alpn: OneOrMany<String>,
+    client_auth: OffOr<ClientAuth>,
 }}
 
 map! { /// An item of `certificates:`

@@ -1,15 +1,15 @@
 //! `upstream:`
 
 use super::tls::UpstreamTls;
-use crate::config::item::{Switch, Toggle};
+use crate::config::spanned::{OffOr, OnOr};
 use crate::config::units::OnOff;
 
 map! { /// `upstream:`
 Upstream {
     protocol: UpstreamProtocol,
     keepalive: OnOff,
-    tls: Switch<Toggle<UpstreamTls>>,
-    proxy_protocol: Switch<ProxyVersion>,
+    tls: OffOr<OnOr<UpstreamTls>>,
+    proxy_protocol: OffOr<ProxyVersion>,
 }}
 
 words! { /// `upstream.proxy_protocol`

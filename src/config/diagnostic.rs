@@ -1,22 +1,22 @@
-//! A thing that is wrong, while the tree is still at hand: where, what, and what to write instead.
+//! A diagnostic with its node in the tree: what is wrong, where, and what to write instead.
 
 use std::collections::HashSet;
 
 use super::tree::NodeId;
 
-/// How bad it is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file is refused.
     Error,
-    /// The file is taken; somebody should look.
+    /// The file is accepted; the operator should check this.
     Warning,
 }
 
-/// Where it is wrong.
+/// The place of a diagnostic in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spot {
+pub(super) enum SourceSpot {
     /// The file as a whole.
     File,
     /// A place without a node: the text is not YAML there. Line and column from 1.
@@ -25,45 +25,45 @@ pub(super) enum Spot {
     Node(NodeId),
 }
 
-/// See the module. It becomes a [`Problem`](super::Problem) when the places are looked up.
+/// One diagnostic. It becomes a [`Problem`](super::Problem) when the places are looked up.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(super) struct Diagnostic {
     pub(super) severity: Severity,
-    pub(super) spot: Spot,
+    pub(super) spot: SourceSpot,
     pub(super) what: String,
     /// Empty = the message says it all.
     pub(super) advice: String,
 }
 
-/// All faults of a file, in the order in which they were found. Of a file that is wrong everywhere some thousands are kept, and
-/// the others counted: how many there are is for the file to say.
+/// All diagnostics of a file, in the order in which they were found. The first thousands are kept, the others are only counted:
+/// the size of the file bounds their number, not the memory they take.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
-    kept: Vec<Fault>,
+pub(super) struct DiagnosticList {
+    kept: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
     /// Keys that the advice of an error gives, with the map that they belong to.
     supplied: HashSet<(u32, &'static str)>,
 }
 
-impl Faults {
+impl DiagnosticList {
     /// Most that are kept of each severity: so many that those which stand first in the file are among them.
     const MOST: usize = 5_000;
 
-    pub(super) fn push(&mut self, fault: Fault) {
-        let found = match fault.severity {
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        let found = match diagnostic.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
         *found += 1;
-        if *found <= Faults::MOST {
-            self.kept.push(fault);
+        if *found <= DiagnosticList::MOST {
+            self.kept.push(diagnostic);
         }
     }
 
     /// The advice of an error gives this key of the map at `owner`.
     pub(super) fn supplied(&mut self, owner: NodeId, key: &'static str) {
-        if self.supplied.len() < Faults::MOST {
+        if self.supplied.len() < DiagnosticList::MOST {
             self.supplied.insert((owner.0, key));
         }
     }
@@ -85,10 +85,10 @@ impl Faults {
 
     /// The nodes that errors are at, in their order. (Of more than are kept some.)
     pub(super) fn wrong_nodes(&self) -> Vec<NodeId> {
-        let errors = self.kept.iter().filter(|fault| fault.severity == Severity::Error);
+        let errors = self.kept.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
         let mut nodes: Vec<NodeId> = errors
-            .filter_map(|fault| match fault.spot {
-                Spot::Node(id) => Some(id),
+            .filter_map(|diagnostic| match diagnostic.spot {
+                SourceSpot::Node(id) => Some(id),
                 _ => None,
             })
             .collect();
@@ -97,17 +97,17 @@ impl Faults {
     }
 
     /// Those that were kept.
-    pub(super) fn kept(self) -> Vec<Fault> {
+    pub(super) fn kept(self) -> Vec<Diagnostic> {
         self.kept
     }
 }
 
-impl Fault {
-    pub(super) fn error(spot: Spot, what: impl Into<String>, advice: impl Into<String>) -> Fault {
-        Fault { severity: Severity::Error, spot, what: what.into(), advice: advice.into() }
+impl Diagnostic {
+    pub(super) fn error(spot: SourceSpot, what: impl Into<String>, advice: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Error, spot, what: what.into(), advice: advice.into() }
     }
 
-    pub(super) fn warning(spot: Spot, what: impl Into<String>, advice: impl Into<String>) -> Fault {
-        Fault { severity: Severity::Warning, ..Fault::error(spot, what, advice) }
+    pub(super) fn warning(spot: SourceSpot, what: impl Into<String>, advice: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(spot, what, advice) }
     }
 }
