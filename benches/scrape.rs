@@ -6,7 +6,7 @@ use standfast::admin::{Scrape, gzip, render, walk};
 use standfast::config::MetricsDetail;
 use standfast::routing::RoutingTable;
 use standfast::sys::process::Process;
-use standfast::telemetry::lines::Counts;
+use standfast::telemetry::lines::LineCounts;
 use standfast::telemetry::recorder::RecorderSink;
 
 #[path = "support/tables.rs"]
@@ -39,8 +39,8 @@ fn with_scrape<T>(table: &RoutingTable, detail: MetricsDetail, read: impl FnOnce
         acknowledged: &[],
         tally: None,
         status: None,
-        access_log: Counts::default(),
-        log: Counts::default(),
+        access_log: LineCounts::default(),
+        log: LineCounts::default(),
         ready: true,
         process: &Process::now(),
         detail,

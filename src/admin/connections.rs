@@ -20,13 +20,13 @@ pub(super) const LARGE: usize = 48;
 /// The open connections of one port.
 #[derive(Debug, Default)]
 pub(super) struct OpenConnections {
-    entries: RefCell<Slab<Rc<Entry>>>,
+    entries: RefCell<Slab<Rc<ConnectionEntry>>>,
     closed: Notify,
 }
 
 #[derive(Debug)]
-struct Entry {
-    state: Cell<State>,
+struct ConnectionEntry {
+    state: Cell<ConnectionState>,
     since: Cell<Moment>,
     /// Its request is for a page that may be large.
     is_large: Cell<bool>,
@@ -36,7 +36,7 @@ struct Entry {
 
 /// What a connection waits for, in the order in which connections are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
+enum ConnectionState {
     /// For the head of a request: nothing is lost when it is closed.
     Idle,
     /// For its client to read the answer.
@@ -45,7 +45,7 @@ enum State {
     Asked,
 }
 
-impl Entry {
+impl ConnectionEntry {
     fn tell_to_close(&self) -> bool {
         self.told_to_close.set(true);
         self.close.notify_one();
@@ -54,15 +54,15 @@ impl Entry {
 
     /// It waits for a large page, or reads one.
     fn holds_large(&self) -> bool {
-        self.is_large.get() && self.state.get() != State::Idle && !self.told_to_close.get()
+        self.is_large.get() && self.state.get() != ConnectionState::Idle && !self.told_to_close.get()
     }
 }
 
 impl OpenConnections {
     /// Registers a connection; it leaves when the guard is dropped.
     pub fn enter(self: &Rc<Self>) -> OpenConnection {
-        let entry = Entry {
-            state: Cell::new(State::Idle),
+        let entry = ConnectionEntry {
+            state: Cell::new(ConnectionState::Idle),
             since: Cell::new(clock::now()),
             is_large: Cell::new(false),
             told_to_close: Cell::new(false),
@@ -94,7 +94,7 @@ impl OpenConnections {
         if large().count() < LARGE {
             return true;
         }
-        let unread = large().filter(|entry| entry.state.get() == State::Answered);
+        let unread = large().filter(|entry| entry.state.get() == ConnectionState::Answered);
         unread.min_by_key(|entry| entry.since.get()).is_some_and(|first| first.tell_to_close())
     }
 
@@ -111,7 +111,7 @@ impl OpenConnections {
 pub(super) struct OpenConnection {
     connections: Rc<OpenConnections>,
     number: usize,
-    entry: Rc<Entry>,
+    entry: Rc<ConnectionEntry>,
 }
 
 impl OpenConnection {
@@ -123,7 +123,7 @@ impl OpenConnection {
     /// The head of a request for a small page is here; it is always taken.
     pub fn asked_small(&self) -> bool {
         self.entry.is_large.set(false);
-        self.enter_state(State::Asked);
+        self.enter_state(ConnectionState::Asked);
         true
     }
 
@@ -132,23 +132,23 @@ impl OpenConnection {
         self.entry.is_large.set(false);
         let is_taken = self.connections.has_room_for_large();
         self.entry.is_large.set(is_taken);
-        self.enter_state(State::Asked);
+        self.enter_state(ConnectionState::Asked);
         is_taken
     }
 
     /// The answer is ready to be written.
     pub fn answered(&self) {
-        self.enter_state(State::Answered);
+        self.enter_state(ConnectionState::Answered);
     }
 
     /// All that was to be written is with the kernel.
     fn flushed(&self) {
-        if self.entry.state.get() == State::Answered {
-            self.enter_state(State::Idle);
+        if self.entry.state.get() == ConnectionState::Answered {
+            self.enter_state(ConnectionState::Idle);
         }
     }
 
-    fn enter_state(&self, state: State) {
+    fn enter_state(&self, state: ConnectionState) {
         self.entry.state.set(state);
         self.entry.since.set(clock::now());
     }
@@ -208,11 +208,11 @@ mod tests {
             connection.entry.state.set(state);
             connection.entry.since.set(Moment::from_micros(second * 1_000_000));
         };
-        at(&open[0], State::Asked, 1);
-        at(&open[1], State::Answered, 2);
-        at(&open[2], State::Idle, 4);
-        at(&open[3], State::Idle, 3);
-        at(&open[4], State::Answered, 5);
+        at(&open[0], ConnectionState::Asked, 1);
+        at(&open[1], ConnectionState::Answered, 2);
+        at(&open[2], ConnectionState::Idle, 4);
+        at(&open[3], ConnectionState::Idle, 3);
+        at(&open[4], ConnectionState::Answered, 5);
         for expected in [3, 2, 1, 4, 0] {
             assert!(!is_told(&open[expected]) && connections.close_one() && is_told(&open[expected]), "{expected}");
         }
@@ -242,10 +242,10 @@ mod tests {
         let state = || connection.entry.state.get();
         connection.asked_small();
         connection.flushed();
-        assert_eq!(state(), State::Asked);
+        assert_eq!(state(), ConnectionState::Asked);
         connection.answered();
-        assert_eq!(state(), State::Answered);
+        assert_eq!(state(), ConnectionState::Answered);
         connection.flushed();
-        assert_eq!(state(), State::Idle);
+        assert_eq!(state(), ConnectionState::Idle);
     }
 }

@@ -12,7 +12,7 @@ use crate::decision::{Admission, Serving};
 use crate::net::tls::Handshake;
 use crate::routing::{Rejection, RetryReason, RoutingTable, ServiceView, Turned};
 use crate::telemetry::exposition::Exposition;
-use crate::telemetry::lines::Counts;
+use crate::telemetry::lines::LineCounts;
 use crate::telemetry::names::{self, Metric};
 use crate::telemetry::sink::{Family, MetricSink, Number, seconds};
 use crate::wire::h1;
@@ -293,7 +293,7 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
     }
     let mut family = Family::begin(out, &names::TROUBLES);
     scrape.status.iter().for_each(|status| family.sample(&[], status.troubles.len()));
-    let Counts { written, dropped, failed } = scrape.access_log;
+    let LineCounts { written, dropped, failed } = scrape.access_log;
     results(out, &names::ACCESS_LOG_RECORDS, &["written", "dropped", "failed"], &[written, dropped, failed]);
     single(out, &names::LOG_DROPPED, scrape.log.dropped);
     single(out, &names::PROCESS_START, millis(scrape.process.started_unix_millis));

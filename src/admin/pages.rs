@@ -10,7 +10,7 @@ use axum::routing::get;
 use super::compression::{accepts_gzip, gzip};
 use super::metrics;
 use super::overview::{self, Overview};
-use super::source::Source;
+use super::source::AdminSource;
 use crate::control::Status;
 use crate::decision::Serving;
 use crate::telemetry::exposition;
@@ -40,7 +40,7 @@ pub(super) fn busy() -> Response {
 }
 
 /// The admin port.
-pub(super) fn admin(source: Source) -> Router {
+pub(super) fn admin(source: AdminSource) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(scrape))
@@ -52,7 +52,7 @@ pub(super) fn admin(source: Source) -> Router {
 }
 
 /// For people with a browser the [overview]; for programs the list of what there is.
-async fn index(State(source): State<Source>, RawQuery(query): RawQuery, fields: HeaderMap) -> Response {
+async fn index(State(source): State<AdminSource>, RawQuery(query): RawQuery, fields: HeaderMap) -> Response {
     if !overview::wants_html(&fields) {
         return varying(plain(StatusCode::OK, INDEX.to_owned()), "accept");
     }
@@ -78,12 +78,12 @@ fn varying(mut response: Response, on: &'static str) -> Response {
 }
 
 /// A port of its own for `/metrics`.
-pub(super) fn metrics_only(source: Source) -> Router {
+pub(super) fn metrics_only(source: AdminSource) -> Router {
     let nothing = async || plain(StatusCode::NOT_FOUND, "There is only /metrics here.\n".to_owned());
     Router::new().route("/metrics", get(scrape)).fallback(nothing).with_state(source)
 }
 
-async fn scrape(State(source): State<Source>, fields: HeaderMap) -> Response {
+async fn scrape(State(source): State<AdminSource>, fields: HeaderMap) -> Response {
     let snapshot = source.snapshot().await;
     let read = source.clone();
     let make = move || Some(read.with_scrape(snapshot.as_deref(), metrics::render));
@@ -92,7 +92,7 @@ async fn scrape(State(source): State<Source>, fields: HeaderMap) -> Response {
 
 /// A page that may be large: made, and compressed where the client takes that, on a thread for blocking work.
 async fn large(
-    source: &Source,
+    source: &AdminSource,
     media: &'static str,
     fields: &HeaderMap,
     make: impl FnOnce() -> Option<String> + Send + 'static,
@@ -114,14 +114,14 @@ async fn large(
 
 /// Alive = the engine comes round: a proxy that cannot fail over any more is worth a restart. While draining it may have ended
 /// already. Nothing is asked of the engine.
-async fn livez(State(source): State<Source>) -> Response {
+async fn livez(State(source): State<AdminSource>) -> Response {
     match source.draining() || source.is_alive() {
         true => plain(StatusCode::OK, "alive\n".to_owned()),
         false => plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned()),
     }
 }
 
-async fn readyz(State(source): State<Source>) -> Response {
+async fn readyz(State(source): State<AdminSource>) -> Response {
     if source.ready() {
         return plain(StatusCode::OK, "ready\n".to_owned());
     }
@@ -145,7 +145,7 @@ fn why_not_ready(status: Option<&Status>) -> Vec<String> {
     reasons
 }
 
-async fn status(State(source): State<Source>, fields: HeaderMap) -> Response {
+async fn status(State(source): State<AdminSource>, fields: HeaderMap) -> Response {
     let Some(snapshot) = source.snapshot().await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned());
     };

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use super::metrics;
-use super::source::Source;
+use super::source::AdminSource;
 use crate::telemetry::recorder::RecorderSink;
 
 /// Shortest pause between two feeds.
@@ -41,7 +41,7 @@ pub(super) struct FeedThread {
 
 impl FeedThread {
     /// Starts it; the first feed is at once.
-    pub fn start(feed: RecorderFeed, source: Source) -> io::Result<FeedThread> {
+    pub fn start(feed: RecorderFeed, source: AdminSource) -> io::Result<FeedThread> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (last, told) = oneshot::channel();
         let run = move || runtime.block_on(run(feed, source, told));
@@ -57,7 +57,7 @@ impl FeedThread {
     }
 }
 
-async fn run(feed: RecorderFeed, source: Source, mut told: oneshot::Receiver<()>) {
+async fn run(feed: RecorderFeed, source: AdminSource, mut told: oneshot::Receiver<()>) {
     let mut sink = RecorderSink::new(feed.recorder);
     let mut feeds = tokio::time::interval(feed.interval.max(SHORTEST));
     feeds.set_missed_tick_behavior(MissedTickBehavior::Delay);

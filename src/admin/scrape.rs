@@ -4,7 +4,7 @@ use crate::config::MetricsDetail;
 use crate::control::{Status, Tally};
 use crate::routing::RoutingTable;
 use crate::sys::process::Process;
-use crate::telemetry::lines::Counts;
+use crate::telemetry::lines::LineCounts;
 
 /// What a walk reads. Where the engine does not answer, its metrics are missing and the rest is told.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +18,9 @@ pub struct Scrape<'a> {
     /// The engine's state.
     pub status: Option<&'a Status>,
     /// The access log's lines.
-    pub access_log: Counts,
+    pub access_log: LineCounts,
     /// The log's lines.
-    pub log: Counts,
+    pub log: LineCounts,
     /// What `/readyz` says.
     pub ready: bool,
     /// This process.

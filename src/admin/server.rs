@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 use super::connections::{OpenConnection, OpenConnections, TrackedStream};
 use super::pages;
 use super::recorder_feed::{FeedThread, RecorderFeed};
-use super::source::Source;
+use super::source::AdminSource;
 use crate::config::Bind;
 use crate::control::ControlHandle;
 use crate::net::{self, BindError};
@@ -95,7 +95,7 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
         thread: None,
         feed: None,
     };
-    let source = Source::new(setup.control, setup.access_log, setup.log, draining);
+    let source = AdminSource::new(setup.control, setup.access_log, setup.log, draining);
     handle.feed = setup.recorder.map(|feed| FeedThread::start(feed, source.clone())).transpose()?;
     if admin.is_none() && metrics.is_none() {
         return Ok(handle);

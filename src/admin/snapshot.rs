@@ -37,11 +37,11 @@ pub(super) struct EngineSnapshot {
 pub(super) struct EngineSnapshots {
     control: ControlHandle,
     /// Held while the engine is asked: readers that come meanwhile wait for the same answer.
-    latest: Mutex<Latest>,
+    latest: Mutex<LatestSnapshot>,
 }
 
 #[derive(Debug, Default)]
-struct Latest {
+struct LatestSnapshot {
     snapshot: Option<Arc<EngineSnapshot>>,
     /// When the engine last did not answer.
     failed: Option<Moment>,

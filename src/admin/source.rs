@@ -14,10 +14,10 @@ use crate::telemetry::logs::LogCounts;
 
 /// Everything that can be read. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Source(Arc<Inner>);
+pub(super) struct AdminSource(Arc<SourceParts>);
 
 #[derive(Debug)]
-struct Inner {
+struct SourceParts {
     control: ControlHandle,
     snapshots: EngineSnapshots,
     access_log: AccessLog,
@@ -28,15 +28,23 @@ struct Inner {
     making: Arc<Semaphore>,
 }
 
-impl Source {
+impl AdminSource {
     pub fn new(
         control: ControlHandle,
         access_log: AccessLog,
         log: Option<LogCounts>,
         draining: Arc<AtomicBool>,
-    ) -> Source {
+    ) -> AdminSource {
         let (snapshots, making) = (EngineSnapshots::new(control.clone()), Arc::new(Semaphore::new(1)));
-        Source(Arc::new(Inner { control, snapshots, access_log, log, draining, process: Process::now(), making }))
+        AdminSource(Arc::new(SourceParts {
+            control,
+            snapshots,
+            access_log,
+            log,
+            draining,
+            process: Process::now(),
+            making,
+        }))
     }
 
     /// The engine's status and counts; `None`: it has stopped or is stuck. Cancel safe.

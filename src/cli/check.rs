@@ -22,13 +22,13 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub file: ConfigFile,
     /// For people or for programs
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value_t = CheckOutput::Human)]
+    pub output: CheckOutput,
 }
 
 /// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum CheckOutput {
     /// Each problem with its line, with colour on a terminal
     Human,
     /// One JSON object with `valid`, `problems`, `warnings` and `services`
@@ -44,9 +44,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = io::stdout().lock();
     let colour = Look::of(&out).colour;
     let text = match (args.output, &found) {
-        (Output::Json, found) => printable_json(&format!("{:#}\n", for_programs(found))),
-        (Output::Human, Ok(loaded)) => valid(loaded, &file, colour),
-        (Output::Human, Err(problems)) => refused(problems, colour),
+        (CheckOutput::Json, found) => printable_json(&format!("{:#}\n", for_programs(found))),
+        (CheckOutput::Human, Ok(loaded)) => valid(loaded, &file, colour),
+        (CheckOutput::Human, Err(problems)) => refused(problems, colour),
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -229,7 +229,7 @@ f.yaml: valid: 1 listener, 1 service
 
     #[test]
     fn the_help_names_the_keys_that_are_written() {
-        let json = <Output as clap::ValueEnum>::to_possible_value(&Output::Json);
+        let json = <CheckOutput as clap::ValueEnum>::to_possible_value(&CheckOutput::Json);
         let help = json.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default();
         let written = for_programs(&config::parse(FILE, Path::new("")));
         for key in written.as_object().into_iter().flatten().map(|(key, _)| key) {

@@ -77,7 +77,7 @@ impl Executions {
 
 /// What an upstream is to be.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct EmbeddedSetup {
     /// As it calls itself in its answers.
     pub name: Arc<str>,
     /// Where it speaks HTTP; `None` = nowhere.
@@ -123,8 +123,8 @@ impl Upstream {
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub fn start(setup: Setup) -> io::Result<Upstream> {
-        let Setup { name, executions, advice, .. } = setup;
+    pub fn start(setup: EmbeddedSetup) -> io::Result<Upstream> {
+        let EmbeddedSetup { name, executions, advice, .. } = setup;
         let http = setup.http.map(bind).transpose()?;
         let tcp = setup.tcp.map(bind).transpose()?;
         let (behaviour, watch) = watch::channel(Behaviour::Running);
@@ -134,7 +134,7 @@ impl Upstream {
             behaviour,
             ports: Vec::new(),
         };
-        let server = Server { name, executions, advice, behaviour: watch.clone() };
+        let server = EmbeddedServer { name, executions, advice, behaviour: watch.clone() };
         if let Some(http) = http {
             let server = server.clone();
             let web = move |stream| server.clone().serve_http(stream);
@@ -237,14 +237,14 @@ async fn unless_frozen(mut behaviour: watch::Receiver<Behaviour>, work: impl Fut
 
 /// What answers on the connections of an upstream.
 #[derive(Clone)]
-struct Server {
+struct EmbeddedServer {
     name: Arc<str>,
     executions: Option<Executions>,
     advice: &'static str,
     behaviour: watch::Receiver<Behaviour>,
 }
 
-impl Server {
+impl EmbeddedServer {
     fn is(&self, behaviour: Behaviour) -> bool {
         *self.behaviour.borrow() == behaviour
     }

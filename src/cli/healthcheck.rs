@@ -7,7 +7,7 @@ use super::exit::Exit;
 
 /// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct HealthcheckArgs {
     /// The admin port of the instance (`admin.bind`): host:port, or a URL
     #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     admin: String,
@@ -17,7 +17,7 @@ pub struct Options {
 }
 
 /// Asks once.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &HealthcheckArgs) -> ExitCode {
     match ask::blocking(&options.admin, &options.path) {
         Ok((status, _)) if status.is_success() => Exit::Done.into(),
         Ok((status, text)) => {

@@ -31,13 +31,13 @@ struct Cli {
 /// What a command does is said at its options: the first line in the list, all of it in its own `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Options),
+    Run(run::RunArgs),
     Check(check::CheckArgs),
     /// Show the main job with embedded upstreams: no file needed
-    Demo(demo::Options),
+    Demo(demo::DemoArgs),
     Status(status::StatusArgs),
-    Healthcheck(healthcheck::Options),
-    Upstream(upstream::Options),
+    Healthcheck(healthcheck::HealthcheckArgs),
+    Upstream(upstream::UpstreamArgs),
     /// Print the completion script of a shell
     Completions {
         /// The shell

@@ -20,7 +20,7 @@ use crate::signals::Signals;
 /// work in flight gets `drain_timeout`; a further SIGTERM or SIGINT cuts it. SIGUSR1 opens the access log's file again; SIGUSR2 is
 /// reserved.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct RunArgs {
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -46,7 +46,7 @@ impl From<String> for Failure {
 }
 
 /// Runs the proxy to its end.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &RunArgs) -> ExitCode {
     match options.file.find("run").map_err(Failure::from).and_then(serve) {
         Ok(()) => Exit::Done.into(),
         Err(Failure::Refused(problems)) => {

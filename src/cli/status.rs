@@ -10,7 +10,7 @@ use standfast::text::printable_json;
 
 use super::ask::{self, printable};
 use super::exit::Exit;
-use super::text_table::{Cell, Look, Style, cell, heads, layout, paint};
+use super::text_table::{Look, Style, TableCell, cell, heads, layout, paint};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
@@ -22,8 +22,8 @@ pub struct StatusArgs {
     #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     pub admin: String,
     /// For people or for programs
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value_t = StatusOutput::Human)]
+    pub output: StatusOutput,
     /// Show it again every so many seconds, until interrupted
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -32,7 +32,7 @@ pub struct StatusArgs {
 
 /// For whom something is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum StatusOutput {
     /// Tables, with colour on a terminal
     Human,
     /// The JSON of `/status`
@@ -62,8 +62,8 @@ fn once(args: &StatusArgs) -> ExitCode {
     let look = Look::of(&out);
     let clear = if args.watch.is_some() && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     let shown = match args.output {
-        Output::Json => printable_json(&text),
-        Output::Human => clear.to_owned() + &tables(&status, look),
+        StatusOutput::Json => printable_json(&text),
+        StatusOutput::Human => clear.to_owned() + &tables(&status, look),
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
@@ -142,7 +142,7 @@ fn header(status: &Status, look: Look) -> String {
     line
 }
 
-fn services(status: &Status) -> Vec<Vec<Cell>> {
+fn services(status: &Status) -> Vec<Vec<TableCell>> {
     let mut rows = vec![heads(&["SERVICE", "ACTIVE POOL", "SINCE", "WHY", "LAST RTO", "OBJECTIVE", "NOTES"])];
     for service in &status.services {
         let active = cell(service.active_text());
@@ -161,7 +161,7 @@ fn services(status: &Status) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn names(status: &Status) -> Vec<Vec<Cell>> {
+fn names(status: &Status) -> Vec<Vec<TableCell>> {
     let mut rows = vec![heads(&["NAME", "ADDRESSES", "LAST ANSWER", "TROUBLE"])];
     for name in &status.names {
         let age = status.now_unix_ms.saturating_sub(name.answered_unix_ms);
@@ -177,7 +177,7 @@ fn names(status: &Status) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
+fn endpoints(service: &ServiceReport) -> Vec<Vec<TableCell>> {
     let mut rows = vec![heads(&["POOL", "STATE", "ENDPOINT", "STANDING", "FOR", "IN FLIGHT", "EVIDENCE"])];
     for (index, pool) in service.pools.iter().enumerate() {
         let mut names = vec![(printable(&pool.name), Style::Plain), cell(service.pool_text(index))];
@@ -202,7 +202,7 @@ fn endpoints(service: &ServiceReport) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn switches(incidents: &[IncidentReport]) -> Vec<Vec<Cell>> {
+fn switches(incidents: &[IncidentReport]) -> Vec<Vec<TableCell>> {
     let mut rows =
         vec![heads(&["WHEN", "SERVICE", "KIND", "FROM", "TO", "DETECTED", "SWITCHED", "ANSWERED (RTO)", "EVIDENCE"])];
     let name = |pool: &Option<standfast::config::Name>| pool.as_ref().map_or("none".to_owned(), |pool| printable(pool));

@@ -23,10 +23,10 @@ pub enum Style {
 }
 
 /// One cell of a table.
-pub type Cell = (String, Style);
+pub type TableCell = (String, Style);
 
 /// What a status says, as a cell.
-pub fn cell((text, tone): (impl AsRef<str>, Tone)) -> Cell {
+pub fn cell((text, tone): (impl AsRef<str>, Tone)) -> TableCell {
     let style = match tone {
         Tone::Plain => Style::Plain,
         Tone::Good => Style::Good,
@@ -37,7 +37,7 @@ pub fn cell((text, tone): (impl AsRef<str>, Tone)) -> Cell {
 }
 
 /// A row of headings.
-pub fn heads(names: &[&str]) -> Vec<Cell> {
+pub fn heads(names: &[&str]) -> Vec<TableCell> {
     names.iter().map(|name| ((*name).to_owned(), Style::Head)).collect()
 }
 
@@ -70,9 +70,9 @@ const NARROW: usize = 24;
 
 /// Columns as wide as their widest cell, two spaces between them, none after the last. Where the terminal is narrower, the last
 /// column is broken between words.
-pub fn layout(indent: &str, rows: Vec<Vec<Cell>>, look: Look) -> String {
+pub fn layout(indent: &str, rows: Vec<Vec<TableCell>>, look: Look) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let wide = |row: &Vec<Cell>, column: usize| row.get(column).map_or(0, |(text, _)| text.chars().count());
+    let wide = |row: &Vec<TableCell>, column: usize| row.get(column).map_or(0, |(text, _)| text.chars().count());
     let width = |column: usize| rows.iter().map(|row| wide(row, column)).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let before = indent.len() + widths.iter().rev().skip(1).map(|width| width + 2).sum::<usize>();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::embedded::{Setup, Upstream};
+use super::embedded::{EmbeddedSetup, Upstream};
 use super::exit::Exit;
 use super::server_process;
 use crate::signals::Signals;
@@ -15,7 +15,7 @@ use crate::signals::Signals;
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP: requests in flight are answered, then it ends; a further SIGTERM or SIGINT ends it at
 /// once. SIGUSR1 and SIGUSR2 have no effect.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct UpstreamArgs {
     /// How it calls itself in its answers
     #[arg(long, default_value = "upstream", value_name = "NAME")]
     name: String,
@@ -34,7 +34,7 @@ const ADVICE: &str = "This page loads itself again each second. Stop this upstre
 const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
 
 /// Runs it to its end.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &UpstreamArgs) -> ExitCode {
     match serve(options) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
@@ -47,13 +47,13 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// Where it speaks HTTP, and where it echoes lines: at least one of them.
-fn ports(options: &Options) -> (Option<SocketAddr>, Option<SocketAddr>) {
+fn ports(options: &UpstreamArgs) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (options.http.or(Some(HTTP).filter(|_| options.tcp.is_none())), options.tcp)
 }
 
-fn start(options: &Options) -> std::io::Result<Upstream> {
+fn start(options: &UpstreamArgs) -> std::io::Result<Upstream> {
     let (http, tcp) = ports(options);
-    Upstream::start(Setup { name: options.name.as_str().into(), http, tcp, executions: None, advice: ADVICE })
+    Upstream::start(EmbeddedSetup { name: options.name.as_str().into(), http, tcp, executions: None, advice: ADVICE })
 }
 
 /// A line for each port.
@@ -63,7 +63,7 @@ fn told(upstream: &Upstream, name: &str) -> String {
     http.into_iter().chain(tcp).collect::<Vec<_>>().join("\n")
 }
 
-fn serve(options: &Options) -> std::io::Result<()> {
+fn serve(options: &UpstreamArgs) -> std::io::Result<()> {
     let runtime = server_process::runtime()?;
     let mut signals = Signals::install(&runtime)?;
     runtime.block_on(async {
@@ -86,9 +86,9 @@ fn serve(options: &Options) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn options(http: Option<&str>, tcp: Option<&str>) -> Options {
+    fn options(http: Option<&str>, tcp: Option<&str>) -> UpstreamArgs {
         let address = |text: &str| text.parse().expect("an address");
-        Options { name: "b2".into(), http: http.map(address), tcp: tcp.map(address) }
+        UpstreamArgs { name: "b2".into(), http: http.map(address), tcp: tcp.map(address) }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::access_format;
 pub use super::access_record::{AccessRecord, Termination};
-use super::lines::{Counts, Lines, Sink};
+use super::lines::{LineCounts, LineQueue, LineSink};
 use crate::config::{self, AccessFormat};
 
 /// Messages that may wait for the writer, each about [`HAND_OVER`] bytes.
@@ -29,21 +29,21 @@ const COMBINED: u8 = 3;
 /// The access log of the process; clones share it. It may be off, which costs a worker one relaxed load a request.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    shared: Arc<Shared>,
+    shared: Arc<AccessLogState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AccessLogState {
     format: AtomicU8,
-    lines: Lines,
+    lines: LineQueue,
     config: Mutex<Option<config::AccessLog>>,
 }
 
 impl AccessLog {
     /// Opens it as configured. The error names the file.
     pub fn start(config: Option<&config::AccessLog>) -> io::Result<AccessLog> {
-        let lines = Lines::start("access-log", QUEUE, Box::new(io::sink()), troubled)?;
-        let shared = Shared { format: AtomicU8::new(OFF), lines, config: Mutex::new(None) };
+        let lines = LineQueue::start("access-log", QUEUE, Box::new(io::sink()), troubled)?;
+        let shared = AccessLogState { format: AtomicU8::new(OFF), lines, config: Mutex::new(None) };
         let log = AccessLog { shared: Arc::new(shared) };
         log.apply(config)?;
         Ok(log)
@@ -85,7 +85,7 @@ impl AccessLog {
     }
 
     /// What became of the lines so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LineCounts {
         self.shared.lines.counts()
     }
 
@@ -96,7 +96,7 @@ impl AccessLog {
     }
 }
 
-fn open(path: Option<&Path>) -> io::Result<Sink> {
+fn open(path: Option<&Path>) -> io::Result<LineSink> {
     let Some(path) = path else { return Ok(Box::new(io::stdout())) };
     match OpenOptions::new().append(true).create(true).open(path) {
         Ok(file) => Ok(Box::new(file)),
@@ -217,7 +217,7 @@ mod tests {
         writer.record(&record(b"/"));
         drop(writer);
         log.finish(Duration::from_secs(10));
-        assert_eq!(log.counts(), Counts::default());
+        assert_eq!(log.counts(), LineCounts::default());
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         log.finish(Duration::from_secs(30));
         let text = std::fs::read_to_string(config.path.unwrap()).unwrap();
         let counts = log.counts();
-        assert_eq!(counts, Counts { written: 6_000, dropped: 0, failed: 0 });
+        assert_eq!(counts, LineCounts { written: 6_000, dropped: 0, failed: 0 });
         assert_eq!(text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count(), 6_000);
     }
 

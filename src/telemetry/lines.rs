@@ -1,5 +1,5 @@
 //! A bounded queue of finished lines and one thread that writes them, so that a slow disk or a stopped terminal never holds up a
-//! producer. Lines that find the queue full are dropped and counted.
+//! producer. LineQueue that find the queue full are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What lines are written to.
-pub type Sink = Box<dyn Write + Send>;
+pub type LineSink = Box<dyn Write + Send>;
 
 /// A handle to the queue; clones share it.
 #[derive(Clone)]
-pub struct Lines {
-    shared: Arc<Shared>,
-    queue: SyncSender<Message>,
+pub struct LineQueue {
+    shared: Arc<QueueState>,
+    queue: SyncSender<WriterMessage>,
 }
 
-struct Shared {
+struct QueueState {
     /// The sink that takes the place of the current one.
-    next: Mutex<Option<Sink>>,
+    next: Mutex<Option<LineSink>>,
     replaced: AtomicBool,
     written: AtomicU64,
     dropped: AtomicU64,
@@ -28,7 +28,7 @@ struct Shared {
     ended: Mutex<Receiver<()>>,
 }
 
-enum Message {
+enum WriterMessage {
     Lines {
         bytes: Vec<u8>,
         count: u64,
@@ -40,7 +40,7 @@ enum Message {
 
 /// What became of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct LineCounts {
     /// Handed to the operating system.
     pub written: u64,
     /// Lost because the queue was full (or already closed).
@@ -49,13 +49,13 @@ pub struct Counts {
     pub failed: u64,
 }
 
-impl Lines {
+impl LineQueue {
     /// Starts the thread `name`. `queue` bounds the messages that wait. `troubled` is told when writing begins to fail,
     /// once until it works again.
-    pub fn start(name: &str, queue: usize, sink: Sink, troubled: fn(&io::Error)) -> io::Result<Lines> {
+    pub fn start(name: &str, queue: usize, sink: LineSink, troubled: fn(&io::Error)) -> io::Result<LineQueue> {
         let (sender, receiver) = sync_channel(queue);
         let (alive, ended) = sync_channel(0);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(QueueState {
             next: Mutex::new(None),
             replaced: AtomicBool::new(false),
             written: AtomicU64::new(0),
@@ -63,43 +63,43 @@ impl Lines {
             failed: AtomicU64::new(0),
             ended: Mutex::new(ended),
         });
-        let writer = Writer { shared: shared.clone(), sink, troubled, failing: false, torn: false };
+        let writer = LineWriter { shared: shared.clone(), sink, troubled, failing: false, torn: false };
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             writer.run(receiver);
             drop(alive);
         })?;
-        Ok(Lines { shared, queue: sender })
+        Ok(LineQueue { shared, queue: sender })
     }
 
     /// Hands over whole lines without waiting; they come back when the queue is full.
     pub fn offer(&self, bytes: Vec<u8>, count: u64) -> Result<(), Vec<u8>> {
-        match self.queue.try_send(Message::Lines { bytes, count }) {
+        match self.queue.try_send(WriterMessage::Lines { bytes, count }) {
             Ok(()) => Ok(()),
             Err(
-                TrySendError::Full(Message::Lines { bytes, .. })
-                | TrySendError::Disconnected(Message::Lines { bytes, .. }),
+                TrySendError::Full(WriterMessage::Lines { bytes, .. })
+                | TrySendError::Disconnected(WriterMessage::Lines { bytes, .. }),
             ) => Err(bytes),
             Err(_) => Ok(()),
         }
     }
 
-    /// Counts lines that were dropped.
+    /// LineCounts lines that were dropped.
     pub fn lost(&self, count: u64) {
         self.shared.dropped.fetch_add(count, Relaxed);
     }
 
     /// Writes to another sink from now on (after what is being written).
-    pub fn replace(&self, sink: Sink) {
+    pub fn replace(&self, sink: LineSink) {
         *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
         self.shared.replaced.store(true, Relaxed);
         // A full queue wakes the thread just as well.
-        let _ = self.queue.try_send(Message::Wake);
+        let _ = self.queue.try_send(WriterMessage::Wake);
     }
 
     /// What became of the lines so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LineCounts {
         let shared = &self.shared;
-        Counts {
+        LineCounts {
             written: shared.written.load(Relaxed),
             dropped: shared.dropped.load(Relaxed),
             failed: shared.failed.load(Relaxed),
@@ -110,7 +110,7 @@ impl Lines {
     pub fn finish(&self, wait: Duration) {
         const PAUSE: Duration = Duration::from_millis(5);
         let mut left = wait;
-        while let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Stop) {
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(WriterMessage::Stop) {
             if left.is_zero() {
                 return;
             }
@@ -123,32 +123,32 @@ impl Lines {
     }
 }
 
-impl std::fmt::Debug for Lines {
+impl std::fmt::Debug for LineQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.counts().fmt(f)
     }
 }
 
-struct Writer {
-    shared: Arc<Shared>,
-    sink: Sink,
+struct LineWriter {
+    shared: Arc<QueueState>,
+    sink: LineSink,
     troubled: fn(&io::Error),
     failing: bool,
     /// The sink took a part of a line and then no more: what comes next begins on a line of its own.
     torn: bool,
 }
 
-impl Writer {
+impl LineWriter {
     /// Ends when told to stop or when every handle is gone. The queue is closed when it returns.
-    fn run(mut self, queue: Receiver<Message>) {
+    fn run(mut self, queue: Receiver<WriterMessage>) {
         while let Ok(message) = queue.recv() {
             if self.shared.replaced.swap(false, Relaxed) {
                 self.change_sink();
             }
             match message {
-                Message::Lines { bytes, count } => self.write(&bytes, count),
-                Message::Wake => {}
-                Message::Stop => break,
+                WriterMessage::Lines { bytes, count } => self.write(&bytes, count),
+                WriterMessage::Wake => {}
+                WriterMessage::Stop => break,
             }
         }
     }
@@ -252,13 +252,13 @@ pub(super) mod tests {
     #[test]
     fn finish_writes_what_waits() {
         let paper = Paper::default();
-        let lines = Lines::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
+        let lines = LineQueue::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
         for n in 0..10 {
             lines.offer(format!("{n}\n").into_bytes(), 1).unwrap();
         }
         lines.finish(Duration::from_secs(10));
         assert_eq!(paper.read(), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
-        assert_eq!(lines.counts(), Counts { written: 10, dropped: 0, failed: 0 });
+        assert_eq!(lines.counts(), LineCounts { written: 10, dropped: 0, failed: 0 });
         assert!(lines.offer(b"late\n".to_vec(), 1).is_err());
     }
 
@@ -266,7 +266,7 @@ pub(super) mod tests {
     fn a_stuck_sink_holds_up_nobody() {
         let paper = Paper::default();
         let held = paper.stuck.lock().unwrap();
-        let lines = Lines::start("lines", 2, Box::new(paper.clone()), ignore).unwrap();
+        let lines = LineQueue::start("lines", 2, Box::new(paper.clone()), ignore).unwrap();
         // One may be in the thread's hands, two in the queue.
         let refused = (0..10).filter(|_| lines.offer(b"x\n".to_vec(), 1).is_err()).count();
         assert!(refused >= 7, "{refused}");
@@ -277,7 +277,7 @@ pub(super) mod tests {
     #[test]
     fn after_half_a_line_the_next_one_is_whole() {
         let paper = Paper::default();
-        let lines = Lines::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
+        let lines = LineQueue::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
         paper.room.store(7, Relaxed);
         lines.offer(b"one\ntwo three\n".to_vec(), 2).unwrap();
         while lines.counts().failed == 0 {
@@ -287,14 +287,14 @@ pub(super) mod tests {
         lines.offer(b"four\n".to_vec(), 1).unwrap();
         lines.finish(Duration::from_secs(10));
         assert_eq!(paper.read(), "one\ntwo\nfour\n");
-        assert_eq!(lines.counts(), Counts { written: 2, dropped: 0, failed: 1 });
+        assert_eq!(lines.counts(), LineCounts { written: 2, dropped: 0, failed: 1 });
     }
 
     #[test]
     fn failed_writes_are_counted_and_a_new_sink_heals() {
         let (old, new) = (Paper::default(), Paper::default());
         old.broken.store(true, Relaxed);
-        let lines = Lines::start("lines", 16, Box::new(old), ignore).unwrap();
+        let lines = LineQueue::start("lines", 16, Box::new(old), ignore).unwrap();
         lines.offer(b"lost\n".to_vec(), 1).unwrap();
         while lines.counts().failed == 0 {
             std::thread::yield_now();
@@ -303,6 +303,6 @@ pub(super) mod tests {
         lines.offer(b"kept\n".to_vec(), 1).unwrap();
         lines.finish(Duration::from_secs(10));
         assert_eq!(new.read(), "kept\n");
-        assert_eq!(lines.counts(), Counts { written: 1, dropped: 0, failed: 1 });
+        assert_eq!(lines.counts(), LineCounts { written: 1, dropped: 0, failed: 1 });
     }
 }

@@ -14,14 +14,14 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{fmt, reload};
 
-use super::lines::{Counts, Lines, Sink};
+use super::lines::{LineCounts, LineQueue, LineSink};
 use crate::config::{Log, LogFormat, log_filter};
 use crate::text::{is_command, printable_json};
 
 /// The environment variable that overrides the configured filter.
 pub const FILTER_VARIABLE: &str = "STANDFAST_LOG";
 
-/// Lines that may wait for the writer.
+/// LineQueue that may wait for the writer.
 const QUEUE: usize = 4096;
 
 /// Why the log could not be set up or changed.
@@ -48,7 +48,7 @@ pub enum LogError {
 /// The log of the process. Dropping it writes what waits.
 #[derive(Debug)]
 pub struct Logs {
-    lines: Lines,
+    lines: LineQueue,
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
@@ -82,20 +82,20 @@ pub fn report_panics() {
 
 type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
-fn build(config: &Log, human: bool, colour: bool, sink: Sink) -> Result<(Logs, Subscriber), LogError> {
+fn build(config: &Log, human: bool, colour: bool, sink: LineSink) -> Result<(Logs, Subscriber), LogError> {
     let (filter, handle) = reload::Layer::new(filter(config)?);
     // A failure of standard error cannot be reported anywhere.
-    let lines = Lines::start("log", QUEUE, sink, |_| {})?;
+    let lines = LineQueue::start("log", QUEUE, sink, |_| {})?;
     let registry = tracing_subscriber::registry().with(filter);
-    let queue = |format| Queue { lines: lines.clone(), format };
+    let queue = |format| LogWriter { lines: lines.clone(), format };
     let subscriber: Subscriber = match human {
         true => {
-            let writer = queue(Format::Human { colour });
+            let writer = queue(LineFormat::Human { colour });
             let fields = debug_fn(field).delimited(" ");
             let layer = fmt::layer().fmt_fields(fields).with_writer(writer).with_ansi(colour).with_target(false);
             Box::new(registry.with(layer))
         }
-        false => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(queue(Format::Json)))),
+        false => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(queue(LineFormat::Json)))),
     };
     Ok((Logs { lines, filter: handle }, subscriber))
 }
@@ -133,11 +133,11 @@ impl Drop for Logs {
 
 /// How many lines the log has written and dropped.
 #[derive(Clone, Debug)]
-pub struct LogCounts(Lines);
+pub struct LogCounts(LineQueue);
 
 impl LogCounts {
     /// Until now.
-    pub fn now(&self) -> Counts {
+    pub fn now(&self) -> LineCounts {
         self.0.counts()
     }
 }
@@ -145,19 +145,19 @@ impl LogCounts {
 /// The subscriber's way into the queue: it writes each event in one piece. What stands in an event may be text of others: it
 /// becomes printable here, in whatever field it stands.
 #[derive(Clone, Debug)]
-struct Queue {
-    lines: Lines,
-    format: Format,
+struct LogWriter {
+    lines: LineQueue,
+    format: LineFormat,
 }
 
 /// What an event is written as.
 #[derive(Clone, Copy, Debug)]
-enum Format {
+enum LineFormat {
     Human { colour: bool },
     Json,
 }
 
-impl Format {
+impl LineFormat {
     /// The event as it goes out. It is one line; of a human's, further ones are indented, so that none looks like another event.
     fn printable(self, event: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(event);
@@ -166,8 +166,8 @@ impl Format {
             return event.to_vec();
         }
         let mut out = match self {
-            Format::Json => printable_json(line),
-            Format::Human { colour } => human(line, colour),
+            LineFormat::Json => printable_json(line),
+            LineFormat::Human { colour } => human(line, colour),
         };
         out.push('\n');
         out.into_bytes()
@@ -214,14 +214,14 @@ fn colour_length(text: &str) -> Option<usize> {
     codes[end..].starts_with('m').then_some(2 + end + 1)
 }
 
-impl<'a> MakeWriter<'a> for Queue {
-    type Writer = &'a Queue;
-    fn make_writer(&'a self) -> &'a Queue {
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = &'a LogWriter;
+    fn make_writer(&'a self) -> &'a LogWriter {
         self
     }
 }
 
-impl Write for &Queue {
+impl Write for &LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.lines.offer(self.format.printable(bytes), 1).is_err() {
             self.lines.lost(1);

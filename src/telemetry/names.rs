@@ -6,7 +6,7 @@
 
 /// What a metric does over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -15,13 +15,13 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// As Prometheus writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
@@ -32,7 +32,7 @@ pub struct Metric {
     /// What people query.
     pub name: &'static str,
     /// What it does over time.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// In the order in which samples give their values.
     pub labels: &'static [&'static str],
     /// What it means, in one sentence.
@@ -51,7 +51,7 @@ macro_rules! metrics {
         $($(
             #[doc = $help]
             pub const $ident: Metric =
-                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+                Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], help: $help };
         )*)*
 
         /// All metrics in sections, in the order in which `/metrics` and the manual show them.
@@ -243,8 +243,12 @@ mod tests {
             assert!(seen.insert(name), "{name} stands twice");
             assert!(name.starts_with("standfast_") || name.starts_with("process_"), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
-            assert_eq!(name.ends_with("_seconds") && *kind == Kind::Histogram, *kind == Kind::Histogram, "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == MetricKind::Counter, "{name}");
+            assert_eq!(
+                name.ends_with("_seconds") && *kind == MetricKind::Histogram,
+                *kind == MetricKind::Histogram,
+                "{name}"
+            );
             assert!(labels.iter().all(|label| !["le", "job", "instance"].contains(label)), "{name} {labels:?}");
             assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}: {help}");
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 
 use super::instruments::HistogramSnapshot;
-use super::names::{Kind, Metric};
+use super::names::{Metric, MetricKind};
 use super::sink::{MetricSink, Number, seconds};
 
 const METADATA: Metadata<'static> = Metadata::new("standfast", Level::INFO, Some("standfast"));
@@ -62,9 +62,9 @@ impl<R: Recorder> MetricSink for RecorderSink<R> {
         }
         let (name, help) = (KeyName::from_const_str(metric.name), SharedString::const_str(metric.help));
         match metric.kind {
-            Kind::Counter => self.recorder.describe_counter(name, None, help),
-            Kind::Gauge => self.recorder.describe_gauge(name, None, help),
-            Kind::Histogram => self.recorder.describe_histogram(name, None, help),
+            MetricKind::Counter => self.recorder.describe_counter(name, None, help),
+            MetricKind::Gauge => self.recorder.describe_gauge(name, None, help),
+            MetricKind::Histogram => self.recorder.describe_histogram(name, None, help),
         }
     }
 
@@ -73,8 +73,10 @@ impl<R: Recorder> MetricSink for RecorderSink<R> {
         labels.extend(last.map(|value| label(metric.last_label(), value)));
         let key = Key::from_parts(metric.name, labels);
         match (metric.kind, value) {
-            (Kind::Counter, Number::Whole(value)) => self.recorder.register_counter(&key, &METADATA).absolute(value),
-            (Kind::Counter, Number::Real(value)) => {
+            (MetricKind::Counter, Number::Whole(value)) => {
+                self.recorder.register_counter(&key, &METADATA).absolute(value)
+            }
+            (MetricKind::Counter, Number::Real(value)) => {
                 self.recorder.register_counter(&key, &METADATA).absolute(value.max(0.0) as u64);
             }
             (_, Number::Whole(value)) => self.recorder.register_gauge(&key, &METADATA).set(value as f64),

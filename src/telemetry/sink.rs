@@ -6,7 +6,7 @@
 //! registry would look labels up for each count, keep series of endpoints that are gone, and keep histogram samples until a scrape.
 
 use super::instruments::HistogramSnapshot;
-use super::names::{Kind, Metric};
+use super::names::{Metric, MetricKind};
 
 /// A counter's or gauge's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,13 +61,13 @@ impl<'a, S: MetricSink> Family<'a, S> {
 
     /// One counter or gauge of a set that differs in the metric's last label only.
     pub fn sample_under(&mut self, labels: &S::Labels, last: &str, value: impl Into<Number>) {
-        debug_assert_ne!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        debug_assert_ne!(self.metric.kind, MetricKind::Histogram, "{}", self.metric.name);
         self.sink.number(self.metric, labels, Some(last), value.into());
     }
 
     /// One counter or gauge of these labels.
     pub fn sample_of(&mut self, labels: &S::Labels, value: impl Into<Number>) {
-        debug_assert_ne!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        debug_assert_ne!(self.metric.kind, MetricKind::Histogram, "{}", self.metric.name);
         self.sink.number(self.metric, labels, None, value.into());
     }
 
@@ -80,7 +80,7 @@ impl<'a, S: MetricSink> Family<'a, S> {
 
     /// One histogram.
     pub fn histogram(&mut self, labels: &[&str], seen: &HistogramSnapshot) {
-        debug_assert_eq!(self.metric.kind, Kind::Histogram, "{}", self.metric.name);
+        debug_assert_eq!(self.metric.kind, MetricKind::Histogram, "{}", self.metric.name);
         debug_assert_eq!(labels.len(), self.metric.labels.len(), "{}", self.metric.name);
         let labels = self.sink.labels(self.metric.labels, labels);
         self.sink.histogram(self.metric, &labels, seen);

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use standfast::telemetry::names::{Kind, SECTIONS};
+use standfast::telemetry::names::{MetricKind, SECTIONS};
 
 const BEFORE: &str = "\
 # Metrics
@@ -48,7 +48,7 @@ fn manual() -> String {
             let unit = match metric.name.trim_end_matches("_total") {
                 name if name.ends_with("_seconds") => "seconds",
                 name if name.ends_with("_bytes") => "bytes",
-                _ if metric.kind == Kind::Counter => "count",
+                _ if metric.kind == MetricKind::Counter => "count",
                 _ => "",
             };
             let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();

@@ -16,7 +16,7 @@ use standfast::decision::*;
 use standfast::routing::{Bound, RoutingTable, SocketMap, Sockets};
 use standfast::sys::process::Process;
 use standfast::telemetry::instruments::{LATENCY, RECOVERY};
-use standfast::telemetry::lines::Counts;
+use standfast::telemetry::lines::LineCounts;
 use standfast::telemetry::recorder::RecorderSink;
 
 use crate::support::exposition::{Family, parse};
@@ -83,8 +83,8 @@ fn with_scrape<T>(table: &RoutingTable, tally: &Tally, read: impl FnOnce(&Scrape
         acknowledged: &[1, 1],
         tally: Some(tally),
         status: None,
-        access_log: Counts { written: 3, dropped: 2, failed: 1 },
-        log: Counts::default(),
+        access_log: LineCounts { written: 3, dropped: 2, failed: 1 },
+        log: LineCounts::default(),
         ready: true,
         process: &Process::now(),
         detail: table.config.metrics_detail,
@@ -162,8 +162,8 @@ fn an_engine_that_does_not_answer_costs_only_its_own_metrics() {
         acknowledged: &[],
         tally: None,
         status: None,
-        access_log: Counts::default(),
-        log: Counts::default(),
+        access_log: LineCounts::default(),
+        log: LineCounts::default(),
         ready: false,
         process: &Process::now(),
         detail: table.config.metrics_detail,

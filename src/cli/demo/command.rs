@@ -4,7 +4,7 @@ use super::Behaviour;
 
 /// One line that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum DemoCommand {
     /// Upstreams change what they do: all of a pool, or one.
     Upstreams {
         /// What they do from now on.
@@ -46,7 +46,7 @@ which the port stays open.";
 ///
 /// # Errors
 /// It is no command; the text says what is.
-pub fn parse(line: &str) -> Result<Option<Command>, String> {
+pub fn parse(line: &str) -> Result<Option<DemoCommand>, String> {
     let mut words = line.split_whitespace();
     let Some(word) = words.next() else { return Ok(None) };
     let lower = word.to_lowercase();
@@ -63,11 +63,11 @@ pub fn parse(line: &str) -> Result<Option<Command>, String> {
         "slow" => Behaviour::Slow,
         "errors" => Behaviour::Erring,
         "revive" => Behaviour::Running,
-        "status" => return Ok(Some(Command::Status)),
-        "help" => return Ok(Some(Command::Help)),
-        _ => return Ok(Some(Command::Quit)),
+        "status" => return Ok(Some(DemoCommand::Status)),
+        "help" => return Ok(Some(DemoCommand::Help)),
+        _ => return Ok(Some(DemoCommand::Quit)),
     };
-    Ok(Some(Command::Upstreams { behaviour, target }))
+    Ok(Some(DemoCommand::Upstreams { behaviour, target }))
 }
 
 #[cfg(test)]
@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn words_may_be_cut_short_and_have_a_target() {
         let upstreams = |behaviour, target: Option<&str>| {
-            Ok(Some(Command::Upstreams { behaviour, target: target.map(str::to_owned) }))
+            Ok(Some(DemoCommand::Upstreams { behaviour, target: target.map(str::to_owned) }))
         };
         assert_eq!(parse("crash"), upstreams(Behaviour::Crashed, None));
         assert_eq!(parse("  F  North-1 "), upstreams(Behaviour::Frozen, Some("north-1")));
         assert_eq!(parse("r"), upstreams(Behaviour::Running, None));
-        assert_eq!(parse("q"), Ok(Some(Command::Quit)));
+        assert_eq!(parse("q"), Ok(Some(DemoCommand::Quit)));
         assert_eq!(parse(" "), Ok(None));
     }
 

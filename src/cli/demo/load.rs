@@ -30,7 +30,7 @@ const IDLE: usize = 64;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct LoadPlan {
     /// Requests per second.
     pub rate: u32,
     /// Every n-th request is a POST.
@@ -41,7 +41,7 @@ pub struct Plan {
 
 /// What became of one request.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct LoadOutcome {
     /// Was it a POST?
     pub post: bool,
     /// Which upstream answered, or how it failed.
@@ -51,7 +51,7 @@ pub struct Outcome {
 }
 
 /// Sends until `stop` turns true, then waits for the answers. Each outcome goes to `outcomes` when it is known.
-pub async fn run(proxy: SocketAddr, plan: Plan, mut stop: watch::Receiver<bool>, outcomes: Sender<Outcome>) {
+pub async fn run(proxy: SocketAddr, plan: LoadPlan, mut stop: watch::Receiver<bool>, outcomes: Sender<LoadOutcome>) {
     let idle = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     let mut clock = interval(Duration::from_secs(1) / plan.rate);
@@ -76,14 +76,20 @@ pub async fn run(proxy: SocketAddr, plan: Plan, mut stop: watch::Receiver<bool>,
 
 type Connection = SendRequest<Full<Bytes>>;
 
-async fn one(proxy: SocketAddr, post: bool, number: u64, scheduled: Instant, idle: &Mutex<Vec<Connection>>) -> Outcome {
+async fn one(
+    proxy: SocketAddr,
+    post: bool,
+    number: u64,
+    scheduled: Instant,
+    idle: &Mutex<Vec<Connection>>,
+) -> LoadOutcome {
     let id = format!("load-{number}");
     #[allow(clippy::disallowed_methods, reason = "a client's patience, not the data path")]
     let result = match tokio::time::timeout(PATIENCE, exchange(proxy, post, &id, idle)).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
     };
-    Outcome { post, result, took: scheduled.elapsed() }
+    LoadOutcome { post, result, took: scheduled.elapsed() }
 }
 
 async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Connection>>) -> Result<String, String> {

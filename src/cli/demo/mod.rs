@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::embedded::{Behaviour, Executions, Setup, Upstream};
+use super::embedded::{Behaviour, EmbeddedSetup, Executions, Upstream};
 use crate::cli::server_process::{self, ServerProcess};
 use crate::signals::Signals;
 use standfast::config;
@@ -43,7 +43,7 @@ const ADVICE: &str = "This page loads itself again each second. Type <code>crash
 
 /// Where the demo listens and what it does.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct DemoArgs {
     /// The address of all three ports, unless they say another one
     #[arg(long, env = "STANDFAST_DEMO_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     listen: IpAddr,
@@ -80,7 +80,7 @@ struct Addresses {
     admin: SocketAddr,
 }
 
-impl Options {
+impl DemoArgs {
     fn addresses(&self) -> Addresses {
         let at = |said: Option<SocketAddr>, port| said.unwrap_or_else(|| SocketAddr::new(self.listen, port));
         Addresses { http: at(self.http, 8080), tcp: at(self.tcp, 8081), admin: at(self.admin, 9901) }
@@ -88,7 +88,7 @@ impl Options {
 }
 
 /// Runs the demo to its end.
-pub fn run(options: &Options) -> ExitCode {
+pub fn run(options: &DemoArgs) -> ExitCode {
     let installed = server_process::runtime().and_then(|runtime| Ok((Signals::install(&runtime)?, runtime)));
     let (mut signals, runtime) = match installed {
         Ok(installed) => installed,
@@ -126,7 +126,7 @@ impl Upstreams {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream = |name: String| {
             let (name_of_it, executions) = (name.as_str().into(), Some(executions.clone()));
-            let setup = Setup { name: name_of_it, http: Some(any), tcp: Some(any), executions, advice: ADVICE };
+            let setup = EmbeddedSetup { name: name_of_it, http: Some(any), tcp: Some(any), executions, advice: ADVICE };
             let started = Upstream::start(setup).map_err(|e| format!("cannot start upstream {name}: {e}"))?;
             Ok::<_, String>((name, started))
         };
@@ -165,7 +165,7 @@ struct Demo {
 
 impl Demo {
     /// `None`: it was told to stop before it had started.
-    async fn start(options: &Options, signals: &mut Signals) -> Result<Option<Demo>, String> {
+    async fn start(options: &DemoArgs, signals: &mut Signals) -> Result<Option<Demo>, String> {
         let executions = Executions::default();
         let upstreams = Upstreams::start(&executions)?;
         let text = configuration::text(&options.addresses(), &upstreams);

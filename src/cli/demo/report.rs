@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::load::{Outcome, SLOW};
+use super::load::{LoadOutcome, SLOW};
 
 /// Everything the script measured.
 #[derive(Debug, Default)]
 pub struct Report {
     /// What became of every request.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<LoadOutcome>,
     /// POSTs of the load that were executed more than once.
     pub executed_twice: u64,
     /// Crash of the first pool → first answer from the second one, as Standfast measured it.
@@ -29,7 +29,7 @@ impl Report {
             && !self.outcomes.is_empty()
     }
 
-    fn of(&self, post: bool) -> impl Iterator<Item = &Outcome> {
+    fn of(&self, post: bool) -> impl Iterator<Item = &LoadOutcome> {
         self.outcomes.iter().filter(move |outcome| outcome.post == post)
     }
 

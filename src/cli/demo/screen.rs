@@ -9,7 +9,7 @@ use standfast::decision::Serving;
 
 use super::command::SUMMARY;
 use super::configuration::POLICY;
-use super::tally::Tally;
+use super::tally::LoadTally;
 use super::terminal::Line;
 use crate::cli::text_table::{Style, broken, cell};
 
@@ -19,7 +19,7 @@ pub struct View {
     /// Where the proxy speaks HTTP, and where its admin port is.
     pub addresses: String,
     /// What was sent and what came of it.
-    pub counters: Counters,
+    pub counters: ShownCounters,
     /// The service.
     pub service: ServiceReport,
     /// Good answers of the last second by upstream.
@@ -36,11 +36,11 @@ pub struct View {
 
 /// What was sent and what came of it.
 #[derive(Clone, Debug)]
-pub enum Counters {
+pub enum ShownCounters {
     /// The built-in load, as its clients see it.
     Load {
         /// The counts.
-        tally: Tally,
+        tally: LoadTally,
         /// Requests per second.
         rate: u32,
         /// POSTs that were executed more than once.
@@ -57,23 +57,23 @@ pub enum Counters {
     },
 }
 
-impl Counters {
+impl ShownCounters {
     /// Good answers by upstream.
     pub fn answered(&self) -> &BTreeMap<String, u64> {
         match self {
-            Counters::Load { tally, .. } => &tally.answered,
-            Counters::Proxy { answered, .. } => answered,
+            ShownCounters::Load { tally, .. } => &tally.answered,
+            ShownCounters::Proxy { answered, .. } => answered,
         }
     }
 
     /// The counters in one line, without colour.
     pub fn summary(&self) -> String {
         match self {
-            Counters::Load { tally, repeated, .. } => format!(
+            ShownCounters::Load { tally, repeated, .. } => format!(
                 "GET {} sent, {} failed; POST {} sent, {} failed, {repeated} run twice",
                 tally.get.sent, tally.get.failed, tally.post.sent, tally.post.failed
             ),
-            Counters::Proxy { requests, failed, .. } => format!("{requests} requests, {failed} failed"),
+            ShownCounters::Proxy { requests, failed, .. } => format!("{requests} requests, {failed} failed"),
         }
     }
 }
@@ -143,11 +143,11 @@ fn latest(events: &VecDeque<String>, width: usize, mut room: usize) -> Vec<Line>
     lines.into()
 }
 
-fn counters(counters: &Counters, width: usize) -> Vec<Line> {
+fn counters(counters: &ShownCounters, width: usize) -> Vec<Line> {
     let failed = |n: u64| (format!("{n} failed"), if n == 0 { Style::Good } else { Style::Bad });
     let text = |text: String| (text, Style::Plain);
     match counters {
-        Counters::Load { tally, rate, repeated } => {
+        ShownCounters::Load { tally, rate, repeated } => {
             let column = if width < 60 { 6 } else { 9 };
             let sent = |n: u64| text(format!("{:>column$} sent   ", grouped(n)));
             let get = vec![text("GET ".into()), sent(tally.get.sent), failed(tally.get.failed)];
@@ -163,7 +163,7 @@ fn counters(counters: &Counters, width: usize) -> Vec<Line> {
             }
             lines
         }
-        Counters::Proxy { requests, failed: bad, .. } => {
+        ShownCounters::Proxy { requests, failed: bad, .. } => {
             vec![fit(vec![text(format!("{:>9} requests   ", grouped(*requests))), failed(*bad)], width)]
         }
     }
@@ -313,7 +313,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::demo::load::Outcome;
+    use crate::cli::demo::load::LoadOutcome;
 
     fn view() -> View {
         let endpoint = |id: u32, name: &str, operational: &str, cause: &str| {
@@ -334,14 +334,14 @@ mod tests {
             "actor": "standfast", "epoch": 12, "fault_unix_ms": 1, "age_ms": 4000, "detected_ms": 0.4,
             "decided_ms": 51.0, "rto_ms": 52.5, "evidence": [{"address": "127.0.0.1:3000", "cause": "refused",
             "detail": "connect refused", "seen_unix_ms": 1}]});
-        let mut tally = Tally::default();
+        let mut tally = LoadTally::default();
         for (post, result) in [(false, "north-1"), (false, "north-2"), (true, "south-1")] {
-            tally.add(Outcome { post, result: Ok(result.to_owned()), took: Duration::ZERO });
+            tally.add(LoadOutcome { post, result: Ok(result.to_owned()), took: Duration::ZERO });
         }
         tally.answered.insert("north-1".to_owned(), 1234);
         View {
             addresses: "http://127.0.0.1:8080  admin http://127.0.0.1:9901".to_owned(),
-            counters: Counters::Load { tally, rate: 200, repeated: 0 },
+            counters: ShownCounters::Load { tally, rate: 200, repeated: 0 },
             service: serde_json::from_value(service).expect("a service"),
             rates: BTreeMap::from([("south-1".to_owned(), 100)]),
             behaviours: BTreeMap::from([("north-1".to_owned(), "crashed"), ("south-1".to_owned(), "running")]),
@@ -413,8 +413,8 @@ crash  freeze  slow  errors  revive  status  help  quit
     #[test]
     fn failures_are_told_with_what_they_are() {
         let mut view = view();
-        let Counters::Load { tally, .. } = &mut view.counters else { unreachable!("a load") };
-        tally.add(Outcome { post: true, result: Err("status 502".to_owned()), took: Duration::ZERO });
+        let ShownCounters::Load { tally, .. } = &mut view.counters else { unreachable!("a load") };
+        tally.add(LoadOutcome { post: true, result: Err("status 502".to_owned()), took: Duration::ZERO });
         let shown = shown(&lines(&view, 80, 30));
         assert!(shown.contains("1 failed, 0 run twice") && shown.contains("failed: 1 x POST: status 502"), "{shown}");
     }
@@ -423,7 +423,7 @@ crash  freeze  slow  errors  revive  status  help  quit
     fn without_its_own_load_the_proxy_counts() {
         let mut view = view();
         let answered = BTreeMap::from([("south-2".to_owned(), 77)]);
-        view.counters = Counters::Proxy { requests: 12_345, failed: 0, answered };
+        view.counters = ShownCounters::Proxy { requests: 12_345, failed: 0, answered };
         let shown = shown(&lines(&view, 80, 30));
         assert!(shown.contains("12,345 requests   0 failed") && shown.contains("77"), "{shown}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 
-use super::load::{self, Plan};
+use super::load::{self, LoadPlan};
 use super::report::Report;
 use super::{Behaviour, Demo, POOLS, SHOP, fail, tell};
 use crate::signals::Signals;
@@ -14,7 +14,7 @@ use crate::signals::Signals;
 /// Longest wait for a failover or a failback.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A quarter of the requests are POSTs.
-const PLAN: Plan = Plan { rate: 400, post_every: 4, missed: MissedTickBehavior::Burst };
+const PLAN: LoadPlan = LoadPlan { rate: 400, post_every: 4, missed: MissedTickBehavior::Burst };
 
 /// Runs the script. A signal to stop ends it before its end, which is a failure.
 pub async fn run(demo: Demo, signals: &mut Signals) -> ExitCode {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::load::{Outcome, SLOW};
+use super::load::{LoadOutcome, SLOW};
 
 /// Requests that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Count {
 
 /// What the load got, as its clients saw it.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct LoadTally {
     /// GETs.
     pub get: Count,
     /// POSTs.
@@ -31,9 +31,9 @@ pub struct Tally {
     pub failures: BTreeMap<String, u64>,
 }
 
-impl Tally {
+impl LoadTally {
     /// Counts one request.
-    pub fn add(&mut self, outcome: Outcome) {
+    pub fn add(&mut self, outcome: LoadOutcome) {
         let (method, count) = if outcome.post { ("POST", &mut self.post) } else { ("GET", &mut self.get) };
         count.sent += 1;
         match outcome.result {
@@ -82,14 +82,14 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn outcome(post: bool, result: Result<&str, &str>, millis: u64) -> Outcome {
+    fn outcome(post: bool, result: Result<&str, &str>, millis: u64) -> LoadOutcome {
         let result = result.map(str::to_owned).map_err(str::to_owned);
-        Outcome { post, result, took: Duration::from_millis(millis) }
+        LoadOutcome { post, result, took: Duration::from_millis(millis) }
     }
 
     #[test]
     fn each_request_counts_once_by_its_method_and_its_end() {
-        let mut tally = Tally::default();
+        let mut tally = LoadTally::default();
         tally.add(outcome(false, Ok("north-1"), 2));
         tally.add(outcome(false, Ok("north-1"), 700));
         tally.add(outcome(true, Ok("south-2"), 2));

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::command::{self, Command, HELP};
+use super::command::{self, DemoCommand, HELP};
 use super::configuration::POLICY;
-use super::load::{self, Outcome, Plan};
-use super::screen::{self, Counters, View};
-use super::tally::{Rates, Tally};
+use super::load::{self, LoadOutcome, LoadPlan};
+use super::screen::{self, ShownCounters, View};
+use super::tally::{LoadTally, Rates};
 use super::terminal::{self, Keyboard, Line, Painter, Typed};
 use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail, tell};
 use crate::cli::status;
@@ -25,7 +25,7 @@ use crate::cli::text_table::{Look, Style};
 use crate::signals::Signals;
 
 /// One in twenty is a POST.
-const PLAN: Plan = Plan { rate: 200, post_every: 20, missed: MissedTickBehavior::Skip };
+const PLAN: LoadPlan = LoadPlan { rate: 200, post_every: 20, missed: MissedTickBehavior::Skip };
 /// The screen is painted so often.
 const FRAME: Duration = Duration::from_millis(250);
 /// Without a screen the counters are told so often.
@@ -76,8 +76,8 @@ pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode
 
 /// The built-in clients.
 struct Clients {
-    tally: Tally,
-    outcomes: Receiver<Outcome>,
+    tally: LoadTally,
+    outcomes: Receiver<LoadOutcome>,
     stop: watch::Sender<bool>,
     sending: JoinHandle<()>,
 }
@@ -114,7 +114,7 @@ impl Show {
         let clients = with_load.then(|| {
             let ((stop, stopped), (outcome, outcomes)) = (watch::channel(false), mpsc::channel(load::QUEUE));
             let sending = tokio::spawn(load::run(demo.reachable(), PLAN, stopped, outcome));
-            Clients { tally: Tally::default(), outcomes, stop, sending }
+            Clients { tally: LoadTally::default(), outcomes, stop, sending }
         });
         Show {
             demo,
@@ -134,14 +134,14 @@ impl Show {
     }
 
     /// Pending without clients. Cancel safe.
-    async fn next_outcome(&mut self) -> Option<Outcome> {
+    async fn next_outcome(&mut self) -> Option<LoadOutcome> {
         match &mut self.clients {
             Some(clients) => clients.outcomes.recv().await,
             None => std::future::pending().await,
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, outcome: LoadOutcome) {
         if let Some(clients) = &mut self.clients {
             clients.tally.add(outcome);
         }
@@ -193,16 +193,16 @@ impl Show {
         self.cover = None;
         match command::parse(line) {
             Ok(None) => {}
-            Ok(Some(Command::Quit)) => return true,
-            Ok(Some(Command::Help)) if self.painter.is_some() => self.cover = Some(Cover::Help),
-            Ok(Some(Command::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
-            Ok(Some(Command::Help)) => tell(HELP),
-            Ok(Some(Command::Status)) => {
+            Ok(Some(DemoCommand::Quit)) => return true,
+            Ok(Some(DemoCommand::Help)) if self.painter.is_some() => self.cover = Some(Cover::Help),
+            Ok(Some(DemoCommand::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
+            Ok(Some(DemoCommand::Help)) => tell(HELP),
+            Ok(Some(DemoCommand::Status)) => {
                 if let Ok(status) = self.demo.server.app.control().status().await {
                     tell(&status::tables(&status, Look::PLAIN));
                 }
             }
-            Ok(Some(Command::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
+            Ok(Some(DemoCommand::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
             Err(problem) => self.answer(&problem),
         }
         false
@@ -263,7 +263,7 @@ impl Show {
         }
     }
 
-    fn view(&mut self, service: ServiceReport, mut incidents: Vec<IncidentReport>, counters: Counters) -> View {
+    fn view(&mut self, service: ServiceReport, mut incidents: Vec<IncidentReport>, counters: ShownCounters) -> View {
         let behaviours =
             self.demo.upstreams.all().map(|(_, name, upstream)| (name.to_owned(), does(upstream.behaviour())));
         View {
@@ -278,9 +278,9 @@ impl Show {
         }
     }
 
-    fn counters(&self) -> Counters {
+    fn counters(&self) -> ShownCounters {
         match &self.clients {
-            Some(clients) => Counters::Load {
+            Some(clients) => ShownCounters::Load {
                 tally: clients.tally.clone(),
                 rate: PLAN.rate,
                 repeated: self.demo.executions.repeated(),
@@ -289,10 +289,10 @@ impl Show {
         }
     }
 
-    fn proxy_counters(&self) -> Counters {
+    fn proxy_counters(&self) -> ShownCounters {
         let table = self.demo.server.app.control().published().load();
         let Some(service) = table.service(SHOP) else {
-            return Counters::Proxy { requests: 0, failed: 0, answered: BTreeMap::new() };
+            return ShownCounters::Proxy { requests: 0, failed: 0, answered: BTreeMap::new() };
         };
         let responses = service.stats.responses();
         let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
@@ -301,7 +301,11 @@ impl Show {
             Some((name, endpoint.stats.totals().responses.iter().sum()))
         });
         let (none, server_errors) = (responses[0], responses[5]);
-        Counters::Proxy { requests: responses.iter().sum(), failed: none + server_errors, answered: answered.collect() }
+        ShownCounters::Proxy {
+            requests: responses.iter().sum(),
+            failed: none + server_errors,
+            answered: answered.collect(),
+        }
     }
 
     /// Tells of switches, once each.
