@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use standfast::decision::{Admission, Moment, Table, Word};
+use standfast::decision::{ActCommand, Admission, Moment, Table};
 use standfast::sys::clock;
 use standfast::sys::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -174,7 +174,7 @@ async fn switch() {
     let mut switches = Vec::new();
     for n in 0..SWITCHES {
         let pool = if n % 2 == 0 { "p1" } else { "p0" };
-        instance.order(Word::Switchover { service: "web".into(), pool: pool.into() }).await;
+        instance.order(ActCommand::Switchover { service: "web".into(), pool: pool.into() }).await;
         switches.push(clock::now());
         sleep(Duration::from_millis(500)).await;
     }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, header};
 use super::html::Html;
 use crate::control::status_text::{Tone, label, millis, since_fault, span};
 use crate::control::{EndpointReport, IncidentReport, PoolReport, ServiceReport, Status};
-use crate::decision::{Actor, Operational};
+use crate::decision::Operational;
 use crate::text::shortened;
 
 /// What the page may do: show itself with its own style.
@@ -261,8 +261,8 @@ fn incident_row(incident: &IncidentReport, html: &mut Html) {
     html.markup("<td role=\"cell\" data-label=\"Service\">").text(&shortened(&incident.service, CHARACTERS));
     html.markup("</td><td role=\"cell\" data-label=\"Switch\">").text(&label(&incident.kind));
     html.markup(": ").text(&name(&incident.from)).markup(" → ").text(&name(&incident.to));
-    if let Actor::Operator(operator) = &incident.actor {
-        html.markup(", by ").text(&shortened(operator, CHARACTERS));
+    if !incident.actor.is_own() {
+        html.markup(", by ").text(&shortened(&incident.actor.name, CHARACTERS));
     }
     for (cell, time) in [
         ("</td><td role=\"cell\" data-label=\"Detected\">", Some(incident.detected_ms)),

@@ -26,8 +26,8 @@ use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name, Question, Service};
 use crate::decision::{
-    Actor, Alert, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving, StandingChange,
-    Word,
+    Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving,
+    StandingChange,
 };
 use crate::routing::{Materials, Published, RoutingTable, ServiceView, SocketMap};
 use crate::sys::clock;
@@ -200,6 +200,8 @@ impl Engine {
                 }
                 // Published with the table: each worker judges its sessions by it before it acknowledges.
                 Effect::Sessions { .. } => {}
+                // The answer is taken where the act is told.
+                Effect::Acted { .. } => {}
                 Effect::ConfirmConnect { endpoint } => {
                     self.open_one(endpoint, senses, |endpoint, seen, outcome| Event::Confirmed {
                         endpoint,
@@ -380,7 +382,7 @@ impl Engine {
                 drop(reply.send(self.apply(config, answers, materials, warnings, senses)));
             }
             Command::Refuse { problem, reply } => drop(reply.send(self.refuse(problem))),
-            Command::Order(actor, word, reply) => drop(reply.send(self.order(actor, word, senses))),
+            Command::Act(act, reply) => drop(reply.send(self.act(act, senses))),
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
@@ -428,16 +430,19 @@ impl Engine {
         Err(ControlError::Reload(problem))
     }
 
-    /// An order, and the core's answer to it.
-    fn order(&mut self, actor: Actor, word: Word, senses: &mut Senses) -> Result<(), ControlError> {
-        self.tell(Event::Ordered { actor, seen: clock::now(), word });
+    /// An act, and the core's answer to it.
+    fn act(&mut self, act: Act, senses: &mut Senses) -> Option<ActOutcome> {
+        self.tell(Event::Ordered { seen: clock::now(), act: act.clone() });
         let effects = self.decision.effects();
-        let refusal = effects.iter().find_map(|effect| match effect {
-            Effect::Alert(Alert::OrderRefused { reason }) => Some(ControlError::Order(reason.clone())),
+        let answer = effects.iter().find_map(|effect| match effect {
+            Effect::Acted { act: id, outcome } if *id == act.id => Some(outcome.clone()),
             _ => None,
         });
+        if let Some(outcome) = &answer {
+            self.records.acted(&act, outcome);
+        }
         self.carry_out(effects, senses);
-        refusal.map_or(Ok(()), Err)
+        answer
     }
 
     fn status(&self) -> Status {

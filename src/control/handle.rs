@@ -15,7 +15,7 @@ use super::discovery::{self, Outcome};
 use super::pulse::EnginePulse;
 use super::{IncidentReport, Status, Tally, materials, surroundings};
 use crate::config::{self, Config, Question};
-use crate::decision::{Actor, Alert, StandingChange, Word};
+use crate::decision::{Act, ActOutcome, ActRefusal, Alert, StandingChange};
 use crate::routing::{Materials, Published};
 
 /// Commands that may wait for the engine.
@@ -51,7 +51,7 @@ pub(super) enum Command {
         problem: String,
         reply: oneshot::Sender<Result<Reloaded, ControlError>>,
     },
-    Order(Actor, Word, oneshot::Sender<Result<(), ControlError>>),
+    Act(Act, oneshot::Sender<Option<ActOutcome>>),
     Status(oneshot::Sender<Status>),
     Tally(oneshot::Sender<Tally>),
     Stop(oneshot::Sender<()>),
@@ -104,9 +104,9 @@ pub enum ControlError {
     /// The configuration cannot be put into force; nothing has changed.
     #[error("{0}")]
     Reload(String),
-    /// The order cannot be carried out.
+    /// The act cannot be carried out; nothing has changed.
     #[error("{0}")]
-    Order(String),
+    Refused(ActRefusal),
     /// The control plane has ended.
     #[error("the control plane has stopped")]
     Stopped,
@@ -169,14 +169,19 @@ impl ControlHandle {
         Ok((config, read.materials, warnings))
     }
 
-    /// Carry out an order, or say why not.
-    pub async fn order(&self, actor: Actor, word: Word) -> Result<(), ControlError> {
-        let done = self.ask(|reply| Command::Order(actor, word, reply)).await;
+    /// Carry out an act. A refusal is the error [`ControlError::Refused`]. Dropped before it is done, the act may still be carried
+    /// out.
+    pub async fn order(&self, act: Act) -> Result<ActOutcome, ControlError> {
+        let answer = self.ask(|reply| Command::Act(act, reply)).await;
         self.pulse.changed();
-        done?
+        match answer? {
+            Some(ActOutcome::Refused(refusal)) => Err(ControlError::Refused(refusal)),
+            Some(outcome) => Ok(outcome),
+            None => Err(ControlError::Stopped),
+        }
     }
 
-    /// Orders and configurations that were answered, refused ones included. It grows before the caller gets the answer: whatever is
+    /// Acts and configurations that were answered, refused ones included. It grows before the caller gets the answer: whatever is
     /// asked for while it stays the same shows all of them.
     pub fn changes(&self) -> u64 {
         self.pulse.changes()

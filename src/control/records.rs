@@ -11,7 +11,8 @@ use super::status::{IncidentReport, millis};
 use super::tally::Tally;
 use crate::config::{Config, Name};
 use crate::decision::{
-    Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, Succession, SwitchKind, Table,
+    Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, Succession,
+    SwitchKind, Table,
 };
 use crate::sys::clock::{self, Pauses};
 
@@ -153,9 +154,27 @@ impl Records {
             Alert::ObjectiveMissed { service, rto_ms, objective_ms } => {
                 tracing::warn!(%service, rto_ms, objective_ms, "the recovery took longer than promised");
             }
-            Alert::OrderRefused { reason } => tracing::warn!(%reason, "an order was refused"),
         }
         let _ = notices.send(Notice::Alert(alert));
+    }
+
+    /// An act was carried out or refused.
+    pub(super) fn acted(&mut self, act: &Act, outcome: &ActOutcome) {
+        let Act { id, actor, reason, command, .. } = act;
+        let (id, service, kind, reason) = (id.0, command.service(), word(&actor.kind), reason.as_deref());
+        let (command, actor, origin) = (command.as_str(), &*actor.name, actor.origin.as_deref());
+        match outcome {
+            ActOutcome::Done => {
+                tracing::info!(id, %service, command, actor, kind, origin, reason, "command carried out");
+            }
+            ActOutcome::NoChange => {
+                tracing::info!(id, %service, command, actor, kind, origin, reason, "command: it is so already");
+            }
+            ActOutcome::Refused(refusal) => {
+                let code = refusal.code();
+                tracing::warn!(id, %service, command, actor, kind, origin, reason, code, %refusal, "command refused");
+            }
+        }
     }
 
     /// A configuration is in force.
@@ -185,7 +204,7 @@ fn say_switch(incident: &Incident) {
     let Incident { service, epoch, .. } = incident;
     let none = "(none)".into();
     let (from, to) = (incident.from.as_ref().unwrap_or(&none), incident.to.as_ref().unwrap_or(&none));
-    let (kind, id, actor) = (word(&incident.kind), incident.id.0, actor(incident));
+    let (kind, id, actor) = (word(&incident.kind), incident.id.0, &*incident.actor.name);
     let evidence: Vec<String> =
         incident.evidence.iter().map(|e| format!("{} {}: {}", e.address, word(&e.cause), e.detail)).collect();
     let evidence = evidence.join("; ");
@@ -205,13 +224,6 @@ fn say_answer(incident: &Incident) {
     let Incident { service, .. } = incident;
     let rto_ms = incident.rto().map(millis);
     tracing::info!(id = incident.id.0, %service, kind = word(&incident.kind), rto_ms, "first good answer after the switch");
-}
-
-fn actor(incident: &Incident) -> &str {
-    match &incident.actor {
-        crate::decision::Actor::Standfast => "standfast",
-        crate::decision::Actor::Operator(name) => name,
-    }
 }
 
 /// A unit variant as it stands in JSON: one spelling everywhere.

@@ -81,7 +81,7 @@ pub type ProbeTally = [u64; PROBES.len()];
 
 /// Outcomes of probes as metric labels.
 pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local"];
-/// Kinds of alerts as metric labels.
+/// Kinds of alerts as metric labels. `order_refused` is retired and stays at 0: a refused command is an answer to its sender.
 pub const ALERTS: [&str; 7] =
     ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
 /// Kinds of switches as metric labels.
@@ -185,7 +185,6 @@ impl Tally {
             Alert::AllDown { .. } => 2,
             Alert::PinnedToUnusable { .. } => 3,
             Alert::ObjectiveMissed { .. } => 4,
-            Alert::OrderRefused { .. } => 5,
             Alert::Isolated { .. } => 6,
         };
         self.alerts[index] += 1;

@@ -1,106 +1,135 @@
-//! What operators say. An order is carried out at once or refused with the reason; it is never forgotten half-way.
+//! What a command does to a service: it is carried out at once or refused with the reason, and never forgotten half-way.
+
+use std::net::SocketAddr;
 
 use super::service::Service;
 use super::switch::Switch;
 use super::turn::Turn;
-use super::{Actor, Alert, Effect, Serving, SwitchKind};
+use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Alert, Effect, Serving, SwitchKind};
 use crate::config::{Mode, Name};
 
-/// Why an order was not carried out, and what would make it possible.
-pub(super) type Refused = String;
+/// Has something changed? Or why not.
+type Answer = Result<bool, ActRefusal>;
 
 impl Service {
+    /// Carry out a command.
+    pub fn obey(&mut self, actor: Actor, command: &ActCommand, turn: &mut Turn<'_>) -> ActOutcome {
+        let answer = match command {
+            ActCommand::Switchover { pool, .. } => self.switchover(pool, actor, turn),
+            ActCommand::Failback { .. } => self.fail_back(actor, turn),
+            ActCommand::Pin { pool, .. } => self.pin(pool, actor, turn),
+            ActCommand::Unpin { .. } => self.unpin(),
+            ActCommand::Thaw { .. } => self.thaw(turn),
+            ActCommand::Administer { address, state, .. } => self.administer(*address, *state),
+        };
+        match answer {
+            Ok(true) => {
+                turn.effects.push(Effect::Persist);
+                ActOutcome::Done
+            }
+            Ok(false) => ActOutcome::NoChange,
+            Err(refusal) => ActOutcome::Refused(refusal),
+        }
+    }
+
     /// Go to this pool now.
-    pub fn switchover(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Result<(), Refused> {
+    fn switchover(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Answer {
         let to = self.known(pool)?;
-        let name = self.name().clone();
+        let service = self.name().clone();
         if self.config.mode == Mode::ActiveActive {
-            return Err(format!("{name} is active_active: pin it to one pool instead"));
+            return Err(ActRefusal::ActiveActive { service });
         }
-        if let Some(pin) = &self.pinned {
-            return Err(format!("{name} is pinned to {pin}: unpin it first"));
-        }
+        self.refuse_pinned()?;
         if self.serving == Serving::Starting {
-            return Err(format!("{name} is still choosing its first pool: try again in a moment"));
+            return Err(ActRefusal::Starting { service });
         }
         if !self.available(to) {
-            return Err(format!("pool {pool} of {name} is not available: pin {name} to it to go there nevertheless"));
+            return Err(ActRefusal::NotAvailable { service, pool: pool.clone() });
         }
+        let before = (self.serving.clone(), self.ordered);
         if self.serving != Serving::Active(to) {
             self.switch(Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) }, turn);
         }
         self.ordered = to != 0 || self.pools[to].is_static; // at home there is nothing to come back from
-        turn.effects.push(Effect::Persist);
-        Ok(())
+        Ok(before != (self.serving.clone(), self.ordered))
     }
 
     /// Go home now, hold-down or not.
-    pub fn fail_back(&mut self, actor: Actor, turn: &mut Turn<'_>) -> Result<(), Refused> {
-        let name = self.name().clone();
-        if let Some(pin) = &self.pinned {
-            return Err(format!("{name} is pinned to {pin}: unpin it first"));
-        }
+    fn fail_back(&mut self, actor: Actor, turn: &mut Turn<'_>) -> Answer {
+        self.refuse_pinned()?;
         let home = self.homeward().find(|pool| self.available(*pool));
         match (&self.serving, home) {
-            (Serving::Active(0), _) => Ok(()),
+            (Serving::Active(0), _) => Ok(false),
             (Serving::Active(_), Some(home)) => {
                 self.switch(Switch { actor, ..Switch::own(SwitchKind::Failback, Some(home)) }, turn);
-                Ok(())
+                Ok(true)
             }
             (Serving::Shared(_), Some(_)) => {
                 self.give_back_shares(&actor, turn);
-                Ok(())
+                Ok(true)
             }
-            (Serving::Shared(_), None) if self.lost.is_empty() => Ok(()),
-            _ => Err(format!("no better pool of {name} is available: its endpoints must be healthy first")),
+            (Serving::Shared(_), None) if self.lost.is_empty() => Ok(false),
+            _ => Err(ActRefusal::NoBetterPool { service: self.name().clone() }),
         }
     }
 
     /// Stay on this pool whatever happens.
-    pub fn pin(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Result<(), Refused> {
+    fn pin(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Answer {
         let to = self.known(pool)?;
-        self.pinned = Some(pool.clone());
+        let pinned = self.pinned.replace(pool.clone());
+        let again = pinned.as_ref() == Some(pool);
         self.alarmed = false; // a new pin is a new reason to tell
         let switch = Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) };
         let alone = (0..self.pools.len()).all(|pool| self.serves(pool) == (pool == to));
-        match (&self.serving, self.config.mode) {
-            (Serving::Starting, _) => {}
-            _ if alone => {}
-            (_, Mode::ActivePassive) => self.switch(switch, turn),
-            (_, Mode::ActiveActive) => {
+        let moves = !alone && self.serving != Serving::Starting;
+        match self.config.mode {
+            _ if !moves => {}
+            Mode::ActivePassive => self.switch(switch, turn),
+            Mode::ActiveActive => {
                 let from = (0..self.pools.len()).find(|pool| *pool != to && self.serves(*pool));
                 self.moved(switch, from, turn);
             }
         }
         self.ordered = false;
-        turn.effects.push(Effect::Persist);
-        Ok(())
+        Ok(!again || moves)
     }
 
     /// Decide freely again.
-    pub fn unpin(&mut self, turn: &mut Turn<'_>) -> Result<(), Refused> {
-        if self.pinned.take().is_none() {
-            return Err(format!("{} is not pinned", self.name()));
-        }
-        turn.effects.push(Effect::Persist);
-        Ok(())
+    fn unpin(&mut self) -> Answer {
+        let pinned = self.pinned.take();
+        pinned.map(|_| true).ok_or_else(|| ActRefusal::NotPinned { service: self.name().clone() })
     }
 
     /// End a freeze.
-    pub fn thaw(&mut self, turn: &mut Turn<'_>) -> Result<(), Refused> {
+    fn thaw(&mut self, turn: &mut Turn<'_>) -> Answer {
         if self.frozen_until().is_none() {
-            return Err(format!("{} is not frozen", self.name()));
+            return Err(ActRefusal::NotFrozen { service: self.name().clone() });
         }
         self.freeze.thaw(&mut self.timers);
         turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
-        turn.effects.push(Effect::Persist);
-        Ok(())
+        Ok(true)
     }
 
-    fn known(&self, pool: &Name) -> Result<usize, Refused> {
-        self.index_of(pool).ok_or_else(|| {
-            let pools: Vec<&str> = self.pools.iter().map(|pool| &*pool.name).collect();
-            format!("{} has no pool {pool}: it has {}", self.name(), pools.join(", "))
+    /// Change an endpoint's administrative state.
+    fn administer(&mut self, address: SocketAddr, state: Administrative) -> Answer {
+        let mut named = self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints).filter(|e| e.address == address);
+        let Some(endpoint) = named.next() else {
+            return Err(ActRefusal::UnknownEndpoint { service: self.name().clone(), address });
+        };
+        let before = std::mem::replace(&mut endpoint.administrative, state);
+        Ok(before != state)
+    }
+
+    fn refuse_pinned(&self) -> Result<(), ActRefusal> {
+        let service = || self.name().clone();
+        self.pinned.clone().map_or(Ok(()), |pool| Err(ActRefusal::Pinned { service: service(), pool }))
+    }
+
+    fn known(&self, pool: &Name) -> Result<usize, ActRefusal> {
+        self.index_of(pool).ok_or_else(|| ActRefusal::UnknownPool {
+            service: self.name().clone(),
+            pool: pool.clone(),
+            known: self.pools.iter().map(|pool| pool.name.clone()).collect(),
         })
     }
 }

@@ -11,8 +11,8 @@ use super::succession::Succession;
 use super::timeline::Timeline;
 use super::turn::Turn;
 use super::{
-    Actor, Administrative, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService, ServiceStatus,
-    Table, Word,
+    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService,
+    ServiceStatus, Table,
 };
 use crate::config::{Config, Listener, Name};
 
@@ -98,7 +98,7 @@ impl Decision {
                 true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
-            Event::Ordered { actor, word, .. } => self.ordered(actor, word, now),
+            Event::Ordered { act, .. } => self.ordered(act, now),
         }
     }
 
@@ -223,7 +223,7 @@ impl Decision {
         }
     }
 
-    // ---- answers and orders ---------------------------------------------------------------------------------------
+    // ---- answers and acts -----------------------------------------------------------------------------------------
 
     /// The first good answer after a switch closes its incident and yields the recovery time.
     fn answered(&mut self, name: &Name, epoch: u64, seen: Moment, now: Moment) {
@@ -248,45 +248,22 @@ impl Decision {
         });
     }
 
-    fn ordered(&mut self, actor: Actor, word: Word, now: Moment) {
-        let name = match &word {
-            Word::Switchover { service, .. } | Word::Failback { service } | Word::Pin { service, .. } => {
-                service.clone()
-            }
-            Word::Unpin { service } | Word::Thaw { service } => service.clone(),
-            Word::Administer { endpoint, state } => return self.administer(*endpoint, *state, now),
+    /// An act is carried out or refused: one answer, after what it has brought about.
+    fn ordered(&mut self, act: Act, now: Moment) {
+        let service = act.command.service();
+        let outcome = if act.expires.is_some_and(|end| end <= now) {
+            ActOutcome::Refused(ActRefusal::Expired)
+        } else if let Some(service) = self.find(service) {
+            let (actor, mut outcome) = (act.actor, ActOutcome::NoChange);
+            self.turn(service, now, |service, turn| {
+                outcome = service.obey(actor, &act.command, turn);
+                true
+            });
+            outcome
+        } else {
+            ActOutcome::Refused(ActRefusal::UnknownService { service: service.clone() })
         };
-        let Some(service) = self.find(&name) else { return self.refuse(format!("there is no service {name}")) };
-        self.turn(service, now, |service, turn| {
-            let done = match &word {
-                Word::Switchover { pool, .. } => service.switchover(pool, actor, turn),
-                Word::Failback { .. } => service.fail_back(actor, turn),
-                Word::Pin { pool, .. } => service.pin(pool, actor, turn),
-                Word::Unpin { .. } => service.unpin(turn),
-                Word::Thaw { .. } => service.thaw(turn),
-                Word::Administer { .. } => Ok(()), // dealt with above
-            };
-            if let Err(reason) = done {
-                turn.effects.push(Effect::Alert(Alert::OrderRefused { reason }));
-            }
-            true
-        });
-    }
-
-    fn administer(&mut self, id: EndpointId, state: Administrative, now: Moment) {
-        if !self.directory.contains_key(&id) {
-            return self.refuse(format!("there is no endpoint {id}"));
-        }
-        self.about(id, now, |service, place, turn| {
-            let (endpoint, _) = service.endpoint(place.pool, place.index);
-            endpoint.administrative = state;
-            turn.effects.push(Effect::Persist);
-            true
-        });
-    }
-
-    fn refuse(&mut self, reason: String) {
-        self.effects.push(Effect::Alert(Alert::OrderRefused { reason }));
+        self.effects.push(Effect::Acted { act: act.id, outcome });
     }
 }
 
@@ -300,7 +277,7 @@ fn order(effect: &Effect) -> u8 {
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
-        Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

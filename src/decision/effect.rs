@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, Held, Incident, Moment, Standing};
+use super::{ActId, ActOutcome, EndpointId, Held, Incident, Moment, Standing};
 use crate::config::Name;
 
 /// Something to do. `effects()` returns them in the fixed order: publish, sessions, probes, incident, records.
@@ -64,6 +64,13 @@ pub enum Effect {
     },
     /// An incident began or got its first good answer (the same id again).
     Incident(Incident),
+    /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered), in its turn.
+    Acted {
+        /// The act.
+        act: ActId,
+        /// What came of it.
+        outcome: ActOutcome,
+    },
     /// Somebody should know.
     Alert(Alert),
     /// The state worth keeping over a restart changed.
@@ -141,10 +148,5 @@ pub enum Alert {
         rto_ms: u64,
         /// Promised, in milliseconds.
         objective_ms: u64,
-    },
-    /// An order could not be carried out.
-    OrderRefused {
-        /// Why, and what would make it possible.
-        reason: String,
     },
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{FailureReport, Source, SourceTally};
-use super::{Administrative, EndpointId, Moment, Reading};
+use super::{Act, EndpointId, Moment, Reading};
 use crate::config::{Config, Name};
 
 /// Something that happened. Events about endpoints that are gone are ignored.
@@ -64,14 +64,12 @@ pub enum Event {
         /// When the answer's head arrived; time in which nobody asked is left out.
         seen: Moment,
     },
-    /// Somebody with the right to said something.
+    /// An act is to be carried out; the answer is [`Effect::Acted`](super::Effect::Acted).
     Ordered {
-        /// Who.
-        actor: Actor,
-        /// When.
+        /// When it came.
         seen: Moment,
-        /// What.
-        word: Word,
+        /// The act.
+        act: Act,
     },
 }
 
@@ -259,56 +257,4 @@ impl Silence {
     pub const WITNESSES: u32 = 3;
     /// … when they are of as many sources as are needed, or asked for so many targets.
     pub const TARGETS: u32 = 3;
-}
-
-/// Who ordered something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// Standfast itself.
-    Standfast,
-    /// A person or a program, by the name it authenticated with.
-    Operator(String),
-}
-
-/// What somebody ordered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Word {
-    /// Go to this pool now (an ordered switchover).
-    Switchover {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
-    /// Go home now, without waiting for the hold-down.
-    Failback {
-        /// The service.
-        service: Name,
-    },
-    /// Stay on this pool whatever happens, until unpinned.
-    Pin {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
-    /// Decide freely again.
-    Unpin {
-        /// The service.
-        service: Name,
-    },
-    /// End a freeze.
-    Thaw {
-        /// The service.
-        service: Name,
-    },
-    /// Change an endpoint's administrative state.
-    Administer {
-        /// The endpoint.
-        endpoint: EndpointId,
-        /// Its new state.
-        state: Administrative,
-    },
 }

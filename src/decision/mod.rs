@@ -1,4 +1,5 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
+mod act;
 mod commands;
 mod core;
 mod corroboration;
@@ -37,10 +38,9 @@ mod turn;
 mod tests;
 
 pub use self::core::Decision;
+pub use act::{Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, ActorKind};
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
-pub use event::{
-    Actor, ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence, Word,
-};
+pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use moment::Moment;

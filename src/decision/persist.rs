@@ -12,7 +12,7 @@ use super::service::Service;
 use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
-use super::{Actor, Administrative, Incident, Moment, Serving, SwitchKind};
+use super::{Administrative, Incident, Moment, Serving, SwitchKind};
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
 
@@ -208,8 +208,8 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
     if incident.epoch > epoch {
         return Err(format!("it is of epoch {}, and the last one was {epoch}", incident.epoch));
     }
-    if let Actor::Operator(name) = &mut incident.actor {
-        *name = printable(name).into_owned();
+    for text in std::iter::once(&mut incident.actor.name).chain(&mut incident.actor.origin) {
+        *text = printable(text).into_owned();
     }
     for evidence in &mut incident.evidence {
         evidence.detail = printable(&evidence.detail).into_owned();

@@ -24,6 +24,6 @@ pub(super) struct Switch {
 
 impl Switch {
     pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
-        Switch { kind, to, actor: Actor::Standfast, undoes: false }
+        Switch { kind, to, actor: Actor::standfast(), undoes: false }
     }
 }

@@ -82,5 +82,5 @@
 //! | confirming connect 900 ms (`control/confirm.rs`) | below the 1 s that the core waits (`CONFIRM_WITHIN`) |
 //! | requests wait 1 s and 1.5 s for a verdict (`routing/tries.rs`) | above the time of a confirming connect |
 //! | first choice 900 ms (`decision/reload.rs`) | below the 1 s that requests wait for it |
-//! | second confirming connect after 50 ms (`decision/endpoint/mod.rs`) | longer than most listeners need to be there again |
+//! | second confirming connect after 50 ms (`decision/endpoint/refusal.rs`) | longer than most listeners need to be there again |
 //! | clock sign 25 ms, pause 100 ms (`sys/running.rs`) | several signs, so a late thread is no pause |

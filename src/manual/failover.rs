@@ -137,9 +137,11 @@
 //!
 //! # Operators
 //!
-//! The core knows switchover, failback, pin, unpin, thaw and the administrative states
-//! ([`Word`](crate::decision::Word)), and [`ControlHandle::order`](crate::control::ControlHandle::order) carries them.
-//! No public interface calls it yet. A command is carried out at once or refused with the reason and the next step.
+//! A command is a value, [`Act`](crate::decision::Act): number, actor, reason, time of expiry, and what it asks for
+//! ([`ActCommand`](crate::decision::ActCommand): switchover, failback, pin, unpin, thaw, administrative states).
+//! [`ControlHandle::order`](crate::control::ControlHandle::order) carries it to the core; no public interface calls that yet.
+//! Each act has exactly one answer ([`ActOutcome`](crate::decision::ActOutcome)): done, no change, or refused with a code, the
+//! reason and the next step. An act whose time has passed is refused. Endpoints are named by service and address.
 //!
 //! | command | rule |
 //! |---|---|

@@ -5,7 +5,7 @@
 //!
 //! # Three parts of the state
 //!
-//! An endpoint's state is folded from three parts (`Endpoint::operational` in `decision/endpoint/mod.rs`). The first row
+//! An endpoint's state is folded from three parts (`Endpoint::operational` in `decision/endpoint/conclusions.rs`). The first row
 //! that applies decides:
 //!
 //! | part | says | operational state |

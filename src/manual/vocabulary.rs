@@ -83,7 +83,7 @@
 //! | `Line`, `Strand`, `Shelf`, `Lines` | `proxy/upstream/h2_pool.rs`, `h2_connection.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
 //! | `Alarm`, `Killer` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
 //! | `proxy/outcome.rs` | | labels of terminations |
-//! | `Word`, "orders" | `decision/event.rs`, `commands.rs` | operator command |
+//! | `Act`, `ActCommand` | `decision/act.rs`, `commands.rs` | operator command as a value; what it asks for |
 //! | `Moment` | `decision/moment.rs` | monotonic time as plain data |
 //! | `Turn` | `decision/turn.rs` | context of one evaluation: time, epoch, effects |
 //! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |

@@ -92,7 +92,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
-            "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, order_refused, isolated: all pools became unreachable at once).";
+            "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }
     "Endpoints and health" => {
         ENDPOINT_STANDING: Gauge "standfast_endpoint_standing" ["service", "pool", "endpoint", "state"]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use standfast::config;
 use standfast::control::{self, ControlHandle, ControlSetup};
-use standfast::decision::{Actor, Word};
+use standfast::decision::{Act, ActCommand, ActId, Actor};
 use standfast::proxy::{self, ProxySetup};
 use standfast::telemetry::access::AccessLog;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -227,8 +227,8 @@ fn yaml(http: &[Pool], tcp: &[Pool]) -> String {
 /// Orders both services to this pool and waits until all workers have taken that up.
 async fn switch(control: &ControlHandle, pool: &str) {
     for service in ["web", "db"] {
-        let word = Word::Switchover { service: service.into(), pool: pool.into() };
-        control.order(Actor::Operator("test".into()), word).await.unwrap();
+        let command = ActCommand::Switchover { service: service.into(), pool: pool.into() };
+        control.order(Act::new(ActId(0), Actor::local("test"), command)).await.unwrap();
     }
     let published = control.published();
     let epoch = published.epoch();

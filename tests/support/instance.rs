@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use standfast::App;
 use standfast::control::{ControlHandle, Notice};
-use standfast::decision::{Actor, Cause, Operational, Serving, SwitchKind, Word};
+use standfast::decision::{Act, ActCommand, ActId, Actor, Cause, Operational, Serving, SwitchKind};
 use standfast::routing::{EndpointStats, EndpointView, ServiceStats};
 use tokio::sync::broadcast;
 
@@ -94,8 +94,9 @@ impl Instance {
     }
 
     /// An operator's order.
-    pub async fn order(&self, word: Word) {
-        self.control.order(Actor::Operator("ada".into()), word).await.expect("it can be done");
+    pub async fn order(&self, command: ActCommand) {
+        let act = Act::new(ActId(0), Actor::local("ada"), command);
+        self.control.order(act).await.expect("it can be done");
     }
 
     /// What was told since the last time.

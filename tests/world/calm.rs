@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use standfast::config::FailbackMode;
-use standfast::decision::{Administrative, Operational, Serving, Word};
+use standfast::decision::{ActCommand, Administrative, Operational, Serving};
 
 use super::sim::{Verdict, World};
 use super::upstream::{Mode as Upstream, Upstream as Model};
@@ -19,11 +19,10 @@ impl World {
             *upstream = Model { mode: Upstream::Up, since: now };
         }
         for service in self.config.services.clone().iter() {
-            self.order(Word::Unpin { service: service.name.clone() })?;
+            self.order(ActCommand::Unpin { service: service.name.clone() })?;
         }
-        let ids: Vec<_> = self.endpoints().map(|(id, _)| id).collect();
-        for endpoint in ids {
-            self.order(Word::Administer { endpoint, state: Administrative::Ready })?;
+        for (service, address) in self.addresses() {
+            self.order(ActCommand::Administer { service, address, state: Administrative::Ready })?;
         }
         let end = now.after(BOUND);
         while self.now < end {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use standfast::decision::{Alert, Effect, EndpointId, Incident, Operational, StandingChange};
+use standfast::decision::{ActOutcome, Alert, Effect, EndpointId, Incident, Operational, StandingChange};
 
 #[derive(Debug, Default)]
 pub struct Coverage(BTreeMap<String, u64>);
@@ -28,6 +28,10 @@ impl Coverage {
             Effect::Standing(change) => self.standing(change),
             Effect::Incident(incident) => self.incident(incident),
             Effect::Alert(alert) => self.hit(format!("alert {}", alert_name(alert))),
+            Effect::Acted { outcome: ActOutcome::Refused(refusal), .. } => {
+                self.hit(format!("act refused {}", refusal.code()))
+            }
+            Effect::Acted { outcome, .. } => self.hit(format!("act {outcome:?}")),
             Effect::Sessions { action, .. } => {
                 let action = format!("{action:?}");
                 self.hit(format!("sessions {}", action.split(' ').next().unwrap_or_default()));
@@ -67,7 +71,7 @@ impl Coverage {
         if incident.answered.is_some() {
             return self.hit(format!("answered {:?}", incident.kind));
         }
-        let actor = if matches!(incident.actor, standfast::decision::Actor::Standfast) { "own" } else { "ordered" };
+        let actor = if incident.actor.is_own() { "own" } else { "ordered" };
         let way = match (&incident.from, &incident.to) {
             (Some(_), Some(_)) => "pool to pool",
             (Some(_), None) => "to nobody",

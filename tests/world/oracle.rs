@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use standfast::config::{Config, EvidenceRule, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
-    Actor, Administrative, Admission, Alert, Cause, ConnectOutcome, Decision, Digest, Effect, EndpointId, EndpointRow,
-    Event, Evidence, Failure, Incident, Moment, Operational, PoolRow, ProbeOutcome, Saved, ServiceRow, Serving,
-    Silence, StandingChange, SwitchKind, Table, Word,
+    Act, ActCommand, ActId, ActOutcome, ActRefusal, Administrative, Admission, Cause, ConnectOutcome, Decision, Digest,
+    Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Moment, Operational, PoolRow, ProbeOutcome,
+    Saved, ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
 };
 use standfast::routing::{Choice, EndpointStats, Hearing, ServiceView, Tried};
 
@@ -150,7 +150,7 @@ pub struct Oracle {
     services: BTreeMap<Name, Memory>,
     /// The last event, as far as it excuses something.
     reload: bool,
-    ordered: Option<Word>,
+    ordered: Option<Act>,
     epoch: u64,
     /// A page served the service when the turn began.
     page: bool,
@@ -239,7 +239,7 @@ impl Oracle {
                 witness.trials += digest.trials_good;
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
-            Some(Event::Ordered { word, .. }) => self.ordered = Some(word.clone()),
+            Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
             Some(Event::Answered { .. } | Event::ReachChecked { .. } | Event::Configured(_)) | None => {}
         }
     }
@@ -256,6 +256,7 @@ impl Oracle {
     ) -> Verdict {
         let table = core.table();
         self.publishing(before, &table, effects)?;
+        self.answered_once(before, &table, effects, now)?;
         ensure!(effects.windows(2).all(|pair| rank(&pair[0]) <= rank(&pair[1])), "effects out of order: {effects:?}");
         ensure!(
             core.deadline().is_none_or(|at| at > now),
@@ -277,6 +278,35 @@ impl Oracle {
                 .map_err(|why| format!("{}: {why}\n{row:?}", row.name))?;
         }
         self.suspected = endpoints_of(&table).filter(|e| e.suspected).map(|e| e.id).collect();
+        Ok(())
+    }
+
+    /// Each act has exactly one answer, in its turn, and nothing else has one. An expired act is refused and changes nothing; a
+    /// change of an endpoint that is said to be done is seen in the table.
+    fn answered_once(&self, before: &Table, table: &Table, effects: &[Effect], now: Moment) -> Verdict {
+        let answers: Vec<_> = acted(effects).collect();
+        let Some(act) = &self.ordered else {
+            ensure!(answers.is_empty(), "an answer, and there was no act: {answers:?}");
+            return Ok(());
+        };
+        let [(id, outcome)] = answers[..] else { return Err(format!("{act:?} has the answers {answers:?}")) };
+        ensure!(id == act.id, "{act:?} has the answer to another act: {id:?}");
+        let expired = act.expires.is_some_and(|end| end <= now);
+        let refused = *outcome == ActOutcome::Refused(ActRefusal::Expired);
+        ensure!(expired == refused, "{act:?} at {now:?}: {outcome:?}");
+        ensure!(!expired || before == table, "an expired act has changed the table");
+        let ActCommand::Administer { address, state, .. } = &act.command else { return Ok(()) };
+        let says = |table: &Table| {
+            let service = table.services.iter().find(|row| row.name == *act.command.service());
+            let mut endpoints = service.into_iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
+            endpoints.find(|e| e.address == *address).map(|e| e.standing.administrative)
+        };
+        // (A weight of 0 drains what an operator calls ready.)
+        let weighed = *state == Administrative::Ready && says(table) == Some(Administrative::Drain);
+        ensure!(
+            outcome.is_refused() || says(table) == Some(*state) || weighed,
+            "{act:?} is {outcome:?}, and is not so"
+        );
         Ok(())
     }
 
@@ -460,16 +490,16 @@ impl Oracle {
 
     /// Follow what operators said and were granted.
     fn orders(&mut self, memory: &mut Memory, service: &Service, effects: &[Effect]) -> Verdict {
-        let refused = effects.iter().any(|effect| matches!(effect, Effect::Alert(Alert::OrderRefused { .. })));
-        match self.ordered.as_ref().filter(|_| !refused) {
-            Some(Word::Pin { service: name, pool }) if *name == service.name => {
+        let refused = acted(effects).any(|(_, outcome)| outcome.is_refused());
+        match self.ordered.as_ref().filter(|_| !refused).map(|act| &act.command) {
+            Some(ActCommand::Pin { service: name, pool }) if *name == service.name => {
                 (memory.pin, memory.ordered) = (Some(pool.clone()), false);
             }
-            Some(Word::Unpin { service: name }) if *name == service.name => memory.pin = None,
-            Some(Word::Switchover { service: name, pool }) if *name == service.name => {
+            Some(ActCommand::Unpin { service: name }) if *name == service.name => memory.pin = None,
+            Some(ActCommand::Switchover { service: name, pool }) if *name == service.name => {
                 memory.ordered = *pool != service.pools[0].name || is_page(service, pool);
             }
-            Some(Word::Thaw { service: name }) if *name == service.name => {
+            Some(ActCommand::Thaw { service: name }) if *name == service.name => {
                 memory.forced.clear();
                 memory.frozen = None;
             }
@@ -540,7 +570,7 @@ impl Oracle {
         (incident, undone): (&Incident, bool),
         now: Moment,
     ) -> Verdict {
-        let own = incident.actor == Actor::Standfast;
+        let own = incident.actor.is_own();
         let rule = &service.failover;
         let available = |name: &Name| row.pools.iter().any(|pool| pool.name == *name && pool.available);
         let passive = service.mode == Mode::ActivePassive;
@@ -631,7 +661,7 @@ impl Oracle {
             }
         }
         // (A pool that a reload takes away is left by a switchover of our own.)
-        let own = incident.actor == Actor::Standfast;
+        let own = incident.actor.is_own();
         if passive && (!self.reload || own) {
             memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover && !own;
         }
@@ -1041,6 +1071,13 @@ fn moved(old: &ServiceRow, row: &ServiceRow) -> bool {
     from != active(row) && (from.is_some() || row.serving != Serving::Down) && from.is_some()
 }
 
+fn acted(effects: &[Effect]) -> impl Iterator<Item = (ActId, &ActOutcome)> {
+    effects.iter().filter_map(|effect| match effect {
+        Effect::Acted { act, outcome } => Some((*act, outcome)),
+        _ => None,
+    })
+}
+
 fn rank(effect: &Effect) -> u8 {
     match effect {
         Effect::Publish => 0,
@@ -1050,7 +1087,7 @@ fn rank(effect: &Effect) -> u8 {
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) => 3,
-        Effect::Standing(_) | Effect::Held { .. } | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 use standfast::config::{Config, HealthCheck, Name};
 use standfast::decision::{
-    Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event, Moment, ProbeOutcome, Saved,
-    Word,
+    Act, ActCommand, ActId, Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event, Moment,
+    ProbeOutcome, Saved,
 };
 use standfast::routing::{Choice, DigestCursor, RoutingTable, ServiceView, SocketMap};
 
@@ -104,6 +104,8 @@ pub struct World {
     journal: Vec<(Moment, Option<Event>)>,
     queue: BinaryHeap<Reverse<Planned>>,
     planned: u64,
+    /// Acts that were told.
+    acts: u64,
     life: u32,
     probers: BTreeMap<EndpointId, Prober>,
     cursors: BTreeMap<EndpointId, DigestCursor>,
@@ -153,6 +155,7 @@ impl World {
             journal: Vec::new(),
             queue: BinaryHeap::new(),
             planned: 0,
+            acts: 0,
             life: 0,
             probers: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -268,6 +271,7 @@ impl World {
                 self.saved = Some((self.now, text));
             }
             Effect::Sessions { .. }
+            | Effect::Acted { .. }
             | Effect::Held { .. }
             | Effect::Standing(_)
             | Effect::Incident(_)
@@ -310,6 +314,16 @@ impl World {
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointId, SocketAddr)> + '_ {
         let pools = self.newest.services.iter().flat_map(|service| &service.pools);
         pools.flat_map(|pool| &pool.endpoints).map(|endpoint| (endpoint.id, endpoint.address))
+    }
+
+    /// Every endpoint as it is named outside: by service and address.
+    pub fn addresses(&self) -> Vec<(Name, SocketAddr)> {
+        let of = |service: &Arc<ServiceView>| {
+            let name = service.config.name.clone();
+            let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
+            endpoints.map(|endpoint| (name.clone(), endpoint.address)).collect::<Vec<_>>()
+        };
+        self.newest.services.iter().flat_map(of).collect()
     }
 
     fn address(&self, id: EndpointId) -> Option<SocketAddr> {
@@ -444,29 +458,36 @@ impl World {
         let service = services[place].name.clone();
         let pools = &services[place].pools;
         let pool = pools[self.dice.usize(..pools.len())].name.clone();
-        let word = match self.dice.u8(..12) {
-            0 | 1 => Word::Switchover { service, pool },
-            2 => Word::Failback { service },
-            3 => Word::Pin { service, pool },
-            4..7 => Word::Unpin { service },
-            7 => Word::Thaw { service },
+        let command = match self.dice.u8(..12) {
+            0 | 1 => ActCommand::Switchover { service, pool },
+            2 => ActCommand::Failback { service },
+            3 => ActCommand::Pin { service, pool },
+            4..7 => ActCommand::Unpin { service },
+            7 => ActCommand::Thaw { service },
             _ => {
-                let ids: Vec<EndpointId> = self.endpoints().map(|(id, _)| id).collect();
-                if ids.is_empty() {
+                let endpoints = self.addresses();
+                if endpoints.is_empty() {
                     return Ok(());
                 }
-                let endpoint = ids[self.dice.usize(..ids.len())];
+                let (service, address) = endpoints[self.dice.usize(..endpoints.len())].clone();
                 let states =
                     [Administrative::Drain, Administrative::Maint, Administrative::Ready, Administrative::Ready];
-                Word::Administer { endpoint, state: states[self.dice.usize(..4)] }
+                ActCommand::Administer { service, address, state: states[self.dice.usize(..4)] }
             }
         };
-        self.order(word)
+        self.order(command)
     }
 
-    pub fn order(&mut self, word: Word) -> Verdict {
-        let actor = Actor::Operator("ada".to_owned());
-        self.feed(Some(Event::Ordered { actor, seen: self.now, word }))
+    pub fn order(&mut self, command: ActCommand) -> Verdict {
+        self.acts += 1;
+        let act = Act::new(ActId(self.acts), Actor::local("ada"), command);
+        // While there is noise, some arrive too late, and some in time.
+        let expires = match self.acts % 16 {
+            3 if self.noise => Some(self.now.before(ms(1))),
+            5 => Some(self.now.after(ms(1))),
+            _ => None,
+        };
+        self.feed(Some(Event::Ordered { seen: self.now, act: Act { expires, ..act } }))
     }
 
     fn reload(&mut self) -> Verdict {

@@ -397,11 +397,11 @@ fn a_pool_that_is_weighed_0_is_left_by_a_switchover_and_comes_home_after_its_hol
 #[test]
 fn an_operators_drain_outlasts_weight_0() {
     let mut rig = Rig::new(|_| {});
-    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Maint });
+    rig.order(administer(0, Administrative::Maint));
     weigh(&mut rig, 0, 0);
     assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Maint);
     weigh(&mut rig, 0, 1);
     assert_eq!(rig.endpoint(0).standing.administrative, Administrative::Maint);
-    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Ready });
+    rig.order(administer(0, Administrative::Ready));
     assert_eq!(rig.endpoint(0).admission, Admission::Open);
 }

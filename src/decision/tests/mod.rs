@@ -165,9 +165,22 @@ impl Rig {
         self.in_band(id, Digest { no_route: true, ..Digest::default() });
     }
 
-    pub fn order(&mut self, word: Word) {
-        let actor = Actor::Operator("ada".to_owned());
-        self.tell(Event::Ordered { actor, seen: self.now, word });
+    pub fn order(&mut self, command: ActCommand) {
+        self.act(Act::new(ActId(0), Actor::local("ada"), command));
+    }
+
+    /// Tells an act and returns its answer, of which there must be one.
+    pub fn act(&mut self, act: Act) -> ActOutcome {
+        let (id, told) = (act.id, self.effects.len());
+        self.tell(Event::Ordered { seen: self.now, act });
+        let answers = self.effects[told..].iter().filter_map(|effect| match effect {
+            Effect::Acted { act, outcome } => Some((*act, outcome.clone())),
+            _ => None,
+        });
+        let mut answers: Vec<_> = answers.collect();
+        let (answered, outcome) = answers.pop().expect("an act is answered");
+        assert!(answered == id && answers.is_empty(), "an act is answered once");
+        outcome
     }
 
     pub fn answered(&mut self) {
@@ -219,9 +232,15 @@ impl Rig {
         effects.filter_map(|effect| if let Effect::Alert(alert) = effect { Some(alert) } else { None }).collect()
     }
 
-    pub fn word(&self, what: fn(Name) -> Word) -> Word {
+    pub fn command(&self, what: fn(Name) -> ActCommand) -> ActCommand {
         what("shop".into())
     }
+}
+
+/// Of the endpoint with this number, as the configuration of `Rig::new` numbers them.
+pub(super) fn administer(id: u8, state: Administrative) -> ActCommand {
+    let address = std::net::SocketAddr::from(([10, 0, 1 + id / 2, 1 + id % 2], 80));
+    ActCommand::Administer { service: "shop".into(), address, state }
 }
 
 fn config(service: Service) -> Config {

@@ -58,13 +58,13 @@ fn a_renamed_home_keeps_its_hold_down() {
 #[test]
 fn pins_orders_and_rollbacks_follow_a_renamed_pool() {
     let mut rig = Rig::new(|_| {});
-    rig.order(Word::Pin { service: "shop".into(), pool: "away".into() });
+    rig.order(ActCommand::Pin { service: "shop".into(), pool: "away".into() });
     rename(rig.shop(), 1, "fort");
     rig.configure();
     assert_eq!((rig.active(), rig.status().pinned.as_deref()), ("fort".to_owned(), Some("fort")));
 
     let mut rig = Rig::new(|_| {});
-    rig.order(Word::Switchover { service: "shop".into(), pool: "away".into() });
+    rig.order(ActCommand::Switchover { service: "shop".into(), pool: "away".into() });
     rename(rig.shop(), 0, "casa");
     rig.configure();
     assert!(rig.status().ordered);

@@ -90,10 +90,10 @@ fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
 fn pins_freezes_orders_and_maintenance_survive_a_restart() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 0);
     let (service, pool): (Name, Name) = ("shop".into(), "away".into());
-    rig.order(Word::Switchover { service: service.clone(), pool: pool.clone() });
+    rig.order(ActCommand::Switchover { service: service.clone(), pool: pool.clone() });
     rig.all(&[2, 3], Rig::fall); // one outage is one too many here
-    rig.order(Word::Administer { endpoint: EndpointId(0), state: Administrative::Drain });
-    rig.order(Word::Pin { service, pool });
+    rig.order(administer(0, Administrative::Drain));
+    rig.order(ActCommand::Pin { service, pool });
     restart(&mut rig);
     rig.all(&[0, 1, 2, 3], Rig::pass);
     let status = rig.status();

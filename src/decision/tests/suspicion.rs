@@ -308,7 +308,7 @@ fn a_doubted_endpoint_is_condemned_when_the_others_become_suspect() {
 #[test]
 fn others_that_are_out_of_use_are_no_others() {
     let mut rig = Rig::new(|_| {});
-    rig.order(Word::Administer { endpoint: EndpointId(1), state: Administrative::Maint });
+    rig.order(administer(1, Administrative::Maint));
     rig.refuse(0);
     assert_eq!((rig.stands(0).1, rig.active()), (Cause::Refused, "away".to_owned()));
 }

@@ -19,14 +19,14 @@ fn there(pool: &str) -> (Name, Name) {
     ("shop".into(), pool.into())
 }
 
-fn switchover(pool: &str) -> Word {
+fn switchover(pool: &str) -> ActCommand {
     let (service, pool) = there(pool);
-    Word::Switchover { service, pool }
+    ActCommand::Switchover { service, pool }
 }
 
-fn pin(pool: &str) -> Word {
+fn pin(pool: &str) -> ActCommand {
     let (service, pool) = there(pool);
-    Word::Pin { service, pool }
+    ActCommand::Pin { service, pool }
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn too_many_failovers_freeze_failback_but_not_failover() {
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
     rig.all(&[2, 3], Rig::rise);
-    rig.order(rig.word(|service| Word::Thaw { service }));
+    rig.order(rig.command(|service| ActCommand::Thaw { service }));
     assert_eq!(rig.status().frozen_for_ms, None);
 }
 
@@ -279,8 +279,8 @@ fn an_ordered_switchover_is_not_undone() {
     rig.order(switchover("away"));
     rig.wait(secs(100_000));
     assert_eq!((rig.active(), rig.status().ordered), ("away".to_owned(), true));
-    rig.order(rig.word(|service| Word::Failback { service }));
-    assert_eq!((rig.active(), rig.last().actor), ("home".to_owned(), Actor::Operator("ada".to_owned())));
+    rig.order(rig.command(|service| ActCommand::Failback { service }));
+    assert_eq!((rig.active(), rig.last().actor), ("home".to_owned(), Actor::local("ada")));
 }
 
 #[test]
@@ -291,20 +291,70 @@ fn a_pin_wins_and_is_alerted_when_it_points_at_nothing_usable() {
     rig.wait(secs(1000));
     assert_eq!(rig.active(), "away");
     assert!(matches!(rig.alerts()[..], [Alert::PinnedToUnusable { .. }]));
-    rig.order(rig.word(|service| Word::Unpin { service }));
+    rig.order(rig.command(|service| ActCommand::Unpin { service }));
     assert_eq!(rig.active(), "home");
 }
 
 #[test]
-fn orders_that_cannot_be_carried_out_say_why() {
+fn acts_that_cannot_be_carried_out_say_why() {
     let mut rig = Rig::new(|_| {});
     rig.all(&[2, 3], Rig::fall);
-    rig.order(switchover("away"));
-    rig.order(switchover("moon"));
-    rig.order(rig.word(|service| Word::Unpin { service }));
-    rig.order(Word::Administer { endpoint: EndpointId(77), state: Administrative::Maint });
-    assert_eq!((rig.alerts().len(), rig.active()), (4, "home".to_owned()));
-    assert!(rig.alerts().iter().all(|alert| matches!(alert, Alert::OrderRefused { .. })));
+    let refusals: [(ActCommand, &str); 5] = [
+        (switchover("away"), "not_available"),
+        (switchover("moon"), "unknown_pool"),
+        (rig.command(|service| ActCommand::Unpin { service }), "not_pinned"),
+        (administer(77, Administrative::Maint), "unknown_endpoint"),
+        (ActCommand::Thaw { service: "barn".into() }, "unknown_service"),
+    ];
+    for (command, code) in refusals {
+        let outcome = rig.act(Act::new(ActId(7), Actor::local("ada"), command));
+        assert!(matches!(&outcome, ActOutcome::Refused(refusal) if refusal.code() == code), "{outcome:?}");
+    }
+    assert_eq!(
+        (rig.alerts().len(), rig.active()),
+        (0, "home".to_owned()),
+        "no alert: the answer is told to its sender"
+    );
+    let unknown = ActRefusal::UnknownPool { service: "shop".into(), pool: "moon".into(), known: vec!["home".into()] };
+    assert_eq!(unknown.to_string(), "shop has no pool moon: it has home");
+    let json = serde_json::to_value(&unknown).expect("plain data");
+    assert_eq!(json["code"], unknown.code());
+}
+
+#[test]
+fn an_act_that_changes_nothing_says_so() {
+    let mut rig = Rig::new(|_| {});
+    let mut act = |command| rig.act(Act::new(ActId(1), Actor::local("ada"), command));
+    assert_eq!(act(switchover("home")), ActOutcome::NoChange);
+    assert_eq!(act(switchover("away")), ActOutcome::Done);
+    assert_eq!(act(switchover("away")), ActOutcome::NoChange);
+    assert_eq!(act(pin("away")), ActOutcome::Done);
+    assert_eq!(act(pin("away")), ActOutcome::NoChange);
+    assert_eq!(act(administer(0, Administrative::Drain)), ActOutcome::Done);
+    assert_eq!(act(administer(0, Administrative::Drain)), ActOutcome::NoChange);
+}
+
+#[test]
+fn an_act_whose_time_has_passed_is_refused() {
+    let mut rig = Rig::new(|_| {});
+    let act = |expires| Act { expires: Some(expires), ..Act::new(ActId(3), Actor::local("ada"), switchover("away")) };
+    let now = rig.now;
+    assert_eq!(rig.act(act(now)), ActOutcome::Refused(ActRefusal::Expired));
+    assert_eq!(rig.active(), "home");
+    assert_eq!(rig.act(act(now.after(secs(1)))), ActOutcome::Done);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn actors_are_read_as_they_were_written_before() {
+    let read = |text: &str| serde_json::from_str::<Actor>(text).expect("an actor");
+    assert_eq!(read("\"standfast\""), Actor::standfast());
+    assert_eq!(read("{\"operator\":\"ada\"}"), Actor::local("ada"));
+    let token = Actor { kind: ActorKind::Token, name: "ci".to_owned(), origin: Some("10.0.0.9".to_owned()) };
+    for actor in [Actor::standfast(), Actor::local("ada"), token] {
+        assert_eq!(read(&serde_json::to_string(&actor).expect("plain data")), actor);
+    }
+    assert_eq!(serde_json::to_string(&Actor::standfast()).expect("plain data"), "\"standfast\"");
 }
 
 #[test]
@@ -314,7 +364,7 @@ fn manual_failback_waits_for_its_operator() {
     rig.all(&[0, 1], Rig::rise);
     rig.wait(secs(100_000));
     assert_eq!(rig.active(), "away");
-    rig.order(rig.word(|service| Word::Failback { service }));
+    rig.order(rig.command(|service| ActCommand::Failback { service }));
     assert_eq!(rig.active(), "home");
 }
 
@@ -467,7 +517,7 @@ fn a_lost_share_goes_to_the_others_and_comes_back_after_the_hold_down() {
 fn maintenance_of_the_whole_pool_moves_the_service() {
     let mut rig = Rig::new(|_| {});
     for id in [0, 1] {
-        rig.order(Word::Administer { endpoint: EndpointId(id), state: Administrative::Maint });
+        rig.order(administer(id, Administrative::Maint));
     }
     assert_eq!((rig.active(), rig.endpoint(0).admission), ("away".to_owned(), Admission::Closed));
 }

@@ -76,7 +76,7 @@ fn the_last_64_incidents_are_kept() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 1000);
     for n in 0..100 {
         let pool = if n % 2 == 0 { "away" } else { "home" };
-        rig.order(Word::Switchover { service: "shop".into(), pool: pool.into() });
+        rig.order(ActCommand::Switchover { service: "shop".into(), pool: pool.into() });
     }
     assert_eq!((rig.core.incidents().count(), rig.last().id), (64, IncidentId(99)));
 }

@@ -1,6 +1,6 @@
 //! What operators do under load: nothing is lost.
 
-use standfast::decision::{SwitchKind, Word};
+use standfast::decision::{ActCommand, SwitchKind};
 use tokio::sync::watch;
 
 use super::scene::{QUICK, Scene, addresses};
@@ -55,7 +55,7 @@ async fn a_switchover_and_the_way_home_lose_nothing_and_streams_end_by_themselve
     let load = scene.load();
     load.goes_on(30).await;
     for service in ["web", "live"] {
-        scene.proxy.order(Word::Switchover { service: service.into(), pool: "p1".into() }).await;
+        scene.proxy.order(ActCommand::Switchover { service: service.into(), pool: "p1".into() }).await;
         scene.proxy.serves(service, 1).await;
     }
     let switched = load.mark();
@@ -63,7 +63,7 @@ async fn a_switchover_and_the_way_home_lose_nothing_and_streams_end_by_themselve
     assert_eq!(within(events.answer()).await.expect("to its end").text(), "onetwo");
     assert_eq!(socket.rest().await.0, GOING_AWAY);
     load.goes_on(30).await;
-    scene.proxy.order(Word::Failback { service: "web".into() }).await;
+    scene.proxy.order(ActCommand::Failback { service: "web".into() }).await;
     scene.proxy.serves("web", 0).await;
     load.goes_on(30).await;
     let ledger = load.stop().await;

@@ -1,7 +1,9 @@
 //! From a fault to a published switch and its first good answer.
 
 use standfast::control::{ControlError, Journal, Notice};
-use standfast::decision::{Actor, Decision, Failure, Operational, SwitchKind, Word};
+use standfast::decision::{
+    Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Decision, Failure, Operational, SwitchKind,
+};
 use standfast::sys::clock;
 
 use super::support::{Manners, Plane, Upstream, eventually, file, read, service};
@@ -32,11 +34,12 @@ fn answered(plane: &Plane, pool: usize) {
 }
 
 fn operator() -> Actor {
-    Actor::Operator("ada".into())
+    Actor::local("ada")
 }
 
-fn to(pool: &str) -> Word {
-    Word::Switchover { service: "s".into(), pool: pool.into() }
+fn to(pool: &str) -> Act {
+    let command = ActCommand::Switchover { service: "s".into(), pool: pool.into() };
+    Act::new(ActId(1), operator(), command)
 }
 
 #[tokio::test]
@@ -111,15 +114,17 @@ async fn orders_are_obeyed_or_refused_with_a_reason() {
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
-    plane.handle.order(operator(), to("b")).await.unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::NoChange));
     let service = plane.service("s").await;
     assert_eq!((service.active.as_deref(), service.why), (Some("b"), Some(SwitchKind::Switchover)));
     let incident = plane.status().await.incidents.pop().unwrap();
     assert_eq!(incident.actor, operator());
 
-    let refusal = plane.handle.order(operator(), to("nowhere")).await.unwrap_err();
-    assert!(matches!(&refusal, ControlError::Order(reason) if reason.contains("nowhere")), "{refusal}");
-    assert_eq!(plane.handle.tally().await.unwrap().alerts[5], 1);
+    let refusal = plane.handle.order(to("nowhere")).await.unwrap_err();
+    assert!(matches!(&refusal, ControlError::Refused(ActRefusal::UnknownPool { .. })), "{refusal}");
+    assert!(refusal.to_string().contains("nowhere"), "{refusal}");
+    assert_eq!(plane.handle.tally().await.unwrap().alerts[5], 0, "a mistyped command is no alert");
 }
 
 #[tokio::test]
@@ -161,7 +166,8 @@ async fn old_tables_are_freed_when_the_worker_has_taken_up_the_new() {
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
     let old = std::sync::Arc::downgrade(&plane.handle.published().load());
-    plane.handle.order(operator(), to("b")).await.unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::NoChange));
     eventually("the old table is gone", || async { old.upgrade().is_none().then_some(()) }).await;
 }
 
@@ -172,5 +178,5 @@ async fn after_the_stop_everybody_is_told_that_there_is_nobody() {
     plane.handle.stop().await;
     plane.handle.ended().await;
     assert_eq!(plane.handle.status().await.unwrap_err(), ControlError::Stopped);
-    assert_eq!(plane.handle.order(operator(), to("b")).await.unwrap_err(), ControlError::Stopped);
+    assert_eq!(plane.handle.order(to("b")).await.unwrap_err(), ControlError::Stopped);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use standfast::decision::{Actor, Operational, Word};
+use standfast::decision::{Act, ActCommand, ActId, Actor, Operational};
 
 use super::support::{Manners, Plane, Upstream, eventually, file, service};
 
@@ -101,8 +101,8 @@ async fn a_wanted_stop_has_the_last_state_on_disk() {
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
-    let pin = Word::Pin { service: "s".into(), pool: "b".into() };
-    plane.handle.order(Actor::Operator("ada".into()), pin).await.unwrap();
+    let pin = ActCommand::Pin { service: "s".into(), pool: "b".into() };
+    plane.handle.order(Act::new(ActId(1), Actor::local("ada"), pin)).await.unwrap();
     plane.handle.stop().await;
     drop(plane);
 

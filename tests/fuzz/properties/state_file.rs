@@ -94,14 +94,15 @@ fn event(rng: &mut Rng, table: &Table, now: Moment, config: &Arc<Config>) -> Eve
     let ids: Vec<EndpointId> = pools.flat_map(|pool| &pool.endpoints).map(|endpoint| endpoint.id).collect();
     let endpoint = ids[rng.below(ids.len())];
     let (service, pool): (Name, Name) = ("shop".into(), ["home", "away"][rng.below(2)].into());
-    let ordered = |word| Event::Ordered { actor: Actor::Operator("me".into()), seen: now, word };
+    let act = |command| Act::new(ActId(now.as_micros()), Actor::local("me"), command);
+    let ordered = |command| Event::Ordered { seen: now, act: act(command) };
     let probed = |outcome| Event::Probed { endpoint, seen: now, began: None, outcome };
     match rng.below(10) {
         0..=2 => probed(ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None }),
         3..=4 => probed(ProbeOutcome::Fail { kind: ProbeFailure::Refused, detail: String::new() }),
-        5 => ordered(Word::Switchover { service, pool }),
-        6 => ordered(Word::Thaw { service }),
-        7 => ordered(Word::Unpin { service }),
+        5 => ordered(ActCommand::Switchover { service, pool }),
+        6 => ordered(ActCommand::Thaw { service }),
+        7 => ordered(ActCommand::Unpin { service }),
         8 => Event::Answered { service, epoch: table.epoch, seen: now },
         _ => Event::Configured(Arc::clone(config)),
     }
