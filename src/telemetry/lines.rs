@@ -1,5 +1,5 @@
 //! A bounded queue of finished lines and one thread that writes them, so that a slow disk or a stopped terminal never holds up a
-//! producer. LineQueue that find the queue full are dropped and counted.
+//! producer. Lines that find the queue full are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -83,7 +83,7 @@ impl LineQueue {
         }
     }
 
-    /// LineCounts lines that were dropped.
+    /// Counts lines that were dropped.
     pub fn lost(&self, count: u64) {
         self.shared.dropped.fetch_add(count, Relaxed);
     }

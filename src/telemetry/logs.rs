@@ -21,7 +21,7 @@ use crate::text::{is_command, printable_json};
 /// The environment variable that overrides the configured filter.
 pub const FILTER_VARIABLE: &str = "STANDFAST_LOG";
 
-/// LineQueue that may wait for the writer.
+/// Lines that may wait for the writer.
 const QUEUE: usize = 4096;
 
 /// Why the log could not be set up or changed.
