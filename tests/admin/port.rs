@@ -7,7 +7,7 @@ use std::time::Duration;
 use standfast::admin::{AdminError, AdminHandle, AdminSetup};
 use standfast::config::{Bind, Name};
 use standfast::control::{self, ControlHandle, ControlSetup, Status};
-use standfast::decision::{Actor, Word};
+use standfast::decision::{Act, ActCommand, ActId, Actor};
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::sys::clock;
 use standfast::telemetry::access::AccessLog;
@@ -175,14 +175,17 @@ fn reads_share_a_look_at_the_engine_and_see_every_order_before_them() {
     let status = || serde_json::from_str::<Status>(&instance.get("/status").2).unwrap();
     until(|| status().now_unix_ms == status().now_unix_ms);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let order = |word| runtime.block_on(instance.control.order(Actor::Operator("ada".into()), word)).unwrap();
+    let order = |command| {
+        let act = Act::new(ActId(0), Actor::local("ada"), command);
+        runtime.block_on(instance.control.order(act)).unwrap();
+    };
     let (service, pool) = (Name::from("shop"), Name::from("standby"));
     for _ in 0..5 {
-        order(Word::Pin { service: service.clone(), pool: pool.clone() });
+        order(ActCommand::Pin { service: service.clone(), pool: pool.clone() });
         assert_eq!(status().services[0].pinned.as_ref(), Some(&pool));
         let pinned = |metrics: &str| parse(metrics)["standfast_pinned"].value(&[("pool", "standby")]);
         assert_eq!(pinned(&instance.get("/metrics").2), 1.0);
-        order(Word::Unpin { service: service.clone() });
+        order(ActCommand::Unpin { service: service.clone() });
         assert_eq!(pinned(&instance.get("/metrics").2), 0.0);
         assert_eq!(status().services[0].pinned, None);
     }
