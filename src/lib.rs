@@ -14,8 +14,9 @@
 //! ```
 //!
 //! An import only points down (or along the arrow). The [`manual`] says why, and has a chapter for each mechanism.
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+// Of the library alone: tests may stop at what is wrong, and print. The other lints are in Cargo.toml.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admin;
 pub mod config;

@@ -90,7 +90,7 @@ pub fn config(services: Vec<Service>, listeners: Vec<Listener>) -> Arc<Config> {
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Auto },
         access_log: None,
-        dns: crate::config::Dns::default(),
+        dns: Dns::default(),
         listeners: listeners.into_iter().map(Arc::new).collect(),
         services: services.into_iter().map(Arc::new).collect(),
     })

@@ -28,7 +28,7 @@ pub fn config(dice: &mut Rng) -> Config {
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,
-        dns: standfast::config::Dns::default(),
+        dns: Dns::default(),
         listeners: Vec::new(),
         services,
     }

@@ -233,7 +233,7 @@ fn config(service: Service) -> Config {
         state: None,
         log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
         access_log: None,
-        dns: crate::config::Dns::default(),
+        dns: Dns::default(),
         listeners: Vec::new(),
         services: vec![Arc::new(service)],
     }

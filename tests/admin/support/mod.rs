@@ -46,7 +46,7 @@ pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
         state: None,
         log: Log { filter: "info".into(), format: LogFormat::Json },
         access_log: None,
-        dns: standfast::config::Dns::default(),
+        dns: Dns::default(),
         listeners: vec![listener("web", Protocol::Http, Target::Routes(services.iter().map(route).collect()))],
         services: services.iter().map(|(name, active, standby)| Arc::new(service(name, active, standby))).collect(),
     }
