@@ -16,8 +16,9 @@
 //! An import only points down (or along the arrow). The [`manual`] says why, and has a chapter for each mechanism.
 //!
 //! [`App`] is the whole of it as a value: the program starts one, and so does another program that embeds the proxy.
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+// Of the library alone: tests may stop at what is wrong, and print. The other lints are in Cargo.toml.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admin;
 pub mod app;

@@ -395,7 +395,7 @@ pub(super) fn other_notation(text: &str, purpose: AddressPurpose) -> Option<(&'s
         _ => (false, 80),
     };
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, end)) if self::port(end).is_some() => (host, self::port(end).unwrap_or(usual)),
+        Some((host, end)) if port(end).is_some() => (host, port(end).unwrap_or(usual)),
         _ => (authority, usual),
     };
     let bare = host.trim_matches(['[', ']']);

@@ -119,7 +119,7 @@ impl EndpointReport {
         let tone = match (standing.operational, standing.administrative) {
             (Operational::Healthy, _) if self.state.suspected => Tone::Warn,
             (Operational::Healthy, Administrative::Ready) => Tone::Good,
-            (Operational::Checking, _) | (Operational::Healthy, _) => Tone::Warn,
+            (Operational::Checking | Operational::Healthy, _) => Tone::Warn,
             (Operational::Unhealthy | Operational::Ejected, _) => Tone::Bad,
         };
         let mut text = format!("{} ({})", label(&standing.operational), label(&standing.cause));

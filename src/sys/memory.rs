@@ -4,7 +4,7 @@
 /// Bytes that the allocator has given out. The rest of what is resident is its reserve, and code and stacks. `None` where it cannot be
 /// asked.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "calls of the C library")]
 pub fn used_bytes() -> Option<u64> {
     // SAFETY: it takes nothing and returns numbers.
     let heaps = unsafe { libc::mallinfo2() };
@@ -14,7 +14,7 @@ pub fn used_bytes() -> Option<u64> {
 /// Gives what the allocator does not need back to the system. Takes about a tenth of a millisecond for each MiB, and threads that
 /// need new memory meanwhile wait for it.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "calls of the C library")]
 pub fn give_back() {
     // SAFETY: it may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };

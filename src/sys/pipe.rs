@@ -22,13 +22,13 @@ pub fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> Result<usize, Errn
 }
 
 #[cfg(not(target_os = "linux"))]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "see the function of that name above")]
 pub fn open(_size: usize) -> Result<(OwnedFd, OwnedFd), Errno> {
     Err(Errno::NOSYS)
 }
 
 #[cfg(not(target_os = "linux"))]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "see the function of that name above")]
 pub fn splice(_from: impl AsFd, _to: impl AsFd, _most: usize) -> Result<usize, Errno> {
     Err(Errno::NOSYS)
 }

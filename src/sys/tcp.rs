@@ -29,7 +29,7 @@ pub fn is_ready(socket: impl AsFd, what: PollFlags) -> bool {
 /// it is the network or the whole machine that is silent, not the program behind it: a peer that reads nothing acknowledges.
 /// (Retransmits tell it later: the first probe for a lost tail is not counted as one.)
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "rustix has no TCP_INFO")]
 pub fn is_unacknowledged(socket: impl AsFd) -> bool {
     use std::os::fd::AsRawFd;
     // SAFETY: `tcp_info` is plain numbers, for which all zero is a value.
@@ -44,7 +44,7 @@ pub fn is_unacknowledged(socket: impl AsFd) -> bool {
     answer == 0 && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= usual
 }
 
-/// Elsewhere nobody tells.
+/// Not known on other systems.
 #[cfg(not(target_os = "linux"))]
 pub fn is_unacknowledged(_socket: impl AsFd) -> bool {
     false

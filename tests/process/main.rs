@@ -910,7 +910,7 @@ fn a_configuration_is_named_by_its_place_by_an_option_or_by_the_environment() {
         }
     }
     let (code, said) = ask("check", &[Path::new("--output"), Path::new("json"), &program.path("missing.yaml")], None);
-    let value: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let value: Value = serde_json::from_str(&said).unwrap();
     assert!(code == Some(2) && value["unreadable"] == true, "{said}");
 }
 

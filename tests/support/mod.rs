@@ -1,5 +1,5 @@
 //! What the socket tests share: raw upstreams, an exact client, and a data plane whose table a test writes itself.
-#![allow(dead_code, unused_imports, missing_docs, reason = "every test binary uses another part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary uses another part of it")]
 pub mod black_hole;
 pub mod client;
 pub mod http2;

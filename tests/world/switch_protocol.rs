@@ -1,5 +1,6 @@
 //! The switch protocol of `routing::protocol` under many schedules, on cells of the schedule explorer: what the module
 //! promises holds in every one of them, and each order that looks as good but is not is caught.
+#![allow(unused_qualifications, reason = "`std::sync::Arc` is not of the explorer, whatever that names again")]
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -139,6 +140,7 @@ fn sessions(order: Order, count: usize) {
                 };
                 if let Some(place) = begun {
                     // It stays registered, even beyond an execution that failed.
+                    #[allow(clippy::mem_forget, reason = "dropping it would take it out of the register")]
                     std::mem::forget(place);
                     alive.lock().unwrap().push(session);
                 }

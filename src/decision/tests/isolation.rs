@@ -190,7 +190,7 @@ fn where_the_network_says_unreachable_the_other_pool_is_asked_before_it_gets_the
 
 #[test]
 fn shares_stay_where_they_are_while_no_pool_can_be_reached() {
-    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
     let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
     silence(&mut rig, &[0, 1, 2, 3]);
     assert!(isolated(&rig) && rig.status().isolated);
@@ -206,7 +206,7 @@ fn shares_stay_where_they_are_while_no_pool_can_be_reached() {
 
 #[test]
 fn shares_are_as_before_when_all_pools_are_back_though_not_at_once() {
-    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
     silence(&mut rig, &[0, 1, 2, 3]);
     assert!(rig.status().isolated);
     for round in 0..4 {
@@ -229,7 +229,7 @@ fn shares_are_as_before_when_all_pools_are_back_though_not_at_once() {
 
 #[test]
 fn a_share_that_falls_silent_alone_goes_to_the_others() {
-    let mut rig = Rig::new(|shop| shop.mode = crate::config::Mode::ActiveActive);
+    let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
     for _ in 0..3 {
         rig.all(&[0, 1], unanswered);
         rig.all(&[2, 3], Rig::pass);

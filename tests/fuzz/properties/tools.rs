@@ -12,6 +12,7 @@ thread_local! {
     static TOTAL: Cell<usize> = const { Cell::new(0) };
 }
 
+#[allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 // SAFETY: every call goes to the system's allocator with the layout it came with.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

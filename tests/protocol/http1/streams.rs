@@ -140,7 +140,7 @@ async fn an_upstream_learns_within_two_seconds_that_the_client_is_gone() {
     conn.head().await;
     client.set_zero_linger().unwrap();
     drop(client);
-    let waited = std::time::Duration::from_secs(2);
+    let waited = Duration::from_secs(2);
     #[allow(clippy::disallowed_methods, reason = "the deadline is what is tested")]
     let rest = tokio::time::timeout(waited, conn.rest()).await.expect("the upstream is told");
     assert!(rest.is_empty());

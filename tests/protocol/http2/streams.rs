@@ -261,7 +261,7 @@ async fn a_body_that_stalls_is_given_up() {
     send.send_data(Bytes::from_static(b"half"), false).unwrap();
     let reply = whole(within(answer).await.unwrap()).await.unwrap();
     assert_eq!(reply.status, 408);
-    assert_eq!(client.ask(http2::get("/", "1")).await.unwrap().status, 200);
+    assert_eq!(client.ask(get("/", "1")).await.unwrap().status, 200);
 }
 
 #[tokio::test]
