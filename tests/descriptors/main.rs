@@ -34,7 +34,7 @@ impl Descriptors {
 
     /// As many as at the beginning.
     fn restore(&self) {
-        set(self.before.clone());
+        set(self.before);
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_malformed_answer_is_told_by_the_rule_that_it_breaks() {
         counts[place.expect("a rule")]
     };
     for (bytes, reason) in cases {
-        assert!(counted(reason) > 0, "{reason}: {:.60}", bytes);
+        assert!(counted(reason) > 0, "{reason}: {bytes:.60}");
     }
     plane.drain(Duration::from_secs(1)).await;
     let mut said: Vec<String> = Vec::new();

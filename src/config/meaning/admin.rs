@@ -15,7 +15,10 @@ pub(super) fn admin(diagnostics: &mut Diagnostics, admin: &Spanned<OffOr<Shortha
 }
 
 /// The port of its own; it may be left out where only the detail is meant.
-pub(super) fn metrics_bind(diagnostics: &mut Diagnostics, metrics: &Spanned<Shorthand<schema::Metrics>>) -> Option<Bind> {
+pub(super) fn metrics_bind(
+    diagnostics: &mut Diagnostics,
+    metrics: &Spanned<Shorthand<schema::Metrics>>,
+) -> Option<Bind> {
     let (at, metrics) = metrics.found()?;
     let only_detail = metrics.0.bind.at().is_none() && metrics.0.detail.at().is_some();
     if only_detail { None } else { address::bind(diagnostics, &metrics.0.bind, at) }
