@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use standfast::telemetry::names::{Kind, SECTIONS};
+use standfast::telemetry::names::{MetricKind, SECTIONS};
 
 const DASHBOARDS: [&str; 3] = ["overview", "service", "incidents"];
 /// What Prometheus adds to every series.
@@ -52,7 +52,7 @@ fn series() -> BTreeMap<String, BTreeSet<String>> {
     let mut known = BTreeMap::new();
     for metric in SECTIONS.iter().flat_map(|(_, metrics)| metrics.iter()) {
         let labels: BTreeSet<String> = metric.labels.iter().chain(&ADDED).map(|label| (*label).to_owned()).collect();
-        if metric.kind == Kind::Histogram {
+        if metric.kind == MetricKind::Histogram {
             for suffix in ["_sum", "_count"] {
                 known.insert(format!("{}{suffix}", metric.name), labels.clone());
             }
