@@ -3,7 +3,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use standfast::decision::Serving;
-use standfast::routing::{Pick, PickState, RoutingTable, Scope, SocketMap, Tried, Want};
+use standfast::routing::{Pick, PickRequest, PickState, RoutingTable, Scope, SocketMap, Tried};
 
 #[path = "support/tables.rs"]
 mod tables;
@@ -25,7 +25,7 @@ fn pick(bencher: Bencher, balance: &str, endpoints: usize, tried: usize) {
     let mut hash = 0u64;
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let want = Want {
+        let want = PickRequest {
             now: NOW,
             safe: true,
             trial: true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use standfast::decision::{Decision, Digest, EndpointId, Event, Moment, ProbeOutcome};
 use standfast::routing::{
-    Asked, DigestCursor, ListenerTarget, Pick, PickState, RoutingTable, Scope, SocketMap, Tried, Want,
+    Asked, DigestCursor, ListenerTarget, Pick, PickRequest, PickState, RoutingTable, Scope, SocketMap, Tried,
 };
 
 use crate::messages::{BROWSER, Exchange, SMALL};
@@ -113,7 +113,7 @@ fn pick(balance: &str, endpoints: usize, times: u64) {
     let tried = Tried::new();
     for n in 0..times {
         let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let want = Want {
+        let want = PickRequest {
             now: NOW,
             safe: true,
             trial: true,

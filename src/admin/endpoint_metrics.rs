@@ -5,7 +5,7 @@ use super::scrape::Scrape;
 use crate::config::MetricsDetail;
 use crate::control::tally::{EJECTIONS, PROBES, ProbeTally};
 use crate::decision::{Administrative, Held, Operational};
-use crate::net::tls::Distrust;
+use crate::net::tls::TlsFailure;
 use crate::routing::{EndpointTotals, EndpointView, PoolView};
 use crate::telemetry::names;
 use crate::telemetry::sink::{Family, MetricSink};
@@ -236,7 +236,7 @@ pub(super) fn upstream<S: MetricSink>(out: &mut S, rows: &EndpointRows<S::Labels
     }
     let mut family = Family::begin(out, &names::ENDPOINT_TLS_FAILURES);
     for row in rows.by_pool().iter().filter(|row| row.has_tls) {
-        family.samples_under(&row.labels, &Distrust::ALL.map(Distrust::as_str), &row.totals.distrusted);
+        family.samples_under(&row.labels, &TlsFailure::ALL.map(TlsFailure::as_str), &row.totals.distrusted);
     }
     let mut family = Family::begin(out, &names::ENDPOINT_BYTES);
     for row in rows.by_pool() {

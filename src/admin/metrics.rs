@@ -5,12 +5,12 @@ use std::collections::HashSet;
 
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
 use super::scrape::Scrape;
-use crate::config::{Members, MetricsDetail};
+use crate::config::{MetricsDetail, PoolMembers};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ServiceReport, Tally};
 use crate::decision::{Admission, Serving};
 use crate::net::tls::Handshake;
-use crate::routing::{Rejection, RetryReason, RoutingTable, ServiceView, Turned};
+use crate::routing::{ConnRejection, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::telemetry::exposition::Exposition;
 use crate::telemetry::lines::LineCounts;
 use crate::telemetry::names::{self, Metric};
@@ -76,7 +76,7 @@ fn switches<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
     }
     let mut family = Family::begin(out, &names::POOL_ENDPOINTS);
     for service in services {
-        for pool in service.pools.iter().filter(|pool| matches!(pool.config().members, Members::Endpoints(_))) {
+        for pool in service.pools.iter().filter(|pool| matches!(pool.config().members, PoolMembers::Endpoints(_))) {
             for (name, admission) in ADMISSIONS.iter().zip([Admission::Open, Admission::Trial, Admission::Closed]) {
                 let count = pool.endpoints.iter().filter(|endpoint| endpoint.admission == admission).count();
                 family.sample(&[&service.config.name, &pool.name, name], count);
@@ -211,7 +211,7 @@ fn clients<S: MetricSink>(out: &mut S, table: &RoutingTable) {
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.looped.total()));
     let mut family = Family::begin(out, &names::TURNED_AWAY);
     for (name, stats) in listeners() {
-        for (turned, count) in Turned::ALL.iter().zip(stats.turned()) {
+        for (turned, count) in ConnRejection::ALL.iter().zip(stats.turned()) {
             family.sample(&[name, turned.reason()], count);
         }
     }

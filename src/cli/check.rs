@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use standfast::config::{self, Detection, Loaded, Members, Problem, Problems, Service, Severity};
+use standfast::config::{self, Detection, Loaded, PoolMembers, Problem, Problems, Service, Severity};
 use standfast::control::{materials, surroundings};
 use standfast::text::{printable, printable_json};
 
@@ -108,13 +108,13 @@ fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
 /// `eu-west (2 endpoints) ▸ sorry (503)`
 fn pools(service: &Service) -> String {
     let pool = |pool: &config::Pool| match &pool.members {
-        Members::Endpoints(endpoints) => {
+        PoolMembers::Endpoints(endpoints) => {
             let addresses = Some(endpoints.len()).filter(|n| *n > 0 || pool.names.is_empty());
             let names = Some(pool.names.len()).filter(|n| *n > 0);
             let parts = [addresses.map(|n| count(n, "endpoint")), names.map(|n| count(n, "name"))];
             format!("{} ({})", pool.name, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
-        Members::Static(answer) => format!("{} ({})", pool.name, answer.status),
+        PoolMembers::Static(answer) => format!("{} ({})", pool.name, answer.status),
     };
     let glue = match service.mode {
         config::Mode::ActivePassive => " ▸ ",

@@ -64,24 +64,24 @@ impl fmt::Display for Bind {
 /// A text is neither an address with a port nor `*:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("neither an address with a port nor `*:PORT`")]
-pub struct NoBind;
+pub struct ParseBindError;
 
 impl FromStr for Bind {
-    type Err = NoBind;
+    type Err = ParseBindError;
 
-    fn from_str(text: &str) -> Result<Bind, NoBind> {
+    fn from_str(text: &str) -> Result<Bind, ParseBindError> {
         let every = text.strip_prefix("*:").filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
         match every.and_then(|port| port.parse().ok()) {
             Some(port) => Ok(Bind::Every(port)),
-            None => text.parse().map(Bind::Address).map_err(|_| NoBind),
+            None => text.parse().map(Bind::Address).map_err(|_| ParseBindError),
         }
     }
 }
 
 impl TryFrom<String> for Bind {
-    type Error = NoBind;
+    type Error = ParseBindError;
 
-    fn try_from(text: String) -> Result<Bind, NoBind> {
+    fn try_from(text: String) -> Result<Bind, ParseBindError> {
         text.parse()
     }
 }
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!((json.as_str(), serde_json::from_str(&json).ok()), (&*format!("{text:?}"), Some(bind(text))));
         }
         for text in ["", "*", "*:", "*:+80", "*:65536", "[*]:80", ":80", "80", "**:80", "*:80 "] {
-            assert_eq!(text.parse::<Bind>(), Err(NoBind), "{text}");
+            assert_eq!(text.parse::<Bind>(), Err(ParseBindError), "{text}");
         }
     }
 }

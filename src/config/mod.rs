@@ -74,14 +74,14 @@ mod yaml;
 use std::io::Read;
 use std::path::Path;
 
-pub use bind::{Bind, NoBind};
+pub use bind::{Bind, ParseBindError};
 pub use defaults::LISTENER_CONNECTIONS;
 pub use dump::dump;
 pub use keys::{Key, keys};
 pub use model::*;
 pub use named_files::{NamedFile, NamedFiles};
 pub use objective::{Detection, by_sum, detections, worst_case};
-pub use own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
+pub use own_listener::{OwnEndpoint, OwnListener, OwnPort, own_listeners};
 pub use problem::{Problem, Severity};
 pub use problems::Problems;
 

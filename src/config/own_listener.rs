@@ -15,7 +15,7 @@ pub struct OwnListener {
     /// The endpoint, as the configuration says it.
     pub endpoint: OwnEndpoint,
     /// What listens there: a listener, or the admin port.
-    pub by: ListensThere,
+    pub by: OwnPort,
     /// What the listener gets comes back to this service: each request would go round in a circle.
     pub circle: bool,
     /// The configuration alone does not show it, but the addresses of this machine do.
@@ -33,7 +33,7 @@ pub enum OwnEndpoint {
 
 /// What of this configuration listens at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListensThere {
+pub enum OwnPort {
     /// This listener.
     Listener(Name),
     /// The admin port, or the port of the metrics.
@@ -78,20 +78,21 @@ struct BoundAddresses(HashMap<u16, BoundOnPort>);
 /// What we bind on one port; the first one where several are bound to one address. The numbers are those of their order.
 #[derive(Default)]
 struct BoundOnPort {
-    addresses: HashMap<IpAddr, (usize, ListensThere)>,
+    addresses: HashMap<IpAddr, (usize, OwnPort)>,
     /// What takes every IPv4 address.
-    every_v4: Option<(usize, ListensThere)>,
+    every_v4: Option<(usize, OwnPort)>,
     /// What takes every IPv6 address.
-    every_v6: Option<(usize, ListensThere)>,
+    every_v6: Option<(usize, OwnPort)>,
 }
 
 impl BoundAddresses {
     fn of(config: &Config) -> BoundAddresses {
-        let listeners = config.listeners.iter().flat_map(|listener| {
-            listener.bind.iter().map(|bind| (*bind, ListensThere::Listener(listener.name.clone())))
-        });
+        let listeners = config
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.bind.iter().map(|bind| (*bind, OwnPort::Listener(listener.name.clone()))));
         let admin = config.admin.iter().map(|admin| admin.bind).chain(config.metrics);
-        let all = listeners.chain(admin.map(|bind| (bind, ListensThere::Admin)));
+        let all = listeners.chain(admin.map(|bind| (bind, OwnPort::Admin)));
         let mut doors: HashMap<u16, BoundOnPort> = HashMap::new();
         for (order, (bind, by)) in all.enumerate().filter(|(_, (bind, _))| bind.port() != 0) {
             let port = doors.entry(bind.port()).or_default();
@@ -107,7 +108,7 @@ impl BoundAddresses {
     }
 
     /// What listens at this address, and whether only `is_ours` says so.
-    fn at(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> Option<(&ListensThere, bool)> {
+    fn at(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> Option<(&OwnPort, bool)> {
         let ip = address.ip().to_canonical();
         let port = self.0.get(&address.port())?;
         let own = port.addresses.get(&ip).map(|(order, by)| (*order, by, false));
@@ -121,11 +122,11 @@ impl BoundAddresses {
 
 impl BoundOnPort {
     /// A wildcard takes its own family only, see `net::bind`.
-    fn everywhere(&self, ip: IpAddr) -> Option<&(usize, ListensThere)> {
+    fn everywhere(&self, ip: IpAddr) -> Option<&(usize, OwnPort)> {
         if ip.is_ipv4() { self.every_v4.as_ref() } else { self.every_v6.as_ref() }
     }
 
-    fn everywhere_mut(&mut self, ip: IpAddr) -> &mut Option<(usize, ListensThere)> {
+    fn everywhere_mut(&mut self, ip: IpAddr) -> &mut Option<(usize, OwnPort)> {
         if ip.is_ipv4() { &mut self.every_v4 } else { &mut self.every_v6 }
     }
 }
@@ -148,7 +149,7 @@ fn mark_circles(config: &Config, found: &mut [OwnListener]) {
     let ends: Vec<Option<(usize, usize)>> = found
         .iter()
         .map(|own| {
-            let ListensThere::Listener(listener) = &own.by else { return None };
+            let OwnPort::Listener(listener) = &own.by else { return None };
             let (from, to) =
                 (ways.node(ServiceOrListener::Service(&own.service)), ways.node(ServiceOrListener::Listener(listener)));
             ways.edges[from].push(to);

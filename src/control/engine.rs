@@ -29,7 +29,7 @@ use crate::decision::{
     Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving,
     StandingChange,
 };
-use crate::routing::{Materials, Published, RoutingTable, ServiceView, SocketMap};
+use crate::routing::{Published, RoutingTable, ServiceView, SocketMap, TlsAssets};
 use crate::sys::clock;
 
 /// Events that may wait for the engine; beyond, probes wait with theirs.
@@ -65,7 +65,7 @@ pub(super) struct Engine {
     pub(super) workers: usize,
     pub(super) published: Arc<Published>,
     pub(super) sockets: SocketMap,
-    pub(super) materials: Arc<Materials>,
+    pub(super) materials: Arc<TlsAssets>,
     /// When certificates were last looked at.
     pub(super) warned_of_expiry: Moment,
     pub(super) ready: Arc<AtomicBool>,
@@ -398,7 +398,7 @@ impl Engine {
         &mut self,
         config: Box<Config>,
         answers: Vec<(Question, Outcome)>,
-        materials: Materials,
+        materials: TlsAssets,
         mut warnings: Vec<String>,
         senses: &mut Senses,
     ) -> Result<Reloaded, ControlError> {

@@ -16,7 +16,7 @@ use super::pulse::EnginePulse;
 use super::{IncidentReport, Status, Tally, materials, surroundings};
 use crate::config::{self, Config, Question};
 use crate::decision::{Act, ActOutcome, ActRefusal, Alert, StandingChange};
-use crate::routing::{Materials, Published};
+use crate::routing::{Published, TlsAssets};
 
 /// Commands that may wait for the engine.
 pub(super) const COMMANDS: usize = 64;
@@ -43,7 +43,7 @@ pub(super) enum Command {
     Apply {
         config: Box<Config>,
         answers: Vec<(Question, Outcome)>,
-        materials: Materials,
+        materials: TlsAssets,
         warnings: Vec<String>,
         reply: oneshot::Sender<Result<Reloaded, ControlError>>,
     },
@@ -157,7 +157,7 @@ impl ControlHandle {
         &self,
         config: Box<Config>,
         mut warnings: Vec<String>,
-    ) -> Result<(Box<Config>, Materials, Vec<String>), String> {
+    ) -> Result<(Box<Config>, TlsAssets, Vec<String>), String> {
         let before = Arc::clone(&self.published.load().materials);
         let reading = tokio::task::spawn_blocking(move || {
             (materials::load(&config, &before), surroundings::warnings(&config), config)

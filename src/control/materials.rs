@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, Loaded, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
-use crate::net::tls::{ClientTls, Leaf, Loader, MaterialError, ServerTls};
-use crate::routing::Materials;
+use crate::net::tls::{ClientTls, Leaf, Loader, ServerTls, TlsAssetError};
+use crate::routing::TlsAssets;
 use crate::routing::materials::{check_tls, service_alpn};
 use crate::sys::clock;
 
@@ -18,18 +18,18 @@ pub const SOON: i64 = 14;
 #[derive(Debug)]
 pub struct Read {
     /// For the table.
-    pub materials: Materials,
+    pub materials: TlsAssets,
     /// No errors, but worth a look: one text each.
     pub warnings: Vec<String>,
 }
 
 /// Reads all that `config` names; what says the same as in `before` is kept. Blocks on files. `Err`: every problem, with its
 /// place in the configuration.
-pub fn load(config: &Config, before: &Materials) -> Result<Read, Vec<String>> {
+pub fn load(config: &Config, before: &TlsAssets) -> Result<Read, Vec<String>> {
     let mut loader = Loader::new(now());
-    let mut materials = Materials { tickets: Arc::clone(&before.tickets), ..Materials::default() };
+    let mut materials = TlsAssets { tickets: Arc::clone(&before.tickets), ..TlsAssets::default() };
     let mut problems = Vec::new();
-    let mut refuse = |place: String, error: MaterialError| problems.push(format!("{place}: {error}"));
+    let mut refuse = |place: String, error: TlsAssetError| problems.push(format!("{place}: {error}"));
     for listener in &config.listeners {
         let Some(tls) = &listener.tls else { continue };
         match ServerTls::load(tls, &materials.tickets, &mut loader) {
@@ -94,7 +94,7 @@ pub fn examine(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, P
     told.retain(|problem: &Problem| seen.insert(problem.what.clone()));
     if let (Ok(loaded), true) = (&found, told.iter().all(|problem| problem.severity == Severity::Warning)) {
         // What is left is about more than one file. Its warnings are told above, or by the configuration's reader.
-        let whole = load(&loaded.config, &Materials::default()).err().unwrap_or_default();
+        let whole = load(&loaded.config, &TlsAssets::default()).err().unwrap_or_default();
         told.extend(whole.iter().map(|what| Problem::without_place(Severity::Error, "", what, "")));
     }
     with_problems(found, file, told)
@@ -136,7 +136,7 @@ fn without_folder(file: &NamedFile, required: bool) -> Option<Problem> {
 }
 
 /// A line for each certificate that has expired or soon will.
-pub(super) fn expiring(materials: &Materials, config: &Config) -> Vec<String> {
+pub(super) fn expiring(materials: &TlsAssets, config: &Config) -> Vec<String> {
     let now = now();
     materials.shown(config).filter_map(|shown| soon(shown.leaf, now, shown.by, shown.name)).collect()
 }

@@ -22,7 +22,7 @@ use super::sweep::Sweep;
 use crate::config::{Config, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Moment, Serving};
 use crate::net::BindError;
-use crate::routing::{Materials, Published, RoutingTable, SocketMap};
+use crate::routing::{Published, RoutingTable, SocketMap, TlsAssets};
 use crate::sys::clock;
 
 /// What the control plane starts with.
@@ -46,7 +46,7 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// A certificate, key or CA is not to be had: every problem, one a line.
     #[error("{0}")]
-    Materials(String),
+    TlsAssets(String),
     /// A thread or its runtime could not be started.
     #[error("cannot start the control thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -57,8 +57,8 @@ pub enum StartError {
 pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let ControlSetup { config, path, workers, journal } = setup;
     let declared = Arc::new(config);
-    let read = materials::load(&declared, &Materials::default())
-        .map_err(|problems| StartError::Materials(problems.join("\n")))?;
+    let read = materials::load(&declared, &TlsAssets::default())
+        .map_err(|problems| StartError::TlsAssets(problems.join("\n")))?;
     read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     surroundings::warnings(&declared).iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Config, ListensThere, OwnEndpoint, own_listeners};
+use crate::config::{Config, OwnEndpoint, OwnPort, own_listeners};
 use crate::net::is_own_address;
 
 /// A line for each endpoint at an address of this machine where a listener takes every address. What the configuration shows
@@ -15,7 +15,7 @@ fn told(config: &Config, is_ours: impl Fn(IpAddr) -> bool) -> Vec<String> {
     let found = own_listeners(config, is_ours);
     let here = found.iter().filter(|own| own.only_here);
     here.filter_map(|own| {
-        let (OwnEndpoint::Address(address), ListensThere::Listener(listener)) = (&own.endpoint, &own.by) else {
+        let (OwnEndpoint::Address(address), OwnPort::Listener(listener)) = (&own.endpoint, &own.by) else {
             return None;
         };
         let consequence = if own.circle {

@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::health::Verdict;
 use super::hold_down::Rhythm;
 use super::{Administrative, Moment, PoolRow};
-use crate::config::{HealthCheck, Members, Name, OutlierDetection};
+use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
 
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(name: Name, members: &Members, endpoints: Vec<Endpoint>) -> Pool {
-        let is_static = matches!(members, Members::Static(_));
+    pub fn new(name: Name, members: &PoolMembers, endpoints: Vec<Endpoint>) -> Pool {
+        let is_static = matches!(members, PoolMembers::Static(_));
         Pool { name, is_static, endpoints, recovered: None, rhythm: Rhythm::default(), served: false }
     }
 

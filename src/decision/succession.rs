@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Listener, Members, Name, Pool, Question, Route, Service, SniRoute, Target};
+use crate::config::{Listener, Name, Pool, PoolMembers, Question, Route, Service, SniRoute, Target};
 
 /// See the module. Indices are places in the two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +159,7 @@ fn by_endpoints(pools: &[Pool]) -> BTreeMap<Identity<'_>, Vec<usize>> {
         let mut addresses: Vec<SocketAddr> = pool.members.endpoints().iter().map(|e| e.address).collect();
         addresses.sort_unstable();
         let names = if addresses.is_empty() { pool.names.iter().map(|n| &n.question).collect() } else { Vec::new() };
-        alike.entry((matches!(pool.members, Members::Static(_)), addresses, names)).or_default().push(at);
+        alike.entry((matches!(pool.members, PoolMembers::Static(_)), addresses, names)).or_default().push(at);
     }
     alike
 }

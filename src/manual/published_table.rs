@@ -37,7 +37,7 @@
 //!
 //! 1. It picks an endpoint from the newest table.
 //! 2. It takes an idle connection, or connects. This can take time.
-//! 3. It registers its pool's activation with the worker (`ClientEntry::set_tenure` in `proxy/clients.rs`).
+//! 3. It registers its pool's activation with the worker (`ClientEntry::set_pool_term` in `proxy/clients.rs`).
 //! 4. It re-checks: is the table still the newest, or is its service the same `Arc` in the newest one
 //!    ([`WorkerView::still_holds`](crate::routing::WorkerView::still_holds))? If not, it picks again. No attempt is
 //!    counted.
@@ -56,7 +56,7 @@
 //!
 //! # Sessions and exchanges that run at a switch
 //!
-//! What runs when its pool is left is judged by a [`Tenure`](crate::routing::Tenure): the activation of the pool under
+//! What runs when its pool is left is judged by a [`PoolTerm`](crate::routing::Tenure): the activation of the pool under
 //! which it began, named by the epoch at which the pool began to serve. A sweep asks the new table for a
 //! [`SessionVerdict`](crate::routing::SessionVerdict):
 //!

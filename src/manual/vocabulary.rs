@@ -59,20 +59,20 @@
 //! | name in code | file | standard term |
 //! |---|---|---|
 //! | `Tries`, `Tried` | `routing/tries.rs`, `routing/tried.rs` | retry state machine of one request; endpoints it has tried |
-//! | `Nature` | `routing/tries.rs` | request class: safe, idempotent, with body |
-//! | `How`, `Ended` | `routing/tries.rs` | failure of a try; a finished try |
-//! | `Why`, `Next` | `routing/tries.rs` | reason to give up; retry decision |
-//! | `Want`, `Scope`, `Pick`, `Choice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
-//! | `Usual` | `routing/latency.rs` | rolling p99 of a route: latency estimate |
-//! | `Hearing` | `routing/stats/liveness.rs` | response tracker: outstanding requests of an endpoint |
+//! | `RequestClass` | `routing/tries.rs` | request class: safe, idempotent, with body |
+//! | `TryFailure`, `Ended` | `routing/tries.rs` | failure of a try; a finished try |
+//! | `GiveUpReason`, `RetryDecision` | `routing/tries.rs` | reason to give up; retry decision |
+//! | `PickRequest`, `Scope`, `Pick`, `Choice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
+//! | `LatencyEstimate` | `routing/latency.rs` | rolling p99 of a route: latency estimate |
+//! | `ResponseTracker` | `routing/stats/liveness.rs` | response tracker: outstanding requests of an endpoint |
 //! | `Silence` | `decision/event.rs` | suspected stall |
 //! | `Attribution`, `FailureReport` | `routing/stats/attribution.rs` | failures with client network and target |
 //! | `Avoidance` | `routing/stats/avoidance.rs` | targets that fail at one endpoint only: per-target exclusion |
 //! | `FailsEverywhere` | `routing/stats/everywhere.rs` | negative cache of requests that fail at every endpoint |
 //! | `ReuseTrust` | `routing/stats/reuse.rs` | rule for reuse of idle connections after resets |
-//! | `Tenure`, "reign" | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
+//! | `PoolTerm`, "reign" | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
 //! | `Board`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
-//! | `Materials` | `routing/materials.rs` | loaded certificates and keys |
+//! | `TlsAssets` | `routing/materials.rs` | loaded certificates and keys |
 //! | `Guest`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
 //! | `Desk`, `Tray` | `proxy/http/h1/desk.rs` | pooled request tasks |
 //! | `Crew`, `Seat` | `proxy/http/h2/crew.rs` | pooled stream tasks |

@@ -162,13 +162,13 @@ impl WorkerDescriptors {
     }
 
     /// A connection to an endpoint is about to be made. `None`: there is no room for it.
-    pub fn try_upstream(self: &Arc<Self>) -> Option<UpstreamPlace> {
-        self.try_open(&self.upstream, 1).then(|| UpstreamPlace(Arc::clone(self)))
+    pub fn try_upstream_permit(self: &Arc<Self>) -> Option<UpstreamPermit> {
+        self.try_open(&self.upstream, 1).then(|| UpstreamPermit(Arc::clone(self)))
     }
 
     /// A pipe is about to be opened: two descriptors.
-    pub fn try_pipe(self: &Arc<Self>) -> Option<PipePlace> {
-        self.try_open(&self.pipes, 2).then(|| PipePlace(Arc::clone(self)))
+    pub fn try_pipe(self: &Arc<Self>) -> Option<PipePermit> {
+        self.try_open(&self.pipes, 2).then(|| PipePermit(Arc::clone(self)))
     }
 
     /// Are there more connections to endpoints than clients? Some are idle then, most likely.
@@ -205,9 +205,9 @@ impl WorkerDescriptors {
 
 /// The descriptor of one connection to an endpoint, given back when this is dropped.
 #[derive(Debug)]
-pub struct UpstreamPlace(Arc<WorkerDescriptors>);
+pub struct UpstreamPermit(Arc<WorkerDescriptors>);
 
-impl Drop for UpstreamPlace {
+impl Drop for UpstreamPermit {
     fn drop(&mut self) {
         self.0.closed(&self.0.upstream, 1);
     }
@@ -215,9 +215,9 @@ impl Drop for UpstreamPlace {
 
 /// The descriptors of one pipe, given back when this is dropped.
 #[derive(Debug)]
-pub struct PipePlace(Arc<WorkerDescriptors>);
+pub struct PipePermit(Arc<WorkerDescriptors>);
 
-impl Drop for PipePlace {
+impl Drop for PipePermit {
     fn drop(&mut self) {
         self.0.closed(&self.0.pipes, 2);
     }
@@ -240,9 +240,9 @@ mod tests {
         let (_, [one, two]) = workers(10);
         let let_in: Vec<_> = [&one, &two].into_iter().cycle().take_while(|worker| worker.try_client(EARLY)).collect();
         assert_eq!(let_in.len(), 5);
-        let places: Vec<_> = let_in.iter().map(|worker| worker.try_upstream()).collect();
+        let places: Vec<_> = let_in.iter().map(|worker| worker.try_upstream_permit()).collect();
         assert!(places.iter().all(Option::is_some));
-        assert!(one.try_upstream().is_none() && two.try_upstream().is_none() && one.try_pipe().is_none());
+        assert!(one.try_upstream_permit().is_none() && two.try_upstream_permit().is_none() && one.try_pipe().is_none());
         drop(places);
         assert!(!one.try_client(EARLY), "its client may need another connection");
         two.client_closed();
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn idle_connections_to_endpoints_count_as_those_of_clients_to_come() {
         let (budget, [worker]) = workers(10);
-        let idle: Vec<_> = (0..6).map(|_| worker.try_upstream()).collect();
+        let idle: Vec<_> = (0..6).map(|_| worker.try_upstream_permit()).collect();
         assert!(idle.iter().all(Option::is_some) && worker.has_surplus());
         assert!((0..4).all(|_| worker.try_client(EARLY)), "six and four");
         assert!(!worker.try_client(EARLY));
@@ -271,7 +271,7 @@ mod tests {
         let (budget, [worker]) = workers(10);
         budget.note_refused(EARLY());
         assert!(!worker.try_client(|| EARLY().after(Duration::from_millis(900))));
-        assert!(worker.try_upstream().is_some(), "accepted clients are served");
+        assert!(worker.try_upstream_permit().is_some(), "accepted clients are served");
         assert!(worker.try_client(|| EARLY().after(Duration::from_millis(1100))));
     }
 

@@ -25,7 +25,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::own_address::datagram_socket;
 use super::tls::ClientTls;
-use super::{Socket, Stream, Transport, UpstreamPlace};
+use super::{Socket, Stream, Transport, UpstreamPermit};
 use crate::decision::ConnectOutcome;
 
 /// The kernel probes a connection without traffic after this time …
@@ -61,13 +61,13 @@ impl<'a> Connector<'a> {
     }
 
     /// Connects, sends the header and sets up TLS. The connection keeps its place in the descriptor budget, if it has one.
-    pub async fn connect(&self, place: Option<UpstreamPlace>) -> Result<Transport, DialError> {
+    pub async fn connect(&self, place: Option<UpstreamPermit>) -> Result<Transport, DialError> {
         let socket = self.open(place).await?;
         self.secure(socket).await
     }
 
     /// The first half: TCP, and the header.
-    pub async fn open(&self, place: Option<UpstreamPlace>) -> Result<Socket, DialError> {
+    pub async fn open(&self, place: Option<UpstreamPermit>) -> Result<Socket, DialError> {
         let stream = self.open_tcp().await.map_err(DialError::Socket)?;
         Ok(match place {
             Some(place) => Socket::upstream(stream, place),

@@ -11,7 +11,7 @@ pub mod stream;
 pub mod tls;
 pub mod transport;
 
-pub use descriptors::{DescriptorBudget, PipePlace, UpstreamPlace, WorkerDescriptors};
+pub use descriptors::{DescriptorBudget, PipePermit, UpstreamPermit, WorkerDescriptors};
 pub use dial::{Connector, DialError};
 pub use listen::{BindError, bind};
 pub use own_address::is_own_address;

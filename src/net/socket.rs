@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::descriptors::UpstreamPlace;
+use super::descriptors::UpstreamPermit;
 use super::stream::poll_write_with;
 use crate::sys::tcp;
 
@@ -21,7 +21,7 @@ pub struct Socket {
     stream: TcpStream,
     waits: Waits,
     /// Given back when the socket is closed.
-    _place: Option<UpstreamPlace>,
+    _place: Option<UpstreamPermit>,
 }
 
 /// What waits for more.
@@ -44,7 +44,7 @@ impl From<TcpStream> for Socket {
 
 impl Socket {
     /// A connection to an endpoint that takes this place in the descriptor budget.
-    pub fn upstream(stream: TcpStream, place: UpstreamPlace) -> Socket {
+    pub fn upstream(stream: TcpStream, place: UpstreamPermit) -> Socket {
         Socket { stream, waits: Waits::Nothing, _place: Some(place) }
     }
 
@@ -147,7 +147,7 @@ mod tests {
             let (mut ours, theirs) = pair().await;
             ours.set_waits(Waits::Everything);
             ours.write_all(b"last words").await.unwrap();
-            let waited = theirs.proven_quiet();
+            let waited = theirs.is_proven_quiet();
             ours.shutdown().await.unwrap();
             let mut came = [0; 16];
             let mut theirs = theirs.into_std().unwrap();
@@ -165,7 +165,7 @@ mod tests {
             ours.set_waits(Waits::Tickets);
             let mut pieces = [IoSlice::new(TICKET), IoSlice::new(TICKET)];
             assert_eq!(ours.write_vectored(&pieces).await.unwrap(), 12);
-            let waited = theirs.proven_quiet();
+            let waited = theirs.is_proven_quiet();
             pieces[0] = IoSlice::new(b"flight");
             assert_eq!(ours.write_vectored(&pieces).await.unwrap(), 12);
             waited && theirs.read(&mut [0; 32]).await.unwrap() == 24
@@ -187,7 +187,7 @@ mod tests {
             for (waits, bytes) in [(Waits::Nothing, [APPLICATION_DATA, 1]), (Waits::Tickets, [22, 3])] {
                 ours.set_waits(waits);
                 ours.write_all(&bytes).await.unwrap();
-                at_once &= !theirs.proven_quiet();
+                at_once &= !theirs.is_proven_quiet();
                 theirs.read_exact(&mut [0; 2]).await.unwrap();
             }
             at_once

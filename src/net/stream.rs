@@ -31,7 +31,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Nothing came from the peer since the last exchange: no data, no FIN, no reset. Asks the kernel (one `recv` with
     /// `MSG_PEEK`); a layer that may hold bytes of its own has to answer for them too.
-    fn proven_quiet(&self) -> bool {
+    fn is_proven_quiet(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         matches!(SockRef::from(self.socket()).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -145,9 +145,9 @@ mod tests {
         let ours = Connector::new(listener.local_addr().unwrap()).open(None).await.unwrap();
         let ours = ours.tcp();
         let (mut theirs, _) = listener.accept().await.unwrap();
-        assert!(ours.proven_quiet());
+        assert!(ours.is_proven_quiet());
         theirs.write_all(b"x").await.unwrap();
         ours.readable().await.unwrap();
-        assert!(!ours.proven_quiet());
+        assert!(!ours.is_proven_quiet());
     }
 }

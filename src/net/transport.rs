@@ -48,11 +48,11 @@ impl Stream for Transport {
         socket.set_waits(Waits::Everything);
     }
 
-    fn proven_quiet(&self) -> bool {
+    fn is_proven_quiet(&self) -> bool {
         match self {
-            Transport::Plain(socket) => socket.tcp().proven_quiet(),
+            Transport::Plain(socket) => socket.tcp().is_proven_quiet(),
             // No plaintext and no end is waiting in the layer, and nothing it has not seen is with the kernel.
-            Transport::Tls(stream) => stream.get_ref().1.wants_read() && stream.get_ref().0.tcp().proven_quiet(),
+            Transport::Tls(stream) => stream.get_ref().1.wants_read() && stream.get_ref().0.tcp().is_proven_quiet(),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::deadline::{Alarm, Killer};
 use crate::decision::{EndpointId, Moment};
-use crate::routing::{RoutingTable, SessionVerdict, Tenure, WorkerView};
+use crate::routing::{PoolTerm, RoutingTable, SessionVerdict, WorkerView};
 use crate::sys::clock;
 
 /// The client connections of one worker.
@@ -22,14 +22,14 @@ pub struct Clients {
 struct Place {
     killer: Killer,
     /// Its exchange: the activation of a pool under which it began, and the endpoint.
-    tenure: RefCell<Option<(Rc<Tenure>, EndpointId)>>,
+    pool_term: RefCell<Option<(Rc<PoolTerm>, EndpointId)>>,
     busy: Cell<bool>,
 }
 
 impl Place {
     fn judge(&self, table: &RoutingTable, now: Moment) {
-        let tenure = self.tenure.borrow();
-        match tenure.as_ref().map(|(tenure, endpoint)| table.verdict(tenure, *endpoint, now)) {
+        let pool_term = self.pool_term.borrow();
+        match pool_term.as_ref().map(|(pool_term, endpoint)| table.verdict(pool_term, *endpoint, now)) {
             None => {}
             Some(SessionVerdict::Stay { .. }) => self.killer.pardon(),
             Some(SessionVerdict::Close) => self.killer.kill(),
@@ -41,7 +41,7 @@ impl Place {
 impl Clients {
     /// Enters a connection; it leaves when the guard is dropped.
     pub fn enter(self: &Rc<Self>, alarm: &Alarm) -> ClientEntry {
-        let place = Rc::new(Place { killer: alarm.killer(), tenure: RefCell::default(), busy: Cell::new(false) });
+        let place = Rc::new(Place { killer: alarm.killer(), pool_term: RefCell::default(), busy: Cell::new(false) });
         let number = self.places.borrow_mut().insert(Rc::clone(&place));
         ClientEntry { clients: Rc::clone(self), number, place }
     }
@@ -99,13 +99,13 @@ impl ClientEntry {
     }
 
     /// An exchange with this endpoint begins (register first, then re-check the epoch), or ends.
-    pub fn set_tenure(&self, tenure: Option<(Rc<Tenure>, EndpointId)>) {
-        *self.place.tenure.borrow_mut() = tenure;
+    pub fn set_pool_term(&self, pool_term: Option<(Rc<PoolTerm>, EndpointId)>) {
+        *self.place.pool_term.borrow_mut() = pool_term;
     }
 
     /// An exchange that began before it was known whether its answer would be the client's is judged now, by the newest table.
-    pub fn take_tenure(&self, tenure: (Rc<Tenure>, EndpointId), view: &WorkerView) {
-        self.set_tenure(Some(tenure));
+    pub fn take_pool_term(&self, pool_term: (Rc<PoolTerm>, EndpointId), view: &WorkerView) {
+        self.set_pool_term(Some(pool_term));
         self.place.judge(&view.current(), clock::now());
     }
 }

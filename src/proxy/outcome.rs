@@ -4,16 +4,16 @@ use super::guarded::Interrupted;
 use super::tcp::End;
 use super::upstream::Unplaced;
 use super::worker_core::WorkerCore;
-use crate::routing::{How, Refused, Rejection, ServiceView, Why};
+use crate::routing::{GiveUpReason, Refused, Rejection, ServiceView, TryFailure};
 use crate::telemetry::access::Termination;
 
 /// Counts what found no endpoint.
 pub fn count_rejection(core: &WorkerCore, service: &ServiceView, unplaced: Unplaced) {
     let reason = match unplaced {
-        Unplaced::GaveUp(Why::Starting) => Rejection::Starting,
-        Unplaced::GaveUp(Why::Down) => Rejection::Down,
-        Unplaced::GaveUp(Why::Full) => Rejection::EndpointsFull,
-        Unplaced::GaveUp(Why::Local) => Rejection::Local,
+        Unplaced::GaveUp(GiveUpReason::Starting) => Rejection::Starting,
+        Unplaced::GaveUp(GiveUpReason::Down) => Rejection::Down,
+        Unplaced::GaveUp(GiveUpReason::Full) => Rejection::EndpointsFull,
+        Unplaced::GaveUp(GiveUpReason::Local) => Rejection::Local,
         Unplaced::GaveUp(_) => Rejection::Exhausted,
         Unplaced::Limited(Refused::QueueFull) => Rejection::QueueFull,
         Unplaced::Limited(Refused::QueueTimeout) => Rejection::QueueTimeout,
@@ -23,20 +23,22 @@ pub fn count_rejection(core: &WorkerCore, service: &ServiceView, unplaced: Unpla
 }
 
 /// How a request or session ended that found no endpoint. `last`: how its last try failed.
-pub fn unplaced_termination(unplaced: Unplaced, last: Option<How>, core: &WorkerCore) -> Termination {
+pub fn unplaced_termination(unplaced: Unplaced, last: Option<TryFailure>, core: &WorkerCore) -> Termination {
     match unplaced {
         Unplaced::Interrupted(Interrupted::Gone) => Termination::ClientAborted,
         Unplaced::Interrupted(interrupted) => interruption(interrupted, core),
-        Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full) => Termination::Overloaded,
-        Unplaced::GaveUp(Why::Local) => Termination::LocalError,
+        Unplaced::Limited(_) | Unplaced::GaveUp(GiveUpReason::Full) => Termination::Overloaded,
+        Unplaced::GaveUp(GiveUpReason::Local) => Termination::LocalError,
         Unplaced::GaveUp(why) => match last {
-            Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute) => Termination::UpstreamConnect,
-            Some(How::Reset | How::Unprocessed) => Termination::UpstreamReset,
-            Some(How::Timeout | How::Condemned) => Termination::UpstreamTimeout,
-            Some(How::Malformed) => Termination::UpstreamMalformed,
-            Some(How::Local) => Termination::LocalError,
-            Some(How::Status(_)) => Termination::Complete,
-            None if matches!(why, Why::Deadline) => Termination::Overloaded,
+            Some(TryFailure::Refused | TryFailure::ConnectTimeout | TryFailure::Handshake | TryFailure::NoRoute) => {
+                Termination::UpstreamConnect
+            }
+            Some(TryFailure::Reset | TryFailure::Unprocessed) => Termination::UpstreamReset,
+            Some(TryFailure::Timeout | TryFailure::Condemned) => Termination::UpstreamTimeout,
+            Some(TryFailure::Malformed) => Termination::UpstreamMalformed,
+            Some(TryFailure::Local) => Termination::LocalError,
+            Some(TryFailure::Status(_)) => Termination::Complete,
+            None if matches!(why, GiveUpReason::Deadline) => Termination::Overloaded,
             None => Termination::Down,
         },
     }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::buffer::LARGE;
 use crate::net::stream::poll_write_with;
-use crate::net::{PipePlace, WorkerDescriptors};
+use crate::net::{PipePermit, WorkerDescriptors};
 use crate::sys::pipe;
 
 /// Pipes per worker, two descriptors each; beyond, bulk is copied, so that slow readers cannot pin unbounded memory.
@@ -99,7 +99,7 @@ pub struct Pipe {
     write: OwnedFd,
     held: usize,
     _open: Rc<()>,
-    _place: Option<PipePlace>,
+    _place: Option<PipePermit>,
 }
 
 impl Pipe {

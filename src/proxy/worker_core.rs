@@ -133,7 +133,7 @@ impl WorkerCore {
     }
 
     /// Says that connects fail for a reason of our own, at most once in ten seconds.
-    pub fn complain_of_connect(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
+    pub fn warn_of_connect_error(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
         if is_due(&self.unconnected, SAY_AGAIN) {
             tracing::warn!(
                 service, %endpoint, worker = self.id, %error,
@@ -143,7 +143,7 @@ impl WorkerCore {
     }
 
     /// Says that an endpoint is not who it should be, or cannot prove it: at most once in ten seconds of each.
-    pub fn complain_of_tls(&self, service: &str, endpoint: SocketAddr, reason: &str) {
+    pub fn warn_of_tls_failure(&self, service: &str, endpoint: SocketAddr, reason: &str) {
         let now = clock::now();
         let mut said = self.distrusted.borrow_mut();
         said.retain(|_, since| now.since(*since) < SAY_AGAIN);

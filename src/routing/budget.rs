@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::stats::SourceKey;
 use crate::config::Retry;
 use crate::decision::Moment;
-use crate::telemetry::instruments::{Padded, Sharded};
+use crate::telemetry::instruments::{CachePadded, Sharded};
 
 /// Time is cut into steps of this length.
 const STEP: Duration = Duration::from_millis(500);
@@ -27,14 +27,14 @@ const RING: usize = 32;
 #[derive(Debug)]
 pub struct Budget {
     requests: Sharded<Ring>,
-    extras: Padded<Ring>,
+    extras: CachePadded<Ring>,
     payers: Mutex<Vec<(SourceKey, Ring)>>,
 }
 
 impl Budget {
     /// Empty.
     pub fn new(workers: usize) -> Budget {
-        Budget { requests: Sharded::new(workers), extras: Padded::default(), payers: Mutex::default() }
+        Budget { requests: Sharded::new(workers), extras: CachePadded::default(), payers: Mutex::default() }
     }
 
     /// A client's request arrived.

@@ -17,7 +17,7 @@ pub fn service(name: &str, pools: &[&[u32]]) -> Service {
         |pool, (place, weight): (usize, &u32)| Endpoint { weight: *weight, ..Endpoint::at(address(pool, place)) };
     let pools = pools.iter().enumerate().map(|(pool, weights)| Pool {
         name: format!("pool-{pool}").into(),
-        members: Members::Endpoints(weights.iter().enumerate().map(|member| endpoint(pool, member)).collect()),
+        members: PoolMembers::Endpoints(weights.iter().enumerate().map(|member| endpoint(pool, member)).collect()),
         ..SERVICE.pools[0].clone()
     });
     Service { name: name.into(), pools: pools.collect(), ..SERVICE.clone() }
@@ -42,7 +42,7 @@ pub fn listener(name: &str, routes: Vec<Route>) -> Listener {
     Listener { name: name.into(), target, ..config::fixture::listener(keys) }
 }
 
-pub fn route(matches: Match, service: &str) -> Route {
+pub fn route(matches: RouteMatch, service: &str) -> Route {
     static ROUTE: LazyLock<Route> = LazyLock::new(|| config::fixture::route("{service: http, upgrades: off}"));
     Route { matches, service: service.into(), ..ROUTE.clone() }
 }

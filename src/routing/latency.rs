@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::Patience;
+use crate::config::DelayThreshold;
 use crate::telemetry::instruments::Sharded;
 
 /// Late while nothing is known.
@@ -27,7 +27,7 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 
 /// The latency of one route: a rolling p99, and the threshold that follows from it.
 #[derive(Debug)]
-pub struct Usual {
+pub struct LatencyEstimate {
     shards: Sharded<Shard>,
     /// In µs.
     late: AtomicU64,
@@ -39,13 +39,13 @@ struct Shard {
     seen: AtomicU32,
 }
 
-impl Usual {
+impl LatencyEstimate {
     /// Lower bound of the automatic stall threshold.
     pub const LEAST: Duration = Duration::from_millis(250);
 
     /// Without any measurement.
-    pub fn new(workers: usize) -> Usual {
-        Usual { shards: Sharded::new(workers), late: AtomicU64::new(UNKNOWN.as_micros() as u64) }
+    pub fn new(workers: usize) -> LatencyEstimate {
+        LatencyEstimate { shards: Sharded::new(workers), late: AtomicU64::new(UNKNOWN.as_micros() as u64) }
     }
 
     /// An answer took so long, from *request fully sent* to its first byte.
@@ -65,11 +65,11 @@ impl Usual {
 
     /// An answer is late after so long; `None`: never.
     #[inline]
-    pub fn late_after(&self, patience: Patience) -> Option<Duration> {
+    pub fn late_after(&self, patience: DelayThreshold) -> Option<Duration> {
         match patience {
-            Patience::Auto => Some(Duration::from_micros(self.late.load(Relaxed))),
-            Patience::After(time) => Some(time),
-            Patience::Off => None,
+            DelayThreshold::Auto => Some(Duration::from_micros(self.late.load(Relaxed))),
+            DelayThreshold::After(time) => Some(time),
+            DelayThreshold::Off => None,
         }
     }
 
@@ -100,14 +100,14 @@ fn late_by(counts: &[u64; BUCKETS]) -> u64 {
         left == 0
     });
     let p99 = bucket.and_then(|bucket| BOUNDS.get(bucket)).copied();
-    p99.map_or(u64::MAX, |p99| TIMES * p99).max(Usual::LEAST.as_micros() as u64)
+    p99.map_or(u64::MAX, |p99| TIMES * p99).max(LatencyEstimate::LEAST.as_micros() as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const AUTO: Patience = Patience::Auto;
+    const AUTO: DelayThreshold = DelayThreshold::Auto;
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn late_is_a_second_until_a_hundred_answers_are_known() {
-        let usual = Usual::new(2);
+        let usual = LatencyEstimate::new(2);
         (0..96).for_each(|_| usual.record(0, ms(5)));
         assert_eq!(usual.late_after(AUTO), Some(ms(1000)));
         (0..32).for_each(|_| usual.record(1, ms(5)));
@@ -124,23 +124,23 @@ mod tests {
 
     #[test]
     fn late_is_three_times_what_ninety_nine_of_a_hundred_take() {
-        let usual = Usual::new(1);
+        let usual = LatencyEstimate::new(1);
         (0..3200).for_each(|n| usual.record(0, if n % 50 == 0 { ms(1000) } else { ms(5) }));
         assert_eq!(usual.late_after(AUTO), Some(ms(3072)));
-        assert_eq!(usual.late_after(Patience::After(ms(7))), Some(ms(7)));
-        assert_eq!(usual.late_after(Patience::Off), None);
+        assert_eq!(usual.late_after(DelayThreshold::After(ms(7))), Some(ms(7)));
+        assert_eq!(usual.late_after(DelayThreshold::Off), None);
     }
 
     #[test]
     fn one_slow_answer_in_two_hundred_changes_nothing() {
-        let usual = Usual::new(1);
+        let usual = LatencyEstimate::new(1);
         (0..3200).for_each(|n| usual.record(0, if n % 200 == 0 { ms(30_000) } else { ms(5) }));
         assert_eq!(usual.late_after(AUTO), Some(ms(250)));
     }
 
     #[test]
     fn what_becomes_slower_is_learned_and_what_becomes_faster_too() {
-        let usual = Usual::new(1);
+        let usual = LatencyEstimate::new(1);
         (0..20_000).for_each(|_| usual.record(0, ms(5)));
         (0..20_000).for_each(|_| usual.record(0, ms(400)));
         assert_eq!(usual.late_after(AUTO), Some(ms(1536)));
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn answers_that_take_longer_than_the_scale_are_never_late() {
-        let usual = Usual::new(1);
+        let usual = LatencyEstimate::new(1);
         (0..3200).for_each(|_| usual.record(0, ms(100_000)));
         assert_eq!(usual.late_after(AUTO), Some(Duration::from_micros(u64::MAX)));
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use memchr::memchr;
 use smallvec::SmallVec;
 
-use super::Usual;
-use crate::config::{HostMatch, Match, Name, PathMatch, Route};
+use super::LatencyEstimate;
+use crate::config::{HostMatch, Name, PathMatch, Route, RouteMatch};
 
 /// What a request asks for.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ pub struct RouteView {
     /// Its service, an index into [`RoutingTable::services`](super::RoutingTable::services).
     pub service: usize,
     /// How long its answers usually take. Survives republishing.
-    pub usual: Arc<Usual>,
+    pub usual: Arc<LatencyEstimate>,
 }
 
 /// The routes of one listener.
@@ -95,7 +95,7 @@ impl Matcher {
         for (index, route) in routes.iter().enumerate() {
             let usual = known
                 .get(&(&route.matches, &route.service))
-                .map_or_else(|| Arc::new(Usual::new(workers)), |old| Arc::clone(&old.usual));
+                .map_or_else(|| Arc::new(LatencyEstimate::new(workers)), |old| Arc::clone(&old.usual));
             matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service), usual });
             let paths = match &route.matches.host {
                 Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_bytes().into()).or_default(),
@@ -228,7 +228,7 @@ impl Paths {
 
     fn sort(&mut self, routes: &[RouteView]) {
         let rank = |route: &u32| {
-            let Match { methods, headers, .. } = &routes[*route as usize].config.matches;
+            let RouteMatch { methods, headers, .. } = &routes[*route as usize].config.matches;
             (methods.is_empty(), std::cmp::Reverse(headers.len()), *route)
         };
         self.all.sort_by_key(rank);
@@ -281,7 +281,7 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 impl RouteView {
     fn takes<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> bool {
-        let Match { methods, headers, .. } = &self.config.matches;
+        let RouteMatch { methods, headers, .. } = &self.config.matches;
         (methods.is_empty() || methods.iter().any(|method| method.as_bytes() == asked.method))
             && headers.iter().all(|(name, value)| asked.headers.has(name, value.as_deref()))
     }

@@ -25,7 +25,7 @@ fn found(matcher: &Matcher, request: &Request) -> Option<usize> {
     matcher.find(&Asked { host, path, method, headers: request }).map(|route| route.index)
 }
 
-fn matcher(routes: &[Match]) -> Matcher {
+fn matcher(routes: &[RouteMatch]) -> Matcher {
     let routes: Vec<_> = routes.iter().map(|m| Arc::new(fixture::route(m.clone(), "s"))).collect();
     Matcher::new(&routes, 1, None, |_| 0)
 }
@@ -33,7 +33,7 @@ fn matcher(routes: &[Match]) -> Matcher {
 proptest! {
     #[test]
     fn no_request_upsets_the_matcher(host in ".*", path in ".*", method in ".*") {
-        let matcher = matcher(&[Match { host: Some(HostMatch::Wildcard(".b".into())), ..Match::default() }]);
+        let matcher = matcher(&[RouteMatch { host: Some(HostMatch::Wildcard(".b".into())), ..RouteMatch::default() }]);
         let request = Request { host, path, method, headers: vec![] };
         let _ = found(&matcher, &request);
         let _ = host_without_port(request.host.as_bytes());
@@ -46,7 +46,7 @@ fn get(host: &str, path: &str) -> Request {
 
 #[test]
 fn a_prefix_ends_at_a_segment_border() {
-    let prefix = |path: &str| Match { path: Some(PathMatch::Prefix(path.into())), ..Match::default() };
+    let prefix = |path: &str| RouteMatch { path: Some(PathMatch::Prefix(path.into())), ..RouteMatch::default() };
     let matcher = matcher(&[prefix("/api"), prefix("/docs/")]);
     for (path, route) in [
         ("/api", Some(0)),
@@ -64,13 +64,13 @@ fn a_prefix_ends_at_a_segment_border() {
 #[test]
 fn a_specific_host_without_a_fitting_path_leaves_the_request_to_the_next_host() {
     let matcher = matcher(&[
-        Match {
+        RouteMatch {
             host: Some(HostMatch::Exact("a.b".into())),
             path: Some(PathMatch::Exact("/only".into())),
-            ..Match::default()
+            ..RouteMatch::default()
         },
-        Match { host: Some(HostMatch::Wildcard(".b".into())), ..Match::default() },
-        Match::default(),
+        RouteMatch { host: Some(HostMatch::Wildcard(".b".into())), ..RouteMatch::default() },
+        RouteMatch::default(),
     ]);
     assert_eq!(found(&matcher, &get("A.b", "/only")), Some(0));
     assert_eq!(found(&matcher, &get("a.b", "/else")), Some(1));
@@ -79,8 +79,10 @@ fn a_specific_host_without_a_fitting_path_leaves_the_request_to_the_next_host() 
 
 #[test]
 fn a_monstrous_host_costs_no_more_than_the_deepest_wildcard() {
-    let matcher =
-        matcher(&[Match { host: Some(HostMatch::Wildcard(".b".into())), ..Match::default() }, Match::default()]);
+    let matcher = matcher(&[
+        RouteMatch { host: Some(HostMatch::Wildcard(".b".into())), ..RouteMatch::default() },
+        RouteMatch::default(),
+    ]);
     assert_eq!(found(&matcher, &get(&"a.".repeat(30_000), "/")), Some(1));
     assert_eq!(found(&matcher, &get("h", &"/a".repeat(30_000))), Some(1));
 }

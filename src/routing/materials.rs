@@ -8,7 +8,7 @@ use crate::net::tls::{Alpn, ClientTls, Leaf, ServerTls, Tickets};
 
 /// All of a configuration. A reload whose files say the same keeps the `Arc`s.
 #[derive(Debug, Default)]
-pub struct Materials {
+pub struct TlsAssets {
     /// By listener.
     pub listeners: HashMap<Name, Arc<ServerTls>>,
     /// By what the configuration says; services and checks that say the same share it.
@@ -28,7 +28,7 @@ pub struct Shown<'a> {
     pub leaf: &'a Leaf,
 }
 
-impl Materials {
+impl TlsAssets {
     /// How endpoints of this service are spoken to.
     pub fn service(&self, service: &Service) -> Option<&Arc<ClientTls>> {
         self.upstream(service.upstream.tls.as_ref()?, service_alpn(service))

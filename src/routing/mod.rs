@@ -36,21 +36,21 @@ pub mod tries;
 
 pub use budget::Budget;
 pub use faults::Fault;
-pub use latency::Usual;
+pub use latency::LatencyEstimate;
 pub use limits::{Limits, Permit, Refused, UnprovenBody};
 pub use matching::{Asked, HasHeader, Matcher, RouteView};
-pub use materials::Materials;
-pub use pick::{Choice, Pick, PickState, Scope, Want};
+pub use materials::TlsAssets;
+pub use pick::{Choice, Pick, PickRequest, PickState, Scope};
 pub use published::{Handle, Published, WorkerId, WorkerView};
 pub use register::{Registered, SessionEntry, SessionRegister};
 pub use sockets::{Bound, Sockets};
 pub use stats::{
-    Callers, Connections, DigestCursor, EndpointStats, EndpointTotals, FailsEverywhere, FirstAnswer, Hearing, InFlight,
-    ListenerStats, Reasons, Rejection, RetryReason, ServiceStats, SourceKey, Turned,
+    Callers, ConnRejection, Connections, DigestCursor, EndpointStats, EndpointTotals, FailsEverywhere, FirstAnswer,
+    InFlight, ListenerStats, Reasons, Rejection, ResponseTracker, RetryReason, ServiceStats, SourceKey,
 };
 pub use table::{
-    EndpointView, Identity, ListenerTarget, ListenerView, PoolView, RoutingTable, ServiceView, SessionRule,
-    SessionVerdict, SocketMap, Tenure,
+    EndpointView, Identity, ListenerTarget, ListenerView, PoolTerm, PoolView, RoutingTable, ServiceView, SessionRule,
+    SessionVerdict, SocketMap,
 };
 pub use tried::Tried;
-pub use tries::{Ended, How, Nature, Next, Tries, Why};
+pub use tries::{Ended, GiveUpReason, RequestClass, RetryDecision, Tries, TryFailure};

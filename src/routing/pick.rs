@@ -7,7 +7,7 @@ use crate::decision::{EndpointId, Moment, Serving};
 
 /// What a try wants.
 #[derive(Clone, Copy, Debug)]
-pub struct Want<'a> {
+pub struct PickRequest<'a> {
     /// The time.
     pub now: Moment,
     /// A safe request without body (GET, HEAD, OPTIONS): it may take trials before the normal pick.
@@ -27,7 +27,7 @@ pub struct Want<'a> {
     pub bold: bool,
 }
 
-impl Want<'_> {
+impl PickRequest<'_> {
     #[inline]
     fn avoids(&self, endpoint: &EndpointView) -> bool {
         self.avoided.contains(&endpoint.id)
@@ -71,7 +71,7 @@ pub struct Choice {
     pub again: bool,
 }
 
-/// The answer to a [`Want`].
+/// The answer to a [`PickRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
     /// This endpoint. Take a place in flight ([`EndpointStats::enter`](super::EndpointStats::enter)); if it has just filled
@@ -100,21 +100,21 @@ pub enum Pick {
 #[derive(Debug)]
 pub struct PickState {
     /// The worker's random number generator.
-    pub dice: fastrand::Rng,
+    pub rng: fastrand::Rng,
     cursors: Vec<u32>,
 }
 
 impl PickState {
     /// With this generator.
-    pub fn new(dice: fastrand::Rng) -> PickState {
-        PickState { dice, cursors: Vec::new() }
+    pub fn new(rng: fastrand::Rng) -> PickState {
+        PickState { rng, cursors: Vec::new() }
     }
 
     fn cursor(&mut self, slot: usize) -> (&mut u32, &mut fastrand::Rng) {
         while self.cursors.len() <= slot {
-            self.cursors.push(self.dice.u32(..));
+            self.cursors.push(self.rng.u32(..));
         }
-        (&mut self.cursors[slot], &mut self.dice)
+        (&mut self.cursors[slot], &mut self.rng)
     }
 }
 
@@ -125,7 +125,7 @@ const PREFERRED: u32 = 6;
 
 impl ServiceView {
     /// Picks an endpoint. Allocates nothing.
-    pub fn pick(&self, want: &Want<'_>, state: &mut PickState) -> Pick {
+    pub fn pick(&self, want: &PickRequest<'_>, state: &mut PickState) -> Pick {
         match (want.scope, &self.serving) {
             (_, Serving::Starting) => Pick::Wait,
             (Scope::Beside { .. }, Serving::Down) => Pick::Exhausted,
@@ -154,7 +154,7 @@ impl ServiceView {
         endpoint: EndpointId,
         since: Moment,
         across: bool,
-        want: &Want<'_>,
+        want: &PickRequest<'_>,
         state: &mut PickState,
     ) -> Pick {
         let now = want.now;
@@ -188,17 +188,17 @@ impl ServiceView {
     }
 
     /// Any endpoint whose trial gate opens, home pool first.
-    fn pick_trial(&self, want: &Want<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
+    fn pick_trial(&self, want: &PickRequest<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
         (0..self.pools.len()).find_map(|pool| self.trial_in(pool, want, eager, state))
     }
 
-    fn trial_in(&self, pool: usize, want: &Want<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
+    fn trial_in(&self, pool: usize, want: &PickRequest<'_>, eager: bool, state: &mut PickState) -> Option<Pick> {
         let view = &self.pools[pool];
         let count = view.trials.len();
         if count == 0 {
             return None;
         }
-        let start = state.dice.usize(..count);
+        let start = state.rng.usize(..count);
         (0..count).map(|step| view.trials[(start + step) % count] as usize).find_map(|place| {
             let endpoint = &view.endpoints[place];
             let passes = !want.tried.contains(endpoint.id)
@@ -208,14 +208,14 @@ impl ServiceView {
         })
     }
 
-    fn pick_shared(&self, shares: &[u32], want: &Want<'_>, state: &mut PickState) -> Pick {
+    fn pick_shared(&self, shares: &[u32], want: &PickRequest<'_>, state: &mut PickState) -> Pick {
         let total: u64 = shares.iter().map(|share| u64::from(*share)).sum();
         if total == 0 {
             return Pick::Down;
         }
         // Under hash balancing a key belongs to a pool as well as to an endpoint.
         let by_hash = self.pools.iter().any(|pool| pool.balancer.by_hash());
-        let mut at = if by_hash { mix(want.hash ^ SHARE_SALT) % total } else { state.dice.u64(..total) };
+        let mut at = if by_hash { mix(want.hash ^ SHARE_SALT) % total } else { state.rng.u64(..total) };
         let drawn = shares.iter().position(|share| match at.checked_sub(u64::from(*share)) {
             Some(rest) => {
                 at = rest;
@@ -239,7 +239,7 @@ impl ServiceView {
         repeat.unwrap_or(best)
     }
 
-    fn pick_in(&self, pool: usize, want: &Want<'_>, state: &mut PickState) -> Pick {
+    fn pick_in(&self, pool: usize, want: &PickRequest<'_>, state: &mut PickState) -> Pick {
         let Some(view) = self.pools.get(pool) else { return Pick::Exhausted };
         // The core opens trials only where they are due: in a pool that serves, or in one that the service is about to come
         // home to.
@@ -268,7 +268,7 @@ impl ServiceView {
         &self,
         pool: usize,
         view: &PoolView,
-        want: &Want<'_>,
+        want: &PickRequest<'_>,
         fit: impl Fn(&EndpointView) -> bool + Copy,
         state: &mut PickState,
     ) -> Pick {
@@ -283,7 +283,7 @@ impl ServiceView {
         &self,
         pool: usize,
         view: &PoolView,
-        want: &Want<'_>,
+        want: &PickRequest<'_>,
         fit: impl Fn(&EndpointView) -> bool + Copy,
         state: &mut PickState,
     ) -> Pick {
@@ -302,27 +302,27 @@ impl ServiceView {
         &self,
         pool: usize,
         view: &PoolView,
-        want: &Want<'_>,
+        want: &PickRequest<'_>,
         fit: impl Fn(&EndpointView) -> bool,
         state: &mut PickState,
     ) -> Pick {
         if view.balancer.len() == 0 {
             return Pick::Exhausted;
         }
-        let (cursor, dice) = state.cursor(view.slot);
-        let mut draw = Draw { cursor, dice, hash: want.hash };
+        let (cursor, rng) = state.cursor(view.slot);
+        let mut draw = Draw { cursor, rng, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.balancer.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
             let usable = !want.tried.contains(endpoint.id) && has_room(endpoint) && fit(endpoint);
             if usable
                 && (attempt >= PREFERRED || !view.shuns(endpoint, want.now))
-                && self.warm_enough(view, endpoint, attempt, want, draw.dice)
+                && self.warm_enough(view, endpoint, attempt, want, draw.rng)
             {
                 return Pick::Endpoint(choice(pool, place as usize, endpoint, false, false));
             }
         }
-        self.walk_open(pool, view, want, fit, draw.dice)
+        self.walk_open(pool, view, want, fit, draw.rng)
     }
 
     /// Nothing proposed would do: any untried endpoint with room, a fit one that is not shunned first, then a fit one, else the
@@ -331,12 +331,12 @@ impl ServiceView {
         &self,
         pool: usize,
         view: &PoolView,
-        want: &Want<'_>,
+        want: &PickRequest<'_>,
         fit: impl Fn(&EndpointView) -> bool,
-        dice: &mut fastrand::Rng,
+        rng: &mut fastrand::Rng,
     ) -> Pick {
         let open = view.balancer.open();
-        let start = dice.usize(..open.len());
+        let start = rng.usize(..open.len());
         let places = || (0..open.len()).map(|step| open[(start + step) % open.len()] as usize);
         let mut full = false;
         let mut second: [Option<usize>; 2] = [None; 2];
@@ -372,8 +372,8 @@ impl ServiceView {
         view: &PoolView,
         endpoint: &EndpointView,
         attempt: u32,
-        want: &Want<'_>,
-        dice: &mut fastrand::Rng,
+        want: &PickRequest<'_>,
+        rng: &mut fastrand::Rng,
     ) -> bool {
         let Some(joined) = endpoint.joined else { return true };
         let whole = self.config.slow_start.as_micros() as u64;
@@ -385,7 +385,7 @@ impl ServiceView {
         let drawn = if view.balancer.by_hash() {
             mix(want.hash ^ WARM_SALT ^ u64::from(attempt)) % 1000
         } else {
-            dice.u64(..1000)
+            rng.u64(..1000)
         };
         drawn < accepted
     }

@@ -3,21 +3,30 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Balance, Members, Mode, Service};
+use crate::config::{BalancePolicy, Mode, PoolMembers, Service};
 use crate::decision::Admission;
 use crate::routing::RoutingTable;
 use crate::routing::fixture::{at, id, service, state, table};
 
-fn want(tried: &Tried) -> Want<'_> {
-    Want { now: at(0), safe: true, trial: true, hash: 1, tried, avoided: &[], scope: Scope::Serving, bold: false }
+fn want(tried: &Tried) -> PickRequest<'_> {
+    PickRequest {
+        now: at(0),
+        safe: true,
+        trial: true,
+        hash: 1,
+        tried,
+        avoided: &[],
+        scope: Scope::Serving,
+        bold: false,
+    }
 }
 
-fn counts(table: &RoutingTable, want: &Want<'_>, picks: u32) -> Vec<Vec<u32>> {
+fn counts(table: &RoutingTable, want: &PickRequest<'_>, picks: u32) -> Vec<Vec<u32>> {
     let view = &table.services[0];
     let mut counts: Vec<Vec<u32>> = view.pools.iter().map(|pool| vec![0; pool.endpoints.len()]).collect();
     let mut state = state(7);
     for n in 0..picks {
-        let want = Want { hash: mix(u64::from(n)), ..*want };
+        let want = PickRequest { hash: mix(u64::from(n)), ..*want };
         match view.pick(&want, &mut state) {
             Pick::Endpoint(choice) => counts[choice.pool][choice.endpoint] += 1,
             other => panic!("{other:?}"),
@@ -26,9 +35,10 @@ fn counts(table: &RoutingTable, want: &Want<'_>, picks: u32) -> Vec<Vec<u32>> {
     counts
 }
 
-const ALL: [Balance; 4] = [Balance::RoundRobin, Balance::LeastRequest, Balance::Random, Balance::HashSource];
+const ALL: [BalancePolicy; 4] =
+    [BalancePolicy::RoundRobin, BalancePolicy::LeastRequest, BalancePolicy::Random, BalancePolicy::HashSource];
 
-fn with(balance: Balance, pools: &[&[u32]]) -> Service {
+fn with(balance: BalancePolicy, pools: &[&[u32]]) -> Service {
     Service { balance, ..service("s", pools) }
 }
 
@@ -52,15 +62,15 @@ fn who_fails_what_is_asked_for_is_asked_only_where_nobody_else_is_left() {
         let table = table(with(balance.clone(), &[&[1; 3], &[1; 1]]), |_| {});
         let tried = Tried::new();
         let avoided = [id(0, 0), id(0, 2)];
-        let one_is_left = Want { avoided: &avoided, ..want(&tried) };
+        let one_is_left = PickRequest { avoided: &avoided, ..want(&tried) };
         assert_eq!(counts(&table, &one_is_left, 100), [vec![0, 100, 0], vec![0]], "{balance:?}");
         let all = [id(0, 0), id(0, 1), id(0, 2)];
-        let none_is_left = counts(&table, &Want { avoided: &all, ..want(&tried) }, 400);
+        let none_is_left = counts(&table, &PickRequest { avoided: &all, ..want(&tried) }, 400);
         assert!(none_is_left[0].iter().all(|count| *count > 40) && none_is_left[1] == [0], "{none_is_left:?}");
         let mut asked = Tried::new();
         asked.add(id(0, 1), false);
         let view = &table.services[0];
-        let second = view.pick(&Want { avoided: &avoided, ..want(&asked) }, &mut state(1));
+        let second = view.pick(&PickRequest { avoided: &avoided, ..want(&asked) }, &mut state(1));
         assert!(matches!(second, Pick::Endpoint(choice) if choice.id != id(0, 1)), "{second:?}");
     }
 }
@@ -88,7 +98,7 @@ fn whoever_was_tried_comes_last_and_whoever_refused_not_at_all() {
 #[test]
 fn a_full_endpoint_is_passed_over() {
     let mut config = service("s", &[&[1, 1]]);
-    if let Members::Endpoints(endpoints) = &mut config.pools[0].members {
+    if let PoolMembers::Endpoints(endpoints) = &mut config.pools[0].members {
         endpoints.iter_mut().for_each(|endpoint| endpoint.max_connections = Some(1));
     }
     let table = table(config, |_| {});
@@ -105,18 +115,18 @@ fn a_safe_first_try_takes_the_trial_and_the_rest_does_not() {
     let table = table(service("s", &[&[1, 1]]), |row| row.pools[0].endpoints[0].admission = Admission::Trial);
     let view = &table.services[0];
     let (tried, mut state) = (Tried::new(), state(1));
-    let trial = |want: Want<'_>, state: &mut PickState| match view.pick(&want, state) {
+    let trial = |want: PickRequest<'_>, state: &mut PickState| match view.pick(&want, state) {
         Pick::Endpoint(choice) => choice.trial,
         other => panic!("{other:?}"),
     };
     (0..100).for_each(|_| view.stats.budget.request(0, at(0)));
-    assert!(!trial(Want { safe: false, ..want(&tried) }, &mut state));
-    assert!(!trial(Want { trial: false, ..want(&tried) }, &mut state));
+    assert!(!trial(PickRequest { safe: false, ..want(&tried) }, &mut state));
+    assert!(!trial(PickRequest { trial: false, ..want(&tried) }, &mut state));
     assert!(trial(want(&tried), &mut state));
     assert!(!trial(want(&tried), &mut state), "the gate is closed for 100 ms");
-    assert!(trial(Want { now: at(100), ..want(&tried) }, &mut state));
+    assert!(trial(PickRequest { now: at(100), ..want(&tried) }, &mut state));
     while view.stats.budget.extra(0.2, None, at(100)) {}
-    assert!(!trial(Want { now: at(200), ..want(&tried) }, &mut state), "no budget for a failed trial");
+    assert!(!trial(PickRequest { now: at(200), ..want(&tried) }, &mut state), "no budget for a failed trial");
 }
 
 #[test]
@@ -128,10 +138,10 @@ fn a_service_that_is_down_takes_one_trial_a_gate_and_nothing_else() {
     });
     let view = &table.services[0];
     let (tried, mut state) = (Tried::new(), state(1));
-    let post = Want { safe: false, ..want(&tried) };
+    let post = PickRequest { safe: false, ..want(&tried) };
     assert!(matches!(view.pick(&post, &mut state), Pick::Endpoint(Choice { pool: 1, trial: true, .. })));
     assert_eq!(view.pick(&want(&tried), &mut state), Pick::Down);
-    let inside = Want { scope: Scope::PoolOf(id(0, 0)), now: at(500), ..want(&tried) };
+    let inside = PickRequest { scope: Scope::PoolOf(id(0, 0)), now: at(500), ..want(&tried) };
     assert_eq!(view.pick(&inside, &mut state), Pick::Down, "it may not leave its pool");
 }
 
@@ -176,7 +186,7 @@ fn scopes_hold() {
     });
     let view = &table.services[0];
     let (tried, mut state) = (Tried::new(), state(1));
-    let mut pool = |scope| match view.pick(&Want { scope, ..want(&tried) }, &mut state) {
+    let mut pool = |scope| match view.pick(&PickRequest { scope, ..want(&tried) }, &mut state) {
         Pick::Endpoint(choice) => Some(choice.pool),
         Pick::Exhausted => None,
         other => panic!("{other:?}"),
@@ -193,7 +203,7 @@ fn slow_start_grows_from_a_tenth_to_all() {
         let config = Service { slow_start: Duration::from_secs(10), ..with(balance.clone(), &[&[1, 1]]) };
         let table = table(config, |row| row.pools[0].endpoints[1].joined = Some(at(0)));
         let tried = Tried::new();
-        let share = |millis| counts(&table, &Want { now: at(millis), ..want(&tried) }, 2000)[0][1];
+        let share = |millis| counts(&table, &PickRequest { now: at(millis), ..want(&tried) }, 2000)[0][1];
         let (cold, middle, warm) = (share(0), share(5_000), share(10_000));
         assert!(cold < 400, "{balance:?}: {cold}");
         assert!(cold < middle && middle < 900, "{balance:?}: {middle}");
@@ -203,10 +213,10 @@ fn slow_start_grows_from_a_tenth_to_all() {
 
 #[test]
 fn the_same_hash_finds_the_same_endpoint_on_every_worker() {
-    let table = table(with(Balance::HashSource, &[&[1; 9]]), |_| {});
+    let table = table(with(BalancePolicy::HashSource, &[&[1; 9]]), |_| {});
     let tried = Tried::new();
     for hash in 0..200 {
-        let want = Want { hash: mix(hash), ..want(&tried) };
+        let want = PickRequest { hash: mix(hash), ..want(&tried) };
         let picks: Vec<_> = (0..4).map(|seed| table.services[0].pick(&want, &mut state(seed))).collect();
         assert!(picks.windows(2).all(|pair| pair[0] == pair[1]));
     }
@@ -222,7 +232,10 @@ fn who_is_suspected_comes_after_who_was_late() {
         late.replies().asked(at(0));
         late.replies().late(at(0));
         for millis in 0..50 {
-            assert_eq!(counts(&table, &Want { now: at(millis), ..want(&Tried::new()) }, 10), [vec![0, 0, 0, 10]]);
+            assert_eq!(
+                counts(&table, &PickRequest { now: at(millis), ..want(&Tried::new()) }, 10),
+                [vec![0, 0, 0, 10]]
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Choice;
 use super::protocol::{Board, Number, Numbered, Slot};
 use super::table::{PoolView, RoutingTable, ServiceView, SessionVerdict};
 use crate::decision::Moment;
-use crate::telemetry::instruments::Padded;
+use crate::telemetry::instruments::CachePadded;
 
 /// A worker's number, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ impl Number for AtomicU64 {
 #[derive(Debug)]
 pub struct Published {
     board: Board<ArcSwap<RoutingTable>, AtomicU64>,
-    workers: Vec<Padded<WorkerSlot>>,
+    workers: Vec<CachePadded<WorkerSlot>>,
     urgent: Notify,
     /// Tables that were replaced and may still be in use somewhere.
     retired: Mutex<Vec<Arc<RoutingTable>>>,
@@ -67,7 +67,7 @@ impl Published {
         let epoch = first.epoch;
         Arc::new(Published {
             board: Board::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch), AtomicU64::new(epoch)),
-            workers: (0..workers).map(|_| Padded::default()).collect(),
+            workers: (0..workers).map(|_| CachePadded::default()).collect(),
             urgent: Notify::new(),
             retired: Mutex::default(),
         })
@@ -150,7 +150,7 @@ fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
         let other_tls = successor.is_some_and(|new| !new.has_tls_of(service));
         for pool in &service.pools {
             let serves_on = successor.is_some_and(|new| serves_on(new, pool));
-            if other_tls || pool.tenure != 0 && !serves_on {
+            if other_tls || pool.pool_term != 0 && !serves_on {
                 pool.endpoints.iter().for_each(|endpoint| endpoint.stats.bump_generation());
             }
         }
@@ -158,7 +158,7 @@ fn retire_connections(old: &RoutingTable, new: &RoutingTable) {
 }
 
 fn serves_on(service: &ServiceView, pool: &PoolView) -> bool {
-    service.pools.iter().any(|new| new.id == pool.id && new.tenure == pool.tenure)
+    service.pools.iter().any(|new| new.id == pool.id && new.pool_term == pool.pool_term)
 }
 
 /// A worker's view: one a worker thread, shared inside it by `Rc`.
@@ -222,7 +222,7 @@ impl WorkerView {
             return true;
         }
         let newest = self.current();
-        matches!(newest.verdict(&service.tenure(choice.pool), choice.id, now), SessionVerdict::Stay { .. })
+        matches!(newest.verdict(&service.pool_term(choice.pool), choice.id, now), SessionVerdict::Stay { .. })
             && newest.successor(service).is_some_and(|now| now.has_tls_of(service))
     }
 

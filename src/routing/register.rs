@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::table::{RoutingTable, SessionVerdict, Tenure};
+use super::table::{PoolTerm, RoutingTable, SessionVerdict};
 use crate::decision::{EndpointId, Moment};
 
 /// What the register knows of a session.
 #[derive(Debug)]
 pub struct SessionEntry<S> {
     /// The activation of its pool under which it began.
-    pub tenure: Tenure,
+    pub pool_term: PoolTerm,
     /// Its endpoint.
     pub endpoint: EndpointId,
     /// When it must end, once its pool was left or its endpoint taken away.
@@ -41,8 +41,8 @@ impl<S> SessionRegister<S> {
     }
 
     /// Enters a session; it leaves when the guard is dropped.
-    pub fn register(self: &Rc<Self>, tenure: Tenure, endpoint: EndpointId, session: S) -> Registered<S> {
-        let entry = Some(SessionEntry { tenure, endpoint, until: None, session });
+    pub fn register(self: &Rc<Self>, pool_term: PoolTerm, endpoint: EndpointId, session: S) -> Registered<S> {
+        let entry = Some(SessionEntry { pool_term, endpoint, until: None, session });
         let mut entries = self.entries.borrow_mut();
         let place = match self.free.borrow_mut().pop() {
             Some(place) => {
@@ -61,8 +61,8 @@ impl<S> SessionRegister<S> {
     /// moment to be reset then (each time that moment changes, so usually once). `end` must not touch the register.
     pub fn sweep(&self, table: &RoutingTable, now: Moment, mut end: impl FnMut(&S, Option<Moment>)) {
         for entry in self.entries.borrow_mut().iter_mut().flatten() {
-            match table.verdict(&entry.tenure, entry.endpoint, now) {
-                SessionVerdict::Stay { since } => entry.tenure.since = since,
+            match table.verdict(&entry.pool_term, entry.endpoint, now) {
+                SessionVerdict::Stay { since } => entry.pool_term.since = since,
                 SessionVerdict::Close => end(&entry.session, None),
                 SessionVerdict::Drain { until } if entry.until.is_none_or(|earlier| until < earlier) => {
                     entry.until = Some(until);

@@ -29,7 +29,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::budget::Budget;
-use super::pick::{Choice, Pick, Scope, Want};
+use super::pick::{Choice, Pick, PickRequest, Scope};
 use super::stats::{Reasons, Rejection, RetryReason, SourceKey};
 use super::table::ServiceView;
 use super::tried::Tried;
@@ -50,21 +50,21 @@ pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::
 
 /// What kind of request it is, as far as repeating it is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nature {
+pub struct RequestClass {
     safe: bool,
     idempotent: bool,
     body: bool,
 }
 
-impl Nature {
+impl RequestClass {
     /// By method and whether it has a body. An unknown method is neither safe nor idempotent.
-    pub fn of(method: Method, body: bool) -> Nature {
-        Nature { safe: method.is_safe(), idempotent: method.is_idempotent(), body }
+    pub fn of(method: Method, body: bool) -> RequestClass {
+        RequestClass { safe: method.is_safe(), idempotent: method.is_idempotent(), body }
     }
 
     /// A TCP session: nothing is known about what its bytes do.
-    pub fn opaque() -> Nature {
-        Nature { safe: false, idempotent: false, body: true }
+    pub fn opaque() -> RequestClass {
+        RequestClass { safe: false, idempotent: false, body: true }
     }
 
     /// GET, HEAD, OPTIONS (or TRACE) without a body.
@@ -80,7 +80,7 @@ impl Nature {
 
 /// How a try ended without an answer for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum TryFailure {
     /// Connection refused, reset on connect, host or net unreachable.
     Refused,
     /// No answer to the connect in time.
@@ -105,17 +105,17 @@ pub enum How {
     Unprocessed,
 }
 
-impl How {
+impl TryFailure {
     /// What an exchange that ended like this is counted as; `None`: it says nothing against the endpoint.
     pub fn failure(self) -> Option<Failure> {
         match self {
-            How::Refused => Some(Failure::Refused),
-            How::ConnectTimeout => Some(Failure::ConnectTimeout),
-            How::Handshake | How::Reset => Some(Failure::Reset),
-            How::Malformed => Some(Failure::Malformed),
-            How::Timeout => Some(Failure::Timeout),
-            How::Status(_) => Some(Failure::Gateway),
-            How::Local | How::NoRoute | How::Condemned | How::Unprocessed => None,
+            TryFailure::Refused => Some(Failure::Refused),
+            TryFailure::ConnectTimeout => Some(Failure::ConnectTimeout),
+            TryFailure::Handshake | TryFailure::Reset => Some(Failure::Reset),
+            TryFailure::Malformed => Some(Failure::Malformed),
+            TryFailure::Timeout => Some(Failure::Timeout),
+            TryFailure::Status(_) => Some(Failure::Gateway),
+            TryFailure::Local | TryFailure::NoRoute | TryFailure::Condemned | TryFailure::Unprocessed => None,
         }
     }
 }
@@ -126,7 +126,7 @@ pub struct Ended {
     /// Where it went.
     pub choice: Choice,
     /// How it ended.
-    pub how: How,
+    pub how: TryFailure,
     /// Did the kernel take at least one byte of the request?
     pub sent: bool,
     /// Was the connection one that had been used before?
@@ -138,28 +138,28 @@ pub struct Ended {
 impl Ended {
     /// A reused idle connection that the upstream had closed at the same time: no fault of the endpoint.
     fn stale(&self) -> bool {
-        self.reused && self.how == How::Reset
+        self.reused && self.how == TryFailure::Reset
     }
 
     fn reason(&self) -> RetryReason {
         match self.how {
-            How::Refused => RetryReason::Refused,
-            How::Local | How::NoRoute => RetryReason::Local,
-            How::ConnectTimeout => RetryReason::ConnectTimeout,
-            How::Handshake => RetryReason::Handshake,
-            How::Reset if self.reused => RetryReason::Stale,
-            How::Reset => RetryReason::Reset,
-            How::Malformed => RetryReason::Malformed,
-            How::Timeout => RetryReason::Timeout,
-            How::Condemned => RetryReason::Condemned,
-            How::Status(_) | How::Unprocessed => RetryReason::Status,
+            TryFailure::Refused => RetryReason::Refused,
+            TryFailure::Local | TryFailure::NoRoute => RetryReason::Local,
+            TryFailure::ConnectTimeout => RetryReason::ConnectTimeout,
+            TryFailure::Handshake => RetryReason::Handshake,
+            TryFailure::Reset if self.reused => RetryReason::Stale,
+            TryFailure::Reset => RetryReason::Reset,
+            TryFailure::Malformed => RetryReason::Malformed,
+            TryFailure::Timeout => RetryReason::Timeout,
+            TryFailure::Condemned => RetryReason::Condemned,
+            TryFailure::Status(_) | TryFailure::Unprocessed => RetryReason::Status,
         }
     }
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RetryDecision {
     /// Pick again, now, from the newest table. When that try begins, count it by [`Tries::begins`].
     Pick,
     /// Wait for a newer table, but not beyond this moment; then [`Tries::resumed`] and pick again.
@@ -174,12 +174,12 @@ pub enum Next {
         until: Moment,
     },
     /// No further try: pass on the answer there is, or say what failed.
-    GiveUp(Why),
+    GiveUp(GiveUpReason),
 }
 
 /// Why there is no further try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum GiveUpReason {
     /// `attempts` were made.
     Attempts,
     /// `retry.on` does not list this outcome.
@@ -208,15 +208,15 @@ pub enum Why {
     Local,
 }
 
-impl Why {
+impl GiveUpReason {
     /// As the service counts it; `None` when an endpoint was reached and it is that endpoint's failure.
     pub const fn rejection(self) -> Option<Rejection> {
         match self {
-            Why::Starting => Some(Rejection::Starting),
-            Why::Down => Some(Rejection::Down),
-            Why::Exhausted => Some(Rejection::Exhausted),
-            Why::Full => Some(Rejection::EndpointsFull),
-            Why::Local => Some(Rejection::Local),
+            GiveUpReason::Starting => Some(Rejection::Starting),
+            GiveUpReason::Down => Some(Rejection::Down),
+            GiveUpReason::Exhausted => Some(Rejection::Exhausted),
+            GiveUpReason::Full => Some(Rejection::EndpointsFull),
+            GiveUpReason::Local => Some(Rejection::Local),
             _ => None,
         }
     }
@@ -224,19 +224,19 @@ impl Why {
     /// For logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Why::Attempts => "attempts",
-            Why::NotListed => "not_listed",
-            Why::NotIdempotent => "not_idempotent",
-            Why::NotReplayable => "not_replayable",
-            Why::MayStillRun => "may_still_run",
-            Why::Budget => "budget",
-            Why::FailsEverywhere => "fails_everywhere",
-            Why::Deadline => "deadline",
-            Why::Starting => "starting",
-            Why::Down => "down",
-            Why::Exhausted => "exhausted",
-            Why::Full => "full",
-            Why::Local => "local",
+            GiveUpReason::Attempts => "attempts",
+            GiveUpReason::NotListed => "not_listed",
+            GiveUpReason::NotIdempotent => "not_idempotent",
+            GiveUpReason::NotReplayable => "not_replayable",
+            GiveUpReason::MayStillRun => "may_still_run",
+            GiveUpReason::Budget => "budget",
+            GiveUpReason::FailsEverywhere => "fails_everywhere",
+            GiveUpReason::Deadline => "deadline",
+            GiveUpReason::Starting => "starting",
+            GiveUpReason::Down => "down",
+            GiveUpReason::Exhausted => "exhausted",
+            GiveUpReason::Full => "full",
+            GiveUpReason::Local => "local",
         }
     }
 }
@@ -244,7 +244,7 @@ impl Why {
 /// One request's tries.
 #[derive(Clone, Debug)]
 pub struct Tries {
-    nature: Nature,
+    request_class: RequestClass,
     deadline: Moment,
     scope: Scope,
     tried: Tried,
@@ -283,9 +283,9 @@ pub struct Tries {
 
 impl Tries {
     /// No try yet. `deadline` is the request's own.
-    pub fn new(nature: Nature, deadline: Moment) -> Tries {
+    pub fn new(request_class: RequestClass, deadline: Moment) -> Tries {
         Tries {
-            nature,
+            request_class,
             deadline,
             scope: Scope::Serving,
             tried: Tried::new(),
@@ -326,11 +326,11 @@ impl Tries {
     }
 
     /// What the next pick should look for.
-    pub fn want(&self, now: Moment, hash: u64) -> Want<'_> {
+    pub fn want(&self, now: Moment, hash: u64) -> PickRequest<'_> {
         let trial = !self.trialled && self.ended == 0;
-        Want {
+        PickRequest {
             now,
-            safe: self.nature.safe(),
+            safe: self.request_class.safe(),
             trial,
             hash,
             tried: &self.tried,
@@ -349,14 +349,14 @@ impl Tries {
         since: Moment,
         now: Moment,
         hash: u64,
-    ) -> Option<Want<'_>> {
+    ) -> Option<PickRequest<'_>> {
         let inside = self.exchanges + 1 < retry.attempts.max(1);
         let across = self.may_cross(retry) && !self.crossed;
-        if !self.nature.safe() || now >= self.deadline || !(inside || across) {
+        if !self.request_class.safe() || now >= self.deadline || !(inside || across) {
             return None;
         }
         let scope = if inside { Scope::Beside { endpoint, since, across } } else { Scope::Beyond(endpoint) };
-        Some(Want {
+        Some(PickRequest {
             now,
             safe: true,
             trial: false,
@@ -427,14 +427,14 @@ impl Tries {
 
     /// The pause before this choice may be asked: none for another endpoint; for the same one 25 ms, then up to 50, 100, 200
     /// and 250 ms, jittered.
-    pub fn backoff(&mut self, choice: &Choice, dice: &mut fastrand::Rng) -> Duration {
+    pub fn backoff(&mut self, choice: &Choice, rng: &mut fastrand::Rng) -> Duration {
         if !choice.again {
             return Duration::ZERO;
         }
         let (least, most) = (BACKOFF.0.as_micros() as u64, BACKOFF.1.as_micros() as u64);
         let ceiling = (least << self.backoffs.min(10)).clamp(least, most);
         self.backoffs += 1;
-        Duration::from_micros(dice.u64(least..=ceiling))
+        Duration::from_micros(rng.u64(least..=ceiling))
     }
 
     /// The longest that one try may wait for its answer.
@@ -476,12 +476,12 @@ impl Tries {
     }
 
     /// The class of the request.
-    pub fn nature(&self) -> Nature {
-        self.nature
+    pub fn request_class(&self) -> RequestClass {
+        self.request_class
     }
 
     /// A try ended without an answer for the client (nothing was passed on).
-    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> Next {
+    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> RetryDecision {
         self.ended += 1;
         self.last = Some(ended.choice.id);
         self.trialled |= ended.choice.trial;
@@ -490,8 +490,8 @@ impl Tries {
             if ended.sent { self.after_exchange(retry, ended, budget, now) } else { self.after_connect(ended, now) };
         self.reason = Some(ended.reason());
         match next {
-            Ok(()) => Next::Pick,
-            Err(why) => Next::GiveUp(why),
+            Ok(()) => RetryDecision::Pick,
+            Err(why) => RetryDecision::GiveUp(why),
         }
     }
 
@@ -499,11 +499,11 @@ impl Tries {
     /// elsewhere? `true`: it was told as [ended](Tries::ended), pick again. `false`: nothing has changed, go on waiting –
     /// the request is not safe, or has no further try.
     pub fn leave(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> bool {
-        if !self.nature.safe() {
+        if !self.request_class.safe() {
             return false;
         }
         let mut gone = self.clone();
-        let leaves = gone.ended(retry, ended, budget, now) == Next::Pick;
+        let leaves = gone.ended(retry, ended, budget, now) == RetryDecision::Pick;
         if leaves {
             *self = gone;
         }
@@ -511,8 +511,8 @@ impl Tries {
     }
 
     /// The kernel took no byte: it never happened, try another endpoint.
-    fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), Why> {
-        self.unanswered |= ended.how == How::ConnectTimeout;
+    fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), GiveUpReason> {
+        self.unanswered |= ended.how == TryFailure::ConnectTimeout;
         if ended.stale() {
             self.fresh = true;
         } else {
@@ -521,23 +521,29 @@ impl Tries {
         // (One that was dialled since is not asked again for what was ours before.)
         self.local.retain(|endpoint| *endpoint != ended.choice.id);
         match ended.how {
-            How::Local => self.local_since = self.local_since.or(Some(now)),
-            How::NoRoute => self.no_route_since = self.no_route_since.or(Some(now)),
+            TryFailure::Local => self.local_since = self.local_since.or(Some(now)),
+            TryFailure::NoRoute => self.no_route_since = self.no_route_since.or(Some(now)),
             _ => return self.may_go_on(ended, now),
         }
         self.local.push(ended.choice.id);
         self.may_go_on(ended, now)
     }
 
-    fn may_go_on(&self, ended: &Ended, now: Moment) -> Result<(), Why> {
+    fn may_go_on(&self, ended: &Ended, now: Moment) -> Result<(), GiveUpReason> {
         if !ended.replayable {
-            return Err(Why::NotReplayable);
+            return Err(GiveUpReason::NotReplayable);
         }
         self.within_deadline(now)
     }
 
-    fn after_exchange(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> Result<(), Why> {
-        let harmless = ended.how == How::Unprocessed;
+    fn after_exchange(
+        &mut self,
+        retry: &Retry,
+        ended: &Ended,
+        budget: &Budget,
+        now: Moment,
+    ) -> Result<(), GiveUpReason> {
+        let harmless = ended.how == TryFailure::Unprocessed;
         self.sent |= !harmless;
         self.covered = false;
         if ended.stale() && !self.fresh {
@@ -547,7 +553,7 @@ impl Tries {
             let counted = self.pending.take_if(|pending| *pending == ended.choice.id).is_some();
             self.exchanges += u32::from(!ended.choice.trial && !counted);
             if !ended.choice.trial && !harmless && !listed(retry, ended) {
-                return Err(Why::NotListed);
+                return Err(GiveUpReason::NotListed);
             }
         }
         self.repeatable(retry, ended, harmless)?;
@@ -556,43 +562,43 @@ impl Tries {
         self.cover(retry, budget, now)
     }
 
-    fn repeatable(&self, retry: &Retry, ended: &Ended, harmless: bool) -> Result<(), Why> {
-        if !harmless && !self.nature.idempotent() {
-            return Err(Why::NotIdempotent);
+    fn repeatable(&self, retry: &Retry, ended: &Ended, harmless: bool) -> Result<(), GiveUpReason> {
+        if !harmless && !self.request_class.idempotent() {
+            return Err(GiveUpReason::NotIdempotent);
         }
         if !ended.replayable {
-            return Err(Why::NotReplayable);
+            return Err(GiveUpReason::NotReplayable);
         }
-        let alone = self.nature.safe || harmless || retry.cross_pool == CrossPool::Idempotent;
-        if ended.how == How::Timeout && !alone {
-            return Err(Why::MayStillRun);
+        let alone = self.request_class.safe || harmless || retry.cross_pool == CrossPool::Idempotent;
+        if ended.how == TryFailure::Timeout && !alone {
+            return Err(GiveUpReason::MayStillRun);
         }
         Ok(())
     }
 
     /// Where the next exchange may go: inside the pool while attempts last, then once across.
-    fn aim(&mut self, retry: &Retry, ended: &Ended) -> Result<(), Why> {
+    fn aim(&mut self, retry: &Retry, ended: &Ended) -> Result<(), GiveUpReason> {
         let may_cross = self.may_cross(retry);
         if self.exchanges >= retry.attempts.max(1) {
             if !may_cross || self.crossed {
-                return Err(Why::Attempts);
+                return Err(GiveUpReason::Attempts);
             }
             self.cross(ended.choice.id);
-        } else if self.sent && !self.nature.safe() && !may_cross {
+        } else if self.sent && !self.request_class.safe() && !may_cross {
             self.scope = Scope::PoolOf(ended.choice.id);
         }
         Ok(())
     }
 
-    fn cover(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> Result<(), Why> {
+    fn cover(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> Result<(), GiveUpReason> {
         self.covered = self.covered || budget.extra(retry.budget, self.payer, now);
-        if self.covered { Ok(()) } else { Err(Why::Budget) }
+        if self.covered { Ok(()) } else { Err(GiveUpReason::Budget) }
     }
 
     fn may_cross(&self, retry: &Retry) -> bool {
         match retry.cross_pool {
-            CrossPool::Safe => self.nature.safe(),
-            CrossPool::Idempotent => self.nature.idempotent(),
+            CrossPool::Safe => self.request_class.safe(),
+            CrossPool::Idempotent => self.request_class.idempotent(),
             CrossPool::Never => false,
         }
     }
@@ -617,17 +623,17 @@ impl Tries {
         crosses
     }
 
-    fn within_deadline(&self, now: Moment) -> Result<(), Why> {
-        if now < self.deadline { Ok(()) } else { Err(Why::Deadline) }
+    fn within_deadline(&self, now: Moment) -> Result<(), GiveUpReason> {
+        if now < self.deadline { Ok(()) } else { Err(GiveUpReason::Deadline) }
     }
 
     /// The pick found no endpoint (`pick` is neither `Endpoint` nor `Static`).
-    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: Moment) -> Next {
+    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: Moment) -> RetryDecision {
         let hold = service.config.hold_requests;
         match pick {
-            Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, Why::Starting),
-            Pick::Down if self.settled() => Next::GiveUp(Why::Down),
-            Pick::Down => self.wait(hold, HOLD_STEP, now, Why::Down),
+            Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, GiveUpReason::Starting),
+            Pick::Down if self.settled() => RetryDecision::GiveUp(GiveUpReason::Down),
+            Pick::Down => self.wait(hold, HOLD_STEP, now, GiveUpReason::Down),
             Pick::Full => self.queue(service.config.limits.queue_timeout, now),
             Pick::Suspected => self.suspend(now),
             Pick::Exhausted | Pick::Endpoint(_) | Pick::Static { .. } => self.exhausted(retry, service, now),
@@ -635,13 +641,13 @@ impl Tries {
     }
 
     /// All endpoints in scope were tried: across the pools if that is allowed, else wait for the verdict on this pool.
-    fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> Next {
+    fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> RetryDecision {
         if let Scope::Beside { endpoint, .. } = self.scope
             && !service.pool_of(endpoint).is_some_and(|pool| service.serves(pool))
         {
             // Its pool was left: the pool that serves now is beside it.
             self.scope = Scope::Serving;
-            return Next::Pick;
+            return RetryDecision::Pick;
         }
         if let Some(next) = self.wait_for_ourselves(service, now) {
             return next;
@@ -653,10 +659,10 @@ impl Tries {
             && service.beyond(last).is_some()
         {
             self.cross(last);
-            return Next::Pick;
+            return RetryDecision::Pick;
         }
         if self.settled() {
-            return Next::GiveUp(Why::Exhausted);
+            return RetryDecision::GiveUp(GiveUpReason::Exhausted);
         }
         if let Some(since) = self.no_route_since.filter(|_| !self.sent) {
             // There may be a way again before there is a verdict.
@@ -664,18 +670,18 @@ impl Tries {
             self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
             self.scope = Scope::Serving;
             let longest = VERDICT_WAIT + VERDICT_WAIT.max(service.config.hold_requests);
-            return self.wait(longest, HOLD_STEP, now, Why::Exhausted);
+            return self.wait(longest, HOLD_STEP, now, GiveUpReason::Exhausted);
         }
         // All its attempts are made, and the one further try would need another pool: no table can bring one.
         if self.crossed && service.pools.len() == 1 {
-            return Next::GiveUp(Why::Attempts);
+            return RetryDecision::GiveUp(GiveUpReason::Attempts);
         }
         let verdict = if self.unanswered { SILENT_VERDICT_WAIT } else { VERDICT_WAIT };
-        self.wait(verdict.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, Why::Exhausted)
+        self.wait(verdict.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, GiveUpReason::Exhausted)
     }
 
     /// An endpoint in scope could not be dialled for a reason of our own: that says nothing about its pool, and is waited for.
-    fn wait_for_ourselves(&mut self, service: &ServiceView, now: Moment) -> Option<Next> {
+    fn wait_for_ourselves(&mut self, service: &ServiceView, now: Moment) -> Option<RetryDecision> {
         if self.local.is_empty() {
             return None;
         }
@@ -686,37 +692,37 @@ impl Tries {
             None => no_route?,
         };
         if now >= until {
-            return self.local_since.map(|_| Next::GiveUp(Why::Local));
+            return self.local_since.map(|_| RetryDecision::GiveUp(GiveUpReason::Local));
         }
         self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
-        Some(Next::Queue { until: until.min(now.after(LOCAL_STEP)) })
+        Some(RetryDecision::Queue { until: until.min(now.after(LOCAL_STEP)) })
     }
 
     /// Has it been sent somewhere it must not leave? Then no newer table helps.
     fn settled(&self) -> bool {
-        self.sent && !self.nature.safe()
+        self.sent && !self.request_class.safe()
     }
 
-    fn wait(&mut self, longest: Duration, step: Duration, now: Moment, why: Why) -> Next {
+    fn wait(&mut self, longest: Duration, step: Duration, now: Moment, why: GiveUpReason) -> RetryDecision {
         let since = *self.waiting_since.get_or_insert(now);
         let end = since.after(longest).min(self.deadline);
         if now >= end {
-            return Next::GiveUp(why);
+            return RetryDecision::GiveUp(why);
         }
-        Next::Wait { until: end.min(now.after(step)) }
+        RetryDecision::Wait { until: end.min(now.after(step)) }
     }
 
     /// Not into silence, as long as a verdict may come; then it goes there nevertheless.
-    fn suspend(&mut self, now: Moment) -> Next {
+    fn suspend(&mut self, now: Moment) -> RetryDecision {
         let until = self.suspended_since.get_or_insert(now).after(VERDICT_WAIT).min(self.deadline);
         self.bold = now >= until;
-        if self.bold { Next::Pick } else { Next::Wait { until } }
+        if self.bold { RetryDecision::Pick } else { RetryDecision::Wait { until } }
     }
 
-    fn queue(&mut self, longest: Duration, now: Moment) -> Next {
+    fn queue(&mut self, longest: Duration, now: Moment) -> RetryDecision {
         let since = *self.queued_since.get_or_insert(now);
         let until = since.after(longest).min(self.deadline);
-        if now >= until { Next::GiveUp(Why::Full) } else { Next::Queue { until } }
+        if now >= until { RetryDecision::GiveUp(GiveUpReason::Full) } else { RetryDecision::Queue { until } }
     }
 
     /// A wait is over. `judged_anew`: the newest table's view of the service is another than the one that was asked, so
@@ -734,10 +740,10 @@ impl Tries {
 
 fn listed(retry: &Retry, ended: &Ended) -> bool {
     match ended.how {
-        How::Reset | How::Malformed => retry.on.reset,
-        How::Timeout => retry.on.timeout,
-        How::Status(status) => retry.on.has_status(status),
-        How::Condemned => !retry.on.is_empty(),
+        TryFailure::Reset | TryFailure::Malformed => retry.on.reset,
+        TryFailure::Timeout => retry.on.timeout,
+        TryFailure::Status(status) => retry.on.has_status(status),
+        TryFailure::Condemned => !retry.on.is_empty(),
         _ => false,
     }
 }

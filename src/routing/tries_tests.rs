@@ -20,7 +20,7 @@ struct Request {
 #[derive(Clone, Copy, Debug)]
 struct Executed {
     pool: usize,
-    how: How,
+    how: TryFailure,
     reused: bool,
     trial: bool,
     /// Did its pool serve under the table it was sent on?
@@ -74,10 +74,10 @@ fn tables(service: &Service) -> Vec<RoutingTable> {
 
 /// Plays one request against endpoints that do whatever the generator says.
 fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budget, state: &mut PickState) -> Story {
-    let mut dice = fastrand::Rng::with_seed(request.seed);
-    let (mut now, mut at_table) = (0, dice.usize(..tables.len()));
-    let nature = Nature::of(Method::of(request.method.as_bytes()), request.body);
-    let mut tries = Tries::new(nature, at(20_000));
+    let mut rng = fastrand::Rng::with_seed(request.seed);
+    let (mut now, mut at_table) = (0, rng.usize(..tables.len()));
+    let request_class = RequestClass::of(Method::of(request.method.as_bytes()), request.body);
+    let mut tries = Tries::new(request_class, at(20_000));
     let mut story = Story::default();
     budget.request(0, at(now));
     loop {
@@ -86,10 +86,10 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
         let next = match service.pick(&tries.want(at(now), request.seed), state) {
             Pick::Static { .. } => return story,
             Pick::Endpoint(choice) => {
-                now += tries.backoff(&choice, &mut dice).as_millis() as u64 + dice.u64(..20);
-                if dice.u32(..4) == 0 && is_hedged(&mut tries, retry, service, choice, budget, at(now), state) {
+                now += tries.backoff(&choice, &mut rng).as_millis() as u64 + rng.u64(..20);
+                if rng.u32(..4) == 0 && is_hedged(&mut tries, retry, service, choice, budget, at(now), state) {
                     let serving = service.serves(choice.pool);
-                    let pending = How::Timeout;
+                    let pending = TryFailure::Timeout;
                     story.executed.push(Executed {
                         pool: choice.pool,
                         how: pending,
@@ -99,12 +99,12 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                     });
                     continue;
                 }
-                let ended = outcome(&mut dice, choice, &tries);
+                let ended = outcome(&mut rng, choice, &tries);
                 let Some(mut ended) = ended else { return story };
-                if dice.u32(..8) == 0 {
-                    ended = Ended { how: How::Condemned, sent: true, ..ended };
+                if rng.u32(..8) == 0 {
+                    ended = Ended { how: TryFailure::Condemned, sent: true, ..ended };
                 }
-                ended.replayable = !request.body || story.overflowed_at.is_none() && dice.u32(..8) > 0;
+                ended.replayable = !request.body || story.overflowed_at.is_none() && rng.u32(..8) > 0;
                 if ended.sent {
                     story.executed.push(Executed {
                         pool: choice.pool,
@@ -113,32 +113,32 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                         trial: choice.trial,
                         serving: service.serves(choice.pool),
                     });
-                } else if !ended.reused && ended.how != How::Local {
+                } else if !ended.reused && ended.how != TryFailure::Local {
                     story.connects.push((at_table, choice.id));
                 }
                 if !ended.replayable {
                     story.overflowed_at.get_or_insert(story.executed.len());
                 }
                 match ended.how {
-                    How::Condemned if tries.leave(retry, &ended, budget, at(now)) => Next::Pick,
-                    How::Condemned => return story,
+                    TryFailure::Condemned if tries.leave(retry, &ended, budget, at(now)) => RetryDecision::Pick,
+                    TryFailure::Condemned => return story,
                     _ => tries.ended(retry, &ended, budget, at(now)),
                 }
             }
             nothing => tries.unplaced(retry, nothing, service, at(now)),
         };
         match next {
-            Next::Pick => {}
-            Next::GiveUp(_) => return story,
-            Next::Wait { until } | Next::Queue { until } => {
-                let changed = at_table + 1 < tables.len() && dice.bool();
+            RetryDecision::Pick => {}
+            RetryDecision::GiveUp(_) => return story,
+            RetryDecision::Wait { until } | RetryDecision::Queue { until } => {
+                let changed = at_table + 1 < tables.len() && rng.bool();
                 at_table += usize::from(changed);
                 assert!(until > at(now), "a wait that ends before it begins");
                 now = (until.as_micros() - at(0).as_micros()) / 1000;
                 tries.resumed(changed);
             }
         }
-        if dice.u32(..6) == 0 && at_table + 1 < tables.len() {
+        if rng.u32(..6) == 0 && at_table + 1 < tables.len() {
             at_table += 1;
         }
     }
@@ -162,21 +162,21 @@ fn is_hedged(
 }
 
 /// How a try ends; `None`: with an answer for the client.
-fn outcome(dice: &mut fastrand::Rng, choice: Choice, tries: &Tries) -> Option<Ended> {
-    let reused = dice.bool() && !tries.fresh_only();
-    let how = match dice.u32(..9) {
-        0 if !reused => How::Refused,
-        1 if !reused => How::ConnectTimeout,
-        2 if !reused => How::Local,
-        3 | 4 => How::Reset,
-        5 => How::Malformed,
-        6 => How::Timeout,
-        7 => How::Status(503),
-        8 => How::Unprocessed,
+fn outcome(rng: &mut fastrand::Rng, choice: Choice, tries: &Tries) -> Option<Ended> {
+    let reused = rng.bool() && !tries.fresh_only();
+    let how = match rng.u32(..9) {
+        0 if !reused => TryFailure::Refused,
+        1 if !reused => TryFailure::ConnectTimeout,
+        2 if !reused => TryFailure::Local,
+        3 | 4 => TryFailure::Reset,
+        5 => TryFailure::Malformed,
+        6 => TryFailure::Timeout,
+        7 => TryFailure::Status(503),
+        8 => TryFailure::Unprocessed,
         _ => return None,
     };
-    let connect = matches!(how, How::Refused | How::ConnectTimeout | How::Local);
-    let sent = !connect && (how != How::Reset || dice.u32(..4) > 0);
+    let connect = matches!(how, TryFailure::Refused | TryFailure::ConnectTimeout | TryFailure::Local);
+    let sent = !connect && (how != TryFailure::Reset || rng.u32(..4) > 0);
     Some(Ended { choice, how, sent, reused, replayable: true })
 }
 
@@ -202,29 +202,29 @@ proptest! {
 }
 
 fn judge(retry: &Retry, request: &Request, story: &Story) -> Result<(), TestCaseError> {
-    let nature = Nature::of(Method::of(request.method.as_bytes()), request.body);
-    let counted: Vec<_> = story.executed.iter().filter(|e| e.how != How::Unprocessed).collect();
-    if !nature.idempotent() {
+    let request_class = RequestClass::of(Method::of(request.method.as_bytes()), request.body);
+    let counted: Vec<_> = story.executed.iter().filter(|e| e.how != TryFailure::Unprocessed).collect();
+    if !request_class.idempotent() {
         prop_assert!(counted.len() <= 1, "executed twice: {story:?}");
         prop_assert!(counted.first().is_none_or(|first| story.executed.last().map(|last| last.how) == Some(first.how)));
     }
     if let Some(overflowed) = story.overflowed_at {
         prop_assert!(story.executed.len() <= overflowed.max(1), "sent again though not replayable: {story:?}");
     }
-    let one_at_a_time = nature.idempotent() && !nature.safe && retry.cross_pool != CrossPool::Idempotent;
+    let one_at_a_time = request_class.idempotent() && !request_class.safe && retry.cross_pool != CrossPool::Idempotent;
     if one_at_a_time {
         prop_assert!(counted.windows(2).all(|pair| pair[0].pool == pair[1].pool), "left its pool: {story:?}");
-        prop_assert!(counted.iter().rev().skip(1).all(|e| e.how != How::Timeout), "two at a time: {story:?}");
+        prop_assert!(counted.iter().rev().skip(1).all(|e| e.how != TryFailure::Timeout), "two at a time: {story:?}");
     }
     let crossed = story.executed.iter().filter(|e| !e.serving && !e.trial).count();
     let may_cross = match retry.cross_pool {
-        CrossPool::Safe => nature.safe(),
-        CrossPool::Idempotent => nature.idempotent(),
+        CrossPool::Safe => request_class.safe(),
+        CrossPool::Idempotent => request_class.idempotent(),
         CrossPool::Never => false,
     };
     prop_assert!(crossed == 0 || may_cross, "crossed: {story:?}");
     let trials = story.executed.iter().filter(|e| e.trial).count();
-    let stale = story.executed.iter().filter(|e| e.reused && e.how == How::Reset).count().min(1);
+    let stale = story.executed.iter().filter(|e| e.reused && e.how == TryFailure::Reset).count().min(1);
     let most = retry.attempts.max(1) as usize + 1 + trials + stale;
     prop_assert!(story.executed.len() <= most, "{} exchanges: {story:?}", story.executed.len());
     let mut connects = story.connects.clone();
@@ -236,7 +236,7 @@ fn judge(retry: &Retry, request: &Request, story: &Story) -> Result<(), TestCase
 }
 
 fn refused(choice: Choice) -> Ended {
-    Ended { choice, how: How::Refused, sent: false, reused: false, replayable: true }
+    Ended { choice, how: TryFailure::Refused, sent: false, reused: false, replayable: true }
 }
 
 fn endpoint(pick: Pick) -> Choice {
@@ -247,7 +247,7 @@ fn endpoint(pick: Pick) -> Choice {
 }
 
 /// Lets every endpoint in scope refuse, and returns what the rule says then, and how many were asked.
-fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (Next, u32) {
+fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (RetryDecision, u32) {
     let service = &table.services[0];
     let mut state = state(3);
     for asked in 0.. {
@@ -255,7 +255,7 @@ fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (Next, u3
             Pick::Endpoint(choice) => {
                 assert_eq!(
                     tries.ended(&service.config.retry, &refused(choice), &service.stats.budget, now),
-                    Next::Pick
+                    RetryDecision::Pick
                 );
             }
             nothing => return (tries.unplaced(&service.config.retry, nothing, service, now), asked),
@@ -268,9 +268,9 @@ fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (Next, u3
 fn a_post_that_everybody_refused_waits_and_goes_on_after_the_switch() {
     let before = table(service("s", &[&[1, 1], &[1]]), |_| {});
     let after = table(service("s", &[&[1, 1], &[1]]), |row| row.serving = Serving::Active(1));
-    let mut tries = Tries::new(Nature::of(Method::Post, true), at(30_000));
+    let mut tries = Tries::new(RequestClass::of(Method::Post, true), at(30_000));
     let (next, asked) = refuse_all(&mut tries, &before, at(0));
-    assert_eq!((next, asked), (Next::Wait { until: at(1_000) }, 2));
+    assert_eq!((next, asked), (RetryDecision::Wait { until: at(1_000) }, 2));
     tries.resumed(true);
     let choice = endpoint(after.services[0].pick(&tries.want(at(60), 0), &mut state(1)));
     assert_eq!(choice.pool, 1);
@@ -279,37 +279,37 @@ fn a_post_that_everybody_refused_waits_and_goes_on_after_the_switch() {
 #[test]
 fn a_post_that_everybody_refused_does_not_wait_for_ever() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
-    let mut tries = Tries::new(Nature::of(Method::Post, true), at(30_000));
+    let mut tries = Tries::new(RequestClass::of(Method::Post, true), at(30_000));
     refuse_all(&mut tries, &table, at(0));
     tries.resumed(false);
-    assert_eq!(refuse_all(&mut tries, &table, at(1_000)), (Next::GiveUp(Why::Exhausted), 0));
+    assert_eq!(refuse_all(&mut tries, &table, at(1_000)), (RetryDecision::GiveUp(GiveUpReason::Exhausted), 0));
 }
 
 #[test]
 fn a_post_whose_connect_was_not_answered_waits_until_ours_cannot_be_answered_any_more() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, retry) = (Tries::new(Nature::of(Method::Post, true), at(30_000)), &view.config.retry);
+    let (mut tries, retry) = (Tries::new(RequestClass::of(Method::Post, true), at(30_000)), &view.config.retry);
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
-    let unanswered = Ended { choice, how: How::ConnectTimeout, sent: false, reused: false, replayable: true };
-    assert_eq!(tries.ended(retry, &unanswered, &view.stats.budget, at(0)), Next::Pick);
+    let unanswered = Ended { choice, how: TryFailure::ConnectTimeout, sent: false, reused: false, replayable: true };
+    assert_eq!(tries.ended(retry, &unanswered, &view.stats.budget, at(0)), RetryDecision::Pick);
     let mut waits = |ms| {
         let nothing = view.pick(&tries.want(at(ms), 0), &mut state(1));
         let next = tries.unplaced(retry, nothing, view, at(ms));
         tries.resumed(false);
         next
     };
-    assert_eq!(waits(0), Next::Wait { until: at(1_000) });
-    assert_eq!(waits(1_000), Next::Wait { until: at(1_500) });
-    assert_eq!(waits(1_500), Next::GiveUp(Why::Exhausted));
+    assert_eq!(waits(0), RetryDecision::Wait { until: at(1_000) });
+    assert_eq!(waits(1_000), RetryDecision::Wait { until: at(1_500) });
+    assert_eq!(waits(1_500), RetryDecision::GiveUp(GiveUpReason::Exhausted));
 }
 
 #[test]
 fn a_get_that_everybody_refused_crosses_before_the_switch() {
     let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
-    let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
+    let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
     let (next, asked) = refuse_all(&mut tries, &table, at(0));
-    assert_eq!((next, asked), (Next::Pick, 2));
+    assert_eq!((next, asked), (RetryDecision::Pick, 2));
     assert!(tries.crossing());
     assert_eq!(endpoint(table.services[0].pick(&tries.want(at(0), 0), &mut state(1))).pool, 1);
 }
@@ -318,30 +318,31 @@ fn a_get_that_everybody_refused_crosses_before_the_switch() {
 fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
     let table = table(service("s", &[&[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
     for _ in 0..2 {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
-        let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
-        assert_eq!(tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0)), Next::Pick);
+        let reset = Ended { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
+        assert_eq!(tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0)), RetryDecision::Pick);
     }
     let nothing = view.pick(&tries.want(at(0), 0), &mut state);
-    assert_eq!(tries.unplaced(&view.config.retry, nothing, view, at(0)), Next::GiveUp(Why::Attempts));
+    assert_eq!(tries.unplaced(&view.config.retry, nothing, view, at(0)), RetryDecision::GiveUp(GiveUpReason::Attempts));
 }
 
 #[test]
 fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
     let table = table(service("s", &[&[1], &[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
-    let mut dice = fastrand::Rng::with_seed(1);
-    let unavailable = |choice| Ended { choice, how: How::Status(503), sent: true, reused: true, replayable: true };
+    let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
+    let mut rng = fastrand::Rng::with_seed(1);
+    let unavailable =
+        |choice| Ended { choice, how: TryFailure::Status(503), sent: true, reused: true, replayable: true };
     for (pool, again) in [(0, false), (0, true), (1, false)] {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
         assert_eq!((choice.pool, choice.again), (pool, again));
-        let pause = tries.backoff(&choice, &mut dice);
+        let pause = tries.backoff(&choice, &mut rng);
         assert!(if again { pause >= BACKOFF.0 && pause <= BACKOFF.1 } else { pause.is_zero() });
         let next = tries.ended(&view.config.retry, &unavailable(choice), &view.stats.budget, at(0));
-        assert_eq!(next, if pool == 1 { Next::GiveUp(Why::Attempts) } else { Next::Pick });
+        assert_eq!(next, if pool == 1 { RetryDecision::GiveUp(GiveUpReason::Attempts) } else { RetryDecision::Pick });
     }
 }
 
@@ -351,7 +352,7 @@ fn ways(method: Method, body: bool, cross_pool: CrossPool, pools: &[&[u32]]) -> 
     service.retry.cross_pool = cross_pool;
     let table = table(service, |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of(method, body), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(RequestClass::of(method, body), at(30_000)), state(1));
     let mut ways = Vec::new();
     loop {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
@@ -359,8 +360,8 @@ fn ways(method: Method, body: bool, cross_pool: CrossPool, pools: &[&[u32]]) -> 
             continue;
         }
         ways.push(choice.pool);
-        let ended = Ended { choice, how: How::Status(503), sent: true, reused: false, replayable: true };
-        if tries.ended(&view.config.retry, &ended, &view.stats.budget, at(0)) != Next::Pick {
+        let ended = Ended { choice, how: TryFailure::Status(503), sent: true, reused: false, replayable: true };
+        if tries.ended(&view.config.retry, &ended, &view.stats.budget, at(0)) != RetryDecision::Pick {
             return ways;
         }
     }
@@ -390,16 +391,16 @@ fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
     service.retry.cross_pool = CrossPool::Never;
     let table = table(service, |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
-    let reset = |choice, reused| Ended { choice, how: How::Reset, sent: true, reused, replayable: true };
+    let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
+    let reset = |choice, reused| Ended { choice, how: TryFailure::Reset, sent: true, reused, replayable: true };
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
-    assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), Next::Pick);
+    assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), RetryDecision::Pick);
     assert!(tries.fresh_only());
     assert_eq!(tries.begins(), Some(RetryReason::Stale));
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
     assert!(!choice.again, "it was no try of this endpoint");
     let next = tries.ended(&view.config.retry, &reset(choice, false), &view.stats.budget, at(0));
-    assert_eq!(next, Next::GiveUp(Why::Attempts));
+    assert_eq!(next, RetryDecision::GiveUp(GiveUpReason::Attempts));
 }
 
 #[test]
@@ -408,14 +409,14 @@ fn an_empty_budget_ends_the_retries() {
     let view = &table.services[0];
     let floor = Retry::BUDGET_FLOOR as usize;
     let ends = (0..floor + 7).map(|_| {
-        let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
+        let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
-        let reset = Ended { choice, how: How::Reset, sent: true, reused: false, replayable: true };
+        let reset = Ended { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
         tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0))
     });
     let ends: Vec<_> = ends.collect();
-    assert!(ends[..floor].iter().all(|end| *end == Next::Pick));
-    assert_eq!(ends[floor..], [Next::GiveUp(Why::Budget); 7]);
+    assert!(ends[..floor].iter().all(|end| *end == RetryDecision::Pick));
+    assert_eq!(ends[floor..], [RetryDecision::GiveUp(GiveUpReason::Budget); 7]);
 }
 
 #[test]
@@ -424,29 +425,29 @@ fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
         let mut service = service("s", &[&[1]]);
         service.hold_requests = hold_requests;
         let table = table(service, |row| row.serving = Serving::Down);
-        let mut tries = Tries::new(Nature::of(Method::Get, false), at(30_000));
+        let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
         let view = &table.services[0];
         tries.unplaced(&view.config.retry, Pick::Down, view, at(0))
     };
-    assert_eq!(held(Duration::ZERO), Next::GiveUp(Why::Down));
-    assert_eq!(held(Duration::from_secs(5)), Next::Wait { until: at(100) });
+    assert_eq!(held(Duration::ZERO), RetryDecision::GiveUp(GiveUpReason::Down));
+    assert_eq!(held(Duration::from_secs(5)), RetryDecision::Wait { until: at(100) });
 }
 
 #[test]
 fn what_we_lack_ourselves_is_waited_for_and_sends_nothing_across() {
     let table = table(service("s", &[&[1, 1], &[1]]), |_| {});
     let view = &table.services[0];
-    let (mut tries, mut state) = (Tries::new(Nature::of(Method::Get, false), at(30_000)), state(1));
+    let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
     let (mut now, mut rounds) = (0, 0);
     let end = loop {
         match view.pick(&tries.want(at(now), 0), &mut state) {
             Pick::Endpoint(choice) => {
                 assert_eq!(choice.pool, 0, "it left its pool");
-                let local = Ended { how: How::Local, ..refused(choice) };
-                assert_eq!(tries.ended(&view.config.retry, &local, &view.stats.budget, at(now)), Next::Pick);
+                let local = Ended { how: TryFailure::Local, ..refused(choice) };
+                assert_eq!(tries.ended(&view.config.retry, &local, &view.stats.budget, at(now)), RetryDecision::Pick);
             }
             nothing => match tries.unplaced(&view.config.retry, nothing, view, at(now)) {
-                Next::Queue { until } => {
+                RetryDecision::Queue { until } => {
                     now = (until.as_micros() - at(0).as_micros()) / 1000;
                     rounds += 1;
                     tries.resumed(false);
@@ -455,7 +456,7 @@ fn what_we_lack_ourselves_is_waited_for_and_sends_nothing_across() {
             },
         }
     };
-    assert_eq!(end, Next::GiveUp(Why::Local));
+    assert_eq!(end, RetryDecision::GiveUp(GiveUpReason::Local));
     assert_eq!(u128::from(now), view.config.limits.queue_timeout.as_millis());
     assert!(rounds >= 10, "{rounds}");
     assert!(view.stats.budget.extra(view.config.retry.budget, None, at(now)), "the budget was spent");
@@ -475,7 +476,7 @@ fn methods_are_what_the_rfc_says() {
         ("get", false, false, false),
         ("PURGE", false, false, false),
     ] {
-        let nature = Nature::of(Method::of(method.as_bytes()), body);
-        assert_eq!((nature.safe(), nature.idempotent()), (safe, idempotent), "{method}");
+        let request_class = RequestClass::of(Method::of(method.as_bytes()), body);
+        assert_eq!((request_class.safe(), request_class.idempotent()), (safe, idempotent), "{method}");
     }
 }

@@ -11,18 +11,18 @@ use std::time::Duration;
 /// A value on cache lines of its own: 128 bytes, because x86 fetches lines in pairs and some ARM lines are that long.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Padded<T>(pub T);
+pub struct CachePadded<T>(pub T);
 
 /// One `T` for each worker.
 #[derive(Debug)]
 pub struct Sharded<T> {
-    shards: Box<[Padded<T>]>,
+    shards: Box<[CachePadded<T>]>,
 }
 
 impl<T> Sharded<T> {
     /// As many shards as workers (at least one), each made by `make`.
     pub fn with(workers: usize, mut make: impl FnMut() -> T) -> Self {
-        Sharded { shards: (0..workers.max(1)).map(|_| Padded(make())).collect() }
+        Sharded { shards: (0..workers.max(1)).map(|_| CachePadded(make())).collect() }
     }
 
     /// The worker's own shard.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use standfast::admin::{Scrape, render, walk};
-use standfast::config::{Config, Members, MetricsDetail};
+use standfast::config::{Config, MetricsDetail, PoolMembers};
 use standfast::control::Tally;
 use standfast::control::tally::ServiceTally;
 use standfast::decision::*;
@@ -143,7 +143,7 @@ fn series_of_what_is_gone_are_gone_and_the_rest_goes_on_counting() {
     let mut one = support::config(&[("shop", &addresses(1, 2), &addresses(3, 1))]);
     let before = table(both, None);
     before.services[0].stats.count_response(0, Some(200));
-    if let Some(Members::Endpoints(list)) =
+    if let Some(PoolMembers::Endpoints(list)) =
         Arc::get_mut(&mut one.services[0]).map(|service| &mut service.pools[0].members)
     {
         list.truncate(1);
@@ -248,7 +248,7 @@ fn a_recorder_of_the_facade_is_told_what_the_text_says() {
     let handle = recorder.handle();
     let mut sink = RecorderSink::new(recorder);
     let mut config = support::config(&[("a\"} 1\n# \\x", &addresses(1, 2), &addresses(3, 2))]);
-    if let Some(Members::Endpoints(list)) =
+    if let Some(PoolMembers::Endpoints(list)) =
         Arc::get_mut(&mut config.services[0]).map(|service| &mut service.pools[0].members)
     {
         list[0].name = Some("app-1".into());

@@ -556,7 +556,7 @@ fn relative_paths_count_from_the_folder_of_the_file() {
     std::fs::write(&file, text).expect("a file");
     let config = config::load(&file).expect("valid").config;
     assert_eq!(config.state.as_ref().map(|state| state.path.clone()), Some(folder.path().join("state.json")));
-    let config::Members::Static(answer) = &config.services[0].pools[0].members else { panic!("a static response") };
+    let config::PoolMembers::Static(answer) = &config.services[0].pools[0].members else { panic!("a static response") };
     assert_eq!((answer.body.as_str(), answer.content_type.as_str()), ("<p>Back soon", "text/html; charset=utf-8"));
     assert_eq!(good(&config::dump(&config)), config);
 }

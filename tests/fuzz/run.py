@@ -26,9 +26,9 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resol
 WORK = TARGET / "fuzz"
 # What a target's corpus may take, in bytes of its file.
 LARGEST = 20_000
-# How long an input may run, and what a target may hold in all.
+# TryFailure long an input may run, and what a target may hold in all.
 LIMITS = ["-timeout=10", "-rss_limit_mb=1500"]
-# How long a planted bug may stay hidden.
+# TryFailure long a planted bug may stay hidden.
 HIDDEN = 60
 
 sys.path.insert(0, str(HERE))

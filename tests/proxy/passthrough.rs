@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
-use standfast::routing::Turned;
+use standfast::routing::ConnRejection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -84,11 +84,11 @@ async fn reaches(plane: &Plane, bytes: &[u8], endpoint: &Endpoint, name: &str) {
     assert!(endpoint.got.lock().unwrap()[before..] == *bytes, "the hello came as it was sent");
 }
 
-fn turned(plane: &Plane, why: Turned) -> u64 {
+fn turned(plane: &Plane, why: ConnRejection) -> u64 {
     plane.published.load().listener("web").expect("the listener").stats.turned()[why as usize]
 }
 
-async fn is_turned_away(plane: &Plane, bytes: &[u8], why: Turned) {
+async fn is_turned_away(plane: &Plane, bytes: &[u8], why: ConnRejection) {
     let before = turned(plane, why);
     let mut client = Client::connect(plane.address("web")).await;
     client.send(bytes).await;
@@ -108,9 +108,9 @@ async fn a_connection_goes_by_the_name_and_the_protocols_that_it_asks_for() {
     reaches(&plane, &hello("mail.example.com", &["http/1.1"]), &two, "two").await;
     reaches(&plane, &hello("a.b.example.com", &[]), &two, "two").await;
     for (name, alpn) in [("example.com", "imap"), ("example.org", "imap"), ("127.0.0.1", "imap")] {
-        is_turned_away(&plane, &hello(name, &[alpn]), Turned::NoRoute).await;
+        is_turned_away(&plane, &hello(name, &[alpn]), ConnRejection::NoRoute).await;
     }
-    is_turned_away(&plane, b"GET / HTTP/1.1\r\nHost: mail.example.com\r\n\r\n", Turned::NotTls).await;
+    is_turned_away(&plane, b"GET / HTTP/1.1\r\nHost: mail.example.com\r\n\r\n", ConnRejection::NotTls).await;
 }
 
 #[tokio::test]
@@ -146,10 +146,10 @@ async fn a_route_that_asks_for_nothing_takes_the_rest_tls_or_not() {
     let mut broken = hello("example.org", &[]);
     broken[9] = 0xff;
     broken[43] = 0xff;
-    is_turned_away(&plane, &broken, Turned::MalformedHello).await;
+    is_turned_away(&plane, &broken, ConnRejection::MalformedHello).await;
     let mut long = hello("example.org", &[]);
     long[6] = 1;
-    is_turned_away(&plane, &long, Turned::MalformedHello).await;
+    is_turned_away(&plane, &long, ConnRejection::MalformedHello).await;
 }
 
 #[tokio::test]
@@ -167,23 +167,23 @@ async fn a_hello_that_does_not_come_in_time_ends_the_connection_however_busy_it_
     let one = endpoint("one").await;
     let routes = "[{match: {sni: mail.example.com}, service: one}, one]";
     let plane = plane(routes, "    timeouts: {handshake: 200ms}\n", "", &[("one", one.address)]);
-    is_turned_away(&plane, b"", Turned::Timeout).await;
+    is_turned_away(&plane, b"", ConnRejection::Timeout).await;
     let mut slow = Client::connect(plane.address("web")).await;
     within(async {
         for byte in in_records(&hello("mail.example.com", &[]), 1) {
-            if slow.stream.write_all(&[byte]).await.is_err() || turned(&plane, Turned::Timeout) == 2 {
+            if slow.stream.write_all(&[byte]).await.is_err() || turned(&plane, ConnRejection::Timeout) == 2 {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     })
     .await;
-    until("the slow one was turned away too", || turned(&plane, Turned::Timeout) == 2).await;
+    until("the slow one was turned away too", || turned(&plane, ConnRejection::Timeout) == 2).await;
     let mut leaves = Client::connect(plane.address("web")).await;
     leaves.send(&hello("mail.example.com", &[])[..50]).await;
     leaves.stream.shutdown().await.expect("alive");
     leaves.rest().await;
-    until("it was counted", || turned(&plane, Turned::Closed) == 1).await;
+    until("it was counted", || turned(&plane, ConnRejection::Closed) == 1).await;
     assert!(one.got.lock().unwrap().is_empty());
 }
 

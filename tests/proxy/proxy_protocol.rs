@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use standfast::routing::Turned;
+use standfast::routing::ConnRejection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -31,12 +31,12 @@ fn told(answer: &crate::support::Answer) -> String {
     line.expect("a client is named")
 }
 
-fn turned(plane: &Plane, why: Turned) -> u64 {
+fn turned(plane: &Plane, why: ConnRejection) -> u64 {
     plane.published.load().listener("web").expect("the listener").stats.turned()[why as usize]
 }
 
 /// The connection ends without a byte for the client, and it is counted why.
-async fn is_turned_away(plane: &Plane, client: &mut Client, why: Turned) {
+async fn is_turned_away(plane: &Plane, client: &mut Client, why: ConnRejection) {
     assert_eq!(client.rest().await.0, b"");
     until("it was counted", || turned(plane, why) == 1).await;
     let all = plane.published.load().listener("web").expect("the listener").stats.turned();
@@ -69,7 +69,7 @@ async fn without_a_header_that_is_required_nobody_is_let_in() {
     let (plane, upstream) = plane(REQUIRED).await;
     let mut client = Client::connect(plane.address("web")).await;
     client.send(get("/", "r")).await;
-    is_turned_away(&plane, &mut client, Turned::NoHeader).await;
+    is_turned_away(&plane, &mut client, ConnRejection::NoHeader).await;
     assert_eq!(upstream.requests(), 0);
 }
 
@@ -79,7 +79,7 @@ async fn a_malformed_header_ends_the_connection_even_where_none_is_required() {
         let (plane, upstream) = plane(listener).await;
         let mut client = Client::connect(plane.address("web")).await;
         client.send(format!("PROXY TCP4 192.0.2.7 198.51.100.1 04711 443\r\n{}", get("/", "r"))).await;
-        is_turned_away(&plane, &mut client, Turned::MalformedHeader).await;
+        is_turned_away(&plane, &mut client, ConnRejection::MalformedHeader).await;
         assert_eq!(upstream.requests(), 0);
     }
 }
@@ -88,7 +88,7 @@ async fn a_malformed_header_ends_the_connection_even_where_none_is_required() {
 async fn a_header_from_elsewhere_is_not_believed() {
     let (plane, upstream) = plane("    proxy_protocol: {required: true, trusted: [10.0.0.0/8, \"::1\"]}\n").await;
     let mut client = Client::connect(plane.address("web")).await;
-    is_turned_away(&plane, &mut client, Turned::Untrusted).await;
+    is_turned_away(&plane, &mut client, ConnRejection::Untrusted).await;
     assert_eq!(upstream.accepted(), 0);
 }
 
@@ -135,18 +135,18 @@ async fn trusted_networks_may_leave_it_out_where_it_is_not_required() {
 async fn a_header_that_does_not_come_in_time_ends_the_connection_however_busy_it_looks() {
     let (plane, _upstream) = plane(&format!("{REQUIRED}    timeouts: {{handshake: 200ms}}\n")).await;
     let mut silent = Client::connect(plane.address("web")).await;
-    is_turned_away(&plane, &mut silent, Turned::Timeout).await;
+    is_turned_away(&plane, &mut silent, ConnRejection::Timeout).await;
     let mut slow = TcpStream::connect(plane.address("web")).await.expect("accepted");
     within(async {
         for byte in std::iter::once(b'P').chain(*b"ROXY UNKNOWN ").chain(std::iter::repeat(b'x')) {
-            if slow.write_all(&[byte]).await.is_err() || turned(&plane, Turned::Timeout) == 2 {
+            if slow.write_all(&[byte]).await.is_err() || turned(&plane, ConnRejection::Timeout) == 2 {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     })
     .await;
-    until("the slow one was turned away too", || turned(&plane, Turned::Timeout) == 2).await;
+    until("the slow one was turned away too", || turned(&plane, ConnRejection::Timeout) == 2).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_client_that_leaves_before_its_header_is_whole_is_counted() {
     let mut client = Client::connect(plane.address("web")).await;
     client.send(&V2[..20]).await;
     client.stream.shutdown().await.expect("alive");
-    is_turned_away(&plane, &mut client, Turned::Closed).await;
+    is_turned_away(&plane, &mut client, ConnRejection::Closed).await;
 }
 
 /// Takes one connection and gives away all that comes on it until it ends.

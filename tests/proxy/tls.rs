@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion};
 use standfast::control::{self, ControlError, ControlHandle, ControlSetup};
 use standfast::decision::Operational;
-use standfast::net::tls::{Alpn, ClientTls, Distrust, Handshake, Loader, explain};
+use standfast::net::tls::{Alpn, ClientTls, Handshake, Loader, TlsFailure, explain};
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
-use standfast::routing::Materials;
+use standfast::routing::TlsAssets;
 use standfast::sys::clock;
 use standfast::telemetry::access::AccessLog;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -421,7 +421,7 @@ async fn refused_because(shown: &Pair, ca: &Path, sni: &str) -> Option<String> {
         Ok(_) => None,
         Err(error) => {
             let (distrust, text) = explain(&error);
-            assert_eq!(distrust, Distrust::Certificate, "{text}");
+            assert_eq!(distrust, TlsFailure::Certificate, "{text}");
             Some(text)
         }
     }
@@ -846,7 +846,7 @@ async fn a_start_without_its_files_says_which_and_what_to_do() {
     let keys = format!("ca: {}, sni: up.test", expired.cert.display());
     let missing = listener(&[&Pair { cert: "/nowhere/a.pem".into(), key: "/nowhere/k.pem".into() }], "");
     let config = crate::support::plane::parsed(&yaml("http", &[&[upstream.address]], &missing, &secured(&keys, "")));
-    let problems = control::materials::load(&config, &Materials::default()).unwrap_err();
+    let problems = control::materials::load(&config, &TlsAssets::default()).unwrap_err();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].starts_with("listeners.web.tls: /nowhere/a.pem: cannot be read"), "{problems:?}");
     assert!(
@@ -855,7 +855,7 @@ async fn a_start_without_its_files_says_which_and_what_to_do() {
     );
     // A leaf that has expired is loud, not an error.
     let config = crate::support::plane::parsed(&yaml("http", &[&[upstream.address]], &listener(&[&own], ""), ""));
-    let warnings = control::materials::load(&config, &Materials::default()).unwrap().warnings;
+    let warnings = control::materials::load(&config, &TlsAssets::default()).unwrap().warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("HAS EXPIRED"), "{warnings:?}");
 }
 

@@ -14,7 +14,7 @@ use standfast::decision::{
 };
 use standfast::net::listen;
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
-use standfast::routing::{Bound, Materials, Published, RoutingTable, ServiceStats, SocketMap, Sockets};
+use standfast::routing::{Bound, Published, RoutingTable, ServiceStats, SocketMap, Sockets, TlsAssets};
 use standfast::sys::clock;
 use standfast::telemetry::access::AccessLog;
 
@@ -23,7 +23,7 @@ pub struct Plane {
     pub published: Arc<Published>,
     pub config: Arc<Config>,
     handle: Option<ProxyHandle>,
-    materials: Arc<Materials>,
+    materials: Arc<TlsAssets>,
     table: Table,
     workers: usize,
 }
@@ -49,7 +49,7 @@ impl Plane {
     /// With this configuration.
     pub fn start_config(config: Config, workers: usize) -> Plane {
         let config = Arc::new(config);
-        let materials = Arc::new(read(&config, &Materials::default()));
+        let materials = Arc::new(read(&config, &TlsAssets::default()));
         let table = all_open(&config, 1);
         let first =
             RoutingTable::build(&config, &table, None, &bind(&config, workers), &materials, workers, clock::now());
@@ -161,7 +161,7 @@ pub fn parsed(yaml: &str) -> Config {
     config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config
 }
 
-fn read(config: &Config, before: &Materials) -> Materials {
+fn read(config: &Config, before: &TlsAssets) -> TlsAssets {
     materials::load(config, before).unwrap_or_else(|problems| panic!("{problems:?}")).materials
 }
 

@@ -9,7 +9,7 @@ use standfast::decision::{
     Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Moment, Operational, PoolRow, ProbeOutcome,
     Saved, ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
 };
-use standfast::routing::{Choice, EndpointStats, Hearing, ServiceView, Tried};
+use standfast::routing::{Choice, EndpointStats, ResponseTracker, ServiceView, Tried};
 
 use super::sim::Verdict;
 
@@ -93,7 +93,7 @@ pub enum Ear {
 }
 
 impl Ear {
-    pub fn of(self, stats: &EndpointStats) -> &Hearing {
+    pub fn of(self, stats: &EndpointStats) -> &ResponseTracker {
         match self {
             Ear::Replies => stats.replies(),
             Ear::Connects => stats.connects(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use standfast::config::*;
 use standfast::decision::{Held, Moment, Operational, Serving, Source};
-use standfast::routing::How;
+use standfast::routing::TryFailure;
 use standfast::wire::h1::Method;
 
 use super::fixture;
@@ -30,8 +30,8 @@ struct Play {
 
 /// The shape of the README: home, standby, page; nothing random about its rules.
 fn house(change: impl FnOnce(&mut Service)) -> Config {
-    let mut dice = Rng::with_seed(1);
-    let mut config = scene::config(&mut dice);
+    let mut rng = Rng::with_seed(1);
+    let mut config = scene::config(&mut rng);
     let usual = fixture::service("s0", "{pools: [{name: p, endpoints: ['10.0.0.1:80']}]}").failover;
     let mut service = Service {
         mode: Mode::ActivePassive,
@@ -54,7 +54,7 @@ fn house(change: impl FnOnce(&mut Service)) -> Config {
 fn pool(name: &str, place: usize) -> Pool {
     Pool {
         name: name.into(),
-        members: Members::Endpoints((0..2).map(|n| scene::endpoint(0, place, n)).collect()),
+        members: PoolMembers::Endpoints((0..2).map(|n| scene::endpoint(0, place, n)).collect()),
         health_check: Some(scene::check(&mut Rng::with_seed(3))),
         ..fixture::pool("{name: p, endpoints: ['10.0.0.1:80']}")
     }
@@ -154,12 +154,12 @@ fn network(n: u8) -> Source {
     Source::of([198, 51, n, 1].into())
 }
 
-fn bad_url(_: &str, _: usize, _: u64) -> Option<Option<How>> {
-    Some(Some(How::Status(503)))
+fn bad_url(_: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
+    Some(Some(TryFailure::Status(503)))
 }
 
-fn bad_at_home(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
-    Some((pool == "home").then_some(How::Status(503)))
+fn bad_at_home(pool: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
+    Some((pool == "home").then_some(TryFailure::Status(503)))
 }
 
 /// One network that asks this often for these targets, whose requests have this fate.
@@ -203,8 +203,8 @@ fn one_client_with_several_bad_urls_moves_nothing() {
 
 #[test]
 fn an_abuser_of_a_limiter_at_home_moves_nothing_though_the_standby_answers_it() {
-    fn limited(pool: &str, _: usize, _: u64) -> Option<Option<How>> {
-        Some((pool == "home").then_some(How::Status(RETRY_LATER)))
+    fn limited(pool: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
+        Some((pool == "home").then_some(TryFailure::Status(RETRY_LATER)))
     }
     for fate in [limited, bad_at_home] {
         moves_nothing((5, ms(80)), &[abuser(4, 90..92, fate)], ms(20_000));
@@ -224,8 +224,8 @@ fn three_addresses_of_one_network_are_one_source() {
 
 #[test]
 fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
-    fn deadly(_: &str, _: usize, _: u64) -> Option<Option<How>> {
-        Some(Some(How::Reset))
+    fn deadly(_: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
+        Some(Some(TryFailure::Reset))
     }
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
@@ -345,7 +345,7 @@ fn one_request_a_minute_finds_a_home_that_fails_all_after_five() {
 }
 
 fn one_endpoint(mut pool: Pool) -> Pool {
-    let Members::Endpoints(endpoints) = &mut pool.members else { unreachable!() };
+    let PoolMembers::Endpoints(endpoints) = &mut pool.members else { unreachable!() };
     endpoints.truncate(1);
     pool
 }
@@ -365,7 +365,7 @@ fn a_third_of_503_at_all_endpoints_is_found_where_the_standby_is_well() {
 fn one_endpoint_of_ten_that_fails_all_is_ejected() {
     played(|seed| {
         let mut play = Play::of(seed, |service| {
-            let Members::Endpoints(endpoints) = &mut service.pools[0].members else { unreachable!() };
+            let PoolMembers::Endpoints(endpoints) = &mut service.pools[0].members else { unreachable!() };
             *endpoints = (0..10).map(|n| scene::endpoint(0, 0, n)).collect();
         });
         play.honest(8, ms(30));
@@ -378,8 +378,8 @@ fn one_endpoint_of_ten_that_fails_all_is_ejected() {
 
 #[test]
 fn a_dead_app_behind_a_server_that_still_answers_its_files_is_found() {
-    fn files(pool: &str, _: usize, target: u64) -> Option<Option<How>> {
-        Some((pool == "home" && target > 0).then_some(How::Status(502)))
+    fn files(pool: &str, _: usize, target: u64) -> Option<Option<TryFailure>> {
+        Some((pool == "home" && target > 0).then_some(TryFailure::Status(502)))
     }
     for networks in [1, 10] {
         played(|seed| {

@@ -14,41 +14,41 @@ pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn pick<T: Copy>(dice: &mut Rng, from: &[T]) -> T {
-    from[dice.usize(..from.len())]
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(..from.len())]
 }
 
 /// One or two services.
-pub fn config(dice: &mut Rng) -> Config {
-    let count = 1 + usize::from(dice.u8(..4) == 0);
-    let services = (0..count).map(|n| service(n, dice)).collect();
+pub fn config(rng: &mut Rng) -> Config {
+    let count = 1 + usize::from(rng.u8(..4) == 0);
+    let services = (0..count).map(|n| service(n, rng)).collect();
     Config { workers: Some(2), drain_timeout: ms(1000), ..fixture::with_services(services) }
 }
 
-fn service(n: usize, dice: &mut Rng) -> Service {
-    let pools = 1 + pick(dice, &[0, 1, 1, 1, 2]);
-    let mut list: Vec<Pool> = (0..pools).map(|p| pool(n, p, dice)).collect();
-    if dice.u8(..8) == 0 {
+fn service(n: usize, rng: &mut Rng) -> Service {
+    let pools = 1 + pick(rng, &[0, 1, 1, 1, 2]);
+    let mut list: Vec<Pool> = (0..pools).map(|p| pool(n, p, rng)).collect();
+    if rng.u8(..8) == 0 {
         list.push(sorry());
     }
     let smallest = list.iter().filter(|p| !p.members.endpoints().is_empty()).map(|p| p.members.endpoints().len()).min();
-    let min_healthy = if dice.bool() { 1 } else { smallest.unwrap_or(1).min(2) };
-    let fail_closed = dice.u8(..4) == 0;
+    let min_healthy = if rng.bool() { 1 } else { smallest.unwrap_or(1).min(2) };
+    let fail_closed = rng.u8(..4) == 0;
     let mut service = usual();
     service.name = format!("s{n}").into();
-    service.mode = if dice.u8(..5) == 0 { Mode::ActiveActive } else { Mode::ActivePassive };
-    service.balance = pick(dice, &[0, 1, 2]).into_balance();
-    service.retry.cross_pool = pick(dice, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]);
+    service.mode = if rng.u8(..5) == 0 { Mode::ActiveActive } else { Mode::ActivePassive };
+    service.balance = pick(rng, &[0, 1, 2]).into_balance();
+    service.retry.cross_pool = pick(rng, &[CrossPool::Safe, CrossPool::Safe, CrossPool::Idempotent, CrossPool::Never]);
     let failover = &mut service.failover;
     failover.min_healthy = min_healthy;
-    failover.on_refused = if dice.u8(..5) == 0 { OnRefused::Checks } else { OnRefused::Verdict };
+    failover.on_refused = if rng.u8(..5) == 0 { OnRefused::Checks } else { OnRefused::Verdict };
     failover.on_all_down = if fail_closed { OnAllDown::FailClosed } else { OnAllDown::FailOpen };
-    failover.sessions = if dice.bool() { Sessions::Drain } else { Sessions::Close };
-    failover.max_failovers.count = 2 + dice.u32(..2);
-    failover.failback.mode = if dice.u8(..5) == 0 { FailbackMode::Manual } else { FailbackMode::Auto };
-    failover.failback.hold_down = ms(pick(dice, &[500, 1000, 2000]));
-    service.slow_start = ms(if dice.bool() { 0 } else { 500 });
-    service.hold_requests = ms(pick(dice, &[0, 0, 300]));
+    failover.sessions = if rng.bool() { Sessions::Drain } else { Sessions::Close };
+    failover.max_failovers.count = 2 + rng.u32(..2);
+    failover.failback.mode = if rng.u8(..5) == 0 { FailbackMode::Manual } else { FailbackMode::Auto };
+    failover.failback.hold_down = ms(pick(rng, &[500, 1000, 2000]));
+    service.slow_start = ms(if rng.bool() { 0 } else { 500 });
+    service.hold_requests = ms(pick(rng, &[0, 0, 300]));
     service.pools = list;
     service
 }
@@ -75,27 +75,27 @@ fn usual_pool() -> Pool {
 }
 
 trait IntoBalance {
-    fn into_balance(self) -> Balance;
+    fn into_balance(self) -> BalancePolicy;
 }
 
 impl IntoBalance for u8 {
-    fn into_balance(self) -> Balance {
+    fn into_balance(self) -> BalancePolicy {
         match self {
-            0 => Balance::RoundRobin,
-            1 => Balance::LeastRequest,
-            _ => Balance::Random,
+            0 => BalancePolicy::RoundRobin,
+            1 => BalancePolicy::LeastRequest,
+            _ => BalancePolicy::Random,
         }
     }
 }
 
-fn pool(service: usize, p: usize, dice: &mut Rng) -> Pool {
-    let size = pick(dice, &[1, 2, 2, 3]);
+fn pool(service: usize, p: usize, rng: &mut Rng) -> Pool {
+    let size = pick(rng, &[1, 2, 2, 3]);
     Pool {
         name: format!("p{p}").into(),
-        weight: 1 + dice.u32(..3),
-        members: Members::Endpoints((0..size).map(|e| endpoint(service, p, e)).collect()),
-        health_check: (dice.u8(..8) != 0).then(|| check(dice)),
-        outlier_detection: (dice.u8(..8) != 0).then(|| outlier(dice)),
+        weight: 1 + rng.u32(..3),
+        members: PoolMembers::Endpoints((0..size).map(|e| endpoint(service, p, e)).collect()),
+        health_check: (rng.u8(..8) != 0).then(|| check(rng)),
+        outlier_detection: (rng.u8(..8) != 0).then(|| outlier(rng)),
         ..usual_pool()
     }
 }
@@ -105,16 +105,16 @@ pub fn endpoint(service: usize, pool: usize, n: usize) -> Endpoint {
     Endpoint::at(address)
 }
 
-pub fn check(dice: &mut Rng) -> HealthCheck {
-    HealthCheck { fall: 2 + dice.u32(..2), ..usual_pool().health_check.expect("a check") }
+pub fn check(rng: &mut Rng) -> HealthCheck {
+    HealthCheck { fall: 2 + rng.u32(..2), ..usual_pool().health_check.expect("a check") }
 }
 
-fn outlier(dice: &mut Rng) -> OutlierDetection {
+fn outlier(rng: &mut Rng) -> OutlierDetection {
     OutlierDetection {
-        consecutive_failures: 3 + dice.u32(..3),
-        failure_rate: dice.bool().then_some(0.4),
-        base_ejection: ms(pick(dice, &[400, 800])),
-        evidence: if dice.u8(..3) == 0 { EvidenceRule::Any } else { EvidenceRule::Corroborated },
+        consecutive_failures: 3 + rng.u32(..3),
+        failure_rate: rng.bool().then_some(0.4),
+        base_ejection: ms(pick(rng, &[400, 800])),
+        evidence: if rng.u8(..3) == 0 { EvidenceRule::Any } else { EvidenceRule::Corroborated },
         ..usual_pool().outlier_detection.expect("outlier detection")
     }
 }
@@ -124,14 +124,14 @@ pub fn sorry() -> Pool {
 }
 
 /// What a reload brings. Returns which kind of change it is, for the coverage.
-pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
+pub fn change(config: &Config, rng: &mut Rng) -> (Config, &'static str) {
     let mut next = config.clone();
-    let place = dice.usize(..next.services.len());
+    let place = rng.usize(..next.services.len());
     let mut service = (*next.services[place]).clone();
     let n: usize = service.name[1..].parse().expect("services are called s0, s1");
-    let what = match dice.u8(..9) {
+    let what = match rng.u8(..9) {
         0 => {
-            service.failover.failback.hold_down = ms(500 + dice.u64(..1500));
+            service.failover.failback.hold_down = ms(500 + rng.u64(..1500));
             "hold_down"
         }
         1 => {
@@ -155,8 +155,8 @@ pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
             while service.pools.iter().any(|pool| *pool.name == *format!("p{number}")) {
                 number += 1;
             }
-            let place = dice.usize(..=1);
-            service.pools.insert(place, pool(n, number, dice));
+            let place = rng.usize(..=1);
+            service.pools.insert(place, pool(n, number, rng));
             "pool_added"
         }
         5 => {
@@ -172,9 +172,9 @@ pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
             "failback_mode"
         }
         7 => {
-            let place = dice.usize(..service.pools.len());
-            if let Members::Endpoints(endpoints) = &mut service.pools[place].members {
-                let which = dice.usize(..endpoints.len());
+            let place = rng.usize(..service.pools.len());
+            if let PoolMembers::Endpoints(endpoints) = &mut service.pools[place].members {
+                let which = rng.usize(..endpoints.len());
                 endpoints[which].weight = u32::from(endpoints[which].weight == 0);
                 if endpoints.iter().all(|endpoint| endpoint.weight == 0) {
                     endpoints[which].weight = 1;
@@ -193,6 +193,6 @@ pub fn change(config: &Config, dice: &mut Rng) -> (Config, &'static str) {
 
 fn set_size(service: &mut Service, n: usize, place: usize, size: usize) {
     if let Some(p) = service.pools[place].name.strip_prefix('p').and_then(|p| p.parse().ok()) {
-        service.pools[place].members = Members::Endpoints((0..size).map(|e| endpoint(n, p, e)).collect());
+        service.pools[place].members = PoolMembers::Endpoints((0..size).map(|e| endpoint(n, p, e)).collect());
     }
 }

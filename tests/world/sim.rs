@@ -81,7 +81,7 @@ struct Prober {
 }
 
 pub struct World {
-    pub dice: Rng,
+    pub rng: Rng,
     pub now: Moment,
     pub config: Arc<Config>,
     pub core: Decision,
@@ -116,9 +116,9 @@ pub type Verdict = Result<(), String>;
 
 impl World {
     pub fn new(seed: u64) -> Result<World, String> {
-        let mut dice = Rng::with_seed(seed);
-        let config = Arc::new(scene::config(&mut dice));
-        let mut world = World::of(config.clone(), dice, seed)?;
+        let mut rng = Rng::with_seed(seed);
+        let config = Arc::new(scene::config(&mut rng));
+        let mut world = World::of(config.clone(), rng, seed)?;
         for service in config.services.clone().iter() {
             world.plan(ms(5), Ev::Arrive(service.name.clone()));
         }
@@ -130,14 +130,14 @@ impl World {
     }
 
     /// One in which nothing is planned yet.
-    pub fn of(config: Arc<Config>, mut dice: Rng, seed: u64) -> Result<World, String> {
+    pub fn of(config: Arc<Config>, mut rng: Rng, seed: u64) -> Result<World, String> {
         let now = Moment::from_micros(1_000_000_000);
         let core = Decision::new(None, now);
         let newest =
             Arc::new(RoutingTable::build(&config, &core.table(), None, &SocketMap::new(), &Arc::default(), 2, now));
         let mut world = World {
-            traffic: Traffic::new(&mut dice),
-            dice,
+            traffic: Traffic::new(&mut rng),
+            rng,
             now,
             oracle: Oracle::new(),
             vigil: Vigil::default(),
@@ -188,7 +188,7 @@ impl World {
         if planned.life != self.life && !outlives {
             return Ok(());
         }
-        if self.dice.u16(..) < 300 {
+        if self.rng.u16(..) < 300 {
             self.hand_over()?;
         }
         self.happen(planned.ev)?;
@@ -249,7 +249,7 @@ impl World {
         match effect {
             Effect::Publish => self.publish()?,
             Effect::ConfirmConnect { endpoint } => {
-                let answer = self.address(endpoint).and_then(|at| self.upstreams[&at].connect(&mut self.dice));
+                let answer = self.address(endpoint).and_then(|at| self.upstreams[&at].connect(&mut self.rng));
                 if let Some((after, outcome)) = answer {
                     self.plan(after, Ev::Confirmed(endpoint, outcome));
                 }
@@ -304,7 +304,7 @@ impl World {
         self.probers.retain(|id, _| checked.contains(id));
         for id in checked {
             if !self.probers.contains_key(&id) {
-                let first = ms(self.dice.u64(..40));
+                let first = ms(self.rng.u64(..40));
                 self.probers.insert(id, Prober { fast: false, busy: false, began: None, next: self.now.after(first) });
                 self.plan(first, Ev::ProbeStart(id));
             }
@@ -349,7 +349,7 @@ impl World {
         let (Some(check), Some(address)) = (self.check_of(id), self.address(id)) else { return Ok(()) };
         let Some(prober) = self.probers.get_mut(&id).filter(|p| !p.busy && p.next <= self.now) else { return Ok(()) };
         (prober.busy, prober.began) = (true, Some(self.now));
-        let (after, outcome) = self.upstreams[&address].probe(check.timeout, &mut self.dice);
+        let (after, outcome) = self.upstreams[&address].probe(check.timeout, &mut self.rng);
         self.plan(after, Ev::ProbeEnd(id, outcome));
         Ok(())
     }
@@ -360,7 +360,7 @@ impl World {
         let Some(check) = self.check_of(id) else { return Ok(()) };
         let Some(prober) = self.probers.get_mut(&id) else { return Ok(()) };
         let pause = if prober.fast { check.fast_interval } else { check.interval };
-        let pause = pause.mul_f64(0.9 + 0.2 * self.dice.f64());
+        let pause = pause.mul_f64(0.9 + 0.2 * self.rng.f64());
         prober.busy = false;
         prober.next = self.now.after(pause);
         self.plan(pause, Ev::ProbeStart(id));
@@ -395,10 +395,10 @@ impl World {
             };
             digest.callers = Some(callers);
             self.oracle.swept(endpoint.id, &digest)?;
-            match self.dice.u8(..) {
+            match self.rng.u8(..) {
                 0..2 => self.coverage.hit("digest dropped"),
                 2..10 => {
-                    let late = ms(self.dice.u64(..150));
+                    let late = ms(self.rng.u64(..150));
                     self.plan(late, Ev::Digest(endpoint.id, self.now, digest));
                     self.coverage.hit("digest late");
                 }
@@ -425,24 +425,24 @@ impl World {
             return Ok(());
         }
         let services = self.config.services.clone();
-        let service = &services[self.dice.usize(..services.len())];
-        let pool = &service.pools[if self.dice.bool() { 0 } else { self.dice.usize(..service.pools.len()) }];
-        let mode = Mode::BAD[self.dice.usize(..Mode::BAD.len())];
-        let lasts = match self.dice.u8(..8) {
-            0 => 5 + self.dice.u64(..40), // a restart
-            1..4 => 100 + self.dice.u64(..600),
-            _ => 600 + self.dice.u64(..3500),
+        let service = &services[self.rng.usize(..services.len())];
+        let pool = &service.pools[if self.rng.bool() { 0 } else { self.rng.usize(..service.pools.len()) }];
+        let mode = Mode::BAD[self.rng.usize(..Mode::BAD.len())];
+        let lasts = match self.rng.u8(..8) {
+            0 => 5 + self.rng.u64(..40), // a restart
+            1..4 => 100 + self.rng.u64(..600),
+            _ => 600 + self.rng.u64(..3500),
         };
-        let whole = self.dice.bool();
+        let whole = self.rng.bool();
         let endpoints = pool.members.endpoints();
-        let chosen = self.dice.usize(..endpoints.len().max(1));
+        let chosen = self.rng.usize(..endpoints.len().max(1));
         for (n, endpoint) in endpoints.iter().enumerate().filter(|(n, _)| whole || *n == chosen) {
             let _ = n;
             self.upstreams.insert(endpoint.address, Upstream { mode, since: self.now });
             self.plan(ms(lasts), Ev::Repair(endpoint.address, self.now));
             self.coverage.hit(format!("fault {mode:?}"));
         }
-        let pause = if self.dice.u8(..4) == 0 { 4000 } else { 200 + self.dice.u64(..1500) };
+        let pause = if self.rng.u8(..4) == 0 { 4000 } else { 200 + self.rng.u64(..1500) };
         self.plan(ms(pause), Ev::Fault);
         Ok(())
     }
@@ -451,14 +451,14 @@ impl World {
         if !self.noise {
             return Ok(());
         }
-        let pause = ms(300 + self.dice.u64(..3500));
+        let pause = ms(300 + self.rng.u64(..3500));
         self.plan(pause, Ev::Operator);
         let services = self.config.services.clone();
-        let place = self.dice.usize(..services.len());
+        let place = self.rng.usize(..services.len());
         let service = services[place].name.clone();
         let pools = &services[place].pools;
-        let pool = pools[self.dice.usize(..pools.len())].name.clone();
-        let command = match self.dice.u8(..12) {
+        let pool = pools[self.rng.usize(..pools.len())].name.clone();
+        let command = match self.rng.u8(..12) {
             0 | 1 => ActCommand::Switchover { service, pool },
             2 => ActCommand::Failback { service },
             3 => ActCommand::Pin { service, pool },
@@ -469,10 +469,10 @@ impl World {
                 if endpoints.is_empty() {
                     return Ok(());
                 }
-                let (service, address) = endpoints[self.dice.usize(..endpoints.len())].clone();
+                let (service, address) = endpoints[self.rng.usize(..endpoints.len())].clone();
                 let states =
                     [Administrative::Drain, Administrative::Maint, Administrative::Ready, Administrative::Ready];
-                ActCommand::Administer { service, address, state: states[self.dice.usize(..4)] }
+                ActCommand::Administer { service, address, state: states[self.rng.usize(..4)] }
             }
         };
         self.order(command)
@@ -494,11 +494,11 @@ impl World {
         if !self.noise {
             return Ok(());
         }
-        let (next, what) = scene::change(&self.config, &mut self.dice);
+        let (next, what) = scene::change(&self.config, &mut self.rng);
         self.coverage.hit(format!("reload {what}"));
         self.config = Arc::new(next);
         self.meet_upstreams();
-        let pause = ms(1000 + self.dice.u64(..8000));
+        let pause = ms(1000 + self.rng.u64(..8000));
         self.plan(pause, Ev::Reload);
         self.feed(Some(Event::Configured(self.config.clone())))
     }
@@ -513,7 +513,7 @@ impl World {
         let saved: Saved = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         self.coverage.hit("restart");
         self.life += 1;
-        self.now = self.now.after(ms(20 + self.dice.u64(..500)));
+        self.now = self.now.after(ms(20 + self.rng.u64(..500)));
         self.traffic.forget();
         self.probers.clear();
         self.cursors.clear();
@@ -528,7 +528,7 @@ impl World {
         let nobody = Decision::new(None, self.now).table();
         self.newest =
             Arc::new(RoutingTable::build(&self.config, &nobody, None, &SocketMap::new(), &Arc::default(), 2, self.now));
-        let pause = ms(3000 + self.dice.u64(..12_000));
+        let pause = ms(3000 + self.rng.u64(..12_000));
         self.plan(pause, Ev::Restart);
         self.start()
     }

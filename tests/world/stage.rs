@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use standfast::decision::{RequestTarget, Source};
-use standfast::routing::{Choice, How, Nature, ServiceView};
+use standfast::routing::{Choice, RequestClass, ServiceView, TryFailure};
 use standfast::wire::h1::Method;
 
 use super::scene::ms;
 use super::sim::{Ev, Verdict, World};
 
 /// How a request of an actor ends at an endpoint; `None` = as the endpoint is, `Some(None)` = well.
-pub type Fate = fn(pool: &str, endpoint: usize, target: u64) -> Option<Option<How>>;
+pub type Fate = fn(pool: &str, endpoint: usize, target: u64) -> Option<Option<TryFailure>>;
 
 /// One client network.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Stage {
         target: RequestTarget,
         view: &ServiceView,
         choice: &Choice,
-    ) -> Option<Option<How>> {
+    ) -> Option<Option<TryFailure>> {
         let pool = &view.pools[choice.pool];
         (self.actors[actor].fate)(&pool.name, choice.endpoint, target.0)
     }
@@ -72,12 +72,12 @@ impl World {
 
     pub fn act(&mut self, place: usize) -> Verdict {
         let actor = self.stage.actors[place].clone();
-        let pause = actor.pause.mul_f64(0.5 + self.dice.f64()).max(ms(1));
+        let pause = actor.pause.mul_f64(0.5 + self.rng.f64()).max(ms(1));
         self.plan(pause, Ev::Act(place));
         let service = self.config.services[0].name.clone();
         let Some(view) = self.newest.service(&service).cloned() else { return Ok(()) };
-        let nature = Nature::of(actor.method, actor.method == Method::Post);
-        let target = RequestTarget(self.dice.u64(actor.targets.clone()));
-        self.ask(&view, nature, actor.source, target, Some(place))
+        let request_class = RequestClass::of(actor.method, actor.method == Method::Post);
+        let target = RequestTarget(self.rng.u64(actor.targets.clone()));
+        self.ask(&view, request_class, actor.source, target, Some(place))
     }
 }

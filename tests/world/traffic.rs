@@ -8,8 +8,8 @@ use fastrand::Rng;
 use standfast::config::{Name, Retry};
 use standfast::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use standfast::routing::{
-    Choice, Ended, EndpointView, Fault, How, InFlight, Nature, Next, Pick, PickState, RoutingTable, ServiceView,
-    SourceKey, Tries, faults,
+    Choice, Ended, EndpointView, Fault, InFlight, Pick, PickState, RequestClass, RetryDecision, RoutingTable,
+    ServiceView, SourceKey, Tries, TryFailure, faults,
 };
 use standfast::wire::h1::Method;
 
@@ -32,7 +32,7 @@ const DEADLINE: Duration = ms(1500);
 /// A request under way.
 struct Request {
     service: Name,
-    nature: Nature,
+    request_class: RequestClass,
     tries: Tries,
     worker: usize,
     executed: u32,
@@ -101,17 +101,17 @@ impl Exchange {
     }
 
     fn connecting(&self) -> bool {
-        self.course.how == Some(How::ConnectTimeout)
+        self.course.how == Some(TryFailure::ConnectTimeout)
     }
 
     /// A reused connection that was reset before its answer.
-    fn tell_stale(&self, how: How, now: Moment) {
-        if self.reused && how == How::Reset {
+    fn tell_stale(&self, how: TryFailure, now: Moment) {
+        if self.reused && how == TryFailure::Reset {
             self.endpoint().stats.note_stale(self.generation, now);
         }
     }
 
-    fn ended(&self, how: How) -> Ended {
+    fn ended(&self, how: TryFailure) -> Ended {
         Ended { choice: self.choice, how, sent: self.course.sent, reused: self.reused, replayable: true }
     }
 }
@@ -160,8 +160,8 @@ impl Traffic {
         self.tries.get(&actor).copied().unwrap_or(0)
     }
 
-    pub fn new(dice: &mut Rng) -> Traffic {
-        let mut picker = || PickState::new(Rng::with_seed(dice.u64(..)));
+    pub fn new(rng: &mut Rng) -> Traffic {
+        let mut picker = || PickState::new(Rng::with_seed(rng.u64(..)));
         Traffic {
             pickers: [picker(), picker()],
             requests: BTreeMap::new(),
@@ -184,43 +184,43 @@ impl Traffic {
 
 impl World {
     pub fn arrive(&mut self, service: Name) -> Verdict {
-        let pause = ms(10 + self.dice.u64(..60));
+        let pause = ms(10 + self.rng.u64(..60));
         self.plan(pause, Ev::Arrive(service.clone()));
         let Some(view) = self.newest.service(&service).cloned() else { return Ok(()) };
-        let nature = match self.dice.u8(..8) {
-            0..5 => Nature::of(Method::Get, false),
-            5 => Nature::of(Method::Put, true),
-            _ => Nature::of(Method::Post, true),
+        let request_class = match self.rng.u8(..8) {
+            0..5 => RequestClass::of(Method::Get, false),
+            5 => RequestClass::of(Method::Put, true),
+            _ => RequestClass::of(Method::Post, true),
         };
-        let source = Source::of([10, 0, 0, self.dice.u8(..self.sources)].into());
-        let target = RequestTarget(self.dice.u64(..5));
-        self.ask(&view, nature, source, target, None)
+        let source = Source::of([10, 0, 0, self.rng.u8(..self.sources)].into());
+        let target = RequestTarget(self.rng.u64(..5));
+        self.ask(&view, request_class, source, target, None)
     }
 
     /// A request comes.
     pub fn ask(
         &mut self,
         view: &ServiceView,
-        nature: Nature,
+        request_class: RequestClass,
         source: Source,
         target: RequestTarget,
         actor: Option<usize>,
     ) -> Verdict {
         let service = view.config.name.clone();
-        let worker = self.dice.usize(..2);
+        let worker = self.rng.usize(..2);
         view.stats.budget.request(worker, self.now);
         self.traffic.spending.entry(service.clone()).or_default().requests.push_back(self.now);
         let id = self.traffic.next;
         self.traffic.next += 1;
-        let mut tries = Tries::new(nature, self.now.after(DEADLINE));
-        let avoided = view.stats.avoidance.of(source, target, nature.safe(), self.now);
+        let mut tries = Tries::new(request_class, self.now.after(DEADLINE));
+        let avoided = view.stats.avoidance.of(source, target, request_class.safe(), self.now);
         if !avoided.is_empty() {
             self.coverage.hit("avoids who fails the target");
         }
         tries.avoid(avoided);
         let request = Request {
             service,
-            nature,
+            request_class,
             tries,
             worker,
             executed: 0,
@@ -286,9 +286,9 @@ impl World {
                     self.coverage.hit("crosses rather than asking again");
                 }
                 Pick::Endpoint(choice) => {
-                    let pause = request.tries.backoff(&choice, &mut self.dice);
+                    let pause = request.tries.backoff(&choice, &mut self.rng);
                     // the check for an idle connection, or the way to the socket: a publish may come in between
-                    let pause = pause + Duration::from_micros(self.dice.u64(..200));
+                    let pause = pause + Duration::from_micros(self.rng.u64(..200));
                     request.state = State::Picked(self.now.after(pause), view, choice);
                     return Ok(());
                 }
@@ -308,16 +308,16 @@ impl World {
     }
 
     /// What the retry rule says; `true` = pick again now.
-    fn follow(&mut self, id: u64, next: Next) -> Result<bool, String> {
+    fn follow(&mut self, id: u64, next: RetryDecision) -> Result<bool, String> {
         match next {
-            Next::Pick => Ok(true),
-            Next::Wait { until } | Next::Queue { until } => {
+            RetryDecision::Pick => Ok(true),
+            RetryDecision::Wait { until } | RetryDecision::Queue { until } => {
                 if let Some(request) = self.traffic.requests.get_mut(&id) {
                     request.state = State::Waiting(until);
                 }
                 Ok(false)
             }
-            Next::GiveUp(_) => self.gives_up(id).map(|()| false),
+            RetryDecision::GiveUp(_) => self.gives_up(id).map(|()| false),
         }
     }
 
@@ -341,22 +341,23 @@ impl World {
             return self.drive(id);
         }
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
-        let (tries, nature) = (&request.tries, request.nature);
+        let (tries, request_class) = (&request.tries, request.request_class);
         let beside = request.first.as_ref().map(|first| first.choice.id);
-        let how = Try { crossing: tries.crossing(), safe: nature.safe(), tried: tries.tried(), beside };
+        let how = Try { crossing: tries.crossing(), safe: request_class.safe(), tried: tries.tried(), beside };
         self.oracle.tries(&view, &choice, &how)?;
         let upstream = self.upstreams[&endpoint.address];
         let generation = endpoint.stats.generation();
-        let mut reused =
-            self.dice.u8(..4) == 0 && !tries.fresh_only() && endpoint.stats.trusts_idle(nature.idempotent(), self.now);
-        let mut course = upstream.exchange(reused, &mut self.dice);
+        let mut reused = self.rng.u8(..4) == 0
+            && !tries.fresh_only()
+            && endpoint.stats.trusts_idle(request_class.idempotent(), self.now);
+        let mut course = upstream.exchange(reused, &mut self.rng);
         if let Some(fate) = request.actor.and_then(|actor| self.stage.fate(actor, request.target, &view, &choice)) {
             course.how = fate;
         }
-        if course.how == Some(How::ConnectTimeout) {
+        if course.how == Some(TryFailure::ConnectTimeout) {
             reused = false;
         }
-        let connecting = course.how == Some(How::ConnectTimeout);
+        let connecting = course.how == Some(TryFailure::ConnectTimeout);
         let role = if request.hedged { Role::Hedge } else { Role::Only };
         let hedges = role == Role::Only && course.sent;
         let patience = if endpoint.suspected { Duration::ZERO } else { PATIENCE };
@@ -376,7 +377,7 @@ impl World {
             self.asks(endpoint, Ear::Replies);
         }
         if course.executed && upstream.mode.silent() {
-            course.executed = self.dice.bool();
+            course.executed = self.rng.bool();
         }
         let exchange = Exchange {
             ends: self.now.after(course.after),
@@ -398,9 +399,9 @@ impl World {
     }
 
     /// A connect: its kernel answers at once, or never.
-    fn dials(&mut self, endpoint: &EndpointView, how: Option<How>) {
+    fn dials(&mut self, endpoint: &EndpointView, how: Option<TryFailure>) {
         self.asks(endpoint, Ear::Connects);
-        if how != Some(How::ConnectTimeout) {
+        if how != Some(TryFailure::ConnectTimeout) {
             self.hears(endpoint, Ear::Connects);
         }
         if how.is_none() {
@@ -455,7 +456,7 @@ impl World {
             return Ok(());
         }
         let mode = self.upstreams[&first.endpoint().address].mode;
-        if !outcome(first, mode, now, &mut self.dice) {
+        if !outcome(first, mode, now, &mut self.rng) {
             return Ok(());
         }
         let Some(first) = request.first.take() else { return Ok(()) };
@@ -469,7 +470,7 @@ impl World {
             return self.conclude(id);
         }
         // What would be asked for again is asked for already.
-        if let Some(How::Status(_)) = how {
+        if let Some(TryFailure::Status(_)) = how {
             self.hears(first.endpoint(), Ear::Replies);
         }
         if let Some(how) = how {
@@ -508,8 +509,8 @@ impl World {
 
     /// A request that waits for this endpoint was answered elsewhere, or at least connected.
     fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) {
-        let hearing = ear.of(&endpoint.stats);
-        let suspected = hearing.waits_for(PATIENCE, self.now) && hearing.late(self.now);
+        let tracker = ear.of(&endpoint.stats);
+        let suspected = tracker.waits_for(PATIENCE, self.now) && tracker.late(self.now);
         let urgent = (self.testifies(endpoint, ear, asked) || suspected) && endpoint.stats.make_urgent();
         self.counted(urgent);
     }
@@ -559,8 +560,8 @@ impl World {
                     match self.upstreams[&endpoint.address].mode {
                         Mode::Hang => break None,
                         Mode::Dead => {
-                            self.dials(endpoint, Some(How::Refused));
-                            let how = How::Refused;
+                            self.dials(endpoint, Some(TryFailure::Refused));
+                            let how = TryFailure::Refused;
                             let ended = Ended { choice, how, sent: false, reused: false, replayable: true };
                             self.record(id, endpoint, &ended);
                             tries.ended(&retry, &ended, &view.stats.budget, self.now)
@@ -571,7 +572,7 @@ impl World {
                 Pick::Static { .. } => break None,
                 nothing => tries.unplaced(&retry, nothing, &view, self.now),
             };
-            if next != Next::Pick {
+            if next != RetryDecision::Pick {
                 break None;
             }
         };
@@ -581,7 +582,7 @@ impl World {
         let endpoint = &slow.pools[loser.pool].endpoints[loser.endpoint];
         self.tell_overtaken(endpoint, Ear::Connects, self.now);
         if loser.trial {
-            let how = How::ConnectTimeout;
+            let how = TryFailure::ConnectTimeout;
             self.record(id, endpoint, &Ended { choice: loser, how, sent: false, reused: false, replayable: true });
         }
         if self.traffic.proofs.insert((worker, loser.id)) {
@@ -612,7 +613,7 @@ impl World {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         let Some(exchange) = request.exchange() else { return Ok(()) };
         let mode = self.upstreams[&exchange.endpoint().address].mode;
-        if outcome(exchange, mode, now, &mut self.dice) { self.conclude(id) } else { Ok(()) }
+        if outcome(exchange, mode, now, &mut self.rng) { self.conclude(id) } else { Ok(()) }
     }
 
     /// What its outcome means for the counters and for the request.
@@ -624,7 +625,7 @@ impl World {
         let (worker, course, view) = (request.worker, exchange.course, exchange.view.clone());
         self.executes(id, course.sent && course.executed)?;
         let endpoint = exchange.endpoint();
-        if matches!(course.how, None | Some(How::Status(_))) {
+        if matches!(course.how, None | Some(TryFailure::Status(_))) {
             self.hears(endpoint, Ear::Replies);
             endpoint.stats.note_answered(exchange.generation, exchange.reused, self.now);
         }
@@ -669,7 +670,7 @@ impl World {
         }
         self.tell_overtaken(endpoint, Ear::Replies, first.began);
         if first.choice.trial {
-            self.record(id, endpoint, &first.ended(How::Timeout));
+            self.record(id, endpoint, &first.ended(TryFailure::Timeout));
         }
         self.executes(id, first.course.executed)?;
         self.done(id, true)
@@ -693,7 +694,7 @@ impl World {
     fn executes(&mut self, id: u64, executed: bool) -> Verdict {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return Ok(()) };
         request.executed += u32::from(executed);
-        if request.executed > 1 && !request.nature.idempotent() {
+        if request.executed > 1 && !request.request_class.idempotent() {
             return Err(format!("request {id}, which is not idempotent, was executed twice"));
         }
         Ok(())
@@ -706,11 +707,11 @@ impl World {
         if let Some(kind) = failure(ended) {
             let mut urgent = endpoint.stats.record_failure(request.worker, kind, ended.choice.trial, now);
             let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
-            let later = matches!(ended.how, How::Status(RETRY_LATER));
+            let later = matches!(ended.how, TryFailure::Status(RETRY_LATER));
             let mark = if later { Mark::RetryLater } else { Mark::None };
             let fault =
                 Fault { endpoint: ended.choice.id, stats, pool: ended.choice.pool, streak, kind, at: now, mark };
-            if matches!(ended.how, How::Refused | How::ConnectTimeout) {
+            if matches!(ended.how, TryFailure::Refused | TryFailure::ConnectTimeout) {
                 urgent |= fault.report_connect();
             } else {
                 request.faults.push(fault);
@@ -839,16 +840,18 @@ impl World {
         let (view, condemned) = (&exchange.view, newest.condemns(exchange.choice.id));
         let serves = newest.pool_of(exchange.choice.id).is_some_and(|pool| newest.serves(pool));
         let (retry, budget, sent) = (&view.config.retry, &view.stats.budget, exchange.course.sent);
-        let ended = Ended { reused: false, ..exchange.ended(How::Condemned) };
+        let ended = Ended { reused: false, ..exchange.ended(TryFailure::Condemned) };
         let next = match exchange.role {
-            _ if exchange.connecting() && (condemned || view.serves(exchange.choice.pool) && !serves) => Next::Pick,
+            _ if exchange.connecting() && (condemned || view.serves(exchange.choice.pool) && !serves) => {
+                RetryDecision::Pick
+            }
             _ if !condemned || !sent => return Ok(()),
             Role::Hedge => request.tries.ended(retry, &ended, budget, self.now),
-            Role::Alone if request.tries.leave_hedge(retry, budget, self.now) => Next::Pick,
-            Role::Only if request.tries.leave(retry, &ended, budget, self.now) => Next::Pick,
+            Role::Alone if request.tries.leave_hedge(retry, budget, self.now) => RetryDecision::Pick,
+            Role::Only if request.tries.leave(retry, &ended, budget, self.now) => RetryDecision::Pick,
             Role::Alone | Role::Only => return Ok(()),
         };
-        if sent && !request.nature.safe() {
+        if sent && !request.request_class.safe() {
             return Err(format!("request {id}, which is not safe, was given up while it may still be answered"));
         }
         self.coverage.hit(if sent { "leaves the condemned" } else { "connect given up" });
@@ -858,16 +861,16 @@ impl World {
 }
 
 /// How an exchange ends as its upstream is now. `false`: not yet.
-fn outcome(exchange: &mut Exchange, mode: Mode, now: Moment, dice: &mut Rng) -> bool {
+fn outcome(exchange: &mut Exchange, mode: Mode, now: Moment, rng: &mut Rng) -> bool {
     let course = &mut exchange.course;
     if !course.sent {
         return true;
     }
     let end = exchange.began.after(RESPONSE);
     if mode == Mode::Dead {
-        (course.how, course.executed) = (Some(How::Reset), course.executed && dice.bool());
+        (course.how, course.executed) = (Some(TryFailure::Reset), course.executed && rng.bool());
     } else if now >= end {
-        (course.how, course.executed) = (Some(How::Timeout), course.executed && dice.bool());
+        (course.how, course.executed) = (Some(TryFailure::Timeout), course.executed && rng.bool());
     } else if mode.silent() {
         exchange.ends = now.after(LOOK).min(end);
         return false;
@@ -877,13 +880,13 @@ fn outcome(exchange: &mut Exchange, mode: Mode, now: Moment, dice: &mut Rng) -> 
 
 fn failure(ended: &Ended) -> Option<Failure> {
     match ended.how {
-        How::Refused => Some(Failure::Refused),
-        How::ConnectTimeout => Some(Failure::ConnectTimeout),
-        How::Reset if ended.reused => None,
-        How::Reset | How::Handshake => Some(Failure::Reset),
-        How::Malformed => Some(Failure::Malformed),
-        How::Timeout => Some(Failure::Timeout),
-        How::Status(_) => Some(Failure::Gateway),
-        How::Local | How::NoRoute | How::Unprocessed | How::Condemned => None,
+        TryFailure::Refused => Some(Failure::Refused),
+        TryFailure::ConnectTimeout => Some(Failure::ConnectTimeout),
+        TryFailure::Reset if ended.reused => None,
+        TryFailure::Reset | TryFailure::Handshake => Some(Failure::Reset),
+        TryFailure::Malformed => Some(Failure::Malformed),
+        TryFailure::Timeout => Some(Failure::Timeout),
+        TryFailure::Status(_) => Some(Failure::Gateway),
+        TryFailure::Local | TryFailure::NoRoute | TryFailure::Unprocessed | TryFailure::Condemned => None,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::decision::{ConnectOutcome, Moment, ProbeFailure, ProbeOutcome};
-use standfast::routing::How;
+use standfast::routing::TryFailure;
 
 use super::scene::ms;
 
@@ -74,15 +74,15 @@ pub struct Upstream {
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
     pub after: Duration,
-    pub how: Option<How>,
+    pub how: Option<TryFailure>,
     pub sent: bool,
     pub executed: bool,
 }
 
 impl Upstream {
-    pub fn probe(&self, timeout: Duration, dice: &mut Rng) -> (Duration, ProbeOutcome) {
-        let soon = ms(1 + dice.u64(..20));
-        if dice.u8(..) < 3 {
+    pub fn probe(&self, timeout: Duration, rng: &mut Rng) -> (Duration, ProbeOutcome) {
+        let soon = ms(1 + rng.u64(..20));
+        if rng.u8(..) < 3 {
             return (soon, ProbeOutcome::Local { detail: "no descriptors".to_owned() });
         }
         let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
@@ -98,8 +98,8 @@ impl Upstream {
     }
 
     /// `None` = the answer is lost.
-    pub fn connect(&self, dice: &mut Rng) -> Option<(Duration, ConnectOutcome)> {
-        match dice.u8(..) {
+    pub fn connect(&self, rng: &mut Rng) -> Option<(Duration, ConnectOutcome)> {
+        match rng.u8(..) {
             0..3 => return None,
             3..6 => return Some((ms(1), ConnectOutcome::Local)),
             _ => {}
@@ -112,20 +112,20 @@ impl Upstream {
     }
 
     /// Over an idle connection (`reused`) nobody notices at first that the other end is gone.
-    pub fn exchange(&self, reused: bool, dice: &mut Rng) -> Course {
-        let after = ms(2 + dice.u64(..15));
+    pub fn exchange(&self, reused: bool, rng: &mut Rng) -> Course {
+        let after = ms(2 + rng.u64(..15));
         let course = |after, how, sent, executed| Course { after, how, sent, executed };
         match self.mode {
             Mode::Up | Mode::Sick | Mode::Frozen | Mode::Stalled => course(after, None, true, true),
-            Mode::Slow => course(ms(20 + dice.u64(..210)), None, true, true),
-            Mode::Dead if reused => course(ms(1), Some(How::Reset), dice.bool(), false),
-            Mode::Dead => course(ms(1), Some(How::Refused), false, false),
+            Mode::Slow => course(ms(20 + rng.u64(..210)), None, true, true),
+            Mode::Dead if reused => course(ms(1), Some(TryFailure::Reset), rng.bool(), false),
+            Mode::Dead => course(ms(1), Some(TryFailure::Refused), false, false),
             Mode::Hang if reused => course(after, None, true, true),
-            Mode::Hang => course(ms(100), Some(How::ConnectTimeout), false, false),
-            Mode::Lying => course(after, Some(How::Status(503)), true, true),
-            Mode::Resetting => course(after, Some(How::Reset), true, dice.bool()),
-            Mode::Flaky if dice.bool() => course(after, Some(How::Status(503)), true, true),
-            Mode::Shaky if dice.u8(..3) == 0 => course(after, Some(How::Status(503)), true, true),
+            Mode::Hang => course(ms(100), Some(TryFailure::ConnectTimeout), false, false),
+            Mode::Lying => course(after, Some(TryFailure::Status(503)), true, true),
+            Mode::Resetting => course(after, Some(TryFailure::Reset), true, rng.bool()),
+            Mode::Flaky if rng.bool() => course(after, Some(TryFailure::Status(503)), true, true),
+            Mode::Shaky if rng.u8(..3) == 0 => course(after, Some(TryFailure::Status(503)), true, true),
             Mode::Flaky | Mode::Shaky => course(after, None, true, true),
         }
     }

@@ -1,6 +1,6 @@
 //! `balance:`
 
-use crate::config::model::Balance;
+use crate::config::model::BalancePolicy;
 
 /// Two choices by requests in flight: near the best at any load, and a slow endpoint gets less by itself.
-pub const BALANCE: Balance = Balance::LeastRequest;
+pub const BALANCE: BalancePolicy = BalancePolicy::LeastRequest;

@@ -2,16 +2,16 @@
 
 use serde_yaml::Value;
 
-use crate::config::model::Balance;
+use crate::config::model::BalancePolicy;
 
-pub(super) fn balance(balance: &Balance) -> Value {
+pub(super) fn balance(balance: &BalancePolicy) -> Value {
     match balance {
-        Balance::RoundRobin => "round_robin".into(),
-        Balance::LeastRequest => "least_request".into(),
-        Balance::Random => "random".into(),
-        Balance::HashSource => map! { "hash" => "source" },
-        Balance::HashHeader(name) => map! { "hash" => map! { "header" => name.as_str() } },
-        Balance::HashCookie(name) => map! { "hash" => map! { "cookie" => name.as_str() } },
-        Balance::HashQuery(name) => map! { "hash" => map! { "query" => name.as_str() } },
+        BalancePolicy::RoundRobin => "round_robin".into(),
+        BalancePolicy::LeastRequest => "least_request".into(),
+        BalancePolicy::Random => "random".into(),
+        BalancePolicy::HashSource => map! { "hash" => "source" },
+        BalancePolicy::HashHeader(name) => map! { "hash" => map! { "header" => name.as_str() } },
+        BalancePolicy::HashCookie(name) => map! { "hash" => map! { "cookie" => name.as_str() } },
+        BalancePolicy::HashQuery(name) => map! { "hash" => map! { "query" => name.as_str() } },
     }
 }

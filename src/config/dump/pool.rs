@@ -7,21 +7,21 @@ use super::endpoint::endpoints;
 use super::outlier::outlier_detection;
 use super::static_response::static_response;
 use crate::config::defaults;
-use crate::config::model::{Members, Mode, Pool};
+use crate::config::model::{Mode, Pool, PoolMembers};
 
 pub(super) fn pool(pool: &Pool, mode: Mode) -> Value {
-    let endpoints = matches!(pool.members, Members::Endpoints(_));
+    let endpoints = matches!(pool.members, PoolMembers::Endpoints(_));
     map! {
         "name" => &*pool.name,
         // In active_passive it has no effect, and the reader says so.
         "weight" => (mode == Mode::ActiveActive || pool.weight != defaults::WEIGHT).then_some(pool.weight),
         "endpoints" => match &pool.members {
-            Members::Endpoints(endpoints) => Some(self::endpoints(endpoints, &pool.names)),
-            Members::Static(_) => None,
+            PoolMembers::Endpoints(endpoints) => Some(self::endpoints(endpoints, &pool.names)),
+            PoolMembers::Static(_) => None,
         },
         "static_response" => match &pool.members {
-            Members::Endpoints(_) => None,
-            Members::Static(response) => Some(static_response(response)),
+            PoolMembers::Endpoints(_) => None,
+            PoolMembers::Static(response) => Some(static_response(response)),
         },
         "health_check" => endpoints.then(|| pool.health_check.as_ref().map_or("off".into(), health_check)),
         "outlier_detection" => endpoints.then(|| pool.outlier_detection.as_ref().map_or("off".into(), outlier_detection)),

@@ -3,7 +3,7 @@
 use serde_yaml::Value;
 
 use super::written::{list, pairs};
-use crate::config::model::{HeaderChanges, HostMatch, Match, PathMatch, Route, SniRoute};
+use crate::config::model::{HeaderChanges, HostMatch, PathMatch, Route, RouteMatch, SniRoute};
 
 pub(super) fn sni_route(route: &SniRoute) -> Value {
     map! {
@@ -34,7 +34,7 @@ pub(super) fn route(route: &Route) -> Value {
     }
 }
 
-fn matched(matches: &Match) -> Value {
+fn matched(matches: &RouteMatch) -> Value {
     let header = |(name, value): &(String, Option<String>)| {
         let value = value
             .as_ref()

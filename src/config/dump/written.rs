@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_yaml::Value;
 
 use crate::config::Bind;
-use crate::config::model::Patience;
+use crate::config::model::DelayThreshold;
 use crate::config::units::write_time;
 
 /// `map! { "key" => value, … }`, in this order; a value that is `None` is left out.
@@ -38,12 +38,12 @@ impl From<Duration> for DumpValue {
     }
 }
 
-impl From<Patience> for DumpValue {
-    fn from(patience: Patience) -> DumpValue {
+impl From<DelayThreshold> for DumpValue {
+    fn from(patience: DelayThreshold) -> DumpValue {
         match patience {
-            Patience::Auto => "auto".into(),
-            Patience::Off => "off".into(),
-            Patience::After(time) => time.into(),
+            DelayThreshold::Auto => "auto".into(),
+            DelayThreshold::Off => "off".into(),
+            DelayThreshold::After(time) => time.into(),
         }
     }
 }

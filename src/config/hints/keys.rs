@@ -40,7 +40,7 @@ pub(in crate::config) fn unknown_key(section: &str, key: &str, value: FoundValue
     }
     if let "sticky" | "stickiness" | "sticky_session" | "sticky_sessions" | "stick" | "stick_table" | "affinity"
     | "session_affinity" | "persistence" | "cookie" | "ip_hash" = &*key
-        && section != "Match"
+        && section != "RouteMatch"
     {
         let by_address =
             key == "ip_hash" || matches!(text, Some("ip" | "source" | "source_ip" | "client_ip" | "address"));
@@ -66,7 +66,7 @@ pub(in crate::config) fn unknown_key(section: &str, key: &str, value: FoundValue
         "ListenerTls" => listener_keys::tls(&key, value),
         "Certificate" => listener_keys::certificate(&key, value),
         "Route" => listener_keys::route(&key, value),
-        "Match" => listener_keys::matches(&key, value),
+        "RouteMatch" => listener_keys::matches(&key, value),
         "Service" => service_keys::service(&key, value),
         "Pool" => service_keys::pool(&key, value),
         "Endpoint" => service_keys::endpoint_of_a_pool(&key, value),

@@ -38,7 +38,7 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
         "ServiceLimits" | "ListenerLimits" => {
             format!("write `limits: {{max_connections: {}}}`", found.number(1..=10_000_000).unwrap_or(1024))
         }
-        "Match" => match of_text(found) {
+        "RouteMatch" => match of_text(found) {
             Some(matched) => format!("write `match: {matched}`"),
             None => "write each condition as a key: `match: {host: shop.example.com, path_prefix: /api}`".to_owned(),
         },

@@ -47,7 +47,7 @@ pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
             "postgres" | "postgresql" | "mysql" | "redis" | "raw" | "l4" | "stream" => "write `tcp`",
             _ => return None,
         },
-        "Balance" => match balance(&word)? {
+        "BalancePolicy" => match balance(&word)? {
             "hash" => "write `{hash: source}`: by the client's address; by a cookie it is `{hash: {cookie: session}}`",
             known => return Some(format!("write `{known}`")),
         },

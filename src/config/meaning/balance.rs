@@ -3,19 +3,23 @@
 use super::diagnostics::Diagnostics;
 use super::header;
 use crate::config::defaults;
-use crate::config::model::{Balance, Protocol};
+use crate::config::model::{BalancePolicy, Protocol};
 use crate::config::schema;
 use crate::config::spanned::Spanned;
 use crate::config::tree::shorten;
 
-pub(super) fn balance(diagnostics: &mut Diagnostics, item: &Spanned<schema::Balance>, protocol: Protocol) -> Balance {
+pub(super) fn balance(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<schema::BalancePolicy>,
+    protocol: Protocol,
+) -> BalancePolicy {
     let Some((at, typed)) = item.found() else { return defaults::BALANCE };
     match typed {
-        schema::Balance::RoundRobin => Balance::RoundRobin,
-        schema::Balance::LeastRequest => Balance::LeastRequest,
-        schema::Balance::Random => Balance::Random,
-        schema::Balance::Hash(None) => Balance::HashSource,
-        schema::Balance::Hash(Some(by)) => {
+        schema::BalancePolicy::RoundRobin => BalancePolicy::RoundRobin,
+        schema::BalancePolicy::LeastRequest => BalancePolicy::LeastRequest,
+        schema::BalancePolicy::Random => BalancePolicy::Random,
+        schema::BalancePolicy::Hash(None) => BalancePolicy::HashSource,
+        schema::BalancePolicy::Hash(Some(by)) => {
             let of_http = match by {
                 schema::HashBy::Source => None,
                 schema::HashBy::Header(_) => Some("headers"),
@@ -25,17 +29,17 @@ pub(super) fn balance(diagnostics: &mut Diagnostics, item: &Spanned<schema::Bala
             if let (Protocol::Tcp, Some(what)) = (protocol, of_http) {
                 diagnostics.problem(at, format!("a tcp service sees no {what}"), "write `balance: {hash: source}`");
             }
-            hash_by(diagnostics, by).unwrap_or(Balance::HashSource)
+            hash_by(diagnostics, by).unwrap_or(BalancePolicy::HashSource)
         }
     }
 }
 
-fn hash_by(diagnostics: &mut Diagnostics, by: &schema::HashBy) -> Option<Balance> {
+fn hash_by(diagnostics: &mut Diagnostics, by: &schema::HashBy) -> Option<BalancePolicy> {
     match by {
-        schema::HashBy::Source => Some(Balance::HashSource),
+        schema::HashBy::Source => Some(BalancePolicy::HashSource),
         schema::HashBy::Header(name) => {
             let (at, name) = name.found()?;
-            header::name(diagnostics, at, name, false).map(|name| Balance::HashHeader(name.to_lowercase()))
+            header::name(diagnostics, at, name, false).map(|name| BalancePolicy::HashHeader(name.to_lowercase()))
         }
         schema::HashBy::Cookie(name) => {
             let (at, name) = name.found()?;
@@ -45,7 +49,7 @@ fn hash_by(diagnostics: &mut Diagnostics, by: &schema::HashBy) -> Option<Balance
                 diagnostics.problem(at, what, "letters, digits, `-` and `_`, such as `session_id`");
                 return None;
             }
-            Some(Balance::HashCookie(name.clone()))
+            Some(BalancePolicy::HashCookie(name.clone()))
         }
         schema::HashBy::Query(name) => {
             let (at, name) = name.found()?;
@@ -54,7 +58,7 @@ fn hash_by(diagnostics: &mut Diagnostics, by: &schema::HashBy) -> Option<Balance
                 diagnostics.problem(at, what, "write it as it is decoded, without `?` and `=`, such as `user`");
                 return None;
             }
-            Some(Balance::HashQuery(name.clone()))
+            Some(BalancePolicy::HashQuery(name.clone()))
         }
     }
 }

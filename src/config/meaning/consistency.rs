@@ -4,7 +4,9 @@ use super::diagnostics::Diagnostics;
 use super::services::PoolsByName;
 use crate::config::advice::listed;
 use crate::config::defaults;
-use crate::config::model::{CrossPool, Endpoint, FailbackMode, Members, Mode, Name, Patience, Pool, Protocol, Service};
+use crate::config::model::{
+    CrossPool, DelayThreshold, Endpoint, FailbackMode, Mode, Name, Pool, PoolMembers, Protocol, Service,
+};
 use crate::config::objective;
 use crate::config::schema;
 use crate::config::spanned::{OffOr, Shorthand, Spanned};
@@ -23,7 +25,7 @@ pub(super) fn consistency(
     for (index, pool) in service.pools.iter().enumerate() {
         let endpoints = weighted(pool);
         let place = pools.find(&pool.name).and_then(Spanned::at).unwrap_or(at);
-        if let Members::Static(_) = pool.members {
+        if let PoolMembers::Static(_) = pool.members {
             if index + 1 < service.pools.len() {
                 let what = format!(
                     "`{}` is a page: it serves only when no pool with endpoints is available, also none of those after it",
@@ -120,7 +122,7 @@ fn warn_of_database_failback(diagnostics: &mut Diagnostics, at: NodeId, typed: &
 
 /// A hedge after a time of its own needs a second endpoint: in the pool, or in another one that it may go to.
 fn check_hedge_targets(diagnostics: &mut Diagnostics, typed: &schema::Service, service: &Service) {
-    let Patience::After(_) = service.retry.hedge else { return };
+    let DelayThreshold::After(_) = service.retry.hedge else { return };
     let Some(at) = typed.retry.get().and_then(|retry| retry.hedge.at()) else { return };
     // (A name may stand for several.)
     let most = |pool: &Pool| weighted(pool) + 2 * pool.names.len();

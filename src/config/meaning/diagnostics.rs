@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::names::suggested_name;
 use crate::config::defaults;
 use crate::config::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
-use crate::config::model::{Name, Patience, Protocol, is_name};
+use crate::config::model::{DelayThreshold, Name, Protocol, is_name};
 use crate::config::named_files::{NamedFiles, TypedFile};
 use crate::config::problems::MOST;
 use crate::config::spanned::{OffOr, Spanned};
@@ -81,18 +81,18 @@ impl Diagnostics<'_> {
         key: &str,
         end: (&str, Duration),
         protocol: Protocol,
-    ) -> Patience {
+    ) -> DelayThreshold {
         match item.found().filter(|_| protocol == Protocol::Http) {
             None => defaults::patience(protocol),
-            Some((_, OffOr::Off)) => Patience::Off,
-            Some((_, OffOr::Value(AutoOrDuration(None)))) => Patience::Auto,
+            Some((_, OffOr::Off)) => DelayThreshold::Off,
+            Some((_, OffOr::Value(AutoOrDuration(None)))) => DelayThreshold::Auto,
             Some((at, OffOr::Value(AutoOrDuration(Some(time))))) => {
                 if *time < Duration::from_millis(1) {
                     let what = format!("`{}` is too short", write_time(*time));
                     self.problem(at, what, "at least 1ms; `off` is never");
                 }
                 self.before(at, key, *time, end);
-                Patience::After(*time)
+                DelayThreshold::After(*time)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::diagnostics::Diagnostics;
 use super::services::{PoolsByName, ServicesByName};
 use crate::config::model::{Config, Name};
-use crate::config::own_listener::{ListensThere, OwnEndpoint, OwnListener, own_listeners};
+use crate::config::own_listener::{OwnEndpoint, OwnListener, OwnPort, own_listeners};
 use crate::config::schema;
 use crate::config::spanned::Spanned;
 use crate::config::tree::NodeId;
@@ -25,7 +25,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: 
             OwnEndpoint::Name(question) => question.to_string(),
         };
         match (&own.by, own.circle) {
-            (ListensThere::Listener(listener), true) => {
+            (OwnPort::Listener(listener), true) => {
                 let service = &own.service;
                 let what = format!(
                     "{endpoint} is our own listener `{listener}`, which leads back to service `{service}`: requests \
@@ -33,13 +33,13 @@ pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: 
                 );
                 diagnostics.problem(at, what, "write the address of the server behind this proxy");
             }
-            (ListensThere::Listener(listener), false) => {
+            (OwnPort::Listener(listener), false) => {
                 let what =
                     format!("{endpoint} is our own listener `{listener}`: requests pass through this proxy twice");
                 let advice = "lead the route to the service behind that listener, unless it has to end TLS in between";
                 diagnostics.warning(at, what, advice);
             }
-            (ListensThere::Admin, _) => {
+            (OwnPort::Admin, _) => {
                 let what = format!("{endpoint} is our own admin port: clients could reach it by this service");
                 diagnostics.warning(at, what, "write the address of the server behind this proxy");
             }

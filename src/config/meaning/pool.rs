@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::names::unused_name_advice;
 use super::{check, endpoint, outlier, static_response};
 use crate::config::defaults;
-use crate::config::model::{HealthCheck, Members, Mode, Name, OutlierDetection, Pool, Protocol, Upstream};
+use crate::config::model::{HealthCheck, Mode, Name, OutlierDetection, Pool, PoolMembers, Protocol, Upstream};
 use crate::config::schema;
 use crate::config::spanned::Spanned;
 use crate::config::tree::NodeId;
@@ -80,7 +80,7 @@ fn pool(
     let outlier_detection = outlier::outlier_detection(diagnostics, &typed.outlier_detection, inherited.outlier);
     let names = endpoint::names(diagnostics, typed);
     let members = members(diagnostics, at, typed, inherited, name.as_ref(), taken)?;
-    let is_static = matches!(members, Members::Static(_));
+    let is_static = matches!(members, PoolMembers::Static(_));
     Some(Pool {
         name: name?,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
@@ -98,7 +98,7 @@ fn members(
     inherited: FromService<'_>,
     pool: Option<&Name>,
     taken: &mut endpoint::TakenEndpoints,
-) -> Option<Members> {
+) -> Option<PoolMembers> {
     match (typed.endpoints.at(), typed.static_response.at()) {
         (Some(_), Some(at)) => {
             diagnostics.problem(at, "a pool has endpoints or a static_response, not both", "make it two pools");
@@ -123,7 +123,7 @@ fn members(
                     None => Some(endpoint),
                 }
             });
-            Some(Members::Endpoints(found.collect()))
+            Some(PoolMembers::Endpoints(found.collect()))
         }
         (None, Some(place)) => {
             if inherited.protocol == Protocol::Tcp {
@@ -134,7 +134,7 @@ fn members(
                 diagnostics.not_supported(place, "a static_response in active_active", advice);
             }
             static_response::static_response(diagnostics, &typed.static_response.get()?.0)
-                .map(|response| Members::Static(Arc::new(response)))
+                .map(|response| PoolMembers::Static(Arc::new(response)))
         }
         (None, None) => {
             if typed.discovery.at().is_none() && !diagnostics.is_supplied(at, &["endpoints", "static_response"]) {

@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::services::{ServiceIndex, service};
 use super::{header, request_line};
 use crate::config::defaults;
-use crate::config::model::{HostMatch, Match, Name, PathMatch, Protocol, Route, RouteTimeouts};
+use crate::config::model::{HostMatch, Name, PathMatch, Protocol, Route, RouteMatch, RouteTimeouts};
 use crate::config::schema;
 use crate::config::spanned::{OffOr, OneOrMany, Shorthand, Spanned};
 use crate::config::tree::{NodeId, shorten};
@@ -16,7 +16,7 @@ use crate::config::units::without_login;
 /// A route that takes everything.
 pub(super) fn to(service: Name) -> Route {
     Route {
-        matches: Match::default(),
+        matches: RouteMatch::default(),
         service,
         request_headers: Default::default(),
         response_headers: Default::default(),
@@ -55,7 +55,7 @@ pub(super) fn routes(
 }
 
 /// A text that is equal for matches that take the same requests.
-fn key(matches: &Match) -> String {
+fn key(matches: &RouteMatch) -> String {
     let (mut methods, mut headers) = (matches.methods.clone(), matches.headers.clone());
     methods.sort();
     methods.dedup();
@@ -110,7 +110,7 @@ fn upgrades(diagnostics: &mut Diagnostics, item: &Spanned<OffOr<OneOrMany<String
     found
 }
 
-fn matches(diagnostics: &mut Diagnostics, item: &Spanned<schema::Match>) -> Match {
+fn matches(diagnostics: &mut Diagnostics, item: &Spanned<schema::RouteMatch>) -> RouteMatch {
     let typed = item.get().cloned().unwrap_or_default();
     if let (Some(_), Some(at)) = (typed.path.at(), typed.path_prefix.at()) {
         diagnostics.problem(at, "`path` and `path_prefix` are both given", "keep one: `path` is the whole path");
@@ -135,7 +135,7 @@ fn matches(diagnostics: &mut Diagnostics, item: &Spanned<schema::Match>) -> Matc
             Some((name, header_match(diagnostics, at, &value.0)?))
         })
         .collect();
-    Match { host, path: exact.or(prefix), methods, headers }
+    RouteMatch { host, path: exact.or(prefix), methods, headers }
 }
 
 fn host(diagnostics: &mut Diagnostics, at: NodeId, text: &str) -> Option<HostMatch> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How an endpoint is picked inside a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Balance {
+pub enum BalancePolicy {
     /// Smooth weighted round robin.
     RoundRobin,
     /// Power of two choices on requests in flight, by weight.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// [manual::retries](crate::manual::retries)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Patience {
+pub enum DelayThreshold {
     /// As long as the route's answers usually take: max(250 ms, 3 × p99); 1 s before 100 answers are known.
     #[default]
     Auto,

@@ -18,7 +18,7 @@ pub struct Pool {
     /// Its share in `active_active`.
     pub weight: u32,
     /// What it is made of.
-    pub members: Members,
+    pub members: PoolMembers,
     /// Names that DNS turns into endpoints beside those.
     pub names: Vec<NamedEndpoints>,
     /// The effective check (service's, or the pool's own); `None` = endpoints are taken as healthy.
@@ -30,26 +30,26 @@ pub struct Pool {
 impl Pool {
     /// The pool is a static response and has no endpoints.
     pub fn is_static(&self) -> bool {
-        matches!(self.members, Members::Static(_))
+        matches!(self.members, PoolMembers::Static(_))
     }
 }
 
 /// What a pool is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Members {
+pub enum PoolMembers {
     /// At least one, unless the pool has names. An address stands at most once in a service.
     Endpoints(Vec<Endpoint>),
     /// A response of the proxy itself: it never fails.
     Static(Arc<StaticResponse>),
 }
 
-impl Members {
+impl PoolMembers {
     /// The endpoints; none for a static response.
     pub fn endpoints(&self) -> &[Endpoint] {
         match self {
-            Members::Endpoints(list) => list,
-            Members::Static(_) => &[],
+            PoolMembers::Endpoints(list) => list,
+            PoolMembers::Static(_) => &[],
         }
     }
 }

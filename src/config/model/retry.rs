@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::patience::Patience;
+use super::patience::DelayThreshold;
 
 /// When a try is made again ([manual::retries](crate::manual::retries)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Retry {
     /// Request bodies up to this many bytes are kept for another try.
     pub replay_bytes: usize,
     /// When a safe request that waits for its answer is also sent elsewhere.
-    pub hedge: Patience,
+    pub hedge: DelayThreshold,
 }
 
 impl Retry {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::names::Name;
-use super::patience::Patience;
+use super::patience::DelayThreshold;
 
 /// One route of a TCP listener that looks into the ClientHello and passes TLS through untouched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct SniRoute {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     /// What it takes.
-    pub matches: Match,
+    pub matches: RouteMatch,
     /// The service's name; it exists and speaks HTTP.
     pub service: Name,
     /// Changes to the request's header on its way up.
@@ -37,7 +37,7 @@ pub struct Route {
 
 /// All conditions must hold; an empty match takes everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Match {
+pub struct RouteMatch {
     /// Host of the request, without port, compared case-insensitively.
     pub host: Option<HostMatch>,
     /// Path of the request.
@@ -86,5 +86,5 @@ pub struct RouteTimeouts {
     /// See [`ServiceTimeouts::response`].
     pub response: Option<Duration>,
     /// See [`ServiceTimeouts::stall`].
-    pub stall: Option<Patience>,
+    pub stall: Option<DelayThreshold>,
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::balance::Balance;
+use super::balance::BalancePolicy;
 use super::failover::Failover;
 use super::names::Name;
-use super::patience::Patience;
+use super::patience::DelayThreshold;
 use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
@@ -25,7 +25,7 @@ pub struct Service {
     /// Recovery objectives.
     pub objectives: Objectives,
     /// How an endpoint is picked inside a pool.
-    pub balance: Balance,
+    pub balance: BalancePolicy,
     /// When a try is made again.
     pub retry: Retry,
     /// The circuit breaker.
@@ -92,5 +92,5 @@ pub struct ServiceTimeouts {
     /// Longest life of an unused upstream connection.
     pub idle: Duration,
     /// From *request fully sent* to the first byte of the response: beyond it the endpoint is suspected.
-    pub stall: Patience,
+    pub stall: DelayThreshold,
 }

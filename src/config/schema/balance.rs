@@ -7,7 +7,7 @@ use crate::config::spanned::Spanned;
 /// `balance:` — `hash` alone is `hash: source`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Balance {
+pub(in crate::config) enum BalancePolicy {
     RoundRobin,
     LeastRequest,
     Random,

@@ -6,7 +6,7 @@ use crate::config::units::{AutoOrDuration, TypedDuration};
 map! { /// An item of `routes:`
 Route = "service" {
     #[serde(rename = "match")]
-    matches: Match,
+    matches: RouteMatch,
     service: String,
     request_headers: HeaderChanges,
     response_headers: HeaderChanges,
@@ -15,7 +15,7 @@ Route = "service" {
 }}
 
 map! { /// `match:`
-Match {
+RouteMatch {
     host: String,
     path: String,
     path_prefix: String,

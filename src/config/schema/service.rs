@@ -1,7 +1,7 @@
 //! A value under `services:`
 
 use super::LargeCount;
-use super::balance::Balance;
+use super::balance::BalancePolicy;
 use super::check::HealthCheck;
 use super::failover::Failover;
 use super::outlier::OutlierDetection;
@@ -17,7 +17,7 @@ Service {
     protocol: Protocol,
     mode: Mode,
     objectives: Objectives,
-    balance: Balance,
+    balance: BalancePolicy,
     health_check: OffOr<Shorthand<HealthCheck>>,
     outlier_detection: OffOr<OutlierDetection>,
     retry: Retry,

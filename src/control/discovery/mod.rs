@@ -27,7 +27,7 @@ pub(super) use self::answers::{Found, checked};
 pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
-use crate::config::{Config, Endpoint, Family, Members, Name, NamedEndpoints, Pool, Question, Service};
+use crate::config::{Config, Endpoint, Family, Name, NamedEndpoints, Pool, PoolMembers, Question, Service};
 use crate::decision::{Moment, Operational, Succession, Table};
 use crate::sys::clock;
 
@@ -295,7 +295,7 @@ impl Discovery {
         let mut taken: BTreeSet<SocketAddr> =
             declared.pools.iter().flat_map(|pool| pool.members.endpoints()).map(|endpoint| endpoint.address).collect();
         for pool in &mut service.pools {
-            let Pool { members: Members::Endpoints(endpoints), names, .. } = pool else { continue };
+            let Pool { members: PoolMembers::Endpoints(endpoints), names, .. } = pool else { continue };
             for named in names {
                 let found = self.known.get(&named.question).map_or(&[][..], |known| &known.found);
                 endpoints.extend(found.iter().filter(|found| taken.insert(found.address)).map(|f| endpoint(named, f)));
@@ -305,7 +305,7 @@ impl Discovery {
         let leaving = self.leaving.range(first..).take_while(|((service, ..), _)| *service == declared.name);
         for ((_, pool, _), one) in leaving {
             if let Some(pool) = service.pools.iter_mut().find(|other| other.name == *pool)
-                && let Members::Endpoints(endpoints) = &mut pool.members
+                && let PoolMembers::Endpoints(endpoints) = &mut pool.members
                 && taken.insert(one.endpoint.address)
             {
                 endpoints.push(one.endpoint.clone());

@@ -9,7 +9,7 @@ use super::stream::ProbeStream;
 use crate::decision::{ConnectOutcome, ProbeFailure};
 use crate::net::Connector;
 use crate::net::dial::judge_connect;
-use crate::net::tls::{ClientTls, Distrust, explain};
+use crate::net::tls::{ClientTls, TlsFailure, explain};
 
 /// How the connect of a probe stands: whatever becomes of the probe, this says whether the endpoint can be reached.
 #[derive(Default)]
@@ -67,9 +67,9 @@ fn unconnected(error: &io::Error) -> ProbeError {
 fn distrusted(error: &io::Error) -> ProbeError {
     let (distrust, detail) = explain(error);
     let kind = match distrust {
-        Distrust::Certificate | Distrust::Alert => ProbeFailure::Mismatch,
-        Distrust::Closed => ProbeFailure::Reset,
-        Distrust::Protocol => ProbeFailure::Malformed,
+        TlsFailure::Certificate | TlsFailure::Alert => ProbeFailure::Mismatch,
+        TlsFailure::Closed => ProbeFailure::Reset,
+        TlsFailure::Protocol => ProbeFailure::Malformed,
     };
     ProbeError::Fail(kind, detail)
 }

@@ -29,7 +29,7 @@ use self::task::ProbeNudge;
 use crate::config::{Config, Endpoint, HealthCheck, Name};
 use crate::decision::{EndpointId, Event, Table};
 use crate::net::tls::ClientTls;
-use crate::routing::Materials;
+use crate::routing::TlsAssets;
 
 /// The first probes after a start (or of what a reload added) are sent within this time.
 const FIRST_ROUND: Duration = Duration::from_millis(200);
@@ -75,7 +75,7 @@ impl Probes {
     /// Run exactly the checks of this configuration. A check keeps its task and its schedule if neither it nor the
     /// files of its TLS have changed. A changed one starts again at its old pace; the check of an endpoint that is gone ends.
     /// Must run inside a runtime.
-    pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &Materials) {
+    pub(super) fn reconcile(&mut self, config: &Config, table: &Table, materials: &TlsAssets) {
         let mut before = std::mem::take(&mut self.running);
         let mut fresh = Vec::new();
         for (id, endpoint, check) in wanted(config, table) {

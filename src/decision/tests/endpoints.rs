@@ -324,7 +324,7 @@ fn probes_in_transition_run_fast() {
 
 /// The configuration gives this endpoint of `home` (0 or 1) another weight.
 fn weigh(rig: &mut Rig, place: usize, weight: u32) {
-    let Members::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
+    let PoolMembers::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
     endpoints[place].weight = weight;
     rig.configure();
 }
@@ -367,7 +367,7 @@ fn an_endpoint_of_weight_0_does_not_count_for_its_pool() {
 #[test]
 fn a_start_does_not_wait_for_an_endpoint_of_weight_0() {
     let mut rig = Rig::unprobed(|shop| {
-        let Members::Endpoints(endpoints) = &mut shop.pools[0].members else { panic!("endpoints") };
+        let PoolMembers::Endpoints(endpoints) = &mut shop.pools[0].members else { panic!("endpoints") };
         endpoints[0].weight = 0;
     });
     rig.pass(1);
@@ -380,7 +380,7 @@ fn a_start_does_not_wait_for_an_endpoint_of_weight_0() {
 fn a_pool_that_is_weighed_0_is_left_by_a_switchover_and_comes_home_after_its_hold_down() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 1);
     rig.wait(secs(100));
-    let Members::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
+    let PoolMembers::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { panic!("endpoints") };
     endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 0);
     rig.configure();
     let last = rig.last();

@@ -262,12 +262,12 @@ pub(super) fn pool(name: &str, net: u8) -> Pool {
     let endpoint = |host: u8| Endpoint::at(std::net::SocketAddr::from(([10, 0, net, host], 80)));
     Pool {
         name: name.into(),
-        members: Members::Endpoints(vec![endpoint(1), endpoint(2)]),
+        members: PoolMembers::Endpoints(vec![endpoint(1), endpoint(2)]),
         ..shop().pools.swap_remove(0)
     }
 }
 
 /// What a pool that is a page answers.
-fn page_members() -> Members {
+fn page_members() -> PoolMembers {
     fixture::pool("{name: sorry, static_response: {status: 503, body: sorry}}").members
 }

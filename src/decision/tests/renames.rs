@@ -96,7 +96,7 @@ fn a_pool_is_renamed_only_when_nothing_else_explains_it() {
     // Two that look alike after or before are in doubt.
     let page = |name: &str| Pool {
         name: name.into(),
-        members: Members::Endpoints(Vec::new()),
+        members: PoolMembers::Endpoints(Vec::new()),
         names: Vec::new(),
         ..pool("home", 1)
     };

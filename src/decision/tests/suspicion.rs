@@ -1,7 +1,7 @@
 //! Claims about silence and doubt: what only might be a failure.
 
 use super::*;
-use crate::routing::Hearing;
+use crate::routing::ResponseTracker;
 
 const HEALTHY: (Operational, Cause) = (Operational::Healthy, Cause::ChecksPassed);
 const STALLED: (Operational, Cause) = (Operational::Ejected, Cause::Stalled);
@@ -133,24 +133,24 @@ fn an_answer_ends_a_suspicion_and_its_trouble() {
 #[test]
 fn slow_requests_among_answered_ones_are_nobody_s_fault() {
     let mut rig = Rig::new(|_| {});
-    let hearing = Hearing::default();
-    (0..8).for_each(|_| hearing.asked(rig.now)); // reports that take half a minute
+    let tracker = ResponseTracker::default();
+    (0..8).for_each(|_| tracker.asked(rig.now)); // reports that take half a minute
     for _ in 0..100 {
         rig.wait(Duration::from_millis(250));
-        hearing.asked(rig.now); // a page that takes 5 ms
+        tracker.asked(rig.now); // a page that takes 5 ms
         rig.wait(Duration::from_millis(5));
-        hearing.heard(rig.now);
+        tracker.heard(rig.now);
         rig.wait(Duration::from_millis(45));
-        (0..3).for_each(|_| hearing.asked(rig.now));
-        hearing.late(rig.now);
-        (0..3).for_each(|_| _ = hearing.witnessed(Moment::from_micros(u64::MAX)));
-        let digest = Digest { good: 1, silence: hearing.silence(), ..Digest::default() };
+        (0..3).for_each(|_| tracker.asked(rig.now));
+        tracker.late(rig.now);
+        (0..3).for_each(|_| _ = tracker.witnessed(Moment::from_micros(u64::MAX)));
+        let digest = Digest { good: 1, silence: tracker.silence(), ..Digest::default() };
         rig.in_band(0, digest);
         assert!(!rig.suspected(0));
     }
     assert_eq!((rig.stands(0), rig.core.incidents().count()), (HEALTHY, 0));
-    hearing.asked(rig.now);
-    rig.in_band(0, Digest { silence: hearing.silence(), ..Digest::default() });
+    tracker.asked(rig.now);
+    rig.in_band(0, Digest { silence: tracker.silence(), ..Digest::default() });
     assert_eq!(rig.stands(0), STALLED, "the fourth in a row without an answer");
 }
 

@@ -11,7 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, ClientConfig, Error};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::file::{Loader, MaterialError};
+use super::file::{Loader, TlsAssetError};
 use super::leaf::Leaf;
 use super::trust::{self, NoVerification, Trust};
 use super::{provider, tls_error, versions};
@@ -65,13 +65,13 @@ pub struct ClientTls {
 
 impl ClientTls {
     /// Reads what the configuration names. Sessions are not resumed: see [`ClientTls::for_one_endpoint`].
-    pub fn load(tls: &UpstreamTls, alpn: Alpn, loader: &mut Loader) -> Result<ClientTls, MaterialError> {
-        let unusable = |error: Error| MaterialError::Unusable(format!("TLS cannot be set up: {error}"));
+    pub fn load(tls: &UpstreamTls, alpn: Alpn, loader: &mut Loader) -> Result<ClientTls, TlsAssetError> {
+        let unusable = |error: Error| TlsAssetError::Unusable(format!("TLS cannot be set up: {error}"));
         let mut seen = Vec::new();
         let name = match &tls.sni {
             None => None,
             Some(name) => Some(ServerName::try_from(name.clone()).map_err(|_| {
-                MaterialError::Unusable(format!("`sni: {name}` is no name that a certificate can be for"))
+                TlsAssetError::Unusable(format!("`sni: {name}` is no name that a certificate can be for"))
             })?),
         };
         let builder = ClientConfig::builder_with_provider(provider())
@@ -95,7 +95,7 @@ impl ClientTls {
                 true => None, // all of them are pinned
                 false => {
                     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
-                    Some(verifier.map_err(|error| MaterialError::Unusable(format!("no usable CA: {error}")))?)
+                    Some(verifier.map_err(|error| TlsAssetError::Unusable(format!("no usable CA: {error}")))?)
                 }
             };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Trust { by_ca, pinned }))
@@ -158,7 +158,7 @@ impl ClientTls {
 
 /// Why an endpoint's handshake failed, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum TlsFailure {
     /// Its certificate is not trusted: another name, another CA, expired.
     Certificate,
     /// It sent an alert: it wants a client certificate, or another version.
@@ -169,33 +169,34 @@ pub enum Distrust {
     Protocol,
 }
 
-impl Distrust {
+impl TlsFailure {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Distrust; 4] = [Distrust::Certificate, Distrust::Alert, Distrust::Closed, Distrust::Protocol];
+    pub const ALL: [TlsFailure; 4] =
+        [TlsFailure::Certificate, TlsFailure::Alert, TlsFailure::Closed, TlsFailure::Protocol];
 
     /// As a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Distrust::Certificate => "certificate",
-            Distrust::Alert => "alert",
-            Distrust::Closed => "closed",
-            Distrust::Protocol => "protocol",
+            TlsFailure::Certificate => "certificate",
+            TlsFailure::Alert => "alert",
+            TlsFailure::Closed => "closed",
+            TlsFailure::Protocol => "protocol",
         }
     }
 }
 
 /// What a failed handshake with an endpoint says, and a text about it for people.
-pub fn explain(error: &io::Error) -> (Distrust, String) {
+pub fn explain(error: &io::Error) -> (TlsFailure, String) {
     match tls_error(error) {
-        None => (Distrust::Closed, format!("closed during the TLS handshake: {error}")),
+        None => (TlsFailure::Closed, format!("closed during the TLS handshake: {error}")),
         Some(Error::InvalidCertificate(reason)) => {
-            (Distrust::Certificate, format!("its certificate is not trusted: {}", trust::words(reason)))
+            (TlsFailure::Certificate, format!("its certificate is not trusted: {}", trust::words(reason)))
         }
         Some(Error::AlertReceived(alert)) => {
-            (Distrust::Alert, format!("it refused the TLS handshake: {}", alert_name(*alert)))
+            (TlsFailure::Alert, format!("it refused the TLS handshake: {}", alert_name(*alert)))
         }
-        Some(Error::InvalidMessage(_)) => (Distrust::Protocol, "what it answers is not TLS".to_owned()),
-        Some(other) => (Distrust::Protocol, format!("TLS handshake: {other}")),
+        Some(Error::InvalidMessage(_)) => (TlsFailure::Protocol, "what it answers is not TLS".to_owned()),
+        Some(other) => (TlsFailure::Protocol, format!("TLS handshake: {other}")),
     }
 }
 

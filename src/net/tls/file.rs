@@ -17,7 +17,7 @@ use crate::config::Certificate;
 
 /// Why something for TLS cannot be loaded.
 #[derive(Debug)]
-pub enum MaterialError {
+pub enum TlsAssetError {
     /// A file cannot be read.
     Unreadable {
         /// The file.
@@ -84,10 +84,10 @@ pub enum MaterialError {
     Unusable(String),
 }
 
-impl MaterialError {
+impl TlsAssetError {
     /// What is wrong. It names the file.
     pub fn what(&self) -> String {
-        use MaterialError::*;
+        use TlsAssetError::*;
         match self {
             Unreadable { path, error } => format!("{}: cannot be read: {error}", path.display()),
             NotPem { path, detail } => format!("{}: not a PEM file that can be read: {detail}", path.display()),
@@ -111,7 +111,7 @@ impl MaterialError {
 
     /// What to do about it; may be empty.
     pub fn advice(&self) -> &'static str {
-        use MaterialError::*;
+        use TlsAssetError::*;
         match self {
             Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
                 "check the path: a relative one counts from the folder of the configuration file"
@@ -138,7 +138,7 @@ impl MaterialError {
 
     /// The file that has to be looked at, if it is one.
     pub fn file(&self) -> Option<&Path> {
-        use MaterialError::*;
+        use TlsAssetError::*;
         match self {
             Unreadable { path, .. }
             | NotPem { path, .. }
@@ -155,7 +155,7 @@ impl MaterialError {
 }
 
 /// What is wrong, and behind a `;` what to do.
-impl fmt::Display for MaterialError {
+impl fmt::Display for TlsAssetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what())?;
         match self.advice() {
@@ -165,7 +165,7 @@ impl fmt::Display for MaterialError {
     }
 }
 
-impl std::error::Error for MaterialError {}
+impl std::error::Error for TlsAssetError {}
 
 /// One pass over the files of a configuration.
 pub struct Loader {
@@ -187,17 +187,17 @@ impl Loader {
         &mut self,
         files: &Certificate,
         seen: &mut Vec<u8>,
-    ) -> Result<(CertifiedKey, Leaf), MaterialError> {
+    ) -> Result<(CertifiedKey, Leaf), TlsAssetError> {
         let chain = certificates(&files.cert, &self.read(&files.cert, seen)?)?;
         let key = private_key(&files.key, &self.read(&files.key, seen)?)?;
-        let bad = |detail| MaterialError::BadCertificate { path: files.cert.clone(), detail };
+        let bad = |detail| TlsAssetError::BadCertificate { path: files.cert.clone(), detail };
         let leaf = Leaf::read(&files.cert, &chain[0]).map_err(bad)?;
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                MaterialError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
+                TlsAssetError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
             }
             rustls::Error::InvalidCertificate(error) => bad(trust::words(&error)),
-            error => MaterialError::BadKey { path: files.key.clone(), detail: error.to_string() },
+            error => TlsAssetError::BadKey { path: files.key.clone(), detail: error.to_string() },
         })?;
         if leaf.not_before > self.now {
             self.warnings
@@ -208,7 +208,7 @@ impl Loader {
 
     /// Looks at a certificate and its key (either may be missing in the configuration): everything that is wrong, and the
     /// certificate when it is good.
-    pub fn check_pair(&mut self, cert: Option<&Path>, key: Option<&Path>) -> (Option<Leaf>, Vec<MaterialError>) {
+    pub fn check_pair(&mut self, cert: Option<&Path>, key: Option<&Path>) -> (Option<Leaf>, Vec<TlsAssetError>) {
         let chain = cert.map(|path| certificates(path, &self.read(path, &mut Vec::new())?));
         let private = key.map(|path| private_key(path, &self.read(path, &mut Vec::new())?));
         let mut wrong: Vec<_> = chain.and_then(Result::err).into_iter().chain(private.and_then(Result::err)).collect();
@@ -224,7 +224,7 @@ impl Loader {
     }
 
     /// Looks at a file of CAs.
-    pub fn check_authorities(&mut self, path: &Path, pins: bool) -> Option<MaterialError> {
+    pub fn check_authorities(&mut self, path: &Path, pins: bool) -> Option<TlsAssetError> {
         self.roots(path, &mut Vec::new(), pins).err()
     }
 
@@ -235,8 +235,8 @@ impl Loader {
         path: &Path,
         seen: &mut Vec<u8>,
         pins: bool,
-    ) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), MaterialError> {
-        let bad = |detail| MaterialError::BadCertificate { path: path.to_owned(), detail };
+    ) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsAssetError> {
+        let bad = |detail| TlsAssetError::BadCertificate { path: path.to_owned(), detail };
         let mut store = RootCertStore::empty();
         let (mut expired, mut latest) = (0, i64::MIN);
         let found = certificates(path, &self.read(path, seen)?)?;
@@ -249,7 +249,7 @@ impl Loader {
             }
         }
         if expired == found.len() {
-            return Err(MaterialError::ExpiredCa { path: path.to_owned(), days: (self.now - latest) / (24 * 60 * 60) });
+            return Err(TlsAssetError::ExpiredCa { path: path.to_owned(), days: (self.now - latest) / (24 * 60 * 60) });
         }
         if expired > 0 {
             self.warnings.push(format!(
@@ -262,7 +262,7 @@ impl Loader {
     }
 
     /// The system's roots.
-    pub(super) fn system_roots(&self) -> Result<Arc<RootCertStore>, MaterialError> {
+    pub(super) fn system_roots(&self) -> Result<Arc<RootCertStore>, TlsAssetError> {
         if let Some(known) = self.system_roots.get() {
             return Ok(Arc::clone(known));
         }
@@ -271,41 +271,41 @@ impl Loader {
         store.add_parsable_certificates(found.certs);
         if store.is_empty() {
             let detail = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-            return Err(MaterialError::NoSystemRoots { detail });
+            return Err(TlsAssetError::NoSystemRoots { detail });
         }
         Ok(Arc::clone(self.system_roots.get_or_init(|| Arc::new(store))))
     }
 
-    fn read(&self, path: &Path, seen: &mut Vec<u8>) -> Result<Vec<u8>, MaterialError> {
-        let bytes = std::fs::read(path).map_err(|error| MaterialError::Unreadable { path: path.to_owned(), error })?;
+    fn read(&self, path: &Path, seen: &mut Vec<u8>) -> Result<Vec<u8>, TlsAssetError> {
+        let bytes = std::fs::read(path).map_err(|error| TlsAssetError::Unreadable { path: path.to_owned(), error })?;
         seen.extend_from_slice(&bytes);
         Ok(bytes)
     }
 }
 
 /// All certificates of a PEM text; at least one.
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsAssetError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let found = found.map_err(|error| not_pem(path, &error))?;
     if found.is_empty() {
-        return Err(MaterialError::NoCertificate { path: path.to_owned() });
+        return Err(TlsAssetError::NoCertificate { path: path.to_owned() });
     }
     Ok(found)
 }
 
-fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, MaterialError> {
+fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsAssetError> {
     match PrivateKeyDer::from_pem_slice(text) {
         Ok(key) => Ok(key),
         Err(pem::Error::NoItemsFound) if memchr::memmem::find(text, b"ENCRYPTED PRIVATE KEY").is_some() => {
-            Err(MaterialError::EncryptedKey { path: path.to_owned() })
+            Err(TlsAssetError::EncryptedKey { path: path.to_owned() })
         }
-        Err(pem::Error::NoItemsFound) => Err(MaterialError::NoKey { path: path.to_owned() }),
+        Err(pem::Error::NoItemsFound) => Err(TlsAssetError::NoKey { path: path.to_owned() }),
         Err(error) => Err(not_pem(path, &error)),
     }
 }
 
 /// What is wrong, in words of ours: the library's quote the file, which may be a key.
-fn not_pem(path: &Path, error: &pem::Error) -> MaterialError {
+fn not_pem(path: &Path, error: &pem::Error) -> TlsAssetError {
     let detail = match error {
         pem::Error::MissingSectionEnd { .. } => "an `-----END …-----` line is missing",
         pem::Error::IllegalSectionStart { .. } => {
@@ -315,7 +315,7 @@ fn not_pem(path: &Path, error: &pem::Error) -> MaterialError {
         pem::Error::SectionTooLarge => "a section is too large",
         _ => "nothing in it can be read",
     };
-    MaterialError::NotPem { path: path.to_owned(), detail: detail.to_owned() }
+    TlsAssetError::NotPem { path: path.to_owned(), detail: detail.to_owned() }
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use std::sync::{Arc, OnceLock};
 use rustls::crypto::CryptoProvider;
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
-pub use client::{Alpn, ClientTls, Distrust, explain};
-pub use file::{Loader, MaterialError};
+pub use client::{Alpn, ClientTls, TlsFailure, explain};
+pub use file::{Loader, TlsAssetError};
 pub use leaf::Leaf;
-pub use server::{Handshake, ServerTls, Shaken};
+pub use server::{Handshake, ServerTls, TlsAccepted};
 pub use tickets::Tickets;
 
 use crate::config::TlsVersion;

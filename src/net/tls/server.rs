@@ -12,7 +12,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
-use super::file::{Loader, MaterialError};
+use super::file::{Loader, TlsAssetError};
 use super::leaf::{self, Leaf};
 use super::names::Names;
 use super::tickets::{Keys, Tickets};
@@ -110,7 +110,7 @@ impl Handshake {
 
 /// A handshake that ended well.
 #[derive(Debug)]
-pub struct Shaken {
+pub struct TlsAccepted {
     /// The connection.
     pub transport: Transport,
     /// [`Handshake::Full`] or [`Handshake::Resumed`].
@@ -123,7 +123,7 @@ pub struct Shaken {
 
 impl ServerTls {
     /// Reads what the listener's configuration names.
-    pub fn load(tls: &ListenerTls, tickets: &Tickets, loader: &mut Loader) -> Result<ServerTls, MaterialError> {
+    pub fn load(tls: &ListenerTls, tickets: &Tickets, loader: &mut Loader) -> Result<ServerTls, TlsAssetError> {
         let mut seen = Vec::new();
         let mut names = Names::new(tls.unknown_name == UnknownName::Refuse);
         let mut leaves = Vec::new();
@@ -132,7 +132,7 @@ impl ServerTls {
             names.add(&leaf.names, key);
             leaves.push(leaf);
         }
-        let unusable = |error: Error| MaterialError::Unusable(format!("TLS cannot be set up: {error}"));
+        let unusable = |error: Error| TlsAssetError::Unusable(format!("TLS cannot be set up: {error}"));
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(tls.min_version))
             .map_err(unusable)?;
@@ -146,7 +146,7 @@ impl ServerTls {
                 demand = Some((auth.required, asked));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
                 let verifier = if auth.required { verifier } else { verifier.allow_unauthenticated() };
-                let bad = |error| MaterialError::BadCertificate { path: auth.ca.clone(), detail: format!("{error}") };
+                let bad = |error| TlsAssetError::BadCertificate { path: auth.ca.clone(), detail: format!("{error}") };
                 builder.with_client_cert_verifier(verifier.build().map_err(bad)?)
             }
         };
@@ -172,7 +172,7 @@ impl ServerTls {
 
     /// The handshake with a client that has sent nothing yet. No deadline of its own: the caller drops it. When it fails, the
     /// client has been told as far as TLS provides for it.
-    pub async fn accept(&self, socket: TcpStream) -> Result<Shaken, (Handshake, io::Error)> {
+    pub async fn accept(&self, socket: TcpStream) -> Result<TlsAccepted, (Handshake, io::Error)> {
         let fail = |error: io::Error| (Handshake::failed(&error), error);
         let mut socket = Socket::from(socket);
         socket.set_waits(Waits::Tickets);
@@ -198,7 +198,7 @@ impl ServerTls {
         let how = if resumed { Handshake::Resumed } else { Handshake::Full };
         let version = version_of(session.protocol_version());
         let http2 = session.alpn_protocol() == Some(b"h2");
-        Ok(Shaken { transport: Transport::Tls(Box::new(TlsStream::Server(stream))), how, version, http2 })
+        Ok(TlsAccepted { transport: Transport::Tls(Box::new(TlsStream::Server(stream))), how, version, http2 })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::net::stream;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::Turned;
+use crate::routing::ConnRejection;
 use crate::sys::clock;
 use crate::wire::proxy_protocol::{Ends, Fault, LONGEST, Progress, read};
 
@@ -26,14 +26,14 @@ pub async fn take_header(
     socket: &TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
-) -> Result<Option<Ends>, Turned> {
+) -> Result<Option<Ends>, ConnRejection> {
     if !is_trusted(proxy, peer) {
-        return if proxy.required { Err(Turned::Untrusted) } else { Ok(None) };
+        return if proxy.required { Err(ConnRejection::Untrusted) } else { Ok(None) };
     }
     match guarded(alarm, &mut hurry(core, alarm), find_header(proxy, socket)).await {
         Ok(found) => found,
-        Err(Interrupted::Late) => Err(Turned::Timeout),
-        Err(Interrupted::Gone | Interrupted::Killed) => Err(Turned::Closed),
+        Err(Interrupted::Late) => Err(ConnRejection::Timeout),
+        Err(Interrupted::Gone | Interrupted::Killed) => Err(ConnRejection::Closed),
     }
 }
 
@@ -53,7 +53,7 @@ fn is_trusted(proxy: &ProxyProtocol, peer: SocketAddr) -> bool {
     proxy.required && proxy.trusted.is_empty() || proxy.trusted.iter().any(|network| network.contains(&ip))
 }
 
-async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option<Ends>, Turned> {
+async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option<Ends>, ConnRejection> {
     let mut known = 0;
     let progress = loop {
         match stream::peek_more::<LONGEST, _>(socket, &mut known, read).await {
@@ -61,19 +61,19 @@ async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option
             Ok(Some(progress)) => break progress,
             // What came before the end may be a request of its own, where no header is required.
             Ok(None) if !proxy.required => return Ok(None),
-            Ok(None) | Err(_) => return Err(Turned::Closed),
+            Ok(None) | Err(_) => return Err(ConnRejection::Closed),
         }
     };
     match progress {
         Ok(Progress::Complete { length, ends }) => {
-            stream::take(socket, length).await.map_err(|_| Turned::Closed)?;
+            stream::take(socket, length).await.map_err(|_| ConnRejection::Closed)?;
             Ok(ends)
         }
         Err(Fault::Absent) if !proxy.required => Ok(None),
-        Ok(Progress::Partial) | Err(Fault::Absent) => Err(Turned::NoHeader),
+        Ok(Progress::Partial) | Err(Fault::Absent) => Err(ConnRejection::NoHeader),
         Err(Fault::Malformed(why)) => {
             tracing::debug!(why, "a malformed PROXY header");
-            Err(Turned::MalformedHeader)
+            Err(ConnRejection::MalformedHeader)
         }
     }
 }

@@ -13,8 +13,8 @@ use super::worker_core::WorkerCore;
 use crate::config::{Bind, Target};
 use crate::net::Transport;
 use crate::net::listen::canonical;
-use crate::net::tls::Shaken;
-use crate::routing::{ListenerView, Turned};
+use crate::net::tls::TlsAccepted;
+use crate::routing::{ConnRejection, ListenerView};
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
 use crate::wire::proxy_protocol::Ends;
@@ -69,7 +69,7 @@ pub async fn admit(
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
     let shaken = Box::pin(tls::shake_hands(core, listener, tls, socket, &alarm, until)).await?;
-    let Shaken { transport, http2, .. } = shaken;
+    let TlsAccepted { transport, http2, .. } = shaken;
     Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
 }
 
@@ -80,7 +80,7 @@ async fn ends(
     socket: &TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
-) -> Result<Ends, Turned> {
+) -> Result<Ends, ConnRejection> {
     if let Some(proxy) = &listener.config.proxy_protocol
         && let Some(ends) = Box::pin(header::take_header(core, proxy, socket, peer, alarm)).await?
     {
@@ -89,7 +89,7 @@ async fn ends(
     let destination = match listener.config.bind[..] {
         [Bind::Address(bind)] if !bind.ip().is_unspecified() && bind.port() != 0 => bind,
         // Of several addresses the socket knows which one was reached.
-        _ => socket.local_addr().map(canonical).map_err(|_| Turned::Closed)?,
+        _ => socket.local_addr().map(canonical).map_err(|_| ConnRejection::Closed)?,
     };
     Ok(Ends { source: peer, destination })
 }

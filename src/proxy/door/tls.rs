@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::header::hurry;
 use crate::config::Protocol;
 use crate::decision::Moment;
-use crate::net::tls::{Handshake, ServerTls, Shaken};
+use crate::net::tls::{Handshake, ServerTls, TlsAccepted};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
@@ -23,7 +23,7 @@ pub async fn shake_hands(
     socket: TcpStream,
     alarm: &Alarm,
     until: Moment,
-) -> Option<Shaken> {
+) -> Option<TlsAccepted> {
     alarm.set(until);
     if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, core, alarm).await {
         listener.stats.count_handshake(core.id, Handshake::NotTls);

@@ -49,7 +49,7 @@ pub struct Account {
 impl Account {
     /// A request began.
     pub fn new(core: &WorkerCore, head: &RequestHead, began: Moment) -> Account {
-        let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut core.pick.borrow_mut().dice) };
+        let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut core.pick.borrow_mut().rng) };
         Account {
             began,
             began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
@@ -184,10 +184,10 @@ pub fn record_refused(
 }
 
 /// 128 random bits in hexadecimal: for finding things again, not for keeping secrets.
-fn make_id(dice: &mut fastrand::Rng) -> MadeId {
+fn make_id(rng: &mut fastrand::Rng) -> MadeId {
     let mut id = [0; 32];
     for digits in id.as_chunks_mut::<8>().0 {
-        *digits = hexadecimal(dice.u32(..));
+        *digits = hexadecimal(rng.u32(..));
     }
     id
 }

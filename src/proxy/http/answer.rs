@@ -16,7 +16,7 @@ use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::outcome::interruption;
 use crate::proxy::upstream::{Placing, Spot};
-use crate::routing::{How, Next};
+use crate::routing::{RetryDecision, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::ResponseHead;
@@ -79,12 +79,12 @@ impl<C: Client> Request<'_, C> {
         if !placing.service().config.retry.on.has_status(status) {
             return false;
         }
-        let ended = self.ended(exchange, spot, How::Status(status), false);
-        placing.failed(&ended, spot.service()) == Next::Pick && placing.finds_another()
+        let ended = self.ended(exchange, spot, TryFailure::Status(status), false);
+        placing.failed(&ended, spot.service()) == RetryDecision::Pick && placing.finds_another()
     }
 
     fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {
-        length <= placing.service().config.hold_response && placing.tries.nature().safe()
+        length <= placing.service().config.hold_response && placing.tries.request_class().safe()
     }
 
     /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
@@ -104,7 +104,7 @@ impl<C: Client> Request<'_, C> {
                     if !exchange.is_told() {
                         placing.record_cut(spot);
                     }
-                    return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, How::Reset, false))));
+                    return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, TryFailure::Reset, false))));
                 }
                 Poll::Pending => {}
             }

@@ -15,14 +15,14 @@ use super::respond::Refusal;
 use super::tunnel::Tunnel;
 use super::verdict::{Awaited, Finish, Hedged, Over, Tried, cut_before_answer, heard, tell_failure};
 use super::waiting::{Ring, Times, Waiting, tell_left};
-use crate::config::{Patience, Route};
+use crate::config::{DelayThreshold, Route};
 use crate::decision::Failure;
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::outcome::interruption;
 use crate::proxy::upstream::{Parked, Placing, Spot, Target, is_condemned};
-use crate::routing::{Ended, Fault, How, InFlight, RouteView};
+use crate::routing::{Ended, Fault, InFlight, RouteView, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{self, BodyDecoder, ResponseHead};
@@ -39,7 +39,7 @@ impl<'a, C: Client> Request<'a, C> {
     ) -> Tried {
         let Target { spot, link, in_flight } = target;
         // Register first, then re-check (right before the first byte).
-        self.setting.place.set_tenure(Some(self.setting.memory.tenure(&spot)));
+        self.setting.place.set_pool_term(Some(self.setting.memory.pool_term(&spot)));
         self.account.reached(&spot);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -83,7 +83,7 @@ impl<'a, C: Client> Request<'a, C> {
                 tried
             }
             (Over::Tried(tried), Channel::Shared(exchange)) => {
-                if let Tried::Failed(Ended { how: How::Timeout, .. }) = &tried {
+                if let Tried::Failed(Ended { how: TryFailure::Timeout, .. }) = &tried {
                     exchange.distrust();
                 }
                 tried
@@ -134,7 +134,7 @@ impl<'a, C: Client> Request<'a, C> {
         let core = self.setting.core;
         let now = clock::now();
         let wanted = spot.keeps_connections()
-            && spot.endpoint().stats.trusts_idle(placing.tries.nature().idempotent(), now)
+            && spot.endpoint().stats.trusts_idle(placing.tries.request_class().idempotent(), now)
             && core.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
         if wanted {
             let expires = now.after(placing.service().config.timeouts.idle);
@@ -150,12 +150,12 @@ impl<'a, C: Client> Request<'a, C> {
         let response = placing.tries.try_timeout(&service.retry, response);
         let late = route.config.timeouts.stall.unwrap_or(service.timeouts.stall);
         // Where silence is usual, asking twice is no use either.
-        let hedged = placing.tries.nature().safe() && route.config.timeouts.stall != Some(Patience::Off);
-        let hedge = if hedged { service.retry.hedge } else { Patience::Off };
+        let hedged = placing.tries.request_class().safe() && route.config.timeouts.stall != Some(DelayThreshold::Off);
+        let hedge = if hedged { service.retry.hedge } else { DelayThreshold::Off };
         // Whoever streams says nothing when it has nothing to say.
         let outline = self.outline(&route.config);
         let streams = || grpc::is_call(self.head) || outline.offers_upgrade() || outline.wants_events();
-        if [late, hedge] == [Patience::Off; 2] || streams() {
+        if [late, hedge] == [DelayThreshold::Off; 2] || streams() {
             return Times { response, late: None, hedge: None };
         }
         let after = |patience| route.usual.late_after(patience);
@@ -208,7 +208,7 @@ impl<'a, C: Client> Request<'a, C> {
                 }
             }
             if is_condemned(core, spot, &mut judged) {
-                let ended = self.ended(exchange, spot, How::Condemned, false);
+                let ended = self.ended(exchange, spot, TryFailure::Condemned, false);
                 if placing.leave(&ended, spot.service()) {
                     return Poll::Ready(Awaited::Left);
                 }
@@ -224,7 +224,10 @@ impl<'a, C: Client> Request<'a, C> {
                     match ready!(waiting.poll(cx, alarm, core, spot, exchange)) {
                         Ring::Killed => return Poll::Ready(Awaited::Interrupted(Interrupted::Killed)),
                         Ring::Timeout => {
-                            return Poll::Ready(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) });
+                            return Poll::Ready(Awaited::Failed {
+                                how: TryFailure::Timeout,
+                                failure: Some(Failure::Timeout),
+                            });
                         }
                         Ring::Hedge if placing.hedge(spot, waiting.since) => {
                             return Poll::Ready(Awaited::HedgeDue((*waiting, times)));
@@ -250,7 +253,7 @@ impl<'a, C: Client> Request<'a, C> {
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Killed => Awaited::Interrupted(Interrupted::Killed),
                 Interrupt::Deadline if exchange.waits_for_upstream(self.body) => {
-                    Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) }
+                    Awaited::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) }
                 }
                 Interrupt::Deadline => Awaited::ClientSlow,
             })
@@ -263,7 +266,7 @@ impl<'a, C: Client> Request<'a, C> {
             }
             Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(core, spot, times),
             // Dead with its connection: nobody waits for it.
-            Awaited::Failed { how, .. } if how != How::Timeout => {
+            Awaited::Failed { how, .. } if how != TryFailure::Timeout => {
                 if let Some(waiting) = waiting {
                     spot.endpoint().stats.replies().excused(waiting.since);
                 }
@@ -310,7 +313,7 @@ impl<'a, C: Client> Request<'a, C> {
         &mut self,
         exchange: &E,
         spot: &Spot,
-        how: How,
+        how: TryFailure,
         failure: Option<Failure>,
     ) -> Option<Fault> {
         if let Some((error, bytes)) = exchange.broken_rule() {
@@ -340,7 +343,7 @@ impl<'a, C: Client> Request<'a, C> {
         Tried::Refused(Refusal::malformed(error), Termination::Refused)
     }
 
-    pub(super) fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: How, reused: bool) -> Ended {
+    pub(super) fn ended<E: Exchange>(&self, exchange: &E, spot: &Spot, how: TryFailure, reused: bool) -> Ended {
         let replayable = self.body.is_replayable();
         Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable }
     }

@@ -64,7 +64,7 @@ pub fn message(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::proxy::upstream::Unplaced;
-    use crate::routing::{How, Refused, Why};
+    use crate::routing::{GiveUpReason, Refused, TryFailure};
     use crate::wire::h1::Error;
 
     #[test]
@@ -79,19 +79,19 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_status() {
-        let gave_up = Unplaced::GaveUp(Why::Attempts);
+        let gave_up = Unplaced::GaveUp(GiveUpReason::Attempts);
         for (refusal, wanted) in [
             (Refusal::NO_ROUTE, 12),
             (Refusal::SLOW, 4),
             (Refusal::LISTENER_GONE, 14),
             (Refusal::malformed(Error::FieldValue), 13),
             (Refusal::unplaced(Unplaced::Limited(Refused::QueueFull), None), 14),
-            (Refusal::unplaced(Unplaced::GaveUp(Why::Down), None), 14),
-            (Refusal::unplaced(gave_up, Some(How::Timeout)), 4),
-            (Refusal::unplaced(gave_up, Some(How::Refused)), 14),
-            (Refusal::unplaced(gave_up, Some(How::Reset)), 14),
-            (Refusal::unplaced(gave_up, Some(How::Malformed)), 13),
-            (Refusal::unplaced(gave_up, Some(How::Status(503))), 14),
+            (Refusal::unplaced(Unplaced::GaveUp(GiveUpReason::Down), None), 14),
+            (Refusal::unplaced(gave_up, Some(TryFailure::Timeout)), 4),
+            (Refusal::unplaced(gave_up, Some(TryFailure::Refused)), 14),
+            (Refusal::unplaced(gave_up, Some(TryFailure::Reset)), 14),
+            (Refusal::unplaced(gave_up, Some(TryFailure::Malformed)), 13),
+            (Refusal::unplaced(gave_up, Some(TryFailure::Status(503))), 14),
         ] {
             assert_eq!(status(&refusal), wanted, "{refusal:?}");
         }

@@ -27,7 +27,7 @@ use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced, blame, is_condemned};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Ended, Fault, How, InFlight, Next, RouteView, Why};
+use crate::routing::{Ended, Fault, GiveUpReason, InFlight, RetryDecision, RouteView, TryFailure};
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{BodyDecoder, ResponseHead};
@@ -88,7 +88,7 @@ impl<'a, C: Client> Request<'a, C> {
     ) -> Hedged {
         let core = self.setting.core;
         // In retry: a switch must not end it.
-        self.setting.place.set_tenure(None);
+        self.setting.place.set_pool_term(None);
         self.setting.alarm.pardon();
         let alarm = core.deadlines.alarm();
         waiting.forget_hedge();
@@ -100,7 +100,7 @@ impl<'a, C: Client> Request<'a, C> {
         let hedged = self.ask_beside(first, placing, times, &mut scratch).await;
         memory.put_scratch(scratch);
         if let Hedged::First(Awaited::Answered(_)) = &hedged {
-            self.setting.place.take_tenure(memory.tenure(spot), &core.view);
+            self.setting.place.take_pool_term(memory.pool_term(spot), &core.view);
         }
         placing.service().stats.count_hedge(core.id, matches!(hedged, Hedged::Other(Tried::Done(_))));
         hedged
@@ -138,7 +138,7 @@ impl<'a, C: Client> Request<'a, C> {
                     };
                     let how = match self.first_of(pending, other.as_mut()).await {
                         First::Other(other) => break Some(other),
-                        First::Condemned => How::Condemned,
+                        First::Condemned => TryFailure::Condemned,
                         First::Own(Awaited::Failed { how, failure }) => {
                             fault = self.fault_of(&*pending.exchange, spot, how, failure);
                             how
@@ -177,16 +177,16 @@ impl<'a, C: Client> Request<'a, C> {
                     placing.failed(&ended, spot.service())
                 }
                 Some(Other::Static) if first.is_none() => return Hedged::Other(Tried::Again),
-                Some(Other::Static) => Next::GiveUp(Why::Exhausted),
+                Some(Other::Static) => RetryDecision::GiveUp(GiveUpReason::Exhausted),
                 Some(Other::Unplaced(Unplaced::Interrupted(interrupted))) => {
                     return Hedged::First(Awaited::Interrupted(interrupted));
                 }
-                Some(Other::Unplaced(Unplaced::GaveUp(why))) => Next::GiveUp(why),
-                Some(Other::Unplaced(Unplaced::Limited(_))) => Next::GiveUp(Why::Exhausted),
+                Some(Other::Unplaced(Unplaced::GaveUp(why))) => RetryDecision::GiveUp(why),
+                Some(Other::Unplaced(Unplaced::Limited(_))) => RetryDecision::GiveUp(GiveUpReason::Exhausted),
             };
             match (next, first) {
-                (Next::GiveUp(why), None) => return Hedged::Other(Tried::Unplaced(Unplaced::GaveUp(why))),
-                (Next::GiveUp(_), Some(alone)) => return Hedged::First(self.wait_alone(alone, placing).await),
+                (RetryDecision::GiveUp(why), None) => return Hedged::Other(Tried::Unplaced(Unplaced::GaveUp(why))),
+                (RetryDecision::GiveUp(_), Some(alone)) => return Hedged::First(self.wait_alone(alone, placing).await),
                 (_, still) => first = still,
             }
         }
@@ -248,7 +248,7 @@ impl<'a, C: Client> Request<'a, C> {
             waiting.poll(cx, alarm, core, spot, &**exchange).map(|ring| match ring {
                 Ring::Killed => First::Own(Awaited::Interrupted(Interrupted::Killed)),
                 Ring::Hedge | Ring::Timeout => {
-                    First::Own(Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) })
+                    First::Own(Awaited::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) })
                 }
             })
         })
@@ -268,14 +268,14 @@ impl<'a, C: Client> Request<'a, C> {
     async fn win(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>, outline: Outline<'_>) -> Tried {
         let Answer { mut exchange, spot, in_flight, now } = answer;
         let core = self.setting.core;
-        self.setting.place.take_tenure(self.setting.memory.tenure(&spot), &core.view);
+        self.setting.place.take_pool_term(self.setting.memory.pool_term(&spot), &core.view);
         self.account.reached(&spot);
         let tried = self.pass_on(&mut exchange, placing, outline.route, &spot, now).await;
         self.close(&mut exchange, Over::Tried(tried), placing, &spot, in_flight).await
     }
 
     /// The other try's answer is not the client's, as long as the first may still come.
-    async fn decline(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>) -> Next {
+    async fn decline(&mut self, answer: Answer<'_>, placing: &mut Placing<'_>) -> RetryDecision {
         let Answer { mut exchange, spot, in_flight, .. } = answer;
         let (core, status) = (self.setting.core, exchange.reply().status());
         spot.endpoint().stats.count_response(core.id, status);
@@ -284,7 +284,7 @@ impl<'a, C: Client> Request<'a, C> {
         } else {
             placing.record_good(&spot);
         }
-        let ended = self.ended(&exchange, &spot, How::Status(status), false);
+        let ended = self.ended(&exchange, &spot, TryFailure::Status(status), false);
         let next = placing.failed(&ended, spot.service());
         exchange.skip();
         self.close(&mut exchange, Over::Tried(Tried::Again), placing, &spot, in_flight).await;
@@ -305,10 +305,10 @@ impl<E: Exchange> Pending<'_, E> {
     }
 
     /// Its answer is one that would be asked for again.
-    fn refuse(&self, core: &WorkerCore) -> How {
+    fn refuse(&self, core: &WorkerCore) -> TryFailure {
         let status = self.exchange.reply().status();
         self.spot.endpoint().stats.count_response(core.id, status);
-        How::Status(status)
+        TryFailure::Status(status)
     }
 
     /// What that answer says against its endpoint.
@@ -318,8 +318,8 @@ impl<E: Exchange> Pending<'_, E> {
         failed.then(|| blame(core, self.spot, Failure::Gateway, mark_of(reply))).flatten()
     }
 
-    fn give_up(&mut self, how: How) {
-        if how == How::Timeout {
+    fn give_up(&mut self, how: TryFailure) {
+        if how == TryFailure::Timeout {
             self.exchange.distrust();
         }
         self.exchange.abandon();
@@ -371,7 +371,7 @@ async fn ask<'s>(
     };
     placed.set(true);
     let Ok(mut exchange) = outline.open(link, &spot, false, reply, decoder) else {
-        return Other::Unplaced(Unplaced::GaveUp(Why::Exhausted));
+        return Other::Unplaced(Unplaced::GaveUp(GiveUpReason::Exhausted));
     };
     let alarm = placing.alarm;
     alarm.set(clock::now().after(times.response));
@@ -403,7 +403,7 @@ async fn ask<'s>(
             }
         }
         if is_condemned(core, &spot, &mut judged) {
-            return Poll::Ready(Awaited::Failed { how: How::Condemned, failure: None });
+            return Poll::Ready(Awaited::Failed { how: TryFailure::Condemned, failure: None });
         }
         let ring = match &mut waiting {
             Some(waiting) => waiting.poll(cx, alarm, core, &spot, &exchange),
@@ -414,12 +414,14 @@ async fn ask<'s>(
         };
         ring.map(|ring| match ring {
             Ring::Killed => Awaited::Interrupted(Interrupted::Killed),
-            Ring::Hedge | Ring::Timeout => Awaited::Failed { how: How::Timeout, failure: Some(Failure::Timeout) },
+            Ring::Hedge | Ring::Timeout => {
+                Awaited::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) }
+            }
         })
     })
     .await;
     if let (Some(waiting), Awaited::Failed { how, .. }) = (&waiting, &awaited)
-        && *how != How::Timeout
+        && *how != TryFailure::Timeout
     {
         stats.replies().excused(waiting.since);
     }
@@ -430,10 +432,10 @@ async fn ask<'s>(
             Other::Answered(Answer { exchange, spot, in_flight, now })
         }
         Awaited::Failed { how, failure } => {
-            if how == How::Timeout {
+            if how == TryFailure::Timeout {
                 exchange.distrust();
             }
-            let reused = failure.is_none() && how != How::Condemned;
+            let reused = failure.is_none() && how != TryFailure::Condemned;
             let ended = Ended { choice: spot.choice, how, sent: exchange.sent() > 0, reused, replayable: true };
             in_flight.stats().count_bytes(core.id, exchange.sent(), exchange.received());
             let fault = if exchange.is_told() { None } else { tell_failure(core, &spot, how, failure) };
@@ -441,7 +443,7 @@ async fn ask<'s>(
         }
         Awaited::Interrupted(interrupted) => Other::Unplaced(Unplaced::Interrupted(interrupted)),
         Awaited::Stale | Awaited::Left | Awaited::HedgeDue(_) => Other::Stale,
-        Awaited::Client(_) | Awaited::ClientSlow => Other::Unplaced(Unplaced::GaveUp(Why::Exhausted)),
+        Awaited::Client(_) | Awaited::ClientSlow => Other::Unplaced(Unplaced::GaveUp(GiveUpReason::Exhausted)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::body::RequestBody;
 use crate::decision::EndpointId;
 use crate::proxy::buffer::BufferPool;
 use crate::proxy::upstream::{Spot, UpstreamPools};
-use crate::routing::{Handle, Tenure};
+use crate::routing::{Handle, PoolTerm};
 use crate::wire::h1::{BodyDecoder, RequestHead, ResponseHead};
 
 /// Memory for requests kept for the next ones.
@@ -46,7 +46,7 @@ impl HttpMemory {
     }
 
     /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
-    pub fn tenure(&self, spot: &Spot) -> (Rc<Tenure>, EndpointId) {
+    pub fn pool_term(&self, spot: &Spot) -> (Rc<PoolTerm>, EndpointId) {
         (self.tenures.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
     }
 }
@@ -55,16 +55,16 @@ impl HttpMemory {
 #[derive(Default)]
 struct Tenures {
     epoch: u64,
-    made: Vec<Vec<Option<Rc<Tenure>>>>,
+    made: Vec<Vec<Option<Rc<PoolTerm>>>>,
 }
 
 impl Tenures {
-    fn of(&mut self, table: &Handle, service: usize, pool: usize) -> Rc<Tenure> {
+    fn of(&mut self, table: &Handle, service: usize, pool: usize) -> Rc<PoolTerm> {
         if self.epoch != table.epoch {
             self.made = table.services.iter().map(|service| vec![None; service.pools.len()]).collect();
             self.epoch = table.epoch;
         }
-        Rc::clone(self.made[service][pool].get_or_insert_with(|| Rc::new(table.services[service].tenure(pool))))
+        Rc::clone(self.made[service][pool].get_or_insert_with(|| Rc::new(table.services[service].pool_term(pool))))
     }
 }
 

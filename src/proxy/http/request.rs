@@ -18,7 +18,7 @@ use super::least_rate::BodyRates;
 use super::memory::Scratch;
 use super::respond::Refusal;
 use super::verdict::{Finish, Tried};
-use crate::config::{Balance, Service};
+use crate::config::{BalancePolicy, Service};
 use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
@@ -27,7 +27,8 @@ use crate::proxy::upstream::{Asker, Placed, Placing, Subject, Unplaced};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
 use crate::routing::{
-    Asked, Handle, ListenerTarget, ListenerView, Nature, Next, RouteView, ServiceView, Tries, UnprovenBody, Why,
+    Asked, GiveUpReason, Handle, ListenerTarget, ListenerView, RequestClass, RetryDecision, RouteView, ServiceView,
+    Tries, UnprovenBody,
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -151,13 +152,13 @@ impl<'a, C: Client> Request<'a, C> {
                 Err(unplaced) => return self.unplaced(unplaced, placing, service).await,
             };
             let tried = self.exchange(placing, route, target, reply, decoder).await;
-            self.setting.place.set_tenure(None);
+            self.setting.place.set_pool_term(None);
             self.setting.alarm.pardon();
             match tried {
                 Tried::Done(finish) => return finish,
                 Tried::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
                 Tried::Failed(ended) => {
-                    if let Next::GiveUp(why) = placing.failed(&ended, service) {
+                    if let RetryDecision::GiveUp(why) = placing.failed(&ended, service) {
                         return self.unplaced(Unplaced::GaveUp(why), placing, service).await;
                     }
                 }
@@ -186,9 +187,9 @@ impl<'a, C: Client> Request<'a, C> {
 
     fn placing(&self, route: &RouteView) -> Placing<'a> {
         let service = &self.table.services[route.service].config;
-        let nature = Nature::of(self.head.method(), !self.head.body().is_empty());
+        let request_class = RequestClass::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
-        let tries = Tries::new(nature, self.account.began.after(longest));
+        let tries = Tries::new(request_class, self.account.began.after(longest));
         let Setting { pools, alarm, caller, .. } = *self.setting;
         let ends = Ends { source: caller.peer, destination: caller.reached };
         let asker = Asker { hash: self.hash(service), ends };
@@ -203,10 +204,15 @@ impl<'a, C: Client> Request<'a, C> {
 
     fn hash(&self, service: &Service) -> u64 {
         let hash = match &service.balance {
-            Balance::HashHeader(name) => self.head.fields().get(name).map(hash_bytes),
-            Balance::HashCookie(name) => cookie(self.head.fields(), name).map(hash_bytes),
-            Balance::HashQuery(name) => query_parameter(self.head.query_bytes(), name).map(|value| hash_bytes(&value)),
-            Balance::RoundRobin | Balance::LeastRequest | Balance::Random | Balance::HashSource => None,
+            BalancePolicy::HashHeader(name) => self.head.fields().get(name).map(hash_bytes),
+            BalancePolicy::HashCookie(name) => cookie(self.head.fields(), name).map(hash_bytes),
+            BalancePolicy::HashQuery(name) => {
+                query_parameter(self.head.query_bytes(), name).map(|value| hash_bytes(&value))
+            }
+            BalancePolicy::RoundRobin
+            | BalancePolicy::LeastRequest
+            | BalancePolicy::Random
+            | BalancePolicy::HashSource => None,
         };
         hash.unwrap_or(self.setting.caller.hash)
     }
@@ -218,7 +224,7 @@ impl<'a, C: Client> Request<'a, C> {
         if let Unplaced::Interrupted(_) = unplaced {
             return self.abort(termination);
         }
-        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_) | Unplaced::GaveUp(Why::Local)) {
+        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_) | Unplaced::GaveUp(GiveUpReason::Local)) {
             count_rejection(core, service, unplaced);
         }
         self.refuse(&Refusal::unplaced(unplaced, placing.last), termination).await

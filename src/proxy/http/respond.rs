@@ -1,7 +1,7 @@
 //! Every answer of our own that says what went wrong: the one place that maps failures to statuses.
 
 use crate::proxy::upstream::Unplaced;
-use crate::routing::{How, Why};
+use crate::routing::{GiveUpReason, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::cause::Cause;
 use crate::wire::h1::{Error, OwnReply};
@@ -41,26 +41,31 @@ impl Refusal {
     }
 
     /// No endpoint was found, or none answered. `last`: how the last try failed.
-    pub fn unplaced(unplaced: Unplaced, last: Option<How>) -> Refusal {
+    pub fn unplaced(unplaced: Unplaced, last: Option<TryFailure>) -> Refusal {
         match (unplaced, last) {
-            (Unplaced::Limited(_) | Unplaced::GaveUp(Why::Full), _) => {
+            (Unplaced::Limited(_) | Unplaced::GaveUp(GiveUpReason::Full), _) => {
                 refusal(503, Cause::Overloaded, "The service has as much work as it may.")
             }
-            (Unplaced::GaveUp(Why::Local), _) | (_, Some(How::Local)) => {
+            (Unplaced::GaveUp(GiveUpReason::Local), _) | (_, Some(TryFailure::Local)) => {
                 refusal(503, Cause::LocalError, "The proxy could not open a connection for a reason of its own.")
             }
-            (_, Some(How::Timeout | How::Condemned)) => {
+            (_, Some(TryFailure::Timeout | TryFailure::Condemned)) => {
                 refusal(504, Cause::UpstreamTimeout, "The service did not answer in time.")
             }
-            (_, Some(How::Reset | How::Unprocessed)) => {
+            (_, Some(TryFailure::Reset | TryFailure::Unprocessed)) => {
                 refusal(502, Cause::UpstreamReset, "The service closed the connection before it answered.")
             }
-            (_, Some(How::Malformed)) => refusal(502, Cause::UpstreamMalformed, "The service's answer is malformed."),
-            (_, Some(How::Status(status))) => refusal(status, Cause::UpstreamStatus, "The service failed."),
-            (_, Some(How::Refused | How::ConnectTimeout | How::Handshake | How::NoRoute)) => {
-                refusal(503, Cause::UpstreamConnect, "The service cannot be reached.")
+            (_, Some(TryFailure::Malformed)) => {
+                refusal(502, Cause::UpstreamMalformed, "The service's answer is malformed.")
             }
-            (Unplaced::GaveUp(Why::Starting), None) => refusal(503, Cause::Starting, "The service is starting."),
+            (_, Some(TryFailure::Status(status))) => refusal(status, Cause::UpstreamStatus, "The service failed."),
+            (
+                _,
+                Some(TryFailure::Refused | TryFailure::ConnectTimeout | TryFailure::Handshake | TryFailure::NoRoute),
+            ) => refusal(503, Cause::UpstreamConnect, "The service cannot be reached."),
+            (Unplaced::GaveUp(GiveUpReason::Starting), None) => {
+                refusal(503, Cause::Starting, "The service is starting.")
+            }
             (_, None) => refusal(503, Cause::Down, "The service is down."),
         }
     }

@@ -167,10 +167,10 @@ async fn say_goodbye<S: Stream + ?Sized>(
     spot: &Spot,
 ) -> bool {
     let core = &memory.pools.core;
-    let (tenure, id) = memory.tenure(spot);
-    let verdict = core.table().verdict(&tenure, id, clock::now());
+    let (pool_term, id) = memory.pool_term(spot);
+    let verdict = core.table().verdict(&pool_term, id, clock::now());
     let fenced = !core.is_draining() && verdict == SessionVerdict::Close;
-    let mask = core.pick.borrow_mut().dice.u32(..).to_be_bytes();
+    let mask = core.pick.borrow_mut().rng.u32(..).to_be_bytes();
     let masked = going_away_masked(mask);
     let mut to_client = Farewell { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
     let mut to_endpoint = Farewell { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };

@@ -8,7 +8,7 @@ use crate::decision::{Failure, Mark, Moment};
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::upstream::{Spot, Unplaced, blame};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Ended, Fault, How, RouteView};
+use crate::routing::{Ended, Fault, RouteView, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::ResponseHead;
@@ -54,7 +54,7 @@ pub(super) enum Awaited {
     Left,
     /// `failure`: what it says about the endpoint; `None` for an idle connection that had died.
     Failed {
-        how: How,
+        how: TryFailure,
         failure: Option<Failure>,
     },
     Client(ClientFault),
@@ -98,8 +98,8 @@ pub(super) fn heard(core: &WorkerCore, route: &RouteView, spot: &Spot, since: Op
 }
 
 /// What a try that ended without an answer says about its endpoint.
-pub(super) fn tell_failure(core: &WorkerCore, spot: &Spot, how: How, failure: Option<Failure>) -> Option<Fault> {
-    if failure.is_none() && how == How::Reset {
+pub(super) fn tell_failure(core: &WorkerCore, spot: &Spot, how: TryFailure, failure: Option<Failure>) -> Option<Fault> {
+    if failure.is_none() && how == TryFailure::Reset {
         spot.endpoint().stats.note_stale(spot.generation, clock::now());
     }
     failure.and_then(|failure| blame(core, spot, failure, Mark::None))
@@ -107,12 +107,12 @@ pub(super) fn tell_failure(core: &WorkerCore, spot: &Spot, how: How, failure: Op
 
 pub(super) fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
     match fault {
-        ReplyFault::Malformed => Awaited::Failed { how: How::Malformed, failure: Some(Failure::Malformed) },
+        ReplyFault::Malformed => Awaited::Failed { how: TryFailure::Malformed, failure: Some(Failure::Malformed) },
         ReplyFault::Cut { begun } => {
-            Awaited::Failed { how: How::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
+            Awaited::Failed { how: TryFailure::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
         }
         ReplyFault::Unprocessed { persists } => {
-            Awaited::Failed { how: How::Unprocessed, failure: persists.then_some(Failure::Gateway) }
+            Awaited::Failed { how: TryFailure::Unprocessed, failure: persists.then_some(Failure::Gateway) }
         }
         ReplyFault::Client => Awaited::Client(ClientFault::Gone),
     }

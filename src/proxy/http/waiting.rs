@@ -9,7 +9,7 @@ use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointStats, Usual};
+use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
 
 /// How long an answer is waited for.
@@ -133,7 +133,7 @@ impl Due {
 
 impl Drop for Due {
     fn drop(&mut self) {
-        if !self.settled && clock::now().since(self.asked) < Usual::LEAST {
+        if !self.settled && clock::now().since(self.asked) < LatencyEstimate::LEAST {
             self.stats.replies().excused(self.asked);
         }
     }
@@ -162,7 +162,7 @@ fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: Moment) 
 /// A request that waits for this endpoint was answered elsewhere.
 pub(super) fn tell_overtaken(core: &WorkerCore, spot: &Spot, asked: Moment) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
-    let suspected = stats.replies().waits_for(Usual::LEAST, now) && stats.replies().late(now);
+    let suspected = stats.replies().waits_for(LatencyEstimate::LEAST, now) && stats.replies().late(now);
     if (stats.replies().witnessed(asked) || suspected) && stats.make_urgent() {
         core.view.urgent();
     }

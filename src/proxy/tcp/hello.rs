@@ -9,7 +9,7 @@ use crate::proxy::deadline::Alarm;
 use crate::proxy::door::hurry;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::Turned;
+use crate::routing::ConnRejection;
 use crate::wire::client_hello::{Asked, Fault, Reader};
 
 /// Reads until it is known what the client asks for, by the armed alarm. `None` asked: what came is not TLS. All that was read
@@ -19,15 +19,15 @@ pub async fn collect(
     client: &mut Transport,
     read: &mut Buffer,
     alarm: &Alarm,
-) -> Result<Option<Asked>, Turned> {
+) -> Result<Option<Asked>, ConnRejection> {
     match guarded(alarm, &mut hurry(core, alarm), understand(client, read)).await {
         Ok(asked) => asked,
-        Err(Interrupted::Late) => Err(Turned::Timeout),
-        Err(Interrupted::Gone | Interrupted::Killed) => Err(Turned::Closed),
+        Err(Interrupted::Late) => Err(ConnRejection::Timeout),
+        Err(Interrupted::Gone | Interrupted::Killed) => Err(ConnRejection::Closed),
     }
 }
 
-async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<Asked>, Turned> {
+async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<Asked>, ConnRejection> {
     let mut reader = Reader::new();
     loop {
         let before = read.len();
@@ -40,7 +40,7 @@ async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<
         });
         match more.await {
             Ok(count) if count > 0 => {}
-            Ok(_) | Err(_) => return Err(Turned::Closed),
+            Ok(_) | Err(_) => return Err(ConnRejection::Closed),
         }
         match reader.feed(&read.bytes()[before..]) {
             Ok(None) => {}
@@ -48,11 +48,11 @@ async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<
             Err(Fault::NotTls) => return Ok(None),
             Err(Fault::Malformed(reason)) => {
                 tracing::debug!(reason, "not a ClientHello");
-                return Err(Turned::MalformedHello);
+                return Err(ConnRejection::MalformedHello);
             }
             Err(Fault::TooLong) => {
                 tracing::debug!(reason = "it is too long", "not a ClientHello");
-                return Err(Turned::MalformedHello);
+                return Err(ConnRejection::MalformedHello);
             }
         }
     }

@@ -21,7 +21,9 @@ use crate::proxy::outcome::{count_rejection, end_termination, unplaced_terminati
 use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced, UpstreamPools, hash_peer};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::tries::SILENT_VERDICT_WAIT;
-use crate::routing::{Handle, ListenerView, Nature, Permit, Reasons, Registered, SourceKey, Tries, Turned, Why, sni};
+use crate::routing::{
+    ConnRejection, GiveUpReason, Handle, ListenerView, Permit, Reasons, Registered, RequestClass, SourceKey, Tries, sni,
+};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::wire::proxy_protocol::Ends;
@@ -98,28 +100,31 @@ async fn service_of(
     first: &mut Buffer,
     alarm: &Alarm,
     account: &mut Account,
-) -> Result<Name, Turned> {
+) -> Result<Name, ConnRejection> {
     let routes = match &listener.config.target {
         ListenerTarget::Service(name) => return Ok(Arc::clone(name)),
         ListenerTarget::Sni(routes) => routes,
-        ListenerTarget::Routes(_) => return Err(Turned::NoRoute),
+        ListenerTarget::Routes(_) => return Err(ConnRejection::NoRoute),
     };
     if let Some(route) = sni::takes_all(routes) {
         return Ok(Arc::clone(&route.service));
     }
     let asked = hello::collect(core, client, first, alarm).await?;
     let found = sni::find(routes, asked.as_ref()).map(|route| Arc::clone(&route.service));
-    let turned = if asked.is_some() { Turned::NoRoute } else { Turned::NotTls };
+    let turned = if asked.is_some() { ConnRejection::NoRoute } else { ConnRejection::NotTls };
     account.name = asked.and_then(|asked| asked.name);
     found.ok_or(turned)
 }
 
-fn turned_termination(turned: Turned) -> Termination {
+fn turned_termination(turned: ConnRejection) -> Termination {
     match turned {
-        Turned::NoRoute | Turned::NotTls => Termination::Unrouted,
-        Turned::Closed => Termination::ClientAborted,
-        Turned::Timeout => Termination::ClientTimeout,
-        Turned::Untrusted | Turned::NoHeader | Turned::MalformedHeader | Turned::MalformedHello => Termination::Refused,
+        ConnRejection::NoRoute | ConnRejection::NotTls => Termination::Unrouted,
+        ConnRejection::Closed => Termination::ClientAborted,
+        ConnRejection::Timeout => Termination::ClientTimeout,
+        ConnRejection::Untrusted
+        | ConnRejection::NoHeader
+        | ConnRejection::MalformedHeader
+        | ConnRejection::MalformedHello => Termination::Refused,
     }
 }
 
@@ -134,7 +139,7 @@ async fn session(
 ) {
     let (client, first) = client;
     let deadline = account.began.after(longest_search(&table.services[index].config));
-    let tries = Tries::new(Nature::opaque(), deadline);
+    let tries = Tries::new(RequestClass::opaque(), deadline);
     let source = Source::of(ends.source.ip());
     let asker = Asker { hash: hash_peer(ends.source), ends };
     let subject = Subject { source, key: SourceKey::of(&source), route: index, path: b"" };
@@ -163,12 +168,12 @@ async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connec
     loop {
         let target = match placing.next(&mut gone).await? {
             Placed::Endpoint(target) => target,
-            Placed::Static { .. } => return Err(Unplaced::GaveUp(Why::Down)),
+            Placed::Static { .. } => return Err(Unplaced::GaveUp(GiveUpReason::Down)),
         };
         // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
         let Spot { choice, .. } = &target.spot;
-        let tenure = target.spot.service().tenure(choice.pool);
-        let registered = core.sessions.register(tenure, choice.id, placing.alarm.killer());
+        let pool_term = target.spot.service().pool_term(choice.pool);
+        let registered = core.sessions.register(pool_term, choice.id, placing.alarm.killer());
         if core.view.still_holds(&target.spot.table, target.spot.service()) {
             return Ok((target, registered, permit));
         }

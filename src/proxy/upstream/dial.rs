@@ -17,7 +17,7 @@ use crate::net::tls::explain;
 use crate::net::{Connector, DialError, Transport};
 use crate::proxy::guarded::guarded;
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::How;
+use crate::routing::TryFailure;
 use crate::sys::clock;
 use crate::wire::proxy_protocol;
 
@@ -58,7 +58,7 @@ impl Placing<'_> {
                 }
                 Linked::Elsewhere(elsewhere)
             }
-            Raced::Unanswered => Linked::Failed(How::ConnectTimeout),
+            Raced::Unanswered => Linked::Failed(TryFailure::ConnectTimeout),
             Raced::Spent(spent) => Linked::Spent(spent),
         })
     }
@@ -78,10 +78,10 @@ pub(super) async fn reach(pools: &UpstreamPools, spot: &Spot, header: Option<&[u
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(DialError::Socket(io::Error::other("TLS is not set up")));
     }
-    let place = pools.upstream_place().map_err(DialError::Socket)?;
+    let place = pools.upstream_permit().map_err(DialError::Socket)?;
     let connector =
         Connector { header, tls: endpoint.tls.as_deref(), keep_alive: true, ..Connector::new(endpoint.address) };
-    connector.connect(Some(place)).await.inspect_err(|error| pools.note_unconnected(error.io()))
+    connector.connect(Some(place)).await.inspect_err(|error| pools.note_connect_error(error.io()))
 }
 
 /// A connect that began then has ended.
@@ -90,7 +90,7 @@ fn connected(
     spot: &Spot,
     began: Moment,
     reached: Result<Transport, DialError>,
-) -> Result<Transport, How> {
+) -> Result<Transport, TryFailure> {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match reached {
         Ok(stream) => {
@@ -102,7 +102,7 @@ fn connected(
         Err(error) => {
             let how = unreached(core, spot, &error);
             match how {
-                How::Local | How::NoRoute => stats.connects().excused(began),
+                TryFailure::Local | TryFailure::NoRoute => stats.connects().excused(began),
                 _ => stats.connects().heard(now),
             }
             Err(how)
@@ -126,7 +126,7 @@ fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: 
                 let reached = connected(&pools.core, &spot, began, reached);
                 let now = clock::now();
                 let serves = pools.core.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
-                if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(How::Local) })
+                if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(TryFailure::Local) })
                     && spot.keeps_connections()
                     && spot.endpoint().stats.trusts_idle(true, now)
                 {
@@ -142,7 +142,7 @@ fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: 
     });
 }
 
-pub(super) fn unreached(core: &WorkerCore, spot: &Spot, error: &DialError) -> How {
+pub(super) fn unreached(core: &WorkerCore, spot: &Spot, error: &DialError) -> TryFailure {
     match error {
         DialError::Socket(error) => connect_failed(core, spot, error),
         DialError::Tls(error) => handshake_failed(core, spot, error),
@@ -151,41 +151,41 @@ pub(super) fn unreached(core: &WorkerCore, spot: &Spot, error: &DialError) -> Ho
 
 /// It answers on its port, but TLS could not be set up with it: evidence like a connection that is cut. Whether that is a refusal,
 /// which could be a verdict on its whole pool, a handshake of the engine's own tells.
-fn handshake_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> How {
+fn handshake_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> TryFailure {
     let endpoint = spot.endpoint();
     let (why, text) = explain(error);
     endpoint.stats.count_connect(core.id, ConnectOutcome::Connected);
-    endpoint.stats.count_distrust(core.id, why);
-    core.complain_of_tls(&spot.service().config.name, endpoint.address, &text);
+    endpoint.stats.count_tls_failure(core.id, why);
+    core.warn_of_tls_failure(&spot.service().config.name, endpoint.address, &text);
     record_connect(core, spot, Failure::Reset);
-    How::Handshake
+    TryFailure::Handshake
 }
 
-fn connect_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> How {
+fn connect_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> TryFailure {
     let endpoint = spot.endpoint();
     let outcome = judge_connect(error);
     endpoint.stats.count_connect(core.id, outcome);
     let (kind, how) = match outcome {
-        ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, How::Refused),
+        ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, TryFailure::Refused),
         ConnectOutcome::NoRoute => {
-            core.complain_of_connect(&spot.service().config.name, endpoint.address, error);
+            core.warn_of_connect_error(&spot.service().config.name, endpoint.address, error);
             if endpoint.stats.note_no_route() {
                 core.view.urgent();
             }
-            return How::NoRoute;
+            return TryFailure::NoRoute;
         }
-        ConnectOutcome::Timeout => (Failure::ConnectTimeout, How::ConnectTimeout),
+        ConnectOutcome::Timeout => (Failure::ConnectTimeout, TryFailure::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
-            core.complain_of_connect(&spot.service().config.name, endpoint.address, error);
-            return How::Local;
+            core.warn_of_connect_error(&spot.service().config.name, endpoint.address, error);
+            return TryFailure::Local;
         }
     };
     record_connect(core, spot, kind);
     how
 }
 
-pub(super) fn connect_unanswered(core: &WorkerCore, spot: &Spot) -> How {
+pub(super) fn connect_unanswered(core: &WorkerCore, spot: &Spot) -> TryFailure {
     spot.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
     record_connect(core, spot, Failure::ConnectTimeout);
-    How::ConnectTimeout
+    TryFailure::ConnectTimeout
 }

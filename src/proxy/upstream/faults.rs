@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::destination::Spot;
 use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointView, Fault, ServiceView, SourceKey, Usual, faults};
+use crate::routing::{EndpointView, Fault, LatencyEstimate, ServiceView, SourceKey, faults};
 use crate::sys::clock;
 
 /// What a request is about, beside its endpoint.
@@ -116,7 +116,7 @@ impl<'a> Faults<'a> {
         endpoint.stats.witness(asked, source, target);
         let now = clock::now();
         // (Who was only slower has not failed; and of who is suspected it is known that it answers nothing, whatever the target.)
-        if !endpoint.suspected && now.since(asked) >= Usual::LEAST {
+        if !endpoint.suspected && now.since(asked) >= LatencyEstimate::LEAST {
             self.service.stats.avoidance.note(endpoint.id, source, target, now);
         }
     }

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::decision::Moment;
 use crate::net::{Stream, Transport, http2};
 use crate::proxy::deadline::Alarm;
-use crate::routing::{EndpointStats, How};
+use crate::routing::{EndpointStats, TryFailure};
 use crate::sys::clock;
 use crate::wire::h1::{HeadLimits, Scheme};
 
@@ -102,12 +102,12 @@ impl Line {
         stats: &Arc<EndpointStats>,
         refusals: &Rc<Cell<u32>>,
         how: Opening,
-    ) -> Result<(Rc<Line>, H2Engine), How> {
+    ) -> Result<(Rc<Line>, H2Engine), TryFailure> {
         let wire = Rc::new(Wire::new(how.transport));
-        let fault = |error: h2::Error| if error.is_io() { How::Reset } else { How::Malformed };
+        let fault = |error: h2::Error| if error.is_io() { TryFailure::Reset } else { TryFailure::Malformed };
         let (sender, mut connection) = engine().handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
         let opened = http2::await_settings(&sender, &mut connection).await;
-        opened.map_err(|error| error.map_or(How::Reset, fault))?;
+        opened.map_err(|error| error.map_or(TryFailure::Reset, fault))?;
         let line = Rc::new(Line {
             worker,
             stats: Arc::clone(stats),
@@ -127,7 +127,7 @@ impl Line {
         });
         if !line.takes_more() {
             // It said at once that it goes.
-            return Err(How::Reset);
+            return Err(TryFailure::Reset);
         }
         line.count_idle();
         Ok((line, connection))
@@ -153,9 +153,9 @@ impl Line {
         self.strands.get() < self.most()
     }
 
-    /// See [`Stream::proven_quiet`].
-    pub fn proven_quiet(&self) -> bool {
-        self.wire.proven_quiet()
+    /// See [`Stream::is_proven_quiet`].
+    pub fn is_proven_quiet(&self) -> bool {
+        self.wire.is_proven_quiet()
     }
 
     /// What is written now would wait.
@@ -434,8 +434,8 @@ impl Wire {
         result
     }
 
-    fn proven_quiet(&self) -> bool {
-        self.transport.borrow().as_ref().is_some_and(Stream::proven_quiet)
+    fn is_proven_quiet(&self) -> bool {
+        self.transport.borrow().as_ref().is_some_and(Stream::is_proven_quiet)
     }
 
     fn reset_on_close(&self) {

@@ -20,7 +20,7 @@ use super::h2_connection::{H2Engine, Line, Opening, STREAMS, Strand};
 use crate::decision::EndpointId;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
-use crate::routing::{EndpointStats, How, RoutingTable};
+use crate::routing::{EndpointStats, RoutingTable, TryFailure};
 use crate::wire::proxy_protocol::Ends;
 
 /// Whose connections they are. Where endpoints are told of the client, the ends of its connection too: its requests share with
@@ -117,7 +117,7 @@ impl Shelf {
                 continue;
             }
             // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.
-            if was_idle && !line.proven_quiet() {
+            if was_idle && !line.is_proven_quiet() {
                 unsettled = true;
                 continue;
             }
@@ -161,7 +161,7 @@ impl Shelf {
     }
 
     /// A line over this connection, if the endpoint speaks HTTP/2. No deadline of its own. Cancel safe.
-    pub async fn open(self: &Rc<Self>, worker: usize, how: Opening, alarm: Alarm) -> Result<(), How> {
+    pub async fn open(self: &Rc<Self>, worker: usize, how: Opening, alarm: Alarm) -> Result<(), TryFailure> {
         let (line, connection) = Line::open(worker, &self.stats, &self.refusals, how).await?;
         self.capacity.set(line.most().max(1));
         self.lines.borrow_mut().push(Rc::clone(&line));
@@ -217,7 +217,7 @@ impl Dialling {
 impl Drop for Dialling {
     fn drop(&mut self) {
         self.shelf.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
-        self.dial.outcome.borrow_mut().get_or_insert(Dialled::Failed(How::Local));
+        self.dial.outcome.borrow_mut().get_or_insert(Dialled::Failed(TryFailure::Local));
         self.dial.ended.notify_waiters();
     }
 }
@@ -229,7 +229,7 @@ pub enum Dialled {
     /// The endpoint chose HTTP/1.1: the connection is for the first who takes it.
     Http1(Option<Transport>),
     /// It failed; that was counted.
-    Failed(How),
+    Failed(TryFailure),
 }
 
 /// A place among those who wait for a dial.

@@ -106,7 +106,7 @@ impl<S: Stream> Idle<S> {
         let generation = stats.generation();
         while let Some(connection) = shelf.pop() {
             stats.count_idle(self.worker, -1);
-            if connection.generation == generation && now < connection.expires && connection.stream.proven_quiet() {
+            if connection.generation == generation && now < connection.expires && connection.stream.is_proven_quiet() {
                 return Some(connection.stream);
             }
         }

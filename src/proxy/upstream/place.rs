@@ -16,7 +16,7 @@ use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::balance::hash_bytes;
-use crate::routing::{Handle, How, InFlight, Refused, ServiceView, Tries, Why};
+use crate::routing::{GiveUpReason, Handle, InFlight, Refused, ServiceView, Tries, TryFailure};
 use crate::wire::proxy_protocol::Ends;
 
 /// A request's way to endpoints.
@@ -40,7 +40,7 @@ pub struct Placing<'a> {
     /// Connects made or attempted, and idle connections used.
     pub attempts: u32,
     /// How the last try failed.
-    pub last: Option<How>,
+    pub last: Option<TryFailure>,
     /// A hedge was not covered by the budget: counted once.
     pub(super) denied: bool,
     /// The tries that failed.
@@ -102,7 +102,7 @@ pub enum Linked {
     Ready(Link),
     /// It was not answered in time, and somebody else was.
     Elsewhere(Box<Elsewhere>),
-    Failed(How),
+    Failed(TryFailure),
     /// It was not answered, and nothing else was.
     Spent(Box<Spent>),
     /// A newer table would not go there.
@@ -126,14 +126,14 @@ pub struct Spent {
     /// See [`Placing::attempts`].
     pub attempts: u32,
     /// Why there is no further try.
-    pub why: Why,
+    pub why: GiveUpReason,
 }
 
 /// Why there is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unplaced {
     /// The retry rule says so.
-    GaveUp(Why),
+    GaveUp(GiveUpReason),
     /// No permit of the service.
     Limited(Refused),
     /// The wait was interrupted.
@@ -153,7 +153,7 @@ impl<'a> Placing<'a> {
     ) -> Placing<'a> {
         let core = &pools.core;
         let faults = Faults::new(core, &origin.services[index], subject);
-        tries.avoid(faults.avoided(tries.nature().safe()));
+        tries.avoid(faults.avoided(tries.request_class().safe()));
         let origin = Rc::clone(origin);
         Placing {
             core,

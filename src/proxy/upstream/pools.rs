@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::h2_pool::Lines;
 use super::idle::Idle;
 use crate::decision::{EndpointId, Moment};
-use crate::net::UpstreamPlace;
+use crate::net::UpstreamPermit;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::RoutingTable;
 use crate::sys::clock;
@@ -34,16 +34,16 @@ impl UpstreamPools {
     }
 
     /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
-    pub fn upstream_place(&self) -> io::Result<UpstreamPlace> {
-        if let Some(place) = self.core.descriptors.try_upstream() {
+    pub fn upstream_permit(&self) -> io::Result<UpstreamPermit> {
+        if let Some(place) = self.core.descriptors.try_upstream_permit() {
             return Ok(place);
         }
         self.close_idle();
-        self.core.descriptors.try_upstream().ok_or_else(|| Errno::MFILE.into())
+        self.core.descriptors.try_upstream_permit().ok_or_else(|| Errno::MFILE.into())
     }
 
     /// A connect failed: was it for want of a descriptor?
-    pub fn note_unconnected(&self, error: &io::Error) {
+    pub fn note_connect_error(&self, error: &io::Error) {
         if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
             self.core.descriptors.budget().note_refused(clock::now());
             self.close_idle();

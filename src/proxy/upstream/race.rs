@@ -13,7 +13,7 @@ use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointStats, Usual};
+use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
 
 /// How a race ended.
@@ -70,7 +70,7 @@ impl Placing<'_> {
         }
         let alarm = self.core.deadlines.alarm();
         let mut other = Some(self.elsewhere(spot, &alarm));
-        self.alarm.set(began.after(Usual::LEAST).min(deadline));
+        self.alarm.set(began.after(LatencyEstimate::LEAST).min(deadline));
         loop {
             let both = poll_fn(|cx| {
                 if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
@@ -161,7 +161,7 @@ impl<'s> Asked<'s> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         if let Some((stats, began)) = self.0
-            && clock::now().since(began) < Usual::LEAST
+            && clock::now().since(began) < LatencyEstimate::LEAST
         {
             stats.connects().excused(began);
         }
@@ -175,7 +175,7 @@ fn tell(core: &WorkerCore, spot: &Spot, overtaken: Option<Moment>) {
     let connects = stats.connects();
     let plain = spot.service().config.upstream.tls.is_none();
     let mut urgent = overtaken.filter(|_| plain).is_some_and(|began| connects.witnessed(began));
-    if connects.waits_for(Usual::LEAST, now) {
+    if connects.waits_for(LatencyEstimate::LEAST, now) {
         urgent |= connects.late(now);
     }
     if urgent && stats.make_urgent() {

@@ -4,20 +4,20 @@ use super::destination::Spot;
 use super::faults::{blame, count_fault};
 use super::place::Placing;
 use crate::decision::{Failure, Mark, Moment};
-use crate::routing::{Choice, Ended, How, Next, Pick, ServiceView, Usual, Why};
+use crate::routing::{Choice, Ended, GiveUpReason, LatencyEstimate, Pick, RetryDecision, ServiceView, TryFailure};
 use crate::sys::clock;
 
 impl Placing<'_> {
     /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
-    pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> Next {
+    pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> RetryDecision {
         self.last = Some(ended.how);
         if ended.sent && ended.how.failure().is_some_and(|kind| self.faults.fails_everywhere(kind)) {
-            return Next::GiveUp(Why::FailsEverywhere);
+            return RetryDecision::GiveUp(GiveUpReason::FailsEverywhere);
         }
         self.charge(service);
         let retry = &self.origin.services[self.index].config.retry;
         let next = self.tries.ended(retry, ended, &service.stats.budget, clock::now());
-        if next == Next::GiveUp(Why::Budget) {
+        if next == RetryDecision::GiveUp(GiveUpReason::Budget) {
             service.stats.budget_exhausted.add(self.core.id, 1);
         }
         next
@@ -41,7 +41,7 @@ impl Placing<'_> {
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
         // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
-        let since = if spot.endpoint().suspected { since.before(Usual::LEAST) } else { since };
+        let since = if spot.endpoint().suspected { since.before(LatencyEstimate::LEAST) } else { since };
         let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
             return false;
         };
@@ -59,7 +59,7 @@ impl Placing<'_> {
     }
 
     /// The pending try of a hedge ended like this; the hedge goes on alone.
-    pub fn forsake(&mut self, how: How) {
+    pub fn forsake(&mut self, how: TryFailure) {
         self.last = Some(how);
         self.tries.forsake();
     }

@@ -7,7 +7,7 @@ use super::place::{Link, Linked, Placed, Placing, Target, Unplaced};
 use super::share::shares;
 use crate::decision::Serving;
 use crate::net::Transport;
-use crate::routing::{Choice, Ended, How, Next, Pick, ServiceView, Why};
+use crate::routing::{Choice, Ended, GiveUpReason, Pick, RetryDecision, ServiceView, TryFailure};
 use crate::sys::clock;
 
 impl Placing<'_> {
@@ -17,7 +17,7 @@ impl Placing<'_> {
         loop {
             let table = self.core.table();
             let Some(service) = table.successor(self.service()).map(|service| service.index) else {
-                return Err(Unplaced::GaveUp(Why::Down));
+                return Err(Unplaced::GaveUp(GiveUpReason::Down));
             };
             let choice = match self.pick(&table.services[service]) {
                 Pick::Endpoint(choice) => choice,
@@ -43,7 +43,7 @@ impl Placing<'_> {
                 }
                 Linked::Spent(spent) => {
                     (self.tries, self.attempts) = (spent.tries, spent.attempts);
-                    self.last = Some(How::ConnectTimeout);
+                    self.last = Some(TryFailure::ConnectTimeout);
                     return Err(Unplaced::GaveUp(spent.why));
                 }
                 Linked::Superseded => continue,
@@ -66,7 +66,7 @@ impl Placing<'_> {
         self.tries.crosses_rather(retry, choice, service)
     }
 
-    fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> Next {
+    fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> RetryDecision {
         let retry = &self.origin.services[self.index].config.retry;
         self.tries.unplaced(retry, nobody, service, clock::now())
     }
@@ -122,7 +122,7 @@ impl Placing<'_> {
             return None;
         }
         let now = clock::now();
-        if !spot.endpoint().stats.trusts_idle(self.tries.nature().idempotent(), now) {
+        if !spot.endpoint().stats.trusts_idle(self.tries.request_class().idempotent(), now) {
             return None;
         }
         self.pools.idle.take(spot.choice.id, &spot.endpoint().stats, now)

@@ -15,7 +15,7 @@ use super::race::Raced;
 use crate::config::UpstreamProtocol;
 use crate::decision::{ConnectOutcome, Failure};
 use crate::proxy::guarded::guarded;
-use crate::routing::How;
+use crate::routing::TryFailure;
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
 
@@ -42,7 +42,7 @@ impl Placing<'_> {
             }
             spot.generation = spot.endpoint().stats.generation();
             let stats = &spot.endpoint().stats;
-            let trusted = stats.trusts_idle(self.tries.nature().idempotent(), clock::now());
+            let trusted = stats.trusts_idle(self.tries.request_class().idempotent(), clock::now());
             match shelf.take(spot.generation, self.tries.fresh_only() || !trusted) {
                 Take::Strand(strand) => {
                     spot.reused = strand.was_idle;
@@ -83,7 +83,7 @@ impl Placing<'_> {
                 Raced::Own(Some(Dialled::Failed(how))) => return Ok(Linked::Failed(how)),
                 Raced::Own(None) => return Ok(Linked::Superseded),
                 Raced::Elsewhere(elsewhere) => return Ok(Linked::Elsewhere(elsewhere)),
-                Raced::Unanswered => return Ok(Linked::Failed(How::ConnectTimeout)),
+                Raced::Unanswered => return Ok(Linked::Failed(TryFailure::ConnectTimeout)),
                 Raced::Spent(spent) => return Ok(Linked::Spent(spent)),
             }
         }
@@ -114,7 +114,7 @@ async fn dial_shared(
     let opened = guarded(&alarm, &mut nobody, open_shared(&pools, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
-        Ok(Dialled::Failed(How::Local | How::NoRoute)) => stats.connects().excused(began),
+        Ok(Dialled::Failed(TryFailure::Local | TryFailure::NoRoute)) => stats.connects().excused(began),
         Err(_) => {}
         Ok(Dialled::Failed(_)) => stats.connects().heard(now),
         Ok(Dialled::Line | Dialled::Http1(_)) => {
@@ -151,7 +151,7 @@ async fn open_shared(
             return Dialled::Http1(Some(transport));
         }
         record_connect(core, spot, Failure::Malformed);
-        return Dialled::Failed(How::Malformed);
+        return Dialled::Failed(TryFailure::Malformed);
     }
     let scheme = if secured { Scheme::Https } else { Scheme::Http };
     let opening = Opening { transport, scheme, generation: spot.generation, idle };
@@ -163,7 +163,7 @@ async fn open_shared(
             Dialled::Line
         }
         Err(how) => {
-            record_connect(core, spot, if how == How::Malformed { Failure::Malformed } else { Failure::Reset });
+            record_connect(core, spot, if how == TryFailure::Malformed { Failure::Malformed } else { Failure::Reset });
             Dialled::Failed(how)
         }
     }

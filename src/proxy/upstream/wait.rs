@@ -8,7 +8,7 @@ use super::destination::Spot;
 use super::place::{Placing, Unplaced};
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Choice, Next, Permit, RoutingTable, ServiceView};
+use crate::routing::{Choice, Permit, RetryDecision, RoutingTable, ServiceView};
 use crate::sys::clock;
 
 impl Placing<'_> {
@@ -36,7 +36,7 @@ impl Placing<'_> {
         choice: &Choice,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<(), Unplaced> {
-        let pause = self.tries.backoff(choice, &mut self.core.pick.borrow_mut().dice);
+        let pause = self.tries.backoff(choice, &mut self.core.pick.borrow_mut().rng);
         if pause.is_zero() {
             return Ok(());
         }
@@ -66,16 +66,16 @@ impl Placing<'_> {
     /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
     pub(super) async fn wait(
         &mut self,
-        next: Next,
+        next: RetryDecision,
         table: &RoutingTable,
         service: usize,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<(), Unplaced> {
         let (until, queued) = match next {
-            Next::Pick => return Ok(()),
-            Next::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
-            Next::Wait { until } => (until, false),
-            Next::Queue { until } => (until, true),
+            RetryDecision::Pick => return Ok(()),
+            RetryDecision::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
+            RetryDecision::Wait { until } => (until, false),
+            RetryDecision::Queue { until } => (until, true),
         };
         self.alarm.set(until);
         let freed = &table.services[service].stats.freed;

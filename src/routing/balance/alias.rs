@@ -33,13 +33,13 @@ impl Alias {
 
     /// One draw.
     #[inline]
-    pub fn draw(&self, dice: &mut fastrand::Rng) -> u32 {
+    pub fn draw(&self, rng: &mut fastrand::Rng) -> u32 {
         if self.places.is_empty() {
             return 0;
         }
-        let place = dice.usize(..self.places.len());
+        let place = rng.usize(..self.places.len());
         let (chance, alias) = self.places[place];
-        if u64::from(dice.u32(..)) < chance { place as u32 } else { alias }
+        if u64::from(rng.u32(..)) < chance { place as u32 } else { alias }
     }
 
     /// Each endpoint's exact share of the draws.

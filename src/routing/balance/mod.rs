@@ -16,7 +16,7 @@ mod rounds;
 use std::sync::Arc;
 
 use super::table::EndpointView;
-use crate::config::Balance;
+use crate::config::BalancePolicy;
 use alias::Alias;
 use maglev::Maglev;
 use rounds::Rounds;
@@ -26,7 +26,7 @@ pub(super) use hash::mix;
 
 /// What a balancer is built for.
 pub(super) struct Shape<'a> {
-    pub balance: &'a Balance,
+    pub balance: &'a BalancePolicy,
     pub endpoints: &'a [EndpointView],
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Draw<'a> {
     /// Its place in the round.
     pub cursor: &'a mut u32,
     /// Its random number generator.
-    pub dice: &'a mut fastrand::Rng,
+    pub rng: &'a mut fastrand::Rng,
     /// The request's hash.
     pub hash: u64,
 }
@@ -65,16 +65,19 @@ impl Balancer {
             balancer.open == open && same_weights(endpoints, shape.endpoints)
         };
         let method = match shape.balance {
-            Balance::LeastRequest => Method::Least,
-            Balance::RoundRobin => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
+            BalancePolicy::LeastRequest => Method::Least,
+            BalancePolicy::RoundRobin => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Rounds(rounds)) => Method::Rounds(Arc::clone(rounds)),
                 _ => Method::Rounds(Arc::new(Rounds::new(&weights()))),
             },
-            Balance::Random => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
+            BalancePolicy::Random => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
                 Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
                 _ => Method::Alias(Arc::new(Alias::new(&weights()))),
             },
-            Balance::HashSource | Balance::HashHeader(_) | Balance::HashCookie(_) | Balance::HashQuery(_) => {
+            BalancePolicy::HashSource
+            | BalancePolicy::HashHeader(_)
+            | BalancePolicy::HashCookie(_)
+            | BalancePolicy::HashQuery(_) => {
                 let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
                 match same.map(|(balancer, _)| &balancer.method) {
                     Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),
@@ -109,7 +112,7 @@ impl Balancer {
                 *draw.cursor = draw.cursor.wrapping_add(1);
                 self.open.get(place as usize).copied()
             }
-            Method::Alias(alias) => self.open.get(alias.draw(draw.dice) as usize).copied(),
+            Method::Alias(alias) => self.open.get(alias.draw(draw.rng) as usize).copied(),
             Method::Maglev(maglev) => {
                 let hash = chain(draw.hash, attempt);
                 maglev.at(hash).filter(|place| self.open.binary_search(place).is_ok()).or_else(|| {
@@ -117,7 +120,7 @@ impl Balancer {
                     (attempt >= CHAIN).then(|| self.open[(hash % self.open.len() as u64) as usize])
                 })
             }
-            Method::Least => Some(self.less_loaded(endpoints, draw.dice)),
+            Method::Least => Some(self.less_loaded(endpoints, draw.rng)),
         }
     }
 
@@ -127,9 +130,9 @@ impl Balancer {
     }
 
     /// Power of two choices on (in flight + 1) / weight; compared crosswise, so without division.
-    fn less_loaded(&self, endpoints: &[EndpointView], dice: &mut fastrand::Rng) -> u32 {
-        let first = dice.usize(..self.open.len());
-        let other = dice.usize(..self.open.len() - 1);
+    fn less_loaded(&self, endpoints: &[EndpointView], rng: &mut fastrand::Rng) -> u32 {
+        let first = rng.usize(..self.open.len());
+        let other = rng.usize(..self.open.len() - 1);
         let second = if other >= first { other + 1 } else { other };
         let (a, b) = (self.open[first], self.open[second]);
         let load = |place: u32, against: u32| {

@@ -84,15 +84,15 @@ proptest! {
     #[test]
     fn a_closed_endpoint_moves_its_own_keys_only(count in 2usize..30, closed in any::<prop::sample::Index>(), seed: u64) {
         let mut service = fixture::service("s", &[&vec![1; count]]);
-        service.balance = Balance::HashSource;
+        service.balance = BalancePolicy::HashSource;
         let closed = closed.index(count);
         let whole = fixture::table(service.clone(), |_| {});
         let partial = fixture::table(service, |row| {
             row.pools[0].endpoints[closed].admission = crate::decision::Admission::Closed;
         });
-        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         for _ in 0..200 {
-            let hash = dice.u64(..);
+            let hash = rng.u64(..);
             let (before, after) = (walk(&whole, hash), walk(&partial, hash));
             prop_assert!(after != closed);
             prop_assert!(before == closed || before == after);
@@ -103,8 +103,8 @@ proptest! {
 /// The endpoint that a hash is finally proposed.
 fn walk(table: &crate::routing::RoutingTable, hash: u64) -> usize {
     let pool = &table.services[0].pools[0];
-    let (mut cursor, mut dice) = (0, fastrand::Rng::with_seed(0));
-    let mut draw = Draw { cursor: &mut cursor, dice: &mut dice, hash };
+    let (mut cursor, mut rng) = (0, fastrand::Rng::with_seed(0));
+    let mut draw = Draw { cursor: &mut cursor, rng: &mut rng, hash };
     (0..64).find_map(|attempt| pool.balancer.propose(&pool.endpoints, &mut draw, attempt)).unwrap() as usize
 }
 
@@ -115,7 +115,7 @@ fn endpoints(weights: &[u32]) -> Vec<(std::net::SocketAddr, u32)> {
 #[test]
 fn closed_endpoints_spread_their_keys_over_all_others() {
     let mut service = fixture::service("s", &[&[1; 10]]);
-    service.balance = Balance::HashSource;
+    service.balance = BalancePolicy::HashSource;
     let whole = fixture::table(service.clone(), |_| {});
     let partial = fixture::table(service, |row| {
         row.pools[0].endpoints[3].admission = crate::decision::Admission::Closed;
@@ -154,15 +154,15 @@ fn an_unweighted_round_is_the_plain_order() {
 #[test]
 fn two_choices_prefer_the_idle_and_the_heavy() {
     let mut service = fixture::service("s", &[&[1, 1, 4]]);
-    service.balance = Balance::LeastRequest;
+    service.balance = BalancePolicy::LeastRequest;
     let table = fixture::table(service, |_| {});
     let pool = &table.services[0].pools[0];
     let busy: Vec<_> = (0..3).map(|_| pool.endpoints[0].stats.enter(None).unwrap()).collect();
-    let mut dice = fastrand::Rng::with_seed(1);
+    let mut rng = fastrand::Rng::with_seed(1);
     let mut cursor = 0;
     let mut counts = [0; 3];
     for _ in 0..900 {
-        let mut draw = Draw { cursor: &mut cursor, dice: &mut dice, hash: 0 };
+        let mut draw = Draw { cursor: &mut cursor, rng: &mut rng, hash: 0 };
         counts[pool.balancer.propose(&pool.endpoints, &mut draw, 0).unwrap() as usize] += 1;
     }
     assert_eq!(counts[0], 0, "the busiest loses against both");

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::attribution::Attribution;
-use super::liveness::Hearing;
+use super::liveness::ResponseTracker;
 use super::reuse::ReuseTrust;
 use crate::decision::{
     ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
 };
-use crate::net::tls::Distrust;
-use crate::telemetry::instruments::{Counters, Padded};
+use crate::net::tls::TlsFailure;
+use crate::telemetry::instruments::{CachePadded, Counters};
 
 /// Pause between two trial requests of one endpoint over all workers.
 pub const TRIAL_PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ const BYTES_OUT: usize = CONNECTS + 4;
 const BYTES_IN: usize = BYTES_OUT + 1;
 const IDLE: usize = BYTES_IN + 1;
 const HANDSHAKES: usize = IDLE + 1;
-const CELLS: usize = HANDSHAKES + Distrust::ALL.len();
+const CELLS: usize = HANDSHAKES + TlsFailure::ALL.len();
 
 /// A streak of failures in one word: how many in the upper 16 bits (saturating), since when (µs) in the lower 48.
 const STREAK_SINCE: u64 = (1 << 48) - 1;
@@ -58,11 +58,11 @@ pub struct EndpointStats {
     triable: AtomicBool,
     no_route: AtomicBool,
     urgent: AtomicBool,
-    streak: Padded<AtomicU64>,
+    streak: CachePadded<AtomicU64>,
     /// Grows when a good answer ends a streak.
     streak_number: AtomicU32,
     attribution: Attribution,
-    busy: Padded<Busy>,
+    busy: CachePadded<Busy>,
     /// How long a connect takes, in µs: the longest lately, forgotten by and by. 0 = not known.
     connect_takes: AtomicU64,
     /// Is there more to know than `reuse`'s default? Then it is locked and looked at; a healthy endpoint's never is.
@@ -75,8 +75,8 @@ pub struct EndpointStats {
 #[derive(Debug, Default)]
 struct Busy {
     in_flight: AtomicUsize,
-    replies: Hearing,
-    connects: Hearing,
+    replies: ResponseTracker,
+    connects: ResponseTracker,
 }
 
 /// What the sweep had read of an endpoint the last time.
@@ -105,8 +105,8 @@ pub struct EndpointTotals {
     pub responses: [u64; 5],
     /// Connects by outcome: connected, refused, timeout, local.
     pub connects: [u64; 4],
-    /// TLS handshakes that failed, by [`Distrust`].
-    pub distrusted: [u64; Distrust::ALL.len()],
+    /// TLS handshakes that failed, by [`TlsFailure`].
+    pub distrusted: [u64; TlsFailure::ALL.len()],
     /// Bytes sent to it.
     pub bytes_out: u64,
     /// Bytes received from it.
@@ -131,10 +131,10 @@ impl EndpointStats {
             triable: AtomicBool::new(false),
             no_route: AtomicBool::new(false),
             urgent: AtomicBool::new(false),
-            streak: Padded::default(),
+            streak: CachePadded::default(),
             streak_number: AtomicU32::new(0),
             attribution: Attribution::default(),
-            busy: Padded::default(),
+            busy: CachePadded::default(),
             connect_takes: AtomicU64::new(0),
             reuse_in_doubt: AtomicBool::new(false),
             reuse: Mutex::default(),
@@ -311,12 +311,12 @@ impl EndpointStats {
 
     /// Its answers: noted from *request fully sent* to the first byte of the reply.
     #[inline]
-    pub fn replies(&self) -> &Hearing {
+    pub fn replies(&self) -> &ResponseTracker {
         &self.busy.0.replies
     }
 
     /// Its connects: noted from the SYN to the end of the TLS handshake, or to HTTP/2's SETTINGS.
-    pub fn connects(&self) -> &Hearing {
+    pub fn connects(&self) -> &ResponseTracker {
         &self.busy.0.connects
     }
 
@@ -425,7 +425,7 @@ impl EndpointStats {
     }
 
     /// Count a TLS handshake that failed.
-    pub fn count_distrust(&self, worker: usize, why: Distrust) {
+    pub fn count_tls_failure(&self, worker: usize, why: TlsFailure) {
         self.cells.add(worker, HANDSHAKES + why as usize, 1);
     }
 

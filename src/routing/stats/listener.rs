@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::config::TlsVersion;
 use crate::net::tls::Handshake;
-use crate::telemetry::instruments::{Counter, Counters, Padded};
+use crate::telemetry::instruments::{CachePadded, Counter, Counters};
 use crate::wire::h1;
 use crate::wire::h2::Excess;
 
 /// Why a connection was closed before it came to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub enum ConnRejection {
     /// A PROXY header is required, and its sender is not trusted.
     Untrusted,
     /// A PROXY header is required, and something else came.
@@ -30,30 +30,30 @@ pub enum Turned {
     Timeout,
 }
 
-impl Turned {
+impl ConnRejection {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Turned; 8] = [
-        Turned::Untrusted,
-        Turned::NoHeader,
-        Turned::MalformedHeader,
-        Turned::MalformedHello,
-        Turned::NoRoute,
-        Turned::NotTls,
-        Turned::Closed,
-        Turned::Timeout,
+    pub const ALL: [ConnRejection; 8] = [
+        ConnRejection::Untrusted,
+        ConnRejection::NoHeader,
+        ConnRejection::MalformedHeader,
+        ConnRejection::MalformedHello,
+        ConnRejection::NoRoute,
+        ConnRejection::NotTls,
+        ConnRejection::Closed,
+        ConnRejection::Timeout,
     ];
 
     /// The metric's label.
     pub const fn reason(self) -> &'static str {
         match self {
-            Turned::Untrusted => "untrusted_proxy",
-            Turned::NoHeader => "no_proxy_header",
-            Turned::MalformedHeader => "malformed_proxy_header",
-            Turned::MalformedHello => "malformed_client_hello",
-            Turned::NoRoute => "no_route",
-            Turned::NotTls => "not_tls",
-            Turned::Closed => "closed",
-            Turned::Timeout => "timeout",
+            ConnRejection::Untrusted => "untrusted_proxy",
+            ConnRejection::NoHeader => "no_proxy_header",
+            ConnRejection::MalformedHeader => "malformed_proxy_header",
+            ConnRejection::MalformedHello => "malformed_client_hello",
+            ConnRejection::NoRoute => "no_route",
+            ConnRejection::NotTls => "not_tls",
+            ConnRejection::Closed => "closed",
+            ConnRejection::Timeout => "timeout",
         }
     }
 }
@@ -61,7 +61,7 @@ impl Turned {
 /// One listener's counters.
 #[derive(Debug)]
 pub struct ListenerStats {
-    open: Padded<AtomicUsize>,
+    open: CachePadded<AtomicUsize>,
     /// Connections accepted.
     pub accepted: Counter,
     /// Accepts that failed (no descriptors).
@@ -78,14 +78,14 @@ pub struct ListenerStats {
     handshakes: Counters<{ Handshake::ALL.len() }>,
     tls_versions: Counters<2>,
     excesses: Counters<{ Excess::ALL.len() }>,
-    turned: Counters<{ Turned::ALL.len() }>,
+    turned: Counters<{ ConnRejection::ALL.len() }>,
 }
 
 impl ListenerStats {
     /// All zero.
     pub fn new(workers: usize) -> ListenerStats {
         ListenerStats {
-            open: Padded(AtomicUsize::new(0)),
+            open: CachePadded(AtomicUsize::new(0)),
             accepted: Counter::new(workers),
             rejected_accept: Counter::new(workers),
             unrouted: Counter::new(workers),
@@ -141,12 +141,12 @@ impl ListenerStats {
     }
 
     /// Count a connection that was closed before it came to a service.
-    pub fn count_turned(&self, worker: usize, turned: Turned) {
+    pub fn count_turned(&self, worker: usize, turned: ConnRejection) {
         self.turned.add(worker, turned as usize, 1);
     }
 
-    /// Connections closed before they came to a service, by [`Turned::ALL`].
-    pub fn turned(&self) -> [u64; Turned::ALL.len()] {
+    /// Connections closed before they came to a service, by [`ConnRejection::ALL`].
+    pub fn turned(&self) -> [u64; ConnRejection::ALL.len()] {
         self.turned.totals()
     }
 
@@ -186,9 +186,9 @@ mod tests {
             (0..times).for_each(|worker| stats.count_refusal(worker, error));
         }
         assert_eq!(stats.refusals().to_vec(), (0..h1::Error::ALL.len() as u64).collect::<Vec<_>>());
-        for (times, turned) in Turned::ALL.into_iter().enumerate() {
+        for (times, turned) in ConnRejection::ALL.into_iter().enumerate() {
             (0..times).for_each(|worker| stats.count_turned(worker % 2, turned));
         }
-        assert_eq!(stats.turned().to_vec(), (0..Turned::ALL.len() as u64).collect::<Vec<_>>());
+        assert_eq!(stats.turned().to_vec(), (0..ConnRejection::ALL.len() as u64).collect::<Vec<_>>());
     }
 }

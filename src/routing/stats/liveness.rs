@@ -9,7 +9,7 @@ use crate::decision::{Moment, Silence};
 /// The outstanding requests of an endpoint since its last answer. One word a fact, all relaxed: a race costs a request more or
 /// less in the count, which changes no decision.
 #[derive(Debug, Default)]
-pub struct Hearing {
+pub struct ResponseTracker {
     /// Requests since the last answer (lower half), and the witnesses among them (upper half).
     unanswered: AtomicU64,
     /// When the first of them was sent.
@@ -25,7 +25,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// How long an endpoint that was slow gets fewer requests.
 const DOUBT: Duration = Duration::from_secs(2);
 
-impl Hearing {
+impl ResponseTracker {
     /// Counts an outstanding request. Requests older than [`WINDOW`] are dropped from the count: their clients are gone.
     #[inline]
     pub fn asked(&self, now: Moment) {
@@ -120,65 +120,65 @@ mod tests {
 
     #[test]
     fn four_unanswered_and_one_late_make_a_suspicion_until_it_is_heard() {
-        let hearing = Hearing::default();
-        (0..3).for_each(|n| hearing.asked(at(n)));
-        assert!(!hearing.late(at(250)));
-        hearing.asked(at(251));
-        let silence = hearing.silence().unwrap();
+        let tracker = ResponseTracker::default();
+        (0..3).for_each(|n| tracker.asked(at(n)));
+        assert!(!tracker.late(at(250)));
+        tracker.asked(at(251));
+        let silence = tracker.silence().unwrap();
         assert_eq!((silence.since, silence.late, silence.unanswered), (at(0), at(250), 4));
-        hearing.heard(at(260));
-        assert_eq!(hearing.silence(), None);
-        (0..9).for_each(|n| hearing.asked(at(300 + n)));
-        assert_eq!(hearing.silence(), None, "nobody has waited for too long since");
-        assert!(hearing.late(at(600)));
-        assert_eq!(hearing.silence().unwrap().since, at(300));
+        tracker.heard(at(260));
+        assert_eq!(tracker.silence(), None);
+        (0..9).for_each(|n| tracker.asked(at(300 + n)));
+        assert_eq!(tracker.silence(), None, "nobody has waited for too long since");
+        assert!(tracker.late(at(600)));
+        assert_eq!(tracker.silence().unwrap().since, at(300));
     }
 
     #[test]
     fn three_witnesses_make_a_verdict_and_an_answer_sends_them_home() {
-        let hearing = Hearing::default();
-        (0..5).for_each(|n| hearing.asked(at(n)));
-        hearing.late(at(250));
-        assert_eq!([0, 1, 2].map(|asked| hearing.witnessed(at(asked))), [false, false, true]);
-        assert_eq!(hearing.silence().unwrap().witnesses, 3);
-        hearing.heard(at(300));
-        assert!(!hearing.witnessed(at(3)));
-        (0..9).for_each(|n| hearing.asked(at(301 + n)));
-        hearing.late(at(600));
-        assert_eq!(hearing.silence().unwrap().witnesses, 0, "who was asked before it was heard proves nothing");
+        let tracker = ResponseTracker::default();
+        (0..5).for_each(|n| tracker.asked(at(n)));
+        tracker.late(at(250));
+        assert_eq!([0, 1, 2].map(|asked| tracker.witnessed(at(asked))), [false, false, true]);
+        assert_eq!(tracker.silence().unwrap().witnesses, 3);
+        tracker.heard(at(300));
+        assert!(!tracker.witnessed(at(3)));
+        (0..9).for_each(|n| tracker.asked(at(301 + n)));
+        tracker.late(at(600));
+        assert_eq!(tracker.silence().unwrap().witnesses, 0, "who was asked before it was heard proves nothing");
     }
 
     #[test]
     fn lively_is_who_was_heard_since_or_was_not_asked() {
-        let hearing = Hearing::default();
-        assert!(hearing.is_lively(at(5), at(5)));
-        hearing.asked(at(6));
-        assert!(!hearing.is_lively(at(5), at(6)));
-        hearing.heard(at(7));
-        hearing.asked(at(8));
-        assert!(hearing.is_lively(at(7), at(9)) && !hearing.is_lively(at(8), at(9)));
-        assert!(hearing.is_lively(at(8), at(10_008)), "whoever asked is gone");
+        let tracker = ResponseTracker::default();
+        assert!(tracker.is_lively(at(5), at(5)));
+        tracker.asked(at(6));
+        assert!(!tracker.is_lively(at(5), at(6)));
+        tracker.heard(at(7));
+        tracker.asked(at(8));
+        assert!(tracker.is_lively(at(7), at(9)) && !tracker.is_lively(at(8), at(9)));
+        assert!(tracker.is_lively(at(8), at(10_008)), "whoever asked is gone");
     }
 
     #[test]
     fn what_was_asked_long_ago_is_no_silence_of_today() {
-        let hearing = Hearing::default();
-        (0..9).for_each(|n| hearing.asked(at(n)));
-        hearing.asked(at(60_000));
-        assert!(!hearing.waits_for(Duration::from_millis(250), at(60_001)));
-        assert!(!hearing.late(at(60_300)), "one is not four");
+        let tracker = ResponseTracker::default();
+        (0..9).for_each(|n| tracker.asked(at(n)));
+        tracker.asked(at(60_000));
+        assert!(!tracker.waits_for(Duration::from_millis(250), at(60_001)));
+        assert!(!tracker.late(at(60_300)), "one is not four");
     }
 
     #[test]
     fn who_is_excused_waits_for_nothing() {
-        let hearing = Hearing::default();
-        hearing.asked(at(0));
-        hearing.excused(at(0));
-        assert!(hearing.is_lively(at(1), at(2)));
-        hearing.asked(at(3));
-        hearing.heard(at(4));
-        hearing.asked(at(5));
-        hearing.excused(at(3));
-        assert!(!hearing.is_lively(at(5), at(6)), "that question was answered");
+        let tracker = ResponseTracker::default();
+        tracker.asked(at(0));
+        tracker.excused(at(0));
+        assert!(tracker.is_lively(at(1), at(2)));
+        tracker.asked(at(3));
+        tracker.heard(at(4));
+        tracker.asked(at(5));
+        tracker.excused(at(3));
+        assert!(!tracker.is_lively(at(5), at(6)), "that question was answered");
     }
 }

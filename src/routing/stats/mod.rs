@@ -14,6 +14,6 @@ pub use avoidance::Avoidance;
 pub use callers::{Callers, SourceKey};
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
 pub use everywhere::FailsEverywhere;
-pub use listener::{Connections, ListenerStats, Turned};
-pub use liveness::Hearing;
+pub use listener::{ConnRejection, Connections, ListenerStats};
+pub use liveness::ResponseTracker;
 pub use service::{FirstAnswer, Reasons, Rejection, RetryReason, ServiceStats};

@@ -24,7 +24,7 @@ impl RoutingTable {
         table: &Table,
         previous: Option<&RoutingTable>,
         sockets: &SocketMap,
-        materials: &Arc<Materials>,
+        materials: &Arc<TlsAssets>,
         workers: usize,
         now: Moment,
     ) -> RoutingTable {
@@ -63,7 +63,7 @@ struct Turn<'a> {
     epoch: u64,
     workers: usize,
     now: Moment,
-    materials: &'a Materials,
+    materials: &'a TlsAssets,
     next_identity: &'a Cell<u64>,
 }
 
@@ -257,7 +257,7 @@ fn pool_view(
     let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
     let suspected = !open.is_empty() && open.iter().all(|place| endpoints[*place as usize].suspected);
     let balancer = Balancer::build(&shape, open, old.map(|old| (&old.balancer, &*old.endpoints)));
-    let (tenure, left) = term(service, old, turn, index);
+    let (pool_term, left) = term(service, old, turn, index);
     PoolView {
         id: old.map_or_else(|| turn.new_identity(), |old| old.id),
         name: Arc::clone(&config.name),
@@ -265,7 +265,7 @@ fn pool_view(
         service: Arc::clone(&service.config),
         index,
         slot,
-        tenure,
+        pool_term,
         left,
         endpoints,
         trials,
@@ -276,9 +276,9 @@ fn pool_view(
 
 /// Since when the pool serves, and when it last ceased to.
 fn term(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<Moment>) {
-    let (tenure, left) = old.map_or((0, None), |old| (old.tenure, old.left));
+    let (pool_term, left) = old.map_or((0, None), |old| (old.pool_term, old.left));
     let unserved = matches!(service.serving, Serving::Starting | Serving::Down);
-    match (service.serves(index), tenure) {
+    match (service.serves(index), pool_term) {
         (true, 0) => (turn.epoch.max(1), left),
         (true, since) => (since, left),
         (false, since) if unserved => (since, left),

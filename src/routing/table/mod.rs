@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::balance::Balancer;
 use super::matching::Matcher;
-use super::materials::Materials;
+use super::materials::TlsAssets;
 use super::sockets::Sockets;
 use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
@@ -29,7 +29,7 @@ pub struct RoutingTable {
     /// The configuration it was built from.
     pub config: Arc<Config>,
     /// What its TLS was read from files.
-    pub materials: Arc<Materials>,
+    pub materials: Arc<TlsAssets>,
     /// In the order of the configuration.
     pub listeners: Vec<Arc<ListenerView>>,
     /// In the order of the configuration. A service about which nothing changed is the same `Arc` as in the table before.
@@ -59,10 +59,10 @@ impl RoutingTable {
     }
 
     /// What this table means for a session on this endpoint that began under an older one.
-    pub fn verdict(&self, tenure: &Tenure, endpoint: EndpointId, now: Moment) -> SessionVerdict {
-        match self.at(tenure.index, tenure.service) {
-            Some(service) => service.verdict(tenure, endpoint, now),
-            None => tenure.rule.end(now),
+    pub fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+        match self.at(pool_term.index, pool_term.service) {
+            Some(service) => service.verdict(pool_term, endpoint, now),
+            None => pool_term.rule.end(now),
         }
     }
 
@@ -168,28 +168,28 @@ impl ServiceView {
     }
 
     /// What a session has to remember of its pool.
-    pub fn tenure(&self, pool: usize) -> Tenure {
+    pub fn pool_term(&self, pool: usize) -> PoolTerm {
         let view = self.pools.get(pool);
-        Tenure {
+        PoolTerm {
             service: self.id,
             index: self.index,
             pool: view.map_or(Identity(u64::MAX), |pool| pool.id),
-            since: view.map_or(0, |pool| pool.tenure),
+            since: view.map_or(0, |pool| pool.pool_term),
             table: self.built,
             rule: SessionRule::of(&self.config),
         }
     }
 
-    fn verdict(&self, tenure: &Tenure, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+    fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: Moment) -> SessionVerdict {
         let rule = SessionRule::of(&self.config);
-        let Some(pool) = self.pools.iter().find(|pool| pool.id == tenure.pool) else { return rule.end(now) };
+        let Some(pool) = self.pools.iter().find(|pool| pool.id == pool_term.pool) else { return rule.end(now) };
         let there = self.directory.find(endpoint).filter(|(of, _)| *of == pool.index);
         let Some(view) =
-            there.map(|(_, place)| &pool.endpoints[place]).filter(|view| view.member_since <= tenure.table)
+            there.map(|(_, place)| &pool.endpoints[place]).filter(|view| view.member_since <= pool_term.table)
         else {
             return rule.end(now); // a reload, or DNS, took the endpoint out of the pool
         };
-        let stays = match (tenure.since, pool.tenure) {
+        let stays = match (pool_term.since, pool.pool_term) {
             // A trial, or a try across pools: it is not over until another pool serves.
             (0, 0) => matches!(self.serving, Serving::Down | Serving::Starting),
             (0, _) => true,
@@ -199,11 +199,11 @@ impl ServiceView {
             return SessionVerdict::Close;
         }
         if stays {
-            return SessionVerdict::Stay { since: pool.tenure };
+            return SessionVerdict::Stay { since: pool.pool_term };
         }
         // One request that was sent there on purpose is no session to be fenced, and its time begins now: the pool may have
         // been left long before.
-        let guest = tenure.since == 0 && self.config.protocol == Protocol::Http;
+        let guest = pool_term.since == 0 && self.config.protocol == Protocol::Http;
         if guest { rule.drain(now) } else { rule.end(pool.left.unwrap_or(now)) }
     }
 }
@@ -233,7 +233,7 @@ impl Directory {
 
 /// The activation of a pool under which a session began, and what ends the session when its service is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenure {
+pub struct PoolTerm {
     /// The service.
     pub service: Identity,
     /// Where the service stood in the table of that time: looked at first.
@@ -280,7 +280,7 @@ impl SessionRule {
 pub enum SessionVerdict {
     /// It goes on, from now on under this activation of its pool.
     Stay {
-        /// See [`Tenure::since`].
+        /// See [`PoolTerm::since`].
         since: u64,
     },
     /// Its pool was left, or its endpoint taken away: reset what is left of it then.
@@ -309,7 +309,7 @@ pub struct PoolView {
     pub slot: usize,
     /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, the pool that served last keeps
     /// its tenure: no other has taken over.
-    pub tenure: u64,
+    pub pool_term: u64,
     /// When it last ceased to serve.
     pub left: Option<Moment>,
     /// None for a static response.
@@ -331,8 +331,8 @@ impl PoolView {
     /// The answer of a pool that is one.
     pub fn static_response(&self) -> Option<&Arc<StaticResponse>> {
         match &self.config().members {
-            crate::config::Members::Static(response) => Some(response),
-            crate::config::Members::Endpoints(_) => None,
+            crate::config::PoolMembers::Static(response) => Some(response),
+            crate::config::PoolMembers::Endpoints(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Match, Target};
+use crate::config::{RouteMatch, Target};
 use crate::decision::{Admission, Table};
 use crate::routing::fixture::{at, conclusions, config, id, listener, route, service};
 use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, WorkerView};
@@ -11,7 +11,7 @@ use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, Worker
 const DRAIN: Duration = Duration::from_secs(30);
 
 fn two_services() -> Arc<Config> {
-    let listener = listener("web", vec![route(Match::default(), "b")]);
+    let listener = listener("web", vec![route(RouteMatch::default(), "b")]);
     config(vec![service("a", &[&[1, 2], &[1]]), service("b", &[&[1], &[1]])], vec![listener])
 }
 
@@ -152,39 +152,39 @@ fn the_first_answer_after_a_switch_is_awaited_over_later_publishes() {
 fn a_session_ends_when_its_pool_was_left_even_if_the_pool_came_back() {
     let config = two_services();
     let one = first(&config);
-    let tenure = one.services[0].tenure(0);
-    assert_eq!(one.verdict(&tenure, id(0, 0), at(1)), SessionVerdict::Stay { since: 1 });
+    let pool_term = one.services[0].pool_term(0);
+    assert_eq!(one.verdict(&pool_term, id(0, 0), at(1)), SessionVerdict::Stay { since: 1 });
     let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
-    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
     let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
-    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
-    assert_eq!(three.verdict(&three.services[0].tenure(0), id(0, 0), at(9)), SessionVerdict::Stay { since: 3 });
+    assert_eq!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { until: at(2).after(DRAIN) });
+    assert_eq!(three.verdict(&three.services[0].pool_term(0), id(0, 0), at(9)), SessionVerdict::Stay { since: 3 });
 }
 
 #[test]
 fn a_service_that_goes_down_and_comes_back_keeps_its_sessions() {
     let config = two_services();
     let one = first(&config);
-    let tenure = one.services[0].tenure(0);
+    let pool_term = one.services[0].pool_term(0);
     let two = build(&config, &served(&config, 2, Serving::Down), &one);
     let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
-    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
-    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
     let four = build(&config, &served(&config, 4, Serving::Active(1)), &two);
-    assert_eq!(four.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
+    assert_eq!(four.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
 }
 
 #[test]
 fn a_trials_session_goes_with_its_pool() {
     let config = two_services();
     let one = build(&config, &served(&config, 2, Serving::Down), &first(&config));
-    let tenure = one.services[0].tenure(1);
-    assert_eq!(tenure.since, 0);
-    assert_eq!(one.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Stay { since: 0 });
+    let pool_term = one.services[0].pool_term(1);
+    assert_eq!(pool_term.since, 0);
+    assert_eq!(one.verdict(&pool_term, id(1, 0), at(9)), SessionVerdict::Stay { since: 0 });
     let chosen = build(&config, &served(&config, 3, Serving::Active(1)), &one);
-    assert_eq!(chosen.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Stay { since: 3 });
+    assert_eq!(chosen.verdict(&pool_term, id(1, 0), at(9)), SessionVerdict::Stay { since: 3 });
     let other = build(&config, &served(&config, 3, Serving::Active(0)), &one);
-    assert!(matches!(other.verdict(&tenure, id(1, 0), at(9)), SessionVerdict::Drain { .. }));
+    assert!(matches!(other.verdict(&pool_term, id(1, 0), at(9)), SessionVerdict::Drain { .. }));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_request_sent_to_a_pool_long_left_has_its_own_time_to_finish() {
     let config = two_services();
     let one = first(&config);
     let away = build(&config, &served(&config, 2, Serving::Active(1)), &one);
-    let guest = away.services[0].tenure(0);
+    let guest = away.services[0].pool_term(0);
     assert_eq!(guest.since, 0);
     let later = build(&config, &served(&config, 3, Serving::Active(1)), &away);
     assert_eq!(later.verdict(&guest, id(0, 0), at(9_999)), SessionVerdict::Drain { until: at(9_999).after(DRAIN) });
@@ -202,7 +202,7 @@ fn a_request_sent_to_a_pool_long_left_has_its_own_time_to_finish() {
 fn sessions_of_services_pools_and_policies_that_are_gone_end() {
     let config_1 = two_services();
     let one = first(&config_1);
-    let (a, b) = (one.services[0].tenure(0), one.services[1].tenure(1));
+    let (a, b) = (one.services[0].pool_term(0), one.services[1].pool_term(1));
     let mut closing = service("b", &[&[1]]);
     closing.failover.sessions = Sessions::Close;
     let config_2 = config(vec![closing], vec![]);
@@ -243,8 +243,8 @@ fn pools(table: &RoutingTable) -> Vec<Pool> {
 
 fn members(pool: &mut Pool) -> &mut Vec<crate::config::Endpoint> {
     match &mut pool.members {
-        crate::config::Members::Endpoints(members) => members,
-        crate::config::Members::Static(_) => panic!("a pool of endpoints"),
+        crate::config::PoolMembers::Endpoints(members) => members,
+        crate::config::PoolMembers::Static(_) => panic!("a pool of endpoints"),
     }
 }
 
@@ -252,7 +252,7 @@ fn members(pool: &mut Pool) -> &mut Vec<crate::config::Endpoint> {
 fn sessions_on_an_endpoint_that_was_removed_replaced_or_moved_end_by_the_rule() {
     let config = two_services();
     let one = first(&config);
-    let tenure = one.services[0].tenure(0);
+    let pool_term = one.services[0].pool_term(0);
     let removed = |pools: &mut Vec<Pool>| drop(members(&mut pools[0]).remove(0));
     let replaced = |pools: &mut Vec<Pool>| members(&mut pools[0])[0].address = ([10, 9, 9, 9], 80).into();
     let moved = |pools: &mut Vec<Pool>| {
@@ -268,8 +268,8 @@ fn sessions_on_an_endpoint_that_was_removed_replaced_or_moved_end_by_the_rule() 
                 Sessions::Drain => SessionVerdict::Drain { until: at(9).after(DRAIN) },
                 Sessions::Close => SessionVerdict::Close,
             };
-            assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), ended);
-            assert_eq!(two.verdict(&tenure, id(0, 1), at(9)), SessionVerdict::Stay { since: 1 }, "the other stays");
+            assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), ended);
+            assert_eq!(two.verdict(&pool_term, id(0, 1), at(9)), SessionVerdict::Stay { since: 1 }, "the other stays");
         }
     }
 }
@@ -277,22 +277,22 @@ fn sessions_on_an_endpoint_that_was_removed_replaced_or_moved_end_by_the_rule() 
 #[test]
 fn an_endpoint_that_moved_away_and_back_does_not_keep_its_old_sessions() {
     let one = first(&two_services());
-    let tenure = one.services[0].tenure(0);
+    let pool_term = one.services[0].pool_term(0);
     let mut moved = pools(&one);
     let endpoint = members(&mut moved[0]).remove(0);
     members(&mut moved[1]).push(endpoint);
     let two = with_pools(&one, moved, |_, _| {});
     let three = with_pools(&two, pools(&one), |_, _| {});
     assert_eq!(three.services[0].pool_of(id(0, 0)), Some(0));
-    assert!(matches!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Drain { .. }));
-    let new = three.services[0].tenure(0);
+    assert!(matches!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { .. }));
+    let new = three.services[0].pool_term(0);
     assert_eq!(three.verdict(&new, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
 }
 
 #[test]
 fn a_renamed_pool_and_a_renamed_service_keep_their_sessions_counters_and_connections() {
     let one = first(&two_services());
-    let tenure = one.services[0].tenure(0);
+    let pool_term = one.services[0].pool_term(0);
     let (stats, endpoint) =
         (Arc::clone(&one.services[0].stats), Arc::clone(&one.services[0].pools[0].endpoints[0].stats));
     let mut renamed = pools(&one);
@@ -300,7 +300,7 @@ fn a_renamed_pool_and_a_renamed_service_keep_their_sessions_counters_and_connect
     let published = Published::new(one, 1);
     published.publish(with_pools(&published.load(), renamed, |_, _| {}));
     let two = published.load();
-    assert_eq!(two.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
 
     let again = |service: &mut Service, says: &mut Table| {
         service.name = "store".into();
@@ -308,7 +308,7 @@ fn a_renamed_pool_and_a_renamed_service_keep_their_sessions_counters_and_connect
     };
     published.publish(with_pools(&two, pools(&two), again));
     let three = published.load();
-    assert_eq!(three.verdict(&tenure, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    assert_eq!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
     let now = three.successor(&two.services[0]).expect("it goes on");
     assert_eq!(&*now.config.name, "store");
     assert!(Arc::ptr_eq(&now.stats, &stats) && Arc::ptr_eq(&now.pools[0].endpoints[0].stats, &endpoint));
@@ -324,7 +324,7 @@ fn sessions_of_a_service_that_is_gone_end_by_its_own_rule() {
     let one = first(&config(vec![service("a", &[&[1]]), closing, draining], vec![]));
     let two_config = config(vec![service("a", &[&[1]])], vec![]);
     let two = build(&two_config, &conclusions(&two_config, 2), &one);
-    let verdict = |service: usize| two.verdict(&one.services[service].tenure(0), id(0, 0), at(9));
+    let verdict = |service: usize| two.verdict(&one.services[service].pool_term(0), id(0, 0), at(9));
     assert_eq!(verdict(1), SessionVerdict::Close);
     assert_eq!(verdict(2), SessionVerdict::Drain { until: at(9).after(Duration::from_secs(7)) });
 }
@@ -334,9 +334,9 @@ fn the_sweep_finds_whom_the_verdict_is_about_once() {
     let config = two_services();
     let one = first(&config);
     let register = SessionRegister::new();
-    let left = register.register(one.services[0].tenure(0), id(0, 0), "left");
-    let _stays = register.register(one.services[1].tenure(0), id(0, 0), "stays");
-    drop(register.register(one.services[0].tenure(0), id(0, 0), "over"));
+    let left = register.register(one.services[0].pool_term(0), id(0, 0), "left");
+    let _stays = register.register(one.services[1].pool_term(0), id(0, 0), "stays");
+    drop(register.register(one.services[0].pool_term(0), id(0, 0), "over"));
     let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
     let swept = |table: &RoutingTable| {
         let mut ended = vec![];
@@ -412,7 +412,7 @@ fn weight_0_leaves_the_sessions_of_an_endpoint_alone() {
             config(vec![service], Vec::new())
         };
         let one = first(&weighed(1));
-        let tenure = one.services[0].tenure(0);
+        let pool_term = one.services[0].pool_term(0);
         let drained = weighed(0);
         let mut table = conclusions(&drained, 2);
         let row = &mut table.services[0].pools[0].endpoints[0];
@@ -421,7 +421,7 @@ fn weight_0_leaves_the_sessions_of_an_endpoint_alone() {
         let two = build(&drained, &table, &one);
         assert_eq!(two.services[0].pools[0].open(), 1);
         for place in [0, 1] {
-            let verdict = two.verdict(&tenure, id(0, place), at(2));
+            let verdict = two.verdict(&pool_term, id(0, place), at(2));
             assert!(matches!(verdict, SessionVerdict::Stay { .. }), "{verdict:?}");
         }
         assert!(!two.services[0].condemns(id(0, 0)));

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use standfast::config::{HostMatch, Match, PathMatch, Route, SniRoute};
+use standfast::config::{HostMatch, PathMatch, Route, RouteMatch, SniRoute};
 use standfast::routing::matching::host_without_port;
 use standfast::routing::{Asked, HasHeader, Matcher, sni};
 use standfast::wire::client_hello;
@@ -13,7 +13,7 @@ use super::tools::{Bytes, bounded, shown};
 
 pub fn check(input: &[u8]) {
     let mut bytes = Bytes(input);
-    let matches: Vec<Match> = (0..1 + bytes.byte() % 8).map(|_| some_match(&mut bytes)).collect();
+    let matches: Vec<RouteMatch> = (0..1 + bytes.byte() % 8).map(|_| some_match(&mut bytes)).collect();
     bounded(1 << 20, || {
         let matcher = matcher(&matches);
         for _ in 0..4 {
@@ -75,8 +75,8 @@ fn path(bytes: &mut Bytes<'_>) -> String {
     format!("/{}", segments.join("/"))
 }
 
-fn some_match(bytes: &mut Bytes<'_>) -> Match {
-    Match {
+fn some_match(bytes: &mut Bytes<'_>) -> RouteMatch {
+    RouteMatch {
         host: match bytes.byte() % 3 {
             0 => None,
             1 => Some(HostMatch::Exact(host(bytes))),
@@ -100,24 +100,25 @@ fn some_match(bytes: &mut Bytes<'_>) -> Match {
 }
 
 /// A matcher of routes that differ in nothing else.
-pub fn matcher(matches: &[Match]) -> Matcher {
+pub fn matcher(matches: &[RouteMatch]) -> Matcher {
     static ROUTE: LazyLock<Route> = LazyLock::new(|| fixture::route("{service: http, upgrades: off}"));
-    let route = |matches: &Match| Arc::new(Route { matches: matches.clone(), service: "s".into(), ..ROUTE.clone() });
+    let route =
+        |matches: &RouteMatch| Arc::new(Route { matches: matches.clone(), service: "s".into(), ..ROUTE.clone() });
     let routes: Vec<Arc<Route>> = matches.iter().map(route).collect();
     Matcher::new(&routes, 1, None, |_| 0)
 }
 
 /// The matcher finds what a walk over all routes finds.
-pub fn holds(matches: &[Match], matcher: &Matcher, request: &Request) {
+pub fn holds(matches: &[RouteMatch], matcher: &Matcher, request: &Request) {
     let asked = Asked { host: &request.host, path: &request.path, method: &request.method, headers: request };
     let found = matcher.find(&asked).map(|route| route.index);
     assert_eq!(found, reference(matches, request), "{request:?} in {matches:#?}");
 }
 
 /// The documentation, written down as a comparison.
-fn reference(routes: &[Match], request: &Request) -> Option<usize> {
+fn reference(routes: &[RouteMatch], request: &Request) -> Option<usize> {
     let host = request.host.to_ascii_lowercase();
-    let host_rank = |m: &Match| match &m.host {
+    let host_rank = |m: &RouteMatch| match &m.host {
         None => Some(0),
         // No name is longer.
         Some(_) if host.len() > 255 => None,
@@ -126,7 +127,7 @@ fn reference(routes: &[Match], request: &Request) -> Option<usize> {
             (host.ends_with(suffix.as_bytes()) && host.len() > suffix.len()).then_some(suffix.len())
         }
     };
-    let path_rank = |m: &Match| match &m.path {
+    let path_rank = |m: &RouteMatch| match &m.path {
         None => Some(0),
         Some(PathMatch::Exact(exact)) => (exact.as_bytes() == request.path).then_some(usize::MAX),
         Some(PathMatch::Prefix(prefix)) if prefix == "/" => Some(0),
@@ -135,7 +136,7 @@ fn reference(routes: &[Match], request: &Request) -> Option<usize> {
             (rest.is_empty() || prefix.ends_with('/') || rest.starts_with(b"/")).then_some(prefix.len())
         }
     };
-    let rank = |(index, m): (usize, &Match)| {
+    let rank = |(index, m): (usize, &RouteMatch)| {
         let (host, path) = (host_rank(m)?, path_rank(m)?);
         let method = m.methods.is_empty() || m.methods.iter().any(|method| method.as_bytes() == request.method);
         let headers = m.headers.iter().all(|(name, value)| request.has(name, value.as_deref()));
@@ -146,7 +147,7 @@ fn reference(routes: &[Match], request: &Request) -> Option<usize> {
 }
 
 /// By the name of a ClientHello the first route wins; a wildcard takes the same names as that of a Host.
-fn by_name(matches: &[Match], name: String) {
+fn by_name(matches: &[RouteMatch], name: String) {
     let routes = matches.iter().map(|m| Arc::new(SniRoute { sni: m.host.clone(), alpn: vec![], service: "s".into() }));
     let routes: Vec<_> = routes.collect();
     let takes = |route: &Arc<SniRoute>| match &route.sni {
