@@ -36,40 +36,10 @@ const LINES: usize = 450;
 /// Longer files.
 const LONG: [&str; 1] = ["src/routing/tries.rs"];
 /// Files in circles of imports: each of a group imports, by way of others of it, itself. And why it is so.
-const CIRCLES: [(&str, &[&str]); 9] = [
-    (
-        "defaults are values of the model, and two of its types have a `Default`",
-        &["src/config/defaults.rs", "src/config/model.rs"],
-    ),
-    ("hints read numbers with units, and units give hints", &["src/config/hints/mod.rs", "src/config/units.rs"]),
-    ("small items of one reader", &["src/config/meaning/address.rs", "src/config/meaning/mod.rs"]),
-    (
-        "`Named`, `service` and `protocol` stand in the files that use them",
-        &[
-            "src/config/meaning/check.rs",
-            "src/config/meaning/listener.rs",
-            "src/config/meaning/service.rs",
-            "src/config/meaning/sni.rs",
-        ],
-    ),
-    (
-        "a file carries its problem, and a problem is made for a file",
-        &["src/config/named_files.rs", "src/config/problem.rs"],
-    ),
+const CIRCLES: [(&str, &[&str]); 3] = [
     (
         "`Places` stands in the engine, and its parts take it",
         &["src/control/engine.rs", "src/control/records.rs", "src/control/sweep.rs"],
-    ),
-    (
-        "`Refutation` and two small items stand in files above",
-        &[
-            "src/control/probes/answer.rs",
-            "src/control/probes/ask.rs",
-            "src/control/probes/client.rs",
-            "src/control/probes/connect.rs",
-            "src/control/probes/grpc.rs",
-            "src/control/probes/http.rs",
-        ],
     ),
     ("a buffer moves into a pipe and back", &["src/proxy/buffer.rs", "src/proxy/pipe.rs"]),
     ("two halves of one relay", &["src/proxy/tcp/relay.rs", "src/proxy/tcp/silence.rs"]),
