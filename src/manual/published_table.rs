@@ -56,7 +56,7 @@
 //!
 //! # Sessions and exchanges that run at a switch
 //!
-//! What runs when its pool is left is judged by a [`PoolTerm`](crate::routing::Tenure): the activation of the pool under
+//! What runs when its pool is left is judged by a [`PoolTerm`](crate::routing::PoolTerm): the activation of the pool under
 //! which it began, named by the epoch at which the pool began to serve. A sweep asks the new table for a
 //! [`SessionVerdict`](crate::routing::SessionVerdict):
 //!

@@ -83,8 +83,8 @@ pub struct HeaderChanges {
 /// A route's overrides of its service's timeouts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteTimeouts {
-    /// See [`ServiceTimeouts::response`].
+    /// See [`ServiceTimeouts::response`](super::ServiceTimeouts::response).
     pub response: Option<Duration>,
-    /// See [`ServiceTimeouts::stall`].
+    /// See [`ServiceTimeouts::stall`](super::ServiceTimeouts::stall).
     pub stall: Option<DelayThreshold>,
 }
