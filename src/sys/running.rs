@@ -70,49 +70,38 @@ impl RunningClock {
     /// The running time at this raw time, which is now.
     #[inline]
     pub(super) fn at(&self, raw: u64) -> u64 {
-        // In this order: a thread that sees the sign after a gap sees the gap taken out. One that read the raw time before a gap and comes
-        // here after it is not before the sign.
+        // The sign is read first, and written first. Where one of a gap's two values is read before it and one after it, the time is not
+        // within a sign of the sign: under the lock they belong together.
         let sign = self.sign.load(Ordering::Acquire);
-        let time = raw.saturating_sub(self.lost.load(Ordering::Relaxed));
-        if time.saturating_sub(sign) < Self::SIGN {
-            return time.max(sign);
-        }
-        self.give_sign(raw, time, sign)
-    }
-
-    #[cold]
-    fn give_sign(&self, raw: u64, time: u64, sign: u64) -> u64 {
-        if sign == 0 {
+        let time = raw.saturating_sub(self.lost.load(Ordering::Acquire));
+        if time.wrapping_sub(sign) < Self::SIGN {
             return time;
         }
-        if time - sign >= Self::GAP {
-            return self.take_out(raw);
-        }
-        self.sign.fetch_max(time, Ordering::AcqRel).max(time)
+        if sign == 0 { time } else { self.give_sign(raw) }
     }
 
-    /// Takes a gap out of the clock, unless another thread has done it meanwhile. The first moment after it is one sign later
-    /// than the last one before it: later than all that was read before.
-    fn take_out(&self, raw: u64) -> u64 {
+    /// Gives a sign, and takes a gap out of the clock, unless another thread has done it meanwhile. The first moment after a gap is
+    /// one sign later than the last one before it: later than all that was read before.
+    #[cold]
+    fn give_sign(&self, raw: u64) -> u64 {
         let mut gaps = self.gaps();
-        let (mut sign, lost) = (self.sign.load(Ordering::Acquire), self.lost.load(Ordering::Relaxed));
+        let (sign, lost) = (self.sign.load(Ordering::Acquire), self.lost.load(Ordering::Relaxed));
         let time = raw.saturating_sub(lost);
-        if time.saturating_sub(sign) < Self::GAP {
+        let since = time.saturating_sub(sign);
+        if since < Self::SIGN {
             return time.max(sign);
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        // A thread that read the raw time before the gap may give its sign only now: the gap ends later than that one too.
-        let (resumed, length) = loop {
-            let resumed = sign + Self::SIGN;
-            let length = time.saturating_sub(resumed);
-            self.lost.store(lost + length, Ordering::Relaxed);
-            self.resumed.store(resumed, Ordering::Release);
-            match self.sign.compare_exchange(sign, resumed, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break (resumed, length),
-                Err(newer) => sign = newer,
-            }
-        };
+        if since < Self::GAP {
+            self.sign.store(time, Ordering::Release);
+            return time;
+        }
+        let resumed = sign + Self::SIGN;
+        let length = time - resumed;
         gaps.add(resumed, length);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.resumed.store(resumed, Ordering::Release);
+        self.sign.store(resumed, Ordering::Release);
+        self.lost.store(lost + length, Ordering::Release);
         resumed
     }
 
