@@ -6,7 +6,10 @@ use std::collections::HashMap;
 const PARTS: &[(&str, &[&str])] = &[
     ("parse the request", &["wire/h1/request", "wire/h1/target"]),
     ("parse the reply", &["wire/h1/response"]),
-    ("parse either: fields, lists, lines", &["wire/h1/head", "wire/fields", "wire/ascii", "memchr", "httparse"]),
+    (
+        "parse either: fields, lists, lines",
+        &["wire/h1/head.rs", "wire/h1/head_parser", "wire/fields", "wire/ascii", "memchr", "httparse"],
+    ),
     ("encode either", &["wire/h1/encode", "wire/h1/header_lines", "wire/h1/upstream", "itoa"]),
     ("frame bodies", &["wire/h1/"]),
     ("HTTP/2", &["wire/h2", "http/h2", "/h2-", "/http-", "/slab-"]),

@@ -26,9 +26,9 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resol
 WORK = TARGET / "fuzz"
 # What a target's corpus may take, in bytes of its file.
 LARGEST = 20_000
-# TryFailure long an input may run, and what a target may hold in all.
+# How long an input may run, and what a target may hold in all.
 LIMITS = ["-timeout=10", "-rss_limit_mb=1500"]
-# TryFailure long a planted bug may stay hidden.
+# How long a planted bug may stay hidden.
 HIDDEN = 60
 
 sys.path.insert(0, str(HERE))
@@ -156,7 +156,8 @@ def plant(to):
     """A copy of the proxy with every bug in it, asleep until STANDFAST_PLANTED names one."""
     texts = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "src").rglob("*") if path.is_file()}
     texts |= {path.relative_to(ROOT): path.read_text() for part in ["properties", "src"] for path in (HERE / part).rglob("*.rs")}
-    for path in [pathlib.Path("Cargo.toml"), pathlib.Path("README.md"), (HERE / "Cargo.toml").relative_to(ROOT)]:
+    fixture = pathlib.Path("tests/support/fixture.rs")
+    for path in [pathlib.Path("Cargo.toml"), pathlib.Path("README.md"), fixture, (HERE / "Cargo.toml").relative_to(ROOT)]:
         texts[path] = (ROOT / path).read_text()
     manifest = pathlib.Path("Cargo.toml")
     texts[manifest] = re.sub(r"^\[\[(bench|test)\]\]\n(.+\n)*", "", texts[manifest], flags=re.M)

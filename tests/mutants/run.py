@@ -40,7 +40,7 @@ def copy_of_the_pure_rooms(to):
         if entry.stem not in ROOMS + ["lib"]:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     lib = to / "src" / "lib.rs"
-    text = re.sub(r"^pub mod (\w+);\n", lambda m: m.group(0) if m.group(1) in ROOMS else "", lib.read_text(), flags=re.M)
+    text = re.sub(r"^pub (?:mod|use) (\w+)\b.*;\n", lambda m: m.group(0) if m.group(1) in ROOMS else "", lib.read_text(), flags=re.M)
     lib.write_text(text)
     manifest = to / "Cargo.toml"
     text = re.sub(r"^\[\[(bin|bench|test)\]\]\n(.+\n)*", "", manifest.read_text(), flags=re.M)
