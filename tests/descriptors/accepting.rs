@@ -7,9 +7,12 @@ use crate::Descriptors;
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Plane, Upstream, get, until};
 
-#[tokio::test]
-async fn accepting_survives_a_shortage_of_descriptors_without_spinning() {
-    let descriptors = Descriptors::alone();
+#[test]
+fn accepting_survives_a_shortage_of_descriptors_without_spinning() {
+    Descriptors::alone(run);
+}
+
+async fn run(descriptors: &Descriptors) {
     let upstream = Upstream::start(Behaviour::ok("ok")).await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));
     let mut early = Client::connect(plane.address("web")).await;

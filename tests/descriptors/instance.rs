@@ -12,9 +12,12 @@ use crate::support::instance::News;
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Instance, Then, Upstream, get, post, within};
 
-#[tokio::test]
-async fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
-    let descriptors = Descriptors::alone();
+#[test]
+fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
+    Descriptors::alone(run);
+}
+
+async fn run(descriptors: &Descriptors) {
     // No connection is used again: every request needs one of its own.
     let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_vec();
     let once = || Behaviour::Say(answer.clone(), Then::Close);

@@ -22,9 +22,13 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    fn alone() -> Descriptors {
+    /// Runs this test while no other one of this process runs. The runtime too is made, and gone with all its sockets, in its turn.
+    fn alone(test: impl AsyncFnOnce(&Descriptors)) {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        Descriptors { before: getrlimit(Resource::Nofile), _alone: alone }
+        let descriptors = Descriptors { before: getrlimit(Resource::Nofile), _alone: alone };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(test(&descriptors));
+        drop(runtime);
     }
 
     /// At most this many, from now on.

@@ -22,9 +22,12 @@ fn ends() -> usize {
     open.filter(|entry| entry.path().read_link().is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"))).count()
 }
 
-#[tokio::test]
-async fn pipes_come_and_go() {
-    let descriptors = Descriptors::alone();
+#[test]
+fn pipes_come_and_go() {
+    Descriptors::alone(run);
+}
+
+async fn run(descriptors: &Descriptors) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plane = Plane::start(&yaml("tcp", &[&[listener.local_addr().unwrap()]], "", ""));
     let before = ends();
