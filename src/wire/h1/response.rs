@@ -157,21 +157,9 @@ impl MessageHead for ResponseHead {
         if first == b'H' { Ok(()) } else { Err(Error::StatusLine) }
     }
 
-    #[inline]
-    fn read_first_line(&mut self, line: Span, _: Asked) -> Result<(), Error> {
-        self.first_line(line)
-    }
-
-    #[inline]
-    fn complete(&mut self, asked: Asked) -> Result<(), Error> {
-        self.finish(asked)
-    }
-}
-
-impl ResponseHead {
     /// `version SP status [SP [reason]]`
     #[inline]
-    fn first_line(&mut self, line: Span) -> Result<(), Error> {
+    fn read_first_line(&mut self, line: Span, _: Asked) -> Result<(), Error> {
         let bytes = line.of(self.fields.text());
         let (version, rest) = bytes.split_at_checked(Version::LEN).ok_or(Error::StatusLine)?;
         self.version = match Version::parse(version) {
@@ -195,6 +183,13 @@ impl ResponseHead {
         Ok(())
     }
 
+    #[inline]
+    fn complete(&mut self, asked: Asked) -> Result<(), Error> {
+        self.finish(asked)
+    }
+}
+
+impl ResponseHead {
     /// 101 answers an upgrade request, says so by its connection option, and has no length (RFC 9110 §8.6).
     fn may_switch(&self, asked: Asked) -> bool {
         let lengthless = !self.facts.chunked && self.facts.length.unwrap_or(0) == 0;
