@@ -70,11 +70,12 @@ impl RunningClock {
     /// The running time at this raw time, which is now.
     #[inline]
     pub(super) fn at(&self, raw: u64) -> u64 {
-        // The sign is read first, and written first. Where one of a gap's two values is read before it and one after it, the time is not
-        // within a sign of the sign: under the lock they belong together.
+        // A gap is taken out by two values, the sign first. Read twice the same, the sign does not belong to the time before a gap whose
+        // length is in `lost` already. A newer sign with an older `lost` gives a time that is not within a sign of it. Under the lock
+        // the two belong together.
         let sign = self.sign.load(Ordering::Acquire);
         let time = raw.saturating_sub(self.lost.load(Ordering::Acquire));
-        if time.wrapping_sub(sign) < Self::SIGN {
+        if time.wrapping_sub(sign) < Self::SIGN && self.sign.load(Ordering::Relaxed) == sign {
             return time;
         }
         if sign == 0 { time } else { self.give_sign(raw) }
