@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::Opening;
@@ -376,13 +376,21 @@ impl Engine {
     }
 
     fn answer(&mut self, command: Command, senses: &mut Senses) {
-        // Whoever has stopped waiting for an answer has none.
+        // A caller that no longer waits gets no answer.
         match command {
             Command::Apply { config, answers, materials, warnings, reply } => {
-                drop(reply.send(self.apply(config, answers, materials, warnings, senses)));
+                let answer = self.apply(config, answers, materials, warnings, senses);
+                self.answer_change(reply, answer);
             }
-            Command::Refuse { problem, reply } => drop(reply.send(self.refuse(problem))),
-            Command::Act(act, reply) => drop(reply.send(self.act(act, senses))),
+            Command::Refuse { problem, reply } => {
+                let answer = self.refuse(problem);
+                self.answer_change(reply, answer);
+            }
+            Command::Act(act, reply) => {
+                if let Some(answer) = self.act(act, senses) {
+                    self.answer_change(reply, answer);
+                }
+            }
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
@@ -391,6 +399,12 @@ impl Engine {
             }
             Command::Stop(_) => {}
         }
+    }
+
+    /// The answer to a change. The change is counted first: whatever is read after the answer sees it.
+    fn answer_change<T>(&self, reply: oneshot::Sender<T>, answer: T) {
+        self.pulse.changed();
+        drop(reply.send(answer));
     }
 
     /// A new configuration: everything that can fail comes first, then nothing fails any more.
@@ -430,7 +444,7 @@ impl Engine {
         Err(ControlError::Reload(problem))
     }
 
-    /// An act, and the core's answer to it.
+    /// An act, and the core's answer to it, of which there is exactly one.
     fn act(&mut self, act: Act, senses: &mut Senses) -> Option<ActOutcome> {
         self.tell(Event::Ordered { seen: clock::now(), act: act.clone() });
         let effects = self.decision.effects();
@@ -438,10 +452,10 @@ impl Engine {
             Effect::Acted { act: id, outcome } if *id == act.id => Some(outcome.clone()),
             _ => None,
         });
+        self.carry_out(effects, senses);
         if let Some(outcome) = &answer {
             self.records.acted(&act, outcome);
         }
-        self.carry_out(effects, senses);
         answer
     }
 

@@ -51,7 +51,7 @@ pub(super) enum Command {
         problem: String,
         reply: oneshot::Sender<Result<Reloaded, ControlError>>,
     },
-    Act(Act, oneshot::Sender<Option<ActOutcome>>),
+    Act(Act, oneshot::Sender<ActOutcome>),
     Status(oneshot::Sender<Status>),
     Tally(oneshot::Sender<Tally>),
     Stop(oneshot::Sender<()>),
@@ -140,16 +140,14 @@ impl ControlHandle {
             Ok((config, warnings)) => self.with_materials(config, warnings).await,
             Err(problem) => Err(problem),
         };
-        let done = match ready {
+        match ready {
             Ok((config, materials, warnings)) => {
                 let known = discovery::questions(&self.published.load().config);
                 let answers = discovery::first_answers(&config, &known, &BTreeSet::new()).await;
-                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await
+                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await?
             }
-            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await,
-        };
-        self.pulse.changed();
-        done?
+            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
+        }
     }
 
     /// The files that the configuration names are read anew every time, on a thread for blocking work too.
@@ -172,12 +170,9 @@ impl ControlHandle {
     /// Carry out an act. A refusal is the error [`ControlError::Refused`]. Dropped before it is done, the act may still be carried
     /// out.
     pub async fn order(&self, act: Act) -> Result<ActOutcome, ControlError> {
-        let answer = self.ask(|reply| Command::Act(act, reply)).await;
-        self.pulse.changed();
-        match answer? {
-            Some(ActOutcome::Refused(refusal)) => Err(ControlError::Refused(refusal)),
-            Some(outcome) => Ok(outcome),
-            None => Err(ControlError::Stopped),
+        match self.ask(|reply| Command::Act(act, reply)).await? {
+            ActOutcome::Refused(refusal) => Err(ControlError::Refused(refusal)),
+            outcome => Ok(outcome),
         }
     }
 
