@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tracing::field::display;
 
 use crate::admin::{self, AdminError, AdminHandle, AdminSetup, RecorderFeed};
@@ -68,11 +69,13 @@ const LOOK: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Debug)]
 pub struct App {
+    /// `None`: drained. The first field, so that it ends before what it uses.
+    proxy: Option<ProxyHandle>,
     control: ControlHandle,
     access_log: AccessLog,
+    /// Held while the access log follows a configuration.
+    following: Arc<Mutex<()>>,
     cut: DrainCut,
-    /// `None`: drained.
-    proxy: Option<ProxyHandle>,
     /// `None`: stopped.
     admin: Option<AdminHandle>,
     drained: DrainReport,
@@ -161,7 +164,8 @@ impl AppBuilder {
         let (version, config) = (display(env!("CARGO_PKG_VERSION")), shown.map(display));
         tracing::info!(version, workers, admin = admin.address().map(display), config, "started");
         let (cut, drained) = (proxy.drain_cut(), DrainReport::default());
-        Ok(App { control, access_log, cut, proxy: Some(proxy), admin: Some(admin), drained })
+        let following = Arc::default();
+        Ok(App { proxy: Some(proxy), control, access_log, following, cut, admin: Some(admin), drained })
     }
 }
 
@@ -223,7 +227,8 @@ impl App {
     /// The file is refused, or there is none: the text has every problem. Or the access log could not follow.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let reloaded = self.control.reload().await;
-        self.followed_by_access_log(reloaded).await
+        let followed = self.follow_with_access_log().await;
+        both(reloaded, followed)
     }
 
     /// Puts this configuration into force, all of it or nothing, as [`App::reload`] does. A call that is dropped may still take
@@ -233,20 +238,26 @@ impl App {
     /// The configuration is refused, or the access log could not follow.
     pub async fn apply(&self, config: Config) -> Result<Reloaded, ReloadError> {
         let reloaded = self.control.apply(config).await;
-        self.followed_by_access_log(reloaded).await
+        let followed = self.follow_with_access_log().await;
+        both(reloaded, followed)
     }
 
-    async fn followed_by_access_log(&self, reloaded: Result<Reloaded, ControlError>) -> Result<Reloaded, ReloadError> {
+    /// The second half of [`App::reload`], for a caller that reloads by [`App::control`]: the access log follows the configuration
+    /// in force. A call that is dropped may still take effect.
+    ///
+    /// # Errors
+    /// Its file cannot be opened; that is logged.
+    pub async fn follow_with_access_log(&self) -> io::Result<()> {
+        // One after the other, and each reads the configuration in its turn: the last one has the newest.
+        let turn = Arc::clone(&self.following).lock_owned().await;
         let (access_log, config) = (self.access_log.clone(), self.config());
         // Opening a file may block (a FIFO without a reader, a network disk).
-        let followed = tokio::task::spawn_blocking(move || access_log.apply(config.access_log.as_ref())).await;
-        let followed = followed.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if let Err(problem) = &followed {
-            tracing::error!(%problem, "the access log stays as it was");
-        }
-        let reloaded = reloaded?;
-        followed.map_err(ReloadError::AccessLog)?;
-        Ok(reloaded)
+        let following = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            access_log.apply(config.access_log.as_ref())
+        });
+        let followed = following.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        followed.inspect_err(|problem| tracing::error!(%problem, "the access log stays as it was"))
     }
 
     /// Returns when the control plane has ended by itself, which is a bug: nothing fails over any more. Stop the `App` then and
@@ -283,12 +294,8 @@ impl App {
     /// Not cancel safe: dropped before its end it is no orderly stop.
     pub async fn stop(mut self) -> DrainReport {
         let report = self.drain().await;
-        if let Some(mut admin) = self.admin.take() {
-            let feeding = tokio::task::spawn_blocking(move || {
-                admin.last_feed();
-                admin
-            });
-            self.admin = feeding.await.ok();
+        if let Some(last_feed) = self.admin.as_mut().and_then(AdminHandle::last_feed) {
+            let _ = tokio::task::spawn_blocking(last_feed).await;
         }
         self.control.stop().await;
         let (admin, access_log) = (self.admin.take(), self.access_log.clone());
@@ -305,12 +312,11 @@ impl App {
     }
 }
 
-impl Drop for App {
-    fn drop(&mut self) {
-        if let Some(proxy) = self.proxy.take() {
-            proxy.drain(Duration::ZERO);
-        }
-    }
+/// A configuration that is refused comes before an access log that does not follow.
+fn both(reloaded: Result<Reloaded, ControlError>, followed: io::Result<()>) -> Result<Reloaded, ReloadError> {
+    let reloaded = reloaded?;
+    followed.map_err(ReloadError::AccessLog)?;
+    Ok(reloaded)
 }
 
 fn available_cores() -> usize {

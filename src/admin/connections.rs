@@ -46,10 +46,9 @@ enum ConnectionState {
 }
 
 impl ConnectionEntry {
-    fn tell_to_close(&self) -> bool {
+    fn tell_to_close(&self) {
         self.told_to_close.set(true);
         self.close.notify_one();
-        true
     }
 
     /// It waits for a large page, or reads one.
@@ -83,7 +82,8 @@ impl OpenConnections {
     pub fn close_one(&self) -> bool {
         let entries = self.entries.borrow();
         let open = entries.iter().map(|(_, entry)| entry).filter(|entry| !entry.told_to_close.get());
-        open.min_by_key(|entry| (entry.state.get(), entry.since.get())).is_some_and(|first| first.tell_to_close())
+        let first = open.min_by_key(|entry| (entry.state.get(), entry.since.get()));
+        first.map(|first| first.tell_to_close()).is_some()
     }
 
     /// Makes room for one more large page: where there are [`LARGE`], the connection whose answer has been waiting for its client
@@ -95,7 +95,7 @@ impl OpenConnections {
             return true;
         }
         let unread = large().filter(|entry| entry.state.get() == ConnectionState::Answered);
-        unread.min_by_key(|entry| entry.since.get()).is_some_and(|first| first.tell_to_close())
+        unread.min_by_key(|entry| entry.since.get()).map(|first| first.tell_to_close()).is_some()
     }
 
     /// Waits until all are closed.
@@ -120,18 +120,11 @@ impl OpenConnection {
         self.entry.close.notified().await;
     }
 
-    /// The head of a request for a small page is here; it is always taken.
-    pub fn asked_small(&self) -> bool {
+    /// The head of a request is here; `is_large`: its page may be. False: the page is not to be made now.
+    pub fn asked(&self, is_large: bool) -> bool {
         self.entry.is_large.set(false);
-        self.enter_state(ConnectionState::Asked);
-        true
-    }
-
-    /// The head of a request for a page that may be large is here. False: it is not to be made now.
-    pub fn asked_large(&self) -> bool {
-        self.entry.is_large.set(false);
-        let is_taken = self.connections.has_room_for_large();
-        self.entry.is_large.set(is_taken);
+        let is_taken = !is_large || self.connections.has_room_for_large();
+        self.entry.is_large.set(is_large && is_taken);
         self.enter_state(ConnectionState::Asked);
         is_taken
     }
@@ -226,21 +219,21 @@ mod tests {
         let connections = Rc::new(OpenConnections::default());
         let open: Vec<OpenConnection> = (0..=LARGE + 1).map(|_| connections.enter()).collect();
         let (first, last) = (&open[0], &open[LARGE + 1]);
-        assert!(open[..LARGE].iter().all(OpenConnection::asked_large));
-        assert!(!open[LARGE].asked_large() && last.asked_small(), "all of them wait for us");
+        assert!(open[..LARGE].iter().all(|connection| connection.asked(true)));
+        assert!(!open[LARGE].asked(true) && last.asked(false), "all of them wait for us");
         first.answered();
-        assert!(open[LARGE].asked_large() && is_told(first), "it reads too slowly");
-        assert!(!last.asked_large());
+        assert!(open[LARGE].asked(true) && is_told(first), "it reads too slowly");
+        assert!(!last.asked(true));
         open[1].answered();
         open[1].flushed();
-        assert!(last.asked_large() && !is_told(&open[1]), "it has read its answer");
+        assert!(last.asked(true) && !is_told(&open[1]), "it has read its answer");
     }
 
     #[test]
     fn a_connection_is_idle_again_once_its_answer_is_flushed_and_not_before() {
         let connection = Rc::new(OpenConnections::default()).enter();
         let state = || connection.entry.state.get();
-        connection.asked_small();
+        connection.asked(false);
         connection.flushed();
         assert_eq!(state(), ConnectionState::Asked);
         connection.answered();

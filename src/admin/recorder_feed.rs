@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use ::metrics::Recorder;
@@ -16,6 +16,8 @@ use crate::telemetry::recorder::RecorderSink;
 
 /// Shortest pause between two feeds.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// Longest wait for the last feed.
+const LAST_FEED: Duration = Duration::from_secs(5);
 
 /// A recorder that is fed with every metric, as `/metrics` shows them.
 #[derive(Clone)]
@@ -36,7 +38,8 @@ impl fmt::Debug for RecorderFeed {
 #[derive(Debug)]
 pub(super) struct FeedThread {
     last: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl FeedThread {
@@ -44,16 +47,18 @@ impl FeedThread {
     pub fn start(feed: RecorderFeed, source: AdminSource) -> io::Result<FeedThread> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (last, told) = oneshot::channel();
-        let run = move || runtime.block_on(run(feed, source, told));
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(run)?;
-        Ok(FeedThread { last, thread })
+        let (alive, ended) = sync_channel(0);
+        std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            runtime.block_on(run(feed, source, told));
+            drop(alive);
+        })?;
+        Ok(FeedThread { last, ended })
     }
 
-    /// One more feed, then the end of the thread. Blocks.
+    /// One more feed, then the end of the thread. Blocks, for [`LAST_FEED`] at most: a recorder that is stuck is left behind.
     pub fn finish(self) {
         let _ = self.last.send(());
-        // A panic in there was reported when it happened.
-        let _ = self.thread.join();
+        let _ = self.ended.recv_timeout(LAST_FEED);
     }
 }
 

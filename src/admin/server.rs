@@ -145,9 +145,9 @@ impl AdminHandle {
         self.draining.store(true, Relaxed);
     }
 
-    /// Feeds the recorder for the last time, if there is one. Blocks.
-    pub fn last_feed(&mut self) {
-        self.feed.take().into_iter().for_each(FeedThread::finish);
+    /// What feeds the recorder for the last time; it blocks. `None`: there is no recorder.
+    pub fn last_feed(&mut self) -> Option<impl FnOnce() + Send + use<>> {
+        self.feed.take().map(|feed| move || feed.finish())
     }
 
     /// Stop accepting, finish what was asked within two seconds, end the thread. Blocks.
@@ -204,10 +204,7 @@ async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopped: 
 async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>, place: Rc<OpenConnection>) {
     let (router, asking) = (TowerToHyperService::new(router), Rc::clone(&place));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let is_taken = match pages::is_small(request.uri().path()) {
-            true => asking.asked_small(),
-            false => asking.asked_large(),
-        };
+        let is_taken = asking.asked(!pages::is_small(request.uri().path()));
         let (answer, asking) = (is_taken.then(|| router.call(request)), Rc::clone(&asking));
         async move {
             let answer: Result<Response, Infallible> = match answer {

@@ -90,11 +90,12 @@ impl ServerProcess {
     async fn reload_on(&self, hangup: &mut Signal) -> Infallible {
         loop {
             next(hangup).await;
-            // Engine and access log have logged how that went.
-            let _ = self.app.reload().await;
+            // Each part logs how that went. The log's filter does not wait for the access log, whose file may block.
+            let _ = self.app.control().reload().await;
             if let Err(problem) = self.logs.apply(&self.app.config().log) {
                 tracing::error!(%problem, "the log's filter stays as it was");
             }
+            let _ = self.app.follow_with_access_log().await;
         }
     }
 

@@ -56,7 +56,8 @@ pub struct ProxySetup {
     pub access_log: AccessLog,
 }
 
-/// The running data plane.
+/// The running data plane. Dropping it resets what is in flight and ends the threads, as a [drain](ProxyHandle::drain) without
+/// time does.
 #[derive(Debug)]
 pub struct ProxyHandle {
     stop: watch::Sender<Option<Moment>>,
@@ -101,13 +102,8 @@ pub fn start(setup: ProxySetup) -> io::Result<ProxyHandle> {
     let mut handle = ProxyHandle { stop, threads: Vec::new() };
     let ProxySetup { published, access_log } = setup;
     let shared = Shared { published, access_log, budget: DescriptorBudget::unbounded(), told };
-    match start_workers(&shared, &mut handle.threads) {
-        Ok(()) => Ok(handle),
-        Err(error) => {
-            handle.drain(Duration::ZERO);
-            Err(error)
-        }
-    }
+    start_workers(&shared, &mut handle.threads)?;
+    Ok(handle)
 }
 
 fn start_workers(shared: &Shared, threads: &mut Vec<JoinHandle<DrainReport>>) -> io::Result<()> {
@@ -233,10 +229,14 @@ impl ProxyHandle {
 
     /// Stops accepting (what waits in the accept queues is served), lets work in flight finish for at most `timeout`,
     /// resets the rest, and ends the threads. Blocks for at most about a second longer.
-    pub fn drain(self, timeout: Duration) -> DrainReport {
+    pub fn drain(mut self, timeout: Duration) -> DrainReport {
+        self.end(timeout)
+    }
+
+    fn end(&mut self, timeout: Duration) -> DrainReport {
         self.stop.send_replace(Some(clock::now().after(timeout)));
         let mut total = DrainReport::default();
-        for thread in self.threads {
+        for thread in self.threads.drain(..) {
             match thread.join() {
                 Ok(report) => {
                     total.finished += report.finished;
@@ -246,6 +246,12 @@ impl ProxyHandle {
             }
         }
         total
+    }
+}
+
+impl Drop for ProxyHandle {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
     }
 }
 

@@ -63,9 +63,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Some(proxy) = self.proxy.take() {
-            proxy.drain(Duration::ZERO);
-        }
+        drop(self.proxy.take());
         if let Some(admin) = self.admin.take() {
             admin.stop();
         }

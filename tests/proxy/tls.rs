@@ -684,8 +684,8 @@ async fn tcp_sessions_begin_and_end_tls_with_half_closes_kept() {
 
 /// A whole proxy from a file.
 struct Whole {
+    _proxy: ProxyHandle,
     control: ControlHandle,
-    proxy: Option<ProxyHandle>,
 }
 
 impl Whole {
@@ -695,7 +695,7 @@ impl Whole {
         let control = control::start(setup).expect("it starts");
         let access_log = AccessLog::start(None).expect("off");
         let setup = ProxySetup { published: Arc::clone(control.published()), access_log };
-        Whole { control, proxy: Some(proxy::start(setup).expect("threads")) }
+        Whole { _proxy: proxy::start(setup).expect("threads"), control }
     }
 
     fn address(&self) -> SocketAddr {
@@ -704,14 +704,6 @@ impl Whole {
 
     fn serves(&self, pool: usize) -> bool {
         self.control.published().load().services[0].serves(pool)
-    }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        if let Some(proxy) = self.proxy.take() {
-            proxy.drain(Duration::ZERO);
-        }
     }
 }
 

@@ -148,14 +148,6 @@ impl Plane {
     }
 }
 
-impl Drop for Plane {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            handle.drain(Duration::ZERO);
-        }
-    }
-}
-
 /// What this YAML means.
 pub fn parsed(yaml: &str) -> Config {
     config::parse(yaml, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config
