@@ -1,5 +1,7 @@
 //! One scrape of `/metrics` by endpoints: its bytes (plain, compressed, lean), and the time to make it.
 
+use std::sync::Arc;
+
 use divan::Bencher;
 use divan::counter::BytesCount;
 use standfast::admin::{Scrape, gzip, render, walk};
@@ -17,9 +19,8 @@ const ENDPOINTS: [usize; 3] = [100, 2_000, 10_000];
 fn main() {
     println!("| endpoints | plain | gzip | lean | lean, gzip |\n|---|---|---|---|---|");
     for endpoints in ENDPOINTS {
-        let table = table(endpoints);
         let bytes = [MetricsDetail::Full, MetricsDetail::Lean].map(|detail| {
-            let text = text(&table, detail);
+            let text = render_table(&table(endpoints, detail));
             (text.len(), compressed(&text).len())
         });
         let [(plain, gzip), (lean, lean_gzip)] = bytes;
@@ -28,12 +29,14 @@ fn main() {
     divan::main();
 }
 
-fn table(endpoints: usize) -> RoutingTable {
+fn table(endpoints: usize, detail: MetricsDetail) -> RoutingTable {
     let routes = "      - {service: s}\n";
-    tables::table(&tables::config(&tables::one_service("round_robin", endpoints, true), routes))
+    let mut config = tables::config(&tables::one_service("round_robin", endpoints, true), routes);
+    Arc::make_mut(&mut config).metrics_detail = detail;
+    tables::table(&config)
 }
 
-fn with_scrape<T>(table: &RoutingTable, detail: MetricsDetail, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+fn with_scrape<T>(table: &RoutingTable, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
     read(&Scrape {
         table,
         acknowledged: &[],
@@ -43,12 +46,11 @@ fn with_scrape<T>(table: &RoutingTable, detail: MetricsDetail, read: impl FnOnce
         log: LineCounts::default(),
         ready: true,
         process: &Process::now(),
-        detail,
     })
 }
 
-fn text(table: &RoutingTable, detail: MetricsDetail) -> String {
-    with_scrape(table, detail, render)
+fn render_table(table: &RoutingTable) -> String {
+    with_scrape(table, render)
 }
 
 fn compressed(text: &str) -> Vec<u8> {
@@ -57,35 +59,39 @@ fn compressed(text: &str) -> Vec<u8> {
 
 #[divan::bench(args = ENDPOINTS)]
 fn full(bencher: Bencher, endpoints: usize) {
-    let table = table(endpoints);
-    bencher.bench_local(|| text(&table, MetricsDetail::Full));
+    let table = table(endpoints, MetricsDetail::Full);
+    bencher.bench_local(|| render_table(&table));
 }
 
 #[divan::bench(args = ENDPOINTS)]
 fn lean(bencher: Bencher, endpoints: usize) {
-    let table = table(endpoints);
-    bencher.bench_local(|| text(&table, MetricsDetail::Lean));
+    let table = table(endpoints, MetricsDetail::Lean);
+    bencher.bench_local(|| render_table(&table));
 }
 
 /// Compressing alone.
 #[divan::bench(args = ENDPOINTS)]
 fn full_gzip(bencher: Bencher, endpoints: usize) {
-    let text = text(&table(endpoints), MetricsDetail::Full);
+    let text = render_table(&table(endpoints, MetricsDetail::Full));
     bencher.counter(BytesCount::of_str(&text)).bench_local(|| compressed(&text));
 }
 
 /// Compressing alone.
 #[divan::bench(args = ENDPOINTS)]
 fn lean_gzip(bencher: Bencher, endpoints: usize) {
-    let text = text(&table(endpoints), MetricsDetail::Lean);
+    let text = render_table(&table(endpoints, MetricsDetail::Lean));
     bencher.counter(BytesCount::of_str(&text)).bench_local(|| compressed(&text));
 }
 
 /// The second walk into a recorder of the `metrics` facade, which knows every series by then.
 #[divan::bench(args = ENDPOINTS)]
 fn recorder(bencher: Bencher, endpoints: usize) {
-    let table = table(endpoints);
+    let table = table(endpoints, MetricsDetail::Full);
     let mut sink = RecorderSink::new(metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder());
-    with_scrape(&table, MetricsDetail::Full, |scrape| walk(scrape, &mut sink));
-    bencher.bench_local(|| with_scrape(&table, MetricsDetail::Full, |scrape| walk(scrape, &mut sink)));
+    let mut walk = || {
+        with_scrape(&table, |scrape| walk(scrape, &mut sink));
+        sink.end_walk();
+    };
+    walk();
+    bencher.bench_local(walk);
 }

@@ -45,7 +45,8 @@ struct EndpointRow<L> {
 impl<L: Clone> EndpointRows<L> {
     /// Reads every endpoint of the table.
     pub fn new<S: MetricSink<Labels = L>>(scrape: &Scrape<'_>, sink: &S) -> EndpointRows<L> {
-        let mut rows = EndpointRows { detail: scrape.detail, endpoints: Vec::new(), pools: Vec::new() };
+        let mut rows =
+            EndpointRows { detail: scrape.table.config.metrics_detail, endpoints: Vec::new(), pools: Vec::new() };
         for service in &scrape.table.services {
             for pool in service.pools.iter().filter(|pool| !pool.endpoints.is_empty()) {
                 let labels = sink.labels(&["service", "pool"], &[&service.config.name, &pool.name]);

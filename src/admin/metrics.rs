@@ -26,7 +26,7 @@ pub fn render(scrape: &Scrape<'_>) -> String {
     /// What an endpoint takes.
     const FULL: usize = 5000;
     const LEAN: usize = 800;
-    let each = if scrape.detail == MetricsDetail::Lean { LEAN } else { FULL };
+    let each = if scrape.table.config.metrics_detail == MetricsDetail::Lean { LEAN } else { FULL };
     let endpoints: usize =
         scrape.table.services.iter().flat_map(|service| &service.pools).map(|pool| pool.endpoints.len()).sum();
     let mut out = Exposition::with_capacity((16 << 10) + endpoints * each);
@@ -322,10 +322,8 @@ fn each_service<S: MetricSink, N: Into<Number>>(
 
 /// One sample for each value of the only label.
 fn results<S: MetricSink>(out: &mut S, metric: &'static Metric, values: &[&str], counts: &[u64]) {
-    let mut family = Family::begin(out, metric);
-    for (value, count) in values.iter().zip(counts) {
-        family.sample(&[value], *count);
-    }
+    let none = out.labels(&[], &[]);
+    Family::begin(out, metric).samples_under(&none, values, counts);
 }
 
 fn maybe<S: MetricSink>(out: &mut S, metric: &'static Metric, value: Option<u64>) {

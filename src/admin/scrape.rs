@@ -1,6 +1,5 @@
 //! What a walk over all metrics reads.
 
-use crate::config::MetricsDetail;
 use crate::control::{Status, Tally};
 use crate::routing::RoutingTable;
 use crate::sys::process::Process;
@@ -9,7 +8,7 @@ use crate::telemetry::lines::LineCounts;
 /// What a walk reads. Where the engine does not answer, its metrics are missing and the rest is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Scrape<'a> {
-    /// The published table with the workers' counts.
+    /// The published table with the workers' counts; its configuration says how much is told of each endpoint.
     pub table: &'a RoutingTable,
     /// The newest table that each worker has taken up.
     pub acknowledged: &'a [u64],
@@ -25,6 +24,4 @@ pub struct Scrape<'a> {
     pub ready: bool,
     /// This process.
     pub process: &'a Process,
-    /// How much of each endpoint.
-    pub detail: MetricsDetail,
 }

@@ -92,7 +92,6 @@ impl AdminSource {
             log: self.0.log.as_ref().map(LogCounts::now).unwrap_or_default(),
             ready: self.ready(),
             process: &self.0.process,
-            detail: table.config.metrics_detail,
         })
     }
 }

@@ -26,21 +26,21 @@ const METADATA: Metadata<'static> = Metadata::new("standfast", Level::INFO, Some
 pub struct RecorderSink<R> {
     recorder: R,
     described: HashSet<&'static str>,
-    /// Histograms as the last walk found them, and the number of that walk.
-    histograms: HashMap<Key, (u64, HistogramSnapshot)>,
-    walk: u64,
+    /// Histograms as the last walk found them.
+    before: HashMap<Key, HistogramSnapshot>,
+    /// … and as this one does.
+    seen: HashMap<Key, HistogramSnapshot>,
 }
 
 impl<R: Recorder> RecorderSink<R> {
     /// To this recorder, which has got nothing yet.
     pub fn new(recorder: R) -> RecorderSink<R> {
-        RecorderSink { recorder, described: HashSet::new(), histograms: HashMap::new(), walk: 0 }
+        RecorderSink { recorder, described: HashSet::new(), before: HashMap::new(), seen: HashMap::new() }
     }
 
     /// A walk is over: histograms that were not in it are forgotten, so that one of the same name begins at zero.
     pub fn end_walk(&mut self) {
-        self.histograms.retain(|_, (walk, _)| *walk == self.walk);
-        self.walk += 1;
+        self.before = std::mem::take(&mut self.seen);
     }
 }
 
@@ -87,10 +87,10 @@ impl<R: Recorder> MetricSink for RecorderSink<R> {
     fn histogram(&mut self, metric: &'static Metric, labels: &Vec<Label>, seen: &HistogramSnapshot) {
         let key = Key::from_parts(metric.name, labels.clone());
         let recorder = self.recorder.register_histogram(&key, &METADATA);
-        let before = self.histograms.insert(key, (self.walk, seen.clone())).map(|(_, before)| before);
-        for (value, count) in values(&growth(seen, before.as_ref())) {
+        for (value, count) in values(&growth(seen, self.before.get(&key))) {
             recorder.record_many(value, usize::try_from(count).unwrap_or(usize::MAX));
         }
+        self.seen.insert(key, seen.clone());
     }
 }
 

@@ -87,7 +87,6 @@ fn with_scrape<T>(table: &RoutingTable, tally: &Tally, read: impl FnOnce(&Scrape
         log: LineCounts::default(),
         ready: true,
         process: &Process::now(),
-        detail: table.config.metrics_detail,
     })
 }
 
@@ -166,7 +165,6 @@ fn an_engine_that_does_not_answer_costs_only_its_own_metrics() {
         log: LineCounts::default(),
         ready: false,
         process: &Process::now(),
-        detail: table.config.metrics_detail,
     });
     assert_eq!(parse(&text)["standfast_service_up"].value(&[("service", "shop")]), 1.0);
     promtool(&text);
