@@ -38,10 +38,10 @@
 //!   asked before the fault, so another one follows it.
 //! - A change of verdict resets what traffic said: it belongs to the same trouble. When checks turn red, a running
 //!   ejection from then on lasts as long as they do.
-//! - Each kind of probe owns its connection (`tcp.rs`, `http.rs`, `grpc.rs`) and connects by `net/dial.rs`.
+//! - Each check owns its connection (`kept.rs`) and connects by `net/dial.rs`; `tcp.rs`, `http.rs` and `grpc.rs` are the kinds.
 //! - A connection ends in order, whatever the verdict (`control/probes/stream.rs`): over HTTP/2 by GOAWAY, over TLS by
-//!   `close_notify`, then by a FIN; what still comes is read for up to 500 ms and 1 MiB. A reset would stand in the logs of
-//!   the endpoint as a fault of its client. The price is a TIME_WAIT of one minute per probe on this side, in the place of
+//!   `close_notify`, then by a FIN; what still comes is read for up to 500 ms and 1 MiB, and no longer than until the next
+//!   probe connects. A reset would stand in the logs of the endpoint as a fault of its client. The price is a TIME_WAIT of one minute per probe on this side, in the place of
 //!   the endpoint's. With `reuse` there are fewer.
 //! - A passed probe may carry a `Reading`: role, writability, lineage and position of the endpoint's data. The last one
 //!   is part of the status; nothing is concluded from it. No kind of probe gives one yet.

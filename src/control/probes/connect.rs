@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::ProbeError;
-use super::stream::ProbeStream;
+use super::stream::{ClosingStream, ProbeStream};
 use crate::decision::{ConnectOutcome, ProbeFailure};
 use crate::net::Connector;
 use crate::net::dial::judge_connect;
@@ -36,6 +36,8 @@ pub(super) struct ProbeTarget {
     pub(super) tls: Result<Option<Arc<ClientTls>>, &'static str>,
     /// A PROXY header, which names no client: the probe speaks for itself.
     pub(super) header: Option<Vec<u8>>,
+    /// The connection of an earlier probe that is being closed.
+    pub(super) closing: ClosingStream,
 }
 
 impl ProbeTarget {
@@ -44,12 +46,14 @@ impl ProbeTarget {
         let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
         let header = self.header.as_deref();
         let connector = Connector { header, tls: tls.as_deref(), ..Connector::new(self.address) };
+        self.closing.end();
         report.note(ConnectOutcome::Timeout); // until it is known better
         let opened = connector.open(None).await;
         report.note(opened.as_ref().err().map_or(ConnectOutcome::Connected, |error| judge_connect(error.io())));
         let socket = opened.map_err(|error| unconnected(error.io()))?;
         let secured = connector.secure(socket).await;
-        secured.map(ProbeStream::new).map_err(|error| distrusted(error.io()))
+        let stream = |transport| ProbeStream::new(transport, self.closing.clone());
+        secured.map(stream).map_err(|error| handshake_error(error.io()))
     }
 }
 
@@ -64,9 +68,9 @@ fn unconnected(error: &io::Error) -> ProbeError {
 }
 
 /// What a failed handshake says.
-fn distrusted(error: &io::Error) -> ProbeError {
-    let (distrust, detail) = explain(error);
-    let kind = match distrust {
+fn handshake_error(error: &io::Error) -> ProbeError {
+    let (failure, detail) = explain(error);
+    let kind = match failure {
         TlsFailure::Certificate | TlsFailure::Alert => ProbeFailure::Mismatch,
         TlsFailure::Closed => ProbeFailure::Reset,
         TlsFailure::Protocol => ProbeFailure::Malformed,

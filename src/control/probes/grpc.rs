@@ -10,10 +10,9 @@ use hyper::body::Incoming;
 use super::error::{ProbeError, exchange_error, malformed, mismatch};
 use super::http::{AGENT, authority};
 use super::http_client::ProbeClient;
-use super::kept::{Attempt, Exchange, KeptClient, Passed};
+use super::kept::Exchange;
 use super::stream::ProbeStream;
 use crate::config::GrpcCheck;
-use crate::decision::Reading;
 
 /// The most of an answer's body that is looked at: its message is two bytes long.
 const BODY: usize = 4 * 1024;
@@ -22,32 +21,16 @@ const PREFIX: usize = 5;
 /// `SERVING` of `HealthCheckResponse.ServingStatus`.
 const SERVING: u64 = 1;
 
-/// A probe by gRPC, and its connection.
-pub(super) struct GrpcProbe {
-    call: HealthCall,
-    connection: KeptClient,
-}
-
-impl GrpcProbe {
-    /// The probe of `target`, by this name where it has one, as `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> GrpcProbe {
-        GrpcProbe { call: HealthCall::new(target, name, check), connection: KeptClient::new(check.reuse) }
-    }
-
-    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Passed, ProbeError> {
-        self.connection.probe(&self.call, attempt).await
-    }
-}
-
-/// The call.
-struct HealthCall {
+/// The call of a check.
+pub(super) struct HealthCall {
     /// `Err` when the configured host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     message: Bytes,
 }
 
 impl HealthCall {
-    fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> HealthCall {
+    /// The call to `target`, by this name where it has one, as `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &GrpcCheck) -> HealthCall {
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let authority = check.host.clone().unwrap_or_else(|| authority(target, name));
         let request = http::Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
@@ -65,9 +48,9 @@ impl Exchange for HealthCall {
         ProbeClient::http2(stream).await
     }
 
-    async fn exchange(&self, client: &mut ProbeClient) -> Result<Option<Reading>, ProbeError> {
+    async fn exchange(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
         let request = self.request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.message.clone()));
-        client.exchange(request, judge).await.map(|()| None)
+        client.exchange(request, judge).await
     }
 }
 
@@ -90,7 +73,7 @@ fn message(service: &str) -> Bytes {
     framed.into()
 }
 
-async fn judge(response: http::Response<Incoming>) -> Result<((), Incoming), ProbeError> {
+async fn judge(response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
     let status = response.status();
     if status != http::StatusCode::OK {
         return Err(mismatch(format!("HTTP status {}, wanted 200", status.as_u16())));
@@ -115,7 +98,7 @@ async fn judge(response: http::Response<Incoming>) -> Result<((), Incoming), Pro
     }
     grpc_status(&trailers)?;
     match answer(&body).ok_or_else(|| malformed("the answer is no HealthCheckResponse"))? {
-        SERVING => Ok(((), incoming)),
+        SERVING => Ok(incoming),
         other => Err(mismatch(format!("status {}, wanted SERVING", serving(other)))),
     }
 }

@@ -12,10 +12,9 @@ use hyper::body::Incoming;
 use super::answer::{self, Body};
 use super::error::{ProbeError, exchange_error, mismatch};
 use super::http_client::ProbeClient;
-use super::kept::{Attempt, Exchange, KeptClient, Passed};
+use super::kept::Exchange;
 use super::stream::ProbeStream;
 use crate::config::{HttpCheck, UpstreamProtocol};
-use crate::decision::Reading;
 
 /// The `User-Agent` of probes.
 pub(super) const AGENT: &str = concat!("standfast/", env!("CARGO_PKG_VERSION"), " (health check)");
@@ -54,25 +53,8 @@ fn fields(check: &HttpCheck, method: &Method) -> Result<HeaderMap, http::Error> 
     Ok(fields)
 }
 
-/// A probe over HTTP, and its connection.
-pub(super) struct HttpProbe {
-    exchange: HttpExchange,
-    connection: KeptClient,
-}
-
-impl HttpProbe {
-    /// The probe of `target`, by this name where it has one, as `check` says.
-    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpProbe {
-        HttpProbe { exchange: HttpExchange::new(target, name, check), connection: KeptClient::new(check.reuse) }
-    }
-
-    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Passed, ProbeError> {
-        self.connection.probe(&self.exchange, attempt).await
-    }
-}
-
 /// One request and what its answer must be.
-struct HttpExchange {
+pub(super) struct HttpExchange {
     /// `Err` when the configured method, path or host cannot be written as a request.
     request: Result<http::Request<()>, String>,
     /// The same for HTTP/2, where the host stands in the target.
@@ -82,7 +64,8 @@ struct HttpExchange {
 }
 
 impl HttpExchange {
-    fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpExchange {
+    /// The request to `target`, by this name where it has one, as `check` says.
+    pub(super) fn new(target: SocketAddr, name: Option<&str>, check: &HttpCheck) -> HttpExchange {
         let host = check.host.clone().unwrap_or_else(|| authority(target, name));
         let scheme = if check.tls.is_some() { "https" } else { "http" };
         let make = |request: http::request::Builder| {
@@ -98,11 +81,11 @@ impl HttpExchange {
         HttpExchange { request, request_http2, body: body(check), check: check.clone() }
     }
 
-    async fn judge(&self, response: http::Response<Incoming>) -> Result<((), Incoming), ProbeError> {
+    async fn judge(&self, response: http::Response<Incoming>) -> Result<Incoming, ProbeError> {
         answer::head(&self.check, response.status(), response.headers())?;
         let mut incoming = response.into_body();
         if !answer::wants_body(&self.check) {
-            return Ok(((), incoming));
+            return Ok(incoming);
         }
         let mut body = Body::new(&self.check);
         while let Some(frame) = incoming.frame().await {
@@ -113,7 +96,7 @@ impl HttpExchange {
             }
         }
         body.verdict()?;
-        Ok(((), incoming))
+        Ok(incoming)
     }
 }
 
@@ -130,9 +113,9 @@ impl Exchange for HttpExchange {
         }
     }
 
-    async fn exchange(&self, client: &mut ProbeClient) -> Result<Option<Reading>, ProbeError> {
+    async fn exchange(&self, client: &mut ProbeClient) -> Result<(), ProbeError> {
         let request = if client.is_http2() { &self.request_http2 } else { &self.request };
         let request = request.clone().map_err(ProbeError::Local)?.map(|()| Full::new(self.body.clone()));
-        client.exchange(request, |response| self.judge(response)).await.map(|()| None)
+        client.exchange(request, |response| self.judge(response)).await
     }
 }

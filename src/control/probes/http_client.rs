@@ -74,13 +74,13 @@ impl ProbeClient {
 
     /// One exchange. The judge gives back what it did not read of the answer. A client whose exchange was cancelled or failed must
     /// not be used again.
-    pub(super) async fn exchange<T, F>(
+    pub(super) async fn exchange<F>(
         &mut self,
         request: Request<Full<Bytes>>,
         judge: impl FnOnce(Response<Incoming>) -> F,
-    ) -> Result<T, ProbeError>
+    ) -> Result<(), ProbeError>
     where
-        F: Future<Output = Result<(T, Incoming), ProbeError>>,
+        F: Future<Output = Result<Incoming, ProbeError>>,
     {
         let (sender, rest) = (&mut self.sender, self.rest.take());
         let exchange = async {
@@ -103,9 +103,8 @@ impl ProbeClient {
                 }
             },
         };
-        let (judged, rest) = verdict?;
-        self.rest = Some(rest);
-        Ok(judged)
+        self.rest = Some(verdict?);
+        Ok(())
     }
 }
 
@@ -144,7 +143,7 @@ async fn clear(mut rest: Incoming) -> Result<(), ProbeError> {
     #[allow(clippy::disallowed_methods, reason = "not on the data path")]
     match tokio::time::timeout(PROMPT, reading).await {
         Ok(Ok(length)) if length <= REST => Ok(()),
-        Ok(Err(refutation)) => Err(refutation),
+        Ok(Err(error)) => Err(error),
         Ok(Ok(_)) | Err(_) => Err(ProbeError::Local("the last answer did not come to its end".to_owned())),
     }
 }

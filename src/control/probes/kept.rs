@@ -7,7 +7,6 @@ use super::connect::{ConnectReport, ProbeTarget};
 use super::error::ProbeError;
 use super::http_client::ProbeClient;
 use super::stream::ProbeStream;
-use crate::decision::Reading;
 use crate::sys::clock;
 
 /// What one probe may do, and what it reports beside its result.
@@ -20,49 +19,39 @@ pub(super) struct Attempt<'a> {
     pub(super) report: &'a ConnectReport,
 }
 
-/// A probe passed.
-pub(super) struct Passed {
-    /// From the start of the connect, or of the exchange on a kept connection.
-    pub(super) latency: Duration,
-    /// What the endpoint said of its data.
-    pub(super) reading: Option<Reading>,
-}
-
 /// One kind of request over HTTP.
 pub(super) trait Exchange: Sync {
     /// A client on this connection.
     fn open(&self, stream: ProbeStream) -> impl Future<Output = Result<ProbeClient, ProbeError>> + Send;
 
     /// One request, and the judgement of its answer. The caller holds the deadline.
-    fn exchange(&self, client: &mut ProbeClient) -> impl Future<Output = Result<Option<Reading>, ProbeError>> + Send;
+    fn exchange(&self, client: &mut ProbeClient) -> impl Future<Output = Result<(), ProbeError>> + Send;
 }
 
-/// The connection of one check.
-pub(super) struct KeptClient {
+/// A check over HTTP: its request, and the connection that it owns.
+pub(super) struct KeptClient<E> {
+    exchange: E,
     /// A connection is used for this long; zero: for one probe.
     reuse: Duration,
     client: Option<ProbeClient>,
 }
 
-impl KeptClient {
-    pub(super) fn new(reuse: Duration) -> KeptClient {
-        KeptClient { reuse, client: None }
+impl<E: Exchange> KeptClient<E> {
+    pub(super) fn new(exchange: E, reuse: Duration) -> KeptClient<E> {
+        KeptClient { exchange, reuse, client: None }
     }
 
     /// One probe: on the connection of an earlier one, while it may be used, or on a new one. One that was left in the middle or
-    /// did not pass is not kept, so cancelling closes the connection.
-    pub(super) async fn probe(
-        &mut self,
-        exchange: &impl Exchange,
-        attempt: &Attempt<'_>,
-    ) -> Result<Passed, ProbeError> {
+    /// did not pass is not kept, so cancelling closes the connection. The latency is from the start of the connect, or of the
+    /// exchange on a kept connection.
+    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Duration, ProbeError> {
         let kept = self.client.take().filter(|client| !attempt.fresh && client.opened().elapsed() < self.reuse);
-        let (passed, client) = match kept {
-            Some(client) => on_kept_connection(exchange, client, attempt).await?,
-            None => on_new_connection(exchange, attempt).await?,
+        let (latency, client) = match kept {
+            Some(client) => on_kept_connection(&self.exchange, client, attempt).await?,
+            None => on_new_connection(&self.exchange, attempt).await?,
         };
         self.client = Some(client).filter(|client| !self.reuse.is_zero() && client.is_reusable());
-        Ok(passed)
+        Ok(latency)
     }
 }
 
@@ -72,9 +61,9 @@ async fn on_kept_connection(
     exchange: &impl Exchange,
     mut client: ProbeClient,
     attempt: &Attempt<'_>,
-) -> Result<(Passed, ProbeClient), ProbeError> {
+) -> Result<(Duration, ProbeClient), ProbeError> {
     let start = clock::now();
-    let reading = {
+    {
         let mut answered = pin!(exchange.exchange(&mut client));
         let early = tokio::select! {
             biased;
@@ -82,7 +71,7 @@ async fn on_kept_connection(
             () = tokio::time::sleep(attempt.patience) => None,
         };
         match early {
-            Some(Ok(reading)) => reading,
+            Some(Ok(())) => {}
             Some(Err(error)) => {
                 let (target, why) = (attempt.target.address, error.detail());
                 tracing::debug!(%target, why, "a kept probe connection is of no use");
@@ -90,21 +79,21 @@ async fn on_kept_connection(
             }
             None => tokio::select! {
                 biased;
-                Ok(reading) = answered => reading,
+                Ok(()) = answered => {}
                 verdict = on_new_connection(exchange, attempt) => return verdict,
             },
         }
-    };
-    Ok((Passed { latency: clock::now().since(start), reading }, client))
+    }
+    Ok((clock::now().since(start), client))
 }
 
 async fn on_new_connection(
     exchange: &impl Exchange,
     attempt: &Attempt<'_>,
-) -> Result<(Passed, ProbeClient), ProbeError> {
+) -> Result<(Duration, ProbeClient), ProbeError> {
     let start = clock::now();
     let stream = attempt.target.connect(attempt.report).await?;
     let mut client = exchange.open(stream).await?;
-    let reading = exchange.exchange(&mut client).await?;
-    Ok((Passed { latency: clock::now().since(start), reading }, client))
+    exchange.exchange(&mut client).await?;
+    Ok((clock::now().since(start), client))
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::connect::{ConnectReport, ProbeTarget};
 use super::error::ProbeError;
-use super::grpc::GrpcProbe;
-use super::http::HttpProbe;
-use super::kept::{Attempt, Passed};
+use super::grpc::HealthCall;
+use super::http::HttpExchange;
+use super::kept::{Attempt, KeptClient};
+use super::stream::ClosingStream;
 use super::tcp::TcpProbe;
 use crate::config::{CheckKind, Endpoint, HealthCheck};
 use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
@@ -31,8 +32,8 @@ pub(super) struct Probe {
 
 enum ProbeKind {
     Tcp(TcpProbe),
-    Http(Box<HttpProbe>),
-    Grpc(Box<GrpcProbe>),
+    Http(Box<KeptClient<HttpExchange>>),
+    Grpc(Box<KeptClient<HealthCall>>),
 }
 
 /// What came of a probe.
@@ -52,11 +53,13 @@ impl Probe {
             CheckKind::Tcp { port, .. } => (at(own.ip(), *port), ProbeKind::Tcp(TcpProbe)),
             CheckKind::Grpc(grpc) => {
                 let address = at(own.ip(), grpc.port);
-                (address, ProbeKind::Grpc(Box::new(GrpcProbe::new(address, host, grpc))))
+                let call = HealthCall::new(address, host, grpc);
+                (address, ProbeKind::Grpc(Box::new(KeptClient::new(call, grpc.reuse))))
             }
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
-                (address, ProbeKind::Http(Box::new(HttpProbe::new(address, host, http))))
+                let exchange = HttpExchange::new(address, host, http);
+                (address, ProbeKind::Http(Box::new(KeptClient::new(exchange, http.reuse))))
             }
         };
         let tls = match tls {
@@ -64,7 +67,7 @@ impl Probe {
             tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
-        Probe { target: ProbeTarget { address, tls, header }, kind }
+        Probe { target: ProbeTarget { address, tls, header, closing: ClosingStream::default() }, kind }
     }
 
     /// Probe once: on the connection that an earlier probe kept, while it may be used, or on a new one; `fresh`: on a new one.
@@ -83,8 +86,8 @@ impl Probe {
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
         let verdict = tokio::time::timeout(timeout, probing).await;
         let outcome = match verdict {
-            Ok(Ok(Passed { latency, reading })) => {
-                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };
+            Ok(Ok(latency)) => {
+                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading: None }, reach: None };
             }
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {

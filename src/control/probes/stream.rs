@@ -5,16 +5,21 @@
 //! Servers log either as an error of the client. So a closed connection is read for a while in a task of its own: the
 //! verdict of the probe does not wait for it.
 //!
-//! A reset remains possible where an endpoint sends more than [`MOST`] after the end or does not end within [`PATIENCE`], when
-//! the TLS handshake fails, and when the process ends.
+//! A check has one such connection at most: its next one ends the wait for the one before, so that endpoints that never close
+//! do not cost descriptors.
+//!
+//! A reset remains possible where an endpoint sends more than [`MOST`] after the end or does not end within [`PATIENCE`] or before
+//! the next probe connects, when the TLS handshake fails, and when the process ends.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use crate::net::Transport;
 
@@ -23,15 +28,33 @@ const MOST: usize = 1024 * 1024;
 /// … and how long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// The connection of a check that is being closed, if there is one.
+#[derive(Clone, Default)]
+pub(super) struct ClosingStream(Arc<Mutex<Option<AbortHandle>>>);
+
+impl ClosingStream {
+    /// Closes it now.
+    pub(super) fn end(&self) {
+        self.replace(None);
+    }
+
+    /// This one closes; the one before ends now.
+    fn replace(&self, closing: Option<AbortHandle>) {
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), closing);
+        before.into_iter().for_each(|before| before.abort());
+    }
+}
+
 /// A connection to an endpoint that is closed in order when it is dropped.
 pub(super) struct ProbeStream {
     /// `None` only while it is dropped.
     transport: Option<Transport>,
+    closing: ClosingStream,
 }
 
 impl ProbeStream {
-    pub(super) fn new(transport: Transport) -> ProbeStream {
-        ProbeStream { transport: Some(transport) }
+    pub(super) fn new(transport: Transport, closing: ClosingStream) -> ProbeStream {
+        ProbeStream { transport: Some(transport), closing }
     }
 
     /// Is it in the clear?
@@ -53,7 +76,7 @@ impl ProbeStream {
 impl Drop for ProbeStream {
     fn drop(&mut self) {
         if let (Some(transport), Ok(runtime)) = (self.transport.take(), Handle::try_current()) {
-            runtime.spawn(close(transport));
+            self.closing.replace(Some(runtime.spawn(close(transport)).abort_handle()));
         }
     }
 }
