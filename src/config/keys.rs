@@ -24,15 +24,15 @@ pub struct Key {
 
 /// Is this key of this type of the schema refused as not supported yet? Such keys are not offered in advice.
 pub(super) fn is_reserved(of: &'static str, key: &'static str) -> bool {
-    static RESERVED_KEY: LazyLock<HashSet<(&str, &str)>> =
+    static RESERVED: LazyLock<HashSet<(&str, &str)>> =
         LazyLock::new(|| keys().into_iter().filter(|key| !key.supported).map(|key| key.of).collect());
-    RESERVED_KEY.contains(&(of, key))
+    RESERVED.contains(&(of, key))
 }
 
 /// All keys, in the order of the schema.
 pub fn keys() -> Vec<Key> {
     let found = RefCell::new(Vec::new());
-    // An `Spanned` takes whatever comes: the walk itself cannot fail.
+    // A `Spanned` takes whatever comes: the walk itself cannot fail.
     let _ = Spanned::<schema::File>::deserialize(SchemaWalker { path: String::new(), found: &found });
     found.into_inner()
 }
@@ -162,7 +162,7 @@ impl<'de> MapAccess<'de> for AllKeys<'_> {
             self.walker.found.borrow_mut().push(Key { path, supported: true, of: (of, key) });
             return seed.deserialize(key.into_deserializer()).map(Some);
         }
-        // A free key is an `Item<String>`; it takes the leaf for "bad", which does not matter here.
+        // A free key is a `Spanned<String>`; it takes the leaf for "bad", which does not matter here.
         seed.deserialize(SchemaWalker { path: String::new(), found: self.walker.found }).map(Some)
     }
 

@@ -42,10 +42,10 @@
 //! 4. `meaning/SECTION.rs`: reading and checking it; what concerns several sections is in `meaning/cross.rs`, what concerns
 //!    the parts of one service in `meaning/consistency.rs`.
 //! 5. `dump/SECTION.rs` and `config/reference.yaml`: a line each; tests miss it in both.
-//! 6. `tests/config/`: a case that shows what happens when it is wrong.
+//! 6. `tests/config/cases/`: a case that shows what happens when it is wrong.
 //!
-//! A new section is a file in each folder and a `mod` line (with a `use` line where the folder names its parts again). Nothing
-//! else in the project builds these types field by field: tests read theirs from YAML (`tests/support/fixture.rs`).
+//! A new section is a file in each folder and a `mod` line (with a `use` line where the folder names its parts again). Hardly
+//! anything else builds these types field by field: tests read theirs from YAML (`tests/support/fixture.rs`).
 mod advice;
 mod bind;
 mod defaults;

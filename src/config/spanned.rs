@@ -63,7 +63,7 @@ pub(super) enum OffOr<T> {
     Value(T),
 }
 
-/// `on` (or `true`), or a value. (`off` is what a [`OffOr`] around it takes.)
+/// `on` (or `true`), or a value. (`off` is what an [`OffOr`] around it takes.)
 #[derive(Clone, Debug)]
 pub(super) enum OnOr<T> {
     On,
@@ -139,45 +139,43 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OffOr<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OffOrVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OffOrVisitor<T> {
-            type Value = OffOr<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`off` or a value")
-            }
-
-            fn visit_none<E: de::Error>(self) -> Result<OffOr<T>, E> {
-                Ok(OffOr::Off)
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<OffOr<T>, D::Error> {
-                T::deserialize(deserializer).map(OffOr::Value)
-            }
-        }
-        deserializer.deserialize_newtype_struct(OFF_OR, OffOrVisitor(PhantomData))
+        let given = deserializer.deserialize_newtype_struct(OFF_OR, SwitchVisitor::new("`off` or a value"))?;
+        Ok(given.map_or(OffOr::Off, OffOr::Value))
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OnOr<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OnOrVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnOrVisitor<T> {
-            type Value = OnOr<T>;
+        let given = deserializer.deserialize_newtype_struct(ON_OR, SwitchVisitor::new("`on`, `off` or a value"))?;
+        Ok(given.map_or(OnOr::On, OnOr::Value))
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`on`, `off` or a value")
-            }
+/// The word of a switch (`None`), or its value.
+struct SwitchVisitor<T> {
+    expecting: &'static str,
+    value: PhantomData<T>,
+}
 
-            fn visit_none<E: de::Error>(self) -> Result<OnOr<T>, E> {
-                Ok(OnOr::On)
-            }
+impl<T> SwitchVisitor<T> {
+    fn new(expecting: &'static str) -> SwitchVisitor<T> {
+        SwitchVisitor { expecting, value: PhantomData }
+    }
+}
 
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<OnOr<T>, D::Error> {
-                T::deserialize(deserializer).map(OnOr::Value)
-            }
-        }
-        deserializer.deserialize_newtype_struct(ON_OR, OnOrVisitor(PhantomData))
+impl<'de, T: Deserialize<'de>> Visitor<'de> for SwitchVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        T::deserialize(deserializer).map(Some)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Types a tree with serde, item by item: a wrong item is noted and the rest goes on, so that all problems come at once.
 //!
-//! serde stops at the first error. Here every value of the schema is an [`Spanned`], whose `Deserialize` never fails: it asks
+//! serde stops at the first error. Here every value of the schema is a [`Spanned`], whose `Deserialize` never fails: it asks
 //! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
 //! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
 //! the allowed ones, and are all reported, each with the nearest known key. Four more reserved names give the
@@ -22,7 +22,7 @@ use super::hints::{self, FoundValue, ShorthandMeaning};
 use super::spanned::{OFF_OR, ON_OR, ONE_OR_MANY, ONE_OR_MANY_MAPS, RESERVED_KEY, SHORTHAND, SPANNED, Spanned};
 use super::tree::{NodeId, PathStep, SpannedTree, TreeNode, Value, shorten, shown_key};
 
-/// Types a whole tree; what is wrong goes to `diagnostics`. Keys that are `later` in their type are not offered in advice.
+/// Types a whole tree; what is wrong goes to `diagnostics`. Keys that are reserved in their type are not offered in advice.
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
     tree: &SpannedTree,
     is_reserved: fn(&'static str, &'static str) -> bool,
@@ -457,7 +457,7 @@ impl<'de> MapAccess<'de> for SingleEntryAccess<'_> {
     }
 }
 
-/// What an [`Spanned`] asks for: first the id of its node, then the value; a value that cannot be typed is noted here.
+/// What a [`Spanned`] asks for: first the id of its node, then the value; a value that cannot be typed is noted here.
 struct SpannedParts<'t> {
     typist: TreeDeserializer<'t>,
     next: u8,

@@ -1,5 +1,6 @@
 //! Every default of the configuration, each with its reason. Nothing else in the project knows one.
 
+mod admin;
 mod balance;
 mod check;
 mod dns;
@@ -20,6 +21,7 @@ mod tls;
 
 use std::time::Duration;
 
+pub use self::admin::*;
 pub use self::balance::*;
 pub use self::check::*;
 pub use self::dns::*;

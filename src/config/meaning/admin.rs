@@ -3,6 +3,7 @@
 use super::address;
 use super::diagnostics::Diagnostics;
 use crate::config::Bind;
+use crate::config::defaults;
 use crate::config::model::{Admin, MetricsDetail};
 use crate::config::schema;
 use crate::config::spanned::{OffOr, Shorthand, Spanned};
@@ -26,7 +27,8 @@ pub(super) fn metrics_bind(
 
 pub(super) fn metrics_detail(metrics: Option<&Shorthand<schema::Metrics>>) -> MetricsDetail {
     match metrics.and_then(|metrics| metrics.0.detail.get()) {
-        None | Some(schema::MetricsDetail::Full) => MetricsDetail::Full,
+        None => defaults::METRICS_DETAIL,
+        Some(schema::MetricsDetail::Full) => MetricsDetail::Full,
         Some(schema::MetricsDetail::Lean) => MetricsDetail::Lean,
     }
 }

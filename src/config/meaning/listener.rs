@@ -112,7 +112,7 @@ fn proxy_protocol(diagnostics: &mut Diagnostics, typed: &schema::Listener) -> Op
         let advice = "name the networks of the proxies before this one: `trusted: [10.0.0.0/8]`";
         let mut bind = typed.bind.get().map_or(&[][..], |list| &list.0).iter().filter_map(Spanned::get);
         if !required {
-            diagnostics.problem(at, "nobody's PROXY header would be believed", advice);
+            diagnostics.problem(at, "no PROXY header would be believed", advice);
         } else if bind.any(|bind| !bind.0.is_loopback()) {
             let what =
                 "PROXY headers are believed from everywhere: anybody who can connect can name any client address";
