@@ -112,8 +112,8 @@ impl Service {
 
     /// Change an endpoint's administrative state.
     fn administer(&mut self, address: SocketAddr, state: Administrative) -> Answer {
-        let mut named = self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints).filter(|e| e.address == address);
-        let Some(endpoint) = named.next() else {
+        let mut endpoints = self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints);
+        let Some(endpoint) = endpoints.find(|endpoint| endpoint.address == address) else {
             return Err(ActRefusal::UnknownEndpoint { service: self.name().clone(), address });
         };
         let before = std::mem::replace(&mut endpoint.administrative, state);
@@ -121,8 +121,8 @@ impl Service {
     }
 
     fn refuse_pinned(&self) -> Result<(), ActRefusal> {
-        let service = || self.name().clone();
-        self.pinned.clone().map_or(Ok(()), |pool| Err(ActRefusal::Pinned { service: service(), pool }))
+        let Some(pool) = self.pinned.clone() else { return Ok(()) };
+        Err(ActRefusal::Pinned { service: self.name().clone(), pool })
     }
 
     fn known(&self, pool: &Name) -> Result<usize, ActRefusal> {

@@ -500,6 +500,7 @@ impl Endpoint {
         if before.check != after.check || !same_port {
             self.checks.replace(after.check);
             self.suspicion.forget();
+            self.reading = None; // it is what the other check, or another port, said
             if before.check.is_none() != after.check.is_none() && self.checks.verdict == Verdict::Green {
                 self.checks_speak(after);
             }
