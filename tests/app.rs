@@ -3,12 +3,11 @@
 mod support;
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use standfast::config::{self, Config};
+use standfast::config::Config;
 use standfast::sys::limits;
 use standfast::{App, AppStartError, ReloadError};
 
@@ -19,7 +18,7 @@ fn configured(listener: &str, more: &str) -> Config {
          routes: [{{service: shop}}]\nservices:\n  shop:\n    protocol: http\n    pools:\n      \
          - {{name: sorry, static_response: \"Back soon.\"}}\n"
     );
-    config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config
+    support::plane::parsed(&text)
 }
 
 async fn status(address: SocketAddr, path: &str) -> u16 {
@@ -81,13 +80,10 @@ async fn a_configuration_in_force_may_still_miss_its_access_log() {
 async fn one_that_is_dropped_no_longer_listens() {
     let app = App::builder(configured("web", "")).start().unwrap();
     let web = app.listener_address("web").unwrap();
-    let taken = config::parse(
-        &format!(
-            "listeners: [{{name: a, bind: \"{web}\", protocol: tcp, service: s}}]\nservices: {{s: {{protocol: tcp, pools: [{{name: p, endpoints: [\"127.0.0.1:9\"]}}]}}}}\n"
-        ),
-        Path::new("."),
-    );
-    let error = App::builder(taken.unwrap_or_else(|problems| panic!("{problems}")).config).start().unwrap_err();
+    let taken = support::plane::parsed(&format!(
+        "listeners: [{{name: a, bind: \"{web}\", protocol: tcp, service: s}}]\nservices: {{s: {{protocol: tcp, pools: [{{name: p, endpoints: [\"127.0.0.1:9\"]}}]}}}}\n"
+    ));
+    let error = App::builder(taken).start().unwrap_err();
     assert!(matches!(error, AppStartError::Control(_)) && error.to_string().contains("already in use"), "{error}");
     drop(app);
     assert!(TcpStream::connect(web).is_err());

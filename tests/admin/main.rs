@@ -5,3 +5,6 @@ mod metrics;
 mod port;
 mod program;
 mod support;
+#[path = "../support/waiting.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod waiting;

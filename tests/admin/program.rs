@@ -4,24 +4,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
-
-use standfast::sys::clock;
 
 use crate::support;
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::waiting::{PATIENCE, eventually};
 
 fn standfast(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_standfast")).args(arguments).env_remove("STANDFAST_ADMIN").output().unwrap()
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = clock::now();
-    while !holds() {
-        assert!(clock::now().since(begun) < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually(what, || holds().then_some(()));
 }
 
 /// Gives every connection its bytes back, until the process ends.

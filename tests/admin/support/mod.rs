@@ -12,8 +12,8 @@ use exposition::Family;
 use standfast::config::{Config, HostMatch, Target};
 use standfast::telemetry::names;
 
-/// A configuration with these services, each with an active pool, a standby pool and a static one, and an HTTP and a
-/// TCP listener on port 0. Checks are TCP connects.
+/// A configuration with these services, each with an active pool, a standby pool and a static one, and an HTTP
+/// listener on port 0. Checks are TCP connects.
 ///
 /// A name may be one that no file can have: the services are read as `s0`, `s1` … and then named.
 pub fn config(services: &[(&str, &[SocketAddr], &[SocketAddr])]) -> Config {
