@@ -26,7 +26,7 @@ Standfast
 /livez    200 while the control plane runs, else 503
 ";
 
-/// Is this path's answer small, and made without waiting for anything? The others may be large.
+/// Is this path's answer always small? The others may be large. (`/readyz` waits for a snapshot only where it says why not.)
 pub(super) fn is_small(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz")
 }

@@ -5,8 +5,8 @@
 //!
 //! **A read that follows a change sees it.** [`ControlHandle::changes`] grows before the caller of an order or a reload gets its
 //! answer. A snapshot keeps the number from before the engine was asked for it, and is used only while the number is still the
-//! same; and while `/readyz`, which is read live, says the same. (What the engine decides by itself, such as a failover, is seen after [`MAX_AGE`] at the latest; the counts of workers
-//! are read live.)
+//! same; and while `/readyz`, which is read live, says the same. (What the engine decides by itself, such as a failover, is seen
+//! after [`MAX_AGE`] at the latest; the counts of workers are read live.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,10 @@ impl EngineSnapshots {
     async fn take(&self) -> Option<EngineSnapshot> {
         let (changes, taken) = (self.control.changes(), clock::now());
         let asked = async { tokio::try_join!(self.control.status(), self.control.tally()) };
-        #[allow(clippy::disallowed_methods, reason = "four times a second at most; no worker pays for this timer")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "four times a second, and once after each change; no worker pays for this timer"
+        )]
         let answered = tokio::time::timeout(PATIENCE, asked).await.ok()?;
         let (status, tally) = answered.ok()?;
         Some(EngineSnapshot { status, tally, changes, taken })

@@ -70,7 +70,7 @@
 //! | `Avoidance` | `routing/stats/avoidance.rs` | targets that fail at one endpoint only: per-target exclusion |
 //! | `FailsEverywhere` | `routing/stats/everywhere.rs` | negative cache of requests that fail at every endpoint |
 //! | `ReuseTrust` | `routing/stats/reuse.rs` | rule for reuse of idle connections after resets |
-//! | `PoolTerm`, "reign" | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
+//! | `PoolTerm` | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
 //! | `Board`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
 //! | `TlsAssets` | `routing/materials.rs` | loaded certificates and keys |
 //! | `Guest`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
@@ -92,7 +92,6 @@
 //! | `decision/shared.rs` | | `active_active` |
 //! | `Senses` | `control/engine.rs` | input channels of the engine |
 //! | `Probe`, `ProbeError` | `control/probes/` | prepared probe; why it failed |
-//! | "dice" | | pseudo-random generator |
 //! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
 //! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |
 //!

@@ -46,7 +46,7 @@ impl Clients {
         ClientEntry { clients: Rc::clone(self), number, place }
     }
 
-    /// Judges every exchange by a newer table. Whoever is between two tries looks around too.
+    /// Judges every exchange by a newer table. A request between two tries is woken as well.
     pub fn sweep(&self, table: &RoutingTable, now: Moment) {
         for (_, place) in self.places.borrow().iter() {
             place.judge(table, now);

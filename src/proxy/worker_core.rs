@@ -54,8 +54,8 @@ pub struct WorkerCore {
     /// Clients wait for descriptors, here or at another worker.
     short: Cell<bool>,
     said_short: Cell<Moment>,
-    unconnected: Cell<Moment>,
-    distrusted: RefCell<HashMap<SocketAddr, Moment>>,
+    warned_of_connect: Cell<Moment>,
+    warned_of_tls: RefCell<HashMap<SocketAddr, Moment>>,
 }
 
 impl WorkerCore {
@@ -77,8 +77,8 @@ impl WorkerCore {
             complained: Cell::new(Moment::ZERO),
             short: Cell::new(false),
             said_short: Cell::new(Moment::ZERO),
-            unconnected: Cell::new(Moment::ZERO),
-            distrusted: RefCell::default(),
+            warned_of_connect: Cell::new(Moment::ZERO),
+            warned_of_tls: RefCell::default(),
         }
     }
 
@@ -134,7 +134,7 @@ impl WorkerCore {
 
     /// Says that connects fail for a reason of our own, at most once in ten seconds.
     pub fn warn_of_connect_error(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
-        if is_due(&self.unconnected, SAY_AGAIN) {
+        if is_due(&self.warned_of_connect, SAY_AGAIN) {
             tracing::warn!(
                 service, %endpoint, worker = self.id, %error,
                 "cannot connect for a reason of our own: this is not held against the endpoint, and requests wait"
@@ -145,7 +145,7 @@ impl WorkerCore {
     /// Says that an endpoint is not who it should be, or cannot prove it: at most once in ten seconds of each.
     pub fn warn_of_tls_failure(&self, service: &str, endpoint: SocketAddr, reason: &str) {
         let now = clock::now();
-        let mut said = self.distrusted.borrow_mut();
+        let mut said = self.warned_of_tls.borrow_mut();
         said.retain(|_, since| now.since(*since) < SAY_AGAIN);
         // Kept as first said: a line every ten seconds, however often it happens.
         if let Entry::Vacant(first) = said.entry(endpoint) {

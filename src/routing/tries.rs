@@ -4,12 +4,14 @@
 //! ```text
 //! loop {
 //!     match service.pick(&tries.want(now, hash), state) {
-//!         Endpoint(choice) => sleep(tries.backoff(&choice, dice)); exchange; on failure: tries.ended(…)
+//!         Endpoint(choice) => sleep(tries.backoff(&choice, rng)); exchange; on failure: tries.ended(…)
 //!         Static { pool }  => answer
 //!         nothing          => tries.unplaced(…)
 //!     }
-//!     Next::Pick    => go round            Next::Wait  => newer table or moment, then tries.resumed(…), go round
-//!     Next::GiveUp  => answer              Next::Queue => a place in flight or moment, go round
+//!     RetryDecision::Pick   => go round
+//!     RetryDecision::Wait   => newer table or moment, then tries.resumed(…), go round
+//!     RetryDecision::Queue  => a place in flight or moment, go round
+//!     RetryDecision::GiveUp => answer
 //! }
 //! ```
 //!

@@ -1,6 +1,7 @@
 //! What is seen from outside: the counters that workers write ([`instruments`]), every metric's name ([`names`]), and what they
-//! are written to ([`sink`]): a text ([`exposition`]) or the recorder of an embedder ([`recorder`]); the log ([`logs`]) and the access log ([`access`]), both through a bounded
-//! queue to a thread that writes ([`lines`]); why an answer is Standfast's own ([`cause`]).
+//! are written to ([`sink`]): a text ([`exposition`]) or the recorder of an embedder ([`recorder`]); the log ([`logs`]) and the
+//! access log ([`access`]), both through a bounded queue to a thread that writes ([`lines`]); why an answer is Standfast's own
+//! ([`cause`]).
 pub mod access;
 mod access_format;
 mod access_record;

@@ -1,6 +1,6 @@
 //! What a walk over all metrics writes to: a text ([`Exposition`](super::exposition::Exposition)) or the recorder of an embedder
-//! ([`RecorderSink`](super::recorder::RecorderSink)). [`Family`] makes it hard to write a metric wrongly: each of its samples gives
-//! a value for each label that the metric names.
+//! ([`RecorderSink`](super::recorder::RecorderSink)). [`Family`] makes it hard to write a metric wrongly:
+//! [`Family::sample`] and [`Family::histogram`] take a value for each label that the metric names.
 //!
 //! Nothing of this is on the way of a request: workers write plain atomics beside the routing table, and a walk reads them. A
 //! registry would look labels up for each count, keep series of endpoints that are gone, and keep histogram samples until a scrape.

@@ -18,7 +18,7 @@ use crate::wire::proxy_protocol::{Ends, Fault, LONGEST, Progress, read};
 /// How long a connection that has said nothing may hold up a stop.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Reads the header, by the armed alarm, and not one byte behind it. `None`: nobody is named, and the ends are those of the
+/// Reads the header, by the armed alarm, and not one byte behind it. `None`: it names no client, and the ends are those of the
 /// socket itself.
 pub async fn take_header(
     core: &WorkerCore,
@@ -37,7 +37,7 @@ pub async fn take_header(
     }
 }
 
-/// While the worker stops, nobody is waited for in full: an interruption that never comes, and moves the alarm once.
+/// While the worker stops, no client is waited for in full: an interruption that never comes, and moves the alarm once.
 pub fn hurry<'a>(core: &'a WorkerCore, alarm: &'a Alarm) -> impl FnMut(&mut Context<'_>) -> Poll<()> + 'a {
     let mut hurried = false;
     move |_| {

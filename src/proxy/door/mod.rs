@@ -25,7 +25,7 @@ pub use header::hurry;
 pub struct Guest {
     /// Its connection; nothing of the listener's protocol was read from it.
     pub transport: Transport,
-    /// Who asks: the other end of the socket, or whom a trusted PROXY header names.
+    /// The client: the other end of the socket, or the one that a trusted PROXY header names.
     pub peer: SocketAddr,
     /// The address that it reached, ours or that of the proxy before us.
     pub reached: SocketAddr,
@@ -65,7 +65,7 @@ pub async fn admit(
         let transport = socket.into();
         return Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Http, http2: false, alarm, place }));
     }
-    // A table without what the configuration asks for is never published; in the clear nobody is let in here.
+    // A table without what the configuration asks for is never published; no connection is taken in the clear here.
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
     let shaken = Box::pin(tls::shake_hands(core, listener, tls, socket, &alarm, until)).await?;

@@ -171,7 +171,7 @@ impl<C: Client> Request<'_, C> {
             if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready((None, Termination::ClientAborted));
             }
-            // Like a tunnel: silence is part of the talk, and says nothing against anybody.
+            // Like a tunnel: silence is part of the exchange, and is no evidence.
             let may_be_silent = *silence.get_or_insert_with(|| may_be_silent(exchange.reply()));
             let awaits = self.awaits_in_stream(exchange, may_be_silent);
             let (received, taken) = (self.body.received(), self.client.taken());

@@ -152,7 +152,7 @@ impl<'a, C: Client> Request<'a, C> {
         // Where silence is usual, asking twice is no use either.
         let hedged = placing.tries.request_class().safe() && route.config.timeouts.stall != Some(DelayThreshold::Off);
         let hedge = if hedged { service.retry.hedge } else { DelayThreshold::Off };
-        // Whoever streams says nothing when it has nothing to say.
+        // A stream is silent while there is nothing to send.
         let outline = self.outline(&route.config);
         let streams = || grpc::is_call(self.head) || outline.offers_upgrade() || outline.wants_events();
         if [late, hedge] == [DelayThreshold::Off; 2] || streams() {
@@ -265,7 +265,7 @@ impl<'a, C: Client> Request<'a, C> {
                 heard(core, route, spot, since, now);
             }
             Awaited::Client(ClientFault::Gone) if waiting.is_some() => tell_left(core, spot, times),
-            // Dead with its connection: nobody waits for it.
+            // Dead with its connection: it is no longer outstanding.
             Awaited::Failed { how, .. } if how != TryFailure::Timeout => {
                 if let Some(waiting) = waiting {
                     spot.endpoint().stats.replies().excused(waiting.since);

@@ -35,7 +35,7 @@ pub trait Source {
 ///
 /// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
 pub trait Client: Source {
-    /// Ready when there is nobody left to answer: the connection was reset, or closed a while ago without taking more.
+    /// Ready when there is no client left to answer: the connection was reset, or closed a while ago without taking more.
     /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 

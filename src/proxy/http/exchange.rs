@@ -37,7 +37,7 @@ pub enum ReplyFault {
 }
 
 /// The endpoint's side of one exchange: the request goes out while the reply comes in. HTTP/1 implements it over a
-/// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on for nobody.
+/// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on.
 pub trait Exchange {
     /// Sends on. `still_holds` is asked immediately before the first byte. `Ready(Ok)`: the request is sent.
     fn poll_send<S: Source>(
@@ -91,7 +91,7 @@ pub trait Exchange {
     /// What was sent is not acknowledged, and the kernel has sent it again.
     fn is_unacknowledged(&self) -> bool;
 
-    /// The endpoint did not answer in time: nobody knows whether its connection is still any good.
+    /// The endpoint did not answer in time: it is not known whether its connection is still any good.
     fn distrust(&self) {}
 
     /// Its connection was lost with the exchanges of others, and one of them has told of it: a lost connection is one failure,
@@ -100,6 +100,6 @@ pub trait Exchange {
         false
     }
 
-    /// Nobody wants the reply any more: tells the endpoint not to go on for nobody, now.
+    /// The reply is no longer needed: tells the endpoint not to go on, now.
     fn abandon(&mut self);
 }

@@ -41,9 +41,9 @@ enum Other<'s> {
     Failed { ended: Ended, spot: Spot, fault: Option<Fault> },
     /// A newer table came before its first byte.
     Stale,
-    /// There is nobody to ask, but an answer of our own.
+    /// No endpoint is left, but an answer of our own.
     Static,
-    /// There is nobody to ask.
+    /// No endpoint is left.
     Unplaced(Unplaced),
 }
 
@@ -192,7 +192,7 @@ impl<'a, C: Client> Request<'a, C> {
         }
     }
 
-    /// Waits for the first try, beside which nobody is left.
+    /// Waits for the first try, the only one that is left.
     async fn wait_alone<E: Exchange>(&mut self, mut first: Pending<'_, E>, placing: &mut Placing<'_>) -> Awaited {
         let core = self.setting.core;
         let mut condemned = false;
@@ -255,7 +255,7 @@ impl<'a, C: Client> Request<'a, C> {
         .await
     }
 
-    /// Was the request ended from outside? Nudges come the same way. (A deadline that nobody has asked for means nothing.)
+    /// Was the request ended from outside? Nudges come the same way. (A deadline that was not asked for means nothing.)
     fn is_killed(&self, cx: &mut Context<'_>) -> bool {
         let alarm = self.setting.alarm;
         if let Poll::Ready(Interrupt::Deadline) = alarm.poll(cx) {

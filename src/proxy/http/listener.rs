@@ -26,7 +26,7 @@ pub fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'
 }
 
 /// TLS or not, the same demand for client certificates, the same rule of PROXY headers. (A certificate of ours that was
-/// renewed sends nobody away.)
+/// renewed sends no client away.)
 fn has_same_door(before: &Listener, now: &Listener) -> bool {
     let demand = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
     demand(before) == demand(now) && before.proxy_protocol == now.proxy_protocol

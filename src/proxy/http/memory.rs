@@ -21,13 +21,13 @@ pub struct HttpMemory {
     pub pools: Rc<UpstreamPools>,
     #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
     scratch: RefCell<Vec<Box<Scratch>>>,
-    tenures: RefCell<Tenures>,
+    pool_terms: RefCell<PoolTerms>,
 }
 
 impl HttpMemory {
     /// Empty.
     pub fn new(pools: &Rc<UpstreamPools>) -> HttpMemory {
-        HttpMemory { pools: Rc::clone(pools), scratch: RefCell::default(), tenures: RefCell::default() }
+        HttpMemory { pools: Rc::clone(pools), scratch: RefCell::default(), pool_terms: RefCell::default() }
     }
 
     /// Memory for one request; give it back.
@@ -47,18 +47,18 @@ impl HttpMemory {
 
     /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
     pub fn pool_term(&self, spot: &Spot) -> (Rc<PoolTerm>, EndpointId) {
-        (self.tenures.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
+        (self.pool_terms.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
     }
 }
 
 /// What exchanges remember of their pools under one table.
 #[derive(Default)]
-struct Tenures {
+struct PoolTerms {
     epoch: u64,
     made: Vec<Vec<Option<Rc<PoolTerm>>>>,
 }
 
-impl Tenures {
+impl PoolTerms {
     fn of(&mut self, table: &Handle, service: usize, pool: usize) -> Rc<PoolTerm> {
         if self.epoch != table.epoch {
             self.made = table.services.iter().map(|service| vec![None; service.pools.len()]).collect();

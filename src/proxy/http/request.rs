@@ -82,8 +82,8 @@ pub async fn refuse<C: Client>(client: &mut C, refusal: &Refusal, alarm: &Alarm,
 
 /// Has the client take what is queued for it, by the armed alarm. [`Interrupted::Gone`]: its connection failed.
 async fn flush<C: Client>(client: &mut C, alarm: &Alarm) -> Result<(), Interrupted> {
-    let mut nobody_asks = |_: &mut Context<'_>| Poll::Pending;
-    let flushed = guarded(alarm, &mut nobody_asks, poll_fn(|cx| client.poll_flush(cx))).await?;
+    let mut never = |_: &mut Context<'_>| Poll::Pending;
+    let flushed = guarded(alarm, &mut never, poll_fn(|cx| client.poll_flush(cx))).await?;
     flushed.map_err(|_| Interrupted::Gone)
 }
 

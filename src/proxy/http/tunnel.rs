@@ -1,7 +1,7 @@
 //! Tunnels: what a client's and an endpoint's connection become when a 101 has switched them to another protocol.
 //!
 //! From then on bytes are relayed as they come, what was read ahead of them first. The request lives on: its permit, its place
-//! in flight and its tenure are held, and it is counted and logged at the end. A WebSocket that a switch or a stop ends is
+//! in flight and its pool term are held, and it is counted and logged at the end. A WebSocket that a switch or a stop ends is
 //! told so: Close with status 1001 to both sides, between two frames, and an end in order where a reset would come otherwise.
 
 use std::future::poll_fn;
@@ -263,7 +263,7 @@ fn written(count: usize) -> io::Result<usize> {
     if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
 }
 
-/// Reads what nobody wants any more, to its end.
+/// Reads what is no longer needed, to its end.
 fn poll_end<S: AsyncRead + Unpin + ?Sized>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
     let mut bytes = [0; 2048];
     loop {

@@ -34,7 +34,7 @@ pub(super) enum Tried {
     Failed(Ended),
     /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
     Again,
-    /// The retry rule was told, and there is nobody to ask.
+    /// The retry rule was told, and no endpoint is left.
     Unplaced(Unplaced),
 }
 

@@ -47,7 +47,7 @@ pub(super) enum Ring {
     Hedge,
     /// To give the try up.
     Timeout,
-    /// Somebody decided that the request has to end.
+    /// The request has to end.
     Killed,
 }
 
@@ -69,7 +69,7 @@ impl Waiting {
         [self.late, self.hedge].into_iter().flatten().fold(deadline, Moment::min)
     }
 
-    /// Nobody could be asked elsewhere: perhaps later.
+    /// No other endpoint could be asked: perhaps later.
     pub fn put_hedge_off(&mut self, now: Moment) {
         self.hedge = self.times.hedge.map(|_| now.after(LOOK_AGAIN));
     }
@@ -108,10 +108,10 @@ impl Waiting {
     }
 }
 
-/// Pause between two looks for somebody to ask as well.
+/// Pause between two looks for another endpoint to ask as well.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// An answer that nobody waits for any more (where it is dropped before it is [settled](Due::settle)).
+/// An answer that is no longer waited for (where it is dropped before it is [settled](Due::settle)).
 pub(super) struct Due {
     stats: Arc<EndpointStats>,
     asked: Moment,

@@ -37,7 +37,7 @@ impl Spot {
         &self.pool().endpoints[self.choice.endpoint]
     }
 
-    /// Its connections begin with a header about one client: they are made for that one, and carry nobody else's requests.
+    /// Its connections begin with a header about one client: they are made for that one, and carry no other client's requests.
     pub fn is_about_one_client(&self) -> bool {
         self.service().config.upstream.proxy_protocol.is_some()
     }

@@ -120,8 +120,8 @@ fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: 
     tokio::task::spawn_local(async move {
         let alarm = pools.core.deadlines.alarm();
         alarm.set(began.after(timeouts.connect));
-        let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-        match guarded(&alarm, &mut nobody, reach(&pools, &spot, header.as_deref())).await {
+        let mut never = |_: &mut Context<'_>| Poll::Pending;
+        match guarded(&alarm, &mut never, reach(&pools, &spot, header.as_deref())).await {
             Ok(reached) => {
                 let reached = connected(&pools.core, &spot, began, reached);
                 let now = clock::now();

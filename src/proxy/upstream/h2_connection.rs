@@ -333,7 +333,7 @@ impl<'l> Driver<'l> {
 /// A place on a line, for one exchange.
 pub struct Strand {
     line: Rc<Line>,
-    /// The line had been used before, and nobody used it.
+    /// The line had been used before, and no request used it.
     pub was_idle: bool,
     /// Something may have been sent that shall not be delivered later.
     open: Cell<bool>,

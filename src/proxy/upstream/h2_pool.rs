@@ -1,7 +1,7 @@
 //! The HTTP/2 connections of one worker to its endpoints, and the dials that are on their way: without locks.
 //!
 //! A [`Shelf`] has the lines of one endpoint and finds a place on one of them. Lines are dialled by tasks of their own, so that many
-//! requests wait for one dial and share its outcome, and one that leaves ends it for nobody.
+//! requests wait for one dial and share its outcome, and one that leaves does not end it for the others.
 //!
 //! * A line whose socket takes nothing gets no new strands, and another one is dialled: a request that waited there would leave
 //!   after a switch. (What is given in the very turn in which the socket becomes full does wait there.)
@@ -23,8 +23,8 @@ use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, RoutingTable, TryFailure};
 use crate::wire::proxy_protocol::Ends;
 
-/// Whose connections they are. Where endpoints are told of the client, the ends of its connection too: its requests share with
-/// nobody else's.
+/// The endpoint of shared connections. Where endpoints are told of the client, the ends of its connection too: its requests share
+/// with no other client's.
 type About = (EndpointId, Option<Ends>);
 
 /// One worker's shared connections by endpoint.
@@ -208,7 +208,7 @@ impl Dialling {
         &self.shelf
     }
 
-    /// It has ended: whoever waits for it learns so.
+    /// It has ended: the waiting requests are told.
     pub fn end(self, outcome: Dialled) {
         *self.dial.outcome.borrow_mut() = Some(outcome);
     }

@@ -97,7 +97,7 @@ impl<S: Stream> Idle<S> {
         }
     }
 
-    /// A connection on which nothing has come since it was parked. Whatever came, a late second reply above all, is nobody's
+    /// A connection on which nothing has come since it was parked. Whatever came, a late second reply above all, belongs to no request
     /// answer, and a request that must not be sent twice is not sent to an end that has closed: so the kernel is asked, not only
     /// what it has told so far.
     pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: Moment) -> Option<S> {

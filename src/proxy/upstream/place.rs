@@ -47,7 +47,7 @@ pub struct Placing<'a> {
     pub faults: Faults<'a>,
 }
 
-/// For whom a connection is looked for.
+/// The client that a connection is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
     /// The key of `hash` balancing.
@@ -100,7 +100,7 @@ pub enum Link {
 /// How looking for a link ended.
 pub enum Linked {
     Ready(Link),
-    /// It was not answered in time, and somebody else was.
+    /// It was not answered in time, and another connect was.
     Elsewhere(Box<Elsewhere>),
     Failed(TryFailure),
     /// It was not answered, and nothing else was.

@@ -10,6 +10,7 @@ use super::h2_pool::Lines;
 use super::idle::Idle;
 use crate::decision::{EndpointId, Moment};
 use crate::net::UpstreamPermit;
+use crate::net::dial::DialErrorKind;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::RoutingTable;
 use crate::sys::clock;
@@ -44,7 +45,7 @@ impl UpstreamPools {
 
     /// A connect failed: was it for want of a descriptor?
     pub fn note_connect_error(&self, error: &io::Error) {
-        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+        if DialErrorKind::of(error) == DialErrorKind::NoDescriptor {
             self.core.descriptors.budget().note_refused(clock::now());
             self.close_idle();
         }

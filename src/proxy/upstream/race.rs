@@ -142,7 +142,7 @@ impl Placing<'_> {
     }
 }
 
-/// A connect that an answer is due to. Dropped before it is settled, and before it was late, nobody waits for it.
+/// A connect that an answer is due to. Dropped before it is settled, and before it was late, it is no longer outstanding.
 struct Asked<'s>(Option<(&'s EndpointStats, Moment)>);
 
 impl<'s> Asked<'s> {

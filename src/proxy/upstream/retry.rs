@@ -29,7 +29,7 @@ impl Placing<'_> {
         self.tries.charge_to(several.then_some(self.faults.subject().key));
     }
 
-    /// The answer of this try is late: is there somebody to ask as well, and does the retry rule allow it? If so it was told,
+    /// The answer of this try is late: is there another endpoint to ask, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
     pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
         let table = self.core.table();

@@ -22,8 +22,8 @@ impl Placing<'_> {
             let choice = match self.pick(&table.services[service]) {
                 Pick::Endpoint(choice) => choice,
                 Pick::Static { pool } => return Ok(Placed::Static { table, service, pool }),
-                nobody => {
-                    let next = self.unplaced(nobody, &table.services[service]);
+                none => {
+                    let next = self.unplaced(none, &table.services[service]);
                     self.wait(next, &table, service, gone).await?;
                     continue;
                 }
@@ -66,9 +66,9 @@ impl Placing<'_> {
         self.tries.crosses_rather(retry, choice, service)
     }
 
-    fn unplaced(&mut self, nobody: Pick, service: &ServiceView) -> RetryDecision {
+    fn unplaced(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
         let retry = &self.origin.services[self.index].config.retry;
-        self.tries.unplaced(retry, nobody, service, clock::now())
+        self.tries.unplaced(retry, none, service, clock::now())
     }
 
     /// An idle connection, a place on a shared one, or a new connection.

@@ -100,7 +100,7 @@ pub(super) fn shares(spot: &Spot) -> bool {
     }
 }
 
-/// Dials for all who wait, to the end, whoever of them leaves.
+/// Dials for all waiting requests, to the end, also when some of them leave.
 async fn dial_shared(
     pools: Rc<UpstreamPools>,
     spot: Spot,
@@ -110,8 +110,8 @@ async fn dial_shared(
 ) {
     let (alarm, began) = (pools.core.deadlines.alarm(), clock::now());
     alarm.set(began.after(connect));
-    let mut nobody = |_: &mut Context<'_>| Poll::Pending;
-    let opened = guarded(&alarm, &mut nobody, open_shared(&pools, &spot, header.as_deref(), dial.shelf(), idle)).await;
+    let mut never = |_: &mut Context<'_>| Poll::Pending;
+    let opened = guarded(&alarm, &mut never, open_shared(&pools, &spot, header.as_deref(), dial.shelf(), idle)).await;
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     match &opened {
         Ok(Dialled::Failed(TryFailure::Local | TryFailure::NoRoute)) => stats.connects().excused(began),
@@ -138,7 +138,7 @@ async fn open_shared(
         Err(error) => return Dialled::Failed(unreached(core, spot, &error)),
     };
     if !core.view.still_serves(&spot.table, spot.service(), &spot.choice, clock::now()) {
-        // Made by a table that has been replaced: those who wait look anew.
+        // Made by a table that has been replaced: the waiting requests look again.
         stats.count_connect(core.id, ConnectOutcome::Connected);
         return Dialled::Line;
     }

@@ -129,7 +129,7 @@ mod tests {
         tracker.heard(at(260));
         assert_eq!(tracker.silence(), None);
         (0..9).for_each(|n| tracker.asked(at(300 + n)));
-        assert_eq!(tracker.silence(), None, "nobody has waited for too long since");
+        assert_eq!(tracker.silence(), None, "no request has waited for too long since");
         assert!(tracker.late(at(600)));
         assert_eq!(tracker.silence().unwrap().since, at(300));
     }
@@ -157,7 +157,7 @@ mod tests {
         tracker.heard(at(7));
         tracker.asked(at(8));
         assert!(tracker.is_lively(at(7), at(9)) && !tracker.is_lively(at(8), at(9)));
-        assert!(tracker.is_lively(at(8), at(10_008)), "whoever asked is gone");
+        assert!(tracker.is_lively(at(8), at(10_008)), "the outstanding request is too old to count");
     }
 
     #[test]

@@ -308,7 +308,7 @@ pub struct PoolView {
     /// Its number among all pools of the table: where a worker keeps its cursor.
     pub slot: usize,
     /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, the pool that served last keeps
-    /// its tenure: no other has taken over.
+    /// its term: no other has taken over.
     pub pool_term: u64,
     /// When it last ceased to serve.
     pub left: Option<Moment>,

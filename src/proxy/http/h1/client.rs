@@ -83,7 +83,7 @@ impl<S: Stream> H1Client<S> {
 
     /// A request that was none: it is answered as the version that everybody knows.
     pub(super) fn not_a_request(&mut self) {
-        // Nobody knows where it ends.
+        // It is not known where it ends.
         self.body.reset(BodyLength::UntilClose);
         (self.version, self.asked) = (Version::Http11, Asked::Other);
     }

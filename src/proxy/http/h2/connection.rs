@@ -105,7 +105,7 @@ fn engine(listener: &ListenerView) -> Builder {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The engine has said all that was to be said, or there is nobody to hear it.
+    /// The engine has said all that was to be said, or the client is gone.
     Said,
     /// The client gets no more.
     Reset,

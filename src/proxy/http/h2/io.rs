@@ -199,7 +199,7 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Watched { ahead, watch, .. } = &mut *self;
         if watch.excess.get().is_some() {
-            // Whoever drives the engine looks at it before it waits.
+            // The task that drives the engine looks at it before it waits.
             return Poll::Pending;
         }
         let before = into.filled().len();

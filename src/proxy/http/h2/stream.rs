@@ -46,7 +46,7 @@ pub(super) struct Shared {
     pub(super) streams: Cell<usize>,
     /// Alarms and places of streams that ended, for the next ones.
     places: RefCell<Vec<(Alarm, ClientEntry)>>,
-    /// Whom to tell when the last stream ended.
+    /// The task to wake when the last stream ends.
     pub(super) driver: RefCell<Option<Waker>>,
 }
 

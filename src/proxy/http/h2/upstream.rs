@@ -21,7 +21,7 @@ use crate::wire::h2::{read_reply, read_trailers, trailers};
 /// The most body handed to the engine at once.
 const PIECE: usize = 64 * 1024;
 
-/// One exchange. Dropped before its end it resets its stream, so that the endpoint does not go on for nobody.
+/// One exchange. Dropped before its end it resets its stream, so that the endpoint does not go on.
 pub struct H2Exchange<'a> {
     /// Until it is sent.
     request: Option<Request<()>>,
