@@ -131,3 +131,29 @@ impl AsyncWrite for ProbeStream {
         self.get()?.poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_probe_ends_the_wait_for_an_endpoint_that_does_not_close() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut endpoint, _) = listener.accept().await.unwrap();
+        let closing = ClosingStream::default();
+        drop(ProbeStream::new(stream.into(), closing.clone()));
+        let task = closing.0.lock().unwrap().clone().unwrap();
+        assert_eq!(endpoint.read(&mut [0]).await.unwrap(), 0, "the end in order");
+        assert!(!task.is_finished(), "it waits for the other end");
+        closing.end();
+        while !task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        // Its socket is gone: what comes now is answered by a reset.
+        endpoint.write_all(b"x").await.unwrap();
+        assert_eq!(endpoint.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}
