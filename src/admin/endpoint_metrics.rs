@@ -154,7 +154,7 @@ fn add_totals(sum: &mut EndpointTotals, totals: &EndpointTotals) {
         trials_failed,
         responses,
         connects,
-        distrusted,
+        tls_failures,
         bytes_out,
         bytes_in,
         idle,
@@ -164,7 +164,7 @@ fn add_totals(sum: &mut EndpointTotals, totals: &EndpointTotals) {
     add(&mut sum.failed, failed);
     add(&mut sum.responses, responses);
     add(&mut sum.connects, connects);
-    add(&mut sum.distrusted, distrusted);
+    add(&mut sum.tls_failures, tls_failures);
     sum.good += good;
     sum.trials_good += trials_good;
     sum.trials_failed += trials_failed;
@@ -237,7 +237,7 @@ pub(super) fn upstream<S: MetricSink>(out: &mut S, rows: &EndpointRows<S::Labels
     }
     let mut family = Family::begin(out, &names::ENDPOINT_TLS_FAILURES);
     for row in rows.by_pool().iter().filter(|row| row.has_tls) {
-        family.samples_under(&row.labels, &TlsFailure::ALL.map(TlsFailure::as_str), &row.totals.distrusted);
+        family.samples_under(&row.labels, &TlsFailure::ALL.map(TlsFailure::as_str), &row.totals.tls_failures);
     }
     let mut family = Family::begin(out, &names::ENDPOINT_BYTES);
     for row in rows.by_pool() {

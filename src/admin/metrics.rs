@@ -211,8 +211,8 @@ fn clients<S: MetricSink>(out: &mut S, table: &RoutingTable) {
     listeners().for_each(|(name, stats)| family.sample(&[name], stats.looped.total()));
     let mut family = Family::begin(out, &names::TURNED_AWAY);
     for (name, stats) in listeners() {
-        for (turned, count) in ConnRejection::ALL.iter().zip(stats.turned()) {
-            family.sample(&[name, turned.reason()], count);
+        for (rejection, count) in ConnRejection::ALL.iter().zip(stats.rejected_conns()) {
+            family.sample(&[name, rejection.reason()], count);
         }
     }
     let mut family = Family::begin(out, &names::PROTOCOL_REFUSALS);

@@ -59,7 +59,7 @@ pub struct RouteView {
     /// Its service, an index into [`RoutingTable::services`](super::RoutingTable::services).
     pub service: usize,
     /// How long its answers usually take. Survives republishing.
-    pub usual: Arc<LatencyEstimate>,
+    pub latency: Arc<LatencyEstimate>,
 }
 
 /// The routes of one listener.
@@ -93,10 +93,15 @@ impl Matcher {
             .collect();
         let mut matcher = Matcher::default();
         for (index, route) in routes.iter().enumerate() {
-            let usual = known
+            let latency = known
                 .get(&(&route.matches, &route.service))
-                .map_or_else(|| Arc::new(LatencyEstimate::new(workers)), |old| Arc::clone(&old.usual));
-            matcher.routes.push(RouteView { config: Arc::clone(route), index, service: place(&route.service), usual });
+                .map_or_else(|| Arc::new(LatencyEstimate::new(workers)), |old| Arc::clone(&old.latency));
+            matcher.routes.push(RouteView {
+                config: Arc::clone(route),
+                index,
+                service: place(&route.service),
+                latency,
+            });
             let paths = match &route.matches.host {
                 Some(HostMatch::Exact(host)) => matcher.exact.entry(host.as_bytes().into()).or_default(),
                 Some(HostMatch::Wildcard(suffix)) => {

@@ -95,8 +95,8 @@ pub enum Pick {
     Suspected,
 }
 
-/// What a worker keeps between picks: a random number generator, and a cursor for each pool (started at a random place, so that workers do not walk
-/// in step). In the simulated world it is seeded.
+/// What a worker keeps between picks: a random number generator, and a cursor for each pool (started at a random place, so that
+/// workers do not walk in step). In the simulated world it is seeded.
 #[derive(Debug)]
 pub struct PickState {
     /// The worker's random number generator.

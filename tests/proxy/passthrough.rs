@@ -85,7 +85,7 @@ async fn reaches(plane: &Plane, bytes: &[u8], endpoint: &Endpoint, name: &str) {
 }
 
 fn turned(plane: &Plane, why: ConnRejection) -> u64 {
-    plane.published.load().listener("web").expect("the listener").stats.turned()[why as usize]
+    plane.published.load().listener("web").expect("the listener").stats.rejected_conns()[why as usize]
 }
 
 async fn is_turned_away(plane: &Plane, bytes: &[u8], why: ConnRejection) {

@@ -32,14 +32,14 @@ fn told(answer: &crate::support::Answer) -> String {
 }
 
 fn turned(plane: &Plane, why: ConnRejection) -> u64 {
-    plane.published.load().listener("web").expect("the listener").stats.turned()[why as usize]
+    plane.published.load().listener("web").expect("the listener").stats.rejected_conns()[why as usize]
 }
 
 /// The connection ends without a byte for the client, and it is counted why.
 async fn is_turned_away(plane: &Plane, client: &mut Client, why: ConnRejection) {
     assert_eq!(client.rest().await.0, b"");
     until("it was counted", || turned(plane, why) == 1).await;
-    let all = plane.published.load().listener("web").expect("the listener").stats.turned();
+    let all = plane.published.load().listener("web").expect("the listener").stats.rejected_conns();
     assert_eq!(all.iter().sum::<u64>(), 1, "{all:?}");
 }
 
@@ -127,7 +127,7 @@ async fn trusted_networks_may_leave_it_out_where_it_is_not_required() {
     cut.send("PRO").await;
     cut.stream.shutdown().await.expect("alive");
     cut.rest().await;
-    let all = plane.published.load().listener("web").expect("the listener").stats.turned();
+    let all = plane.published.load().listener("web").expect("the listener").stats.rejected_conns();
     assert_eq!(all.iter().sum::<u64>(), 0);
 }
 

@@ -372,7 +372,7 @@ fn secured(keys: &str, more: &str) -> String {
 }
 
 fn distrusted(plane: &Plane) -> [u64; 4] {
-    plane.published.load().services[0].pools[0].endpoints[0].stats.totals().distrusted
+    plane.published.load().services[0].pools[0].endpoints[0].stats.totals().tls_failures
 }
 
 #[tokio::test]

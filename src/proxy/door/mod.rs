@@ -56,8 +56,8 @@ pub async fn admit(
     }
     let Ends { source: peer, destination: reached } = match ends(core, listener, &socket, peer, &alarm).await {
         Ok(ends) => ends,
-        Err(turned) => {
-            listener.stats.count_turned(core.id, turned);
+        Err(rejection) => {
+            listener.stats.count_conn_rejection(core.id, rejection);
             return None;
         }
     };

@@ -158,7 +158,7 @@ impl<'a, C: Client> Request<'a, C> {
         if [late, hedge] == [DelayThreshold::Off; 2] || streams() {
             return Times { response, late: None, hedge: None };
         }
-        let after = |patience| route.usual.late_after(patience);
+        let after = |patience| route.latency.late_after(patience);
         Times { response, late: after(late), hedge: after(hedge) }
     }
 

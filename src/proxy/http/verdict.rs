@@ -93,7 +93,7 @@ pub(super) fn heard(core: &WorkerCore, route: &RouteView, spot: &Spot, since: Op
     stats.replies().heard(now);
     stats.note_answered(spot.generation, spot.reused, now);
     if let Some(since) = since {
-        route.usual.record(core.id, now.since(since));
+        route.latency.record(core.id, now.since(since));
     }
 }
 

@@ -72,9 +72,9 @@ pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<Listener
     let before = core.table();
     let name = match service_of(core, listener, &mut client, &mut first, &alarm, &mut account).await {
         Ok(name) => name,
-        Err(turned) => {
-            listener.stats.count_turned(core.id, turned);
-            account.termination = turned_termination(turned);
+        Err(rejection) => {
+            listener.stats.count_conn_rejection(core.id, rejection);
+            account.termination = rejection_termination(rejection);
             return record(core, listener, "", peer, &account);
         }
     };
@@ -111,13 +111,13 @@ async fn service_of(
     }
     let asked = hello::collect(core, client, first, alarm).await?;
     let found = sni::find(routes, asked.as_ref()).map(|route| Arc::clone(&route.service));
-    let turned = if asked.is_some() { ConnRejection::NoRoute } else { ConnRejection::NotTls };
+    let rejection = if asked.is_some() { ConnRejection::NoRoute } else { ConnRejection::NotTls };
     account.name = asked.and_then(|asked| asked.name);
-    found.ok_or(turned)
+    found.ok_or(rejection)
 }
 
-fn turned_termination(turned: ConnRejection) -> Termination {
-    match turned {
+fn rejection_termination(rejection: ConnRejection) -> Termination {
+    match rejection {
         ConnRejection::NoRoute | ConnRejection::NotTls => Termination::Unrouted,
         ConnRejection::Closed => Termination::ClientAborted,
         ConnRejection::Timeout => Termination::ClientTimeout,

@@ -106,7 +106,7 @@ pub struct EndpointTotals {
     /// Connects by outcome: connected, refused, timeout, local.
     pub connects: [u64; 4],
     /// TLS handshakes that failed, by [`TlsFailure`].
-    pub distrusted: [u64; TlsFailure::ALL.len()],
+    pub tls_failures: [u64; TlsFailure::ALL.len()],
     /// Bytes sent to it.
     pub bytes_out: u64,
     /// Bytes received from it.
@@ -452,7 +452,7 @@ impl EndpointStats {
             trials_failed: cells[TRIALS_FAILED],
             responses: std::array::from_fn(|class| cells[RESPONSES + class]),
             connects: std::array::from_fn(|outcome| cells[CONNECTS + outcome]),
-            distrusted: std::array::from_fn(|why| cells[HANDSHAKES + why]),
+            tls_failures: std::array::from_fn(|why| cells[HANDSHAKES + why]),
             bytes_out: cells[BYTES_OUT],
             bytes_in: cells[BYTES_IN],
             idle: (cells[IDLE] as i64).max(0) as u64,

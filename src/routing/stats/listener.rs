@@ -78,7 +78,7 @@ pub struct ListenerStats {
     handshakes: Counters<{ Handshake::ALL.len() }>,
     tls_versions: Counters<2>,
     excesses: Counters<{ Excess::ALL.len() }>,
-    turned: Counters<{ ConnRejection::ALL.len() }>,
+    rejected_conns: Counters<{ ConnRejection::ALL.len() }>,
 }
 
 impl ListenerStats {
@@ -96,7 +96,7 @@ impl ListenerStats {
             handshakes: Counters::new(workers),
             tls_versions: Counters::new(workers),
             excesses: Counters::new(workers),
-            turned: Counters::new(workers),
+            rejected_conns: Counters::new(workers),
         }
     }
 
@@ -141,13 +141,13 @@ impl ListenerStats {
     }
 
     /// Count a connection that was closed before it came to a service.
-    pub fn count_turned(&self, worker: usize, turned: ConnRejection) {
-        self.turned.add(worker, turned as usize, 1);
+    pub fn count_conn_rejection(&self, worker: usize, rejection: ConnRejection) {
+        self.rejected_conns.add(worker, rejection as usize, 1);
     }
 
     /// Connections closed before they came to a service, by [`ConnRejection::ALL`].
-    pub fn turned(&self) -> [u64; ConnRejection::ALL.len()] {
-        self.turned.totals()
+    pub fn rejected_conns(&self) -> [u64; ConnRejection::ALL.len()] {
+        self.rejected_conns.totals()
     }
 
     /// Room for one more client connection? `max` is over all workers; the place is given back on drop.
@@ -186,9 +186,9 @@ mod tests {
             (0..times).for_each(|worker| stats.count_refusal(worker, error));
         }
         assert_eq!(stats.refusals().to_vec(), (0..h1::Error::ALL.len() as u64).collect::<Vec<_>>());
-        for (times, turned) in ConnRejection::ALL.into_iter().enumerate() {
-            (0..times).for_each(|worker| stats.count_turned(worker % 2, turned));
+        for (times, rejection) in ConnRejection::ALL.into_iter().enumerate() {
+            (0..times).for_each(|worker| stats.count_conn_rejection(worker % 2, rejection));
         }
-        assert_eq!(stats.turned().to_vec(), (0..ConnRejection::ALL.len() as u64).collect::<Vec<_>>());
+        assert_eq!(stats.rejected_conns().to_vec(), (0..ConnRejection::ALL.len() as u64).collect::<Vec<_>>());
     }
 }
