@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use standfast::decision::{Decision, Digest, EndpointId, Event, Failure, FailureCounts, Moment, ProbeOutcome};
+use standfast::decision::{Decision, Digest, EndpointId, Event, Failure, FailureCounts, ProbeOutcome};
+use standfast::time::MonoTime;
 
 #[path = "support/tables.rs"]
 #[allow(dead_code, reason = "shared by several benches")]
@@ -30,12 +31,12 @@ fn core(endpoints: usize) -> Decision {
     core
 }
 
-fn passed(id: u32, seen: Moment) -> Event {
+fn passed(id: u32, seen: MonoTime) -> Event {
     let outcome = ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: None };
     Event::Probed { endpoint: EndpointId(id), seen, outcome, began: None }
 }
 
-fn digest(id: u32, seen: Moment, failed: u32) -> Event {
+fn digest(id: u32, seen: MonoTime, failed: u32) -> Event {
     let mut counts = FailureCounts::default();
     counts.0[Failure::Gateway as usize] = failed;
     let digest = Digest { good: 9, failed: counts, streak: failed, streak_since: seen, ..Digest::default() };
@@ -43,7 +44,7 @@ fn digest(id: u32, seen: Moment, failed: u32) -> Event {
 }
 
 /// Feed events a millisecond apart, each endpoint in turn.
-fn feed(bencher: Bencher, endpoints: usize, event: impl Fn(u32, Moment) -> Event) {
+fn feed(bencher: Bencher, endpoints: usize, event: impl Fn(u32, MonoTime) -> Event) {
     let mut core = core(endpoints);
     let (mut id, mut now) = (0, NOW);
     bencher.bench_local(|| {

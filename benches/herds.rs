@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use standfast::decision::{ActCommand, Admission, Moment, Table};
+use standfast::decision::{ActCommand, Admission, Table};
 use standfast::sys::clock;
 use standfast::sys::process::Process;
+use standfast::time::MonoTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -159,7 +160,7 @@ async fn switch() {
         clients.spawn(async move {
             let mut stream = TcpStream::connect(address).await.expect("the proxy accepts");
             stream.set_nodelay(true).expect("alive");
-            let mut took: Vec<(Moment, Duration)> = Vec::new();
+            let mut took: Vec<(MonoTime, Duration)> = Vec::new();
             for n in 0..seconds * RATE / CLIENTS {
                 // Its due time counts, not when it could be sent.
                 let due = origin.after(Duration::from_micros((n * CLIENTS + client) * 1_000_000 / RATE));
@@ -181,7 +182,7 @@ async fn switch() {
     let took = clients.join_all().await.concat();
     let (mut quiet, mut during) = (Vec::new(), Vec::new());
     for (due, time) in took {
-        let near = |at: &Moment| due.since(*at) < AROUND && at.since(due) < AROUND / 10;
+        let near = |at: &MonoTime| due.since(*at) < AROUND && at.since(due) < AROUND / 10;
         if switches.iter().any(near) {
             during.push(time);
         } else if due.since(origin) < Duration::from_secs(QUIET) {

@@ -9,7 +9,7 @@
 //! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
-//! bottom     text.rs                                 text of others, fit to be shown
+//! bottom     text.rs   time.rs                       text of others, fit to be shown · monotonic time as data
 //! aside      manual/                                 text only: how all of this works, and why
 //! ```
 //!
@@ -32,6 +32,7 @@ pub mod routing;
 pub mod sys;
 pub mod telemetry;
 pub mod text;
+pub mod time;
 pub mod wire;
 
 pub use app::{App, AppBuilder, AppStartError, ReloadError};

@@ -11,23 +11,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each room may import. `text` is below all of them.
-const ARROWS: [(&str, &[&str]); 13] = [
+/// What each room may import. `text` and `time` are below all of them.
+const ARROWS: [(&str, &[&str]); 14] = [
     ("text", &[]),
+    ("time", &[]),
     ("manual", &[]),
     ("config", &["text"]),
-    ("decision", &["config", "text"]),
-    ("wire", &["config", "decision"]),
-    ("sys", &["decision"]),
+    ("decision", &["config", "text", "time"]),
+    ("wire", &["config", "time"]),
+    ("sys", &["time"]),
     ("telemetry", &["config", "text"]),
-    ("net", &["config", "decision", "sys", "text"]),
-    ("routing", &["config", "decision", "net", "sys", "telemetry", "wire"]),
-    ("control", &["config", "decision", "net", "routing", "sys", "telemetry", "text", "wire"]),
-    ("proxy", &["config", "decision", "net", "routing", "sys", "telemetry", "wire"]),
-    ("admin", &["config", "control", "decision", "net", "routing", "sys", "telemetry", "text", "wire"]),
+    ("net", &["config", "decision", "sys", "text", "time"]),
+    ("routing", &["config", "decision", "net", "sys", "telemetry", "time", "wire"]),
+    ("control", &["config", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),
+    ("proxy", &["config", "decision", "net", "routing", "sys", "telemetry", "time", "wire"]),
+    ("admin", &["config", "control", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),
     (
         "wiring",
-        &["admin", "config", "control", "decision", "net", "proxy", "routing", "sys", "telemetry", "text", "wire"],
+        &[
+            "admin",
+            "config",
+            "control",
+            "decision",
+            "net",
+            "proxy",
+            "routing",
+            "sys",
+            "telemetry",
+            "text",
+            "time",
+            "wire",
+        ],
     ),
 ];
 
@@ -110,6 +124,7 @@ fn room(path: &str) -> &str {
         Some(("cli", _)) => "wiring",
         Some((room, _)) => room,
         None if inside == "text.rs" => "text",
+        None if inside == "time.rs" => "time",
         None => "wiring",
     }
 }

@@ -3,10 +3,11 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use standfast::decision::{Decision, Digest, EndpointId, Event, Moment, ProbeOutcome};
+use standfast::decision::{Decision, Digest, EndpointId, Event, ProbeOutcome};
 use standfast::routing::{
     Asked, DigestCursor, ListenerTarget, Pick, PickRequest, PickState, RoutingTable, Scope, SocketMap, Tried,
 };
+use standfast::time::MonoTime;
 
 use crate::messages::{BROWSER, Exchange, SMALL};
 use crate::support::traffic::{Size, Speech, Traffic};
@@ -127,7 +128,7 @@ fn pick(balance: &str, endpoints: usize, times: u64) {
     }
 }
 
-fn decide(endpoints: usize, times: u64, event: fn(EndpointId, Moment) -> Event) {
+fn decide(endpoints: usize, times: u64, event: fn(EndpointId, MonoTime) -> Event) {
     let config = tables::config(&tables::one_service("round_robin", endpoints, true), ROUTE);
     let mut core: Decision = tables::decided(&config);
     core.effects();

@@ -7,11 +7,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use standfast::config::Config;
-use standfast::decision::{Decision, Event, Moment};
+use standfast::decision::{Decision, Event};
 use standfast::routing::{RoutingTable, SocketMap};
+use standfast::time::MonoTime;
 
 /// A moment after the core's origin.
-pub const NOW: Moment = Moment::from_micros(1 << 45);
+pub const NOW: MonoTime = MonoTime::from_micros(1 << 45);
 
 /// One service `s` with an active pool of this many endpoints and a standby pool of one.
 pub fn one_service(balance: &str, endpoints: usize, weighted: bool) -> String {

@@ -10,8 +10,8 @@ use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use crate::decision::Moment;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// Connections at once that may wait for a large page or read one. The other places of a port are for small pages, such as
 /// `/livez`, and for requests that are still to come.
@@ -27,7 +27,7 @@ pub(super) struct OpenConnections {
 #[derive(Debug)]
 struct ConnectionEntry {
     state: Cell<ConnectionState>,
-    since: Cell<Moment>,
+    since: Cell<MonoTime>,
     /// Its request is for a page that may be large.
     is_large: Cell<bool>,
     told_to_close: Cell<bool>,
@@ -199,7 +199,7 @@ mod tests {
         let open: [OpenConnection; 5] = std::array::from_fn(|_| connections.enter());
         let at = |connection: &OpenConnection, state, second: u64| {
             connection.entry.state.set(state);
-            connection.entry.since.set(Moment::from_micros(second * 1_000_000));
+            connection.entry.since.set(MonoTime::from_micros(second * 1_000_000));
         };
         at(&open[0], ConnectionState::Asked, 1);
         at(&open[1], ConnectionState::Answered, 2);

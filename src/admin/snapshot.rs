@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::control::{ControlHandle, Status, Tally};
-use crate::decision::Moment;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// Longest age of a snapshot that is shown.
 pub(super) const MAX_AGE: Duration = Duration::from_millis(250);
@@ -29,7 +29,7 @@ pub(super) struct EngineSnapshot {
     pub tally: Tally,
     /// [`ControlHandle::changes`] from before it was taken.
     changes: u64,
-    taken: Moment,
+    taken: MonoTime,
 }
 
 /// The latest snapshot, and the way to another one.
@@ -44,7 +44,7 @@ pub(super) struct EngineSnapshots {
 struct LatestSnapshot {
     snapshot: Option<Arc<EngineSnapshot>>,
     /// When the engine last did not answer.
-    failed: Option<Moment>,
+    failed: Option<MonoTime>,
 }
 
 impl EngineSnapshots {

@@ -26,11 +26,11 @@ use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::Sweep;
 use crate::config::{Config, Name, Question, Service};
 use crate::decision::{
-    Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Moment, Serving,
-    StandingChange,
+    Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Serving, StandingChange,
 };
 use crate::routing::{Published, RoutingTable, ServiceView, SocketMap, TlsAssets};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// Events that may wait for the engine; beyond, probes wait with theirs.
 pub(super) const MAILBOX: usize = 1024;
@@ -67,13 +67,13 @@ pub(super) struct Engine {
     pub(super) sockets: SocketMap,
     pub(super) materials: Arc<TlsAssets>,
     /// When certificates were last looked at.
-    pub(super) warned_of_expiry: Moment,
+    pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) writer: Option<Writer>,
     /// When the state was last handed to the writer.
-    pub(super) persisted: Moment,
+    pub(super) persisted: MonoTime,
     pub(super) journal: Option<Journal>,
     pub(super) records: Records,
     pub(super) places: Places,
@@ -89,7 +89,7 @@ pub(super) struct Engine {
 }
 
 /// What only exists on the control thread's runtime.
-struct Senses {
+struct EngineInputs {
     probes: Probes,
     lookups: Lookups,
     events: mpsc::Sender<Event>,
@@ -102,11 +102,15 @@ impl Engine {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let (sender, mut events) = mpsc::channel(MAILBOX);
         let (found, mut lookups) = mpsc::channel(MAILBOX);
-        let mut senses =
-            Senses { probes: Probes::new(sender.clone()), lookups: Lookups::new(found), events: sender, probed: None };
-        self.watch(&mut senses);
+        let mut inputs = EngineInputs {
+            probes: Probes::new(sender.clone()),
+            lookups: Lookups::new(found),
+            events: sender,
+            probed: None,
+        };
+        self.watch(&mut inputs);
         let begun = std::mem::take(&mut self.begun);
-        self.carry_out(begun, &mut senses);
+        self.carry_out(begun, &mut inputs);
 
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,20 +125,20 @@ impl Engine {
                 () = published.wait_urgent(), if !urgent => urgent = true,
                 () = tokio::time::sleep_until(last_sweep + URGENT_SWEEP), if urgent => {
                     urgent = false;
-                    self.sweep(&mut senses);
+                    self.sweep(&mut inputs);
                     last_sweep = Instant::now();
                 }
                 _ = sweeps.tick() => {
                     self.pulse.beat();
                     urgent = false;
-                    self.sweep(&mut senses);
-                    self.release(&mut senses);
+                    self.sweep(&mut inputs);
+                    self.release(&mut inputs);
                     self.tidy();
                     last_sweep = Instant::now();
                 }
-                () = until(due), if due.is_some() => self.tick(&mut senses),
-                _ = events.recv_many(&mut batch, BATCH) => self.take(batch.drain(..), &mut senses),
-                Some(news) = lookups.recv() => self.found(news, &mut senses),
+                () = until(due), if due.is_some() => self.tick(&mut inputs),
+                _ = events.recv_many(&mut batch, BATCH) => self.take(batch.drain(..), &mut inputs),
+                Some(news) = lookups.recv() => self.found(news, &mut inputs),
                 command = commands.recv() => match command {
                     Some(Command::Stop(done)) => {
                         self.last_words();
@@ -142,7 +146,7 @@ impl Engine {
                         let _ = done.send(());
                         return;
                     }
-                    Some(command) => self.answer(command, &mut senses),
+                    Some(command) => self.answer(command, &mut inputs),
                     None => return,
                 },
             }
@@ -150,14 +154,14 @@ impl Engine {
     }
 
     /// Events in, their effects obeyed.
-    fn take(&mut self, events: impl IntoIterator<Item = Event>, senses: &mut Senses) {
+    fn take(&mut self, events: impl IntoIterator<Item = Event>, inputs: &mut EngineInputs) {
         for event in events {
             if let Event::Probed { endpoint, outcome, .. } = &event {
                 self.records.probed(*endpoint, outcome, &self.places);
             }
             self.tell(event);
         }
-        self.obey(senses);
+        self.obey(inputs);
     }
 
     fn tell(&mut self, event: Event) {
@@ -169,57 +173,57 @@ impl Engine {
     }
 
     /// The core's own deadline has come.
-    fn tick(&mut self, senses: &mut Senses) {
+    fn tick(&mut self, inputs: &mut EngineInputs) {
         let now = clock::now();
         if let Some(journal) = &self.journal {
             journal.record(None, now);
         }
         self.decision.tick(now);
-        self.obey(senses);
+        self.obey(inputs);
     }
 
     /// What workers counted since the last time becomes events.
-    fn sweep(&mut self, senses: &mut Senses) {
+    fn sweep(&mut self, inputs: &mut EngineInputs) {
         let news = self.sweep.take(&self.published.load(), clock::now());
-        self.take(news, senses);
+        self.take(news, inputs);
     }
 
     /// Do what the core says, in its order: publishing comes first.
-    fn obey(&mut self, senses: &mut Senses) {
+    fn obey(&mut self, inputs: &mut EngineInputs) {
         let effects = self.decision.effects();
-        self.carry_out(effects, senses);
+        self.carry_out(effects, inputs);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, senses: &mut Senses) {
+    fn carry_out(&mut self, effects: Vec<Effect>, inputs: &mut EngineInputs) {
         let mut persist = false;
         for effect in effects {
             match effect {
                 Effect::Publish => {
                     self.publish();
-                    self.watch(senses);
+                    self.watch(inputs);
                 }
                 // Published with the table: each worker judges its sessions by it before it acknowledges.
                 Effect::Sessions { .. } => {}
                 // The answer is taken where the act is told.
                 Effect::Acted { .. } => {}
                 Effect::ConfirmConnect { endpoint } => {
-                    self.open_one(endpoint, senses, |endpoint, seen, outcome| Event::Confirmed {
+                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::Confirmed {
                         endpoint,
                         seen,
                         outcome,
                     });
                 }
                 Effect::CheckReach { endpoint } => {
-                    self.open_one(endpoint, senses, |endpoint, seen, outcome| Event::ReachChecked {
+                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::ReachChecked {
                         endpoint,
                         seen,
                         outcome,
                     });
                 }
-                Effect::ProbeNow { endpoint } => senses.probes.now(endpoint),
-                Effect::ProbePace { endpoint, fast } => senses.probes.pace(endpoint, fast),
+                Effect::ProbeNow { endpoint } => inputs.probes.now(endpoint),
+                Effect::ProbePace { endpoint, fast } => inputs.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
-                    self.ask_after(&change, senses);
+                    self.ask_after(&change, inputs);
                     self.records.standing(change, &self.places, &self.notices);
                 }
                 Effect::Held { service, pool, address, reason, detail, .. } => {
@@ -260,69 +264,74 @@ impl Engine {
     }
 
     /// A lookup ended.
-    fn found(&mut self, (question, outcome): News, senses: &mut Senses) {
+    fn found(&mut self, (question, outcome): News, inputs: &mut EngineInputs) {
         let turn = self.discovery.answered(&question, outcome, || self.decision.table(), clock::now());
         if let Some(problem) = turn.stale {
             tracing::error!(%problem, "a name is not to be had");
             let _ = self.notices.send(Notice::Trouble(Trouble::NameUnanswered(problem)));
         }
-        senses.lookups.watchful(&question, self.discovery.is_watched(&question));
+        inputs.lookups.watchful(&question, self.discovery.is_watched(&question));
         if turn.changed {
-            self.rediscover(senses);
+            self.rediscover(inputs);
         }
     }
 
     /// Addresses that stood in for others are needed no more.
-    fn release(&mut self, senses: &mut Senses) {
+    fn release(&mut self, inputs: &mut EngineInputs) {
         if self.discovery.is_overlapping() && self.discovery.release(&self.decision.table(), clock::now()) {
-            self.rediscover(senses);
+            self.rediscover(inputs);
         }
     }
 
     /// Names stand for other addresses: to the core that is another configuration.
-    fn rediscover(&mut self, senses: &mut Senses) {
+    fn rediscover(&mut self, inputs: &mut EngineInputs) {
         let config = self.discovery.effective(Some(&self.config));
         if config.services.iter().zip(&self.config.services).all(|(new, old)| Arc::ptr_eq(new, old)) {
             return;
         }
         self.config = config;
-        self.take([Event::Configured(self.config.clone())], senses);
+        self.take([Event::Configured(self.config.clone())], inputs);
     }
 
     /// An endpoint whose name DNS knows has fallen, or is well again: it may have moved.
-    fn ask_after(&mut self, change: &StandingChange, senses: &Senses) {
+    fn ask_after(&mut self, change: &StandingChange, inputs: &EngineInputs) {
         let Some(place) = self.places.get(&change.endpoint) else { return };
         let operational = change.to.operational;
         for question in self.discovery.standing(place.address, operational) {
-            senses.lookups.watchful(&question, self.discovery.is_watched(&question));
+            inputs.lookups.watchful(&question, self.discovery.is_watched(&question));
             if operational.has_fallen() {
-                senses.lookups.now(&question);
+                inputs.lookups.now(&question);
             }
         }
     }
 
     /// Run the checks of the configuration in force.
-    fn watch(&mut self, senses: &mut Senses) {
-        if senses.probed.as_ref().is_some_and(|probed| Arc::ptr_eq(probed, &self.config)) {
+    fn watch(&mut self, inputs: &mut EngineInputs) {
+        if inputs.probed.as_ref().is_some_and(|probed| Arc::ptr_eq(probed, &self.config)) {
             return;
         }
         let table = self.decision.table();
-        senses.probes.reconcile(&self.config, &table, &self.materials);
-        senses.lookups.reconcile(&self.discovery, &self.config.dns);
-        let before = senses.probed.replace(self.config.clone());
+        inputs.probes.reconcile(&self.config, &table, &self.materials);
+        inputs.lookups.reconcile(&self.discovery, &self.config.dns);
+        let before = inputs.probed.replace(self.config.clone());
         self.records.configured(before.as_deref(), &self.config, &table);
         self.places = places(&self.config, &table);
         self.sweep.keep(&self.places, &self.config);
     }
 
     /// Opens one connection to this endpoint, as traffic does; how that ended is told by the event that `tell` makes of it.
-    fn open_one(&self, endpoint: EndpointId, senses: &Senses, tell: fn(EndpointId, Moment, ConnectOutcome) -> Event) {
+    fn open_one(
+        &self,
+        endpoint: EndpointId,
+        inputs: &EngineInputs,
+        tell: fn(EndpointId, MonoTime, ConnectOutcome) -> Event,
+    ) {
         let Some(place) = self.places.get(&endpoint) else { return };
         let table = self.published.load();
         let Some(opening) = table.service(&place.service).and_then(|service| Opening::of(service, endpoint)) else {
             return;
         };
-        let events = senses.events.clone();
+        let events = inputs.events.clone();
         tokio::spawn(async move {
             let outcome = opening.confirm().await;
             let _ = events.send(tell(endpoint, clock::now(), outcome)).await;
@@ -375,11 +384,11 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, command: Command, senses: &mut Senses) {
+    fn answer(&mut self, command: Command, inputs: &mut EngineInputs) {
         // A caller that no longer waits gets no answer.
         match command {
             Command::Apply { config, answers, materials, warnings, reply } => {
-                let answer = self.apply(config, answers, materials, warnings, senses);
+                let answer = self.apply(config, answers, materials, warnings, inputs);
                 self.answer_change(reply, answer);
             }
             Command::Refuse { problem, reply } => {
@@ -387,7 +396,7 @@ impl Engine {
                 self.answer_change(reply, answer);
             }
             Command::Act(act, reply) => {
-                if let Some(answer) = self.act(act, senses) {
+                if let Some(answer) = self.act(act, inputs) {
                     self.answer_change(reply, answer);
                 }
             }
@@ -414,7 +423,7 @@ impl Engine {
         answers: Vec<(Question, Outcome)>,
         materials: TlsAssets,
         mut warnings: Vec<String>,
-        senses: &mut Senses,
+        inputs: &mut EngineInputs,
     ) -> Result<Reloaded, ControlError> {
         let sockets = match reload::sockets(&config, &self.sockets, self.workers) {
             Ok(sockets) => sockets,
@@ -427,7 +436,7 @@ impl Engine {
         self.warned_of_expiry = clock::now();
         self.discovery.declare(Arc::new(*config), answers);
         self.config = self.discovery.effective(Some(&self.config));
-        self.take([Event::Configured(self.config.clone())], senses);
+        self.take([Event::Configured(self.config.clone())], inputs);
         let epoch = self.published.epoch();
         self.records.reloaded(epoch, &warnings);
         listening::report(&listening, &listening::lines(&self.published.load()));
@@ -445,14 +454,14 @@ impl Engine {
     }
 
     /// An act, and the core's answer to it, of which there is exactly one.
-    fn act(&mut self, act: Act, senses: &mut Senses) -> Option<ActOutcome> {
+    fn act(&mut self, act: Act, inputs: &mut EngineInputs) -> Option<ActOutcome> {
         self.tell(Event::Ordered { seen: clock::now(), act: act.clone() });
         let effects = self.decision.effects();
         let answer = effects.iter().find_map(|effect| match effect {
             Effect::Acted { act: id, outcome } if *id == act.id => Some(outcome.clone()),
             _ => None,
         });
-        self.carry_out(effects, senses);
+        self.carry_out(effects, inputs);
         if let Some(outcome) = &answer {
             self.records.acted(&act, outcome);
         }
@@ -512,7 +521,7 @@ fn places(config: &Config, table: &crate::decision::Table) -> Places {
 }
 
 /// Sleep until this moment; forever when there is none.
-async fn until(due: Option<Moment>) {
+async fn until(due: Option<MonoTime>) {
     match due {
         Some(due) => clock::sleep_until(due).await,
         None => std::future::pending().await,

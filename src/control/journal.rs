@@ -3,13 +3,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::decision::{Event, Moment};
+use crate::decision::Event;
+use crate::time::MonoTime;
 
 /// Entries that are kept; later ones are not recorded.
 const MOST: usize = 1_000_000;
 
 /// What the core was told, and when. `None` = a tick.
-pub type Entry = (Option<Event>, Moment);
+pub type Entry = (Option<Event>, MonoTime);
 
 /// Entries, oldest first; clones write to the same journal.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +22,7 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn record(&self, event: Option<Event>, now: Moment) {
+    pub(super) fn record(&self, event: Option<Event>, now: MonoTime) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() < MOST {
             entries.push((event, now));

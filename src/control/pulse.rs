@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::decision::Moment;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// The engine stores, everyone else reads.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl EnginePulse {
 
     /// How long ago it last came round.
     pub fn age(&self) -> Duration {
-        clock::now().since(Moment::from_micros(self.beat.load(Ordering::Relaxed)))
+        clock::now().since(MonoTime::from_micros(self.beat.load(Ordering::Relaxed)))
     }
 
     /// An order or a configuration was answered; what is read after the caller has got that answer sees this.

@@ -11,10 +11,11 @@ use super::status::{IncidentReport, millis};
 use super::tally::Tally;
 use crate::config::{Config, Name};
 use crate::decision::{
-    Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, Moment, ProbeOutcome, StandingChange, Succession,
+    Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange, Succession,
     SwitchKind, Table,
 };
 use crate::sys::clock::{self, Pauses};
+use crate::time::MonoTime;
 
 /// At most one line about our own failing probes in this time: they fail together.
 const LOCAL_PAUSE: Duration = Duration::from_secs(10);
@@ -28,9 +29,9 @@ pub(super) struct Records {
     pub(super) tally: Tally,
     /// The newest switch that was counted.
     newest: Option<IncidentId>,
-    local_said: Option<Moment>,
+    local_said: Option<MonoTime>,
     /// The pauses of the process that were told, and when.
-    paused: (Pauses, Moment),
+    paused: (Pauses, MonoTime),
 }
 
 impl Records {
@@ -78,7 +79,7 @@ impl Records {
     }
 
     /// Tells of pauses of the process that were not told yet.
-    pub(super) fn paused(&mut self, now: Moment) {
+    pub(super) fn paused(&mut self, now: MonoTime) {
         let (told, at) = self.paused;
         if clock::pauses_seen() == told.count || now.since(at) < PAUSES_PAUSE {
             return;

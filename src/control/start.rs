@@ -20,10 +20,11 @@ use super::state::{self, Loaded, Writer};
 use super::surroundings;
 use super::sweep::Sweep;
 use crate::config::{Config, Service, StateFile};
-use crate::decision::{Decision, Effect, Event, Moment, Serving};
+use crate::decision::{Decision, Effect, Event, Serving};
 use crate::net::BindError;
 use crate::routing::{Published, RoutingTable, SocketMap, TlsAssets};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// What the control plane starts with.
 #[derive(Debug)]
@@ -197,7 +198,7 @@ fn say_left_out(left_out: &[String], troubles: &mut Vec<String>) {
 }
 
 /// What was known is lost. A service that only an operator may bring home may have been away: say so.
-fn without_state(config: &Config, now: Moment) -> Decision {
+fn without_state(config: &Config, now: MonoTime) -> Decision {
     let manual = |service: &&Arc<Service>| service.failover.failback.mode == crate::config::FailbackMode::Manual;
     for service in config.services.iter().filter(manual) {
         tracing::error!(service = %service.name, "manual failback without a state: starts on the first pool that passes; check where it should be");

@@ -489,10 +489,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::decision::{Decision, Event, Moment};
+    use crate::decision::{Decision, Event};
+    use crate::time::MonoTime;
 
     fn saved() -> Saved {
-        Decision::new(None, Moment::ZERO).saved(Moment::ZERO)
+        Decision::new(None, MonoTime::ZERO).saved(MonoTime::ZERO)
     }
 
     fn at(folder: &tempfile::TempDir) -> StateFile {
@@ -744,14 +745,14 @@ mod tests {
         }
         let (read, left_out) = parsed(&document).unwrap();
         assert!(left_out.is_empty(), "{left_out:?}");
-        let now = Moment::from_micros(50);
+        let now = MonoTime::from_micros(50);
         let saved = read.saved.aged(Duration::MAX);
         let mut decision = Decision::new(Some(saved), now);
         let text = "listeners: [{name: l, bind: '127.0.0.1:80', service: shop}]\n\
                     services: {shop: {health_check: {tcp: {}}, pools: [{name: a, endpoints: ['10.0.0.1:80']}, {name: b, endpoints: ['10.0.0.2:80']}]}}\n";
         let config = crate::config::parse(text, Path::new("")).unwrap().config;
         decision.handle(Event::Configured(Arc::new(config)), now);
-        decision.tick(Moment::from_micros(60_000_000));
+        decision.tick(MonoTime::from_micros(60_000_000));
         assert_eq!(decision.saved(now).services[0].administrative.len(), 2, "it was restored");
         seal(&Document { saved_unix_ms: u64::MAX, saved: decision.saved(now), names: Vec::new() }).unwrap();
         for (epoch, problem) in

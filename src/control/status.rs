@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
-    Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, Moment, PoolStatus, ServiceStatus, Serving,
-    SwitchKind,
+    Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind,
 };
 use crate::routing::{ListenerView, RoutingTable};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -294,9 +294,9 @@ impl PoolReport {
 
 impl IncidentReport {
     /// The record as people read it, told at `now`.
-    pub fn new(incident: &Incident, now: Moment) -> Self {
-        let age = |moment: Moment| whole_millis(now.since(moment) + clock::paused_for(moment));
-        let wall = |moment: Moment| clock::unix_millis().saturating_sub(age(moment));
+    pub fn new(incident: &Incident, now: MonoTime) -> Self {
+        let age = |moment: MonoTime| whole_millis(now.since(moment) + clock::paused_for(moment));
+        let wall = |moment: MonoTime| clock::unix_millis().saturating_sub(age(moment));
         let evidence = |e: &Evidence| EvidenceReport {
             address: e.address,
             cause: e.cause,

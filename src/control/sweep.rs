@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::engine::Places;
 use crate::config::{Config, Name};
-use crate::decision::{EndpointId, Event, Moment};
+use crate::decision::{EndpointId, Event};
 use crate::routing::{DigestCursor, RoutingTable};
+use crate::time::MonoTime;
 
 /// How far each counter has been read.
 #[derive(Debug, Default)]
@@ -18,7 +19,7 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// Everything new, endpoints first: an answer closes what their evidence opened.
-    pub(super) fn take(&mut self, table: &RoutingTable, now: Moment) -> Vec<Event> {
+    pub(super) fn take(&mut self, table: &RoutingTable, now: MonoTime) -> Vec<Event> {
         let mut news = Vec::new();
         for service in &table.services {
             for endpoint in service.pools.iter().flat_map(|pool| &pool.endpoints) {

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Administrative, Moment};
+use super::Administrative;
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// Something that a person or a program commands: carried out at once, or refused with the reason. The core gives each exactly
 /// one answer, [`Effect::Acted`](super::Effect::Acted).
@@ -21,7 +22,7 @@ pub struct Act {
     pub reason: Option<String>,
     /// From this time on it is refused: it was meant for a state that has passed. `None` = it does not expire.
     #[serde(default)]
-    pub expires: Option<Moment>,
+    pub expires: Option<MonoTime>,
     /// What is to be done.
     pub command: ActCommand,
 }

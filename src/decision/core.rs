@@ -11,10 +11,10 @@ use super::succession::Succession;
 use super::timeline::Timeline;
 use super::turn::Turn;
 use super::{
-    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, Incident, Moment, Saved, SavedService,
-    ServiceStatus, Table,
+    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, Incident, Saved, SavedService, ServiceStatus, Table,
 };
 use crate::config::{Config, Listener, Name};
+use crate::time::MonoTime;
 
 /// The failover brain: plain data, deterministic, without a clock of its own.
 ///
@@ -27,7 +27,7 @@ use crate::config::{Config, Listener, Name};
 pub struct Decision {
     epoch: u64,
     /// The newest time it was told; it never goes back.
-    clock: Moment,
+    clock: MonoTime,
     services: Vec<Service>,
     /// Of the configuration in force: they tell a renamed service from a new one.
     listeners: Vec<Arc<Listener>>,
@@ -50,7 +50,7 @@ struct Place {
 impl Decision {
     /// A brain that knows no configuration yet; what `saved` remembers is taken up by the first [`Event::Configured`].
     /// A `saved` of another version is ignored: the shell should have said so.
-    pub fn new(saved: Option<Saved>, now: Moment) -> Decision {
+    pub fn new(saved: Option<Saved>, now: MonoTime) -> Decision {
         let saved = saved.filter(|saved| saved.version == Saved::VERSION);
         let timeline = saved.as_ref().map(|saved| saved.timeline(now)).unwrap_or_default();
         let epoch = saved.as_ref().map_or(0, |saved| saved.epoch);
@@ -68,7 +68,7 @@ impl Decision {
     }
 
     /// Take in one event; `Configured` comes first. Times of observation that lie in the future count as now.
-    pub fn handle(&mut self, event: Event, now: Moment) {
+    pub fn handle(&mut self, event: Event, now: MonoTime) {
         let now = self.at(now);
         match event {
             Event::Configured(config) => self.configure(&config, now),
@@ -103,7 +103,7 @@ impl Decision {
     }
 
     /// Do what is due; to be called when [`Decision::deadline`] has come (earlier is harmless).
-    pub fn tick(&mut self, now: Moment) {
+    pub fn tick(&mut self, now: MonoTime) {
         let now = self.at(now);
         for service in 0..self.services.len() {
             if self.services[service].deadline().is_some_and(|at| at <= now) {
@@ -113,7 +113,7 @@ impl Decision {
     }
 
     /// The earliest time at which [`Decision::tick`] has something to do.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<MonoTime> {
         self.services.iter().filter_map(Service::deadline).min()
     }
 
@@ -131,7 +131,7 @@ impl Decision {
     }
 
     /// What is worth keeping over a restart.
-    pub fn saved(&self, now: Moment) -> Saved {
+    pub fn saved(&self, now: MonoTime) -> Saved {
         Saved::take(self.epoch, &self.services, &self.timeline, now.max(self.clock))
     }
 
@@ -141,11 +141,11 @@ impl Decision {
     }
 
     /// The state for people.
-    pub fn status(&self, now: Moment) -> Vec<ServiceStatus> {
+    pub fn status(&self, now: MonoTime) -> Vec<ServiceStatus> {
         self.services.iter().map(|service| service.status(now.max(self.clock))).collect()
     }
 
-    fn at(&mut self, now: Moment) -> Moment {
+    fn at(&mut self, now: MonoTime) -> MonoTime {
         self.clock = self.clock.max(now);
         self.clock
     }
@@ -153,7 +153,7 @@ impl Decision {
     // ---- turns ----------------------------------------------------------------------------------------------------
 
     /// One turn about one service: take in, and if that says something new, conclude and publish.
-    fn turn(&mut self, service: usize, now: Moment, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
+    fn turn(&mut self, service: usize, now: MonoTime, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
         let epoch = self.epoch + 1;
         let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
         let service = &mut self.services[service];
@@ -167,7 +167,12 @@ impl Decision {
         self.effects.push(Effect::Publish);
     }
 
-    fn about(&mut self, id: EndpointId, now: Moment, take_in: impl FnOnce(&mut Service, Place, &mut Turn<'_>) -> bool) {
+    fn about(
+        &mut self,
+        id: EndpointId,
+        now: MonoTime,
+        take_in: impl FnOnce(&mut Service, Place, &mut Turn<'_>) -> bool,
+    ) {
         if let Some(place) = self.directory.get(&id).copied() {
             self.turn(place.service, now, |service, turn| take_in(service, place, turn));
         }
@@ -180,7 +185,7 @@ impl Decision {
     // ---- configuration --------------------------------------------------------------------------------------------
 
     /// A configuration is always published, under one epoch for all services.
-    fn configure(&mut self, config: &Arc<Config>, now: Moment) {
+    fn configure(&mut self, config: &Arc<Config>, now: MonoTime) {
         let epoch = self.epoch + 1;
         let configs: Vec<_> = self.services.iter().map(|service| service.config.clone()).collect();
         let succession = Succession::between((&self.listeners, &configs), (&config.listeners, &config.services));
@@ -226,7 +231,7 @@ impl Decision {
     // ---- answers and acts -----------------------------------------------------------------------------------------
 
     /// The first good answer after a switch closes its incident and yields the recovery time.
-    fn answered(&mut self, name: &Name, epoch: u64, seen: Moment, now: Moment) {
+    fn answered(&mut self, name: &Name, epoch: u64, seen: MonoTime, now: MonoTime) {
         let Some(service) = self.find(name) else { return };
         self.turn(service, now, |service, turn| {
             if service.awaiting_answer != Some(epoch) {
@@ -249,7 +254,7 @@ impl Decision {
     }
 
     /// An act is carried out or refused: one answer, after what it has brought about.
-    fn ordered(&mut self, act: Act, now: Moment) {
+    fn ordered(&mut self, act: Act, now: MonoTime) {
         let service = act.command.service();
         let outcome = if act.expires.is_some_and(|end| end <= now) {
             ActOutcome::Refused(ActRefusal::Expired)

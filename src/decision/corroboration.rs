@@ -25,8 +25,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Elsewhere, FailureReport, Held, Mark, Source, SourceTally};
-use super::{Cause, Digest, Failure, Moment};
+use super::{Cause, Digest, Failure};
 use crate::config::OutlierDetection;
+use crate::time::MonoTime;
 
 /// Sources that convict whatever the service's clientele is.
 const SOURCES_NEEDED: u32 = 3;
@@ -74,19 +75,19 @@ pub(super) struct Corroboration {
     usual: Duration,
     window: VecDeque<Step>,
     /// When the newest failing probe began; `None` after one that passed.
-    probe_failed: Option<Moment>,
+    probe_failed: Option<MonoTime>,
     /// What failed until then counts for nothing.
-    absolved: Moment,
+    absolved: MonoTime,
     /// It has given a good answer.
     proven: bool,
     /// When each reason why failures do not condemn was last said, by [`Held::ALL`].
-    told: [Option<Moment>; Held::ALL.len()],
+    told: [Option<MonoTime>; Held::ALL.len()],
 }
 
 /// One second of the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Step {
-    begins: Moment,
+    begins: MonoTime,
     sources: Vec<SourceTally>,
 }
 
@@ -117,7 +118,7 @@ pub(super) enum Finding {
     Convicted(Conviction),
     Held(Held),
     /// Enough, if it is still so then.
-    Later(Moment),
+    Later(MonoTime),
     Nothing,
 }
 
@@ -132,7 +133,7 @@ impl Corroboration {
         &mut self,
         rule: &OutlierDetection,
         digest: &Digest,
-        seen: Moment,
+        seen: MonoTime,
         good_rate: f64,
         distrusts: impl Fn(Source) -> bool,
     ) {
@@ -173,7 +174,7 @@ impl Corroboration {
     }
 
     /// A probe ended. `failed`: when it began, if it failed and that is known.
-    pub fn probed(&mut self, failed: Option<Moment>) {
+    pub fn probed(&mut self, failed: Option<MonoTime>) {
         self.probe_failed = failed;
     }
 
@@ -183,7 +184,7 @@ impl Corroboration {
     }
 
     /// A fresh start: what failed until then is explained or paid for, whenever it is reported.
-    pub fn absolve(&mut self, at: Moment) {
+    pub fn absolve(&mut self, at: MonoTime) {
         self.absolved = self.absolved.max(at);
         self.streak.clear();
         self.window.clear();
@@ -209,7 +210,7 @@ impl Corroboration {
     }
 
     /// Is this reason to be told now? Each once in a while.
-    pub fn tell(&mut self, held: Held, now: Moment) -> bool {
+    pub fn tell(&mut self, held: Held, now: MonoTime) -> bool {
         let told = &mut self.told[held as usize];
         let tells = told.is_none_or(|at| now.since(at) >= TOLD_AGAIN);
         if tells {
@@ -219,7 +220,7 @@ impl Corroboration {
     }
 
     /// Was this reason told lately?
-    pub fn has_told(&self, held: Held, now: Moment) -> bool {
+    pub fn has_told(&self, held: Held, now: MonoTime) -> bool {
         self.told[held as usize].is_some_and(|at| now.since(at) < 2 * TOLD_AGAIN)
     }
 
@@ -227,7 +228,7 @@ impl Corroboration {
 
     /// What the failures come to where the service answered so many sources lately. `failing`: endpoints of the pool, this one
     /// included, if all that are usable fail: then good answers of any of them would be an end of it.
-    pub fn finding(&self, rule: &OutlierDetection, callers: u32, failing: u32, now: Moment) -> Finding {
+    pub fn finding(&self, rule: &OutlierDetection, callers: u32, failing: u32, now: MonoTime) -> Finding {
         if self.streak.is_empty() && self.window.is_empty() {
             return Finding::Nothing;
         }
@@ -256,7 +257,7 @@ impl Corroboration {
         tallies: &[SourceTally],
         trip: usize,
         (callers, failing): (u32, u32),
-        now: Moment,
+        now: MonoTime,
     ) -> Finding {
         let needed = sources_needed(callers);
         let (counted, held) = counted(streak, tallies, needed);
@@ -284,7 +285,7 @@ impl Corroboration {
         tallies: &[SourceTally],
         trip: usize,
         (callers, failing): (u32, u32),
-        now: Moment,
+        now: MonoTime,
     ) -> Option<Finding> {
         let first = streak.first().filter(|_| streak.len() >= trip)?;
         if self.probe_failed.is_some_and(|began| began > first.at) {
@@ -320,7 +321,7 @@ impl Corroboration {
     }
 
     /// The share of failures, each source weighing the same.
-    fn rate(&self, rule: &OutlierDetection, tallies: &[SourceTally], callers: u32, now: Moment) -> Finding {
+    fn rate(&self, rule: &OutlierDetection, tallies: &[SourceTally], callers: u32, now: MonoTime) -> Finding {
         let Some(limit) = rule.failure_rate else { return Finding::Nothing };
         let fails = |tally: &&SourceTally| tally.failed > 0 && !fails_everywhere(tally);
         let failing: Vec<&SourceTally> = tallies.iter().filter(fails).collect();
@@ -369,7 +370,7 @@ impl Corroboration {
 
     // ---- the window -----------------------------------------------------------------------------------------------
 
-    fn step(&mut self, seen: Moment) -> Step {
+    fn step(&mut self, seen: MonoTime) -> Step {
         match self.window.back() {
             Some(step) if seen < step.begins.after(STEP) => self.window.pop_back(),
             _ => None,
@@ -388,7 +389,7 @@ impl Corroboration {
     }
 
     /// The steps of the last ten seconds, and older ones up to the last twenty exchanges of ten minutes, newest first.
-    fn lately(&self, now: Moment) -> impl Iterator<Item = &Step> {
+    fn lately(&self, now: MonoTime) -> impl Iterator<Item = &Step> {
         let mut newer = 0;
         self.window.iter().rev().take_while(move |step| {
             let age = now.since(step.begins);
@@ -399,7 +400,7 @@ impl Corroboration {
     }
 
     /// What happened [lately](Corroboration::lately), by source.
-    fn within_window(&self, now: Moment) -> Vec<SourceTally> {
+    fn within_window(&self, now: MonoTime) -> Vec<SourceTally> {
         let mut sum = Step { begins: now, sources: Vec::new() };
         for tally in self.lately(now).flat_map(|step| &step.sources) {
             sum.tally(tally.source).add(tally);

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActId, ActOutcome, EndpointId, Held, Incident, Moment, Standing};
+use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// Something to do. `effects()` returns them in the fixed order: publish, sessions, probes, incident, records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ pub enum SessionAction {
     /// They may finish until then.
     Drain {
         /// Reset what is left at this time.
-        until: Moment,
+        until: MonoTime,
     },
     /// Reset both sides at once.
     Close,
@@ -116,7 +117,7 @@ pub enum Alert {
         /// The service.
         service: Name,
         /// When the window has room again.
-        until: Moment,
+        until: MonoTime,
     },
     /// The freeze ended.
     Thawed {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{FailureReport, Source, SourceTally};
-use super::{Act, EndpointId, Moment, Reading};
+use super::{Act, EndpointId, Reading};
 use crate::config::{Config, Name};
+use crate::time::MonoTime;
 
 /// Something that happened. Events about endpoints that are gone are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,10 +21,10 @@ pub enum Event {
         /// Whom it asked.
         endpoint: EndpointId,
         /// When its verdict was known.
-        seen: Moment,
+        seen: MonoTime,
         /// When it began; `None` = not known.
         #[serde(default)]
-        began: Option<Moment>,
+        began: Option<MonoTime>,
         /// What it says.
         outcome: ProbeOutcome,
     },
@@ -32,7 +33,7 @@ pub enum Event {
         /// Whom it is about.
         endpoint: EndpointId,
         /// When the digest was taken.
-        seen: Moment,
+        seen: MonoTime,
         /// What it says.
         digest: Digest,
     },
@@ -41,7 +42,7 @@ pub enum Event {
         /// The endpoint.
         endpoint: EndpointId,
         /// When it ended.
-        seen: Moment,
+        seen: MonoTime,
         /// What it met.
         outcome: ConnectOutcome,
     },
@@ -51,7 +52,7 @@ pub enum Event {
         /// The endpoint.
         endpoint: EndpointId,
         /// When it ended.
-        seen: Moment,
+        seen: MonoTime,
         /// What it met.
         outcome: ConnectOutcome,
     },
@@ -62,12 +63,12 @@ pub enum Event {
         /// The switch, by the epoch that published it.
         epoch: u64,
         /// When the answer's head arrived; time in which nobody asked is left out.
-        seen: Moment,
+        seen: MonoTime,
     },
     /// An act is to be carried out; the answer is [`Effect::Acted`](super::Effect::Acted).
     Ordered {
         /// When it came.
-        seen: Moment,
+        seen: MonoTime,
         /// The act.
         act: Act,
     },
@@ -201,7 +202,7 @@ pub struct Digest {
     /// Failures in a row at the end of the period (they may have begun before it); 0 = the last exchange was good.
     pub streak: u32,
     /// When the first failure of that streak was seen; meaningless when `streak` is 0.
-    pub streak_since: Moment,
+    pub streak_since: MonoTime,
     /// Trial requests among them that ended well.
     pub trials_good: u32,
     /// Trial requests among them that failed.
@@ -235,9 +236,9 @@ pub struct Digest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
     /// When the first of those was asked who have no answer.
-    pub since: Moment,
+    pub since: MonoTime,
     /// When somebody was last found to wait for too long.
-    pub late: Moment,
+    pub late: MonoTime,
     /// Asked since it was last heard.
     pub unanswered: u32,
     /// Of them, those that speak against the endpoint and not against the question: they were answered elsewhere meanwhile.

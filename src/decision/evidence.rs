@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Moment};
+use super::Failure;
+use crate::time::MonoTime;
 
 /// A client network: the unit in which clients corroborate each other. IPv4 /24 and IPv6 /48; private, loopback, link-local
 /// and unique-local addresses are networks of their own.
@@ -66,7 +67,7 @@ pub struct FailureReport {
     /// How it failed.
     pub kind: Failure,
     /// When.
-    pub at: Moment,
+    pub at: MonoTime,
     /// How the same request fared at other endpoints.
     pub elsewhere: Elsewhere,
     /// What else is known of it.

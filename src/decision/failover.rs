@@ -6,8 +6,9 @@ use super::switch::{LastSwitch, Switch};
 use super::timeline::{Fall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Evidence, Incident, IncidentId, Moment, Serving, SessionAction, SwitchKind};
+use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind};
 use crate::config::{OnAllDown, Sessions};
+use crate::time::MonoTime;
 
 impl Service {
     /// One decision of an `active_passive` service.
@@ -155,7 +156,7 @@ impl Service {
     }
 
     /// The pool before, when the new one fails soon after a switch: once, and not while frozen.
-    fn rollback_target(&self, now: Moment) -> Option<usize> {
+    fn rollback_target(&self, now: MonoTime) -> Option<usize> {
         let last = self.last_switch.as_ref()?;
         let soon = now.since(last.at) <= self.config.failover.confirm_window;
         let once = last.kind != SwitchKind::Rollback;
@@ -186,7 +187,7 @@ impl Service {
     // ---- elective -------------------------------------------------------------------------------------------------
 
     /// A better pool that has been well for the whole hold-down, when Standfast may go there by itself.
-    fn failback_target(&self, now: Moment) -> Option<usize> {
+    fn failback_target(&self, now: MonoTime) -> Option<usize> {
         if !self.may_fail_back() {
             return None;
         }
@@ -207,7 +208,7 @@ impl Service {
     }
 
     /// When a recovering pool may take the service; `None` = it has not recovered.
-    pub fn hold_down_end(&self, pool: usize) -> Option<Moment> {
+    pub fn hold_down_end(&self, pool: usize) -> Option<MonoTime> {
         let pool = &self.pools[pool];
         let over = |recovered| match pool.served {
             true => self.hold_down.over(&self.config.failover, &pool.rhythm, recovered),
@@ -217,7 +218,7 @@ impl Service {
         pool.recovered.map(over)
     }
 
-    pub fn wait_for_hold_down(&mut self, now: Moment) {
+    pub fn wait_for_hold_down(&mut self, now: MonoTime) {
         let next = self.homeward().filter_map(|pool| self.hold_down_end(pool)).filter(|end| *end > now).min();
         match next.filter(|_| self.may_fail_back()) {
             Some(end) => self.timers.arm(Timer::HoldDown, end),
@@ -294,7 +295,7 @@ impl Service {
         turn.timeline.open(incident, turn.effects);
     }
 
-    fn order_time(&self, now: Moment) -> Fall {
+    fn order_time(&self, now: MonoTime) -> Fall {
         Fall { sign: now, fell: now }
     }
 

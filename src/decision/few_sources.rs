@@ -11,15 +11,16 @@ use super::service::Service;
 use super::single_source::{Proof, SingleSource};
 use super::switch::Switch;
 use super::turn::Turn;
-use super::{Digest, Mark, Moment, Serving, Source, StandingChange, SwitchKind};
+use super::{Digest, Mark, Serving, Source, StandingChange, SwitchKind};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// Exchanges of the sources in the new pool after which their evidence can be proven right.
 const PROOF: u32 = 10;
 
 impl Service {
     /// May this pool be left on the evidence of few sources?
-    pub fn may_leave_on_few_sources(&self, pool: usize, now: Moment) -> bool {
+    pub fn may_leave_on_few_sources(&self, pool: usize, now: MonoTime) -> bool {
         let damping = self.config.failover.damping;
         let again = |last: &SingleSource| {
             last.proof == Proof::Right && last.before.is_none_or(|before| now.since(before) >= damping)
@@ -28,7 +29,7 @@ impl Service {
     }
 
     /// This pool is left on the evidence of few sources.
-    pub fn leaves_on_few_sources(&mut self, pool: usize, conviction: &Conviction, now: Moment) {
+    pub fn leaves_on_few_sources(&mut self, pool: usize, conviction: &Conviction, now: MonoTime) {
         self.single_source = Some(SingleSource {
             sources: conviction.few.clone(),
             kinds: conviction.kinds.clone(),
@@ -115,7 +116,7 @@ impl Service {
     }
 
     /// The pool to go back to because it was left on evidence that was wrong: at once, or not at all.
-    pub fn wrongly_left(&self, active: usize, now: Moment) -> Option<usize> {
+    pub fn wrongly_left(&self, active: usize, now: MonoTime) -> Option<usize> {
         let last = self.single_source.as_ref().filter(|last| last.proof == Proof::Wrong)?;
         let soon = now.since(last.at) <= self.config.failover.confirm_window;
         let here = last.to.as_ref() == Some(&self.pools[active].name);

@@ -2,33 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
 use super::timers::{Timer, Timers};
 use crate::config::{Failover, MaxFailovers};
+use crate::time::MonoTime;
 
 /// The outages of one service within the window. One counts once: what forces the service to move again within `confirm_window`
 /// belongs to it, and so does what happens while no endpoint serves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Freeze {
     /// When they began, oldest first.
-    pub forced: Vec<Moment>,
+    pub forced: Vec<MonoTime>,
 }
 
 impl Freeze {
     /// Does a pool that is left by force now begin an outage?
-    pub fn begins_outage(&self, rule: &Failover, now: Moment) -> bool {
+    pub fn begins_outage(&self, rule: &Failover, now: MonoTime) -> bool {
         self.forced.last().is_none_or(|last| now.since(*last) > rule.confirm_window)
     }
 
     /// An outage begins; returns the end of the freeze that it causes or lengthens.
-    pub fn count(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: Moment) -> Option<Moment> {
+    pub fn count(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: MonoTime) -> Option<MonoTime> {
         self.forced.retain(|at| now.since(*at) < rule.per);
         self.forced.push(now);
         let excess = self.forced.len().checked_sub(rule.count as usize + 1)?;
         self.hold(timers, self.forced[excess].after(rule.per))
     }
 
-    fn hold(&self, timers: &mut Timers, until: Moment) -> Option<Moment> {
+    fn hold(&self, timers: &mut Timers, until: MonoTime) -> Option<MonoTime> {
         let longer = timers.armed(Timer::Freeze).is_none_or(|before| before < until);
         if longer {
             timers.arm(Timer::Freeze, until);

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, ProbeFailure, ProbeOutcome};
+use super::{ProbeFailure, ProbeOutcome};
 use crate::config::HealthCheck;
+use crate::time::MonoTime;
 
 /// The checks' own opinion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub(super) struct Checks {
     /// It has been green before: from now on `rise` counts.
     proven: bool,
     /// When the newest probe counted was seen; an older one that comes late says nothing.
-    newest: Moment,
+    newest: MonoTime,
     /// The last failure, for people.
     pub detail: String,
 }
@@ -37,7 +38,7 @@ impl Checks {
     /// Before the first probe; without a check an endpoint is taken as green.
     pub fn new(check: Option<&HealthCheck>) -> Checks {
         let verdict = if check.is_some() { Verdict::Unknown } else { Verdict::Green };
-        Checks { verdict, passes: 0, fails: 0, proven: false, newest: Moment::ZERO, detail: String::new() }
+        Checks { verdict, passes: 0, fails: 0, proven: false, newest: MonoTime::ZERO, detail: String::new() }
     }
 
     /// Another check asks from now on: what it found so far stands, the streaks begin anew.
@@ -51,7 +52,7 @@ impl Checks {
     }
 
     /// Count one probe, unless it comes late. A local error does not count. `eager`: one good probe is enough.
-    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: Moment, eager: bool) -> bool {
+    pub fn fold(&mut self, check: &HealthCheck, outcome: &ProbeOutcome, seen: MonoTime, eager: bool) -> bool {
         if seen < self.newest {
             return false;
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Cause, Moment};
+use super::{Actor, Cause};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// Counts incidents of a process's life and, with `state`, beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub struct Evidence {
     /// For people: counts and the last detail.
     pub detail: String,
     /// When it was first seen.
-    pub seen: Moment,
+    pub seen: MonoTime,
 }
 
 /// One switch of one service.
@@ -82,13 +83,13 @@ pub struct Incident {
     /// What it rests on.
     pub evidence: Vec<Evidence>,
     /// First sign of the fault (forced switches; for others the order itself).
-    pub fault: Moment,
+    pub fault: MonoTime,
     /// When an endpoint's standing first fell because of it.
-    pub detected: Moment,
+    pub detected: MonoTime,
     /// When the machine decided; the table is published in the same turn.
-    pub decided: Moment,
+    pub decided: MonoTime,
     /// First good answer from the new pool; `None` while awaited.
-    pub answered: Option<Moment>,
+    pub answered: Option<MonoTime>,
     /// It counts towards `max_failovers`: an outage began with it.
     #[serde(default)]
     pub outage: bool,

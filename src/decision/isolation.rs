@@ -7,7 +7,8 @@ use super::reach::{PASSING, detection_time};
 use super::service::Service;
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Moment, StandingChange};
+use super::{Alert, Effect, StandingChange};
+use crate::time::MonoTime;
 
 /// What the other pools say about the way out of here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,36 +29,36 @@ impl Pool {
     }
 
     /// When something last came from one of its endpoints.
-    fn heard(&self) -> Option<Moment> {
+    fn heard(&self) -> Option<MonoTime> {
         self.endpoints.iter().filter_map(|endpoint| endpoint.reach.heard()).max()
     }
 
     /// When one of its endpoints was last heard that is not lost since.
-    fn reached(&self) -> Option<Moment> {
+    fn reached(&self) -> Option<MonoTime> {
         let reached = self.endpoints.iter().filter(|endpoint| endpoint.reach.lost().is_none());
         reached.filter_map(|endpoint| endpoint.reach.heard()).max()
     }
 
     /// Since when nothing came from any of its endpoints, where one of them was asked in vain since. (The others are as silent, or
     /// will be heard soon.)
-    fn silent(&self) -> Option<Moment> {
+    fn silent(&self) -> Option<MonoTime> {
         let heard = self.heard();
         self.endpoints.iter().filter_map(|endpoint| endpoint.reach.lost()).filter(|lost| Some(*lost) > heard).min()
     }
 
     /// Since when nothing comes back from any of its endpoints that are in use.
-    fn lost(&self) -> Option<Moment> {
+    fn lost(&self) -> Option<MonoTime> {
         let mut ready = self.endpoints.iter().filter(|endpoint| endpoint.ready()).peekable();
         ready.peek()?;
-        ready.try_fold(Moment::ZERO, |last, endpoint| Some(last.max(endpoint.reach.lost()?)))
+        ready.try_fold(MonoTime::ZERO, |last, endpoint| Some(last.max(endpoint.reach.lost()?)))
     }
 }
 
 impl Service {
     /// An endpoint's way was just lost: look at the ways to the other pools that were not heard since.
-    pub(super) fn look_around(&self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(super) fn look_around(&self, now: MonoTime, effects: &mut Vec<Effect>) {
         let due = |pool: &Pool| {
-            let due = |timer: Option<Moment>| timer.is_some_and(|at| at <= now);
+            let due = |timer: Option<MonoTime>| timer.is_some_and(|at| at <= now);
             pool.endpoints.iter().filter(|e| due(e.timers.armed(Timer::Reach))).filter_map(|e| e.reach.lost()).min()
         };
         for (index, lost) in self.pools.iter().enumerate().filter_map(|(index, pool)| Some((index, due(pool)?))) {
@@ -72,7 +73,7 @@ impl Service {
 
     /// No route for a moment is our own trouble. Where it lasts, and an endpoint of another pool was reached since it began, it is
     /// the way to this pool that is gone.
-    pub(super) fn judge_routes(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Vec<StandingChange> {
+    pub(super) fn judge_routes(&mut self, now: MonoTime, effects: &mut Vec<Effect>) -> Vec<StandingChange> {
         let heard: Vec<_> = self.pools.iter().map(Pool::reached).collect();
         let service = self.config.clone();
         let mut condemned = false;
@@ -94,7 +95,7 @@ impl Service {
     }
 
     /// The active pool is lost. What do the others say?
-    fn elsewhere(&self, active: usize) -> Option<(Moment, Elsewhere)> {
+    fn elsewhere(&self, active: usize) -> Option<(MonoTime, Elsewhere)> {
         let lost = self.pools[active].lost()?;
         let others = || (0..self.pools.len()).filter(|pool| *pool != active && !self.pools[*pool].is_static);
         let detection = |pool: usize| detection_time(self.config.pools[pool].health_check.as_ref());
@@ -118,7 +119,7 @@ impl Service {
 
     /// Is it likelier that we are cut off than that the active pool is gone? Then it is not left: no other can be reached either.
     /// Where the others were not checked yet, and it was lost at once, their check is awaited.
-    pub(super) fn is_cut_off(&mut self, active: usize, now: Moment) -> bool {
+    pub(super) fn is_cut_off(&mut self, active: usize, now: MonoTime) -> bool {
         let at_once = self.pools[active].endpoints.iter().any(|endpoint| endpoint.reach.is_lost_at_once());
         match self.elsewhere(active) {
             _ if self.isolated && self.is_coming_back() => true,
@@ -137,7 +138,7 @@ impl Service {
     }
 
     /// A pool that kept its share while none could be reached, and others are back: its probes pass again, or have had no time to.
-    pub(super) fn may_come_back(&mut self, pool: usize, now: Moment) -> bool {
+    pub(super) fn may_come_back(&mut self, pool: usize, now: MonoTime) -> bool {
         let keeps = self.unreached.contains(&self.pools[pool].name);
         if keeps && self.isolated {
             return true; // (whether it still is, is found out in this turn)
@@ -158,7 +159,7 @@ impl Service {
             self.isolated = false;
             return;
         }
-        let lasts = |at: Moment| turn.now.since(at) >= PASSING;
+        let lasts = |at: MonoTime| turn.now.since(at) >= PASSING;
         let no_route = |pool: usize| self.pools[pool].endpoints.iter().all(|e| e.reach.no_route().is_some_and(lasts));
         let unreached = |pool: &usize| {
             let lost = matches!(self.elsewhere(*pool), Some((_, Elsewhere::Lost)));

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
-use super::{Cause, Digest, Moment};
+use super::{Cause, Digest};
 use crate::config::OutlierDetection;
+use crate::time::MonoTime;
 
 /// The window is counted in steps of this length.
 const STEP: Duration = Duration::from_secs(1);
@@ -18,29 +19,29 @@ pub(super) struct Outlier {
     /// Failures in a row, counted from the last time the endpoint was given a fresh start.
     pub streak: u32,
     /// When the first of them was seen.
-    pub streak_since: Moment,
+    pub streak_since: MonoTime,
     /// How the last exchange ended; `None` = there was none.
     pub last_good: Option<bool>,
     /// Exchanges of the last [`OutlierDetection::WINDOW`], oldest first.
     window: VecDeque<Step>,
     /// When the newest digest counted was taken.
-    newest: Moment,
+    newest: MonoTime,
     /// Ejections without a long clean time between them.
     ejections: u32,
     /// When it last came back from an ejection.
-    restored: Option<Moment>,
+    restored: Option<MonoTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Step {
-    begins: Moment,
+    begins: MonoTime,
     good: u32,
     failed: u32,
 }
 
 impl Outlier {
     /// Count one digest.
-    pub fn fold(&mut self, digest: &Digest, seen: Moment) {
+    pub fn fold(&mut self, digest: &Digest, seen: MonoTime) {
         let failed = digest.failed.total();
         self.count(digest.good, failed, seen);
         if seen < self.newest || digest.good + failed == 0 {
@@ -56,7 +57,7 @@ impl Outlier {
         self.streak = streak;
     }
 
-    fn count(&mut self, good: u32, failed: u32, seen: Moment) {
+    fn count(&mut self, good: u32, failed: u32, seen: MonoTime) {
         self.forget(seen);
         match self.window.back_mut() {
             Some(step) if seen < step.begins.after(STEP) => {
@@ -67,21 +68,21 @@ impl Outlier {
         }
     }
 
-    fn forget(&mut self, now: Moment) {
+    fn forget(&mut self, now: MonoTime) {
         while self.window.front().is_some_and(|step| now.since(step.begins) >= OutlierDetection::WINDOW) {
             self.window.pop_front();
         }
     }
 
     /// Good answers a second, lately.
-    pub fn good_rate(&self, now: Moment) -> f64 {
+    pub fn good_rate(&self, now: MonoTime) -> f64 {
         let Some(first) = self.window.front() else { return 0.0 };
         let (good, _) = self.within_window(now);
         good as f64 / now.since(first.begins).max(STEP).as_secs_f64()
     }
 
     /// What any evidence comes to.
-    pub fn finding(&self, rule: &OutlierDetection, now: Moment) -> Finding {
+    pub fn finding(&self, rule: &OutlierDetection, now: MonoTime) -> Finding {
         let conviction = |cause| Conviction {
             cause,
             evidence: self.describe(cause, now),
@@ -93,7 +94,7 @@ impl Outlier {
     }
 
     /// Does it condemn the endpoint?
-    fn tripped(&self, rule: &OutlierDetection, now: Moment) -> Option<Cause> {
+    fn tripped(&self, rule: &OutlierDetection, now: MonoTime) -> Option<Cause> {
         if self.streak >= rule.consecutive_failures {
             return Some(Cause::Consecutive);
         }
@@ -103,13 +104,13 @@ impl Outlier {
         rule.failure_rate.is_some_and(|limit| enough && rate >= limit).then_some(Cause::FailureRate)
     }
 
-    fn within_window(&self, now: Moment) -> (u64, u64) {
+    fn within_window(&self, now: MonoTime) -> (u64, u64) {
         let fresh = self.window.iter().filter(|step| now.since(step.begins) < OutlierDetection::WINDOW);
         fresh.fold((0, 0), |(good, failed), step| (good + u64::from(step.good), failed + u64::from(step.failed)))
     }
 
     /// The next ejection begins: how long does it last?
-    pub fn eject(&mut self, rule: &OutlierDetection, now: Moment) -> Duration {
+    pub fn eject(&mut self, rule: &OutlierDetection, now: MonoTime) -> Duration {
         if self.restored.take().is_some_and(|restored| now.since(restored) > rule.max_ejection) {
             self.ejections = 0; // long ago: no longer the same trouble
         }
@@ -124,12 +125,12 @@ impl Outlier {
     }
 
     /// It comes back from an ejection.
-    pub fn restore(&mut self, now: Moment) {
+    pub fn restore(&mut self, now: MonoTime) {
         self.restored = Some(now);
     }
 
     /// For people.
-    fn describe(&self, cause: Cause, now: Moment) -> String {
+    fn describe(&self, cause: Cause, now: MonoTime) -> String {
         match cause {
             Cause::Consecutive => format!("{} failures in a row", self.streak),
             _ => {

@@ -12,9 +12,10 @@ use super::service::Service;
 use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
-use super::{Administrative, Incident, Moment, Serving, SwitchKind};
+use super::{Administrative, Incident, Serving, SwitchKind};
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
+use crate::time::MonoTime;
 
 /// The decisions worth keeping over a restart. All times are in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,7 +127,7 @@ impl Saved {
         Ok(self)
     }
 
-    pub(super) fn take(epoch: u64, services: &[Service], timeline: &Timeline, now: Moment) -> Saved {
+    pub(super) fn take(epoch: u64, services: &[Service], timeline: &Timeline, now: MonoTime) -> Saved {
         Saved {
             version: Saved::VERSION,
             epoch,
@@ -136,7 +137,7 @@ impl Saved {
         }
     }
 
-    pub(super) fn timeline(&self, now: Moment) -> Timeline {
+    pub(super) fn timeline(&self, now: MonoTime) -> Timeline {
         let restore = |saved: &SavedIncident| shift(&saved.0, |age| now.before(Duration::from_micros(age.as_micros())));
         Timeline { incidents: self.incidents.iter().map(restore).collect(), next: self.next_incident }
     }
@@ -217,12 +218,12 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn age_of(at: Moment, now: Moment) -> Moment {
-    Moment::from_micros(us(now.since(at)))
+fn age_of(at: MonoTime, now: MonoTime) -> MonoTime {
+    MonoTime::from_micros(us(now.since(at)))
 }
 
 /// The same record with every moment changed.
-fn shift(incident: &Incident, by: impl Fn(Moment) -> Moment) -> Incident {
+fn shift(incident: &Incident, by: impl Fn(MonoTime) -> MonoTime) -> Incident {
     let mut shifted = incident.clone();
     for at in [&mut shifted.fault, &mut shifted.detected, &mut shifted.decided] {
         *at = by(*at);
@@ -239,8 +240,8 @@ fn us(span: Duration) -> u64 {
 }
 
 impl Service {
-    fn save(&self, now: Moment) -> SavedService {
-        let age = |at: Moment| us(now.since(at));
+    fn save(&self, now: MonoTime) -> SavedService {
+        let age = |at: MonoTime| us(now.since(at));
         let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
         let ordered = endpoints.filter(|endpoint| endpoint.administrative != Administrative::Ready);
         let shared = matches!(self.serving, Serving::Shared(_));
@@ -264,7 +265,7 @@ impl Service {
     }
 
     /// Take up what an earlier process decided; pools that no longer exist are forgotten.
-    pub(super) fn restore(&mut self, saved: &SavedService, now: Moment) {
+    pub(super) fn restore(&mut self, saved: &SavedService, now: MonoTime) {
         let at = |age: u64| now.before(Duration::from_micros(age));
         let pools: BTreeSet<&Name> = self.config.pools.iter().map(|pool| &pool.name).collect();
         let exists = |name: &&Name| pools.contains(*name);

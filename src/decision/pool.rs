@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::Endpoint;
 use super::health::Verdict;
 use super::hold_down::Rhythm;
-use super::{Administrative, Moment, PoolRow};
+use super::{Administrative, PoolRow};
 use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
+use crate::time::MonoTime;
 
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub(super) struct Pool {
     pub is_static: bool,
     pub endpoints: Vec<Endpoint>,
     /// Since when enough endpoints are healthy, or would be if trials passed: hold-down counts from here.
-    pub recovered: Option<Moment>,
+    pub recovered: Option<MonoTime>,
     pub rhythm: Rhythm,
     /// It has served since the process started, or may have served before.
     pub served: bool,
@@ -36,7 +37,7 @@ impl Pool {
     }
 
     /// Did a probe of one of its endpoints pass in this time, with no sign of trouble there?
-    pub fn was_proven_well(&self, from: Moment, until: Moment) -> bool {
+    pub fn was_proven_well(&self, from: MonoTime, until: MonoTime) -> bool {
         let proven = |endpoint: &Endpoint| endpoint.proven.is_some_and(|proven| from < proven && proven <= until);
         self.endpoints.iter().any(proven)
     }
@@ -82,7 +83,7 @@ impl Pool {
     }
 
     /// Keep track of since when it has been well, and of how often it falls.
-    pub fn observe(&mut self, min_healthy: usize, damping: Duration, now: Moment) {
+    pub fn observe(&mut self, min_healthy: usize, damping: Duration, now: MonoTime) {
         let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();
         let well = self.is_static || hopeful >= min_healthy.max(1);
         self.recovered = if well { self.recovered.or(Some(now)) } else { None };

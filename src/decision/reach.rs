@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectOutcome, Digest, Failure, Moment, ProbeFailure, ProbeOutcome};
+use super::{ConnectOutcome, Digest, Failure, ProbeFailure, ProbeOutcome};
 use crate::config::HealthCheck;
+use crate::time::MonoTime;
 
 /// Having no way to an endpoint is a passing trouble of this host for so long.
 pub(super) const PASSING: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ const UNCHECKED: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reach {
     /// When anything last came from it, a refusal included.
-    heard: Option<Moment>,
+    heard: Option<MonoTime>,
     /// Since when nothing comes back.
     lost: Option<Lost>,
     /// This host has no way to it: connects fail before a packet leaves.
@@ -31,27 +32,27 @@ pub(super) struct Reach {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct NoRoute {
-    since: Moment,
+    since: MonoTime,
     /// When that was last found.
-    found: Moment,
+    found: MonoTime,
     /// Since when it is known that another pool can be reached meanwhile.
-    reached: Option<Moment>,
+    reached: Option<MonoTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Lost {
-    since: Moment,
+    since: MonoTime,
     /// Found at once, not by waiting: others may be lost as well and not know it yet.
     at_once: bool,
 }
 
 impl Reach {
-    pub fn heard(&self) -> Option<Moment> {
+    pub fn heard(&self) -> Option<MonoTime> {
         self.heard
     }
 
     /// Since when nothing comes back; `None` when it was heard since, or is not asked.
-    pub fn lost(&self) -> Option<Moment> {
+    pub fn lost(&self) -> Option<MonoTime> {
         self.lost.map(|lost| lost.since)
     }
 
@@ -60,13 +61,13 @@ impl Reach {
     }
 
     /// Since when this host has no way to it.
-    pub fn no_route(&self) -> Option<Moment> {
+    pub fn no_route(&self) -> Option<MonoTime> {
         self.no_route.map(|gap| gap.since)
     }
 
     /// Another pool can be reached, or cannot (any more). True when that is news: then it is looked once more whether there is still
     /// no way to this endpoint, for where all ways come back, one is the first.
-    pub fn compare(&mut self, elsewhere: Option<Moment>, now: Moment) -> bool {
+    pub fn compare(&mut self, elsewhere: Option<MonoTime>, now: MonoTime) -> bool {
         let Some(gap) = &mut self.no_route else { return false };
         let before = gap.reached;
         gap.reached = before.or(Some(now)).filter(|_| elsewhere > Some(gap.since));
@@ -74,25 +75,25 @@ impl Reach {
     }
 
     /// There is no way to this one only: that lasts, and was found again after another pool was reached.
-    pub fn is_cut(&self, now: Moment) -> bool {
+    pub fn is_cut(&self, now: MonoTime) -> bool {
         let found_again = |gap: NoRoute| gap.reached.is_some_and(|reached| gap.found > reached);
         self.no_route.is_some_and(|gap| now.since(gap.since) >= PASSING && found_again(gap))
     }
 
-    fn state(&self) -> (Option<Lost>, Option<Moment>) {
+    fn state(&self) -> (Option<Lost>, Option<MonoTime>) {
         (self.lost, self.no_route())
     }
 
-    fn hear(&mut self, at: Moment) {
+    fn hear(&mut self, at: MonoTime) {
         *self = Reach { heard: self.heard.max(Some(at)), lost: None, no_route: None };
     }
 
-    fn lose(&mut self, since: Moment, at_once: bool) {
+    fn lose(&mut self, since: MonoTime, at_once: bool) {
         self.no_route = None;
         self.lost.get_or_insert(Lost { since, at_once });
     }
 
-    fn lose_route(&mut self, at: Moment) {
+    fn lose_route(&mut self, at: MonoTime) {
         let gap = self.no_route.get_or_insert(NoRoute { since: at, found: at, reached: None });
         gap.found = gap.found.max(at);
         self.lost.get_or_insert(Lost { since: at, at_once: true });
@@ -106,7 +107,7 @@ impl Reach {
     }
 
     /// A connect ended.
-    pub fn connected(&mut self, outcome: ConnectOutcome, at: Moment) {
+    pub fn connected(&mut self, outcome: ConnectOutcome, at: MonoTime) {
         match outcome {
             ConnectOutcome::Connected | ConnectOutcome::Refused => self.hear(at),
             ConnectOutcome::Timeout => self.lose(at, false),
@@ -117,7 +118,7 @@ impl Reach {
     }
 
     /// A probe ended. (Whether a timeout or refusal came of the way is told by its connect.)
-    pub fn probed(&mut self, outcome: &ProbeOutcome, at: Moment) {
+    pub fn probed(&mut self, outcome: &ProbeOutcome, at: MonoTime) {
         match outcome {
             ProbeOutcome::Pass { .. } => self.hear(at),
             ProbeOutcome::Fail { kind: ProbeFailure::Timeout | ProbeFailure::Refused, .. } => {}
@@ -127,7 +128,7 @@ impl Reach {
     }
 
     /// Real traffic spoke.
-    pub fn in_band(&mut self, digest: &Digest, at: Moment) {
+    pub fn in_band(&mut self, digest: &Digest, at: MonoTime) {
         let answers = [Failure::Gateway, Failure::Malformed].iter().any(|kind| digest.failed.of(*kind) > 0);
         if digest.good > 0 || answers {
             self.hear(at);

@@ -15,8 +15,9 @@ use super::succession::{Predecessor, Succession};
 use super::switch::Switch;
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{EndpointId, Moment, Serving, SwitchKind};
+use super::{EndpointId, Serving, SwitchKind};
 use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
+use crate::time::MonoTime;
 
 /// Added to the longest check timeout: the first round of probes is over by then, or something is wrong with the prober.
 const FIRST_ROUND_SLACK: Duration = Duration::from_millis(500);
@@ -61,7 +62,7 @@ impl<'a> Newcomers<'a> {
         Newcomers { next, known }
     }
 
-    fn endpoint(&mut self, config: &config::Endpoint, check: Option<&HealthCheck>, now: Moment) -> Endpoint {
+    fn endpoint(&mut self, config: &config::Endpoint, check: Option<&HealthCheck>, now: MonoTime) -> Endpoint {
         let id = EndpointId(*self.next);
         *self.next += 1;
         let known = self.known.get(&config.address).map_or(&[][..], Vec::as_slice);
@@ -115,12 +116,12 @@ impl Service {
     }
 
     /// A restart is no failover: the pool that was active before it is given up for `fall` failed probes only.
-    pub fn believe_resumed(&mut self, now: Moment) {
+    pub fn believe_resumed(&mut self, now: MonoTime) {
         self.timers.arm(Timer::FirstChoice, self.all_probes_over(now));
     }
 
     /// When `fall` probes of every endpoint are over, if they begin now.
-    fn all_probes_over(&self, now: Moment) -> Moment {
+    fn all_probes_over(&self, now: MonoTime) -> MonoTime {
         let later = self.longest(|check| {
             let pause = check.timeout.max(check.fast_interval.min(LATER_PROBES).mul_f64(1.0 + check.jitter));
             pause.saturating_mul(check.fall.saturating_sub(1))

@@ -14,8 +14,9 @@ use super::single_source::SingleSource;
 use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
 use super::turn::Turn;
-use super::{Admission, Alert, Effect, Held, Moment, ServiceRow, Serving, StandingChange};
+use super::{Admission, Alert, Effect, Held, ServiceRow, Serving, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
+use crate::time::MonoTime;
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub(super) struct Service {
     /// Nobody is available, and `serving` is the last resort.
     pub failing_open: bool,
     /// Since when `serving` has been as it is.
-    pub since: Moment,
+    pub since: MonoTime,
     /// The pool that served last: the one that a switch leaves.
     pub last_active: Option<Name>,
     /// The active pool before a restart: it is waited for until its health is proven or refuted.
@@ -55,16 +56,16 @@ pub(super) struct Service {
     pub unreached: BTreeSet<Name>,
     /// When the last isolation ended.
     #[serde(default)]
-    pub reached_again: Option<Moment>,
+    pub reached_again: Option<MonoTime>,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
     /// The earliest timer of the service and its endpoints.
-    deadline: Option<Moment>,
+    deadline: Option<MonoTime>,
 }
 
 impl Service {
-    pub fn new(config: Arc<config::Service>, pools: Vec<Pool>, now: Moment) -> Service {
+    pub fn new(config: Arc<config::Service>, pools: Vec<Pool>, now: MonoTime) -> Service {
         let row = ServiceRow {
             name: config.name.clone(),
             serving: Serving::Starting,
@@ -102,7 +103,7 @@ impl Service {
         &self.config.name
     }
 
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<MonoTime> {
         self.deadline
     }
 
@@ -141,7 +142,7 @@ impl Service {
         self.serving == Serving::Down || self.serves_a_page()
     }
 
-    pub fn frozen_until(&self) -> Option<Moment> {
+    pub fn frozen_until(&self) -> Option<MonoTime> {
         self.timers.armed(Timer::Freeze)
     }
 
@@ -187,7 +188,7 @@ impl Service {
         self.conclude_standings(now)
     }
 
-    pub fn conclude_standings(&mut self, now: Moment) -> Vec<StandingChange> {
+    pub fn conclude_standings(&mut self, now: MonoTime) -> Vec<StandingChange> {
         let service = self.name().clone();
         let mut changes = Vec::new();
         for pool in &mut self.pools {
@@ -209,7 +210,7 @@ impl Service {
 
     /// Who was refused is doubted only as long as its pool has others that nothing is known against. A pool without them is
     /// gone, or restarting: that cannot be told apart, and the service does not wait for it.
-    fn end_doubts(&mut self, now: Moment) -> Vec<StandingChange> {
+    fn end_doubts(&mut self, now: MonoTime) -> Vec<StandingChange> {
         let failover = &self.config.failover;
         let mut condemned = false;
         for (pool, config) in self.pools.iter_mut().zip(&self.config.pools) {
@@ -263,7 +264,7 @@ impl Service {
         pool: usize,
         rules: Rules<'_>,
         conviction: &Conviction,
-        now: Moment,
+        now: MonoTime,
     ) -> Result<(), Option<Held>> {
         let min_healthy = self.config.failover.min_healthy;
         let Some(rule) = rules.outlier else { return Err(None) };
@@ -288,7 +289,7 @@ impl Service {
         self.pools[pool].left() <= self.config.failover.min_healthy.max(1)
     }
 
-    fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: Moment) {
+    fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: MonoTime) {
         if self.would_leave(pool) && !conviction.few.is_empty() {
             self.leaves_on_few_sources(pool, &conviction, now);
         }
@@ -333,7 +334,7 @@ impl Service {
         }
     }
 
-    fn observe_pools(&mut self, now: Moment) {
+    fn observe_pools(&mut self, now: MonoTime) {
         let min_healthy = self.config.failover.min_healthy;
         for pool in &mut self.pools {
             pool.observe(min_healthy, self.config.failover.damping, now);
@@ -409,7 +410,7 @@ impl Service {
     /// A serving pool tries at once. A pool that the service will go home to by itself is tried as the last step before that,
     /// so it waits for its hold-down and for the end of a freeze. Any other pool is never tried with live traffic, which would
     /// be mixed traffic: there checks alone decide after a further time.
-    fn trials(&self, pool: usize, now: Moment) -> (bool, bool) {
+    fn trials(&self, pool: usize, now: MonoTime) -> (bool, bool) {
         if self.serves(pool) || self.is_out() {
             return (true, true);
         }
@@ -447,7 +448,7 @@ impl Service {
         turn.effects.extend(changes.into_iter().map(Effect::Standing));
     }
 
-    fn next_deadline(&self) -> Option<Moment> {
+    fn next_deadline(&self) -> Option<MonoTime> {
         let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
         let first = endpoints.filter_map(|endpoint| endpoint.timers.deadline()).min();
         earliest(first, self.timers.deadline())

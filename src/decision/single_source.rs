@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Moment, Source};
+use super::{Failure, Source};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// The last time that a pool was left on the evidence of few sources.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,9 +13,9 @@ pub(super) struct SingleSource {
     pub sources: Vec<Source>,
     /// How what they reported had failed.
     pub kinds: Vec<Failure>,
-    pub at: Moment,
+    pub at: MonoTime,
     /// When a pool had been left so before, if that was not long ago.
-    pub before: Option<Moment>,
+    pub before: Option<MonoTime>,
     pub from: Name,
     /// Where the service went; `None` until it has.
     pub to: Option<Name>,

@@ -10,8 +10,9 @@ use super::endpoint::Endpoint;
 use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
-use super::{Admission, EndpointId, Moment, Reading, Serving, Standing, SwitchKind};
+use super::{Admission, EndpointId, Reading, Serving, Standing, SwitchKind};
 use crate::config::{Mode, Name};
+use crate::time::MonoTime;
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,8 +100,8 @@ fn ms(span: Duration) -> u64 {
 
 impl Service {
     /// For `/status`.
-    pub(super) fn status(&self, now: Moment) -> ServiceStatus {
-        let left = |until: Option<Moment>| until.map(|until| ms(until.since(now)));
+    pub(super) fn status(&self, now: MonoTime) -> ServiceStatus {
+        let left = |until: Option<MonoTime>| until.map(|until| ms(until.since(now)));
         let active = match self.serving {
             Serving::Active(active) => Some(self.pools[active].name.clone()),
             _ => None,
@@ -125,7 +126,7 @@ impl Service {
         }
     }
 
-    fn pool_status(&self, pool: &Pool, now: Moment) -> PoolStatus {
+    fn pool_status(&self, pool: &Pool, now: MonoTime) -> PoolStatus {
         PoolStatus {
             name: pool.name.clone(),
             available: pool.available(self.config.failover.min_healthy),
@@ -137,7 +138,7 @@ impl Service {
 }
 
 impl Endpoint {
-    fn status(&self, now: Moment) -> EndpointStatus {
+    fn status(&self, now: MonoTime) -> EndpointStatus {
         EndpointStatus {
             id: self.id,
             address: self.address,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
-use super::{Cause, Failure, Held, Moment, ProbeOutcome, Silence};
+use super::{Cause, Failure, Held, ProbeOutcome, Silence};
+use crate::time::MonoTime;
 
 /// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
 const UNTESTED: Duration = Duration::from_secs(5);
@@ -22,9 +23,9 @@ pub(super) struct Suspicion {
     /// A probe failed while it was suspected.
     confirmed: bool,
     /// Those who were found to wait until then prove nothing any more: it has been explained since.
-    cleared: Moment,
+    cleared: MonoTime,
     /// When the newest digest counted was taken.
-    newest: Moment,
+    newest: MonoTime,
 }
 
 impl Suspicion {
@@ -39,7 +40,7 @@ impl Suspicion {
 
     /// What it comes to where so many sources are needed: a probe that failed, or requests that were answered elsewhere, of that
     /// many sources or over three targets.
-    pub fn finding(&self, needed: u32, now: Moment) -> Finding {
+    pub fn finding(&self, needed: u32, now: MonoTime) -> Finding {
         let Some(silence) = self.silence.filter(|_| self.convicts()) else { return Finding::Nothing };
         let sources = silence.sources.iter().flatten().count();
         let broad = sources == 0 || sources >= needed as usize || silence.targets >= Silence::TARGETS;
@@ -59,17 +60,17 @@ impl Suspicion {
     }
 
     /// Since when it has been silent.
-    pub fn since(&self) -> Option<Moment> {
+    pub fn since(&self) -> Option<MonoTime> {
         self.silence.map(|silence| silence.since)
     }
 
     /// When it ends if nothing can be asked.
-    pub fn untested(&self) -> Option<Moment> {
+    pub fn untested(&self) -> Option<MonoTime> {
         self.silence.map(|silence| silence.late.after(UNTESTED))
     }
 
     /// What real traffic says. Is there something to conclude?
-    pub fn fold(&mut self, silence: Option<Silence>, seen: Moment) -> bool {
+    pub fn fold(&mut self, silence: Option<Silence>, seen: MonoTime) -> bool {
         if seen < self.newest {
             return false; // a late one says nothing about how things stand now
         }
@@ -84,7 +85,7 @@ impl Suspicion {
     }
 
     /// What a probe says. Is there something to conclude?
-    pub fn probed(&mut self, outcome: &ProbeOutcome, seen: Moment) -> bool {
+    pub fn probed(&mut self, outcome: &ProbeOutcome, seen: MonoTime) -> bool {
         let before = (self.holds(), self.convicts());
         match outcome {
             ProbeOutcome::Pass { .. } => {
@@ -98,7 +99,7 @@ impl Suspicion {
     }
 
     /// A fresh start: whoever was found to wait until then is explained, or paid for.
-    pub fn clear(&mut self, at: Moment) {
+    pub fn clear(&mut self, at: MonoTime) {
         self.cleared = self.cleared.max(at);
         self.suspect(self.silence);
     }
@@ -114,7 +115,7 @@ impl Suspicion {
     }
 
     /// For people.
-    pub fn describe(&self, now: Moment) -> Option<String> {
+    pub fn describe(&self, now: MonoTime) -> Option<String> {
         let silence = self.silence?;
         let (asked, wait) = (silence.unanswered, now.since(silence.since).as_millis());
         let mut text = format!("{asked} requests without an answer for {wait} ms");

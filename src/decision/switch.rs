@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Moment, SwitchKind};
+use super::{Actor, SwitchKind};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// The last switch, as far as later decisions depend on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct LastSwitch {
     pub kind: SwitchKind,
     pub from: Option<Name>,
-    pub at: Moment,
+    pub at: MonoTime,
 }
 
 /// A decision to change the active pool.

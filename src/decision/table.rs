@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, Moment, Standing};
+use super::{Admission, Standing};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// An endpoint of this process's life: allotted once per (service, address), never reused, kept over reloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ pub struct EndpointRow {
     /// What may be sent to it.
     pub admission: Admission,
     /// When it last joined a pool that was already serving: where its slow start begins.
-    pub joined: Option<Moment>,
+    pub joined: Option<MonoTime>,
     /// It is asked and says nothing, or has just refused: new work goes elsewhere as long as there is an elsewhere, or waits
     /// for the verdict.
     #[serde(default)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Incident, IncidentId, Moment};
+use super::{Effect, Incident, IncidentId};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// Incidents kept.
 const KEPT: usize = 64;
@@ -49,7 +50,7 @@ impl Timeline {
         &mut self,
         service: &Name,
         epoch: u64,
-        seen: Moment,
+        seen: MonoTime,
         effects: &mut Vec<Effect>,
     ) -> Option<&Incident> {
         let wanted = |i: &&mut Incident| i.service == *service && i.epoch == epoch && i.answered.is_none();
@@ -63,15 +64,15 @@ impl Timeline {
 /// One endpoint's part in a pool's fall: its first sign of trouble, and when its standing fell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fall {
-    pub sign: Moment,
-    pub fell: Moment,
+    pub sign: MonoTime,
+    pub fell: MonoTime,
 }
 
 /// When the fault began that took a pool of `size` endpoints below `needed`, and when it was first detected.
 ///
 /// The pool could serve until the first sign at the endpoint that made it one too few. Signs shortly before that one
 /// belong to the same fault; an endpoint that had been dead for long does not.
-pub(super) fn fault(mut falls: Vec<Fall>, size: usize, needed: usize, now: Moment) -> Fall {
+pub(super) fn fault(mut falls: Vec<Fall>, size: usize, needed: usize, now: MonoTime) -> Fall {
     falls.sort_by_key(|fall| fall.sign);
     let Some(last) = falls.len().checked_sub(1) else { return Fall { sign: now, fell: now } };
     let mut first = size.saturating_sub(needed).min(last);

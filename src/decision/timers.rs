@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use crate::time::MonoTime;
 
 /// What is waited for; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,16 +43,16 @@ pub(super) enum Timer {
 /// Armed timers of one endpoint or one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Timers(BTreeMap<Timer, Moment>);
+pub(super) struct Timers(BTreeMap<Timer, MonoTime>);
 
 impl Timers {
     /// Arm, or arm anew.
-    pub fn arm(&mut self, timer: Timer, at: Moment) {
+    pub fn arm(&mut self, timer: Timer, at: MonoTime) {
         self.0.insert(timer, at);
     }
 
     /// Arm unless it is armed already.
-    pub fn arm_once(&mut self, timer: Timer, at: Moment) {
+    pub fn arm_once(&mut self, timer: Timer, at: MonoTime) {
         self.0.entry(timer).or_insert(at);
     }
 
@@ -60,12 +60,12 @@ impl Timers {
         self.0.remove(&timer);
     }
 
-    pub fn armed(&self, timer: Timer) -> Option<Moment> {
+    pub fn armed(&self, timer: Timer) -> Option<MonoTime> {
         self.0.get(&timer).copied()
     }
 
     /// Has it come? If so it is disarmed.
-    pub fn fired(&mut self, timer: Timer, now: Moment) -> bool {
+    pub fn fired(&mut self, timer: Timer, now: MonoTime) -> bool {
         let due = self.armed(timer).is_some_and(|at| at <= now);
         if due {
             self.disarm(timer);
@@ -73,13 +73,13 @@ impl Timers {
         due
     }
 
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<MonoTime> {
         self.0.values().min().copied()
     }
 }
 
 /// The earlier of two deadlines.
-pub(super) fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+pub(super) fn earliest(a: Option<MonoTime>, b: Option<MonoTime>) -> Option<MonoTime> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, other) => one.or(other),

@@ -1,11 +1,12 @@
 //! [`Turn`]: what one evaluation of the core works with.
 
+use super::Effect;
 use super::timeline::Timeline;
-use super::{Effect, Moment};
+use crate::time::MonoTime;
 
 /// What one turn of the core works with.
 pub(super) struct Turn<'a> {
-    pub now: Moment,
+    pub now: MonoTime,
     /// The epoch that this turn publishes, if it publishes.
     pub epoch: u64,
     pub effects: &'a mut Vec<Effect>,

@@ -3,7 +3,7 @@
 //!
 //! # Time
 //!
-//! - The core gets time as an argument ([`Moment`](crate::decision::Moment)). It never goes back: `Decision` keeps the
+//! - The core gets time as an argument ([`MonoTime`](crate::time::MonoTime)). It never goes back: `Decision` keeps the
 //!   newest time it was told, and observations that lie in the future count as now.
 //! - Only `sys/clock.rs` reads a clock. It is `CLOCK_MONOTONIC`. The wall clock is for records that people read, and
 //!   for the age of the state file.

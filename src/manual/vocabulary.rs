@@ -84,13 +84,12 @@
 //! | `Alarm`, `Killer` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
 //! | `proxy/outcome.rs` | | labels of terminations |
 //! | `Act`, `ActCommand` | `decision/act.rs`, `commands.rs` | operator command as a value; what it asks for |
-//! | `Moment` | `decision/moment.rs` | monotonic time as plain data |
+//! | `MonoTime` | `time.rs` | monotonic time as plain data |
 //! | `Turn` | `decision/turn.rs` | context of one evaluation: time, epoch, effects |
 //! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |
 //! | `Rhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
 //! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
 //! | `decision/shared.rs` | | `active_active` |
-//! | `Senses` | `control/engine.rs` | input channels of the engine |
 //! | `Probe`, `ProbeError` | `control/probes/` | prepared probe; why it failed |
 //! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
 //! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 /// Descriptors left beside the data plane, if the limit allows: for the admin port's 64 connections, and for files.
 const RESERVE: usize = 96;
@@ -93,11 +93,11 @@ impl DescriptorBudget {
     }
 
     /// The kernel had no descriptor for a connection to an endpoint: more files are open than are counted here.
-    pub fn note_refused(&self, now: Moment) {
+    pub fn note_refused(&self, now: MonoTime) {
         self.held_until.store(now.after(HOLD).as_micros(), Relaxed);
     }
 
-    fn is_held(&self, now: impl FnOnce() -> Moment) -> bool {
+    fn is_held(&self, now: impl FnOnce() -> MonoTime) -> bool {
         let until = self.held_until.load(Relaxed);
         if until == 0 {
             return false;
@@ -152,7 +152,7 @@ impl WorkerDescriptors {
 
     /// Claims room for a client connection that is about to be accepted, until
     /// [`client_closed`](WorkerDescriptors::client_closed) is called. False: there is none.
-    pub fn try_client(&self, now: impl FnOnce() -> Moment) -> bool {
+    pub fn try_client(&self, now: impl FnOnce() -> MonoTime) -> bool {
         !self.budget.is_held(now) && self.try_open(&self.clients, 1)
     }
 
@@ -227,7 +227,7 @@ impl Drop for PipePermit {
 mod tests {
     use super::*;
 
-    const EARLY: fn() -> Moment = || Moment::from_micros(1_000_000);
+    const EARLY: fn() -> MonoTime = || MonoTime::from_micros(1_000_000);
 
     fn workers<const COUNT: usize>(most: usize) -> (Arc<DescriptorBudget>, [Arc<WorkerDescriptors>; COUNT]) {
         let budget = DescriptorBudget::unbounded();

@@ -7,9 +7,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::deadline::{Alarm, Killer};
-use crate::decision::{EndpointId, Moment};
+use crate::decision::EndpointId;
 use crate::routing::{PoolTerm, RoutingTable, SessionVerdict, WorkerView};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// The client connections of one worker.
 #[derive(Default)]
@@ -27,7 +28,7 @@ struct Place {
 }
 
 impl Place {
-    fn judge(&self, table: &RoutingTable, now: Moment) {
+    fn judge(&self, table: &RoutingTable, now: MonoTime) {
         let pool_term = self.pool_term.borrow();
         match pool_term.as_ref().map(|(pool_term, endpoint)| table.verdict(pool_term, *endpoint, now)) {
             None => {}
@@ -47,7 +48,7 @@ impl Clients {
     }
 
     /// Judges every exchange by a newer table. A request between two tries is woken as well.
-    pub fn sweep(&self, table: &RoutingTable, now: Moment) {
+    pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         for (_, place) in self.places.borrow().iter() {
             place.judge(table, now);
             if place.busy.get() {

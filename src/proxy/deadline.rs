@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::decision::Moment;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// The precision of every deadline of the data path: none fires early, none more than two ticks late.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -71,13 +71,13 @@ impl Entry {
     }
 }
 
-fn tick_of(at: Moment) -> u64 {
+fn tick_of(at: MonoTime) -> u64 {
     at.as_micros().div_ceil(TICK.as_micros() as u64)
 }
 
 impl Deadlines {
     /// No alarms yet; `now` is where time begins.
-    pub fn new(now: Moment) -> Rc<Deadlines> {
+    pub fn new(now: MonoTime) -> Rc<Deadlines> {
         Rc::new(Deadlines {
             ring: RefCell::new((0..RING).map(|_| Vec::new()).collect()),
             swept: Cell::new(tick_of(now)),
@@ -115,7 +115,7 @@ impl Deadlines {
     }
 
     /// Wakes every task whose deadline has passed by `now`.
-    fn sweep(&self, now: Moment) {
+    fn sweep(&self, now: MonoTime) {
         let now = now.as_micros() / TICK.as_micros() as u64;
         let from = self.swept.get() + 1;
         if now < from {
@@ -160,7 +160,7 @@ impl Deadlines {
     }
 
     /// Was the worker kept from sweeping: by a pause of the process, or by too much else to do? `pauses`: how many there were.
-    fn is_behind(&self, now: Moment, pauses: &mut u64) -> bool {
+    fn is_behind(&self, now: MonoTime, pauses: &mut u64) -> bool {
         let late = now.as_micros() / TICK.as_micros() as u64 > self.sleeping_to.get().saturating_add(LATE);
         let paused = clock::pauses_seen();
         std::mem::replace(pauses, paused) != paused || late
@@ -176,7 +176,7 @@ impl Deadlines {
             match next {
                 None => self.earlier.notified().await,
                 Some(tick) => {
-                    let wait = Moment::from_micros(tick * TICK.as_micros() as u64).since(clock::now());
+                    let wait = MonoTime::from_micros(tick * TICK.as_micros() as u64).since(clock::now());
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = self.earlier.notified() => {}
@@ -201,7 +201,7 @@ pub struct Alarm {
 
 impl Alarm {
     /// Armed for `at`, whatever it was armed for before.
-    pub fn set(&self, at: Moment) {
+    pub fn set(&self, at: MonoTime) {
         let tick = tick_of(at);
         self.entry.at.set(tick);
         self.entry.due.set(false);
@@ -211,7 +211,7 @@ impl Alarm {
     }
 
     /// Armed for `at`, unless it was armed for an earlier time.
-    pub fn hasten(&self, at: Moment) {
+    pub fn hasten(&self, at: MonoTime) {
         if tick_of(at) < self.entry.at.get() {
             self.set(at);
         }
@@ -281,7 +281,7 @@ impl Killer {
     }
 
     /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before. Of several times the earliest holds.
-    pub fn kill_at(&self, at: Moment) {
+    pub fn kill_at(&self, at: MonoTime) {
         let tick = tick_of(at).min(self.entry.end.get());
         self.entry.end.set(tick);
         if tick < self.entry.queued.get() {
@@ -306,8 +306,8 @@ mod tests {
 
     use super::*;
 
-    fn at(ms: u64) -> Moment {
-        Moment::from_micros(1_000_000 + ms * 1000)
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_micros(1_000_000 + ms * 1000)
     }
 
     fn rung(alarm: &Alarm) -> Option<Interrupt> {

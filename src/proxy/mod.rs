@@ -39,11 +39,11 @@ use rustix::io::Errno;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
-use crate::decision::Moment;
 use crate::net::{DescriptorBudget, WorkerDescriptors};
 use crate::routing::{Published, WorkerId, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessLog;
+use crate::time::MonoTime;
 
 /// Pause before a worker that panicked begins again.
 const REBIRTH: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ pub struct ProxySetup {
 /// time does.
 #[derive(Debug)]
 pub struct ProxyHandle {
-    stop: watch::Sender<Option<Moment>>,
+    stop: watch::Sender<Option<MonoTime>>,
     threads: Vec<JoinHandle<DrainReport>>,
 }
 
@@ -79,7 +79,7 @@ struct Shared {
     published: Arc<Published>,
     access_log: AccessLog,
     budget: Arc<DescriptorBudget>,
-    told: watch::Receiver<Option<Moment>>,
+    told: watch::Receiver<Option<MonoTime>>,
 }
 
 /// A worker that is starting: it reports its runtime, waits for `go`, and reports its accept loops.
@@ -197,7 +197,7 @@ fn first_runtime(reports: &Reports) -> Option<LocalRuntime> {
 }
 
 /// The runtime of a later life: its sockets listen, so it is tried until there is one. `None`: the worker is told to stop.
-fn next_runtime(id: usize, told: &watch::Receiver<Option<Moment>>) -> Option<LocalRuntime> {
+fn next_runtime(id: usize, told: &watch::Receiver<Option<MonoTime>>) -> Option<LocalRuntime> {
     loop {
         if told.has_changed().is_err() || told.borrow().is_some() {
             return None;
@@ -212,7 +212,7 @@ fn next_runtime(id: usize, told: &watch::Receiver<Option<Moment>>) -> Option<Loc
 
 /// Ends a drain before its time.
 #[derive(Clone, Debug)]
-pub struct DrainCut(watch::Sender<Option<Moment>>);
+pub struct DrainCut(watch::Sender<Option<MonoTime>>);
 
 impl DrainCut {
     /// What is still in flight is reset now.

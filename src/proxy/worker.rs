@@ -14,11 +14,11 @@ use super::deadline::Killer;
 use super::server::ConnectionServer;
 use super::worker_core::WorkerCore;
 use crate::config::Config;
-use crate::decision::Moment;
 use crate::net::WorkerDescriptors;
 use crate::routing::WorkerView;
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
+use crate::time::MonoTime;
 
 /// How often idle connections are looked through and log lines handed over.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Worker {
     }
 }
 
-fn end(killer: &Killer, until: Option<Moment>) {
+fn end(killer: &Killer, until: Option<MonoTime>) {
     match until {
         Some(until) => killer.kill_at(until),
         None => killer.kill(),
@@ -99,7 +99,7 @@ pub async fn run(
     view: Rc<WorkerView>,
     access: AccessWriter,
     descriptors: Arc<WorkerDescriptors>,
-    mut stop: watch::Receiver<Option<Moment>>,
+    mut stop: watch::Receiver<Option<MonoTime>>,
     begun: impl FnOnce(io::Result<()>),
 ) -> DrainReport {
     let worker = Worker::new(WorkerCore::new(view, access, descriptors));
@@ -126,7 +126,7 @@ pub async fn run(
 }
 
 /// Lets work in flight finish until then, or until `stop` says an earlier time.
-async fn drain(worker: &Worker, until: Moment, stop: &mut watch::Receiver<Option<Moment>>) -> DrainReport {
+async fn drain(worker: &Worker, until: MonoTime, stop: &mut watch::Receiver<Option<MonoTime>>) -> DrainReport {
     let core = worker.core();
     core.begin_draining();
     worker.accepting.stop();

@@ -16,11 +16,11 @@ use super::buffer::BufferPool;
 use super::clients::Clients;
 use super::deadline::{Deadlines, Killer};
 use super::tcp::Shared;
-use crate::decision::Moment;
 use crate::net::WorkerDescriptors;
 use crate::routing::{Handle, PickState, SessionRegister, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
+use crate::time::MonoTime;
 
 /// How often a worker says the same of descriptors, connects and certificates.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -50,12 +50,12 @@ pub struct WorkerCore {
     /// Its end of the access log.
     pub access: AccessWriter,
     draining: Cell<bool>,
-    complained: Cell<Moment>,
+    complained: Cell<MonoTime>,
     /// Clients wait for descriptors, here or at another worker.
     short: Cell<bool>,
-    said_short: Cell<Moment>,
-    warned_of_connect: Cell<Moment>,
-    warned_of_tls: RefCell<HashMap<SocketAddr, Moment>>,
+    said_short: Cell<MonoTime>,
+    warned_of_connect: Cell<MonoTime>,
+    warned_of_tls: RefCell<HashMap<SocketAddr, MonoTime>>,
 }
 
 impl WorkerCore {
@@ -74,10 +74,10 @@ impl WorkerCore {
             clients: Rc::default(),
             access,
             draining: Cell::new(false),
-            complained: Cell::new(Moment::ZERO),
+            complained: Cell::new(MonoTime::ZERO),
             short: Cell::new(false),
-            said_short: Cell::new(Moment::ZERO),
-            warned_of_connect: Cell::new(Moment::ZERO),
+            said_short: Cell::new(MonoTime::ZERO),
+            warned_of_connect: Cell::new(MonoTime::ZERO),
             warned_of_tls: RefCell::default(),
         }
     }
@@ -156,7 +156,7 @@ impl WorkerCore {
 }
 
 /// Was this last said at least so long ago? Then it is said now.
-fn is_due(said: &Cell<Moment>, pause: Duration) -> bool {
+fn is_due(said: &Cell<MonoTime>, pause: Duration) -> bool {
     let now = clock::now();
     let due = now.since(said.get()) >= pause;
     if due {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::stats::SourceKey;
 use crate::config::Retry;
-use crate::decision::Moment;
 use crate::telemetry::instruments::{CachePadded, Sharded};
+use crate::time::MonoTime;
 
 /// Time is cut into steps of this length.
 const STEP: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ impl Budget {
 
     /// A client's request arrived.
     #[inline]
-    pub fn request(&self, worker: usize, now: Moment) {
+    pub fn request(&self, worker: usize, now: MonoTime) {
         self.requests.of(worker).add(step_of(now));
     }
 
@@ -48,7 +48,7 @@ impl Budget {
     ///
     /// Reserve first, then look: of callers that race, the last to reserve sees all others, so they never get more than
     /// there is (they may get less).
-    pub fn extra(&self, share: f64, payer: Option<SourceKey>, now: Moment) -> bool {
+    pub fn extra(&self, share: f64, payer: Option<SourceKey>, now: MonoTime) -> bool {
         let Some(reserved) = self.extras.0.add(step_of(now)) else { return false };
         let allowed = self.allowed(share, now);
         let granted = self.used(now) <= allowed && payer.is_none_or(|payer| self.pays(payer, allowed / 2, now));
@@ -60,7 +60,7 @@ impl Budget {
 
     /// May this payer be charged one more, with so much in the window? The payers that spend most are known; another one has
     /// spent less than they.
-    fn pays(&self, payer: SourceKey, most: u64, now: Moment) -> bool {
+    fn pays(&self, payer: SourceKey, most: u64, now: MonoTime) -> bool {
         let (step, from) = (step_of(now), step_of(now).saturating_sub(STEPS));
         let mut payers = self.payers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = payers.iter().position(|(known, _)| *known == payer);
@@ -80,17 +80,17 @@ impl Budget {
     }
 
     /// Is at least half of the budget unused? Then a trial may risk needing one extra attempt. Looks without counting.
-    pub fn half_free(&self, share: f64, now: Moment) -> bool {
+    pub fn half_free(&self, share: f64, now: MonoTime) -> bool {
         2 * (self.used(now) + 1) <= self.allowed(share, now)
     }
 
     /// Extra attempts of the window, the cut step included (and what workers a moment ahead have counted).
-    fn used(&self, now: Moment) -> u64 {
+    fn used(&self, now: MonoTime) -> u64 {
         self.extras.0.sum(step_of(now).saturating_sub(STEPS), u64::MAX)
     }
 
     /// What the requests of the window allow, without the cut step.
-    fn allowed(&self, share: f64, now: Moment) -> u64 {
+    fn allowed(&self, share: f64, now: MonoTime) -> u64 {
         let step = step_of(now);
         let requests: u64 = self.requests.iter().map(|ring| ring.sum((step + 1).saturating_sub(STEPS), step)).sum();
         (share.max(0.0) * requests as f64) as u64 + u64::from(Retry::BUDGET_FLOOR)
@@ -143,7 +143,7 @@ impl Ring {
     }
 }
 
-fn step_of(now: Moment) -> u64 {
+fn step_of(now: MonoTime) -> u64 {
     now.as_micros() / STEP.as_micros() as u64
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::stats::EndpointStats;
 use super::table::ServiceView;
-use crate::decision::{Elsewhere, EndpointId, Failure, FailureReport, Mark, Moment, RequestTarget, Source};
+use crate::decision::{Elsewhere, EndpointId, Failure, FailureReport, Mark, RequestTarget, Source};
+use crate::time::MonoTime;
 
 /// One failed try, counted and not attributed yet.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Fault {
     /// How it failed.
     pub kind: Failure,
     /// When.
-    pub at: Moment,
+    pub at: MonoTime,
     /// What else the failure tells.
     pub mark: Mark,
 }
@@ -45,7 +46,7 @@ pub fn contrasted(
     service: &ServiceView,
     source: Source,
     target: RequestTarget,
-    now: Moment,
+    now: MonoTime,
 ) {
     for fault in faults.iter().filter(|fault| fault.mark == Mark::None && fault.endpoint != by) {
         service.stats.avoidance.note(fault.endpoint, source, target, now);
@@ -53,7 +54,13 @@ pub fn contrasted(
 }
 
 /// How a request fared that is over and was answered well by no endpoint. What failed everywhere is remembered.
-pub fn fared(faults: &[Fault], service: &ServiceView, source: Source, target: RequestTarget, now: Moment) -> Elsewhere {
+pub fn fared(
+    faults: &[Fault],
+    service: &ServiceView,
+    source: Source,
+    target: RequestTarget,
+    now: MonoTime,
+) -> Elsewhere {
     let Some(first) = faults.first() else { return Elsewhere::Unknown };
     // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
     let pools = service.pools.iter().filter(|pool| pool.static_response().is_none()).count();

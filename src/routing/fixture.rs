@@ -1,5 +1,6 @@
 //! Configurations and tables for the tests of this room.
 
+use crate::time::MonoTime;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
@@ -91,8 +92,8 @@ pub fn table(service: Service, says: impl FnOnce(&mut ServiceRow)) -> RoutingTab
 }
 
 /// A moment this many milliseconds after the tests began (which is 100 s after the origin).
-pub fn at(millis: u64) -> Moment {
-    Moment::from_micros(100_000_000 + millis * 1000)
+pub fn at(millis: u64) -> MonoTime {
+    MonoTime::from_micros(100_000_000 + millis * 1000)
 }
 
 pub fn state(seed: u64) -> PickState {

@@ -3,13 +3,14 @@
 use super::balance::{Draw, mix};
 use super::table::{EndpointView, PoolView, ServiceView};
 use super::tried::Tried;
-use crate::decision::{EndpointId, Moment, Serving};
+use crate::decision::{EndpointId, Serving};
+use crate::time::MonoTime;
 
 /// What a try wants.
 #[derive(Clone, Copy, Debug)]
 pub struct PickRequest<'a> {
     /// The time.
-    pub now: Moment,
+    pub now: MonoTime,
     /// A safe request without body (GET, HEAD, OPTIONS): it may take trials before the normal pick.
     pub safe: bool,
     /// May this pick be a trial at all? (A request's first try; with the service down, any. Beside a pool that serves, trials
@@ -50,7 +51,7 @@ pub enum Scope {
         /// The endpoint that has not answered.
         endpoint: EndpointId,
         /// Since when it has been waited for.
-        since: Moment,
+        since: MonoTime,
         /// May it leave the pool?
         across: bool,
     },
@@ -152,7 +153,7 @@ impl ServiceView {
     fn pick_beside(
         &self,
         endpoint: EndpointId,
-        since: Moment,
+        since: MonoTime,
         across: bool,
         want: &PickRequest<'_>,
         state: &mut PickState,
@@ -393,7 +394,7 @@ impl ServiceView {
 
 impl PoolView {
     /// A recently slow endpoint gets 1/8 of its share while there are others. (A key stays where it is.)
-    fn shuns(&self, endpoint: &EndpointView, now: Moment) -> bool {
+    fn shuns(&self, endpoint: &EndpointView, now: MonoTime) -> bool {
         endpoint.stats.is_doubtful(now) && !self.balancer.by_hash() && !mix(now.as_micros()).is_multiple_of(8)
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use super::Choice;
 use super::protocol::{Board, Number, Numbered, Slot};
 use super::table::{PoolView, RoutingTable, ServiceView, SessionVerdict};
-use crate::decision::Moment;
 use crate::telemetry::instruments::CachePadded;
+use crate::time::MonoTime;
 
 /// A worker's number, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -217,7 +217,7 @@ impl WorkerView {
     /// Is what an exchange used under `table` still worth keeping: does its pool go on serving as it did, with its endpoint? A connection that
     /// was made while a switch went on may bear the newest generation; asked when it is parked, this tells.
     #[inline]
-    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, choice: &Choice, now: Moment) -> bool {
+    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, choice: &Choice, now: MonoTime) -> bool {
         if self.is_current(table) {
             return true;
         }

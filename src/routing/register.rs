@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::table::{PoolTerm, RoutingTable, SessionVerdict};
-use crate::decision::{EndpointId, Moment};
+use crate::decision::EndpointId;
+use crate::time::MonoTime;
 
 /// What the register knows of a session.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct SessionEntry<S> {
     /// Its endpoint.
     pub endpoint: EndpointId,
     /// When it must end, once its pool was left or its endpoint taken away.
-    pub until: Option<Moment>,
+    pub until: Option<MonoTime>,
     /// How to reach it.
     pub session: S,
 }
@@ -59,7 +60,7 @@ impl<S> SessionRegister<S> {
 
     /// Judges every session by a newer table. `end` gets those whose pool was left or whose endpoint was taken away: with `None` to be reset at once, with a
     /// moment to be reset then (each time that moment changes, so usually once). `end` must not touch the register.
-    pub fn sweep(&self, table: &RoutingTable, now: Moment, mut end: impl FnMut(&S, Option<Moment>)) {
+    pub fn sweep(&self, table: &RoutingTable, now: MonoTime, mut end: impl FnMut(&S, Option<MonoTime>)) {
         for entry in self.entries.borrow_mut().iter_mut().flatten() {
             match table.verdict(&entry.pool_term, entry.endpoint, now) {
                 SessionVerdict::Stay { since } => entry.pool_term.since = since,

@@ -36,7 +36,8 @@ use super::stats::{Reasons, Rejection, RetryReason, SourceKey};
 use super::table::ServiceView;
 use super::tried::Tried;
 use crate::config::{CrossPool, Retry};
-use crate::decision::{EndpointId, Failure, Moment};
+use crate::decision::{EndpointId, Failure};
+use crate::time::MonoTime;
 use crate::wire::h1::Method;
 
 /// How long a request waits for the first pool, or for the verdict on a pool that refused it.
@@ -167,13 +168,13 @@ pub enum RetryDecision {
     /// Wait for a newer table, but not beyond this moment; then [`Tries::resumed`] and pick again.
     Wait {
         /// Pick again then in any case.
-        until: Moment,
+        until: MonoTime,
     },
     /// Wait for a place in flight ([`ServiceStats::freed`](super::ServiceStats::freed)) or a newer table, but not beyond this
     /// moment; then pick again.
     Queue {
         /// Pick again then in any case.
-        until: Moment,
+        until: MonoTime,
     },
     /// No further try: pass on the answer there is, or say what failed.
     GiveUp(GiveUpReason),
@@ -247,7 +248,7 @@ impl GiveUpReason {
 #[derive(Clone, Debug)]
 pub struct Tries {
     request_class: RequestClass,
-    deadline: Moment,
+    deadline: MonoTime,
     scope: Scope,
     tried: Tried,
     /// Endpoints that fail what it asks for.
@@ -268,9 +269,9 @@ pub struct Tries {
     fresh: bool,
     /// A connect was not answered.
     unanswered: bool,
-    waiting_since: Option<Moment>,
-    queued_since: Option<Moment>,
-    suspended_since: Option<Moment>,
+    waiting_since: Option<MonoTime>,
+    queued_since: Option<MonoTime>,
+    suspended_since: Option<MonoTime>,
     bold: bool,
     /// A try that is counted already and may still be answered: the hedge's first.
     pending: Option<EndpointId>,
@@ -278,14 +279,14 @@ pub struct Tries {
     payer: Option<SourceKey>,
     /// Endpoints that could not be dialled for a reason of our own, and since when.
     local: SmallVec<[EndpointId; 2]>,
-    local_since: Option<Moment>,
+    local_since: Option<MonoTime>,
     /// Since when this host had no way to one of them.
-    no_route_since: Option<Moment>,
+    no_route_since: Option<MonoTime>,
 }
 
 impl Tries {
     /// No try yet. `deadline` is the request's own.
-    pub fn new(request_class: RequestClass, deadline: Moment) -> Tries {
+    pub fn new(request_class: RequestClass, deadline: MonoTime) -> Tries {
         Tries {
             request_class,
             deadline,
@@ -328,7 +329,7 @@ impl Tries {
     }
 
     /// What the next pick should look for.
-    pub fn want(&self, now: Moment, hash: u64) -> PickRequest<'_> {
+    pub fn want(&self, now: MonoTime, hash: u64) -> PickRequest<'_> {
         let trial = !self.trialled && self.ended == 0;
         PickRequest {
             now,
@@ -348,8 +349,8 @@ impl Tries {
         &self,
         retry: &Retry,
         endpoint: EndpointId,
-        since: Moment,
-        now: Moment,
+        since: MonoTime,
+        now: MonoTime,
         hash: u64,
     ) -> Option<PickRequest<'_>> {
         let inside = self.exchanges + 1 < retry.attempts.max(1);
@@ -377,10 +378,10 @@ impl Tries {
         &mut self,
         retry: &Retry,
         pending: &Choice,
-        since: Moment,
+        since: MonoTime,
         elsewhere: &Choice,
         budget: &Budget,
-        now: Moment,
+        now: MonoTime,
     ) -> bool {
         if elsewhere.again || elsewhere.id == pending.id || !budget.extra(retry.budget, self.payer, now) {
             return false;
@@ -418,7 +419,7 @@ impl Tries {
 
     /// The hedge came to nothing, and then the endpoint of the pending try was condemned: may the request go where the newest
     /// table says?
-    pub fn leave_hedge(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> bool {
+    pub fn leave_hedge(&mut self, retry: &Retry, budget: &Budget, now: MonoTime) -> bool {
         let leaves = self.within_deadline(now).is_ok() && self.cover(retry, budget, now).is_ok();
         if leaves {
             self.pending = None;
@@ -483,7 +484,7 @@ impl Tries {
     }
 
     /// A try ended without an answer for the client (nothing was passed on).
-    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> RetryDecision {
+    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: MonoTime) -> RetryDecision {
         self.ended += 1;
         self.last = Some(ended.choice.id);
         self.trialled |= ended.choice.trial;
@@ -500,7 +501,7 @@ impl Tries {
     /// A newer table condemns the endpoint of a try that still waits for its answer: may the request give that try up and go
     /// elsewhere? `true`: it was told as [ended](Tries::ended), pick again. `false`: nothing has changed, go on waiting –
     /// the request is not safe, or has no further try.
-    pub fn leave(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: Moment) -> bool {
+    pub fn leave(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: MonoTime) -> bool {
         if !self.request_class.safe() {
             return false;
         }
@@ -513,7 +514,7 @@ impl Tries {
     }
 
     /// The kernel took no byte: it never happened, try another endpoint.
-    fn after_connect(&mut self, ended: &Ended, now: Moment) -> Result<(), GiveUpReason> {
+    fn after_connect(&mut self, ended: &Ended, now: MonoTime) -> Result<(), GiveUpReason> {
         self.unanswered |= ended.how == TryFailure::ConnectTimeout;
         if ended.stale() {
             self.fresh = true;
@@ -531,7 +532,7 @@ impl Tries {
         self.may_go_on(ended, now)
     }
 
-    fn may_go_on(&self, ended: &Ended, now: Moment) -> Result<(), GiveUpReason> {
+    fn may_go_on(&self, ended: &Ended, now: MonoTime) -> Result<(), GiveUpReason> {
         if !ended.replayable {
             return Err(GiveUpReason::NotReplayable);
         }
@@ -543,7 +544,7 @@ impl Tries {
         retry: &Retry,
         ended: &Ended,
         budget: &Budget,
-        now: Moment,
+        now: MonoTime,
     ) -> Result<(), GiveUpReason> {
         let harmless = ended.how == TryFailure::Unprocessed;
         self.sent |= !harmless;
@@ -592,7 +593,7 @@ impl Tries {
         Ok(())
     }
 
-    fn cover(&mut self, retry: &Retry, budget: &Budget, now: Moment) -> Result<(), GiveUpReason> {
+    fn cover(&mut self, retry: &Retry, budget: &Budget, now: MonoTime) -> Result<(), GiveUpReason> {
         self.covered = self.covered || budget.extra(retry.budget, self.payer, now);
         if self.covered { Ok(()) } else { Err(GiveUpReason::Budget) }
     }
@@ -625,12 +626,12 @@ impl Tries {
         crosses
     }
 
-    fn within_deadline(&self, now: Moment) -> Result<(), GiveUpReason> {
+    fn within_deadline(&self, now: MonoTime) -> Result<(), GiveUpReason> {
         if now < self.deadline { Ok(()) } else { Err(GiveUpReason::Deadline) }
     }
 
     /// The pick found no endpoint (`pick` is neither `Endpoint` nor `Static`).
-    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: Moment) -> RetryDecision {
+    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: MonoTime) -> RetryDecision {
         let hold = service.config.hold_requests;
         match pick {
             Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, GiveUpReason::Starting),
@@ -643,7 +644,7 @@ impl Tries {
     }
 
     /// All endpoints in scope were tried: across the pools if that is allowed, else wait for the verdict on this pool.
-    fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: Moment) -> RetryDecision {
+    fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: MonoTime) -> RetryDecision {
         if let Scope::Beside { endpoint, .. } = self.scope
             && !service.pool_of(endpoint).is_some_and(|pool| service.serves(pool))
         {
@@ -683,7 +684,7 @@ impl Tries {
     }
 
     /// An endpoint in scope could not be dialled for a reason of our own: that says nothing about its pool, and is waited for.
-    fn wait_for_ourselves(&mut self, service: &ServiceView, now: Moment) -> Option<RetryDecision> {
+    fn wait_for_ourselves(&mut self, service: &ServiceView, now: MonoTime) -> Option<RetryDecision> {
         if self.local.is_empty() {
             return None;
         }
@@ -705,7 +706,7 @@ impl Tries {
         self.sent && !self.request_class.safe()
     }
 
-    fn wait(&mut self, longest: Duration, step: Duration, now: Moment, why: GiveUpReason) -> RetryDecision {
+    fn wait(&mut self, longest: Duration, step: Duration, now: MonoTime, why: GiveUpReason) -> RetryDecision {
         let since = *self.waiting_since.get_or_insert(now);
         let end = since.after(longest).min(self.deadline);
         if now >= end {
@@ -715,13 +716,13 @@ impl Tries {
     }
 
     /// Not into silence, as long as a verdict may come; then it goes there nevertheless.
-    fn suspend(&mut self, now: Moment) -> RetryDecision {
+    fn suspend(&mut self, now: MonoTime) -> RetryDecision {
         let until = self.suspended_since.get_or_insert(now).after(VERDICT_WAIT).min(self.deadline);
         self.bold = now >= until;
         if self.bold { RetryDecision::Pick } else { RetryDecision::Wait { until } }
     }
 
-    fn queue(&mut self, longest: Duration, now: Moment) -> RetryDecision {
+    fn queue(&mut self, longest: Duration, now: MonoTime) -> RetryDecision {
         let since = *self.queued_since.get_or_insert(now);
         let until = since.after(longest).min(self.deadline);
         if now >= until { RetryDecision::GiveUp(GiveUpReason::Full) } else { RetryDecision::Queue { until } }

@@ -151,7 +151,7 @@ fn is_hedged(
     service: &ServiceView,
     pending: Choice,
     budget: &Budget,
-    now: Moment,
+    now: MonoTime,
     state: &mut PickState,
 ) -> bool {
     let Some(want) = tries.want_hedge(retry, pending.id, now, now, 1) else { return false };
@@ -247,7 +247,7 @@ fn endpoint(pick: Pick) -> Choice {
 }
 
 /// Lets every endpoint in scope refuse, and returns what the rule says then, and how many were asked.
-fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: Moment) -> (RetryDecision, u32) {
+fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: MonoTime) -> (RetryDecision, u32) {
     let service = &table.services[0];
     let mut state = state(3);
     for asked in 0.. {

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::running::RunningClock;
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 pub use super::running::Pauses;
 
-/// What the clock shows when the machine starts: one year, in microseconds. So [`Moment::ZERO`] is always in the past and
+/// What the clock shows when the machine starts: one year, in microseconds. So [`MonoTime::ZERO`] is always in the past and
 /// can stand for "never" in an atomic, and what an earlier process saved as an age has a moment of its own in this one.
 const START: u64 = 365 * 24 * 3600 * 1_000_000;
 
@@ -24,8 +24,8 @@ const SHAKEN: Duration = Duration::from_millis(100);
 /// The monotonic time now (`CLOCK_MONOTONIC`: time since the machine started), without the time in which this process was paused
 /// since it is [watched](watch_for_pauses).
 #[inline]
-pub fn now() -> Moment {
-    Moment::from_micros(RUNNING.at(raw()))
+pub fn now() -> MonoTime {
+    MonoTime::from_micros(RUNNING.at(raw()))
 }
 
 fn raw() -> u64 {
@@ -65,25 +65,25 @@ pub fn pauses_seen() -> u64 {
 }
 
 /// Was the process paused since then?
-pub fn paused_since(then: Moment) -> bool {
+pub fn paused_since(then: MonoTime) -> bool {
     now();
     RUNNING.resumed() > then.as_micros()
 }
 
 /// Has the process just gone on after a pause? Then what fails now says nothing about its peer.
-pub fn has_just_resumed(now: Moment) -> bool {
+pub fn has_just_resumed(now: MonoTime) -> bool {
     let resumed = RUNNING.resumed();
-    resumed != 0 && now.since(Moment::from_micros(resumed)) < SHAKEN
+    resumed != 0 && now.since(MonoTime::from_micros(resumed)) < SHAKEN
 }
 
 /// How long the process was paused since then: what is to be added to an age in running time to get one in the world's, for records
 /// that people read.
-pub fn paused_for(since: Moment) -> Duration {
+pub fn paused_for(since: MonoTime) -> Duration {
     Duration::from_micros(RUNNING.lost_since(since.as_micros()))
 }
 
 /// Sleeps until then. A pause of the process moves it.
-pub async fn sleep_until(then: Moment) {
+pub async fn sleep_until(then: MonoTime) {
     loop {
         let wait = then.since(now());
         if wait.is_zero() {

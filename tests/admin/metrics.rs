@@ -18,6 +18,7 @@ use standfast::sys::process::Process;
 use standfast::telemetry::instruments::{LATENCY, RECOVERY};
 use standfast::telemetry::lines::LineCounts;
 use standfast::telemetry::recorder::RecorderSink;
+use standfast::time::MonoTime;
 
 use crate::support::exposition::{Family, parse};
 use crate::support::{self, known};
@@ -61,7 +62,15 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
         .iter()
         .map(|l| (l.name.clone(), Arc::new(Sockets::new(vec![Arc::new(Bound::new(l.bind[0], vec![]))]))))
         .collect();
-    RoutingTable::build(&Arc::new(config), &conclusions, previous, &sockets, &Arc::default(), 2, Moment::from_micros(1))
+    RoutingTable::build(
+        &Arc::new(config),
+        &conclusions,
+        previous,
+        &sockets,
+        &Arc::default(),
+        2,
+        MonoTime::from_micros(1),
+    )
 }
 
 fn tally(config: &Config) -> Tally {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use standfast::config::{Config, EvidenceRule, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
     Act, ActCommand, ActId, ActOutcome, ActRefusal, Administrative, Admission, Cause, ConnectOutcome, Decision, Digest,
-    Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Moment, Operational, PoolRow, ProbeOutcome,
-    Saved, ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
+    Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Operational, PoolRow, ProbeOutcome, Saved,
+    ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
 };
 use standfast::routing::{Choice, EndpointStats, ResponseTracker, ServiceView, Tried};
+use standfast::time::MonoTime;
 
 use super::sim::Verdict;
 
@@ -48,30 +49,30 @@ struct Witness {
     /// Good trials told since it was ejected.
     trials: u32,
     streak: u32,
-    ejected: Option<Moment>,
+    ejected: Option<MonoTime>,
     /// Most bad probes in a row since it was ejected.
     fails_out: u32,
-    newest_probe: Moment,
+    newest_probe: MonoTime,
     /// It has been healthy.
     proven: bool,
     /// How its last exchange ended, as far as that was told.
     last_good: bool,
-    newest_digest: Moment,
+    newest_digest: MonoTime,
     /// Exchanges told, by when the digest was taken.
-    exchanges: Vec<(Moment, u32)>,
+    exchanges: Vec<(MonoTime, u32)>,
     /// What was truly asked of it since it was last heard: requests, and connects.
     unheard: [Unheard; 2],
     /// As it was told last.
     silence: Option<Silence>,
-    newest_silence: Moment,
+    newest_silence: MonoTime,
     /// When it last passed a probe.
-    passed: Moment,
+    passed: MonoTime,
     /// A probe has failed since it is suspected.
     failed_suspected: bool,
     /// When confirming connects were refused in a row.
-    refusals: Vec<Moment>,
+    refusals: Vec<MonoTime>,
     /// A confirming connect was asked for then, and has not been answered.
-    asked: Option<Moment>,
+    asked: Option<MonoTime>,
 }
 
 /// Questions without an answer.
@@ -80,9 +81,9 @@ struct Unheard {
     asked: u32,
     witnesses: u32,
     /// When the first of them was put.
-    since: Moment,
+    since: MonoTime,
     /// When it was last heard.
-    heard: Moment,
+    heard: MonoTime,
 }
 
 /// Whom a question is put to: the endpoint, or its kernel.
@@ -125,20 +126,20 @@ impl Witness {
 struct Memory {
     pin: Option<Name>,
     ordered: bool,
-    forced: Vec<Moment>,
-    frozen: Option<Moment>,
-    elective: Vec<Moment>,
-    well: BTreeMap<Name, Moment>,
-    last: Option<(SwitchKind, Option<Name>, Moment)>,
-    failed_back: Option<Moment>,
+    forced: Vec<MonoTime>,
+    frozen: Option<MonoTime>,
+    elective: Vec<MonoTime>,
+    well: BTreeMap<Name, MonoTime>,
+    last: Option<(SwitchKind, Option<Name>, MonoTime)>,
+    failed_back: Option<MonoTime>,
     relapses: u32,
     active: Option<Name>,
     /// The active pool before a restart, until a choice is made.
     resume: Option<Name>,
     /// When it was first seen in this process's life.
-    appeared: Option<Moment>,
+    appeared: Option<MonoTime>,
     /// Since when the first choice is being made.
-    starting: Option<Moment>,
+    starting: Option<MonoTime>,
     /// The shortest that was configured lately.
     hold_down: Duration,
     /// Pools that have served since the process started, or may have served before.
@@ -252,7 +253,7 @@ impl Oracle {
         before: &Table,
         core: &Decision,
         effects: &[Effect],
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         let table = core.table();
         self.publishing(before, &table, effects)?;
@@ -283,7 +284,7 @@ impl Oracle {
 
     /// Each act has exactly one answer, in its turn, and nothing else has one. An expired act is refused and changes nothing; a
     /// change of an endpoint that is said to be done is seen in the table.
-    fn answered_once(&self, before: &Table, table: &Table, effects: &[Effect], now: Moment) -> Verdict {
+    fn answered_once(&self, before: &Table, table: &Table, effects: &[Effect], now: MonoTime) -> Verdict {
         let answers: Vec<_> = acted(effects).collect();
         let Some(act) = &self.ordered else {
             ensure!(answers.is_empty(), "an answer, and there was no act: {answers:?}");
@@ -328,7 +329,7 @@ impl Oracle {
         row: &ServiceRow,
         core: &Decision,
         effects: &[Effect],
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         shape(service, row)?;
         self.page = old.is_some_and(|old| shows_a_page(service, old))
@@ -364,7 +365,7 @@ impl Oracle {
         row: &ServiceRow,
         change: &StandingChange,
         changes: usize,
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         let pool = service.pools.iter().find(|pool| pool.name == change.pool).ok_or("a pool that is not configured")?;
         let witness = self.endpoints.entry(change.endpoint).or_default();
@@ -441,7 +442,7 @@ impl Oracle {
     }
 
     /// A refusal is a verdict when there is nobody else to go to, or when it has lasted for longer than a restart.
-    fn not_rash(&self, row: &ServiceRow, change: &StandingChange, now: Moment) -> Verdict {
+    fn not_rash(&self, row: &ServiceRow, change: &StandingChange, now: MonoTime) -> Verdict {
         let refusals = &self.endpoints[&change.endpoint].refusals;
         let lasts = refusals.first().zip(refusals.last()).is_some_and(|(first, last)| last.since(*first) >= RESTART);
         let asked =
@@ -454,7 +455,7 @@ impl Oracle {
     }
 
     /// Nobody is suspected but for a silence that no probe has refuted, or for a refused connect.
-    fn suspicions(&self, row: &ServiceRow, now: Moment) -> Verdict {
+    fn suspicions(&self, row: &ServiceRow, now: MonoTime) -> Verdict {
         for endpoint in row.pools.iter().flat_map(|pool| &pool.endpoints).filter(|e| e.suspected) {
             let witness = self.endpoints.get(&endpoint.id).ok_or("a stranger is suspected")?;
             let silent =
@@ -466,7 +467,7 @@ impl Oracle {
     }
 
     /// What in-band evidence condemned is not restored by a green check alone.
-    fn restored(&self, pool: &Pool, change: &StandingChange, now: Moment) -> Verdict {
+    fn restored(&self, pool: &Pool, change: &StandingChange, now: MonoTime) -> Verdict {
         let witness = &self.endpoints[&change.endpoint];
         let Some(ejected) = witness.ejected else { return Ok(()) };
         let out = now.since(ejected);
@@ -518,7 +519,7 @@ impl Oracle {
         row: &ServiceRow,
         core: &Decision,
         effects: &[Effect],
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         self.wellness(memory, service, row, now);
         let before = memory.active.clone();
@@ -568,7 +569,7 @@ impl Oracle {
         service: &Service,
         row: &ServiceRow,
         (incident, undone): (&Incident, bool),
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         let own = incident.actor.is_own();
         let rule = &service.failover;
@@ -632,7 +633,7 @@ impl Oracle {
         service: &Service,
         (incident, undone): (&Incident, bool),
         passive: bool,
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         let rule = &service.failover;
         let forced = incident.kind.is_forced() && !undone;
@@ -672,7 +673,7 @@ impl Oracle {
 
     /// Since when each pool has been well, as generously as it can be seen from outside: healthy, or ejected for longer than
     /// the shortest ejection, or until its checks saw the trouble too.
-    fn wellness(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, now: Moment) {
+    fn wellness(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, now: MonoTime) {
         if memory.hold_down != service.failover.failback.hold_down && !self.reload && memory.hold_down.is_zero() {
             memory.hold_down = service.failover.failback.hold_down;
         }
@@ -746,7 +747,7 @@ impl Oracle {
         service: &Service,
         old: Option<&ServiceRow>,
         row: &ServiceRow,
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         if row.serving == Serving::Starting {
             memory.starting.get_or_insert(now);
@@ -769,7 +770,7 @@ impl Oracle {
     }
 
     /// Live trials outside the serving pool are the last step before going home, and nothing else.
-    fn trials(&self, memory: &Memory, service: &Service, row: &ServiceRow, now: Moment) -> Verdict {
+    fn trials(&self, memory: &Memory, service: &Service, row: &ServiceRow, now: MonoTime) -> Verdict {
         let Serving::Active(active) = row.serving else { return Ok(()) };
         if shows_a_page(service, row) {
             return Ok(()); // the outage goes on: all that is out is tried
@@ -815,7 +816,7 @@ impl Oracle {
         service: &Service,
         old: Option<&ServiceRow>,
         row: &ServiceRow,
-        now: Moment,
+        now: MonoTime,
     ) -> Verdict {
         let serves = |row: &ServiceRow, pool: usize| match &row.serving {
             Serving::Active(active) => *active == pool,
@@ -847,7 +848,7 @@ impl Oracle {
     }
 
     /// It is asked.
-    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear, now: Moment) {
+    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear, now: MonoTime) {
         let unheard = self.unheard(endpoint, ear);
         if unheard.asked > 0 && now.since(unheard.since) >= REMEMBERED {
             (unheard.asked, unheard.witnesses) = (0, 0);
@@ -859,12 +860,12 @@ impl Oracle {
     }
 
     /// It is heard.
-    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear, now: Moment) {
+    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear, now: MonoTime) {
         *self.unheard(endpoint, ear) = Unheard { heard: now, ..Unheard::default() };
     }
 
     /// Whoever asked then does not want to know any more.
-    pub fn excused(&mut self, endpoint: EndpointId, ear: Ear, asked: Moment) {
+    pub fn excused(&mut self, endpoint: EndpointId, ear: Ear, asked: MonoTime) {
         let unheard = self.unheard(endpoint, ear);
         if unheard.heard < asked && unheard.asked > 0 {
             unheard.asked -= 1;
@@ -875,7 +876,7 @@ impl Oracle {
     }
 
     /// Somebody who waits for it was answered elsewhere, or its kernel acknowledges nothing.
-    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear, asked: Moment) {
+    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear, asked: MonoTime) {
         let unheard = self.unheard(endpoint, ear);
         unheard.witnesses += u32::from(unheard.heard < asked);
     }

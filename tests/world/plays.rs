@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::config::*;
-use standfast::decision::{Held, Moment, Operational, Serving, Source};
+use standfast::decision::{Held, Operational, Serving, Source};
 use standfast::routing::TryFailure;
+use standfast::time::MonoTime;
 use standfast::wire::h1::Method;
 
 use super::fixture;
@@ -25,7 +26,7 @@ const OVERTURE: Duration = Duration::from_secs(4);
 struct Play {
     world: World,
     seed: u64,
-    began: Moment,
+    began: MonoTime,
 }
 
 /// The shape of the README: home, standby, page; nothing random about its rules.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use fastrand::Rng;
 use standfast::config::{Config, HealthCheck, Name};
 use standfast::decision::{
-    Act, ActCommand, ActId, Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event, Moment,
+    Act, ActCommand, ActId, Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event,
     ProbeOutcome, Saved,
 };
 use standfast::routing::{Choice, DigestCursor, RoutingTable, ServiceView, SocketMap};
+use standfast::time::MonoTime;
 
 use super::coverage::Coverage;
 use super::oracle::Oracle;
@@ -30,15 +31,15 @@ pub enum Ev {
     /// The try of a request begins or ends.
     Request(u64),
     Sweep,
-    Digest(EndpointId, Moment, Digest),
+    Digest(EndpointId, MonoTime, Digest),
     ProbeStart(EndpointId),
     ProbeEnd(EndpointId, ProbeOutcome),
     Confirmed(EndpointId, ConnectOutcome),
-    Answered(Name, u64, Moment),
+    Answered(Name, u64, MonoTime),
     /// A connect that was overtaken comes to its end.
     Proof(usize, Arc<ServiceView>, Choice),
     Fault,
-    Repair(SocketAddr, Moment),
+    Repair(SocketAddr, MonoTime),
     Operator,
     Reload,
     Restart,
@@ -47,7 +48,7 @@ pub enum Ev {
 /// Ordered by time, then by when it was planned.
 #[derive(Debug)]
 struct Planned {
-    at: Moment,
+    at: MonoTime,
     number: u64,
     /// Which process planned it: what an earlier one waited for is gone.
     life: u32,
@@ -75,14 +76,14 @@ struct Prober {
     fast: bool,
     busy: bool,
     /// When the probe that is under way began.
-    began: Option<Moment>,
+    began: Option<MonoTime>,
     /// When its next probe is planned; an older plan is void.
-    next: Moment,
+    next: MonoTime,
 }
 
 pub struct World {
     pub rng: Rng,
-    pub now: Moment,
+    pub now: MonoTime,
     pub config: Arc<Config>,
     pub core: Decision,
     pub newest: Arc<RoutingTable>,
@@ -98,10 +99,10 @@ pub struct World {
     /// Requests with a script.
     pub stage: Stage,
     /// As the state file holds it.
-    saved: Option<(Moment, String)>,
+    saved: Option<(MonoTime, String)>,
     born_of: Option<Saved>,
-    born_at: Moment,
-    journal: Vec<(Moment, Option<Event>)>,
+    born_at: MonoTime,
+    journal: Vec<(MonoTime, Option<Event>)>,
     queue: BinaryHeap<Reverse<Planned>>,
     planned: u64,
     /// Acts that were told.
@@ -109,7 +110,7 @@ pub struct World {
     life: u32,
     probers: BTreeMap<EndpointId, Prober>,
     cursors: BTreeMap<EndpointId, DigestCursor>,
-    sweep_at: Option<Moment>,
+    sweep_at: Option<MonoTime>,
 }
 
 pub type Verdict = Result<(), String>;
@@ -131,7 +132,7 @@ impl World {
 
     /// One in which nothing is planned yet.
     pub fn of(config: Arc<Config>, mut rng: Rng, seed: u64) -> Result<World, String> {
-        let now = Moment::from_micros(1_000_000_000);
+        let now = MonoTime::from_micros(1_000_000_000);
         let core = Decision::new(None, now);
         let newest =
             Arc::new(RoutingTable::build(&config, &core.table(), None, &SocketMap::new(), &Arc::default(), 2, now));
@@ -176,7 +177,7 @@ impl World {
 
     /// One thing happens.
     pub fn step(&mut self) -> Verdict {
-        let coming = self.queue.peek().map_or(Moment::from_micros(u64::MAX), |planned| planned.0.at);
+        let coming = self.queue.peek().map_or(MonoTime::from_micros(u64::MAX), |planned| planned.0.at);
         if let Some(deadline) = self.core.deadline().filter(|deadline| *deadline <= coming) {
             self.now = self.now.max(deadline);
             return self.feed(None);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use standfast::config::{Name, Retry};
-use standfast::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
+use standfast::decision::{Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
 use standfast::routing::{
     Choice, Ended, EndpointView, Fault, InFlight, Pick, PickState, RequestClass, RetryDecision, RoutingTable,
     ServiceView, SourceKey, Tries, TryFailure, faults,
 };
+use standfast::time::MonoTime;
 use standfast::wire::h1::Method;
 
 use super::oracle::{Ear, Try};
@@ -50,14 +51,14 @@ struct Request {
     /// It is asked elsewhere as well (or was, and the late one is lost): from now on its tries are those of the hedge.
     hedged: bool,
     /// When its plan comes; an older plan is void.
-    due: Moment,
+    due: MonoTime,
 }
 
 enum State {
     /// Waits for a newer table, or until then.
-    Waiting(Moment),
+    Waiting(MonoTime),
     /// Picked; its first byte goes out then, if its view still holds.
-    Picked(Moment, Arc<ServiceView>, Choice),
+    Picked(MonoTime, Arc<ServiceView>, Choice),
     Exchange(Exchange),
 }
 
@@ -68,13 +69,13 @@ struct Exchange {
     reused: bool,
     /// Of its connection.
     generation: u64,
-    began: Moment,
+    began: MonoTime,
     /// Its course comes to its end, or is looked at again.
-    ends: Moment,
+    ends: MonoTime,
     /// To be told as late.
-    late: Option<Moment>,
+    late: Option<MonoTime>,
     /// Somebody else is to be asked as well: by a hedge, or by a race while nobody answers the connect.
-    other: Option<Moment>,
+    other: Option<MonoTime>,
     role: Role,
     _place: Option<InFlight>,
 }
@@ -96,8 +97,8 @@ impl Exchange {
     }
 
     /// When something is to be done about it.
-    fn next(&self) -> Moment {
-        [self.late, self.other].into_iter().flatten().fold(self.ends, Moment::min)
+    fn next(&self) -> MonoTime {
+        [self.late, self.other].into_iter().flatten().fold(self.ends, MonoTime::min)
     }
 
     fn connecting(&self) -> bool {
@@ -105,7 +106,7 @@ impl Exchange {
     }
 
     /// A reused connection that was reset before its answer.
-    fn tell_stale(&self, how: TryFailure, now: Moment) {
+    fn tell_stale(&self, how: TryFailure, now: MonoTime) {
         if self.reused && how == TryFailure::Reset {
             self.endpoint().stats.note_stale(self.generation, now);
         }
@@ -117,7 +118,7 @@ impl Exchange {
 }
 
 impl Request {
-    fn next(&self) -> Moment {
+    fn next(&self) -> MonoTime {
         let own = match &self.state {
             State::Waiting(until) => *until,
             State::Picked(at, ..) => *at,
@@ -137,8 +138,8 @@ impl Request {
 /// What a service has asked for, and how often more than once.
 #[derive(Default)]
 struct Spending {
-    requests: VecDeque<Moment>,
-    extras: VecDeque<Moment>,
+    requests: VecDeque<MonoTime>,
+    extras: VecDeque<MonoTime>,
 }
 
 pub struct Traffic {
@@ -150,8 +151,8 @@ pub struct Traffic {
     next: u64,
     tries: BTreeMap<usize, u32>,
     /// When the last requests ended well and badly, by service.
-    pub good: BTreeMap<Name, Moment>,
-    pub bad: BTreeMap<Name, Moment>,
+    pub good: BTreeMap<Name, MonoTime>,
+    pub bad: BTreeMap<Name, MonoTime>,
 }
 
 impl Traffic {
@@ -508,7 +509,7 @@ impl World {
     }
 
     /// A request that waits for this endpoint was answered elsewhere, or at least connected.
-    fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) {
+    fn tell_overtaken(&mut self, endpoint: &EndpointView, ear: Ear, asked: MonoTime) {
         let tracker = ear.of(&endpoint.stats);
         let suspected = tracker.waits_for(PATIENCE, self.now) && tracker.late(self.now);
         let urgent = (self.testifies(endpoint, ear, asked) || suspected) && endpoint.stats.make_urgent();
@@ -720,7 +721,7 @@ impl World {
         }
     }
 
-    fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: Moment) {
+    fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: MonoTime) {
         let Some(newest) = self.newest.service(&view.config.name).cloned() else { return };
         let pool = &view.pools[choice.pool].name;
         let Some(place) = newest.pools.iter().position(|other| other.name == *pool) else { return };
@@ -795,12 +796,12 @@ impl World {
         self.oracle.heard(endpoint.id, ear, self.now);
     }
 
-    fn excuses(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) {
+    fn excuses(&mut self, endpoint: &EndpointView, ear: Ear, asked: MonoTime) {
         ear.of(&endpoint.stats).excused(asked);
         self.oracle.excused(endpoint.id, ear, asked);
     }
 
-    fn testifies(&mut self, endpoint: &EndpointView, ear: Ear, asked: Moment) -> bool {
+    fn testifies(&mut self, endpoint: &EndpointView, ear: Ear, asked: MonoTime) -> bool {
         self.oracle.witnessed(endpoint.id, ear, asked);
         ear.of(&endpoint.stats).witnessed(asked)
     }
@@ -861,7 +862,7 @@ impl World {
 }
 
 /// How an exchange ends as its upstream is now. `false`: not yet.
-fn outcome(exchange: &mut Exchange, mode: Mode, now: Moment, rng: &mut Rng) -> bool {
+fn outcome(exchange: &mut Exchange, mode: Mode, now: MonoTime, rng: &mut Rng) -> bool {
     let course = &mut exchange.course;
     if !course.sent {
         return true;

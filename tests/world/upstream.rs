@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use standfast::decision::{ConnectOutcome, Moment, ProbeFailure, ProbeOutcome};
+use standfast::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
 use standfast::routing::TryFailure;
+use standfast::time::MonoTime;
 
 use super::scene::ms;
 
@@ -67,7 +68,7 @@ impl Mode {
 #[derive(Clone, Copy, Debug)]
 pub struct Upstream {
     pub mode: Mode,
-    pub since: Moment,
+    pub since: MonoTime,
 }
 
 /// How an exchange will end if the upstream stays as it is: after how long, how (`None` = well), and was it executed?

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use standfast::decision::{Administrative, EndpointId, EndpointRow, Moment, PoolRow, ServiceRow, Serving};
+use standfast::decision::{Administrative, EndpointId, EndpointRow, PoolRow, ServiceRow, Serving};
+use standfast::time::MonoTime;
 
 use super::sim::{Verdict, World};
 use super::upstream::{Mode, Upstream};
@@ -22,7 +23,7 @@ const TRIED: Duration = Duration::from_millis(500);
 /// Since when something has been so.
 #[derive(Debug, Default)]
 pub struct Vigil {
-    ready: BTreeMap<EndpointId, Moment>,
+    ready: BTreeMap<EndpointId, MonoTime>,
     steps: u32,
 }
 

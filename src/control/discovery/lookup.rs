@@ -10,8 +10,8 @@ use super::answers::{Answer, Found, MOST, Missing, answer};
 use super::servers::{LookupError, NameServers, ROUNDS};
 use super::{Remembered, questions};
 use crate::config::{Config, Dns, Question};
-use crate::decision::Moment;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// `/etc/resolv.conf` and `/etc/hosts` are read again when they were read so long ago.
 const READ_AGAIN: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ impl Outcome {
 pub(super) struct Resolver {
     dns: Dns,
     /// The system's files, and when they were read.
-    view: Mutex<Option<(Moment, Arc<NameServers>)>>,
+    view: Mutex<Option<(MonoTime, Arc<NameServers>)>>,
 }
 
 impl Resolver {

@@ -28,8 +28,9 @@ pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
 pub(super) use self::schedule::{Lookups, News};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Name, NamedEndpoints, Pool, PoolMembers, Question, Service};
-use crate::decision::{Moment, Operational, Succession, Table};
+use crate::decision::{Operational, Succession, Table};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// How long an address that DNS no longer names may stand in for new ones that are not well yet.
 pub(super) const OVERLAP: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ struct Known {
     /// When that was, in milliseconds since the Unix epoch; 0 = never in this process.
     answered_unix_ms: u64,
     /// The same, or when it was first asked.
-    since: Moment,
+    since: MonoTime,
     /// What the last lookup failed with; `None` = it was good.
     trouble: Option<String>,
     /// The stale answer has been reported.
@@ -69,7 +70,7 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Leaving {
     endpoint: Endpoint,
-    until: Moment,
+    until: MonoTime,
 }
 
 /// By service, pool and address.
@@ -145,7 +146,7 @@ impl Discovery {
         self.leaving = self.leaving.iter().filter_map(renamed).collect();
     }
 
-    fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: Moment) {
+    fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: MonoTime) {
         for (question, outcome) in first {
             if let Some(known) = self.known.get_mut(&question) {
                 known.take(&question, outcome, now);
@@ -170,7 +171,7 @@ impl Discovery {
         question: &Question,
         outcome: Outcome,
         table: impl FnOnce() -> Table,
-        now: Moment,
+        now: MonoTime,
     ) -> DiscoveryChange {
         let Some(known) = self.known.get_mut(question) else { return DiscoveryChange::default() };
         let Some(before) = known.take(question, outcome, now) else {
@@ -189,7 +190,7 @@ impl Discovery {
     }
 
     /// These addresses are named no more: they stand in until the others of their pools are well.
-    fn leave(&mut self, question: &Question, gone: &[Found], now: Moment) {
+    fn leave(&mut self, question: &Question, gone: &[Found], now: MonoTime) {
         for (service, pool, named) in names(&self.declared).filter(|(_, _, named)| named.question == *question) {
             for found in gone {
                 let place = (service.name.clone(), pool.name.clone(), found.address);
@@ -217,7 +218,7 @@ impl Discovery {
     }
 
     /// Removes the addresses that stand in and are needed no more. Returns whether there were any.
-    pub(super) fn release(&mut self, table: &Table, now: Moment) -> bool {
+    pub(super) fn release(&mut self, table: &Table, now: MonoTime) -> bool {
         let before = self.leaving.len();
         let mut leaving = std::mem::take(&mut self.leaving);
         let mut needed = BTreeMap::new();
@@ -333,7 +334,7 @@ impl Discovery {
 
 impl Known {
     /// Take in what a lookup found. `Some` = a good answer, with what was known before it.
-    fn take(&mut self, question: &Question, outcome: Outcome, now: Moment) -> Option<Vec<Found>> {
+    fn take(&mut self, question: &Question, outcome: Outcome, now: MonoTime) -> Option<Vec<Found>> {
         self.counts[outcome.result()] += 1;
         match self.completed(question, outcome) {
             Outcome::Found { found, missing, .. } => {
@@ -393,7 +394,7 @@ impl Known {
         Some(self.found.iter().filter(counts).map(one).collect())
     }
 
-    fn stale(&mut self, question: &Question, now: Moment) -> Option<String> {
+    fn stale(&mut self, question: &Question, now: MonoTime) -> Option<String> {
         if self.told || now.since(self.since) < STALE {
             return None;
         }

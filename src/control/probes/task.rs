@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::probe::{Probe, ProbeResult};
 use crate::config::HealthCheck;
-use crate::decision::{EndpointId, Event, Moment};
+use crate::decision::{EndpointId, Event};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// Probes that are due within so short a time start together: the thread that makes thousands of them a second has one timer
 /// for many.
@@ -79,7 +80,7 @@ pub(super) async fn run(
 }
 
 /// Wait for the next probe: until `due(fast)`, or a request to probe now. True = it was requested.
-async fn turn(nudge: &ProbeNudge, due: impl Fn(bool) -> Moment) -> bool {
+async fn turn(nudge: &ProbeNudge, due: impl Fn(bool) -> MonoTime) -> bool {
     while !nudge.now.swap(false, Ordering::AcqRel) {
         let due = due(nudge.is_fast());
         tokio::select! {
@@ -91,11 +92,11 @@ async fn turn(nudge: &ProbeNudge, due: impl Fn(bool) -> Moment) -> bool {
 }
 
 /// The first beat at or after this time. What is due already stays so.
-fn on_the_beat(due: Moment) -> Moment {
+fn on_the_beat(due: MonoTime) -> MonoTime {
     if due.since(clock::now()) < BEAT {
         return due;
     }
-    Moment::from_micros(due.as_micros().next_multiple_of(BEAT.as_micros() as u64))
+    MonoTime::from_micros(due.as_micros().next_multiple_of(BEAT.as_micros() as u64))
 }
 
 /// By how much each pause is stretched or shortened: `1 ± jitter`. The first pause is a random share of the interval, so

@@ -2,11 +2,12 @@
 
 use super::super::health::Verdict;
 use super::super::timeline::Fall;
-use super::super::{Cause, Effect, EndpointRow, Evidence, Moment, Operational, Standing};
+use super::super::{Cause, Effect, EndpointRow, Evidence, Operational, Standing};
 use super::ejection::Ejection;
 use super::refusal::Refusal;
 use super::rules::Rules;
 use super::{Endpoint, counted};
+use crate::time::MonoTime;
 
 impl Endpoint {
     /// What all evidence together says.
@@ -21,7 +22,7 @@ impl Endpoint {
     }
 
     /// Fold everything into the standing; returns the one before if it changed.
-    pub fn conclude(&mut self, now: Moment) -> Option<Standing> {
+    pub fn conclude(&mut self, now: MonoTime) -> Option<Standing> {
         let (operational, cause) = self.operational();
         let standing = Standing { operational, administrative: self.use_of(), cause };
         let was_usable = self.standing.is_usable();

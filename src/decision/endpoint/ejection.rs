@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::timers::{Timer, Timers};
-use super::super::{Cause, Digest, Moment, Source};
+use super::super::{Cause, Digest, Source};
 use super::rules::Rules;
+use crate::time::MonoTime;
 
 /// Good trials that end an ejection.
 const TRIALS: u32 = 3;
@@ -69,7 +70,7 @@ impl EjectionMachine {
     }
 
     /// Out it goes, for so long at least.
-    pub fn begin(&mut self, cause: Cause, wait: Duration, timers: &mut Timers, now: Moment) {
+    pub fn begin(&mut self, cause: Cause, wait: Duration, timers: &mut Timers, now: MonoTime) {
         self.state = Ejection::Out(cause);
         self.accusers.clear();
         timers.disarm(Timer::Trials);
@@ -107,7 +108,7 @@ impl EjectionMachine {
     }
 
     /// Trials may begin, or only time can speak for it: from now on its patience runs. Otherwise it waits.
-    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, timers: &mut Timers, now: Moment) {
+    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, timers: &mut Timers, now: MonoTime) {
         if run && self.is_tried() {
             let patience = rules.outlier.map_or(PATIENCE, |rule| rule.base_ejection.max(LEAST_PATIENCE));
             timers.arm_once(Timer::Trials, now.after(patience));

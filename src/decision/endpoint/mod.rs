@@ -17,10 +17,11 @@ use super::suspicion::Suspicion;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use super::{
-    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, Failure, Moment, Operational,
-    ProbeOutcome, Reading, Silence, Source, Standing,
+    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, Failure, Operational, ProbeOutcome,
+    Reading, Silence, Source, Standing,
 };
 use crate::config::EvidenceRule;
+use crate::time::MonoTime;
 
 pub(super) use self::ejection::Ejection;
 use self::ejection::{EjectionMachine, PATIENCE, TrialVerdict};
@@ -50,18 +51,18 @@ pub(super) struct Endpoint {
     /// As last concluded.
     pub standing: Standing,
     pub admission: Admission,
-    pub joined: Option<Moment>,
+    pub joined: Option<MonoTime>,
     /// When its standing last changed.
-    pub since: Moment,
+    pub since: MonoTime,
     /// For people: what its state rests on.
     pub evidence: String,
     /// When it last ceased to be usable.
-    pub fell: Moment,
+    pub fell: MonoTime,
     /// First sign of trouble that is not over; `None` = all is well.
-    pub trouble: Option<Moment>,
+    pub trouble: Option<MonoTime>,
     /// When a probe last passed while all was well, and what was asked of it was answered.
     #[serde(default)]
-    pub proven: Option<Moment>,
+    pub proven: Option<MonoTime>,
     /// Requests failed or got no answer since the last good one.
     #[serde(default)]
     failing: bool,
@@ -73,7 +74,7 @@ pub(super) struct Endpoint {
     /// The pace the prober was told.
     fast: bool,
     /// When a probe out of turn was last asked for.
-    asked: Option<Moment>,
+    asked: Option<MonoTime>,
     /// What the last passed probe that read anything said of its data.
     #[serde(default)]
     pub reading: Option<Reading>,
@@ -81,7 +82,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// `checks`: what is known of it; `checked`: it has a check.
-    pub fn new(id: EndpointId, address: SocketAddr, checks: Checks, checked: bool, now: Moment) -> Endpoint {
+    pub fn new(id: EndpointId, address: SocketAddr, checks: Checks, checked: bool, now: MonoTime) -> Endpoint {
         let grounds = if checked { Cause::ChecksPassed } else { Cause::Unchecked };
         let mut endpoint = Endpoint {
             id,
@@ -184,7 +185,7 @@ impl Endpoint {
     // ---- evidence -------------------------------------------------------------------------------------------------
 
     /// Something is learnt about the way to it. Is the state of the way another one now? While it is lost, it is looked for again.
-    pub fn way(&mut self, learn: impl FnOnce(&mut Reach), now: Moment) -> bool {
+    pub fn way(&mut self, learn: impl FnOnce(&mut Reach), now: MonoTime) -> bool {
         let changed = self.reach.learn(learn);
         match self.reach.lost() {
             Some(_) if changed => self.timers.arm(Timer::Reach, now),
@@ -195,7 +196,7 @@ impl Endpoint {
     }
 
     /// This host has had no way to it for too long, and to others it has.
-    pub fn condemn_as_unroutable(&mut self, rules: Rules<'_>, now: Moment) {
+    pub fn condemn_as_unroutable(&mut self, rules: Rules<'_>, now: MonoTime) {
         let since = self.reach.no_route().unwrap_or(now);
         self.trouble = Some(self.trouble.map_or(since, |trouble| trouble.min(since)));
         let wait = now.since(since).as_millis();
@@ -204,7 +205,13 @@ impl Endpoint {
     }
 
     /// A probe ended. Is there something to conclude?
-    pub fn probed(&mut self, rules: Rules<'_>, outcome: &ProbeOutcome, seen: Moment, began: Option<Moment>) -> bool {
+    pub fn probed(
+        &mut self,
+        rules: Rules<'_>,
+        outcome: &ProbeOutcome,
+        seen: MonoTime,
+        began: Option<MonoTime>,
+    ) -> bool {
         let Some(check) = rules.check else { return false };
         let before = (self.checks.verdict, self.wants_fast(rules));
         let news = self.checks.fold(check, outcome, seen, rules.eager) && self.suspicion.probed(outcome, seen);
@@ -242,7 +249,7 @@ impl Endpoint {
         &mut self,
         rules: Rules<'_>,
         digest: &Digest,
-        seen: Moment,
+        seen: MonoTime,
         (out, distrusted): (bool, &[Source]),
         turn: &mut Turn<'_>,
     ) -> bool {
@@ -283,8 +290,8 @@ impl Endpoint {
         &mut self,
         rules: Rules<'_>,
         silence: Option<Silence>,
-        seen: Moment,
-        now: Moment,
+        seen: MonoTime,
+        now: MonoTime,
         effects: &mut Vec<Effect>,
     ) -> bool {
         let before = self.suspicion.holds();
@@ -304,7 +311,7 @@ impl Endpoint {
     }
 
     /// Traffic met trouble: a probe at once, and fast ones until enough of them have passed.
-    fn look(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+    fn look(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
         let Some(check) = rules.check else { return };
         self.watched = check.rise.max(1);
         let lately = self.asked.is_some_and(|asked| now.since(asked) < check.fast_interval);
@@ -314,7 +321,7 @@ impl Endpoint {
         }
     }
 
-    fn failed(&mut self, rules: Rules<'_>, digest: &Digest, seen: Moment, now: Moment, effects: &mut Vec<Effect>) {
+    fn failed(&mut self, rules: Rules<'_>, digest: &Digest, seen: MonoTime, now: MonoTime, effects: &mut Vec<Effect>) {
         let first = if self.outlier.streak > 0 { self.outlier.streak_since } else { seen };
         self.trouble.get_or_insert(first);
         self.look(rules, now, effects);
@@ -323,13 +330,13 @@ impl Endpoint {
         }
     }
 
-    fn ask_connect(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn ask_connect(&mut self, now: MonoTime, effects: &mut Vec<Effect>) {
         self.timers.arm(Timer::Confirm, now.after(CONFIRM_WITHIN));
         effects.push(Effect::ConfirmConnect { endpoint: self.id });
     }
 
     /// Trials count for an endpoint that is being tried; when nobody serves, for every one that is out.
-    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, out: bool, now: Moment) {
+    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, out: bool, now: MonoTime) {
         if digest.triable {
             // There is traffic to try it with: its patience begins anew.
             self.timers.disarm(Timer::Trials);
@@ -355,7 +362,7 @@ impl Endpoint {
     }
 
     /// A confirming connect ended. Is there something to conclude?
-    pub fn connected(&mut self, rules: Rules<'_>, outcome: ConnectOutcome, now: Moment) -> bool {
+    pub fn connected(&mut self, rules: Rules<'_>, outcome: ConnectOutcome, now: MonoTime) -> bool {
         let green = self.checks.verdict == Verdict::Green;
         match self.refusal.connected(rules, outcome, green, &mut self.timers, now) {
             Confirmation::Unasked => return false,
@@ -370,7 +377,7 @@ impl Endpoint {
         true
     }
 
-    fn accepts_again(&mut self, explained: Explained, now: Moment) {
+    fn accepts_again(&mut self, explained: Explained, now: MonoTime) {
         match explained {
             Explained::Nothing => {}
             Explained::Streak => {
@@ -383,12 +390,12 @@ impl Endpoint {
     }
 
     /// It refuses, as was confirmed.
-    pub fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: Moment) {
+    pub fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: MonoTime) {
         self.condemn(rules, self.refusal.describe().to_owned(), now);
     }
 
     /// It cannot be connected to. That explains the failures: they are not counted a second time.
-    fn condemn(&mut self, rules: Rules<'_>, evidence: String, now: Moment) {
+    fn condemn(&mut self, rules: Rules<'_>, evidence: String, now: MonoTime) {
         self.refusal.confirm(rules, &mut self.timers, now);
         self.absolve(now);
         self.checks.doubt();
@@ -404,7 +411,7 @@ impl Endpoint {
 
     /// Is what real traffic said enough to eject it, and is nothing that would explain it better being looked into?
     /// `callers`: client networks that the service answered well lately; `failing`: see [`Corroboration::finding`].
-    pub fn judge_in_band(&self, rules: Rules<'_>, (callers, failing): (u32, u32), now: Moment) -> Finding {
+    pub fn judge_in_band(&self, rules: Rules<'_>, (callers, failing): (u32, u32), now: MonoTime) -> Finding {
         let Some(rule) = rules.outlier.filter(|_| self.usable() && self.refusal.state() == Refusal::No) else {
             return Finding::Nothing;
         };
@@ -421,7 +428,7 @@ impl Endpoint {
     }
 
     /// Out it goes.
-    pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: Moment) {
+    pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: MonoTime) {
         let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
         self.absolve(now);
         self.ejection.begin(cause, wait, &mut self.timers, now);
@@ -429,7 +436,7 @@ impl Endpoint {
     }
 
     /// What these sources said counts for nothing: if it was ejected on that alone, it is back.
-    pub fn withdraw(&mut self, sources: &[Source], now: Moment) {
+    pub fn withdraw(&mut self, sources: &[Source], now: MonoTime) {
         sources.iter().for_each(|source| self.corroboration.distrust(*source));
         if self.ejection.hangs_on(sources) {
             self.acquit(Cause::EvidenceWithdrawn, "what was reported of it was wrong".to_owned(), now);
@@ -437,14 +444,14 @@ impl Endpoint {
     }
 
     /// A fresh start for what real traffic says.
-    fn absolve(&mut self, at: Moment) {
+    fn absolve(&mut self, at: MonoTime) {
         self.outlier.absolve();
         self.corroboration.absolve(at);
         self.suspicion.clear(at);
     }
 
     /// Real traffic speaks for it again (or nothing can speak against it).
-    fn acquit(&mut self, grounds: Cause, evidence: String, now: Moment) {
+    fn acquit(&mut self, grounds: Cause, evidence: String, now: MonoTime) {
         if !self.ejection.holds() && !self.refuses() {
             return;
         }
@@ -459,7 +466,7 @@ impl Endpoint {
     // ---- time -----------------------------------------------------------------------------------------------------
 
     /// Do what is due.
-    pub fn tick(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+    pub fn tick(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
         self.refusal.tick(rules, &mut self.timers, now);
         if self.timers.fired(Timer::Reach, now) && self.reach.no_route().is_some() && !self.refuses() {
             effects.push(Effect::CheckReach { endpoint: self.id });
@@ -479,7 +486,7 @@ impl Endpoint {
     }
 
     /// Steps that wait for time *and* for the checks: an ejection that is over becomes a trial, a refusal is tested.
-    pub fn advance(&mut self, rules: Rules<'_>, now: Moment, effects: &mut Vec<Effect>) {
+    pub fn advance(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
         let green = self.checks.verdict == Verdict::Green;
         self.ejection.advance(green, &mut self.timers);
         let reassured = self.checks.reassures(rules.check, rules.eager);
@@ -489,7 +496,7 @@ impl Endpoint {
     }
 
     /// See [`EjectionMachine::run_patience`].
-    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, now: Moment) {
+    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, now: MonoTime) {
         self.ejection.run_patience(rules, run, &mut self.timers, now);
     }
 

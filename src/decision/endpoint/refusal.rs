@@ -12,9 +12,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::timers::{Timer, Timers};
-use super::super::{ConnectOutcome, Digest, Failure, Moment};
+use super::super::{ConnectOutcome, Digest, Failure};
 use super::rules::Rules;
 use crate::config::OnRefused;
+use crate::time::MonoTime;
 
 /// An answer to a confirming connect that is later than this is lost.
 pub(in crate::decision) const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
@@ -123,7 +124,7 @@ impl RefusalMachine {
         outcome: ConnectOutcome,
         green: bool,
         timers: &mut Timers,
-        now: Moment,
+        now: MonoTime,
     ) -> Confirmation {
         if timers.armed(Timer::Confirm).is_none() {
             return Confirmation::Unasked;
@@ -152,7 +153,7 @@ impl RefusalMachine {
     }
 
     /// It refuses, but for how long? (Where its pool has no other endpoint, its service condemns it in the same turn.)
-    fn doubt(&mut self, timers: &mut Timers, now: Moment) {
+    fn doubt(&mut self, timers: &mut Timers, now: MonoTime) {
         self.state = Refusal::Doubted;
         timers.arm(Timer::Reconnect, now.after(DOUBT));
     }
@@ -170,14 +171,14 @@ impl RefusalMachine {
     }
 
     /// It is confirmed: from now on connects find out when it is over.
-    pub fn confirm(&mut self, rules: Rules<'_>, timers: &mut Timers, now: Moment) {
+    pub fn confirm(&mut self, rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
         self.state = Refusal::Confirmed;
         timers.disarm(Timer::Confirm);
         await_reconnect(rules, timers, now);
     }
 
     /// The answer to a confirming connect is lost if it has not come by now.
-    pub fn tick(&mut self, rules: Rules<'_>, timers: &mut Timers, now: Moment) {
+    pub fn tick(&mut self, rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
         if timers.fired(Timer::Confirm, now) {
             match self.state {
                 Refusal::Confirmed => await_reconnect(rules, timers, now),
@@ -213,7 +214,7 @@ impl RefusalMachine {
     }
 }
 
-fn await_reconnect(rules: Rules<'_>, timers: &mut Timers, now: Moment) {
+fn await_reconnect(rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
     let pause = rules.check.map_or(RECONNECT, |check| check.fast_interval);
     timers.arm(Timer::Reconnect, now.after(pause));
 }

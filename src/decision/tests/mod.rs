@@ -1,6 +1,7 @@
 //! The core told short stories: what a user relies on, one claim a test. The long stories are in the simulated world
 //! (`tests/world`).
 
+use crate::time::MonoTime;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ mod timeline;
 /// A core with one service `shop`: pools `home` and `away` of two endpoints each, ids 0, 1 and 2, 3.
 pub(super) struct Rig {
     pub core: Decision,
-    pub now: Moment,
+    pub now: MonoTime,
     pub config: Config,
     /// Everything since it was last taken.
     pub effects: Vec<Effect>,
@@ -46,7 +47,7 @@ impl Rig {
     }
 
     pub fn unprobed(change: impl FnOnce(&mut Service)) -> Rig {
-        let now = Moment::from_micros(1_000_000_000);
+        let now = MonoTime::from_micros(1_000_000_000);
         let mut service = shop();
         change(&mut service);
         let config = config(service);

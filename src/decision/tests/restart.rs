@@ -1,12 +1,13 @@
 //! Claims about restarts, reloads and the state as plain data.
 
 use super::*;
+use crate::time::MonoTime;
 
 /// Another process, whose clock began elsewhere, takes up what this one saved.
 fn restart(rig: &mut Rig) {
     let text = serde_json::to_string(&rig.core.saved(rig.now)).expect("saved");
     let saved: Saved = serde_json::from_str(&text).expect("read");
-    rig.now = Moment::from_micros(900_000_000_000);
+    rig.now = MonoTime::from_micros(900_000_000_000);
     rig.core = Decision::new(Some(saved.aged(secs(5))), rig.now);
     rig.configure();
     rig.effects.clear();

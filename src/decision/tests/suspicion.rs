@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::routing::ResponseTracker;
+use crate::time::MonoTime;
 
 const HEALTHY: (Operational, Cause) = (Operational::Healthy, Cause::ChecksPassed);
 const STALLED: (Operational, Cause) = (Operational::Ejected, Cause::Stalled);
@@ -143,7 +144,7 @@ fn slow_requests_among_answered_ones_are_nobody_s_fault() {
         rig.wait(Duration::from_millis(45));
         (0..3).for_each(|_| tracker.asked(rig.now));
         tracker.late(rig.now);
-        (0..3).for_each(|_| _ = tracker.witnessed(Moment::from_micros(u64::MAX)));
+        (0..3).for_each(|_| _ = tracker.witnessed(MonoTime::from_micros(u64::MAX)));
         let digest = Digest { good: 1, silence: tracker.silence(), ..Digest::default() };
         rig.in_band(0, digest);
         assert!(!rig.suspected(0));

@@ -1,6 +1,7 @@
 //! Claims about the active pool.
 
 use super::*;
+use crate::time::MonoTime;
 
 /// Home has been well again for so long that nothing but the given rule keeps the service away.
 fn lose_home(rig: &mut Rig) {
@@ -444,7 +445,7 @@ fn an_outage_ends_when_its_pool_is_well_also_when_nothing_was_asked_in_between()
 }
 
 /// The service has failed over, nothing has asked the new pool, and home could serve again. And when home failed.
-fn failed_over() -> (Rig, Moment) {
+fn failed_over() -> (Rig, MonoTime) {
     let mut rig = Rig::new(|_| {});
     let first = rig.now;
     rig.all(&[0, 1], Rig::refuse);

@@ -2,12 +2,13 @@
 
 use super::super::timeline::{Fall, fault};
 use super::*;
+use crate::time::MonoTime;
 
 fn fall(sign: u64, fell: u64) -> Fall {
-    Fall { sign: Moment::from_micros(sign * 1_000_000), fell: Moment::from_micros(fell * 1_000_000) }
+    Fall { sign: MonoTime::from_micros(sign * 1_000_000), fell: MonoTime::from_micros(fell * 1_000_000) }
 }
 
-const NOW: Moment = Moment::from_micros(2_000_000_000);
+const NOW: MonoTime = MonoTime::from_micros(2_000_000_000);
 
 #[test]
 fn an_endpoint_dead_since_yesterday_is_not_part_of_the_fault() {

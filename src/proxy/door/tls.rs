@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 
 use super::header::hurry;
 use crate::config::Protocol;
-use crate::decision::Moment;
 use crate::net::tls::{Handshake, ServerTls, TlsAccepted};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
+use crate::time::MonoTime;
 
 /// Shakes hands before `until`. `None`: the connection is closed and the reason is counted.
 pub async fn shake_hands(
@@ -22,7 +22,7 @@ pub async fn shake_hands(
     tls: &ServerTls,
     socket: TcpStream,
     alarm: &Alarm,
-    until: Moment,
+    until: MonoTime,
 ) -> Option<TlsAccepted> {
     alarm.set(until);
     if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, core, alarm).await {

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use super::context::Setting;
 use crate::config::Name;
-use crate::decision::Moment;
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Handle, ListenerView, Reasons};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
+use crate::time::MonoTime;
 use crate::wire::h1::{self, RequestHead};
 
 /// A request's id where the client gave none.
@@ -23,14 +23,14 @@ pub fn id_of<'s>(head: &'s RequestHead, made: &'s MadeId) -> &'s [u8] {
 /// One request's account.
 pub struct Account {
     /// When its first byte came.
-    pub began: Moment,
+    pub began: MonoTime,
     began_unix_millis: u64,
     /// The table and the index of its service.
     pub service: Option<(Handle, usize)>,
     /// Where the last try went: its table, service, pool and (unless it is a static response) endpoint.
     last: Option<(Handle, usize, usize, Option<usize>)>,
     made_id: MadeId,
-    first_byte: Option<Moment>,
+    first_byte: Option<MonoTime>,
     status: Option<u16>,
     /// Tries, failed connects included.
     pub tries: u32,
@@ -48,7 +48,7 @@ pub struct Account {
 
 impl Account {
     /// A request began.
-    pub fn new(core: &WorkerCore, head: &RequestHead, began: Moment) -> Account {
+    pub fn new(core: &WorkerCore, head: &RequestHead, began: MonoTime) -> Account {
         let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut core.pick.borrow_mut().rng) };
         Account {
             began,
@@ -88,7 +88,7 @@ impl Account {
     }
 
     /// The client is being answered this.
-    pub fn answered(&mut self, status: u16, now: Moment) {
+    pub fn answered(&mut self, status: u16, now: MonoTime) {
         self.status = Some(status);
         self.first_byte = Some(now);
     }
@@ -146,7 +146,7 @@ impl Account {
 pub fn record_refused(
     setting: &Setting<'_>,
     listener: &ListenerView,
-    began: Moment,
+    began: MonoTime,
     status: u16,
     termination: Termination,
 ) {

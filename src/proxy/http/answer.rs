@@ -11,7 +11,7 @@ use super::least_rate::{Awaits, LeastRate};
 use super::request::Request;
 use super::verdict::{Finish, Tried, mark_of};
 use crate::config::Route;
-use crate::decision::{Failure, Moment};
+use crate::decision::Failure;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::outcome::interruption;
@@ -19,6 +19,7 @@ use crate::proxy::upstream::{Placing, Spot};
 use crate::routing::{RetryDecision, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::ResponseHead;
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
@@ -32,7 +33,7 @@ impl<C: Client> Request<'_, C> {
         placing: &mut Placing<'_>,
         route: &Route,
         spot: &Spot,
-        now: Moment,
+        now: MonoTime,
     ) -> Tried {
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());

@@ -21,7 +21,7 @@ use super::request::Request;
 use super::verdict::{Awaited, Hedged, Over, Tried, cut_before_answer, heard, mark_of, tell_failure};
 use super::waiting::{Due, Ring, Times, Waiting, tell_left, tell_overtaken};
 use crate::config::Retry;
-use crate::decision::{Failure, Mark, Moment};
+use crate::decision::{Failure, Mark};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::guarded::{Interrupted, guarded};
@@ -29,6 +29,7 @@ use crate::proxy::upstream::{Placed, Placing, Spot, Target, Unplaced, blame, is_
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Ended, Fault, GiveUpReason, InFlight, RetryDecision, RouteView, TryFailure};
 use crate::sys::clock;
+use crate::time::MonoTime;
 use crate::wire::Fields;
 use crate::wire::h1::{BodyDecoder, ResponseHead};
 
@@ -51,7 +52,7 @@ struct Answer<'s> {
     exchange: Channel<'s>,
     spot: Spot,
     in_flight: InFlight,
-    now: Moment,
+    now: MonoTime,
 }
 
 /// Who was first.
@@ -294,7 +295,7 @@ impl<'a, C: Client> Request<'a, C> {
 
 impl<E: Exchange> Pending<'_, E> {
     /// The head of its answer has come.
-    fn heard(&self, core: &WorkerCore) -> Moment {
+    fn heard(&self, core: &WorkerCore) -> MonoTime {
         let now = clock::now();
         heard(core, self.route, self.spot, Some(self.waiting.since).filter(|_| self.times.counts()), now);
         now

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 /// The least rate, in bytes per second.
 const BYTES_PER_SECOND: u64 = 512;
@@ -18,7 +18,7 @@ pub struct LeastRate {
     window: Duration,
     left: Duration,
     /// The client has been waited for since then, and `left` is as of then.
-    waiting_since: Option<Moment>,
+    waiting_since: Option<MonoTime>,
     /// Bytes that were counted.
     bytes: u64,
 }
@@ -30,14 +30,14 @@ impl LeastRate {
     }
 
     /// The client is waited for, and so many bytes have moved in all: the time by which more have to.
-    pub fn deadline(&mut self, bytes: u64, now: Moment) -> Moment {
+    pub fn deadline(&mut self, bytes: u64, now: MonoTime) -> MonoTime {
         self.count(bytes, now);
         self.waiting_since = Some(now);
         now.after(self.left)
     }
 
     /// Something other than the client is waited for: its time does not pass.
-    pub fn pause(&mut self, bytes: u64, now: Moment) {
+    pub fn pause(&mut self, bytes: u64, now: MonoTime) {
         self.count(bytes, now);
         self.waiting_since = None;
     }
@@ -48,7 +48,7 @@ impl LeastRate {
         micros.saturating_mul(BYTES_PER_SECOND) / MICROS_PER_SECOND
     }
 
-    fn count(&mut self, bytes: u64, now: Moment) {
+    fn count(&mut self, bytes: u64, now: MonoTime) {
         let passed = self.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
         let micros = bytes.saturating_sub(self.bytes).saturating_mul(MICROS_PER_SECOND) / BYTES_PER_SECOND;
         self.left = self.left.saturating_sub(passed).saturating_add(Duration::from_micros(micros)).min(self.window);
@@ -100,8 +100,8 @@ impl BodyRates {
         awaits: Awaits,
         (received, taken): (u64, u64),
         patience: Duration,
-        now: Moment,
-    ) -> Moment {
+        now: MonoTime,
+    ) -> MonoTime {
         self.upload.pause(received, now);
         self.download.pause(taken, now);
         match awaits {
@@ -118,8 +118,8 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(30);
 
-    fn at(ms: u64) -> Moment {
-        Moment::from_micros(ms * 1000)
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_micros(ms * 1000)
     }
 
     /// When a body that moves `bytes` every `pause_ms` is given up; `None`: not within ten hours.

@@ -19,7 +19,6 @@ use super::memory::Scratch;
 use super::respond::Refusal;
 use super::verdict::{Finish, Tried};
 use crate::config::{BalancePolicy, Service};
-use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::outcome::{count_rejection, unplaced_termination};
@@ -32,6 +31,7 @@ use crate::routing::{
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::{BodyDecoder, OwnReply, RequestHead, ResponseHead};
 use crate::wire::proxy_protocol::Ends;
 use crate::wire::{cookie, query_parameter};
@@ -47,7 +47,7 @@ pub async fn serve<C: Client>(
     listener: &Arc<ListenerView>,
     client: &mut C,
     scratch: &mut Scratch,
-    began: Moment,
+    began: MonoTime,
 ) -> Finish {
     let Scratch { head, reply, decoder, body } = scratch;
     let mut account = Account::new(setting.core, head, began);

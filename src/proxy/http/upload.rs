@@ -13,7 +13,6 @@ use super::request::Request;
 use super::respond::Refusal;
 use super::verdict::Finish;
 use crate::config::Service;
-use crate::decision::Moment;
 use crate::proxy::buffer::SMALL;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::Interrupted;
@@ -22,6 +21,7 @@ use crate::proxy::upstream::Unplaced;
 use crate::routing::{Limits, Refused, ServiceView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1;
 
 /// How long the first bytes of a body are waited for before its request asks for a place among the unproven bodies without
@@ -84,7 +84,7 @@ impl<C: Client> Request<'_, C> {
         &mut self,
         cx: &mut Context<'_>,
         service: &ServiceView,
-        queue_ends: Option<Moment>,
+        queue_ends: Option<MonoTime>,
     ) -> Poll<Result<(), BodyFault>> {
         loop {
             if self.is_proven() {

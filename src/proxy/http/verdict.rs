@@ -4,13 +4,14 @@ use super::client::ClientFault;
 use super::exchange::ReplyFault;
 use super::respond::Refusal;
 use super::waiting::{Times, Waiting};
-use crate::decision::{Failure, Mark, Moment};
+use crate::decision::{Failure, Mark};
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::upstream::{Spot, Unplaced, blame};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{Ended, Fault, RouteView, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::ResponseHead;
 
 /// What becomes of the client's connection (or stream).
@@ -48,7 +49,7 @@ pub(super) enum Over {
 /// What waiting for a final head came to.
 pub(super) enum Awaited {
     /// The head came then.
-    Answered(Moment),
+    Answered(MonoTime),
     Stale,
     /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
     Left,
@@ -88,7 +89,7 @@ pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
 }
 
 /// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
-pub(super) fn heard(core: &WorkerCore, route: &RouteView, spot: &Spot, since: Option<Moment>, now: Moment) {
+pub(super) fn heard(core: &WorkerCore, route: &RouteView, spot: &Spot, since: Option<MonoTime>, now: MonoTime) {
     let stats = &spot.endpoint().stats;
     stats.replies().heard(now);
     stats.note_answered(spot.generation, spot.reused, now);

@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::exchange::Exchange;
-use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::upstream::Spot;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +34,10 @@ impl Times {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     /// Since when.
-    pub since: Moment,
+    pub since: MonoTime,
     times: Times,
-    late: Option<Moment>,
-    hedge: Option<Moment>,
+    late: Option<MonoTime>,
+    hedge: Option<MonoTime>,
 }
 
 /// What the time has come for.
@@ -53,7 +53,7 @@ pub(super) enum Ring {
 
 impl Waiting {
     /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
-    pub fn begin(spot: &Spot, times: Times, now: Moment) -> Waiting {
+    pub fn begin(spot: &Spot, times: Times, now: MonoTime) -> Waiting {
         let endpoint = spot.endpoint();
         if times.late.is_some() {
             endpoint.stats.replies().asked(now);
@@ -64,13 +64,13 @@ impl Waiting {
     }
 
     /// When to look next.
-    pub fn next(&self) -> Moment {
+    pub fn next(&self) -> MonoTime {
         let deadline = self.since.after(self.times.response);
-        [self.late, self.hedge].into_iter().flatten().fold(deadline, Moment::min)
+        [self.late, self.hedge].into_iter().flatten().fold(deadline, MonoTime::min)
     }
 
     /// No other endpoint could be asked: perhaps later.
-    pub fn put_hedge_off(&mut self, now: Moment) {
+    pub fn put_hedge_off(&mut self, now: MonoTime) {
         self.hedge = self.times.hedge.map(|_| now.after(LOOK_AGAIN));
     }
 
@@ -114,7 +114,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// An answer that is no longer waited for (where it is dropped before it is [settled](Due::settle)).
 pub(super) struct Due {
     stats: Arc<EndpointStats>,
-    asked: Moment,
+    asked: MonoTime,
     settled: bool,
 }
 
@@ -148,7 +148,7 @@ pub(super) fn tell_left(core: &WorkerCore, spot: &Spot, times: Times) {
     }
 }
 
-fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: Moment) {
+fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: MonoTime) {
     let stats = &spot.endpoint().stats;
     if unacknowledged && stats.generation() == spot.generation {
         // What lies idle leads into the same void. (Whose fault that is, the probe will tell: it may be our own network's.)
@@ -160,7 +160,7 @@ fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: Moment) 
 }
 
 /// A request that waits for this endpoint was answered elsewhere.
-pub(super) fn tell_overtaken(core: &WorkerCore, spot: &Spot, asked: Moment) {
+pub(super) fn tell_overtaken(core: &WorkerCore, spot: &Spot, asked: MonoTime) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let suspected = stats.replies().waits_for(LatencyEstimate::LEAST, now) && stats.replies().late(now);
     if (stats.replies().witnessed(asked) || suspected) && stats.make_urgent() {

@@ -12,7 +12,7 @@ use super::hello;
 use super::relay::{End, Moved, relay};
 use super::silence::SilenceLimits;
 use crate::config::{Name, Service, ServiceTimeouts, Target as ListenerTarget};
-use crate::decision::{Failure, Mark, Moment, Source};
+use crate::decision::{Failure, Mark, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Killer};
@@ -26,6 +26,7 @@ use crate::routing::{
 };
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
+use crate::time::MonoTime;
 use crate::wire::proxy_protocol::Ends;
 
 /// How long a session may look for an endpoint, whatever the configured timeouts add up to.
@@ -33,11 +34,11 @@ const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 /// What is to be said about a session when it has ended.
 struct Account {
-    began: Moment,
+    began: MonoTime,
     began_unix_millis: u64,
     /// The server's name that the client asked for, where TLS is passed through.
     name: Option<String>,
-    first_byte: Option<Moment>,
+    first_byte: Option<MonoTime>,
     moved: Moved,
     tries: u32,
     retried: Reasons,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::relay::End;
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 /// How long the streams of a relay may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ pub struct Silences {
 
 impl Silences {
     /// A relay begins.
-    pub fn new(limits: SilenceLimits, now: Moment) -> Silences {
+    pub fn new(limits: SilenceLimits, now: MonoTime) -> Silences {
         let own = [limits.client, limits.upstream];
         let shortest = own.iter().flatten().fold(limits.both, |shortest, own| shortest.min(*own));
         let apart = (own != [None, None]).then(|| Box::new(own.map(|own| own.map(|own| Silence::new(own, now)))));
@@ -51,12 +51,12 @@ impl Silences {
     }
 
     /// When to look next.
-    pub fn next(&self, now: Moment) -> Moment {
+    pub fn next(&self, now: MonoTime) -> MonoTime {
         now.after(self.step)
     }
 
     /// A step is over: was one of them silent for as long as allowed? `moved`: in both directions together.
-    pub fn look(&mut self, moved: u64, streams: impl FnOnce() -> [StreamState; 2], now: Moment) -> Option<End> {
+    pub fn look(&mut self, moved: u64, streams: impl FnOnce() -> [StreamState; 2], now: MonoTime) -> Option<End> {
         let both = self.both.goes_on(StreamState { moved, is_due: true }, now);
         if let Some(apart) = &mut self.apart {
             let ends = [End::ClientIdle, End::UpstreamIdle];
@@ -75,17 +75,17 @@ struct Silence {
     allowed: Duration,
     moved: u64,
     was_due: bool,
-    since: Moment,
+    since: MonoTime,
 }
 
 impl Silence {
-    fn new(allowed: Duration, now: Moment) -> Silence {
+    fn new(allowed: Duration, now: MonoTime) -> Silence {
         Silence { allowed, moved: 0, was_due: true, since: now }
     }
 
     /// Has it lasted for as long as allowed? What moved since the last look moved now, and what became due then is due from now
     /// on, as far as can be known: no silence ends a relay early.
-    fn goes_on(&mut self, stream: StreamState, now: Moment) -> bool {
+    fn goes_on(&mut self, stream: StreamState, now: MonoTime) -> bool {
         let moved = std::mem::replace(&mut self.moved, stream.moved) != stream.moved;
         let was_due = std::mem::replace(&mut self.was_due, stream.is_due);
         if moved || !was_due || !stream.is_due {
@@ -99,8 +99,8 @@ impl Silence {
 mod tests {
     use super::*;
 
-    fn at(ms: u64) -> Moment {
-        Moment::from_micros(1_000_000 + ms * 1000)
+    fn at(ms: u64) -> MonoTime {
+        MonoTime::from_micros(1_000_000 + ms * 1000)
     }
 
     /// When a relay ends, and how, of which the sides are told at each look.

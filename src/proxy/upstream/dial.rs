@@ -11,7 +11,7 @@ use super::place::{Link, Linked, Placing, Unplaced};
 use super::pools::UpstreamPools;
 use super::race::Raced;
 use crate::config::ServiceTimeouts;
-use crate::decision::{ConnectOutcome, Failure, Moment};
+use crate::decision::{ConnectOutcome, Failure};
 use crate::net::dial::judge_connect;
 use crate::net::tls::explain;
 use crate::net::{Connector, DialError, Transport};
@@ -19,6 +19,7 @@ use crate::proxy::guarded::guarded;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::TryFailure;
 use crate::sys::clock;
+use crate::time::MonoTime;
 use crate::wire::proxy_protocol;
 
 impl Placing<'_> {
@@ -88,7 +89,7 @@ pub(super) async fn reach(pools: &UpstreamPools, spot: &Spot, header: Option<&[u
 fn connected(
     core: &WorkerCore,
     spot: &Spot,
-    began: Moment,
+    began: MonoTime,
     reached: Result<Transport, DialError>,
 ) -> Result<Transport, TryFailure> {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
@@ -112,7 +113,7 @@ fn connected(
 
 /// A connect was overtaken: is it only slow? One a worker and endpoint goes on in the background until that is known; what it
 /// brings is kept for the next exchange.
-fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: Moment, timeouts: ServiceTimeouts) {
+fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: MonoTime, timeouts: ServiceTimeouts) {
     if !pools.proofs.borrow_mut().insert(spot.choice.id) {
         return;
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::destination::Spot;
-use crate::decision::{Elsewhere, EndpointId, Failure, Mark, Moment, RequestTarget, Source};
+use crate::decision::{Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointView, Fault, LatencyEstimate, ServiceView, SourceKey, faults};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// What a request is about, beside its endpoint.
 #[derive(Clone, Copy)]
@@ -63,7 +64,7 @@ impl<'a> Faults<'a> {
 
     /// This endpoint answered the request. `well`: so that what failed before was not its own fault.
     #[inline]
-    pub fn answered(&mut self, by: EndpointId, well: bool, now: Moment) {
+    pub fn answered(&mut self, by: EndpointId, well: bool, now: MonoTime) {
         let stats = &self.service.stats;
         if well && stats.everywhere.knows_any() {
             stats.everywhere.forget(self.subject.source, self.subject.target(), now);
@@ -111,7 +112,7 @@ impl<'a> Faults<'a> {
     }
 
     /// A request that has waited for this endpoint's answer since then was answered elsewhere.
-    pub fn witness(&self, endpoint: &EndpointView, asked: Moment) {
+    pub fn witness(&self, endpoint: &EndpointView, asked: MonoTime) {
         let (source, target) = (self.subject.source, self.subject.target());
         endpoint.stats.witness(asked, source, target);
         let now = clock::now();

@@ -20,11 +20,11 @@ use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::decision::Moment;
 use crate::net::{Stream, Transport, http2};
 use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, TryFailure};
 use crate::sys::clock;
+use crate::time::MonoTime;
 use crate::wire::h1::{HeadLimits, Scheme};
 
 /// Streams of ours on one connection; fewer if the endpoint says so.
@@ -231,13 +231,13 @@ struct Driver<'l> {
     pings: Option<PingPong>,
     alarm: Alarm,
     /// When bytes last came, or the line began to wait for some.
-    heard: Moment,
+    heard: MonoTime,
     /// Bytes that had come by then.
     read: u64,
     /// It was asked whether it is alive.
-    asked: Option<Moment>,
+    asked: Option<MonoTime>,
     /// It had no strands when it was last looked at, since then.
-    unused: Option<Moment>,
+    unused: Option<MonoTime>,
     closing: bool,
 }
 
@@ -288,7 +288,7 @@ impl<'l> Driver<'l> {
     }
 
     /// Notes what came and whether the line is in use.
-    fn note(&mut self, now: Moment) -> bool {
+    fn note(&mut self, now: MonoTime) -> bool {
         let read = self.line.wire.read.get();
         if std::mem::replace(&mut self.read, read) != read {
             (self.heard, self.asked) = (now, None);
@@ -303,7 +303,7 @@ impl<'l> Driver<'l> {
     }
 
     /// Asks when nothing has come for a while; true when nothing came after that either.
-    fn is_dead(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+    fn is_dead(&mut self, cx: &mut Context<'_>, now: MonoTime) -> bool {
         if let Some(pings) = &mut self.pings {
             // Only so that the next one can be sent: whatever comes is a sign of life.
             let _ = pings.poll_pong(cx);
@@ -321,7 +321,7 @@ impl<'l> Driver<'l> {
         }
     }
 
-    fn next(&self) -> Moment {
+    fn next(&self) -> MonoTime {
         match (self.unused, self.asked) {
             (Some(since), _) => since.after(self.line.idle),
             (None, Some(asked)) => asked.after(PING_TIMEOUT),

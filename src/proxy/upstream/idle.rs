@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
-use crate::decision::{EndpointId, Moment};
+use crate::decision::EndpointId;
 use crate::net::{Stream, Transport};
 use crate::routing::{EndpointStats, RoutingTable};
+use crate::time::MonoTime;
 
 /// Idle connections kept per endpoint and worker, whatever the traffic.
 const MOST: usize = 1024;
@@ -30,7 +31,7 @@ pub struct Parked<S> {
     /// [`EndpointStats::generation`] when it was made: after a refusal, a reset on connect or a switch it is not used again.
     pub generation: u64,
     /// When it has been idle for too long.
-    pub expires: Moment,
+    pub expires: MonoTime,
 }
 
 /// One worker's idle connections by endpoint. The last parked is the first used.
@@ -46,7 +47,7 @@ struct Shelf<S> {
     lowest: usize,
     lowest_before: usize,
     /// When this period ends; it begins with the first sweep.
-    ends: Option<Moment>,
+    ends: Option<MonoTime>,
 }
 
 impl<S: Stream> Shelf<S> {
@@ -61,7 +62,7 @@ impl<S: Stream> Shelf<S> {
     }
 
     /// Closes what is too old, dead or of an older generation, and once a period what was not needed in the last two.
-    fn sweep(&mut self, now: Moment) {
+    fn sweep(&mut self, now: MonoTime) {
         let generation = self.stats.generation();
         self.parked.retain_mut(|connection| {
             connection.generation == generation && now < connection.expires && is_quiet(&mut connection.stream)
@@ -100,7 +101,7 @@ impl<S: Stream> Idle<S> {
     /// A connection on which nothing has come since it was parked. Whatever came, a late second reply above all, belongs to no request
     /// answer, and a request that must not be sent twice is not sent to an end that has closed: so the kernel is asked, not only
     /// what it has told so far.
-    pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: Moment) -> Option<S> {
+    pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: MonoTime) -> Option<S> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(&endpoint)?;
         let generation = stats.generation();
@@ -115,11 +116,11 @@ impl<S: Stream> Idle<S> {
 
     /// Closes what is too old, dead, of an older generation, has not been needed for a while or belongs to an endpoint that the
     /// table does not know.
-    pub fn sweep(&self, table: &RoutingTable, now: Moment) {
+    pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         self.sweep_where(|endpoint| knows(table, endpoint), now);
     }
 
-    fn sweep_where(&self, known: impl Fn(EndpointId) -> bool, now: Moment) {
+    fn sweep_where(&self, known: impl Fn(EndpointId) -> bool, now: MonoTime) {
         self.shelves.borrow_mut().retain(|endpoint, shelf| {
             let before = shelf.parked.len();
             if before > 0 && known(*endpoint) {
@@ -167,8 +168,8 @@ mod tests {
 
     const HOME: EndpointId = EndpointId(1);
 
-    fn at(seconds: u64) -> Moment {
-        Moment::from_micros(seconds * 1_000_000)
+    fn at(seconds: u64) -> MonoTime {
+        MonoTime::from_micros(seconds * 1_000_000)
     }
 
     struct Rig {
@@ -198,7 +199,7 @@ mod tests {
         }
 
         /// So many at once are in use, of which as few as possible are new.
-        async fn use_at_once(&mut self, count: usize, now: Moment) {
+        async fn use_at_once(&mut self, count: usize, now: MonoTime) {
             let mut used = Vec::new();
             for _ in 0..count {
                 match self.idle.take(HOME, &self.stats, now) {
@@ -209,7 +210,7 @@ mod tests {
             used.into_iter().for_each(|stream| self.park(stream));
         }
 
-        fn sweep(&self, now: Moment) {
+        fn sweep(&self, now: MonoTime) {
             self.idle.sweep_where(|_| true, now);
         }
 

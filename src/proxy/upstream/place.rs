@@ -10,13 +10,13 @@ use super::destination::Spot;
 use super::faults::{Faults, Subject};
 use super::h2_connection::Strand;
 use super::pools::UpstreamPools;
-use crate::decision::Moment;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::Interrupted;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::balance::hash_bytes;
 use crate::routing::{GiveUpReason, Handle, InFlight, Refused, ServiceView, Tries, TryFailure};
+use crate::time::MonoTime;
 use crate::wire::proxy_protocol::Ends;
 
 /// A request's way to endpoints.
@@ -30,7 +30,7 @@ pub struct Placing<'a> {
     /// Index of the service in it.
     pub index: usize,
     /// When the client began to wait.
-    pub began: Moment,
+    pub began: MonoTime,
     /// The retry rule.
     pub tries: Tries,
     /// Who asks.
@@ -147,7 +147,7 @@ impl<'a> Placing<'a> {
         alarm: &'a Alarm,
         origin: &'a Handle,
         index: usize,
-        began: Moment,
+        began: MonoTime,
         mut tries: Tries,
         (asker, subject): (Asker, Subject<'a>),
     ) -> Placing<'a> {

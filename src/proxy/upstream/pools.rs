@@ -8,12 +8,13 @@ use rustix::io::Errno;
 
 use super::h2_pool::Lines;
 use super::idle::Idle;
-use crate::decision::{EndpointId, Moment};
+use crate::decision::EndpointId;
 use crate::net::UpstreamPermit;
 use crate::net::dial::DialErrorKind;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::RoutingTable;
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// The connections of one worker to its endpoints.
 pub struct UpstreamPools {
@@ -64,7 +65,7 @@ impl UpstreamPools {
     }
 
     /// Closes what this table has no use for, and what was idle for too long.
-    pub fn sweep(&self, table: &RoutingTable, now: Moment) {
+    pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         self.idle.sweep(table, now);
         self.lines.sweep(table);
     }

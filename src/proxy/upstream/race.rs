@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use super::destination::Spot;
 use super::place::{Elsewhere, Placed, Placing, Spent, Unplaced};
-use crate::decision::Moment;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{Interrupted, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 /// How a race ended.
 pub enum Raced<T> {
@@ -49,7 +49,7 @@ impl Placing<'_> {
     pub(super) async fn race<T>(
         &self,
         spot: &Spot,
-        began: Moment,
+        began: MonoTime,
         leads: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
@@ -143,10 +143,10 @@ impl Placing<'_> {
 }
 
 /// A connect that an answer is due to. Dropped before it is settled, and before it was late, it is no longer outstanding.
-struct Asked<'s>(Option<(&'s EndpointStats, Moment)>);
+struct Asked<'s>(Option<(&'s EndpointStats, MonoTime)>);
 
 impl<'s> Asked<'s> {
-    fn at(stats: &'s EndpointStats, began: Moment, counts: bool) -> Asked<'s> {
+    fn at(stats: &'s EndpointStats, began: MonoTime, counts: bool) -> Asked<'s> {
         if counts {
             stats.connects().asked(began);
         }
@@ -170,7 +170,7 @@ impl Drop for Asked<'_> {
 
 /// A connect is late. `overtaken`: it began then, and a connection to another endpoint was there first. (That is no witness
 /// where a handshake may be what takes so long.)
-fn tell(core: &WorkerCore, spot: &Spot, overtaken: Option<Moment>) {
+fn tell(core: &WorkerCore, spot: &Spot, overtaken: Option<MonoTime>) {
     let (stats, now) = (&spot.endpoint().stats, clock::now());
     let connects = stats.connects();
     let plain = spot.service().config.upstream.tls.is_none();

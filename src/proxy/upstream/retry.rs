@@ -3,9 +3,10 @@
 use super::destination::Spot;
 use super::faults::{blame, count_fault};
 use super::place::Placing;
-use crate::decision::{Failure, Mark, Moment};
+use crate::decision::{Failure, Mark};
 use crate::routing::{Choice, Ended, GiveUpReason, LatencyEstimate, Pick, RetryDecision, ServiceView, TryFailure};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 impl Placing<'_> {
     /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
@@ -31,7 +32,7 @@ impl Placing<'_> {
 
     /// The answer of this try is late: is there another endpoint to ask, and does the retry rule allow it? If so it was told,
     /// and the [next](Placing::next) try is the hedge.
-    pub fn hedge(&mut self, spot: &Spot, since: Moment) -> bool {
+    pub fn hedge(&mut self, spot: &Spot, since: MonoTime) -> bool {
         let table = self.core.table();
         let Some(service) = table.successor(self.service()) else { return false };
         if self.faults.fails_everywhere(Failure::Timeout) {
@@ -112,7 +113,7 @@ impl Placing<'_> {
 
     /// The head of an answer arrived that is no failure: the first one after a switch closes the incident. `well`: it shows that
     /// the client's request can be answered.
-    pub fn answered(&mut self, spot: &Spot, well: bool, now: Moment) {
+    pub fn answered(&mut self, spot: &Spot, well: bool, now: MonoTime) {
         if well {
             spot.service().stats.callers.note(self.faults.subject().key, now);
         }
@@ -130,7 +131,7 @@ impl Placing<'_> {
     /// The request was sent to another pool before the switch. Where the service has switched to that pool meanwhile, the
     /// answer is the first one after the switch all the same.
     #[cold]
-    fn answered_by_another_pool(&self, spot: &Spot, now: Moment) -> bool {
+    fn answered_by_another_pool(&self, spot: &Spot, now: MonoTime) -> bool {
         let newest = self.core.view.current();
         let Some(service) = newest.successor(spot.service()) else { return false };
         service.pool_of(spot.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))

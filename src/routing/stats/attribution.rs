@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{FailureReport, Moment, RequestTarget, Source, SourceTally};
+use crate::decision::{FailureReport, RequestTarget, Source, SourceTally};
+use crate::time::MonoTime;
 
 /// Reports kept for one digest.
 const REPORTS: usize = 64;
@@ -36,11 +37,11 @@ pub(super) struct Attribution {
 struct Ledger {
     reports: Vec<FailureReport>,
     by_source: Vec<SourceTally>,
-    witnesses: Vec<(Moment, Source, RequestTarget)>,
+    witnesses: Vec<(MonoTime, Source, RequestTarget)>,
     /// The newest streak that was reported of, and how often.
     streak: u32,
     in_streak: u32,
-    last_failure: Moment,
+    last_failure: MonoTime,
     good_since: u32,
 }
 
@@ -76,7 +77,7 @@ impl Attribution {
     }
 
     /// A good answer of a watched endpoint.
-    pub fn good(&self, source: Source, now: Moment) {
+    pub fn good(&self, source: Source, now: MonoTime) {
         let mut ledger = self.ledger();
         if let Some(tally) = ledger.tally(source) {
             tally.good = tally.good.saturating_add(1);
@@ -91,7 +92,7 @@ impl Attribution {
     }
 
     /// A request that waited for this endpoint since then was answered elsewhere.
-    pub fn witness(&self, asked: Moment, source: Source, target: RequestTarget) {
+    pub fn witness(&self, asked: MonoTime, source: Source, target: RequestTarget) {
         let mut ledger = self.ledger();
         if ledger.witnesses.len() >= WITNESSES {
             ledger.witnesses.remove(0);
@@ -100,7 +101,7 @@ impl Attribution {
     }
 
     /// The sources and targets of those that waited since then: the first three sources, and how many targets (three at most).
-    pub fn witnesses_since(&self, heard: Moment) -> ([Option<Source>; 3], u32) {
+    pub fn witnesses_since(&self, heard: MonoTime) -> ([Option<Source>; 3], u32) {
         let mut ledger = self.ledger();
         ledger.witnesses.retain(|(asked, ..)| *asked > heard);
         let mut sources = [None; 3];

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{EndpointId, Moment, RequestTarget, Source};
+use crate::decision::{EndpointId, RequestTarget, Source};
+use crate::time::MonoTime;
 
 /// So many failures that were answered well elsewhere, without a good answer of that target there in between.
 const ENOUGH: u32 = 3;
@@ -34,12 +35,12 @@ struct Known {
     /// The client network whose requests failed; `None` = several. One alone moves only itself.
     source: Option<Source>,
     failures: u32,
-    failed: Moment,
+    failed: MonoTime,
 }
 
 impl Avoidance {
     /// A request of this source for this target failed there, and was answered well elsewhere.
-    pub fn note(&self, endpoint: EndpointId, source: Source, target: RequestTarget, now: Moment) {
+    pub fn note(&self, endpoint: EndpointId, source: Source, target: RequestTarget, now: MonoTime) {
         let mut known = self.known();
         known.retain(|one| one.lasts(now));
         match known.iter_mut().find(|one| one.is(endpoint, target)) {
@@ -60,14 +61,14 @@ impl Avoidance {
     }
 
     /// It was answered well there. With the last one that is remembered, the cost of looking ends.
-    pub fn forget(&self, endpoint: EndpointId, target: RequestTarget, now: Moment) {
+    pub fn forget(&self, endpoint: EndpointId, target: RequestTarget, now: MonoTime) {
         let mut known = self.known();
         known.retain(|one| one.lasts(now) && !one.is(endpoint, target));
         self.publish(&known);
     }
 
     /// The endpoints to be avoided by a request of this source for this target.
-    pub fn of(&self, source: Source, target: RequestTarget, safe: bool, now: Moment) -> Vec<EndpointId> {
+    pub fn of(&self, source: Source, target: RequestTarget, safe: bool, now: MonoTime) -> Vec<EndpointId> {
         let mut known = self.known();
         known.retain(|one| one.lasts(now));
         self.publish(&known);
@@ -106,7 +107,7 @@ impl Known {
         self.endpoint == endpoint && self.target == target
     }
 
-    fn lasts(&self, now: Moment) -> bool {
+    fn lasts(&self, now: MonoTime) -> bool {
         now.since(self.failed) < MEMORY
     }
 }

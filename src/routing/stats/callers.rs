@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::decision::{Moment, Source};
+use crate::decision::Source;
+use crate::time::MonoTime;
 
 /// Client networks that are counted.
 const SLOTS: usize = 64;
@@ -46,7 +47,7 @@ impl Default for Callers {
 impl Callers {
     /// A client of this network was answered well. Costs one load where that is known already.
     #[inline]
-    pub fn note(&self, key: SourceKey, now: Moment) {
+    pub fn note(&self, key: SourceKey, now: MonoTime) {
         let word = self.0[key.0 as usize % SLOTS].load(Relaxed);
         let tick = now.as_micros() >> TICK_SHIFT;
         if word & !TICKS == key.tag() && tick.wrapping_sub(word & TICKS) <= FRESH {
@@ -69,14 +70,14 @@ impl Callers {
     }
 
     /// Was this network answered well lately?
-    pub fn has(&self, key: SourceKey, now: Moment) -> bool {
+    pub fn has(&self, key: SourceKey, now: MonoTime) -> bool {
         let tick = now.as_micros() >> TICK_SHIFT & TICKS;
         let words = (0..PROBES).map(|probe| self.0[(key.0 as usize + probe) % SLOTS].load(Relaxed));
         words.into_iter().any(|word| word & !TICKS == key.tag() && is_recent(word, tick))
     }
 
     /// How many were answered well lately; at least one once any was.
-    pub fn count(&self, now: Moment) -> u32 {
+    pub fn count(&self, now: MonoTime) -> u32 {
         let tick = now.as_micros() >> TICK_SHIFT & TICKS;
         let words = || self.0.iter().map(|slot| slot.load(Relaxed)).filter(|word| *word != 0);
         let recent = words().filter(|word| is_recent(*word, tick)).count();

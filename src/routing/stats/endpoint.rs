@@ -9,11 +9,10 @@ use tokio::sync::Notify;
 use super::attribution::Attribution;
 use super::liveness::ResponseTracker;
 use super::reuse::ReuseTrust;
-use crate::decision::{
-    ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, Moment, RequestTarget, Silence, Source,
-};
+use crate::decision::{ConnectOutcome, Digest, Failure, FailureCounts, FailureReport, RequestTarget, Silence, Source};
 use crate::net::tls::TlsFailure;
 use crate::telemetry::instruments::{CachePadded, Counters};
+use crate::time::MonoTime;
 
 /// Pause between two trial requests of one endpoint over all workers.
 pub const TRIAL_PAUSE: Duration = Duration::from_millis(100);
@@ -176,7 +175,7 @@ impl EndpointStats {
     /// Passes the trial gate: one caller per [`TRIAL_PAUSE`] gets `true`. Requests that are not safe find it open only
     /// [`TRIAL_COURTESY`] later, so that safe ones go first; where the retry budget is nearly used up (not `eager`) it opens
     /// [`TRIAL_RESTRAINT`] later.
-    pub fn open_trial(&self, safe: bool, eager: bool, now: Moment) -> bool {
+    pub fn open_trial(&self, safe: bool, eager: bool, now: MonoTime) -> bool {
         let next = self.trial_next.load(Relaxed);
         let courtesy = if safe || next == 0 { Duration::ZERO } else { TRIAL_COURTESY };
         let restraint = if eager { Duration::ZERO } else { TRIAL_RESTRAINT };
@@ -209,7 +208,7 @@ impl EndpointStats {
     }
 
     /// A good answer went to a client of this network.
-    pub fn record_good_by(&self, source: Source, now: Moment) {
+    pub fn record_good_by(&self, source: Source, now: MonoTime) {
         self.attribution.good(source, now);
     }
 
@@ -229,7 +228,7 @@ impl EndpointStats {
     }
 
     /// A request that waited for an answer since then was answered elsewhere: notes its source and target.
-    pub fn witness(&self, asked: Moment, source: Source, target: RequestTarget) {
+    pub fn witness(&self, asked: MonoTime, source: Source, target: RequestTarget) {
         self.attribution.witness(asked, source, target);
     }
 
@@ -237,7 +236,7 @@ impl EndpointStats {
     ///
     /// `true`: the engine must look at once ([`Published::urgent`](super::super::Published::urgent)): a refusal, an unanswered
     /// connect, a reset or a streak as long as the tripping one, unless it was poked already and has not looked yet.
-    pub fn record_failure(&self, worker: usize, kind: Failure, trial: bool, now: Moment) -> bool {
+    pub fn record_failure(&self, worker: usize, kind: Failure, trial: bool, now: MonoTime) -> bool {
         self.cells.add(worker, FAILED + kind as usize, 1);
         if trial {
             self.cells.add(worker, TRIALS_FAILED, 1);
@@ -252,7 +251,7 @@ impl EndpointStats {
         urgent && self.make_urgent()
     }
 
-    fn extend_streak(&self, now: Moment) -> u32 {
+    fn extend_streak(&self, now: MonoTime) -> u32 {
         let longer = |word: u64| match word >> 48 {
             0 => (1 << 48) | (now.as_micros() & STREAK_SINCE),
             0xffff => word,
@@ -286,7 +285,7 @@ impl EndpointStats {
             good: step(&mut cursor.good, GOOD),
             failed,
             streak: (streak >> 48) as u32,
-            streak_since: Moment::from_micros(streak & STREAK_SINCE),
+            streak_since: MonoTime::from_micros(streak & STREAK_SINCE),
             trials_good: step(&mut cursor.trials_good, TRIALS_GOOD),
             trials_failed: step(&mut cursor.trials_failed, TRIALS_FAILED),
             triable: self.triable.load(Relaxed) && self.triable.swap(false, Relaxed),
@@ -336,7 +335,7 @@ impl EndpointStats {
 
     /// A reused connection of this generation was reset before its answer. What is older than an earlier reset, a refusal or a
     /// switch says nothing new.
-    pub fn note_stale(&self, generation: u64, now: Moment) {
+    pub fn note_stale(&self, generation: u64, now: MonoTime) {
         self.doubt_reuse(true, |trust| {
             if generation == self.generation() && trust.reset(now) {
                 self.bump_generation();
@@ -346,7 +345,7 @@ impl EndpointStats {
 
     /// An answer came over a connection of this generation. `reused`: it had been used before.
     #[inline]
-    pub fn note_answered(&self, generation: u64, reused: bool, now: Moment) {
+    pub fn note_answered(&self, generation: u64, reused: bool, now: MonoTime) {
         if self.reuse_in_doubt.load(Relaxed) && generation == self.generation() {
             self.doubt_reuse(false, |trust| trust.answered(reused, now));
         }
@@ -354,7 +353,7 @@ impl EndpointStats {
 
     /// May an idle connection be used? `idempotent`: for what may be sent again.
     #[inline]
-    pub fn trusts_idle(&self, idempotent: bool, now: Moment) -> bool {
+    pub fn trusts_idle(&self, idempotent: bool, now: MonoTime) -> bool {
         !self.reuse_in_doubt.load(Relaxed)
             || self.doubt_reuse(false, |trust| trust.trusts(idempotent, now)).unwrap_or(true)
     }
@@ -371,13 +370,13 @@ impl EndpointStats {
     }
 
     /// Was it heard since then, or not asked?
-    pub fn is_lively(&self, since: Moment, now: Moment) -> bool {
+    pub fn is_lively(&self, since: MonoTime, now: MonoTime) -> bool {
         self.replies().is_lively(since, now) && self.connects().is_lively(since, now)
     }
 
     /// Was it recently slow: did a request or a connect wait for too long?
     #[inline]
-    pub fn is_doubtful(&self, now: Moment) -> bool {
+    pub fn is_doubtful(&self, now: MonoTime) -> bool {
         self.replies().was_late(now) || self.connects().was_late(now)
     }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{Failure, Moment, RequestTarget, Source};
+use crate::decision::{Failure, RequestTarget, Source};
+use crate::time::MonoTime;
 
 /// How long it is remembered.
 const MEMORY: Duration = Duration::from_secs(10);
@@ -26,14 +27,14 @@ struct Known {
     source: Source,
     target: RequestTarget,
     kind: Failure,
-    until: Moment,
+    until: MonoTime,
     /// When a request was last let through to see whether it is still so.
-    tested: Moment,
+    tested: MonoTime,
 }
 
 impl FailsEverywhere {
     /// A request of this source for this target failed in this way at every endpoint that it was sent to.
-    pub fn note(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) {
+    pub fn note(&self, source: Source, target: RequestTarget, kind: Failure, now: MonoTime) {
         let mut known = self.known();
         known.retain(|one| one.until > now && !one.is(source, target, kind));
         if known.len() >= MOST {
@@ -44,7 +45,7 @@ impl FailsEverywhere {
     }
 
     /// It was answered well after all. With the last one that is remembered, the cost of looking ends.
-    pub fn forget(&self, source: Source, target: RequestTarget, now: Moment) {
+    pub fn forget(&self, source: Source, target: RequestTarget, now: MonoTime) {
         if !self.knows_any() {
             return;
         }
@@ -54,7 +55,7 @@ impl FailsEverywhere {
     }
 
     /// Is sending it again known to be of no use? Once in a while a request is let through all the same.
-    pub fn knows(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
+    pub fn knows(&self, source: Source, target: RequestTarget, kind: Failure, now: MonoTime) -> bool {
         if !self.knows_any() {
             return false;
         }
@@ -71,7 +72,7 @@ impl FailsEverywhere {
     }
 
     /// Is this remembered?
-    pub fn remembers(&self, source: Source, target: RequestTarget, kind: Failure, now: Moment) -> bool {
+    pub fn remembers(&self, source: Source, target: RequestTarget, kind: Failure, now: MonoTime) -> bool {
         self.knows_any() && self.known().iter().any(|one| one.until > now && one.is(source, target, kind))
     }
 

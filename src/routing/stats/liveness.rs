@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::decision::{Moment, Silence};
+use crate::decision::Silence;
+use crate::time::MonoTime;
 
 /// The outstanding requests of an endpoint since its last answer. One word a fact, all relaxed: a race costs a request more or
 /// less in the count, which changes no decision.
@@ -28,8 +29,8 @@ const DOUBT: Duration = Duration::from_secs(2);
 impl ResponseTracker {
     /// Counts an outstanding request. Requests older than [`WINDOW`] are dropped from the count: their clients are gone.
     #[inline]
-    pub fn asked(&self, now: Moment) {
-        let since = Moment::from_micros(self.since.load(Relaxed));
+    pub fn asked(&self, now: MonoTime) {
+        let since = MonoTime::from_micros(self.since.load(Relaxed));
         if self.unanswered.fetch_add(1, Relaxed) as u32 == 0 {
             self.since.store(now.as_micros(), Relaxed);
         } else if now.since(since) >= WINDOW {
@@ -39,7 +40,7 @@ impl ResponseTracker {
     }
 
     /// The request that was sent at that time does not want its answer any more, and the answer was not late.
-    pub fn excused(&self, asked: Moment) {
+    pub fn excused(&self, asked: MonoTime) {
         if self.heard.load(Relaxed) < asked.as_micros() {
             // With the last question its witnesses go too.
             let less = |word: u64| (word as u32 > 0).then(|| if word as u32 == 1 { 0 } else { word - 1 });
@@ -49,7 +50,7 @@ impl ResponseTracker {
 
     /// An answer came, to any request.
     #[inline]
-    pub fn heard(&self, now: Moment) {
+    pub fn heard(&self, now: MonoTime) {
         self.heard.store(now.as_micros(), Relaxed);
         if self.unanswered.load(Relaxed) != 0 {
             self.unanswered.store(0, Relaxed);
@@ -57,7 +58,7 @@ impl ResponseTracker {
     }
 
     /// A request waits for longer than answers usually take. `true`: this makes a suspected stall, and there was none before.
-    pub fn late(&self, now: Moment) -> bool {
+    pub fn late(&self, now: MonoTime) -> bool {
         let before = self.silence().is_some();
         self.late.store(now.as_micros(), Relaxed);
         !before && self.silence().is_some()
@@ -65,7 +66,7 @@ impl ResponseTracker {
 
     /// A request that was sent then and has no answer was answered by another endpoint: this endpoint is at fault, not the
     /// request. `true`: this makes a verdict, and there was none before.
-    pub fn witnessed(&self, asked: Moment) -> bool {
+    pub fn witnessed(&self, asked: MonoTime) -> bool {
         if self.heard.load(Relaxed) >= asked.as_micros() {
             return false;
         }
@@ -74,27 +75,28 @@ impl ResponseTracker {
     }
 
     /// Has an answer come since then, or is no recent request outstanding?
-    pub fn is_lively(&self, then: Moment, now: Moment) -> bool {
+    pub fn is_lively(&self, then: MonoTime, now: MonoTime) -> bool {
         self.unanswered.load(Relaxed) as u32 == 0
             || self.heard.load(Relaxed) >= then.as_micros()
-            || now.since(Moment::from_micros(self.since.load(Relaxed))) >= WINDOW
+            || now.since(MonoTime::from_micros(self.since.load(Relaxed))) >= WINDOW
     }
 
     /// When the last answer came.
-    pub fn last_heard(&self) -> Moment {
-        Moment::from_micros(self.heard.load(Relaxed))
+    pub fn last_heard(&self) -> MonoTime {
+        MonoTime::from_micros(self.heard.load(Relaxed))
     }
 
     /// Has a request been outstanding for so long? (Perhaps it was answered elsewhere meanwhile.)
-    pub fn waits_for(&self, patience: Duration, now: Moment) -> bool {
-        self.unanswered.load(Relaxed) as u32 > 0 && now.since(Moment::from_micros(self.since.load(Relaxed))) >= patience
+    pub fn waits_for(&self, patience: Duration, now: MonoTime) -> bool {
+        self.unanswered.load(Relaxed) as u32 > 0
+            && now.since(MonoTime::from_micros(self.since.load(Relaxed))) >= patience
     }
 
     /// Was a request recently found late?
     #[inline]
-    pub fn was_late(&self, now: Moment) -> bool {
+    pub fn was_late(&self, now: MonoTime) -> bool {
         let late = self.late.load(Relaxed);
-        late != 0 && now.since(Moment::from_micros(late)) < DOUBT
+        late != 0 && now.since(MonoTime::from_micros(late)) < DOUBT
     }
 
     /// The suspected stall: requests are outstanding, and one of them is late.
@@ -102,8 +104,8 @@ impl ResponseTracker {
         let word = self.unanswered.load(Relaxed);
         let (late, heard) = (self.late.load(Relaxed), self.heard.load(Relaxed));
         let silence = Silence {
-            since: Moment::from_micros(self.since.load(Relaxed)),
-            late: Moment::from_micros(late),
+            since: MonoTime::from_micros(self.since.load(Relaxed)),
+            late: MonoTime::from_micros(late),
             unanswered: word as u32,
             witnesses: (word >> 32) as u32,
             sources: [None; 3],

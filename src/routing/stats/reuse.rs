@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 /// How long reused connections are not trusted: longer than a server takes to close all that are as old.
 const DISTRUST: Duration = Duration::from_secs(10);
@@ -24,9 +24,9 @@ const PROOF: u32 = 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReuseTrust {
     /// The newest reset that was counted.
-    last: Option<Moment>,
+    last: Option<MonoTime>,
     /// Such requests as must not be sent twice get fresh connections until then.
-    distrusted_until: Moment,
+    distrusted_until: MonoTime,
     /// Answers that are still wanted as a proof.
     unproven: u32,
     /// Resets of connections of the same age, with no answer over a reused one in between.
@@ -38,7 +38,7 @@ pub(super) struct ReuseTrust {
 impl ReuseTrust {
     /// A reused connection was reset before its answer, and it was made after the last reset. `true`: all that are as old are to
     /// be closed.
-    pub fn reset(&mut self, now: Moment) -> bool {
+    pub fn reset(&mut self, now: MonoTime) -> bool {
         let distrusted = self.is_distrusted(now);
         let again = self.last.is_some_and(|last| now.since(last) < AGAIN);
         if again {
@@ -57,14 +57,14 @@ impl ReuseTrust {
     }
 
     /// A connect was refused: the resets were the end of a process, not a habit.
-    pub fn refused(&mut self, now: Moment) {
+    pub fn refused(&mut self, now: MonoTime) {
         if !self.is_distrusted(now) {
             *self = ReuseTrust::default();
         }
     }
 
     /// An answer came over a connection made after the last reset.
-    pub fn answered(&mut self, reused: bool, now: Moment) {
+    pub fn answered(&mut self, reused: bool, now: MonoTime) {
         self.unproven = self.unproven.saturating_sub(1);
         if reused {
             (self.strikes, self.closed) = (0, 0);
@@ -76,7 +76,7 @@ impl ReuseTrust {
     }
 
     /// May a connection that was used before be used again? `idempotent`: by a request that may be sent twice.
-    pub fn trusts(&self, idempotent: bool, now: Moment) -> bool {
+    pub fn trusts(&self, idempotent: bool, now: MonoTime) -> bool {
         match (self.is_distrusted(now), idempotent) {
             (true, true) => self.closed < IN_A_ROW,
             (true, false) => false,
@@ -85,7 +85,7 @@ impl ReuseTrust {
         }
     }
 
-    fn is_distrusted(&self, now: Moment) -> bool {
+    fn is_distrusted(&self, now: MonoTime) -> bool {
         now < self.distrusted_until
     }
 }

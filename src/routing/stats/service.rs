@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 
 use super::{Avoidance, Callers, FailsEverywhere};
 use crate::config::Service;
-use crate::decision::Moment;
 use crate::routing::{Budget, Limits};
 use crate::telemetry::instruments::{Counter, Counters, LatencyHistogram};
+use crate::time::MonoTime;
 use crate::wire::h1;
 
 /// Why another try was made.
@@ -284,13 +284,13 @@ impl ServiceStats {
 pub struct FirstAnswer {
     /// The epoch that published the switch.
     pub epoch: u64,
-    published: Moment,
+    published: MonoTime,
     seen: AtomicU64,
 }
 
 impl FirstAnswer {
     /// Nothing seen yet of the switch that is published now.
-    pub fn new(epoch: u64, published: Moment) -> FirstAnswer {
+    pub fn new(epoch: u64, published: MonoTime) -> FirstAnswer {
         FirstAnswer { epoch, published, seen: AtomicU64::new(0) }
     }
 
@@ -299,14 +299,14 @@ impl FirstAnswer {
     ///
     /// Time without requests is no outage: for a request that began after the switch, the answer counts as if it
     /// had been asked for at the switch. So the recovery time of a quiet night is that of the switch, not of the next visit.
-    pub fn answered(&self, began: Moment, now: Moment) -> bool {
+    pub fn answered(&self, began: MonoTime, now: MonoTime) -> bool {
         let seen = now.before(began.since(self.published)).as_micros().max(1);
         self.seen.load(SeqCst) == 0 && self.seen.compare_exchange(0, seen, SeqCst, SeqCst).is_ok()
     }
 
     /// When the first good answer's head arrived, idle time not counted.
-    pub fn seen(&self) -> Option<Moment> {
-        Some(self.seen.load(SeqCst)).filter(|micros| *micros != 0).map(Moment::from_micros)
+    pub fn seen(&self) -> Option<MonoTime> {
+        Some(self.seen.load(SeqCst)).filter(|micros| *micros != 0).map(MonoTime::from_micros)
     }
 }
 

@@ -26,7 +26,7 @@ impl RoutingTable {
         sockets: &SocketMap,
         materials: &Arc<TlsAssets>,
         workers: usize,
-        now: Moment,
+        now: MonoTime,
     ) -> RoutingTable {
         let before = Before::of(previous, config);
         let next_identity = Cell::new(previous.map_or(0, |previous| previous.next_identity));
@@ -62,7 +62,7 @@ impl RoutingTable {
 struct Turn<'a> {
     epoch: u64,
     workers: usize,
-    now: Moment,
+    now: MonoTime,
     materials: &'a TlsAssets,
     next_identity: &'a Cell<u64>,
 }
@@ -232,7 +232,7 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
         })
 }
 
-fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: Moment) -> Arc<FirstAnswer> {
+fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: MonoTime) -> Arc<FirstAnswer> {
     match old.and_then(|old| old.awaiting.as_ref()) {
         Some(awaiting) if awaiting.epoch == epoch => Arc::clone(awaiting),
         _ => Arc::new(FirstAnswer::new(epoch, now)),
@@ -275,7 +275,7 @@ fn pool_view(
 }
 
 /// Since when the pool serves, and when it last ceased to.
-fn term(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<Moment>) {
+fn term(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<MonoTime>) {
     let (pool_term, left) = old.map_or((0, None), |old| (old.pool_term, old.left));
     let unserved = matches!(service.serving, Serving::Starting | Serving::Down);
     match (service.serves(index), pool_term) {

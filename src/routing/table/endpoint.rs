@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::Name;
-use crate::decision::{Admission, EndpointId, Moment, Standing};
+use crate::decision::{Admission, EndpointId, Standing};
 use crate::net::tls::ClientTls;
 use crate::routing::stats::EndpointStats;
+use crate::time::MonoTime;
 
 /// An endpoint as the data plane sees it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct EndpointView {
     /// What may be sent to it.
     pub admission: Admission,
     /// Where its slow start begins.
-    pub joined: Option<Moment>,
+    pub joined: Option<MonoTime>,
     /// It is asked and says nothing: see [`EndpointRow::suspected`](crate::decision::EndpointRow::suspected).
     pub suspected: bool,
     /// Its good answers are counted by source: see [`EndpointRow::proving`](crate::decision::EndpointRow::proving).

@@ -10,8 +10,9 @@ use super::materials::TlsAssets;
 use super::sockets::Sockets;
 use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
-use crate::decision::{EndpointId, Moment, Serving};
+use crate::decision::{EndpointId, Serving};
 use crate::net::tls::{ClientTls, ServerTls};
+use crate::time::MonoTime;
 
 mod build;
 mod endpoint;
@@ -59,7 +60,7 @@ impl RoutingTable {
     }
 
     /// What this table means for a session on this endpoint that began under an older one.
-    pub fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+    pub fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: MonoTime) -> SessionVerdict {
         match self.at(pool_term.index, pool_term.service) {
             Some(service) => service.verdict(pool_term, endpoint, now),
             None => pool_term.rule.end(now),
@@ -163,7 +164,7 @@ impl ServiceView {
 
     /// A good answer's head arrived from this pool for a request that began at `began`. `true`: it is the first after a
     /// switch, poke the engine.
-    pub fn answered(&self, pool: usize, began: Moment, now: Moment) -> bool {
+    pub fn answered(&self, pool: usize, began: MonoTime, now: MonoTime) -> bool {
         self.awaiting.as_ref().is_some_and(|awaiting| self.serves(pool) && awaiting.answered(began, now))
     }
 
@@ -180,7 +181,7 @@ impl ServiceView {
         }
     }
 
-    fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: Moment) -> SessionVerdict {
+    fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: MonoTime) -> SessionVerdict {
         let rule = SessionRule::of(&self.config);
         let Some(pool) = self.pools.iter().find(|pool| pool.id == pool_term.pool) else { return rule.end(now) };
         let there = self.directory.find(endpoint).filter(|(of, _)| *of == pool.index);
@@ -263,14 +264,14 @@ impl SessionRule {
     }
 
     /// What was taken away at `left` ends.
-    fn end(&self, left: Moment) -> SessionVerdict {
+    fn end(&self, left: MonoTime) -> SessionVerdict {
         match self.sessions {
             Sessions::Close => SessionVerdict::Close,
             Sessions::Drain => self.drain(left),
         }
     }
 
-    fn drain(&self, left: Moment) -> SessionVerdict {
+    fn drain(&self, left: MonoTime) -> SessionVerdict {
         SessionVerdict::Drain { until: left.after(self.drain_timeout) }
     }
 }
@@ -286,7 +287,7 @@ pub enum SessionVerdict {
     /// Its pool was left, or its endpoint taken away: reset what is left of it then.
     Drain {
         /// When.
-        until: Moment,
+        until: MonoTime,
     },
     /// Its pool was left, or its endpoint taken away: reset both sides at once.
     Close,
@@ -311,7 +312,7 @@ pub struct PoolView {
     /// its term: no other has taken over.
     pub pool_term: u64,
     /// When it last ceased to serve.
-    pub left: Option<Moment>,
+    pub left: Option<MonoTime>,
     /// None for a static response.
     pub endpoints: Vec<EndpointView>,
     /// Indices of the endpoints that take a trial.

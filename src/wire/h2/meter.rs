@@ -2,7 +2,7 @@
 //! us work and the client nothing. What honest clients send is paid for by what they do: requests, answers they take, and
 //! time.
 
-use crate::decision::Moment;
+use crate::time::MonoTime;
 
 /// How a connection of HTTP/2 begins.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -133,7 +133,7 @@ pub struct Meter {
 
 impl Meter {
     /// Before the preface.
-    pub fn new(now: Moment) -> Meter {
+    pub fn new(now: MonoTime) -> Meter {
         Meter {
             skip: PREFACE.len(),
             header: [0; HEADER],
@@ -147,7 +147,7 @@ impl Meter {
     }
 
     /// The next bytes came. The clock is asked only when an allowance is used up. An excess stays one.
-    pub fn feed(&mut self, mut bytes: &[u8], now: impl Fn() -> Moment) -> Result<(), Excess> {
+    pub fn feed(&mut self, mut bytes: &[u8], now: impl Fn() -> MonoTime) -> Result<(), Excess> {
         if let Some(excess) = self.excess {
             return Err(excess);
         }
@@ -173,7 +173,7 @@ impl Meter {
         }
     }
 
-    fn frame(&mut self, now: &impl Fn() -> Moment) -> Result<(), Excess> {
+    fn frame(&mut self, now: &impl Fn() -> MonoTime) -> Result<(), Excess> {
         let [a, b, c, kind, flags, ..] = self.header;
         self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.in_head = matches!(kind, HEADERS | CONTINUATION);
@@ -222,11 +222,11 @@ struct Bucket {
     most: u32,
     per_second: u32,
     /// Until when time was credited.
-    since: Moment,
+    since: MonoTime,
 }
 
 impl Bucket {
-    fn new(most: u32, per_second: u32, since: Moment) -> Bucket {
+    fn new(most: u32, per_second: u32, since: MonoTime) -> Bucket {
         Bucket { left: most, most, per_second, since }
     }
 
@@ -234,7 +234,7 @@ impl Bucket {
         self.left = self.left.saturating_add(count).min(self.most);
     }
 
-    fn take(&mut self, cost: u32, now: &impl Fn() -> Moment) -> bool {
+    fn take(&mut self, cost: u32, now: &impl Fn() -> MonoTime) -> bool {
         if self.left < cost {
             let now = now();
             let credit = now.since(self.since).as_micros().saturating_mul(u128::from(self.per_second)) / 1_000_000;

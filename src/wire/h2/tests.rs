@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Forwarded, HeaderChanges};
-use crate::decision::Moment;
+use crate::time::MonoTime;
 use crate::wire::Fields;
 use crate::wire::h1::{
     Asked, BodyLength, ClientAddress, Error, HeadLimits, OwnReply, Progress, RequestHead, RequestParser, ResponseHead,
@@ -351,8 +351,8 @@ proptest! {
     }
 }
 
-fn at(ms: u64) -> Moment {
-    Moment::ZERO.after(Duration::from_millis(ms))
+fn at(ms: u64) -> MonoTime {
+    MonoTime::ZERO.after(Duration::from_millis(ms))
 }
 
 fn frame(kind: u8, flags: u8, len: usize) -> Vec<u8> {

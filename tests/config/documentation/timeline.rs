@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use standfast::config;
-use standfast::decision::{Decision, EndpointId, Event, Moment, ProbeFailure, ProbeOutcome, Serving};
+use standfast::decision::{Decision, EndpointId, Event, ProbeFailure, ProbeOutcome, Serving};
+use standfast::time::MonoTime;
 
 use super::page::{Page, root};
 
@@ -19,7 +20,7 @@ services:
 
 struct Story {
     core: Decision,
-    now: Moment,
+    now: MonoTime,
 }
 
 impl Story {
@@ -36,7 +37,7 @@ impl Story {
         self.tell(Event::Probed { endpoint: EndpointId(endpoint), seen: self.now, began: Some(self.now), outcome });
     }
 
-    fn wait_until(&mut self, end: Moment) {
+    fn wait_until(&mut self, end: MonoTime) {
         while let Some(due) = self.core.deadline().filter(|due| *due <= end) {
             self.now = due;
             self.core.tick(due);
@@ -64,7 +65,7 @@ fn time(text: &str) -> Duration {
 fn the_worked_timeline_is_what_happens() {
     let rows = Page::read("config/guides/failover.md").table("timeline");
     assert!(rows.len() > 5, "{rows:?}");
-    let start = Moment::from_micros(3_600_000_000);
+    let start = MonoTime::from_micros(3_600_000_000);
     let mut story = Story { core: Decision::new(None, start), now: start };
     let loaded = config::parse(CONFIGURATION, root()).unwrap_or_else(|problems| panic!("{problems}"));
     story.tell(Event::Configured(Arc::new(loaded.config)));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use standfast::decision::Moment;
+use standfast::time::MonoTime;
 use standfast::wire::h2::{Excess, Meter, PREFACE, Preface, RESET, RefusedRequests};
 
 use super::tools::{Rng, bounded, cuts, seed, shown};
@@ -46,7 +46,7 @@ fn frames(bytes: &[u8]) -> Vec<Frame> {
 
 fn meter(seed: u64, input: &[u8]) {
     let run = |pieces: &[&[u8]]| {
-        let now = Moment::from_micros(1_000_000);
+        let now = MonoTime::from_micros(1_000_000);
         let mut meter = Meter::new(now);
         let verdict = pieces.iter().try_for_each(|piece| meter.feed(piece, || now));
         assert!(verdict.is_ok() || meter.feed(b"x", || now) == verdict, "an excess stays one");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use standfast::config::{self, Config, Name};
 use standfast::control::readers::state_file;
 use standfast::decision::*;
+use standfast::time::MonoTime;
 
 use super::tools::{Rng, bounded, seed, shown};
 
@@ -54,7 +55,7 @@ pub fn check(input: &[u8]) {
 /// Events of all kinds, from the restored state on.
 fn go_on(seed: u64, saved: Saved, config: &Arc<Config>) {
     let before = saved.epoch;
-    let mut now = Moment::from_micros(900_000_000_000);
+    let mut now = MonoTime::from_micros(900_000_000_000);
     let mut core = Decision::new(Some(saved.aged(Duration::from_secs(seed >> 48))), now);
     core.handle(Event::Configured(Arc::clone(config)), now);
     let mut rng = Rng(seed | 1);
@@ -89,7 +90,7 @@ fn go_on(seed: u64, saved: Saved, config: &Arc<Config>) {
     assert_eq!(next.table().epoch, saved.epoch + 1);
 }
 
-fn event(rng: &mut Rng, table: &Table, now: Moment, config: &Arc<Config>) -> Event {
+fn event(rng: &mut Rng, table: &Table, now: MonoTime, config: &Arc<Config>) -> Event {
     let pools = table.services.iter().flat_map(|service| &service.pools);
     let ids: Vec<EndpointId> = pools.flat_map(|pool| &pool.endpoints).map(|endpoint| endpoint.id).collect();
     let endpoint = ids[rng.below(ids.len())];

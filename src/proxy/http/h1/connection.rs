@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 use super::client::H1Client;
-use crate::decision::Moment;
 use crate::net::{Stream, Transport};
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -27,6 +26,7 @@ use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::{Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
 use crate::wire::h2::Preface;
 
@@ -61,7 +61,7 @@ pub(super) struct Connection {
     place: ClientEntry,
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
-    accepted: Option<Moment>,
+    accepted: Option<MonoTime>,
     /// Nothing has said yet that it does not speak HTTP/2.
     may_be_http2: bool,
     /// It does.
@@ -73,7 +73,7 @@ impl Connection {
         memory: &Rc<HttpMemory>,
         listener: Arc<ListenerView>,
         guest: Guest,
-        accepted: Moment,
+        accepted: MonoTime,
     ) -> Connection {
         let Guest { transport, peer, reached, scheme, alarm, place, .. } = guest;
         Connection {
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Waits for the whole head of a request that has begun; returns when it did. `Err`: there is none, what had to be said
     /// about it is said.
-    async fn take_head(&mut self, scratch: &mut Scratch) -> Result<Moment, Finish> {
+    async fn take_head(&mut self, scratch: &mut Scratch) -> Result<MonoTime, Finish> {
         let began = clock::now();
         let timeout = self.listener.config.timeouts.header;
         self.alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
@@ -234,7 +234,7 @@ impl Connection {
         }
     }
 
-    async fn answer(&mut self, scratch: &mut Scratch, began: Moment) -> Finish {
+    async fn answer(&mut self, scratch: &mut Scratch, began: MonoTime) -> Finish {
         let table = self.core().table();
         let Some(listener) = current(&self.listener, &table) else {
             return self.refuse(&Refusal::LISTENER_GONE).await;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::desk::{self, Desks};
-use crate::decision::Moment;
 use crate::proxy::door::Guest;
 use crate::proxy::http::listener::Http2;
 use crate::proxy::http::memory::HttpMemory;
 use crate::proxy::http::verdict::Finish;
 use crate::routing::ListenerView;
+use crate::time::MonoTime;
 
 /// Serves one client connection, to its end or to where it turns out to speak HTTP/2.
 pub fn serve_connection<'s>(
@@ -18,7 +18,7 @@ pub fn serve_connection<'s>(
     slots: &'s Desks,
     listener: Arc<ListenerView>,
     guest: Guest,
-    accepted: Moment,
+    accepted: MonoTime,
 ) -> impl Future<Output = Option<Http2>> + use<'s> {
     serve(Box::new(Connection::new(memory, listener, guest, accepted)), slots)
 }

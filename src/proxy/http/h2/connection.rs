@@ -14,7 +14,6 @@ use http::Request;
 use super::crew::Crew;
 use super::io::{Watch, Watched};
 use super::stream::{Counted, Shared, Stream};
-use crate::decision::Moment;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::door::Guest;
 use crate::proxy::http::account::record_refused;
@@ -24,6 +23,7 @@ use crate::proxy::http::memory::HttpMemory;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::Error;
 use crate::wire::h2::{Excess, RecentStreams};
 
@@ -47,7 +47,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Serves one client connection, to its end.
-pub async fn serve_connection(memory: &Rc<HttpMemory>, crew: &Rc<Crew>, http2: Http2, accepted: Moment) {
+pub async fn serve_connection(memory: &Rc<HttpMemory>, crew: &Rc<Crew>, http2: Http2, accepted: MonoTime) {
     let Http2 { listener, guest, ahead } = http2;
     let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
     let watch = Watch::new(transport, listener.config.timeouts.body, accepted);
@@ -118,15 +118,15 @@ struct Driver<'w> {
     crew: &'w Rc<Crew>,
     alarm: Alarm,
     /// When the connection was accepted, until its first request.
-    first: Option<Moment>,
+    first: Option<MonoTime>,
     /// Since when there is no stream.
-    idle: Option<Moment>,
+    idle: Option<MonoTime>,
     /// Since when a head is on its way.
-    in_head: Option<Moment>,
+    in_head: Option<MonoTime>,
     /// The client was told to go.
     leaving: bool,
     /// Since when the connection is only to be ended.
-    ending: Option<Moment>,
+    ending: Option<MonoTime>,
     /// Streams whose requests the engine has given to us.
     accepted: RecentStreams,
 }
@@ -256,12 +256,12 @@ impl Driver<'_> {
         }
     }
 
-    fn end_is_due(&self) -> Option<Moment> {
+    fn end_is_due(&self) -> Option<MonoTime> {
         let since = [self.ending, self.shared.watch.ending()].into_iter().flatten().min();
         since.map(|since| since.after(LINGER))
     }
 
-    fn blocked_is_due(&self) -> Option<Moment> {
+    fn blocked_is_due(&self) -> Option<MonoTime> {
         self.shared.watch.blocked_until()
     }
 
@@ -269,13 +269,13 @@ impl Driver<'_> {
         self.ending.is_some() || self.shared.watch.ending().is_some()
     }
 
-    fn head_is_due(&self) -> Option<Moment> {
+    fn head_is_due(&self) -> Option<MonoTime> {
         self.in_head
             .filter(|_| !self.is_ending())
             .map(|since| since.after(self.shared.listener.borrow().config.timeouts.header))
     }
 
-    fn idle_is_due(&self) -> Option<Moment> {
+    fn idle_is_due(&self) -> Option<MonoTime> {
         if self.is_ending() {
             return None;
         }
@@ -290,7 +290,7 @@ impl Driver<'_> {
     /// A deadline has passed; true: nothing is left to do but to let go.
     fn is_over(&mut self) -> bool {
         let now = clock::now();
-        let passed = |due: Option<Moment>| due.is_some_and(|due| due <= now);
+        let passed = |due: Option<MonoTime>| due.is_some_and(|due| due <= now);
         if passed(self.end_is_due()) || passed(self.blocked_is_due()) {
             return true;
         }

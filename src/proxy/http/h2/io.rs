@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::decision::Moment;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::http::least_rate::LeastRate;
 use crate::sys::clock;
+use crate::time::MonoTime;
 use crate::wire::h2::{Excess, Meter, RESET, RefusedRequests};
 
 /// What is known of a connection beneath the engine.
@@ -23,12 +23,12 @@ pub struct Watch {
     meter: RefCell<Meter>,
     excess: Cell<Option<Excess>>,
     /// While the socket takes nothing of what waits for it: the time by which the client has to read.
-    blocked_until: Cell<Option<Moment>>,
+    blocked_until: Cell<Option<MonoTime>>,
     /// How long the client may still be waited for.
     rate: RefCell<LeastRate>,
     /// Bytes that the socket has taken.
     written: Cell<u64>,
-    ending: Cell<Option<Moment>>,
+    ending: Cell<Option<MonoTime>>,
     closed: Cell<bool>,
     /// Streams whose requests the engine refused, and which got an answer: not counted yet.
     refused: RefCell<Vec<u32>>,
@@ -36,7 +36,7 @@ pub struct Watch {
 
 impl Watch {
     /// Nothing came. `window`: the longest time in which the client reads nothing.
-    pub fn new(stream: Transport, window: Duration, now: Moment) -> Rc<Watch> {
+    pub fn new(stream: Transport, window: Duration, now: MonoTime) -> Rc<Watch> {
         Rc::new(Watch {
             stream: RefCell::new(stream),
             meter: RefCell::new(Meter::new(now)),
@@ -56,7 +56,7 @@ impl Watch {
     }
 
     /// While the socket takes nothing of what waits for it: the time by which the client has to read.
-    pub fn blocked_until(&self) -> Option<Moment> {
+    pub fn blocked_until(&self) -> Option<MonoTime> {
         self.blocked_until.get()
     }
 
@@ -66,7 +66,7 @@ impl Watch {
     }
 
     /// Since when the connection is being ended.
-    pub fn ending(&self) -> Option<Moment> {
+    pub fn ending(&self) -> Option<MonoTime> {
         self.ending.get()
     }
 

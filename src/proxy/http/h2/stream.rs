@@ -13,7 +13,6 @@ use http::Request;
 
 use super::client::H2Client;
 use super::io::Watch;
-use crate::decision::Moment;
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::http::account::record_refused;
@@ -27,6 +26,7 @@ use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
+use crate::time::MonoTime;
 use crate::wire::h1::{Asked, HeadLimits};
 use crate::wire::h2::read_request;
 
@@ -153,7 +153,7 @@ async fn answer(
     scratch: &mut Scratch,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    began: Moment,
+    began: MonoTime,
 ) -> Finish {
     let (parts, receive) = request.into_parts();
     let asked = if parts.method == http::Method::HEAD { Asked::Head } else { Asked::Other };
@@ -201,7 +201,7 @@ async fn refuse(
     client: &mut H2Client,
     refusal: Refusal,
     termination: Termination,
-    began: Moment,
+    began: MonoTime,
 ) -> Finish {
     let taken = request::refuse(client, &refusal, setting.alarm, PATIENCE).await;
     record_refused(setting, listener, began, refusal.status, termination);

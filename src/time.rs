@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// A point of monotonic time in microseconds since an origin that only the shell knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Moment(u64);
+pub struct MonoTime(u64);
 
-impl Moment {
+impl MonoTime {
     /// Before everything: stands for "never" where an atomic needs a number.
-    pub const ZERO: Moment = Moment(0);
+    pub const ZERO: MonoTime = MonoTime(0);
 
     /// From microseconds since the origin.
-    pub const fn from_micros(micros: u64) -> Moment {
-        Moment(micros)
+    pub const fn from_micros(micros: u64) -> MonoTime {
+        MonoTime(micros)
     }
 
     /// Microseconds since the origin.
@@ -24,17 +24,17 @@ impl Moment {
     }
 
     /// This much later (saturating).
-    pub const fn after(self, wait: Duration) -> Moment {
-        Moment(self.0.saturating_add(wait.as_micros() as u64))
+    pub const fn after(self, wait: Duration) -> MonoTime {
+        MonoTime(self.0.saturating_add(wait.as_micros() as u64))
     }
 
     /// This much earlier (saturating at the origin).
-    pub const fn before(self, span: Duration) -> Moment {
-        Moment(self.0.saturating_sub(span.as_micros() as u64))
+    pub const fn before(self, span: Duration) -> MonoTime {
+        MonoTime(self.0.saturating_sub(span.as_micros() as u64))
     }
 
     /// Time passed since `earlier`; zero when `earlier` is later.
-    pub const fn since(self, earlier: Moment) -> Duration {
+    pub const fn since(self, earlier: MonoTime) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
