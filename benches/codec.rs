@@ -35,7 +35,7 @@ fn parse_reply(bencher: Bencher) {
     let mut head = ResponseHead::new();
     bencher
         .counter(BytesCount::new(REPLY.len()))
-        .bench_local(|| ResponseParser::new().feed(black_box(REPLY), &LIMITS, Asked::Other, &mut head));
+        .bench_local(|| ResponseParser::new().feed(black_box(REPLY), &LIMITS, AskedMethod::Other, &mut head));
 }
 
 #[divan::bench(args = [1, 1024, 65_536])]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use standfast::decision::{ActCommand, Admission, Table};
 use standfast::sys::clock;
-use standfast::sys::process::Process;
+use standfast::sys::process::ProcessUsage;
 use standfast::time::MonoTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -99,17 +99,17 @@ async fn idle() {
     let instance = instance(&[&[&upstream]], "");
     instance.serves("web", 0).await;
     // Both ends of each are here.
-    let most = Process::now().max_fds().unwrap_or(u64::MAX).saturating_sub(200) / 2;
+    let most = ProcessUsage::now().max_fds().unwrap_or(u64::MAX).saturating_sub(200) / 2;
     let count = most.min(10_000) as usize;
     let without = ten_seconds().await;
     let mut clients = Vec::with_capacity(count);
-    let before = Process::now().resident_bytes().unwrap_or(0);
+    let before = ProcessUsage::now().resident_bytes().unwrap_or(0);
     for _ in 0..count {
         let mut client = TcpStream::connect(instance.address("web")).await.expect("the proxy accepts");
         ask(&mut client).await.expect("an answer");
         clients.push(client);
     }
-    let memory = Process::now().resident_bytes().unwrap_or(0).saturating_sub(before);
+    let memory = ProcessUsage::now().resident_bytes().unwrap_or(0).saturating_sub(before);
     say("idle: CPU in 10 s without clients", format!("{without:.1} ms"));
     say(&format!("idle: CPU in 10 s with {count} idle clients"), format!("{:.1} ms", ten_seconds().await));
     say("idle: memory a client, both ends", format!("{} bytes", memory / count as u64));

@@ -3,7 +3,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use standfast::decision::Serving;
-use standfast::routing::{Pick, PickRequest, PickState, RoutingTable, Scope, SocketMap, Tried};
+use standfast::routing::{Pick, PickRequest, PickScope, PickState, RoutingTable, SocketMap, TriedEndpoints};
 
 #[path = "support/tables.rs"]
 mod tables;
@@ -20,7 +20,7 @@ fn pick(bencher: Bencher, balance: &str, endpoints: usize, tried: usize) {
     let table = tables::table(&tables::config(&tables::one_service(balance, endpoints, true), ROUTE));
     let service = &table.services[0];
     let mut state = PickState::new(fastrand::Rng::with_seed(1));
-    let mut asked = Tried::new();
+    let mut asked = TriedEndpoints::new();
     service.pools[0].endpoints.iter().take(tried).for_each(|endpoint| asked.add(endpoint.id, false));
     let mut hash = 0u64;
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
@@ -32,7 +32,7 @@ fn pick(bencher: Bencher, balance: &str, endpoints: usize, tried: usize) {
             hash,
             tried: &asked,
             avoided: &[],
-            scope: Scope::Serving,
+            scope: PickScope::Serving,
             bold: false,
         };
         let pick = service.pick(black_box(&want), &mut state);

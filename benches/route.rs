@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use divan::{Bencher, black_box};
-use standfast::routing::{Asked, ListenerTarget, RoutingTable};
+use standfast::routing::{ListenerTarget, RouteQuery, RoutingTable};
 
 #[path = "support/tables.rs"]
 mod tables;
@@ -23,9 +23,9 @@ fn find(bencher: Bencher, routes: &str, host: &str, path: &str, hits: bool) {
     let table = routed(routes);
     let ListenerTarget::Routes(matcher) = &table.listeners[0].target else { return };
     let headers = |_: &str, _: Option<&str>| false;
-    assert_eq!(matcher.find(&Asked { host, path, method: b"GET", headers: &headers }).is_some(), hits);
+    assert_eq!(matcher.find(&RouteQuery { host, path, method: b"GET", headers: &headers }).is_some(), hits);
     bencher.bench_local(|| {
-        let asked = Asked { host: black_box(host), path: black_box(path), method: b"GET", headers: &headers };
+        let asked = RouteQuery { host: black_box(host), path: black_box(path), method: b"GET", headers: &headers };
         matcher.find(&asked).map(|route| route.service)
     });
 }

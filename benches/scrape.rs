@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use standfast::admin::{Scrape, gzip, render, walk};
+use standfast::admin::{MetricsWalk, gzip, render, walk};
 use standfast::config::MetricsDetail;
 use standfast::routing::RoutingTable;
-use standfast::sys::process::Process;
+use standfast::sys::process::ProcessUsage;
 use standfast::telemetry::lines::LineCounts;
 use standfast::telemetry::recorder::RecorderSink;
 
@@ -36,8 +36,8 @@ fn table(endpoints: usize, detail: MetricsDetail) -> RoutingTable {
     tables::table(&config)
 }
 
-fn with_scrape<T>(table: &RoutingTable, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
-    read(&Scrape {
+fn with_scrape<T>(table: &RoutingTable, read: impl FnOnce(&MetricsWalk<'_>) -> T) -> T {
+    read(&MetricsWalk {
         table,
         acknowledged: &[],
         tally: None,
@@ -45,7 +45,7 @@ fn with_scrape<T>(table: &RoutingTable, read: impl FnOnce(&Scrape<'_>) -> T) -> 
         access_log: LineCounts::default(),
         log: LineCounts::default(),
         ready: true,
-        process: &Process::now(),
+        process: &ProcessUsage::now(),
     })
 }
 

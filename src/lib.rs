@@ -1,5 +1,5 @@
-//! **Standfast** is a layer-4/7 failover reverse proxy: when the active pool dies, nobody who can be saved notices, and
-//! afterwards everybody can read exactly what happened, when, why and how fast.
+//! **Standfast** is a layer-4/7 failover reverse proxy: when the active pool fails, clients that can be saved do not notice, and
+//! afterwards the operator can read exactly what happened, when, why and how fast.
 //!
 //! # The rooms
 //!

@@ -50,12 +50,12 @@ impl Exchange {
     }
 
     pub fn parse_reply(&mut self) {
-        let asked = Asked::from(self.request.method());
+        let asked = AskedMethod::from(self.request.method());
         ResponseParser::new().feed(REPLY, &LIMITS, asked, &mut self.reply).expect("it is valid");
     }
 
     pub fn encode_request(&mut self) -> usize {
-        let to = Upstream {
+        let to = UpstreamHead {
             forwarded: Forwarded::Replace,
             client: &self.client,
             scheme: Scheme::Http,
@@ -74,7 +74,7 @@ impl Exchange {
     pub fn encode_reply(&mut self) -> usize {
         let version = self.request.version();
         let framing = reply_framing(&self.reply, version);
-        let to = Downstream { version, framing, keep_alive: self.request.keep_alive(), changes: &CHANGES };
+        let to = DownstreamHead { version, framing, keep_alive: self.request.keep_alive(), changes: &CHANGES };
         self.down.clear();
         encode_response(&self.reply, &to, &mut self.down);
         self.down.len()

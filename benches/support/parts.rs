@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use standfast::decision::{Decision, Digest, EndpointId, Event, ProbeOutcome};
 use standfast::routing::{
-    Asked, DigestCursor, ListenerTarget, Pick, PickRequest, PickState, RoutingTable, Scope, SocketMap, Tried,
+    DigestCursor, ListenerTarget, Pick, PickRequest, PickScope, PickState, RouteQuery, RoutingTable, SocketMap,
+    TriedEndpoints,
 };
 use standfast::time::MonoTime;
 
@@ -102,7 +103,7 @@ fn route(routes: usize, times: u64) {
     let headers = |_: &str, _: Option<&str>| false;
     for _ in 0..times {
         let (host, path) = (black_box(&b"shop-0.example.com"[..]), black_box(&b"/api/v1/orders/17"[..]));
-        let found = matcher.find(&Asked { host, path, method: b"GET", headers: &headers });
+        let found = matcher.find(&RouteQuery { host, path, method: b"GET", headers: &headers });
         assert!(black_box(found).is_some());
     }
 }
@@ -111,7 +112,7 @@ fn pick(balance: &str, endpoints: usize, times: u64) {
     let table = tables::table(&tables::config(&tables::one_service(balance, endpoints, true), ROUTE));
     let service = &table.services[0];
     let mut state = PickState::new(fastrand::Rng::with_seed(1));
-    let tried = Tried::new();
+    let tried = TriedEndpoints::new();
     for n in 0..times {
         let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let want = PickRequest {
@@ -121,7 +122,7 @@ fn pick(balance: &str, endpoints: usize, times: u64) {
             hash,
             tried: &tried,
             avoided: &[],
-            scope: Scope::Serving,
+            scope: PickScope::Serving,
             bold: false,
         };
         assert!(matches!(service.pick(black_box(&want), &mut state), Pick::Endpoint(_)));

@@ -1,7 +1,7 @@
 //! The metrics of endpoints: all of each ([`MetricsDetail::Full`]), or little of each and the rest summed up by pool
 //! ([`MetricsDetail::Lean`]).
 
-use super::scrape::Scrape;
+use super::scrape::MetricsWalk;
 use crate::config::MetricsDetail;
 use crate::control::tally::{EJECTIONS, PROBES, ProbeTally};
 use crate::decision::{Administrative, Held, Operational};
@@ -44,7 +44,7 @@ struct EndpointRow<L> {
 
 impl<L: Clone> EndpointRows<L> {
     /// Reads every endpoint of the table.
-    pub fn new<S: MetricSink<Labels = L>>(scrape: &Scrape<'_>, sink: &S) -> EndpointRows<L> {
+    pub fn new<S: MetricSink<Labels = L>>(scrape: &MetricsWalk<'_>, sink: &S) -> EndpointRows<L> {
         let mut rows =
             EndpointRows { detail: scrape.table.config.metrics_detail, endpoints: Vec::new(), pools: Vec::new() };
         for service in &scrape.table.services {
@@ -64,7 +64,7 @@ impl<L: Clone> EndpointRows<L> {
     fn read_endpoints<S: MetricSink<Labels = L>>(
         &mut self,
         pool: &PoolView,
-        scrape: &Scrape<'_>,
+        scrape: &MetricsWalk<'_>,
         sink: &S,
         labels: &L,
     ) {
@@ -175,7 +175,7 @@ fn add_totals(sum: &mut EndpointTotals, totals: &EndpointTotals) {
 }
 
 /// Standings, verdicts and probes.
-pub(super) fn health<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>, rows: &EndpointRows<S::Labels>) {
+pub(super) fn health<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>, rows: &EndpointRows<S::Labels>) {
     let mut family = Family::begin(out, &names::ENDPOINT_STANDING);
     for row in &rows.endpoints {
         each_shown(&mut family, row, &OPERATIONAL, &row.operational, rows.detail, 0);

@@ -4,17 +4,17 @@ use crate::text::is_command;
 
 /// A page that is being written.
 #[derive(Debug, Default)]
-pub(super) struct Html(String);
+pub(super) struct HtmlPage(String);
 
-impl Html {
+impl HtmlPage {
     /// Markup of our own. `'static`: text from outside cannot get here.
-    pub fn markup(&mut self, markup: &'static str) -> &mut Html {
+    pub fn markup(&mut self, markup: &'static str) -> &mut HtmlPage {
         self.0.push_str(markup);
         self
     }
 
     /// Text, escaped for content and quoted attribute values. What is no text but a command is shown as U+FFFD.
-    pub fn text(&mut self, text: &str) -> &mut Html {
+    pub fn text(&mut self, text: &str) -> &mut HtmlPage {
         for c in text.chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn text_is_neither_markup_nor_a_command() {
-        let mut html = Html::default();
+        let mut html = HtmlPage::default();
         html.markup("<p>").text("<script>alert('a' & \"b\")</script>\u{1b}[2J\u{202e}\nü").markup("</p>");
         assert_eq!(
             html.finish(),

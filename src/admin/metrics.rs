@@ -4,25 +4,25 @@
 use std::collections::HashSet;
 
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
-use super::scrape::Scrape;
+use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
 use crate::control::tally::{ALERTS, SWITCHES};
-use crate::control::{ServiceReport, Tally};
+use crate::control::{ChangeTally, ServiceReport};
 use crate::decision::{Admission, Serving};
-use crate::net::tls::Handshake;
+use crate::net::tls::HandshakeOutcome;
 use crate::routing::{ConnRejection, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::telemetry::exposition::Exposition;
 use crate::telemetry::lines::LineCounts;
 use crate::telemetry::names::{self, Metric};
 use crate::telemetry::sink::{Family, MetricSink, Number, seconds};
 use crate::wire::h1;
-use crate::wire::h2::Excess;
+use crate::wire::h2::H2Excess;
 
 const ADMISSIONS: [&str; 3] = ["open", "trial", "closed"];
 const DONE: [&str; 2] = ["success", "failure"];
 
 /// The whole text of a scrape.
-pub fn render(scrape: &Scrape<'_>) -> String {
+pub fn render(scrape: &MetricsWalk<'_>) -> String {
     /// What an endpoint takes.
     const FULL: usize = 5000;
     const LEAN: usize = 800;
@@ -35,7 +35,7 @@ pub fn render(scrape: &Scrape<'_>) -> String {
 }
 
 /// Writes every metric to `out`.
-pub fn walk<S: MetricSink>(scrape: &Scrape<'_>, out: &mut S) {
+pub fn walk<S: MetricSink>(scrape: &MetricsWalk<'_>, out: &mut S) {
     let rows = EndpointRows::new(scrape, out);
     switches(out, scrape);
     endpoint_metrics::health(out, scrape, &rows);
@@ -46,7 +46,7 @@ pub fn walk<S: MetricSink>(scrape: &Scrape<'_>, out: &mut S) {
     ourselves(out, scrape);
 }
 
-fn switches<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
+fn switches<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     let services = &scrape.table.services;
     // Where all pools are unreachable the active one is kept, but no request is served; and a page is no service.
     let reports = scrape.status.map_or(&[][..], |status| &status.services);
@@ -97,7 +97,7 @@ fn switches<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
     }
 }
 
-fn switch_counts<S: MetricSink>(out: &mut S, tally: Option<&Tally>) {
+fn switch_counts<S: MetricSink>(out: &mut S, tally: Option<&ChangeTally>) {
     let services = tally.map_or(&[][..], |tally| &tally.services);
     let mut family = Family::begin(out, &names::OUTAGES);
     for (name, tally) in services {
@@ -223,7 +223,7 @@ fn clients<S: MetricSink>(out: &mut S, table: &RoutingTable) {
     }
     let mut family = Family::begin(out, &names::PROTOCOL_EXCESSES);
     for (name, stats) in listeners() {
-        for (excess, count) in Excess::ALL.iter().zip(stats.excesses()) {
+        for (excess, count) in H2Excess::ALL.iter().zip(stats.excesses()) {
             family.sample(&[name, excess.reason()], count);
         }
     }
@@ -233,7 +233,7 @@ fn tls<S: MetricSink>(out: &mut S, table: &RoutingTable) {
     let listeners = || table.listeners.iter().filter(|listener| listener.config.tls.is_some());
     let mut family = Family::begin(out, &names::TLS_HANDSHAKES);
     for listener in listeners() {
-        for (how, count) in Handshake::ALL.iter().zip(listener.stats.handshakes()) {
+        for (how, count) in HandshakeOutcome::ALL.iter().zip(listener.stats.handshakes()) {
             family.sample(&[&listener.config.name, how.as_str()], count);
         }
     }
@@ -253,7 +253,7 @@ fn tls<S: MetricSink>(out: &mut S, table: &RoutingTable) {
 }
 
 /// What names of endpoints stand for.
-fn discovery<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
+fn discovery<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     let known = scrape.status.map_or(&[][..], |status| &status.names);
     let mut family = Family::begin(out, &names::DNS_LOOKUPS);
     for name in known {
@@ -271,7 +271,7 @@ fn discovery<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
     }
 }
 
-fn ourselves<S: MetricSink>(out: &mut S, scrape: &Scrape<'_>) {
+fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     Family::begin(out, &names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1_u64);
     single(out, &names::READY, scrape.ready);
     single(out, &names::TABLE_EPOCH, scrape.table.epoch);

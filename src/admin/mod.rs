@@ -23,5 +23,5 @@ mod source;
 pub use compression::gzip;
 pub use metrics::{render, walk};
 pub use recorder_feed::RecorderFeed;
-pub use scrape::Scrape;
+pub use scrape::MetricsWalk;
 pub use server::{AdminError, AdminHandle, AdminSetup, start};

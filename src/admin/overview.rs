@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, header};
 
-use super::html::Html;
+use super::html::HtmlPage;
 use crate::control::status_text::{Tone, label, millis, since_fault, span};
 use crate::control::{EndpointReport, IncidentReport, PoolReport, ServiceReport, Status};
 use crate::decision::Operational;
@@ -53,7 +53,7 @@ pub(super) fn wants_html(fields: &HeaderMap) -> bool {
 
 /// What the page shows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Overview<'a> {
+pub(super) struct OverviewPage<'a> {
     /// `None`: the engine does not answer.
     pub status: Option<&'a Status>,
     /// What `/readyz` says.
@@ -64,10 +64,10 @@ pub(super) struct Overview<'a> {
     pub refreshes: bool,
 }
 
-impl Overview<'_> {
+impl OverviewPage<'_> {
     /// The page.
     pub fn page(&self) -> String {
-        let mut html = Html::default();
+        let mut html = HtmlPage::default();
         html.markup(HEAD);
         if self.refreshes {
             html.markup(REFRESH);
@@ -89,7 +89,7 @@ impl Overview<'_> {
         html.finish()
     }
 
-    fn content(&self, status: &Status, html: &mut Html) {
+    fn content(&self, status: &Status, html: &mut HtmlPage) {
         html.markup("<h1>Standfast ").text(&status.version).markup("</h1>\n<p>");
         match (self.draining, self.ready) {
             (true, _) => badge(("draining", Tone::Warn), html),
@@ -112,7 +112,7 @@ impl Overview<'_> {
 }
 
 /// How many services are served, at a glance.
-fn summary(services: &[ServiceReport], html: &mut Html) {
+fn summary(services: &[ServiceReport], html: &mut HtmlPage) {
     let down = services.iter().filter(|service| !service.is_served()).count();
     html.markup("<p class=\"summary\">");
     match (services.len(), down) {
@@ -123,7 +123,7 @@ fn summary(services: &[ServiceReport], html: &mut Html) {
 }
 
 /// What is wrong with the instance itself: the state file, the last reload, names.
-fn troubles(status: &Status, html: &mut Html) {
+fn troubles(status: &Status, html: &mut HtmlPage) {
     let mut lines = status.troubles.clone();
     if let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) {
         let age = span(status.now_unix_ms.saturating_sub(reload.unix_ms));
@@ -144,7 +144,7 @@ fn troubles(status: &Status, html: &mut Html) {
     html.markup("</section>\n");
 }
 
-fn section(service: &ServiceReport, recovery: Option<f64>, room: &mut usize, html: &mut Html) {
+fn section(service: &ServiceReport, recovery: Option<f64>, room: &mut usize, html: &mut HtmlPage) {
     html.markup("<section>\n<h2>").text(&shortened(&service.name, CHARACTERS)).markup("</h2>\n<dl>\n");
     let (active, tone) = service.active_text();
     html.markup("<div><dt>Active pool</dt><dd>");
@@ -170,8 +170,8 @@ fn section(service: &ServiceReport, recovery: Option<f64>, room: &mut usize, htm
     html.markup("</section>\n");
 }
 
-fn pool(pool: &PoolReport, state: (&str, Tone), room: &mut usize, html: &mut Html) {
-    let title = |html: &mut Html| {
+fn pool(pool: &PoolReport, state: (&str, Tone), room: &mut usize, html: &mut HtmlPage) {
+    let title = |html: &mut HtmlPage| {
         html.text(&shortened(&pool.name, CHARACTERS)).markup(" ");
         badge(state, html);
     };
@@ -218,7 +218,7 @@ fn chosen(endpoints: &[EndpointReport], most: usize) -> (Vec<&EndpointReport>, V
     })
 }
 
-fn endpoint_row(endpoint: &EndpointReport, html: &mut Html) {
+fn endpoint_row(endpoint: &EndpointReport, html: &mut HtmlPage) {
     let (standing, tone) = endpoint.standing_text();
     html.markup("<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">");
     html.text(&shortened(&endpoint.address_text(), CHARACTERS));
@@ -231,7 +231,7 @@ fn endpoint_row(endpoint: &EndpointReport, html: &mut Html) {
 }
 
 /// The last switches, newest first, each with the times since its fault (or its order).
-fn incidents(incidents: &[IncidentReport], html: &mut Html) {
+fn incidents(incidents: &[IncidentReport], html: &mut HtmlPage) {
     html.markup("<section>\n<h2>Last switches</h2>\n");
     if incidents.is_empty() {
         html.markup("<p>None since the first choice.</p>\n</section>\n");
@@ -251,7 +251,7 @@ fn incidents(incidents: &[IncidentReport], html: &mut Html) {
     html.markup("</tbody>\n</table>\n</section>\n");
 }
 
-fn incident_row(incident: &IncidentReport, html: &mut Html) {
+fn incident_row(incident: &IncidentReport, html: &mut HtmlPage) {
     let name = |pool: &Option<crate::config::Name>| match pool {
         Some(pool) => shortened(pool, CHARACTERS),
         None => "(none)".to_owned(),
@@ -276,7 +276,7 @@ fn incident_row(incident: &IncidentReport, html: &mut Html) {
 }
 
 /// A state: its words, and a colour beside them.
-fn badge((text, tone): (&str, Tone), html: &mut Html) {
+fn badge((text, tone): (&str, Tone), html: &mut HtmlPage) {
     html.markup(match tone {
         Tone::Plain => "<span class=\"badge\">",
         Tone::Good => "<span class=\"badge good\">",
@@ -292,7 +292,7 @@ fn left_out<T>(
     what: &'static str,
     trouble: &'static str,
     is_in_trouble: impl Fn(&T) -> bool,
-    html: &mut Html,
+    html: &mut HtmlPage,
 ) {
     let (all, bad) = rest.fold((0_usize, 0_usize), |(all, bad), one| (all + 1, bad + usize::from(is_in_trouble(&one))));
     if all == 0 {

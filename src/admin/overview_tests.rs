@@ -43,7 +43,7 @@ fn status(services: &[Value]) -> Status {
 }
 
 fn page(status: Option<&Status>) -> String {
-    Overview { status, ready: true, draining: false, refreshes: true }.page()
+    OverviewPage { status, ready: true, draining: false, refreshes: true }.page()
 }
 
 /// The elements of a page, in their order. Panics where one is left open.
@@ -161,7 +161,7 @@ fn of_thousands_it_shows_those_in_trouble_and_how_many_it_leaves_out() {
 
 #[test]
 fn it_refreshes_itself_unless_it_is_told_not_to_and_while_nothing_answers() {
-    let page = |refreshes| Overview { status: None, ready: false, draining: false, refreshes }.page();
+    let page = |refreshes| OverviewPage { status: None, ready: false, draining: false, refreshes }.page();
     assert!(page(true).contains(REFRESH) && page(true).contains("does not answer"));
     assert!(!page(false).contains("http-equiv") && page(false).contains("<a href=\"/\">"));
     elements(&page(true));

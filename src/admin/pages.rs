@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use super::compression::{accepts_gzip, gzip};
 use super::metrics;
-use super::overview::{self, Overview};
+use super::overview::{self, OverviewPage};
 use super::source::AdminSource;
 use crate::control::Status;
 use crate::decision::Serving;
@@ -58,7 +58,7 @@ async fn index(State(source): State<AdminSource>, RawQuery(query): RawQuery, fie
     }
     let snapshot = source.snapshot().await;
     let code = if snapshot.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let page = Overview {
+    let page = OverviewPage {
         status: snapshot.as_ref().map(|snapshot| &snapshot.status),
         ready: source.ready(),
         draining: source.draining(),

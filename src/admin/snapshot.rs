@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::control::{ControlHandle, Status, Tally};
+use crate::control::{ChangeTally, ControlHandle, Status};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
@@ -26,7 +26,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct EngineSnapshot {
     pub status: Status,
-    pub tally: Tally,
+    pub tally: ChangeTally,
     /// [`ControlHandle::changes`] from before it was taken.
     changes: u64,
     taken: MonoTime,

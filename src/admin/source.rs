@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::Semaphore;
 
-use super::scrape::Scrape;
+use super::scrape::MetricsWalk;
 use super::snapshot::{EngineSnapshot, EngineSnapshots, PATIENCE};
 use crate::control::ControlHandle;
-use crate::sys::process::Process;
+use crate::sys::process::ProcessUsage;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::logs::LogCounts;
 
@@ -23,7 +23,7 @@ struct SourceParts {
     access_log: AccessLog,
     log: Option<LogCounts>,
     draining: Arc<AtomicBool>,
-    process: Process,
+    process: ProcessUsage,
     /// One large page is made at a time.
     making: Arc<Semaphore>,
 }
@@ -42,7 +42,7 @@ impl AdminSource {
             access_log,
             log,
             draining,
-            process: Process::now(),
+            process: ProcessUsage::now(),
             making,
         }))
     }
@@ -79,11 +79,11 @@ impl AdminSource {
     }
 
     /// What a walk over all metrics reads now.
-    pub fn with_scrape<T>(&self, snapshot: Option<&EngineSnapshot>, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+    pub fn with_scrape<T>(&self, snapshot: Option<&EngineSnapshot>, read: impl FnOnce(&MetricsWalk<'_>) -> T) -> T {
         let published = self.0.control.published();
         let table = published.load();
         let acknowledged: Vec<u64> = (0..published.workers()).map(|worker| published.acknowledged(worker)).collect();
-        read(&Scrape {
+        read(&MetricsWalk {
             table: &table,
             acknowledged: &acknowledged,
             tally: snapshot.map(|snapshot| &snapshot.tally),

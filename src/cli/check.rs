@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use standfast::config::{self, Detection, Loaded, PoolMembers, Problem, Problems, Service, Severity};
+use standfast::config::{self, Detection, LoadedConfig, PoolMembers, Problem, Problems, Service, Severity};
 use standfast::control::{materials, surroundings};
 use standfast::text::{printable, printable_json};
 
 use super::config_file::ConfigFile;
-use super::exit::Exit;
-use super::text_table::{Look, Style, paint};
+use super::exit::ExitReason;
+use super::text_table::{TextLayout, TextStyle, paint};
 
 /// Check a configuration file: every problem at once, and the arithmetic behind the recovery objectives
 ///
@@ -42,7 +42,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Err(problems) => (problems.file.clone(), Err(problems)),
     };
     let mut out = io::stdout().lock();
-    let colour = Look::of(&out).colour;
+    let colour = TextLayout::of(&out).colour;
     let text = match (args.output, &found) {
         (CheckOutput::Json, found) => printable_json(&format!("{:#}\n", for_programs(found))),
         (CheckOutput::Human, Ok(loaded)) => valid(loaded, &file, colour),
@@ -57,7 +57,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 ///
 /// # Errors
 /// Every problem of all of them.
-pub fn examine(file: &Path) -> Result<Loaded, Problems> {
+pub fn examine(file: &Path) -> Result<LoadedConfig, Problems> {
     examined(config::load(file), file)
 }
 
@@ -65,32 +65,37 @@ pub fn examine(file: &Path) -> Result<Loaded, Problems> {
 ///
 /// # Errors
 /// Every problem of the file and of those that it names.
-pub fn examined(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, Problems> {
+pub fn examined(found: Result<LoadedConfig, Problems>, file: &Path) -> Result<LoadedConfig, Problems> {
     let found = materials::examine(found, file);
     let here = found.as_ref().map(|loaded| surroundings::warnings(&loaded.config)).unwrap_or_default();
     let warning = |what: &String| Problem::without_place(Severity::Warning, "", what, "");
     config::with_problems(found, file, here.iter().map(warning).collect())
 }
 
-fn code(found: &Result<Loaded, Problems>) -> Exit {
+fn code(found: &Result<LoadedConfig, Problems>) -> ExitReason {
     match found {
-        Ok(_) => Exit::Done,
+        Ok(_) => ExitReason::Done,
         Err(problems) => exit(problems),
     }
 }
 
 /// The exit code for a file that is refused.
-pub fn exit(problems: &Problems) -> Exit {
-    if problems.unreadable { Exit::NotAsked } else { Exit::No }
+pub fn exit(problems: &Problems) -> ExitReason {
+    if problems.unreadable { ExitReason::NotAsked } else { ExitReason::No }
 }
 
 /// A line a service, with its pools and the worst case of a fault that only the checks can find.
-fn valid(loaded: &Loaded, file: &Path, colour: bool) -> String {
+fn valid(loaded: &LoadedConfig, file: &Path, colour: bool) -> String {
     let config = &loaded.config;
     let mut text: String = loaded.warnings.iter().map(|warning| warning.explain(file, colour) + "\n").collect();
     let width = config.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
     for service in &config.services {
-        text.push_str(&format!("{} {:width$}  {}\n", paint("ok", Style::Good, colour), service.name, pools(service)));
+        text.push_str(&format!(
+            "{} {:width$}  {}\n",
+            paint("ok", TextStyle::Good, colour),
+            service.name,
+            pools(service)
+        ));
         for line in arithmetic(service) {
             text.push_str(&format!("   {:width$}  {}\n", "", line));
         }
@@ -149,12 +154,12 @@ pub fn refused(problems: &Problems, colour: bool) -> String {
         "{}{}: {}: {summary}\n",
         problems.explain(colour),
         name(&problems.file),
-        paint("refused", Style::Bad, colour)
+        paint("refused", TextStyle::Bad, colour)
     )
 }
 
 /// `{"valid": …, "problems": […], "warnings": […], "services": [{"service", "pool", "worst_ms", "objective_ms", …}]}`
-fn for_programs(found: &Result<Loaded, Problems>) -> Value {
+fn for_programs(found: &Result<LoadedConfig, Problems>) -> Value {
     match found {
         Ok(loaded) => {
             let detections = loaded.config.services.iter().flat_map(|service| config::detections(service));
@@ -207,7 +212,7 @@ services:
     #[test]
     fn a_valid_file_is_told_with_its_pools_and_the_arithmetic() {
         let found = config::parse(FILE, Path::new(""));
-        assert_eq!(code(&found), Exit::Done);
+        assert_eq!(code(&found), ExitReason::Done);
         let text = found.map(|loaded| valid(&loaded, Path::new("f.yaml"), false)).unwrap_or_else(|p| p.to_string());
         let expected = "\
 ok shop  west (2 endpoints) ▸ sorry (503)
@@ -220,7 +225,7 @@ f.yaml: valid: 1 listener, 1 service
     #[test]
     fn programs_get_problems_and_warnings_apart_from_each_other() {
         let found = config::parse(&FILE.replace("10s", "1s").replace("http: /", "http: /, timeout: 3s"), Path::new(""));
-        assert_eq!(code(&found), Exit::No);
+        assert_eq!(code(&found), ExitReason::No);
         let value = for_programs(&found);
         assert_eq!(value["valid"], json!(false));
         assert_eq!(value["problems"][0]["path"], json!("services.shop.objectives.rto"));
@@ -241,7 +246,7 @@ f.yaml: valid: 1 listener, 1 service
     #[test]
     fn a_file_that_cannot_be_read_has_a_code_of_its_own() {
         let found = examine(Path::new("/nowhere/at/all.yaml"));
-        assert_eq!(code(&found), Exit::NotAsked);
+        assert_eq!(code(&found), ExitReason::NotAsked);
         assert_eq!(for_programs(&found)["unreadable"], json!(true));
     }
 }

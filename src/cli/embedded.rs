@@ -31,12 +31,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// An answer takes so long.
 const WORK: Duration = Duration::from_millis(2);
-/// An answer of an upstream that is [`Behaviour::Slow`] takes so long.
+/// An answer of an upstream that is [`UpstreamBehaviour::Slow`] takes so long.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// How often each POST of the load was executed, over all upstreams. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Executions(Arc<Mutex<ExecutionCounts>>);
+pub struct PostExecutions(Arc<Mutex<ExecutionCounts>>);
 
 #[derive(Debug, Default)]
 struct ExecutionCounts {
@@ -46,14 +46,14 @@ struct ExecutionCounts {
     repeated: u64,
 }
 
-impl Executions {
+impl PostExecutions {
     /// Ids that are remembered: those of the last minutes.
     const KEPT: usize = 20_000;
     /// Longest id of the load; a longer one is of another client.
     const ID: usize = 32;
 
     fn note(&self, id: String) {
-        let Some(mut inner) = self.0.lock().ok().filter(|_| id.len() <= Executions::ID) else { return };
+        let Some(mut inner) = self.0.lock().ok().filter(|_| id.len() <= PostExecutions::ID) else { return };
         let inner = &mut *inner;
         let count = inner.counts.entry(id.clone()).or_default();
         *count += 1;
@@ -62,7 +62,7 @@ impl Executions {
             2 => inner.repeated += 1,
             _ => {}
         }
-        if inner.order.len() > Executions::KEPT
+        if inner.order.len() > PostExecutions::KEPT
             && let Some(oldest) = inner.order.pop_front()
         {
             inner.counts.remove(&oldest);
@@ -85,14 +85,14 @@ pub struct EmbeddedSetup {
     /// Where it echoes lines; `None` = nowhere.
     pub tcp: Option<SocketAddr>,
     /// Counts what it executes.
-    pub executions: Option<Executions>,
+    pub executions: Option<PostExecutions>,
     /// What its page tells a person to do next.
     pub advice: &'static str,
 }
 
 /// What an upstream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behaviour {
+pub enum UpstreamBehaviour {
     /// It answers.
     Running,
     /// As after `kill -9`: the ports refuse, every connection is closed by the kernel, work in flight is lost.
@@ -109,26 +109,26 @@ pub enum Behaviour {
 
 /// One upstream. Its addresses stay the same over a crash.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct EmbeddedUpstream {
     /// Where it speaks HTTP.
     pub http: Option<SocketAddr>,
     /// Where it echoes lines.
     pub tcp: Option<SocketAddr>,
-    behaviour: watch::Sender<Behaviour>,
+    behaviour: watch::Sender<UpstreamBehaviour>,
     ports: Vec<JoinHandle<()>>,
 }
 
-impl Upstream {
+impl EmbeddedUpstream {
     /// Binds and serves on the current runtime, until it leaves or the runtime ends.
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub fn start(setup: EmbeddedSetup) -> io::Result<Upstream> {
+    pub fn start(setup: EmbeddedSetup) -> io::Result<EmbeddedUpstream> {
         let EmbeddedSetup { name, executions, advice, .. } = setup;
         let http = setup.http.map(bind).transpose()?;
         let tcp = setup.tcp.map(bind).transpose()?;
-        let (behaviour, watch) = watch::channel(Behaviour::Running);
-        let mut upstream = Upstream {
+        let (behaviour, watch) = watch::channel(UpstreamBehaviour::Running);
+        let mut upstream = EmbeddedUpstream {
             http: http.as_ref().map(StdListener::local_addr).transpose()?,
             tcp: tcp.as_ref().map(StdListener::local_addr).transpose()?,
             behaviour,
@@ -148,18 +148,18 @@ impl Upstream {
     }
 
     /// From now on it does this.
-    pub fn becomes(&self, behaviour: Behaviour) {
+    pub fn becomes(&self, behaviour: UpstreamBehaviour) {
         self.behaviour.send_replace(behaviour);
     }
 
     /// What it does now.
-    pub fn behaviour(&self) -> Behaviour {
+    pub fn behaviour(&self) -> UpstreamBehaviour {
         *self.behaviour.borrow()
     }
 
     /// Ends in order: the ports refuse, requests in flight are answered, then connections are closed.
     pub async fn leave(self) {
-        self.becomes(Behaviour::Leaving);
+        self.becomes(UpstreamBehaviour::Leaving);
         let ports = async {
             for port in self.ports {
                 let _ = port.await;
@@ -181,12 +181,12 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
 
 /// One port: accepts while the upstream answers, drops the listener and every connection at a crash, lets them end when it
 /// leaves.
-async fn listen<F, C>(first: StdListener, mut behaviour: watch::Receiver<Behaviour>, serve: F)
+async fn listen<F, C>(first: StdListener, mut behaviour: watch::Receiver<UpstreamBehaviour>, serve: F)
 where
     F: Fn(TcpStream) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
-    use Behaviour::{Crashed, Frozen, Leaving};
+    use UpstreamBehaviour::{Crashed, Frozen, Leaving};
     let Ok(address) = first.local_addr() else { return };
     let mut listener = TcpListener::from_std(first).ok();
     loop {
@@ -221,15 +221,15 @@ where
 }
 
 /// Does the work, with a pause for as long as the upstream is frozen.
-async fn unless_frozen(mut behaviour: watch::Receiver<Behaviour>, work: impl Future<Output = ()>) {
+async fn unless_frozen(mut behaviour: watch::Receiver<UpstreamBehaviour>, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     loop {
-        if behaviour.wait_for(|now| *now != Behaviour::Frozen).await.is_err() {
+        if behaviour.wait_for(|now| *now != UpstreamBehaviour::Frozen).await.is_err() {
             return;
         }
         tokio::select! {
             biased;
-            frozen = behaviour.wait_for(|now| *now == Behaviour::Frozen) => if frozen.is_err() { return },
+            frozen = behaviour.wait_for(|now| *now == UpstreamBehaviour::Frozen) => if frozen.is_err() { return },
             () = work.as_mut() => return,
         }
     }
@@ -239,13 +239,13 @@ async fn unless_frozen(mut behaviour: watch::Receiver<Behaviour>, work: impl Fut
 #[derive(Clone)]
 struct EmbeddedServer {
     name: Arc<str>,
-    executions: Option<Executions>,
+    executions: Option<PostExecutions>,
     advice: &'static str,
-    behaviour: watch::Receiver<Behaviour>,
+    behaviour: watch::Receiver<UpstreamBehaviour>,
 }
 
 impl EmbeddedServer {
-    fn is(&self, behaviour: Behaviour) -> bool {
+    fn is(&self, behaviour: UpstreamBehaviour) -> bool {
         *self.behaviour.borrow() == behaviour
     }
 
@@ -256,7 +256,7 @@ impl EmbeddedServer {
             let server = self.clone();
             async move {
                 let mut answer = server.answer(request).await;
-                if server.is(Behaviour::Leaving) {
+                if server.is(UpstreamBehaviour::Leaving) {
                     answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(answer)
@@ -266,7 +266,7 @@ impl EmbeddedServer {
             pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         // A client that goes away, or a crash, ends the connection: nothing to report.
         let time_to_close = async {
-            if behaviour.wait_for(|now| *now == Behaviour::Leaving).await.is_ok() {
+            if behaviour.wait_for(|now| *now == UpstreamBehaviour::Leaving).await.is_ok() {
                 tokio::time::sleep(LINGER).await;
             }
         };
@@ -291,9 +291,9 @@ impl EmbeddedServer {
         if let (Some(id), Some(executions), &Method::POST) = (id, &self.executions, &method) {
             executions.note(id);
         }
-        tokio::time::sleep(if self.is(Behaviour::Slow) { SLOW } else { WORK }).await;
+        tokio::time::sleep(if self.is(UpstreamBehaviour::Slow) { SLOW } else { WORK }).await;
         let name = &self.name;
-        if self.is(Behaviour::Erring) {
+        if self.is(UpstreamBehaviour::Erring) {
             return text(StatusCode::SERVICE_UNAVAILABLE, format!("{name} is out of order\n"));
         }
         if browser {
@@ -314,13 +314,13 @@ impl EmbeddedServer {
         loop {
             let line = tokio::select! {
                 line = lines.next_line() => line,
-                _ = behaviour.wait_for(|now| *now == Behaviour::Leaving) => return,
+                _ = behaviour.wait_for(|now| *now == UpstreamBehaviour::Leaving) => return,
             };
             let Ok(Some(line)) = line else { return };
-            if self.is(Behaviour::Erring) {
+            if self.is(UpstreamBehaviour::Erring) {
                 return;
             }
-            if self.is(Behaviour::Slow) {
+            if self.is(UpstreamBehaviour::Slow) {
                 tokio::time::sleep(SLOW).await;
             }
             if write.write_all(format!("{}: {line}\n", self.name).as_bytes()).await.is_err() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// What an exit code says. A code has one meaning in every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum ExitReason {
     /// The command did what it was asked for, or the answer is yes.
     Done = 0,
     /// The answer is no: problems were found, a service is not served, the proxy could not start.
@@ -13,21 +13,21 @@ pub enum Exit {
     NotAsked = 2,
 }
 
-impl Exit {
+impl ExitReason {
     /// The number.
     pub const fn code(self) -> u8 {
         self as u8
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
+impl From<ExitReason> for ExitCode {
+    fn from(exit: ExitReason) -> ExitCode {
         ExitCode::from(exit.code())
     }
 }
 
 /// What `--help` of a command says below its options.
-pub struct Help {
+pub struct HelpText {
     /// The command, as it is typed.
     pub command: &'static str,
     /// Command lines and what each does.
@@ -45,7 +45,7 @@ const ROOTS: (&str, &str) = ("SSL_CERT_FILE, SSL_CERT_DIR", "Replace the system'
 const NO_COLOR: (&str, &str) = ("NO_COLOR", "When set: no colour");
 
 /// The whole program: what all commands have in common.
-pub const PROGRAM: Help = Help {
+pub const PROGRAM: HelpText = HelpText {
     command: "",
     examples: &[
         ("standfast demo", "Watch a failover: needs no file and no server"),
@@ -60,8 +60,8 @@ pub const PROGRAM: Help = Help {
 };
 
 /// Every command.
-pub const COMMANDS: [Help; 7] = [
-    Help {
+pub const COMMANDS: [HelpText; 7] = [
+    HelpText {
         command: "run",
         examples: &[
             ("standfast run standfast.yaml", "Run in the foreground; Ctrl-C stops"),
@@ -74,7 +74,7 @@ pub const COMMANDS: [Help; 7] = [
         ],
         variables: &[CONFIG, LOG, ROOTS, NO_COLOR],
     },
-    Help {
+    HelpText {
         command: "check",
         examples: &[
             ("standfast check standfast.yaml", "Show every problem with its line"),
@@ -87,7 +87,7 @@ pub const COMMANDS: [Help; 7] = [
         ],
         variables: &[CONFIG, ROOTS, NO_COLOR],
     },
-    Help {
+    HelpText {
         command: "demo",
         examples: &[
             ("standfast demo", "Watch a failover on 127.0.0.1:8080: type crash"),
@@ -96,7 +96,7 @@ pub const COMMANDS: [Help; 7] = [
         codes: ["Done, or stopped by a signal", "Could not start, or the script found a failure", "Wrong command line"],
         variables: &[("STANDFAST_DEMO_LISTEN", "The address of its ports, when --listen is not given"), LOG, NO_COLOR],
     },
-    Help {
+    HelpText {
         command: "status",
         examples: &[
             ("standfast status --watch", "Show the instance on this machine every 2 s"),
@@ -109,7 +109,7 @@ pub const COMMANDS: [Help; 7] = [
         ],
         variables: &[ADMIN, NO_COLOR],
     },
-    Help {
+    HelpText {
         command: "healthcheck",
         examples: &[
             ("standfast healthcheck", "Is the instance on this machine ready?"),
@@ -122,7 +122,7 @@ pub const COMMANDS: [Help; 7] = [
         ],
         variables: &[ADMIN],
     },
-    Help {
+    HelpText {
         command: "upstream",
         examples: &[
             ("standfast upstream --name a --http 127.0.0.1:3000", "A first server"),
@@ -132,7 +132,7 @@ pub const COMMANDS: [Help; 7] = [
         codes: ["Stopped by a signal", "Could not start", "Wrong command line"],
         variables: &[],
     },
-    Help {
+    HelpText {
         command: "completions",
         examples: &[
             ("standfast completions bash > /etc/bash_completion.d/standfast", "For bash"),
@@ -143,7 +143,7 @@ pub const COMMANDS: [Help; 7] = [
     },
 ];
 
-impl Help {
+impl HelpText {
     /// The text below the options.
     pub fn text(&self) -> String {
         let mut text = rows("Examples:", self.examples);

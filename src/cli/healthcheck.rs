@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::ask;
-use super::exit::Exit;
+use super::exit::ExitReason;
 
 /// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
 #[derive(Clone, Debug, clap::Args)]
@@ -19,14 +19,14 @@ pub struct HealthcheckArgs {
 /// Asks once.
 pub fn run(options: &HealthcheckArgs) -> ExitCode {
     match ask::blocking(&options.admin, &options.path) {
-        Ok((status, _)) if status.is_success() => Exit::Done.into(),
+        Ok((status, _)) if status.is_success() => ExitReason::Done.into(),
         Ok((status, text)) => {
             println!("{status}: {}", ask::printable(text.trim()));
-            Exit::No.into()
+            ExitReason::No.into()
         }
         Err(problem) => {
             println!("{}", ask::printable(&problem));
-            Exit::No.into()
+            ExitReason::No.into()
         }
     }
 }

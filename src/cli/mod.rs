@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::exit::{COMMANDS, Exit, PROGRAM};
+use self::exit::{COMMANDS, ExitReason, PROGRAM};
 
 /// A layer-4/7 failover reverse proxy: atomic switches, measured recovery, honest retries.
 #[derive(Debug, Parser)]
@@ -78,9 +78,9 @@ pub fn main() -> ExitCode {
             let _ = error.print();
             let asked_health = std::env::args_os().nth(1).is_some_and(|command| command == "healthcheck");
             match (error.use_stderr(), asked_health) {
-                (false, _) => Exit::Done.into(), // `--help`, `--version`
-                (true, false) => Exit::NotAsked.into(),
-                (true, true) => Exit::No.into(), // Docker reserves 2
+                (false, _) => ExitReason::Done.into(), // `--help`, `--version`
+                (true, false) => ExitReason::NotAsked.into(),
+                (true, true) => ExitReason::No.into(), // Docker reserves 2
             }
         }
     }
@@ -96,7 +96,7 @@ fn run(command: Command) -> ExitCode {
         Command::Upstream(options) => upstream::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut self::command(), "standfast", &mut std::io::stdout());
-            Exit::Done.into()
+            ExitReason::Done.into()
         }
     }
 }

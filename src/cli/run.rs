@@ -9,9 +9,9 @@ use standfast::text::printable_lines;
 
 use super::check;
 use super::config_file::ConfigFile;
-use super::exit::Exit;
+use super::exit::ExitReason;
 use super::server_process::{self, ServerProcess};
-use super::text_table::Look;
+use super::text_table::TextLayout;
 use crate::signals::Signals;
 
 /// Run the proxy with a configuration file
@@ -26,42 +26,42 @@ pub struct RunArgs {
 }
 
 /// Why the proxy does not run.
-enum Failure {
+enum RunError {
     /// The configuration is refused.
     Refused(Problems),
     /// Anything else: the text says what and what to do.
     Other(String),
 }
 
-impl From<Problems> for Failure {
-    fn from(problems: Problems) -> Failure {
-        Failure::Refused(problems)
+impl From<Problems> for RunError {
+    fn from(problems: Problems) -> RunError {
+        RunError::Refused(problems)
     }
 }
 
-impl From<String> for Failure {
-    fn from(problem: String) -> Failure {
-        Failure::Other(problem)
+impl From<String> for RunError {
+    fn from(problem: String) -> RunError {
+        RunError::Other(problem)
     }
 }
 
 /// Runs the proxy to its end.
 pub fn run(options: &RunArgs) -> ExitCode {
-    match options.file.find("run").map_err(Failure::from).and_then(serve) {
-        Ok(()) => Exit::Done.into(),
-        Err(Failure::Refused(problems)) => {
-            let colour = Look::of(&io::stderr()).colour;
+    match options.file.find("run").map_err(RunError::from).and_then(serve) {
+        Ok(()) => ExitReason::Done.into(),
+        Err(RunError::Refused(problems)) => {
+            let colour = TextLayout::of(&io::stderr()).colour;
             eprint!("{}", check::refused(&problems, colour));
             check::exit(&problems).into()
         }
-        Err(Failure::Other(problem)) => {
+        Err(RunError::Other(problem)) => {
             eprintln!("standfast: {}", printable_lines(&problem));
-            Exit::No.into()
+            ExitReason::No.into()
         }
     }
 }
 
-fn serve(path: PathBuf) -> Result<(), Failure> {
+fn serve(path: PathBuf) -> Result<(), RunError> {
     let cannot_start = |error| format!("cannot start: {error}");
     let runtime = server_process::runtime().map_err(cannot_start)?;
     let mut signals = Signals::install(&runtime).map_err(cannot_start)?;
@@ -72,14 +72,14 @@ fn serve(path: PathBuf) -> Result<(), Failure> {
         let server = server?;
         let end = server.until_stopped(&mut signals).await;
         server.stop(&mut signals).await;
-        end.map_err(Failure::from)
+        end.map_err(RunError::from)
     });
     // A reload that was left behind may still be reading.
     runtime.shutdown_background();
     end
 }
 
-fn start(path: PathBuf) -> Result<ServerProcess, Failure> {
+fn start(path: PathBuf) -> Result<ServerProcess, RunError> {
     let loaded = match config::load(&path) {
         Ok(loaded) => loaded,
         Err(problems) => return Err(check::examined(Err(problems.clone()), &path).err().unwrap_or(problems).into()),
@@ -88,7 +88,7 @@ fn start(path: PathBuf) -> Result<ServerProcess, Failure> {
     let server = ServerProcess::start(loaded.config.clone(), Some(path.clone())).map_err(|error| {
         // A file that it names, most often: that is told as `check` tells it.
         let by_file = check::examined(Ok(loaded), &path).err();
-        by_file.map_or_else(|| Failure::Other(error.to_string()), Failure::Refused)
+        by_file.map_or_else(|| RunError::Other(error.to_string()), RunError::Refused)
     })?;
     for warning in &warnings {
         tracing::warn!(line = warning.line, path = %warning.path, "{}; {}", warning.what, warning.advice);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use standfast::config::Config;
 use standfast::proxy::DrainReport;
 use standfast::sys::limits;
-use standfast::sys::memory::{self, Reserve};
-use standfast::sys::process::Process;
+use standfast::sys::memory::{self, MemoryReserve};
+use standfast::sys::process::ProcessUsage;
 use standfast::telemetry::access::AccessLog;
 use standfast::telemetry::logs::{self, LogError, Logs};
 use standfast::{App, AppStartError};
@@ -139,7 +139,7 @@ async fn report_reserved(reserved: &mut Signal) -> Infallible {
 /// Returns memory that the allocator kept after a peak to the system: the main thread has nothing else to do.
 async fn give_memory_back() -> Infallible {
     const PAUSE: Duration = Duration::from_secs(10);
-    let (process, mut reserve) = (Process::now(), Reserve::default());
+    let (process, mut reserve) = (ProcessUsage::now(), MemoryReserve::default());
     let mut least = u64::MAX;
     let unused = |resident: u64| memory::used_bytes().map(|used| resident.saturating_sub(used));
     if let Some(unused) = process.resident_bytes().and_then(unused) {
@@ -149,7 +149,7 @@ async fn give_memory_back() -> Infallible {
         // (What is in use is counted only where there is much.)
         let resident = process.resident_bytes().unwrap_or(0);
         least = least.min(resident);
-        if resident > least.saturating_add(Reserve::MOST)
+        if resident > least.saturating_add(MemoryReserve::MOST)
             && let Some(before) = unused(resident)
             && reserve.look(before)
         {

@@ -9,8 +9,8 @@ use standfast::control::{IncidentReport, ServiceReport, Status};
 use standfast::text::printable_json;
 
 use super::ask::{self, printable};
-use super::exit::Exit;
-use super::text_table::{Look, Style, TableCell, cell, heads, layout, paint};
+use super::exit::ExitReason;
+use super::text_table::{TableCell, TextLayout, TextStyle, cell, heads, layout, paint};
 
 /// Switches that are shown.
 const SWITCHES: usize = 5;
@@ -30,7 +30,7 @@ pub struct StatusArgs {
     pub watch: Option<u64>,
 }
 
-/// For whom something is written.
+/// The reader of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatusOutput {
     /// Tables, with colour on a terminal
@@ -59,7 +59,7 @@ fn once(args: &StatusArgs) -> ExitCode {
         Err(error) => return fail(&format!("{} answers, but not as Standfast: {error}", args.admin)),
     };
     let mut out = io::stdout().lock();
-    let look = Look::of(&out);
+    let look = TextLayout::of(&out);
     let clear = if args.watch.is_some() && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     let shown = match args.output {
         StatusOutput::Json => printable_json(&text),
@@ -67,28 +67,28 @@ fn once(args: &StatusArgs) -> ExitCode {
     };
     // A reader that has seen enough (`| head`) is no error.
     let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
-    if status.services.iter().all(ServiceReport::is_served) { Exit::Done.into() } else { Exit::No.into() }
+    if status.services.iter().all(ServiceReport::is_served) { ExitReason::Done.into() } else { ExitReason::No.into() }
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("standfast status: {}", printable(&problem.to_string()));
-    Exit::NotAsked.into()
+    ExitReason::NotAsked.into()
 }
 
 /// Everything, for people: the last switches stand last, beside the next prompt.
-pub(super) fn tables(status: &Status, look: Look) -> String {
+pub(super) fn tables(status: &Status, look: TextLayout) -> String {
     let [header, services, endpoints, switches] = parts(status, look);
     header + &services + &endpoints + &switches
 }
 
 /// The same for a screen that shows the beginning only.
-pub(super) fn overview(status: &Status, look: Look) -> String {
+pub(super) fn overview(status: &Status, look: TextLayout) -> String {
     let [header, services, endpoints, switches] = parts(status, look);
     header + &services + &switches + &endpoints
 }
 
-fn parts(status: &Status, look: Look) -> [String; 4] {
-    let heading = |text: &str| format!("\n{}\n", paint(text, Style::Head, look.colour));
+fn parts(status: &Status, look: TextLayout) -> [String; 4] {
+    let heading = |text: &str| format!("\n{}\n", paint(text, TextStyle::Head, look.colour));
     let mut all = String::new();
     for service in &status.services {
         all += &heading(&printable(&service.name));
@@ -106,10 +106,10 @@ fn parts(status: &Status, look: Look) -> [String; 4] {
     [header(status, look), layout("", services(status), look), all, last]
 }
 
-fn header(status: &Status, look: Look) -> String {
+fn header(status: &Status, look: TextLayout) -> String {
     let ready = match status.ready {
-        true => paint("ready", Style::Good, look.colour),
-        false => paint("not ready", Style::Bad, look.colour),
+        true => paint("ready", TextStyle::Good, look.colour),
+        false => paint("not ready", TextStyle::Bad, look.colour),
     };
     let mut line = format!(
         "Standfast {}  {ready}  up {}  epoch {}  pid {}\n",
@@ -128,13 +128,13 @@ fn header(status: &Status, look: Look) -> String {
         ));
     }
     for trouble in &status.troubles {
-        line.push_str(&paint(&printable(trouble), Style::Bad, look.colour));
+        line.push_str(&paint(&printable(trouble), TextStyle::Bad, look.colour));
         line.push('\n');
     }
     if let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) {
         let problems = reload.messages.iter().flat_map(|message| message.lines());
         let problems = problems.map(|problem| format!("  {}\n", printable(problem.trim())));
-        line.push_str(&paint("the last reload was refused:", Style::Bad, look.colour));
+        line.push_str(&paint("the last reload was refused:", TextStyle::Bad, look.colour));
         line.push('\n');
         line.extend(problems);
     }
@@ -149,13 +149,13 @@ fn services(status: &Status) -> Vec<Vec<TableCell>> {
         let rto = status.last_recovery_ms(service);
         let late = matches!((rto, service.rto_objective_ms), (Some(rto), Some(limit)) if rto > limit as f64);
         rows.push(vec![
-            (printable(&service.name), Style::Plain),
+            (printable(&service.name), TextStyle::Plain),
             active,
-            (format!("{} ago", span(service.for_ms)), Style::Plain),
-            (service.why_text(), Style::Plain),
-            (rto.map_or("-".to_owned(), millis), if late { Style::Bad } else { Style::Plain }),
-            (service.rto_objective_ms.map_or("-".to_owned(), span), Style::Plain),
-            (printable(&service.notes().join("; ")), Style::Warn),
+            (format!("{} ago", span(service.for_ms)), TextStyle::Plain),
+            (service.why_text(), TextStyle::Plain),
+            (rto.map_or("-".to_owned(), millis), if late { TextStyle::Bad } else { TextStyle::Plain }),
+            (service.rto_objective_ms.map_or("-".to_owned(), span), TextStyle::Plain),
+            (printable(&service.notes().join("; ")), TextStyle::Warn),
         ]);
     }
     rows
@@ -168,10 +168,10 @@ fn names(status: &Status) -> Vec<Vec<TableCell>> {
         let answered = if name.answered_unix_ms == 0 { "none yet".to_owned() } else { format!("{} ago", span(age)) };
         let addresses: Vec<_> = name.addresses.iter().map(ToString::to_string).collect();
         rows.push(vec![
-            (printable(&name.name), Style::Plain),
-            (if addresses.is_empty() { "none".to_owned() } else { addresses.join(" ") }, Style::Plain),
-            (answered, Style::Plain),
-            (name.trouble.as_deref().map_or_else(String::new, printable), Style::Warn),
+            (printable(&name.name), TextStyle::Plain),
+            (if addresses.is_empty() { "none".to_owned() } else { addresses.join(" ") }, TextStyle::Plain),
+            (answered, TextStyle::Plain),
+            (name.trouble.as_deref().map_or_else(String::new, printable), TextStyle::Warn),
         ]);
     }
     rows
@@ -180,21 +180,21 @@ fn names(status: &Status) -> Vec<Vec<TableCell>> {
 fn endpoints(service: &ServiceReport) -> Vec<Vec<TableCell>> {
     let mut rows = vec![heads(&["POOL", "STATE", "ENDPOINT", "STANDING", "FOR", "IN FLIGHT", "EVIDENCE"])];
     for (index, pool) in service.pools.iter().enumerate() {
-        let mut names = vec![(printable(&pool.name), Style::Plain), cell(service.pool_text(index))];
+        let mut names = vec![(printable(&pool.name), TextStyle::Plain), cell(service.pool_text(index))];
         if pool.endpoints.is_empty() {
-            names.push(("static response".to_owned(), Style::Plain));
+            names.push(("static response".to_owned(), TextStyle::Plain));
             rows.push(names);
             continue;
         }
         for endpoint in &pool.endpoints {
             let state = &endpoint.state;
-            let mut row = std::mem::replace(&mut names, vec![(String::new(), Style::Plain); 2]);
+            let mut row = std::mem::replace(&mut names, vec![(String::new(), TextStyle::Plain); 2]);
             row.extend([
-                (printable(&endpoint.address_text()), Style::Plain),
+                (printable(&endpoint.address_text()), TextStyle::Plain),
                 cell(endpoint.standing_text()),
-                (span(state.for_ms), Style::Plain),
-                (endpoint.in_flight.to_string(), Style::Plain),
-                (printable(&state.evidence), Style::Plain),
+                (span(state.for_ms), TextStyle::Plain),
+                (endpoint.in_flight.to_string(), TextStyle::Plain),
+                (printable(&state.evidence), TextStyle::Plain),
             ]);
             rows.push(row);
         }
@@ -218,7 +218,7 @@ fn switches(incidents: &[IncidentReport]) -> Vec<Vec<TableCell>> {
             since_fault(incident.rto_ms),
             printable(&incident.evidence_text()),
         ];
-        rows.push(cells.into_iter().map(|text| (text, Style::Plain)).collect());
+        rows.push(cells.into_iter().map(|text| (text, TextStyle::Plain)).collect());
     }
     rows
 }
@@ -291,15 +291,15 @@ last switches
   WHEN        SERVICE  KIND      FROM     TO        DETECTED  SWITCHED  ANSWERED (RTO)  EVIDENCE
   3m 11s ago  shop     failover  eu-west  eu-north  +0.4ms    +51ms     +1.23s          10.0.1.11:8080 refused: connect refused
 ";
-        assert_eq!(tables(&sample(), Look::PLAIN), expected);
+        assert_eq!(tables(&sample(), TextLayout::PLAIN), expected);
     }
 
     #[test]
     fn a_name_stands_beside_its_address() {
         let mut status = sample();
-        assert!(tables(&status, Look::PLAIN).contains("10.0.1.12:8080      unhealthy"));
+        assert!(tables(&status, TextLayout::PLAIN).contains("10.0.1.12:8080      unhealthy"));
         status.services[0].pools[0].endpoints[1].name = Some("app-2".into());
-        assert!(tables(&status, Look::PLAIN).contains("10.0.1.12:8080 app-2  unhealthy"));
+        assert!(tables(&status, TextLayout::PLAIN).contains("10.0.1.12:8080 app-2  unhealthy"));
     }
 
     #[test]
@@ -309,17 +309,17 @@ last switches
         assert_eq!(endpoint.weight, 1, "a report that says none");
         endpoint.weight = 0;
         endpoint.state.standing.administrative = Administrative::Drain;
-        assert!(tables(&status, Look::PLAIN).contains("healthy (checks passed), drain, weight 0  3m 12s"));
+        assert!(tables(&status, TextLayout::PLAIN).contains("healthy (checks passed), drain, weight 0  3m 12s"));
     }
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let mut plain = tables(&sample(), Look { colour: true, width: None });
+        let mut plain = tables(&sample(), TextLayout { colour: true, width: None });
         assert!(plain.contains("\x1b[31munavailable\x1b[0m"));
         for code in ["0", "1", "31", "32", "33"] {
             plain = plain.replace(&format!("\x1b[{code}m"), "");
         }
-        assert_eq!(plain, tables(&sample(), Look::PLAIN));
+        assert_eq!(plain, tables(&sample(), TextLayout::PLAIN));
     }
 
     #[test]
@@ -330,7 +330,7 @@ last switches
             status.services[0].serving = serving;
             assert!(!status.services[0].is_served());
         }
-        assert!(tables(&status, Look::PLAIN).contains("starting"));
+        assert!(tables(&status, TextLayout::PLAIN).contains("starting"));
     }
 
     #[test]

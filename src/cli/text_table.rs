@@ -9,7 +9,7 @@ use super::ask::printable;
 
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum TextStyle {
     /// As everything else.
     Plain,
     /// A heading.
@@ -23,42 +23,42 @@ pub enum Style {
 }
 
 /// One cell of a table.
-pub type TableCell = (String, Style);
+pub type TableCell = (String, TextStyle);
 
 /// What a status says, as a cell.
 pub fn cell((text, tone): (impl AsRef<str>, Tone)) -> TableCell {
     let style = match tone {
-        Tone::Plain => Style::Plain,
-        Tone::Good => Style::Good,
-        Tone::Warn => Style::Warn,
-        Tone::Bad => Style::Bad,
+        Tone::Plain => TextStyle::Plain,
+        Tone::Good => TextStyle::Good,
+        Tone::Warn => TextStyle::Warn,
+        Tone::Bad => TextStyle::Bad,
     };
     (printable(text.as_ref()), style)
 }
 
 /// A row of headings.
 pub fn heads(names: &[&str]) -> Vec<TableCell> {
-    names.iter().map(|name| ((*name).to_owned(), Style::Head)).collect()
+    names.iter().map(|name| ((*name).to_owned(), TextStyle::Head)).collect()
 }
 
 /// How a text is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct TextLayout {
     /// May it have colours?
     pub colour: bool,
     /// The columns of the terminal; `None` = lines may be of any length.
     pub width: Option<usize>,
 }
 
-impl Look {
+impl TextLayout {
     /// No colours, lines of any length.
-    pub const PLAIN: Look = Look { colour: false, width: None };
+    pub const PLAIN: TextLayout = TextLayout { colour: false, width: None };
 
     /// As this output wants it.
-    pub fn of(out: &(impl IsTerminal + AsFd)) -> Look {
+    pub fn of(out: &(impl IsTerminal + AsFd)) -> TextLayout {
         let terminal = out.is_terminal();
         let size = rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col));
-        Look {
+        TextLayout {
             colour: terminal && std::env::var_os("NO_COLOR").is_none(),
             width: size.filter(|columns| terminal && *columns > 0),
         }
@@ -70,7 +70,7 @@ const NARROW: usize = 24;
 
 /// Columns as wide as their widest cell, two spaces between them, none after the last. Where the terminal is narrower, the last
 /// column is broken between words.
-pub fn layout(indent: &str, rows: Vec<Vec<TableCell>>, look: Look) -> String {
+pub fn layout(indent: &str, rows: Vec<Vec<TableCell>>, look: TextLayout) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let wide = |row: &Vec<TableCell>, column: usize| row.get(column).map_or(0, |(text, _)| text.chars().count());
     let width = |column: usize| rows.iter().map(|row| wide(row, column)).max().unwrap_or(0);
@@ -134,13 +134,13 @@ pub fn broken(text: &str, width: usize) -> Vec<String> {
 }
 
 /// The text in its colour.
-pub fn paint(text: &str, style: Style, colour: bool) -> String {
+pub fn paint(text: &str, style: TextStyle, colour: bool) -> String {
     let code = match style {
-        Style::Plain => "",
-        Style::Head => "1",
-        Style::Good => "32",
-        Style::Warn => "33",
-        Style::Bad => "31",
+        TextStyle::Plain => "",
+        TextStyle::Head => "1",
+        TextStyle::Good => "32",
+        TextStyle::Warn => "33",
+        TextStyle::Bad => "31",
     };
     match colour && !code.is_empty() && !text.is_empty() {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -153,13 +153,13 @@ mod tests {
     use super::*;
 
     fn table(width: Option<usize>) -> String {
-        let row = |texts: [&str; 3]| texts.map(|text| (text.to_owned(), Style::Plain)).to_vec();
+        let row = |texts: [&str; 3]| texts.map(|text| (text.to_owned(), TextStyle::Plain)).to_vec();
         let rows = vec![
             row(["NAME", "STATE", "EVIDENCE"]),
             row(["north-1", "unhealthy", "a request was refused, and so was the confirming connect"]),
             row(["s", "healthy", ""]),
         ];
-        layout("  ", rows, Look { colour: false, width })
+        layout("  ", rows, TextLayout { colour: false, width })
     }
 
     #[test]

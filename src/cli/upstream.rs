@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::embedded::{EmbeddedSetup, Upstream};
-use super::exit::Exit;
+use super::embedded::{EmbeddedSetup, EmbeddedUpstream};
+use super::exit::ExitReason;
 use super::server_process;
 use crate::signals::Signals;
 
@@ -36,12 +36,12 @@ const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 /// Runs it to its end.
 pub fn run(options: &UpstreamArgs) -> ExitCode {
     match serve(options) {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => ExitReason::Done.into(),
         Err(error) => {
             let (http, tcp) = ports(options);
             let addresses: Vec<String> = http.into_iter().chain(tcp).map(|address| address.to_string()).collect();
             eprintln!("standfast upstream: cannot start on {}: {error}", addresses.join(" and "));
-            Exit::No.into()
+            ExitReason::No.into()
         }
     }
 }
@@ -51,13 +51,19 @@ fn ports(options: &UpstreamArgs) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (options.http.or(Some(HTTP).filter(|_| options.tcp.is_none())), options.tcp)
 }
 
-fn start(options: &UpstreamArgs) -> std::io::Result<Upstream> {
+fn start(options: &UpstreamArgs) -> std::io::Result<EmbeddedUpstream> {
     let (http, tcp) = ports(options);
-    Upstream::start(EmbeddedSetup { name: options.name.as_str().into(), http, tcp, executions: None, advice: ADVICE })
+    EmbeddedUpstream::start(EmbeddedSetup {
+        name: options.name.as_str().into(),
+        http,
+        tcp,
+        executions: None,
+        advice: ADVICE,
+    })
 }
 
 /// A line for each port.
-fn told(upstream: &Upstream, name: &str) -> String {
+fn told(upstream: &EmbeddedUpstream, name: &str) -> String {
     let http = upstream.http.map(|http| format!("{name} answers on http://{http}"));
     let tcp = upstream.tcp.map(|tcp| format!("{name} echoes lines on {tcp}"));
     http.into_iter().chain(tcp).collect::<Vec<_>>().join("\n")

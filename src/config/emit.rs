@@ -92,9 +92,9 @@ mod tests {
     /// The texts of a tree, keys included.
     fn texts(node: &tree::TreeNode, found: &mut Vec<(String, bool)>) {
         match &node.value {
-            tree::Value::Scalar { text, plain } => found.push((text.to_string(), *plain)),
-            tree::Value::List(items) => items.iter().for_each(|item| texts(item, found)),
-            tree::Value::Map(entries) => entries.iter().for_each(|(key, value)| {
+            tree::TreeValue::Scalar { text, plain } => found.push((text.to_string(), *plain)),
+            tree::TreeValue::List(items) => items.iter().for_each(|item| texts(item, found)),
+            tree::TreeValue::Map(entries) => entries.iter().for_each(|(key, value)| {
                 texts(key, found);
                 texts(value, found);
             }),

@@ -13,7 +13,7 @@ use super::spanned::{OFF_OR, ON_OR, ONE_OR_MANY, ONE_OR_MANY_MAPS, RESERVED_KEY,
 
 /// A key that the reader knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct SchemaKey {
     /// `services.*.pools[].endpoints[].weight`: `[]` for any item of a list, `*` for any name.
     pub path: String,
     /// The function is built; otherwise the key is refused as not supported yet.
@@ -30,7 +30,7 @@ pub(super) fn is_reserved(of: &'static str, key: &'static str) -> bool {
 }
 
 /// All keys, in the order of the schema.
-pub fn keys() -> Vec<Key> {
+pub fn keys() -> Vec<SchemaKey> {
     let found = RefCell::new(Vec::new());
     // A `Spanned` takes whatever comes: the walk itself cannot fail.
     let _ = Spanned::<schema::File>::deserialize(SchemaWalker { path: String::new(), found: &found });
@@ -40,7 +40,7 @@ pub fn keys() -> Vec<Key> {
 #[derive(Clone)]
 struct SchemaWalker<'f> {
     path: String,
-    found: &'f RefCell<Vec<Key>>,
+    found: &'f RefCell<Vec<SchemaKey>>,
 }
 
 impl SchemaWalker<'_> {
@@ -159,7 +159,7 @@ impl<'de> MapAccess<'de> for AllKeys<'_> {
         self.key = key;
         if let Some(of) = self.of {
             let path = self.walker.key(key).path;
-            self.walker.found.borrow_mut().push(Key { path, supported: true, of: (of, key) });
+            self.walker.found.borrow_mut().push(SchemaKey { path, supported: true, of: (of, key) });
             return seed.deserialize(key.into_deserializer()).map(Some);
         }
         // A free key is a `Spanned<String>`; it takes the leaf for "bad", which does not matter here.

@@ -77,7 +77,7 @@ use std::path::Path;
 pub use bind::{Bind, ParseBindError};
 pub use defaults::LISTENER_CONNECTIONS;
 pub use dump::dump;
-pub use keys::{Key, keys};
+pub use keys::{SchemaKey, keys};
 pub use model::*;
 pub use named_files::{NamedFile, NamedFiles};
 pub use objective::{Detection, by_sum, detections, worst_case};
@@ -87,7 +87,7 @@ pub use problems::Problems;
 
 /// A valid configuration with its warnings.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// What is meant, all defaults filled in.
     pub config: Config,
     /// Warnings, in the order of the file.
@@ -100,13 +100,17 @@ pub struct Loaded {
 ///
 /// # Errors
 /// What was refused before stays refused, with more problems.
-pub fn with_problems(found: Result<Loaded, Problems>, file: &Path, more: Vec<Problem>) -> Result<Loaded, Problems> {
+pub fn with_problems(
+    found: Result<LoadedConfig, Problems>,
+    file: &Path,
+    more: Vec<Problem>,
+) -> Result<LoadedConfig, Problems> {
     match found {
         Ok(mut loaded) if more.iter().all(|problem| problem.severity == Severity::Warning) => {
             problems::merge(&mut loaded.warnings, more);
             Ok(loaded)
         }
-        Ok(Loaded { warnings: mut list, files, .. }) => {
+        Ok(LoadedConfig { warnings: mut list, files, .. }) => {
             problems::merge(&mut list, more);
             Err(Problems { file: file.to_owned(), unreadable: false, list, files })
         }
@@ -121,7 +125,7 @@ pub fn with_problems(found: Result<Loaded, Problems>, file: &Path, more: Vec<Pro
 ///
 /// # Errors
 /// All problems of the file at once; [`unreadable`](field@Problems::unreadable) when it could not be read at all.
-pub fn load(path: &Path) -> Result<Loaded, Problems> {
+pub fn load(path: &Path) -> Result<LoadedConfig, Problems> {
     let (text, bytes) = read(path).map_err(|error| cannot_read(path, &error))?;
     if text.len() > yaml::MAX_BYTES {
         let size = bytes.map_or_else(|| format!("more than {}", yaml::MAX_BYTES), |bytes| bytes.to_string());
@@ -154,7 +158,7 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Problems {
 ///
 /// # Errors
 /// All problems of the text at once.
-pub fn parse(text: &str, base_dir: &Path) -> Result<Loaded, Problems> {
+pub fn parse(text: &str, base_dir: &Path) -> Result<LoadedConfig, Problems> {
     parse_text(text, base_dir, Path::new("standfast.yaml"))
 }
 
@@ -168,7 +172,7 @@ fn read(path: &Path) -> std::io::Result<(Vec<u8>, Option<u64>)> {
 }
 
 /// Text → tree → typed → meant; what is wrong is collected on the way and told at the end.
-fn parse_text(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Problems> {
+fn parse_text(text: &str, base_dir: &Path, file: &Path) -> Result<LoadedConfig, Problems> {
     let mut diagnostics = diagnostic::DiagnosticList::default();
     let tree = yaml::read(text, &mut diagnostics);
     let mut files = Vec::new();
@@ -179,7 +183,7 @@ fn parse_text(text: &str, base_dir: &Path, file: &Path) -> Result<Loaded, Proble
     let (told, files) = places::located(diagnostics, files, tree.as_ref(), text);
     match config {
         Some(config) if told.iter().all(|problem| problem.severity == Severity::Warning) => {
-            Ok(Loaded { config, warnings: told, files })
+            Ok(LoadedConfig { config, warnings: told, files })
         }
         _ => Err(Problems { file: file.to_owned(), unreadable: false, list: told, files }),
     }

@@ -76,7 +76,7 @@ pub(super) struct ReservedKey;
 
 /// A map that may be given by one of its values alone: `10.0.0.1:80` for `{address: 10.0.0.1:80}`.
 #[derive(Clone, Debug)]
-pub(super) struct Shorthand<T>(pub(super) T);
+pub(super) struct ShorthandMap<T>(pub(super) T);
 
 /// Gives a map its short form: [`SHORTHAND`] followed by the key that the value alone stands for, or by a name that
 /// [`shorthand_meaning`](super::hints::shorthand_meaning) knows.
@@ -193,18 +193,18 @@ impl<'de> Deserialize<'de> for ReservedKey {
     }
 }
 
-impl<'de, T: Deserialize<'de> + ShortForm> Deserialize<'de> for Shorthand<T> {
+impl<'de, T: Deserialize<'de> + ShortForm> Deserialize<'de> for ShorthandMap<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ShorthandVisitor<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ShorthandVisitor<T> {
-            type Value = Shorthand<T>;
+            type Value = ShorthandMap<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value or a map")
             }
 
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shorthand<T>, D::Error> {
-                T::deserialize(deserializer).map(Shorthand)
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<ShorthandMap<T>, D::Error> {
+                T::deserialize(deserializer).map(ShorthandMap)
             }
         }
         deserializer.deserialize_newtype_struct(T::NAME, ShorthandVisitor(PhantomData))

@@ -12,12 +12,12 @@ pub(super) struct NodeId(pub(super) u32);
 #[derive(Clone, Debug)]
 pub(super) struct TreeNode {
     pub(super) id: NodeId,
-    pub(super) value: Value,
+    pub(super) value: TreeValue,
 }
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum TreeValue {
     /// A word, a number, a quoted text. `plain` = written without quotes, so that `true`, `5` and nothing at all may
     /// be more than text.
     Scalar { text: Rc<str>, plain: bool },
@@ -27,19 +27,19 @@ pub(super) enum Value {
     Map(Rc<[(TreeNode, TreeNode)]>),
 }
 
-impl Value {
+impl TreeValue {
     /// Nothing was written (`key:`), or `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
-        matches!(self, Value::Scalar { text, plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+        matches!(self, TreeValue::Scalar { text, plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// For messages: `the text "x"`, `a list`, `nothing`.
     pub(super) fn describe(&self) -> String {
         match self {
             _ if self.is_null() => "nothing".into(),
-            Value::Scalar { text, .. } => format!("`{}`", shorten(text)),
-            Value::List(_) => "a list".into(),
-            Value::Map(_) => "a map".into(),
+            TreeValue::Scalar { text, .. } => format!("`{}`", shorten(text)),
+            TreeValue::List(_) => "a list".into(),
+            TreeValue::Map(_) => "a map".into(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the deserializer, through a reserved newtype name, for the id of its node and for the value, and keeps "bad" when the
 //! value could not be typed; the deserializer has noted why. Unknown keys are found by `deserialize_struct`, which knows
 //! the allowed ones, and are all reported, each with the nearest known key. Four more reserved names give the
-//! short forms (`Shorthand`, `OneOrMany`, `OffOr`, `OnOr`) and `ReservedKey`, the mark of a key that is named but not built yet.
+//! short forms (`ShorthandMap`, `OneOrMany`, `OffOr`, `OnOr`) and `ReservedKey`, the mark of a key that is named but not built yet.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use super::advice::nearest;
 use super::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
 use super::hints::{self, FoundValue, ShorthandMeaning};
 use super::spanned::{OFF_OR, ON_OR, ONE_OR_MANY, ONE_OR_MANY_MAPS, RESERVED_KEY, SHORTHAND, SPANNED, Spanned};
-use super::tree::{NodeId, PathStep, SpannedTree, TreeNode, Value, shorten, shown_key};
+use super::tree::{NodeId, PathStep, SpannedTree, TreeNode, TreeValue, shorten, shown_key};
 
 /// Types a whole tree; what is wrong goes to `diagnostics`. Keys that are reserved in their type are not offered in advice.
 pub(super) fn typed<T: for<'de> Deserialize<'de>>(
@@ -83,7 +83,7 @@ struct TreeDeserializer<'t> {
     tree: &'t SpannedTree,
     is_reserved: fn(&'static str, &'static str) -> bool,
     notes: &'t RefCell<DiagnosticList>,
-    /// The key that a value alone stands for, inside `Shorthand`.
+    /// The key that a value alone stands for, inside `ShorthandMap`.
     short: Option<&'static str>,
 }
 
@@ -108,14 +108,16 @@ impl<'t> TreeDeserializer<'t> {
     /// The value for a message, as far as it may be shown.
     fn describe(self) -> String {
         match &self.node.value {
-            Value::Scalar { .. } if self.tree.is_secret(self.node.id) && !self.node.value.is_null() => "a text".into(),
+            TreeValue::Scalar { .. } if self.tree.is_secret(self.node.id) && !self.node.value.is_null() => {
+                "a text".into()
+            }
             value => value.describe(),
         }
     }
 
     fn list(self) -> Option<&'t [TreeNode]> {
         match &self.node.value {
-            Value::List(items) => Some(items),
+            TreeValue::List(items) => Some(items),
             _ => None,
         }
     }
@@ -123,7 +125,7 @@ impl<'t> TreeDeserializer<'t> {
     /// The text of a scalar that says something.
     fn text(self) -> Option<&'t str> {
         match &self.node.value {
-            Value::Scalar { text, .. } if !self.node.value.is_null() => Some(text),
+            TreeValue::Scalar { text, .. } if !self.node.value.is_null() => Some(text),
             _ => None,
         }
     }
@@ -220,9 +222,9 @@ impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match &self.node.value {
             value if value.is_null() => visitor.visit_unit(),
-            Value::Scalar { text, plain } => resolved(text, *plain, visitor),
-            Value::List(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
-            Value::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
+            TreeValue::Scalar { text, plain } => resolved(text, *plain, visitor),
+            TreeValue::List(items) => visitor.visit_seq(ElementAccess { typist: self, items: items.iter() }),
+            TreeValue::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
         }
         .map_err(|refusal| refusal.at(self.node.id))
     }
@@ -260,7 +262,7 @@ impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypingError> {
         match &self.node.value {
-            Value::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
+            TreeValue::Map(entries) => visitor.visit_map(EntryAccess::new(self, entries.iter().collect())),
             value if value.is_null() => visitor.visit_map(EntryAccess::new(self, Vec::new())),
             _ => Err(TypingError::new(
                 self.node.id,
@@ -278,9 +280,11 @@ impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
         visitor: V,
     ) -> Result<V::Value, TypingError> {
         match (&self.node.value, self.short) {
-            (Value::Map(entries), _) => visitor.visit_map(EntryAccess::new(self, self.known(entries, name, fields))),
+            (TreeValue::Map(entries), _) => {
+                visitor.visit_map(EntryAccess::new(self, self.known(entries, name, fields)))
+            }
             (value, _) if value.is_null() => visitor.visit_map(EntryAccess::new(self, Vec::new())),
-            (Value::Scalar { text, plain }, Some(short)) => match hints::shorthand_meaning(short, text, *plain) {
+            (TreeValue::Scalar { text, plain }, Some(short)) => match hints::shorthand_meaning(short, text, *plain) {
                 ShorthandMeaning::Key(key) => {
                     visitor.visit_map(SingleEntryAccess { typist: self.of(self.node), key: Some(key) })
                 }
@@ -310,7 +314,7 @@ impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
         visitor: V,
     ) -> Result<V::Value, TypingError> {
         let (word, content) = match &self.node.value {
-            Value::Map(entries) => match &entries[..] {
+            TreeValue::Map(entries) => match &entries[..] {
                 [(key, content)] => (self.of(key), Some(self.of(content))),
                 _ => return Err(self.wrong(&OneOfWords(variants))),
             },
@@ -356,11 +360,11 @@ impl<'de, 't> Deserializer<'de> for TreeDeserializer<'t> {
                 }
             },
             OFF_OR => match &self.node.value {
-                Value::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => visitor.visit_none(),
+                TreeValue::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => visitor.visit_none(),
                 _ => visitor.visit_some(self),
             },
             ON_OR => match &self.node.value {
-                Value::Scalar { text, plain: true } if matches!(&**text, "on" | "true") => visitor.visit_none(),
+                TreeValue::Scalar { text, plain: true } if matches!(&**text, "on" | "true") => visitor.visit_none(),
                 _ => visitor.visit_some(self),
             },
             RESERVED_KEY => {

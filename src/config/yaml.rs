@@ -10,7 +10,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::diagnostic::{Diagnostic, DiagnosticList, SourceSpot};
-use super::tree::{NodeId, NodePlace, PathStep, SpannedTree, TreeNode, Value, lines, shorten, shown_key};
+use super::tree::{NodeId, NodePlace, PathStep, SpannedTree, TreeNode, TreeValue, lines, shorten, shown_key};
 
 /// Longest file, in bytes. A thousand services with a dozen endpoints each are about one tenth of it.
 pub(super) const MAX_BYTES: usize = 4 << 20;
@@ -111,7 +111,7 @@ impl<'t> YamlReader<'t, '_> {
         let node = match event {
             Event::Scalar(text, style, ..) => {
                 self.spend(text.len(), &span)?;
-                let value = Value::Scalar { text: Rc::from(&*text), plain: style == ScalarStyle::Plain };
+                let value = TreeValue::Scalar { text: Rc::from(&*text), plain: style == ScalarStyle::Plain };
                 TreeNode { id: self.place(&span, hook)?, value }
             }
             Event::SequenceStart(..) => self.list(&span, hook)?,
@@ -135,7 +135,7 @@ impl<'t> YamlReader<'t, '_> {
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
-                return Ok(TreeNode { id, value: Value::List(items.into()) });
+                return Ok(TreeNode { id, value: TreeValue::List(items.into()) });
             }
             let hook = ParentLink { parent: Some(id), step: PathStep::Index(items.len()), depth };
             items.push(self.node(event, span, hook)?);
@@ -150,7 +150,7 @@ impl<'t> YamlReader<'t, '_> {
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(TreeNode { id, value: Value::Map(entries.into()) });
+                return Ok(TreeNode { id, value: TreeValue::Map(entries.into()) });
             }
             let (word, key) = self.key(event, &span, id)?;
             let (event, value_span) = self.next()?;
@@ -210,26 +210,26 @@ impl<'t> YamlReader<'t, '_> {
             (place.line, place.column, place.length) = (original.line, original.column, original.length);
         }
         let value = match &node.value {
-            Value::Scalar { text, plain } => {
+            TreeValue::Scalar { text, plain } => {
                 self.spend(text.len(), span.unwrap_or(&here))?;
-                Value::Scalar { text: text.clone(), plain: *plain }
+                TreeValue::Scalar { text: text.clone(), plain: *plain }
             }
-            Value::List(items) => {
+            TreeValue::List(items) => {
                 let mut copies = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
                     let hook = ParentLink { parent: Some(id), step: PathStep::Index(index), depth };
                     copies.push(self.repeat(item, None, hook)?);
                 }
-                Value::List(copies.into())
+                TreeValue::List(copies.into())
             }
-            Value::Map(entries) => {
+            TreeValue::Map(entries) => {
                 let mut copies = Vec::with_capacity(entries.len());
                 for (key, value) in entries.iter() {
-                    let Value::Scalar { text, .. } = &key.value else { continue };
+                    let TreeValue::Scalar { text, .. } = &key.value else { continue };
                     let hook = ParentLink { parent: Some(id), step: PathStep::Key(text.clone()), depth };
                     copies.push((self.repeat(key, None, hook.clone())?, self.repeat(value, None, hook)?));
                 }
-                Value::Map(copies.into())
+                TreeValue::Map(copies.into())
             }
         };
         Ok(TreeNode { id, value })
@@ -351,8 +351,8 @@ fn bracketed_address(line: &str) -> Option<String> {
     Some(rest[..end].to_owned())
 }
 
-fn nothing() -> Value {
-    Value::Scalar { text: Rc::from(""), plain: true }
+fn nothing() -> TreeValue {
+    TreeValue::Scalar { text: Rc::from(""), plain: true }
 }
 
 fn position(span: &Span) -> (usize, usize) {

@@ -23,7 +23,7 @@ use crate::wire::proxy_protocol;
 const DEADLINE: Duration = Duration::from_millis(900);
 
 /// How connections to an endpoint are opened.
-pub(super) struct Opening {
+pub(super) struct ConnectSetup {
     address: SocketAddr,
     /// It speaks for us: no client is behind it.
     header: Option<Vec<u8>>,
@@ -32,18 +32,18 @@ pub(super) struct Opening {
 }
 
 /// Why there is no open connection.
-struct Unopened(ConnectOutcome);
+struct OpenError(ConnectOutcome);
 
-impl Opening {
+impl ConnectSetup {
     /// As the traffic of this service opens its connections to this endpoint. `None`: it has no such endpoint.
-    pub(super) fn of(service: &ServiceView, endpoint: EndpointId) -> Option<Opening> {
+    pub(super) fn of(service: &ServiceView, endpoint: EndpointId) -> Option<ConnectSetup> {
         let endpoint = service.find(endpoint)?;
         let upstream = &service.config.upstream;
         let protocol = match service.config.protocol {
             Protocol::Http => upstream.protocol,
             Protocol::Tcp => UpstreamProtocol::Http1,
         };
-        Some(Opening {
+        Some(ConnectSetup {
             address: endpoint.address,
             header: upstream.proxy_protocol.map(|version| proxy_protocol::write(version, None)),
             tls: endpoint.tls.clone(),
@@ -60,12 +60,12 @@ impl Opening {
             Ok(Ok(())) => ConnectOutcome::Connected,
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => ConnectOutcome::Local,
-            Ok(Err(Unopened(outcome))) => outcome,
+            Ok(Err(OpenError(outcome))) => outcome,
             Err(_) => ConnectOutcome::Timeout,
         }
     }
 
-    async fn open(&self) -> Result<(), Unopened> {
+    async fn open(&self) -> Result<(), OpenError> {
         let connector = Connector {
             header: self.header.as_deref(),
             tls: self.tls.as_deref(),
@@ -75,7 +75,7 @@ impl Opening {
         let transport = connector.connect(None).await.map_err(|error| failed(&error))?;
         let shared = match (self.protocol, &self.tls) {
             (UpstreamProtocol::Http2, Some(_)) if !transport.is_http2() => {
-                return Err(Unopened(ConnectOutcome::Refused));
+                return Err(OpenError(ConnectOutcome::Refused));
             }
             (UpstreamProtocol::Http2, _) => true,
             (UpstreamProtocol::Auto, _) => transport.is_http2(),
@@ -86,8 +86,8 @@ impl Opening {
 }
 
 /// What a failed connect means. A failed handshake: the endpoint does not open a connection with us.
-fn failed(error: &DialError) -> Unopened {
-    Unopened(match error {
+fn failed(error: &DialError) -> OpenError {
+    OpenError(match error {
         DialError::Socket(error) => judge_connect(error),
         DialError::Tls(error) if error.kind() == io::ErrorKind::TimedOut => ConnectOutcome::Timeout,
         DialError::Tls(_) => ConnectOutcome::Refused,
@@ -95,10 +95,10 @@ fn failed(error: &DialError) -> Unopened {
 }
 
 /// Opens HTTP/2, up to the endpoint's SETTINGS.
-async fn open_http2(transport: Transport) -> Result<(), Unopened> {
+async fn open_http2(transport: Transport) -> Result<(), OpenError> {
     let mut builder = Builder::new();
     builder.initial_max_send_streams(0).enable_push(false);
     let opened = builder.handshake::<_, Bytes>(transport).await;
-    let (sender, mut connection) = opened.map_err(|_| Unopened(ConnectOutcome::Refused))?;
-    http2::await_settings(&sender, &mut connection).await.map_err(|_| Unopened(ConnectOutcome::Refused))
+    let (sender, mut connection) = opened.map_err(|_| OpenError(ConnectOutcome::Refused))?;
+    http2::await_settings(&sender, &mut connection).await.map_err(|_| OpenError(ConnectOutcome::Refused))
 }

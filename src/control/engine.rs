@@ -11,19 +11,19 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::confirm::Opening;
-use super::discovery::{Discovery, Lookups, News, Outcome};
-use super::handle::{Command, ControlError, Notice, Reloaded, Trouble};
+use super::confirm::ConnectSetup;
+use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
+use super::handle::{ChangeNotice, ControlError, ControlTrouble, EngineCommand, Reloaded};
 use super::journal::Journal;
 use super::listening;
 use super::materials;
-use super::probes::Probes;
+use super::probes::RunningProbes;
 use super::pulse::EnginePulse;
 use super::records::Records;
-use super::reload::{self, Fixed};
-use super::state::Writer;
+use super::reload::{self, FixedAtStart};
+use super::state::StateWriter;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
-use super::sweep::Sweep;
+use super::sweep::CounterSweep;
 use crate::config::{Config, Name, Question, Service};
 use crate::decision::{
     Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Serving, StandingChange,
@@ -46,13 +46,13 @@ const URGENT_SWEEP: Duration = Duration::from_millis(1);
 
 /// Where an endpoint of the configuration stands.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct EndpointPlace {
     pub(super) service: Name,
     pub(super) address: SocketAddr,
     pub(super) name: Option<Name>,
 }
 
-pub(super) type Places = HashMap<EndpointId, Place>;
+pub(super) type EndpointPlaces = HashMap<EndpointId, EndpointPlace>;
 
 /// See the module. Lives on the control thread.
 pub(super) struct Engine {
@@ -60,7 +60,7 @@ pub(super) struct Engine {
     /// In force: the declared one with addresses in the place of names.
     pub(super) config: Arc<Config>,
     pub(super) discovery: Discovery,
-    pub(super) fixed: Fixed,
+    pub(super) fixed: FixedAtStart,
     pub(super) path: Option<Arc<PathBuf>>,
     pub(super) workers: usize,
     pub(super) published: Arc<Published>,
@@ -70,14 +70,14 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
-    pub(super) notices: broadcast::Sender<Notice>,
-    pub(super) writer: Option<Writer>,
+    pub(super) notices: broadcast::Sender<ChangeNotice>,
+    pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
     pub(super) journal: Option<Journal>,
     pub(super) records: Records,
-    pub(super) places: Places,
-    pub(super) sweep: Sweep,
+    pub(super) places: EndpointPlaces,
+    pub(super) sweep: CounterSweep,
     /// What the first configuration gave rise to, beside the table that is published already.
     pub(super) begun: Vec<Effect>,
     pub(super) started_unix_ms: u64,
@@ -90,21 +90,21 @@ pub(super) struct Engine {
 
 /// What only exists on the control thread's runtime.
 struct EngineInputs {
-    probes: Probes,
-    lookups: Lookups,
+    probes: RunningProbes,
+    lookups: RunningLookups,
     events: mpsc::Sender<Event>,
     /// The configuration whose checks are running.
     probed: Option<Arc<Config>>,
 }
 
 impl Engine {
-    /// Work until somebody says stop, or until nobody is left who could.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Work until it is told to stop, or until the last handle is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<EngineCommand>) {
         let (sender, mut events) = mpsc::channel(MAILBOX);
         let (found, mut lookups) = mpsc::channel(MAILBOX);
         let mut inputs = EngineInputs {
-            probes: Probes::new(sender.clone()),
-            lookups: Lookups::new(found),
+            probes: RunningProbes::new(sender.clone()),
+            lookups: RunningLookups::new(found),
             events: sender,
             probed: None,
         };
@@ -140,7 +140,7 @@ impl Engine {
                 _ = events.recv_many(&mut batch, BATCH) => self.take(batch.drain(..), &mut inputs),
                 Some(news) = lookups.recv() => self.found(news, &mut inputs),
                 command = commands.recv() => match command {
-                    Some(Command::Stop(done)) => {
+                    Some(EngineCommand::Stop(done)) => {
                         self.last_words();
                         commands.close();
                         let _ = done.send(());
@@ -239,7 +239,7 @@ impl Engine {
         }
     }
 
-    /// The core's newest conclusions become the table that everybody sees. (Those of several events at once are seen at
+    /// The core's newest conclusions become the published table. (Those of several events at once are seen at
     /// once.)
     fn publish(&mut self) {
         let now = clock::now();
@@ -268,7 +268,7 @@ impl Engine {
         let turn = self.discovery.answered(&question, outcome, || self.decision.table(), clock::now());
         if let Some(problem) = turn.stale {
             tracing::error!(%problem, "a name is not to be had");
-            let _ = self.notices.send(Notice::Trouble(Trouble::NameUnanswered(problem)));
+            let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::NameUnanswered(problem)));
         }
         inputs.lookups.watchful(&question, self.discovery.is_watched(&question));
         if turn.changed {
@@ -328,7 +328,8 @@ impl Engine {
     ) {
         let Some(place) = self.places.get(&endpoint) else { return };
         let table = self.published.load();
-        let Some(opening) = table.service(&place.service).and_then(|service| Opening::of(service, endpoint)) else {
+        let Some(opening) = table.service(&place.service).and_then(|service| ConnectSetup::of(service, endpoint))
+        else {
             return;
         };
         let events = inputs.events.clone();
@@ -345,7 +346,7 @@ impl Engine {
         }
     }
 
-    /// The file's age says how long nobody was at work, not how long nothing has changed: a sign of life now and then.
+    /// The file's age says how long no process was at work, not how long nothing has changed: a sign of life now and then.
     fn sign_of_life(&mut self) {
         let Some(file) = &self.fixed.state else { return };
         if clock::now().since(self.persisted) >= SIGN_OF_LIFE.min(file.max_age / 4) {
@@ -362,7 +363,7 @@ impl Engine {
         }
     }
 
-    /// Free tables that no worker uses any more, and see whether everybody is ready.
+    /// Free tables that no worker uses any more, and see whether every worker is ready.
     fn tidy(&mut self) {
         self.published.reap();
         self.records.paused(clock::now());
@@ -384,29 +385,29 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, command: Command, inputs: &mut EngineInputs) {
+    fn answer(&mut self, command: EngineCommand, inputs: &mut EngineInputs) {
         // A caller that no longer waits gets no answer.
         match command {
-            Command::Apply { config, answers, materials, warnings, reply } => {
+            EngineCommand::Apply { config, answers, materials, warnings, reply } => {
                 let answer = self.apply(config, answers, materials, warnings, inputs);
                 self.answer_change(reply, answer);
             }
-            Command::Refuse { problem, reply } => {
+            EngineCommand::Refuse { problem, reply } => {
                 let answer = self.refuse(problem);
                 self.answer_change(reply, answer);
             }
-            Command::Act(act, reply) => {
+            EngineCommand::Act(act, reply) => {
                 if let Some(answer) = self.act(act, inputs) {
                     self.answer_change(reply, answer);
                 }
             }
-            Command::Status(reply) => drop(reply.send(self.status())),
-            Command::Tally(reply) => {
+            EngineCommand::Status(reply) => drop(reply.send(self.status())),
+            EngineCommand::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
-                self.records.tally.writes(self.writer.as_ref().map_or((0, 0), Writer::counts));
+                self.records.tally.writes(self.writer.as_ref().map_or((0, 0), StateWriter::counts));
                 drop(reply.send(self.records.tally.clone()));
             }
-            Command::Stop(_) => {}
+            EngineCommand::Stop(_) => {}
         }
     }
 
@@ -420,7 +421,7 @@ impl Engine {
     fn apply(
         &mut self,
         config: Box<Config>,
-        answers: Vec<(Question, Outcome)>,
+        answers: Vec<(Question, LookupOutcome)>,
         materials: TlsAssets,
         mut warnings: Vec<String>,
         inputs: &mut EngineInputs,
@@ -447,7 +448,7 @@ impl Engine {
     /// A new configuration cannot be: nothing has changed.
     fn refuse<T>(&mut self, problem: String) -> Result<T, ControlError> {
         self.records.reload_refused(&problem);
-        let _ = self.notices.send(Notice::Trouble(Trouble::ReloadRefused(problem.clone())));
+        let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::ReloadRefused(problem.clone())));
         let messages = vec![problem.clone()];
         self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: false, messages });
         Err(ControlError::Reload(problem))
@@ -507,13 +508,13 @@ impl Engine {
 }
 
 /// Every endpoint of a table, whose rows stand in the order of the configuration.
-fn places(config: &Config, table: &crate::decision::Table) -> Places {
-    let mut places = Places::new();
+fn places(config: &Config, table: &crate::decision::Table) -> EndpointPlaces {
+    let mut places = EndpointPlaces::new();
     for (service, row) in config.services.iter().zip(&table.services) {
         for (pool, row) in service.pools.iter().zip(&row.pools) {
             for (endpoint, row) in pool.members.endpoints().iter().zip(&row.endpoints) {
                 let (service, name) = (service.name.clone(), endpoint.name.clone());
-                places.insert(row.id, Place { service, address: row.address, name });
+                places.insert(row.id, EndpointPlace { service, address: row.address, name });
             }
         }
     }

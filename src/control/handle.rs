@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
-use super::discovery::{self, Outcome};
+use super::discovery::{self, LookupOutcome};
 use super::pulse::EnginePulse;
-use super::{IncidentReport, Status, Tally, materials, surroundings};
+use super::{ChangeTally, IncidentReport, Status, materials, surroundings};
 use crate::config::{self, Config, Question};
 use crate::decision::{Act, ActOutcome, ActRefusal, Alert, StandingChange};
 use crate::routing::{Published, TlsAssets};
@@ -27,8 +27,8 @@ pub(super) const NOTICES: usize = 256;
 /// as in a crash: what was persisted before is what the next process finds.
 #[derive(Clone, Debug)]
 pub struct ControlHandle {
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) commands: mpsc::Sender<EngineCommand>,
+    pub(super) notices: broadcast::Sender<ChangeNotice>,
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
@@ -39,10 +39,10 @@ pub struct ControlHandle {
 
 /// What the engine is asked for.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum EngineCommand {
     Apply {
         config: Box<Config>,
-        answers: Vec<(Question, Outcome)>,
+        answers: Vec<(Question, LookupOutcome)>,
         materials: TlsAssets,
         warnings: Vec<String>,
         reply: oneshot::Sender<Result<Reloaded, ControlError>>,
@@ -53,14 +53,14 @@ pub(super) enum Command {
     },
     Act(Act, oneshot::Sender<ActOutcome>),
     Status(oneshot::Sender<Status>),
-    Tally(oneshot::Sender<Tally>),
+    Tally(oneshot::Sender<ChangeTally>),
     Stop(oneshot::Sender<()>),
 }
 
 /// Something worth telling people, as it happens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Notice {
+pub enum ChangeNotice {
     /// An endpoint's standing changed.
     Standing {
         /// The endpoint's address.
@@ -70,17 +70,17 @@ pub enum Notice {
     },
     /// A switch, or its first good answer (the same id again).
     Incident(IncidentReport),
-    /// The core says that somebody should know.
+    /// An alert of the core.
     Alert(Alert),
-    /// The control plane itself has a problem that somebody must look at.
-    Trouble(Trouble),
+    /// The control plane itself has a problem that needs an operator.
+    Trouble(ControlTrouble),
 }
 
-/// A problem of the control plane itself. The text says what it is about. (What was wrong at the start, when nobody listened
+/// A problem of the control plane itself. The text says what it is about. (What was wrong at the start, before there were listeners
 /// yet, stands in [`Status::troubles`].)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trouble {
+pub enum ControlTrouble {
     /// The state file cannot be written: decisions will not survive a restart.
     StateNotWritten(String),
     /// A reload was refused; the configuration before it stays in force.
@@ -144,13 +144,13 @@ impl ControlHandle {
             Ok((config, materials, warnings)) => {
                 let known = discovery::questions(&self.published.load().config);
                 let answers = discovery::first_answers(&config, &known, &BTreeSet::new()).await;
-                self.ask(|reply| Command::Apply { config, answers, materials, warnings, reply }).await?
+                self.ask(|reply| EngineCommand::Apply { config, answers, materials, warnings, reply }).await?
             }
-            Err(problem) => self.ask(|reply| Command::Refuse { problem, reply }).await?,
+            Err(problem) => self.ask(|reply| EngineCommand::Refuse { problem, reply }).await?,
         }
     }
 
-    /// The files that the configuration names are read anew every time, on a thread for blocking work too.
+    /// The files that the configuration names are read again every time, on a thread for blocking work too.
     async fn with_materials(
         &self,
         config: Box<Config>,
@@ -170,7 +170,7 @@ impl ControlHandle {
     /// Carry out an act. A refusal is the error [`ControlError::Refused`]. Dropped before it is done, the act may still be carried
     /// out.
     pub async fn order(&self, act: Act) -> Result<ActOutcome, ControlError> {
-        match self.ask(|reply| Command::Act(act, reply)).await? {
+        match self.ask(|reply| EngineCommand::Act(act, reply)).await? {
             ActOutcome::Refused(refusal) => Err(ControlError::Refused(refusal)),
             outcome => Ok(outcome),
         }
@@ -189,17 +189,17 @@ impl ControlHandle {
 
     /// The state for people.
     pub async fn status(&self) -> Result<Status, ControlError> {
-        self.ask(Command::Status).await
+        self.ask(EngineCommand::Status).await
     }
 
     /// The counts for machines.
-    pub async fn tally(&self) -> Result<Tally, ControlError> {
-        self.ask(Command::Tally).await
+    pub async fn tally(&self) -> Result<ChangeTally, ControlError> {
+        self.ask(EngineCommand::Tally).await
     }
 
     /// Hear of everything from now on. A subscriber that is too slow misses notices and learns how many; the engine
     /// never waits.
-    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+    pub fn subscribe(&self) -> broadcast::Receiver<ChangeNotice> {
         self.notices.subscribe()
     }
 
@@ -216,7 +216,7 @@ impl ControlHandle {
 
     /// Persist the state and end. Returns when it is on disk (or has failed, which is logged).
     pub async fn stop(&self) {
-        let _ = self.ask(Command::Stop).await;
+        let _ = self.ask(EngineCommand::Stop).await;
     }
 
     /// Returns when the control plane has ended, wanted or not.
@@ -224,7 +224,7 @@ impl ControlHandle {
         self.commands.closed().await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ControlError> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> EngineCommand) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| ControlError::Stopped)?;
         answer.await.map_err(|_| ControlError::Stopped)

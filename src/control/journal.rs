@@ -10,15 +10,15 @@ use crate::time::MonoTime;
 const MOST: usize = 1_000_000;
 
 /// What the core was told, and when. `None` = a tick.
-pub type Entry = (Option<Event>, MonoTime);
+pub type JournalEntry = (Option<Event>, MonoTime);
 
 /// Entries, oldest first; clones write to the same journal.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Vec<Entry>>>);
+pub struct Journal(Arc<Mutex<Vec<JournalEntry>>>);
 
 impl Journal {
     /// Everything so far, oldest first.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<JournalEntry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

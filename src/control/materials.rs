@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, Loaded, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
-use crate::net::tls::{ClientTls, Leaf, Loader, ServerTls, TlsAssetError};
+use crate::config::{Config, LoadedConfig, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
+use crate::net::tls::{ClientTls, OwnCertificate, ServerTls, TlsAssetError, TlsFileLoader};
 use crate::routing::TlsAssets;
 use crate::routing::materials::{check_tls, service_alpn};
 use crate::sys::clock;
@@ -16,7 +16,7 @@ pub const SOON: i64 = 14;
 
 /// What was read, and what should be known of it.
 #[derive(Debug)]
-pub struct Read {
+pub struct ReadMaterials {
     /// For the table.
     pub materials: TlsAssets,
     /// No errors, but worth a look: one text each.
@@ -25,8 +25,8 @@ pub struct Read {
 
 /// Reads all that `config` names; what says the same as in `before` is kept. Blocks on files. `Err`: every problem, with its
 /// place in the configuration.
-pub fn load(config: &Config, before: &TlsAssets) -> Result<Read, Vec<String>> {
-    let mut loader = Loader::new(now());
+pub fn load(config: &Config, before: &TlsAssets) -> Result<ReadMaterials, Vec<String>> {
+    let mut loader = TlsFileLoader::new(now());
     let mut materials = TlsAssets { tickets: Arc::clone(&before.tickets), ..TlsAssets::default() };
     let mut problems = Vec::new();
     let mut refuse = |place: String, error: TlsAssetError| problems.push(format!("{place}: {error}"));
@@ -71,7 +71,7 @@ pub fn load(config: &Config, before: &TlsAssets) -> Result<Read, Vec<String>> {
     }
     let mut warnings = loader.warnings;
     warnings.extend(expiring(&materials, config));
-    Ok(Read { materials, warnings })
+    Ok(ReadMaterials { materials, warnings })
 }
 
 /// Looks at every file that a configuration names, be the rest of it right or wrong: what is wrong with one is told
@@ -79,12 +79,12 @@ pub fn load(config: &Config, before: &TlsAssets) -> Result<Read, Vec<String>> {
 ///
 /// # Errors
 /// What was refused before, or is refused because of a file.
-pub fn examine(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, Problems> {
+pub fn examine(found: Result<LoadedConfig, Problems>, file: &Path) -> Result<LoadedConfig, Problems> {
     let named = match &found {
         Ok(loaded) => &loaded.files,
         Err(problems) => &problems.files,
     };
-    let mut loader = Loader::new(now());
+    let mut loader = TlsFileLoader::new(now());
     let mut told = Vec::new();
     for files in named {
         look(files, &mut loader, &mut told);
@@ -100,7 +100,7 @@ pub fn examine(found: Result<Loaded, Problems>, file: &Path) -> Result<Loaded, P
     with_problems(found, file, told)
 }
 
-fn look(files: &NamedFiles, loader: &mut Loader, told: &mut Vec<Problem>) {
+fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>) {
     let before = loader.warnings.len();
     let (first, second, errors) = match files {
         NamedFiles::Pair { certificate, key } => {
@@ -141,14 +141,14 @@ pub(super) fn expiring(materials: &TlsAssets, config: &Config) -> Vec<String> {
     materials.shown(config).filter_map(|shown| soon(shown.leaf, now, shown.by, shown.name)).collect()
 }
 
-fn soon(leaf: &Leaf, now: i64, by: &str, name: &str) -> Option<String> {
+fn soon(leaf: &OwnCertificate, now: i64, by: &str, name: &str) -> Option<String> {
     let file: &Path = &leaf.path;
     let state = lifetime(leaf, now)?;
     Some(format!("{}: the certificate of {by} {name} {state}: renew it, then reload", file.display()))
 }
 
 /// What has to be said of its end: nothing while that is far away.
-fn lifetime(leaf: &Leaf, now: i64) -> Option<String> {
+fn lifetime(leaf: &OwnCertificate, now: i64) -> Option<String> {
     match leaf.days_left(now) {
         SOON.. => None,
         1 => Some("expires in 1 day".to_owned()),

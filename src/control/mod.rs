@@ -9,7 +9,7 @@
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
 //! * `listening`: what the log shows of listeners.
-//! * [`ControlHandle`]: how everybody else asks; [`Status`], [`Notice`] and [`Tally`]: what they get to see; [`status_text`]: in words.
+//! * [`ControlHandle`]: how other rooms ask; [`Status`], [`ChangeNotice`] and [`ChangeTally`]: what they get to see; [`status_text`]: in words.
 mod confirm;
 mod discovery;
 mod engine;
@@ -29,15 +29,15 @@ pub mod surroundings;
 mod sweep;
 pub mod tally;
 
-pub use handle::{ControlError, ControlHandle, Notice, Reloaded, Trouble};
-pub use journal::{Entry, Journal};
+pub use handle::{ChangeNotice, ControlError, ControlHandle, ControlTrouble, Reloaded};
+pub use journal::{Journal, JournalEntry};
 pub use reload::NEED_RESTART;
 pub use start::{ControlSetup, StartError, start};
 pub use status::{
     EndpointReport, EvidenceReport, IncidentReport, ListenerStatus, NameReport, PoolReport, ReloadStatus,
     ServiceReport, Status,
 };
-pub use tally::Tally;
+pub use tally::ChangeTally;
 
 /// Private readers of this room, for the properties in `tests/fuzz`.
 #[doc(hidden)]

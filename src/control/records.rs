@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::engine::Places;
-use super::handle::Notice;
+use super::engine::EndpointPlaces;
+use super::handle::ChangeNotice;
 use super::status::{IncidentReport, millis};
-use super::tally::Tally;
+use super::tally::ChangeTally;
 use crate::config::{Config, Name};
 use crate::decision::{
     Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange, Succession,
     SwitchKind, Table,
 };
-use crate::sys::clock::{self, Pauses};
+use crate::sys::clock::{self, ClockPauses};
 use crate::time::MonoTime;
 
 /// At most one line about our own failing probes in this time: they fail together.
@@ -26,12 +26,12 @@ const PAUSES_PAUSE: Duration = Duration::from_secs(1);
 /// Keeps the counts and what is needed to say everything once.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    pub(super) tally: Tally,
+    pub(super) tally: ChangeTally,
     /// The newest switch that was counted.
     newest: Option<IncidentId>,
     local_said: Option<MonoTime>,
     /// The pauses of the process that were told, and when.
-    paused: (Pauses, MonoTime),
+    paused: (ClockPauses, MonoTime),
 }
 
 impl Records {
@@ -59,7 +59,7 @@ impl Records {
     }
 
     /// A probe ended. Only our own failures are worth a line; the endpoint's are told when its standing changes.
-    pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome, places: &Places) {
+    pub(super) fn probed(&mut self, endpoint: EndpointId, outcome: &ProbeOutcome, places: &EndpointPlaces) {
         self.tally.probed(endpoint, outcome);
         match outcome {
             ProbeOutcome::Pass { latency, .. } => {
@@ -96,7 +96,12 @@ impl Records {
     }
 
     /// An endpoint's standing changed.
-    pub(super) fn standing(&mut self, change: StandingChange, places: &Places, notices: &broadcast::Sender<Notice>) {
+    pub(super) fn standing(
+        &mut self,
+        change: StandingChange,
+        places: &EndpointPlaces,
+        notices: &broadcast::Sender<ChangeNotice>,
+    ) {
         self.tally.standing(&change);
         let Some(place) = places.get(&change.endpoint) else { return };
         let StandingChange { service, pool, from, to, evidence, .. } = &change;
@@ -108,7 +113,7 @@ impl Records {
         } else {
             tracing::info!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, evidence = &**evidence, "endpoint standing");
         }
-        let _ = notices.send(Notice::Standing { address: place.address, change });
+        let _ = notices.send(ChangeNotice::Standing { address: place.address, change });
     }
 
     /// Failures in a row did not eject an endpoint.
@@ -119,7 +124,7 @@ impl Records {
     }
 
     /// A switch, or its first good answer.
-    pub(super) fn incident(&mut self, incident: &Incident, notices: &broadcast::Sender<Notice>) {
+    pub(super) fn incident(&mut self, incident: &Incident, notices: &broadcast::Sender<ChangeNotice>) {
         let now = clock::now();
         if self.newest.is_none_or(|newest| incident.id > newest) {
             self.newest = Some(incident.id);
@@ -131,11 +136,11 @@ impl Records {
             self.tally.answered(incident);
             say_answer(incident);
         }
-        let _ = notices.send(Notice::Incident(IncidentReport::new(incident, now)));
+        let _ = notices.send(ChangeNotice::Incident(IncidentReport::new(incident, now)));
     }
 
     /// The core wants people to know.
-    pub(super) fn alert(&mut self, alert: Alert, notices: &broadcast::Sender<Notice>) {
+    pub(super) fn alert(&mut self, alert: Alert, notices: &broadcast::Sender<ChangeNotice>) {
         self.tally.alert(&alert);
         match &alert {
             Alert::Frozen { service, until } => {
@@ -156,7 +161,7 @@ impl Records {
                 tracing::warn!(%service, rto_ms, objective_ms, "the recovery took longer than promised");
             }
         }
-        let _ = notices.send(Notice::Alert(alert));
+        let _ = notices.send(ChangeNotice::Alert(alert));
     }
 
     /// An act was carried out or refused.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Admin, Bind, Config, LogFormat, Name, StateFile};
 use crate::net::{self, BindError};
-use crate::routing::{Bound, SocketMap, Sockets};
+use crate::routing::{BoundSocket, ListenerSockets, SocketMap};
 
 /// The sockets of every listener of `config`: those we hold already for the same address, the rest bound now. Fails
 /// before anything has changed; the text says what to do.
@@ -15,15 +15,15 @@ pub(super) fn sockets(config: &Config, held: &SocketMap, workers: usize) -> Resu
 
 /// The same at the start, when nothing is held.
 pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<SocketMap, BindError> {
-    let mut free: HashMap<Bind, Vec<Arc<Bound>>> = HashMap::new();
-    let mut owners: HashMap<*const Bound, &Name> = HashMap::new();
+    let mut free: HashMap<Bind, Vec<Arc<BoundSocket>>> = HashMap::new();
+    let mut owners: HashMap<*const BoundSocket, &Name> = HashMap::new();
     for (name, sockets) in held {
         for bound in sockets.bound() {
             free.entry(bound.requested).or_default().push(Arc::clone(bound));
             owners.insert(Arc::as_ptr(bound), name);
         }
     }
-    let mut wanted: Vec<(&Name, Bind, Option<Arc<Bound>>)> = Vec::new();
+    let mut wanted: Vec<(&Name, Bind, Option<Arc<BoundSocket>>)> = Vec::new();
     for listener in &config.listeners {
         wanted.extend(listener.bind.iter().map(|bind| (&listener.name, *bind, None)));
     }
@@ -32,18 +32,18 @@ pub(super) fn bind(config: &Config, held: &SocketMap, workers: usize) -> Result<
         let free = free.get_mut(bind);
         *bound = free.and_then(|free| take(free, |b| owners.get(&Arc::as_ptr(b)) == Some(name)));
     }
-    let mut sockets: HashMap<&Name, Vec<Arc<Bound>>> = HashMap::new();
+    let mut sockets: HashMap<&Name, Vec<Arc<BoundSocket>>> = HashMap::new();
     for (name, bind, bound) in wanted {
         let bound = match bound.or_else(|| free.get_mut(&bind)?.pop()) {
             Some(bound) => bound,
-            None => Arc::new(Bound::new(bind, net::bind(bind, workers)?)),
+            None => Arc::new(BoundSocket::new(bind, net::bind(bind, workers)?)),
         };
         sockets.entry(name).or_default().push(bound);
     }
-    Ok(sockets.into_iter().map(|(name, bound)| (name.clone(), Arc::new(Sockets::new(bound)))).collect())
+    Ok(sockets.into_iter().map(|(name, bound)| (name.clone(), Arc::new(ListenerSockets::new(bound)))).collect())
 }
 
-fn take(free: &mut Vec<Arc<Bound>>, fits: impl Fn(&Arc<Bound>) -> bool) -> Option<Arc<Bound>> {
+fn take(free: &mut Vec<Arc<BoundSocket>>, fits: impl Fn(&Arc<BoundSocket>) -> bool) -> Option<Arc<BoundSocket>> {
     free.iter().position(fits).map(|at| free.swap_remove(at))
 }
 
@@ -68,7 +68,7 @@ pub const NEED_RESTART: [&str; 5] = ["workers", "admin", "metrics", "state", "lo
 
 /// What was fixed when the process started.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fixed {
+pub(super) struct FixedAtStart {
     workers: Option<usize>,
     admin: Option<Admin>,
     metrics: Option<Bind>,
@@ -77,10 +77,10 @@ pub(super) struct Fixed {
     log_format: LogFormat,
 }
 
-impl Fixed {
+impl FixedAtStart {
     /// As this configuration fixes it.
-    pub(super) fn of(config: &Config) -> Fixed {
-        Fixed {
+    pub(super) fn of(config: &Config) -> FixedAtStart {
+        FixedAtStart {
             workers: config.workers,
             admin: config.admin.clone(),
             metrics: config.metrics,
@@ -91,7 +91,7 @@ impl Fixed {
 
     /// One line for each thing that a reload asks for and only a restart can give.
     pub(super) fn warnings(&self, config: &Config) -> Vec<String> {
-        let wanted = Fixed::of(config);
+        let wanted = FixedAtStart::of(config);
         // In the order of the keys.
         let changed = [
             self.workers != wanted.workers,

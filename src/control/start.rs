@@ -9,16 +9,16 @@ use tokio::sync::{Mutex, broadcast, mpsc};
 
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
-use super::handle::{COMMANDS, ControlHandle, NOTICES, Notice, Trouble};
+use super::handle::{COMMANDS, ChangeNotice, ControlHandle, ControlTrouble, NOTICES};
 use super::journal::Journal;
 use super::listening;
 use super::materials;
 use super::pulse::EnginePulse;
 use super::records::Records;
-use super::reload::{self, Fixed};
-use super::state::{self, Loaded, Writer};
+use super::reload::{self, FixedAtStart};
+use super::state::{self, LoadedState, StateWriter};
 use super::surroundings;
-use super::sweep::Sweep;
+use super::sweep::CounterSweep;
 use crate::config::{Config, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Serving};
 use crate::net::BindError;
@@ -35,7 +35,7 @@ pub struct ControlSetup {
     pub path: Option<PathBuf>,
     /// Data-plane threads: sockets and counters are made for so many.
     pub workers: usize,
-    /// Records everything the core is told; `None` = nobody wants to know.
+    /// Records everything the core is told; `None` = nothing is recorded.
     pub journal: Option<Journal>,
 }
 
@@ -101,7 +101,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let mut records = Records::default();
     records.loaded();
     let engine = Engine {
-        fixed: Fixed::of(&config),
+        fixed: FixedAtStart::of(&config),
         decision,
         config,
         discovery,
@@ -119,7 +119,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         journal,
         records,
         places: Default::default(),
-        sweep: Sweep::default(),
+        sweep: CounterSweep::default(),
         begun,
         started_unix_ms: clock::unix_millis(),
         last_reload: None,
@@ -131,10 +131,10 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     Ok(handle)
 }
 
-fn writer(file: &StateFile, notices: broadcast::Sender<Notice>) -> std::io::Result<Writer> {
-    Writer::start(file.path.clone(), move |problem| {
+fn writer(file: &StateFile, notices: broadcast::Sender<ChangeNotice>) -> std::io::Result<StateWriter> {
+    StateWriter::start(file.path.clone(), move |problem| {
         tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
-        let _ = notices.send(Notice::Trouble(Trouble::StateNotWritten(problem)));
+        let _ = notices.send(ChangeNotice::Trouble(ControlTrouble::StateNotWritten(problem)));
     })
 }
 
@@ -143,7 +143,7 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
     let now = clock::now();
     let Some(file) = &config.state else { return (Decision::new(None, now), Remembered::new()) };
     let decision = match state::load(file) {
-        Loaded::Usable { saved, names, age, reserve, left_out } => {
+        LoadedState::Usable { saved, names, age, reserve, left_out } => {
             if let Some(problem) = reserve {
                 tracing::error!(%problem, age = %rounded(age), "the state file cannot be used: the one before it is restored");
                 troubles
@@ -153,11 +153,11 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
             tracing::info!(path = %file.path.display(), age = %rounded(age), "state restored");
             return (Decision::new(Some(saved.aged(age)), now), names);
         }
-        Loaded::Absent => {
+        LoadedState::Absent => {
             tracing::info!(path = %file.path.display(), "no state yet: this is the first start");
             Decision::new(None, now)
         }
-        Loaded::Stale { age } => {
+        LoadedState::Stale { age } => {
             let limit = rounded(file.max_age);
             tracing::warn!(
                 path = %file.path.display(), age = %rounded(age), max_age = %limit,
@@ -169,7 +169,7 @@ fn restore(config: &Config, troubles: &mut Vec<String>) -> (Decision, Remembered
             ));
             without_state(config, now)
         }
-        Loaded::Damaged(problem) => {
+        LoadedState::Damaged(problem) => {
             tracing::error!(%problem, "the state cannot be used: active pools, hold-downs, freezes and pins are forgotten");
             troubles.push(format!("the state file could not be used at the start: {problem}"));
             without_state(config, now)

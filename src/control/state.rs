@@ -23,7 +23,7 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::discovery::{self, Found, Remembered};
+use super::discovery::{self, FoundAddress, Remembered};
 use crate::config::{Question, StateFile};
 use crate::decision::{Administrative, Saved, SavedIncident, SavedService, SavedSwitch};
 use crate::sys::clock;
@@ -44,7 +44,7 @@ const SEAL_DIGITS: usize = 64;
 
 /// What stands in the file. The ages in `saved` count from `saved_unix_ms`.
 #[derive(Debug, Serialize)]
-struct Document {
+struct StateDocument {
     saved_unix_ms: u64,
     saved: Saved,
     /// What names stood for; absent in files of before there were names.
@@ -58,7 +58,7 @@ struct ReadDocument {
     saved_unix_ms: u64,
     saved: ReadSaved,
     #[serde(default)]
-    names: Vec<Entry<RememberedName>>,
+    names: Vec<ListEntry<RememberedName>>,
 }
 
 #[derive(Deserialize)]
@@ -66,15 +66,15 @@ struct ReadSaved {
     version: u32,
     epoch: u64,
     next_incident: u64,
-    services: Vec<Entry<SavedService>>,
-    incidents: Vec<Entry<SavedIncident>>,
+    services: Vec<ListEntry<SavedService>>,
+    incidents: Vec<ListEntry<SavedIncident>>,
 }
 
 /// What one name stood for.
-type RememberedName = (Question, Vec<Entry<Found>>);
+type RememberedName = (Question, Vec<ListEntry<FoundAddress>>);
 
 /// An entry of a list, or why it is none. Parts of a service that have a default are left out alone.
-struct Entry<T> {
+struct ListEntry<T> {
     value: Result<T, String>,
     left_out: Vec<String>,
 }
@@ -103,11 +103,11 @@ fn nothing(part: &str) -> Value {
     }
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Entry<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entry<T>, D::Error> {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for ListEntry<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ListEntry<T>, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
         let first = match T::deserialize(&value) {
-            Ok(value) => return Ok(Entry { value: Ok(value), left_out: Vec::new() }),
+            Ok(value) => return Ok(ListEntry { value: Ok(value), left_out: Vec::new() }),
             Err(error) => error.to_string(),
         };
         // Part by part, and items of lists one by one.
@@ -130,8 +130,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Entry<T> {
             *written = kept;
         }
         match T::deserialize(&value) {
-            Ok(value) if !left_out.is_empty() => Ok(Entry { value: Ok(value), left_out }),
-            _ => Ok(Entry { value: Err(first), left_out: Vec::new() }),
+            Ok(value) if !left_out.is_empty() => Ok(ListEntry { value: Ok(value), left_out }),
+            _ => Ok(ListEntry { value: Err(first), left_out: Vec::new() }),
         }
     }
 }
@@ -169,7 +169,7 @@ struct AnySaved {
 
 /// What the file held at the start.
 #[derive(Debug)]
-pub(super) enum Loaded {
+pub(super) enum LoadedState {
     /// There is none: the first start.
     Absent,
     /// To be restored.
@@ -195,21 +195,21 @@ pub(super) enum Loaded {
 }
 
 /// Read the file, or the one before it if it is damaged. Never fails: what cannot be used is said.
-pub(super) fn load(file: &StateFile) -> Loaded {
+pub(super) fn load(file: &StateFile) -> LoadedState {
     let problem = match found(&file.path) {
-        Ok(None) => return Loaded::Absent,
+        Ok(None) => return LoadedState::Absent,
         Ok(Some(document)) => return in_time(file, document, None),
         Err(problem) => format!("{problem}{}", put_aside(&file.path)),
     };
     match found(&previous(&file.path)) {
         Ok(Some(document)) => in_time(file, document, Some(problem)),
-        Ok(None) => Loaded::Damaged(problem),
-        Err(also) => Loaded::Damaged(format!("{problem}; {also}")),
+        Ok(None) => LoadedState::Damaged(problem),
+        Err(also) => LoadedState::Damaged(format!("{problem}; {also}")),
     }
 }
 
 /// What a file holds; `None` = there is none. The error names the file.
-fn found(path: &Path) -> Result<Option<(Document, Vec<String>)>, String> {
+fn found(path: &Path) -> Result<Option<(StateDocument, Vec<String>)>, String> {
     let bytes = match read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -218,12 +218,16 @@ fn found(path: &Path) -> Result<Option<(Document, Vec<String>)>, String> {
     parse(bytes).map(Some).map_err(|problem| format!("{}: {problem}", path.display()))
 }
 
-fn in_time(file: &StateFile, (document, left_out): (Document, Vec<String>), reserve: Option<String>) -> Loaded {
+fn in_time(
+    file: &StateFile,
+    (document, left_out): (StateDocument, Vec<String>),
+    reserve: Option<String>,
+) -> LoadedState {
     let age = Duration::from_millis(clock::unix_millis().saturating_sub(document.saved_unix_ms));
     if age > file.max_age {
-        return Loaded::Stale { age };
+        return LoadedState::Stale { age };
     }
-    Loaded::Usable { saved: Box::new(document.saved), names: document.names, age, reserve, left_out }
+    LoadedState::Usable { saved: Box::new(document.saved), names: document.names, age, reserve, left_out }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -238,7 +242,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The document, and what of it cannot be used.
-fn parse(mut bytes: Vec<u8>) -> Result<(Document, Vec<String>), String> {
+fn parse(mut bytes: Vec<u8>) -> Result<(StateDocument, Vec<String>), String> {
     if let Some((body, digits)) = sealed(&bytes) {
         if digits != checksum(body).as_bytes() {
             return Err("damaged: its checksum is of something else".into());
@@ -261,7 +265,7 @@ fn parse(mut bytes: Vec<u8>) -> Result<(Document, Vec<String>), String> {
 }
 
 impl ReadDocument {
-    fn checked(self) -> Result<(Document, Vec<String>), String> {
+    fn checked(self) -> Result<(StateDocument, Vec<String>), String> {
         let ReadDocument { saved_unix_ms, saved, names } = self;
         let mut left_out = Vec::new();
         let services = readable("service", saved.services, &mut left_out);
@@ -282,12 +286,12 @@ impl ReadDocument {
                 remembered.push(entry);
             }
         }
-        Ok((Document { saved_unix_ms, saved, names: remembered }, left_out))
+        Ok((StateDocument { saved_unix_ms, saved, names: remembered }, left_out))
     }
 }
 
 /// The entries that can be read; the others are told, by their place in the list.
-fn readable<T>(what: &str, entries: Vec<Entry<T>>, left_out: &mut Vec<String>) -> Vec<T> {
+fn readable<T>(what: &str, entries: Vec<ListEntry<T>>, left_out: &mut Vec<String>) -> Vec<T> {
     let mut good = Vec::with_capacity(entries.len());
     for (entry, at) in entries.into_iter().zip(1..) {
         left_out.extend(entry.left_out.into_iter().map(|part| format!("{what} {at}: {part}")));
@@ -315,7 +319,7 @@ fn sealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The document as bytes, with its checksum as the last field.
-fn seal(document: &Document) -> serde_json::Result<Vec<u8>> {
+fn seal(document: &StateDocument) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(document)?;
     bytes.pop(); // `}`
     let checksum = checksum(&bytes);
@@ -366,20 +370,20 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Hands states to the writing thread. Dropping it lets the thread end after what it has in hand.
 #[derive(Debug)]
-pub(super) struct Writer {
-    desk: Arc<Desk>,
+pub(super) struct StateWriter {
+    desk: Arc<WriterDesk>,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    slot: Mutex<Slot>,
+struct WriterDesk {
+    slot: Mutex<WriterSlot>,
     changed: Condvar,
     written: AtomicU64,
     failed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct WriterSlot {
     /// The newest state that is not on disk.
     next: Option<Vec<u8>>,
     /// A write is going on.
@@ -388,18 +392,18 @@ struct Slot {
     closed: bool,
 }
 
-impl Writer {
+impl StateWriter {
     /// Start the thread. `failed` hears of the first failure in a row, on that thread.
-    pub(super) fn start(path: PathBuf, failed: impl Fn(String) + Send + 'static) -> io::Result<Writer> {
-        let desk = Arc::new(Desk::default());
+    pub(super) fn start(path: PathBuf, failed: impl Fn(String) + Send + 'static) -> io::Result<StateWriter> {
+        let desk = Arc::new(WriterDesk::default());
         let theirs = desk.clone();
         thread::Builder::new().name("state-writer".into()).spawn(move || theirs.run(&path, failed))?;
-        Ok(Writer { desk })
+        Ok(StateWriter { desk })
     }
 
     /// Have this state on disk soon. Never blocks for IO.
     pub(super) fn write(&self, saved: Saved, names: Remembered) {
-        let document = Document { saved_unix_ms: clock::unix_millis(), saved, names };
+        let document = StateDocument { saved_unix_ms: clock::unix_millis(), saved, names };
         match seal(&document) {
             Ok(bytes) => {
                 self.desk.lock().next = Some(bytes);
@@ -414,7 +418,7 @@ impl Writer {
         let mut slot = self.desk.lock();
         slot.closed = true;
         self.desk.changed.notify_all();
-        let unfinished = |slot: &mut Slot| slot.next.is_some() || slot.writing;
+        let unfinished = |slot: &mut WriterSlot| slot.next.is_some() || slot.writing;
         let waited = self.desk.changed.wait_timeout_while(slot, LAST_WRITE, unfinished);
         slot = waited.unwrap_or_else(PoisonError::into_inner).0;
         slot.next.is_none() && !slot.writing
@@ -426,15 +430,15 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for StateWriter {
     fn drop(&mut self) {
         self.desk.lock().closed = true;
         self.desk.changed.notify_all();
     }
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
+impl WriterDesk {
+    fn lock(&self) -> MutexGuard<'_, WriterSlot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -462,20 +466,20 @@ impl Desk {
 
     /// The next state to write, or `None` when there will be none.
     fn take(&self) -> Option<Vec<u8>> {
-        let idle = |slot: &mut Slot| slot.next.is_none() && !slot.closed;
+        let idle = |slot: &mut WriterSlot| slot.next.is_none() && !slot.closed;
         let mut slot = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let next = slot.next.take();
         slot.writing = next.is_some();
         next
     }
 
-    /// A write ended. A failed one is tried again later, unless a newer state has come or nobody waits any more.
+    /// A write ended. A failed one is tried again later, unless a newer state has come or the writer is gone.
     fn done(&self, failed: Option<Vec<u8>>) {
         let mut slot = self.lock();
         slot.writing = false;
         self.changed.notify_all();
         let Some(bytes) = failed else { return };
-        let nothing_new = |slot: &mut Slot| slot.next.is_none() && !slot.closed;
+        let nothing_new = |slot: &mut WriterSlot| slot.next.is_none() && !slot.closed;
         let waited = self.changed.wait_timeout_while(slot, RETRY, nothing_new);
         slot = waited.unwrap_or_else(PoisonError::into_inner).0;
         if slot.next.is_none() && !slot.closed {
@@ -504,13 +508,13 @@ mod tests {
     fn what_was_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        assert!(matches!(load(&file), Loaded::Absent));
-        let writer = Writer::start(file.path.clone(), |problem| panic!("{problem}")).unwrap();
+        assert!(matches!(load(&file), LoadedState::Absent));
+        let writer = StateWriter::start(file.path.clone(), |problem| panic!("{problem}")).unwrap();
         for _ in 0..100 {
             writer.write(saved(), Vec::new());
         }
         assert!(writer.finish());
-        let Loaded::Usable { saved: read, age, reserve, .. } = load(&file) else { panic!("not usable") };
+        let LoadedState::Usable { saved: read, age, reserve, .. } = load(&file) else { panic!("not usable") };
         assert_eq!(reserve, None);
         assert_eq!(*read, saved());
         assert!(age < Duration::from_secs(60));
@@ -525,13 +529,14 @@ mod tests {
     fn an_old_file_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        let document = Document { saved_unix_ms: clock::unix_millis() - 3_700_000, saved: saved(), names: Vec::new() };
+        let document =
+            StateDocument { saved_unix_ms: clock::unix_millis() - 3_700_000, saved: saved(), names: Vec::new() };
         fs::write(&file.path, serde_json::to_vec(&document).unwrap()).unwrap();
-        assert!(matches!(load(&file), Loaded::Stale { age } if age > Duration::from_secs(3600)));
+        assert!(matches!(load(&file), LoadedState::Stale { age } if age > Duration::from_secs(3600)));
     }
 
-    fn document() -> Document {
-        Document { saved_unix_ms: clock::unix_millis(), saved: saved(), names: Vec::new() }
+    fn document() -> StateDocument {
+        StateDocument { saved_unix_ms: clock::unix_millis(), saved: saved(), names: Vec::new() }
     }
 
     #[test]
@@ -541,7 +546,7 @@ mod tests {
         let whole = seal(&document()).unwrap();
         for cut in 0..whole.len() {
             fs::write(&file.path, &whole[..cut]).unwrap();
-            let Loaded::Damaged(why) = load(&file) else { panic!("cut at {cut}") };
+            let LoadedState::Damaged(why) = load(&file) else { panic!("cut at {cut}") };
             assert!(why.contains("state.json") && why.contains(".damaged"), "{why}");
             assert!(!file.path.exists());
         }
@@ -574,17 +579,17 @@ mod tests {
             replace(&file.path, &seal(&document()).unwrap()).unwrap();
         }
         fs::write(&file.path, b"{").unwrap();
-        let Loaded::Usable { saved: read, reserve, .. } = load(&file) else { panic!("not usable") };
+        let LoadedState::Usable { saved: read, reserve, .. } = load(&file) else { panic!("not usable") };
         assert_eq!(*read, saved());
         assert!(reserve.unwrap().contains("state.json.damaged"));
-        assert!(matches!(load(&file), Loaded::Absent), "a missing file is a first start");
+        assert!(matches!(load(&file), LoadedState::Absent), "a missing file is a first start");
     }
 
     #[test]
     fn numbers_that_would_wrap_are_damage() {
-        let wild = Document { saved: Saved { epoch: u64::MAX, ..saved() }, ..document() };
+        let wild = StateDocument { saved: Saved { epoch: u64::MAX, ..saved() }, ..document() };
         assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("epoch 18446744073709551615"));
-        let wild = Document { saved: Saved { next_incident: u64::MAX - 1, ..saved() }, ..document() };
+        let wild = StateDocument { saved: Saved { next_incident: u64::MAX - 1, ..saved() }, ..document() };
         assert!(parse(seal(&wild).unwrap()).unwrap_err().contains("next_incident"));
     }
 
@@ -606,7 +611,7 @@ mod tests {
                "names": [[question, [found("10.0.0.3:80"), found("10.0.0.4:80")]]]})
     }
 
-    fn parsed(document: &Value) -> Result<(Document, Vec<String>), String> {
+    fn parsed(document: &Value) -> Result<(StateDocument, Vec<String>), String> {
         parse(serde_json::to_vec(document).unwrap())
     }
 
@@ -754,7 +759,7 @@ mod tests {
         decision.handle(Event::Configured(Arc::new(config)), now);
         decision.tick(MonoTime::from_micros(60_000_000));
         assert_eq!(decision.saved(now).services[0].administrative.len(), 2, "it was restored");
-        seal(&Document { saved_unix_ms: u64::MAX, saved: decision.saved(now), names: Vec::new() }).unwrap();
+        seal(&StateDocument { saved_unix_ms: u64::MAX, saved: decision.saved(now), names: Vec::new() }).unwrap();
         for (epoch, problem) in
             [((1_u64 << 62) + 1, "epoch 4611686018427387905 is out of range"), (u64::MAX, "is out of range")]
         {
@@ -767,13 +772,13 @@ mod tests {
     fn another_format_is_read_as_far_as_it_is_understood() {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
-        let next = Document { saved: Saved { version: 99, ..saved() }, ..document() };
+        let next = StateDocument { saved: Saved { version: 99, ..saved() }, ..document() };
         fs::write(&file.path, seal(&next).unwrap()).unwrap();
-        let Loaded::Usable { saved, left_out, .. } = load(&file) else { panic!("not read") };
+        let LoadedState::Usable { saved, left_out, .. } = load(&file) else { panic!("not read") };
         assert_eq!(saved.version, Saved::VERSION, "or the core would not take it");
         assert!(left_out.iter().any(|what| what.contains("format 99")), "{left_out:?}");
         fs::write(&file.path, r#"{"saved_unix_ms":1,"saved":{"version":99,"news":true}}"#).unwrap();
-        let Loaded::Damaged(why) = load(&file) else { panic!("read") };
+        let LoadedState::Damaged(why) = load(&file) else { panic!("read") };
         assert!(why.contains("format 99") && !why.contains("json: damaged"), "{why}");
     }
 
@@ -782,7 +787,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = at(&folder);
         File::create(&file.path).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        let Loaded::Damaged(why) = load(&file) else { panic!("read") };
+        let LoadedState::Damaged(why) = load(&file) else { panic!("read") };
         assert!(why.contains("16777217 bytes"), "{why}");
     }
 
@@ -791,7 +796,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (told, heard) = std::sync::mpsc::channel();
         let path = folder.path().join("missing/state.json");
-        let writer = Writer::start(path, move |problem| told.send(problem).unwrap()).unwrap();
+        let writer = StateWriter::start(path, move |problem| told.send(problem).unwrap()).unwrap();
         writer.write(saved(), Vec::new());
         assert!(heard.recv().unwrap().contains("missing"));
         writer.write(saved(), Vec::new());

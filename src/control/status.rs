@@ -89,7 +89,7 @@ pub struct ServiceReport {
     pub mode: Mode,
     /// Who serves (pools by index).
     pub serving: Serving,
-    /// The active pool's name; `None` while starting, when nobody serves, and in `active_active`.
+    /// The active pool's name; `None` while starting, when no pool serves, and in `active_active`.
     pub active: Option<Name>,
     /// Since when it is so.
     pub since_unix_ms: u64,
@@ -194,9 +194,9 @@ pub struct IncidentReport {
     pub service: Name,
     /// Why.
     pub kind: SwitchKind,
-    /// The pool that served before; `None` when nobody did.
+    /// The pool that served before; `None` when none did.
     pub from: Option<Name>,
-    /// The pool that serves now; `None` = nobody.
+    /// The pool that serves now; `None` = none.
     pub to: Option<Name>,
     /// Who decided.
     pub actor: Actor,

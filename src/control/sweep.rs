@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::engine::Places;
+use super::engine::EndpointPlaces;
 use crate::config::{Config, Name};
 use crate::decision::{EndpointId, Event};
 use crate::routing::{DigestCursor, RoutingTable};
@@ -11,13 +11,13 @@ use crate::time::MonoTime;
 
 /// How far each counter has been read.
 #[derive(Debug, Default)]
-pub(super) struct Sweep {
+pub(super) struct CounterSweep {
     cursors: HashMap<EndpointId, DigestCursor>,
     /// The switch of each service whose first good answer was told.
     told: HashMap<Name, u64>,
 }
 
-impl Sweep {
+impl CounterSweep {
     /// Everything new, endpoints first: an answer closes what their evidence opened.
     pub(super) fn take(&mut self, table: &RoutingTable, now: MonoTime) -> Vec<Event> {
         let mut news = Vec::new();
@@ -45,7 +45,7 @@ impl Sweep {
     }
 
     /// Forget endpoints and services that are gone.
-    pub(super) fn keep(&mut self, places: &Places, config: &Config) {
+    pub(super) fn keep(&mut self, places: &EndpointPlaces, config: &Config) {
         self.told.retain(|name, _| config.services.iter().any(|service| service.name == *name));
         self.cursors.retain(|endpoint, _| places.contains_key(endpoint));
     }

@@ -9,13 +9,13 @@ use crate::config::{Config, Name, Service};
 use crate::decision::{
     Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, Succession, SwitchKind, Table,
 };
-use crate::sys::clock::Pauses;
+use crate::sys::clock::ClockPauses;
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
 /// All counts since the start. Services and endpoints that the configuration no longer has are forgotten; a renamed service
 /// keeps its counts.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct ChangeTally {
     /// In the order of the configuration.
     pub services: Vec<(Name, ServiceTally)>,
     /// Probes by endpoint.
@@ -37,7 +37,7 @@ pub struct Tally {
     /// Writes of the state file that failed.
     pub state_writes_failed: u64,
     /// Gaps in which the process did not run.
-    pub pauses: Pauses,
+    pub pauses: ClockPauses,
 }
 
 /// One service.
@@ -89,7 +89,7 @@ pub const SWITCHES: [&str; 5] = ["failover", "switchover", "failback", "rollback
 /// Causes of in-band verdicts as metric labels.
 pub const EJECTIONS: [&str; 4] = ["refused", "consecutive", "failure_rate", "stalled"];
 
-impl Tally {
+impl ChangeTally {
     /// Keep what this configuration continues of the one before.
     pub(super) fn configured(&mut self, succession: &Succession, config: &Config, table: &Table) {
         let mut counted: Vec<_> = self.services.drain(..).map(|(_, tally)| Some(tally)).collect();

@@ -9,7 +9,7 @@ use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Alert, Ef
 use crate::config::{Mode, Name};
 
 /// Has something changed? Or why not.
-type Answer = Result<bool, ActRefusal>;
+type CommandAnswer = Result<bool, ActRefusal>;
 
 impl Service {
     /// Carry out a command.
@@ -33,7 +33,7 @@ impl Service {
     }
 
     /// Go to this pool now.
-    fn switchover(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Answer {
+    fn switchover(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
         let to = self.known(pool)?;
         let service = self.name().clone();
         if self.config.mode == Mode::ActiveActive {
@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// Go home now, hold-down or not.
-    fn fail_back(&mut self, actor: Actor, turn: &mut Turn<'_>) -> Answer {
+    fn fail_back(&mut self, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
         self.refuse_pinned()?;
         let home = self.homeward().find(|pool| self.available(*pool));
         match (&self.serving, home) {
@@ -74,7 +74,7 @@ impl Service {
     }
 
     /// Stay on this pool whatever happens.
-    fn pin(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> Answer {
+    fn pin(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
         let to = self.known(pool)?;
         let pinned = self.pinned.replace(pool.clone());
         let again = pinned.as_ref() == Some(pool);
@@ -95,13 +95,13 @@ impl Service {
     }
 
     /// Decide freely again.
-    fn unpin(&mut self) -> Answer {
+    fn unpin(&mut self) -> CommandAnswer {
         let pinned = self.pinned.take();
         pinned.map(|_| true).ok_or_else(|| ActRefusal::NotPinned { service: self.name().clone() })
     }
 
     /// End a freeze.
-    fn thaw(&mut self, turn: &mut Turn<'_>) -> Answer {
+    fn thaw(&mut self, turn: &mut Turn<'_>) -> CommandAnswer {
         if self.frozen_until().is_none() {
             return Err(ActRefusal::NotFrozen { service: self.name().clone() });
         }
@@ -111,7 +111,7 @@ impl Service {
     }
 
     /// Change an endpoint's administrative state.
-    fn administer(&mut self, address: SocketAddr, state: Administrative) -> Answer {
+    fn administer(&mut self, address: SocketAddr, state: Administrative) -> CommandAnswer {
         let mut endpoints = self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints);
         let Some(endpoint) = endpoints.find(|endpoint| endpoint.address == address) else {
             return Err(ActRefusal::UnknownEndpoint { service: self.name().clone(), address });

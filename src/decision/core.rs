@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::reload::{Newcomers, strangers};
+use super::reload::{NewEndpoints, strangers};
 use super::service::Service;
 use super::succession::Succession;
 use super::timeline::Timeline;
@@ -32,7 +32,7 @@ pub struct Decision {
     /// Of the configuration in force: they tell a renamed service from a new one.
     listeners: Vec<Arc<Listener>>,
     /// Where each endpoint stands: service, pool and place.
-    directory: BTreeMap<EndpointId, Place>,
+    directory: BTreeMap<EndpointId, EndpointPlace>,
     next_endpoint: u32,
     timeline: Timeline,
     /// What an earlier process decided about services that have not appeared yet; forgotten after the first configuration.
@@ -41,7 +41,7 @@ pub struct Decision {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct EndpointPlace {
     service: usize,
     pool: usize,
     index: usize,
@@ -171,7 +171,7 @@ impl Decision {
         &mut self,
         id: EndpointId,
         now: MonoTime,
-        take_in: impl FnOnce(&mut Service, Place, &mut Turn<'_>) -> bool,
+        take_in: impl FnOnce(&mut Service, EndpointPlace, &mut Turn<'_>) -> bool,
     ) {
         if let Some(place) = self.directory.get(&id).copied() {
             self.turn(place.service, now, |service, turn| take_in(service, place, turn));
@@ -190,7 +190,7 @@ impl Decision {
         let configs: Vec<_> = self.services.iter().map(|service| service.config.clone()).collect();
         let succession = Succession::between((&self.listeners, &configs), (&config.listeners, &config.services));
         let strangers = strangers(config, &configs, &succession);
-        let mut newcomers = Newcomers::new(&mut self.next_endpoint, &strangers, &self.services);
+        let mut newcomers = NewEndpoints::new(&mut self.next_endpoint, &strangers, &self.services);
         let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
         let mut before: Vec<Option<Service>> = self.services.drain(..).map(Some).collect();
         let restored: BTreeMap<Name, SavedService> =
@@ -222,7 +222,7 @@ impl Decision {
         for (service, row) in self.services.iter().enumerate() {
             for (pool, row) in row.pools.iter().enumerate() {
                 for (index, endpoint) in row.endpoints.iter().enumerate() {
-                    self.directory.insert(endpoint.id, Place { service, pool, index });
+                    self.directory.insert(endpoint.id, EndpointPlace { service, pool, index });
                 }
             }
         }

@@ -73,7 +73,7 @@ pub(super) struct Corroboration {
     streak: Vec<FailureReport>,
     /// How long as many good answers as convict usually take here; as known when the streak began.
     usual: Duration,
-    window: VecDeque<Step>,
+    window: VecDeque<EvidenceSecond>,
     /// When the newest failing probe began; `None` after one that passed.
     probe_failed: Option<MonoTime>,
     /// What failed until then counts for nothing.
@@ -86,7 +86,7 @@ pub(super) struct Corroboration {
 
 /// One second of the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Step {
+struct EvidenceSecond {
     begins: MonoTime,
     sources: Vec<SourceTally>,
 }
@@ -370,15 +370,15 @@ impl Corroboration {
 
     // ---- the window -----------------------------------------------------------------------------------------------
 
-    fn step(&mut self, seen: MonoTime) -> Step {
+    fn step(&mut self, seen: MonoTime) -> EvidenceSecond {
         match self.window.back() {
             Some(step) if seen < step.begins.after(STEP) => self.window.pop_back(),
             _ => None,
         }
-        .unwrap_or(Step { begins: seen, sources: Vec::new() })
+        .unwrap_or(EvidenceSecond { begins: seen, sources: Vec::new() })
     }
 
-    fn keep_step(&mut self, step: Step) {
+    fn keep_step(&mut self, step: EvidenceSecond) {
         let now = step.begins;
         if step.sources.is_empty() {
             return;
@@ -389,7 +389,7 @@ impl Corroboration {
     }
 
     /// The steps of the last ten seconds, and older ones up to the last twenty exchanges of ten minutes, newest first.
-    fn lately(&self, now: MonoTime) -> impl Iterator<Item = &Step> {
+    fn lately(&self, now: MonoTime) -> impl Iterator<Item = &EvidenceSecond> {
         let mut newer = 0;
         self.window.iter().rev().take_while(move |step| {
             let age = now.since(step.begins);
@@ -401,7 +401,7 @@ impl Corroboration {
 
     /// What happened [lately](Corroboration::lately), by source.
     fn within_window(&self, now: MonoTime) -> Vec<SourceTally> {
-        let mut sum = Step { begins: now, sources: Vec::new() };
+        let mut sum = EvidenceSecond { begins: now, sources: Vec::new() };
         for tally in self.lately(now).flat_map(|step| &step.sources) {
             sum.tally(tally.source).add(tally);
         }
@@ -409,7 +409,7 @@ impl Corroboration {
     }
 }
 
-impl Step {
+impl EvidenceSecond {
     /// The tally of this source; where too many are kept apart already, it shares the last one's.
     fn tally(&mut self, source: Source) -> &mut SourceTally {
         let known = self.sources.iter().position(|tally| tally.source == source);

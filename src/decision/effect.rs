@@ -72,7 +72,7 @@ pub enum Effect {
         /// What came of it.
         outcome: ActOutcome,
     },
-    /// Somebody should know.
+    /// An alert.
     Alert(Alert),
     /// The state worth keeping over a restart changed.
     Persist,

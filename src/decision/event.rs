@@ -18,7 +18,7 @@ pub enum Event {
     Configured(Arc<Config>),
     /// An out-of-band probe ended.
     Probed {
-        /// Whom it asked.
+        /// The endpoint that was probed.
         endpoint: EndpointId,
         /// When its verdict was known.
         seen: MonoTime,
@@ -30,7 +30,7 @@ pub enum Event {
     },
     /// What real traffic said about an endpoint since the last digest.
     InBand {
-        /// Whom it is about.
+        /// The endpoint.
         endpoint: EndpointId,
         /// When the digest was taken.
         seen: MonoTime,
@@ -62,7 +62,7 @@ pub enum Event {
         service: Name,
         /// The switch, by the epoch that published it.
         epoch: u64,
-        /// When the answer's head arrived; time in which nobody asked is left out.
+        /// When the answer's head arrived; time without a request is left out.
         seen: MonoTime,
     },
     /// An act is to be carried out; the answer is [`Effect::Acted`](super::Effect::Acted).
@@ -93,7 +93,7 @@ pub enum ProbeOutcome {
         /// For people: at most 200 characters, no secrets.
         detail: String,
     },
-    /// The prober itself could not ask (no descriptors, no ports): evidence about nobody.
+    /// The prober itself could not ask (no descriptors, no ports): no evidence about the endpoint.
     Local {
         /// For people.
         detail: String,
@@ -237,7 +237,7 @@ pub struct Digest {
 pub struct Silence {
     /// When the first of those was asked who have no answer.
     pub since: MonoTime,
-    /// When somebody was last found to wait for too long.
+    /// When a request was last found to wait for too long.
     pub late: MonoTime,
     /// Asked since it was last heard.
     pub unanswered: u32,

@@ -3,7 +3,7 @@
 
 use super::service::Service;
 use super::switch::{LastSwitch, Switch};
-use super::timeline::{Fall, fault};
+use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind};
@@ -45,7 +45,7 @@ impl Service {
         }
     }
 
-    /// A page instead of an answer, although somebody could answer: that is still the outage, and nothing to be held down
+    /// A static pool serves although a real one is available: that is still the outage, and nothing to be held down
     /// for, unless an operator wanted it.
     fn captive(&self, active: usize) -> bool {
         let other = self.best_available().is_some_and(|best| !self.pools[best].is_static);
@@ -138,12 +138,12 @@ impl Service {
         }
     }
 
-    /// Nobody serves: take the first that can.
+    /// No pool serves: take the first that can.
     fn rise(&mut self, turn: &mut Turn<'_>) {
         let pool = self.best_available();
         let Some(to) = pool.or_else(|| self.last_resort(None)) else { return };
         if self.last_active.is_none() {
-            self.begin(Serving::Active(to), turn); // nobody has served yet: still the first choice
+            self.begin(Serving::Active(to), turn); // no pool has served yet: still the first choice
         } else {
             self.switch(Switch::own(SwitchKind::Recovery, Some(to)), turn);
         }
@@ -295,13 +295,13 @@ impl Service {
         turn.timeline.open(incident, turn.effects);
     }
 
-    fn order_time(&self, now: MonoTime) -> Fall {
-        Fall { sign: now, fell: now }
+    fn order_time(&self, now: MonoTime) -> PoolFall {
+        PoolFall { sign: now, fell: now }
     }
 
     /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, unless
     /// a probe found its pool well meanwhile; nor did one to a static page, however often that was shown.
-    fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (Fall, Vec<Evidence>) {
+    fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (PoolFall, Vec<Evidence>) {
         let own = from.map(|pool| {
             let pool = &self.pools[pool];
             let fallen = || pool.endpoints.iter().filter(|endpoint| !endpoint.usable());
@@ -321,7 +321,7 @@ impl Service {
             };
             forced && (shown || last.answered.is_none() && (last.to.is_none() || soon && !well()))
         });
-        let before = before.map(|last| Fall { sign: last.fault, fell: last.detected });
+        let before = before.map(|last| PoolFall { sign: last.fault, fell: last.detected });
         match (own, before) {
             (Some((own, evidence)), Some(before)) => (if before.sign < own.sign { before } else { own }, evidence),
             (Some(own), None) => own,

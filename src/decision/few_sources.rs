@@ -8,7 +8,7 @@
 
 use super::corroboration::Conviction;
 use super::service::Service;
-use super::single_source::{Proof, SingleSource};
+use super::single_source::{SingleSource, SourceProof};
 use super::switch::Switch;
 use super::turn::Turn;
 use super::{Digest, Mark, Serving, Source, StandingChange, SwitchKind};
@@ -23,7 +23,7 @@ impl Service {
     pub fn may_leave_on_few_sources(&self, pool: usize, now: MonoTime) -> bool {
         let damping = self.config.failover.damping;
         let again = |last: &SingleSource| {
-            last.proof == Proof::Right && last.before.is_none_or(|before| now.since(before) >= damping)
+            last.proof == SourceProof::Right && last.before.is_none_or(|before| now.since(before) >= damping)
         };
         self.serves(pool) && self.single_source.as_ref().is_none_or(again)
     }
@@ -39,13 +39,13 @@ impl Service {
             to: None,
             good: 0,
             failed: 0,
-            proof: Proof::Open,
+            proof: SourceProof::Open,
         });
     }
 
     /// The sources whose evidence counts for nothing now. (Those that are all the service has are believed the next time.)
     pub fn distrusted(&self) -> Vec<Source> {
-        let wrong = |last: &&_| matches!(last, SingleSource { proof: Proof::Wrong | Proof::Undone, .. });
+        let wrong = |last: &&_| matches!(last, SingleSource { proof: SourceProof::Wrong | SourceProof::Undone, .. });
         let last = self.single_source.as_ref().filter(wrong);
         let others = |last: &&SingleSource| self.callers as usize > last.sources.len();
         last.filter(others).map(|last| last.sources.clone()).unwrap_or_default()
@@ -63,7 +63,7 @@ impl Service {
 
     /// Are good answers of this pool to be counted by source, because it is being proven?
     pub fn is_proving(&self, pool: usize) -> bool {
-        let open = self.single_source.as_ref().filter(|last| last.proof == Proof::Open);
+        let open = self.single_source.as_ref().filter(|last| last.proof == SourceProof::Open);
         open.is_some_and(|last| last.to.as_ref() == Some(&self.pools[pool].name))
     }
 
@@ -88,14 +88,14 @@ impl Service {
         let damping = self.config.failover.damping;
         self.single_source.take_if(|last| turn.now.since(last.at) >= damping);
         let (trip, window) = (self.failures_that_trip(), self.config.failover.confirm_window);
-        let Some(last) = self.single_source.as_mut().filter(|last| last.proof == Proof::Open) else {
+        let Some(last) = self.single_source.as_mut().filter(|last| last.proof == SourceProof::Open) else {
             return Vec::new();
         };
         let (good, failed) = (last.good, last.failed);
         if good.saturating_add(failed) >= PROOF && good / 9 >= failed {
-            last.proof = Proof::Right;
+            last.proof = SourceProof::Right;
         } else if failed >= trip && failed > good && turn.now.since(last.at) <= window {
-            last.proof = Proof::Wrong;
+            last.proof = SourceProof::Wrong;
             let sources = last.sources.clone();
             return self.withdraw(&sources, turn);
         }
@@ -117,7 +117,7 @@ impl Service {
 
     /// The pool to go back to because it was left on evidence that was wrong: at once, or not at all.
     pub fn wrongly_left(&self, active: usize, now: MonoTime) -> Option<usize> {
-        let last = self.single_source.as_ref().filter(|last| last.proof == Proof::Wrong)?;
+        let last = self.single_source.as_ref().filter(|last| last.proof == SourceProof::Wrong)?;
         let soon = now.since(last.at) <= self.config.failover.confirm_window;
         let here = last.to.as_ref() == Some(&self.pools[active].name);
         let home = self.index_of(&last.from).filter(|home| here && *home != active && self.available(*home))?;
@@ -131,7 +131,7 @@ impl Service {
             self.switch(switch, turn);
         }
         if let Some(last) = &mut self.single_source {
-            last.proof = Proof::Undone;
+            last.proof = SourceProof::Undone;
         }
     }
 }

@@ -36,7 +36,7 @@ impl Freeze {
         longer.then_some(until)
     }
 
-    /// An operator thaws: the window begins anew.
+    /// An operator thaws: the window begins again.
     pub fn thaw(&mut self, timers: &mut Timers) {
         self.forced.clear();
         timers.disarm(Timer::Freeze);

@@ -9,7 +9,7 @@ use crate::time::MonoTime;
 /// The checks' own opinion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub(super) enum CheckVerdict {
     /// No probe has answered yet.
     Unknown,
     /// Good enough to take traffic; also when there is no check.
@@ -20,8 +20,8 @@ pub(super) enum Verdict {
 
 /// Streaks of one endpoint's probes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Checks {
-    pub verdict: Verdict,
+pub(super) struct CheckStreaks {
+    pub verdict: CheckVerdict,
     /// Good probes in a row.
     pub passes: u32,
     /// Bad probes in a row.
@@ -34,21 +34,21 @@ pub(super) struct Checks {
     pub detail: String,
 }
 
-impl Checks {
+impl CheckStreaks {
     /// Before the first probe; without a check an endpoint is taken as green.
-    pub fn new(check: Option<&HealthCheck>) -> Checks {
-        let verdict = if check.is_some() { Verdict::Unknown } else { Verdict::Green };
-        Checks { verdict, passes: 0, fails: 0, proven: false, newest: MonoTime::ZERO, detail: String::new() }
+    pub fn new(check: Option<&HealthCheck>) -> CheckStreaks {
+        let verdict = if check.is_some() { CheckVerdict::Unknown } else { CheckVerdict::Green };
+        CheckStreaks { verdict, passes: 0, fails: 0, proven: false, newest: MonoTime::ZERO, detail: String::new() }
     }
 
-    /// Another check asks from now on: what it found so far stands, the streaks begin anew.
+    /// Another check asks from now on: what it found so far stands, the streaks begin again.
     pub fn replace(&mut self, check: Option<&HealthCheck>) {
         self.passes = 0;
         self.fails = 0;
         if check.is_none() {
-            self.verdict = Verdict::Green;
+            self.verdict = CheckVerdict::Green;
         }
-        self.proven |= self.verdict == Verdict::Green;
+        self.proven |= self.verdict == CheckVerdict::Green;
     }
 
     /// Count one probe, unless it comes late. A local error does not count. `eager`: one good probe is enough.
@@ -70,8 +70,8 @@ impl Checks {
         self.passes = self.passes.saturating_add(1);
         // Its very first good probe is enough: nothing has spoken against it yet that must be outweighed.
         let needed = if self.proven && !eager { check.rise } else { 1 };
-        if self.verdict != Verdict::Green && self.passes >= needed {
-            self.verdict = Verdict::Green;
+        if self.verdict != CheckVerdict::Green && self.passes >= needed {
+            self.verdict = CheckVerdict::Green;
             self.proven = true;
         }
     }
@@ -80,38 +80,38 @@ impl Checks {
         self.passes = 0;
         self.fails = self.fails.saturating_add(1);
         self.detail = if detail.is_empty() { say(kind).to_owned() } else { format!("{}: {detail}", say(kind)) };
-        let needed = if self.verdict == Verdict::Unknown { 1 } else { check.fall };
+        let needed = if self.verdict == CheckVerdict::Unknown { 1 } else { check.fall };
         if self.fails >= needed {
-            self.verdict = Verdict::Red;
+            self.verdict = CheckVerdict::Red;
         }
     }
 
     /// Between two opinions: probes run at the fast pace.
     pub fn in_transition(&self, check: &HealthCheck) -> bool {
         match self.verdict {
-            Verdict::Unknown => true,
-            Verdict::Green => self.fails > 0,
-            Verdict::Red => self.passes > 0 || self.is_tentative(check),
+            CheckVerdict::Unknown => true,
+            CheckVerdict::Green => self.fails > 0,
+            CheckVerdict::Red => self.passes > 0 || self.is_tentative(check),
         }
     }
 
     /// Red by fewer than `fall` probes, because it has never been green.
     fn is_tentative(&self, check: &HealthCheck) -> bool {
-        self.verdict == Verdict::Red && !self.proven && self.fails < check.fall
+        self.verdict == CheckVerdict::Red && !self.proven && self.fails < check.fall
     }
 
     /// Neither green nor refuted by `fall` failed probes.
     pub fn is_unsettled(&self, check: Option<&HealthCheck>) -> bool {
-        self.verdict == Verdict::Unknown || check.is_some_and(|check| self.is_tentative(check))
+        self.verdict == CheckVerdict::Unknown || check.is_some_and(|check| self.is_tentative(check))
     }
 
-    /// Green by a whole streak that began after it was last forgotten ([`Checks::doubt`]).
+    /// Green by a whole streak that began after it was last forgotten ([`CheckStreaks::doubt`]).
     pub fn reassures(&self, check: Option<&HealthCheck>, eager: bool) -> bool {
         let needed = |check: &HealthCheck| if eager { 1 } else { check.rise };
-        self.verdict == Verdict::Green && check.is_none_or(|check| self.passes >= needed(check))
+        self.verdict == CheckVerdict::Green && check.is_none_or(|check| self.passes >= needed(check))
     }
 
-    /// Other evidence spoke: only probes from now on count towards [`Checks::reassures`].
+    /// Other evidence spoke: only probes from now on count towards [`CheckStreaks::reassures`].
     pub fn doubt(&mut self) {
         self.passes = 0;
     }

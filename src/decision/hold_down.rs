@@ -22,7 +22,7 @@ pub(super) struct HoldDown {
 
 impl HoldDown {
     /// When a pool that recovered then, and falls so regularly, may take the service.
-    pub fn over(&self, rule: &Failover, rhythm: &Rhythm, recovered: MonoTime) -> MonoTime {
+    pub fn over(&self, rule: &Failover, rhythm: &FallRhythm, recovered: MonoTime) -> MonoTime {
         let length = rule.failback.hold_down.saturating_mul(1 << self.relapses.min(DOUBLINGS));
         recovered.after(length.max(rhythm.outlived(rule, recovered)))
     }
@@ -44,7 +44,7 @@ impl HoldDown {
 
 /// How often a pool falls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Rhythm {
+pub(super) struct FallRhythm {
     /// It is available.
     up: bool,
     /// When it last fell.
@@ -53,7 +53,7 @@ pub(super) struct Rhythm {
     period: Duration,
 }
 
-impl Rhythm {
+impl FallRhythm {
     /// It is available, or is not.
     pub fn observe(&mut self, up: bool, damping: Duration, now: MonoTime) {
         let falls = self.up && !up;

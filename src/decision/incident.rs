@@ -72,9 +72,9 @@ pub struct Incident {
     pub service: Name,
     /// Why.
     pub kind: SwitchKind,
-    /// The pool that served before; `None` when nobody did.
+    /// The pool that served before; `None` when none did.
     pub from: Option<Name>,
-    /// The pool that serves now; `None` = nobody (all down).
+    /// The pool that serves now; `None` = none (all down).
     pub to: Option<Name>,
     /// Who decided.
     pub actor: Actor,

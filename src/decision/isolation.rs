@@ -1,7 +1,7 @@
 //! Is it a pool that cannot be reached, or is it us? A service compares the ways to all its pools.
 
-use super::endpoint::{CONFIRM_WITHIN, Endpoint, Rules};
-use super::health::Verdict;
+use super::endpoint::{CONFIRM_WITHIN, Endpoint, EndpointRules};
+use super::health::CheckVerdict;
 use super::pool::Pool;
 use super::reach::{PASSING, detection_time};
 use super::service::Service;
@@ -12,7 +12,7 @@ use crate::time::MonoTime;
 
 /// What the other pools say about the way out of here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Elsewhere {
+pub(super) enum OtherPools {
     /// One of them was heard since, or they were lost at another time, or there are none: the trouble is not here.
     Apart,
     /// They were not checked yet.
@@ -24,7 +24,7 @@ pub(super) enum Elsewhere {
 impl Pool {
     /// Probes of its endpoints pass again.
     fn rises(&self) -> bool {
-        let rises = |e: &Endpoint| e.ready() && e.checks.verdict == Verdict::Red && e.checks.passes > 0;
+        let rises = |e: &Endpoint| e.ready() && e.checks.verdict == CheckVerdict::Red && e.checks.passes > 0;
         self.endpoints.iter().any(rises)
     }
 
@@ -80,7 +80,7 @@ impl Service {
         for (index, (pool, config)) in self.pools.iter_mut().zip(&service.pools).enumerate() {
             let others = heard.iter().enumerate().filter(|(other, _)| *other != index);
             let reached = others.filter_map(|(_, heard)| *heard).max();
-            let rules = Rules::of(config, &service.failover);
+            let rules = EndpointRules::of(config, &service.failover);
             for endpoint in pool.endpoints.iter_mut().filter(|endpoint| !endpoint.refuses()) {
                 if endpoint.reach.compare(reached, now) {
                     effects.push(Effect::CheckReach { endpoint: endpoint.id });
@@ -95,24 +95,24 @@ impl Service {
     }
 
     /// The active pool is lost. What do the others say?
-    fn elsewhere(&self, active: usize) -> Option<(MonoTime, Elsewhere)> {
+    fn elsewhere(&self, active: usize) -> Option<(MonoTime, OtherPools)> {
         let lost = self.pools[active].lost()?;
         let others = || (0..self.pools.len()).filter(|pool| *pool != active && !self.pools[*pool].is_static);
         let detection = |pool: usize| detection_time(self.config.pools[pool].health_check.as_ref());
         let first = self.pools[active].endpoints.iter().filter_map(|endpoint| endpoint.reach.lost()).min()?;
         let says = |pool: usize| match self.pools[pool].silent() {
             Some(at) if at.since(first).max(first.since(at)) <= detection(pool).max(detection(active)) => {
-                Elsewhere::Lost
+                OtherPools::Lost
             }
-            Some(_) => Elsewhere::Apart,
-            None if self.pools[pool].heard() >= Some(first) => Elsewhere::Apart,
-            None => Elsewhere::Unknown,
+            Some(_) => OtherPools::Apart,
+            None if self.pools[pool].heard() >= Some(first) => OtherPools::Apart,
+            None => OtherPools::Unknown,
         };
         let all: Vec<_> = others().map(says).collect();
         let verdict = match () {
-            () if all.is_empty() || all.contains(&Elsewhere::Apart) => Elsewhere::Apart,
-            () if all.contains(&Elsewhere::Unknown) => Elsewhere::Unknown,
-            () => Elsewhere::Lost,
+            () if all.is_empty() || all.contains(&OtherPools::Apart) => OtherPools::Apart,
+            () if all.contains(&OtherPools::Unknown) => OtherPools::Unknown,
+            () => OtherPools::Lost,
         };
         Some((lost, verdict))
     }
@@ -123,8 +123,8 @@ impl Service {
         let at_once = self.pools[active].endpoints.iter().any(|endpoint| endpoint.reach.is_lost_at_once());
         match self.elsewhere(active) {
             _ if self.isolated && self.is_coming_back() => true,
-            Some((_, Elsewhere::Lost)) => true,
-            Some((lost, Elsewhere::Unknown)) if at_once && now.since(lost) < CONFIRM_WITHIN => {
+            Some((_, OtherPools::Lost)) => true,
+            Some((lost, OtherPools::Unknown)) if at_once && now.since(lost) < CONFIRM_WITHIN => {
                 self.timers.arm(Timer::Isolation, lost.after(CONFIRM_WITHIN));
                 true
             }
@@ -162,7 +162,7 @@ impl Service {
         let lasts = |at: MonoTime| turn.now.since(at) >= PASSING;
         let no_route = |pool: usize| self.pools[pool].endpoints.iter().all(|e| e.reach.no_route().is_some_and(lasts));
         let unreached = |pool: &usize| {
-            let lost = matches!(self.elsewhere(*pool), Some((_, Elsewhere::Lost)));
+            let lost = matches!(self.elsewhere(*pool), Some((_, OtherPools::Lost)));
             lost && (no_route(*pool) || !self.available(*pool))
         };
         let none = !serving.iter().any(|pool| self.available(*pool));

@@ -1,5 +1,6 @@
 //! The failover brain as plain data: events in, effects out. Pure: no async, IO, clock, randomness, locks or logs.
 mod act;
+mod active_active;
 mod commands;
 mod core;
 mod corroboration;
@@ -21,7 +22,6 @@ mod reach;
 mod reading;
 mod reload;
 mod service;
-mod shared;
 mod single_source;
 mod standing;
 mod status;

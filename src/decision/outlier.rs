@@ -23,7 +23,7 @@ pub(super) struct Outlier {
     /// How the last exchange ended; `None` = there was none.
     pub last_good: Option<bool>,
     /// Exchanges of the last [`OutlierDetection::WINDOW`], oldest first.
-    window: VecDeque<Step>,
+    window: VecDeque<OutlierStep>,
     /// When the newest digest counted was taken.
     newest: MonoTime,
     /// Ejections without a long clean time between them.
@@ -33,7 +33,7 @@ pub(super) struct Outlier {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Step {
+struct OutlierStep {
     begins: MonoTime,
     good: u32,
     failed: u32,
@@ -64,7 +64,7 @@ impl Outlier {
                 step.good = step.good.saturating_add(good);
                 step.failed = step.failed.saturating_add(failed);
             }
-            _ => self.window.push_back(Step { begins: seen, good, failed }),
+            _ => self.window.push_back(OutlierStep { begins: seen, good, failed }),
         }
     }
 

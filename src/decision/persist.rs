@@ -1,5 +1,5 @@
 //! What survives a restart ([`Saved`]): all times as ages, so that another process, whose clock has another origin, can
-//! restore it. Health is not among it: it is proven anew, and hold-downs count from then.
+//! restore it. Health is not among it: it is proven again, and hold-downs count from then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub struct Saved {
 pub struct SavedService {
     /// Its name.
     pub name: Name,
-    /// The active pool, or the one that served last; `None` = nobody has served, or it is `active_active`.
+    /// The active pool, or the one that served last; `None` = no pool has served, or it is `active_active`.
     pub active: Option<Name>,
     /// Pools of an `active_active` service that lost their share.
     pub lost: Vec<Name>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
-use super::health::Verdict;
-use super::hold_down::Rhythm;
+use super::health::CheckVerdict;
+use super::hold_down::FallRhythm;
 use super::{Administrative, PoolRow};
 use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
 use crate::time::MonoTime;
@@ -20,7 +20,7 @@ pub(super) struct Pool {
     pub endpoints: Vec<Endpoint>,
     /// Since when enough endpoints are healthy, or would be if trials passed: hold-down counts from here.
     pub recovered: Option<MonoTime>,
-    pub rhythm: Rhythm,
+    pub rhythm: FallRhythm,
     /// It has served since the process started, or may have served before.
     pub served: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Pool {
 impl Pool {
     pub fn new(name: Name, members: &PoolMembers, endpoints: Vec<Endpoint>) -> Pool {
         let is_static = matches!(members, PoolMembers::Static(_));
-        Pool { name, is_static, endpoints, recovered: None, rhythm: Rhythm::default(), served: false }
+        Pool { name, is_static, endpoints, recovered: None, rhythm: FallRhythm::default(), served: false }
     }
 
     /// Endpoints that are healthy and in use.
@@ -67,12 +67,12 @@ impl Pool {
 
     /// Has every endpoint had a verdict?
     pub fn first_round_complete(&self) -> bool {
-        self.endpoints.iter().all(|endpoint| endpoint.checks.verdict != Verdict::Unknown || !endpoint.ready())
+        self.endpoints.iter().all(|endpoint| endpoint.checks.verdict != CheckVerdict::Unknown || !endpoint.ready())
     }
 
-    /// Would it be available if everybody passed who has not been asked yet?
+    /// Would it be available if every endpoint passed that has not been probed yet?
     pub fn may_become_available(&self, min_healthy: usize) -> bool {
-        let unasked = |e: &&Endpoint| e.ready() && e.checks.verdict == Verdict::Unknown;
+        let unasked = |e: &&Endpoint| e.ready() && e.checks.verdict == CheckVerdict::Unknown;
         self.usable() + self.endpoints.iter().filter(unasked).count() >= min_healthy.max(1)
     }
 

@@ -21,11 +21,11 @@ const UNCHECKED: Duration = Duration::from_secs(5);
 
 /// What is known of the way to one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Reach {
+pub(super) struct EndpointReach {
     /// When anything last came from it, a refusal included.
     heard: Option<MonoTime>,
     /// Since when nothing comes back.
-    lost: Option<Lost>,
+    lost: Option<LostWay>,
     /// This host has no way to it: connects fail before a packet leaves.
     no_route: Option<NoRoute>,
 }
@@ -40,13 +40,13 @@ struct NoRoute {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Lost {
+struct LostWay {
     since: MonoTime,
     /// Found at once, not by waiting: others may be lost as well and not know it yet.
     at_once: bool,
 }
 
-impl Reach {
+impl EndpointReach {
     pub fn heard(&self) -> Option<MonoTime> {
         self.heard
     }
@@ -80,27 +80,27 @@ impl Reach {
         self.no_route.is_some_and(|gap| now.since(gap.since) >= PASSING && found_again(gap))
     }
 
-    fn state(&self) -> (Option<Lost>, Option<MonoTime>) {
+    fn state(&self) -> (Option<LostWay>, Option<MonoTime>) {
         (self.lost, self.no_route())
     }
 
     fn hear(&mut self, at: MonoTime) {
-        *self = Reach { heard: self.heard.max(Some(at)), lost: None, no_route: None };
+        *self = EndpointReach { heard: self.heard.max(Some(at)), lost: None, no_route: None };
     }
 
     fn lose(&mut self, since: MonoTime, at_once: bool) {
         self.no_route = None;
-        self.lost.get_or_insert(Lost { since, at_once });
+        self.lost.get_or_insert(LostWay { since, at_once });
     }
 
     fn lose_route(&mut self, at: MonoTime) {
         let gap = self.no_route.get_or_insert(NoRoute { since: at, found: at, reached: None });
         gap.found = gap.found.max(at);
-        self.lost.get_or_insert(Lost { since: at, at_once: true });
+        self.lost.get_or_insert(LostWay { since: at, at_once: true });
     }
 
     /// Something is learnt. Is the state of the way another one now?
-    pub fn learn(&mut self, learn: impl FnOnce(&mut Reach)) -> bool {
+    pub fn learn(&mut self, learn: impl FnOnce(&mut EndpointReach)) -> bool {
         let before = self.state();
         learn(self);
         before != self.state()

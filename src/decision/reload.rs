@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Rules};
-use super::health::{Checks, Verdict};
-use super::hold_down::Rhythm;
+use super::endpoint::{Endpoint, EndpointRules};
+use super::health::{CheckStreaks, CheckVerdict};
+use super::hold_down::FallRhythm;
 use super::pool::Pool;
 use super::service::Service;
 use super::succession::{Predecessor, Succession};
@@ -28,49 +28,49 @@ const LATER_PROBES: Duration = Duration::from_secs(10);
 
 /// How endpoints begin that are new to their service: with an identity that is never used again, and with the health that the
 /// same check has found about the same address for another service of the former configuration.
-pub(super) struct Newcomers<'a> {
+pub(super) struct NewEndpoints<'a> {
     next: &'a mut u32,
-    known: BTreeMap<SocketAddr, Vec<Known>>,
+    known: BTreeMap<SocketAddr, Vec<KnownHealth>>,
 }
 
 /// What one check has found about one address.
-struct Known {
+struct KnownHealth {
     check: HealthCheck,
     host: Option<Name>,
     port: Option<u16>,
-    checks: Checks,
+    checks: CheckStreaks,
 }
 
-impl<'a> Newcomers<'a> {
+impl<'a> NewEndpoints<'a> {
     /// `next` is the next identity; `services` are those of the former configuration.
-    pub fn new(next: &'a mut u32, strangers: &BTreeSet<SocketAddr>, services: &[Service]) -> Newcomers<'a> {
-        let mut known: BTreeMap<SocketAddr, Vec<Known>> = BTreeMap::new();
+    pub fn new(next: &'a mut u32, strangers: &BTreeSet<SocketAddr>, services: &[Service]) -> NewEndpoints<'a> {
+        let mut known: BTreeMap<SocketAddr, Vec<KnownHealth>> = BTreeMap::new();
         if strangers.is_empty() {
-            return Newcomers { next, known };
+            return NewEndpoints { next, known };
         }
         let pools = services.iter().flat_map(|service| service.pools.iter().zip(&service.config.pools));
         for (pool, config) in pools {
             let Some(check) = &config.health_check else { continue };
             for (endpoint, config) in pool.endpoints.iter().zip(config.members.endpoints()) {
-                if strangers.contains(&endpoint.address) && endpoint.checks.verdict != Verdict::Unknown {
+                if strangers.contains(&endpoint.address) && endpoint.checks.verdict != CheckVerdict::Unknown {
                     let (check, checks) = (check.clone(), endpoint.checks.clone());
                     let (host, port) = (config.host.clone(), config.check_port);
-                    known.entry(endpoint.address).or_default().push(Known { check, host, port, checks });
+                    known.entry(endpoint.address).or_default().push(KnownHealth { check, host, port, checks });
                 }
             }
         }
-        Newcomers { next, known }
+        NewEndpoints { next, known }
     }
 
     fn endpoint(&mut self, config: &config::Endpoint, check: Option<&HealthCheck>, now: MonoTime) -> Endpoint {
         let id = EndpointId(*self.next);
         *self.next += 1;
         let known = self.known.get(&config.address).map_or(&[][..], Vec::as_slice);
-        let asks_the_same = |known: &&Known| {
+        let asks_the_same = |known: &&KnownHealth| {
             Some(&known.check) == check && known.host == config.host && known.port == config.check_port
         };
         let same = known.iter().find(asks_the_same);
-        let checks = same.map_or_else(|| Checks::new(check), |known| known.checks.clone());
+        let checks = same.map_or_else(|| CheckStreaks::new(check), |known| known.checks.clone());
         Endpoint::new(id, config.address, checks, check.is_some(), now)
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn strangers(
 
 impl Service {
     /// A service that continues no other.
-    pub fn appear(config: &Arc<config::Service>, newcomers: &mut Newcomers<'_>, turn: &Turn<'_>) -> Service {
+    pub fn appear(config: &Arc<config::Service>, newcomers: &mut NewEndpoints<'_>, turn: &Turn<'_>) -> Service {
         let mut service = Service::new(config.clone(), Vec::new(), turn.now);
         service.pools = build_pools(config, &mut BTreeMap::new(), newcomers, turn);
         service.begin_first_round(turn);
@@ -134,7 +134,7 @@ impl Service {
         checks.map(of).max().unwrap_or_default()
     }
 
-    /// The active pool has endpoints now that nobody has asked yet, and too few others: it is waited for as after a
+    /// The active pool has endpoints now that have not been probed yet, and too few others: it is waited for as after a
     /// restart, which is no switch when they pass.
     fn await_strangers(&mut self, was_available: bool, turn: &Turn<'_>) {
         if let Serving::Active(active) = self.serving
@@ -158,7 +158,7 @@ impl Service {
         &mut self,
         config: &Arc<config::Service>,
         past: &Predecessor,
-        newcomers: &mut Newcomers<'_>,
+        newcomers: &mut NewEndpoints<'_>,
         turn: &mut Turn<'_>,
     ) {
         let successors = past.successors(self.pools.len());
@@ -174,7 +174,7 @@ impl Service {
         for (pool, old) in self.pools.iter_mut().zip(&past.pools) {
             let old = old.and_then(|old| history.get(old).cloned());
             // (A pool that a reload brings is held down for.)
-            (pool.recovered, pool.rhythm, pool.served) = old.unwrap_or((None, Rhythm::default(), true));
+            (pool.recovered, pool.rhythm, pool.served) = old.unwrap_or((None, FallRhythm::default(), true));
         }
         self.adopt_rules(&before);
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
@@ -272,9 +272,9 @@ impl Service {
         for (pool, after) in self.pools.iter_mut().zip(&config.pools) {
             for (endpoint, now) in pool.endpoints.iter_mut().zip(after.members.endpoints()) {
                 if let Some((old, was)) = known.get(&endpoint.address) {
-                    let old = Rules::of(old, &before.failover);
+                    let old = EndpointRules::of(old, &before.failover);
                     let same_port = was.check_port == now.check_port;
-                    endpoint.reconfigure(old, Rules::of(after, &config.failover), same_port);
+                    endpoint.reconfigure(old, EndpointRules::of(after, &config.failover), same_port);
                 }
             }
         }
@@ -284,7 +284,7 @@ impl Service {
 fn build_pools(
     config: &config::Service,
     known: &mut BTreeMap<SocketAddr, Endpoint>,
-    newcomers: &mut Newcomers<'_>,
+    newcomers: &mut NewEndpoints<'_>,
     turn: &Turn<'_>,
 ) -> Vec<Pool> {
     let mut build = |pool: &config::Pool| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
-use super::endpoint::{Ejection, Endpoint, Refusal, Rules};
+use super::endpoint::{Ejection, Endpoint, EndpointRules, Refusal};
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
@@ -24,7 +24,7 @@ pub(super) struct Service {
     pub config: Arc<config::Service>,
     pub pools: Vec<Pool>,
     pub serving: Serving,
-    /// Nobody is available, and `serving` is the last resort.
+    /// No pool is available, and `serving` is the last resort.
     pub failing_open: bool,
     /// Since when `serving` has been as it is.
     pub since: MonoTime,
@@ -108,17 +108,17 @@ impl Service {
     }
 
     /// An endpoint together with the rules it is judged by.
-    pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, Rules<'_>) {
-        let mut rules = Rules::of(&self.config.pools[pool], &self.config.failover);
+    pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, EndpointRules<'_>) {
+        let mut rules = EndpointRules::of(&self.config.pools[pool], &self.config.failover);
         rules.eager = self.serves_a_page();
         (&mut self.pools[pool].endpoints[index], rules)
     }
 
-    fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, Rules<'_>)> {
+    fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, EndpointRules<'_>)> {
         let eager = self.serves_a_page();
         let failover = &self.config.failover;
         self.pools.iter_mut().zip(&self.config.pools).flat_map(move |(pool, config)| {
-            let rules = Rules { eager, ..Rules::of(config, failover) };
+            let rules = EndpointRules { eager, ..EndpointRules::of(config, failover) };
             pool.endpoints.iter_mut().map(move |endpoint| (endpoint, rules))
         })
     }
@@ -214,7 +214,7 @@ impl Service {
         let failover = &self.config.failover;
         let mut condemned = false;
         for (pool, config) in self.pools.iter_mut().zip(&self.config.pools) {
-            let rules = Rules::of(config, failover);
+            let rules = EndpointRules::of(config, failover);
             let others = pool.endpoints.iter().any(Endpoint::unsuspected);
             let doubted = |endpoint: &&mut Endpoint| endpoint.refusal.state() == Refusal::Doubted && !others;
             for endpoint in pool.endpoints.iter_mut().filter(doubted) {
@@ -232,7 +232,7 @@ impl Service {
         let config = self.config.clone();
         let mut ejected = false;
         for pool in 0..self.pools.len() {
-            let rules = Rules::of(&config.pools[pool], &config.failover);
+            let rules = EndpointRules::of(&config.pools[pool], &config.failover);
             let failing = self.pools[pool].failing();
             for index in 0..self.pools[pool].endpoints.len() {
                 let held = match self.pools[pool].endpoints[index].judge_in_band(rules, (callers, failing), now) {
@@ -262,7 +262,7 @@ impl Service {
     fn may_eject(
         &self,
         pool: usize,
-        rules: Rules<'_>,
+        rules: EndpointRules<'_>,
         conviction: &Conviction,
         now: MonoTime,
     ) -> Result<(), Option<Held>> {
@@ -289,7 +289,7 @@ impl Service {
         self.pools[pool].left() <= self.config.failover.min_healthy.max(1)
     }
 
-    fn eject(&mut self, pool: usize, index: usize, rules: Rules<'_>, conviction: Conviction, now: MonoTime) {
+    fn eject(&mut self, pool: usize, index: usize, rules: EndpointRules<'_>, conviction: Conviction, now: MonoTime) {
         if self.would_leave(pool) && !conviction.few.is_empty() {
             self.leaves_on_few_sources(pool, &conviction, now);
         }
@@ -358,7 +358,7 @@ impl Service {
         self.wait_for_hold_down(turn.now);
     }
 
-    /// Tell once when nobody is available, or when a pin points at nothing usable.
+    /// Tell once when no pool is available, or when a pin points at nothing usable.
     fn alarm(&mut self, turn: &mut Turn<'_>) {
         let pinned = self.pinned.as_ref().filter(|pin| self.index_of(pin).is_some_and(|pool| !self.available(pool)));
         let alert = match (&self.serving, pinned) {
@@ -373,7 +373,7 @@ impl Service {
         }
     }
 
-    /// What may be sent to whom.
+    /// What may be sent to each endpoint.
     fn admit(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now;
         for pool in 0..self.pools.len() {
@@ -386,7 +386,7 @@ impl Service {
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
             let config = self.config.clone();
-            let rules = Rules::of(&config.pools[pool], &config.failover);
+            let rules = EndpointRules::of(&config.pools[pool], &config.failover);
             for endpoint in &mut self.pools[pool].endpoints {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {
@@ -427,7 +427,7 @@ impl Service {
         (open, open)
     }
 
-    /// What closed endpoints of a pool may get when nobody is available.
+    /// What closed endpoints of a pool may get when no pool is available.
     fn last_resort_admission(&self, pool: usize) -> impl Fn(&Endpoint) -> Admission + use<> {
         let fail_open = self.config.failover.on_all_down == OnAllDown::FailOpen;
         let down = fail_open && self.is_out();

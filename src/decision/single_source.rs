@@ -22,13 +22,13 @@ pub(super) struct SingleSource {
     /// The sources' exchanges there.
     pub good: u32,
     pub failed: u32,
-    pub proof: Proof,
+    pub proof: SourceProof,
 }
 
 /// Was the evidence right?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Proof {
+pub(super) enum SourceProof {
     Open,
     Right,
     /// And the service has not gone home yet.

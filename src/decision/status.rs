@@ -23,7 +23,7 @@ pub struct ServiceStatus {
     pub mode: Mode,
     /// Who serves (pools by index, as in the table).
     pub serving: Serving,
-    /// The active pool's name; `None` while starting, when nobody serves, and in `active_active`.
+    /// The active pool's name; `None` while starting, when no pool serves, and in `active_active`.
     pub active: Option<Name>,
     /// How long it has been so.
     pub for_ms: u64,

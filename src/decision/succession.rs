@@ -80,7 +80,8 @@ fn renamed_services(before: Side<'_>, after: Side<'_>, found: &[Option<usize>]) 
 /// Services by everything that a rename leaves unchanged, as text: their pools, and what leads to them.
 fn likeness(side: Side<'_>, wanted: &[usize]) -> BTreeMap<String, Vec<usize>> {
     let (listeners, services) = side;
-    let mut ways: HashMap<&Name, Ways> = wanted.iter().map(|at| (&services[*at].name, Ways::default())).collect();
+    let mut ways: HashMap<&Name, ServiceRoutes> =
+        wanted.iter().map(|at| (&services[*at].name, ServiceRoutes::default())).collect();
     for (place, listener) in listeners.iter().enumerate() {
         describe_ways(place, listener, &mut ways);
     }
@@ -95,14 +96,14 @@ fn likeness(side: Side<'_>, wanted: &[usize]) -> BTreeMap<String, Vec<usize>> {
 
 /// The listeners and routes that lead to one service, as text without its name.
 #[derive(Default)]
-struct Ways {
+struct ServiceRoutes {
     text: String,
     /// The listener that was described last: each is described once.
     listener: Option<usize>,
 }
 
 /// Adds how this listener leads to each of the services.
-fn describe_ways(place: usize, listener: &Listener, ways: &mut HashMap<&Name, Ways>) {
+fn describe_ways(place: usize, listener: &Listener, ways: &mut HashMap<&Name, ServiceRoutes>) {
     let unnamed = || Name::from("");
     let mut bare = None;
     let mut describe = |service: &Name, route: &dyn Fn() -> String| {
@@ -151,10 +152,10 @@ fn predecessors_of_pools(before: &Arc<Service>, after: &Arc<Service>) -> Vec<Opt
 }
 
 /// What a pool is besides its name: a static response or its set of endpoints; while that is empty, the names that stand for it.
-type Identity<'a> = (bool, Vec<SocketAddr>, Vec<&'a Question>);
+type ServiceIdentity<'a> = (bool, Vec<SocketAddr>, Vec<&'a Question>);
 
-fn by_endpoints(pools: &[Pool]) -> BTreeMap<Identity<'_>, Vec<usize>> {
-    let mut alike: BTreeMap<Identity<'_>, Vec<usize>> = BTreeMap::new();
+fn by_endpoints(pools: &[Pool]) -> BTreeMap<ServiceIdentity<'_>, Vec<usize>> {
+    let mut alike: BTreeMap<ServiceIdentity<'_>, Vec<usize>> = BTreeMap::new();
     for (at, pool) in pools.iter().enumerate() {
         let mut addresses: Vec<SocketAddr> = pool.members.endpoints().iter().map(|e| e.address).collect();
         addresses.sort_unstable();

@@ -9,7 +9,7 @@ use super::corroboration::{Conviction, Finding};
 use super::{Cause, Failure, Held, ProbeOutcome, Silence};
 use crate::time::MonoTime;
 
-/// A suspicion that no probe can refute, because there is none, ends when nobody has been found to wait for so long.
+/// A suspicion that no probe can refute, because there is none, ends when no request has been found to wait for so long.
 const UNTESTED: Duration = Duration::from_secs(5);
 
 /// Between the end of a suspicion by an answer and the next one.
@@ -98,13 +98,13 @@ impl Suspicion {
         before != (self.holds(), self.convicts())
     }
 
-    /// A fresh start: whoever was found to wait until then is explained, or paid for.
+    /// A fresh start: requests that were found to wait until then are explained, or have had their consequence.
     pub fn clear(&mut self, at: MonoTime) {
         self.cleared = self.cleared.max(at);
         self.suspect(self.silence);
     }
 
-    /// Another check asks from now on: it begins anew with the next digest.
+    /// Another check asks from now on: it begins again with the next digest.
     pub fn forget(&mut self) {
         self.suspect(None);
     }

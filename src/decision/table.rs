@@ -52,7 +52,7 @@ pub enum Serving {
     Active(usize),
     /// `active_active`: shares by pool; 0 = none. At least one is not 0.
     Shared(Vec<u32>),
-    /// Nobody: `Trial` endpoints of any pool take one live request per 100 ms, the rest is refused or held.
+    /// No pool: `Trial` endpoints of any pool take one live request per 100 ms, the rest is refused or held.
     Down,
 }
 

@@ -63,7 +63,7 @@ impl Timeline {
 
 /// One endpoint's part in a pool's fall: its first sign of trouble, and when its standing fell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fall {
+pub(super) struct PoolFall {
     pub sign: MonoTime,
     pub fell: MonoTime,
 }
@@ -72,14 +72,14 @@ pub(super) struct Fall {
 ///
 /// The pool could serve until the first sign at the endpoint that made it one too few. Signs shortly before that one
 /// belong to the same fault; an endpoint that had been dead for long does not.
-pub(super) fn fault(mut falls: Vec<Fall>, size: usize, needed: usize, now: MonoTime) -> Fall {
+pub(super) fn fault(mut falls: Vec<PoolFall>, size: usize, needed: usize, now: MonoTime) -> PoolFall {
     falls.sort_by_key(|fall| fall.sign);
-    let Some(last) = falls.len().checked_sub(1) else { return Fall { sign: now, fell: now } };
+    let Some(last) = falls.len().checked_sub(1) else { return PoolFall { sign: now, fell: now } };
     let mut first = size.saturating_sub(needed).min(last);
     let decisive = first;
     while first > 0 && falls[first].sign.since(falls[first - 1].sign) <= ONE_FAULT {
         first -= 1;
     }
     let fell = falls[first..=decisive].iter().map(|fall| fall.fell).min().unwrap_or(now);
-    Fall { sign: falls[first].sign, fell }
+    PoolFall { sign: falls[first].sign, fell }
 }

@@ -5,10 +5,10 @@
 //! |---|---|---|---|
 //! | `Confirm` | endpoint | a confirming connect was asked for | the answer is lost: no verdict, ask again at the next refusal |
 //! | `Reconnect` | endpoint | it refuses, and its checks (if any) are green; or it is doubted | try a connect |
-//! | `Suspicion` | endpoint | it is suspected, and has no check that could ask it | nobody waits for it any more: not suspected |
+//! | `Suspicion` | endpoint | it is suspected, and has no check that could ask it | no request waits for it any more: not suspected |
 //! | `Ejection` | endpoint | real traffic condemned it, and its checks are not red since | with green checks it may be tried |
 //! | `Trials` | endpoint | it may be tried, or only checks can speak for it | checks alone decide |
-//! | `Reach` | endpoint | nothing comes back from it, or this host has no way to it | other pools' ways are looked at, and its own again where there is none |
+//! | `EndpointReach` | endpoint | nothing comes back from it, or this host has no way to it | other pools' ways are looked at, and its own again where there is none |
 //! | `Isolation` | service | its pool is lost, and whether others are is not known yet | it is left |
 //! | `Evidence` | endpoint | failures in a row have not lasted for long enough | they are judged again |
 //! | `FirstRound` | service | it appeared, or a reload brought its active pool only strangers | the first choice is made with what is known; who joins later starts slowly |
@@ -46,7 +46,7 @@ pub(super) enum Timer {
 pub(super) struct Timers(BTreeMap<Timer, MonoTime>);
 
 impl Timers {
-    /// Arm, or arm anew.
+    /// Arm, or arm again.
     pub fn arm(&mut self, timer: Timer, at: MonoTime) {
         self.0.insert(timer, at);
     }

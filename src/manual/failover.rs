@@ -2,7 +2,7 @@
 //! holds them back.
 //!
 //! Users read `config/guides/failover.md`. The code is `decision/failover.rs` for `active_passive`,
-//! `decision/shared.rs` for `active_active`, and `decision/isolation.rs`, `freeze.rs`, `hold_down.rs`, `pool.rs`
+//! `decision/active_active.rs` for `active_active`, and `decision/isolation.rs`, `freeze.rs`, `hold_down.rs`, `pool.rs`
 //! beside them.
 //!
 //! # One decision

@@ -19,7 +19,7 @@
 //!
 //! It reads a head, has the request served, and goes on with the next one. Most connections are idle most of the time,
 //! and a request needs many times the memory of a connection. So the state of requests is in pooled tasks
-//! (`h1/desk.rs`), and an idle connection keeps little more than its socket.
+//! (`h1/request_slot.rs`), and an idle connection keeps little more than its socket.
 //!
 //! # 4. `wire/h1/request.rs`: parse
 //!

@@ -58,11 +58,11 @@
 //!
 //! | name in code | file | standard term |
 //! |---|---|---|
-//! | `Tries`, `Tried` | `routing/tries.rs`, `routing/tried.rs` | retry state machine of one request; endpoints it has tried |
+//! | `Tries`, `TriedEndpoints` | `routing/tries.rs`, `routing/tried.rs` | retry state machine of one request; endpoints it has tried |
 //! | `RequestClass` | `routing/tries.rs` | request class: safe, idempotent, with body |
-//! | `TryFailure`, `Ended` | `routing/tries.rs` | failure of a try; a finished try |
+//! | `TryFailure`, `TryEnd` | `routing/tries.rs` | failure of a try; a finished try |
 //! | `GiveUpReason`, `RetryDecision` | `routing/tries.rs` | reason to give up; retry decision |
-//! | `PickRequest`, `Scope`, `Pick`, `Choice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
+//! | `PickRequest`, `PickScope`, `Pick`, `PickChoice` | `routing/pick.rs` | pick request, its scope, its result, the chosen endpoint |
 //! | `LatencyEstimate` | `routing/latency.rs` | rolling p99 of a route: latency estimate |
 //! | `ResponseTracker` | `routing/stats/liveness.rs` | response tracker: outstanding requests of an endpoint |
 //! | `Silence` | `decision/event.rs` | suspected stall |
@@ -71,25 +71,25 @@
 //! | `FailsEverywhere` | `routing/stats/everywhere.rs` | negative cache of requests that fail at every endpoint |
 //! | `ReuseTrust` | `routing/stats/reuse.rs` | rule for reuse of idle connections after resets |
 //! | `PoolTerm` | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
-//! | `Board`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
+//! | `PublishBoard`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
 //! | `TlsAssets` | `routing/materials.rs` | loaded certificates and keys |
-//! | `Guest`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
-//! | `Desk`, `Tray` | `proxy/http/h1/desk.rs` | pooled request tasks |
-//! | `Crew`, `Seat` | `proxy/http/h2/crew.rs` | pooled stream tasks |
-//! | `Scratch` | `proxy/http/memory.rs` | reusable buffers of one request |
-//! | `Placing`, `Placed`, `Unplaced` | `proxy/upstream/place.rs` | endpoint selection, waiting and connecting; its result; its error |
-//! | `Spot`, `Target` | `proxy/upstream/destination.rs`, `place.rs` | chosen endpoint with its table; the same with a connection |
-//! | `Asker`, `Caller`, `Setting` | `place.rs`, `proxy/http/context.rs` | client information, request context |
-//! | `Line`, `Strand`, `Shelf`, `Lines` | `proxy/upstream/h2_pool.rs`, `h2_connection.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
-//! | `Alarm`, `Killer` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
-//! | `proxy/outcome.rs` | | labels of terminations |
+//! | `AcceptedConn`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
+//! | `RequestSlot`, `SlotPool` | `proxy/http/h1/request_slot.rs` | pooled request tasks |
+//! | `TaskPool`, `TaskSlot` | `proxy/http/h2/task_pool.rs` | pooled stream tasks |
+//! | `ExchangeScratch` | `proxy/http/memory.rs` | reusable buffers of one request |
+//! | `Dispatch`, `Selected`, `SelectError` | `proxy/upstream/dispatch.rs` | endpoint selection, waiting and connecting; its result; its error |
+//! | `Destination`, `SelectedTarget` | `proxy/upstream/destination.rs`, `dispatch.rs` | chosen endpoint with its table; the same with a connection |
+//! | `ClientInfo`, `ConnectionContext`, `RequestContext` | `dispatch.rs`, `proxy/http/context.rs` | client of a connection; what all requests of a connection share; what one request needs |
+//! | `H2Connection`, `H2Stream`, `H2Endpoint`, `H2Pool` | `proxy/upstream/h2_pool.rs`, `h2_connection.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
+//! | `Alarm`, `TaskKiller` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
+//! | `proxy/termination.rs` | | labels of terminations |
 //! | `Act`, `ActCommand` | `decision/act.rs`, `commands.rs` | operator command as a value; what it asks for |
 //! | `MonoTime` | `time.rs` | monotonic time as plain data |
 //! | `Turn` | `decision/turn.rs` | context of one evaluation: time, epoch, effects |
 //! | `Conviction`, `Finding` | `decision/corroboration.rs` | sufficient evidence; result of a judgement |
-//! | `Rhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
+//! | `FallRhythm` | `decision/hold_down.rs` | interval between falls of a flapping pool |
 //! | `Succession`, `Predecessor` | `decision/succession.rs` | identity map from an old configuration to a new one |
-//! | `decision/shared.rs` | | `active_active` |
+//! | `decision/active_active.rs` | | `active_active` |
 //! | `Probe`, `ProbeError` | `control/probes/` | prepared probe; why it failed |
 //! | "condemned", "absolved", "acquitted" | `decision/endpoint/mod.rs` | unhealthy or ejected; counters reset; returned to service |
 //! | "eager", "bold", "captive" | `decision/` and `routing/` | one good probe is enough; send although suspected; a page serves while a pool is available |

@@ -62,12 +62,12 @@ impl BindError {
 pub fn bind(bind: Bind, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     let fail = |error| BindError::new(bind, error);
     let (proof, families) = match bind {
-        Bind::Address(address) => (socket(address, Families::One, false), Families::One),
-        Bind::Every(port) => match socket((Ipv6Addr::UNSPECIFIED, port).into(), Families::Both, false) {
+        Bind::Address(address) => (socket(address, SocketFamilies::One, false), SocketFamilies::One),
+        Bind::Every(port) => match socket((Ipv6Addr::UNSPECIFIED, port).into(), SocketFamilies::Both, false) {
             Err(error) if has_no_ipv6(&error) => {
-                (socket((Ipv4Addr::UNSPECIFIED, port).into(), Families::One, false), Families::One)
+                (socket((Ipv4Addr::UNSPECIFIED, port).into(), SocketFamilies::One, false), SocketFamilies::One)
             }
-            proof => (proof, Families::Both),
+            proof => (proof, SocketFamilies::Both),
         },
     };
     let proof = proof.map_err(fail)?;
@@ -79,7 +79,7 @@ pub fn bind(bind: Bind, workers: usize) -> Result<Vec<TcpListener>, BindError> {
 
 /// What a socket takes connections of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Families {
+enum SocketFamilies {
     /// The family of its address.
     One,
     /// IPv4 too, although its address is one of IPv6.
@@ -91,7 +91,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn listening(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
+fn listening(address: SocketAddr, families: SocketFamilies) -> io::Result<TcpListener> {
     let socket = socket(address, families, true)?;
     // Accepted connections inherit it: one system call less for each.
     socket.set_tcp_nodelay(true)?;
@@ -99,14 +99,14 @@ fn listening(address: SocketAddr, families: Families) -> io::Result<TcpListener>
     Ok(socket.into())
 }
 
-fn socket(address: SocketAddr, families: Families, shared: bool) -> io::Result<Socket> {
+fn socket(address: SocketAddr, families: SocketFamilies, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
     if address.is_ipv6() {
-        socket.set_only_v6(families == Families::One)?;
+        socket.set_only_v6(families == SocketFamilies::One)?;
     }
     socket.bind(&address.into())?;
     Ok(socket)

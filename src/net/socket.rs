@@ -19,37 +19,37 @@ const APPLICATION_DATA: u8 = 23;
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
-    waits: Waits,
+    waits: HeldWrites,
     /// Given back when the socket is closed.
     _place: Option<UpstreamPermit>,
 }
 
 /// What waits for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(super) enum HeldWrites {
     Nothing,
     /// A server's session tickets, which are not needed before the connection ends. While a server shakes hands, what it writes
     /// begins with an encrypted record only when it is tickets, or an alert behind which the connection is shut down: a flight
     /// begins with a handshake message or, in TLS 1.2, with a change of cipher.
-    Tickets,
+    TicketKeys,
     /// All: the end of the stream follows.
     Everything,
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Socket {
-        Socket { stream, waits: Waits::Nothing, _place: None }
+        Socket { stream, waits: HeldWrites::Nothing, _place: None }
     }
 }
 
 impl Socket {
     /// A connection to an endpoint that takes this place in the descriptor budget.
     pub fn upstream(stream: TcpStream, place: UpstreamPermit) -> Socket {
-        Socket { stream, waits: Waits::Nothing, _place: Some(place) }
+        Socket { stream, waits: HeldWrites::Nothing, _place: Some(place) }
     }
 
     /// From now on this waits for more.
-    pub(super) fn set_waits(&mut self, waits: Waits) {
+    pub(super) fn set_waits(&mut self, waits: HeldWrites) {
         self.waits = waits;
     }
 
@@ -61,9 +61,9 @@ impl Socket {
     #[inline]
     fn may_wait(&self, bytes: &[u8]) -> bool {
         match self.waits {
-            Waits::Nothing => false,
-            Waits::Tickets => bytes.first() == Some(&APPLICATION_DATA),
-            Waits::Everything => true,
+            HeldWrites::Nothing => false,
+            HeldWrites::TicketKeys => bytes.first() == Some(&APPLICATION_DATA),
+            HeldWrites::Everything => true,
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     async fn the_last_words_leave_with_the_end() {
         let wait = most(async || {
             let (mut ours, theirs) = pair().await;
-            ours.set_waits(Waits::Everything);
+            ours.set_waits(HeldWrites::Everything);
             ours.write_all(b"last words").await.unwrap();
             let waited = theirs.is_proven_quiet();
             ours.shutdown().await.unwrap();
@@ -162,7 +162,7 @@ mod tests {
         const TICKET: &[u8] = &[APPLICATION_DATA, 3, 3, 0, 1, 9];
         let wait = most(async || {
             let (mut ours, mut theirs) = pair().await;
-            ours.set_waits(Waits::Tickets);
+            ours.set_waits(HeldWrites::TicketKeys);
             let mut pieces = [IoSlice::new(TICKET), IoSlice::new(TICKET)];
             assert_eq!(ours.write_vectored(&pieces).await.unwrap(), 12);
             let waited = theirs.is_proven_quiet();
@@ -172,7 +172,7 @@ mod tests {
         });
         assert!(wait.await);
         let (mut ours, mut theirs) = pair().await;
-        ours.set_waits(Waits::Tickets);
+        ours.set_waits(HeldWrites::TicketKeys);
         ours.write_all(TICKET).await.unwrap();
         let mut came = [0; 6];
         theirs.read_exact(&mut came).await.unwrap();
@@ -184,7 +184,7 @@ mod tests {
         let all_at_once = most(async || {
             let (mut ours, mut theirs) = pair().await;
             let mut at_once = true;
-            for (waits, bytes) in [(Waits::Nothing, [APPLICATION_DATA, 1]), (Waits::Tickets, [22, 3])] {
+            for (waits, bytes) in [(HeldWrites::Nothing, [APPLICATION_DATA, 1]), (HeldWrites::TicketKeys, [22, 3])] {
                 ours.set_waits(waits);
                 ours.write_all(&bytes).await.unwrap();
                 at_once &= !theirs.is_proven_quiet();

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::Stream;
-use super::socket::{Socket, Waits};
+use super::socket::{HeldWrites, Socket};
 
 /// A client's or an endpoint's connection.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Stream for Transport {
             Transport::Plain(socket) => socket,
             Transport::Tls(stream) => stream.get_mut().0,
         };
-        socket.set_waits(Waits::Everything);
+        socket.set_waits(HeldWrites::Everything);
     }
 
     fn is_proven_quiet(&self) -> bool {

@@ -20,7 +20,7 @@ use super::server::ConnectionServer;
 use super::{door, http, tcp};
 use crate::config::Name;
 use crate::net::listen::{canonical, stop_listening};
-use crate::routing::{Bound, Connections, ListenerTarget, ListenerView, RoutingTable};
+use crate::routing::{BoundSocket, ListenerPermit, ListenerTarget, ListenerView, RoutingTable};
 use crate::sys::clock;
 use crate::sys::tcp::is_ready;
 
@@ -32,24 +32,24 @@ const FULL: Duration = Duration::from_millis(5);
 
 /// The loops of one worker.
 #[derive(Default)]
-pub struct Accepting {
-    loops: RefCell<Vec<Loop>>,
+pub struct AcceptLoops {
+    loops: RefCell<Vec<AcceptLoop>>,
     /// The first error since it was last taken.
     failure: RefCell<Option<io::Error>>,
     /// A socket has no loop.
     incomplete: Cell<bool>,
 }
 
-struct Loop {
-    bound: Arc<Bound>,
+struct AcceptLoop {
+    bound: Arc<BoundSocket>,
     /// A reload may give the address to another listener.
     listener: Rc<RefCell<Name>>,
     stop: Rc<Notify>,
 }
 
-impl Accepting {
+impl AcceptLoops {
     /// Starts loops for sockets that are new in this table, and stops those whose sockets are gone. True: some were. A loop that
-    /// cannot be started leaves this [incomplete](Accepting::is_incomplete), and is started by the next call.
+    /// cannot be started leaves this [incomplete](AcceptLoops::is_incomplete), and is started by the next call.
     pub fn follow(&self, server: &Rc<ConnectionServer>, table: &RoutingTable) -> bool {
         let wanted: Vec<_> = table
             .listeners
@@ -100,35 +100,35 @@ impl Accepting {
 
 /// A worker's listening socket of one address: it stays open for as long as its loop runs. It is no duplicate, which would take a
 /// descriptor.
-struct Listening {
-    bound: Arc<Bound>,
+struct WorkerSocket {
+    bound: Arc<BoundSocket>,
     worker: usize,
 }
 
-impl Listening {
+impl WorkerSocket {
     fn socket(&self) -> io::Result<&TcpListener> {
         self.bound.listener(self.worker).ok_or_else(|| io::Error::other("no socket was bound for this worker"))
     }
 }
 
-impl AsRawFd for Listening {
+impl AsRawFd for WorkerSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.bound.listener(self.worker).map_or(-1, TcpListener::as_raw_fd)
     }
 }
 
-fn start(server: &Rc<ConnectionServer>, bound: &Arc<Bound>, name: &Name) -> io::Result<Loop> {
-    let listening = Listening { bound: Arc::clone(bound), worker: server.core().id };
+fn start(server: &Rc<ConnectionServer>, bound: &Arc<BoundSocket>, name: &Name) -> io::Result<AcceptLoop> {
+    let listening = WorkerSocket { bound: Arc::clone(bound), worker: server.core().id };
     listening.socket()?;
     #[allow(deprecated, reason = "sound for a type that keeps its descriptor open as long as it lives, as std's does")]
     let socket = AsyncFd::new(listening)?;
     let listener = Rc::new(RefCell::new(Arc::clone(name)));
     let stop = Rc::new(Notify::new());
     tokio::task::spawn_local(run(Rc::clone(server), socket, Rc::clone(&listener), Rc::clone(&stop)));
-    Ok(Loop { bound: Arc::clone(bound), listener, stop })
+    Ok(AcceptLoop { bound: Arc::clone(bound), listener, stop })
 }
 
-async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<Listening>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
+async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<WorkerSocket>, name: Rc<RefCell<Name>>, stop: Rc<Notify>) {
     let Ok(listening) = socket.get_ref().socket() else { return };
     loop {
         let mut ready = tokio::select! {
@@ -143,16 +143,16 @@ async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<Listening>, name: Rc<
             },
         };
         let pause = match accept_all(&server, listening, &name) {
-            Accepted::All => {
+            AcceptedSocket::All => {
                 ready.clear_ready();
                 continue;
             }
-            Accepted::Some => {
+            AcceptedSocket::Some => {
                 tokio::task::yield_now().await;
                 continue;
             }
-            Accepted::Full => FULL,
-            Accepted::Failed => PAUSE,
+            AcceptedSocket::Full => FULL,
+            AcceptedSocket::Failed => PAUSE,
         };
         tokio::select! {
             biased;
@@ -160,14 +160,14 @@ async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<Listening>, name: Rc<
             () = tokio::time::sleep(pause) => {}
         }
     }
-    while matches!(accept_all(&server, listening, &name), Accepted::Some) {}
+    while matches!(accept_all(&server, listening, &name), AcceptedSocket::Some) {}
     if let Err(error) = stop_listening(listening) {
         tracing::debug!(%error, "a listening socket was closed already");
     }
 }
 
-enum Accepted {
-    /// Nobody waits any more.
+enum AcceptedSocket {
+    /// No connection waits any more.
     All,
     /// There may be more, but others want to work too.
     Some,
@@ -180,33 +180,35 @@ enum Accepted {
 /// Connections accepted before other tasks get a turn.
 const TURN: usize = 16;
 
-fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCell<Name>) -> Accepted {
+fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCell<Name>) -> AcceptedSocket {
     let core = server.core();
     let table = core.table();
-    // Renamed a moment ago: the loop is about to follow, and nobody may be forgotten in the queue.
-    let Some(listener) = table.listener(&name.borrow()) else { return Accepted::Full };
+    // Renamed a moment ago: the loop is about to follow, and no connection may be forgotten in the queue.
+    let Some(listener) = table.listener(&name.borrow()) else { return AcceptedSocket::Full };
     for _ in 0..TURN {
-        let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else { return Accepted::Full };
+        let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else {
+            return AcceptedSocket::Full;
+        };
         let Some(place) = ClientPlace::take(server) else {
             server.short_of_descriptors(&listener.config.name, is_waiting(socket));
-            return Accepted::Full;
+            return AcceptedSocket::Full;
         };
         match accept(socket) {
             Ok((stream, peer)) => {
                 listener.stats.accepted.add(core.id, 1);
                 spawn(place, listener, stream, peer, room);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return AcceptedSocket::All,
             Err(error) if concerns_one(&error) => {}
             Err(error) => {
                 listener.stats.rejected_accept.add(core.id, 1);
                 server.pools.close_idle();
                 core.complain_of_accept(&listener.config.name, &error);
-                return Accepted::Failed;
+                return AcceptedSocket::Failed;
             }
         }
     }
-    Accepted::Some
+    AcceptedSocket::Some
 }
 
 /// A client connection's place in the descriptor budget.
@@ -259,17 +261,17 @@ fn concerns_one(error: &io::Error) -> bool {
     )
 }
 
-fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: Connections) {
+fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: ListenerPermit) {
     let listener = Arc::clone(listener);
     // The runtime catches a panic inside a task: the connection is dropped, all others go on. What only some connections need,
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
         let server = &place.0;
-        if let Some(guest) = Box::pin(door::admit(server.core(), &listener, stream, peer)).await {
+        if let Some(conn) = Box::pin(door::admit(server.core(), &listener, stream, peer)).await {
             match listener.target {
-                ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, guest).await,
+                ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, conn).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {
-                    Box::pin(tcp::serve_connection(&server.pools, &listener, guest)).await;
+                    Box::pin(tcp::serve_connection(&server.pools, &listener, conn)).await;
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pipe::Pipes;
+use super::pipe::PipePool;
 use crate::net::{Stream, WorkerDescriptors};
 
 /// Where most exchanges fit.
@@ -31,7 +31,7 @@ pub struct BufferPool {
     free: [RefCell<Vec<Box<[u8]>>>; 3],
     outgoing: RefCell<Vec<Vec<u8>>>,
     /// For bulk that need not come into memory at all.
-    pub pipes: Pipes,
+    pub pipes: PipePool,
     large_in_use: Cell<usize>,
 }
 
@@ -42,7 +42,7 @@ impl BufferPool {
 
     /// An empty pool, whose pipes are counted here.
     pub fn new(descriptors: Arc<WorkerDescriptors>) -> Rc<BufferPool> {
-        Rc::new(BufferPool { pipes: Pipes::new(descriptors), ..BufferPool::default() })
+        Rc::new(BufferPool { pipes: PipePool::new(descriptors), ..BufferPool::default() })
     }
 
     fn take(&self, class: usize) -> Box<[u8]> {
@@ -238,16 +238,16 @@ impl Buffer {
 
 /// What was encoded for a peer and waits to be taken by it. Its memory comes from the pool and goes back there when all
 /// is taken.
-pub struct Outgoing {
+pub struct OutgoingBytes {
     pool: Rc<BufferPool>,
     bytes: Vec<u8>,
     taken: usize,
 }
 
-impl Outgoing {
+impl OutgoingBytes {
     /// Nothing to send, no memory.
-    pub fn new(pool: &Rc<BufferPool>) -> Outgoing {
-        Outgoing { pool: Rc::clone(pool), bytes: Vec::new(), taken: 0 }
+    pub fn new(pool: &Rc<BufferPool>) -> OutgoingBytes {
+        OutgoingBytes { pool: Rc::clone(pool), bytes: Vec::new(), taken: 0 }
     }
 
     /// Where encoders append.
@@ -328,7 +328,7 @@ impl Outgoing {
     }
 }
 
-impl Drop for Outgoing {
+impl Drop for OutgoingBytes {
     fn drop(&mut self) {
         self.clear();
     }

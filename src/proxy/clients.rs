@@ -6,7 +6,7 @@ use std::rc::Rc;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::deadline::{Alarm, Killer};
+use super::deadline::{Alarm, TaskKiller};
 use crate::decision::EndpointId;
 use crate::routing::{PoolTerm, RoutingTable, SessionVerdict, WorkerView};
 use crate::sys::clock;
@@ -14,20 +14,20 @@ use crate::time::MonoTime;
 
 /// The client connections of one worker.
 #[derive(Default)]
-pub struct Clients {
-    places: RefCell<Slab<Rc<Place>>>,
+pub struct ClientConns {
+    places: RefCell<Slab<Rc<ClientSlot>>>,
     busy: Cell<usize>,
     changed: Notify,
 }
 
-struct Place {
-    killer: Killer,
+struct ClientSlot {
+    killer: TaskKiller,
     /// Its exchange: the activation of a pool under which it began, and the endpoint.
     pool_term: RefCell<Option<(Rc<PoolTerm>, EndpointId)>>,
     busy: Cell<bool>,
 }
 
-impl Place {
+impl ClientSlot {
     fn judge(&self, table: &RoutingTable, now: MonoTime) {
         let pool_term = self.pool_term.borrow();
         match pool_term.as_ref().map(|(pool_term, endpoint)| table.verdict(pool_term, *endpoint, now)) {
@@ -39,10 +39,11 @@ impl Place {
     }
 }
 
-impl Clients {
+impl ClientConns {
     /// Enters a connection; it leaves when the guard is dropped.
     pub fn enter(self: &Rc<Self>, alarm: &Alarm) -> ClientEntry {
-        let place = Rc::new(Place { killer: alarm.killer(), pool_term: RefCell::default(), busy: Cell::new(false) });
+        let place =
+            Rc::new(ClientSlot { killer: alarm.killer(), pool_term: RefCell::default(), busy: Cell::new(false) });
         let number = self.places.borrow_mut().insert(Rc::clone(&place));
         ClientEntry { clients: Rc::clone(self), number, place }
     }
@@ -85,9 +86,9 @@ impl Clients {
 
 /// A client connection's place in the register.
 pub struct ClientEntry {
-    clients: Rc<Clients>,
+    clients: Rc<ClientConns>,
     number: usize,
-    place: Rc<Place>,
+    place: Rc<ClientSlot>,
 }
 
 impl ClientEntry {

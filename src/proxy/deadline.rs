@@ -32,26 +32,26 @@ const NEVER: u64 = u64::MAX;
 pub enum Interrupt {
     /// Its deadline has passed.
     Deadline,
-    /// Somebody decided that it has to end ([`Killer::kill`]).
+    /// It was decided that it has to end ([`TaskKiller::kill`]).
     Killed,
 }
 
 /// A worker's alarms.
 pub struct Deadlines {
-    ring: RefCell<Vec<Vec<Rc<Entry>>>>,
+    ring: RefCell<Vec<Vec<Rc<AlarmEntry>>>>,
     /// Ticks up to this one have been swept.
     swept: Cell<u64>,
     /// The tick the sweep sleeps to.
     sleeping_to: Cell<u64>,
     earlier: Notify,
     /// Entries of ended tasks, some of them still queued: the next task takes them as they are.
-    retired: RefCell<Vec<Rc<Entry>>>,
+    retired: RefCell<Vec<Rc<AlarmEntry>>>,
 }
 
-struct Entry {
+struct AlarmEntry {
     /// The deadline.
     at: Cell<u64>,
-    /// When somebody else has it killed.
+    /// When another task has it killed.
     end: Cell<u64>,
     queued: Cell<u64>,
     due: Cell<bool>,
@@ -59,7 +59,7 @@ struct Entry {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Entry {
+impl AlarmEntry {
     fn next(&self) -> u64 {
         self.at.get().min(self.end.get())
     }
@@ -90,7 +90,7 @@ impl Deadlines {
     /// An alarm for one task, not armed.
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         let entry = self.retired.borrow_mut().pop().unwrap_or_else(|| {
-            Rc::new(Entry {
+            Rc::new(AlarmEntry {
                 at: Cell::new(NEVER),
                 end: Cell::new(NEVER),
                 queued: Cell::new(NEVER),
@@ -102,7 +102,7 @@ impl Deadlines {
         Alarm { entry, deadlines: self.clone() }
     }
 
-    fn queue(&self, entry: Rc<Entry>) {
+    fn queue(&self, entry: Rc<AlarmEntry>) {
         let horizon = self.swept.get() + RING - 1;
         let next = entry.next();
         let tick = if next > horizon { horizon / FAR * FAR } else { next.max(self.swept.get() + 1) };
@@ -133,7 +133,7 @@ impl Deadlines {
         }
     }
 
-    fn fire(&self, entry: Rc<Entry>, now: u64) {
+    fn fire(&self, entry: Rc<AlarmEntry>, now: u64) {
         if entry.queued.get() > now {
             return; // it has been queued again since, or it rang already from an earlier tick
         }
@@ -195,7 +195,7 @@ impl Deadlines {
 
 /// One task's alarm. Dropping it disarms it.
 pub struct Alarm {
-    entry: Rc<Entry>,
+    entry: Rc<AlarmEntry>,
     deadlines: Rc<Deadlines>,
 }
 
@@ -244,8 +244,8 @@ impl Alarm {
     }
 
     /// A handle by which others may end the task.
-    pub fn killer(&self) -> Killer {
-        Killer { entry: self.entry.clone(), deadlines: self.deadlines.clone() }
+    pub fn killer(&self) -> TaskKiller {
+        TaskKiller { entry: self.entry.clone(), deadlines: self.deadlines.clone() }
     }
 
     /// What the task was to be ended for is over: forgets a kill at a later time.
@@ -268,19 +268,19 @@ impl Drop for Alarm {
 }
 
 /// Ends a task from outside.
-pub struct Killer {
-    entry: Rc<Entry>,
+pub struct TaskKiller {
+    entry: Rc<AlarmEntry>,
     deadlines: Rc<Deadlines>,
 }
 
-impl Killer {
+impl TaskKiller {
     /// The task's next [`Alarm::poll`] says [`Interrupt::Killed`], now and for ever.
     pub fn kill(&self) {
         self.entry.killed.set(true);
         self.entry.wake();
     }
 
-    /// Like [`Killer::kill`] at that time, unless [pardoned](Alarm::pardon) before. Of several times the earliest holds.
+    /// Like [`TaskKiller::kill`] at that time, unless [pardoned](Alarm::pardon) before. Of several times the earliest holds.
     pub fn kill_at(&self, at: MonoTime) {
         let tick = tick_of(at).min(self.entry.end.get());
         self.entry.end.set(tick);

@@ -8,7 +8,7 @@ use super::deadline::{Alarm, Interrupt};
 
 /// Why waiting ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupted {
+pub enum WaitError {
     /// The client went away.
     Gone,
     /// The deadline came.
@@ -22,19 +22,19 @@ pub async fn guarded<T>(
     alarm: &Alarm,
     gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     work: impl Future<Output = T>,
-) -> Result<T, Interrupted> {
+) -> Result<T, WaitError> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Ok(done));
         }
         if gone(cx).is_ready() {
-            return Poll::Ready(Err(Interrupted::Gone));
+            return Poll::Ready(Err(WaitError::Gone));
         }
         alarm.poll(cx).map(|interrupt| {
             Err(match interrupt {
-                Interrupt::Deadline => Interrupted::Late,
-                Interrupt::Killed => Interrupted::Killed,
+                Interrupt::Deadline => WaitError::Late,
+                Interrupt::Killed => WaitError::Killed,
             })
         })
     })

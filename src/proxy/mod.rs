@@ -20,10 +20,10 @@ mod descriptors;
 mod door;
 mod guarded;
 mod http;
-mod outcome;
 mod pipe;
 mod server;
 mod tcp;
+mod termination;
 mod upstream;
 mod worker;
 mod worker_core;
@@ -75,7 +75,7 @@ pub struct DrainReport {
 
 /// What every worker starts with.
 #[derive(Clone)]
-struct Shared {
+struct WorkerSeed {
     published: Arc<Published>,
     access_log: AccessLog,
     budget: Arc<DescriptorBudget>,
@@ -83,14 +83,14 @@ struct Shared {
 }
 
 /// A worker that is starting: it reports its runtime, waits for `go`, and reports its accept loops.
-struct Starting {
+struct StartingWorker {
     id: usize,
     reports: Receiver<io::Result<()>>,
     go: SyncSender<()>,
 }
 
-/// The other end of [`Starting`], in the worker's thread.
-struct Reports {
+/// The other end of [`StartingWorker`], in the worker's thread.
+struct WorkerReports {
     report: SyncSender<io::Result<()>>,
     go: Receiver<()>,
 }
@@ -101,12 +101,12 @@ pub fn start(setup: ProxySetup) -> io::Result<ProxyHandle> {
     let (stop, told) = watch::channel(None);
     let mut handle = ProxyHandle { stop, threads: Vec::new() };
     let ProxySetup { published, access_log } = setup;
-    let shared = Shared { published, access_log, budget: DescriptorBudget::unbounded(), told };
+    let shared = WorkerSeed { published, access_log, budget: DescriptorBudget::unbounded(), told };
     start_workers(&shared, &mut handle.threads)?;
     Ok(handle)
 }
 
-fn start_workers(shared: &Shared, threads: &mut Vec<JoinHandle<DrainReport>>) -> io::Result<()> {
+fn start_workers(shared: &WorkerSeed, threads: &mut Vec<JoinHandle<DrainReport>>) -> io::Result<()> {
     let workers = shared.published.workers();
     let mut starting = Vec::new();
     for id in 0..workers {
@@ -115,21 +115,21 @@ fn start_workers(shared: &Shared, threads: &mut Vec<JoinHandle<DrainReport>>) ->
         let shared = shared.clone();
         let spawned = std::thread::Builder::new()
             .name(format!("worker-{id}"))
-            .spawn(move || work(&shared, id, Reports { report, go: wait }));
+            .spawn(move || work(&shared, id, WorkerReports { report, go: wait }));
         threads.push(spawned.map_err(|error| cannot_start(id, &error))?);
-        starting.push(Starting { id, reports, go });
+        starting.push(StartingWorker { id, reports, go });
     }
-    starting.iter().try_for_each(Starting::reported)?;
+    starting.iter().try_for_each(StartingWorker::reported)?;
     // All that is open now is not counted by the workers, which have accepted nothing yet.
     descriptors::begin(&shared.budget, &shared.published.load(), workers)?;
     for worker in &starting {
         // If it is gone, it has no report either.
         let _ = worker.go.send(());
     }
-    starting.iter().try_for_each(Starting::reported)
+    starting.iter().try_for_each(StartingWorker::reported)
 }
 
-impl Starting {
+impl StartingWorker {
     fn reported(&self) -> io::Result<()> {
         let report = self.reports.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
         report.map_err(|error| cannot_start(self.id, &error))
@@ -148,7 +148,7 @@ fn cannot_start(worker: usize, error: &io::Error) -> io::Error {
 
 /// A worker's thread. A panic inside a connection's task ends that connection alone; one in the worker itself, which would
 /// be a bug, ends the connections of this worker, and the worker begins again.
-fn work(shared: &Shared, id: usize, reports: Reports) -> DrainReport {
+fn work(shared: &WorkerSeed, id: usize, reports: WorkerReports) -> DrainReport {
     let mut reports = Some(reports);
     to_its_end(id, || live(shared, id, reports.take()))
 }
@@ -164,7 +164,7 @@ fn to_its_end<T>(id: usize, mut life: impl FnMut() -> T) -> T {
 }
 
 /// One life of a worker; `reports`: it is the first.
-fn live(shared: &Shared, id: usize, reports: Option<Reports>) -> DrainReport {
+fn live(shared: &WorkerSeed, id: usize, reports: Option<WorkerReports>) -> DrainReport {
     let runtime = match &reports {
         Some(reports) => first_runtime(reports),
         None => next_runtime(id, &shared.told),
@@ -186,7 +186,7 @@ fn runtime() -> io::Result<LocalRuntime> {
 }
 
 /// The runtime of a worker's first life. `None`: the start fails.
-fn first_runtime(reports: &Reports) -> Option<LocalRuntime> {
+fn first_runtime(reports: &WorkerReports) -> Option<LocalRuntime> {
     let (runtime, report) = match runtime() {
         Ok(runtime) => (Some(runtime), Ok(())),
         Err(error) => (None, Err(error)),

@@ -26,7 +26,7 @@ const AT_ONCE: usize = LARGE;
 
 /// A worker's pipes.
 #[derive(Default)]
-pub struct Pipes {
+pub struct PipePool {
     /// Empty ones.
     free: RefCell<Vec<Pipe>>,
     /// The fewest free ones since they were last looked through.
@@ -39,10 +39,10 @@ pub struct Pipes {
     descriptors: Option<Arc<WorkerDescriptors>>,
 }
 
-impl Pipes {
+impl PipePool {
     /// None yet; they are counted here.
-    pub fn new(descriptors: Arc<WorkerDescriptors>) -> Pipes {
-        Pipes { descriptors: Some(descriptors), ..Pipes::default() }
+    pub fn new(descriptors: Arc<WorkerDescriptors>) -> PipePool {
+        PipePool { descriptors: Some(descriptors), ..PipePool::default() }
     }
 
     /// An empty pipe. `None`: there are too many already, or descriptors are short.
@@ -75,7 +75,7 @@ impl Pipes {
         }
     }
 
-    /// Closes those that nobody has needed since the last time, and asks the kernel again where it has refused.
+    /// Closes those that were not needed since the last time, and asks the kernel again where it has refused.
     pub fn tidy(&self) {
         let mut free = self.free.borrow_mut();
         let needed = free.len() - self.spare.get().min(free.len());
@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn what_came_in_goes_out_and_an_end_is_left_to_reading() {
         let ((mut sender, from), (to, mut reader)) = (pair().await, pair().await);
-        let mut pipe = Pipes::default().take().unwrap();
+        let mut pipe = PipePool::default().take().unwrap();
         sender.write_all(b"hello").await.unwrap();
         assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 3)).await.unwrap(), 3);
         assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to)).await.unwrap(), 3);
@@ -189,14 +189,14 @@ mod tests {
         sender.set_zero_linger().unwrap();
         drop(sender);
         from.ready(Interest::READABLE).await.unwrap();
-        let mut pipe = Pipes::default().take().unwrap();
+        let mut pipe = PipePool::default().take().unwrap();
         let error = poll_fn(|cx| pipe.poll_fill(cx, &from, SIZE)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
     async fn pipes_are_bounded_reused_and_closed_when_nobody_needs_them() {
-        let ((mut sender, from), pipes) = (pair().await, Pipes::default());
+        let ((mut sender, from), pipes) = (pair().await, PipePool::default());
         let mut held: Vec<_> = std::iter::from_fn(|| pipes.take()).collect();
         assert_eq!(held.len(), MOST);
         sender.write_all(b"x").await.unwrap();
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn where_descriptors_are_short_nobody_asks_again_for_a_while() {
-        let pipes = Pipes::default();
+        let pipes = PipePool::default();
         let one = pipes.take().unwrap();
         pipes.put(one);
         pipes.clear();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::DrainReport;
-use super::accept::Accepting;
-use super::deadline::Killer;
+use super::accept::AcceptLoops;
+use super::deadline::TaskKiller;
 use super::server::ConnectionServer;
 use super::worker_core::WorkerCore;
 use crate::config::Config;
@@ -28,7 +28,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A worker: what serves connections, shared by all of its tasks, and what brings them.
 struct Worker {
     server: Rc<ConnectionServer>,
-    accepting: Accepting,
+    accepting: AcceptLoops,
     /// Of the newest table that was taken up.
     config: RefCell<Arc<Config>>,
 }
@@ -36,7 +36,7 @@ struct Worker {
 impl Worker {
     fn new(core: WorkerCore) -> Worker {
         let config = RefCell::new(Arc::clone(&core.table().config));
-        Worker { server: Rc::new(ConnectionServer::new(core)), accepting: Accepting::default(), config }
+        Worker { server: Rc::new(ConnectionServer::new(core)), accepting: AcceptLoops::default(), config }
     }
 
     fn core(&self) -> &WorkerCore {
@@ -87,7 +87,7 @@ impl Worker {
     }
 }
 
-fn end(killer: &Killer, until: Option<MonoTime>) {
+fn end(killer: &TaskKiller, until: Option<MonoTime>) {
     match until {
         Some(until) => killer.kill_at(until),
         None => killer.kill(),
@@ -130,7 +130,7 @@ async fn drain(worker: &Worker, until: MonoTime, stop: &mut watch::Receiver<Opti
     let core = worker.core();
     core.begin_draining();
     worker.accepting.stop();
-    // The accept loops empty their queues before anybody is counted.
+    // The accept loops empty their queues before connections are counted.
     tokio::task::yield_now().await;
     let busy = core.clients.busy();
     core.clients.nudge();

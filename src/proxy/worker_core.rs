@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::buffer::BufferPool;
-use super::clients::Clients;
-use super::deadline::{Deadlines, Killer};
-use super::tcp::Shared;
+use super::clients::ClientConns;
+use super::deadline::{Deadlines, TaskKiller};
+use super::tcp::RelayBuffer;
 use crate::net::WorkerDescriptors;
 use crate::routing::{Handle, PickState, SessionRegister, WorkerView};
 use crate::sys::clock;
@@ -40,13 +40,13 @@ pub struct WorkerCore {
     /// Deadlines of all its tasks.
     pub deadlines: Rc<Deadlines>,
     /// What TCP relays read into.
-    pub shared: Rc<Shared>,
+    pub shared: Rc<RelayBuffer>,
     /// What a pick needs between picks.
     pub pick: RefCell<PickState>,
     /// TCP sessions, for a switch to find.
-    pub sessions: Rc<SessionRegister<Killer>>,
+    pub sessions: Rc<SessionRegister<TaskKiller>>,
     /// Client connections, busy or parked.
-    pub clients: Rc<Clients>,
+    pub clients: Rc<ClientConns>,
     /// Its end of the access log.
     pub access: AccessWriter,
     draining: Cell<bool>,
@@ -68,7 +68,7 @@ impl WorkerCore {
             buffers: BufferPool::new(Arc::clone(&descriptors)),
             descriptors,
             deadlines: Deadlines::new(clock::now()),
-            shared: Shared::new(),
+            shared: RelayBuffer::new(),
             pick: RefCell::new(PickState::new(fastrand::Rng::new())),
             sessions: SessionRegister::new(),
             clients: Rc::default(),

@@ -26,9 +26,9 @@ const RING: usize = 32;
 /// cuts counts for the extras and not for the requests.
 #[derive(Debug)]
 pub struct Budget {
-    requests: Sharded<Ring>,
-    extras: CachePadded<Ring>,
-    payers: Mutex<Vec<(SourceKey, Ring)>>,
+    requests: Sharded<BudgetRing>,
+    extras: CachePadded<BudgetRing>,
+    payers: Mutex<Vec<(SourceKey, BudgetRing)>>,
 }
 
 impl Budget {
@@ -65,7 +65,7 @@ impl Budget {
         let mut payers = self.payers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = payers.iter().position(|(known, _)| *known == payer);
         let place = known.unwrap_or_else(|| {
-            let ring = (payer, Ring::default());
+            let ring = (payer, BudgetRing::default());
             if payers.len() < PAYERS {
                 payers.push(ring);
                 return payers.len() - 1;
@@ -99,9 +99,9 @@ impl Budget {
 
 /// Counts by step: slot = step modulo ring; a slot's word holds the step (upper 32 bits, plus one) and its count.
 #[derive(Debug, Default)]
-struct Ring([AtomicU64; RING]);
+struct BudgetRing([AtomicU64; RING]);
 
-impl Ring {
+impl BudgetRing {
     /// Counts one in this step, or in the newer step that has taken its slot; returns that step. `None` when full.
     fn add(&self, step: u64) -> Option<u64> {
         let slot = self.slot(step);
@@ -163,18 +163,18 @@ mod tests {
     use crate::routing::fixture::at;
 
     #[derive(Clone, Debug)]
-    enum Act {
+    enum BudgetAct {
         Request(usize),
         Extra,
         Pass(u64),
     }
 
-    fn acts() -> impl Strategy<Value = Vec<Act>> {
+    fn acts() -> impl Strategy<Value = Vec<BudgetAct>> {
         let act = prop_oneof![
-            4 => (0usize..3).prop_map(Act::Request),
-            4 => Just(Act::Extra),
-            1 => (0u64..3_000).prop_map(Act::Pass),
-            1 => (8_000u64..12_000).prop_map(Act::Pass),
+            4 => (0usize..3).prop_map(BudgetAct::Request),
+            4 => Just(BudgetAct::Extra),
+            1 => (0u64..3_000).prop_map(BudgetAct::Pass),
+            1 => (8_000u64..12_000).prop_map(BudgetAct::Pass),
         ];
         proptest::collection::vec(act, 0..600)
     }
@@ -186,12 +186,12 @@ mod tests {
             let (mut requests, mut extras, mut now) = (vec![], vec![], 0u64);
             for act in acts {
                 match act {
-                    Act::Pass(millis) => now += millis,
-                    Act::Request(worker) => {
+                    BudgetAct::Pass(millis) => now += millis,
+                    BudgetAct::Request(worker) => {
                         budget.request(worker, at(now));
                         requests.push(now);
                     }
-                    Act::Extra => {
+                    BudgetAct::Extra => {
                         if budget.extra(share, None, at(now)) {
                             extras.push(now);
                             let within = |times: &[u64]| times.iter().filter(|then| **then + 10_000 > now).count() as f64;

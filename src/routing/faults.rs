@@ -9,7 +9,7 @@ use crate::time::MonoTime;
 
 /// One failed try, counted and not attributed yet.
 #[derive(Debug)]
-pub struct Fault {
+pub struct FailedTry {
     /// The endpoint.
     pub endpoint: EndpointId,
     /// Its counters.
@@ -26,10 +26,10 @@ pub struct Fault {
     pub mark: Mark,
 }
 
-impl Fault {
+impl FailedTry {
     /// Attributes the failure. True: the engine must look at once.
     pub fn report(&self, source: Option<Source>, caller: bool, target: RequestTarget, elsewhere: Elsewhere) -> bool {
-        let Fault { streak, kind, at, mark, .. } = *self;
+        let FailedTry { streak, kind, at, mark, .. } = *self;
         self.stats.report(FailureReport { streak, source, caller, target, kind, at, elsewhere, mark })
     }
 
@@ -41,7 +41,7 @@ impl Fault {
 
 /// The request was answered well `by` an endpoint: it avoids those that fail it alone. (Not those that only asked it to come later.)
 pub fn contrasted(
-    faults: &[Fault],
+    faults: &[FailedTry],
     by: EndpointId,
     service: &ServiceView,
     source: Source,
@@ -55,7 +55,7 @@ pub fn contrasted(
 
 /// How a request fared that is over and was answered well by no endpoint. What failed everywhere is remembered.
 pub fn fared(
-    faults: &[Fault],
+    faults: &[FailedTry],
     service: &ServiceView,
     source: Source,
     target: RequestTarget,
@@ -64,7 +64,7 @@ pub fn fared(
     let Some(first) = faults.first() else { return Elsewhere::Unknown };
     // (Where there is another pool, it must have failed there too: all of one pool may be what is at fault.)
     let pools = service.pools.iter().filter(|pool| pool.static_response().is_none()).count();
-    let elsewhere = |fault: &Fault| {
+    let elsewhere = |fault: &FailedTry| {
         fault.kind == first.kind && !Arc::ptr_eq(&fault.stats, &first.stats) && (pools == 1 || fault.pool != first.pool)
     };
     let everywhere = &service.stats.everywhere;

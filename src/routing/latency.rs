@@ -28,13 +28,13 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 /// The latency of one route: a rolling p99, and the threshold that follows from it.
 #[derive(Debug)]
 pub struct LatencyEstimate {
-    shards: Sharded<Shard>,
+    shards: Sharded<LatencyShard>,
     /// In µs.
     late: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+struct LatencyShard {
     counts: [AtomicU32; BUCKETS],
     seen: AtomicU32,
 }
@@ -74,7 +74,7 @@ impl LatencyEstimate {
     }
 
     #[cold]
-    fn look(&self, own: &Shard, seen: u32) {
+    fn look(&self, own: &LatencyShard, seen: u32) {
         let mut counts = [0u64; BUCKETS];
         for shard in self.shards.iter() {
             counts.iter_mut().zip(&shard.counts).for_each(|(sum, count)| *sum += u64::from(count.load(Relaxed)));

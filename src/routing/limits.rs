@@ -25,7 +25,7 @@ pub struct Limits {
 
 /// Why there was no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum PermitError {
     /// `max_pending` requests were waiting already.
     QueueFull,
     /// The deadline came first.
@@ -55,11 +55,11 @@ impl Limits {
 
     /// A permit, waiting at most `queue_timeout` behind those who waited before. Cancel safe: a caller that goes away
     /// gives its place back.
-    pub async fn enter(self: &Arc<Self>, queue_timeout: Duration) -> Result<Permit, Refused> {
+    pub async fn enter(self: &Arc<Self>, queue_timeout: Duration) -> Result<Permit, PermitError> {
         if let Some(permit) = self.try_enter() {
             return Ok(permit);
         }
-        let _place = Waiting::take(self).ok_or(Refused::QueueFull)?;
+        let _place = PermitWaiter::take(self).ok_or(PermitError::QueueFull)?;
         // (Only requests that have to queue pay for a timer of their own.)
         let late = clock::sleep_until(clock::now().after(queue_timeout));
         tokio::select! {
@@ -68,7 +68,7 @@ impl Limits {
                 permit.forget();
                 Ok(self.permit())
             }
-            () = late => Err(Refused::QueueTimeout),
+            () = late => Err(PermitError::QueueTimeout),
         }
     }
 
@@ -147,19 +147,19 @@ impl Drop for UnprovenBody {
     }
 }
 
-struct Waiting<'a>(&'a Limits);
+struct PermitWaiter<'a>(&'a Limits);
 
-impl<'a> Waiting<'a> {
-    fn take(limits: &'a Limits) -> Option<Waiting<'a>> {
+impl<'a> PermitWaiter<'a> {
+    fn take(limits: &'a Limits) -> Option<PermitWaiter<'a>> {
         if limits.pending.fetch_add(1, SeqCst) >= limits.max_pending.load(SeqCst) {
             limits.pending.fetch_sub(1, SeqCst);
             return None;
         }
-        Some(Waiting(limits))
+        Some(PermitWaiter(limits))
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PermitWaiter<'_> {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, SeqCst);
     }
@@ -217,11 +217,11 @@ mod tests {
         while limits.pending() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(limits.enter(LONG).await.unwrap_err(), Refused::QueueFull);
+        assert_eq!(limits.enter(LONG).await.unwrap_err(), PermitError::QueueFull);
         waiting.abort();
         let _ = waiting.await;
         assert_eq!(limits.pending(), 0, "a waiter that went away gave its place back");
-        assert_eq!(limits.enter(Duration::from_millis(1)).await.unwrap_err(), Refused::QueueTimeout);
+        assert_eq!(limits.enter(Duration::from_millis(1)).await.unwrap_err(), PermitError::QueueTimeout);
         assert_eq!((limits.in_use(), limits.pending()), (1, 0));
     }
 

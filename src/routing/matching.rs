@@ -16,7 +16,7 @@ use crate::config::{HostMatch, Name, PathMatch, Route, RouteMatch};
 
 /// What a request asks for.
 #[derive(Clone, Copy)]
-pub struct Asked<'a, H: ?Sized> {
+pub struct RouteQuery<'a, H: ?Sized> {
     /// The host without its port (see [`host_without_port`]), in any case.
     pub host: &'a [u8],
     /// The path without the query, as received (nothing decoded).
@@ -66,12 +66,12 @@ pub struct RouteView {
 #[derive(Debug, Default)]
 pub struct Matcher {
     routes: Vec<RouteView>,
-    exact: HashMap<Box<[u8]>, Paths>,
+    exact: HashMap<Box<[u8]>, PathTree>,
     /// By what follows the star, the dot included.
-    wildcard: HashMap<Box<[u8]>, Paths>,
+    wildcard: HashMap<Box<[u8]>, PathTree>,
     /// Most dots in a wildcard.
     wildcard_depth: usize,
-    any: Paths,
+    any: PathTree,
 }
 
 /// The longest host name there is; a longer one is only matched by routes for any host.
@@ -134,7 +134,7 @@ impl Matcher {
     }
 
     /// The most specific route that takes this request.
-    pub fn find<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> Option<&RouteView> {
+    pub fn find<H: HasHeader + ?Sized>(&self, asked: &RouteQuery<'_, H>) -> Option<&RouteView> {
         if self.exact.is_empty() && self.wildcard.is_empty() {
             return self.any.find(asked, &self.routes);
         }
@@ -143,7 +143,7 @@ impl Matcher {
         named.or_else(|| self.any.find(asked, &self.routes))
     }
 
-    fn find_named<H: HasHeader + ?Sized>(&self, host: &[u8], asked: &Asked<'_, H>) -> Option<&RouteView> {
+    fn find_named<H: HasHeader + ?Sized>(&self, host: &[u8], asked: &RouteQuery<'_, H>) -> Option<&RouteView> {
         if let Some(paths) = self.exact.get(host)
             && let Some(route) = paths.find(asked, &self.routes)
         {
@@ -173,22 +173,22 @@ fn lower_case<'a>(host: &'a [u8], buffer: &'a mut [u8; LONGEST_HOST]) -> Option<
 
 /// The routes of one host, as a tree of path segments.
 #[derive(Debug)]
-struct Paths {
+struct PathTree {
     /// Routes for any path.
     all: Rivals,
     /// The first is the root: the path before its first slash.
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
 }
 
-impl Default for Paths {
+impl Default for PathTree {
     fn default() -> Self {
-        Paths { all: Rivals::default(), nodes: vec![Node::default()] }
+        PathTree { all: Rivals::default(), nodes: vec![PathNode::default()] }
     }
 }
 
 /// A place in the tree: the path up to here.
 #[derive(Debug, Default)]
-struct Node {
+struct PathNode {
     children: HashMap<Box<[u8]>, u32>,
     /// The path ends here.
     exact: Rivals,
@@ -201,7 +201,7 @@ struct Node {
 /// Routes that differ in method, headers and order only, the most specific first.
 type Rivals = SmallVec<[u32; 2]>;
 
-impl Paths {
+impl PathTree {
     fn insert(&mut self, path: Option<&PathMatch>, route: u32) {
         let rivals = match path {
             None => &mut self.all,
@@ -215,7 +215,7 @@ impl Paths {
         rivals.push(route);
     }
 
-    fn node(&mut self, path: &str) -> &mut Node {
+    fn node(&mut self, path: &str) -> &mut PathNode {
         let mut at = 0;
         for segment in segments(path.as_bytes()) {
             at = match self.nodes[at].children.get(segment) {
@@ -223,7 +223,7 @@ impl Paths {
                 None => {
                     let child = self.nodes.len();
                     self.nodes[at].children.insert(segment.into(), child as u32);
-                    self.nodes.push(Node::default());
+                    self.nodes.push(PathNode::default());
                     child
                 }
             };
@@ -244,7 +244,11 @@ impl Paths {
         }
     }
 
-    fn find<'r, H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>, routes: &'r [RouteView]) -> Option<&'r RouteView> {
+    fn find<'r, H: HasHeader + ?Sized>(
+        &self,
+        asked: &RouteQuery<'_, H>,
+        routes: &'r [RouteView],
+    ) -> Option<&'r RouteView> {
         let (walked, whole) = self.walk(asked.path);
         let fits = |rivals: &Rivals| rivals.iter().map(|r| &routes[*r as usize]).find(|r| r.takes(asked));
         let deepest = walked.len() - 1;
@@ -285,7 +289,7 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl RouteView {
-    fn takes<H: HasHeader + ?Sized>(&self, asked: &Asked<'_, H>) -> bool {
+    fn takes<H: HasHeader + ?Sized>(&self, asked: &RouteQuery<'_, H>) -> bool {
         let RouteMatch { methods, headers, .. } = &self.config.matches;
         (methods.is_empty() || methods.iter().any(|method| method.as_bytes() == asked.method))
             && headers.iter().all(|(name, value)| asked.headers.has(name, value.as_deref()))

@@ -22,7 +22,7 @@ impl HasHeader for Request {
 
 fn found(matcher: &Matcher, request: &Request) -> Option<usize> {
     let [host, path, method] = [&request.host, &request.path, &request.method].map(|text| text.as_bytes());
-    matcher.find(&Asked { host, path, method, headers: request }).map(|route| route.index)
+    matcher.find(&RouteQuery { host, path, method, headers: request }).map(|route| route.index)
 }
 
 fn matcher(routes: &[RouteMatch]) -> Matcher {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{CheckKind, Config, Listener, Name, Protocol, Service, UpstreamTls};
-use crate::net::tls::{Alpn, ClientTls, Leaf, ServerTls, Tickets};
+use crate::net::tls::{Alpn, ClientTls, OwnCertificate, ServerTls, TicketKeys};
 
 /// All of a configuration. A reload whose files say the same keeps the `Arc`s.
 #[derive(Debug, Default)]
@@ -14,18 +14,18 @@ pub struct TlsAssets {
     /// By what the configuration says; services and checks that say the same share it.
     pub upstreams: HashMap<(UpstreamTls, Alpn), Arc<ClientTls>>,
     /// Survives reloads.
-    pub tickets: Arc<Tickets>,
+    pub tickets: Arc<TicketKeys>,
 }
 
 /// A certificate of ours and where it is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct ShownCertificate<'a> {
     /// `listener` or `service`.
     pub by: &'static str,
     /// Its name.
     pub name: &'a Name,
     /// The certificate.
-    pub leaf: &'a Leaf,
+    pub leaf: &'a OwnCertificate,
 }
 
 impl TlsAssets {
@@ -50,13 +50,13 @@ impl TlsAssets {
     }
 
     /// Every certificate of ours.
-    pub fn shown<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = Shown<'a>> {
+    pub fn shown<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = ShownCertificate<'a>> {
         let by_listeners = config.listeners.iter().flat_map(|listener| {
             let leaves = self.listener(listener).map_or(&[][..], |tls| tls.leaves());
-            leaves.iter().map(|leaf| Shown { by: "listener", name: &listener.name, leaf })
+            leaves.iter().map(|leaf| ShownCertificate { by: "listener", name: &listener.name, leaf })
         });
         let by_services = config.services.iter().filter_map(|service| {
-            Some(Shown { by: "service", name: &service.name, leaf: self.service(service)?.leaf()? })
+            Some(ShownCertificate { by: "service", name: &service.name, leaf: self.service(service)?.leaf()? })
         });
         by_listeners.chain(by_services)
     }

@@ -35,22 +35,22 @@ pub mod tried;
 pub mod tries;
 
 pub use budget::Budget;
-pub use faults::Fault;
+pub use faults::FailedTry;
 pub use latency::LatencyEstimate;
-pub use limits::{Limits, Permit, Refused, UnprovenBody};
-pub use matching::{Asked, HasHeader, Matcher, RouteView};
+pub use limits::{Limits, Permit, PermitError, UnprovenBody};
+pub use matching::{HasHeader, Matcher, RouteQuery, RouteView};
 pub use materials::TlsAssets;
-pub use pick::{Choice, Pick, PickRequest, PickState, Scope};
+pub use pick::{Pick, PickChoice, PickRequest, PickScope, PickState};
 pub use published::{Handle, Published, WorkerId, WorkerView};
-pub use register::{Registered, SessionEntry, SessionRegister};
-pub use sockets::{Bound, Sockets};
+pub use register::{RegisteredSession, SessionEntry, SessionRegister};
+pub use sockets::{BoundSocket, ListenerSockets};
 pub use stats::{
-    Callers, ConnRejection, Connections, DigestCursor, EndpointStats, EndpointTotals, FailsEverywhere, FirstAnswer,
-    InFlight, ListenerStats, Reasons, Rejection, ResponseTracker, RetryReason, ServiceStats, SourceKey,
+    ConnRejection, DigestCursor, EndpointStats, EndpointTotals, FailsEverywhere, FirstAnswer, InFlight, ListenerPermit,
+    ListenerStats, RecentSources, Rejection, ResponseTracker, RetryReason, RetryReasons, ServiceStats, SourceKey,
 };
 pub use table::{
-    EndpointView, Identity, ListenerTarget, ListenerView, PoolTerm, PoolView, RoutingTable, ServiceView, SessionRule,
-    SessionVerdict, SocketMap,
+    EndpointView, ListenerTarget, ListenerView, PoolTerm, PoolView, RoutingTable, ServiceView, SessionRule,
+    SessionVerdict, SocketMap, TableIdentity,
 };
-pub use tried::Tried;
-pub use tries::{Ended, GiveUpReason, RequestClass, RetryDecision, Tries, TryFailure};
+pub use tried::TriedEndpoints;
+pub use tries::{GiveUpReason, RequestClass, RetryDecision, Tries, TryEnd, TryFailure};

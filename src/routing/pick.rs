@@ -1,8 +1,8 @@
 //! Service → endpoint: one pure pick on the published table.
 
-use super::balance::{Draw, mix};
+use super::balance::{PickDraw, mix};
 use super::table::{EndpointView, PoolView, ServiceView};
-use super::tried::Tried;
+use super::tried::TriedEndpoints;
 use crate::decision::{EndpointId, Serving};
 use crate::time::MonoTime;
 
@@ -19,11 +19,11 @@ pub struct PickRequest<'a> {
     /// For `hash` balancing: [`hash_bytes`](super::balance::hash_bytes) of the client address, or of the value that the service names.
     pub hash: u64,
     /// The endpoints that this request has tried.
-    pub tried: &'a Tried,
+    pub tried: &'a TriedEndpoints,
     /// Endpoints that fail what it asks for: asked only where no other endpoint is left.
     pub avoided: &'a [EndpointId],
     /// Where to look.
-    pub scope: Scope,
+    pub scope: PickScope,
     /// Has it waited for a verdict on suspected endpoints for long enough?
     pub bold: bool,
 }
@@ -37,7 +37,7 @@ impl PickRequest<'_> {
 
 /// Where a try may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum PickScope {
     /// Where the newest table says.
     Serving,
     /// Only the pool that holds this endpoint, and only while that pool serves.
@@ -59,7 +59,7 @@ pub enum Scope {
 
 /// Where a try goes: places in the [`ServiceView`] that was asked, and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct PickChoice {
     /// Index in [`ServiceView::pools`].
     pub pool: usize,
     /// Index in [`PoolView::endpoints`].
@@ -77,7 +77,7 @@ pub struct Choice {
 pub enum Pick {
     /// This endpoint. Take a place in flight ([`EndpointStats::enter`](super::EndpointStats::enter)); if it has just filled
     /// up, pick again.
-    Endpoint(Choice),
+    Endpoint(PickChoice),
     /// An answer of our own: [`PoolView::static_response`] of this pool.
     Static {
         /// Index in [`ServiceView::pools`].
@@ -129,21 +129,23 @@ impl ServiceView {
     pub fn pick(&self, want: &PickRequest<'_>, state: &mut PickState) -> Pick {
         match (want.scope, &self.serving) {
             (_, Serving::Starting) => Pick::Wait,
-            (Scope::Beside { .. }, Serving::Down) => Pick::Exhausted,
-            (Scope::Beside { endpoint, since, across }, _) => self.pick_beside(endpoint, since, across, want, state),
-            (Scope::Serving | Scope::Beyond(_), Serving::Down) => {
+            (PickScope::Beside { .. }, Serving::Down) => Pick::Exhausted,
+            (PickScope::Beside { endpoint, since, across }, _) => {
+                self.pick_beside(endpoint, since, across, want, state)
+            }
+            (PickScope::Serving | PickScope::Beyond(_), Serving::Down) => {
                 self.pick_trial(want, true, state).unwrap_or(Pick::Down)
             }
-            (Scope::PoolOf(endpoint), Serving::Down) => {
+            (PickScope::PoolOf(endpoint), Serving::Down) => {
                 self.pool_of(endpoint).and_then(|pool| self.trial_in(pool, want, true, state)).unwrap_or(Pick::Down)
             }
-            (Scope::Serving, Serving::Active(pool)) => self.pick_in(*pool, want, state),
-            (Scope::Serving, Serving::Shared(shares)) => self.pick_shared(shares, want, state),
-            (Scope::PoolOf(endpoint), _) => match self.pool_of(endpoint).filter(|pool| self.serves(*pool)) {
+            (PickScope::Serving, Serving::Active(pool)) => self.pick_in(*pool, want, state),
+            (PickScope::Serving, Serving::Shared(shares)) => self.pick_shared(shares, want, state),
+            (PickScope::PoolOf(endpoint), _) => match self.pool_of(endpoint).filter(|pool| self.serves(*pool)) {
                 Some(pool) => self.pick_in(pool, want, state),
                 None => Pick::Exhausted,
             },
-            (Scope::Beyond(endpoint), _) => match self.beyond(endpoint) {
+            (PickScope::Beyond(endpoint), _) => match self.beyond(endpoint) {
                 Some(pool) => self.pick_in(pool, want, state),
                 None => Pick::Exhausted,
             },
@@ -311,7 +313,7 @@ impl ServiceView {
             return Pick::Exhausted;
         }
         let (cursor, rng) = state.cursor(view.slot);
-        let mut draw = Draw { cursor, rng, hash: want.hash };
+        let mut draw = PickDraw { cursor, rng, hash: want.hash };
         for attempt in 0..PROPOSALS {
             let Some(place) = view.balancer.propose(&view.endpoints, &mut draw, attempt) else { continue };
             let endpoint = &view.endpoints[place as usize];
@@ -407,8 +409,8 @@ fn has_room(endpoint: &EndpointView) -> bool {
     endpoint.max_connections.is_none_or(|max| endpoint.stats.in_flight() < max)
 }
 
-fn choice(pool: usize, place: usize, endpoint: &EndpointView, trial: bool, again: bool) -> Choice {
-    Choice { pool, endpoint: place, id: endpoint.id, trial, again }
+fn choice(pool: usize, place: usize, endpoint: &EndpointView, trial: bool, again: bool) -> PickChoice {
+    PickChoice { pool, endpoint: place, id: endpoint.id, trial, again }
 }
 
 #[cfg(test)]

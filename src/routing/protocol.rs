@@ -28,13 +28,13 @@
 use std::sync::Arc;
 
 /// A numbered table.
-pub trait Numbered {
+pub trait NumberedTable {
     /// Grows with every publish, from 1.
     fn epoch(&self) -> u64;
 }
 
 /// A shared cell of one table.
-pub trait Slot<T> {
+pub trait SharedSlot<T> {
     /// The newest table stored.
     fn load(&self) -> Arc<T>;
     /// Makes this table the newest.
@@ -42,7 +42,7 @@ pub trait Slot<T> {
 }
 
 /// A shared number, sequentially consistent.
-pub trait Number {
+pub trait SharedNumber {
     /// Reads it.
     fn load(&self) -> u64;
     /// Writes it.
@@ -51,23 +51,23 @@ pub trait Number {
 
 /// The board on which tables are published.
 #[derive(Debug)]
-pub struct Board<S, N> {
+pub struct PublishBoard<S, N> {
     slot: S,
     number: N,
     announced: N,
 }
 
-impl<S, N: Number> Board<S, N> {
+impl<S, N: SharedNumber> PublishBoard<S, N> {
     /// Over these cells; `slot` already holds a table, the numbers its epoch.
     pub fn new(slot: S, number: N, announced: N) -> Self {
-        Board { slot, number, announced }
+        PublishBoard { slot, number, announced }
     }
 
     /// Table first, number second: a worker that sees the number loads a table at least that new. Then `retire`, then the
     /// announcement, on which workers catch up. One caller at a time; the caller wakes the workers.
-    pub fn publish<T: Numbered>(&self, table: Arc<T>, retire: impl FnOnce())
+    pub fn publish<T: NumberedTable>(&self, table: Arc<T>, retire: impl FnOnce())
     where
-        S: Slot<T>,
+        S: SharedSlot<T>,
     {
         let epoch = table.epoch();
         self.slot.store(table);
@@ -89,7 +89,7 @@ impl<S, N: Number> Board<S, N> {
     /// The newest table.
     pub fn load<T>(&self) -> Arc<T>
     where
-        S: Slot<T>,
+        S: SharedSlot<T>,
     {
         self.slot.load()
     }
@@ -115,9 +115,9 @@ impl<S, N: Number> Board<S, N> {
     /// **what was announced when it began**. The table may be newer than that (its publish has not got to the announcement):
     /// acknowledging the table's number would promise that no re-check passes on an older epoch and that everything is
     /// retired, and until the publish is done neither is so.
-    pub fn catch_up<T>(&self, acknowledged: &impl Number, sweep: impl FnOnce(Arc<T>))
+    pub fn catch_up<T>(&self, acknowledged: &impl SharedNumber, sweep: impl FnOnce(Arc<T>))
     where
-        S: Slot<T>,
+        S: SharedSlot<T>,
     {
         let announced = self.announced.load();
         sweep(self.slot.load());

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use super::Choice;
-use super::protocol::{Board, Number, Numbered, Slot};
+use super::PickChoice;
+use super::protocol::{NumberedTable, PublishBoard, SharedNumber, SharedSlot};
 use super::table::{PoolView, RoutingTable, ServiceView, SessionVerdict};
 use crate::telemetry::instruments::CachePadded;
 use crate::time::MonoTime;
@@ -21,13 +21,13 @@ pub struct WorkerId(pub usize);
 /// A table as a worker holds it: cloning it touches no memory that another worker uses.
 pub type Handle = Rc<Arc<RoutingTable>>;
 
-impl Numbered for RoutingTable {
+impl NumberedTable for RoutingTable {
     fn epoch(&self) -> u64 {
         self.epoch
     }
 }
 
-impl<T> Slot<T> for ArcSwap<T> {
+impl<T> SharedSlot<T> for ArcSwap<T> {
     fn load(&self) -> Arc<T> {
         self.load_full()
     }
@@ -36,7 +36,7 @@ impl<T> Slot<T> for ArcSwap<T> {
     }
 }
 
-impl Number for AtomicU64 {
+impl SharedNumber for AtomicU64 {
     fn load(&self) -> u64 {
         AtomicU64::load(self, SeqCst)
     }
@@ -48,7 +48,7 @@ impl Number for AtomicU64 {
 /// The one table, and which workers have seen it. The guarantees are those of [`protocol`](super::protocol).
 #[derive(Debug)]
 pub struct Published {
-    board: Board<ArcSwap<RoutingTable>, AtomicU64>,
+    board: PublishBoard<ArcSwap<RoutingTable>, AtomicU64>,
     workers: Vec<CachePadded<WorkerSlot>>,
     urgent: Notify,
     /// Tables that were replaced and may still be in use somewhere.
@@ -66,7 +66,7 @@ impl Published {
     pub fn new(first: RoutingTable, workers: usize) -> Arc<Published> {
         let epoch = first.epoch;
         Arc::new(Published {
-            board: Board::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch), AtomicU64::new(epoch)),
+            board: PublishBoard::new(ArcSwap::from_pointee(first), AtomicU64::new(epoch), AtomicU64::new(epoch)),
             workers: (0..workers).map(|_| CachePadded::default()).collect(),
             urgent: Notify::new(),
             retired: Mutex::default(),
@@ -103,19 +103,19 @@ impl Published {
 
     /// The newest epoch that this worker has acknowledged; 0 before its first.
     pub fn acknowledged(&self, worker: usize) -> u64 {
-        self.workers.get(worker).map_or(0, |slot| Number::load(&slot.0.acknowledged))
+        self.workers.get(worker).map_or(0, |slot| SharedNumber::load(&slot.0.acknowledged))
     }
 
     /// Have all workers acknowledged this epoch or a newer one?
     pub fn all_acknowledged(&self, epoch: u64) -> bool {
-        self.workers.iter().all(|slot| Number::load(&slot.0.acknowledged) >= epoch)
+        self.workers.iter().all(|slot| SharedNumber::load(&slot.0.acknowledged) >= epoch)
     }
 
     /// Frees the replaced tables that are not used any more; returns how many are left. The engine calls it now and then, so
     /// that no worker pays for freeing a table.
     pub fn reap(&self) -> usize {
         let mut retired = self.retired();
-        let oldest = self.workers.iter().map(|slot| Number::load(&slot.0.acknowledged)).min().unwrap_or(u64::MAX);
+        let oldest = self.workers.iter().map(|slot| SharedNumber::load(&slot.0.acknowledged)).min().unwrap_or(u64::MAX);
         let unused = |table: &mut Arc<RoutingTable>| table.epoch < oldest && Arc::strong_count(table) == 1;
         let freed: Vec<_> = retired.extract_if(.., unused).collect();
         let left = retired.len();
@@ -217,7 +217,13 @@ impl WorkerView {
     /// Is what an exchange used under `table` still worth keeping: does its pool go on serving as it did, with its endpoint? A connection that
     /// was made while a switch went on may bear the newest generation; asked when it is parked, this tells.
     #[inline]
-    pub fn still_serves(&self, table: &RoutingTable, service: &ServiceView, choice: &Choice, now: MonoTime) -> bool {
+    pub fn still_serves(
+        &self,
+        table: &RoutingTable,
+        service: &ServiceView,
+        choice: &PickChoice,
+        now: MonoTime,
+    ) -> bool {
         if self.is_current(table) {
             return true;
         }
@@ -230,7 +236,7 @@ impl WorkerView {
     /// [`catch_up`](WorkerView::catch_up). One task a worker waits here. Cancel safe.
     pub async fn changed(&self) {
         let Some(slot) = self.slot() else { return std::future::pending().await };
-        while self.published.board.announced() <= Number::load(&slot.acknowledged) {
+        while self.published.board.announced() <= SharedNumber::load(&slot.acknowledged) {
             slot.wake.notified().await;
         }
     }

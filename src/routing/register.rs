@@ -42,7 +42,7 @@ impl<S> SessionRegister<S> {
     }
 
     /// Enters a session; it leaves when the guard is dropped.
-    pub fn register(self: &Rc<Self>, pool_term: PoolTerm, endpoint: EndpointId, session: S) -> Registered<S> {
+    pub fn register(self: &Rc<Self>, pool_term: PoolTerm, endpoint: EndpointId, session: S) -> RegisteredSession<S> {
         let entry = Some(SessionEntry { pool_term, endpoint, until: None, session });
         let mut entries = self.entries.borrow_mut();
         let place = match self.free.borrow_mut().pop() {
@@ -55,7 +55,7 @@ impl<S> SessionRegister<S> {
                 entries.len() - 1
             }
         };
-        Registered { register: Rc::clone(self), place }
+        RegisteredSession { register: Rc::clone(self), place }
     }
 
     /// Judges every session by a newer table. `end` gets those whose pool was left or whose endpoint was taken away: with `None` to be reset at once, with a
@@ -87,12 +87,12 @@ impl<S> SessionRegister<S> {
 
 /// A session's place in the register.
 #[derive(Debug)]
-pub struct Registered<S> {
+pub struct RegisteredSession<S> {
     register: Rc<SessionRegister<S>>,
     place: usize,
 }
 
-impl<S> Drop for Registered<S> {
+impl<S> Drop for RegisteredSession<S> {
     fn drop(&mut self) {
         self.register.entries.borrow_mut()[self.place] = None;
         self.register.free.borrow_mut().push(self.place);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::config::{HostMatch, SniRoute};
-use crate::wire::client_hello::Asked;
+use crate::wire::client_hello::HelloRequest;
 
 /// The first route that takes it. `None` asked: what came is not TLS, and only a route that asks for
 /// nothing takes it.
-pub fn find<'r>(routes: &'r [Arc<SniRoute>], asked: Option<&Asked>) -> Option<&'r Arc<SniRoute>> {
+pub fn find<'r>(routes: &'r [Arc<SniRoute>], asked: Option<&HelloRequest>) -> Option<&'r Arc<SniRoute>> {
     routes.iter().find(|route| takes(route, asked))
 }
 
@@ -16,7 +16,7 @@ pub fn takes_all(routes: &[Arc<SniRoute>]) -> Option<&Arc<SniRoute>> {
     routes.first().filter(|route| takes(route, None))
 }
 
-fn takes(route: &SniRoute, asked: Option<&Asked>) -> bool {
+fn takes(route: &SniRoute, asked: Option<&HelloRequest>) -> bool {
     let Some(asked) = asked else { return route.sni.is_none() && route.alpn.is_empty() };
     let name = match (&route.sni, &asked.name) {
         (None, _) => true,
@@ -41,8 +41,11 @@ mod tests {
         Arc::new(SniRoute { sni, alpn: alpn.iter().map(|name| (*name).into()).collect(), service: service.into() })
     }
 
-    fn asked(name: Option<&str>, protocols: &[&str]) -> Asked {
-        Asked { name: name.map(Into::into), protocols: protocols.iter().map(|name| name.as_bytes().to_vec()).collect() }
+    fn asked(name: Option<&str>, protocols: &[&str]) -> HelloRequest {
+        HelloRequest {
+            name: name.map(Into::into),
+            protocols: protocols.iter().map(|name| name.as_bytes().to_vec()).collect(),
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::config::Bind;
 ///
 /// A reload that keeps the address keeps the `Arc`: workers compare pointers to see which accept loops begin and end.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     /// As configured; the port may be 0.
     pub requested: Bind,
     /// As bound: the real port. Of `*`, the IPv6 wildcard where there is IPv6.
@@ -17,15 +17,15 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
 }
 
-impl Bound {
+impl BoundSocket {
     /// Takes what `net::listen::bind` returned for `requested`.
-    pub fn new(requested: Bind, listeners: Vec<TcpListener>) -> Bound {
+    pub fn new(requested: Bind, listeners: Vec<TcpListener>) -> BoundSocket {
         let local = listeners.first().and_then(|listener| listener.local_addr().ok());
         let local = local.unwrap_or_else(|| match requested {
             Bind::Address(address) => address,
             Bind::Every(port) => (Ipv6Addr::UNSPECIFIED, port).into(),
         });
-        Bound { requested, local, listeners }
+        BoundSocket { requested, local, listeners }
     }
 
     /// Where it listens, as it would be configured: the real port, and `*` only where both families are taken.
@@ -44,18 +44,18 @@ impl Bound {
 
 /// All bind addresses of one listener, in the order of its configuration.
 #[derive(Debug, Default)]
-pub struct Sockets {
-    bound: Vec<Arc<Bound>>,
+pub struct ListenerSockets {
+    bound: Vec<Arc<BoundSocket>>,
 }
 
-impl Sockets {
+impl ListenerSockets {
     /// Of these addresses.
-    pub fn new(bound: Vec<Arc<Bound>>) -> Sockets {
-        Sockets { bound }
+    pub fn new(bound: Vec<Arc<BoundSocket>>) -> ListenerSockets {
+        ListenerSockets { bound }
     }
 
     /// One for each bind address.
-    pub fn bound(&self) -> &[Arc<Bound>] {
+    pub fn bound(&self) -> &[Arc<BoundSocket>] {
         &self.bound
     }
 }

@@ -6,14 +6,14 @@ use crate::decision::EndpointId;
 
 /// The endpoints that a request has tried.
 #[derive(Clone, Debug, Default)]
-pub struct Tried {
+pub struct TriedEndpoints {
     list: SmallVec<[(EndpointId, bool); 4]>,
 }
 
-impl Tried {
+impl TriedEndpoints {
     /// None yet.
-    pub fn new() -> Tried {
-        Tried::default()
+    pub fn new() -> TriedEndpoints {
+        TriedEndpoints::default()
     }
 
     /// This endpoint was tried. `refused`: the connect carried no byte, so it is not asked again under this table.

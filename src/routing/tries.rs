@@ -31,10 +31,10 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::budget::Budget;
-use super::pick::{Choice, Pick, PickRequest, Scope};
-use super::stats::{Reasons, Rejection, RetryReason, SourceKey};
+use super::pick::{Pick, PickChoice, PickRequest, PickScope};
+use super::stats::{Rejection, RetryReason, RetryReasons, SourceKey};
 use super::table::ServiceView;
-use super::tried::Tried;
+use super::tried::TriedEndpoints;
 use crate::config::{CrossPool, Retry};
 use crate::decision::{EndpointId, Failure};
 use crate::time::MonoTime;
@@ -125,9 +125,9 @@ impl TryFailure {
 
 /// The end of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct TryEnd {
     /// Where it went.
-    pub choice: Choice,
+    pub choice: PickChoice,
     /// How it ended.
     pub how: TryFailure,
     /// Did the kernel take at least one byte of the request?
@@ -138,7 +138,7 @@ pub struct Ended {
     pub replayable: bool,
 }
 
-impl Ended {
+impl TryEnd {
     /// A reused idle connection that the upstream had closed at the same time: no fault of the endpoint.
     fn stale(&self) -> bool {
         self.reused && self.how == TryFailure::Reset
@@ -249,13 +249,13 @@ impl GiveUpReason {
 pub struct Tries {
     request_class: RequestClass,
     deadline: MonoTime,
-    scope: Scope,
-    tried: Tried,
+    scope: PickScope,
+    tried: TriedEndpoints,
     /// Endpoints that fail what it asks for.
     avoided: Vec<EndpointId>,
     last: Option<EndpointId>,
     reason: Option<RetryReason>,
-    reasons: Reasons,
+    reasons: RetryReasons,
     ended: u32,
     /// How many of them a further try was told for.
     counted: u32,
@@ -290,12 +290,12 @@ impl Tries {
         Tries {
             request_class,
             deadline,
-            scope: Scope::Serving,
-            tried: Tried::new(),
+            scope: PickScope::Serving,
+            tried: TriedEndpoints::new(),
             avoided: Vec::new(),
             last: None,
             reason: None,
-            reasons: Reasons::default(),
+            reasons: RetryReasons::default(),
             ended: 0,
             counted: 0,
             exchanges: 0,
@@ -358,7 +358,7 @@ impl Tries {
         if !self.request_class.safe() || now >= self.deadline || !(inside || across) {
             return None;
         }
-        let scope = if inside { Scope::Beside { endpoint, since, across } } else { Scope::Beyond(endpoint) };
+        let scope = if inside { PickScope::Beside { endpoint, since, across } } else { PickScope::Beyond(endpoint) };
         Some(PickRequest {
             now,
             safe: true,
@@ -377,9 +377,9 @@ impl Tries {
     pub fn hedge(
         &mut self,
         retry: &Retry,
-        pending: &Choice,
+        pending: &PickChoice,
         since: MonoTime,
-        elsewhere: &Choice,
+        elsewhere: &PickChoice,
         budget: &Budget,
         now: MonoTime,
     ) -> bool {
@@ -393,7 +393,7 @@ impl Tries {
         (self.last, self.pending, self.reason) = (Some(pending.id), Some(pending.id), Some(RetryReason::Hedge));
         (self.sent, self.covered) = (true, true);
         if pending.pool == elsewhere.pool {
-            self.scope = Scope::Beside { endpoint: pending.id, since, across: false };
+            self.scope = PickScope::Beside { endpoint: pending.id, since, across: false };
         } else {
             self.cross(pending.id);
         }
@@ -401,7 +401,7 @@ impl Tries {
     }
 
     /// This endpoint does not answer a connect: another one is connected to in parallel.
-    pub fn race(&mut self, unanswered: &Choice) {
+    pub fn race(&mut self, unanswered: &PickChoice) {
         self.ended += 1;
         self.reason = Some(RetryReason::ConnectLate);
         self.last = Some(unanswered.id);
@@ -412,8 +412,8 @@ impl Tries {
     /// The pending try of a hedge is over: the hedge may go wherever the newest table says.
     pub fn forsake(&mut self) {
         self.pending = None;
-        if let Scope::Beside { .. } = self.scope {
-            self.scope = Scope::Serving;
+        if let PickScope::Beside { .. } = self.scope {
+            self.scope = PickScope::Serving;
         }
     }
 
@@ -423,14 +423,14 @@ impl Tries {
         let leaves = self.within_deadline(now).is_ok() && self.cover(retry, budget, now).is_ok();
         if leaves {
             self.pending = None;
-            self.scope = Scope::Serving;
+            self.scope = PickScope::Serving;
         }
         leaves
     }
 
     /// The pause before this choice may be asked: none for another endpoint; for the same one 25 ms, then up to 50, 100, 200
     /// and 250 ms, jittered.
-    pub fn backoff(&mut self, choice: &Choice, rng: &mut fastrand::Rng) -> Duration {
+    pub fn backoff(&mut self, choice: &PickChoice, rng: &mut fastrand::Rng) -> Duration {
         if !choice.again {
             return Duration::ZERO;
         }
@@ -452,7 +452,7 @@ impl Tries {
 
     /// Does the next try leave its pool before a switch?
     pub fn crossing(&self) -> bool {
-        matches!(self.scope, Scope::Beyond(_))
+        matches!(self.scope, PickScope::Beyond(_))
     }
 
     /// A try begins. Why, if it is not the first; `None` also when that was told already.
@@ -469,12 +469,12 @@ impl Tries {
     }
 
     /// Why its further tries were made.
-    pub fn reasons(&self) -> Reasons {
+    pub fn reasons(&self) -> RetryReasons {
         self.reasons
     }
 
     /// The endpoints that it has tried.
-    pub fn tried(&self) -> &Tried {
+    pub fn tried(&self) -> &TriedEndpoints {
         &self.tried
     }
 
@@ -484,7 +484,7 @@ impl Tries {
     }
 
     /// A try ended without an answer for the client (nothing was passed on).
-    pub fn ended(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: MonoTime) -> RetryDecision {
+    pub fn ended(&mut self, retry: &Retry, ended: &TryEnd, budget: &Budget, now: MonoTime) -> RetryDecision {
         self.ended += 1;
         self.last = Some(ended.choice.id);
         self.trialled |= ended.choice.trial;
@@ -501,7 +501,7 @@ impl Tries {
     /// A newer table condemns the endpoint of a try that still waits for its answer: may the request give that try up and go
     /// elsewhere? `true`: it was told as [ended](Tries::ended), pick again. `false`: nothing has changed, go on waiting –
     /// the request is not safe, or has no further try.
-    pub fn leave(&mut self, retry: &Retry, ended: &Ended, budget: &Budget, now: MonoTime) -> bool {
+    pub fn leave(&mut self, retry: &Retry, ended: &TryEnd, budget: &Budget, now: MonoTime) -> bool {
         if !self.request_class.safe() {
             return false;
         }
@@ -514,7 +514,7 @@ impl Tries {
     }
 
     /// The kernel took no byte: it never happened, try another endpoint.
-    fn after_connect(&mut self, ended: &Ended, now: MonoTime) -> Result<(), GiveUpReason> {
+    fn after_connect(&mut self, ended: &TryEnd, now: MonoTime) -> Result<(), GiveUpReason> {
         self.unanswered |= ended.how == TryFailure::ConnectTimeout;
         if ended.stale() {
             self.fresh = true;
@@ -532,7 +532,7 @@ impl Tries {
         self.may_go_on(ended, now)
     }
 
-    fn may_go_on(&self, ended: &Ended, now: MonoTime) -> Result<(), GiveUpReason> {
+    fn may_go_on(&self, ended: &TryEnd, now: MonoTime) -> Result<(), GiveUpReason> {
         if !ended.replayable {
             return Err(GiveUpReason::NotReplayable);
         }
@@ -542,7 +542,7 @@ impl Tries {
     fn after_exchange(
         &mut self,
         retry: &Retry,
-        ended: &Ended,
+        ended: &TryEnd,
         budget: &Budget,
         now: MonoTime,
     ) -> Result<(), GiveUpReason> {
@@ -565,7 +565,7 @@ impl Tries {
         self.cover(retry, budget, now)
     }
 
-    fn repeatable(&self, retry: &Retry, ended: &Ended, harmless: bool) -> Result<(), GiveUpReason> {
+    fn repeatable(&self, retry: &Retry, ended: &TryEnd, harmless: bool) -> Result<(), GiveUpReason> {
         if !harmless && !self.request_class.idempotent() {
             return Err(GiveUpReason::NotIdempotent);
         }
@@ -580,7 +580,7 @@ impl Tries {
     }
 
     /// Where the next exchange may go: inside the pool while attempts last, then once across.
-    fn aim(&mut self, retry: &Retry, ended: &Ended) -> Result<(), GiveUpReason> {
+    fn aim(&mut self, retry: &Retry, ended: &TryEnd) -> Result<(), GiveUpReason> {
         let may_cross = self.may_cross(retry);
         if self.exchanges >= retry.attempts.max(1) {
             if !may_cross || self.crossed {
@@ -588,7 +588,7 @@ impl Tries {
             }
             self.cross(ended.choice.id);
         } else if self.sent && !self.request_class.safe() && !may_cross {
-            self.scope = Scope::PoolOf(ended.choice.id);
+            self.scope = PickScope::PoolOf(ended.choice.id);
         }
         Ok(())
     }
@@ -608,14 +608,14 @@ impl Tries {
 
     fn cross(&mut self, from: EndpointId) {
         self.crossed = true;
-        self.scope = Scope::Beyond(from);
+        self.scope = PickScope::Beyond(from);
     }
 
     /// The pick came back to an endpoint that has failed this request, because its pool has no other: the one further try goes to
     /// the next pool with endpoints rather, if there is one and the request may cross. `true`: pick again.
-    pub fn crosses_rather(&mut self, retry: &Retry, choice: &Choice, service: &ServiceView) -> bool {
+    pub fn crosses_rather(&mut self, retry: &Retry, choice: &PickChoice, service: &ServiceView) -> bool {
         let crosses = choice.again
-            && self.scope == Scope::Serving
+            && self.scope == PickScope::Serving
             && !self.crossed
             && self.sent
             && self.may_cross(retry)
@@ -645,11 +645,11 @@ impl Tries {
 
     /// All endpoints in scope were tried: across the pools if that is allowed, else wait for the verdict on this pool.
     fn exhausted(&mut self, retry: &Retry, service: &ServiceView, now: MonoTime) -> RetryDecision {
-        if let Scope::Beside { endpoint, .. } = self.scope
+        if let PickScope::Beside { endpoint, .. } = self.scope
             && !service.pool_of(endpoint).is_some_and(|pool| service.serves(pool))
         {
             // Its pool was left: the pool that serves now is beside it.
-            self.scope = Scope::Serving;
+            self.scope = PickScope::Serving;
             return RetryDecision::Pick;
         }
         if let Some(next) = self.wait_for_ourselves(service, now) {
@@ -671,7 +671,7 @@ impl Tries {
             // There may be a way again before there is a verdict.
             self.waiting_since.get_or_insert(since);
             self.local.drain(..).for_each(|endpoint| self.tried.forget(endpoint));
-            self.scope = Scope::Serving;
+            self.scope = PickScope::Serving;
             let longest = VERDICT_WAIT + VERDICT_WAIT.max(service.config.hold_requests);
             return self.wait(longest, HOLD_STEP, now, GiveUpReason::Exhausted);
         }
@@ -735,13 +735,13 @@ impl Tries {
             return;
         }
         self.tried.forget_refusals();
-        if let Scope::Beyond(_) = self.scope {
-            self.scope = Scope::Serving;
+        if let PickScope::Beyond(_) = self.scope {
+            self.scope = PickScope::Serving;
         }
     }
 }
 
-fn listed(retry: &Retry, ended: &Ended) -> bool {
+fn listed(retry: &Retry, ended: &TryEnd) -> bool {
     match ended.how {
         TryFailure::Reset | TryFailure::Malformed => retry.on.reset,
         TryFailure::Timeout => retry.on.timeout,

@@ -102,7 +102,7 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                 let ended = outcome(&mut rng, choice, &tries);
                 let Some(mut ended) = ended else { return story };
                 if rng.u32(..8) == 0 {
-                    ended = Ended { how: TryFailure::Condemned, sent: true, ..ended };
+                    ended = TryEnd { how: TryFailure::Condemned, sent: true, ..ended };
                 }
                 ended.replayable = !request.body || story.overflowed_at.is_none() && rng.u32(..8) > 0;
                 if ended.sent {
@@ -149,7 +149,7 @@ fn is_hedged(
     tries: &mut Tries,
     retry: &Retry,
     service: &ServiceView,
-    pending: Choice,
+    pending: PickChoice,
     budget: &Budget,
     now: MonoTime,
     state: &mut PickState,
@@ -162,7 +162,7 @@ fn is_hedged(
 }
 
 /// How a try ends; `None`: with an answer for the client.
-fn outcome(rng: &mut fastrand::Rng, choice: Choice, tries: &Tries) -> Option<Ended> {
+fn outcome(rng: &mut fastrand::Rng, choice: PickChoice, tries: &Tries) -> Option<TryEnd> {
     let reused = rng.bool() && !tries.fresh_only();
     let how = match rng.u32(..9) {
         0 if !reused => TryFailure::Refused,
@@ -177,7 +177,7 @@ fn outcome(rng: &mut fastrand::Rng, choice: Choice, tries: &Tries) -> Option<End
     };
     let connect = matches!(how, TryFailure::Refused | TryFailure::ConnectTimeout | TryFailure::Local);
     let sent = !connect && (how != TryFailure::Reset || rng.u32(..4) > 0);
-    Some(Ended { choice, how, sent, reused, replayable: true })
+    Some(TryEnd { choice, how, sent, reused, replayable: true })
 }
 
 proptest! {
@@ -235,11 +235,11 @@ fn judge(retry: &Retry, request: &Request, story: &Story) -> Result<(), TestCase
     Ok(())
 }
 
-fn refused(choice: Choice) -> Ended {
-    Ended { choice, how: TryFailure::Refused, sent: false, reused: false, replayable: true }
+fn refused(choice: PickChoice) -> TryEnd {
+    TryEnd { choice, how: TryFailure::Refused, sent: false, reused: false, replayable: true }
 }
 
-fn endpoint(pick: Pick) -> Choice {
+fn endpoint(pick: Pick) -> PickChoice {
     match pick {
         Pick::Endpoint(choice) => choice,
         other => panic!("{other:?}"),
@@ -291,7 +291,7 @@ fn a_post_whose_connect_was_not_answered_waits_until_ours_cannot_be_answered_any
     let view = &table.services[0];
     let (mut tries, retry) = (Tries::new(RequestClass::of(Method::Post, true), at(30_000)), &view.config.retry);
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
-    let unanswered = Ended { choice, how: TryFailure::ConnectTimeout, sent: false, reused: false, replayable: true };
+    let unanswered = TryEnd { choice, how: TryFailure::ConnectTimeout, sent: false, reused: false, replayable: true };
     assert_eq!(tries.ended(retry, &unanswered, &view.stats.budget, at(0)), RetryDecision::Pick);
     let mut waits = |ms| {
         let nothing = view.pick(&tries.want(at(ms), 0), &mut state(1));
@@ -321,7 +321,7 @@ fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
     let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
     for _ in 0..2 {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
-        let reset = Ended { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
+        let reset = TryEnd { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
         assert_eq!(tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0)), RetryDecision::Pick);
     }
     let nothing = view.pick(&tries.want(at(0), 0), &mut state);
@@ -335,7 +335,7 @@ fn the_only_endpoint_is_asked_again_after_a_pause_and_then_the_next_pool() {
     let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
     let mut rng = fastrand::Rng::with_seed(1);
     let unavailable =
-        |choice| Ended { choice, how: TryFailure::Status(503), sent: true, reused: true, replayable: true };
+        |choice| TryEnd { choice, how: TryFailure::Status(503), sent: true, reused: true, replayable: true };
     for (pool, again) in [(0, false), (0, true), (1, false)] {
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
         assert_eq!((choice.pool, choice.again), (pool, again));
@@ -360,7 +360,7 @@ fn ways(method: Method, body: bool, cross_pool: CrossPool, pools: &[&[u32]]) -> 
             continue;
         }
         ways.push(choice.pool);
-        let ended = Ended { choice, how: TryFailure::Status(503), sent: true, reused: false, replayable: true };
+        let ended = TryEnd { choice, how: TryFailure::Status(503), sent: true, reused: false, replayable: true };
         if tries.ended(&view.config.retry, &ended, &view.stats.budget, at(0)) != RetryDecision::Pick {
             return ways;
         }
@@ -392,7 +392,7 @@ fn a_stale_idle_connection_costs_no_attempt_but_the_next_one_is_fresh() {
     let table = table(service, |_| {});
     let view = &table.services[0];
     let (mut tries, mut state) = (Tries::new(RequestClass::of(Method::Get, false), at(30_000)), state(1));
-    let reset = |choice, reused| Ended { choice, how: TryFailure::Reset, sent: true, reused, replayable: true };
+    let reset = |choice, reused| TryEnd { choice, how: TryFailure::Reset, sent: true, reused, replayable: true };
     let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state));
     assert_eq!(tries.ended(&view.config.retry, &reset(choice, true), &view.stats.budget, at(0)), RetryDecision::Pick);
     assert!(tries.fresh_only());
@@ -411,7 +411,7 @@ fn an_empty_budget_ends_the_retries() {
     let ends = (0..floor + 7).map(|_| {
         let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
         let choice = endpoint(view.pick(&tries.want(at(0), 0), &mut state(1)));
-        let reset = Ended { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
+        let reset = TryEnd { choice, how: TryFailure::Reset, sent: true, reused: false, replayable: true };
         tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0))
     });
     let ends: Vec<_> = ends.collect();
@@ -443,7 +443,7 @@ fn what_we_lack_ourselves_is_waited_for_and_sends_nothing_across() {
         match view.pick(&tries.want(at(now), 0), &mut state) {
             Pick::Endpoint(choice) => {
                 assert_eq!(choice.pool, 0, "it left its pool");
-                let local = Ended { how: TryFailure::Local, ..refused(choice) };
+                let local = TryEnd { how: TryFailure::Local, ..refused(choice) };
                 assert_eq!(tries.ended(&view.config.retry, &local, &view.stats.budget, at(now)), RetryDecision::Pick);
             }
             nothing => match tries.unplaced(&view.config.retry, nothing, view, at(now)) {

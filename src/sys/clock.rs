@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::running::RunningClock;
 use crate::time::MonoTime;
 
-pub use super::running::Pauses;
+pub use super::running::ClockPauses;
 
 /// What the clock shows when the machine starts: one year, in microseconds. So [`MonoTime::ZERO`] is always in the past and
 /// can stand for "never" in an atomic, and what an earlier process saved as an age has a moment of its own in this one.
@@ -55,7 +55,7 @@ pub fn watch_for_pauses() -> io::Result<()> {
 }
 
 /// All pauses so far.
-pub fn pauses() -> Pauses {
+pub fn pauses() -> ClockPauses {
     RUNNING.pauses()
 }
 

@@ -33,12 +33,12 @@ pub fn give_back() {}
 /// When it is worth while to give memory back: two looks in a row find much more unused than the least that was ever left. (What
 /// comes and goes within one pause is better kept.)
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reserve {
+pub struct MemoryReserve {
     least: Option<u64>,
     was_over: bool,
 }
 
-impl Reserve {
+impl MemoryReserve {
     /// More unused bytes than this are given back.
     pub const MOST: u64 = 32 << 20;
 
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_two_looks_find_unused_is_given_back_once() {
-        let mut reserve = Reserve::default();
+        let mut reserve = MemoryReserve::default();
         assert!(!reserve.look(10 * MIB), "what there is at the start is code and stacks");
         assert!(!reserve.look(200 * MIB));
         assert!(reserve.look(200 * MIB));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_used_again_is_kept() {
-        let mut reserve = Reserve::default();
+        let mut reserve = MemoryReserve::default();
         for unused in [10, 100, 10, 100, 12, 42, 42] {
             assert!(!reserve.look(unused * MIB));
         }
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_given_back_is_tried_once() {
-        let mut reserve = Reserve::default();
+        let mut reserve = MemoryReserve::default();
         let looks = [10, 100, 100].map(|unused| reserve.look(unused * MIB));
         assert_eq!(looks, [false, false, true]);
         reserve.left(95 * MIB);
@@ -97,7 +97,7 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn freed_memory_is_given_back() {
-        let process = crate::sys::process::Process::now();
+        let process = crate::sys::process::ProcessUsage::now();
         let unused = || process.resident_bytes().unwrap().saturating_sub(used_bytes().unwrap());
         // Below the size that the allocator maps by itself; the last block keeps the heap's end in use.
         let mut blocks: Vec<Vec<u8>> = (0..2_000).map(|_| vec![1; 64 * 1024]).collect();

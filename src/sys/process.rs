@@ -4,15 +4,15 @@ use super::clock;
 
 /// This process, seen from its start.
 #[derive(Clone, Copy, Debug)]
-pub struct Process {
+pub struct ProcessUsage {
     /// When it started (as far as it knows itself), in milliseconds since the Unix epoch.
     pub started_unix_millis: u64,
 }
 
-impl Process {
+impl ProcessUsage {
     /// It starts now.
-    pub fn now() -> Process {
-        Process { started_unix_millis: clock::unix_millis() }
+    pub fn now() -> ProcessUsage {
+        ProcessUsage { started_unix_millis: clock::unix_millis() }
     }
 
     /// User and system CPU time in seconds.
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn linux_tells_everything() {
-        let process = Process::now();
+        let process = ProcessUsage::now();
         assert!(process.cpu_seconds() > 0.0);
         assert!(process.resident_bytes().is_some_and(|bytes| bytes > 100_000));
         let before = process.open_fds().unwrap();

@@ -16,7 +16,7 @@ const KEPT: usize = 64;
 
 /// All gaps so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pauses {
+pub struct ClockPauses {
     /// How many.
     pub count: u64,
     /// Their length in all.
@@ -34,11 +34,11 @@ pub(super) struct RunningClock {
     /// The end of the last gap, in running time; 0 = there was none.
     resumed: AtomicU64,
     count: AtomicU64,
-    gaps: Mutex<Gaps>,
+    gaps: Mutex<ClockGaps>,
 }
 
 #[derive(Default)]
-struct Gaps {
+struct ClockGaps {
     /// Running time and length of each, the newest last.
     kept: Vec<(u64, u64)>,
 }
@@ -57,7 +57,7 @@ impl RunningClock {
             sign: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             count: AtomicU64::new(0),
-            gaps: Mutex::new(Gaps { kept: Vec::new() }),
+            gaps: Mutex::new(ClockGaps { kept: Vec::new() }),
         }
     }
 
@@ -117,9 +117,9 @@ impl RunningClock {
     }
 
     /// All gaps.
-    pub(super) fn pauses(&self) -> Pauses {
+    pub(super) fn pauses(&self) -> ClockPauses {
         let gaps = self.gaps();
-        Pauses {
+        ClockPauses {
             count: self.count(),
             total: Duration::from_micros(self.lost.load(Ordering::Relaxed)),
             last: Duration::from_micros(gaps.kept.last().map_or(0, |(_, length)| *length)),
@@ -134,12 +134,12 @@ impl RunningClock {
         self.gaps().kept.iter().filter(|(at, _)| *at > time).map(|(_, length)| length).sum()
     }
 
-    fn gaps(&self) -> MutexGuard<'_, Gaps> {
+    fn gaps(&self) -> MutexGuard<'_, ClockGaps> {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Gaps {
+impl ClockGaps {
     fn add(&mut self, at: u64, length: u64) {
         self.kept.push((at, length));
         if self.kept.len() > KEPT {
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(clock.at(ms(3_025)), ms(35));
         assert_eq!(clock.at(ms(3_095)), ms(105));
         let length = Duration::from_millis(2_990);
-        assert_eq!(clock.pauses(), Pauses { count: 1, total: length, last: length });
+        assert_eq!(clock.pauses(), ClockPauses { count: 1, total: length, last: length });
         assert_eq!(clock.resumed(), ms(30));
         assert_eq!((clock.lost_since(ms(20)), clock.lost_since(ms(30))), (2_990_000, 0));
     }
@@ -184,7 +184,7 @@ mod tests {
         for at in [25, 50, 140, 230, 329] {
             assert_eq!(clock.at(ms(at)), ms(at));
         }
-        assert_eq!(clock.pauses(), Pauses::default());
+        assert_eq!(clock.pauses(), ClockPauses::default());
     }
 
     #[test]

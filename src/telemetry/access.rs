@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_stuck_disk_costs_lines_and_bounded_memory_but_no_time() {
-        let paper = crate::telemetry::lines::tests::Paper::default();
+        let paper = crate::telemetry::lines::tests::TestSink::default();
         let held = paper.stuck.lock().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let log = AccessLog::start(Some(&file(&dir, AccessFormat::Json))).unwrap();

@@ -180,10 +180,10 @@ pub type RecoveryHistogram = Histogram<{ RECOVERY.len() }>;
 /// Durations counted by fixed buckets.
 pub struct Histogram<const B: usize> {
     bounds: &'static [u64; B],
-    shards: Sharded<Buckets<B>>,
+    shards: Sharded<HistogramBuckets<B>>,
 }
 
-struct Buckets<const B: usize> {
+struct HistogramBuckets<const B: usize> {
     within: [AtomicU64; B],
     beyond: AtomicU64,
     sum_micros: AtomicU64,
@@ -207,7 +207,7 @@ impl<const B: usize> Histogram<B> {
     /// Empty. `bounds` are inclusive upper bounds in microseconds, ascending.
     pub fn new(workers: usize, bounds: &'static [u64; B]) -> Self {
         debug_assert!(bounds.is_sorted());
-        let empty = || Buckets { within: zeros(), beyond: AtomicU64::new(0), sum_micros: AtomicU64::new(0) };
+        let empty = || HistogramBuckets { within: zeros(), beyond: AtomicU64::new(0), sum_micros: AtomicU64::new(0) };
         Histogram { bounds, shards: Sharded::with(workers, empty) }
     }
 

@@ -213,7 +213,7 @@ pub(super) mod tests {
 
     /// A sink that can be looked into, held up and broken.
     #[derive(Clone, Default)]
-    pub struct Paper {
+    pub struct TestSink {
         pub text: Arc<Mutex<Vec<u8>>>,
         pub stuck: Arc<Mutex<()>>,
         pub broken: Arc<AtomicBool>,
@@ -221,7 +221,7 @@ pub(super) mod tests {
         pub room: Arc<AtomicU64>,
     }
 
-    impl Write for Paper {
+    impl Write for TestSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _held = self.stuck.lock().unwrap();
             if self.broken.load(Relaxed) {
@@ -241,7 +241,7 @@ pub(super) mod tests {
         }
     }
 
-    impl Paper {
+    impl TestSink {
         pub fn read(&self) -> String {
             String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
         }
@@ -251,7 +251,7 @@ pub(super) mod tests {
 
     #[test]
     fn finish_writes_what_waits() {
-        let paper = Paper::default();
+        let paper = TestSink::default();
         let lines = LineQueue::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
         for n in 0..10 {
             lines.offer(format!("{n}\n").into_bytes(), 1).unwrap();
@@ -264,7 +264,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_stuck_sink_holds_up_nobody() {
-        let paper = Paper::default();
+        let paper = TestSink::default();
         let held = paper.stuck.lock().unwrap();
         let lines = LineQueue::start("lines", 2, Box::new(paper.clone()), ignore).unwrap();
         // One may be in the thread's hands, two in the queue.
@@ -276,7 +276,7 @@ pub(super) mod tests {
 
     #[test]
     fn after_half_a_line_the_next_one_is_whole() {
-        let paper = Paper::default();
+        let paper = TestSink::default();
         let lines = LineQueue::start("lines", 16, Box::new(paper.clone()), ignore).unwrap();
         paper.room.store(7, Relaxed);
         lines.offer(b"one\ntwo three\n".to_vec(), 2).unwrap();
@@ -292,7 +292,7 @@ pub(super) mod tests {
 
     #[test]
     fn failed_writes_are_counted_and_a_new_sink_heals() {
-        let (old, new) = (Paper::default(), Paper::default());
+        let (old, new) = (TestSink::default(), TestSink::default());
         old.broken.store(true, Relaxed);
         let lines = LineQueue::start("lines", 16, Box::new(old), ignore).unwrap();
         lines.offer(b"lost\n".to_vec(), 1).unwrap();

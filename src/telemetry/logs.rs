@@ -238,14 +238,14 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::telemetry::lines::tests::Paper;
+    use crate::telemetry::lines::tests::TestSink;
 
     fn config(filter: &str) -> Log {
         Log { filter: filter.into(), format: LogFormat::Auto }
     }
 
     fn said(human: bool, filter: &str, speak: impl FnOnce(&Logs)) -> String {
-        let paper = Paper::default();
+        let paper = TestSink::default();
         let (logs, subscriber) = build(&config(filter), human, false, Box::new(paper.clone())).unwrap();
         tracing::subscriber::with_default(subscriber, || speak(&logs));
         drop(logs);
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn colours_of_our_own_stay_and_others_do_not() {
-        let paper = Paper::default();
+        let paper = TestSink::default();
         let (logs, subscriber) = build(&config("info"), true, true, Box::new(paper.clone())).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!(problem = %"\u{1b}[32mgreen\u{1b}[2J\u{202e}", "said \u{1b}[32mgreen");

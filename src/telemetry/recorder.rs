@@ -101,7 +101,7 @@ fn label(name: &'static str, value: &str) -> Label {
 
 /// A bucket's bounds in seconds, and how many values it has got.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Grown {
+struct GrownBucket {
     above: f64,
     /// `None`: beyond the last bound.
     up_to: Option<f64>,
@@ -110,7 +110,7 @@ struct Grown {
 
 /// What has been counted since the walk before, by bucket, and the sum of it in seconds. Counts that are lower than before have begun
 /// again.
-fn growth(seen: &HistogramSnapshot, before: Option<&HistogramSnapshot>) -> (Vec<Grown>, f64) {
+fn growth(seen: &HistogramSnapshot, before: Option<&HistogramSnapshot>) -> (Vec<GrownBucket>, f64) {
     let before = before.filter(|before| before.count <= seen.count && before.buckets.len() == seen.buckets.len());
     let (count_before, sum_before) = before.map_or((0, 0), |before| (before.count, before.sum_micros));
     let mut grown = Vec::with_capacity(seen.buckets.len() + 1);
@@ -119,21 +119,21 @@ fn growth(seen: &HistogramSnapshot, before: Option<&HistogramSnapshot>) -> (Vec<
         let earlier = before.and_then(|before| before.buckets.get(index)).map_or(0, |(_, cumulative)| *cumulative);
         let now = cumulative.saturating_sub(earlier);
         let up_to = seconds(*bound);
-        grown.push(Grown { above, up_to: Some(up_to), count: now.saturating_sub(below) });
+        grown.push(GrownBucket { above, up_to: Some(up_to), count: now.saturating_sub(below) });
         (above, below) = (up_to, now);
     }
     let all = seen.count.saturating_sub(count_before);
-    grown.push(Grown { above, up_to: None, count: all.saturating_sub(below) });
+    grown.push(GrownBucket { above, up_to: None, count: all.saturating_sub(below) });
     (grown, seconds(seen.sum_micros.saturating_sub(sum_before)))
 }
 
 /// A value inside each bucket that has grown, chosen so that they add up to the sum where they can: all at the same fraction of their
 /// bucket's width; those beyond the last bound share what the others, taken at half the width, leave of the sum.
-fn values((grown, sum): &(Vec<Grown>, f64)) -> Vec<(f64, u64)> {
+fn values((grown, sum): &(Vec<GrownBucket>, f64)) -> Vec<(f64, u64)> {
     /// Inside the bucket, and not on its lower bound, which belongs to the one below.
     const LEAST: f64 = 1e-3;
     let inner = |weight: f64| -> f64 {
-        let at = |bucket: &Grown| bucket.above + (bucket.up_to.unwrap_or(bucket.above) - bucket.above) * weight;
+        let at = |bucket: &GrownBucket| bucket.above + (bucket.up_to.unwrap_or(bucket.above) - bucket.above) * weight;
         grown.iter().filter(|bucket| bucket.up_to.is_some()).map(|bucket| at(bucket) * bucket.count as f64).sum()
     };
     let beyond = grown.last().filter(|bucket| bucket.up_to.is_none()).map_or(0, |bucket| bucket.count);
@@ -143,7 +143,7 @@ fn values((grown, sum): &(Vec<Grown>, f64)) -> Vec<(f64, u64)> {
         _ => 0.5,
     };
     let left = (sum - inner(weight)) / beyond.max(1) as f64;
-    let value = |bucket: &Grown| match bucket.up_to {
+    let value = |bucket: &GrownBucket| match bucket.up_to {
         // The bound itself at the full width, whatever rounding makes of it.
         Some(up_to) => (bucket.above + (up_to - bucket.above) * weight).min(up_to),
         None => left.max(bucket.above * (1.0 + LEAST)),

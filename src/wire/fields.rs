@@ -123,20 +123,20 @@ const FOLDED: [u8; 256] = {
 
 /// Some kinds of field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u32);
+pub(super) struct FieldKinds(u32);
 
-impl Kinds {
-    pub(super) const NONE: Kinds = Kinds(0);
+impl FieldKinds {
+    pub(super) const NONE: FieldKinds = FieldKinds(0);
 
-    pub(super) const fn with(self, kind: Known) -> Kinds {
-        Kinds(self.0 | 1 << kind as u32)
+    pub(super) const fn with(self, kind: Known) -> FieldKinds {
+        FieldKinds(self.0 | 1 << kind as u32)
     }
 
     const fn has(self, kind: Known) -> bool {
         self.0 & 1 << kind as u32 != 0
     }
 
-    const fn has_any_of(self, kinds: Kinds) -> bool {
+    const fn has_any_of(self, kinds: FieldKinds) -> bool {
         self.0 & kinds.0 != 0
     }
 }
@@ -155,7 +155,7 @@ pub struct Field<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct FieldEntry {
     line: u32,
     line_end: u32,
     name_end: u32,
@@ -171,22 +171,22 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     text: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<FieldEntry>,
     /// The kinds that stand here (or stood: a field that was dropped leaves its bit).
-    seen: Kinds,
+    seen: FieldKinds,
 }
 
 impl Fields {
     /// Empty, without any memory yet.
     pub const fn new() -> Fields {
-        Fields { text: Vec::new(), entries: Vec::new(), seen: Kinds::NONE }
+        Fields { text: Vec::new(), entries: Vec::new(), seen: FieldKinds::NONE }
     }
 
     /// Forgets everything except the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.entries.clear();
-        self.seen = Kinds::NONE;
+        self.seen = FieldKinds::NONE;
     }
 
     /// Gives memory back that a rare large message took: for connections that wait.
@@ -279,17 +279,17 @@ impl Fields {
 
     /// The values of all fields of this kind.
     pub fn known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.entries_of(Kinds::NONE.with(known)).map(|e| self.field(e).value)
+        self.entries_of(FieldKinds::NONE.with(known)).map(|e| self.field(e).value)
     }
 
     /// None at all when no such kind was ever seen: without a look at the fields.
     #[inline]
-    fn entries_of(&self, kinds: Kinds) -> impl Iterator<Item = &Entry> {
+    fn entries_of(&self, kinds: FieldKinds) -> impl Iterator<Item = &FieldEntry> {
         let entries = if self.seen.has_any_of(kinds) { &self.entries[..] } else { &[] };
         entries.iter().filter(move |e| kinds.has(e.known))
     }
 
-    fn field(&self, entry: &Entry) -> Field<'_> {
+    fn field(&self, entry: &FieldEntry) -> Field<'_> {
         Field {
             name: &self.text[entry.line as usize..entry.name_end as usize],
             value: &self.text[entry.value as usize..entry.value_end as usize],
@@ -326,7 +326,7 @@ impl Fields {
     pub(super) fn note(&mut self, line: Range<usize>, name_end: usize, value: Range<usize>, known: Known) {
         let spaced = value.start == name_end + 2 && self.text.get(name_end + 1) == Some(&b' ');
         self.seen = self.seen.with(known);
-        self.entries.push(Entry {
+        self.entries.push(FieldEntry {
             line: line.start as u32,
             line_end: line.end as u32,
             name_end: name_end as u32,
@@ -344,7 +344,7 @@ impl Fields {
         let name_end = line + name;
         let value_end = name_end + 2 + value;
         self.seen = self.seen.with(known);
-        self.entries.push(Entry {
+        self.entries.push(FieldEntry {
             line: line as u32,
             line_end: value_end as u32 + 2,
             name_end: name_end as u32,
@@ -358,13 +358,13 @@ impl Fields {
 
     /// The fields of these kinds.
     #[inline]
-    pub(super) fn of_kinds(&self, kinds: Kinds) -> impl Iterator<Item = Field<'_>> {
+    pub(super) fn of_kinds(&self, kinds: FieldKinds) -> impl Iterator<Item = Field<'_>> {
         self.entries_of(kinds).map(|e| self.field(e))
     }
 
     /// Where in the arena the values of this kind stand.
     pub(super) fn spans(&self, known: Known) -> impl Iterator<Item = Range<usize>> {
-        self.entries_of(Kinds::NONE.with(known)).map(|e| e.value as usize..e.value_end as usize)
+        self.entries_of(FieldKinds::NONE.with(known)).map(|e| e.value as usize..e.value_end as usize)
     }
 
     /// Takes the last field away again, its text included.
@@ -386,11 +386,15 @@ impl Fields {
 
     /// Writes the fields for which `keep` says so, as `name: value\r\n`. Neighbours are copied in one piece.
     #[inline]
-    pub(super) fn write<'a>(&'a self, out: &'a mut Vec<u8>, mut keep: impl FnMut(Line<'a>, &mut Run<'a>) -> bool) {
+    pub(super) fn write<'a>(
+        &'a self,
+        out: &'a mut Vec<u8>,
+        mut keep: impl FnMut(FieldLine<'a>, &mut LineRun<'a>) -> bool,
+    ) {
         out.reserve(self.text.len());
-        let mut run = Run { text: &self.text, from: 0, to: 0, out };
+        let mut run = LineRun { text: &self.text, from: 0, to: 0, out };
         for entry in &self.entries {
-            if keep(Line { fields: self, entry }, &mut run) {
+            if keep(FieldLine { fields: self, entry }, &mut run) {
                 run.line(entry);
             }
         }
@@ -400,12 +404,12 @@ impl Fields {
 
 /// A field on its way out; what it is made of is looked up when it is asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct FieldLine<'a> {
     fields: &'a Fields,
-    entry: &'a Entry,
+    entry: &'a FieldEntry,
 }
 
-impl<'a> Line<'a> {
+impl<'a> FieldLine<'a> {
     #[inline]
     pub(super) fn known(&self) -> Known {
         self.entry.known
@@ -427,14 +431,14 @@ impl<'a> Line<'a> {
 }
 
 /// Lines of an arena on their way out: neighbours wait to be copied together.
-pub(super) struct Run<'a> {
+pub(super) struct LineRun<'a> {
     text: &'a [u8],
     from: usize,
     to: usize,
     out: &'a mut Vec<u8>,
 }
 
-impl Run<'_> {
+impl LineRun<'_> {
     /// What was written so far; for lines that stand between copied ones.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         self.flush();
@@ -442,7 +446,7 @@ impl Run<'_> {
     }
 
     #[inline]
-    fn line(&mut self, entry: &Entry) {
+    fn line(&mut self, entry: &FieldEntry) {
         let (from, to) = (entry.line as usize, entry.line_end as usize);
         if !entry.canonical {
             self.flush();

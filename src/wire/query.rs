@@ -13,21 +13,21 @@ pub fn query_parameter<'a>(query: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>>
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &[][..]),
         };
-        Decoded(found).eq(name.bytes()).then(|| decode(value))
+        DecodedText(found).eq(name.bytes()).then(|| decode(value))
     })
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     match memchr2(b'%', b'+', text) {
         None => Cow::Borrowed(text),
-        Some(_) => Cow::Owned(Decoded(text).collect()),
+        Some(_) => Cow::Owned(DecodedText(text).collect()),
     }
 }
 
 /// The bytes that an encoded text stands for.
-struct Decoded<'a>(&'a [u8]);
+struct DecodedText<'a>(&'a [u8]);
 
-impl Iterator for Decoded<'_> {
+impl Iterator for DecodedText<'_> {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {

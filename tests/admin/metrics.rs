@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use standfast::admin::{Scrape, render, walk};
+use standfast::admin::{MetricsWalk, render, walk};
 use standfast::config::{Config, MetricsDetail, PoolMembers};
-use standfast::control::Tally;
+use standfast::control::ChangeTally;
 use standfast::control::tally::ServiceTally;
 use standfast::decision::*;
-use standfast::routing::{Bound, RoutingTable, SocketMap, Sockets};
-use standfast::sys::process::Process;
+use standfast::routing::{BoundSocket, ListenerSockets, RoutingTable, SocketMap};
+use standfast::sys::process::ProcessUsage;
 use standfast::telemetry::instruments::{LATENCY, RECOVERY};
 use standfast::telemetry::lines::LineCounts;
 use standfast::telemetry::recorder::RecorderSink;
@@ -60,7 +60,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
     let sockets: SocketMap = config
         .listeners
         .iter()
-        .map(|l| (l.name.clone(), Arc::new(Sockets::new(vec![Arc::new(Bound::new(l.bind[0], vec![]))]))))
+        .map(|l| (l.name.clone(), Arc::new(ListenerSockets::new(vec![Arc::new(BoundSocket::new(l.bind[0], vec![]))]))))
         .collect();
     RoutingTable::build(
         &Arc::new(config),
@@ -73,12 +73,12 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
     )
 }
 
-fn tally(config: &Config) -> Tally {
+fn tally(config: &Config) -> ChangeTally {
     let services = config.services.iter().map(|service| (service.name.clone(), ServiceTally::default())).collect();
     let endpoints: usize =
         config.services.iter().flat_map(|s| &s.pools).map(|pool| pool.members.endpoints().len()).sum();
     let probes = (1..=endpoints as u32).map(|id| (EndpointId(id), Default::default())).collect();
-    Tally { services, probes, ..Tally::default() }
+    ChangeTally { services, probes, ..ChangeTally::default() }
 }
 
 fn scrape(table: &RoutingTable) -> String {
@@ -86,8 +86,8 @@ fn scrape(table: &RoutingTable) -> String {
 }
 
 /// What a walk reads of this table and these counts.
-fn with_scrape<T>(table: &RoutingTable, tally: &Tally, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
-    read(&Scrape {
+fn with_scrape<T>(table: &RoutingTable, tally: &ChangeTally, read: impl FnOnce(&MetricsWalk<'_>) -> T) -> T {
+    read(&MetricsWalk {
         table,
         acknowledged: &[1, 1],
         tally: Some(tally),
@@ -95,7 +95,7 @@ fn with_scrape<T>(table: &RoutingTable, tally: &Tally, read: impl FnOnce(&Scrape
         access_log: LineCounts { written: 3, dropped: 2, failed: 1 },
         log: LineCounts::default(),
         ready: true,
-        process: &Process::now(),
+        process: &ProcessUsage::now(),
     })
 }
 
@@ -165,7 +165,7 @@ fn series_of_what_is_gone_are_gone_and_the_rest_goes_on_counting() {
 #[test]
 fn an_engine_that_does_not_answer_costs_only_its_own_metrics() {
     let table = table(support::config(&[("shop", &addresses(1, 1), &addresses(2, 1))]), None);
-    let text = render(&Scrape {
+    let text = render(&MetricsWalk {
         table: &table,
         acknowledged: &[],
         tally: None,
@@ -173,7 +173,7 @@ fn an_engine_that_does_not_answer_costs_only_its_own_metrics() {
         access_log: LineCounts::default(),
         log: LineCounts::default(),
         ready: false,
-        process: &Process::now(),
+        process: &ProcessUsage::now(),
     });
     assert_eq!(parse(&text)["standfast_service_up"].value(&[("service", "shop")]), 1.0);
     promtool(&text);

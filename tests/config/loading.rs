@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use standfast::config::{self, Config, Loaded, Problems};
+use standfast::config::{self, Config, LoadedConfig, Problems};
 
 use crate::memory;
 
@@ -26,7 +26,7 @@ fn read(path: &Path) -> String {
 }
 
 /// Relative paths of a text in here count from `tests/config/cases`.
-fn parse(text: &str) -> Result<Loaded, Problems> {
+fn parse(text: &str) -> Result<LoadedConfig, Problems> {
     config::parse(text, &root("tests/config/cases"))
 }
 

@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::time::Duration;
 
-use crate::Descriptors;
+use crate::DescriptorLimit;
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Plane, Upstream, get, until};
 
 #[test]
 fn accepting_survives_a_shortage_of_descriptors_without_spinning() {
-    Descriptors::alone(run);
+    DescriptorLimit::alone(run);
 }
 
-async fn run(descriptors: &Descriptors) {
+async fn run(descriptors: &DescriptorLimit) {
     let upstream = Upstream::start(Behaviour::ok("ok")).await;
     let plane = Plane::start(&http_yaml(&[&[upstream.address]], ""));
     let mut early = Client::connect(plane.address("web")).await;

@@ -7,17 +7,17 @@ use std::time::Duration;
 use standfast::control::tally::PROBES;
 use standfast::decision::{ConnectOutcome, Operational};
 
-use crate::Descriptors;
+use crate::DescriptorLimit;
 use crate::support::instance::News;
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Instance, Then, Upstream, get, post, within};
 
 #[test]
 fn a_shortage_of_our_own_is_no_evidence_against_anybody() {
-    Descriptors::alone(run);
+    DescriptorLimit::alone(run);
 }
 
-async fn run(descriptors: &Descriptors) {
+async fn run(descriptors: &DescriptorLimit) {
     // No connection is used again: every request needs one of its own.
     let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_vec();
     let once = || Behaviour::Say(answer.clone(), Then::Close);

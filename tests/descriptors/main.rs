@@ -16,16 +16,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// No other test of this process runs meanwhile; at its end the limit is what it was.
-struct Descriptors {
+struct DescriptorLimit {
     before: Rlimit,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl Descriptors {
+impl DescriptorLimit {
     /// Runs this test while no other one of this process runs. The runtime too is made, and gone with all its sockets, in its turn.
-    fn alone(test: impl AsyncFnOnce(&Descriptors)) {
+    fn alone(test: impl AsyncFnOnce(&DescriptorLimit)) {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let descriptors = Descriptors { before: getrlimit(Resource::Nofile), _alone: alone };
+        let descriptors = DescriptorLimit { before: getrlimit(Resource::Nofile), _alone: alone };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(test(&descriptors));
         drop(runtime);
@@ -42,7 +42,7 @@ impl Descriptors {
     }
 }
 
-impl Drop for Descriptors {
+impl Drop for DescriptorLimit {
     fn drop(&mut self) {
         self.restore();
     }

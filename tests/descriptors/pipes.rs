@@ -6,7 +6,7 @@ use std::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::Descriptors;
+use crate::DescriptorLimit;
 use crate::support::plane::yaml;
 use crate::support::{Plane, until, within};
 
@@ -24,10 +24,10 @@ fn ends() -> usize {
 
 #[test]
 fn pipes_come_and_go() {
-    Descriptors::alone(run);
+    DescriptorLimit::alone(run);
 }
 
-async fn run(descriptors: &Descriptors) {
+async fn run(descriptors: &DescriptorLimit) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plane = Plane::start(&yaml("tcp", &[&[listener.local_addr().unwrap()]], "", ""));
     let before = ends();

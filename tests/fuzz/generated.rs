@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use standfast::config::ProxyVersion;
 use standfast::wire::h1::{BodyEncoder, BodyLength, HeadLimits};
-use standfast::wire::proxy_protocol::{Ends, write};
+use standfast::wire::proxy_protocol::{ConnectionEnds, write};
 
 use crate::corpus;
 use crate::properties::heads::Way;
@@ -72,7 +72,7 @@ fn changed_inputs_of_the_corpus_keep_the_properties() {
 /// A hello in so many records that its length on the wire is at the bound gets one verdict, however it was cut.
 #[test]
 fn a_hello_at_the_bound_is_the_same_in_pieces() {
-    use standfast::wire::client_hello::{LONGEST_ON_WIRE, Reader};
+    use standfast::wire::client_hello::{HelloReader, LONGEST_ON_WIRE};
     let body = vec![0; 12_000];
     let message = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
     for small in [10_700, 10_850, 10_900, 10_920] {
@@ -80,7 +80,7 @@ fn a_hello_at_the_bound_is_the_same_in_pieces() {
         let rest = [&message[small..], &[0; 300]].concat();
         let input: Vec<u8> = records.chain([22, 3, 1]).chain((rest.len() as u16).to_be_bytes()).chain(rest).collect();
         let verdict = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-            let mut reader = Reader::new();
+            let mut reader = HelloReader::new();
             pieces.map(|piece| reader.feed(piece)).find(|read| *read != Ok(None))
         };
         let whole = verdict(&mut std::iter::once(&input[..]));
@@ -324,7 +324,7 @@ proptest! {
         version in select(vec![ProxyVersion::V1, ProxyVersion::V2]),
         behind in vec(any::<u8>(), 0..64),
     ) {
-        let ends = ends.map(|(ips, ports)| Ends { source: (ips.0, ports.0).into(), destination: (ips.1, ports.1).into() });
+        let ends = ends.map(|(ips, ports)| ConnectionEnds { source: (ips.0, ports.0).into(), destination: (ips.1, ports.1).into() });
         properties::proxy_protocol::check(&[write(version, ends), behind].concat());
     }
 

@@ -250,7 +250,7 @@ fn our_request(input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
     let mut read = Read { first: format!("{} {}", head.method_name(), head.path_and_query()), ..Read::default() };
     read.fields = our_fields(head.fields());
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
@@ -272,7 +272,7 @@ fn our_response(mut input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
     let (mut head, mut parser) = (ResponseHead::new(), ResponseParser::new());
     let mut out = Vec::new();
     loop {
-        let Progress::Complete(used) = parser.feed(input, &LIMITS, Asked::Other, &mut head)? else {
+        let Progress::Complete(used) = parser.feed(input, &LIMITS, AskedMethod::Other, &mut head)? else {
             panic!("incomplete: {}", input.escape_ascii());
         };
         input = &input[used..];
@@ -288,7 +288,7 @@ fn our_response(mut input: &[u8]) -> Result<(Read, Vec<u8>), Error> {
     let changes = HeaderChanges::default();
     encode_response(
         &head,
-        &Downstream { version: Version::Http11, framing, keep_alive: true, changes: &changes },
+        &DownstreamHead { version: Version::Http11, framing, keep_alive: true, changes: &changes },
         &mut out,
     );
     our_body(head.body(), framing, input, &mut read, &mut out)?;

@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::http2_upstream::{
-    Asked, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
-    block,
+    AskedMethod, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Upstream, RST_STREAM, Raw, SETTINGS,
+    WINDOW_UPDATE, block,
 };
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Instance, Plane, Upstream, get, post, until, within};
@@ -30,7 +30,7 @@ fn plane(pools: &[&[std::net::SocketAddr]], more: &str) -> Plane {
 }
 
 /// Says what it was asked.
-async fn echo(mut asked: Asked) {
+async fn echo(mut asked: AskedMethod) {
     let (body, trailers) = asked.body().await;
     let parts = asked.request.into_parts().0;
     let mut lines: Vec<_> =
@@ -50,7 +50,7 @@ async fn echo(mut asked: Asked) {
     send.send_data(Bytes::from(text), true).unwrap();
 }
 
-async fn hang(mut asked: Asked) {
+async fn hang(mut asked: AskedMethod) {
     asked.reset().await;
 }
 
@@ -78,7 +78,7 @@ async fn requests_go_over_one_connection_and_mean_the_same() {
 
 #[tokio::test]
 async fn a_reply_that_ends_with_its_head_has_a_length_for_a_client_of_http_1() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let status = if asked.request.uri().path() == "/none" { 204 } else { 200 };
         let response = Response::builder().status(status).header("grpc-status", "0").body(()).unwrap();
         asked.respond.send_response(response, true).unwrap();
@@ -97,7 +97,7 @@ async fn a_reply_that_ends_with_its_head_has_a_length_for_a_client_of_http_1() {
 
 #[tokio::test]
 async fn bodies_stream_both_ways_with_trailers() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let mut send = asked.respond.send_response(Response::new(()), false).unwrap();
         let body = asked.request.body_mut();
         while let Some(Ok(data)) = body.data().await {
@@ -139,7 +139,7 @@ async fn bodies_stream_both_ways_with_trailers() {
 
 #[tokio::test]
 async fn large_bodies_pass_whole_both_ways() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let (body, _) = asked.body().await;
         let mut send = asked.respond.send_response(Response::new(()), false).unwrap();
         let mut rest = Bytes::from(body);
@@ -160,7 +160,7 @@ async fn large_bodies_pass_whole_both_ways() {
 
 #[tokio::test]
 async fn interim_replies_pass() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let hints = Response::builder().status(103).header("link", "</a.css>").body(()).unwrap();
         asked.respond.send_informational(hints).unwrap();
         asked.say("done");
@@ -175,7 +175,7 @@ async fn interim_replies_pass() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_100_is_told_by_the_endpoint() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         assert_eq!(asked.request.headers()["expect"], "100-continue");
         asked.respond.send_informational(Response::builder().status(100).body(()).unwrap()).unwrap();
         let (body, _) = asked.body().await;
@@ -191,7 +191,7 @@ async fn a_client_that_waits_for_100_is_told_by_the_endpoint() {
 
 #[tokio::test]
 async fn an_early_answer_passes_while_the_upload_goes_on() {
-    let upstream = Http2Upstream::start(|asked: Asked| async move { asked.say("enough") }).await;
+    let upstream = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("enough") }).await;
     let plane = plane(&[&[upstream.address]], "");
     let mut client = Client::connect(plane.address("web")).await;
     let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart").await;
@@ -201,7 +201,7 @@ async fn an_early_answer_passes_while_the_upload_goes_on() {
 #[tokio::test]
 async fn a_client_that_leaves_cancels_its_stream_and_no_other() {
     let (told, mut reasons) = mpsc::channel(1);
-    let upstream = Http2Upstream::start(move |mut asked: Asked| {
+    let upstream = Http2Upstream::start(move |mut asked: AskedMethod| {
         let told = told.clone();
         async move {
             match asked.request.uri().path() {
@@ -230,7 +230,7 @@ async fn many_requests_wait_for_one_dial_and_share_its_connection() {
     let count = Arc::new(AtomicUsize::new(0));
     let upstream = Http2Upstream::start({
         let all_there = Arc::clone(&all_there);
-        move |asked: Asked| {
+        move |asked: AskedMethod| {
             let (all_there, count) = (Arc::clone(&all_there), Arc::clone(&count));
             async move {
                 let there = all_there.notified();
@@ -275,7 +275,7 @@ async fn a_full_connection_gets_another_beside_it() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_blocks_nobody_else() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         if asked.request.uri().path() != "/flood" {
             return asked.say("fine");
         }
@@ -307,7 +307,7 @@ async fn a_client_that_does_not_read_blocks_nobody_else() {
 
 #[tokio::test]
 async fn a_refused_stream_is_sent_again_even_if_it_is_a_post() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         if asked.number == 1 {
             return asked.respond.send_reset(Reason::REFUSED_STREAM);
         }
@@ -345,7 +345,7 @@ async fn after_a_goaway_streams_in_flight_finish_and_new_ones_go_elsewhere() {
     let gate = Arc::new(Notify::new());
     let upstream = Http2Upstream::start({
         let gate = Arc::clone(&gate);
-        move |asked: Asked| {
+        move |asked: AskedMethod| {
             let gate = Arc::clone(&gate);
             async move {
                 let connection = asked.connection;
@@ -375,7 +375,7 @@ async fn after_a_goaway_streams_in_flight_finish_and_new_ones_go_elsewhere() {
 #[tokio::test]
 async fn a_post_is_not_repeated_when_its_endpoint_dies_and_a_get_goes_to_the_standby() {
     let dying = Http2Upstream::start(hang).await;
-    let standby = Http2Upstream::start(|asked: Asked| async move { asked.say("standby") }).await;
+    let standby = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("standby") }).await;
     let plane = plane(&[&[dying.address], &[standby.address]], "");
     let mut asks = Vec::new();
     for n in 0..6 {
@@ -401,7 +401,7 @@ async fn a_switch_moves_new_requests_and_lets_old_streams_finish() {
     let gate = Arc::new(Notify::new());
     let old = Http2Upstream::start({
         let gate = Arc::clone(&gate);
-        move |asked: Asked| {
+        move |asked: AskedMethod| {
             let gate = Arc::clone(&gate);
             async move {
                 if asked.request.uri().path() == "/slow" {
@@ -412,7 +412,7 @@ async fn a_switch_moves_new_requests_and_lets_old_streams_finish() {
         }
     })
     .await;
-    let new = Http2Upstream::start(|asked: Asked| async move { asked.say("new") }).await;
+    let new = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("new") }).await;
     let mut plane = plane(&[&[old.address], &[new.address]], "");
     let mut slow = Client::connect(plane.address("web")).await;
     slow.send(post("/slow", "1", "x")).await;
@@ -430,7 +430,7 @@ async fn a_switch_moves_new_requests_and_lets_old_streams_finish() {
 #[tokio::test]
 async fn nothing_waits_at_a_full_socket_to_leave_after_the_switch() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let new = Http2Upstream::start(|asked: Asked| async move { asked.say("new") }).await;
+    let new = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("new") }).await;
     let mut plane = plane(&[&[listener.local_addr().unwrap()], &[new.address]], "");
     let mut upload = Client::connect(plane.address("web")).await;
     upload.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n").await;
@@ -477,7 +477,7 @@ async fn nothing_waits_at_a_full_socket_to_leave_after_the_switch() {
 #[tokio::test]
 async fn with_sessions_close_streams_in_flight_are_reset_at_the_switch() {
     let old = Http2Upstream::start(hang).await;
-    let new = Http2Upstream::start(|asked: Asked| async move { asked.say("new") }).await;
+    let new = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("new") }).await;
     let mut plane = plane(&[&[old.address], &[new.address]], "    failover: {sessions: close}\n");
     let mut client = Client::connect(plane.address("web")).await;
     client.send(post("/", "p", "x")).await;
@@ -489,7 +489,7 @@ async fn with_sessions_close_streams_in_flight_are_reset_at_the_switch() {
 
 #[tokio::test]
 async fn a_reset_in_the_middle_of_a_body_cuts_the_clients_answer() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let mut send = asked.respond.send_response(Response::new(()), false).unwrap();
         send.send_data(Bytes::from_static(b"half"), false).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -507,7 +507,7 @@ async fn a_reset_in_the_middle_of_a_body_cuts_the_clients_answer() {
 
 #[tokio::test]
 async fn a_short_answer_that_is_cut_is_asked_for_again() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         if asked.number > 1 {
             return asked.say("whole");
         }
@@ -524,7 +524,7 @@ async fn a_short_answer_that_is_cut_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_try_that_timed_out_takes_its_connection_out_of_use() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         match asked.connection {
             1 => drop(asked.reset().await),
             _ => asked.say("second"),
@@ -539,7 +539,7 @@ async fn a_try_that_timed_out_takes_its_connection_out_of_use() {
 
 #[tokio::test]
 async fn an_unused_connection_is_closed_in_its_time() {
-    let upstream = Http2Upstream::start(|asked: Asked| async move { asked.say("fine") }).await;
+    let upstream = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("fine") }).await;
     let plane = plane(&[&[upstream.address]], "    timeouts: {idle: 100ms}\n");
     let mut client = Client::connect(plane.address("web")).await;
     assert_eq!(client.ask(get("/", "1")).await.text(), "fine");
@@ -551,7 +551,7 @@ async fn an_unused_connection_is_closed_in_its_time() {
 #[tokio::test]
 async fn an_endpoint_that_speaks_http_1_only_is_passed_over_before_a_byte_of_the_request_is_sent() {
     let wrong = Upstream::start(Behaviour::ok("http/1")).await;
-    let right = Http2Upstream::start(|asked: Asked| async move { asked.say("http/2") }).await;
+    let right = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("http/2") }).await;
     let plane = plane(&[&[wrong.address, right.address]], "");
     let mut client = Client::connect(plane.address("web")).await;
     for n in 0..4 {
@@ -574,7 +574,7 @@ async fn an_endpoint_that_does_not_open_http_2_is_out_at_once_and_the_order_goes
     let (speaks_http_1, silent) =
         (Upstream::start(Behaviour::ok("http/1")).await, TcpListener::bind("127.0.0.1:0").await.unwrap());
     for home in [speaks_http_1.address, silent.local_addr().unwrap()] {
-        let standby = Http2Upstream::start(|asked: Asked| async move { asked.say("standby") }).await;
+        let standby = Http2Upstream::start(|asked: AskedMethod| async move { asked.say("standby") }).await;
         let more = format!("{HTTP2}    timeouts: {{connect: 500ms}}\n");
         let instance = Instance::start(&http_yaml(&[&[home], &[standby.address]], &more));
         instance.serves("web", 0).await;
@@ -681,7 +681,7 @@ async fn garbage_instead_of_frames_is_no_answer_and_no_request_was_sent() {
 /// Passes each probe on: its method, its length and its body.
 async fn probed() -> (Http2Upstream, mpsc::Receiver<(String, Option<String>, Vec<u8>)>) {
     let (probes, received) = mpsc::channel(100);
-    let upstream = Http2Upstream::start(move |mut asked: Asked| {
+    let upstream = Http2Upstream::start(move |mut asked: AskedMethod| {
         let probes = probes.clone();
         async move {
             let (body, _) = asked.body().await;

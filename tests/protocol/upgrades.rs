@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use standfast::wire::websocket::{Frames, GOING_AWAY};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,7 +65,7 @@ async fn tunnel(more: &str) -> (Stage, TcpStream, Conn) {
 async fn reply(client: &mut TcpStream) -> Reply {
     // Heads come alone here: nothing is lost with the reader's buffer.
     let mut input = Vec::new();
-    let reply = read_reply(client, Asked::Upgrade, &mut input).await;
+    let reply = read_reply(client, AskedMethod::Upgrade, &mut input).await;
     assert_eq!(input, b"");
     reply
 }
@@ -176,7 +176,7 @@ impl Trial<'_> {
         }
         write(&mut conn.stream, &cases::bytes(answer), self.cut).await;
         let mut input = Vec::new();
-        let reply = read_reply(&mut client, Asked::Upgrade, &mut input).await;
+        let reply = read_reply(&mut client, AskedMethod::Upgrade, &mut input).await;
         let wanted = if expected == "tunnel" { "101" } else { expected };
         let unmet = cases::unmet(self.case.columns.get(4), &reply.heads);
         if reply.status.to_string() != wanted || !reply.whole || !unmet.is_empty() || !input.is_empty() {
@@ -194,7 +194,7 @@ impl Trial<'_> {
                 client.write_all(get("/next", "1").as_bytes()).await.unwrap();
                 assert!(conn.head().await.starts_with("GET /next "), "both connections are used again");
                 conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext").await;
-                assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await.body, b"next");
+                assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await.body, b"next");
             }
         }
         Ok(())

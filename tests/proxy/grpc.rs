@@ -15,7 +15,7 @@ use standfast::telemetry::access::AccessLog;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use crate::support::http2_upstream::{Asked, Http2Upstream};
+use crate::support::http2_upstream::{AskedMethod, Http2Upstream};
 use crate::support::plane::http_yaml;
 use crate::support::{Answer, Behaviour, Client, Plane, Upstream, until, within};
 
@@ -66,7 +66,7 @@ async fn what_is_no_call_gets_plain_http() {
 
 #[tokio::test]
 async fn a_call_may_pause_longer_than_a_body_and_its_status_comes_in_trailers() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
         let mut send = asked.respond.send_response(response, false).unwrap();
         send.send_data(Bytes::from_static(b"first"), false).unwrap();
@@ -101,7 +101,7 @@ async fn read_until(client: &mut Client, seen: &mut Vec<u8>, what: &str) {
 
 #[tokio::test]
 async fn a_call_that_is_unavailable_at_once_counts_against_its_endpoint_and_is_passed_on() {
-    let upstream = Http2Upstream::start(|mut asked: Asked| async move {
+    let upstream = Http2Upstream::start(|mut asked: AskedMethod| async move {
         let response = Response::builder().header("content-type", "application/grpc").header("grpc-status", "14");
         asked.respond.send_response(response.body(()).unwrap(), true).unwrap();
     })
@@ -117,7 +117,7 @@ async fn a_call_that_is_unavailable_at_once_counts_against_its_endpoint_and_is_p
 /// A server whose health is `health`, and which says `name` to everything else.
 async fn server(name: &'static str, health: &Arc<AtomicU8>) -> Http2Upstream {
     let health = Arc::clone(health);
-    Http2Upstream::start(move |mut asked: Asked| {
+    Http2Upstream::start(move |mut asked: AskedMethod| {
         let health = Arc::clone(&health);
         async move {
             if asked.request.uri().path() != "/grpc.health.v1.Health/Check" {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion};
 use standfast::control::{self, ControlError, ControlHandle, ControlSetup};
 use standfast::decision::Operational;
-use standfast::net::tls::{Alpn, ClientTls, Handshake, Loader, TlsFailure, explain};
+use standfast::net::tls::{Alpn, ClientTls, HandshakeOutcome, TlsFailure, TlsFileLoader, explain};
 use standfast::proxy::{self, ProxyHandle, ProxySetup};
 use standfast::routing::TlsAssets;
 use standfast::sys::clock;
@@ -34,7 +34,7 @@ async fn front(pairs: &[&Pair], more: &str) -> (Upstream, Plane) {
 }
 
 /// How often a handshake ended like this.
-fn counted(plane: &Plane, how: Handshake) -> u64 {
+fn counted(plane: &Plane, how: HandshakeOutcome) -> u64 {
     plane.published.load().listener("web").unwrap().stats.handshakes()[how as usize]
 }
 
@@ -75,8 +75,8 @@ async fn the_name_asked_for_decides_which_certificate_is_shown() {
         error.to_string().contains("NotValidForName") || error.to_string().contains("not valid for name"),
         "{error}"
     );
-    until("the refusal is counted", || counted(&plane, Handshake::Alert) == 1).await;
-    assert_eq!(counted(&plane, Handshake::Full), 3);
+    until("the refusal is counted", || counted(&plane, HandshakeOutcome::Alert) == 1).await;
+    assert_eq!(counted(&plane, HandshakeOutcome::Full), 3);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn where_unknown_names_are_refused_the_client_is_told_so() {
         let error = handshake(plane.address("web"), name, &config).await.unwrap_err();
         assert_eq!(alert(&error), AlertDescription::UnrecognisedName, "{name}");
     }
-    until("both are counted", || counted(&plane, Handshake::UnknownName) == 2).await;
+    until("both are counted", || counted(&plane, HandshakeOutcome::UnknownName) == 2).await;
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn both_versions_are_spoken_and_sessions_are_resumed() {
         assert_eq!(kind, HandshakeKind::Resumed, "{version:?}");
     }
     let stats = Arc::clone(&plane.published.load().listener("web").unwrap().stats);
-    assert_eq!((counted(&plane, Handshake::Full), counted(&plane, Handshake::Resumed)), (2, 4));
+    assert_eq!((counted(&plane, HandshakeOutcome::Full), counted(&plane, HandshakeOutcome::Resumed)), (2, 4));
     assert_eq!(stats.tls_versions(), [3, 3]);
 }
 
@@ -132,7 +132,7 @@ async fn older_versions_than_the_oldest_and_unknown_protocols_are_refused() {
     other.alpn_protocols = vec![b"spdy/3".to_vec()];
     let error = handshake(plane.address("web"), "a.test", &Arc::new(other)).await.unwrap_err();
     assert_eq!(alert(&error), AlertDescription::NoApplicationProtocol);
-    until("both are counted", || counted(&plane, Handshake::NothingInCommon) == 2).await;
+    until("both are counted", || counted(&plane, HandshakeOutcome::NothingInCommon) == 2).await;
     let mut same = pki.client();
     same.alpn_protocols = vec![b"spdy/3".to_vec(), b"http/1.1".to_vec()];
     let stream = handshake(plane.address("web"), "a.test", &Arc::new(same)).await.unwrap();
@@ -163,7 +163,7 @@ async fn certificates_of_clients_are_asked_for_as_configured() {
             assert_eq!(answered, passes, "{mode}");
         }
         let refused = if nobody_passes { 1 } else { 2 };
-        until("the refused are counted", || counted(&plane, Handshake::ClientCertificate) == refused).await;
+        until("the refused are counted", || counted(&plane, HandshakeOutcome::ClientCertificate) == refused).await;
     }
 }
 
@@ -187,8 +187,8 @@ async fn a_session_from_where_nothing_was_proved_is_not_resumed_where_it_must_be
             let error = within(stream.read(&mut [0])).await.unwrap_err();
             assert_eq!(alert(&error), AlertDescription::CertificateRequired);
         }
-        until("it is refused", || counted(&plane, Handshake::ClientCertificate) == 1).await;
-        assert_eq!(counted(&plane, Handshake::Resumed), 0);
+        until("it is refused", || counted(&plane, HandshakeOutcome::ClientCertificate) == 1).await;
+        assert_eq!(counted(&plane, HandshakeOutcome::Resumed), 0);
     }
 }
 
@@ -201,7 +201,7 @@ async fn what_is_not_tls_is_refused_at_once_and_counted() {
     let (bytes, _) = client.rest().await;
     // At most an alert.
     assert!(bytes.len() <= 7, "{bytes:?}");
-    until("it is counted", || counted(&plane, Handshake::NotTls) == 1).await;
+    until("it is counted", || counted(&plane, HandshakeOutcome::NotTls) == 1).await;
     assert_eq!(upstream.requests(), 0);
 }
 
@@ -215,7 +215,7 @@ async fn plain_http_on_a_tls_port_is_answered_in_the_clear() {
         let answer = client.answer().await.expect("an answer");
         assert_eq!((answer.status(), answer.text()), (400, "This port speaks HTTPS: use https:// in the URL\n"));
     }
-    until("they were counted", || counted(&plane, Handshake::NotTls) == 3).await;
+    until("they were counted", || counted(&plane, HandshakeOutcome::NotTls) == 3).await;
     assert_eq!(upstream.requests(), 0);
 }
 
@@ -231,7 +231,7 @@ async fn a_handshake_that_is_not_finished_in_time_is_ended() {
     for stream in [&mut silent, &mut slow] {
         assert!(!matches!(within(stream.read(&mut [0])).await, Ok(1..)));
     }
-    until("both are counted", || counted(&plane, Handshake::Timeout) == 2).await;
+    until("both are counted", || counted(&plane, HandshakeOutcome::Timeout) == 2).await;
 }
 
 #[tokio::test]
@@ -414,7 +414,7 @@ async fn refused_because(shown: &Pair, ca: &Path, sni: &str) -> Option<String> {
         min_version: standfast::config::TlsVersion::Tls12,
         verify: true,
     };
-    let mut loader = Loader::new((clock::unix_millis() / 1000) as i64);
+    let mut loader = TlsFileLoader::new((clock::unix_millis() / 1000) as i64);
     let client = ClientTls::load(&tls, Alpn::None, &mut loader).expect("a CA");
     let socket = TcpStream::connect(upstream.address).await.expect("a connection");
     match within(client.connect(socket, upstream.address)).await {

@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use super::client::within;
 
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Handler = dyn Fn(Asked) -> Answering + Send + Sync;
+type Handler = dyn Fn(AskedMethod) -> Answering + Send + Sync;
 
 /// A request as an upstream got it.
-pub struct Asked {
+pub struct AskedMethod {
     /// Which connection it came over, from 1.
     pub connection: usize,
     /// Which request of the upstream it is, from 1.
@@ -30,7 +30,7 @@ pub struct Asked {
     pub respond: SendResponse<Bytes>,
 }
 
-impl Asked {
+impl AskedMethod {
     /// 200 with this body.
     pub fn say(mut self, body: &str) {
         let mut send = self.respond.send_response(Response::new(()), false).expect("the stream is open");
@@ -76,7 +76,7 @@ pub struct Http2Upstream {
 
 impl Http2Upstream {
     /// Every request goes to `handler`.
-    pub async fn start<F>(handler: impl Fn(Asked) -> F + Send + Sync + 'static) -> Http2Upstream
+    pub async fn start<F>(handler: impl Fn(AskedMethod) -> F + Send + Sync + 'static) -> Http2Upstream
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -84,7 +84,10 @@ impl Http2Upstream {
     }
 
     /// The same with other settings.
-    pub async fn start_with<F>(builder: Builder, handler: impl Fn(Asked) -> F + Send + Sync + 'static) -> Http2Upstream
+    pub async fn start_with<F>(
+        builder: Builder,
+        handler: impl Fn(AskedMethod) -> F + Send + Sync + 'static,
+    ) -> Http2Upstream
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -157,7 +160,7 @@ async fn serve(socket: TcpStream, builder: Builder, connection: usize, state: Ar
             accepted = h2.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     let number = state.requests.fetch_add(1, Ordering::SeqCst) + 1;
-                    streams.spawn(handler(Asked { connection, number, request, respond }));
+                    streams.spawn(handler(AskedMethod { connection, number, request, respond }));
                 }
                 _ => return,
             },

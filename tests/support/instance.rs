@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use standfast::App;
-use standfast::control::{ControlHandle, Notice};
+use standfast::control::{ChangeNotice, ControlHandle};
 use standfast::decision::{Act, ActCommand, ActId, Actor, Cause, Operational, Serving, SwitchKind};
 use standfast::routing::{EndpointStats, EndpointView, ServiceStats};
 use tokio::sync::broadcast;
@@ -15,7 +15,7 @@ use super::until;
 /// One worker; listeners bind port 0.
 pub struct Instance {
     pub control: ControlHandle,
-    notices: broadcast::Receiver<Notice>,
+    notices: broadcast::Receiver<ChangeNotice>,
     /// Dropped last: what is in flight is reset.
     app: App,
 }
@@ -105,8 +105,8 @@ impl Instance {
         loop {
             match self.notices.try_recv() {
                 // It is told again when it is answered.
-                Ok(Notice::Incident(incident)) if incident.rto_ms.is_none() => news.switches.push(incident.kind),
-                Ok(Notice::Standing { address, change })
+                Ok(ChangeNotice::Incident(incident)) if incident.rto_ms.is_none() => news.switches.push(incident.kind),
+                Ok(ChangeNotice::Standing { address, change })
                     if matches!(change.to.operational, Operational::Unhealthy | Operational::Ejected) =>
                 {
                     news.verdicts.push((address, change.to.cause));

@@ -14,7 +14,7 @@ use standfast::decision::{
 };
 use standfast::net::listen;
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
-use standfast::routing::{Bound, Published, RoutingTable, ServiceStats, SocketMap, Sockets, TlsAssets};
+use standfast::routing::{BoundSocket, ListenerSockets, Published, RoutingTable, ServiceStats, SocketMap, TlsAssets};
 use standfast::sys::clock;
 use standfast::telemetry::access::AccessLog;
 
@@ -165,14 +165,14 @@ fn bind_new<'a>(
     config: &'a Config,
     workers: usize,
     have: &SocketMap,
-) -> impl Iterator<Item = (config::Name, Arc<Sockets>)> + use<'a> {
+) -> impl Iterator<Item = (config::Name, Arc<ListenerSockets>)> + use<'a> {
     let missing: Vec<_> = config.listeners.iter().filter(|listener| !have.contains_key(&listener.name)).collect();
     missing.into_iter().map(move |listener| {
         let bound = listener
             .bind
             .iter()
-            .map(|address| Arc::new(Bound::new(*address, listen::bind(*address, workers).expect("a free port"))));
-        (listener.name.clone(), Arc::new(Sockets::new(bound.collect())))
+            .map(|address| Arc::new(BoundSocket::new(*address, listen::bind(*address, workers).expect("a free port"))));
+        (listener.name.clone(), Arc::new(ListenerSockets::new(bound.collect())))
     })
 }
 

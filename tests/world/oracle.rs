@@ -9,7 +9,7 @@ use standfast::decision::{
     Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Operational, PoolRow, ProbeOutcome, Saved,
     ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
 };
-use standfast::routing::{Choice, EndpointStats, ResponseTracker, ServiceView, Tried};
+use standfast::routing::{EndpointStats, PickChoice, ResponseTracker, ServiceView, TriedEndpoints};
 use standfast::time::MonoTime;
 
 use super::sim::Verdict;
@@ -109,7 +109,7 @@ pub struct Try<'a> {
     /// Its request is safe.
     pub safe: bool,
     /// Whom its request has asked.
-    pub tried: &'a Tried,
+    pub tried: &'a TriedEndpoints,
     /// It is a hedge of one that this endpoint has not answered.
     pub beside: Option<EndpointId>,
 }
@@ -891,7 +891,7 @@ impl Oracle {
     }
 
     /// A try is about to send its first byte.
-    pub fn tries(&self, view: &ServiceView, choice: &Choice, how: &Try<'_>) -> Verdict {
+    pub fn tries(&self, view: &ServiceView, choice: &PickChoice, how: &Try<'_>) -> Verdict {
         let Try { crossing, safe, .. } = *how;
         let pool = &view.pools[choice.pool];
         let endpoint = &pool.endpoints[choice.endpoint];

@@ -11,7 +11,7 @@ use standfast::decision::{
     Act, ActCommand, ActId, Actor, Administrative, ConnectOutcome, Decision, Digest, Effect, EndpointId, Event,
     ProbeOutcome, Saved,
 };
-use standfast::routing::{Choice, DigestCursor, RoutingTable, ServiceView, SocketMap};
+use standfast::routing::{DigestCursor, PickChoice, RoutingTable, ServiceView, SocketMap};
 use standfast::time::MonoTime;
 
 use super::coverage::Coverage;
@@ -37,7 +37,7 @@ pub enum Ev {
     Confirmed(EndpointId, ConnectOutcome),
     Answered(Name, u64, MonoTime),
     /// A connect that was overtaken comes to its end.
-    Proof(usize, Arc<ServiceView>, Choice),
+    Proof(usize, Arc<ServiceView>, PickChoice),
     Fault,
     Repair(SocketAddr, MonoTime),
     Operator,

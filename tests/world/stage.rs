@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use standfast::decision::{RequestTarget, Source};
-use standfast::routing::{Choice, RequestClass, ServiceView, TryFailure};
+use standfast::routing::{PickChoice, RequestClass, ServiceView, TryFailure};
 use standfast::wire::h1::Method;
 
 use super::scene::ms;
@@ -48,7 +48,7 @@ impl Stage {
         actor: usize,
         target: RequestTarget,
         view: &ServiceView,
-        choice: &Choice,
+        choice: &PickChoice,
     ) -> Option<Option<TryFailure>> {
         let pool = &view.pools[choice.pool];
         (self.actors[actor].fate)(&pool.name, choice.endpoint, target.0)

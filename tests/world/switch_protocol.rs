@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64 as PlainU64, Ordering::SeqCst};
 use shuttle::sync::atomic::AtomicU64;
 use shuttle::sync::{Arc, Mutex};
 use shuttle::thread;
-use standfast::routing::protocol::{Board, Number, Numbered, Slot};
+use standfast::routing::protocol::{NumberedTable, PublishBoard, SharedNumber, SharedSlot};
 
 /// A table is its number.
 struct Table(u64);
 
-impl Numbered for Table {
+impl NumberedTable for Table {
     fn epoch(&self) -> u64 {
         self.0
     }
@@ -23,7 +23,7 @@ impl Numbered for Table {
 /// Stands in `ArcSwap`'s place.
 struct Cell(Mutex<std::sync::Arc<Table>>);
 
-impl Slot<Table> for Cell {
+impl SharedSlot<Table> for Cell {
     fn load(&self) -> std::sync::Arc<Table> {
         std::sync::Arc::clone(&self.0.lock().unwrap())
     }
@@ -34,7 +34,7 @@ impl Slot<Table> for Cell {
 
 struct Counter(AtomicU64);
 
-impl Number for Counter {
+impl SharedNumber for Counter {
     fn load(&self) -> u64 {
         self.0.load(SeqCst)
     }
@@ -43,10 +43,10 @@ impl Number for Counter {
     }
 }
 
-type TestBoard = Board<Cell, Counter>;
+type TestBoard = PublishBoard<Cell, Counter>;
 
 fn board() -> Arc<TestBoard> {
-    Arc::new(Board::new(Cell(Mutex::new(std::sync::Arc::new(Table(1)))), number(), number()))
+    Arc::new(PublishBoard::new(Cell(Mutex::new(std::sync::Arc::new(Table(1)))), number(), number()))
 }
 
 fn number() -> Counter {

@@ -8,8 +8,8 @@ use fastrand::Rng;
 use standfast::config::{Name, Retry};
 use standfast::decision::{Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
 use standfast::routing::{
-    Choice, Ended, EndpointView, Fault, InFlight, Pick, PickState, RequestClass, RetryDecision, RoutingTable,
-    ServiceView, SourceKey, Tries, TryFailure, faults,
+    EndpointView, FailedTry, InFlight, Pick, PickChoice, PickState, RequestClass, RetryDecision, RoutingTable,
+    ServiceView, SourceKey, Tries, TryEnd, TryFailure, faults,
 };
 use standfast::time::MonoTime;
 use standfast::wire::h1::Method;
@@ -44,7 +44,7 @@ struct Request {
     /// Its place in the stage's cast.
     actor: Option<usize>,
     /// Tries that failed, until it is known how it fared elsewhere.
-    faults: Vec<Fault>,
+    faults: Vec<FailedTry>,
     state: State,
     /// A late exchange that is still waited for; `state` is the hedge.
     first: Option<Exchange>,
@@ -58,13 +58,13 @@ enum State {
     /// Waits for a newer table, or until then.
     Waiting(MonoTime),
     /// Picked; its first byte goes out then, if its view still holds.
-    Picked(MonoTime, Arc<ServiceView>, Choice),
+    Picked(MonoTime, Arc<ServiceView>, PickChoice),
     Exchange(Exchange),
 }
 
 struct Exchange {
     view: Arc<ServiceView>,
-    choice: Choice,
+    choice: PickChoice,
     course: Course,
     reused: bool,
     /// Of its connection.
@@ -112,8 +112,8 @@ impl Exchange {
         }
     }
 
-    fn ended(&self, how: TryFailure) -> Ended {
-        Ended { choice: self.choice, how, sent: self.course.sent, reused: self.reused, replayable: true }
+    fn ended(&self, how: TryFailure) -> TryEnd {
+        TryEnd { choice: self.choice, how, sent: self.course.sent, reused: self.reused, replayable: true }
     }
 }
 
@@ -333,7 +333,7 @@ impl World {
     }
 
     /// Immediately before the first byte: the view must still be the newest one's.
-    fn begin(&mut self, id: u64, view: Arc<ServiceView>, choice: Choice) -> Verdict {
+    fn begin(&mut self, id: u64, view: Arc<ServiceView>, choice: PickChoice) -> Verdict {
         let holds = self.newest.service(&view.config.name).is_some_and(|newest| Arc::ptr_eq(newest, &view));
         let endpoint = view.endpoint(choice.pool, choice.endpoint).ok_or("picked an endpoint that is not there")?;
         let place = endpoint.stats.enter(endpoint.max_connections);
@@ -491,7 +491,7 @@ impl World {
         if placed { Ok(()) } else { self.drive(id) }
     }
 
-    fn tell_late(&mut self, view: &ServiceView, choice: Choice, connecting: bool) {
+    fn tell_late(&mut self, view: &ServiceView, choice: PickChoice, connecting: bool) {
         let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
         let stats = &endpoint.stats;
         let urgent = if connecting {
@@ -528,7 +528,7 @@ impl World {
             let pick = want.map(|want| service.pick(&want, &mut self.traffic.pickers[request.worker]));
             let Some(Pick::Endpoint(choice)) = pick else { return false };
             let pool = service.pool_of(exchange.choice.id).unwrap_or(usize::MAX);
-            let pending = Choice { pool, ..exchange.choice };
+            let pending = PickChoice { pool, ..exchange.choice };
             request.tries.hedge(retry, &pending, exchange.began, &choice, &service.stats.budget, now)
         });
         if !hedged {
@@ -563,7 +563,7 @@ impl World {
                         Mode::Dead => {
                             self.dials(endpoint, Some(TryFailure::Refused));
                             let how = TryFailure::Refused;
-                            let ended = Ended { choice, how, sent: false, reused: false, replayable: true };
+                            let ended = TryEnd { choice, how, sent: false, reused: false, replayable: true };
                             self.record(id, endpoint, &ended);
                             tries.ended(&retry, &ended, &view.stats.budget, self.now)
                         }
@@ -584,7 +584,7 @@ impl World {
         self.tell_overtaken(endpoint, Ear::Connects, self.now);
         if loser.trial {
             let how = TryFailure::ConnectTimeout;
-            self.record(id, endpoint, &Ended { choice: loser, how, sent: false, reused: false, replayable: true });
+            self.record(id, endpoint, &TryEnd { choice: loser, how, sent: false, reused: false, replayable: true });
         }
         if self.traffic.proofs.insert((worker, loser.id)) {
             let left = began.after(slow.config.timeouts.connect).since(self.now);
@@ -598,7 +598,7 @@ impl World {
     }
 
     /// A connect that was overtaken went on: it comes to its end.
-    pub fn prove(&mut self, worker: usize, view: &ServiceView, choice: Choice) {
+    pub fn prove(&mut self, worker: usize, view: &ServiceView, choice: PickChoice) {
         self.traffic.proofs.remove(&(worker, choice.id));
         let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
         if self.upstreams[&endpoint.address].mode != Mode::Hang {
@@ -702,7 +702,7 @@ impl World {
     }
 
     /// How the counters see it; a stale idle connection is nobody's fault ([`Exchange::tell_stale`]).
-    fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &Ended) {
+    fn record(&mut self, id: u64, endpoint: &EndpointView, ended: &TryEnd) {
         let now = self.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
         if let Some(kind) = failure(ended) {
@@ -711,7 +711,7 @@ impl World {
             let later = matches!(ended.how, TryFailure::Status(RETRY_LATER));
             let mark = if later { Mark::RetryLater } else { Mark::None };
             let fault =
-                Fault { endpoint: ended.choice.id, stats, pool: ended.choice.pool, streak, kind, at: now, mark };
+                FailedTry { endpoint: ended.choice.id, stats, pool: ended.choice.pool, streak, kind, at: now, mark };
             if matches!(ended.how, TryFailure::Refused | TryFailure::ConnectTimeout) {
                 urgent |= fault.report_connect();
             } else {
@@ -721,7 +721,7 @@ impl World {
         }
     }
 
-    fn first_answer(&mut self, view: &ServiceView, choice: Choice, began: MonoTime) {
+    fn first_answer(&mut self, view: &ServiceView, choice: PickChoice, began: MonoTime) {
         let Some(newest) = self.newest.service(&view.config.name).cloned() else { return };
         let pool = &view.pools[choice.pool].name;
         let Some(place) = newest.pools.iter().position(|other| other.name == *pool) else { return };
@@ -841,7 +841,7 @@ impl World {
         let (view, condemned) = (&exchange.view, newest.condemns(exchange.choice.id));
         let serves = newest.pool_of(exchange.choice.id).is_some_and(|pool| newest.serves(pool));
         let (retry, budget, sent) = (&view.config.retry, &view.stats.budget, exchange.course.sent);
-        let ended = Ended { reused: false, ..exchange.ended(TryFailure::Condemned) };
+        let ended = TryEnd { reused: false, ..exchange.ended(TryFailure::Condemned) };
         let next = match exchange.role {
             _ if exchange.connecting() && (condemned || view.serves(exchange.choice.pool) && !serves) => {
                 RetryDecision::Pick
@@ -879,7 +879,7 @@ fn outcome(exchange: &mut Exchange, mode: Mode, now: MonoTime, rng: &mut Rng) ->
     true
 }
 
-fn failure(ended: &Ended) -> Option<Failure> {
+fn failure(ended: &TryEnd) -> Option<Failure> {
     match ended.how {
         TryFailure::Refused => Some(Failure::Refused),
         TryFailure::ConnectTimeout => Some(Failure::ConnectTimeout),

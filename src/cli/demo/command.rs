@@ -1,14 +1,14 @@
 //! What a person types at the demo.
 
-use super::Behaviour;
+use super::UpstreamBehaviour;
 
 /// One line that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DemoCommand {
     /// Upstreams change what they do: all of a pool, or one.
-    Upstreams {
+    DemoUpstreams {
         /// What they do from now on.
-        behaviour: Behaviour,
+        behaviour: UpstreamBehaviour,
         /// A pool or an upstream; `None`: the pool that serves, and for `revive` everything.
         target: Option<String>,
     },
@@ -58,16 +58,16 @@ pub fn parse(line: &str) -> Result<Option<DemoCommand>, String> {
     };
     let target = words.next().map(str::to_lowercase);
     let behaviour = match command {
-        "crash" => Behaviour::Crashed,
-        "freeze" => Behaviour::Frozen,
-        "slow" => Behaviour::Slow,
-        "errors" => Behaviour::Erring,
-        "revive" => Behaviour::Running,
+        "crash" => UpstreamBehaviour::Crashed,
+        "freeze" => UpstreamBehaviour::Frozen,
+        "slow" => UpstreamBehaviour::Slow,
+        "errors" => UpstreamBehaviour::Erring,
+        "revive" => UpstreamBehaviour::Running,
         "status" => return Ok(Some(DemoCommand::Status)),
         "help" => return Ok(Some(DemoCommand::Help)),
         _ => return Ok(Some(DemoCommand::Quit)),
     };
-    Ok(Some(DemoCommand::Upstreams { behaviour, target }))
+    Ok(Some(DemoCommand::DemoUpstreams { behaviour, target }))
 }
 
 #[cfg(test)]
@@ -77,11 +77,11 @@ mod tests {
     #[test]
     fn words_may_be_cut_short_and_have_a_target() {
         let upstreams = |behaviour, target: Option<&str>| {
-            Ok(Some(DemoCommand::Upstreams { behaviour, target: target.map(str::to_owned) }))
+            Ok(Some(DemoCommand::DemoUpstreams { behaviour, target: target.map(str::to_owned) }))
         };
-        assert_eq!(parse("crash"), upstreams(Behaviour::Crashed, None));
-        assert_eq!(parse("  F  North-1 "), upstreams(Behaviour::Frozen, Some("north-1")));
-        assert_eq!(parse("r"), upstreams(Behaviour::Running, None));
+        assert_eq!(parse("crash"), upstreams(UpstreamBehaviour::Crashed, None));
+        assert_eq!(parse("  F  North-1 "), upstreams(UpstreamBehaviour::Frozen, Some("north-1")));
+        assert_eq!(parse("r"), upstreams(UpstreamBehaviour::Running, None));
         assert_eq!(parse("q"), Ok(Some(DemoCommand::Quit)));
         assert_eq!(parse(" "), Ok(None));
     }

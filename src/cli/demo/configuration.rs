@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Addresses, SHOP, Upstreams};
-use crate::cli::embedded::{self, Upstream};
+use super::{DemoAddresses, DemoUpstreams, SHOP};
+use crate::cli::embedded::{self, EmbeddedUpstream};
 
 /// How the demo differs from the defaults, for its screen.
 pub const POLICY: &str = "Here: failback after 3 s, never frozen (default: 60 s, frozen by a 4th outage).";
@@ -13,12 +13,12 @@ const SORRY: &str = "Both pools are down: this page comes from Standfast itself.
                      terminal.";
 
 /// The whole file.
-pub fn text(listen: &Addresses, upstreams: &Upstreams) -> String {
-    let pools = |address: fn(&Upstream) -> Option<SocketAddr>| {
-        let endpoint = |(name, upstream): &(String, Upstream)| {
+pub fn text(listen: &DemoAddresses, upstreams: &DemoUpstreams) -> String {
+    let pools = |address: fn(&EmbeddedUpstream) -> Option<SocketAddr>| {
+        let endpoint = |(name, upstream): &(String, EmbeddedUpstream)| {
             Some(format!("{{name: {name}, address: \"{}\"}}", address(upstream)?))
         };
-        let pool = |(name, members): &(&str, Vec<(String, Upstream)>)| {
+        let pool = |(name, members): &(&str, Vec<(String, EmbeddedUpstream)>)| {
             let endpoints: Vec<_> = members.iter().filter_map(endpoint).collect();
             format!("{{name: {name}, endpoints: [{}]}}", endpoints.join(", "))
         };

@@ -74,14 +74,14 @@ pub async fn run(proxy: SocketAddr, plan: LoadPlan, mut stop: watch::Receiver<bo
     running.join_all().await;
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+type LoadConnection = SendRequest<Full<Bytes>>;
 
 async fn one(
     proxy: SocketAddr,
     post: bool,
     number: u64,
     scheduled: Instant,
-    idle: &Mutex<Vec<Connection>>,
+    idle: &Mutex<Vec<LoadConnection>>,
 ) -> LoadOutcome {
     let id = format!("load-{number}");
     #[allow(clippy::disallowed_methods, reason = "a client's patience, not the data path")]
@@ -92,7 +92,12 @@ async fn one(
     LoadOutcome { post, result, took: scheduled.elapsed() }
 }
 
-async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Connection>>) -> Result<String, String> {
+async fn exchange(
+    proxy: SocketAddr,
+    post: bool,
+    id: &str,
+    idle: &Mutex<Vec<LoadConnection>>,
+) -> Result<String, String> {
     let kept = idle.lock().await.pop();
     let mut connection = match kept {
         Some(connection) if !connection.is_closed() => connection,
@@ -121,7 +126,7 @@ async fn exchange(proxy: SocketAddr, post: bool, id: &str, idle: &Mutex<Vec<Conn
     }
 }
 
-async fn connect(proxy: SocketAddr) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(proxy: SocketAddr) -> Result<LoadConnection, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(proxy).await?;
     stream.set_nodelay(true)?;
     let (sender, driver) = handshake(TokioIo::new(stream)).await?;

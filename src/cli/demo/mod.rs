@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::embedded::{Behaviour, EmbeddedSetup, Executions, Upstream};
+use super::embedded::{EmbeddedSetup, EmbeddedUpstream, PostExecutions, UpstreamBehaviour};
 use crate::cli::server_process::{self, ServerProcess};
 use crate::signals::Signals;
 use standfast::config;
@@ -57,8 +57,8 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
     /// The built-in clients: 200 requests a second. off: bring your own
-    #[arg(long, value_enum, default_value_t = Load::On)]
-    load: Load,
+    #[arg(long, value_enum, default_value_t = DemoLoad::On)]
+    load: DemoLoad,
     /// Crash the serving pool under load, wait for failover and failback, print a report and exit:
     /// 0 only if no safe request failed and no POST ran twice
     #[arg(long)]
@@ -67,23 +67,23 @@ pub struct DemoArgs {
 
 /// The built-in clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Load {
+enum DemoLoad {
     On,
     Off,
 }
 
 /// Where the proxy listens.
 #[derive(Clone, Copy, Debug)]
-struct Addresses {
+struct DemoAddresses {
     http: SocketAddr,
     tcp: SocketAddr,
     admin: SocketAddr,
 }
 
 impl DemoArgs {
-    fn addresses(&self) -> Addresses {
+    fn addresses(&self) -> DemoAddresses {
         let at = |said: Option<SocketAddr>, port| said.unwrap_or_else(|| SocketAddr::new(self.listen, port));
-        Addresses { http: at(self.http, 8080), tcp: at(self.tcp, 8081), admin: at(self.admin, 9901) }
+        DemoAddresses { http: at(self.http, 8080), tcp: at(self.tcp, 8081), admin: at(self.admin, 9901) }
     }
 }
 
@@ -99,7 +99,7 @@ pub fn run(options: &DemoArgs) -> ExitCode {
             Err(error) => fail(&error),
             Ok(None) => ExitCode::SUCCESS,
             Ok(Some(demo)) if options.script => script::run(demo, &mut signals).await,
-            Ok(Some(demo)) => watch::run(demo, options.load == Load::On, &mut signals).await,
+            Ok(Some(demo)) => watch::run(demo, options.load == DemoLoad::On, &mut signals).await,
         }
     })
 }
@@ -117,33 +117,33 @@ fn tell(line: &str) {
 
 /// The upstreams by pool, each with its name.
 #[derive(Debug)]
-struct Upstreams {
-    pools: [(&'static str, Vec<(String, Upstream)>); 2],
+struct DemoUpstreams {
+    pools: [(&'static str, Vec<(String, EmbeddedUpstream)>); 2],
 }
 
-impl Upstreams {
-    fn start(executions: &Executions) -> Result<Upstreams, String> {
+impl DemoUpstreams {
+    fn start(executions: &PostExecutions) -> Result<DemoUpstreams, String> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream = |name: String| {
             let (name_of_it, executions) = (name.as_str().into(), Some(executions.clone()));
             let setup = EmbeddedSetup { name: name_of_it, http: Some(any), tcp: Some(any), executions, advice: ADVICE };
-            let started = Upstream::start(setup).map_err(|e| format!("cannot start upstream {name}: {e}"))?;
+            let started = EmbeddedUpstream::start(setup).map_err(|e| format!("cannot start upstream {name}: {e}"))?;
             Ok::<_, String>((name, started))
         };
         let pool = |pool: &'static str| {
             Ok::<_, String>((pool, vec![upstream(format!("{pool}-1"))?, upstream(format!("{pool}-2"))?]))
         };
-        Ok(Upstreams { pools: [pool(POOLS[0])?, pool(POOLS[1])?] })
+        Ok(DemoUpstreams { pools: [pool(POOLS[0])?, pool(POOLS[1])?] })
     }
 
-    fn all(&self) -> impl Iterator<Item = (&'static str, &str, &Upstream)> {
+    fn all(&self) -> impl Iterator<Item = (&'static str, &str, &EmbeddedUpstream)> {
         self.pools.iter().flat_map(|(pool, members)| members.iter().map(|(name, member)| (*pool, &**name, member)))
     }
 
     /// Lets a pool or one upstream do something else: the names of those that do.
-    fn become_all(&self, target: &str, behaviour: Behaviour) -> Vec<&str> {
+    fn become_all(&self, target: &str, behaviour: UpstreamBehaviour) -> Vec<&str> {
         let meant = self.all().filter(|(pool, name, _)| *pool == target || *name == target || target == EVERYTHING);
-        let become_it = |(_, name, upstream): (_, _, &Upstream)| {
+        let become_it = |(_, name, upstream): (_, _, &EmbeddedUpstream)| {
             upstream.becomes(behaviour);
             name
         };
@@ -157,8 +157,8 @@ const EVERYTHING: &str = "*";
 /// A running demo.
 struct Demo {
     server: ServerProcess,
-    upstreams: Upstreams,
-    executions: Executions,
+    upstreams: DemoUpstreams,
+    executions: PostExecutions,
     http: SocketAddr,
     tcp: SocketAddr,
 }
@@ -166,8 +166,8 @@ struct Demo {
 impl Demo {
     /// `None`: it was told to stop before it had started.
     async fn start(options: &DemoArgs, signals: &mut Signals) -> Result<Option<Demo>, String> {
-        let executions = Executions::default();
-        let upstreams = Upstreams::start(&executions)?;
+        let executions = PostExecutions::default();
+        let upstreams = DemoUpstreams::start(&executions)?;
         let text = configuration::text(&options.addresses(), &upstreams);
         let loaded = config::parse(&text, ".".as_ref()).map_err(|problems| problems.to_string())?;
         let started = signals.unless_stopped(|| ServerProcess::start(loaded.config, None)).await;

@@ -8,7 +8,7 @@ use super::load::{LoadOutcome, SLOW};
 
 /// Everything the script measured.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ScriptReport {
     /// What became of every request.
     pub outcomes: Vec<LoadOutcome>,
     /// POSTs of the load that were executed more than once.
@@ -19,7 +19,7 @@ pub struct Report {
     pub failback: Option<Duration>,
 }
 
-impl Report {
+impl ScriptReport {
     /// No safe request failed, no POST ran twice, and both switches happened.
     pub fn passed(&self) -> bool {
         self.failed(false) == 0
@@ -42,7 +42,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ScriptReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |time: Option<Duration>| time.map_or("did not happen".to_owned(), |t| format!("{t:.1?}"));
         writeln!(

@@ -10,12 +10,12 @@ use standfast::decision::Serving;
 use super::command::SUMMARY;
 use super::configuration::POLICY;
 use super::tally::LoadTally;
-use super::terminal::Line;
-use crate::cli::text_table::{Style, broken, cell};
+use super::terminal::TypedLine;
+use crate::cli::text_table::{TextStyle, broken, cell};
 
 /// All that is shown.
 #[derive(Debug)]
-pub struct View {
+pub struct ScreenView {
     /// Where the proxy speaks HTTP, and where its admin port is.
     pub addresses: String,
     /// What was sent and what came of it.
@@ -38,7 +38,7 @@ pub struct View {
 #[derive(Clone, Debug)]
 pub enum ShownCounters {
     /// The built-in load, as its clients see it.
-    Load {
+    DemoLoad {
         /// The counts.
         tally: LoadTally,
         /// Requests per second.
@@ -61,7 +61,7 @@ impl ShownCounters {
     /// Good answers by upstream.
     pub fn answered(&self) -> &BTreeMap<String, u64> {
         match self {
-            ShownCounters::Load { tally, .. } => &tally.answered,
+            ShownCounters::DemoLoad { tally, .. } => &tally.answered,
             ShownCounters::Proxy { answered, .. } => answered,
         }
     }
@@ -69,7 +69,7 @@ impl ShownCounters {
     /// The counters in one line, without colour.
     pub fn summary(&self) -> String {
         match self {
-            ShownCounters::Load { tally, repeated, .. } => format!(
+            ShownCounters::DemoLoad { tally, repeated, .. } => format!(
                 "GET {} sent, {} failed; POST {} sent, {} failed, {repeated} run twice",
                 tally.get.sent, tally.get.failed, tally.post.sent, tally.post.failed
             ),
@@ -79,16 +79,16 @@ impl ShownCounters {
 }
 
 /// The screen in at most `height` lines of at most `width` characters: what matters most is shown when not all fits.
-pub fn lines(view: &View, width: usize, height: usize) -> Vec<Line> {
+pub fn lines(view: &ScreenView, width: usize, height: usize) -> Vec<TypedLine> {
     let wide = width >= 60;
     let blank = || vec![Vec::new()];
-    let head = vec![fit(vec![(format!("Standfast demo  {}", view.addresses), Style::Head)], width)];
+    let head = vec![fit(vec![(format!("Standfast demo  {}", view.addresses), TextStyle::Head)], width)];
     let counters = counters(&view.counters, width);
     let pools = pools(view, width);
     let incident = incident(view, width, wide);
-    let mut foot = plain(SUMMARY, width, Style::Head);
-    foot.push(fit(vec![(view.answer.clone(), Style::Warn)], width));
-    let policy = plain(POLICY, width, Style::Plain);
+    let mut foot = plain(SUMMARY, width, TextStyle::Head);
+    foot.push(fit(vec![(view.answer.clone(), TextStyle::Warn)], width));
+    let policy = plain(POLICY, width, TextStyle::Plain);
 
     // What may be left out, the least important last.
     let needed = counters.len() + pools.len() + foot.len();
@@ -132,10 +132,10 @@ pub fn lines(view: &View, width: usize, height: usize) -> Vec<Line> {
 }
 
 /// The last events that fit, each of them whole.
-fn latest(events: &VecDeque<String>, width: usize, mut room: usize) -> Vec<Line> {
+fn latest(events: &VecDeque<String>, width: usize, mut room: usize) -> Vec<TypedLine> {
     let mut lines = VecDeque::new();
     for event in events.iter().rev() {
-        let event = plain(event, width, Style::Plain);
+        let event = plain(event, width, TextStyle::Plain);
         let Some(left) = room.checked_sub(event.len()) else { break };
         room = left;
         event.into_iter().rev().for_each(|line| lines.push_front(line));
@@ -143,23 +143,24 @@ fn latest(events: &VecDeque<String>, width: usize, mut room: usize) -> Vec<Line>
     lines.into()
 }
 
-fn counters(counters: &ShownCounters, width: usize) -> Vec<Line> {
-    let failed = |n: u64| (format!("{n} failed"), if n == 0 { Style::Good } else { Style::Bad });
-    let text = |text: String| (text, Style::Plain);
+fn counters(counters: &ShownCounters, width: usize) -> Vec<TypedLine> {
+    let failed = |n: u64| (format!("{n} failed"), if n == 0 { TextStyle::Good } else { TextStyle::Bad });
+    let text = |text: String| (text, TextStyle::Plain);
     match counters {
-        ShownCounters::Load { tally, rate, repeated } => {
+        ShownCounters::DemoLoad { tally, rate, repeated } => {
             let column = if width < 60 { 6 } else { 9 };
             let sent = |n: u64| text(format!("{:>column$} sent   ", grouped(n)));
             let get = vec![text("GET ".into()), sent(tally.get.sent), failed(tally.get.failed)];
-            let twice = (format!(", {repeated} run twice"), if *repeated == 0 { Style::Good } else { Style::Bad });
+            let twice =
+                (format!(", {repeated} run twice"), if *repeated == 0 { TextStyle::Good } else { TextStyle::Bad });
             let post = vec![text("POST".into()), sent(tally.post.sent), failed(tally.post.failed), twice];
             let slow = format!("{rate} requests/s, no retry by the client; {} took over 500 ms", grouped(tally.slow));
             let mut lines = vec![fit(get, width), fit(post, width)];
-            lines.extend(plain(&slow, width, Style::Plain));
+            lines.extend(plain(&slow, width, TextStyle::Plain));
             if !tally.failures.is_empty() {
                 let kinds: Vec<_> = tally.failures.iter().map(|(what, n)| format!("{n} x {what}")).collect();
                 let why = format!("failed: {}", kinds.join(", "));
-                lines.extend(plain(&why, width, Style::Warn));
+                lines.extend(plain(&why, width, TextStyle::Warn));
             }
             lines
         }
@@ -170,32 +171,32 @@ fn counters(counters: &ShownCounters, width: usize) -> Vec<Line> {
 }
 
 /// A row an endpoint: what it really does, what Standfast makes of it, what it answered.
-fn pools(view: &View, width: usize) -> Vec<Line> {
+fn pools(view: &ScreenView, width: usize) -> Vec<TypedLine> {
     let all = width >= 76;
     let state_width = width.saturating_sub(if all { 44 } else { 24 }).clamp(12, 36);
-    let row = |name: &str, does: &str, state: (String, Style), answered: String, rate: String| {
-        let mut line = vec![(format!("{:<12}", cut(name, 12)), Style::Plain)];
+    let row = |name: &str, does: &str, state: (String, TextStyle), answered: String, rate: String| {
+        let mut line = vec![(format!("{:<12}", cut(name, 12)), TextStyle::Plain)];
         if all {
-            line.push((format!("{:<10}", cut(does, 9)), Style::Plain));
+            line.push((format!("{:<10}", cut(does, 9)), TextStyle::Plain));
         }
         line.push((format!("{:<state_width$}  ", cut(&state.0, state_width)), state.1));
-        line.push((format!("{answered:>9}"), Style::Plain));
+        line.push((format!("{answered:>9}"), TextStyle::Plain));
         if all {
-            line.push((format!("{rate:>8}"), Style::Plain));
+            line.push((format!("{rate:>8}"), TextStyle::Plain));
         }
         fit(line, width)
     };
     let mut head =
-        row("UPSTREAM", "PROCESS", ("STANDFAST SAYS".into(), Style::Head), "ANSWERED".into(), "PER S".into());
-    head.iter_mut().for_each(|(_, style)| *style = Style::Head);
+        row("UPSTREAM", "PROCESS", ("STANDFAST SAYS".into(), TextStyle::Head), "ANSWERED".into(), "PER S".into());
+    head.iter_mut().for_each(|(_, style)| *style = TextStyle::Head);
     let mut lines = vec![serving(&view.service, width), head];
     for (index, pool) in view.service.pools.iter().enumerate() {
         let mark = if view.service.serving.serves(index) { "▸ " } else { "  " };
         if pool.page {
             let state = if mark == "▸ " {
-                ("answers: no service".into(), Style::Bad)
+                ("answers: no service".into(), TextStyle::Bad)
             } else {
-                ("a page".into(), Style::Plain)
+                ("a page".into(), TextStyle::Plain)
             };
             lines.push(row(&format!("{mark}{}", pool.name), "", state, String::new(), String::new()));
         }
@@ -217,29 +218,29 @@ fn pools(view: &View, width: usize) -> Vec<Line> {
 }
 
 /// Which pool serves, and what the way home waits for.
-fn serving(service: &ServiceReport, width: usize) -> Line {
+fn serving(service: &ServiceReport, width: usize) -> TypedLine {
     let home = matches!(service.serving, Serving::Active(0));
     let (text, style) = match (&service.serving, &service.active) {
-        (Serving::Starting, _) => ("starting".to_owned(), Style::Warn),
-        (Serving::Down, _) => ("no pool serves".to_owned(), Style::Bad),
-        (_, Some(pool)) if !service.is_served() => (format!("only the page `{pool}` answers"), Style::Bad),
-        (_, Some(pool)) => (format!("{pool} serves"), if home { Style::Good } else { Style::Warn }),
-        (_, None) => ("?".to_owned(), Style::Warn),
+        (Serving::Starting, _) => ("starting".to_owned(), TextStyle::Warn),
+        (Serving::Down, _) => ("no pool serves".to_owned(), TextStyle::Bad),
+        (_, Some(pool)) if !service.is_served() => (format!("only the page `{pool}` answers"), TextStyle::Bad),
+        (_, Some(pool)) => (format!("{pool} serves"), if home { TextStyle::Good } else { TextStyle::Warn }),
+        (_, None) => ("?".to_owned(), TextStyle::Warn),
     };
     let next = service.way_home().filter(|_| service.is_served());
     let next = next.map_or_else(String::new, |next| format!("; {next}"));
-    fit(vec![(text, style), (next, Style::Plain)], width)
+    fit(vec![(text, style), (next, TextStyle::Plain)], width)
 }
 
-fn incident(view: &View, width: usize, wide: bool) -> Vec<Line> {
-    let Some(incident) = &view.incident else { return plain("no switch yet: type crash", width, Style::Plain) };
+fn incident(view: &ScreenView, width: usize, wide: bool) -> Vec<TypedLine> {
+    let Some(incident) = &view.incident else { return plain("no switch yet: type crash", width, TextStyle::Plain) };
     let mut lines =
-        plain(&format!("last switch: {}, {} ago", route(incident), span(incident.age_ms)), width, Style::Head);
+        plain(&format!("last switch: {}, {} ago", route(incident), span(incident.age_ms)), width, TextStyle::Head);
     if let Some(evidence) = incident.evidence.first().filter(|_| wide) {
         let why = format!("because {}: {}", label(&evidence.cause), evidence.detail);
-        lines.push(fit(vec![(why, Style::Plain)], width));
+        lines.push(fit(vec![(why, TextStyle::Plain)], width));
     }
-    lines.extend(plain(&times(incident), width, Style::Plain));
+    lines.extend(plain(&times(incident), width, TextStyle::Plain));
     lines
 }
 
@@ -275,15 +276,15 @@ fn grouped(n: u64) -> String {
 }
 
 /// A text in lines that are broken between words.
-pub fn plain(text: &str, width: usize, style: Style) -> Vec<Line> {
+pub fn plain(text: &str, width: usize, style: TextStyle) -> Vec<TypedLine> {
     broken(text, width).into_iter().map(|line| fit(vec![(line, style)], width)).collect()
 }
 
 /// A line of a longer text: one that is too wide is broken, and what begins in columns stays so.
-pub fn folded(line: &str, width: usize) -> Vec<Line> {
+pub fn folded(line: &str, width: usize) -> Vec<TypedLine> {
     match line.chars().count() <= width {
-        true => vec![vec![(line.to_owned(), Style::Plain)]],
-        false => plain(line, width, Style::Plain),
+        true => vec![vec![(line.to_owned(), TextStyle::Plain)]],
+        false => plain(line, width, TextStyle::Plain),
     }
 }
 
@@ -297,7 +298,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// A line that is no wider than the terminal.
-pub fn fit(line: Line, width: usize) -> Line {
+pub fn fit(line: TypedLine, width: usize) -> TypedLine {
     let mut left = width;
     let mut fitted = Vec::new();
     for (text, style) in line {
@@ -315,7 +316,7 @@ mod tests {
     use super::*;
     use crate::cli::demo::load::LoadOutcome;
 
-    fn view() -> View {
+    fn view() -> ScreenView {
         let endpoint = |id: u32, name: &str, operational: &str, cause: &str| {
             json!({"id": id, "name": name, "address": format!("127.0.0.1:300{id}"), "admission": "open", "for_ms": 1,
                    "standing": {"operational": operational, "administrative": "ready", "cause": cause},
@@ -339,9 +340,9 @@ mod tests {
             tally.add(LoadOutcome { post, result: Ok(result.to_owned()), took: Duration::ZERO });
         }
         tally.answered.insert("north-1".to_owned(), 1234);
-        View {
+        ScreenView {
             addresses: "http://127.0.0.1:8080  admin http://127.0.0.1:9901".to_owned(),
-            counters: ShownCounters::Load { tally, rate: 200, repeated: 0 },
+            counters: ShownCounters::DemoLoad { tally, rate: 200, repeated: 0 },
             service: serde_json::from_value(service).expect("a service"),
             rates: BTreeMap::from([("south-1".to_owned(), 100)]),
             behaviours: BTreeMap::from([("north-1".to_owned(), "crashed"), ("south-1".to_owned(), "running")]),
@@ -351,8 +352,9 @@ mod tests {
         }
     }
 
-    fn shown(lines: &[Line]) -> String {
-        let text = |line: &Line| line.iter().map(|(text, _)| text.as_str()).collect::<String>().trim_end().to_owned();
+    fn shown(lines: &[TypedLine]) -> String {
+        let text =
+            |line: &TypedLine| line.iter().map(|(text, _)| text.as_str()).collect::<String>().trim_end().to_owned();
         lines.iter().map(text).collect::<Vec<_>>().join("\n")
     }
 
@@ -413,7 +415,7 @@ crash  freeze  slow  errors  revive  status  help  quit
     #[test]
     fn failures_are_told_with_what_they_are() {
         let mut view = view();
-        let ShownCounters::Load { tally, .. } = &mut view.counters else { unreachable!("a load") };
+        let ShownCounters::DemoLoad { tally, .. } = &mut view.counters else { unreachable!("a load") };
         tally.add(LoadOutcome { post: true, result: Err("status 502".to_owned()), took: Duration::ZERO });
         let shown = shown(&lines(&view, 80, 30));
         assert!(shown.contains("1 failed, 0 run twice") && shown.contains("failed: 1 x POST: status 502"), "{shown}");

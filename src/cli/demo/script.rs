@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 
 use super::load::{self, LoadPlan};
-use super::report::Report;
-use super::{Behaviour, Demo, POOLS, SHOP, fail, tell};
+use super::report::ScriptReport;
+use super::{Demo, POOLS, SHOP, UpstreamBehaviour, fail, tell};
 use crate::signals::Signals;
 
 /// Longest wait for a failover or a failback.
@@ -34,7 +34,7 @@ pub async fn run(demo: Demo, signals: &mut Signals) -> ExitCode {
 /// Whether all went well.
 async fn perform(demo: &Demo) -> Result<bool, String> {
     let [north, south] = POOLS;
-    let mut report = Report::default();
+    let mut report = ScriptReport::default();
     if !serves(demo, north).await {
         return Err(format!("{north} did not become healthy"));
     }
@@ -53,7 +53,7 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
     sleep(Duration::from_secs(2)).await;
 
     tell(&format!("{north} crashes (as after kill -9): {south} must take over"));
-    demo.upstreams.become_all(north, Behaviour::Crashed);
+    demo.upstreams.become_all(north, UpstreamBehaviour::Crashed);
     if serves(demo, south).await {
         sleep(Duration::from_secs(2)).await;
         report.rto = last_rto(demo).await;
@@ -61,7 +61,7 @@ async fn perform(demo: &Demo) -> Result<bool, String> {
 
     tell(&format!("{north} is back: failback follows after its hold-down"));
     let revived = Instant::now();
-    demo.upstreams.become_all(north, Behaviour::Running);
+    demo.upstreams.become_all(north, UpstreamBehaviour::Running);
     if report.rto.is_some() && serves(demo, north).await {
         report.failback = Some(revived.elapsed());
         sleep(Duration::from_secs(1)).await;

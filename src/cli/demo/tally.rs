@@ -9,7 +9,7 @@ use super::load::{LoadOutcome, SLOW};
 
 /// Requests that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct RequestCount {
     /// All of them.
     pub sent: u64,
     /// Those without the answer that the client wanted.
@@ -20,9 +20,9 @@ pub struct Count {
 #[derive(Clone, Debug, Default)]
 pub struct LoadTally {
     /// GETs.
-    pub get: Count,
+    pub get: RequestCount,
     /// POSTs.
-    pub post: Count,
+    pub post: RequestCount,
     /// Good answers that took longer than [`SLOW`].
     pub slow: u64,
     /// Good answers by the upstream that gave them.
@@ -51,16 +51,16 @@ impl LoadTally {
 
 /// Growth of counters during the last full second.
 #[derive(Debug)]
-pub struct Rates {
+pub struct CounterRates {
     since: Instant,
     before: BTreeMap<String, u64>,
     rates: BTreeMap<String, u64>,
 }
 
-impl Rates {
+impl CounterRates {
     /// Nothing has grown yet.
-    pub fn new(now: Instant) -> Rates {
-        Rates { since: now, before: BTreeMap::new(), rates: BTreeMap::new() }
+    pub fn new(now: Instant) -> CounterRates {
+        CounterRates { since: now, before: BTreeMap::new(), rates: BTreeMap::new() }
     }
 
     /// Takes the counters; the rates change once a second.
@@ -94,8 +94,8 @@ mod tests {
         tally.add(outcome(false, Ok("north-1"), 700));
         tally.add(outcome(true, Ok("south-2"), 2));
         tally.add(outcome(true, Err("status 502"), 900));
-        assert_eq!(tally.get, Count { sent: 2, failed: 0 });
-        assert_eq!(tally.post, Count { sent: 2, failed: 1 });
+        assert_eq!(tally.get, RequestCount { sent: 2, failed: 0 });
+        assert_eq!(tally.post, RequestCount { sent: 2, failed: 1 });
         assert_eq!(tally.slow, 1, "a failure is not slow");
         assert_eq!(tally.answered.into_iter().collect::<Vec<_>>(), [("north-1".into(), 2), ("south-2".into(), 1)]);
         assert_eq!(tally.failures.into_iter().collect::<Vec<_>>(), [("POST: status 502".into(), 1)]);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn rates_are_of_the_last_full_second() {
         let start = Instant::now();
-        let mut rates = Rates::new(start);
+        let mut rates = CounterRates::new(start);
         let counters = |n: u64| BTreeMap::from([("north-1".to_owned(), n)]);
         let at = |millis| start + Duration::from_millis(millis);
         assert!(rates.take(&counters(50), at(500)).is_empty());

@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustix::termios::{self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
 use tokio::sync::mpsc;
 
-use crate::cli::text_table::{Style, paint};
+use crate::cli::text_table::{TextStyle, paint};
 
 /// One line of the screen.
-pub type Line = Vec<(String, Style)>;
+pub type TypedLine = Vec<(String, TextStyle)>;
 
 /// What a person did at the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Typed {
+pub enum TypedInput {
     /// The line so far.
     Editing(String),
     /// A whole line.
@@ -68,16 +68,16 @@ impl Drop for Keyboard {
 }
 
 /// Paints frames on the terminal's other screen.
-pub struct Painter {
+pub struct FramePainter {
     frames: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
     colour: bool,
 }
 
-impl Painter {
+impl FramePainter {
     /// # Errors
     /// No thread can be started.
-    pub fn start() -> io::Result<Painter> {
+    pub fn start() -> io::Result<FramePainter> {
         let (frames, painted) = sync_channel::<String>(1);
         let thread = std::thread::Builder::new().name("painter".to_owned()).spawn(move || {
             let write = |text: &str| {
@@ -93,11 +93,11 @@ impl Painter {
             let _ = write("\x1b[?25h\x1b[?1049l");
         })?;
         let colour = std::env::var_os("NO_COLOR").is_none();
-        Ok(Painter { frames: Some(frames), thread: Some(thread), colour })
+        Ok(FramePainter { frames: Some(frames), thread: Some(thread), colour })
     }
 
     /// Paints these lines, and the prompt below them. A frame that comes while the terminal is still busy is left out.
-    pub fn paint(&self, lines: &[Line], prompt: Option<&str>) {
+    pub fn paint(&self, lines: &[TypedLine], prompt: Option<&str>) {
         let frame = frame(lines, prompt, self.colour);
         if let Some(frames) = &self.frames
             && let Err(TrySendError::Disconnected(_)) = frames.try_send(frame)
@@ -107,7 +107,7 @@ impl Painter {
     }
 }
 
-impl Painter {
+impl FramePainter {
     /// Goes back to the first screen. `false`: the terminal takes nothing, and is not waited for.
     pub fn end(mut self) -> bool {
         drop(self.frames.take());
@@ -123,7 +123,7 @@ impl Painter {
 }
 
 /// What makes a terminal show these lines, whatever it showed before.
-fn frame(lines: &[Line], prompt: Option<&str>, colour: bool) -> String {
+fn frame(lines: &[TypedLine], prompt: Option<&str>, colour: bool) -> String {
     let mut frame = "\x1b[?25l\x1b[H".to_owned();
     for (index, line) in lines.iter().enumerate() {
         if index > 0 {
@@ -141,15 +141,15 @@ fn frame(lines: &[Line], prompt: Option<&str>, colour: bool) -> String {
 
 /// Reads standard input on a thread of its own: a terminal cannot be awaited, and must not hold up the end. With `keys`
 /// it gives single keys, else lines.
-pub fn read(keys: bool) -> mpsc::Receiver<Typed> {
+pub fn read(keys: bool) -> mpsc::Receiver<TypedInput> {
     let (typed, received) = mpsc::channel(8);
     std::thread::spawn(move || {
         let send = |what| typed.blocking_send(what).is_ok();
         if !keys {
-            let _ = io::stdin().lines().map_while(Result::ok).all(|line| send(Typed::Line(line)));
+            let _ = io::stdin().lines().map_while(Result::ok).all(|line| send(TypedInput::Line(line)));
             return;
         }
-        let mut editor = Editor::default();
+        let mut editor = LineEditor::default();
         let mut stdin = io::stdin().lock();
         let mut bytes = [0; 64];
         while let Ok(count @ 1..) = stdin.read(&mut bytes) {
@@ -163,45 +163,45 @@ pub fn read(keys: bool) -> mpsc::Receiver<Typed> {
 
 /// The line that is being typed. It takes ASCII: commands have nothing else.
 #[derive(Debug, Default)]
-struct Editor {
+struct LineEditor {
     line: String,
-    escape: Escape,
+    escape: EscapeState,
 }
 
 /// Where in an escape sequence of a special key, none of which means anything here.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Escape {
+enum EscapeState {
     #[default]
     None,
     Begun,
     Inside,
 }
 
-impl Editor {
+impl LineEditor {
     /// Longest line.
     const MOST: usize = 60;
 
-    fn key(&mut self, byte: u8) -> Option<Typed> {
+    fn key(&mut self, byte: u8) -> Option<TypedInput> {
         match (&self.escape, byte) {
             (_, 0x1b) => {
-                self.escape = Escape::Begun;
+                self.escape = EscapeState::Begun;
                 return None;
             }
-            (Escape::Begun, b'[' | b'O') => {
-                self.escape = Escape::Inside;
+            (EscapeState::Begun, b'[' | b'O') => {
+                self.escape = EscapeState::Inside;
                 return None;
             }
-            (Escape::Inside, 0x20..=0x3f) => return None,
-            (Escape::Inside | Escape::Begun, 0x40..=0x7e) => {
-                self.escape = Escape::None;
+            (EscapeState::Inside, 0x20..=0x3f) => return None,
+            (EscapeState::Inside | EscapeState::Begun, 0x40..=0x7e) => {
+                self.escape = EscapeState::None;
                 return None;
             }
-            _ => self.escape = Escape::None,
+            _ => self.escape = EscapeState::None,
         }
         match byte {
-            b'\r' | b'\n' => return Some(Typed::Line(std::mem::take(&mut self.line))),
+            b'\r' | b'\n' => return Some(TypedInput::Line(std::mem::take(&mut self.line))),
             // Ctrl-D
-            0x04 if self.line.is_empty() => return Some(Typed::End),
+            0x04 if self.line.is_empty() => return Some(TypedInput::End),
             // Backspace
             0x7f | 0x08 => drop(self.line.pop()),
             // Ctrl-U, Ctrl-W
@@ -210,10 +210,10 @@ impl Editor {
                 let kept = self.line.trim_end().rfind(' ').map_or(0, |space| space + 1);
                 self.line.truncate(kept);
             }
-            0x20..=0x7e if self.line.len() < Editor::MOST => self.line.push(byte.into()),
+            0x20..=0x7e if self.line.len() < LineEditor::MOST => self.line.push(byte.into()),
             _ => return None,
         }
-        Some(Typed::Editing(self.line.clone()))
+        Some(TypedInput::Editing(self.line.clone()))
     }
 }
 
@@ -221,33 +221,33 @@ impl Editor {
 mod tests {
     use super::*;
 
-    fn typed(bytes: &[u8]) -> Vec<Typed> {
-        let mut editor = Editor::default();
+    fn typed(bytes: &[u8]) -> Vec<TypedInput> {
+        let mut editor = LineEditor::default();
         bytes.iter().filter_map(|byte| editor.key(*byte)).collect()
     }
 
-    fn last(bytes: &[u8]) -> Typed {
+    fn last(bytes: &[u8]) -> TypedInput {
         typed(bytes).pop().expect("something was typed")
     }
 
     #[test]
     fn a_line_is_edited_as_at_any_prompt() {
-        assert_eq!(last(b"crsh\x7f\x7f\x7frash\r"), Typed::Line("crash".to_owned()));
-        assert_eq!(last(b"crash north\x17"), Typed::Editing("crash ".to_owned()));
-        assert_eq!(last(b"crash north\x15q"), Typed::Editing("q".to_owned()));
-        assert_eq!(last(b"\x04"), Typed::End);
-        assert_eq!(typed(b"a\x04"), [Typed::Editing("a".to_owned())]);
+        assert_eq!(last(b"crsh\x7f\x7f\x7frash\r"), TypedInput::Line("crash".to_owned()));
+        assert_eq!(last(b"crash north\x17"), TypedInput::Editing("crash ".to_owned()));
+        assert_eq!(last(b"crash north\x15q"), TypedInput::Editing("q".to_owned()));
+        assert_eq!(last(b"\x04"), TypedInput::End);
+        assert_eq!(typed(b"a\x04"), [TypedInput::Editing("a".to_owned())]);
     }
 
     #[test]
     fn special_keys_and_foreign_bytes_mean_nothing() {
-        assert_eq!(last(b"c\x1b[A\x1b[1;5C\x1bOP\xc3\xa4r\r"), Typed::Line("cr".to_owned()));
-        assert_eq!(last(&[b'x'; 500]), Typed::Editing("x".repeat(Editor::MOST)));
+        assert_eq!(last(b"c\x1b[A\x1b[1;5C\x1bOP\xc3\xa4r\r"), TypedInput::Line("cr".to_owned()));
+        assert_eq!(last(&[b'x'; 500]), TypedInput::Editing("x".repeat(LineEditor::MOST)));
     }
 
     #[test]
     fn a_frame_covers_what_was_there() {
-        let lines = [vec![("one".to_owned(), Style::Good)], vec![("two".to_owned(), Style::Plain)]];
+        let lines = [vec![("one".to_owned(), TextStyle::Good)], vec![("two".to_owned(), TextStyle::Plain)]];
         let expected = "\x1b[?25l\x1b[Hone\x1b[K\r\ntwo\x1b[K\x1b[J\r\n> cr\x1b[K\x1b[J\x1b[?25h";
         assert_eq!(frame(&lines, Some("cr"), false), expected);
         assert!(frame(&lines, None, true).contains("\x1b[32mone\x1b[0m"));

@@ -16,12 +16,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::command::{self, DemoCommand, HELP};
 use super::configuration::POLICY;
 use super::load::{self, LoadOutcome, LoadPlan};
-use super::screen::{self, ShownCounters, View};
-use super::tally::{LoadTally, Rates};
-use super::terminal::{self, Keyboard, Line, Painter, Typed};
-use super::{Behaviour, Demo, EVERYTHING, POOLS, SHOP, fail, tell};
+use super::screen::{self, ScreenView, ShownCounters};
+use super::tally::{CounterRates, LoadTally};
+use super::terminal::{self, FramePainter, Keyboard, TypedInput, TypedLine};
+use super::{Demo, EVERYTHING, POOLS, SHOP, UpstreamBehaviour, fail, tell};
 use crate::cli::status;
-use crate::cli::text_table::{Look, Style};
+use crate::cli::text_table::{TextLayout, TextStyle};
 use crate::signals::Signals;
 
 /// One in twenty is a POST.
@@ -46,10 +46,10 @@ pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode
         demo.server.stop(signals).await;
         return ready.map_or(ExitCode::SUCCESS, |_| fail("an upstream of the demo did not pass its first checks"));
     }
-    let painter = terminal::is_paintable().then(Painter::start).and_then(Result::ok);
+    let painter = terminal::is_paintable().then(FramePainter::start).and_then(Result::ok);
     let keyboard = painter.as_ref().and_then(|_| Keyboard::take());
     let mut typed = terminal::read(keyboard.is_some());
-    let mut show = Show::new(demo, with_load, painter, keyboard.is_some());
+    let mut show = WatchedDemo::new(demo, with_load, painter, keyboard.is_some());
     show.begin();
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,9 +59,9 @@ pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode
             biased;
             _ = signals.end() => break,
             key = typed.recv(), if more => match key {
-                Some(Typed::Editing(line)) => show.editing = line,
-                Some(Typed::Line(line)) => if show.obey(&line).await { break },
-                Some(Typed::End) => break,
+                Some(TypedInput::Editing(line)) => show.editing = line,
+                Some(TypedInput::Line(line)) => if show.obey(&line).await { break },
+                Some(TypedInput::End) => break,
                 // Standard input has ended, as in a container without one.
                 None => { more = false; continue }
             },
@@ -75,7 +75,7 @@ pub async fn run(demo: Demo, with_load: bool, signals: &mut Signals) -> ExitCode
 }
 
 /// The built-in clients.
-struct Clients {
+struct DemoClients {
     tally: LoadTally,
     outcomes: Receiver<LoadOutcome>,
     stop: watch::Sender<bool>,
@@ -84,20 +84,20 @@ struct Clients {
 
 /// What covers the usual screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cover {
+enum ScreenCover {
     Status,
     Help,
 }
 
-struct Show {
+struct WatchedDemo {
     demo: Demo,
     started: Instant,
-    clients: Option<Clients>,
-    painter: Option<Painter>,
+    clients: Option<DemoClients>,
+    painter: Option<FramePainter>,
     prompt: bool,
     editing: String,
-    cover: Option<Cover>,
-    rates: Rates,
+    cover: Option<ScreenCover>,
+    rates: CounterRates,
     events: VecDeque<String>,
     /// The newest switch that was told.
     told: Option<IncidentId>,
@@ -108,15 +108,15 @@ struct Show {
     counted: Instant,
 }
 
-impl Show {
-    fn new(demo: Demo, with_load: bool, painter: Option<Painter>, prompt: bool) -> Show {
+impl WatchedDemo {
+    fn new(demo: Demo, with_load: bool, painter: Option<FramePainter>, prompt: bool) -> WatchedDemo {
         let now = Instant::now();
         let clients = with_load.then(|| {
             let ((stop, stopped), (outcome, outcomes)) = (watch::channel(false), mpsc::channel(load::QUEUE));
             let sending = tokio::spawn(load::run(demo.reachable(), PLAN, stopped, outcome));
-            Clients { tally: LoadTally::default(), outcomes, stop, sending }
+            DemoClients { tally: LoadTally::default(), outcomes, stop, sending }
         });
-        Show {
+        WatchedDemo {
             demo,
             started: now,
             clients,
@@ -124,7 +124,7 @@ impl Show {
             prompt,
             editing: String::new(),
             cover: None,
-            rates: Rates::new(now),
+            rates: CounterRates::new(now),
             events: VecDeque::new(),
             told: None,
             unanswered: false,
@@ -194,24 +194,24 @@ impl Show {
         match command::parse(line) {
             Ok(None) => {}
             Ok(Some(DemoCommand::Quit)) => return true,
-            Ok(Some(DemoCommand::Help)) if self.painter.is_some() => self.cover = Some(Cover::Help),
-            Ok(Some(DemoCommand::Status)) if self.painter.is_some() => self.cover = Some(Cover::Status),
+            Ok(Some(DemoCommand::Help)) if self.painter.is_some() => self.cover = Some(ScreenCover::Help),
+            Ok(Some(DemoCommand::Status)) if self.painter.is_some() => self.cover = Some(ScreenCover::Status),
             Ok(Some(DemoCommand::Help)) => tell(HELP),
             Ok(Some(DemoCommand::Status)) => {
                 if let Ok(status) = self.demo.server.app.control().status().await {
-                    tell(&status::tables(&status, Look::PLAIN));
+                    tell(&status::tables(&status, TextLayout::PLAIN));
                 }
             }
-            Ok(Some(DemoCommand::Upstreams { behaviour, target })) => self.change(behaviour, target).await,
+            Ok(Some(DemoCommand::DemoUpstreams { behaviour, target })) => self.change(behaviour, target).await,
             Err(problem) => self.answer(&problem),
         }
         false
     }
 
-    async fn change(&mut self, behaviour: Behaviour, target: Option<String>) {
+    async fn change(&mut self, behaviour: UpstreamBehaviour, target: Option<String>) {
         let target = match target {
             Some(target) => target,
-            None if behaviour == Behaviour::Running => EVERYTHING.to_owned(),
+            None if behaviour == UpstreamBehaviour::Running => EVERYTHING.to_owned(),
             None => self.serving().await,
         };
         let changed = self.demo.upstreams.become_all(&target, behaviour).join(", ");
@@ -237,8 +237,8 @@ impl Show {
     async fn refresh(&mut self) {
         let Ok(status) = self.demo.server.app.control().status().await else { return };
         let (width, height) = terminal::size();
-        let look = Look { colour: false, width: Some(width) };
-        let tables = (self.cover == Some(Cover::Status)).then(|| status::overview(&status, look));
+        let look = TextLayout { colour: false, width: Some(width) };
+        let tables = (self.cover == Some(ScreenCover::Status)).then(|| status::overview(&status, look));
         let Some((service, incidents)) = shop(status) else { return };
         self.tell(&incidents);
         let counters = self.counters();
@@ -251,8 +251,8 @@ impl Show {
         }
         let height = height.saturating_sub(usize::from(self.prompt));
         let lines = match self.cover {
-            Some(Cover::Help) => cover(HELP, width, height),
-            Some(Cover::Status) => cover(tables.as_deref().unwrap_or_default(), width, height),
+            Some(ScreenCover::Help) => cover(HELP, width, height),
+            Some(ScreenCover::Status) => cover(tables.as_deref().unwrap_or_default(), width, height),
             None => {
                 let view = self.view(service, incidents, counters);
                 screen::lines(&view, width, height)
@@ -263,10 +263,15 @@ impl Show {
         }
     }
 
-    fn view(&mut self, service: ServiceReport, mut incidents: Vec<IncidentReport>, counters: ShownCounters) -> View {
+    fn view(
+        &mut self,
+        service: ServiceReport,
+        mut incidents: Vec<IncidentReport>,
+        counters: ShownCounters,
+    ) -> ScreenView {
         let behaviours =
             self.demo.upstreams.all().map(|(_, name, upstream)| (name.to_owned(), does(upstream.behaviour())));
-        View {
+        ScreenView {
             addresses: self.addresses(),
             behaviours: behaviours.collect(),
             rates: self.rates.take(counters.answered(), Instant::now()).clone(),
@@ -280,7 +285,7 @@ impl Show {
 
     fn counters(&self) -> ShownCounters {
         match &self.clients {
-            Some(clients) => ShownCounters::Load {
+            Some(clients) => ShownCounters::DemoLoad {
                 tally: clients.tally.clone(),
                 rate: PLAN.rate,
                 repeated: self.demo.executions.repeated(),
@@ -333,7 +338,7 @@ impl Show {
 
     /// Leaves the terminal as it was, with a summary.
     async fn end(mut self, signals: &mut Signals) -> ExitCode {
-        let painted = self.painter.take().map(Painter::end);
+        let painted = self.painter.take().map(FramePainter::end);
         if let Some(clients) = &self.clients {
             clients.stop.send_replace(true);
             clients.sending.abort();
@@ -358,23 +363,23 @@ fn shop(status: Status) -> Option<(ServiceReport, Vec<IncidentReport>)> {
 }
 
 /// In one word.
-fn does(behaviour: Behaviour) -> &'static str {
+fn does(behaviour: UpstreamBehaviour) -> &'static str {
     match behaviour {
-        Behaviour::Running => "running",
-        Behaviour::Crashed => "crashed",
-        Behaviour::Frozen => "frozen",
-        Behaviour::Slow => "slow",
-        Behaviour::Erring => "errors",
-        Behaviour::Leaving => "leaving",
+        UpstreamBehaviour::Running => "running",
+        UpstreamBehaviour::Crashed => "crashed",
+        UpstreamBehaviour::Frozen => "frozen",
+        UpstreamBehaviour::Slow => "slow",
+        UpstreamBehaviour::Erring => "errors",
+        UpstreamBehaviour::Leaving => "leaving",
     }
 }
 
 /// A text over the whole screen, until Enter.
-fn cover(text: &str, width: usize, height: usize) -> Vec<Line> {
+fn cover(text: &str, width: usize, height: usize) -> Vec<TypedLine> {
     let room = height.saturating_sub(2);
-    let mut lines: Vec<Line> = text.lines().flat_map(|line| screen::folded(line, width)).take(room).collect();
+    let mut lines: Vec<TypedLine> = text.lines().flat_map(|line| screen::folded(line, width)).take(room).collect();
     lines.push(Vec::new());
-    lines.extend(screen::plain("Enter: back", width, Style::Head));
+    lines.extend(screen::plain("Enter: back", width, TextStyle::Head));
     lines.truncate(height);
     lines
 }

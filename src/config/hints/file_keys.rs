@@ -4,7 +4,7 @@ use super::check_keys::max_fails;
 use super::{CERTIFICATES, FoundValue, LISTENERS, SERVICES, listener_keys};
 use crate::config::log_filter;
 use crate::config::model::is_name;
-use crate::config::tree::Value;
+use crate::config::tree::TreeValue;
 
 /// At the top of the file.
 pub(super) fn file(key: &str, value: FoundValue<'_>) -> Option<String> {
@@ -66,7 +66,7 @@ fn listeners(value: FoundValue<'_>) -> String {
 
 /// Servers where a service or a map of services was meant: `10.0.0.1:80`, `{app: [10.0.0.1:80]}`, `{app: {servers: […]}}`.
 fn servers_of(value: FoundValue<'_>) -> Option<String> {
-    let Value::Map(entries) = &value.node.value else { return value.endpoints() };
+    let TreeValue::Map(entries) = &value.node.value else { return value.endpoints() };
     let first = value.of(&entries.first()?.1);
     let below = |key| first.entry(key).and_then(FoundValue::endpoints);
     first.endpoints().or_else(|| ["servers", "endpoints", "hosts", "members", "server"].into_iter().find_map(below))

@@ -6,7 +6,7 @@ use super::{FoundValue, SERVICES, host, is_path};
 use crate::config::Bind;
 use crate::config::flow::flow_address;
 use crate::config::model::is_dns_name;
-use crate::config::tree::{TreeNode, Value};
+use crate::config::tree::{TreeNode, TreeValue};
 
 const ADDRESSES: [&str; 6] = ["bind", "listen", "address", "addr", "ip", "binds"];
 const CERTIFICATES: [&str; 6] = ["cert", "certificate", "certificates", "crt", "ssl_certificate", "cert_file"];
@@ -225,10 +225,10 @@ fn methods(value: FoundValue<'_>) -> String {
 
 /// Header fields as they were written. A value that may be a secret is not repeated.
 fn fields(value: FoundValue<'_>) -> Option<String> {
-    let Value::Map(entries) = &value.node.value else { return None };
+    let TreeValue::Map(entries) = &value.node.value else { return None };
     let token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let field = |(key, field): &'_ (TreeNode, TreeNode)| {
-        let Value::Scalar { text: name, .. } = &key.value else { return None };
+        let TreeValue::Scalar { text: name, .. } = &key.value else { return None };
         let good = !name.is_empty() && name.len() <= 60 && name.chars().all(token);
         let lower = name.to_ascii_lowercase();
         let secret = ["auth", "token", "key", "cookie", "secret", "pass", "session", "cred"];

@@ -15,7 +15,7 @@ pub(super) use self::words::{word, word_without_value};
 
 use super::flow::endpoint;
 use super::model::{is_dns_name, is_name};
-use super::tree::{SpannedTree, TreeNode, Value};
+use super::tree::{SpannedTree, TreeNode, TreeValue};
 use super::units;
 
 /// A file that works.
@@ -171,7 +171,7 @@ impl<'t> FoundValue<'t> {
     /// The text of a scalar that may be shown.
     fn text(self) -> Option<&'t str> {
         match &self.node.value {
-            Value::Scalar { text, .. } if !self.node.value.is_null() && !self.tree.is_secret(self.node.id) => {
+            TreeValue::Scalar { text, .. } if !self.node.value.is_null() && !self.tree.is_secret(self.node.id) => {
                 Some(text)
             }
             _ => None,
@@ -180,7 +180,7 @@ impl<'t> FoundValue<'t> {
 
     fn items(self) -> &'t [TreeNode] {
         match &self.node.value {
-            Value::List(items) => items,
+            TreeValue::List(items) => items,
             _ => std::slice::from_ref(self.node),
         }
     }
@@ -190,8 +190,8 @@ impl<'t> FoundValue<'t> {
     }
 
     fn entry(self, key: &str) -> Option<FoundValue<'t>> {
-        let Value::Map(entries) = &self.node.value else { return None };
-        let is = |node: &TreeNode| matches!(&node.value, Value::Scalar { text, .. } if &**text == key);
+        let TreeValue::Map(entries) = &self.node.value else { return None };
+        let is = |node: &TreeNode| matches!(&node.value, TreeValue::Scalar { text, .. } if &**text == key);
         entries.iter().find(|(name, _)| is(name)).map(|(_, value)| self.of(value))
     }
 
@@ -199,7 +199,8 @@ impl<'t> FoundValue<'t> {
     fn beside(self, keys: &[&str]) -> Option<FoundValue<'t>> {
         /// So many keys of a map are looked at.
         const MOST: usize = 64;
-        let is = |node: &TreeNode| matches!(&node.value, Value::Scalar { text, .. } if keys.contains(&&*normal(text)));
+        let is =
+            |node: &TreeNode| matches!(&node.value, TreeValue::Scalar { text, .. } if keys.contains(&&*normal(text)));
         self.around.iter().take(MOST).find(|(key, _)| is(key)).map(|(_, value)| self.of(value))
     }
 
@@ -213,16 +214,16 @@ impl<'t> FoundValue<'t> {
     /// The first name of a map, or of a list of maps with names.
     fn first_name(self) -> Option<&'t str> {
         let name = match &self.node.value {
-            Value::Map(entries) => self.of(&entries.first()?.0).name(),
-            Value::List(items) => self.of(items.first()?).entry("name")?.name(),
-            Value::Scalar { .. } => None,
+            TreeValue::Map(entries) => self.of(&entries.first()?.0).name(),
+            TreeValue::List(items) => self.of(items.first()?).entry("name")?.name(),
+            TreeValue::Scalar { .. } => None,
         };
         name.filter(|name| !matches!(*name, "name" | "servers" | "endpoints" | "address" | "url"))
     }
 
     /// The first service of the file, be it below `services` or below the key of another program.
     fn first_service(self) -> Option<&'t str> {
-        let Value::Map(entries) = &self.tree.root.value else { return None };
+        let TreeValue::Map(entries) = &self.tree.root.value else { return None };
         let file = FoundValue { around: entries, ..self };
         let of = |keys: &[&str]| file.beside(keys).and_then(FoundValue::first_name);
         let listened = || file.beside(&["listeners"])?.items().first();
@@ -301,12 +302,12 @@ impl<'t> FoundValue<'t> {
         const LONGEST: usize = 240;
         let text = match &self.node.value {
             _ if self.tree.is_secret(self.node.id) => return None,
-            Value::Scalar { text, plain } => scalar(text, *plain)?,
-            Value::List(items) if items.len() <= 8 => {
+            TreeValue::Scalar { text, plain } => scalar(text, *plain)?,
+            TreeValue::List(items) if items.len() <= 8 => {
                 let items: Option<Vec<_>> = items.iter().map(|item| self.of(item).flow()).collect();
                 format!("[{}]", items?.join(", "))
             }
-            Value::Map(entries) if entries.len() <= 8 => format!("{{{}}}", self.pairs(entries.iter())?),
+            TreeValue::Map(entries) if entries.len() <= 8 => format!("{{{}}}", self.pairs(entries.iter())?),
             _ => return None,
         };
         Some(text).filter(|text| text.len() <= LONGEST)
@@ -322,11 +323,11 @@ impl<'t> FoundValue<'t> {
 
     /// `{a: {…}, b: {…}}` as `[{name: a, …}, {name: b, …}]`.
     fn named_list(self) -> Option<String> {
-        let Value::Map(entries) = &self.node.value else { return None };
+        let TreeValue::Map(entries) = &self.node.value else { return None };
         let item = |(key, value): &'t (TreeNode, TreeNode)| {
             let name = self.of(key).name()?;
             match &value.value {
-                Value::Map(entries) if self.of(value).entry("name").is_none() && !entries.is_empty() => {
+                TreeValue::Map(entries) if self.of(value).entry("name").is_none() && !entries.is_empty() => {
                     Some(format!("{{name: {name}, {}}}", self.pairs(entries.iter())?))
                 }
                 _ => None,

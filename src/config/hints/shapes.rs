@@ -6,7 +6,7 @@ use super::listener_keys::{of_text, several_hosts};
 use super::{CERTIFICATES, FoundValue, LISTENERS, SERVICES, WHOLE};
 use crate::config::Bind;
 use crate::config::model::is_name;
-use crate::config::tree::{TreeNode, Value};
+use crate::config::tree::{TreeNode, TreeValue};
 
 /// What to write where the map `section` (a type of the schema) belongs and something else stands.
 pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, index: Option<usize>) -> Option<String> {
@@ -103,11 +103,11 @@ fn pool_name(index: Option<usize>) -> String {
 
 /// What to write where the list of `key` belongs and something else stands.
 pub(in crate::config) fn not_a_list(key: &str, found: FoundValue<'_>) -> String {
-    let alone = found.flow().filter(|_| matches!(found.node.value, Value::Map(_)));
+    let alone = found.flow().filter(|_| matches!(found.node.value, TreeValue::Map(_)));
     let is_one = |key: &str| found.entry(key).is_some();
     match key {
         "pools" => {
-            let Value::Map(entries) = &found.node.value else {
+            let TreeValue::Map(entries) = &found.node.value else {
                 return format!("write `pools: [{{name: main, endpoints: {}}}]`", found.endpoints_or_sample());
             };
             if let (true, Some(alone)) = (is_one("endpoints") || is_one("static_response"), alone) {
@@ -150,10 +150,10 @@ pub(in crate::config) fn not_a_list(key: &str, found: FoundValue<'_>) -> String 
 
 /// What to write where the text of `key` belongs and a list or a map stands.
 pub(in crate::config) fn not_a_text(key: &str, found: FoundValue<'_>) -> String {
-    let Value::List(items) = &found.node.value else { return "write one value".to_owned() };
+    let TreeValue::List(items) = &found.node.value else { return "write one value".to_owned() };
     let texts = found.texts();
     match (key, &texts[..], &items[..]) {
-        (_, _, [one]) if matches!(one.value, Value::Scalar { .. }) => match found.of(one).flow() {
+        (_, _, [one]) if matches!(one.value, TreeValue::Scalar { .. }) => match found.of(one).flow() {
             Some(one) => format!("write it alone: `{key}: {one}`"),
             None => "write it alone, without `[` and `]`".to_owned(),
         },
@@ -172,13 +172,13 @@ pub(in crate::config) fn not_a_map(key: &str, found: FoundValue<'_>) -> String {
         return "write `{key: value}`, or one indented `key: value` a line".to_owned();
     }
     let service = |item: &'_ TreeNode| {
-        let Value::Map(entries) = &item.value else { return None };
+        let TreeValue::Map(entries) = &item.value else { return None };
         let name = found.of(item).entry("name")?.name()?;
         let rest = entries.iter().filter(|(key, _)| found.of(key).text() != Some("name"));
         Some(format!("{name}: {{{}}}", found.pairs(rest)?))
     };
     let services = match &found.node.value {
-        Value::List(items) if !items.is_empty() && items.len() <= 4 => {
+        TreeValue::List(items) if !items.is_empty() && items.len() <= 4 => {
             items.iter().map(service).collect::<Option<Vec<_>>>().map(|list| list.join(", "))
         }
         _ => None,

@@ -9,7 +9,7 @@ use super::{address, header, request_line, tls, upstream};
 use crate::config::defaults;
 use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, Secret, Upstream, UpstreamTls};
 use crate::config::schema;
-use crate::config::spanned::{OffOr, OnOr, OneOrMany, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, OnOr, OneOrMany, ShorthandMap, Spanned};
 use crate::config::tree::{NodeId, shorten};
 use crate::config::units::{StatusRange, merged, other_notation, without_login, write_time};
 
@@ -23,7 +23,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// endpoint is the way that the service's traffic takes.
 pub(super) fn health_check(
     diagnostics: &mut Diagnostics,
-    item: &Spanned<OffOr<Shorthand<schema::HealthCheck>>>,
+    item: &Spanned<OffOr<ShorthandMap<schema::HealthCheck>>>,
     over: Option<&HealthCheck>,
     upstream: &Upstream,
 ) -> Option<HealthCheck> {

@@ -9,7 +9,7 @@ use crate::config::model::{
 };
 use crate::config::objective;
 use crate::config::schema;
-use crate::config::spanned::{OffOr, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 use crate::config::tree::NodeId;
 
 /// What the parts of one service say about each other.
@@ -150,7 +150,7 @@ fn check_unused_check_ports(diagnostics: &mut Diagnostics, pools: &PoolsByName<'
 
 /// Pools that have no check because none was asked for. (A check that was typed and refused is a problem already.)
 fn unchecked_pools(typed: &schema::Service, pools: &PoolsByName<'_>, service: &Service) -> Vec<Name> {
-    let none_asked = |item: &Spanned<OffOr<Shorthand<schema::HealthCheck>>>| matches!(item.get(), Some(OffOr::Off));
+    let none_asked = |item: &Spanned<OffOr<ShorthandMap<schema::HealthCheck>>>| matches!(item.get(), Some(OffOr::Off));
     let by_service = typed.health_check.at().is_none() || none_asked(&typed.health_check);
     let by_pool = |pool: &&Pool| match pools.find(&pool.name).and_then(Spanned::get).map(|pool| &pool.health_check) {
         Some(item) if item.at().is_some() => none_asked(item),

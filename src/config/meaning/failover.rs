@@ -53,7 +53,7 @@ pub(super) fn failover(
 
 fn failback(
     diagnostics: &mut Diagnostics,
-    item: &Spanned<crate::config::spanned::Shorthand<schema::Failback>>,
+    item: &Spanned<crate::config::spanned::ShorthandMap<schema::Failback>>,
 ) -> Failback {
     let typed = item.get().map(|typed| typed.0.clone()).unwrap_or_default();
     let mode = match typed.mode.found() {

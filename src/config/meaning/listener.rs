@@ -12,7 +12,7 @@ use crate::config::model::{
     Forwarded, Listener, ListenerLimits, ListenerTimeouts, Name, Protocol, ProxyProtocol, Target,
 };
 use crate::config::schema;
-use crate::config::spanned::{OffOr, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 use crate::config::tree::NodeId;
 
 /// `listeners:`
@@ -102,7 +102,7 @@ fn limits(diagnostics: &mut Diagnostics, item: &Spanned<schema::ListenerLimits>)
 
 /// `proxy_protocol:` of a listener.
 fn proxy_protocol(diagnostics: &mut Diagnostics, typed: &schema::Listener) -> Option<ProxyProtocol> {
-    let (at, OffOr::Value(Shorthand(proxy))) = typed.proxy_protocol.found()? else { return None };
+    let (at, OffOr::Value(ShorthandMap(proxy))) = typed.proxy_protocol.found()? else { return None };
     let required = proxy.required.get().is_some_and(|must| must.0);
     let trusted = proxy.trusted.get().map_or(&[][..], |list| &list.0);
     let trusted: Vec<_> = trusted.iter().filter_map(Spanned::get).map(|network| network.0).collect();

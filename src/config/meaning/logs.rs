@@ -5,9 +5,9 @@ use crate::config::defaults;
 use crate::config::log_filter;
 use crate::config::model::{AccessFormat, AccessLog, Log, LogFormat};
 use crate::config::schema;
-use crate::config::spanned::{OffOr, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 
-pub(super) fn log(diagnostics: &mut Diagnostics, log: &Spanned<Shorthand<schema::Log>>) -> Log {
+pub(super) fn log(diagnostics: &mut Diagnostics, log: &Spanned<ShorthandMap<schema::Log>>) -> Log {
     let empty = schema::Log::default();
     let log = log.get().map_or(&empty, |log| &log.0);
     let filter = log.filter.found().and_then(|(at, filter)| match log_filter::understand(filter) {
@@ -30,7 +30,7 @@ pub(super) fn log(diagnostics: &mut Diagnostics, log: &Spanned<Shorthand<schema:
 
 pub(super) fn access_log(
     diagnostics: &mut Diagnostics,
-    log: &Spanned<OffOr<Shorthand<schema::AccessLog>>>,
+    log: &Spanned<OffOr<ShorthandMap<schema::AccessLog>>>,
 ) -> Option<AccessLog> {
     let OffOr::Value(log) = log.get()? else { return None };
     let log = &log.0;

@@ -9,7 +9,7 @@ use super::{header, request_line};
 use crate::config::defaults;
 use crate::config::model::{HostMatch, Name, PathMatch, Protocol, Route, RouteMatch, RouteTimeouts};
 use crate::config::schema;
-use crate::config::spanned::{OffOr, OneOrMany, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, OneOrMany, ShorthandMap, Spanned};
 use crate::config::tree::{NodeId, shorten};
 use crate::config::units::without_login;
 
@@ -27,7 +27,7 @@ pub(super) fn to(service: Name) -> Route {
 
 pub(super) fn routes(
     diagnostics: &mut Diagnostics,
-    list: &[Spanned<Shorthand<schema::Route>>],
+    list: &[Spanned<ShorthandMap<schema::Route>>],
     services: &ServiceIndex,
 ) -> Vec<Arc<Route>> {
     let mut found = Vec::new();

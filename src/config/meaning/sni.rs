@@ -8,12 +8,12 @@ use super::services::{ServiceIndex, service};
 use super::tls;
 use crate::config::model::{HostMatch, Protocol, SniRoute};
 use crate::config::schema;
-use crate::config::spanned::{Shorthand, Spanned};
+use crate::config::spanned::{ShorthandMap, Spanned};
 use crate::config::tree::NodeId;
 
 pub(super) fn routes(
     diagnostics: &mut Diagnostics,
-    list: &[Spanned<Shorthand<schema::Route>>],
+    list: &[Spanned<ShorthandMap<schema::Route>>],
     services: &ServiceIndex,
 ) -> Vec<Arc<SniRoute>> {
     let mut found: Vec<Arc<SniRoute>> = Vec::new();

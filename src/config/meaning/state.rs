@@ -4,11 +4,11 @@ use super::diagnostics::Diagnostics;
 use crate::config::defaults;
 use crate::config::model::StateFile;
 use crate::config::schema;
-use crate::config::spanned::{OffOr, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 
 pub(super) fn state_file(
     diagnostics: &mut Diagnostics,
-    state: &Spanned<OffOr<Shorthand<schema::State>>>,
+    state: &Spanned<OffOr<ShorthandMap<schema::State>>>,
 ) -> Option<StateFile> {
     let (at, state) = match state.found()? {
         (at, OffOr::Value(state)) => (at, &state.0),

@@ -5,13 +5,13 @@ use serde_json::Value as Json;
 use super::PortNumber;
 use super::tls::UpstreamTls;
 use super::upstream::ProxyVersion;
-use crate::config::spanned::{NamedEntries, OffOr, OnOr, OneOrMany, ReservedKey, Shorthand};
+use crate::config::spanned::{NamedEntries, OffOr, OnOr, OneOrMany, ReservedKey, ShorthandMap};
 use crate::config::units::{FractionOfOne, RangedCount, StatusRange, TypedDuration};
 
 map! { /// `health_check:` — one of the kinds, and how often. A kind alone, or a path for `http`, is one too.
 HealthCheck = "health_check" {
     tcp: TcpCheck,
-    http: Shorthand<HttpCheck>,
+    http: ShorthandMap<HttpCheck>,
     grpc: GrpcCheck,
     postgres: ReservedKey,
     mysql: ReservedKey,

@@ -1,6 +1,6 @@
 //! `failover:`
 
-use crate::config::spanned::{OffOr, ReservedKey, Shorthand};
+use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap};
 use crate::config::units::{RangedCount, TypedDuration};
 
 map! { /// `failover:`
@@ -11,7 +11,7 @@ Failover {
     sessions: Sessions,
     drain_timeout: TypedDuration,
     max_failovers: MaxFailovers,
-    failback: Shorthand<Failback>,
+    failback: ShorthandMap<Failback>,
     damping: OffOr<TypedDuration>,
     confirm_window: OffOr<TypedDuration>,
     on_multiple_primaries: ReservedKey,

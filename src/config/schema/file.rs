@@ -6,18 +6,18 @@ use super::listener::Listener;
 use super::logs::{AccessLog, Log};
 use super::service::Service;
 use super::state::State;
-use crate::config::spanned::{NamedEntries, OffOr, ReservedKey, Shorthand, Spanned};
+use crate::config::spanned::{NamedEntries, OffOr, ReservedKey, ShorthandMap, Spanned};
 use crate::config::units::{RangedCount, TypedDuration};
 
 map! { /// The whole file.
 File {
     workers: RangedCount<1, 1024>,
     drain_timeout: TypedDuration,
-    admin: OffOr<Shorthand<Admin>>,
-    metrics: Shorthand<Metrics>,
-    state: OffOr<Shorthand<State>>,
-    log: Shorthand<Log>,
-    access_log: OffOr<Shorthand<AccessLog>>,
+    admin: OffOr<ShorthandMap<Admin>>,
+    metrics: ShorthandMap<Metrics>,
+    state: OffOr<ShorthandMap<State>>,
+    log: ShorthandMap<Log>,
+    access_log: OffOr<ShorthandMap<AccessLog>>,
     listeners: Vec<Spanned<Listener>>,
     services: NamedEntries<Service>,
     dns: Dns,

@@ -4,7 +4,7 @@ use super::LargeCount;
 use super::protocol::Protocol;
 use super::route::Route;
 use super::tls::ListenerTls;
-use crate::config::spanned::{OffOr, OneOrMany, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, OneOrMany, ShorthandMap, Spanned};
 use crate::config::units::{BindAddress, NetworkPrefix, RangedCount, RequiredFlag, SizeInBytes, TypedDuration};
 
 map! { /// An item of `listeners:`
@@ -15,10 +15,10 @@ Listener {
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,
     forwarded: Forwarded,
-    routes: Vec<Spanned<Shorthand<Route>>>,
+    routes: Vec<Spanned<ShorthandMap<Route>>>,
     service: String,
     tls: OffOr<ListenerTls>,
-    proxy_protocol: OffOr<Shorthand<ProxyProtocol>>,
+    proxy_protocol: OffOr<ShorthandMap<ProxyProtocol>>,
 }}
 
 map! { /// `proxy_protocol:` of a listener

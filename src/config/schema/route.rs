@@ -1,6 +1,6 @@
 //! An item of `routes:`
 
-use crate::config::spanned::{NamedEntries, OffOr, OneOrMany, Shorthand};
+use crate::config::spanned::{NamedEntries, OffOr, OneOrMany, ShorthandMap};
 use crate::config::units::{AutoOrDuration, TypedDuration};
 
 map! { /// An item of `routes:`
@@ -20,7 +20,7 @@ RouteMatch {
     path: String,
     path_prefix: String,
     method: OneOrMany<String>,
-    headers: NamedEntries<Shorthand<HeaderMatch>>,
+    headers: NamedEntries<ShorthandMap<HeaderMatch>>,
     sni: String,
     alpn: OneOrMany<String>,
 }}

@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
-use crate::config::spanned::{OffOr, ReservedKey, Shorthand, Spanned};
+use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap, Spanned};
 use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// A value under `services:`
@@ -18,7 +18,7 @@ Service {
     mode: Mode,
     objectives: Objectives,
     balance: BalancePolicy,
-    health_check: OffOr<Shorthand<HealthCheck>>,
+    health_check: OffOr<ShorthandMap<HealthCheck>>,
     outlier_detection: OffOr<OutlierDetection>,
     retry: Retry,
     limits: ServiceLimits,

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 16;
 
 /// One address that a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(in crate::control) struct Found {
+pub(in crate::control) struct FoundAddress {
     /// With the port of the question or of the SRV record.
     pub(super) address: SocketAddr,
     /// The name that the configuration says, without what only says the service (`_http._tcp`).
@@ -33,14 +33,14 @@ pub(in crate::control) struct Found {
 
 /// One family of addresses could not be looked up.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::control) struct Missing {
+pub(in crate::control) struct MissingFamily {
     /// IPv4; else IPv6.
     v4: bool,
     /// What its lookup failed with.
     pub(super) trouble: String,
 }
 
-impl Missing {
+impl MissingFamily {
     /// Is this address of the family that is missing?
     pub(super) fn has(&self, address: SocketAddr) -> bool {
         address.is_ipv4() == self.v4
@@ -49,31 +49,34 @@ impl Missing {
 
 /// What a lookup gives: addresses, endpoints.
 #[derive(Debug)]
-pub(super) struct Answer<T> {
+pub(super) struct LookupAnswer<T> {
     pub(super) found: Vec<T>,
     pub(super) ttl: Duration,
-    pub(super) missing: Option<Missing>,
+    pub(super) missing: Option<MissingFamily>,
 }
 
-impl<T> Answer<T> {
-    fn without(self, v4: bool, trouble: String) -> Answer<T> {
+impl<T> LookupAnswer<T> {
+    fn without(self, v4: bool, trouble: String) -> LookupAnswer<T> {
         let family = if v4 { "IPv4" } else { "IPv6" };
-        Answer { missing: Some(Missing { v4, trouble: format!("{family} addresses: {trouble}") }), ..self }
+        LookupAnswer { missing: Some(MissingFamily { v4, trouble: format!("{family} addresses: {trouble}") }), ..self }
     }
 }
 
 /// The endpoints that a question stands for.
-pub(super) async fn answer(view: &Arc<NameServers>, question: &Question) -> Result<Answer<Found>, LookupError> {
+pub(super) async fn answer(
+    view: &Arc<NameServers>,
+    question: &Question,
+) -> Result<LookupAnswer<FoundAddress>, LookupError> {
     let Some(port) = question.port else { return by_service(view, question).await };
-    let Answer { found: addresses, ttl, missing } = addresses(view, &question.name, question.family).await?;
+    let LookupAnswer { found: addresses, ttl, missing } = addresses(view, &question.name, question.family).await?;
     let host = Name::from(question.host());
-    let found = |ip| Found { address: SocketAddr::new(ip, port), host: host.clone(), weight: None };
-    Ok(Answer { found: addresses.into_iter().map(found).collect(), ttl, missing })
+    let found = |ip| FoundAddress { address: SocketAddr::new(ip, port), host: host.clone(), weight: None };
+    Ok(LookupAnswer { found: addresses.into_iter().map(found).collect(), ttl, missing })
 }
 
 /// The addresses of a name. An answer for one family is none for the other: where only one of both is answered, the other is
 /// noted as missing, so that what was known of it stays.
-async fn addresses(view: &NameServers, name: &str, family: Family) -> Result<Answer<IpAddr>, LookupError> {
+async fn addresses(view: &NameServers, name: &str, family: Family) -> Result<LookupAnswer<IpAddr>, LookupError> {
     let v4 = || of_kind(view, name, RecordType::A);
     let v6 = || of_kind(view, name, RecordType::AAAA);
     match family {
@@ -90,7 +93,7 @@ async fn addresses(view: &NameServers, name: &str, family: Family) -> Result<Ans
         Family::All => match tokio::join!(v4(), v6()) {
             (Ok(mut answer), Ok(other)) => {
                 answer.found.extend(other.found);
-                Ok(Answer { ttl: answer.ttl.min(other.ttl), ..answer })
+                Ok(LookupAnswer { ttl: answer.ttl.min(other.ttl), ..answer })
             }
             (Ok(answer), Err(LookupError::Nothing(_))) | (Err(LookupError::Nothing(_)), Ok(answer)) => Ok(answer),
             (Ok(answer), Err(LookupError::Failed(text))) => Ok(answer.without(false, text)),
@@ -100,7 +103,7 @@ async fn addresses(view: &NameServers, name: &str, family: Family) -> Result<Ans
     }
 }
 
-async fn of_kind(view: &NameServers, name: &str, kind: RecordType) -> Result<Answer<IpAddr>, LookupError> {
+async fn of_kind(view: &NameServers, name: &str, kind: RecordType) -> Result<LookupAnswer<IpAddr>, LookupError> {
     let lookup = view.records(name, kind).await?;
     let address = |data: &RData| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
@@ -112,7 +115,7 @@ async fn of_kind(view: &NameServers, name: &str, kind: RecordType) -> Result<Ans
     if usable.is_empty() {
         return Err(LookupError::Nothing("the name has no address that a host could have".into()));
     }
-    Ok(Answer { found: usable, ttl: ttl(&lookup), missing: None })
+    Ok(LookupAnswer { found: usable, ttl: ttl(&lookup), missing: None })
 }
 
 /// An address that one host can have: not unspecified (`0.0.0.0` is how a name is blocked, and a connect to it would reach
@@ -130,7 +133,7 @@ fn ttl(lookup: &Lookup) -> Duration {
 /// SRV records and the addresses of their targets (RFC 2782). Of several priorities the best one counts: the others
 /// are another pool's matter. That a target has no address is an answer; that it cannot be looked up makes the whole
 /// one void.
-async fn by_service(view: &Arc<NameServers>, question: &Question) -> Result<Answer<Found>, LookupError> {
+async fn by_service(view: &Arc<NameServers>, question: &Question) -> Result<LookupAnswer<FoundAddress>, LookupError> {
     let lookup = services(view, &question.name).await?;
     let mut ttl = ttl(&lookup);
     let mut missing = None;
@@ -163,7 +166,11 @@ async fn by_service(view: &Arc<NameServers>, question: &Question) -> Result<Answ
                 Err(LookupError::Failed(text)) => return Err(LookupError::Failed(format!("{target}: {text}"))),
             };
             for (port, weight) in targets.get(&target).into_iter().flatten() {
-                let one = |ip| Found { address: SocketAddr::new(ip, *port), host: host.clone(), weight: Some(*weight) };
+                let one = |ip| FoundAddress {
+                    address: SocketAddr::new(ip, *port),
+                    host: host.clone(),
+                    weight: Some(*weight),
+                };
                 found.extend(addresses.iter().copied().map(one));
             }
         }
@@ -171,7 +178,7 @@ async fn by_service(view: &Arc<NameServers>, question: &Question) -> Result<Answ
     if found.is_empty() {
         return Err(LookupError::Nothing("no SRV record has a target with an address".into()));
     }
-    Ok(Answer { found, ttl, missing })
+    Ok(LookupAnswer { found, ttl, missing })
 }
 
 /// SRV records of a name, or of the one that it is an alias of.
@@ -208,9 +215,9 @@ fn service(data: &RData) -> Option<&SRV> {
 /// question says, or it goes to no endpoint.
 pub(in crate::control) fn checked(
     question: Question,
-    found: Vec<Found>,
+    found: Vec<FoundAddress>,
     left_out: &mut Vec<String>,
-) -> Option<(Question, Vec<Found>)> {
+) -> Option<(Question, Vec<FoundAddress>)> {
     let name = shortened(&question.name, 60);
     let host = match question.port {
         Some(_) => question.host(),
@@ -254,9 +261,9 @@ fn domain_of(name: &str) -> &str {
     domain
 }
 
-type Answers = Vec<(String, Result<Answer<IpAddr>, LookupError>)>;
+type LookupAnswers = Vec<(String, Result<LookupAnswer<IpAddr>, LookupError>)>;
 
-async fn all_addresses(view: &Arc<NameServers>, names: &[&String], family: Family) -> Answers {
+async fn all_addresses(view: &Arc<NameServers>, names: &[&String], family: Family) -> LookupAnswers {
     let mut asked = JoinSet::new();
     for name in names {
         let (view, name) = (Arc::clone(view), (*name).clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::answers::{Answer, Found, MOST, Missing, answer};
+use super::answers::{FoundAddress, LookupAnswer, MOST, MissingFamily, answer};
 use super::servers::{LookupError, NameServers, ROUNDS};
 use super::{Remembered, questions};
 use crate::config::{Config, Dns, Question};
@@ -25,15 +25,15 @@ pub(in crate::control) const RESULTS: [&str; 3] = ["found", "nothing", "failed"]
 
 /// How a lookup ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::control) enum Outcome {
+pub(in crate::control) enum LookupOutcome {
     /// With at least one address, in their order.
-    Found {
+    FoundAddress {
         /// The addresses, each once.
-        found: Vec<Found>,
+        found: Vec<FoundAddress>,
         /// How long DNS says that they are good for.
         ttl: Duration,
         /// A family whose lookup failed while the other one's was answered.
-        missing: Option<Missing>,
+        missing: Option<MissingFamily>,
     },
     /// With the answer that there is nothing: the name does not exist, or has no such records.
     Nothing(String),
@@ -41,13 +41,13 @@ pub(in crate::control) enum Outcome {
     Failed(String),
 }
 
-impl Outcome {
+impl LookupOutcome {
     /// Its place in [`RESULTS`].
     pub(super) fn result(&self) -> usize {
         match self {
-            Outcome::Found { .. } => 0,
-            Outcome::Nothing(_) => 1,
-            Outcome::Failed(_) => 2,
+            LookupOutcome::FoundAddress { .. } => 0,
+            LookupOutcome::Nothing(_) => 1,
+            LookupOutcome::Failed(_) => 2,
         }
     }
 }
@@ -71,25 +71,25 @@ impl Resolver {
     }
 
     /// Ask once. Always ends. Cancel safe.
-    pub(super) async fn ask(&self, question: &Question) -> Outcome {
+    pub(super) async fn ask(&self, question: &Question) -> LookupOutcome {
         let view = match self.view() {
             Ok(view) => view,
-            Err(text) => return Outcome::Failed(text),
+            Err(text) => return LookupOutcome::Failed(text),
         };
         // Names in the search list and targets of SRV records are asked one after another.
         let limit = self.dns.timeout.saturating_mul((4 * ROUNDS * view.servers.len()) as u32);
         #[allow(clippy::disallowed_methods, reason = "not on the data path: one timer for a whole lookup")]
         let answer = tokio::time::timeout(limit, answer(&view, question)).await;
         match answer {
-            Ok(Ok(Answer { mut found, ttl, missing })) => {
+            Ok(Ok(LookupAnswer { mut found, ttl, missing })) => {
                 found.sort_unstable();
                 found.dedup_by_key(|found| found.address);
                 found.truncate(MOST);
-                Outcome::Found { found, ttl, missing }
+                LookupOutcome::FoundAddress { found, ttl, missing }
             }
-            Ok(Err(LookupError::Nothing(text))) => Outcome::Nothing(text),
-            Ok(Err(LookupError::Failed(text))) => Outcome::Failed(text),
-            Err(_) => Outcome::Failed(format!("no answer within {}", humantime::format_duration(limit))),
+            Ok(Err(LookupError::Nothing(text))) => LookupOutcome::Nothing(text),
+            Ok(Err(LookupError::Failed(text))) => LookupOutcome::Failed(text),
+            Err(_) => LookupOutcome::Failed(format!("no answer within {}", humantime::format_duration(limit))),
         }
     }
 
@@ -111,7 +111,7 @@ pub(in crate::control) async fn first_answers(
     config: &Config,
     known: &BTreeSet<Question>,
     remembered: &BTreeSet<Question>,
-) -> Vec<(Question, Outcome)> {
+) -> Vec<(Question, LookupOutcome)> {
     let resolver = Arc::new(Resolver::new(config.dns.clone()));
     let mut asked = JoinSet::new();
     for question in questions(config).into_iter().filter(|question| !known.contains(question)) {
@@ -127,12 +127,12 @@ pub(in crate::control) async fn first_answers(
 }
 
 /// The first good answer, or the last other one.
-async fn first_answer(resolver: &Resolver, question: &Question, patient: bool) -> Outcome {
-    let mut last = Outcome::Failed("no answer yet".into());
+async fn first_answer(resolver: &Resolver, question: &Question, patient: bool) -> LookupOutcome {
+    let mut last = LookupOutcome::Failed("no answer yet".into());
     let asking = async {
         loop {
             last = resolver.ask(question).await;
-            if !patient || matches!(last, Outcome::Found { .. }) {
+            if !patient || matches!(last, LookupOutcome::FoundAddress { .. }) {
                 return;
             }
             tokio::time::sleep(FIRST_PAUSE).await;
@@ -147,7 +147,7 @@ async fn first_answer(resolver: &Resolver, question: &Question, patient: bool) -
 pub(in crate::control) fn first_answers_blocking(
     config: &Config,
     remembered: &Remembered,
-) -> std::io::Result<Vec<(Question, Outcome)>> {
+) -> std::io::Result<Vec<(Question, LookupOutcome)>> {
     if questions(config).is_empty() {
         return Ok(Vec::new());
     }

@@ -23,9 +23,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::answers::{Found, checked};
-pub(super) use self::lookup::{Outcome, first_answers, first_answers_blocking};
-pub(super) use self::schedule::{Lookups, News};
+pub(super) use self::answers::{FoundAddress, checked};
+pub(super) use self::lookup::{LookupOutcome, first_answers, first_answers_blocking};
+pub(super) use self::schedule::{News, RunningLookups};
 use super::status::NameReport;
 use crate::config::{Config, Endpoint, Family, Name, NamedEndpoints, Pool, PoolMembers, Question, Service};
 use crate::decision::{Operational, Succession, Table};
@@ -38,23 +38,23 @@ pub(super) const OVERLAP: Duration = Duration::from_secs(10);
 pub(super) const STALE: Duration = Duration::from_secs(5 * 60);
 
 /// The last good answers, as they are kept over a restart.
-pub(super) type Remembered = Vec<(Question, Vec<Found>)>;
+pub(super) type Remembered = Vec<(Question, Vec<FoundAddress>)>;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Discovery {
     declared: Arc<Config>,
-    known: BTreeMap<Question, Known>,
-    leaving: Leavings,
+    known: BTreeMap<Question, KnownQuestion>,
+    leaving: LeavingAddresses,
     /// Addresses that checks or traffic have condemned.
     condemned: HashSet<SocketAddr>,
 }
 
 /// What is known of one question.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownQuestion {
     /// The last good answer; empty = there was none yet.
-    found: Vec<Found>,
+    found: Vec<FoundAddress>,
     /// When that was, in milliseconds since the Unix epoch; 0 = never in this process.
     answered_unix_ms: u64,
     /// The same, or when it was first asked.
@@ -68,13 +68,13 @@ struct Known {
 
 /// An address that DNS no longer names, and that still stands in.
 #[derive(Clone, Debug)]
-struct Leaving {
+struct LeavingAddress {
     endpoint: Endpoint,
     until: MonoTime,
 }
 
 /// By service, pool and address.
-type Leavings = BTreeMap<(Name, Name, SocketAddr), Leaving>;
+type LeavingAddresses = BTreeMap<(Name, Name, SocketAddr), LeavingAddress>;
 
 /// What the outcome of a lookup changes for the engine.
 #[derive(Debug, Default, PartialEq)]
@@ -88,33 +88,37 @@ pub(super) struct DiscoveryChange {
 impl Discovery {
     /// What `declared` names stands for what `first` found; where that has no good answer, for what an earlier process
     /// remembered.
-    pub(super) fn new(declared: Arc<Config>, first: Vec<(Question, Outcome)>, remembered: Remembered) -> Discovery {
+    pub(super) fn new(
+        declared: Arc<Config>,
+        first: Vec<(Question, LookupOutcome)>,
+        remembered: Remembered,
+    ) -> Discovery {
         let now = clock::now();
         let mut known = BTreeMap::new();
-        let mut remembered: BTreeMap<Question, Vec<Found>> = remembered.into_iter().rev().collect();
+        let mut remembered: BTreeMap<Question, Vec<FoundAddress>> = remembered.into_iter().rev().collect();
         for question in questions(&declared) {
             let found = remembered.remove(&question).unwrap_or_default();
-            known.insert(question, Known { found, since: now, ..Known::default() });
+            known.insert(question, KnownQuestion { found, since: now, ..KnownQuestion::default() });
         }
-        let mut discovery = Discovery { declared, known, leaving: Leavings::new(), condemned: HashSet::new() };
+        let mut discovery = Discovery { declared, known, leaving: LeavingAddresses::new(), condemned: HashSet::new() };
         discovery.take_first(first, now);
         discovery
     }
 
     /// Another configuration is in force; `first` answers what only it asks.
-    pub(super) fn declare(&mut self, declared: Arc<Config>, first: Vec<(Question, Outcome)>) {
+    pub(super) fn declare(&mut self, declared: Arc<Config>, first: Vec<(Question, LookupOutcome)>) {
         let now = clock::now();
         self.follow_renames(&declared);
         self.declared = declared;
         let mut before = std::mem::take(&mut self.known);
         for question in questions(&self.declared) {
             // Questions stand in the order of their names: those about the same host stand together, with a dot at the end or not.
-            let known = before.remove(&question).unwrap_or_else(|| Known {
+            let known = before.remove(&question).unwrap_or_else(|| KnownQuestion {
                 found: about(&before, &question)
                     .find_map(|(other, known)| known.as_answer(other, &question))
                     .unwrap_or_default(),
                 since: now,
-                ..Known::default()
+                ..KnownQuestion::default()
             });
             self.known.insert(question, known);
         }
@@ -139,14 +143,14 @@ impl Discovery {
                 now_called.insert((&old.name, &old_pool.name), (&service.name, &pool.name));
             }
         }
-        let renamed = |((service, pool, address), leaving): (&(Name, Name, SocketAddr), &Leaving)| {
+        let renamed = |((service, pool, address), leaving): (&(Name, Name, SocketAddr), &LeavingAddress)| {
             let (service, pool) = now_called.get(&(service, pool))?;
             Some((((*service).clone(), (*pool).clone(), *address), leaving.clone()))
         };
         self.leaving = self.leaving.iter().filter_map(renamed).collect();
     }
 
-    fn take_first(&mut self, first: Vec<(Question, Outcome)>, now: MonoTime) {
+    fn take_first(&mut self, first: Vec<(Question, LookupOutcome)>, now: MonoTime) {
         for (question, outcome) in first {
             if let Some(known) = self.known.get_mut(&question) {
                 known.take(&question, outcome, now);
@@ -169,7 +173,7 @@ impl Discovery {
     pub(super) fn answered(
         &mut self,
         question: &Question,
-        outcome: Outcome,
+        outcome: LookupOutcome,
         table: impl FnOnce() -> Table,
         now: MonoTime,
     ) -> DiscoveryChange {
@@ -179,7 +183,7 @@ impl Discovery {
         };
         let changed = before != known.found;
         if changed {
-            let gone: Vec<Found> = only(&before, &known.found).cloned().collect();
+            let gone: Vec<FoundAddress> = only(&before, &known.found).cloned().collect();
             self.leave(question, &gone, now);
             self.stay();
             let found: HashSet<SocketAddr> = self.known.values().flat_map(|k| addresses(&k.found)).collect();
@@ -190,11 +194,11 @@ impl Discovery {
     }
 
     /// These addresses are named no more: they stand in until the others of their pools are well.
-    fn leave(&mut self, question: &Question, gone: &[Found], now: MonoTime) {
+    fn leave(&mut self, question: &Question, gone: &[FoundAddress], now: MonoTime) {
         for (service, pool, named) in names(&self.declared).filter(|(_, _, named)| named.question == *question) {
             for found in gone {
                 let place = (service.name.clone(), pool.name.clone(), found.address);
-                let leaving = Leaving { endpoint: endpoint(named, found), until: now.after(OVERLAP) };
+                let leaving = LeavingAddress { endpoint: endpoint(named, found), until: now.after(OVERLAP) };
                 self.leaving.entry(place).or_insert(leaving);
             }
         }
@@ -235,7 +239,7 @@ impl Discovery {
     }
 
     /// The leaving addresses of this pool that are well, if too few others are; else none.
-    fn still_needed(&self, pool: &(Name, Name), leaving: &Leavings, table: &Table) -> HashSet<SocketAddr> {
+    fn still_needed(&self, pool: &(Name, Name), leaving: &LeavingAddresses, table: &Table) -> HashSet<SocketAddr> {
         let service = self.declared.services.iter().find(|service| service.name == pool.0);
         let row = table.services.iter().find(|row| row.name == pool.0);
         let row = row.and_then(|row| row.pools.iter().find(|row| row.name == pool.1));
@@ -256,7 +260,7 @@ impl Discovery {
     /// Checks or traffic have found something about this endpoint: its name may stand for another one already. Returns
     /// the questions that it answers.
     pub(super) fn standing(&mut self, address: SocketAddr, operational: Operational) -> Vec<Question> {
-        let about = |known: &Known| addresses(&known.found).any(|found| found == address);
+        let about = |known: &KnownQuestion| addresses(&known.found).any(|found| found == address);
         let asked: Vec<Question> =
             self.known.iter().filter(|(_, known)| about(known)).map(|(q, _)| q.clone()).collect();
         if operational.has_fallen() && !self.known.is_empty() {
@@ -317,7 +321,7 @@ impl Discovery {
 
     /// For people and machines, in the order of the questions.
     pub(super) fn report(&self) -> Vec<NameReport> {
-        let report = |(question, known): (&Question, &Known)| NameReport {
+        let report = |(question, known): (&Question, &KnownQuestion)| NameReport {
             name: question.to_string(),
             addresses: addresses(&known.found).collect(),
             answered_unix_ms: known.answered_unix_ms,
@@ -332,12 +336,12 @@ impl Discovery {
     }
 }
 
-impl Known {
+impl KnownQuestion {
     /// Take in what a lookup found. `Some` = a good answer, with what was known before it.
-    fn take(&mut self, question: &Question, outcome: Outcome, now: MonoTime) -> Option<Vec<Found>> {
+    fn take(&mut self, question: &Question, outcome: LookupOutcome, now: MonoTime) -> Option<Vec<FoundAddress>> {
         self.counts[outcome.result()] += 1;
         match self.completed(question, outcome) {
-            Outcome::Found { found, missing, .. } => {
+            LookupOutcome::FoundAddress { found, missing, .. } => {
                 match missing {
                     Some(missing) => self.warn_of_half(question, missing.trouble),
                     None if self.trouble.take().is_some() => tracing::info!(name = %question, "DNS answers again"),
@@ -350,7 +354,7 @@ impl Known {
                 }
                 Some(before)
             }
-            Outcome::Nothing(trouble) | Outcome::Failed(trouble) => {
+            LookupOutcome::Nothing(trouble) | LookupOutcome::Failed(trouble) => {
                 if self.trouble.is_none() {
                     let kept = self.found.len();
                     tracing::warn!(name = %question, %trouble, kept, "DNS gives no address: the last ones stay");
@@ -363,15 +367,16 @@ impl Known {
 
     /// Half an answer, with what was known of the other half: an address must not go because its lookup failed. Where one
     /// family alone is wanted the known one stays, and half an answer of the other is none.
-    fn completed(&self, question: &Question, outcome: Outcome) -> Outcome {
-        let Outcome::Found { mut found, ttl, missing: Some(missing) } = outcome else { return outcome };
+    fn completed(&self, question: &Question, outcome: LookupOutcome) -> LookupOutcome {
+        let LookupOutcome::FoundAddress { mut found, ttl, missing: Some(missing) } = outcome else { return outcome };
         if question.family == Family::Auto && self.found.iter().any(|known| missing.has(known.address)) {
-            return Outcome::Failed(missing.trouble);
+            return LookupOutcome::Failed(missing.trouble);
         }
-        let kept: Vec<Found> = only(&self.found, &found).filter(|known| missing.has(known.address)).cloned().collect();
+        let kept: Vec<FoundAddress> =
+            only(&self.found, &found).filter(|known| missing.has(known.address)).cloned().collect();
         found.extend(kept);
         found.sort_unstable();
-        Outcome::Found { found, ttl, missing: Some(missing) }
+        LookupOutcome::FoundAddress { found, ttl, missing: Some(missing) }
     }
 
     fn warn_of_half(&mut self, question: &Question, trouble: String) {
@@ -383,14 +388,15 @@ impl Known {
 
     /// What an answer to `asked` says about `question`, which differs in its port or family only. Rather that than
     /// nothing, where DNS is silent.
-    fn as_answer(&self, asked: &Question, question: &Question) -> Option<Vec<Found>> {
+    fn as_answer(&self, asked: &Question, question: &Question) -> Option<Vec<FoundAddress>> {
         let port = question.port.filter(|_| asked.port.is_some() && asked.host() == question.host())?;
-        let counts = |found: &&Found| match question.family {
+        let counts = |found: &&FoundAddress| match question.family {
             Family::Ipv4 => found.address.is_ipv4(),
             Family::Ipv6 => found.address.is_ipv6(),
             Family::Auto | Family::All => true,
         };
-        let one = |found: &Found| Found { address: SocketAddr::new(found.address.ip(), port), ..found.clone() };
+        let one =
+            |found: &FoundAddress| FoundAddress { address: SocketAddr::new(found.address.ip(), port), ..found.clone() };
         Some(self.found.iter().filter(counts).map(one).collect())
     }
 
@@ -407,9 +413,9 @@ impl Known {
 
 /// What is known of questions about the host of this one: as it is written here, without and with a dot at its end.
 fn about<'a>(
-    known: &'a BTreeMap<Question, Known>,
+    known: &'a BTreeMap<Question, KnownQuestion>,
     question: &Question,
-) -> impl Iterator<Item = (&'a Question, &'a Known)> + use<'a> {
+) -> impl Iterator<Item = (&'a Question, &'a KnownQuestion)> + use<'a> {
     let host = question.host();
     [Name::from(host), Name::from(format!("{host}."))].into_iter().flat_map(|name| {
         let first = Question { name: name.clone(), port: None, family: Family::Auto };
@@ -427,7 +433,7 @@ fn names(config: &Config) -> impl Iterator<Item = (&Service, &Pool, &NamedEndpoi
     pools.flat_map(|(service, pool)| pool.names.iter().map(move |named| (service, pool, named)))
 }
 
-fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
+fn endpoint(named: &NamedEndpoints, found: &FoundAddress) -> Endpoint {
     Endpoint {
         address: found.address,
         name: None,
@@ -438,18 +444,18 @@ fn endpoint(named: &NamedEndpoints, found: &Found) -> Endpoint {
     }
 }
 
-fn addresses(found: &[Found]) -> impl Iterator<Item = SocketAddr> {
+fn addresses(found: &[FoundAddress]) -> impl Iterator<Item = SocketAddr> {
     found.iter().map(|found| found.address)
 }
 
 /// Those of `these` whose address is not among `those`.
-fn only<'a>(these: &'a [Found], those: &[Found]) -> impl Iterator<Item = &'a Found> + use<'a> {
+fn only<'a>(these: &'a [FoundAddress], those: &[FoundAddress]) -> impl Iterator<Item = &'a FoundAddress> + use<'a> {
     let known: HashSet<SocketAddr> = addresses(those).collect();
     these.iter().filter(move |found| !known.contains(&found.address))
 }
 
-fn say_change(question: &Question, before: &[Found], after: &[Found]) {
-    let listed = |these: &[Found], those: &[Found]| {
+fn say_change(question: &Question, before: &[FoundAddress], after: &[FoundAddress]) {
+    let listed = |these: &[FoundAddress], those: &[FoundAddress]| {
         only(these, those).map(|found| found.address.to_string()).collect::<Vec<_>>().join(" ")
     };
     let (added, removed) = (listed(after, before), listed(before, after));

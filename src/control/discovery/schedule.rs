@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::Discovery;
-use super::lookup::{Outcome, Resolver};
+use super::lookup::{LookupOutcome, Resolver};
 use crate::config::{Dns, Question};
 
 /// A shorter TTL is taken for this one: names are not asked more often.
@@ -24,10 +24,10 @@ const WATCHFUL: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A lookup ended.
-pub(in crate::control) type News = (Question, Outcome);
+pub(in crate::control) type News = (Question, LookupOutcome);
 
 /// All running lookups. Dropping it ends them.
-pub(in crate::control) struct Lookups {
+pub(in crate::control) struct RunningLookups {
     news: mpsc::Sender<News>,
     running: BTreeMap<Question, RunningLookup>,
     resolver: Option<Arc<Resolver>>,
@@ -52,10 +52,10 @@ struct LookupNudge {
     watchful: AtomicBool,
 }
 
-impl Lookups {
+impl RunningLookups {
     /// None yet; what they find will be sent to `news`.
-    pub(in crate::control) fn new(news: mpsc::Sender<News>) -> Lookups {
-        Lookups { news, running: BTreeMap::new(), resolver: None }
+    pub(in crate::control) fn new(news: mpsc::Sender<News>) -> RunningLookups {
+        RunningLookups { news, running: BTreeMap::new(), resolver: None }
     }
 
     /// Ask exactly what `discovery` wants to know, as `dns` says. What is asked already goes on in its time. Must run
@@ -133,13 +133,13 @@ async fn wait(pause: Duration, nudge: &LookupNudge) {
     nudge.now.store(false, Ordering::Relaxed);
 }
 
-fn pause_after(outcome: &Outcome, misses: &mut u32) -> Duration {
+fn pause_after(outcome: &LookupOutcome, misses: &mut u32) -> Duration {
     match outcome {
-        Outcome::Found { ttl, missing: None, .. } => {
+        LookupOutcome::FoundAddress { ttl, missing: None, .. } => {
             *misses = 0;
             (*ttl).clamp(LEAST, MOST)
         }
-        Outcome::Found { .. } | Outcome::Nothing(_) | Outcome::Failed(_) => {
+        LookupOutcome::FoundAddress { .. } | LookupOutcome::Nothing(_) | LookupOutcome::Failed(_) => {
             let pause = LEAST.saturating_mul(1 << (*misses).min(10));
             *misses += 1;
             pause.min(PATIENCE)

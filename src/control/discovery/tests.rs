@@ -24,9 +24,13 @@ fn question(config: &Config, name: &str) -> Question {
     questions(config).into_iter().find(|question| question.host() == name).unwrap()
 }
 
-fn found(addresses: &[&str]) -> Outcome {
-    let one = |address: &&str| Found { address: address.parse().unwrap(), host: "h".into(), weight: Some(5) };
-    Outcome::Found { found: addresses.iter().map(one).collect(), ttl: Duration::from_secs(30), missing: None }
+fn found(addresses: &[&str]) -> LookupOutcome {
+    let one = |address: &&str| FoundAddress { address: address.parse().unwrap(), host: "h".into(), weight: Some(5) };
+    LookupOutcome::FoundAddress {
+        found: addresses.iter().map(one).collect(),
+        ttl: Duration::from_secs(30),
+        missing: None,
+    }
 }
 
 /// `address*weight` of each pool.
@@ -124,7 +128,8 @@ fn misses_change_nothing_and_are_told_once_when_the_answer_is_stale() {
     let none = Decision::new(None, clock::now()).table();
     let (now, mut told) = (clock::now(), 0);
     for second in 0..400 {
-        let miss = if second % 2 == 0 { Outcome::Nothing("NX".into()) } else { Outcome::Failed("slow".into()) };
+        let miss =
+            if second % 2 == 0 { LookupOutcome::Nothing("NX".into()) } else { LookupOutcome::Failed("slow".into()) };
         let turn = discovery.answered(&one, miss, || none.clone(), now.after(Duration::from_secs(second)));
         assert!(!turn.changed);
         told += usize::from(turn.stale.is_some_and(|text| text.contains("1 address")));
@@ -138,11 +143,11 @@ fn misses_change_nothing_and_are_told_once_when_the_answer_is_stale() {
 fn what_was_remembered_counts_until_there_is_an_answer() {
     let declared = declared();
     let one = question(&declared, "one");
-    let Outcome::Found { found: before, .. } = found(&["10.0.0.7:80"]) else { unreachable!() };
+    let LookupOutcome::FoundAddress { found: before, .. } = found(&["10.0.0.7:80"]) else { unreachable!() };
     let other = Question { name: "gone".into(), ..one.clone() };
     let remembered = vec![(other, before.clone()), (one.clone(), before)];
     let mut discovery =
-        Discovery::new(declared.clone(), vec![(one.clone(), Outcome::Failed("slow".into()))], remembered);
+        Discovery::new(declared.clone(), vec![(one.clone(), LookupOutcome::Failed("slow".into()))], remembered);
     assert_eq!(shown(&discovery.effective(None))[0], "10.0.0.1:80*1 10.0.0.7:80*5");
     assert_eq!(discovery.remembered().len(), 1, "names of another configuration are forgotten");
     discovery.declare(declared.clone(), vec![(one, found(&["10.0.0.8:80"]))]);

@@ -30,16 +30,16 @@ pub(super) fn wants_body(check: &HttpCheck) -> bool {
 }
 
 /// A body as it arrives, judged when enough of it is there.
-pub(super) struct Body<'a> {
+pub(super) struct JudgedBody<'a> {
     check: &'a HttpCheck,
     bytes: Vec<u8>,
     /// More came than we look at.
     cut: bool,
 }
 
-impl<'a> Body<'a> {
-    pub(super) fn new(check: &'a HttpCheck) -> Body<'a> {
-        Body { check, bytes: Vec::new(), cut: false }
+impl<'a> JudgedBody<'a> {
+    pub(super) fn new(check: &'a HttpCheck) -> JudgedBody<'a> {
+        JudgedBody { check, bytes: Vec::new(), cut: false }
     }
 
     /// Take what fits. True = no further byte can change the verdict.
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn text_is_found_across_chunks_and_ends_the_reading() {
         let check = HttpCheck { body: Some("all good".into()), ..check() };
-        let mut body = Body::new(&check);
+        let mut body = JudgedBody::new(&check);
         assert!(!body.push(b"... all g"));
         assert!(detail(body.verdict()).is_some());
         assert!(body.push(b"ood ..."));
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn text_beyond_64_kib_is_not_seen() {
         let check = HttpCheck { body: Some("late".into()), ..check() };
-        let mut body = Body::new(&check);
+        let mut body = JudgedBody::new(&check);
         assert!(!body.push(&vec![b'x'; BODY - 2]));
         assert!(body.push(b"late"));
         assert!(detail(body.verdict()).is_some());
@@ -171,7 +171,7 @@ mod tests {
     fn json(text: &str, wants: &[(&str, Value)]) -> Option<String> {
         let json = wants.iter().map(|(pointer, value)| (pointer.to_string(), value.clone())).collect();
         let check = HttpCheck { json, ..check() };
-        let mut body = Body::new(&check);
+        let mut body = JudgedBody::new(&check);
         body.push(text.as_bytes());
         detail(body.verdict())
     }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use super::error::{ProbeError, exchange_error, malformed, mismatch};
 use super::http::{AGENT, authority};
 use super::http_client::ProbeClient;
-use super::kept::Exchange;
+use super::kept::ProbeExchange;
 use super::stream::ProbeStream;
 use crate::config::GrpcCheck;
 
@@ -43,7 +43,7 @@ impl HealthCall {
     }
 }
 
-impl Exchange for HealthCall {
+impl ProbeExchange for HealthCall {
     async fn open(&self, stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         ProbeClient::http2(stream).await
     }

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-use super::answer::{self, Body};
+use super::answer::{self, JudgedBody};
 use super::error::{ProbeError, exchange_error, mismatch};
 use super::http_client::ProbeClient;
-use super::kept::Exchange;
+use super::kept::ProbeExchange;
 use super::stream::ProbeStream;
 use crate::config::{HttpCheck, UpstreamProtocol};
 
@@ -87,7 +87,7 @@ impl HttpExchange {
         if !answer::wants_body(&self.check) {
             return Ok(incoming);
         }
-        let mut body = Body::new(&self.check);
+        let mut body = JudgedBody::new(&self.check);
         while let Some(frame) = incoming.frame().await {
             if let Ok(data) = frame.map_err(exchange_error)?.into_data()
                 && body.push(&data)
@@ -100,7 +100,7 @@ impl HttpExchange {
     }
 }
 
-impl Exchange for HttpExchange {
+impl ProbeExchange for HttpExchange {
     /// In the version of HTTP that the check says.
     async fn open(&self, stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         match self.check.protocol {

@@ -26,7 +26,7 @@ const PROMPT: Duration = Duration::from_millis(20);
 /// An HTTP connection for one probe or for several. Over HTTP/1.1 it is polled only during an exchange: one that waits for its
 /// next probe wakes no task. Dropping it closes it in order: over HTTP/2 by GOAWAY, then as [`ProbeStream`] does.
 pub(super) struct ProbeClient {
-    sender: Sender,
+    sender: RequestSender,
     /// Moves bytes; `None` when the connection is over.
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What is left of the last answer.
@@ -34,7 +34,7 @@ pub(super) struct ProbeClient {
     opened: Instant,
 }
 
-enum Sender {
+enum RequestSender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
@@ -44,17 +44,17 @@ impl ProbeClient {
     pub(super) async fn http1(stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         let handshake = http1::Builder::new().max_buf_size(HEAD).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(exchange_error)?;
-        Ok(ProbeClient::new(Sender::Http1(sender), async { drop(connection.await) }))
+        Ok(ProbeClient::new(RequestSender::Http1(sender), async { drop(connection.await) }))
     }
 
     /// Speak HTTP/2 on it.
     pub(super) async fn http2(stream: ProbeStream) -> Result<ProbeClient, ProbeError> {
         let handshake = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(exchange_error)?;
-        Ok(ProbeClient::new(Sender::Http2(sender), async { drop(connection.await) }))
+        Ok(ProbeClient::new(RequestSender::Http2(sender), async { drop(connection.await) }))
     }
 
-    fn new(sender: Sender, connection: impl Future<Output = ()> + Send + 'static) -> ProbeClient {
+    fn new(sender: RequestSender, connection: impl Future<Output = ()> + Send + 'static) -> ProbeClient {
         ProbeClient { sender, driver: Some(Box::pin(connection)), rest: None, opened: Instant::now() }
     }
 
@@ -69,7 +69,7 @@ impl ProbeClient {
     }
 
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
+        matches!(self.sender, RequestSender::Http2(_))
     }
 
     /// One exchange. The judge gives back what it did not read of the answer. A client whose exchange was cancelled or failed must
@@ -108,19 +108,19 @@ impl ProbeClient {
     }
 }
 
-impl Sender {
+impl RequestSender {
     /// The last exchange is over.
     async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Sender::Http1(sender) => sender.ready().await,
-            Sender::Http2(sender) => sender.ready().await,
+            RequestSender::Http1(sender) => sender.ready().await,
+            RequestSender::Http2(sender) => sender.ready().await,
         }
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         match self {
-            Sender::Http1(sender) => sender.send_request(request).await,
-            Sender::Http2(sender) => sender.send_request(request).await,
+            RequestSender::Http1(sender) => sender.send_request(request).await,
+            RequestSender::Http2(sender) => sender.send_request(request).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::stream::ProbeStream;
 use crate::sys::clock;
 
 /// What one probe may do, and what it reports beside its result.
-pub(super) struct Attempt<'a> {
+pub(super) struct ProbeRun<'a> {
     pub(super) target: &'a ProbeTarget,
     /// A kept connection has this time for itself; then a new one is used as well.
     pub(super) patience: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Attempt<'a> {
 }
 
 /// One kind of request over HTTP.
-pub(super) trait Exchange: Sync {
+pub(super) trait ProbeExchange: Sync {
     /// A client on this connection.
     fn open(&self, stream: ProbeStream) -> impl Future<Output = Result<ProbeClient, ProbeError>> + Send;
 
@@ -36,7 +36,7 @@ pub(super) struct KeptClient<E> {
     client: Option<ProbeClient>,
 }
 
-impl<E: Exchange> KeptClient<E> {
+impl<E: ProbeExchange> KeptClient<E> {
     pub(super) fn new(exchange: E, reuse: Duration) -> KeptClient<E> {
         KeptClient { exchange, reuse, client: None }
     }
@@ -44,7 +44,7 @@ impl<E: Exchange> KeptClient<E> {
     /// One probe: on the connection of an earlier one, while it may be used, or on a new one. One that was left in the middle or
     /// did not pass is not kept, so cancelling closes the connection. The latency is from the start of the connect, or of the
     /// exchange on a kept connection.
-    pub(super) async fn probe(&mut self, attempt: &Attempt<'_>) -> Result<Duration, ProbeError> {
+    pub(super) async fn probe(&mut self, attempt: &ProbeRun<'_>) -> Result<Duration, ProbeError> {
         let kept = self.client.take().filter(|client| !attempt.fresh && client.opened().elapsed() < self.reuse);
         let (latency, client) = match kept {
             Some(client) => on_kept_connection(&self.exchange, client, attempt).await?,
@@ -58,9 +58,9 @@ impl<E: Exchange> KeptClient<E> {
 /// A failure on a kept connection is no evidence: the connection may be at fault. What fails there is tried on a new one, and
 /// what takes longer than the patience is tried there as well.
 async fn on_kept_connection(
-    exchange: &impl Exchange,
+    exchange: &impl ProbeExchange,
     mut client: ProbeClient,
-    attempt: &Attempt<'_>,
+    attempt: &ProbeRun<'_>,
 ) -> Result<(Duration, ProbeClient), ProbeError> {
     let start = clock::now();
     {
@@ -88,8 +88,8 @@ async fn on_kept_connection(
 }
 
 async fn on_new_connection(
-    exchange: &impl Exchange,
-    attempt: &Attempt<'_>,
+    exchange: &impl ProbeExchange,
+    attempt: &ProbeRun<'_>,
 ) -> Result<(Duration, ProbeClient), ProbeError> {
     let start = clock::now();
     let stream = attempt.target.connect(attempt.report).await?;

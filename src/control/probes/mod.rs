@@ -37,7 +37,7 @@ const FIRST_ROUND: Duration = Duration::from_millis(200);
 const FIRST_STEP: Duration = Duration::from_millis(2);
 
 /// All running checks. Dropping it ends them.
-pub(super) struct Probes {
+pub(super) struct RunningProbes {
     events: mpsc::Sender<Event>,
     running: HashMap<EndpointId, RunningCheck>,
 }
@@ -66,10 +66,10 @@ impl Drop for RunningCheck {
     }
 }
 
-impl Probes {
+impl RunningProbes {
     /// No checks yet; their outcomes will be sent to `events`.
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Probes {
-        Probes { events, running: HashMap::new() }
+    pub(super) fn new(events: mpsc::Sender<Event>) -> RunningProbes {
+        RunningProbes { events, running: HashMap::new() }
     }
 
     /// Run exactly the checks of this configuration. A check keeps its task and its schedule if neither it nor the

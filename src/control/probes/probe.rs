@@ -8,7 +8,7 @@ use super::connect::{ConnectReport, ProbeTarget};
 use super::error::ProbeError;
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
-use super::kept::{Attempt, KeptClient};
+use super::kept::{KeptClient, ProbeRun};
 use super::stream::ClosingStream;
 use super::tcp::TcpProbe;
 use crate::config::{CheckKind, Endpoint, HealthCheck};
@@ -75,7 +75,7 @@ impl Probe {
     pub(super) async fn run(&mut self, timeout: Duration, fresh: bool) -> ProbeResult {
         let report = ConnectReport::default();
         let began = clock::now();
-        let attempt = Attempt { target: &self.target, patience: timeout / PATIENCE, fresh, report: &report };
+        let attempt = ProbeRun { target: &self.target, patience: timeout / PATIENCE, fresh, report: &report };
         let probing = async {
             match &mut self.kind {
                 ProbeKind::Tcp(probe) => probe.probe(&attempt).await,

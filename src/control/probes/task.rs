@@ -57,7 +57,7 @@ pub(super) async fn run(
     wait: Duration,
     events: mpsc::Sender<Event>,
 ) {
-    let mut stretch = Stretch::new(check.jitter);
+    let mut stretch = PauseStretch::new(check.jitter);
     let first = clock::now().after(wait);
     turn(&nudge, |_| first).await;
     let mut fresh = true;
@@ -101,15 +101,15 @@ fn on_the_beat(due: MonoTime) -> MonoTime {
 
 /// By how much each pause is stretched or shortened: `1 ± jitter`. The first pause is a random share of the interval, so
 /// that checks which started together do not go on together.
-struct Stretch {
+struct PauseStretch {
     jitter: f64,
     first: bool,
     random: u64,
 }
 
-impl Stretch {
-    fn new(jitter: f64) -> Stretch {
-        Stretch { jitter, first: true, random: RandomState::new().hash_one(0) }
+impl PauseStretch {
+    fn new(jitter: f64) -> PauseStretch {
+        PauseStretch { jitter, first: true, random: RandomState::new().hash_one(0) }
     }
 
     fn next(&mut self) -> f64 {
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn pauses_stay_within_the_jitter() {
-        let mut stretch = Stretch::new(0.1);
+        let mut stretch = PauseStretch::new(0.1);
         assert!((0.5..=1.0).contains(&stretch.next()));
         let factors: Vec<f64> = (0..1000).map(|_| stretch.next()).collect();
         assert!(factors.iter().all(|f| (0.9..=1.1).contains(f)));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn without_jitter_every_pause_is_the_interval() {
-        let mut stretch = Stretch::new(0.0);
+        let mut stretch = PauseStretch::new(0.0);
         assert_eq!([stretch.next(), stretch.next(), stretch.next()], [1.0; 3]);
     }
 

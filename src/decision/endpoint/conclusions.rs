@@ -1,11 +1,11 @@
 //! What follows from all evidence about an endpoint: its standing, the pace of its probes, and what is told of it.
 
-use super::super::health::Verdict;
-use super::super::timeline::Fall;
+use super::super::health::CheckVerdict;
+use super::super::timeline::PoolFall;
 use super::super::{Cause, Effect, EndpointRow, Evidence, Operational, Standing};
 use super::ejection::Ejection;
 use super::refusal::Refusal;
-use super::rules::Rules;
+use super::rules::EndpointRules;
 use super::{Endpoint, counted};
 use crate::time::MonoTime;
 
@@ -15,9 +15,9 @@ impl Endpoint {
         match (self.ejection.state(), self.refusal.state(), self.checks.verdict) {
             (Ejection::Out(cause) | Ejection::Tried { cause, .. }, ..) => (Operational::Ejected, cause),
             (_, Refusal::Confirmed, _) => (Operational::Unhealthy, Cause::Refused),
-            (.., Verdict::Red) => (Operational::Unhealthy, Cause::ChecksFailed),
-            (.., Verdict::Unknown) => (Operational::Checking, Cause::Start),
-            (.., Verdict::Green) => (Operational::Healthy, self.grounds),
+            (.., CheckVerdict::Red) => (Operational::Unhealthy, Cause::ChecksFailed),
+            (.., CheckVerdict::Unknown) => (Operational::Checking, Cause::Start),
+            (.., CheckVerdict::Green) => (Operational::Healthy, self.grounds),
         }
     }
 
@@ -59,15 +59,15 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn wants_fast(&self, rules: Rules<'_>) -> bool {
+    pub(super) fn wants_fast(&self, rules: EndpointRules<'_>) -> bool {
         let Some(check) = rules.check else { return false };
-        let green = self.checks.verdict == Verdict::Green;
+        let green = self.checks.verdict == CheckVerdict::Green;
         let refusing = self.refusal.state() != Refusal::No && green;
         self.checks.in_transition(check) || (self.watched > 0 && green) || refusing
     }
 
     /// Tell the prober the pace if it changed.
-    pub fn pace(&mut self, rules: Rules<'_>, effects: &mut Vec<Effect>) {
+    pub fn pace(&mut self, rules: EndpointRules<'_>, effects: &mut Vec<Effect>) {
         let fast = self.wants_fast(rules);
         if fast != self.fast {
             self.fast = fast;
@@ -86,9 +86,9 @@ impl Endpoint {
     }
 
     /// Its part in the fall of its pool.
-    pub fn fall(&self) -> Fall {
+    pub fn fall(&self) -> PoolFall {
         let sign = self.trouble.filter(|_| self.ready()).unwrap_or(self.fell);
-        Fall { sign: sign.min(self.fell), fell: self.fell }
+        PoolFall { sign: sign.min(self.fell), fell: self.fell }
     }
 
     /// `proving`: its good answers are to be counted by source.

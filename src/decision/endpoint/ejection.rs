@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::timers::{Timer, Timers};
 use super::super::{Cause, Digest, Source};
-use super::rules::Rules;
+use super::rules::EndpointRules;
 use crate::time::MonoTime;
 
 /// Good trials that end an ejection.
@@ -108,7 +108,7 @@ impl EjectionMachine {
     }
 
     /// Trials may begin, or only time can speak for it: from now on its patience runs. Otherwise it waits.
-    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, timers: &mut Timers, now: MonoTime) {
+    pub fn run_patience(&mut self, rules: EndpointRules<'_>, run: bool, timers: &mut Timers, now: MonoTime) {
         if run && self.is_tried() {
             let patience = rules.outlier.map_or(PATIENCE, |rule| rule.base_ejection.max(LEAST_PATIENCE));
             timers.arm_once(Timer::Trials, now.after(patience));

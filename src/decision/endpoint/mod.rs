@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Corroboration, Finding, sources_needed};
-use super::health::{Checks, Verdict};
+use super::health::{CheckStreaks, CheckVerdict};
 use super::outlier::Outlier;
-use super::reach::{LOOK_AGAIN, Reach};
+use super::reach::{EndpointReach, LOOK_AGAIN};
 use super::suspicion::Suspicion;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
@@ -26,8 +26,8 @@ use crate::time::MonoTime;
 pub(super) use self::ejection::Ejection;
 use self::ejection::{EjectionMachine, PATIENCE, TrialVerdict};
 pub(super) use self::refusal::{CONFIRM_WITHIN, Refusal};
-use self::refusal::{Confirmation, Explained, RefusalMachine};
-pub(super) use self::rules::Rules;
+use self::refusal::{ConfirmedRefusal, ExplainedFailures, RefusalMachine};
+pub(super) use self::rules::EndpointRules;
 
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,14 +39,14 @@ pub(super) struct Endpoint {
     /// Its weight is 0: the configuration drains it.
     #[serde(default)]
     weightless: bool,
-    pub checks: Checks,
+    pub checks: CheckStreaks,
     pub outlier: Outlier,
     pub corroboration: Corroboration,
     pub suspicion: Suspicion,
     pub refusal: RefusalMachine,
     /// Is there a way to it?
     #[serde(default)]
-    pub reach: Reach,
+    pub reach: EndpointReach,
     pub ejection: EjectionMachine,
     /// As last concluded.
     pub standing: Standing,
@@ -82,7 +82,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// `checks`: what is known of it; `checked`: it has a check.
-    pub fn new(id: EndpointId, address: SocketAddr, checks: Checks, checked: bool, now: MonoTime) -> Endpoint {
+    pub fn new(id: EndpointId, address: SocketAddr, checks: CheckStreaks, checked: bool, now: MonoTime) -> Endpoint {
         let grounds = if checked { Cause::ChecksPassed } else { Cause::Unchecked };
         let mut endpoint = Endpoint {
             id,
@@ -94,7 +94,7 @@ impl Endpoint {
             corroboration: Corroboration::default(),
             suspicion: Suspicion::default(),
             refusal: RefusalMachine::default(),
-            reach: Reach::default(),
+            reach: EndpointReach::default(),
             ejection: EjectionMachine::default(),
             standing: Standing {
                 operational: Operational::Checking,
@@ -154,7 +154,7 @@ impl Endpoint {
 
     /// Usable, or nothing but trials stands between it and that.
     pub fn hopeful(&self) -> bool {
-        // (A probe that fails is no fall, but whoever is to come home to it waits until that is settled.)
+        // (A probe that fails is no fall, but a failback to its pool waits until that is settled.)
         let settled = self.checks.fails == 0;
         self.ready() && settled && (self.usable() || self.ejection.is_tried() && !self.refuses())
     }
@@ -162,7 +162,7 @@ impl Endpoint {
     /// Only its checks speak against it, and the last exchange was good: may carry traffic when nothing better is left.
     pub fn fails_only_checks(&self) -> bool {
         self.ready()
-            && self.checks.verdict == Verdict::Red
+            && self.checks.verdict == CheckVerdict::Red
             && !self.ejection.holds()
             && !self.refuses()
             && self.outlier.last_good == Some(true)
@@ -185,7 +185,7 @@ impl Endpoint {
     // ---- evidence -------------------------------------------------------------------------------------------------
 
     /// Something is learnt about the way to it. Is the state of the way another one now? While it is lost, it is looked for again.
-    pub fn way(&mut self, learn: impl FnOnce(&mut Reach), now: MonoTime) -> bool {
+    pub fn way(&mut self, learn: impl FnOnce(&mut EndpointReach), now: MonoTime) -> bool {
         let changed = self.reach.learn(learn);
         match self.reach.lost() {
             Some(_) if changed => self.timers.arm(Timer::Reach, now),
@@ -196,7 +196,7 @@ impl Endpoint {
     }
 
     /// This host has had no way to it for too long, and to others it has.
-    pub fn condemn_as_unroutable(&mut self, rules: Rules<'_>, now: MonoTime) {
+    pub fn condemn_as_unroutable(&mut self, rules: EndpointRules<'_>, now: MonoTime) {
         let since = self.reach.no_route().unwrap_or(now);
         self.trouble = Some(self.trouble.map_or(since, |trouble| trouble.min(since)));
         let wait = now.since(since).as_millis();
@@ -207,7 +207,7 @@ impl Endpoint {
     /// A probe ended. Is there something to conclude?
     pub fn probed(
         &mut self,
-        rules: Rules<'_>,
+        rules: EndpointRules<'_>,
         outcome: &ProbeOutcome,
         seen: MonoTime,
         began: Option<MonoTime>,
@@ -234,7 +234,7 @@ impl Endpoint {
         if self.checks.verdict != before.0 {
             self.grounds = Cause::ChecksPassed;
             self.absolve(seen); // what traffic said belongs to the trouble that the checks saw too
-            if self.checks.verdict == Verdict::Red {
+            if self.checks.verdict == CheckVerdict::Red {
                 self.timers.disarm(Timer::Ejection); // so does the ejection: from now on it waits for them alone
             }
         }
@@ -247,7 +247,7 @@ impl Endpoint {
     /// `distrusted` = the sources whose reports count for nothing.
     pub fn in_band(
         &mut self,
-        rules: Rules<'_>,
+        rules: EndpointRules<'_>,
         digest: &Digest,
         seen: MonoTime,
         (out, distrusted): (bool, &[Source]),
@@ -288,7 +288,7 @@ impl Endpoint {
     /// Is it asked and not heard? (Nothing is suspected of what is condemned.)
     fn listen(
         &mut self,
-        rules: Rules<'_>,
+        rules: EndpointRules<'_>,
         silence: Option<Silence>,
         seen: MonoTime,
         now: MonoTime,
@@ -311,7 +311,7 @@ impl Endpoint {
     }
 
     /// Traffic met trouble: a probe at once, and fast ones until enough of them have passed.
-    fn look(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
+    fn look(&mut self, rules: EndpointRules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
         let Some(check) = rules.check else { return };
         self.watched = check.rise.max(1);
         let lately = self.asked.is_some_and(|asked| now.since(asked) < check.fast_interval);
@@ -321,7 +321,14 @@ impl Endpoint {
         }
     }
 
-    fn failed(&mut self, rules: Rules<'_>, digest: &Digest, seen: MonoTime, now: MonoTime, effects: &mut Vec<Effect>) {
+    fn failed(
+        &mut self,
+        rules: EndpointRules<'_>,
+        digest: &Digest,
+        seen: MonoTime,
+        now: MonoTime,
+        effects: &mut Vec<Effect>,
+    ) {
         let first = if self.outlier.streak > 0 { self.outlier.streak_since } else { seen };
         self.trouble.get_or_insert(first);
         self.look(rules, now, effects);
@@ -335,10 +342,10 @@ impl Endpoint {
         effects.push(Effect::ConfirmConnect { endpoint: self.id });
     }
 
-    /// Trials count for an endpoint that is being tried; when nobody serves, for every one that is out.
-    fn tried(&mut self, rules: Rules<'_>, digest: &Digest, out: bool, now: MonoTime) {
+    /// Trials count for an endpoint that is being tried; when no pool serves, for every one that is out.
+    fn tried(&mut self, rules: EndpointRules<'_>, digest: &Digest, out: bool, now: MonoTime) {
         if digest.triable {
-            // There is traffic to try it with: its patience begins anew.
+            // There is traffic to try it with: its patience begins again.
             self.timers.disarm(Timer::Trials);
         }
         if digest.trials_good + digest.trials_failed == 0 {
@@ -362,14 +369,14 @@ impl Endpoint {
     }
 
     /// A confirming connect ended. Is there something to conclude?
-    pub fn connected(&mut self, rules: Rules<'_>, outcome: ConnectOutcome, now: MonoTime) -> bool {
-        let green = self.checks.verdict == Verdict::Green;
+    pub fn connected(&mut self, rules: EndpointRules<'_>, outcome: ConnectOutcome, now: MonoTime) -> bool {
+        let green = self.checks.verdict == CheckVerdict::Green;
         match self.refusal.connected(rules, outcome, green, &mut self.timers, now) {
-            Confirmation::Unasked => return false,
-            Confirmation::Noted => {}
-            Confirmation::Refuses => self.condemn_as_refusing(rules, now),
-            Confirmation::Accepts(explained) => self.accepts_again(explained, now),
-            Confirmation::Over => {
+            ConfirmedRefusal::Unasked => return false,
+            ConfirmedRefusal::Noted => {}
+            ConfirmedRefusal::Refuses => self.condemn_as_refusing(rules, now),
+            ConfirmedRefusal::Accepts(explained) => self.accepts_again(explained, now),
+            ConfirmedRefusal::Over => {
                 self.absolve(now); // what failed while it refused is explained by that
                 self.checks_speak(rules);
             }
@@ -377,25 +384,25 @@ impl Endpoint {
         true
     }
 
-    fn accepts_again(&mut self, explained: Explained, now: MonoTime) {
+    fn accepts_again(&mut self, explained: ExplainedFailures, now: MonoTime) {
         match explained {
-            Explained::Nothing => {}
-            Explained::Streak => {
+            ExplainedFailures::Nothing => {}
+            ExplainedFailures::Streak => {
                 self.outlier.streak = 0;
                 self.corroboration.accepts();
             }
-            Explained::Everything => self.absolve(now),
+            ExplainedFailures::Everything => self.absolve(now),
         }
         self.relax();
     }
 
     /// It refuses, as was confirmed.
-    pub fn condemn_as_refusing(&mut self, rules: Rules<'_>, now: MonoTime) {
+    pub fn condemn_as_refusing(&mut self, rules: EndpointRules<'_>, now: MonoTime) {
         self.condemn(rules, self.refusal.describe().to_owned(), now);
     }
 
     /// It cannot be connected to. That explains the failures: they are not counted a second time.
-    fn condemn(&mut self, rules: Rules<'_>, evidence: String, now: MonoTime) {
+    fn condemn(&mut self, rules: EndpointRules<'_>, evidence: String, now: MonoTime) {
         self.refusal.confirm(rules, &mut self.timers, now);
         self.absolve(now);
         self.checks.doubt();
@@ -405,13 +412,13 @@ impl Endpoint {
     }
 
     /// Nothing but the checks speaks about it now.
-    fn checks_speak(&mut self, rules: Rules<'_>) {
+    fn checks_speak(&mut self, rules: EndpointRules<'_>) {
         self.grounds = if rules.check.is_some() { Cause::ChecksPassed } else { Cause::Unchecked };
     }
 
     /// Is what real traffic said enough to eject it, and is nothing that would explain it better being looked into?
     /// `callers`: client networks that the service answered well lately; `failing`: see [`Corroboration::finding`].
-    pub fn judge_in_band(&self, rules: Rules<'_>, (callers, failing): (u32, u32), now: MonoTime) -> Finding {
+    pub fn judge_in_band(&self, rules: EndpointRules<'_>, (callers, failing): (u32, u32), now: MonoTime) -> Finding {
         let Some(rule) = rules.outlier.filter(|_| self.usable() && self.refusal.state() == Refusal::No) else {
             return Finding::Nothing;
         };
@@ -428,7 +435,7 @@ impl Endpoint {
     }
 
     /// Out it goes.
-    pub fn eject(&mut self, rules: Rules<'_>, cause: Cause, evidence: String, now: MonoTime) {
+    pub fn eject(&mut self, rules: EndpointRules<'_>, cause: Cause, evidence: String, now: MonoTime) {
         let wait = rules.outlier.map_or(PATIENCE, |rule| self.outlier.eject(rule, now));
         self.absolve(now);
         self.ejection.begin(cause, wait, &mut self.timers, now);
@@ -466,7 +473,7 @@ impl Endpoint {
     // ---- time -----------------------------------------------------------------------------------------------------
 
     /// Do what is due.
-    pub fn tick(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
+    pub fn tick(&mut self, rules: EndpointRules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
         self.refusal.tick(rules, &mut self.timers, now);
         if self.timers.fired(Timer::Reach, now) && self.reach.no_route().is_some() && !self.refuses() {
             effects.push(Effect::CheckReach { endpoint: self.id });
@@ -486,8 +493,8 @@ impl Endpoint {
     }
 
     /// Steps that wait for time *and* for the checks: an ejection that is over becomes a trial, a refusal is tested.
-    pub fn advance(&mut self, rules: Rules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
-        let green = self.checks.verdict == Verdict::Green;
+    pub fn advance(&mut self, rules: EndpointRules<'_>, now: MonoTime, effects: &mut Vec<Effect>) {
+        let green = self.checks.verdict == CheckVerdict::Green;
         self.ejection.advance(green, &mut self.timers);
         let reassured = self.checks.reassures(rules.check, rules.eager);
         if self.refusal.is_due(reassured, &self.timers) {
@@ -496,19 +503,19 @@ impl Endpoint {
     }
 
     /// See [`EjectionMachine::run_patience`].
-    pub fn run_patience(&mut self, rules: Rules<'_>, run: bool, now: MonoTime) {
+    pub fn run_patience(&mut self, rules: EndpointRules<'_>, run: bool, now: MonoTime) {
         self.ejection.run_patience(rules, run, &mut self.timers, now);
     }
 
     // ---- reload ---------------------------------------------------------------------------------------------------
 
     /// The configuration changed; `same_port`: its checks ask the port that they asked.
-    pub fn reconfigure(&mut self, before: Rules<'_>, after: Rules<'_>, same_port: bool) {
+    pub fn reconfigure(&mut self, before: EndpointRules<'_>, after: EndpointRules<'_>, same_port: bool) {
         if before.check != after.check || !same_port {
             self.checks.replace(after.check);
             self.suspicion.forget();
             self.reading = None; // it is what the other check, or another port, said
-            if before.check.is_none() != after.check.is_none() && self.checks.verdict == Verdict::Green {
+            if before.check.is_none() != after.check.is_none() && self.checks.verdict == CheckVerdict::Green {
                 self.checks_speak(after);
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::timers::{Timer, Timers};
 use super::super::{ConnectOutcome, Digest, Failure};
-use super::rules::Rules;
+use super::rules::EndpointRules;
 use crate::config::OnRefused;
 use crate::time::MonoTime;
 
@@ -40,7 +40,7 @@ pub(in crate::decision) enum Refusal {
 
 /// What follows from the end of a confirming connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::decision) enum Confirmation {
+pub(in crate::decision) enum ConfirmedRefusal {
     /// It was not awaited (any more).
     Unasked,
     /// The state of the refusal has changed, or another connect will be tried.
@@ -48,14 +48,14 @@ pub(in crate::decision) enum Confirmation {
     /// The refusal is confirmed: the endpoint is to be condemned.
     Refuses,
     /// It did not refuse for long.
-    Accepts(Explained),
+    Accepts(ExplainedFailures),
     /// A confirmed refusal is over.
     Over,
 }
 
 /// Which failures of real traffic a refusal explains that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::decision) enum Explained {
+pub(in crate::decision) enum ExplainedFailures {
     /// None: connects that are answered sometimes, and resets, are no restart.
     Nothing,
     /// The row of refused requests.
@@ -68,7 +68,7 @@ pub(in crate::decision) enum Explained {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::decision) struct RefusalMachine {
     state: Refusal,
-    /// What the endpoint was last asked for a connect for: one of [`Rules::signs_of_refusal`].
+    /// What the endpoint was last asked for a connect for: one of [`EndpointRules::signs_of_refusal`].
     sign: Failure,
 }
 
@@ -84,7 +84,7 @@ impl RefusalMachine {
     }
 
     /// Requests failed. Is a confirming connect to be asked for?
-    pub fn observe(&mut self, rules: Rules<'_>, digest: &Digest) -> bool {
+    pub fn observe(&mut self, rules: EndpointRules<'_>, digest: &Digest) -> bool {
         let told = |sign: &Failure| digest.streak > 0 && digest.failed.of(*sign) > 0;
         let Some(sign) = rules.signs_of_refusal().find(told) else { return false };
         match self.state {
@@ -120,14 +120,14 @@ impl RefusalMachine {
     /// A confirming connect ended. `green`: what the checks say.
     pub fn connected(
         &mut self,
-        rules: Rules<'_>,
+        rules: EndpointRules<'_>,
         outcome: ConnectOutcome,
         green: bool,
         timers: &mut Timers,
         now: MonoTime,
-    ) -> Confirmation {
+    ) -> ConfirmedRefusal {
         if timers.armed(Timer::Confirm).is_none() {
-            return Confirmation::Unasked;
+            return ConfirmedRefusal::Unasked;
         }
         timers.disarm(Timer::Confirm);
         let says_the_same = match outcome {
@@ -137,19 +137,19 @@ impl RefusalMachine {
         };
         match (self.state, outcome) {
             (Refusal::Suspected, _) if says_the_same => self.doubt(timers, now),
-            (Refusal::Doubted, _) if says_the_same => return Confirmation::Refuses,
+            (Refusal::Doubted, _) if says_the_same => return ConfirmedRefusal::Refuses,
             (Refusal::Suspected | Refusal::Doubted, ConnectOutcome::Connected) => {
-                return Confirmation::Accepts(self.accept());
+                return ConfirmedRefusal::Accepts(self.accept());
             }
             (Refusal::Suspected | Refusal::Doubted, _) => self.state = Refusal::No,
             (Refusal::Confirmed, ConnectOutcome::Connected) if green => {
                 self.state = Refusal::No;
-                return Confirmation::Over;
+                return ConfirmedRefusal::Over;
             }
             (Refusal::Confirmed, _) => await_reconnect(rules, timers, now),
-            (Refusal::No, _) => return Confirmation::Unasked,
+            (Refusal::No, _) => return ConfirmedRefusal::Unasked,
         }
-        Confirmation::Noted
+        ConfirmedRefusal::Noted
     }
 
     /// It refuses, but for how long? (Where its pool has no other endpoint, its service condemns it in the same turn.)
@@ -160,25 +160,25 @@ impl RefusalMachine {
 
     /// It did not refuse for long: a restart. That ends a row of refused requests; those of one that was proven to refuse are
     /// explained. Resets, and connects that are answered sometimes, are no restart: those failures count.
-    fn accept(&mut self) -> Explained {
+    fn accept(&mut self) -> ExplainedFailures {
         let before = std::mem::replace(&mut self.state, Refusal::No);
         match self.sign {
-            Failure::ConnectTimeout => Explained::Nothing,
-            _ if before == Refusal::Doubted => Explained::Everything,
-            Failure::Refused => Explained::Streak,
-            _ => Explained::Nothing,
+            Failure::ConnectTimeout => ExplainedFailures::Nothing,
+            _ if before == Refusal::Doubted => ExplainedFailures::Everything,
+            Failure::Refused => ExplainedFailures::Streak,
+            _ => ExplainedFailures::Nothing,
         }
     }
 
     /// It is confirmed: from now on connects find out when it is over.
-    pub fn confirm(&mut self, rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
+    pub fn confirm(&mut self, rules: EndpointRules<'_>, timers: &mut Timers, now: MonoTime) {
         self.state = Refusal::Confirmed;
         timers.disarm(Timer::Confirm);
         await_reconnect(rules, timers, now);
     }
 
     /// The answer to a confirming connect is lost if it has not come by now.
-    pub fn tick(&mut self, rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
+    pub fn tick(&mut self, rules: EndpointRules<'_>, timers: &mut Timers, now: MonoTime) {
         if timers.fired(Timer::Confirm, now) {
             match self.state {
                 Refusal::Confirmed => await_reconnect(rules, timers, now),
@@ -195,7 +195,7 @@ impl RefusalMachine {
     }
 
     /// The configuration changed: what is no sign of a refusal any more is not looked into.
-    pub fn reconfigure(&mut self, after: Rules<'_>, timers: &mut Timers) {
+    pub fn reconfigure(&mut self, after: EndpointRules<'_>, timers: &mut Timers) {
         let unasked =
             after.on_refused == OnRefused::Checks || (self.sign == Failure::ConnectTimeout && !after.silence_refuses);
         if unasked && matches!(self.state, Refusal::Suspected | Refusal::Doubted) {
@@ -214,7 +214,7 @@ impl RefusalMachine {
     }
 }
 
-fn await_reconnect(rules: Rules<'_>, timers: &mut Timers, now: MonoTime) {
+fn await_reconnect(rules: EndpointRules<'_>, timers: &mut Timers, now: MonoTime) {
     let pause = rules.check.map_or(RECONNECT, |check| check.fast_interval);
     timers.arm(Timer::Reconnect, now.after(pause));
 }

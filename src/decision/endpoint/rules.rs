@@ -1,11 +1,11 @@
-//! [`Rules`]: what the configuration and the service's state say about an endpoint.
+//! [`EndpointRules`]: what the configuration and the service's state say about an endpoint.
 
 use super::super::Failure;
 use crate::config::{Failover, HealthCheck, OnAllDown, OnRefused, OutlierDetection, Pool};
 
 /// What the configuration and the service's state say about an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::decision) struct Rules<'a> {
+pub(in crate::decision) struct EndpointRules<'a> {
     pub check: Option<&'a HealthCheck>,
     pub outlier: Option<&'a OutlierDetection>,
     pub on_refused: OnRefused,
@@ -16,9 +16,9 @@ pub(in crate::decision) struct Rules<'a> {
     pub silence_refuses: bool,
 }
 
-impl<'a> Rules<'a> {
-    pub fn of(pool: &'a Pool, failover: &Failover) -> Rules<'a> {
-        Rules {
+impl<'a> EndpointRules<'a> {
+    pub fn of(pool: &'a Pool, failover: &Failover) -> EndpointRules<'a> {
+        EndpointRules {
             check: pool.health_check.as_ref(),
             outlier: pool.outlier_detection.as_ref(),
             on_refused: failover.on_refused,

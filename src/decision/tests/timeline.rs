@@ -1,11 +1,11 @@
 //! Claims about incidents and the measured recovery time.
 
-use super::super::timeline::{Fall, fault};
+use super::super::timeline::{PoolFall, fault};
 use super::*;
 use crate::time::MonoTime;
 
-fn fall(sign: u64, fell: u64) -> Fall {
-    Fall { sign: MonoTime::from_micros(sign * 1_000_000), fell: MonoTime::from_micros(fell * 1_000_000) }
+fn fall(sign: u64, fell: u64) -> PoolFall {
+    PoolFall { sign: MonoTime::from_micros(sign * 1_000_000), fell: MonoTime::from_micros(fell * 1_000_000) }
 }
 
 const NOW: MonoTime = MonoTime::from_micros(2_000_000_000);

@@ -11,9 +11,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, ClientConfig, Error};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::file::{Loader, TlsAssetError};
-use super::leaf::Leaf;
-use super::trust::{self, NoVerification, Trust};
+use super::file::{TlsAssetError, TlsFileLoader};
+use super::leaf::OwnCertificate;
+use super::trust::{self, NoVerification, TrustedRoots};
 use super::{provider, tls_error, versions};
 use crate::config::{UpstreamProtocol, UpstreamTls};
 use crate::net::{Socket, Transport};
@@ -59,13 +59,13 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     /// Asked for and verified; `None` = the endpoint's name, or its address where it has none.
     name: Option<ServerName<'static>>,
-    leaf: Option<Leaf>,
+    leaf: Option<OwnCertificate>,
     content: u64,
 }
 
 impl ClientTls {
     /// Reads what the configuration names. Sessions are not resumed: see [`ClientTls::for_one_endpoint`].
-    pub fn load(tls: &UpstreamTls, alpn: Alpn, loader: &mut Loader) -> Result<ClientTls, TlsAssetError> {
+    pub fn load(tls: &UpstreamTls, alpn: Alpn, loader: &mut TlsFileLoader) -> Result<ClientTls, TlsAssetError> {
         let unusable = |error: Error| TlsAssetError::Unusable(format!("TLS cannot be set up: {error}"));
         let mut seen = Vec::new();
         let name = match &tls.sni {
@@ -98,7 +98,7 @@ impl ClientTls {
                     Some(verifier.map_err(|error| TlsAssetError::Unusable(format!("no usable CA: {error}")))?)
                 }
             };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Trust { by_ca, pinned }))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustedRoots { by_ca, pinned }))
         } else {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification))
         };
@@ -106,7 +106,7 @@ impl ClientTls {
         let mut config = match &tls.identity {
             None => builder.with_no_client_auth(),
             Some(files) => {
-                let (key, own): (CertifiedKey, Leaf) = loader.certified(files, &mut seen)?;
+                let (key, own): (CertifiedKey, OwnCertificate) = loader.certified(files, &mut seen)?;
                 leaf = Some(own);
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
@@ -143,7 +143,7 @@ impl ClientTls {
     }
 
     /// The client certificate, if any.
-    pub fn leaf(&self) -> Option<&Leaf> {
+    pub fn leaf(&self) -> Option<&OwnCertificate> {
         self.leaf.as_ref()
     }
 

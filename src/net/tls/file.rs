@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
-use super::leaf::{self, Leaf};
+use super::leaf::{self, OwnCertificate};
 use super::{provider, trust};
 use crate::config::Certificate;
 
@@ -168,7 +168,7 @@ impl fmt::Display for TlsAssetError {
 impl std::error::Error for TlsAssetError {}
 
 /// One pass over the files of a configuration.
-pub struct Loader {
+pub struct TlsFileLoader {
     /// Wall-clock time, in seconds since the Unix epoch.
     pub now: i64,
     /// What is no error but should be known.
@@ -176,10 +176,10 @@ pub struct Loader {
     system_roots: OnceCell<Arc<RootCertStore>>,
 }
 
-impl Loader {
+impl TlsFileLoader {
     /// At this time (seconds since the Unix epoch).
-    pub fn new(now: i64) -> Loader {
-        Loader { now, warnings: Vec::new(), system_roots: OnceCell::new() }
+    pub fn new(now: i64) -> TlsFileLoader {
+        TlsFileLoader { now, warnings: Vec::new(), system_roots: OnceCell::new() }
     }
 
     /// A chain and its key, and what is to be known of its leaf. Whatever went into it is added to `seen`.
@@ -187,11 +187,11 @@ impl Loader {
         &mut self,
         files: &Certificate,
         seen: &mut Vec<u8>,
-    ) -> Result<(CertifiedKey, Leaf), TlsAssetError> {
+    ) -> Result<(CertifiedKey, OwnCertificate), TlsAssetError> {
         let chain = certificates(&files.cert, &self.read(&files.cert, seen)?)?;
         let key = private_key(&files.key, &self.read(&files.key, seen)?)?;
         let bad = |detail| TlsAssetError::BadCertificate { path: files.cert.clone(), detail };
-        let leaf = Leaf::read(&files.cert, &chain[0]).map_err(bad)?;
+        let leaf = OwnCertificate::read(&files.cert, &chain[0]).map_err(bad)?;
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 TlsAssetError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
@@ -208,7 +208,11 @@ impl Loader {
 
     /// Looks at a certificate and its key (either may be missing in the configuration): everything that is wrong, and the
     /// certificate when it is good.
-    pub fn check_pair(&mut self, cert: Option<&Path>, key: Option<&Path>) -> (Option<Leaf>, Vec<TlsAssetError>) {
+    pub fn check_pair(
+        &mut self,
+        cert: Option<&Path>,
+        key: Option<&Path>,
+    ) -> (Option<OwnCertificate>, Vec<TlsAssetError>) {
         let chain = cert.map(|path| certificates(path, &self.read(path, &mut Vec::new())?));
         let private = key.map(|path| private_key(path, &self.read(path, &mut Vec::new())?));
         let mut wrong: Vec<_> = chain.and_then(Result::err).into_iter().chain(private.and_then(Result::err)).collect();

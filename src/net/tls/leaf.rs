@@ -9,7 +9,7 @@ use x509_parser::x509::X509Version;
 
 /// A certificate of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaf {
+pub struct OwnCertificate {
     /// Its file.
     pub path: PathBuf,
     /// The DNS names it is for, in lower case, wildcards as they stand in it.
@@ -20,11 +20,11 @@ pub struct Leaf {
     pub not_before: i64,
 }
 
-impl Leaf {
+impl OwnCertificate {
     /// Reads it; the error is for people.
-    pub(super) fn read(path: &Path, der: &CertificateDer<'_>) -> Result<Leaf, String> {
+    pub(super) fn read(path: &Path, der: &CertificateDer<'_>) -> Result<OwnCertificate, String> {
         let certificate = parse(der)?;
-        Ok(Leaf {
+        Ok(OwnCertificate {
             path: path.to_owned(),
             names: names(&certificate),
             not_after: certificate.validity().not_after.timestamp(),
@@ -76,9 +76,9 @@ mod tests {
 
     use super::*;
 
-    fn leaf(params: CertificateParams) -> Leaf {
+    fn leaf(params: CertificateParams) -> OwnCertificate {
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        Leaf::read(Path::new("a.pem"), certificate.der()).unwrap()
+        OwnCertificate::read(Path::new("a.pem"), certificate.der()).unwrap()
     }
 
     #[test]

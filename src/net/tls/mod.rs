@@ -3,7 +3,7 @@
 //!
 //! * [`ServerTls`]: certificates by server name, certificates of clients, resumption that outlives a reload.
 //! * [`ClientTls`]: trusted CAs, the name that is verified, our certificate.
-//! * [`Loader`]: one pass over the files; it collects what is no error but should be known.
+//! * [`TlsFileLoader`]: one pass over the files; it collects what is no error but should be known.
 //!
 //! The only cryptography is aws-lc-rs, and it is always named: no process-wide default is relied on.
 mod client;
@@ -20,10 +20,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
 pub use client::{Alpn, ClientTls, TlsFailure, explain};
-pub use file::{Loader, TlsAssetError};
-pub use leaf::Leaf;
-pub use server::{Handshake, ServerTls, TlsAccepted};
-pub use tickets::Tickets;
+pub use file::{TlsAssetError, TlsFileLoader};
+pub use leaf::OwnCertificate;
+pub use server::{HandshakeOutcome, ServerTls, TlsAccepted};
+pub use tickets::TicketKeys;
 
 use crate::config::TlsVersion;
 

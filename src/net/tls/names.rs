@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 /// The certificates of a listener by name.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct CertificateNames {
     exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     /// By what follows the first label (RFC 6125: a wildcard stands for one whole label).
     wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
@@ -20,9 +20,9 @@ pub(super) struct Names {
     only_known: bool,
 }
 
-impl Names {
-    pub(super) fn new(only_known: bool) -> Names {
-        Names { only_known, ..Names::default() }
+impl CertificateNames {
+    pub(super) fn new(only_known: bool) -> CertificateNames {
+        CertificateNames { only_known, ..CertificateNames::default() }
     }
 
     /// A certificate for these names, in lower case.
@@ -60,7 +60,7 @@ impl Names {
     }
 }
 
-impl ResolvesServerCert for Names {
+impl ResolvesServerCert for CertificateNames {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.choose(hello.server_name(), hello.signature_schemes())
     }
@@ -81,8 +81,8 @@ mod tests {
         CertifiedKey::from_der(vec![certificate.der().clone()], der, &provider()).unwrap()
     }
 
-    fn names(only_known: bool, lists: &[&[&str]]) -> Names {
-        let mut names = Names::new(only_known);
+    fn names(only_known: bool, lists: &[&[&str]]) -> CertificateNames {
+        let mut names = CertificateNames::new(only_known);
         for list in lists {
             let list: Vec<String> = list.iter().map(|name| (*name).to_owned()).collect();
             names.add(&list, key(&rcgen::PKCS_ECDSA_P256_SHA256));
@@ -90,7 +90,7 @@ mod tests {
         names
     }
 
-    fn chosen(names: &Names, name: Option<&str>) -> Option<usize> {
+    fn chosen(names: &CertificateNames, name: Option<&str>) -> Option<usize> {
         let chosen = names.choose(name, &[SignatureScheme::ECDSA_NISTP256_SHA256])?;
         names.all.iter().position(|key| Arc::ptr_eq(key, &chosen))
     }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn of_two_certificates_for_one_name_the_client_gets_one_that_it_can_verify() {
-        let mut names = Names::new(false);
+        let mut names = CertificateNames::new(false);
         names.add(&["a.example".to_owned()], key(&rcgen::PKCS_ECDSA_P384_SHA384));
         names.add(&["a.example".to_owned()], key(&rcgen::PKCS_ECDSA_P256_SHA256));
         assert_eq!(chosen(&names, Some("a.example")), Some(1));

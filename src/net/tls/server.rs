@@ -12,14 +12,14 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
-use super::file::{Loader, TlsAssetError};
-use super::leaf::{self, Leaf};
-use super::names::Names;
-use super::tickets::{Keys, Tickets};
+use super::file::{TlsAssetError, TlsFileLoader};
+use super::leaf::{self, OwnCertificate};
+use super::names::CertificateNames;
+use super::tickets::{DemandKeys, TicketKeys};
 use super::{provider, tls_error, version_of, versions};
 use crate::config::{ListenerTls, TlsVersion, UnknownName};
 use crate::net::Transport;
-use crate::net::socket::{Socket, Waits};
+use crate::net::socket::{HeldWrites, Socket};
 use crate::sys::clock;
 
 /// `unrecognized_name`, fatal, as a record of its own.
@@ -29,16 +29,16 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 #[derive(Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
-    names: Arc<Names>,
-    leaves: Vec<Leaf>,
+    names: Arc<CertificateNames>,
+    leaves: Vec<OwnCertificate>,
     /// The keys of its tickets, which the listener of a later configuration takes over.
-    _keys: Arc<Keys>,
+    _keys: Arc<DemandKeys>,
     content: u64,
 }
 
 /// How a client's handshake ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
+pub enum HandshakeOutcome {
     /// Well, with certificates.
     Full,
     /// Well, by a ticket or session of before.
@@ -61,49 +61,49 @@ pub enum Handshake {
     Protocol,
 }
 
-impl Handshake {
+impl HandshakeOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Handshake; 10] = [
-        Handshake::Full,
-        Handshake::Resumed,
-        Handshake::Timeout,
-        Handshake::Closed,
-        Handshake::NotTls,
-        Handshake::UnknownName,
-        Handshake::NothingInCommon,
-        Handshake::ClientCertificate,
-        Handshake::Alert,
-        Handshake::Protocol,
+    pub const ALL: [HandshakeOutcome; 10] = [
+        HandshakeOutcome::Full,
+        HandshakeOutcome::Resumed,
+        HandshakeOutcome::Timeout,
+        HandshakeOutcome::Closed,
+        HandshakeOutcome::NotTls,
+        HandshakeOutcome::UnknownName,
+        HandshakeOutcome::NothingInCommon,
+        HandshakeOutcome::ClientCertificate,
+        HandshakeOutcome::Alert,
+        HandshakeOutcome::Protocol,
     ];
 
     /// As a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Handshake::Full => "full",
-            Handshake::Resumed => "resumed",
-            Handshake::Timeout => "timeout",
-            Handshake::Closed => "closed",
-            Handshake::NotTls => "not_tls",
-            Handshake::UnknownName => "unknown_name",
-            Handshake::NothingInCommon => "nothing_in_common",
-            Handshake::ClientCertificate => "client_certificate",
-            Handshake::Alert => "alert",
-            Handshake::Protocol => "protocol",
+            HandshakeOutcome::Full => "full",
+            HandshakeOutcome::Resumed => "resumed",
+            HandshakeOutcome::Timeout => "timeout",
+            HandshakeOutcome::Closed => "closed",
+            HandshakeOutcome::NotTls => "not_tls",
+            HandshakeOutcome::UnknownName => "unknown_name",
+            HandshakeOutcome::NothingInCommon => "nothing_in_common",
+            HandshakeOutcome::ClientCertificate => "client_certificate",
+            HandshakeOutcome::Alert => "alert",
+            HandshakeOutcome::Protocol => "protocol",
         }
     }
 
-    fn failed(error: &io::Error) -> Handshake {
-        let Some(error) = tls_error(error) else { return Handshake::Closed };
+    fn failed(error: &io::Error) -> HandshakeOutcome {
+        let Some(error) = tls_error(error) else { return HandshakeOutcome::Closed };
         match error {
             Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-                Handshake::NotTls
+                HandshakeOutcome::NotTls
             }
             Error::PeerIncompatible(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon)
             | Error::NoCertificatesPresented
-            | Error::InvalidCertificate(_) => Handshake::ClientCertificate,
-            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Handshake::NothingInCommon,
-            Error::AlertReceived(_) => Handshake::Alert,
-            _ => Handshake::Protocol,
+            | Error::InvalidCertificate(_) => HandshakeOutcome::ClientCertificate,
+            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => HandshakeOutcome::NothingInCommon,
+            Error::AlertReceived(_) => HandshakeOutcome::Alert,
+            _ => HandshakeOutcome::Protocol,
         }
     }
 }
@@ -113,8 +113,8 @@ impl Handshake {
 pub struct TlsAccepted {
     /// The connection.
     pub transport: Transport,
-    /// [`Handshake::Full`] or [`Handshake::Resumed`].
-    pub how: Handshake,
+    /// [`HandshakeOutcome::Full`] or [`HandshakeOutcome::Resumed`].
+    pub how: HandshakeOutcome,
     /// The version agreed on.
     pub version: TlsVersion,
     /// HTTP/2 was agreed on by ALPN.
@@ -123,9 +123,13 @@ pub struct TlsAccepted {
 
 impl ServerTls {
     /// Reads what the listener's configuration names.
-    pub fn load(tls: &ListenerTls, tickets: &Tickets, loader: &mut Loader) -> Result<ServerTls, TlsAssetError> {
+    pub fn load(
+        tls: &ListenerTls,
+        tickets: &TicketKeys,
+        loader: &mut TlsFileLoader,
+    ) -> Result<ServerTls, TlsAssetError> {
         let mut seen = Vec::new();
-        let mut names = Names::new(tls.unknown_name == UnknownName::Refuse);
+        let mut names = CertificateNames::new(tls.unknown_name == UnknownName::Refuse);
         let mut leaves = Vec::new();
         for files in &tls.certificates {
             let (key, leaf) = loader.certified(files, &mut seen)?;
@@ -166,21 +170,21 @@ impl ServerTls {
     }
 
     /// Its certificates.
-    pub fn leaves(&self) -> &[Leaf] {
+    pub fn leaves(&self) -> &[OwnCertificate] {
         &self.leaves
     }
 
     /// The handshake with a client that has sent nothing yet. No deadline of its own: the caller drops it. When it fails, the
     /// client has been told as far as TLS provides for it.
-    pub async fn accept(&self, socket: TcpStream) -> Result<TlsAccepted, (Handshake, io::Error)> {
-        let fail = |error: io::Error| (Handshake::failed(&error), error);
+    pub async fn accept(&self, socket: TcpStream) -> Result<TlsAccepted, (HandshakeOutcome, io::Error)> {
+        let fail = |error: io::Error| (HandshakeOutcome::failed(&error), error);
         let mut socket = Socket::from(socket);
-        socket.set_waits(Waits::Tickets);
+        socket.set_waits(HeldWrites::TicketKeys);
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(fail)?;
         if !self.names.serves(start.client_hello().server_name()) {
             // Nothing was written to this socket yet: it takes seven bytes.
             let _ = start.io.tcp().try_write(&UNRECOGNIZED_NAME);
-            return Err((Handshake::UnknownName, io::Error::other("no certificate for the name asked for")));
+            return Err((HandshakeOutcome::UnknownName, io::Error::other("no certificate for the name asked for")));
         }
         let shaken = start.into_stream(Arc::clone(&self.config)).into_fallible().await;
         let mut stream = shaken.map_err(|(error, socket)| {
@@ -188,14 +192,17 @@ impl ServerTls {
             let _ = SockRef::from(socket.tcp()).shutdown(Shutdown::Write);
             fail(error)
         })?;
-        stream.get_mut().0.set_waits(Waits::Nothing);
+        stream.get_mut().0.set_waits(HeldWrites::Nothing);
         let session = stream.get_ref().1;
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
         // A resumed session brings the client's certificate from its ticket, and nothing has looked at it again.
         if resumed && session.peer_certificates().is_some_and(|chain| chain.first().is_none_or(has_expired)) {
-            return Err((Handshake::ClientCertificate, io::Error::other("the client's certificate has expired")));
+            return Err((
+                HandshakeOutcome::ClientCertificate,
+                io::Error::other("the client's certificate has expired"),
+            ));
         }
-        let how = if resumed { Handshake::Resumed } else { Handshake::Full };
+        let how = if resumed { HandshakeOutcome::Resumed } else { HandshakeOutcome::Full };
         let version = version_of(session.protocol_version());
         let http2 = session.alpn_protocol() == Some(b"h2");
         Ok(TlsAccepted { transport: Transport::Tls(Box::new(TlsStream::Server(stream))), how, version, http2 })

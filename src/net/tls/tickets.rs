@@ -15,36 +15,37 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 const SESSIONS: usize = 1024;
 
 /// What a client has to prove before it gets a ticket: `None` = nothing.
-pub(super) type Demand = Option<(bool, Vec<u8>)>;
+pub(super) type TicketDemand = Option<(bool, Vec<u8>)>;
 
 /// The keys of all tickets.
 #[derive(Debug, Default)]
-pub struct Tickets {
-    kept: Mutex<HashMap<Demand, Weak<Keys>>>,
+pub struct TicketKeys {
+    kept: Mutex<HashMap<TicketDemand, Weak<DemandKeys>>>,
 }
 
 /// Of listeners with the same demand.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct DemandKeys {
     ticketer: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
 }
 
-impl Tickets {
-    /// Those of this demand: as long as somebody uses them, they stay the same.
-    pub(super) fn of(&self, demand: Demand) -> Result<Arc<Keys>, rustls::Error> {
+impl TicketKeys {
+    /// Those of this demand: as long as they are in use, they stay the same.
+    pub(super) fn of(&self, demand: TicketDemand) -> Result<Arc<DemandKeys>, rustls::Error> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, keys| keys.strong_count() > 0);
         if let Some(keys) = kept.get(&demand).and_then(Weak::upgrade) {
             return Ok(keys);
         }
-        let keys = Arc::new(Keys { ticketer: Ticketer::new()?, sessions: ServerSessionMemoryCache::new(SESSIONS) });
+        let keys =
+            Arc::new(DemandKeys { ticketer: Ticketer::new()?, sessions: ServerSessionMemoryCache::new(SESSIONS) });
         kept.insert(demand, Arc::downgrade(&keys));
         Ok(keys)
     }
 }
 
-impl Keys {
+impl DemandKeys {
     /// This configuration gives and takes these tickets: one a handshake is enough, each use of it gives the next.
     pub(super) fn install(&self, config: &mut ServerConfig) {
         config.ticketer = Arc::clone(&self.ticketer);
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn each_demand_has_its_own_keys_for_as_long_as_they_are_used() {
-        let tickets = Tickets::default();
+        let tickets = TicketKeys::default();
         let open = tickets.of(None).unwrap();
         assert!(Arc::ptr_eq(&open, &tickets.of(None).unwrap()));
         let required = tickets.of(Some((true, b"ca".to_vec()))).unwrap();

@@ -20,14 +20,14 @@ use super::{leaf, provider};
 /// A pinned certificate may be self-signed with or without CA:TRUE, or signed by anything: holding its key is the proof. It has to
 /// be in its time, and where it names hosts or addresses (subjectAltName) one of them has to be what is asked for.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(super) struct TrustedRoots {
     /// `None`: no CA is trusted, only what is pinned.
     pub(super) by_ca: Option<Arc<WebPkiServerVerifier>>,
     /// The certificates of `ca`; empty = the system's roots are trusted.
     pub(super) pinned: Vec<CertificateDer<'static>>,
 }
 
-impl Trust {
+impl TrustedRoots {
     fn by_pin(&self, shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
         let certificate = leaf::parse(shown).map_err(|_| Error::from(CertificateError::BadEncoding))?;
         let second = |timestamp: i64| UnixTime::since_unix_epoch(Duration::from_secs(timestamp.max(0) as u64));
@@ -58,7 +58,7 @@ impl Trust {
             let issuer = shown_text(&certificate.issuer().to_string());
             format!("it is signed by `{issuer}`, which is not {trusted}: {advice}")
         };
-        CertificateError::Other(OtherError(Arc::new(Words(text)))).into()
+        CertificateError::Other(OtherError(Arc::new(TrustReason(text)))).into()
     }
 }
 
@@ -69,7 +69,7 @@ fn names_anything(certificate: &X509Certificate<'_>) -> bool {
     alternative.value.general_names.iter().any(of_a_server)
 }
 
-impl ServerCertVerifier for Trust {
+impl ServerCertVerifier for TrustedRoots {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -159,15 +159,15 @@ impl ServerCertVerifier for NoVerification {
 
 /// A reason that the library has no word for.
 #[derive(Debug)]
-struct Words(String);
+struct TrustReason(String);
 
-impl fmt::Display for Words {
+impl fmt::Display for TrustReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Words {}
+impl std::error::Error for TrustReason {}
 
 /// The rule that a certificate breaks, as the end of "its certificate is not trusted: …".
 pub(super) fn words(reason: &CertificateError) -> String {

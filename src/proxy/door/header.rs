@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use crate::config::ProxyProtocol;
 use crate::net::stream;
 use crate::proxy::deadline::Alarm;
-use crate::proxy::guarded::{Interrupted, guarded};
+use crate::proxy::guarded::{WaitError, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ConnRejection;
 use crate::sys::clock;
-use crate::wire::proxy_protocol::{Ends, Fault, LONGEST, Progress, read};
+use crate::wire::proxy_protocol::{ConnectionEnds, HeaderProgress, LONGEST, ProxyHeaderError, read};
 
 /// How long a connection that has said nothing may hold up a stop.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -26,14 +26,14 @@ pub async fn take_header(
     socket: &TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
-) -> Result<Option<Ends>, ConnRejection> {
+) -> Result<Option<ConnectionEnds>, ConnRejection> {
     if !is_trusted(proxy, peer) {
         return if proxy.required { Err(ConnRejection::Untrusted) } else { Ok(None) };
     }
     match guarded(alarm, &mut hurry(core, alarm), find_header(proxy, socket)).await {
         Ok(found) => found,
-        Err(Interrupted::Late) => Err(ConnRejection::Timeout),
-        Err(Interrupted::Gone | Interrupted::Killed) => Err(ConnRejection::Closed),
+        Err(WaitError::Late) => Err(ConnRejection::Timeout),
+        Err(WaitError::Gone | WaitError::Killed) => Err(ConnRejection::Closed),
     }
 }
 
@@ -53,11 +53,11 @@ fn is_trusted(proxy: &ProxyProtocol, peer: SocketAddr) -> bool {
     proxy.required && proxy.trusted.is_empty() || proxy.trusted.iter().any(|network| network.contains(&ip))
 }
 
-async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option<Ends>, ConnRejection> {
+async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option<ConnectionEnds>, ConnRejection> {
     let mut known = 0;
     let progress = loop {
         match stream::peek_more::<LONGEST, _>(socket, &mut known, read).await {
-            Ok(Some(Ok(Progress::Partial))) => {}
+            Ok(Some(Ok(HeaderProgress::Partial))) => {}
             Ok(Some(progress)) => break progress,
             // What came before the end may be a request of its own, where no header is required.
             Ok(None) if !proxy.required => return Ok(None),
@@ -65,13 +65,13 @@ async fn find_header(proxy: &ProxyProtocol, socket: &TcpStream) -> Result<Option
         }
     };
     match progress {
-        Ok(Progress::Complete { length, ends }) => {
+        Ok(HeaderProgress::Complete { length, ends }) => {
             stream::take(socket, length).await.map_err(|_| ConnRejection::Closed)?;
             Ok(ends)
         }
-        Err(Fault::Absent) if !proxy.required => Ok(None),
-        Ok(Progress::Partial) | Err(Fault::Absent) => Err(ConnRejection::NoHeader),
-        Err(Fault::Malformed(why)) => {
+        Err(ProxyHeaderError::Absent) if !proxy.required => Ok(None),
+        Ok(HeaderProgress::Partial) | Err(ProxyHeaderError::Absent) => Err(ConnRejection::NoHeader),
+        Err(ProxyHeaderError::Malformed(why)) => {
             tracing::debug!(why, "a malformed PROXY header");
             Err(ConnRejection::MalformedHeader)
         }

@@ -17,12 +17,12 @@ use crate::net::tls::TlsAccepted;
 use crate::routing::{ConnRejection, ListenerView};
 use crate::sys::clock;
 use crate::wire::h1::Scheme;
-use crate::wire::proxy_protocol::Ends;
+use crate::wire::proxy_protocol::ConnectionEnds;
 
 pub use header::hurry;
 
 /// A client that may be served. On a listener that passes TLS through its alarm is armed for the ClientHello.
-pub struct Guest {
+pub struct AcceptedConn {
     /// Its connection; nothing of the listener's protocol was read from it.
     pub transport: Transport,
     /// The client: the other end of the socket, or the one that a trusted PROXY header names.
@@ -46,7 +46,7 @@ pub async fn admit(
     listener: &ListenerView,
     socket: TcpStream,
     peer: SocketAddr,
-) -> Option<Box<Guest>> {
+) -> Option<Box<AcceptedConn>> {
     let alarm = core.deadlines.alarm();
     let place = core.clients.enter(&alarm);
     let config = &listener.config;
@@ -54,7 +54,8 @@ pub async fn admit(
     if config.proxy_protocol.is_some() || matches!(config.target, Target::Sni(_)) {
         alarm.set(until);
     }
-    let Ends { source: peer, destination: reached } = match ends(core, listener, &socket, peer, &alarm).await {
+    let ConnectionEnds { source: peer, destination: reached } = match ends(core, listener, &socket, peer, &alarm).await
+    {
         Ok(ends) => ends,
         Err(rejection) => {
             listener.stats.count_conn_rejection(core.id, rejection);
@@ -63,14 +64,22 @@ pub async fn admit(
     };
     if config.tls.is_none() {
         let transport = socket.into();
-        return Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Http, http2: false, alarm, place }));
+        return Some(Box::new(AcceptedConn {
+            transport,
+            peer,
+            reached,
+            scheme: Scheme::Http,
+            http2: false,
+            alarm,
+            place,
+        }));
     }
     // A table without what the configuration asks for is never published; no connection is taken in the clear here.
     let tls = listener.tls.as_ref()?;
     // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
     let shaken = Box::pin(tls::shake_hands(core, listener, tls, socket, &alarm, until)).await?;
     let TlsAccepted { transport, http2, .. } = shaken;
-    Some(Box::new(Guest { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
+    Some(Box::new(AcceptedConn { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
 }
 
 /// Both ends of the client's connection, by the PROXY header or by the socket itself.
@@ -80,16 +89,16 @@ async fn ends(
     socket: &TcpStream,
     peer: SocketAddr,
     alarm: &Alarm,
-) -> Result<Ends, ConnRejection> {
+) -> Result<ConnectionEnds, ConnRejection> {
     if let Some(proxy) = &listener.config.proxy_protocol
         && let Some(ends) = Box::pin(header::take_header(core, proxy, socket, peer, alarm)).await?
     {
-        return Ok(Ends { source: canonical(ends.source), destination: canonical(ends.destination) });
+        return Ok(ConnectionEnds { source: canonical(ends.source), destination: canonical(ends.destination) });
     }
     let destination = match listener.config.bind[..] {
         [Bind::Address(bind)] if !bind.ip().is_unspecified() && bind.port() != 0 => bind,
         // Of several addresses the socket knows which one was reached.
         _ => socket.local_addr().map(canonical).map_err(|_| ConnRejection::Closed)?,
     };
-    Ok(Ends { source: peer, destination })
+    Ok(ConnectionEnds { source: peer, destination })
 }

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 use super::header::hurry;
 use crate::config::Protocol;
-use crate::net::tls::{Handshake, ServerTls, TlsAccepted};
+use crate::net::tls::{HandshakeOutcome, ServerTls, TlsAccepted};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::guarded::{Interrupted, guarded};
+use crate::proxy::guarded::{WaitError, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::time::MonoTime;
@@ -26,15 +26,15 @@ pub async fn shake_hands(
 ) -> Option<TlsAccepted> {
     alarm.set(until);
     if listener.config.protocol == Protocol::Http && begins_with_a_method(&socket, core, alarm).await {
-        listener.stats.count_handshake(core.id, Handshake::NotTls);
+        listener.stats.count_handshake(core.id, HandshakeOutcome::NotTls);
         tracing::debug!(listener = &*listener.config.name, "plain HTTP on a TLS port: answered 400");
         refuse_plain(&socket, core, alarm).await;
         return None;
     }
     let shaken = match guarded(alarm, &mut hurry(core, alarm), tls.accept(socket)).await {
         Ok(shaken) => shaken.map_err(|(how, error)| (how, error.to_string())),
-        Err(Interrupted::Late) => Err((Handshake::Timeout, "timeouts.handshake ran out".to_owned())),
-        Err(Interrupted::Gone | Interrupted::Killed) => Err((Handshake::Closed, "stopped".to_owned())),
+        Err(WaitError::Late) => Err((HandshakeOutcome::Timeout, "timeouts.handshake ran out".to_owned())),
+        Err(WaitError::Gone | WaitError::Killed) => Err((HandshakeOutcome::Closed, "stopped".to_owned())),
     };
     alarm.clear();
     match shaken {

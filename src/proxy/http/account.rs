@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::context::Setting;
+use super::context::RequestContext;
 use crate::config::Name;
-use crate::proxy::upstream::Spot;
+use crate::proxy::upstream::Destination;
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Handle, ListenerView, Reasons};
+use crate::routing::{Handle, ListenerView, RetryReasons};
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::time::MonoTime;
@@ -21,7 +21,7 @@ pub fn id_of<'s>(head: &'s RequestHead, made: &'s MadeId) -> &'s [u8] {
 }
 
 /// One request's account.
-pub struct Account {
+pub struct RequestAccount {
     /// When its first byte came.
     pub began: MonoTime,
     began_unix_millis: u64,
@@ -35,7 +35,7 @@ pub struct Account {
     /// Tries, failed connects included.
     pub tries: u32,
     /// Why those after the first were made.
-    pub retried: Reasons,
+    pub retried: RetryReasons,
     /// Bytes of the request's body, and of what came through its tunnel.
     pub received: u64,
     /// Bytes of the answer's body, and of what came back through the tunnel.
@@ -46,11 +46,11 @@ pub struct Account {
     pub termination: Termination,
 }
 
-impl Account {
+impl RequestAccount {
     /// A request began.
-    pub fn new(core: &WorkerCore, head: &RequestHead, began: MonoTime) -> Account {
+    pub fn new(core: &WorkerCore, head: &RequestHead, began: MonoTime) -> RequestAccount {
         let made_id = if head.request_id().is_some() { [b'0'; 32] } else { make_id(&mut core.pick.borrow_mut().rng) };
-        Account {
+        RequestAccount {
             began,
             began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
             service: None,
@@ -59,7 +59,7 @@ impl Account {
             first_byte: None,
             status: None,
             tries: 0,
-            retried: Reasons::default(),
+            retried: RetryReasons::default(),
             received: 0,
             sent: 0,
             malformed: None,
@@ -78,8 +78,13 @@ impl Account {
     }
 
     /// A try goes there.
-    pub fn reached(&mut self, spot: &Spot) {
-        self.last = Some((Rc::clone(&spot.table), spot.service, spot.choice.pool, Some(spot.choice.endpoint)));
+    pub fn reached(&mut self, destination: &Destination) {
+        self.last = Some((
+            Rc::clone(&destination.table),
+            destination.service,
+            destination.choice.pool,
+            Some(destination.choice.endpoint),
+        ));
     }
 
     /// A static response answers.
@@ -94,7 +99,7 @@ impl Account {
     }
 
     /// The request has ended.
-    pub fn settle(&self, setting: &Setting<'_>, listener: &ListenerView, head: &RequestHead) {
+    pub fn settle(&self, setting: &RequestContext<'_>, listener: &ListenerView, head: &RequestHead) {
         let core = setting.core;
         let took = clock::now().since(self.began);
         listener.stats.bytes_in.add(core.id, self.received);
@@ -144,7 +149,7 @@ impl Account {
 
 /// The access-log line of what was no request: nothing is known of it but who sent it and what it was answered.
 pub fn record_refused(
-    setting: &Setting<'_>,
+    setting: &RequestContext<'_>,
     listener: &ListenerView,
     began: MonoTime,
     status: u16,

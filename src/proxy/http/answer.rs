@@ -4,18 +4,18 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use super::client::{Client, ClientFault};
-use super::exchange::{Exchange, ReplyFault, SendFault};
+use super::client::{ClientExchange, ClientFault};
+use super::exchange::{ReplyFault, SendFault, UpstreamExchange};
 use super::grpc;
-use super::least_rate::{Awaits, LeastRate};
+use super::least_rate::{LeastRate, RateWait};
 use super::request::Request;
-use super::verdict::{Finish, Tried, mark_of};
+use super::verdict::{ConnectionFate, TryOutcome, mark_of};
 use crate::config::Route;
 use crate::decision::Failure;
 use crate::proxy::deadline::Interrupt;
-use crate::proxy::guarded::Interrupted;
-use crate::proxy::outcome::interruption;
-use crate::proxy::upstream::{Placing, Spot};
+use crate::proxy::guarded::WaitError;
+use crate::proxy::termination::interruption;
+use crate::proxy::upstream::{Destination, Dispatch};
 use crate::routing::{RetryDecision, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -25,77 +25,83 @@ use crate::wire::h1::ResponseHead;
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
 
-impl<C: Client> Request<'_, C> {
+impl<C: ClientExchange> Request<'_, C> {
     /// A final head has come: retry by its status, hold it, or stream it to the client.
-    pub(super) async fn pass_on<E: Exchange>(
+    pub(super) async fn pass_on<E: UpstreamExchange>(
         &mut self,
         exchange: &mut E,
-        placing: &mut Placing<'_>,
+        dispatch: &mut Dispatch<'_>,
         route: &Route,
-        spot: &Spot,
+        destination: &Destination,
         now: MonoTime,
-    ) -> Tried {
+    ) -> TryOutcome {
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
-        let failed = spot.fails_with(if unavailable { UNAVAILABLE } else { status });
-        spot.endpoint().stats.count_response(self.setting.core.id, status);
+        let failed = destination.fails_with(if unavailable { UNAVAILABLE } else { status });
+        destination.endpoint().stats.count_response(self.setting.core.id, status);
         if grpc::is_call(self.head) {
             self.unproven = None; // its endpoint has taken it up
         }
         if failed {
-            placing.record_marked(spot, Failure::Gateway, mark_of(exchange.reply()));
+            dispatch.record_marked(destination, Failure::Gateway, mark_of(exchange.reply()));
         } else {
-            placing.answered(spot, is_well(status), now);
+            dispatch.answered(destination, is_well(status), now);
         }
-        if self.is_retried_for(status, exchange, placing, spot) {
+        if self.is_retried_for(status, exchange, dispatch, destination) {
             exchange.skip();
-            return Tried::Again;
+            return TryOutcome::Again;
         }
         if failed {
-            placing.faults.conclude();
+            dispatch.faults.conclude();
         }
-        if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, placing))
-            && let Some(tried) = self.hold(exchange, length, placing, spot).await
+        if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, dispatch))
+            && let Some(tried) = self.hold(exchange, length, dispatch, destination).await
         {
             return tried;
         }
         self.account.answered(status, now);
         let last = self.is_last();
         self.client.begin(exchange.reply(), &route.response_headers, last);
-        let streamed = self.stream(exchange, placing, spot).await;
+        let streamed = self.stream(exchange, dispatch, destination).await;
         // A client that left, or did not read, says nothing against the endpoint that was answering it.
         let unblamed =
             [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout, Termination::Idle];
         if !failed && unblamed.contains(&self.account.termination) {
-            placing.record_good(spot);
+            dispatch.record_good(destination);
         }
-        Tried::Done(match (streamed, last) {
-            (false, _) => Finish::Abort,
-            (true, true) => Finish::Close,
-            (true, false) => Finish::Next,
+        TryOutcome::Done(match (streamed, last) {
+            (false, _) => ConnectionFate::Abort,
+            (true, true) => ConnectionFate::Close,
+            (true, false) => ConnectionFate::Next,
         })
     }
 
-    fn is_retried_for<E: Exchange>(&self, status: u16, exchange: &E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
-        if !placing.service().config.retry.on.has_status(status) {
+    fn is_retried_for<E: UpstreamExchange>(
+        &self,
+        status: u16,
+        exchange: &E,
+        dispatch: &mut Dispatch<'_>,
+        destination: &Destination,
+    ) -> bool {
+        if !dispatch.service().config.retry.on.has_status(status) {
             return false;
         }
-        let ended = self.ended(exchange, spot, TryFailure::Status(status), false);
-        placing.failed(&ended, spot.service()) == RetryDecision::Pick && placing.finds_another()
+        let ended = self.ended(exchange, destination, TryFailure::Status(status), false);
+        dispatch.failed(&ended, destination.service()) == RetryDecision::Pick && dispatch.finds_another()
     }
 
-    fn is_held(&self, length: usize, placing: &Placing<'_>) -> bool {
-        length <= placing.service().config.hold_response && placing.tries.request_class().safe()
+    fn is_held(&self, length: usize, dispatch: &Dispatch<'_>) -> bool {
+        length <= dispatch.service().config.hold_response && dispatch.tries.request_class().safe()
     }
 
     /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
-    async fn hold<E: Exchange>(
+    async fn hold<E: UpstreamExchange>(
         &mut self,
         exchange: &mut E,
         length: usize,
-        placing: &mut Placing<'_>,
-        spot: &Spot,
-    ) -> Option<Tried> {
+        dispatch: &mut Dispatch<'_>,
+        destination: &Destination,
+    ) -> Option<TryOutcome> {
         let alarm = self.setting.alarm;
         alarm.set(clock::now().after(HOLD));
         poll_fn(|cx| {
@@ -103,20 +109,25 @@ impl<C: Client> Request<'_, C> {
                 Poll::Ready(Ok(())) => return Poll::Ready(None),
                 Poll::Ready(Err(_)) => {
                     if !exchange.is_told() {
-                        placing.record_cut(spot);
+                        dispatch.record_cut(destination);
                     }
-                    return Poll::Ready(Some(Tried::Failed(self.ended(exchange, spot, TryFailure::Reset, false))));
+                    return Poll::Ready(Some(TryOutcome::Failed(self.ended(
+                        exchange,
+                        destination,
+                        TryFailure::Reset,
+                        false,
+                    ))));
                 }
                 Poll::Pending => {}
             }
             if self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Some(Tried::Done(self.abort(Termination::ClientAborted))));
+                return Poll::Ready(Some(TryOutcome::Done(self.abort(Termination::ClientAborted))));
             }
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Deadline => None,
                 Interrupt::Killed => {
-                    let termination = interruption(Interrupted::Killed, self.setting.core);
-                    Some(Tried::Done(self.abort(termination)))
+                    let termination = interruption(WaitError::Killed, self.setting.core);
+                    Some(TryOutcome::Done(self.abort(termination)))
                 }
             })
         })
@@ -124,24 +135,29 @@ impl<C: Client> Request<'_, C> {
     }
 
     /// What a stream waits for. Only what is owed has a rate: an endpoint may send and read as slowly as it likes.
-    fn awaits_in_stream<E: Exchange>(&self, exchange: &E, may_be_silent: bool) -> Awaits {
+    fn awaits_in_stream<E: UpstreamExchange>(&self, exchange: &E, may_be_silent: bool) -> RateWait {
         if exchange.waits_for_client() || self.client.has_queued() {
-            Awaits::Download
+            RateWait::Download
         } else if may_be_silent {
-            Awaits::Anything
+            RateWait::Anything
         } else if exchange.is_sending() && !exchange.waits_for_upstream(self.body) {
-            Awaits::Upload
+            RateWait::Upload
         } else {
-            Awaits::Upstream
+            RateWait::Upstream
         }
     }
 
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
-    async fn stream<E: Exchange>(&mut self, exchange: &mut E, placing: &mut Placing<'_>, spot: &Spot) -> bool {
+    async fn stream<E: UpstreamExchange>(
+        &mut self,
+        exchange: &mut E,
+        dispatch: &mut Dispatch<'_>,
+        destination: &Destination,
+    ) -> bool {
         let alarm = self.setting.alarm;
         let core = self.setting.core;
-        let (from_upstream, to_client) = (placing.service().config.timeouts.body, self.listener.config.timeouts.body);
-        let tunnel = placing.service().config.timeouts.tunnel;
+        let (from_upstream, to_client) = (dispatch.service().config.timeouts.body, self.listener.config.timeouts.body);
+        let tunnel = dispatch.service().config.timeouts.tunnel;
         let mut silence = None;
         self.rates.restart();
         let (failure, termination) = poll_fn(|cx| {
@@ -177,31 +193,31 @@ impl<C: Client> Request<'_, C> {
             let awaits = self.awaits_in_stream(exchange, may_be_silent);
             let (received, taken) = (self.body.received(), self.client.taken());
             if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
-                let patience = if awaits == Awaits::Anything { tunnel } else { from_upstream };
+                let patience = if awaits == RateWait::Anything { tunnel } else { from_upstream };
                 alarm.set(self.rates.deadline(awaits, (received, taken), patience, clock::now()));
             }
             loop {
                 return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
-                    (Interrupt::Killed, _) => (None, interruption(Interrupted::Killed, core)),
-                    (Interrupt::Deadline, Awaits::Download) if self.client.is_held_up() => {
+                    (Interrupt::Killed, _) => (None, interruption(WaitError::Killed, core)),
+                    (Interrupt::Deadline, RateWait::Download) if self.client.is_held_up() => {
                         // The connection has a deadline of its own, and judges the client by that.
                         self.rates.download = LeastRate::new(to_client);
                         alarm.set(self.rates.download.deadline(taken, clock::now()));
                         continue;
                     }
-                    (Interrupt::Deadline, Awaits::Anything) => (None, Termination::Idle),
-                    (Interrupt::Deadline, Awaits::Download | Awaits::Upload) => (None, Termination::ClientTimeout),
-                    (Interrupt::Deadline, Awaits::Upstream) => (Some(Failure::Timeout), Termination::UpstreamTimeout),
+                    (Interrupt::Deadline, RateWait::Anything) => (None, Termination::Idle),
+                    (Interrupt::Deadline, RateWait::Download | RateWait::Upload) => (None, Termination::ClientTimeout),
+                    (Interrupt::Deadline, RateWait::Upstream) => (Some(Failure::Timeout), Termination::UpstreamTimeout),
                 });
             }
         })
         .await;
         if let Some((error, bytes)) = exchange.broken_rule() {
-            self.note_malformed(spot, error, bytes);
+            self.note_malformed(destination, error, bytes);
         }
         match failure.filter(|_| !exchange.is_told()) {
-            Some(Failure::Reset) => placing.record_cut(spot),
-            Some(failure) => placing.record(spot, failure),
+            Some(Failure::Reset) => dispatch.record_cut(destination),
+            Some(failure) => dispatch.record(destination, failure),
             None => {}
         }
         self.account.termination = termination;

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::client::{ClientFault, Source};
+use super::client::{BodySource, ClientFault};
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 
 /// The staged part of one request's body.
@@ -61,7 +61,7 @@ impl RequestBody {
 
     /// Reads on behind what no try has taken yet. Call it before the first try, while less than [`SMALL`] bytes are here.
     /// `Ready(Ok)`: something came, or the body is at its end.
-    pub fn poll_ahead<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
+    pub fn poll_ahead<S: BodySource>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
         let before = self.staged.len();
         let result = source.poll_body(cx, &mut self.staged, self.keep.max(SMALL).saturating_sub(before).max(1));
         self.received += (self.staged.len() - before) as u64;
@@ -76,7 +76,7 @@ impl RequestBody {
 
     /// Reads on from the client. Call it when nothing is pending and what was taken is with the kernel. `Ready(Ok)`:
     /// something came, or the body is at its end.
-    pub fn poll_more<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
+    pub fn poll_more<S: BodySource>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), ClientFault>> {
         if source.body_is_done() {
             return Poll::Ready(Ok(()));
         }

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll};
 
 use super::body::RequestBody;
-use super::client::{Client, Source};
-use super::exchange::{Exchange, ReplyFault, SendFault};
+use super::client::{BodySource, ClientExchange};
+use super::exchange::{ReplyFault, SendFault, UpstreamExchange};
 use super::h1::H1Exchange;
 use super::h2::H2Exchange;
 use crate::net::Transport;
@@ -12,7 +12,7 @@ use crate::wire::h1::{Error, ResponseHead};
 
 /// One exchange.
 #[allow(clippy::large_enum_variant, reason = "the usual one is not boxed")]
-pub(super) enum Channel<'a> {
+pub(super) enum ExchangeChannel<'a> {
     /// Over a connection of its own.
     Own(H1Exchange<'a, Transport>),
     /// Over a stream of a connection that others share. Boxed, so that requests over HTTP/1 need no room for it.
@@ -23,15 +23,15 @@ pub(super) enum Channel<'a> {
 macro_rules! on_either {
     ($self:ident, $exchange:ident => $call:expr) => {
         match $self {
-            Channel::Own($exchange) => $call,
-            Channel::Shared($exchange) => $call,
+            ExchangeChannel::Own($exchange) => $call,
+            ExchangeChannel::Shared($exchange) => $call,
         }
     };
 }
 
-impl Exchange for Channel<'_> {
+impl UpstreamExchange for ExchangeChannel<'_> {
     #[inline]
-    fn poll_send<S: Source>(
+    fn poll_send<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
@@ -75,7 +75,7 @@ impl Exchange for Channel<'_> {
     }
 
     #[inline]
-    fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
+    fn poll_relay<C: ClientExchange>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
         on_either!(self, exchange => exchange.poll_relay(cx, client))
     }
 

@@ -20,7 +20,7 @@ pub enum ClientFault {
 }
 
 /// Where a request's body comes from.
-pub trait Source {
+pub trait BodySource {
     /// Appends at most `most` (> 0) bytes of the request's body. `Ready(Ok)`: something came, or the body is done.
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>>;
 
@@ -33,13 +33,13 @@ pub trait Source {
 
 /// The client's side of one exchange. HTTP/1 implements it over a connection, HTTP/2 over a stream.
 ///
-/// What is queued (heads, ends, small data) leaves with [`Client::poll_flush`] or ahead of data that does not fit behind it.
-pub trait Client: Source {
+/// What is queued (heads, ends, small data) leaves with [`ClientExchange::poll_flush`] or ahead of data that does not fit behind it.
+pub trait ClientExchange: BodySource {
     /// Ready when there is no client left to answer: the connection was reset, or closed a while ago without taking more.
     /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// May [`Client::poll_gone`] be asked already? Where the request's body stands before the end, only behind it.
+    /// May [`ClientExchange::poll_gone`] be asked already? Where the request's body stands before the end, only behind it.
     fn tells_its_end(&self) -> bool {
         self.body_is_done()
     }
@@ -64,7 +64,7 @@ pub trait Client: Source {
         false
     }
 
-    /// Like [`Client::poll_data`], with what is in a pipe.
+    /// Like [`ClientExchange::poll_data`], with what is in a pipe.
     fn poll_piped(&mut self, _cx: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }

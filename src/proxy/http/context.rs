@@ -13,7 +13,7 @@ use crate::routing::SourceKey;
 use crate::wire::h1::{ClientAddress, Scheme};
 
 /// What a request function needs to know beside the request.
-pub struct Setting<'a> {
+pub struct RequestContext<'a> {
     /// The core of the worker.
     pub core: &'a WorkerCore,
     /// Its connections to endpoints.
@@ -25,19 +25,24 @@ pub struct Setting<'a> {
     /// The connection's alarm.
     pub alarm: &'a Alarm,
     /// Who asks.
-    pub caller: &'a Caller,
+    pub caller: &'a ConnectionContext,
 }
 
-impl<'a> Setting<'a> {
+impl<'a> RequestContext<'a> {
     /// On this worker.
-    pub fn new(memory: &'a HttpMemory, place: &'a ClientEntry, alarm: &'a Alarm, caller: &'a Caller) -> Setting<'a> {
+    pub fn new(
+        memory: &'a HttpMemory,
+        place: &'a ClientEntry,
+        alarm: &'a Alarm,
+        caller: &'a ConnectionContext,
+    ) -> RequestContext<'a> {
         let pools = &memory.pools;
-        Setting { core: &pools.core, pools, memory, place, alarm, caller }
+        RequestContext { core: &pools.core, pools, memory, place, alarm, caller }
     }
 }
 
 /// Who asks: the same for all requests of a connection.
-pub struct Caller {
+pub struct ConnectionContext {
     /// Its address.
     pub peer: SocketAddr,
     /// The address that it reached.
@@ -54,11 +59,11 @@ pub struct Caller {
     pub source_key: SourceKey,
 }
 
-impl Caller {
+impl ConnectionContext {
     /// At these ends of its connection.
-    pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> Caller {
+    pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> ConnectionContext {
         let source = Source::of(peer.ip());
         let (address, source_key) = (ClientAddress::new(peer.ip()), SourceKey::of(&source));
-        Caller { peer, reached, address, scheme, hash: hash_peer(peer), source, source_key }
+        ConnectionContext { peer, reached, address, scheme, hash: hash_peer(peer), source, source_key }
     }
 }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::body::RequestBody;
-use super::client::{Client, ClientFault, Source};
+use super::client::{BodySource, ClientExchange, ClientFault};
 use crate::wire::h1::{Error, ResponseHead};
 
 /// Why a request could not be sent on.
@@ -38,9 +38,9 @@ pub enum ReplyFault {
 
 /// The endpoint's side of one exchange: the request goes out while the reply comes in. HTTP/1 implements it over a
 /// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on.
-pub trait Exchange {
+pub trait UpstreamExchange {
     /// Sends on. `still_holds` is asked immediately before the first byte. `Ready(Ok)`: the request is sent.
-    fn poll_send<S: Source>(
+    fn poll_send<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
@@ -57,7 +57,7 @@ pub trait Exchange {
     /// Is some of the request waiting for the endpoint to take it?
     fn waits_for_upstream(&self, body: &RequestBody) -> bool;
 
-    /// Waits for the next head of the reply, interim or final: [`Exchange::reply`] is it.
+    /// Waits for the next head of the reply, interim or final: [`UpstreamExchange::reply`] is it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplyFault>>;
 
     /// The rule that the reply broke, once it is malformed, and what was being read then (of HTTP/2 nothing).
@@ -74,7 +74,7 @@ pub trait Exchange {
 
     /// Relays the reply's body to the client, to its end. What is queued for the client is written when there is nothing
     /// more to put behind it.
-    fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>>;
+    fn poll_relay<C: ClientExchange>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>>;
 
     /// Is some of the reply waiting for the client to take it?
     fn waits_for_client(&self) -> bool;

@@ -10,7 +10,7 @@
 //! It follows gRPC's `http-grpc-status-mapping`, which is for proxies that know no better: it takes 504 for UNAVAILABLE,
 //! where ours is a deadline, and 502 too, where a malformed answer is no reason to try again.
 
-use super::respond::Refusal;
+use super::respond::LocalAnswer;
 use crate::wire::h1::{Method, RequestHead, ResponseHead};
 
 /// What a gRPC message's type begins with.
@@ -38,7 +38,7 @@ pub fn says_unavailable(reply: &ResponseHead) -> bool {
 }
 
 /// The `grpc-status` of an answer of ours.
-pub fn status(refusal: &Refusal) -> u8 {
+pub fn status(refusal: &LocalAnswer) -> u8 {
     match (refusal.status, refusal.cause) {
         (_, "upstream_malformed") => 13,
         (404, _) => 12,
@@ -63,8 +63,8 @@ pub fn message(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::Unplaced;
-    use crate::routing::{GiveUpReason, Refused, TryFailure};
+    use crate::proxy::upstream::SelectError;
+    use crate::routing::{GiveUpReason, PermitError, TryFailure};
     use crate::wire::h1::Error;
 
     #[test]
@@ -79,19 +79,19 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_status() {
-        let gave_up = Unplaced::GaveUp(GiveUpReason::Attempts);
+        let gave_up = SelectError::GaveUp(GiveUpReason::Attempts);
         for (refusal, wanted) in [
-            (Refusal::NO_ROUTE, 12),
-            (Refusal::SLOW, 4),
-            (Refusal::LISTENER_GONE, 14),
-            (Refusal::malformed(Error::FieldValue), 13),
-            (Refusal::unplaced(Unplaced::Limited(Refused::QueueFull), None), 14),
-            (Refusal::unplaced(Unplaced::GaveUp(GiveUpReason::Down), None), 14),
-            (Refusal::unplaced(gave_up, Some(TryFailure::Timeout)), 4),
-            (Refusal::unplaced(gave_up, Some(TryFailure::Refused)), 14),
-            (Refusal::unplaced(gave_up, Some(TryFailure::Reset)), 14),
-            (Refusal::unplaced(gave_up, Some(TryFailure::Malformed)), 13),
-            (Refusal::unplaced(gave_up, Some(TryFailure::Status(503))), 14),
+            (LocalAnswer::NO_ROUTE, 12),
+            (LocalAnswer::SLOW, 4),
+            (LocalAnswer::LISTENER_GONE, 14),
+            (LocalAnswer::malformed(Error::FieldValue), 13),
+            (LocalAnswer::unplaced(SelectError::Limited(PermitError::QueueFull), None), 14),
+            (LocalAnswer::unplaced(SelectError::GaveUp(GiveUpReason::Down), None), 14),
+            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Timeout)), 4),
+            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Refused)), 14),
+            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Reset)), 14),
+            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Malformed)), 13),
+            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Status(503))), 14),
         ] {
             assert_eq!(status(&refusal), wanted, "{refusal:?}");
         }

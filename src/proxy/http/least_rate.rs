@@ -58,7 +58,7 @@ impl LeastRate {
 
 /// What an exchange in progress waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaits {
+pub(super) enum RateWait {
     /// The endpoint, to take or to send some.
     Upstream,
     /// The client, to send some of the request's body.
@@ -74,7 +74,7 @@ pub(super) struct BodyRates {
     pub(super) upload: LeastRate,
     pub(super) download: LeastRate,
     /// What was waited for, and how much had moved, when the deadline was set.
-    seen: Option<(Awaits, u64)>,
+    seen: Option<(RateWait, u64)>,
 }
 
 impl BodyRates {
@@ -89,7 +89,7 @@ impl BodyRates {
     }
 
     /// Has anything moved since the last call, or is something else waited for?
-    pub(super) fn has_changed(&mut self, awaits: Awaits, moved: u64) -> bool {
+    pub(super) fn has_changed(&mut self, awaits: RateWait, moved: u64) -> bool {
         self.seen.replace((awaits, moved)) != Some((awaits, moved))
     }
 
@@ -97,7 +97,7 @@ impl BodyRates {
     /// answer have gone; `patience` where it has no rate.
     pub(super) fn deadline(
         &mut self,
-        awaits: Awaits,
+        awaits: RateWait,
         (received, taken): (u64, u64),
         patience: Duration,
         now: MonoTime,
@@ -105,9 +105,9 @@ impl BodyRates {
         self.upload.pause(received, now);
         self.download.pause(taken, now);
         match awaits {
-            Awaits::Upload => self.upload.deadline(received, now),
-            Awaits::Download => self.download.deadline(taken, now),
-            Awaits::Upstream | Awaits::Anything => now.after(patience),
+            RateWait::Upload => self.upload.deadline(received, now),
+            RateWait::Download => self.download.deadline(taken, now),
+            RateWait::Upstream | RateWait::Anything => now.after(patience),
         }
     }
 }
@@ -163,13 +163,13 @@ mod tests {
     fn each_side_has_its_own_time_and_the_endpoint_takes_none_of_it() {
         let mut rates = BodyRates::new(WINDOW, WINDOW);
         let patience = Duration::from_secs(5);
-        assert!(rates.has_changed(Awaits::Upload, 0) && !rates.has_changed(Awaits::Upload, 0));
-        assert_eq!(rates.deadline(Awaits::Upload, (0, 0), patience, at(0)), at(30_000));
-        assert!(rates.has_changed(Awaits::Upstream, 0) && rates.has_changed(Awaits::Upstream, 1));
-        assert_eq!(rates.deadline(Awaits::Upstream, (0, 0), patience, at(10_000)), at(15_000));
-        assert_eq!(rates.deadline(Awaits::Download, (0, 0), patience, at(60_000)), at(90_000));
-        assert_eq!(rates.deadline(Awaits::Upload, (512, 0), patience, at(70_000)), at(91_000));
-        assert_eq!(rates.deadline(Awaits::Download, (512, 512), patience, at(70_000)), at(91_000));
+        assert!(rates.has_changed(RateWait::Upload, 0) && !rates.has_changed(RateWait::Upload, 0));
+        assert_eq!(rates.deadline(RateWait::Upload, (0, 0), patience, at(0)), at(30_000));
+        assert!(rates.has_changed(RateWait::Upstream, 0) && rates.has_changed(RateWait::Upstream, 1));
+        assert_eq!(rates.deadline(RateWait::Upstream, (0, 0), patience, at(10_000)), at(15_000));
+        assert_eq!(rates.deadline(RateWait::Download, (0, 0), patience, at(60_000)), at(90_000));
+        assert_eq!(rates.deadline(RateWait::Upload, (512, 0), patience, at(70_000)), at(91_000));
+        assert_eq!(rates.deadline(RateWait::Download, (512, 512), patience, at(70_000)), at(91_000));
     }
 
     #[test]

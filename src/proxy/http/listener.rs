@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::config::Listener;
 use crate::proxy::buffer::Buffer;
-use crate::proxy::door::Guest;
+use crate::proxy::door::AcceptedConn;
 use crate::routing::{Handle, ListenerView};
 
 /// A connection that speaks HTTP/2.
-pub struct Http2 {
+pub struct Http2Conn {
     /// Its listener.
     pub listener: Arc<ListenerView>,
     /// The connection.
-    pub guest: Box<Guest>,
+    pub conn: Box<AcceptedConn>,
     /// What was read of it already.
     pub ahead: Buffer,
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::body::RequestBody;
 use crate::decision::EndpointId;
 use crate::proxy::buffer::BufferPool;
-use crate::proxy::upstream::{Spot, UpstreamPools};
+use crate::proxy::upstream::{Destination, UpstreamPools};
 use crate::routing::{Handle, PoolTerm};
 use crate::wire::h1::{BodyDecoder, RequestHead, ResponseHead};
 
@@ -20,7 +20,7 @@ pub struct HttpMemory {
     /// The worker's connections to endpoints.
     pub pools: Rc<UpstreamPools>,
     #[allow(clippy::vec_box, reason = "a box moves between here and connections without copying what is in it")]
-    scratch: RefCell<Vec<Box<Scratch>>>,
+    scratch: RefCell<Vec<Box<ExchangeScratch>>>,
     pool_terms: RefCell<PoolTerms>,
 }
 
@@ -31,13 +31,13 @@ impl HttpMemory {
     }
 
     /// Memory for one request; give it back.
-    pub fn scratch(&self) -> Box<Scratch> {
+    pub fn scratch(&self) -> Box<ExchangeScratch> {
         let kept = self.scratch.borrow_mut().pop();
-        kept.unwrap_or_else(|| Box::new(Scratch::new(&self.pools.core.buffers)))
+        kept.unwrap_or_else(|| Box::new(ExchangeScratch::new(&self.pools.core.buffers)))
     }
 
     /// Gives it back.
-    pub fn put_scratch(&self, mut scratch: Box<Scratch>) {
+    pub fn put_scratch(&self, mut scratch: Box<ExchangeScratch>) {
         scratch.shrink();
         let mut kept = self.scratch.borrow_mut();
         if kept.len() < SCRATCH_KEPT {
@@ -46,8 +46,11 @@ impl HttpMemory {
     }
 
     /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
-    pub fn pool_term(&self, spot: &Spot) -> (Rc<PoolTerm>, EndpointId) {
-        (self.pool_terms.borrow_mut().of(&spot.table, spot.service, spot.choice.pool), spot.choice.id)
+    pub fn pool_term(&self, destination: &Destination) -> (Rc<PoolTerm>, EndpointId) {
+        (
+            self.pool_terms.borrow_mut().of(&destination.table, destination.service, destination.choice.pool),
+            destination.choice.id,
+        )
     }
 }
 
@@ -69,7 +72,7 @@ impl PoolTerms {
 }
 
 /// Memory that one exchange needs and the next one uses again.
-pub struct Scratch {
+pub struct ExchangeScratch {
     /// The request's head.
     pub head: RequestHead,
     /// The reply's head.
@@ -80,10 +83,10 @@ pub struct Scratch {
     pub body: RequestBody,
 }
 
-impl Scratch {
+impl ExchangeScratch {
     /// Empty.
-    pub fn new(buffers: &Rc<BufferPool>) -> Scratch {
-        Scratch {
+    pub fn new(buffers: &Rc<BufferPool>) -> ExchangeScratch {
+        ExchangeScratch {
             head: RequestHead::new(),
             reply: ResponseHead::new(),
             decoder: BodyDecoder::default(),

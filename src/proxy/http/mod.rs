@@ -34,13 +34,13 @@ mod waiting;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use h1::Desks;
-use h2::Crew;
-use listener::Http2;
+use h1::SlotPool;
+use h2::TaskPool;
+use listener::Http2Conn;
 use memory::HttpMemory;
 
 use super::buffer::Buffer;
-use super::door::Guest;
+use super::door::AcceptedConn;
 use super::upstream::UpstreamPools;
 use crate::routing::ListenerView;
 use crate::sys::clock;
@@ -49,31 +49,31 @@ use crate::sys::clock;
 pub struct HttpServer {
     memory: Rc<HttpMemory>,
     /// Where requests over HTTP/1 are served.
-    desks: Desks,
+    slots: SlotPool,
     /// Tasks for streams of HTTP/2.
-    crew: Rc<Crew>,
+    tasks: Rc<TaskPool>,
 }
 
 impl HttpServer {
     /// Nothing is served yet.
     pub fn new(pools: &Rc<UpstreamPools>) -> HttpServer {
-        HttpServer { memory: Rc::new(HttpMemory::new(pools)), desks: Desks::default(), crew: Rc::default() }
+        HttpServer { memory: Rc::new(HttpMemory::new(pools)), slots: SlotPool::default(), tasks: Rc::default() }
     }
 }
 
 /// Serves one client connection of an HTTP listener, to its end: HTTP/2 if it was agreed on, or (in the clear) if its
 /// first bytes say so.
-pub async fn serve_connection(server: &HttpServer, listener: Arc<ListenerView>, guest: Box<Guest>) {
-    let HttpServer { memory, desks, crew } = server;
+pub async fn serve_connection(server: &HttpServer, listener: Arc<ListenerView>, conn: Box<AcceptedConn>) {
+    let HttpServer { memory, slots, tasks } = server;
     let accepted = clock::now();
-    let http2 = if guest.http2 {
-        Http2 { listener, guest, ahead: Buffer::new(&memory.pools.core.buffers) }
+    let http2 = if conn.http2 {
+        Http2Conn { listener, conn, ahead: Buffer::new(&memory.pools.core.buffers) }
     } else {
-        match h1::serve_connection(memory, desks, listener, *guest, accepted).await {
+        match h1::serve_connection(memory, slots, listener, *conn, accepted).await {
             Some(http2) => http2,
             None => return,
         }
     };
     // Boxed: connections of HTTP/1 shall not be as large as those of HTTP/2.
-    Box::pin(h2::serve_connection(memory, crew, http2, accepted)).await;
+    Box::pin(h2::serve_connection(memory, tasks, http2, accepted)).await;
 }

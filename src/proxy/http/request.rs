@@ -9,31 +9,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::account::Account;
+use super::account::RequestAccount;
 use super::body::RequestBody;
-use super::client::Client;
-use super::context::Setting;
+use super::client::ClientExchange;
+use super::context::RequestContext;
 use super::grpc;
 use super::least_rate::BodyRates;
-use super::memory::Scratch;
-use super::respond::Refusal;
-use super::verdict::{Finish, Tried};
+use super::memory::ExchangeScratch;
+use super::respond::LocalAnswer;
+use super::verdict::{ConnectionFate, TryOutcome};
 use crate::config::{BalancePolicy, Service};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::guarded::{Interrupted, guarded};
-use crate::proxy::outcome::{count_rejection, unplaced_termination};
-use crate::proxy::upstream::{Asker, Placed, Placing, Subject, Unplaced};
+use crate::proxy::guarded::{WaitError, guarded};
+use crate::proxy::termination::{count_rejection, unplaced_termination};
+use crate::proxy::upstream::{ClientInfo, Dispatch, FaultSubject, SelectError, Selected};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
 use crate::routing::{
-    Asked, GiveUpReason, Handle, ListenerTarget, ListenerView, RequestClass, RetryDecision, RouteView, ServiceView,
-    Tries, UnprovenBody,
+    GiveUpReason, Handle, ListenerTarget, ListenerView, RequestClass, RetryDecision, RouteQuery, RouteView,
+    ServiceView, Tries, UnprovenBody,
 };
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
 use crate::wire::h1::{BodyDecoder, OwnReply, RequestHead, ResponseHead};
-use crate::wire::proxy_protocol::Ends;
+use crate::wire::proxy_protocol::ConnectionEnds;
 use crate::wire::{cookie, query_parameter};
 
 /// Proxies of this kind that a request may have passed through before this one. Chains of a few are usual (an edge, a region, a
@@ -41,16 +41,16 @@ use crate::wire::{cookie, query_parameter};
 const MOST_HOPS: u32 = 10;
 
 /// Serves one request, whose head is in `scratch`. `began`: when its first byte came.
-pub async fn serve<C: Client>(
-    setting: &Setting<'_>,
+pub async fn serve<C: ClientExchange>(
+    setting: &RequestContext<'_>,
     table: &Handle,
     listener: &Arc<ListenerView>,
     client: &mut C,
-    scratch: &mut Scratch,
+    scratch: &mut ExchangeScratch,
     began: MonoTime,
-) -> Finish {
-    let Scratch { head, reply, decoder, body } = scratch;
-    let mut account = Account::new(setting.core, head, began);
+) -> ConnectionFate {
+    let ExchangeScratch { head, reply, decoder, body } = scratch;
+    let mut account = RequestAccount::new(setting.core, head, began);
     let mut request = Request {
         setting,
         listener,
@@ -73,30 +73,35 @@ pub async fn serve<C: Client>(
 
 /// Answers what is no request, as the last thing said to this client (or on this stream). False: it was not taken within
 /// `patience`.
-pub async fn refuse<C: Client>(client: &mut C, refusal: &Refusal, alarm: &Alarm, patience: Duration) -> bool {
+pub async fn refuse<C: ClientExchange>(
+    client: &mut C,
+    refusal: &LocalAnswer,
+    alarm: &Alarm,
+    patience: Duration,
+) -> bool {
     let text = refusal.text("");
     client.own_reply(&refusal.reply(&text), &refusal.fields(""), true);
     alarm.set(clock::now().after(patience));
     matches!(flush(client, alarm).await, Ok(()))
 }
 
-/// Has the client take what is queued for it, by the armed alarm. [`Interrupted::Gone`]: its connection failed.
-async fn flush<C: Client>(client: &mut C, alarm: &Alarm) -> Result<(), Interrupted> {
+/// Has the client take what is queued for it, by the armed alarm. [`WaitError::Gone`]: its connection failed.
+async fn flush<C: ClientExchange>(client: &mut C, alarm: &Alarm) -> Result<(), WaitError> {
     let mut never = |_: &mut Context<'_>| Poll::Pending;
     let flushed = guarded(alarm, &mut never, poll_fn(|cx| client.poll_flush(cx))).await?;
-    flushed.map_err(|_| Interrupted::Gone)
+    flushed.map_err(|_| WaitError::Gone)
 }
 
 /// One request on its way.
 pub(super) struct Request<'a, C> {
-    pub(super) setting: &'a Setting<'a>,
+    pub(super) setting: &'a RequestContext<'a>,
     pub(super) listener: &'a Arc<ListenerView>,
     /// The request's first table: its route and policies are those that hold.
     pub(super) table: &'a Handle,
     pub(super) head: &'a RequestHead,
     pub(super) client: &'a mut C,
     pub(super) body: &'a mut RequestBody,
-    pub(super) account: &'a mut Account,
+    pub(super) account: &'a mut RequestAccount,
     /// The client was told to go on with its body.
     pub(super) continued: bool,
     /// How long the client may still be waited for.
@@ -105,18 +110,18 @@ pub(super) struct Request<'a, C> {
     pub(super) unproven: Option<UnprovenBody>,
 }
 
-impl<'a, C: Client> Request<'a, C> {
-    async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> Finish {
+impl<'a, C: ClientExchange> Request<'a, C> {
+    async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> ConnectionFate {
         if self.head.hops() >= MOST_HOPS {
             self.listener.stats.looped.add(self.setting.core.id, 1);
-            return self.refuse(&Refusal::LOOP, Termination::Loop).await;
+            return self.refuse(&LocalAnswer::LOOP, Termination::Loop).await;
         }
         let Some(route) = self.find_route() else {
             self.listener.stats.unrouted.add(self.setting.core.id, 1);
-            return self.refuse(&Refusal::NO_ROUTE, Termination::Unrouted).await;
+            return self.refuse(&LocalAnswer::NO_ROUTE, Termination::Unrouted).await;
         };
         let Some(service) = self.table.services.get(route.service) else {
-            return self.refuse(&Refusal::NO_ROUTE, Termination::Internal).await;
+            return self.refuse(&LocalAnswer::NO_ROUTE, Termination::Internal).await;
         };
         self.account.service = Some((Rc::clone(self.table), route.service));
         self.body.reset(service.config.retry.replay_bytes);
@@ -125,45 +130,47 @@ impl<'a, C: Client> Request<'a, C> {
         if let Err(finish) = self.await_body(service).await {
             return finish;
         }
-        let mut placing = self.placing(route);
-        let finish = self.ask(route, service, &mut placing, reply, decoder).await;
-        (self.account.tries, self.account.retried) = (placing.attempts, placing.tries.reasons());
+        let mut dispatch = self.dispatch(route);
+        let finish = self.ask(route, service, &mut dispatch, reply, decoder).await;
+        (self.account.tries, self.account.retried) = (dispatch.attempts, dispatch.tries.reasons());
         finish
     }
 
-    /// Tries until somebody answers, or nobody will.
+    /// Tries until an endpoint answers, or none will.
     async fn ask(
         &mut self,
         route: &'a RouteView,
         service: &ServiceView,
-        placing: &mut Placing<'a>,
+        dispatch: &mut Dispatch<'a>,
         reply: &mut ResponseHead,
         decoder: &mut BodyDecoder,
-    ) -> Finish {
-        let _permit = match placing.permit(service, &mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await {
+    ) -> ConnectionFate {
+        let _permit = match dispatch.permit(service, &mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await {
             Ok(permit) => permit,
-            Err(unplaced) => return self.unplaced(unplaced, placing, service).await,
+            Err(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
         };
         loop {
-            let placed = placing.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
+            let placed = dispatch.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
             let target = match placed {
-                Ok(Placed::Endpoint(target)) => target,
-                Ok(Placed::Static { table, service, pool }) => return self.answer_static(&table, service, pool).await,
-                Err(unplaced) => return self.unplaced(unplaced, placing, service).await,
+                Ok(Selected::Endpoint(target)) => target,
+                Ok(Selected::Static { table, service, pool }) => {
+                    return self.answer_static(&table, service, pool).await;
+                }
+                Err(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
             };
-            let tried = self.exchange(placing, route, target, reply, decoder).await;
+            let tried = self.exchange(dispatch, route, target, reply, decoder).await;
             self.setting.place.set_pool_term(None);
             self.setting.alarm.pardon();
             match tried {
-                Tried::Done(finish) => return finish,
-                Tried::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
-                Tried::Failed(ended) => {
-                    if let RetryDecision::GiveUp(why) = placing.failed(&ended, service) {
-                        return self.unplaced(Unplaced::GaveUp(why), placing, service).await;
+                TryOutcome::Done(finish) => return finish,
+                TryOutcome::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
+                TryOutcome::Failed(ended) => {
+                    if let RetryDecision::GiveUp(why) = dispatch.failed(&ended, service) {
+                        return self.unplaced(SelectError::GaveUp(why), dispatch, service).await;
                     }
                 }
-                Tried::Unplaced(unplaced) => return self.unplaced(unplaced, placing, service).await,
-                Tried::Again => {}
+                TryOutcome::NotSelected(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
+                TryOutcome::Again => {}
             }
             self.body.rewind();
         }
@@ -177,7 +184,7 @@ impl<'a, C: Client> Request<'a, C> {
             None => fields.get(name).is_some(),
             Some(value) => fields.get_all(name).any(|field| field == value.as_bytes()),
         };
-        matcher.find(&Asked {
+        matcher.find(&RouteQuery {
             host: host_without_port(self.head.host_bytes()),
             path: self.head.path_bytes(),
             method: self.head.method_bytes(),
@@ -185,17 +192,21 @@ impl<'a, C: Client> Request<'a, C> {
         })
     }
 
-    fn placing(&self, route: &RouteView) -> Placing<'a> {
+    fn dispatch(&self, route: &RouteView) -> Dispatch<'a> {
         let service = &self.table.services[route.service].config;
         let request_class = RequestClass::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(request_class, self.account.began.after(longest));
-        let Setting { pools, alarm, caller, .. } = *self.setting;
-        let ends = Ends { source: caller.peer, destination: caller.reached };
-        let asker = Asker { hash: self.hash(service), ends };
-        let subject =
-            Subject { source: caller.source, key: caller.source_key, route: route.index, path: self.head.path_bytes() };
-        Placing::new(pools, alarm, self.table, route.service, self.account.began, tries, (asker, subject))
+        let RequestContext { pools, alarm, caller, .. } = *self.setting;
+        let ends = ConnectionEnds { source: caller.peer, destination: caller.reached };
+        let client_info = ClientInfo { hash: self.hash(service), ends };
+        let subject = FaultSubject {
+            source: caller.source,
+            key: caller.source_key,
+            route: route.index,
+            path: self.head.path_bytes(),
+        };
+        Dispatch::new(pools, alarm, self.table, route.service, self.account.began, tries, (client_info, subject))
     }
 
     fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {
@@ -217,23 +228,30 @@ impl<'a, C: Client> Request<'a, C> {
         hash.unwrap_or(self.setting.caller.hash)
     }
 
-    /// Nobody could be asked, or nobody answered.
-    async fn unplaced(&mut self, unplaced: Unplaced, placing: &Placing<'_>, service: &ServiceView) -> Finish {
+    /// No endpoint could be asked, or none answered.
+    async fn unplaced(
+        &mut self,
+        unplaced: SelectError,
+        dispatch: &Dispatch<'_>,
+        service: &ServiceView,
+    ) -> ConnectionFate {
         let core = self.setting.core;
-        let termination = unplaced_termination(unplaced, placing.last, core);
-        if let Unplaced::Interrupted(_) = unplaced {
+        let termination = unplaced_termination(unplaced, dispatch.last, core);
+        if let SelectError::Interrupted(_) = unplaced {
             return self.abort(termination);
         }
-        if placing.last.is_none() || matches!(unplaced, Unplaced::Limited(_) | Unplaced::GaveUp(GiveUpReason::Local)) {
+        if dispatch.last.is_none()
+            || matches!(unplaced, SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Local))
+        {
             count_rejection(core, service, unplaced);
         }
-        self.refuse(&Refusal::unplaced(unplaced, placing.last), termination).await
+        self.refuse(&LocalAnswer::unplaced(unplaced, dispatch.last), termination).await
     }
 
-    async fn answer_static(&mut self, table: &Handle, service: usize, pool: usize) -> Finish {
+    async fn answer_static(&mut self, table: &Handle, service: usize, pool: usize) -> ConnectionFate {
         let pool = &table.services[service].pools[pool];
         let Some(answer) = pool.static_response() else {
-            return self.refuse(&Refusal::NO_ROUTE, Termination::Internal).await;
+            return self.refuse(&LocalAnswer::NO_ROUTE, Termination::Internal).await;
         };
         self.account.answered_by(table, service, pool.index);
         let reply = OwnReply {
@@ -246,7 +264,7 @@ impl<'a, C: Client> Request<'a, C> {
         self.own_reply(&reply, &fields, Termination::Complete).await
     }
 
-    pub(super) async fn refuse(&mut self, refusal: &Refusal, termination: Termination) -> Finish {
+    pub(super) async fn refuse(&mut self, refusal: &LocalAnswer, termination: Termination) -> ConnectionFate {
         let id = String::from_utf8_lossy(self.account.id(self.head)).into_owned();
         if grpc::is_call(self.head) {
             return self.refuse_call(refusal, &id, termination).await;
@@ -258,7 +276,7 @@ impl<'a, C: Client> Request<'a, C> {
     }
 
     /// In gRPC's own terms: the whole answer is its trailers, which stand in the head.
-    async fn refuse_call(&mut self, refusal: &Refusal, id: &str, termination: Termination) -> Finish {
+    async fn refuse_call(&mut self, refusal: &LocalAnswer, id: &str, termination: Termination) -> ConnectionFate {
         let status = grpc::status(refusal).to_string();
         let message = grpc::message(refusal.explanation);
         let reply = OwnReply {
@@ -277,22 +295,27 @@ impl<'a, C: Client> Request<'a, C> {
         self.own_reply(&reply, fields, termination).await
     }
 
-    async fn own_reply(&mut self, reply: &OwnReply<'_>, fields: &[(&str, &str)], termination: Termination) -> Finish {
+    async fn own_reply(
+        &mut self,
+        reply: &OwnReply<'_>,
+        fields: &[(&str, &str)],
+        termination: Termination,
+    ) -> ConnectionFate {
         self.client.skip_body();
         let last = self.is_last();
         self.account.answered(reply.status, clock::now());
         self.client.own_reply(reply, fields, last);
         match self.flush().await {
             Ok(()) => {}
-            Err(Interrupted::Gone) => return self.abort(Termination::ClientAborted),
+            Err(WaitError::Gone) => return self.abort(Termination::ClientAborted),
             Err(_) => return self.abort(Termination::ClientTimeout),
         }
         self.account.termination = termination;
-        if last { Finish::Close } else { Finish::Next }
+        if last { ConnectionFate::Close } else { ConnectionFate::Next }
     }
 
     /// Has the client take what is queued for it, within the pause that it may make.
-    pub(super) async fn flush(&mut self) -> Result<(), Interrupted> {
+    pub(super) async fn flush(&mut self) -> Result<(), WaitError> {
         self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
         flush(self.client, self.setting.alarm).await
     }
@@ -303,8 +326,8 @@ impl<'a, C: Client> Request<'a, C> {
         !self.head.keep_alive() || core.is_draining() || core.is_short() || !self.client.body_is_done()
     }
 
-    pub(super) fn abort(&mut self, termination: Termination) -> Finish {
+    pub(super) fn abort(&mut self, termination: Termination) -> ConnectionFate {
         self.account.termination = termination;
-        Finish::Abort
+        ConnectionFate::Abort
     }
 }

@@ -1,6 +1,6 @@
 //! Every answer of our own that says what went wrong: the one place that maps failures to statuses.
 
-use crate::proxy::upstream::Unplaced;
+use crate::proxy::upstream::SelectError;
 use crate::routing::{GiveUpReason, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::cause::Cause;
@@ -11,7 +11,7 @@ const RETRY_AFTER: &str = "1";
 
 /// An answer that says what went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct LocalAnswer {
     /// The status.
     pub status: u16,
     /// A stable word, also sent as `Standfast-Cause`. It says nothing about the inside.
@@ -20,33 +20,33 @@ pub struct Refusal {
     pub explanation: &'static str,
 }
 
-const fn refusal(status: u16, cause: Cause, explanation: &'static str) -> Refusal {
-    Refusal { status, cause: cause.as_str(), explanation }
+const fn refusal(status: u16, cause: Cause, explanation: &'static str) -> LocalAnswer {
+    LocalAnswer { status, cause: cause.as_str(), explanation }
 }
 
-impl Refusal {
+impl LocalAnswer {
     /// No route takes the request.
-    pub const NO_ROUTE: Refusal = refusal(404, Cause::NoRoute, "No route takes this request.");
+    pub const NO_ROUTE: LocalAnswer = refusal(404, Cause::NoRoute, "No route takes this request.");
     /// The request has passed through this proxy, or others of its kind, too often.
-    pub const LOOP: Refusal = refusal(508, Cause::Loop, "The request goes round in a circle of proxies.");
+    pub const LOOP: LocalAnswer = refusal(508, Cause::Loop, "The request goes round in a circle of proxies.");
     /// The request did not come in time.
-    pub const SLOW: Refusal = refusal(408, Cause::RequestTimeout, "The request did not arrive in time.");
+    pub const SLOW: LocalAnswer = refusal(408, Cause::RequestTimeout, "The request did not arrive in time.");
     /// The listener is gone.
-    pub const LISTENER_GONE: Refusal = refusal(503, Cause::Reloaded, "This listener was removed; connect again.");
+    pub const LISTENER_GONE: LocalAnswer = refusal(503, Cause::Reloaded, "This listener was removed; connect again.");
 
     /// The request is none.
-    pub fn malformed(error: Error) -> Refusal {
+    pub fn malformed(error: Error) -> LocalAnswer {
         let explanation = "The request is malformed or not supported.";
-        Refusal { status: error.status(), cause: error.reason(), explanation }
+        LocalAnswer { status: error.status(), cause: error.reason(), explanation }
     }
 
     /// No endpoint was found, or none answered. `last`: how the last try failed.
-    pub fn unplaced(unplaced: Unplaced, last: Option<TryFailure>) -> Refusal {
+    pub fn unplaced(unplaced: SelectError, last: Option<TryFailure>) -> LocalAnswer {
         match (unplaced, last) {
-            (Unplaced::Limited(_) | Unplaced::GaveUp(GiveUpReason::Full), _) => {
+            (SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Full), _) => {
                 refusal(503, Cause::Overloaded, "The service has as much work as it may.")
             }
-            (Unplaced::GaveUp(GiveUpReason::Local), _) | (_, Some(TryFailure::Local)) => {
+            (SelectError::GaveUp(GiveUpReason::Local), _) | (_, Some(TryFailure::Local)) => {
                 refusal(503, Cause::LocalError, "The proxy could not open a connection for a reason of its own.")
             }
             (_, Some(TryFailure::Timeout | TryFailure::Condemned)) => {
@@ -63,7 +63,7 @@ impl Refusal {
                 _,
                 Some(TryFailure::Refused | TryFailure::ConnectTimeout | TryFailure::Handshake | TryFailure::NoRoute),
             ) => refusal(503, Cause::UpstreamConnect, "The service cannot be reached."),
-            (Unplaced::GaveUp(GiveUpReason::Starting), None) => {
+            (SelectError::GaveUp(GiveUpReason::Starting), None) => {
                 refusal(503, Cause::Starting, "The service is starting.")
             }
             (_, None) => refusal(503, Cause::Down, "The service is down."),

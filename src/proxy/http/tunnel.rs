@@ -13,18 +13,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::client::Client;
-use super::exchange::Exchange;
+use super::client::ClientExchange;
+use super::exchange::UpstreamExchange;
 use super::memory::HttpMemory;
 use super::request::Request;
-use super::verdict::{Finish, Protocol};
+use super::verdict::{ConnectionFate, TunnelProtocol};
 use crate::config::Route;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
-use crate::proxy::guarded::Interrupted;
-use crate::proxy::outcome::{end_termination, interruption};
-use crate::proxy::tcp::{Direction, End, Relay, Relayed, SilenceLimits};
-use crate::proxy::upstream::{Placing, Spot};
+use crate::proxy::guarded::WaitError;
+use crate::proxy::tcp::{Direction, Relay, RelayEnd, RelayStream, SilenceLimits};
+use crate::proxy::termination::{end_termination, interruption};
+use crate::proxy::upstream::{Destination, Dispatch};
 use crate::routing::{InFlight, SessionVerdict};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -38,45 +38,45 @@ const FAREWELL: Duration = Duration::from_millis(900);
 /// The endpoint's side of a tunnel.
 pub struct Tunnel {
     /// What was agreed on.
-    pub protocol: Protocol,
+    pub protocol: TunnelProtocol,
     /// The connection.
     pub stream: Transport,
     /// What was read from it behind the 101.
     pub ahead: Buffer,
     /// Where it leads.
-    pub spot: Spot,
+    pub destination: Destination,
     /// The place in flight.
     pub in_flight: InFlight,
 }
 
-impl<C: Client> Request<'_, C> {
+impl<C: ClientExchange> Request<'_, C> {
     /// A 101 has come: queues it for the client and says what to. `None`: it is no answer to what was asked.
-    pub(super) fn switch<E: Exchange>(
+    pub(super) fn switch<E: UpstreamExchange>(
         &mut self,
         exchange: &E,
-        placing: &mut Placing<'_>,
+        dispatch: &mut Dispatch<'_>,
         route: &Route,
-        spot: &Spot,
-    ) -> Option<Protocol> {
+        destination: &Destination,
+    ) -> Option<TunnelProtocol> {
         let name = h1::agreed(self.head, &route.upgrades, exchange.reply()).filter(|_| exchange.is_sent())?;
         let websocket = name.eq_ignore_ascii_case(b"websocket");
         let now = clock::now();
-        spot.endpoint().stats.count_response(self.setting.core.id, exchange.reply().status());
-        placing.answered(spot, true, now);
-        placing.record_good(spot);
+        destination.endpoint().stats.count_response(self.setting.core.id, exchange.reply().status());
+        dispatch.answered(destination, true, now);
+        dispatch.record_good(destination);
         self.account.answered(exchange.reply().status(), now);
         self.client.begin(exchange.reply(), &route.response_headers, false);
-        Some(if websocket { Protocol::WebSocket } else { Protocol::Opaque })
+        Some(if websocket { TunnelProtocol::WebSocket } else { TunnelProtocol::Opaque })
     }
 
     /// Relays until both sides have ended, or the tunnel is ended.
-    pub(super) async fn tunnel(&mut self, tunnel: Tunnel, placing: &mut Placing<'_>) -> Finish {
-        let Tunnel { protocol, mut stream, ahead, spot, in_flight } = tunnel;
+    pub(super) async fn tunnel(&mut self, tunnel: Tunnel, dispatch: &mut Dispatch<'_>) -> ConnectionFate {
+        let Tunnel { protocol, mut stream, ahead, destination, in_flight } = tunnel;
         let core = self.setting.core;
         if let Err(interrupted) = self.flush().await {
             stream.reset_on_close();
             return self.abort(match interrupted {
-                Interrupted::Late => Termination::ClientTimeout,
+                WaitError::Late => Termination::ClientTimeout,
                 interrupted => interruption(interrupted, core),
             });
         }
@@ -85,15 +85,15 @@ impl<C: Client> Request<'_, C> {
             stream.reset_on_close();
             return self.abort(Termination::Internal);
         };
-        let frames = (protocol == Protocol::WebSocket).then(Frames::new);
-        let mut client = Side { ahead: client_ahead, stream: client, frames };
-        let mut endpoint = Side { ahead, stream: &mut stream, frames };
+        let frames = (protocol == TunnelProtocol::WebSocket).then(Frames::new);
+        let mut client = TunnelEnd { ahead: client_ahead, stream: client, frames };
+        let mut endpoint = TunnelEnd { ahead, stream: &mut stream, frames };
         let mut relay = Relay::new(&core.buffers);
-        let silence = SilenceLimits::both(placing.service().config.timeouts.tunnel);
+        let silence = SilenceLimits::both(dispatch.service().config.timeouts.tunnel);
         let end = relay.run(&mut client, &mut endpoint, &core.shared, alarm, silence, || {}).await;
-        let mut in_order = end == End::Closed;
-        if end == End::Killed && protocol == Protocol::WebSocket {
-            in_order = say_goodbye(self.setting.memory, &mut relay, &mut client, &mut endpoint, &spot).await;
+        let mut in_order = end == RelayEnd::Closed;
+        if end == RelayEnd::Killed && protocol == TunnelProtocol::WebSocket {
+            in_order = say_goodbye(self.setting.memory, &mut relay, &mut client, &mut endpoint, &destination).await;
         } else if !in_order {
             endpoint.stream.reset_on_close();
         }
@@ -101,30 +101,30 @@ impl<C: Client> Request<'_, C> {
         in_flight.stats().count_bytes(core.id, moved.up, moved.down);
         // Cut, unless the client had ended first or a Close had passed: many servers answer that with a reset.
         let closed = [client.frames, endpoint.frames].iter().flatten().any(Frames::is_closed);
-        if end == End::Upstream && !moved.client_left_first && !closed {
-            placing.record_cut(&spot);
+        if end == RelayEnd::Upstream && !moved.client_left_first && !closed {
+            dispatch.record_cut(&destination);
         }
         self.account.received = moved.up;
         self.account.sent = moved.down;
         self.account.termination = end_termination(end, core);
-        if in_order { Finish::Close } else { Finish::Abort }
+        if in_order { ConnectionFate::Close } else { ConnectionFate::Abort }
     }
 }
 
 /// One end of a tunnel: what was read ahead, then the connection. Follows the frames that go to it.
-struct Side<'a, S: ?Sized> {
+struct TunnelEnd<'a, S: ?Sized> {
     ahead: Buffer,
     stream: &'a mut S,
     frames: Option<Frames>,
 }
 
-impl<S: Stream + ?Sized> Relayed for Side<'_, S> {
+impl<S: Stream + ?Sized> RelayStream for TunnelEnd<'_, S> {
     fn bare(&self) -> Option<&TcpStream> {
         if self.frames.is_some() || !self.ahead.is_empty() { None } else { self.stream.bare() }
     }
 }
 
-impl<S: AsyncRead + Unpin + ?Sized> AsyncRead for Side<'_, S> {
+impl<S: AsyncRead + Unpin + ?Sized> AsyncRead for TunnelEnd<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let side = self.get_mut();
         if side.ahead.is_empty() {
@@ -138,7 +138,7 @@ impl<S: AsyncRead + Unpin + ?Sized> AsyncRead for Side<'_, S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for Side<'_, S> {
+impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for TunnelEnd<'_, S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let side = self.get_mut();
         let count = ready!(Pin::new(&mut *side.stream).poll_write(cx, bytes))?;
@@ -162,18 +162,18 @@ impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for Side<'_, S> {
 async fn say_goodbye<S: Stream + ?Sized>(
     memory: &HttpMemory,
     relay: &mut Relay,
-    client: &mut Side<'_, S>,
-    endpoint: &mut Side<'_, Transport>,
-    spot: &Spot,
+    client: &mut TunnelEnd<'_, S>,
+    endpoint: &mut TunnelEnd<'_, Transport>,
+    destination: &Destination,
 ) -> bool {
     let core = &memory.pools.core;
-    let (pool_term, id) = memory.pool_term(spot);
+    let (pool_term, id) = memory.pool_term(destination);
     let verdict = core.table().verdict(&pool_term, id, clock::now());
     let fenced = !core.is_draining() && verdict == SessionVerdict::Close;
     let mask = core.pick.borrow_mut().rng.u32(..).to_be_bytes();
     let masked = going_away_masked(mask);
-    let mut to_client = Farewell { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
-    let mut to_endpoint = Farewell { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };
+    let mut to_client = TunnelClose { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
+    let mut to_endpoint = TunnelClose { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };
     // The request's own alarm has been rung for good.
     let alarm = core.deadlines.alarm();
     alarm.set(clock::now().after(FAREWELL));
@@ -215,7 +215,7 @@ fn once(done: &mut Option<bool>, poll: impl FnOnce() -> Poll<io::Result<()>>) {
 }
 
 /// The last of one direction: what is left of the frame that has begun, the Close, the end.
-struct Farewell<'a> {
+struct TunnelClose<'a> {
     direction: &'a mut Direction,
     /// What is left to say.
     words: &'a [u8],
@@ -225,8 +225,13 @@ struct Farewell<'a> {
     ends: bool,
 }
 
-impl Farewell<'_> {
-    fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut Side<'_, F>, to: &mut Side<'_, T>) -> Poll<io::Result<()>>
+impl TunnelClose<'_> {
+    fn poll<F, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TunnelEnd<'_, F>,
+        to: &mut TunnelEnd<'_, T>,
+    ) -> Poll<io::Result<()>>
     where
         F: AsyncRead + Unpin + ?Sized,
         T: AsyncWrite + Unpin + ?Sized,

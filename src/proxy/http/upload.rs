@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::client::{Client, ClientFault};
+use super::client::{ClientExchange, ClientFault};
 use super::grpc;
 use super::least_rate::BodyRates;
 use super::request::Request;
-use super::respond::Refusal;
-use super::verdict::Finish;
+use super::respond::LocalAnswer;
+use super::verdict::ConnectionFate;
 use crate::config::Service;
 use crate::proxy::buffer::SMALL;
 use crate::proxy::deadline::Interrupt;
-use crate::proxy::guarded::Interrupted;
-use crate::proxy::outcome::{count_rejection, interruption};
-use crate::proxy::upstream::Unplaced;
-use crate::routing::{Limits, Refused, ServiceView};
+use crate::proxy::guarded::WaitError;
+use crate::proxy::termination::{count_rejection, interruption};
+use crate::proxy::upstream::SelectError;
+use crate::routing::{Limits, PermitError, ServiceView};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
@@ -37,10 +37,10 @@ enum BodyFault {
     Slow,
     /// It waits for `100 Continue`, and there was no place for it in time.
     NoPlace,
-    Interrupted(Interrupted),
+    Interrupted(WaitError),
 }
 
-impl<C: Client> Request<'_, C> {
+impl<C: ClientExchange> Request<'_, C> {
     /// The least rates of the request's body and of its answer.
     pub(super) fn body_rates(&self, service: &Service) -> BodyRates {
         BodyRates::new(self.body_window(service), self.listener.config.timeouts.body)
@@ -56,7 +56,7 @@ impl<C: Client> Request<'_, C> {
     /// A gRPC call sends its first message when it likes, a client that expects `100 Continue` waits for the endpoint's word, and
     /// others perhaps for the beginning of the answer: they go on without any bytes, as unproven, the last ones after
     /// [`OPENING`].
-    pub(super) async fn await_body(&mut self, service: &ServiceView) -> Result<(), Finish> {
+    pub(super) async fn await_body(&mut self, service: &ServiceView) -> Result<(), ConnectionFate> {
         if self.client.body_is_done() {
             return Ok(());
         }
@@ -69,11 +69,11 @@ impl<C: Client> Request<'_, C> {
         Err(match fault {
             BodyFault::Client(ClientFault::Gone) => self.abort(Termination::ClientAborted),
             BodyFault::Client(ClientFault::Malformed(error)) => self.refuse_malformed(error).await,
-            BodyFault::Slow => self.refuse(&Refusal::SLOW, Termination::ClientTimeout).await,
+            BodyFault::Slow => self.refuse(&LocalAnswer::SLOW, Termination::ClientTimeout).await,
             BodyFault::NoPlace => {
-                let limited = Unplaced::Limited(Refused::QueueTimeout);
+                let limited = SelectError::Limited(PermitError::QueueTimeout);
                 count_rejection(core, service, limited);
-                self.refuse(&Refusal::unplaced(limited, None), Termination::Overloaded).await
+                self.refuse(&LocalAnswer::unplaced(limited, None), Termination::Overloaded).await
             }
             BodyFault::Interrupted(interrupted) => self.abort(interruption(interrupted, core)),
         })
@@ -123,7 +123,7 @@ impl<C: Client> Request<'_, C> {
             alarm.set(due.min(again));
             match alarm.poll(cx) {
                 Poll::Ready(Interrupt::Killed) => {
-                    return Poll::Ready(Err(BodyFault::Interrupted(Interrupted::Killed)));
+                    return Poll::Ready(Err(BodyFault::Interrupted(WaitError::Killed)));
                 }
                 Poll::Ready(Interrupt::Deadline) => {}
                 Poll::Pending => return Poll::Pending,
@@ -160,8 +160,8 @@ impl<C: Client> Request<'_, C> {
         self.continued || self.body.received() > 0 || !self.head.expects_continue()
     }
 
-    async fn refuse_malformed(&mut self, error: h1::Error) -> Finish {
+    async fn refuse_malformed(&mut self, error: h1::Error) -> ConnectionFate {
         self.listener.stats.count_refusal(self.setting.core.id, error);
-        self.refuse(&Refusal::malformed(error), Termination::Refused).await
+        self.refuse(&LocalAnswer::malformed(error), Termination::Refused).await
     }
 }

@@ -2,13 +2,13 @@
 
 use super::client::ClientFault;
 use super::exchange::ReplyFault;
-use super::respond::Refusal;
-use super::waiting::{Times, Waiting};
+use super::respond::LocalAnswer;
+use super::waiting::{AnswerTimes, AwaitedTry};
 use crate::decision::{Failure, Mark};
-use crate::proxy::guarded::Interrupted;
-use crate::proxy::upstream::{Spot, Unplaced, blame};
+use crate::proxy::guarded::WaitError;
+use crate::proxy::upstream::{Destination, SelectError, blame};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Ended, Fault, RouteView, TryFailure};
+use crate::routing::{FailedTry, RouteView, TryEnd, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
@@ -16,7 +16,7 @@ use crate::wire::h1::ResponseHead;
 
 /// What becomes of the client's connection (or stream).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
+pub enum ConnectionFate {
     /// It can carry another request.
     Next,
     /// It ends in order.
@@ -26,28 +26,28 @@ pub enum Finish {
 }
 
 /// How a try ended.
-pub(super) enum Tried {
+pub(super) enum TryOutcome {
     /// The client has its answer, or what there will ever be of it.
-    Done(Finish),
+    Done(ConnectionFate),
     /// The client gets an answer of ours.
-    Refused(Refusal, Termination),
+    Refused(LocalAnswer, Termination),
     /// No answer for the client yet; the retry rule has to be told.
-    Failed(Ended),
+    Failed(TryEnd),
     /// Another try: a newer table came before the first byte, or the retry rule was told and said so.
     Again,
     /// The retry rule was told, and no endpoint is left.
-    Unplaced(Unplaced),
+    NotSelected(SelectError),
 }
 
 /// What an exchange came to.
-pub(super) enum Over {
-    Tried(Tried),
+pub(super) enum ExchangeEnd {
+    Tried(TryOutcome),
     /// 101: its connection is to become a tunnel.
-    Switched(Protocol),
+    Switched(TunnelProtocol),
 }
 
 /// What waiting for a final head came to.
-pub(super) enum Awaited {
+pub(super) enum AwaitOutcome {
     /// The head came then.
     Answered(MonoTime),
     Stale,
@@ -60,22 +60,22 @@ pub(super) enum Awaited {
     },
     Client(ClientFault),
     ClientSlow,
-    Interrupted(Interrupted),
+    Interrupted(WaitError),
     /// It is late; the retry rule was told and asks elsewhere as well.
-    HedgeDue((Waiting, Times)),
+    HedgeDue((AwaitedTry, AnswerTimes)),
 }
 
 /// What became of a request that was asked twice.
-pub(super) enum Hedged {
+pub(super) enum HedgeOutcome {
     /// The first try goes on, or ended, like this.
-    First(Awaited),
+    First(AwaitOutcome),
     /// The other did.
-    Other(Tried),
+    Other(TryOutcome),
 }
 
 /// What a tunnel carries, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum TunnelProtocol {
     /// Frames: a goodbye is possible.
     WebSocket,
     /// Anything else.
@@ -89,32 +89,43 @@ pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
 }
 
 /// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
-pub(super) fn heard(core: &WorkerCore, route: &RouteView, spot: &Spot, since: Option<MonoTime>, now: MonoTime) {
-    let stats = &spot.endpoint().stats;
+pub(super) fn heard(
+    core: &WorkerCore,
+    route: &RouteView,
+    destination: &Destination,
+    since: Option<MonoTime>,
+    now: MonoTime,
+) {
+    let stats = &destination.endpoint().stats;
     stats.replies().heard(now);
-    stats.note_answered(spot.generation, spot.reused, now);
+    stats.note_answered(destination.generation, destination.reused, now);
     if let Some(since) = since {
         route.latency.record(core.id, now.since(since));
     }
 }
 
 /// What a try that ended without an answer says about its endpoint.
-pub(super) fn tell_failure(core: &WorkerCore, spot: &Spot, how: TryFailure, failure: Option<Failure>) -> Option<Fault> {
+pub(super) fn tell_failure(
+    core: &WorkerCore,
+    destination: &Destination,
+    how: TryFailure,
+    failure: Option<Failure>,
+) -> Option<FailedTry> {
     if failure.is_none() && how == TryFailure::Reset {
-        spot.endpoint().stats.note_stale(spot.generation, clock::now());
+        destination.endpoint().stats.note_stale(destination.generation, clock::now());
     }
-    failure.and_then(|failure| blame(core, spot, failure, Mark::None))
+    failure.and_then(|failure| blame(core, destination, failure, Mark::None))
 }
 
-pub(super) fn cut_before_answer(fault: ReplyFault, reused: bool) -> Awaited {
+pub(super) fn cut_before_answer(fault: ReplyFault, reused: bool) -> AwaitOutcome {
     match fault {
-        ReplyFault::Malformed => Awaited::Failed { how: TryFailure::Malformed, failure: Some(Failure::Malformed) },
+        ReplyFault::Malformed => AwaitOutcome::Failed { how: TryFailure::Malformed, failure: Some(Failure::Malformed) },
         ReplyFault::Cut { begun } => {
-            Awaited::Failed { how: TryFailure::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
+            AwaitOutcome::Failed { how: TryFailure::Reset, failure: (begun || !reused).then_some(Failure::Reset) }
         }
         ReplyFault::Unprocessed { persists } => {
-            Awaited::Failed { how: TryFailure::Unprocessed, failure: persists.then_some(Failure::Gateway) }
+            AwaitOutcome::Failed { how: TryFailure::Unprocessed, failure: persists.then_some(Failure::Gateway) }
         }
-        ReplyFault::Client => Awaited::Client(ClientFault::Gone),
+        ReplyFault::Client => AwaitOutcome::Client(ClientFault::Gone),
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::exchange::Exchange;
+use super::exchange::UpstreamExchange;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::upstream::Spot;
+use crate::proxy::upstream::Destination;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
@@ -14,7 +14,7 @@ use crate::time::MonoTime;
 
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct AnswerTimes {
     /// Then the try is given up.
     pub response: Duration,
     /// Then it speaks against the endpoint; `None`: silence says nothing.
@@ -23,7 +23,7 @@ pub(super) struct Times {
     pub hedge: Option<Duration>,
 }
 
-impl Times {
+impl AnswerTimes {
     /// Does how long it takes say something?
     pub fn counts(&self) -> bool {
         self.late.is_some() || self.hedge.is_some()
@@ -32,17 +32,17 @@ impl Times {
 
 /// A try that was fully sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
+pub(super) struct AwaitedTry {
     /// Since when.
     pub since: MonoTime,
-    times: Times,
+    times: AnswerTimes,
     late: Option<MonoTime>,
     hedge: Option<MonoTime>,
 }
 
 /// What the time has come for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ring {
+pub(super) enum AnswerAlarm {
     /// To ask elsewhere as well.
     Hedge,
     /// To give the try up.
@@ -51,16 +51,16 @@ pub(super) enum Ring {
     Killed,
 }
 
-impl Waiting {
+impl AwaitedTry {
     /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
-    pub fn begin(spot: &Spot, times: Times, now: MonoTime) -> Waiting {
-        let endpoint = spot.endpoint();
+    pub fn begin(destination: &Destination, times: AnswerTimes, now: MonoTime) -> AwaitedTry {
+        let endpoint = destination.endpoint();
         if times.late.is_some() {
             endpoint.stats.replies().asked(now);
         }
         let patience = if endpoint.suspected { Duration::ZERO } else { times.hedge.unwrap_or_default() };
         let hedge = times.hedge.map(|_| now.after(patience));
-        Waiting { since: now, times, late: times.late.map(|late| now.after(late)), hedge }
+        AwaitedTry { since: now, times, late: times.late.map(|late| now.after(late)), hedge }
     }
 
     /// When to look next.
@@ -80,28 +80,28 @@ impl Waiting {
     }
 
     /// Waits for the next thing to do. That the answer is late is told from here.
-    pub fn poll<E: Exchange>(
+    pub fn poll<E: UpstreamExchange>(
         &mut self,
         cx: &mut Context<'_>,
         alarm: &Alarm,
         core: &WorkerCore,
-        spot: &Spot,
+        destination: &Destination,
         exchange: &E,
-    ) -> Poll<Ring> {
+    ) -> Poll<AnswerAlarm> {
         loop {
             match ready!(alarm.poll(cx)) {
-                Interrupt::Killed => return Poll::Ready(Ring::Killed),
+                Interrupt::Killed => return Poll::Ready(AnswerAlarm::Killed),
                 Interrupt::Deadline => {}
             }
             let now = clock::now();
             if self.late.take_if(|late| *late <= now).is_some() {
-                tell_late(core, spot, exchange.is_unacknowledged(), now);
+                tell_late(core, destination, exchange.is_unacknowledged(), now);
             }
             if now >= self.since.after(self.times.response) {
-                return Poll::Ready(Ring::Timeout);
+                return Poll::Ready(AnswerAlarm::Timeout);
             }
             if self.hedge.take_if(|hedge| *hedge <= now).is_some() {
-                return Poll::Ready(Ring::Hedge);
+                return Poll::Ready(AnswerAlarm::Hedge);
             }
             alarm.set(self.next());
         }
@@ -111,18 +111,18 @@ impl Waiting {
 /// Pause between two looks for another endpoint to ask as well.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// An answer that is no longer waited for (where it is dropped before it is [settled](Due::settle)).
-pub(super) struct Due {
+/// An answer that is no longer waited for (where it is dropped before it is [settled](DueAnswer::settle)).
+pub(super) struct DueAnswer {
     stats: Arc<EndpointStats>,
     asked: MonoTime,
     settled: bool,
 }
 
-impl Due {
+impl DueAnswer {
     /// It was asked for.
-    pub fn of(spot: &Spot, waiting: &Waiting) -> Option<Due> {
-        let stats = Arc::clone(&spot.endpoint().stats);
-        waiting.times.late.map(|_| Due { stats, asked: waiting.since, settled: false })
+    pub fn of(destination: &Destination, waiting: &AwaitedTry) -> Option<DueAnswer> {
+        let stats = Arc::clone(&destination.endpoint().stats);
+        waiting.times.late.map(|_| DueAnswer { stats, asked: waiting.since, settled: false })
     }
 
     /// It came, or will not come.
@@ -131,7 +131,7 @@ impl Due {
     }
 }
 
-impl Drop for Due {
+impl Drop for DueAnswer {
     fn drop(&mut self) {
         if !self.settled && clock::now().since(self.asked) < LatencyEstimate::LEAST {
             self.stats.replies().excused(self.asked);
@@ -140,17 +140,17 @@ impl Drop for Due {
 }
 
 /// A client has left before its answer came: had others waited for too long, if they had been asked to?
-pub(super) fn tell_left(core: &WorkerCore, spot: &Spot, times: Times) {
-    let (stats, now) = (&spot.endpoint().stats, clock::now());
+pub(super) fn tell_left(core: &WorkerCore, destination: &Destination, times: AnswerTimes) {
+    let (stats, now) = (&destination.endpoint().stats, clock::now());
     let late = times.late.is_some_and(|late| stats.replies().waits_for(late, now));
     if late && stats.replies().late(now) && stats.make_urgent() {
         core.view.urgent();
     }
 }
 
-fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: MonoTime) {
-    let stats = &spot.endpoint().stats;
-    if unacknowledged && stats.generation() == spot.generation {
+fn tell_late(core: &WorkerCore, destination: &Destination, unacknowledged: bool, now: MonoTime) {
+    let stats = &destination.endpoint().stats;
+    if unacknowledged && stats.generation() == destination.generation {
         // What lies idle leads into the same void. (Whose fault that is, the probe will tell: it may be our own network's.)
         stats.bump_generation();
     }
@@ -160,8 +160,8 @@ fn tell_late(core: &WorkerCore, spot: &Spot, unacknowledged: bool, now: MonoTime
 }
 
 /// A request that waits for this endpoint was answered elsewhere.
-pub(super) fn tell_overtaken(core: &WorkerCore, spot: &Spot, asked: MonoTime) {
-    let (stats, now) = (&spot.endpoint().stats, clock::now());
+pub(super) fn tell_overtaken(core: &WorkerCore, destination: &Destination, asked: MonoTime) {
+    let (stats, now) = (&destination.endpoint().stats, clock::now());
     let suspected = stats.replies().waits_for(LatencyEstimate::LEAST, now) && stats.replies().late(now);
     if (stats.replies().witnessed(asked) || suspected) && stats.make_urgent() {
         core.view.urgent();

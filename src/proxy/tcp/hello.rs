@@ -7,10 +7,10 @@ use crate::net::Transport;
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::door::hurry;
-use crate::proxy::guarded::{Interrupted, guarded};
+use crate::proxy::guarded::{WaitError, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ConnRejection;
-use crate::wire::client_hello::{Asked, Fault, Reader};
+use crate::wire::client_hello::{HelloError, HelloReader, HelloRequest};
 
 /// Reads until it is known what the client asks for, by the armed alarm. `None` asked: what came is not TLS. All that was read
 /// is appended to `read`.
@@ -19,16 +19,16 @@ pub async fn collect(
     client: &mut Transport,
     read: &mut Buffer,
     alarm: &Alarm,
-) -> Result<Option<Asked>, ConnRejection> {
+) -> Result<Option<HelloRequest>, ConnRejection> {
     match guarded(alarm, &mut hurry(core, alarm), understand(client, read)).await {
         Ok(asked) => asked,
-        Err(Interrupted::Late) => Err(ConnRejection::Timeout),
-        Err(Interrupted::Gone | Interrupted::Killed) => Err(ConnRejection::Closed),
+        Err(WaitError::Late) => Err(ConnRejection::Timeout),
+        Err(WaitError::Gone | WaitError::Killed) => Err(ConnRejection::Closed),
     }
 }
 
-async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<Asked>, ConnRejection> {
-    let mut reader = Reader::new();
+async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<HelloRequest>, ConnRejection> {
+    let mut reader = HelloReader::new();
     loop {
         let before = read.len();
         let more = poll_fn(|cx| {
@@ -45,12 +45,12 @@ async fn understand(client: &mut Transport, read: &mut Buffer) -> Result<Option<
         match reader.feed(&read.bytes()[before..]) {
             Ok(None) => {}
             Ok(asked) => return Ok(asked),
-            Err(Fault::NotTls) => return Ok(None),
-            Err(Fault::Malformed(reason)) => {
+            Err(HelloError::NotTls) => return Ok(None),
+            Err(HelloError::Malformed(reason)) => {
                 tracing::debug!(reason, "not a ClientHello");
                 return Err(ConnRejection::MalformedHello);
             }
-            Err(Fault::TooLong) => {
+            Err(HelloError::TooLong) => {
                 tracing::debug!(reason = "it is too long", "not a ClientHello");
                 return Err(ConnRejection::MalformedHello);
             }

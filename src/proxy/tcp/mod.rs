@@ -4,6 +4,6 @@ mod relay;
 mod session;
 mod silence;
 
-pub use relay::{Direction, End, Relay, Relayed, Shared};
+pub use relay::{Direction, Relay, RelayBuffer, RelayEnd, RelayStream};
 pub use session::serve_connection;
 pub use silence::SilenceLimits;

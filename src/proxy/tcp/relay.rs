@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::silence::{SilenceLimits, Silences, StreamState};
+use super::silence::{SilenceLimits, StreamSilences, StreamState};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::{Buffer, BufferPool, LARGE, SMALL};
 use crate::proxy::deadline::{Alarm, Interrupt};
@@ -20,24 +20,24 @@ use crate::proxy::pipe::Pipe;
 use crate::sys::clock;
 
 /// The buffer through which all relays of a worker read and write within one poll.
-pub struct Shared(RefCell<Box<[u8]>>);
+pub struct RelayBuffer(RefCell<Box<[u8]>>);
 
-impl Shared {
+impl RelayBuffer {
     /// One for a worker.
-    pub fn new() -> Rc<Shared> {
-        Rc::new(Shared(RefCell::new(vec![0; LARGE].into_boxed_slice())))
+    pub fn new() -> Rc<RelayBuffer> {
+        Rc::new(RelayBuffer(RefCell::new(vec![0; LARGE].into_boxed_slice())))
     }
 }
 
 /// One of the two streams of a relay.
-pub trait Relayed: AsyncRead + AsyncWrite + Unpin {
+pub trait RelayStream: AsyncRead + AsyncWrite + Unpin {
     /// The socket beneath, where what is read and written here is from now on what is read from and written to it.
     fn bare(&self) -> Option<&TcpStream> {
         None
     }
 }
 
-impl Relayed for Transport {
+impl RelayStream for Transport {
     fn bare(&self) -> Option<&TcpStream> {
         Stream::bare(self)
     }
@@ -45,7 +45,7 @@ impl Relayed for Transport {
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RelayEnd {
     /// Both sides closed in order.
     Closed,
     /// Reading from or writing to the client failed.
@@ -64,7 +64,7 @@ pub enum End {
 
 /// What a relay moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct RelayedBytes {
     /// Client → upstream.
     pub up: u64,
     /// Upstream → client.
@@ -97,23 +97,23 @@ impl Relay {
     }
 
     /// Relays until both directions have ended or one of the streams failed; `answered` is called when the first bytes came
-    /// back. On any end but [`End::Closed`] the caller resets both.
+    /// back. On any end but [`RelayEnd::Closed`] the caller resets both.
     pub async fn run<C, U>(
         &mut self,
         client: &mut C,
         upstream: &mut U,
-        shared: &Shared,
+        shared: &RelayBuffer,
         alarm: &Alarm,
         silence: SilenceLimits,
         mut answered: impl FnMut(),
-    ) -> End
+    ) -> RelayEnd
     where
-        C: Relayed,
-        U: Relayed,
+        C: RelayStream,
+        U: RelayStream,
     {
         let Relay { up, down, upstream_left_first, client_left_first } = self;
         let now = clock::now();
-        let mut silences = Silences::new(silence, now);
+        let mut silences = StreamSilences::new(silence, now);
         alarm.set(silences.next(now));
         poll_fn(|cx| {
             let unanswered = down.moved == 0;
@@ -125,18 +125,18 @@ impl Relay {
                 answered();
             }
             match (first, second) {
-                (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => {
-                    return Poll::Ready(End::Client);
+                (Poll::Ready(Err(RelaySide::From)), _) | (_, Poll::Ready(Err(RelaySide::To))) => {
+                    return Poll::Ready(RelayEnd::Client);
                 }
-                (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => {
-                    return Poll::Ready(End::Upstream);
+                (Poll::Ready(Err(RelaySide::To)), _) | (_, Poll::Ready(Err(RelaySide::From))) => {
+                    return Poll::Ready(RelayEnd::Upstream);
                 }
-                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(RelayEnd::Closed),
                 _ => {}
             }
             loop {
                 match ready!(alarm.poll(cx)) {
-                    Interrupt::Killed => return Poll::Ready(End::Killed),
+                    Interrupt::Killed => return Poll::Ready(RelayEnd::Killed),
                     Interrupt::Deadline => {
                         let now = clock::now();
                         let states = || [state(client, up, down), state(upstream, down, up)];
@@ -152,8 +152,8 @@ impl Relay {
     }
 
     /// What has moved so far.
-    pub fn moved(&self) -> Moved {
-        Moved {
+    pub fn moved(&self) -> RelayedBytes {
+        RelayedBytes {
             up: self.up.moved,
             down: self.down.moved,
             upstream_left_first: self.upstream_left_first,
@@ -168,14 +168,14 @@ pub async fn relay<C, U>(
     client: &mut C,
     upstream: &mut U,
     first: Buffer,
-    shared: &Shared,
+    shared: &RelayBuffer,
     alarm: &Alarm,
     silence: SilenceLimits,
     answered: impl FnMut(),
-) -> (End, Moved)
+) -> (RelayEnd, RelayedBytes)
 where
-    C: Relayed,
-    U: Relayed,
+    C: RelayStream,
+    U: RelayStream,
 {
     let mut relay = Relay::new(first.pool());
     relay.up.rest = first;
@@ -184,13 +184,13 @@ where
 }
 
 /// One of the two streams, as it is now.
-fn state<S: Relayed>(stream: &S, from: &Direction, to: &Direction) -> StreamState {
+fn state<S: RelayStream>(stream: &S, from: &Direction, to: &Direction) -> StreamState {
     let waits = to.held() > 0 || to.ended && !to.shut || to.unflushed && stream.bare().is_none();
     StreamState { moved: from.taken() + to.moved, is_due: from.is_read() || waits }
 }
 
 /// Which stream of a direction failed.
-enum Side {
+enum RelaySide {
     From,
     To,
 }
@@ -248,35 +248,41 @@ impl Direction {
         !self.ended && self.held() == 0
     }
 
-    fn poll<F, T>(&mut self, cx: &mut Context<'_>, from: &mut F, to: &mut T, shared: &Shared) -> Poll<Result<(), Side>>
+    fn poll<F, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut F,
+        to: &mut T,
+        shared: &RelayBuffer,
+    ) -> Poll<Result<(), RelaySide>>
     where
-        F: Relayed,
-        T: Relayed,
+        F: RelayStream,
+        T: RelayStream,
     {
         loop {
             while !self.rest.is_empty() {
-                let count = ready!(self.rest.poll_drain(cx, to)).map_err(|_| Side::To)?;
+                let count = ready!(self.rest.poll_drain(cx, to)).map_err(|_| RelaySide::To)?;
                 self.moved += count as u64;
                 self.unflushed = true;
             }
             self.rest.release();
             if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.bare()) {
                 while !pipe.is_empty() {
-                    let count = ready!(pipe.poll_drain(cx, socket)).map_err(|_| Side::To)?;
+                    let count = ready!(pipe.poll_drain(cx, socket)).map_err(|_| RelaySide::To)?;
                     self.moved += count as u64;
                 }
                 self.pipe.take().into_iter().for_each(|pipe| self.rest.pool().pipes.put(pipe));
             }
             if self.ended {
                 if !self.shut {
-                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Side::To)?;
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| RelaySide::To)?;
                     self.shut = true;
                 }
                 return Poll::Ready(Ok(()));
             }
             let mut window = SMALL;
             if self.bulk {
-                match ready!(self.poll_pipe(cx, from, to)).map_err(|_| Side::From)? {
+                match ready!(self.poll_pipe(cx, from, to)).map_err(|_| RelaySide::From)? {
                     Some(0) => {}
                     Some(_) => continue,
                     // What is read must find room when the other side does not take it.
@@ -288,9 +294,9 @@ impl Direction {
             let count = {
                 let mut space = ReadBuf::new(&mut bytes[..window]);
                 match Pin::new(&mut *from).poll_read(cx, &mut space) {
-                    Poll::Ready(result) => result.map_err(|_| Side::From)?,
+                    Poll::Ready(result) => result.map_err(|_| RelaySide::From)?,
                     Poll::Pending if self.unflushed => {
-                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Side::To)?;
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| RelaySide::To)?;
                         self.unflushed = false;
                         return Poll::Pending;
                     }
@@ -303,7 +309,7 @@ impl Direction {
                 continue;
             }
             let written = match Pin::new(&mut *to).poll_write(cx, &bytes[..count]) {
-                Poll::Ready(result) => result.map_err(|_| Side::To)?,
+                Poll::Ready(result) => result.map_err(|_| RelaySide::To)?,
                 Poll::Pending => 0,
             };
             self.moved += written as u64;
@@ -318,7 +324,7 @@ impl Direction {
 
     /// Fills a pipe from the one socket for the other; `None`: there is none to be had. After `Some(0)` reading has to tell what
     /// there is, see [`Pipe::poll_fill`].
-    fn poll_pipe<F: Relayed, T: Relayed>(
+    fn poll_pipe<F: RelayStream, T: RelayStream>(
         &mut self,
         cx: &mut Context<'_>,
         from: &F,
@@ -351,7 +357,7 @@ mod tests {
     use super::*;
     use crate::proxy::deadline::Deadlines;
 
-    impl Relayed for tokio::io::DuplexStream {}
+    impl RelayStream for tokio::io::DuplexStream {}
 
     async fn on_a_worker<T>(work: impl Future<Output = T>) -> T {
         let local = tokio::task::LocalSet::new();
@@ -361,7 +367,7 @@ mod tests {
     fn run(
         silence: SilenceLimits,
         size: usize,
-    ) -> (tokio::io::DuplexStream, tokio::io::DuplexStream, tokio::task::JoinHandle<(End, Moved)>) {
+    ) -> (tokio::io::DuplexStream, tokio::io::DuplexStream, tokio::task::JoinHandle<(RelayEnd, RelayedBytes)>) {
         let (client, mut ours) = duplex(size);
         let (mut theirs, upstream) = duplex(size);
         let deadlines = Deadlines::new(clock::now());
@@ -369,7 +375,7 @@ mod tests {
         let task = tokio::task::spawn_local(async move {
             let alarm = deadlines.alarm();
             let first = Buffer::new(&Rc::new(BufferPool::default()));
-            relay(&mut ours, &mut theirs, first, &Shared::new(), &alarm, silence, || {}).await
+            relay(&mut ours, &mut theirs, first, &RelayBuffer::new(), &alarm, silence, || {}).await
         });
         (client, upstream, task)
     }
@@ -389,8 +395,8 @@ mod tests {
             client.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer, b"a long answer after the end of the question");
             let (end, moved) = task.await.unwrap();
-            assert!(matches!(end, End::Closed));
-            assert_eq!(moved, Moved { up: 8, down: 43, upstream_left_first: false, client_left_first: true });
+            assert!(matches!(end, RelayEnd::Closed));
+            assert_eq!(moved, RelayedBytes { up: 8, down: 43, upstream_left_first: false, client_left_first: true });
         })
         .await;
     }
@@ -426,7 +432,7 @@ mod tests {
     async fn silence_in_both_directions_ends_a_relay() {
         on_a_worker(async {
             let (_client, _upstream, task) = run(SilenceLimits::both(Duration::from_millis(30)), 64);
-            assert!(matches!(task.await.unwrap().0, End::Idle));
+            assert!(matches!(task.await.unwrap().0, RelayEnd::Idle));
         })
         .await;
     }
@@ -442,11 +448,11 @@ mod tests {
         on_a_worker(async {
             let (client, mut upstream, task) = run(apart(60, 40), 64);
             tokio::task::spawn_local(async move { upstream.write_all(&[b'x'; 10_000]).await });
-            assert_eq!(task.await.unwrap().0, End::ClientIdle);
+            assert_eq!(task.await.unwrap().0, RelayEnd::ClientIdle);
             drop(client);
             let (mut client, upstream, task) = run(apart(40, 60), 64);
             tokio::task::spawn_local(async move { client.write_all(&[b'x'; 10_000]).await });
-            assert_eq!(task.await.unwrap().0, End::UpstreamIdle);
+            assert_eq!(task.await.unwrap().0, RelayEnd::UpstreamIdle);
             drop(upstream);
         })
         .await;
@@ -457,10 +463,10 @@ mod tests {
         on_a_worker(async {
             let (mut client, _upstream, task) = run(apart(20, 120), 64);
             client.shutdown().await.unwrap();
-            assert_eq!(task.await.unwrap().0, End::UpstreamIdle);
+            assert_eq!(task.await.unwrap().0, RelayEnd::UpstreamIdle);
             let (_client, mut upstream, task) = run(apart(120, 20), 64);
             upstream.shutdown().await.unwrap();
-            assert_eq!(task.await.unwrap().0, End::ClientIdle);
+            assert_eq!(task.await.unwrap().0, RelayEnd::ClientIdle);
         })
         .await;
     }
@@ -469,7 +475,7 @@ mod tests {
     async fn one_sided(
         mut done: tokio::io::DuplexStream,
         mut busy: tokio::io::DuplexStream,
-        task: tokio::task::JoinHandle<(End, Moved)>,
+        task: tokio::task::JoinHandle<(RelayEnd, RelayedBytes)>,
     ) {
         done.shutdown().await.unwrap();
         for _ in 0..20 {
@@ -478,7 +484,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         busy.shutdown().await.unwrap();
-        assert_eq!(task.await.unwrap().0, End::Closed);
+        assert_eq!(task.await.unwrap().0, RelayEnd::Closed);
     }
 
     #[tokio::test]

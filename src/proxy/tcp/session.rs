@@ -9,45 +9,49 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 
 use super::hello;
-use super::relay::{End, Moved, relay};
+use super::relay::{RelayEnd, RelayedBytes, relay};
 use super::silence::SilenceLimits;
 use crate::config::{Name, Service, ServiceTimeouts, Target as ListenerTarget};
 use crate::decision::{Failure, Mark, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
-use crate::proxy::deadline::{Alarm, Killer};
-use crate::proxy::door::Guest;
-use crate::proxy::outcome::{count_rejection, end_termination, unplaced_termination};
-use crate::proxy::upstream::{Asker, Link, Placed, Placing, Spot, Subject, Target, Unplaced, UpstreamPools, hash_peer};
+use crate::proxy::deadline::{Alarm, TaskKiller};
+use crate::proxy::door::AcceptedConn;
+use crate::proxy::termination::{count_rejection, end_termination, unplaced_termination};
+use crate::proxy::upstream::{
+    ClientInfo, Destination, Dispatch, FaultSubject, SelectError, Selected, SelectedTarget, UpstreamLink,
+    UpstreamPools, hash_peer,
+};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::tries::SILENT_VERDICT_WAIT;
 use crate::routing::{
-    ConnRejection, GiveUpReason, Handle, ListenerView, Permit, Reasons, Registered, RequestClass, SourceKey, Tries, sni,
+    ConnRejection, GiveUpReason, Handle, ListenerView, Permit, RegisteredSession, RequestClass, RetryReasons,
+    SourceKey, Tries, sni,
 };
 use crate::sys::clock;
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::time::MonoTime;
-use crate::wire::proxy_protocol::Ends;
+use crate::wire::proxy_protocol::ConnectionEnds;
 
 /// How long a session may look for an endpoint, whatever the configured timeouts add up to.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 /// What is to be said about a session when it has ended.
-struct Account {
+struct SessionAccount {
     began: MonoTime,
     began_unix_millis: u64,
     /// The server's name that the client asked for, where TLS is passed through.
     name: Option<String>,
     first_byte: Option<MonoTime>,
-    moved: Moved,
+    moved: RelayedBytes,
     tries: u32,
-    retried: Reasons,
-    reached: Option<Reached>,
+    retried: RetryReasons,
+    reached: Option<ReachedEndpoint>,
     termination: Termination,
 }
 
 /// Where a session went.
-struct Reached {
+struct ReachedEndpoint {
     pool: Name,
     endpoint: SocketAddr,
     endpoint_name: Option<Name>,
@@ -55,17 +59,17 @@ struct Reached {
 }
 
 /// Serves one client connection of a TCP listener, to its end.
-pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<ListenerView>, guest: Box<Guest>) {
+pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<ListenerView>, conn: Box<AcceptedConn>) {
     let core = &pools.core;
-    let Guest { transport: mut client, peer, reached, alarm, place, .. } = *guest;
-    let mut account = Account {
+    let AcceptedConn { transport: mut client, peer, reached, alarm, place, .. } = *conn;
+    let mut account = SessionAccount {
         began: clock::now(),
         began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
         name: None,
         first_byte: None,
-        moved: Moved::default(),
+        moved: RelayedBytes::default(),
         tries: 0,
-        retried: Reasons::default(),
+        retried: RetryReasons::default(),
         reached: None,
         termination: Termination::Complete,
     };
@@ -84,7 +88,7 @@ pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<Listener
     // (While the ClientHello was read, a reload may have renamed the service.)
     let renamed = || before.service(&name).and_then(|service| table.successor(service));
     let Some(service) = table.service(&name).or_else(renamed).map(Arc::clone) else { return };
-    let ends = Ends { source: peer, destination: reached };
+    let ends = ConnectionEnds { source: peer, destination: reached };
     session(pools, &table, service.index, (client, first), ends, &alarm, &mut account).await;
     listener.stats.bytes_in.add(core.id, account.moved.up);
     listener.stats.bytes_out.add(core.id, account.moved.down);
@@ -100,7 +104,7 @@ async fn service_of(
     client: &mut Transport,
     first: &mut Buffer,
     alarm: &Alarm,
-    account: &mut Account,
+    account: &mut SessionAccount,
 ) -> Result<Name, ConnRejection> {
     let routes = match &listener.config.target {
         ListenerTarget::Service(name) => return Ok(Arc::clone(name)),
@@ -134,102 +138,102 @@ async fn session(
     table: &Handle,
     index: usize,
     client: (Transport, Buffer),
-    ends: Ends,
+    ends: ConnectionEnds,
     alarm: &Alarm,
-    account: &mut Account,
+    account: &mut SessionAccount,
 ) {
     let (client, first) = client;
     let deadline = account.began.after(longest_search(&table.services[index].config));
     let tries = Tries::new(RequestClass::opaque(), deadline);
     let source = Source::of(ends.source.ip());
-    let asker = Asker { hash: hash_peer(ends.source), ends };
-    let subject = Subject { source, key: SourceKey::of(&source), route: index, path: b"" };
-    let mut placing = Placing::new(pools, alarm, table, index, account.began, tries, (asker, subject));
-    let connected = connect(&mut placing, &client).await;
-    (account.tries, account.retried) = (placing.attempts, placing.tries.reasons());
+    let client_info = ClientInfo { hash: hash_peer(ends.source), ends };
+    let subject = FaultSubject { source, key: SourceKey::of(&source), route: index, path: b"" };
+    let mut dispatch = Dispatch::new(pools, alarm, table, index, account.began, tries, (client_info, subject));
+    let connected = connect(&mut dispatch, &client).await;
+    (account.tries, account.retried) = (dispatch.attempts, dispatch.tries.reasons());
     match connected {
         Ok((target, registered, permit)) => {
-            relay_session(&mut placing, client, first, target, account).await;
+            relay_session(&mut dispatch, client, first, target, account).await;
             drop((registered, permit));
         }
         Err(unplaced) => {
-            count_rejection(placing.core, placing.service(), unplaced);
-            account.termination = unplaced_termination(unplaced, placing.last, placing.core);
+            count_rejection(dispatch.core, dispatch.service(), unplaced);
+            account.termination = unplaced_termination(unplaced, dispatch.last, dispatch.core);
             client.reset_on_close();
         }
     }
 }
 
-type Connected = (Target, Registered<Killer>, Permit);
+type Connected = (SelectedTarget, RegisteredSession<TaskKiller>, Permit);
 
-async fn connect(placing: &mut Placing<'_>, client: &Transport) -> Result<Connected, Unplaced> {
-    let core = placing.core;
+async fn connect(dispatch: &mut Dispatch<'_>, client: &Transport) -> Result<Connected, SelectError> {
+    let core = dispatch.core;
     let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
-    let permit = placing.permit(placing.service(), &mut gone).await?;
+    let permit = dispatch.permit(dispatch.service(), &mut gone).await?;
     loop {
-        let target = match placing.next(&mut gone).await? {
-            Placed::Endpoint(target) => target,
-            Placed::Static { .. } => return Err(Unplaced::GaveUp(GiveUpReason::Down)),
+        let target = match dispatch.next(&mut gone).await? {
+            Selected::Endpoint(target) => target,
+            Selected::Static { .. } => return Err(SelectError::GaveUp(GiveUpReason::Down)),
         };
         // Register first, then re-check: either we see the newer table here, or its sweep finds us there.
-        let Spot { choice, .. } = &target.spot;
-        let pool_term = target.spot.service().pool_term(choice.pool);
-        let registered = core.sessions.register(pool_term, choice.id, placing.alarm.killer());
-        if core.view.still_holds(&target.spot.table, target.spot.service()) {
+        let Destination { choice, .. } = &target.destination;
+        let pool_term = target.destination.service().pool_term(choice.pool);
+        let registered = core.sessions.register(pool_term, choice.id, dispatch.alarm.killer());
+        if core.view.still_holds(&target.destination.table, target.destination.service()) {
             return Ok((target, registered, permit));
         }
     }
 }
 
 async fn relay_session(
-    placing: &mut Placing<'_>,
+    dispatch: &mut Dispatch<'_>,
     mut client: Transport,
     first: Buffer,
-    target: Target,
-    account: &mut Account,
+    target: SelectedTarget,
+    account: &mut SessionAccount,
 ) {
-    let Target { spot, link, in_flight } = target;
+    let SelectedTarget { destination, link, in_flight } = target;
     // Only exchanges of HTTP share connections.
-    let Link::Own(mut stream) = link else { return };
-    let core = placing.core;
-    account.reached = Some(Reached {
-        pool: Arc::clone(&spot.pool().name),
-        endpoint: spot.endpoint().address,
-        endpoint_name: spot.endpoint().name.clone(),
-        epoch: spot.table.epoch,
+    let UpstreamLink::Own(mut stream) = link else { return };
+    let core = dispatch.core;
+    account.reached = Some(ReachedEndpoint {
+        pool: Arc::clone(&destination.pool().name),
+        endpoint: destination.endpoint().address,
+        endpoint_name: destination.endpoint().name.clone(),
+        epoch: destination.table.epoch,
     });
-    let alarm = placing.alarm;
-    let ServiceTimeouts { tunnel: both, client: of_client, upstream, .. } = placing.service().config.timeouts;
+    let alarm = dispatch.alarm;
+    let ServiceTimeouts { tunnel: both, client: of_client, upstream, .. } = dispatch.service().config.timeouts;
     let silence = SilenceLimits { both, client: of_client, upstream };
     let first_byte = &mut account.first_byte;
     let answered = || {
         let now = clock::now();
         *first_byte = Some(now);
-        placing.record_good(&spot);
-        placing.answered(&spot, true, now);
+        dispatch.record_good(&destination);
+        dispatch.answered(&destination, true, now);
     };
     let relayed = relay(&mut client, &mut stream, first, &core.shared, alarm, silence, answered).await;
     let (end, moved) = relayed;
     account.moved = moved;
     account.termination = end_termination(end, core);
-    if end != End::Closed {
+    if end != RelayEnd::Closed {
         client.reset_on_close();
         stream.reset_on_close();
     }
     in_flight.stats().count_bytes(core.id, moved.up, moved.down);
-    judge(placing, &spot, end, &moved);
+    judge(dispatch, &destination, end, &moved);
 }
 
 /// What the session says about its endpoint, beside that it answered.
-fn judge(placing: &mut Placing<'_>, spot: &Spot, end: End, moved: &Moved) {
+fn judge(dispatch: &mut Dispatch<'_>, destination: &Destination, end: RelayEnd, moved: &RelayedBytes) {
     match end {
         // Cut, unless the client had ended first: many servers answer that with a reset.
-        End::Upstream if !moved.client_left_first => placing.record(spot, Failure::Reset),
+        RelayEnd::Upstream if !moved.client_left_first => dispatch.record(destination, Failure::Reset),
         // It accepted, said nothing and hung up: what a port forwarder without its server does. Where the client had sent
         // something, that may be why.
-        End::Closed | End::Client if moved.down == 0 && moved.upstream_left_first => {
+        RelayEnd::Closed | RelayEnd::Client if moved.down == 0 && moved.upstream_left_first => {
             let mark = if moved.up > 0 { Mark::HungUp } else { Mark::None };
-            placing.record_marked(spot, Failure::Reset, mark);
+            dispatch.record_marked(destination, Failure::Reset, mark);
         }
         _ => {}
     }
@@ -249,7 +253,7 @@ fn was_reset(client: &Transport, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-fn record(core: &WorkerCore, listener: &ListenerView, service: &str, peer: SocketAddr, account: &Account) {
+fn record(core: &WorkerCore, listener: &ListenerView, service: &str, peer: SocketAddr, account: &SessionAccount) {
     if !core.access.enabled() {
         return;
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::relay::End;
+use super::relay::RelayEnd;
 use crate::time::MonoTime;
 
 /// How long the streams of a relay may be silent.
@@ -34,20 +34,20 @@ pub struct StreamState {
 }
 
 /// The silences of one relay.
-pub struct Silences {
-    both: Silence,
+pub struct StreamSilences {
+    both: StreamSilence,
     /// The client's and the endpoint's own. (Boxed: few services ask for them.)
-    apart: Option<Box<[Option<Silence>; 2]>>,
+    apart: Option<Box<[Option<StreamSilence>; 2]>>,
     step: Duration,
 }
 
-impl Silences {
+impl StreamSilences {
     /// A relay begins.
-    pub fn new(limits: SilenceLimits, now: MonoTime) -> Silences {
+    pub fn new(limits: SilenceLimits, now: MonoTime) -> StreamSilences {
         let own = [limits.client, limits.upstream];
         let shortest = own.iter().flatten().fold(limits.both, |shortest, own| shortest.min(*own));
-        let apart = (own != [None, None]).then(|| Box::new(own.map(|own| own.map(|own| Silence::new(own, now)))));
-        Silences { both: Silence::new(limits.both, now), apart, step: shortest / 8 }
+        let apart = (own != [None, None]).then(|| Box::new(own.map(|own| own.map(|own| StreamSilence::new(own, now)))));
+        StreamSilences { both: StreamSilence::new(limits.both, now), apart, step: shortest / 8 }
     }
 
     /// When to look next.
@@ -56,31 +56,31 @@ impl Silences {
     }
 
     /// A step is over: was one of them silent for as long as allowed? `moved`: in both directions together.
-    pub fn look(&mut self, moved: u64, streams: impl FnOnce() -> [StreamState; 2], now: MonoTime) -> Option<End> {
+    pub fn look(&mut self, moved: u64, streams: impl FnOnce() -> [StreamState; 2], now: MonoTime) -> Option<RelayEnd> {
         let both = self.both.goes_on(StreamState { moved, is_due: true }, now);
         if let Some(apart) = &mut self.apart {
-            let ends = [End::ClientIdle, End::UpstreamIdle];
+            let ends = [RelayEnd::ClientIdle, RelayEnd::UpstreamIdle];
             for ((own, stream), end) in apart.iter_mut().zip(streams()).zip(ends) {
                 if own.as_mut().is_some_and(|own| own.goes_on(stream, now)) {
                     return Some(end);
                 }
             }
         }
-        both.then_some(End::Idle)
+        both.then_some(RelayEnd::Idle)
     }
 }
 
 /// One silence.
-struct Silence {
+struct StreamSilence {
     allowed: Duration,
     moved: u64,
     was_due: bool,
     since: MonoTime,
 }
 
-impl Silence {
-    fn new(allowed: Duration, now: MonoTime) -> Silence {
-        Silence { allowed, moved: 0, was_due: true, since: now }
+impl StreamSilence {
+    fn new(allowed: Duration, now: MonoTime) -> StreamSilence {
+        StreamSilence { allowed, moved: 0, was_due: true, since: now }
     }
 
     /// Has it lasted for as long as allowed? What moved since the last look moved now, and what became due then is due from now
@@ -104,8 +104,8 @@ mod tests {
     }
 
     /// When a relay ends, and how, of which the sides are told at each look.
-    fn ends(limits: SilenceLimits, sides: impl Fn(u64) -> [StreamState; 2]) -> Option<(u64, End)> {
-        let mut silences = Silences::new(limits, at(0));
+    fn ends(limits: SilenceLimits, sides: impl Fn(u64) -> [StreamState; 2]) -> Option<(u64, RelayEnd)> {
+        let mut silences = StreamSilences::new(limits, at(0));
         let mut now = at(0);
         while now < at(20_000) {
             now = silences.next(now);
@@ -134,10 +134,10 @@ mod tests {
     fn the_shortest_silence_ends_a_quiet_relay() {
         let quiet = |_| [QUIET, QUIET];
         // (What moved before the first look moved at the first look.)
-        assert_eq!(ends(limits(800, None, None), quiet), Some((900, End::Idle)));
-        assert_eq!(ends(limits(8000, Some(800), None), quiet), Some((900, End::ClientIdle)));
-        assert_eq!(ends(limits(8000, Some(1600), Some(800)), quiet), Some((900, End::UpstreamIdle)));
-        assert_eq!(ends(limits(800, Some(1600), Some(1600)), quiet), Some((900, End::Idle)));
+        assert_eq!(ends(limits(800, None, None), quiet), Some((900, RelayEnd::Idle)));
+        assert_eq!(ends(limits(8000, Some(800), None), quiet), Some((900, RelayEnd::ClientIdle)));
+        assert_eq!(ends(limits(8000, Some(1600), Some(800)), quiet), Some((900, RelayEnd::UpstreamIdle)));
+        assert_eq!(ends(limits(800, Some(1600), Some(1600)), quiet), Some((900, RelayEnd::Idle)));
     }
 
     #[test]
@@ -145,8 +145,8 @@ mod tests {
         let both = limits(1_000_000, Some(800), Some(800));
         assert_eq!(ends(both, |ms| [DONE, busy(ms)]), None, "the client has ended, the answer goes on");
         assert_eq!(ends(both, |ms| [busy(ms), DONE]), None, "the endpoint has ended, the client goes on");
-        assert_eq!(ends(both, |ms| [QUIET, busy(ms)]), Some((900, End::ClientIdle)), "it takes nothing");
-        assert_eq!(ends(both, |ms| [busy(ms), QUIET]), Some((900, End::UpstreamIdle)));
+        assert_eq!(ends(both, |ms| [QUIET, busy(ms)]), Some((900, RelayEnd::ClientIdle)), "it takes nothing");
+        assert_eq!(ends(both, |ms| [busy(ms), QUIET]), Some((900, RelayEnd::UpstreamIdle)));
         assert_eq!(ends(both, |_| [DONE, DONE]), None);
     }
 
@@ -154,9 +154,9 @@ mod tests {
     fn no_silence_ends_a_relay_early() {
         // It is due from 950 on, which is seen at 1000.
         let due = |ms| [if ms < 950 { DONE } else { QUIET }, busy(ms)];
-        assert_eq!(ends(limits(1_000_000, Some(800), None), due), Some((1800, End::ClientIdle)));
+        assert_eq!(ends(limits(1_000_000, Some(800), None), due), Some((1800, RelayEnd::ClientIdle)));
         // The last byte moved at 950.
         let moved = |ms: u64| [busy(ms.min(950)), busy(ms)];
-        assert_eq!(ends(limits(1_000_000, Some(800), None), moved), Some((1800, End::ClientIdle)));
+        assert_eq!(ends(limits(1_000_000, Some(800), None), moved), Some((1800, RelayEnd::ClientIdle)));
     }
 }

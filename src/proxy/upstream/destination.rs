@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use crate::decision::Failure;
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Choice, EndpointView, Handle, InFlight, PoolView, ServiceView};
+use crate::routing::{EndpointView, Handle, InFlight, PickChoice, PoolView, ServiceView};
 
 /// A picked endpoint and how it was reached.
 #[derive(Clone)]
-pub struct Spot {
+pub struct Destination {
     /// The table of the pick.
     pub table: Handle,
     /// Index of the service in it.
     pub service: usize,
     /// The pick.
-    pub choice: Choice,
+    pub choice: PickChoice,
     /// The connection was idle before.
     pub reused: bool,
     /// [`EndpointStats::generation`](crate::routing::EndpointStats::generation) when the connection was made or taken.
     pub generation: u64,
 }
 
-impl Spot {
+impl Destination {
     /// The service as it was picked from.
     pub fn service(&self) -> &Arc<ServiceView> {
         &self.table.services[self.service]
@@ -82,10 +82,10 @@ impl Spot {
 
 /// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
 /// asked once.
-pub fn is_condemned(core: &WorkerCore, spot: &Spot, judged: &mut u64) -> bool {
+pub fn is_condemned(core: &WorkerCore, destination: &Destination, judged: &mut u64) -> bool {
     let table = core.table();
     if std::mem::replace(judged, table.epoch) == table.epoch {
         return false;
     }
-    table.successor(spot.service()).is_some_and(|service| service.condemns(spot.choice.id))
+    table.successor(destination.service()).is_some_and(|service| service.condemns(destination.choice.id))
 }

@@ -4,12 +4,12 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::destination::Spot;
+use super::destination::Destination;
+use super::dispatch::{Dispatch, LinkOutcome, SelectError, UpstreamLink};
 use super::faults::record_connect;
-use super::idle::Parked;
-use super::place::{Link, Linked, Placing, Unplaced};
+use super::idle::IdleConn;
 use super::pools::UpstreamPools;
-use super::race::Raced;
+use super::race::RaceOutcome;
 use crate::config::ServiceTimeouts;
 use crate::decision::{ConnectOutcome, Failure};
 use crate::net::dial::judge_connect;
@@ -22,59 +22,63 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 use crate::wire::proxy_protocol;
 
-impl Placing<'_> {
+impl Dispatch<'_> {
     /// A new connection. It is given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so
     /// any request may go elsewhere at once.
     pub(super) async fn dial(
         &self,
-        spot: &Spot,
+        destination: &Destination,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<Linked, Unplaced> {
+    ) -> Result<LinkOutcome, SelectError> {
         let began = clock::now();
-        let header = self.header(spot);
+        let header = self.header(destination);
         let connecting = async {
             tokio::select! {
                 biased;
-                result = reach(self.pools, spot, header.as_deref()) => Some(result),
-                () = self.superseded(spot) => None,
+                result = reach(self.pools, destination, header.as_deref()) => Some(result),
+                () = self.superseded(destination) => None,
             }
         };
         let unanswered = || {
-            connect_unanswered(self.core, spot);
+            connect_unanswered(self.core, destination);
         };
-        Ok(match self.race(spot, began, true, gone, connecting, unanswered).await? {
-            Raced::Own(Some(reached)) => match connected(self.core, spot, began, reached) {
-                Ok(stream) => Linked::Ready(Link::Own(stream)),
-                Err(how) => Linked::Failed(how),
+        Ok(match self.race(destination, began, true, gone, connecting, unanswered).await? {
+            RaceOutcome::Own(Some(reached)) => match connected(self.core, destination, began, reached) {
+                Ok(stream) => LinkOutcome::Ready(UpstreamLink::Own(stream)),
+                Err(how) => LinkOutcome::Failed(how),
             },
-            Raced::Own(None) => {
-                spot.endpoint().stats.connects().excused(began);
-                Linked::Superseded
+            RaceOutcome::Own(None) => {
+                destination.endpoint().stats.connects().excused(began);
+                LinkOutcome::Superseded
             }
-            Raced::Elsewhere(elsewhere) => {
+            RaceOutcome::Elsewhere(elsewhere) => {
                 let timeouts = self.service().config.timeouts;
                 // (Later it is known to be unanswered.)
                 if clock::now() < began.after(timeouts.connect) {
-                    prove(self.pools, spot.clone(), header, began, timeouts);
+                    prove(self.pools, destination.clone(), header, began, timeouts);
                 }
-                Linked::Elsewhere(elsewhere)
+                LinkOutcome::Elsewhere(elsewhere)
             }
-            Raced::Unanswered => Linked::Failed(TryFailure::ConnectTimeout),
-            Raced::Spent(spent) => Linked::Spent(spent),
+            RaceOutcome::Unanswered => LinkOutcome::Failed(TryFailure::ConnectTimeout),
+            RaceOutcome::Exhausted(spent) => LinkOutcome::Exhausted(spent),
         })
     }
 
     /// What goes ahead of everything else on a new connection.
-    pub(super) fn header(&self, spot: &Spot) -> Option<Vec<u8>> {
-        let version = spot.service().config.upstream.proxy_protocol;
-        version.map(|version| proxy_protocol::write(version, Some(self.asker.ends)))
+    pub(super) fn header(&self, destination: &Destination) -> Option<Vec<u8>> {
+        let version = destination.service().config.upstream.proxy_protocol;
+        version.map(|version| proxy_protocol::write(version, Some(self.client_info.ends)))
     }
 }
 
 /// A new connection to the endpoint, with the header ahead of everything else. Cancel safe.
-pub(super) async fn reach(pools: &UpstreamPools, spot: &Spot, header: Option<&[u8]>) -> Result<Transport, DialError> {
-    let endpoint = spot.endpoint();
-    let secured = spot.service().config.upstream.tls.is_some();
+pub(super) async fn reach(
+    pools: &UpstreamPools,
+    destination: &Destination,
+    header: Option<&[u8]>,
+) -> Result<Transport, DialError> {
+    let endpoint = destination.endpoint();
+    let secured = destination.service().config.upstream.tls.is_some();
     if secured && endpoint.tls.is_none() {
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(DialError::Socket(io::Error::other("TLS is not set up")));
@@ -88,11 +92,11 @@ pub(super) async fn reach(pools: &UpstreamPools, spot: &Spot, header: Option<&[u
 /// A connect that began then has ended.
 fn connected(
     core: &WorkerCore,
-    spot: &Spot,
+    destination: &Destination,
     began: MonoTime,
     reached: Result<Transport, DialError>,
 ) -> Result<Transport, TryFailure> {
-    let (stats, now) = (&spot.endpoint().stats, clock::now());
+    let (stats, now) = (&destination.endpoint().stats, clock::now());
     match reached {
         Ok(stream) => {
             stats.count_connect(core.id, ConnectOutcome::Connected);
@@ -101,7 +105,7 @@ fn connected(
             Ok(stream)
         }
         Err(error) => {
-            let how = unreached(core, spot, &error);
+            let how = unreached(core, destination, &error);
             match how {
                 TryFailure::Local | TryFailure::NoRoute => stats.connects().excused(began),
                 _ => stats.connects().heard(now),
@@ -113,8 +117,14 @@ fn connected(
 
 /// A connect was overtaken: is it only slow? One a worker and endpoint goes on in the background until that is known; what it
 /// brings is kept for the next exchange.
-fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: MonoTime, timeouts: ServiceTimeouts) {
-    if !pools.proofs.borrow_mut().insert(spot.choice.id) {
+fn prove(
+    pools: &Rc<UpstreamPools>,
+    destination: Destination,
+    header: Option<Vec<u8>>,
+    began: MonoTime,
+    timeouts: ServiceTimeouts,
+) {
+    if !pools.proofs.borrow_mut().insert(destination.choice.id) {
         return;
     }
     let pools = Rc::clone(pools);
@@ -122,54 +132,56 @@ fn prove(pools: &Rc<UpstreamPools>, spot: Spot, header: Option<Vec<u8>>, began: 
         let alarm = pools.core.deadlines.alarm();
         alarm.set(began.after(timeouts.connect));
         let mut never = |_: &mut Context<'_>| Poll::Pending;
-        match guarded(&alarm, &mut never, reach(&pools, &spot, header.as_deref())).await {
+        match guarded(&alarm, &mut never, reach(&pools, &destination, header.as_deref())).await {
             Ok(reached) => {
-                let reached = connected(&pools.core, &spot, began, reached);
+                let reached = connected(&pools.core, &destination, began, reached);
                 let now = clock::now();
-                let serves = pools.core.view.still_serves(&spot.table, spot.service(), &spot.choice, now);
+                let serves =
+                    pools.core.view.still_serves(&destination.table, destination.service(), &destination.choice, now);
                 if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(TryFailure::Local) })
-                    && spot.keeps_connections()
-                    && spot.endpoint().stats.trusts_idle(true, now)
+                    && destination.keeps_connections()
+                    && destination.endpoint().stats.trusts_idle(true, now)
                 {
-                    let parked = Parked { stream, generation: spot.generation, expires: now.after(timeouts.idle) };
-                    pools.idle.park(spot.choice.id, &spot.endpoint().stats, parked);
+                    let parked =
+                        IdleConn { stream, generation: destination.generation, expires: now.after(timeouts.idle) };
+                    pools.idle.park(destination.choice.id, &destination.endpoint().stats, parked);
                 }
             }
             Err(_) => {
-                connect_unanswered(&pools.core, &spot);
+                connect_unanswered(&pools.core, &destination);
             }
         }
-        pools.proofs.borrow_mut().remove(&spot.choice.id);
+        pools.proofs.borrow_mut().remove(&destination.choice.id);
     });
 }
 
-pub(super) fn unreached(core: &WorkerCore, spot: &Spot, error: &DialError) -> TryFailure {
+pub(super) fn unreached(core: &WorkerCore, destination: &Destination, error: &DialError) -> TryFailure {
     match error {
-        DialError::Socket(error) => connect_failed(core, spot, error),
-        DialError::Tls(error) => handshake_failed(core, spot, error),
+        DialError::Socket(error) => connect_failed(core, destination, error),
+        DialError::Tls(error) => handshake_failed(core, destination, error),
     }
 }
 
 /// It answers on its port, but TLS could not be set up with it: evidence like a connection that is cut. Whether that is a refusal,
 /// which could be a verdict on its whole pool, a handshake of the engine's own tells.
-fn handshake_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> TryFailure {
-    let endpoint = spot.endpoint();
+fn handshake_failed(core: &WorkerCore, destination: &Destination, error: &io::Error) -> TryFailure {
+    let endpoint = destination.endpoint();
     let (why, text) = explain(error);
     endpoint.stats.count_connect(core.id, ConnectOutcome::Connected);
     endpoint.stats.count_tls_failure(core.id, why);
-    core.warn_of_tls_failure(&spot.service().config.name, endpoint.address, &text);
-    record_connect(core, spot, Failure::Reset);
+    core.warn_of_tls_failure(&destination.service().config.name, endpoint.address, &text);
+    record_connect(core, destination, Failure::Reset);
     TryFailure::Handshake
 }
 
-fn connect_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> TryFailure {
-    let endpoint = spot.endpoint();
+fn connect_failed(core: &WorkerCore, destination: &Destination, error: &io::Error) -> TryFailure {
+    let endpoint = destination.endpoint();
     let outcome = judge_connect(error);
     endpoint.stats.count_connect(core.id, outcome);
     let (kind, how) = match outcome {
         ConnectOutcome::Refused | ConnectOutcome::Unreachable => (Failure::Refused, TryFailure::Refused),
         ConnectOutcome::NoRoute => {
-            core.warn_of_connect_error(&spot.service().config.name, endpoint.address, error);
+            core.warn_of_connect_error(&destination.service().config.name, endpoint.address, error);
             if endpoint.stats.note_no_route() {
                 core.view.urgent();
             }
@@ -177,16 +189,16 @@ fn connect_failed(core: &WorkerCore, spot: &Spot, error: &io::Error) -> TryFailu
         }
         ConnectOutcome::Timeout => (Failure::ConnectTimeout, TryFailure::ConnectTimeout),
         ConnectOutcome::Connected | ConnectOutcome::Local => {
-            core.warn_of_connect_error(&spot.service().config.name, endpoint.address, error);
+            core.warn_of_connect_error(&destination.service().config.name, endpoint.address, error);
             return TryFailure::Local;
         }
     };
-    record_connect(core, spot, kind);
+    record_connect(core, destination, kind);
     how
 }
 
-pub(super) fn connect_unanswered(core: &WorkerCore, spot: &Spot) -> TryFailure {
-    spot.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
-    record_connect(core, spot, Failure::ConnectTimeout);
+pub(super) fn connect_unanswered(core: &WorkerCore, destination: &Destination) -> TryFailure {
+    destination.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
+    record_connect(core, destination, Failure::ConnectTimeout);
     TryFailure::ConnectTimeout
 }

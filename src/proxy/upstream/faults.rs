@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::destination::Spot;
+use super::destination::Destination;
 use crate::decision::{Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointView, Fault, LatencyEstimate, ServiceView, SourceKey, faults};
+use crate::routing::{EndpointView, FailedTry, LatencyEstimate, ServiceView, SourceKey, faults};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
 /// What a request is about, beside its endpoint.
 #[derive(Clone, Copy)]
-pub struct Subject<'a> {
+pub struct FaultSubject<'a> {
     /// The client's network.
     pub source: Source,
     /// … as it is looked up.
@@ -26,7 +26,7 @@ pub struct Subject<'a> {
     pub path: &'a [u8],
 }
 
-impl Subject<'_> {
+impl FaultSubject<'_> {
     /// Computed only when something has failed.
     fn target(&self) -> RequestTarget {
         RequestTarget(BuildHasherDefault::<DefaultHasher>::default().hash_one((self.route, self.path)))
@@ -34,31 +34,31 @@ impl Subject<'_> {
 }
 
 /// The failed tries of one request.
-pub struct Faults<'a> {
+pub struct FailedTries<'a> {
     core: &'a WorkerCore,
     service: &'a ServiceView,
-    subject: Subject<'a>,
-    list: SmallVec<[Fault; 2]>,
+    subject: FaultSubject<'a>,
+    list: SmallVec<[FailedTry; 2]>,
 }
 
-impl<'a> Faults<'a> {
+impl<'a> FailedTries<'a> {
     /// None yet.
-    pub fn new(core: &'a WorkerCore, service: &'a ServiceView, subject: Subject<'a>) -> Faults<'a> {
-        Faults { core, service, subject, list: SmallVec::new() }
+    pub fn new(core: &'a WorkerCore, service: &'a ServiceView, subject: FaultSubject<'a>) -> FailedTries<'a> {
+        FailedTries { core, service, subject, list: SmallVec::new() }
     }
 
     /// None yet, of the same request.
-    pub fn fresh(&self) -> Faults<'a> {
-        Faults::new(self.core, self.service, self.subject)
+    pub fn fresh(&self) -> FailedTries<'a> {
+        FailedTries::new(self.core, self.service, self.subject)
     }
 
     /// What the request is about.
-    pub fn subject(&self) -> Subject<'a> {
+    pub fn subject(&self) -> FaultSubject<'a> {
         self.subject
     }
 
     /// These tries failed too.
-    pub fn extend(&mut self, faults: impl IntoIterator<Item = Fault>) {
+    pub fn extend(&mut self, faults: impl IntoIterator<Item = FailedTry>) {
         self.list.extend(faults);
     }
 
@@ -107,7 +107,7 @@ impl<'a> Faults<'a> {
 
     /// Is it known that sending such a request again after this failure is of no use?
     pub fn fails_everywhere(&self, kind: Failure) -> bool {
-        let Subject { source, .. } = self.subject;
+        let FaultSubject { source, .. } = self.subject;
         self.service.stats.everywhere.knows(source, self.subject.target(), kind, clock::now())
     }
 
@@ -140,7 +140,7 @@ impl<'a> Faults<'a> {
     }
 }
 
-impl Drop for Faults<'_> {
+impl Drop for FailedTries<'_> {
     fn drop(&mut self) {
         if !self.list.is_empty() {
             self.end();
@@ -148,31 +148,31 @@ impl Drop for Faults<'_> {
     }
 }
 
-/// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](Faults::extend).
+/// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](FailedTries::extend).
 /// `None`: a pause of this process may have brought it about.
-pub fn count_fault(core: &WorkerCore, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
-    let (stats, now) = (&spot.endpoint().stats, clock::now());
+pub fn count_fault(core: &WorkerCore, destination: &Destination, kind: Failure, mark: Mark) -> Option<FailedTry> {
+    let (stats, now) = (&destination.endpoint().stats, clock::now());
     if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
-        tracing::debug!(endpoint = %spot.endpoint().address, kind = %kind.as_str(), "not held against the endpoint: this process was paused");
+        tracing::debug!(endpoint = %destination.endpoint().address, kind = %kind.as_str(), "not held against the endpoint: this process was paused");
         return None;
     }
-    if stats.record_failure(core.id, kind, spot.choice.trial, now) {
+    if stats.record_failure(core.id, kind, destination.choice.trial, now) {
         core.view.urgent();
     }
     let streak = stats.streak_number();
-    let (stats, pool) = (Arc::clone(stats), spot.choice.pool);
-    Some(Fault { endpoint: spot.choice.id, stats, pool, streak, kind, at: now, mark })
+    let (stats, pool) = (Arc::clone(stats), destination.choice.pool);
+    Some(FailedTry { endpoint: destination.choice.id, stats, pool, streak, kind, at: now, mark })
 }
 
 /// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
-pub fn record_connect(core: &WorkerCore, spot: &Spot, kind: Failure) {
-    let Some(fault) = count_fault(core, spot, kind, Mark::None) else { return };
+pub fn record_connect(core: &WorkerCore, destination: &Destination, kind: Failure) {
+    let Some(fault) = count_fault(core, destination, kind, Mark::None) else { return };
     if fault.report_connect() {
         core.view.urgent();
     }
 }
 
-/// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`Faults`].
-pub fn blame(core: &WorkerCore, spot: &Spot, kind: Failure, mark: Mark) -> Option<Fault> {
-    spot.counts(kind).then(|| count_fault(core, spot, kind, mark)).flatten()
+/// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`FailedTries`].
+pub fn blame(core: &WorkerCore, destination: &Destination, kind: Failure, mark: Mark) -> Option<FailedTry> {
+    destination.counts(kind).then(|| count_fault(core, destination, kind, mark)).flatten()
 }

@@ -1,6 +1,6 @@
 //! A connection to an endpoint that many exchanges share (HTTP/2).
 //!
-//! A [`Line`] is one connection with the task that drives it; it hands out [`Strand`]s, one an exchange.
+//! A [`H2Connection`] is one connection with the task that drives it; it hands out [`H2Stream`]s, one an exchange.
 //!
 //! * A line is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
 //! * The windows are such that a client that does not read stalls its own stream and no other: the connection's window is as
@@ -45,7 +45,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 const REFUSALS: u32 = 5;
 
 /// The engine that frames and multiplexes.
-pub type H2Engine = Connection<WireIo, Bytes>;
+pub type H2Engine = Connection<ConnectionIo, Bytes>;
 
 fn engine() -> Builder {
     let mut builder = Builder::new();
@@ -60,7 +60,7 @@ fn engine() -> Builder {
 }
 
 /// What a line is made of.
-pub struct Opening {
+pub struct H2Setup {
     /// The connection; nothing was sent over it.
     pub transport: Transport,
     /// How the endpoint is reached.
@@ -72,18 +72,18 @@ pub struct Opening {
 }
 
 /// One connection that exchanges share.
-pub struct Line {
+pub struct H2Connection {
     worker: usize,
     stats: Arc<EndpointStats>,
     /// Refused streams in a row, over all lines of the endpoint.
     refusals: Rc<Cell<u32>>,
     /// `None` when it is closing.
     sender: RefCell<Option<SendRequest<Bytes>>>,
-    wire: Rc<Wire>,
+    wire: Rc<SharedIo>,
     scheme: Scheme,
     generation: u64,
     idle: Duration,
-    strands: Cell<usize>,
+    streams: Cell<usize>,
     used: Cell<bool>,
     retired: Cell<bool>,
     /// Its last exchange did not come to its end: nothing of it shall be delivered later.
@@ -95,20 +95,20 @@ pub struct Line {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Line {
+impl H2Connection {
     /// A line over this connection, if the endpoint speaks HTTP/2, and what drives it. No deadline of its own. Cancel safe.
     pub async fn open(
         worker: usize,
         stats: &Arc<EndpointStats>,
         refusals: &Rc<Cell<u32>>,
-        how: Opening,
-    ) -> Result<(Rc<Line>, H2Engine), TryFailure> {
-        let wire = Rc::new(Wire::new(how.transport));
+        how: H2Setup,
+    ) -> Result<(Rc<H2Connection>, H2Engine), TryFailure> {
+        let wire = Rc::new(SharedIo::new(how.transport));
         let fault = |error: h2::Error| if error.is_io() { TryFailure::Reset } else { TryFailure::Malformed };
-        let (sender, mut connection) = engine().handshake(WireIo(Rc::clone(&wire))).await.map_err(fault)?;
+        let (sender, mut connection) = engine().handshake(ConnectionIo(Rc::clone(&wire))).await.map_err(fault)?;
         let opened = http2::await_settings(&sender, &mut connection).await;
         opened.map_err(|error| error.map_or(TryFailure::Reset, fault))?;
-        let line = Rc::new(Line {
+        let line = Rc::new(H2Connection {
             worker,
             stats: Arc::clone(stats),
             refusals: Rc::clone(refusals),
@@ -117,7 +117,7 @@ impl Line {
             scheme: how.scheme,
             generation: how.generation,
             idle: how.idle,
-            strands: Cell::new(0),
+            streams: Cell::new(0),
             used: Cell::new(false),
             retired: Cell::new(false),
             cut: Cell::new(false),
@@ -140,7 +140,7 @@ impl Line {
 
     /// No strand is on it.
     pub fn is_unused(&self) -> bool {
-        self.strands.get() == 0
+        self.streams.get() == 0
     }
 
     /// A strand was on it.
@@ -150,7 +150,7 @@ impl Line {
 
     /// It may have another strand.
     pub fn has_room(&self) -> bool {
-        self.strands.get() < self.most()
+        self.streams.get() < self.most()
     }
 
     /// See [`Stream::is_proven_quiet`].
@@ -195,7 +195,7 @@ impl Line {
     }
 
     fn is_idle(&self) -> bool {
-        self.strands.get() == 0 && !self.retired.get()
+        self.streams.get() == 0 && !self.retired.get()
     }
 
     /// Keeps the gauge of idle connections right.
@@ -208,7 +208,7 @@ impl Line {
 
     /// Drives the connection until it is over.
     pub async fn drive(&self, connection: H2Engine, alarm: Alarm) {
-        let mut driver = Driver::new(self, connection, alarm);
+        let mut driver = ConnectionTask::new(self, connection, alarm);
         poll_fn(|cx| driver.poll(cx)).await;
         if self.cut.get() {
             self.wire.reset_on_close();
@@ -225,8 +225,8 @@ impl Line {
 }
 
 /// The task's side of a line.
-struct Driver<'l> {
-    line: &'l Line,
+struct ConnectionTask<'l> {
+    line: &'l H2Connection,
     connection: H2Engine,
     pings: Option<PingPong>,
     alarm: Alarm,
@@ -241,11 +241,21 @@ struct Driver<'l> {
     closing: bool,
 }
 
-impl<'l> Driver<'l> {
-    fn new(line: &'l Line, mut connection: H2Engine, alarm: Alarm) -> Driver<'l> {
+impl<'l> ConnectionTask<'l> {
+    fn new(line: &'l H2Connection, mut connection: H2Engine, alarm: Alarm) -> ConnectionTask<'l> {
         let pings = connection.ping_pong();
         let now = clock::now();
-        Driver { line, connection, pings, alarm, heard: now, read: 0, asked: None, unused: Some(now), closing: false }
+        ConnectionTask {
+            line,
+            connection,
+            pings,
+            alarm,
+            heard: now,
+            read: 0,
+            asked: None,
+            unused: Some(now),
+            closing: false,
+        }
     }
 
     /// Ready when the connection is over.
@@ -293,7 +303,7 @@ impl<'l> Driver<'l> {
         if std::mem::replace(&mut self.read, read) != read {
             (self.heard, self.asked) = (now, None);
         }
-        let unused = self.line.strands.get() == 0;
+        let unused = self.line.streams.get() == 0;
         match (unused, self.unused) {
             (true, None) => self.unused = Some(now),
             (false, Some(_)) => (self.unused, self.heard, self.asked) = (None, now, None),
@@ -331,25 +341,25 @@ impl<'l> Driver<'l> {
 }
 
 /// A place on a line, for one exchange.
-pub struct Strand {
-    line: Rc<Line>,
+pub struct H2Stream {
+    line: Rc<H2Connection>,
     /// The line had been used before, and no request used it.
     pub was_idle: bool,
     /// Something may have been sent that shall not be delivered later.
     open: Cell<bool>,
 }
 
-impl Strand {
+impl H2Stream {
     /// A further one on this line.
-    pub fn new(line: &Rc<Line>, was_idle: bool) -> Strand {
-        line.strands.set(line.strands.get() + 1);
+    pub fn new(line: &Rc<H2Connection>, was_idle: bool) -> H2Stream {
+        line.streams.set(line.streams.get() + 1);
         line.used.set(true);
-        if line.strands.get() == 1 {
+        if line.streams.get() == 1 {
             line.cut.set(false);
         }
         line.count_idle();
         line.wake();
-        Strand { line: Rc::clone(line), was_idle, open: Cell::new(false) }
+        H2Stream { line: Rc::clone(line), was_idle, open: Cell::new(false) }
     }
 
     /// How the endpoint is reached.
@@ -399,9 +409,9 @@ impl Strand {
     }
 }
 
-impl Drop for Strand {
+impl Drop for H2Stream {
     fn drop(&mut self) {
-        self.line.strands.set(self.line.strands.get() - 1);
+        self.line.streams.set(self.line.streams.get() - 1);
         if self.open.get() {
             self.line.cut.set(true);
         }
@@ -411,16 +421,16 @@ impl Drop for Strand {
 }
 
 /// The connection beneath a line: the task reads and writes, strands look at it.
-struct Wire {
+struct SharedIo {
     transport: RefCell<Option<Transport>>,
     read: Cell<u64>,
     /// The last bytes that it was given wait for room.
     waits: Cell<bool>,
 }
 
-impl Wire {
-    fn new(transport: Transport) -> Wire {
-        Wire { transport: RefCell::new(Some(transport)), read: Cell::new(0), waits: Cell::new(false) }
+impl SharedIo {
+    fn new(transport: Transport) -> SharedIo {
+        SharedIo { transport: RefCell::new(Some(transport)), read: Cell::new(0), waits: Cell::new(false) }
     }
 
     /// What is written now would wait.
@@ -457,9 +467,9 @@ impl Wire {
 }
 
 /// What the engine reads and writes.
-pub struct WireIo(Rc<Wire>);
+pub struct ConnectionIo(Rc<SharedIo>);
 
-impl AsyncRead for WireIo {
+impl AsyncRead for ConnectionIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let result = self.0.with(|transport| transport.poll_read(cx, into));
@@ -468,7 +478,7 @@ impl AsyncRead for WireIo {
     }
 }
 
-impl AsyncWrite for WireIo {
+impl AsyncWrite for ConnectionIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.write(|transport| transport.poll_write(cx, bytes))
     }

@@ -1,6 +1,6 @@
 //! The HTTP/2 connections of one worker to its endpoints, and the dials that are on their way: without locks.
 //!
-//! A [`Shelf`] has the lines of one endpoint and finds a place on one of them. Lines are dialled by tasks of their own, so that many
+//! A [`H2Endpoint`] has the lines of one endpoint and finds a place on one of them. Lines are dialled by tasks of their own, so that many
 //! requests wait for one dial and share its outcome, and one that leaves does not end it for the others.
 //!
 //! * A line whose socket takes nothing gets no new strands, and another one is dialled: a request that waited there would leave
@@ -16,30 +16,30 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::h2_connection::{H2Engine, Line, Opening, STREAMS, Strand};
+use super::h2_connection::{H2Connection, H2Engine, H2Setup, H2Stream, STREAMS};
 use crate::decision::EndpointId;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, RoutingTable, TryFailure};
-use crate::wire::proxy_protocol::Ends;
+use crate::wire::proxy_protocol::ConnectionEnds;
 
 /// The endpoint of shared connections. Where endpoints are told of the client, the ends of its connection too: its requests share
 /// with no other client's.
-type About = (EndpointId, Option<Ends>);
+type H2Key = (EndpointId, Option<ConnectionEnds>);
 
 /// One worker's shared connections by endpoint.
 #[derive(Default)]
-pub struct Lines {
-    shelves: RefCell<HashMap<About, Rc<Shelf>>>,
+pub struct H2Pool {
+    shelves: RefCell<HashMap<H2Key, Rc<H2Endpoint>>>,
 }
 
 /// What is known of one endpoint.
-pub struct Shelf {
+pub struct H2Endpoint {
     stats: Arc<EndpointStats>,
-    lines: RefCell<Vec<Rc<Line>>>,
-    dials: RefCell<Vec<Rc<Dial>>>,
+    lines: RefCell<Vec<Rc<H2Connection>>>,
+    dials: RefCell<Vec<Rc<SharedDial>>>,
     /// What it chose last, where it may choose.
-    speaks: Cell<Option<Speaks>>,
+    speaks: Cell<Option<SpokenVersion>>,
     /// Streams that its last connection took.
     capacity: Cell<usize>,
     /// Refused streams in a row, over all of its lines.
@@ -48,7 +48,7 @@ pub struct Shelf {
 
 /// What an endpoint speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
+pub enum SpokenVersion {
     /// HTTP/1.1: connections are not shared.
     Http1,
     /// HTTP/2.
@@ -56,21 +56,26 @@ pub enum Speaks {
 }
 
 /// What there is for an exchange.
-pub enum Take {
+pub enum H2Offer {
     /// A place on a line.
-    Strand(Strand),
+    H2Stream(H2Stream),
     /// A line is there, but what has come over it was not looked at yet: let its task run, then ask again.
     Unsettled,
     /// None: dial.
     Nothing,
 }
 
-impl Lines {
+impl H2Pool {
     /// An endpoint's shelf; `about`: for the requests of this client alone.
-    pub fn shelf(&self, endpoint: EndpointId, about: Option<Ends>, stats: &Arc<EndpointStats>) -> Rc<Shelf> {
+    pub fn shelf(
+        &self,
+        endpoint: EndpointId,
+        about: Option<ConnectionEnds>,
+        stats: &Arc<EndpointStats>,
+    ) -> Rc<H2Endpoint> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.entry((endpoint, about)).or_insert_with(|| {
-            Rc::new(Shelf {
+            Rc::new(H2Endpoint {
                 stats: Arc::clone(stats),
                 lines: RefCell::default(),
                 dials: RefCell::default(),
@@ -96,14 +101,14 @@ impl Lines {
     /// Closes what is idle: descriptors are short.
     pub fn clear(&self) {
         for shelf in self.shelves.borrow().values() {
-            shelf.retire(Line::is_unused);
+            shelf.retire(H2Connection::is_unused);
         }
     }
 }
 
-impl Shelf {
+impl H2Endpoint {
     /// A place on a line of this generation. `fresh`: not on one that was idle.
-    pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> Take {
+    pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> H2Offer {
         self.retire(|line| line.generation() != generation || !line.takes_more());
         let lines = self.lines.borrow();
         let (mut unsettled, mut kept) = (false, false);
@@ -128,41 +133,41 @@ impl Shelf {
                 }
                 continue;
             }
-            return Take::Strand(Strand::new(line, was_idle));
+            return H2Offer::H2Stream(H2Stream::new(line, was_idle));
         }
-        if unsettled { Take::Unsettled } else { Take::Nothing }
+        if unsettled { H2Offer::Unsettled } else { H2Offer::Nothing }
     }
 
     /// What it chose last, where it may choose.
-    pub fn speaks(&self) -> Option<Speaks> {
+    pub fn speaks(&self) -> Option<SpokenVersion> {
         self.speaks.get()
     }
 
     /// It chose this.
-    pub fn spoke(&self, version: Speaks) {
+    pub fn spoke(&self, version: SpokenVersion) {
         self.speaks.set(Some(version));
     }
 
     /// A dial that is on its way and will have room for one more, or a new one, which `begin` begins. `alone`: what it
     /// brings is not expected to be shared.
-    pub fn join(self: &Rc<Self>, alone: bool, begin: impl FnOnce(Dialling)) -> Waiter {
-        let roomy = |dial: &&Rc<Dial>| !alone && dial.waiting.get() < self.capacity.get();
+    pub fn join(self: &Rc<Self>, alone: bool, begin: impl FnOnce(OpenDial)) -> DialWaiter {
+        let roomy = |dial: &&Rc<SharedDial>| !alone && dial.waiting.get() < self.capacity.get();
         let known = self.dials.borrow().iter().find(roomy).map(Rc::clone);
         let dial = known.unwrap_or_else(|| {
-            let dial = Rc::new(Dial::default());
+            let dial = Rc::new(SharedDial::default());
             if !alone {
                 self.dials.borrow_mut().push(Rc::clone(&dial));
             }
-            begin(Dialling { shelf: Rc::clone(self), dial: Rc::clone(&dial) });
+            begin(OpenDial { shelf: Rc::clone(self), dial: Rc::clone(&dial) });
             dial
         });
         dial.waiting.set(dial.waiting.get() + 1);
-        Waiter { dial }
+        DialWaiter { dial }
     }
 
     /// A line over this connection, if the endpoint speaks HTTP/2. No deadline of its own. Cancel safe.
-    pub async fn open(self: &Rc<Self>, worker: usize, how: Opening, alarm: Alarm) -> Result<(), TryFailure> {
-        let (line, connection) = Line::open(worker, &self.stats, &self.refusals, how).await?;
+    pub async fn open(self: &Rc<Self>, worker: usize, how: H2Setup, alarm: Alarm) -> Result<(), TryFailure> {
+        let (line, connection) = H2Connection::open(worker, &self.stats, &self.refusals, how).await?;
         self.capacity.set(line.most().max(1));
         self.lines.borrow_mut().push(Rc::clone(&line));
         tokio::task::spawn_local(drive(Rc::clone(self), line, connection, alarm));
@@ -170,7 +175,7 @@ impl Shelf {
     }
 
     /// No new strands on these lines.
-    fn retire(&self, which: impl Fn(&Line) -> bool) {
+    fn retire(&self, which: impl Fn(&H2Connection) -> bool) {
         self.lines.borrow_mut().retain(|line| {
             let retires = line.is_retired() || which(line);
             if retires {
@@ -182,7 +187,7 @@ impl Shelf {
 }
 
 /// Drives a line to its end.
-async fn drive(shelf: Rc<Shelf>, line: Rc<Line>, connection: H2Engine, alarm: Alarm) {
+async fn drive(shelf: Rc<H2Endpoint>, line: Rc<H2Connection>, connection: H2Engine, alarm: Alarm) {
     line.drive(connection, alarm).await;
     shelf.lines.borrow_mut().retain(|other| !Rc::ptr_eq(other, &line));
     line.close();
@@ -190,42 +195,42 @@ async fn drive(shelf: Rc<Shelf>, line: Rc<Line>, connection: H2Engine, alarm: Al
 
 /// A dial that requests wait for.
 #[derive(Default)]
-pub struct Dial {
+pub struct SharedDial {
     waiting: Cell<usize>,
     ended: Notify,
-    outcome: RefCell<Option<Dialled>>,
+    outcome: RefCell<Option<DialOutcome>>,
 }
 
 /// A dial in the hands of who makes it. Dropped, it has failed.
-pub struct Dialling {
-    shelf: Rc<Shelf>,
-    dial: Rc<Dial>,
+pub struct OpenDial {
+    shelf: Rc<H2Endpoint>,
+    dial: Rc<SharedDial>,
 }
 
-impl Dialling {
+impl OpenDial {
     /// What is dialled for.
-    pub fn shelf(&self) -> &Rc<Shelf> {
+    pub fn shelf(&self) -> &Rc<H2Endpoint> {
         &self.shelf
     }
 
     /// It has ended: the waiting requests are told.
-    pub fn end(self, outcome: Dialled) {
+    pub fn end(self, outcome: DialOutcome) {
         *self.dial.outcome.borrow_mut() = Some(outcome);
     }
 }
 
-impl Drop for Dialling {
+impl Drop for OpenDial {
     fn drop(&mut self) {
         self.shelf.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
-        self.dial.outcome.borrow_mut().get_or_insert(Dialled::Failed(TryFailure::Local));
+        self.dial.outcome.borrow_mut().get_or_insert(DialOutcome::Failed(TryFailure::Local));
         self.dial.ended.notify_waiters();
     }
 }
 
 /// How a dial ended.
-pub enum Dialled {
+pub enum DialOutcome {
     /// There is a line more.
-    Line,
+    H2Connection,
     /// The endpoint chose HTTP/1.1: the connection is for the first who takes it.
     Http1(Option<Transport>),
     /// It failed; that was counted.
@@ -233,20 +238,20 @@ pub enum Dialled {
 }
 
 /// A place among those who wait for a dial.
-pub struct Waiter {
-    dial: Rc<Dial>,
+pub struct DialWaiter {
+    dial: Rc<SharedDial>,
 }
 
-impl Waiter {
-    /// Waits for its end. [`Dialled::Http1`] with the connection goes to the first.
-    pub async fn ended(&self) -> Dialled {
+impl DialWaiter {
+    /// Waits for its end. [`DialOutcome::Http1`] with the connection goes to the first.
+    pub async fn ended(&self) -> DialOutcome {
         loop {
             let mut ended = pin!(self.dial.ended.notified());
             ended.as_mut().enable();
             match &mut *self.dial.outcome.borrow_mut() {
-                Some(Dialled::Line) => return Dialled::Line,
-                Some(Dialled::Http1(stream)) => return Dialled::Http1(stream.take()),
-                Some(Dialled::Failed(how)) => return Dialled::Failed(*how),
+                Some(DialOutcome::H2Connection) => return DialOutcome::H2Connection,
+                Some(DialOutcome::Http1(stream)) => return DialOutcome::Http1(stream.take()),
+                Some(DialOutcome::Failed(how)) => return DialOutcome::Failed(*how),
                 None => {}
             }
             ended.await;
@@ -254,7 +259,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl Drop for DialWaiter {
     fn drop(&mut self) {
         self.dial.waiting.set(self.dial.waiting.get() - 1);
     }

@@ -25,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 const LEAST: usize = 1;
 
 /// An idle connection.
-pub struct Parked<S> {
+pub struct IdleConn<S> {
     /// The connection.
     pub stream: S,
     /// [`EndpointStats::generation`] when it was made: after a refusal, a reset on connect or a switch it is not used again.
@@ -35,14 +35,14 @@ pub struct Parked<S> {
 }
 
 /// One worker's idle connections by endpoint. The last parked is the first used.
-pub struct Idle<S = Transport> {
+pub struct IdlePool<S = Transport> {
     worker: usize,
-    shelves: RefCell<BTreeMap<EndpointId, Shelf<S>>>,
+    shelves: RefCell<BTreeMap<EndpointId, IdleList<S>>>,
 }
 
-struct Shelf<S> {
+struct IdleList<S> {
     stats: Arc<EndpointStats>,
-    parked: Vec<Parked<S>>,
+    parked: Vec<IdleConn<S>>,
     /// The fewest that were parked in this period, and in the one before it: so many were not needed.
     lowest: usize,
     lowest_before: usize,
@@ -50,12 +50,12 @@ struct Shelf<S> {
     ends: Option<MonoTime>,
 }
 
-impl<S: Stream> Shelf<S> {
-    fn new(stats: &Arc<EndpointStats>) -> Shelf<S> {
-        Shelf { stats: Arc::clone(stats), parked: Vec::new(), lowest: 0, lowest_before: 0, ends: None }
+impl<S: Stream> IdleList<S> {
+    fn new(stats: &Arc<EndpointStats>) -> IdleList<S> {
+        IdleList { stats: Arc::clone(stats), parked: Vec::new(), lowest: 0, lowest_before: 0, ends: None }
     }
 
-    fn pop(&mut self) -> Option<Parked<S>> {
+    fn pop(&mut self) -> Option<IdleConn<S>> {
         let popped = self.parked.pop();
         self.lowest = self.lowest.min(self.parked.len());
         popped
@@ -79,19 +79,19 @@ impl<S: Stream> Shelf<S> {
     }
 }
 
-impl<S: Stream> Idle<S> {
+impl<S: Stream> IdlePool<S> {
     /// None yet.
-    pub fn new(worker: usize) -> Idle<S> {
-        Idle { worker, shelves: RefCell::default() }
+    pub fn new(worker: usize) -> IdlePool<S> {
+        IdlePool { worker, shelves: RefCell::default() }
     }
 
     /// Keeps a connection for the next exchange, unless it is of an older generation.
-    pub fn park(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: Parked<S>) {
+    pub fn park(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: IdleConn<S>) {
         if connection.generation != stats.generation() {
             return;
         }
         let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry(endpoint).or_insert_with(|| Shelf::new(stats));
+        let shelf = shelves.entry(endpoint).or_insert_with(|| IdleList::new(stats));
         if shelf.parked.len() < MOST {
             shelf.parked.push(connection);
             stats.count_idle(self.worker, 1);
@@ -134,7 +134,7 @@ impl<S: Stream> Idle<S> {
     }
 }
 
-impl<S> Idle<S> {
+impl<S> IdlePool<S> {
     /// Closes all: descriptors are short, or the worker ends.
     pub fn clear(&self) {
         for shelf in std::mem::take(&mut *self.shelves.borrow_mut()).into_values() {
@@ -143,7 +143,7 @@ impl<S> Idle<S> {
     }
 }
 
-impl<S> Drop for Idle<S> {
+impl<S> Drop for IdlePool<S> {
     fn drop(&mut self) {
         self.clear();
     }
@@ -172,18 +172,18 @@ mod tests {
         MonoTime::from_micros(seconds * 1_000_000)
     }
 
-    struct Rig {
+    struct IdleFixture {
         listener: TcpListener,
         ends: Vec<TcpStream>,
-        idle: Idle<TcpStream>,
+        idle: IdlePool<TcpStream>,
         stats: Arc<EndpointStats>,
     }
 
-    impl Rig {
-        async fn new() -> Rig {
+    impl IdleFixture {
+        async fn new() -> IdleFixture {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stats = Arc::new(EndpointStats::new(1, 5, Arc::default()));
-            Rig { listener, ends: Vec::new(), idle: Idle::new(0), stats }
+            IdleFixture { listener, ends: Vec::new(), idle: IdlePool::new(0), stats }
         }
 
         async fn dial(&mut self) -> TcpStream {
@@ -195,7 +195,7 @@ mod tests {
 
         fn park(&self, stream: TcpStream) {
             let generation = self.stats.generation();
-            self.idle.park(HOME, &self.stats, Parked { stream, generation, expires: at(3600) });
+            self.idle.park(HOME, &self.stats, IdleConn { stream, generation, expires: at(3600) });
         }
 
         /// So many at once are in use, of which as few as possible are new.
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn idle_connections_follow_the_peak_in_use_of_the_last_minute() {
-        let mut rig = Rig::new().await;
+        let mut rig = IdleFixture::new().await;
         rig.use_at_once(40, at(0)).await;
         let mut seen = Vec::new();
         for second in 0..=180 {
@@ -236,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_one_stays_until_it_expires() {
-        let mut rig = Rig::new().await;
+        let mut rig = IdleFixture::new().await;
         rig.use_at_once(3, at(0)).await;
         (0..600).for_each(|second| rig.sweep(at(second)));
         assert_eq!(rig.idle(), 1);
@@ -246,11 +246,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_older_than_a_reset_is_neither_used_nor_parked() {
-        let mut rig = Rig::new().await;
+        let mut rig = IdleFixture::new().await;
         rig.use_at_once(3, at(0)).await;
         let (generation, used) = (rig.stats.generation(), rig.idle.take(HOME, &rig.stats, at(0)).unwrap());
         rig.stats.note_stale(generation, at(1));
-        rig.idle.park(HOME, &rig.stats, Parked { stream: used, generation, expires: at(60) });
+        rig.idle.park(HOME, &rig.stats, IdleConn { stream: used, generation, expires: at(60) });
         assert_eq!(rig.idle(), 2, "not parked again");
         assert!(rig.idle.take(HOME, &rig.stats, at(1)).is_none());
         assert_eq!(rig.idle(), 0);

@@ -2,11 +2,11 @@
 //! waits in between.
 mod destination;
 mod dial;
+mod dispatch;
 mod faults;
 mod h2_connection;
 mod h2_pool;
 mod idle;
-mod place;
 mod pools;
 mod race;
 mod retry;
@@ -14,9 +14,9 @@ mod select;
 mod share;
 mod wait;
 
-pub use destination::{Spot, is_condemned};
-pub use faults::{Subject, blame};
-pub use h2_connection::Strand;
-pub use idle::Parked;
-pub use place::{Asker, Link, Placed, Placing, Target, Unplaced, hash_peer};
+pub use destination::{Destination, is_condemned};
+pub use dispatch::{ClientInfo, Dispatch, SelectError, Selected, SelectedTarget, UpstreamLink, hash_peer};
+pub use faults::{FaultSubject, blame};
+pub use h2_connection::H2Stream;
+pub use idle::IdleConn;
 pub use pools::UpstreamPools;

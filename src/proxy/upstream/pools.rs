@@ -6,8 +6,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::h2_pool::Lines;
-use super::idle::Idle;
+use super::h2_pool::H2Pool;
+use super::idle::IdlePool;
 use crate::decision::EndpointId;
 use crate::net::UpstreamPermit;
 use crate::net::dial::DialErrorKind;
@@ -21,9 +21,9 @@ pub struct UpstreamPools {
     /// The worker's own.
     pub core: WorkerCore,
     /// Idle upstream connections.
-    pub idle: Idle,
+    pub idle: IdlePool,
     /// Upstream connections that exchanges share.
-    pub lines: Lines,
+    pub lines: H2Pool,
     /// Endpoints to which a connect goes on though it was overtaken.
     pub proofs: RefCell<HashSet<EndpointId>>,
 }
@@ -31,8 +31,8 @@ pub struct UpstreamPools {
 impl UpstreamPools {
     /// None yet.
     pub fn new(core: WorkerCore) -> UpstreamPools {
-        let idle = Idle::new(core.id);
-        UpstreamPools { core, idle, lines: Lines::default(), proofs: RefCell::default() }
+        let idle = IdlePool::new(core.id);
+        UpstreamPools { core, idle, lines: H2Pool::default(), proofs: RefCell::default() }
     }
 
     /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.

@@ -7,150 +7,158 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::destination::Spot;
-use super::place::{Elsewhere, Placed, Placing, Spent, Unplaced};
+use super::destination::Destination;
+use super::dispatch::{AnsweredFirst, Dispatch, RaceExhausted, SelectError, Selected};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::guarded::{Interrupted, guarded};
+use crate::proxy::guarded::{WaitError, guarded};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{EndpointStats, LatencyEstimate};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
 /// How a race ended.
-pub enum Raced<T> {
+pub enum RaceOutcome<T> {
     /// The first connect did, well or not.
     Own(T),
     /// Another one was answered first.
-    Elsewhere(Box<Elsewhere>),
+    Elsewhere(Box<AnsweredFirst>),
     /// The first was not answered in time, and the race goes no further.
     Unanswered,
     /// Nor was any other.
-    Spent(Box<Spent>),
+    Exhausted(Box<RaceExhausted>),
 }
 
 /// What the way to another endpoint came to.
-enum Beside {
-    Found(Box<Elsewhere>),
+enum SecondConnect {
+    Found(Box<AnsweredFirst>),
     /// Every endpoint for this request was tried.
-    Spent(Box<Spent>),
+    Exhausted(Box<RaceExhausted>),
     /// There is nothing to connect to.
     Nothing,
 }
 
-enum Either<T> {
+enum FirstReady<T> {
     Own(T),
-    Other(Beside),
+    Other(SecondConnect),
 }
 
-impl Placing<'_> {
+impl Dispatch<'_> {
     /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well. `leads`: it
     /// was begun for this request, which speaks for all that wait for it. `unanswered` counts that it was not answered in time; the
     /// one to another endpoint goes on then, for no later one would be answered sooner.
     pub(super) async fn race<T>(
         &self,
-        spot: &Spot,
+        destination: &Destination,
         began: MonoTime,
         leads: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
         unanswered: impl FnOnce(),
-    ) -> Result<Raced<T>, Unplaced> {
-        let stats = &spot.endpoint().stats;
+    ) -> Result<RaceOutcome<T>, SelectError> {
+        let stats = &destination.endpoint().stats;
         let deadline = began.after(self.service().config.timeouts.connect);
         let mut connecting = pin!(connecting);
-        let asked = Asked::at(stats, began, leads);
+        let asked = DueConnect::at(stats, began, leads);
         self.alarm.set(began.after(stats.connect_late_after()).min(deadline));
         match guarded(self.alarm, gone, connecting.as_mut()).await {
             Ok(done) => {
                 asked.settle();
-                return Ok(Raced::Own(done));
+                return Ok(RaceOutcome::Own(done));
             }
-            Err(Interrupted::Late) => {}
-            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            Err(WaitError::Late) => {}
+            Err(interrupted) => return Err(SelectError::Interrupted(interrupted)),
         }
         let alarm = self.core.deadlines.alarm();
-        let mut other = Some(self.elsewhere(spot, &alarm));
+        let mut other = Some(self.elsewhere(destination, &alarm));
         self.alarm.set(began.after(LatencyEstimate::LEAST).min(deadline));
         loop {
             let both = poll_fn(|cx| {
                 if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
-                    return Poll::Ready(Either::Own(done));
+                    return Poll::Ready(FirstReady::Own(done));
                 }
                 match &mut other {
-                    Some(other) => other.as_mut().poll(cx).map(Either::Other),
+                    Some(other) => other.as_mut().poll(cx).map(FirstReady::Other),
                     None => Poll::Pending,
                 }
             });
             match guarded(self.alarm, gone, both).await {
-                Ok(Either::Own(done)) => {
+                Ok(FirstReady::Own(done)) => {
                     asked.settle();
-                    return Ok(Raced::Own(done));
+                    return Ok(RaceOutcome::Own(done));
                 }
-                Ok(Either::Other(Beside::Found(elsewhere))) => {
+                Ok(FirstReady::Other(SecondConnect::Found(elsewhere))) => {
                     if leads {
-                        tell(self.core, spot, Some(began));
+                        tell(self.core, destination, Some(began));
                     }
                     asked.settle();
-                    return Ok(Raced::Elsewhere(elsewhere));
+                    return Ok(RaceOutcome::Elsewhere(elsewhere));
                 }
-                Ok(Either::Other(Beside::Spent(..) | Beside::Nothing)) => other = None,
-                Err(Interrupted::Late) if clock::now() < deadline => {
+                Ok(FirstReady::Other(SecondConnect::Exhausted(..) | SecondConnect::Nothing)) => other = None,
+                Err(WaitError::Late) if clock::now() < deadline => {
                     if leads {
-                        tell(self.core, spot, None);
+                        tell(self.core, destination, None);
                     }
                     self.alarm.set(deadline);
                 }
-                Err(Interrupted::Late) => break,
-                Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+                Err(WaitError::Late) => break,
+                Err(interrupted) => return Err(SelectError::Interrupted(interrupted)),
             }
         }
         asked.settle();
         unanswered();
-        let Some(other) = other else { return Ok(Raced::Unanswered) };
+        let Some(other) = other else { return Ok(RaceOutcome::Unanswered) };
         self.alarm.clear();
         match guarded(self.alarm, gone, other).await {
-            Ok(Beside::Found(elsewhere)) => {
+            Ok(SecondConnect::Found(elsewhere)) => {
                 if leads {
-                    tell(self.core, spot, Some(began));
+                    tell(self.core, destination, Some(began));
                 }
-                Ok(Raced::Elsewhere(elsewhere))
+                Ok(RaceOutcome::Elsewhere(elsewhere))
             }
-            Ok(Beside::Spent(spent)) => Ok(Raced::Spent(spent)),
-            Ok(Beside::Nothing) | Err(Interrupted::Late) => Ok(Raced::Unanswered),
-            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+            Ok(SecondConnect::Exhausted(spent)) => Ok(RaceOutcome::Exhausted(spent)),
+            Ok(SecondConnect::Nothing) | Err(WaitError::Late) => Ok(RaceOutcome::Unanswered),
+            Err(interrupted) => Err(SelectError::Interrupted(interrupted)),
         }
     }
 
     /// The way to another endpoint.
-    fn elsewhere<'s>(&'s self, spot: &'s Spot, alarm: &'s Alarm) -> Pin<Box<dyn Future<Output = Beside> + 's>> {
+    fn elsewhere<'s>(
+        &'s self,
+        destination: &'s Destination,
+        alarm: &'s Alarm,
+    ) -> Pin<Box<dyn Future<Output = SecondConnect> + 's>> {
         Box::pin(async move {
             let mut tries = self.tries.clone();
-            tries.race(&spot.choice);
+            tries.race(&destination.choice);
             let origin = Rc::clone(&self.origin);
             let faults = self.faults.fresh();
-            let mut other = Placing { alarm, tries, origin, faults, ..*self };
+            let mut other = Dispatch { alarm, tries, origin, faults, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
-                Ok(Placed::Endpoint(target)) => {
-                    Beside::Found(Box::new(Elsewhere { target, tries: other.tries, attempts: other.attempts }))
-                }
-                Err(Unplaced::GaveUp(why)) => {
-                    Beside::Spent(Box::new(Spent { tries: other.tries, attempts: other.attempts, why }))
-                }
-                Ok(Placed::Static { .. }) | Err(_) => Beside::Nothing,
+                Ok(Selected::Endpoint(target)) => SecondConnect::Found(Box::new(AnsweredFirst {
+                    target,
+                    tries: other.tries,
+                    attempts: other.attempts,
+                })),
+                Err(SelectError::GaveUp(why)) => SecondConnect::Exhausted(Box::new(RaceExhausted {
+                    tries: other.tries,
+                    attempts: other.attempts,
+                    why,
+                })),
+                Ok(Selected::Static { .. }) | Err(_) => SecondConnect::Nothing,
             }
         })
     }
 }
 
 /// A connect that an answer is due to. Dropped before it is settled, and before it was late, it is no longer outstanding.
-struct Asked<'s>(Option<(&'s EndpointStats, MonoTime)>);
+struct DueConnect<'s>(Option<(&'s EndpointStats, MonoTime)>);
 
-impl<'s> Asked<'s> {
-    fn at(stats: &'s EndpointStats, began: MonoTime, counts: bool) -> Asked<'s> {
+impl<'s> DueConnect<'s> {
+    fn at(stats: &'s EndpointStats, began: MonoTime, counts: bool) -> DueConnect<'s> {
         if counts {
             stats.connects().asked(began);
         }
-        Asked(counts.then_some((stats, began)))
+        DueConnect(counts.then_some((stats, began)))
     }
 
     fn settle(mut self) {
@@ -158,7 +166,7 @@ impl<'s> Asked<'s> {
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for DueConnect<'_> {
     fn drop(&mut self) {
         if let Some((stats, began)) = self.0
             && clock::now().since(began) < LatencyEstimate::LEAST
@@ -170,10 +178,10 @@ impl Drop for Asked<'_> {
 
 /// A connect is late. `overtaken`: it began then, and a connection to another endpoint was there first. (That is no witness
 /// where a handshake may be what takes so long.)
-fn tell(core: &WorkerCore, spot: &Spot, overtaken: Option<MonoTime>) {
-    let (stats, now) = (&spot.endpoint().stats, clock::now());
+fn tell(core: &WorkerCore, destination: &Destination, overtaken: Option<MonoTime>) {
+    let (stats, now) = (&destination.endpoint().stats, clock::now());
     let connects = stats.connects();
-    let plain = spot.service().config.upstream.tls.is_none();
+    let plain = destination.service().config.upstream.tls.is_none();
     let mut urgent = overtaken.filter(|_| plain).is_some_and(|began| connects.witnessed(began));
     if connects.waits_for(LatencyEstimate::LEAST, now) {
         urgent |= connects.late(now);

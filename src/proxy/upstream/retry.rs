@@ -1,16 +1,16 @@
 //! How a try went, as the retry rule, the endpoint's counts and the request's other tries are told.
 
-use super::destination::Spot;
+use super::destination::Destination;
+use super::dispatch::Dispatch;
 use super::faults::{blame, count_fault};
-use super::place::Placing;
 use crate::decision::{Failure, Mark};
-use crate::routing::{Choice, Ended, GiveUpReason, LatencyEstimate, Pick, RetryDecision, ServiceView, TryFailure};
+use crate::routing::{GiveUpReason, LatencyEstimate, Pick, PickChoice, RetryDecision, ServiceView, TryEnd, TryFailure};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
-impl Placing<'_> {
-    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Placing::next) one.
-    pub fn failed(&mut self, ended: &Ended, service: &ServiceView) -> RetryDecision {
+impl Dispatch<'_> {
+    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Dispatch::next) one.
+    pub fn failed(&mut self, ended: &TryEnd, service: &ServiceView) -> RetryDecision {
         self.last = Some(ended.how);
         if ended.sent && ended.how.failure().is_some_and(|kind| self.faults.fails_everywhere(kind)) {
             return RetryDecision::GiveUp(GiveUpReason::FailsEverywhere);
@@ -31,8 +31,8 @@ impl Placing<'_> {
     }
 
     /// The answer of this try is late: is there another endpoint to ask, and does the retry rule allow it? If so it was told,
-    /// and the [next](Placing::next) try is the hedge.
-    pub fn hedge(&mut self, spot: &Spot, since: MonoTime) -> bool {
+    /// and the [next](Dispatch::next) try is the hedge.
+    pub fn hedge(&mut self, destination: &Destination, since: MonoTime) -> bool {
         let table = self.core.table();
         let Some(service) = table.successor(self.service()) else { return false };
         if self.faults.fails_everywhere(Failure::Timeout) {
@@ -42,8 +42,8 @@ impl Placing<'_> {
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
         // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
-        let since = if spot.endpoint().suspected { since.before(LatencyEstimate::LEAST) } else { since };
-        let Some(want) = self.tries.want_hedge(retry, spot.choice.id, since, now, self.asker.hash) else {
+        let since = if destination.endpoint().suspected { since.before(LatencyEstimate::LEAST) } else { since };
+        let Some(want) = self.tries.want_hedge(retry, destination.choice.id, since, now, self.client_info.hash) else {
             return false;
         };
         let Pick::Endpoint(choice) = service.pick(&want, &mut self.core.pick.borrow_mut()) else { return false };
@@ -51,7 +51,8 @@ impl Placing<'_> {
             return false;
         }
         // (Its pool may stand elsewhere in a newer table.)
-        let pending = Choice { pool: service.pool_of(spot.choice.id).unwrap_or(usize::MAX), ..spot.choice };
+        let pending =
+            PickChoice { pool: service.pool_of(destination.choice.id).unwrap_or(usize::MAX), ..destination.choice };
         let covered = self.tries.hedge(retry, &pending, since, &choice, &service.stats.budget, now);
         if !covered && !std::mem::replace(&mut self.denied, true) {
             service.stats.budget_exhausted.add(self.core.id, 1);
@@ -73,7 +74,7 @@ impl Placing<'_> {
     }
 
     /// May the request give up a try whose endpoint was condemned? If so, the retry rule has been told.
-    pub fn leave(&mut self, ended: &Ended, service: &ServiceView) -> bool {
+    pub fn leave(&mut self, ended: &TryEnd, service: &ServiceView) -> bool {
         let retry = &self.origin.services[self.index].config.retry;
         let leaves = self.tries.leave(retry, ended, &service.stats.budget, clock::now());
         if leaves {
@@ -83,45 +84,45 @@ impl Placing<'_> {
     }
 
     /// Counts a failed exchange against the endpoint.
-    pub fn record(&mut self, spot: &Spot, kind: Failure) {
-        self.record_marked(spot, kind, Mark::None);
+    pub fn record(&mut self, destination: &Destination, kind: Failure) {
+        self.record_marked(destination, kind, Mark::None);
     }
 
     /// … of which something else is known.
-    pub fn record_marked(&mut self, spot: &Spot, kind: Failure, mark: Mark) {
-        self.faults.extend(blame(self.core, spot, kind, mark));
+    pub fn record_marked(&mut self, destination: &Destination, kind: Failure, mark: Mark) {
+        self.faults.extend(blame(self.core, destination, kind, mark));
     }
 
     /// Counts an answer that broke off.
-    pub fn record_cut(&mut self, spot: &Spot) {
-        if spot.counts_cut() {
-            self.faults.extend(count_fault(self.core, spot, Failure::Reset, Mark::None));
+    pub fn record_cut(&mut self, destination: &Destination) {
+        if destination.counts_cut() {
+            self.faults.extend(count_fault(self.core, destination, Failure::Reset, Mark::None));
         }
     }
 
     /// Counts an exchange that ended well.
-    pub fn record_good(&self, spot: &Spot) {
-        let stats = &spot.endpoint().stats;
-        if stats.record_good(self.core.id, spot.choice.trial) {
+    pub fn record_good(&self, destination: &Destination) {
+        let stats = &destination.endpoint().stats;
+        if stats.record_good(self.core.id, destination.choice.trial) {
             self.core.view.urgent();
         }
         if stats.is_watched() {
             stats.record_good_by(self.faults.subject().source, clock::now());
         }
-        self.faults.answered_well_by(spot.choice.id);
+        self.faults.answered_well_by(destination.choice.id);
     }
 
     /// The head of an answer arrived that is no failure: the first one after a switch closes the incident. `well`: it shows that
     /// the client's request can be answered.
-    pub fn answered(&mut self, spot: &Spot, well: bool, now: MonoTime) {
+    pub fn answered(&mut self, destination: &Destination, well: bool, now: MonoTime) {
         if well {
-            spot.service().stats.callers.note(self.faults.subject().key, now);
+            destination.service().stats.callers.note(self.faults.subject().key, now);
         }
-        self.faults.answered(spot.choice.id, well, now);
-        let service = spot.service();
-        let first = match service.serves(spot.choice.pool) {
-            true => service.answered(spot.choice.pool, self.began, now),
-            false => self.answered_by_another_pool(spot, now),
+        self.faults.answered(destination.choice.id, well, now);
+        let service = destination.service();
+        let first = match service.serves(destination.choice.pool) {
+            true => service.answered(destination.choice.pool, self.began, now),
+            false => self.answered_by_another_pool(destination, now),
         };
         if first {
             self.core.view.urgent();
@@ -131,9 +132,9 @@ impl Placing<'_> {
     /// The request was sent to another pool before the switch. Where the service has switched to that pool meanwhile, the
     /// answer is the first one after the switch all the same.
     #[cold]
-    fn answered_by_another_pool(&self, spot: &Spot, now: MonoTime) -> bool {
+    fn answered_by_another_pool(&self, destination: &Destination, now: MonoTime) -> bool {
         let newest = self.core.view.current();
-        let Some(service) = newest.successor(spot.service()) else { return false };
-        service.pool_of(spot.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))
+        let Some(service) = newest.successor(destination.service()) else { return false };
+        service.pool_of(destination.choice.id).is_some_and(|pool| service.answered(pool, self.began, now))
     }
 }

@@ -2,26 +2,26 @@
 
 use std::task::{Context, Poll};
 
-use super::destination::Spot;
-use super::place::{Link, Linked, Placed, Placing, Target, Unplaced};
+use super::destination::Destination;
+use super::dispatch::{Dispatch, LinkOutcome, SelectError, Selected, SelectedTarget, UpstreamLink};
 use super::share::shares;
 use crate::decision::Serving;
 use crate::net::Transport;
-use crate::routing::{Choice, Ended, GiveUpReason, Pick, RetryDecision, ServiceView, TryFailure};
+use crate::routing::{GiveUpReason, Pick, PickChoice, RetryDecision, ServiceView, TryEnd, TryFailure};
 use crate::sys::clock;
 
-impl Placing<'_> {
+impl Dispatch<'_> {
     /// The next connection to try. Failed connects are recorded and gone on from here, waits are waited here; only a
-    /// failed *exchange* comes back to the caller, who tells it by [`Placing::failed`] and asks again.
-    pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Placed, Unplaced> {
+    /// failed *exchange* comes back to the caller, who tells it by [`Dispatch::failed`] and asks again.
+    pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Selected, SelectError> {
         loop {
             let table = self.core.table();
             let Some(service) = table.successor(self.service()).map(|service| service.index) else {
-                return Err(Unplaced::GaveUp(GiveUpReason::Down));
+                return Err(SelectError::GaveUp(GiveUpReason::Down));
             };
             let choice = match self.pick(&table.services[service]) {
                 Pick::Endpoint(choice) => choice,
-                Pick::Static { pool } => return Ok(Placed::Static { table, service, pool }),
+                Pick::Static { pool } => return Ok(Selected::Static { table, service, pool }),
                 none => {
                     let next = self.unplaced(none, &table.services[service]);
                     self.wait(next, &table, service, gone).await?;
@@ -31,37 +31,39 @@ impl Placing<'_> {
             if self.crosses_rather(&choice, &table.services[service]) {
                 continue;
             }
-            let mut spot = Spot { table, service, choice, reused: true, generation: 0 };
-            let Some(in_flight) = spot.enter() else { continue };
+            let mut destination = Destination { table, service, choice, reused: true, generation: 0 };
+            let Some(in_flight) = destination.enter() else { continue };
             self.back_off(&choice, gone).await?;
-            self.count_try(spot.service());
-            let how = match self.link(&mut spot, gone).await? {
-                Linked::Ready(link) => return Ok(Placed::Endpoint(Target { spot, link, in_flight })),
-                Linked::Elsewhere(elsewhere) => {
-                    (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
-                    return Ok(Placed::Endpoint(elsewhere.target));
+            self.count_try(destination.service());
+            let how = match self.link(&mut destination, gone).await? {
+                LinkOutcome::Ready(link) => {
+                    return Ok(Selected::Endpoint(SelectedTarget { destination, link, in_flight }));
                 }
-                Linked::Spent(spent) => {
+                LinkOutcome::Elsewhere(elsewhere) => {
+                    (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
+                    return Ok(Selected::Endpoint(elsewhere.target));
+                }
+                LinkOutcome::Exhausted(spent) => {
                     (self.tries, self.attempts) = (spent.tries, spent.attempts);
                     self.last = Some(TryFailure::ConnectTimeout);
-                    return Err(Unplaced::GaveUp(spent.why));
+                    return Err(SelectError::GaveUp(spent.why));
                 }
-                Linked::Superseded => continue,
-                Linked::Failed(how) => how,
+                LinkOutcome::Superseded => continue,
+                LinkOutcome::Failed(how) => how,
             };
             drop(in_flight);
-            let next =
-                self.failed(&Ended { choice, how, sent: false, reused: false, replayable: true }, spot.service());
-            self.wait(next, &spot.table, spot.service, gone).await?;
+            let next = self
+                .failed(&TryEnd { choice, how, sent: false, reused: false, replayable: true }, destination.service());
+            self.wait(next, &destination.table, destination.service, gone).await?;
         }
     }
 
     fn pick(&self, service: &ServiceView) -> Pick {
-        service.pick(&self.tries.want(clock::now(), self.asker.hash), &mut self.core.pick.borrow_mut())
+        service.pick(&self.tries.want(clock::now(), self.client_info.hash), &mut self.core.pick.borrow_mut())
     }
 
     /// No endpoint of the pool is left that has not failed this request: it goes across, if it may.
-    fn crosses_rather(&mut self, choice: &Choice, service: &ServiceView) -> bool {
+    fn crosses_rather(&mut self, choice: &PickChoice, service: &ServiceView) -> bool {
         let retry = &self.origin.services[self.index].config.retry;
         self.tries.crosses_rather(retry, choice, service)
     }
@@ -74,18 +76,18 @@ impl Placing<'_> {
     /// An idle connection, a place on a shared one, or a new connection.
     async fn link(
         &self,
-        spot: &mut Spot,
+        destination: &mut Destination,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<Linked, Unplaced> {
-        spot.generation = spot.endpoint().stats.generation();
-        if shares(spot) {
-            return self.shared(spot, gone).await;
+    ) -> Result<LinkOutcome, SelectError> {
+        destination.generation = destination.endpoint().stats.generation();
+        if shares(destination) {
+            return self.shared(destination, gone).await;
         }
-        if let Some(stream) = self.take_idle(spot) {
-            return Ok(Linked::Ready(Link::Own(stream)));
+        if let Some(stream) = self.take_idle(destination) {
+            return Ok(LinkOutcome::Ready(UpstreamLink::Own(stream)));
         }
-        spot.reused = false;
-        self.dial(spot, gone).await
+        destination.reused = false;
+        self.dial(destination, gone).await
     }
 
     /// Would another try find an endpoint as things are? (While there is an answer to pass on, it is not given up for a wait,
@@ -101,7 +103,7 @@ impl Placing<'_> {
         if let Pick::Endpoint(choice) = &pick
             && tries.crosses_rather(retry, choice, service)
         {
-            let want = tries.want(clock::now(), self.asker.hash);
+            let want = tries.want(clock::now(), self.client_info.hash);
             pick = service.pick(&want, &mut self.core.pick.borrow_mut());
         }
         matches!(pick, Pick::Endpoint(_))
@@ -117,14 +119,14 @@ impl Placing<'_> {
         }
     }
 
-    pub(super) fn take_idle(&self, spot: &Spot) -> Option<Transport> {
-        if self.tries.fresh_only() || !spot.keeps_connections() {
+    pub(super) fn take_idle(&self, destination: &Destination) -> Option<Transport> {
+        if self.tries.fresh_only() || !destination.keeps_connections() {
             return None;
         }
         let now = clock::now();
-        if !spot.endpoint().stats.trusts_idle(self.tries.request_class().idempotent(), now) {
+        if !destination.endpoint().stats.trusts_idle(self.tries.request_class().idempotent(), now) {
             return None;
         }
-        self.pools.idle.take(spot.choice.id, &spot.endpoint().stats, now)
+        self.pools.idle.take(destination.choice.id, &destination.endpoint().stats, now)
     }
 }

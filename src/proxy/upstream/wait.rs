@@ -4,20 +4,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::destination::Spot;
-use super::place::{Placing, Unplaced};
-use crate::proxy::guarded::{Interrupted, guarded};
+use super::destination::Destination;
+use super::dispatch::{Dispatch, SelectError};
+use crate::proxy::guarded::{WaitError, guarded};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{Choice, Permit, RetryDecision, RoutingTable, ServiceView};
+use crate::routing::{Permit, PickChoice, RetryDecision, RoutingTable, ServiceView};
 use crate::sys::clock;
 
-impl Placing<'_> {
+impl Dispatch<'_> {
     /// A permit of the service, waiting in its queue if need be.
     pub async fn permit(
         &self,
         service: &ServiceView,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<Permit, Unplaced> {
+    ) -> Result<Permit, SelectError> {
         let limits = &service.stats.limits;
         if let Some(permit) = limits.try_enter() {
             return Ok(permit);
@@ -25,38 +25,39 @@ impl Placing<'_> {
         let queue_timeout = self.service().config.limits.queue_timeout;
         self.alarm.clear();
         match guarded(self.alarm, gone, limits.enter(queue_timeout)).await {
-            Ok(permit) => permit.map_err(Unplaced::Limited),
-            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+            Ok(permit) => permit.map_err(SelectError::Limited),
+            Err(interrupted) => Err(SelectError::Interrupted(interrupted)),
         }
     }
 
     /// Pauses before the same endpoint is asked again.
     pub(super) async fn back_off(
         &mut self,
-        choice: &Choice,
+        choice: &PickChoice,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<(), Unplaced> {
+    ) -> Result<(), SelectError> {
         let pause = self.tries.backoff(choice, &mut self.core.pick.borrow_mut().rng);
         if pause.is_zero() {
             return Ok(());
         }
         self.alarm.set(clock::now().after(pause));
         match guarded(self.alarm, gone, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupted::Late) => Ok(()),
-            Err(interrupted) => Err(Unplaced::Interrupted(interrupted)),
+            Ok(()) | Err(WaitError::Late) => Ok(()),
+            Err(interrupted) => Err(SelectError::Interrupted(interrupted)),
         }
     }
 
     /// Waits until a table would not pick this endpoint any more. Cancel safe.
-    pub(super) async fn superseded(&self, spot: &Spot) {
-        let mut epoch = spot.table.epoch;
+    pub(super) async fn superseded(&self, destination: &Destination) {
+        let mut epoch = destination.table.epoch;
         loop {
             newer_than(self.core, epoch).await;
             let table = self.core.table();
             let Some(service) = table.successor(self.service()) else { return };
-            let pool = service.pool_of(spot.choice.id);
-            let left = spot.service().serves(spot.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
-            if left || service.condemns(spot.choice.id) || !service.has_tls_of(spot.service()) {
+            let pool = service.pool_of(destination.choice.id);
+            let left =
+                destination.service().serves(destination.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
+            if left || service.condemns(destination.choice.id) || !service.has_tls_of(destination.service()) {
                 return;
             }
             epoch = table.epoch;
@@ -70,10 +71,10 @@ impl Placing<'_> {
         table: &RoutingTable,
         service: usize,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-    ) -> Result<(), Unplaced> {
+    ) -> Result<(), SelectError> {
         let (until, queued) = match next {
             RetryDecision::Pick => return Ok(()),
-            RetryDecision::GiveUp(why) => return Err(Unplaced::GaveUp(why)),
+            RetryDecision::GiveUp(why) => return Err(SelectError::GaveUp(why)),
             RetryDecision::Wait { until } => (until, false),
             RetryDecision::Queue { until } => (until, true),
         };
@@ -86,8 +87,8 @@ impl Placing<'_> {
             }
         };
         match guarded(self.alarm, gone, news).await {
-            Ok(()) | Err(Interrupted::Late) => {}
-            Err(interrupted) => return Err(Unplaced::Interrupted(interrupted)),
+            Ok(()) | Err(WaitError::Late) => {}
+            Err(interrupted) => return Err(SelectError::Interrupted(interrupted)),
         }
         let newest = self.core.table();
         let view = newest.successor(self.service());

@@ -2,7 +2,7 @@
 
 /// Half of the places keep their own number below a threshold, the rest of their share belongs to an alias.
 #[derive(Debug)]
-pub(super) struct Alias {
+pub(super) struct AliasTable {
     /// Chance of 2³² that a place stands for itself, and which one it stands for otherwise.
     places: Vec<(u64, u32)>,
 }
@@ -10,9 +10,9 @@ pub(super) struct Alias {
 /// A place that only stands for itself.
 const CERTAIN: u64 = 1 << 32;
 
-impl Alias {
+impl AliasTable {
     /// Over these weights (all at least 1).
-    pub fn new(weights: &[u32]) -> Alias {
+    pub fn new(weights: &[u32]) -> AliasTable {
         let count = weights.len() as u64;
         let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
         // Everything in units where a full place is `total`, so that no rounding happens before the end.
@@ -28,7 +28,7 @@ impl Alias {
                 poor.push(large);
             }
         }
-        Alias { places }
+        AliasTable { places }
     }
 
     /// One draw.

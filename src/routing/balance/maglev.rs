@@ -18,7 +18,7 @@ const FREE: u32 = u32::MAX;
 pub(super) struct Maglev(Vec<u32>);
 
 /// An endpoint's way through the table.
-struct Walk {
+struct MaglevWalk {
     offset: u64,
     skip: u64,
     step: u64,
@@ -38,8 +38,8 @@ impl Maglev {
         let wanted = 100 * weighted as u64;
         let size = SIZES.into_iter().find(|size| *size >= wanted).unwrap_or(SIZES[SIZES.len() - 1]);
         let heaviest = endpoints.iter().map(|(_, weight)| u64::from(*weight)).max().unwrap_or(1).max(1);
-        let mut walks: Vec<Walk> =
-            endpoints.iter().map(|(address, weight)| Walk::of(*address, *weight, size)).collect();
+        let mut walks: Vec<MaglevWalk> =
+            endpoints.iter().map(|(address, weight)| MaglevWalk::of(*address, *weight, size)).collect();
         let mut table = vec![FREE; size as usize];
         let mut free = size;
         while free > 0 {
@@ -73,11 +73,11 @@ impl Maglev {
     }
 }
 
-impl Walk {
-    fn of(address: SocketAddr, weight: u32, size: u64) -> Walk {
+impl MaglevWalk {
+    fn of(address: SocketAddr, weight: u32, size: u64) -> MaglevWalk {
         let hash = hash_of(address);
         let (offset, skip) = (hash % size, mix(hash) % (size - 1) + 1);
-        Walk { offset, skip, step: 0, weight: u64::from(weight), credit: 0 }
+        MaglevWalk { offset, skip, step: 0, weight: u64::from(weight), credit: 0 }
     }
 
     /// Takes the next free place on its way. There is one: the size is prime, so the way visits every place.

@@ -17,15 +17,15 @@ use std::sync::Arc;
 
 use super::table::EndpointView;
 use crate::config::BalancePolicy;
-use alias::Alias;
+use alias::AliasTable;
 use maglev::Maglev;
-use rounds::Rounds;
+use rounds::WeightedRounds;
 
 pub use hash::hash_bytes;
 pub(super) use hash::mix;
 
 /// What a balancer is built for.
-pub(super) struct Shape<'a> {
+pub(super) struct BalancerShape<'a> {
     pub balance: &'a BalancePolicy,
     pub endpoints: &'a [EndpointView],
 }
@@ -35,20 +35,20 @@ pub(super) struct Shape<'a> {
 pub(super) struct Balancer {
     /// Open endpoints, ascending.
     open: Vec<u32>,
-    method: Method,
+    method: BalancerMethod,
 }
 
 #[derive(Debug, Default)]
-enum Method {
-    Rounds(Arc<Rounds>),
-    Alias(Arc<Alias>),
+enum BalancerMethod {
+    Rounds(Arc<WeightedRounds>),
+    Alias(Arc<AliasTable>),
     Maglev(Arc<Maglev>),
     #[default]
     Least,
 }
 
 /// What a worker brings to a pick.
-pub(super) struct Draw<'a> {
+pub(super) struct PickDraw<'a> {
     /// Its place in the round.
     pub cursor: &'a mut u32,
     /// Its random number generator.
@@ -59,20 +59,20 @@ pub(super) struct Draw<'a> {
 
 impl Balancer {
     /// Over the `open` ones (ascending indices) of these endpoints. What still fits is taken over from the pool's old one.
-    pub fn build(shape: &Shape<'_>, open: Vec<u32>, old: Option<(&Balancer, &[EndpointView])>) -> Balancer {
+    pub fn build(shape: &BalancerShape<'_>, open: Vec<u32>, old: Option<(&Balancer, &[EndpointView])>) -> Balancer {
         let weights = || open.iter().map(|place| shape.endpoints[*place as usize].weight).collect::<Vec<_>>();
         let same_open = |(balancer, endpoints): &(&Balancer, &[EndpointView])| {
             balancer.open == open && same_weights(endpoints, shape.endpoints)
         };
         let method = match shape.balance {
-            BalancePolicy::LeastRequest => Method::Least,
+            BalancePolicy::LeastRequest => BalancerMethod::Least,
             BalancePolicy::RoundRobin => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
-                Some(Method::Rounds(rounds)) => Method::Rounds(Arc::clone(rounds)),
-                _ => Method::Rounds(Arc::new(Rounds::new(&weights()))),
+                Some(BalancerMethod::Rounds(rounds)) => BalancerMethod::Rounds(Arc::clone(rounds)),
+                _ => BalancerMethod::Rounds(Arc::new(WeightedRounds::new(&weights()))),
             },
             BalancePolicy::Random => match old.filter(same_open).map(|(balancer, _)| &balancer.method) {
-                Some(Method::Alias(alias)) => Method::Alias(Arc::clone(alias)),
-                _ => Method::Alias(Arc::new(Alias::new(&weights()))),
+                Some(BalancerMethod::Alias(alias)) => BalancerMethod::Alias(Arc::clone(alias)),
+                _ => BalancerMethod::Alias(Arc::new(AliasTable::new(&weights()))),
             },
             BalancePolicy::HashSource
             | BalancePolicy::HashHeader(_)
@@ -80,8 +80,8 @@ impl Balancer {
             | BalancePolicy::HashQuery(_) => {
                 let same = old.filter(|(_, endpoints)| same_weights(endpoints, shape.endpoints));
                 match same.map(|(balancer, _)| &balancer.method) {
-                    Some(Method::Maglev(maglev)) => Method::Maglev(Arc::clone(maglev)),
-                    _ => Method::Maglev(Arc::new(Maglev::new(
+                    Some(BalancerMethod::Maglev(maglev)) => BalancerMethod::Maglev(Arc::clone(maglev)),
+                    _ => BalancerMethod::Maglev(Arc::new(Maglev::new(
                         shape.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.weight)),
                     ))),
                 }
@@ -102,31 +102,31 @@ impl Balancer {
 
     /// The `attempt`-th proposal (from 0) for one request: an index into the endpoints, or `None` when nothing is open. A
     /// later proposal may repeat an earlier one; a hash proposes the same chain for the same hash.
-    pub fn propose(&self, endpoints: &[EndpointView], draw: &mut Draw<'_>, attempt: u32) -> Option<u32> {
+    pub fn propose(&self, endpoints: &[EndpointView], draw: &mut PickDraw<'_>, attempt: u32) -> Option<u32> {
         if self.open.len() <= 1 {
             return self.open.first().copied();
         }
         match &self.method {
-            Method::Rounds(rounds) => {
+            BalancerMethod::Rounds(rounds) => {
                 let place = rounds.at(*draw.cursor);
                 *draw.cursor = draw.cursor.wrapping_add(1);
                 self.open.get(place as usize).copied()
             }
-            Method::Alias(alias) => self.open.get(alias.draw(draw.rng) as usize).copied(),
-            Method::Maglev(maglev) => {
+            BalancerMethod::Alias(alias) => self.open.get(alias.draw(draw.rng) as usize).copied(),
+            BalancerMethod::Maglev(maglev) => {
                 let hash = chain(draw.hash, attempt);
                 maglev.at(hash).filter(|place| self.open.binary_search(place).is_ok()).or_else(|| {
                     // Mostly closed pool: what is left shares by the hash itself.
                     (attempt >= CHAIN).then(|| self.open[(hash % self.open.len() as u64) as usize])
                 })
             }
-            Method::Least => Some(self.less_loaded(endpoints, draw.rng)),
+            BalancerMethod::Least => Some(self.less_loaded(endpoints, draw.rng)),
         }
     }
 
     /// Does the hash decide alone? Then a slow start must take hashes, not random numbers.
     pub fn by_hash(&self) -> bool {
-        matches!(self.method, Method::Maglev(_))
+        matches!(self.method, BalancerMethod::Maglev(_))
     }
 
     /// Power of two choices on (in flight + 1) / weight; compared crosswise, so without division.

@@ -6,24 +6,24 @@ const LONGEST: u64 = 8192;
 
 /// One round.
 #[derive(Debug)]
-pub(super) struct Rounds(Vec<u32>);
+pub(super) struct WeightedRounds(Vec<u32>);
 
-impl Rounds {
+impl WeightedRounds {
     /// A round over endpoints of these weights (all at least 1).
     ///
     /// The k-th turn of an endpoint of weight w stands at time (2k + 1) / 2w of the round, so at every moment every
     /// endpoint is within half a turn of its due.
-    pub fn new(weights: &[u32]) -> Rounds {
+    pub fn new(weights: &[u32]) -> WeightedRounds {
         let turns = turns(weights);
         if turns.iter().all(|turns| *turns == 1) {
-            return Rounds((0..weights.len() as u32).collect());
+            return WeightedRounds((0..weights.len() as u32).collect());
         }
         let mut due: Vec<(u64, u32)> = Vec::with_capacity(turns.iter().sum::<u64>() as usize);
         for (place, turns) in turns.iter().enumerate() {
             due.extend((0..*turns).map(|turn| ((((2 * turn + 1) << 32) / (2 * turns)), place as u32)));
         }
         due.sort_unstable();
-        Rounds(due.into_iter().map(|(_, place)| place).collect())
+        WeightedRounds(due.into_iter().map(|(_, place)| place).collect())
     }
 
     /// The endpoint at this cursor.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::alias::Alias;
+use super::alias::AliasTable;
 use super::maglev::Maglev;
-use super::rounds::Rounds;
+use super::rounds::WeightedRounds;
 use super::*;
 use crate::routing::fixture;
 
@@ -21,7 +21,7 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
 proptest! {
     #[test]
     fn every_prefix_of_a_round_gives_everybody_its_due(weights in weights()) {
-        let round = Rounds::new(&weights);
+        let round = WeightedRounds::new(&weights);
         let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
         let mut counts = vec![0f64; weights.len()];
         for turn in 0..round.len() {
@@ -41,7 +41,7 @@ proptest! {
     #[test]
     fn alias_shares_are_exact(weights in weights()) {
         let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
-        let shares = Alias::new(&weights).shares();
+        let shares = AliasTable::new(&weights).shares();
         for (share, weight) in shares.iter().zip(&weights) {
             prop_assert!((share - f64::from(*weight) / total).abs() < 1e-6, "{weights:?} {shares:?}");
         }
@@ -104,7 +104,7 @@ proptest! {
 fn walk(table: &crate::routing::RoutingTable, hash: u64) -> usize {
     let pool = &table.services[0].pools[0];
     let (mut cursor, mut rng) = (0, fastrand::Rng::with_seed(0));
-    let mut draw = Draw { cursor: &mut cursor, rng: &mut rng, hash };
+    let mut draw = PickDraw { cursor: &mut cursor, rng: &mut rng, hash };
     (0..64).find_map(|attempt| pool.balancer.propose(&pool.endpoints, &mut draw, attempt)).unwrap() as usize
 }
 
@@ -135,7 +135,7 @@ fn closed_endpoints_spread_their_keys_over_all_others() {
 #[test]
 fn long_rounds_are_cut_and_stay_close_to_the_weights() {
     let weights: Vec<u32> = (1..=1000).collect();
-    let round = Rounds::new(&weights);
+    let round = WeightedRounds::new(&weights);
     assert!(round.len() < 10_000, "{}", round.len());
     let mut counts = vec![0u32; weights.len()];
     (0..round.len()).for_each(|turn| counts[round.at(turn as u32) as usize] += 1);
@@ -147,7 +147,7 @@ fn long_rounds_are_cut_and_stay_close_to_the_weights() {
 
 #[test]
 fn an_unweighted_round_is_the_plain_order() {
-    let round = Rounds::new(&[7, 7, 7]);
+    let round = WeightedRounds::new(&[7, 7, 7]);
     assert_eq!((0..6).map(|turn| round.at(turn)).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
 }
 
@@ -162,7 +162,7 @@ fn two_choices_prefer_the_idle_and_the_heavy() {
     let mut cursor = 0;
     let mut counts = [0; 3];
     for _ in 0..900 {
-        let mut draw = Draw { cursor: &mut cursor, rng: &mut rng, hash: 0 };
+        let mut draw = PickDraw { cursor: &mut cursor, rng: &mut rng, hash: 0 };
         counts[pool.balancer.propose(&pool.endpoints, &mut draw, 0).unwrap() as usize] += 1;
     }
     assert_eq!(counts[0], 0, "the busiest loses against both");

@@ -30,11 +30,11 @@ pub(super) struct Attribution {
     proving: AtomicBool,
     /// There is something for the next digest.
     dirty: AtomicBool,
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<SourceLedger>,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
+struct SourceLedger {
     reports: Vec<FailureReport>,
     by_source: Vec<SourceTally>,
     witnesses: Vec<(MonoTime, Source, RequestTarget)>,
@@ -128,12 +128,12 @@ impl Attribution {
         (std::mem::take(&mut ledger.reports), std::mem::take(&mut ledger.by_source))
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, SourceLedger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ledger {
+impl SourceLedger {
     /// The tally of this source; `None`: too many are kept apart already.
     fn tally(&mut self, source: Source) -> Option<&mut SourceTally> {
         let known = self.by_source.iter().position(|tally| tally.source == source);

@@ -25,11 +25,11 @@ pub struct Avoidance {
     any: AtomicBool,
     /// … and enough of it that an endpoint is avoided.
     applies: AtomicBool,
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<AvoidedEndpoint>>,
 }
 
 #[derive(Debug, PartialEq)]
-struct Known {
+struct AvoidedEndpoint {
     endpoint: EndpointId,
     target: RequestTarget,
     /// The client network whose requests failed; `None` = several. One alone moves only itself.
@@ -54,7 +54,7 @@ impl Avoidance {
                 {
                     known.remove(least);
                 }
-                known.push(Known { endpoint, target, source: Some(source), failures: 1, failed: now });
+                known.push(AvoidedEndpoint { endpoint, target, source: Some(source), failures: 1, failed: now });
             }
         }
         self.publish(&known);
@@ -73,7 +73,7 @@ impl Avoidance {
         known.retain(|one| one.lasts(now));
         self.publish(&known);
         let time = if safe { AVOIDED } else { MEMORY };
-        let applies = |one: &&Known| {
+        let applies = |one: &&AvoidedEndpoint| {
             let concerns = one.target == target && one.source.is_none_or(|known| known == source);
             concerns && one.failures >= ENOUGH && now.since(one.failed) < time
         };
@@ -92,17 +92,17 @@ impl Avoidance {
         self.applies.load(Relaxed)
     }
 
-    fn publish(&self, known: &[Known]) {
+    fn publish(&self, known: &[AvoidedEndpoint]) {
         self.any.store(!known.is_empty(), Relaxed);
         self.applies.store(known.iter().any(|one| one.failures >= ENOUGH), Relaxed);
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn known(&self) -> MutexGuard<'_, Vec<AvoidedEndpoint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl AvoidedEndpoint {
     fn is(&self, endpoint: EndpointId, target: RequestTarget) -> bool {
         self.endpoint == endpoint && self.target == target
     }

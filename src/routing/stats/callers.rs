@@ -36,15 +36,15 @@ impl SourceKey {
 
 /// The client networks that were answered well lately. Lock-free; what races loses one note, which the next answer repeats.
 #[derive(Debug)]
-pub struct Callers([AtomicU64; SLOTS]);
+pub struct RecentSources([AtomicU64; SLOTS]);
 
-impl Default for Callers {
-    fn default() -> Callers {
-        Callers(std::array::from_fn(|_| AtomicU64::new(0)))
+impl Default for RecentSources {
+    fn default() -> RecentSources {
+        RecentSources(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 }
 
-impl Callers {
+impl RecentSources {
     /// A client of this network was answered well. Costs one load where that is known already.
     #[inline]
     pub fn note(&self, key: SourceKey, now: MonoTime) {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_network_is_counted_once() {
-        let callers = Callers::default();
+        let callers = RecentSources::default();
         assert_eq!(callers.count(at(0)), 0);
         for round in 0..5 {
             (1..=3).for_each(|n| callers.note(key(n), at(round * 100_000)));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_last_one_is_never_forgotten() {
-        let callers = Callers::default();
+        let callers = RecentSources::default();
         callers.note(key(1), at(0));
         callers.note(key(2), at(500_000));
         assert_eq!(callers.count(at(590_000)), 2);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn many_networks_are_many() {
-        let callers = Callers::default();
+        let callers = RecentSources::default();
         (0..=255).for_each(|n| callers.note(key(n), at(0)));
         assert!((50..=64).contains(&callers.count(at(1))));
     }

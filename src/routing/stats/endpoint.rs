@@ -61,7 +61,7 @@ pub struct EndpointStats {
     /// Grows when a good answer ends a streak.
     streak_number: AtomicU32,
     attribution: Attribution,
-    busy: CachePadded<Busy>,
+    busy: CachePadded<ExchangeCounters>,
     /// How long a connect takes, in µs: the longest lately, forgotten by and by. 0 = not known.
     connect_takes: AtomicU64,
     /// Is there more to know than `reuse`'s default? Then it is locked and looked at; a healthy endpoint's never is.
@@ -72,7 +72,7 @@ pub struct EndpointStats {
 
 /// What every exchange touches at its beginning and its end.
 #[derive(Debug, Default)]
-struct Busy {
+struct ExchangeCounters {
     in_flight: AtomicUsize,
     replies: ResponseTracker,
     connects: ResponseTracker,

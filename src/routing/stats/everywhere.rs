@@ -19,11 +19,11 @@ const MOST: usize = 256;
 #[derive(Debug, Default)]
 pub struct FailsEverywhere {
     any: AtomicBool,
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<FailingTarget>>,
 }
 
 #[derive(Debug, PartialEq)]
-struct Known {
+struct FailingTarget {
     source: Source,
     target: RequestTarget,
     kind: Failure,
@@ -40,7 +40,7 @@ impl FailsEverywhere {
         if known.len() >= MOST {
             known.remove(0);
         }
-        known.push(Known { source, target, kind, until: now.after(MEMORY), tested: now });
+        known.push(FailingTarget { source, target, kind, until: now.after(MEMORY), tested: now });
         self.any.store(true, Relaxed);
     }
 
@@ -82,12 +82,12 @@ impl FailsEverywhere {
         self.any.load(Relaxed)
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn known(&self) -> MutexGuard<'_, Vec<FailingTarget>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl FailingTarget {
     fn is(&self, source: Source, target: RequestTarget, kind: Failure) -> bool {
         self.source == source && self.target == target && self.kind == kind
     }

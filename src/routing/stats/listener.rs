@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::config::TlsVersion;
-use crate::net::tls::Handshake;
+use crate::net::tls::HandshakeOutcome;
 use crate::telemetry::instruments::{CachePadded, Counter, Counters};
 use crate::wire::h1;
-use crate::wire::h2::Excess;
+use crate::wire::h2::H2Excess;
 
 /// Why a connection was closed before it came to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +75,9 @@ pub struct ListenerStats {
     /// Bytes to clients.
     pub bytes_out: Counter,
     refusals: Counters<{ h1::Error::ALL.len() }>,
-    handshakes: Counters<{ Handshake::ALL.len() }>,
+    handshakes: Counters<{ HandshakeOutcome::ALL.len() }>,
     tls_versions: Counters<2>,
-    excesses: Counters<{ Excess::ALL.len() }>,
+    excesses: Counters<{ H2Excess::ALL.len() }>,
     rejected_conns: Counters<{ ConnRejection::ALL.len() }>,
 }
 
@@ -101,12 +101,12 @@ impl ListenerStats {
     }
 
     /// Count a TLS handshake by how it ended.
-    pub fn count_handshake(&self, worker: usize, how: Handshake) {
+    pub fn count_handshake(&self, worker: usize, how: HandshakeOutcome) {
         self.handshakes.add(worker, how as usize, 1);
     }
 
-    /// TLS handshakes, by [`Handshake::ALL`].
-    pub fn handshakes(&self) -> [u64; Handshake::ALL.len()] {
+    /// TLS handshakes, by [`HandshakeOutcome::ALL`].
+    pub fn handshakes(&self) -> [u64; HandshakeOutcome::ALL.len()] {
         self.handshakes.totals()
     }
 
@@ -131,12 +131,12 @@ impl ListenerStats {
     }
 
     /// Count a connection of HTTP/2 that was ended because of what its client did too much of.
-    pub fn count_excess(&self, worker: usize, excess: Excess) {
+    pub fn count_excess(&self, worker: usize, excess: H2Excess) {
         self.excesses.add(worker, excess as usize, 1);
     }
 
-    /// Connections of HTTP/2 ended because of what their clients did too much of, by [`Excess::ALL`].
-    pub fn excesses(&self) -> [u64; Excess::ALL.len()] {
+    /// Connections of HTTP/2 ended because of what their clients did too much of, by [`H2Excess::ALL`].
+    pub fn excesses(&self) -> [u64; H2Excess::ALL.len()] {
         self.excesses.totals()
     }
 
@@ -151,12 +151,12 @@ impl ListenerStats {
     }
 
     /// Room for one more client connection? `max` is over all workers; the place is given back on drop.
-    pub fn admit(self: &Arc<Self>, max: usize) -> Option<Connections> {
+    pub fn admit(self: &Arc<Self>, max: usize) -> Option<ListenerPermit> {
         if self.open.0.fetch_add(1, Relaxed) >= max {
             self.open.0.fetch_sub(1, Relaxed);
             return None;
         }
-        Some(Connections(Arc::clone(self)))
+        Some(ListenerPermit(Arc::clone(self)))
     }
 
     /// Client connections open now.
@@ -167,9 +167,9 @@ impl ListenerStats {
 
 /// One client connection's place under the listener's limit.
 #[derive(Debug)]
-pub struct Connections(Arc<ListenerStats>);
+pub struct ListenerPermit(Arc<ListenerStats>);
 
-impl Drop for Connections {
+impl Drop for ListenerPermit {
     fn drop(&mut self) {
         self.0.open.0.fetch_sub(1, Relaxed);
     }

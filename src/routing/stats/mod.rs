@@ -11,9 +11,9 @@ mod reuse;
 mod service;
 
 pub use avoidance::Avoidance;
-pub use callers::{Callers, SourceKey};
+pub use callers::{RecentSources, SourceKey};
 pub use endpoint::{DigestCursor, EndpointStats, EndpointTotals, InFlight};
 pub use everywhere::FailsEverywhere;
-pub use listener::{ConnRejection, Connections, ListenerStats};
+pub use listener::{ConnRejection, ListenerPermit, ListenerStats};
 pub use liveness::ResponseTracker;
-pub use service::{FirstAnswer, Reasons, Rejection, RetryReason, ServiceStats};
+pub use service::{FirstAnswer, Rejection, RetryReason, RetryReasons, ServiceStats};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-use super::{Avoidance, Callers, FailsEverywhere};
+use super::{Avoidance, FailsEverywhere, RecentSources};
 use crate::config::Service;
 use crate::routing::{Budget, Limits};
 use crate::telemetry::instruments::{Counter, Counters, LatencyHistogram};
@@ -81,12 +81,12 @@ impl RetryReason {
 /// Why the further tries of one request were made, in their order: the first fifteen, four bits each; and which of them left the
 /// pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reasons {
+pub struct RetryReasons {
     list: u64,
     crossed: u16,
 }
 
-impl Reasons {
+impl RetryReasons {
     /// None was made.
     pub fn is_empty(self) -> bool {
         self.list == 0
@@ -108,7 +108,7 @@ impl Reasons {
     }
 }
 
-impl Extend<RetryReason> for Reasons {
+impl Extend<RetryReason> for RetryReasons {
     fn extend<I: IntoIterator<Item = RetryReason>>(&mut self, reasons: I) {
         for reason in reasons {
             let place = self.iter().count();
@@ -119,7 +119,7 @@ impl Extend<RetryReason> for Reasons {
     }
 }
 
-impl fmt::Display for Reasons {
+impl fmt::Display for RetryReasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, reason) in self.iter().enumerate() {
             let (comma, pool) =
@@ -185,7 +185,7 @@ pub struct ServiceStats {
     /// Bounds extra attempts.
     pub budget: Budget,
     /// The client networks that it answered well lately.
-    pub callers: Callers,
+    pub callers: RecentSources,
     /// Requests whose retries are of no use.
     pub everywhere: FailsEverywhere,
     /// Targets that fail at some endpoints only.
@@ -210,7 +210,7 @@ impl ServiceStats {
             limits: Arc::new(Limits::new(&config.limits)),
             freed: Arc::default(),
             budget: Budget::new(workers),
-            callers: Callers::default(),
+            callers: RecentSources::default(),
             everywhere: FailsEverywhere::default(),
             avoidance: Avoidance::default(),
             latency: LatencyHistogram::latency(workers),
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn reasons_are_kept_in_their_order_and_no_more_than_fit() {
-        let mut reasons = Reasons::default();
+        let mut reasons = RetryReasons::default();
         assert!(reasons.is_empty());
         reasons.extend([RetryReason::ConnectLate, RetryReason::Refused, RetryReason::Hedge]);
         assert_eq!(reasons.to_string(), "connect_late,refused,hedge");

@@ -9,7 +9,7 @@ use crate::config::Target;
 use crate::decision::{Admission, PoolRow, ServiceRow, Succession, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::EndpointStats;
-use crate::routing::balance::Shape;
+use crate::routing::balance::BalancerShape;
 
 impl RoutingTable {
     /// Builds the next table. Pure but for the limits of a kept service, which take their configured size.
@@ -28,9 +28,9 @@ impl RoutingTable {
         workers: usize,
         now: MonoTime,
     ) -> RoutingTable {
-        let before = Before::of(previous, config);
+        let before = FormerTable::of(previous, config);
         let next_identity = Cell::new(previous.map_or(0, |previous| previous.next_identity));
-        let turn = Turn { epoch: table.epoch, workers, now, materials, next_identity: &next_identity };
+        let turn = TableBuild { epoch: table.epoch, workers, now, materials, next_identity: &next_identity };
         let mut slot = 0;
         let services: Vec<_> = config
             .services
@@ -59,7 +59,7 @@ impl RoutingTable {
 }
 
 /// What one build is about.
-struct Turn<'a> {
+struct TableBuild<'a> {
     epoch: u64,
     workers: usize,
     now: MonoTime,
@@ -67,17 +67,17 @@ struct Turn<'a> {
     next_identity: &'a Cell<u64>,
 }
 
-impl Turn<'_> {
-    fn new_identity(&self) -> Identity {
+impl TableBuild<'_> {
+    fn new_identity(&self) -> TableIdentity {
         let next = self.next_identity.get();
         self.next_identity.set(next + 1);
-        Identity(next)
+        TableIdentity(next)
     }
 }
 
 /// The table before.
 #[derive(Default)]
-struct Before<'a> {
+struct FormerTable<'a> {
     services: &'a [Arc<ServiceView>],
     /// What continues what; `None` = the configuration is the same.
     succession: Option<Succession>,
@@ -87,34 +87,34 @@ struct Before<'a> {
 
 /// The service of the table before that a service continues.
 #[derive(Clone, Copy)]
-struct Old<'a> {
+struct FormerService<'a> {
     view: &'a Arc<ServiceView>,
     /// Which pool continues which; `None` = each the one in the same place.
     pools: Option<&'a [Option<usize>]>,
 }
 
-impl<'a> Before<'a> {
-    fn of(previous: Option<&'a RoutingTable>, config: &Arc<Config>) -> Before<'a> {
-        let Some(table) = previous else { return Before::default() };
+impl<'a> FormerTable<'a> {
+    fn of(previous: Option<&'a RoutingTable>, config: &Arc<Config>) -> FormerTable<'a> {
+        let Some(table) = previous else { return FormerTable::default() };
         let succession = (!Arc::ptr_eq(&table.config, config)).then(|| {
             let before = (&table.config.listeners[..], &table.config.services[..]);
             Succession::between(before, (&config.listeners, &config.services))
         });
         let listeners = table.listeners.iter().map(|listener| (&*listener.config.name, listener)).collect();
-        Before { services: &table.services, succession, listeners }
+        FormerTable { services: &table.services, succession, listeners }
     }
 
     /// What the service in this place continues.
-    fn service(&self, index: usize) -> Option<Old<'_>> {
+    fn service(&self, index: usize) -> Option<FormerService<'_>> {
         let Some(succession) = &self.succession else {
-            return self.services.get(index).map(|view| Old { view, pools: None });
+            return self.services.get(index).map(|view| FormerService { view, pools: None });
         };
         let past = succession.service(index)?;
-        self.services.get(past.service).map(|view| Old { view, pools: Some(&past.pools) })
+        self.services.get(past.service).map(|view| FormerService { view, pools: Some(&past.pools) })
     }
 }
 
-impl<'a> Old<'a> {
+impl<'a> FormerService<'a> {
     /// What the pool in this place continues.
     fn pool(&self, index: usize) -> Option<&'a PoolView> {
         let index = self.pools.map_or(Some(index), |pools| pools.get(index).copied().flatten())?;
@@ -127,7 +127,7 @@ fn listener_view(
     old: Option<&Arc<ListenerView>>,
     sockets: &SocketMap,
     places: &HashMap<&str, usize>,
-    turn: &Turn<'_>,
+    turn: &TableBuild<'_>,
 ) -> Arc<ListenerView> {
     let sockets = match (sockets.get(&config.name), old) {
         (Some(sockets), _) => Arc::clone(sockets),
@@ -161,8 +161,8 @@ fn listener_view(
 fn service_view(
     config: &Arc<Service>,
     row: Option<&ServiceRow>,
-    before: Option<Old<'_>>,
-    turn: &Turn<'_>,
+    before: Option<FormerService<'_>>,
+    turn: &TableBuild<'_>,
     index: usize,
     first_slot: usize,
 ) -> Arc<ServiceView> {
@@ -198,7 +198,7 @@ fn service_view(
         awaiting: None,
         pools: Vec::new(),
         stats,
-        directory: Directory::default(),
+        directory: EndpointDirectory::default(),
     };
     view.awaiting = row.and_then(|row| row.awaiting_answer).map(|epoch| awaiting(old, epoch, turn.now));
     view.pools = (0..view.config.pools.len())
@@ -208,7 +208,7 @@ fn service_view(
             pool_view(&view, row, before, turn, pool, first_slot + pool)
         })
         .collect();
-    view.directory = Directory::of(&view.pools);
+    view.directory = EndpointDirectory::of(&view.pools);
     Arc::new(view)
 }
 
@@ -242,8 +242,8 @@ fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: MonoTime) -> Arc<Fi
 fn pool_view(
     service: &ServiceView,
     row: Option<&PoolRow>,
-    before: Option<Old<'_>>,
-    turn: &Turn<'_>,
+    before: Option<FormerService<'_>>,
+    turn: &TableBuild<'_>,
     index: usize,
     slot: usize,
 ) -> PoolView {
@@ -254,7 +254,7 @@ fn pool_view(
         row.map_or_else(Vec::new, |row| endpoint_views(service, config, row, (before, old), turn));
     let trials = places(&endpoints, Admission::Trial);
     let open = places(&endpoints, Admission::Open);
-    let shape = Shape { balance: &service.config.balance, endpoints: &endpoints };
+    let shape = BalancerShape { balance: &service.config.balance, endpoints: &endpoints };
     let suspected = !open.is_empty() && open.iter().all(|place| endpoints[*place as usize].suspected);
     let balancer = Balancer::build(&shape, open, old.map(|old| (&old.balancer, &*old.endpoints)));
     let (pool_term, left) = term(service, old, turn, index);
@@ -275,7 +275,7 @@ fn pool_view(
 }
 
 /// Since when the pool serves, and when it last ceased to.
-fn term(service: &ServiceView, old: Option<&PoolView>, turn: &Turn<'_>, index: usize) -> (u64, Option<MonoTime>) {
+fn term(service: &ServiceView, old: Option<&PoolView>, turn: &TableBuild<'_>, index: usize) -> (u64, Option<MonoTime>) {
     let (pool_term, left) = old.map_or((0, None), |old| (old.pool_term, old.left));
     let unserved = matches!(service.serving, Serving::Starting | Serving::Down);
     match (service.serves(index), pool_term) {
@@ -292,7 +292,7 @@ fn endpoint_views(
     config: &Pool,
     row: &PoolRow,
     (before, pool_before): (Option<&ServiceView>, Option<&PoolView>),
-    turn: &Turn<'_>,
+    turn: &TableBuild<'_>,
 ) -> Vec<EndpointView> {
     let configured = config.members.endpoints();
     let trip = config.outlier_detection.as_ref().map_or(5, |rule| rule.consecutive_failures);

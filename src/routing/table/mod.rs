@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::balance::Balancer;
 use super::matching::Matcher;
 use super::materials::TlsAssets;
-use super::sockets::Sockets;
+use super::sockets::ListenerSockets;
 use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
 use crate::decision::{EndpointId, Serving};
@@ -20,7 +20,7 @@ mod endpoint;
 pub use endpoint::EndpointView;
 
 /// The sockets of each listener, by its name.
-pub type SocketMap = HashMap<Name, Arc<Sockets>>;
+pub type SocketMap = HashMap<Name, Arc<ListenerSockets>>;
 
 /// Everything a request needs to know.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct RoutingTable {
 
 /// A service or a pool of this process's life: kept over reloads and renames, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(u64);
+pub struct TableIdentity(u64);
 
 impl RoutingTable {
     /// The service of this name.
@@ -67,7 +67,7 @@ impl RoutingTable {
         }
     }
 
-    fn at(&self, index: usize, id: Identity) -> Option<&Arc<ServiceView>> {
+    fn at(&self, index: usize, id: TableIdentity) -> Option<&Arc<ServiceView>> {
         let same = |service: &&Arc<ServiceView>| service.id == id;
         self.services.get(index).filter(same).or_else(|| self.services.iter().find(same))
     }
@@ -79,7 +79,7 @@ pub struct ListenerView {
     /// As configured.
     pub config: Arc<Listener>,
     /// Where it accepts.
-    pub sockets: Arc<Sockets>,
+    pub sockets: Arc<ListenerSockets>,
     /// Where its work goes.
     pub target: ListenerTarget,
     /// How it speaks TLS. Where the configuration wants it and it is missing, every client is refused.
@@ -103,7 +103,7 @@ pub enum ListenerTarget {
 #[derive(Debug)]
 pub struct ServiceView {
     /// Its identity.
-    pub id: Identity,
+    pub id: TableIdentity,
     /// The epoch of the table it was built for.
     pub built: u64,
     /// Its index in [`RoutingTable::services`].
@@ -121,7 +121,7 @@ pub struct ServiceView {
     /// Survives republishing.
     pub stats: Arc<ServiceStats>,
     /// Where each endpoint stands.
-    directory: Directory,
+    directory: EndpointDirectory,
 }
 
 impl ServiceView {
@@ -174,7 +174,7 @@ impl ServiceView {
         PoolTerm {
             service: self.id,
             index: self.index,
-            pool: view.map_or(Identity(u64::MAX), |pool| pool.id),
+            pool: view.map_or(TableIdentity(u64::MAX), |pool| pool.id),
             since: view.map_or(0, |pool| pool.pool_term),
             table: self.built,
             rule: SessionRule::of(&self.config),
@@ -211,10 +211,10 @@ impl ServiceView {
 
 /// Endpoints by number, each with its pool and its place there.
 #[derive(Debug, Default)]
-struct Directory(Vec<(EndpointId, u32, u32)>);
+struct EndpointDirectory(Vec<(EndpointId, u32, u32)>);
 
-impl Directory {
-    fn of(pools: &[PoolView]) -> Directory {
+impl EndpointDirectory {
+    fn of(pools: &[PoolView]) -> EndpointDirectory {
         let mut all: Vec<_> = pools
             .iter()
             .zip(0..)
@@ -222,7 +222,7 @@ impl Directory {
             .collect();
         // They mostly stand in the order of their numbers, which costs one look at each.
         all.sort_unstable();
-        Directory(all)
+        EndpointDirectory(all)
     }
 
     fn find(&self, endpoint: EndpointId) -> Option<(usize, usize)> {
@@ -236,11 +236,11 @@ impl Directory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolTerm {
     /// The service.
-    pub service: Identity,
+    pub service: TableIdentity,
     /// Where the service stood in the table of that time: looked at first.
     pub index: usize,
     /// Its pool.
-    pub pool: Identity,
+    pub pool: TableIdentity,
     /// The epoch at which the pool began to serve; 0 = it did not serve (a trial, a try across pools).
     pub since: u64,
     /// The epoch of the view it was made from: an endpoint that came into the pool later is not the session's.
@@ -297,7 +297,7 @@ pub enum SessionVerdict {
 #[derive(Debug)]
 pub struct PoolView {
     /// Its identity.
-    pub id: Identity,
+    pub id: TableIdentity,
     /// Its name.
     pub name: Name,
     /// May it take the service.

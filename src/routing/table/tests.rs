@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{RouteMatch, Target};
 use crate::decision::{Admission, Table};
 use crate::routing::fixture::{at, conclusions, config, id, listener, route, service};
-use crate::routing::{Bound, Handle, Published, SessionRegister, WorkerId, WorkerView};
+use crate::routing::{BoundSocket, Handle, Published, SessionRegister, WorkerId, WorkerView};
 
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -95,7 +95,8 @@ fn sockets_are_kept_until_others_are_given() {
     let config = two_services();
     let bound = |port| {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let sockets = Sockets::new(vec![Arc::new(Bound::new(([127, 0, 0, 1], port).into(), vec![socket]))]);
+        let sockets =
+            ListenerSockets::new(vec![Arc::new(BoundSocket::new(([127, 0, 0, 1], port).into(), vec![socket]))]);
         SocketMap::from([("web".into(), Arc::new(sockets))])
     };
     let one = RoutingTable::build(&config, &conclusions(&config, 1), None, &bound(1), &Arc::default(), 1, at(1));

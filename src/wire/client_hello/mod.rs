@@ -23,7 +23,7 @@ const ALPN: u16 = 16;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct HelloRequest {
     /// The server's name in lower case.
     pub name: Option<String>,
     /// The protocols offered, the preferred one first.
@@ -32,7 +32,7 @@ pub struct Asked {
 
 /// Why bytes are not a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HelloError {
     /// They do not begin a TLS handshake.
     NotTls,
     /// They begin like one and go on otherwise.
@@ -43,7 +43,7 @@ pub enum Fault {
 
 /// Reads a hello as its bytes come. Each byte is looked at once.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct HelloReader {
     /// Of the record that is being read.
     header: [u8; 5],
     /// How much of the header is there.
@@ -56,17 +56,17 @@ pub struct Reader {
     taken: usize,
 }
 
-impl Reader {
+impl HelloReader {
     /// Nothing read yet.
-    pub fn new() -> Reader {
-        Reader::default()
+    pub fn new() -> HelloReader {
+        HelloReader::default()
     }
 
     /// Takes the next bytes. `Ok(None)`: the hello goes on. What stands behind its end is not looked at.
     ///
     /// # Errors
     /// This is no hello. The reader is not to be asked again, nor after the hello is complete.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<Option<Asked>, Fault> {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<Option<HelloRequest>, HelloError> {
         while let Some((first, rest)) = bytes.split_first() {
             if self.left == 0 {
                 self.take_header(*first)?;
@@ -90,20 +90,20 @@ impl Reader {
     }
 
     /// How many bytes of the message are still to come, as far as it says so.
-    fn missing(&self) -> Result<usize, Fault> {
+    fn missing(&self) -> Result<usize, HelloError> {
         let length = self.length()?.map_or(4, |length| 4 + length);
         Ok(length.saturating_sub(self.message.len()))
     }
 
-    fn count(&mut self, more: usize) -> Result<(), Fault> {
+    fn count(&mut self, more: usize) -> Result<(), HelloError> {
         self.taken += more;
-        if self.taken > LONGEST_ON_WIRE { Err(Fault::TooLong) } else { Ok(()) }
+        if self.taken > LONGEST_ON_WIRE { Err(HelloError::TooLong) } else { Ok(()) }
     }
 
     /// One more byte of a record's header.
-    fn take_header(&mut self, byte: u8) -> Result<(), Fault> {
+    fn take_header(&mut self, byte: u8) -> Result<(), HelloError> {
         let first = self.taken < self.header.len();
-        let otherwise = |why| if first { Fault::NotTls } else { Fault::Malformed(why) };
+        let otherwise = |why| if first { HelloError::NotTls } else { HelloError::Malformed(why) };
         match (self.have, byte) {
             (0, HANDSHAKE) | (1, 3) | (2..=4, _) => {}
             (0, _) => return Err(otherwise("another record inside the hello")),
@@ -124,29 +124,29 @@ impl Reader {
     }
 
     /// Of the message without its header, as soon as it says so.
-    fn length(&self) -> Result<Option<usize>, Fault> {
+    fn length(&self) -> Result<Option<usize>, HelloError> {
         if self.message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
-            return Err(Fault::NotTls);
+            return Err(HelloError::NotTls);
         }
         let Some([_, high, middle, low]) = self.message.first_chunk::<4>() else { return Ok(None) };
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
-        if length + 4 > LONGEST { Err(Fault::TooLong) } else { Ok(Some(length)) }
+        if length + 4 > LONGEST { Err(HelloError::TooLong) } else { Ok(Some(length)) }
     }
 }
 
 /// What the body of a ClientHello asks for.
-fn asked(message: &[u8]) -> Result<Asked, Fault> {
-    let mut rest = Rest(message);
+fn asked(message: &[u8]) -> Result<HelloRequest, HelloError> {
+    let mut rest = RestOfField(message);
     // The version, and the client's random bytes.
     rest.take(2 + 32)?;
     if rest.vector(1)?.0.len() > 32 {
-        return Err(Fault::Malformed("a session id that is too long"));
+        return Err(HelloError::Malformed("a session id that is too long"));
     }
     let ciphers = rest.vector(2)?.0.len();
     if ciphers == 0 || ciphers % 2 == 1 || rest.vector(1)?.0.is_empty() {
-        return Err(Fault::Malformed("no cipher suites or no compression methods"));
+        return Err(HelloError::Malformed("no cipher suites or no compression methods"));
     }
-    let mut asked = Asked::default();
+    let mut asked = HelloRequest::default();
     if rest.0.is_empty() {
         return Ok(asked);
     }
@@ -160,7 +160,7 @@ fn asked(message: &[u8]) -> Result<Asked, Fault> {
         match kind {
             SERVER_NAME if !std::mem::replace(&mut named, true) => asked.name = Some(server_name(content)?),
             ALPN if !std::mem::replace(&mut offered, true) => asked.protocols = protocols(content)?,
-            SERVER_NAME | ALPN => return Err(Fault::Malformed("an extension that stands twice")),
+            SERVER_NAME | ALPN => return Err(HelloError::Malformed("an extension that stands twice")),
             _ => {}
         }
     }
@@ -168,8 +168,8 @@ fn asked(message: &[u8]) -> Result<Asked, Fault> {
 }
 
 /// Exactly one name, of the one kind that there is (RFC 6066 §3).
-fn server_name(mut content: Rest<'_>) -> Result<String, Fault> {
-    let wrong = Fault::Malformed("not one server name");
+fn server_name(mut content: RestOfField<'_>) -> Result<String, HelloError> {
+    let wrong = HelloError::Malformed("not one server name");
     let mut list = content.vector(2)?;
     content.end()?;
     if list.number(1)? != 0 {
@@ -183,42 +183,42 @@ fn server_name(mut content: Rest<'_>) -> Result<String, Fault> {
     std::str::from_utf8(name).map(str::to_ascii_lowercase).map_err(|_| wrong)
 }
 
-fn protocols(mut content: Rest<'_>) -> Result<Vec<Vec<u8>>, Fault> {
+fn protocols(mut content: RestOfField<'_>) -> Result<Vec<Vec<u8>>, HelloError> {
     let mut list = content.vector(2)?;
     content.end()?;
     let mut found = Vec::new();
     while !list.0.is_empty() {
         let name = list.vector(1)?.0;
         if name.is_empty() {
-            return Err(Fault::Malformed("a protocol without a name"));
+            return Err(HelloError::Malformed("a protocol without a name"));
         }
         found.push(name.to_vec());
     }
-    if found.is_empty() { Err(Fault::Malformed("no protocols offered")) } else { Ok(found) }
+    if found.is_empty() { Err(HelloError::Malformed("no protocols offered")) } else { Ok(found) }
 }
 
 /// What is left to be read of a field.
-struct Rest<'b>(&'b [u8]);
+struct RestOfField<'b>(&'b [u8]);
 
-impl<'b> Rest<'b> {
-    fn take(&mut self, count: usize) -> Result<&'b [u8], Fault> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Fault::Malformed("a field beyond its end"))?;
+impl<'b> RestOfField<'b> {
+    fn take(&mut self, count: usize) -> Result<&'b [u8], HelloError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(HelloError::Malformed("a field beyond its end"))?;
         self.0 = rest;
         Ok(taken)
     }
 
     /// A number of so many bytes, of three at most.
-    fn number(&mut self, bytes: usize) -> Result<usize, Fault> {
+    fn number(&mut self, bytes: usize) -> Result<usize, HelloError> {
         Ok(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
     /// A field with its length before it, which takes so many bytes.
-    fn vector(&mut self, bytes: usize) -> Result<Rest<'b>, Fault> {
+    fn vector(&mut self, bytes: usize) -> Result<RestOfField<'b>, HelloError> {
         let length = self.number(bytes)?;
-        self.take(length).map(Rest)
+        self.take(length).map(RestOfField)
     }
 
-    fn end(&self) -> Result<(), Fault> {
-        if self.0.is_empty() { Ok(()) } else { Err(Fault::Malformed("bytes behind a field")) }
+    fn end(&self) -> Result<(), HelloError> {
+        if self.0.is_empty() { Ok(()) } else { Err(HelloError::Malformed("bytes behind a field")) }
     }
 }

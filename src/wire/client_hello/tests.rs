@@ -53,17 +53,17 @@ fn records(message: &[u8], size: usize) -> Vec<u8> {
     message.chunks(size).flat_map(record).collect()
 }
 
-fn read(bytes: &[u8]) -> Result<Option<Asked>, Fault> {
-    Reader::new().feed(bytes)
+fn read(bytes: &[u8]) -> Result<Option<HelloRequest>, HelloError> {
+    HelloReader::new().feed(bytes)
 }
 
 fn hello(extensions: &[Vec<u8>]) -> Vec<u8> {
     records(&message(&body(32, Some(extensions))), LONGEST_RECORD)
 }
 
-fn asked(name: Option<&str>, protocols: &[&str]) -> Asked {
+fn asked(name: Option<&str>, protocols: &[&str]) -> HelloRequest {
     let protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    Asked { name: name.map(str::to_owned), protocols }
+    HelloRequest { name: name.map(str::to_owned), protocols }
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_client_without_extensions_is_understood() {
 #[test]
 fn what_is_not_tls_is_told_apart_at_once() {
     for text in ["GET / HTTP/1.1\r\n\r\n", "SSH-2.0-x\r\n", "\u{0}\u{0}", "\r\n"] {
-        assert_eq!(read(text.as_bytes()), Err(Fault::NotTls), "{text:?}");
-        assert_eq!(read(&text.as_bytes()[..1]), Err(Fault::NotTls), "{text:?}");
+        assert_eq!(read(text.as_bytes()), Err(HelloError::NotTls), "{text:?}");
+        assert_eq!(read(&text.as_bytes()[..1]), Err(HelloError::NotTls), "{text:?}");
     }
     // SSL 2's hello, a record of no version, an alert, a ServerHello, a record too long or empty.
     for bytes in [
@@ -100,7 +100,7 @@ fn what_is_not_tls_is_told_apart_at_once() {
         &[22, 3, 1, 0, 0],
         &[22, 3, 3, 0, 1, 2],
     ] {
-        assert_eq!(read(bytes), Err(Fault::NotTls), "{bytes:?}");
+        assert_eq!(read(bytes), Err(HelloError::NotTls), "{bytes:?}");
     }
 }
 
@@ -135,12 +135,12 @@ fn what_two_readers_could_understand_differently_is_refused() {
         ("a body that ends early", records(&message(&body(32, None)[..40]), LONGEST_RECORD)),
         ("an empty body", records(&message(&[]), LONGEST_RECORD)),
     ] {
-        assert!(matches!(read(&bytes), Err(Fault::Malformed(_))), "{what}: {:?}", read(&bytes));
+        assert!(matches!(read(&bytes), Err(HelloError::Malformed(_))), "{what}: {:?}", read(&bytes));
     }
     // Between two records of a hello nothing else may stand.
     let mut bytes = records(&message(&body(32, Some(&[name("a")]))), 20);
     bytes[25] = 21;
-    assert_eq!(read(&bytes), Err(Fault::Malformed("another record inside the hello")));
+    assert_eq!(read(&bytes), Err(HelloError::Malformed("another record inside the hello")));
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn a_hello_is_read_up_to_a_bound_and_not_beyond() {
     assert_eq!(read(&records(&longest, LONGEST_RECORD)), Ok(Some(asked(Some("a.example.com"), &[]))));
     assert_eq!(read(&records(&longest, 5)), Ok(Some(asked(Some("a.example.com"), &[]))));
     // Refused by what it announces, before it is sent.
-    assert_eq!(read(&records(&filled(LONGEST + 1), LONGEST_RECORD)[..9]), Err(Fault::TooLong));
-    assert_eq!(read(&records(&longest, 1)), Err(Fault::TooLong));
+    assert_eq!(read(&records(&filled(LONGEST + 1), LONGEST_RECORD)[..9]), Err(HelloError::TooLong));
+    assert_eq!(read(&records(&longest, 1)), Err(HelloError::TooLong));
 }
 
-fn in_pieces(pieces: &[&[u8]]) -> Result<Option<Asked>, Fault> {
-    let mut reader = Reader::new();
+fn in_pieces(pieces: &[&[u8]]) -> Result<Option<HelloRequest>, HelloError> {
+    let mut reader = HelloReader::new();
     pieces.iter().find_map(|piece| reader.feed(piece).transpose()).transpose()
 }
 
@@ -192,7 +192,7 @@ fn a_hello_at_its_limits_is_judged_alike_in_any_pieces() {
     assert_eq!(judged(&bytes, in_pieces), Ok(Some(asked(Some("a.example.com"), &[]))));
 }
 
-fn any_hello() -> impl Strategy<Value = (Vec<u8>, Asked)> {
+fn any_hello() -> impl Strategy<Value = (Vec<u8>, HelloRequest)> {
     let other = (17u16..0xffff, proptest::collection::vec(any::<u8>(), 0..40))
         .prop_map(|(kind, content)| extension(kind, &content));
     let names = proptest::option::of("[a-zA-Z0-9-]{1,20}(\\.[a-z]{1,9}){0,3}");
@@ -224,7 +224,7 @@ proptest! {
         let mut bytes = records(&message, record);
         let length = bytes.len();
         bytes.extend(behind);
-        let mut reader = Reader::new();
+        let mut reader = HelloReader::new();
         let mut at = 0;
         let mut sizes = segments.iter().cycle();
         loop {
@@ -244,7 +244,7 @@ proptest! {
     fn a_hello_is_the_same_at_every_split((message, expected) in any_hello(), record in 1usize..100) {
         let bytes = records(&message, record);
         for split in 0..bytes.len() {
-            let mut reader = Reader::new();
+            let mut reader = HelloReader::new();
             prop_assert_eq!(reader.feed(&bytes[..split]), Ok(None));
             prop_assert_eq!(reader.feed(&bytes[split..]), Ok(Some(expected.clone())));
         }
@@ -266,7 +266,7 @@ proptest! {
         bytes.truncate(keep.index(bytes.len() + 1));
         bytes.extend(rest);
         let whole = read(&bytes);
-        let mut reader = Reader::new();
+        let mut reader = HelloReader::new();
         let one_by_one = bytes.iter().find_map(|byte| match reader.feed(std::slice::from_ref(byte)) {
             Ok(None) => None,
             end => Some(end),

@@ -1,7 +1,7 @@
 //! Bodies on their way in: where the data is, and whether the body came to its end.
 
 use super::Error;
-use super::chunked::Chunks;
+use super::chunked::ChunkReader;
 use super::head::{BodyLength, Piece};
 use crate::wire::Fields;
 
@@ -13,7 +13,7 @@ pub struct BodyDecoder {
     done: bool,
     /// What was found wrong: it stays wrong.
     failed: Option<Error>,
-    chunks: Chunks,
+    chunks: ChunkReader,
     trailers: Fields,
 }
 
@@ -31,14 +31,14 @@ impl BodyDecoder {
         self.left = if let BodyLength::Length(bytes) = length { bytes } else { 0 };
         self.done = length.is_empty();
         self.failed = None;
-        self.chunks = Chunks::default();
+        self.chunks = ChunkReader::default();
         self.trailers.clear();
     }
 
     /// The same for the body of a reply, whose chunk sizes may have spaces behind them.
     pub fn reset_for_reply(&mut self, length: BodyLength) {
         self.reset(length);
-        self.chunks = Chunks::of_a_reply();
+        self.chunks = ChunkReader::of_a_reply();
     }
 
     /// Finds the next stretch of data: call it until the input is used up or the body is done. Without data and not done,

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::Error;
-use super::head::{Lines, Piece, field_line};
+use super::head::{HeadLines, Piece, field_line};
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
@@ -17,13 +17,13 @@ pub(in crate::wire) const MAX_TRAILERS: u32 = 64;
 
 /// Where in the chunks we are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Chunks {
-    at: At,
+pub(super) struct ChunkReader {
+    at: ChunkPart,
     /// The size while it is read, then what is left of the chunk's data.
     size: u64,
     digits: u8,
     extensions: u32,
-    lines: Lines,
+    lines: HeadLines,
     trailer_bytes: usize,
     trailer_count: u32,
     /// Spaces may stand behind a size.
@@ -31,10 +31,10 @@ pub(super) struct Chunks {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
+enum ChunkPart {
     #[default]
     Size,
-    Extension(Extension),
+    Extension(ChunkExtension),
     SizeLf,
     Data,
     DataCr,
@@ -44,7 +44,7 @@ enum At {
 
 /// Where in `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extension {
+enum ChunkExtension {
     /// After the size or a complete extension, with space: `;` must come.
     BeforeSemicolon,
     BeforeName,
@@ -57,12 +57,12 @@ enum Extension {
     AfterQuoted,
 }
 
-impl Chunks {
+impl ChunkReader {
     /// Of a reply: some servers pad each size with spaces (`5  \r\n`), and every client reads them. It cannot be
     /// misread later, since the body is framed again for the client. In a request it stays refused: what is before us may read
     /// it otherwise, and no client that is one writes it.
-    pub(super) fn of_a_reply() -> Chunks {
-        Chunks { padded: true, ..Chunks::default() }
+    pub(super) fn of_a_reply() -> ChunkReader {
+        ChunkReader { padded: true, ..ChunkReader::default() }
     }
 
     /// The next stretch of data; see [`super::BodyDecoder::decode`].
@@ -70,8 +70,8 @@ impl Chunks {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             match self.at {
-                At::Data => return Ok(self.data(at, input.len())),
-                At::Trailers => {
+                ChunkPart::Data => return Ok(self.data(at, input.len())),
+                ChunkPart::Trailers => {
                     let (taken, done) = self.trailers(&input[at..], trailers)?;
                     at += taken;
                     if done {
@@ -79,13 +79,13 @@ impl Chunks {
                     }
                     continue;
                 }
-                At::Size => self.size_byte(byte)?,
-                At::Extension(place) => self.extension_byte(place, byte)?,
-                At::SizeLf if byte == b'\n' => self.size_complete(),
-                At::SizeLf => return Err(Error::ChunkSize),
-                At::DataCr if byte == b'\r' => self.at = At::DataLf,
-                At::DataLf if byte == b'\n' => self.next_chunk(),
-                At::DataCr | At::DataLf => return Err(Error::ChunkEnd),
+                ChunkPart::Size => self.size_byte(byte)?,
+                ChunkPart::Extension(place) => self.extension_byte(place, byte)?,
+                ChunkPart::SizeLf if byte == b'\n' => self.size_complete(),
+                ChunkPart::SizeLf => return Err(Error::ChunkSize),
+                ChunkPart::DataCr if byte == b'\r' => self.at = ChunkPart::DataLf,
+                ChunkPart::DataLf if byte == b'\n' => self.next_chunk(),
+                ChunkPart::DataCr | ChunkPart::DataLf => return Err(Error::ChunkEnd),
             }
             at += 1;
         }
@@ -96,13 +96,13 @@ impl Chunks {
         let data = usize::try_from(self.size).unwrap_or(usize::MAX).min(len - from);
         self.size -= data as u64;
         if self.size == 0 {
-            self.at = At::DataCr;
+            self.at = ChunkPart::DataCr;
         }
         Piece { taken: from + data, data: from..from + data, done: false }
     }
 
     fn next_chunk(&mut self) {
-        (self.at, self.size, self.digits) = (At::Size, 0, 0);
+        (self.at, self.size, self.digits) = (ChunkPart::Size, 0, 0);
     }
 
     fn size_byte(&mut self, byte: u8) -> Result<(), Error> {
@@ -116,36 +116,36 @@ impl Chunks {
             return Err(Error::ChunkSize);
         }
         match byte {
-            b'\r' => self.at = At::SizeLf,
-            b';' => self.extension_at(Extension::BeforeName)?,
-            b' ' | b'\t' => self.extension_at(Extension::BeforeSemicolon)?,
+            b'\r' => self.at = ChunkPart::SizeLf,
+            b';' => self.extension_at(ChunkExtension::BeforeName)?,
+            b' ' | b'\t' => self.extension_at(ChunkExtension::BeforeSemicolon)?,
             _ => return Err(Error::ChunkSize),
         }
         Ok(())
     }
 
     fn size_complete(&mut self) {
-        self.at = if self.size == 0 { At::Trailers } else { At::Data };
+        self.at = if self.size == 0 { ChunkPart::Trailers } else { ChunkPart::Data };
     }
 
-    fn extension_at(&mut self, place: Extension) -> Result<(), Error> {
+    fn extension_at(&mut self, place: ChunkExtension) -> Result<(), Error> {
         self.extensions += 1;
         if self.extensions > MAX_EXTENSIONS {
             return Err(Error::ChunkExtensionsTooLong);
         }
-        self.at = At::Extension(place);
+        self.at = ChunkPart::Extension(place);
         Ok(())
     }
 
-    fn extension_byte(&mut self, place: Extension, byte: u8) -> Result<(), Error> {
-        use Extension::*;
+    fn extension_byte(&mut self, place: ChunkExtension, byte: u8) -> Result<(), Error> {
+        use ChunkExtension::*;
         let next = match (place, byte) {
             (Name | AfterName | Token | AfterQuoted, b'\r') => {
-                self.at = At::SizeLf;
+                self.at = ChunkPart::SizeLf;
                 return Ok(());
             }
             (BeforeSemicolon, b'\r') if self.padded => {
-                self.at = At::SizeLf;
+                self.at = ChunkPart::SizeLf;
                 return Ok(());
             }
             (BeforeSemicolon, b' ' | b'\t') => BeforeSemicolon,

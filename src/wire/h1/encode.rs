@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use super::head::{BodyLength, Version, list};
-use super::header_lines::{Edits, number_line, write_line};
+use super::header_lines::{HeaderEdits, number_line, write_line};
 use super::response::ResponseHead;
 use crate::config::HeaderChanges;
 use crate::wire::{Fields, Known};
 
 /// How a reply goes to the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Downstream<'a> {
+pub struct DownstreamHead<'a> {
     /// The client's version.
     pub version: Version,
     /// How the body goes out; see [`reply_framing`].
@@ -34,7 +34,7 @@ pub const fn reply_framing(head: &ResponseHead, client: Version) -> BodyLength {
 
 /// Appends a final reply's head for the client, empty line included. (101 is final: check it by
 /// [`agreed`](super::agreed) first.)
-pub fn encode_response(head: &ResponseHead, to: &Downstream<'_>, out: &mut Vec<u8>) {
+pub fn encode_response(head: &ResponseHead, to: &DownstreamHead<'_>, out: &mut Vec<u8>) {
     status_line(head, out);
     response_lines(head, to.framing, to.changes, out);
     // A length that was not stated but is known: a reply over HTTP/2 that ended with its head.
@@ -60,7 +60,7 @@ pub(in crate::wire) fn response_lines(
     changes: &HeaderChanges,
     out: &mut Vec<u8>,
 ) {
-    let edits = Edits::new(changes);
+    let edits = HeaderEdits::new(changes);
     head.fields().write(out, |line, run| match line.known() {
         Known::ContentLength => {
             if let Some(length) = stated_length(head, framing) {

@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::Error;
 use crate::config::ListenerLimits;
 use crate::wire::ascii;
-use crate::wire::fields::Kinds;
+use crate::wire::fields::FieldKinds;
 use crate::wire::{Fields, Known};
 
 /// Bounds of one head, empty line included.
@@ -169,7 +169,7 @@ impl Span {
 
 /// Walks over the lines of an arena that grows piece by piece, without looking at a byte of an unfinished line twice.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct HeadLines {
     /// Where the current line starts.
     pub(super) line: usize,
 }
@@ -177,7 +177,7 @@ pub(super) struct Lines {
 /// Input goes into the arena in steps of this size, so that little of a body is copied in vain.
 pub(super) const STEP: usize = 2048;
 
-impl Lines {
+impl HeadLines {
     /// The current line without its CRLF, if it is complete; `new` is where bytes start that were not searched yet. Goes on to
     /// the next line, even behind one that ends wrongly: the bound is asked for it too, as it would be if it came in pieces.
     #[inline]
@@ -254,12 +254,12 @@ pub(super) fn field_line(fields: &mut Fields, line: Range<usize>) -> Result<(), 
 }
 
 /// The kinds of field that state something about length or persistence.
-const FACTUAL: Kinds =
-    Kinds::NONE.with(Known::ContentLength).with(Known::TransferEncoding).with(Known::Connection).with(Known::Te);
+const FACTUAL: FieldKinds =
+    FieldKinds::NONE.with(Known::ContentLength).with(Known::TransferEncoding).with(Known::Connection).with(Known::Te);
 
 /// What the fields state about length and persistence.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct HeadFacts {
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) close: bool,
@@ -269,10 +269,10 @@ pub(super) struct Facts {
     has_names: bool,
 }
 
-impl Facts {
+impl HeadFacts {
     /// Gathers them. Refuses whatever leaves the length open to two readings.
-    pub(super) fn gather(fields: &mut Fields, version: Version) -> Result<Facts, Error> {
-        let mut facts = Facts::default();
+    pub(super) fn gather(fields: &mut Fields, version: Version) -> Result<HeadFacts, Error> {
+        let mut facts = HeadFacts::default();
         let mut options = 0;
         for field in fields.of_kinds(FACTUAL) {
             match field.known {

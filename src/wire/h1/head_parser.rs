@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::Error;
-use super::head::{HeadLimits, Lines, Progress, STEP, Span, field_line};
+use super::head::{HeadLimits, HeadLines, Progress, STEP, Span, field_line};
 use crate::wire::Fields;
 
 /// What a parser fills: its arena of fields, and the rules of its first line.
@@ -35,12 +35,12 @@ pub(super) trait MessageHead {
 /// Where in one head the input has come. It never looks at a byte twice, and refuses as soon as a line is wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeadParser {
-    at: At,
-    lines: Lines,
+    at: HeadPart,
+    lines: HeadLines,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
+enum HeadPart {
     /// Nothing of a head has come.
     #[default]
     Start,
@@ -55,17 +55,17 @@ enum At {
 impl HeadParser {
     /// Before a head.
     pub(super) const fn new() -> HeadParser {
-        HeadParser { at: At::Start, lines: Lines { line: 0 } }
+        HeadParser { at: HeadPart::Start, lines: HeadLines { line: 0 } }
     }
 
     /// Has a part of a head come.
     pub(super) fn has_started(&self) -> bool {
-        self.at != At::Start
+        self.at != HeadPart::Start
     }
 
     /// Every further call gives this error.
     pub(super) const fn fail(&mut self, error: Error) -> Error {
-        self.at = At::Failed(error);
+        self.at = HeadPart::Failed(error);
         error
     }
 
@@ -90,12 +90,12 @@ impl HeadParser {
         context: H::Context,
         head: &mut H,
     ) -> Result<Progress, Error> {
-        if let At::Failed(error) = self.at {
+        if let HeadPart::Failed(error) = self.at {
             return Err(error);
         }
-        if self.at == At::Start {
+        if self.at == HeadPart::Start {
             head.fields_mut().clear();
-            self.lines = Lines::default();
+            self.lines = HeadLines::default();
         }
         let mut taken = 0;
         for piece in input.chunks(STEP) {
@@ -122,13 +122,15 @@ impl HeadParser {
         head: &mut H,
     ) -> Result<bool, Error> {
         loop {
-            if self.at == At::Fields && self.lines.line >= new {
+            if self.at == HeadPart::Fields && self.lines.line >= new {
                 let room = limits.fields.saturating_sub(head.fields().len());
                 self.lines.take_plain_fields(head.fields_mut(), room, limits);
             }
-            if let (At::Start | At::Skipped, Some(&first)) = (self.at, head.fields().text().get(self.lines.line)) {
-                H::may_begin(first, self.at == At::Skipped)?;
-                self.at = At::FirstLine;
+            if let (HeadPart::Start | HeadPart::Skipped, Some(&first)) =
+                (self.at, head.fields().text().get(self.lines.line))
+            {
+                H::may_begin(first, self.at == HeadPart::Skipped)?;
+                self.at = HeadPart::FirstLine;
             }
             let Some(line) = self.complete_line(new, limits, head)? else {
                 return Ok(false);
@@ -152,7 +154,7 @@ impl HeadParser {
         let end = if let Ok(None) = line { text.len() } else { self.lines.line };
         match self.at {
             _ if !limits.is_exceeded_by(end) => line,
-            At::Fields => Err(Error::HeadTooLarge),
+            HeadPart::Fields => Err(Error::HeadTooLarge),
             _ => Err(H::FIRST_LINE_TOO_LONG),
         }
     }
@@ -167,16 +169,16 @@ impl HeadParser {
         head: &mut H,
     ) -> Result<bool, Error> {
         match self.at {
-            At::Fields if line.is_empty() => {
+            HeadPart::Fields if line.is_empty() => {
                 head.complete(context)?;
                 return Ok(true);
             }
-            At::Fields if head.fields().len() >= limits.fields => return Err(Error::TooManyFields),
-            At::Fields => field_line(head.fields_mut(), line)?,
-            _ if line.is_empty() => self.at = At::Skipped,
+            HeadPart::Fields if head.fields().len() >= limits.fields => return Err(Error::TooManyFields),
+            HeadPart::Fields => field_line(head.fields_mut(), line)?,
+            _ if line.is_empty() => self.at = HeadPart::Skipped,
             _ => {
                 head.read_first_line(Span::new(line), context)?;
-                self.at = At::Fields;
+                self.at = HeadPart::Fields;
             }
         }
         Ok(false)

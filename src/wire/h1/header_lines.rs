@@ -2,7 +2,7 @@
 
 use crate::config::HeaderChanges;
 use crate::wire::Known;
-use crate::wire::fields::Line;
+use crate::wire::fields::FieldLine;
 
 /// `name: value`
 #[inline]
@@ -22,21 +22,21 @@ pub(super) fn number_line(out: &mut Vec<u8>, name: &[u8], number: u64) {
 }
 
 /// A route's header changes, ready to be asked per field. Framing and hop-by-hop fields are not theirs to change.
-pub(super) struct Edits<'a> {
+pub(super) struct HeaderEdits<'a> {
     changes: &'a HeaderChanges,
     any: bool,
 }
 
-impl<'a> Edits<'a> {
+impl<'a> HeaderEdits<'a> {
     #[inline]
-    pub(super) fn new(changes: &'a HeaderChanges) -> Edits<'a> {
+    pub(super) fn new(changes: &'a HeaderChanges) -> HeaderEdits<'a> {
         let any = !(changes.set.is_empty() && changes.add.is_empty() && changes.remove.is_empty());
-        Edits { changes, any }
+        HeaderEdits { changes, any }
     }
 
     /// Does a field stay (neither removed nor replaced).
     #[inline]
-    pub(super) fn leaves(&self, line: &Line<'_>) -> bool {
+    pub(super) fn leaves(&self, line: &FieldLine<'_>) -> bool {
         !self.any || self.leaves_name(line.name())
     }
 

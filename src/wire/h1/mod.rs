@@ -7,7 +7,7 @@
 //!
 //! 1. [`RequestParser::feed`] fills a [`RequestHead`] (an arena that is reused); route on [`RequestHead::host`],
 //!    [`RequestHead::path`], [`RequestHead::method_name`] and [`RequestHead::fields`].
-//! 2. [`encode_request`] writes the head for the upstream, [`Upstream`] says what is added and removed.
+//! 2. [`encode_request`] writes the head for the upstream, [`UpstreamHead`] says what is added and removed.
 //! 3. [`BodyDecoder`] walks the request's body, [`BodyEncoder`] frames it again.
 //! 4. [`ResponseParser::feed`] fills a [`ResponseHead`]; an interim one goes on by [`encode_interim`].
 //! 5. [`reply_framing`] and [`encode_response`] write the head for the client, again with a [`BodyDecoder`] on the one side
@@ -46,18 +46,18 @@ mod upstream;
 
 pub(in crate::wire) use chunked::{MAX_TRAILERS, is_forbidden};
 pub(in crate::wire) use encode::{interim_lines, response_lines};
-pub(in crate::wire) use request::Stated;
+pub(in crate::wire) use request::StatedHead;
 
 pub use address::ClientAddress;
 pub use body::BodyDecoder;
-pub use encode::{BodyEncoder, ChunkSize, Downstream, WrongLength, encode_interim, encode_response, reply_framing};
+pub use encode::{BodyEncoder, ChunkSize, DownstreamHead, WrongLength, encode_interim, encode_response, reply_framing};
 pub use error::Error;
 pub use head::{BodyLength, HeadLimits, Piece, Progress, Scheme, Version};
 pub use own::OwnReply;
 pub use request::{Method, RequestHead, RequestParser};
-pub use response::{Asked, ResponseHead, ResponseParser};
+pub use response::{AskedMethod, ResponseHead, ResponseParser};
 pub use upgrade::{agreed, offered};
-pub use upstream::{Upstream, encode_request};
+pub use upstream::{UpstreamHead, encode_request};
 
 #[cfg(test)]
 mod tests;

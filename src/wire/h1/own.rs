@@ -4,7 +4,7 @@ use super::date::http_date;
 use super::encode::connection_line;
 use super::head::Version;
 use super::header_lines::number_line;
-use super::response::Asked;
+use super::response::AskedMethod;
 use crate::wire::{Fields, Known};
 
 /// A reply of our own. Its body is complete and has a length; it always carries `Date`.
@@ -25,7 +25,7 @@ impl OwnReply<'_> {
     /// `Date` and `Content-Type` among them are left out.
     pub fn encode<'f>(
         &self,
-        asked: Asked,
+        asked: AskedMethod,
         client: Version,
         keep_alive: bool,
         fields: impl IntoIterator<Item = (&'f str, &'f str)>,
@@ -44,8 +44,8 @@ impl OwnReply<'_> {
     }
 
     /// The body as it is sent: none for HEAD, and none with a status that has none.
-    pub fn body_for(&self, asked: Asked) -> &[u8] {
-        if asked != Asked::Head && self.has_body() { self.body } else { b"" }
+    pub fn body_for(&self, asked: AskedMethod) -> &[u8] {
+        if asked != AskedMethod::Head && self.has_body() { self.body } else { b"" }
     }
 
     fn has_body(&self) -> bool {

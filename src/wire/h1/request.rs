@@ -3,10 +3,10 @@
 use memchr::memchr;
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Progress, Scheme, Span, Version};
+use super::head::{BodyLength, HeadFacts, HeadLimits, Progress, Scheme, Span, Version};
 use super::head_parser::{HeadParser, MessageHead};
 use super::host::host_len;
-use super::target::{Form, Target};
+use super::target::{TargetForm, TargetParts};
 use crate::wire::ascii;
 use crate::wire::{Fields, Known};
 
@@ -62,11 +62,11 @@ pub struct RequestHead {
     method_name: Span,
     method: Method,
     version: Version,
-    target: Target,
+    target: TargetParts,
     authority: Span,
     host: Span,
     body: BodyLength,
-    facts: Facts,
+    facts: HeadFacts,
     expects_continue: bool,
 }
 
@@ -127,7 +127,7 @@ impl RequestHead {
     /// Is the request about the whole server: `OPTIONS *`, or OPTIONS of an absolute target without path and query
     /// (RFC 9112 §3.2.4).
     pub fn is_asterisk(&self) -> bool {
-        self.target.form == Form::Asterisk
+        self.target.form == TargetForm::Asterisk
     }
 
     /// `host[:port]` that the request is for: of an absolute target, else of Host. Empty only for HTTP/1.0 without Host.
@@ -197,7 +197,7 @@ impl RequestHead {
 
 /// A request's head in values, as HTTP/2 states it beside its fields.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::wire) struct Stated<'a> {
+pub(in crate::wire) struct StatedHead<'a> {
     /// `:method`
     pub method: &'a [u8],
     /// `:path`
@@ -290,7 +290,7 @@ impl MessageHead for RequestHead {
             return Err(Error::Connect);
         }
         let at = line.start() + method + 1;
-        self.target = Target::parse(text, Span::new(at..at + target), self.method == Method::Options, scheme)?;
+        self.target = TargetParts::parse(text, Span::new(at..at + target), self.method == Method::Options, scheme)?;
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl RequestHead {
     /// Everything that needs the whole head.
     #[inline]
     fn finish(&mut self) -> Result<(), Error> {
-        self.facts = Facts::gather(&mut self.fields, self.version)?;
+        self.facts = HeadFacts::gather(&mut self.fields, self.version)?;
         self.body = match self.facts.length {
             _ if self.facts.chunked => BodyLength::Chunked,
             Some(length) => BodyLength::Length(length),
@@ -312,8 +312,9 @@ impl RequestHead {
         };
         self.find_host()?;
         self.expectation()?;
-        if self.method == Method::Options && self.target.form == Form::Absolute && self.target_bytes().is_empty() {
-            self.target.form = Form::Asterisk;
+        if self.method == Method::Options && self.target.form == TargetForm::Absolute && self.target_bytes().is_empty()
+        {
+            self.target.form = TargetForm::Asterisk;
         }
         Ok(())
     }
@@ -348,7 +349,7 @@ impl RequestHead {
     /// Takes up a head that came as values and not as text. After an error it means nothing.
     pub(in crate::wire) fn state(
         &mut self,
-        stated: &Stated<'_>,
+        stated: &StatedHead<'_>,
         limits: &HeadLimits,
         fill: impl FnOnce(&mut Fields) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -369,7 +370,7 @@ impl RequestHead {
         self.method_name = self.append(stated.method);
         let path = self.append(stated.path);
         // Never absolute, so that no scheme stands in it.
-        self.target = Target::parse(self.fields.text(), path, self.method == Method::Options, Scheme::Http)?;
+        self.target = TargetParts::parse(self.fields.text(), path, self.method == Method::Options, Scheme::Http)?;
         if let Some(authority) = stated.authority {
             let host = host_len(authority).ok_or(Error::HostInvalid)?;
             let authority = self.append(authority);
@@ -426,8 +427,8 @@ impl RequestHead {
     /// The target's missing path, if it has to be put in front of [`RequestHead::path_and_query`].
     pub(super) fn missing_path(&self) -> &'static str {
         match self.target.form {
-            Form::Absolute if self.target.path.of(self.fields.text()).is_empty() => "/",
-            Form::Asterisk if self.target_bytes().is_empty() => "*",
+            TargetForm::Absolute if self.target.path.of(self.fields.text()).is_empty() => "/",
+            TargetForm::Asterisk if self.target_bytes().is_empty() => "*",
             _ => "",
         }
     }

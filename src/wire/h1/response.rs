@@ -1,14 +1,14 @@
 //! Reply heads: parsed, checked, and what they mean for the body and for the connection they came over.
 
 use super::Error;
-use super::head::{BodyLength, Facts, HeadLimits, Progress, Span, Version};
+use super::head::{BodyLength, HeadFacts, HeadLimits, Progress, Span, Version};
 use super::head_parser::{HeadParser, MessageHead};
 use crate::wire::Fields;
 use crate::wire::ascii;
 
 /// What a reply answers, as far as it decides where the reply ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum AskedMethod {
     /// HEAD: the reply has no body, whatever its fields say.
     Head,
     /// To switch protocols: the reply may be 101. (Never together with HEAD.)
@@ -17,9 +17,9 @@ pub enum Asked {
     Other,
 }
 
-impl From<super::Method> for Asked {
-    fn from(method: super::Method) -> Asked {
-        if method == super::Method::Head { Asked::Head } else { Asked::Other }
+impl From<super::Method> for AskedMethod {
+    fn from(method: super::Method) -> AskedMethod {
+        if method == super::Method::Head { AskedMethod::Head } else { AskedMethod::Other }
     }
 }
 
@@ -31,7 +31,7 @@ pub struct ResponseHead {
     reason: Span,
     version: Version,
     body: BodyLength,
-    facts: Facts,
+    facts: HeadFacts,
 }
 
 impl ResponseHead {
@@ -123,7 +123,7 @@ impl ResponseParser {
         &mut self,
         input: &[u8],
         limits: &HeadLimits,
-        asked: Asked,
+        asked: AskedMethod,
         head: &mut ResponseHead,
     ) -> Result<Progress, Error> {
         let progress = self.core.feed(input, limits, asked, head)?;
@@ -138,7 +138,7 @@ impl ResponseParser {
 }
 
 impl MessageHead for ResponseHead {
-    type Context = Asked;
+    type Context = AskedMethod;
 
     const FIRST_LINE_TOO_LONG: Error = Error::HeadTooLarge;
 
@@ -159,7 +159,7 @@ impl MessageHead for ResponseHead {
 
     /// `version SP status [SP [reason]]`
     #[inline]
-    fn read_first_line(&mut self, line: Span, _: Asked) -> Result<(), Error> {
+    fn read_first_line(&mut self, line: Span, _: AskedMethod) -> Result<(), Error> {
         let bytes = line.of(self.fields.text());
         let (version, rest) = bytes.split_at_checked(Version::LEN).ok_or(Error::StatusLine)?;
         self.version = match Version::parse(version) {
@@ -184,16 +184,16 @@ impl MessageHead for ResponseHead {
     }
 
     #[inline]
-    fn complete(&mut self, asked: Asked) -> Result<(), Error> {
+    fn complete(&mut self, asked: AskedMethod) -> Result<(), Error> {
         self.finish(asked)
     }
 }
 
 impl ResponseHead {
     /// 101 answers an upgrade request, says so by its connection option, and has no length (RFC 9110 §8.6).
-    fn may_switch(&self, asked: Asked) -> bool {
+    fn may_switch(&self, asked: AskedMethod) -> bool {
         let lengthless = !self.facts.chunked && self.facts.length.unwrap_or(0) == 0;
-        asked == Asked::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless
+        asked == AskedMethod::Upgrade && self.version == Version::Http11 && self.facts.upgrade && lengthless
     }
 
     /// Takes up a head that came as values and not as text; `ended`: nothing follows it. After an error it means nothing.
@@ -201,7 +201,7 @@ impl ResponseHead {
         &mut self,
         status: u16,
         ended: bool,
-        asked: Asked,
+        asked: AskedMethod,
         fill: impl FnOnce(&mut Fields) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.fields.clear();
@@ -231,12 +231,12 @@ impl ResponseHead {
 
     /// RFC 9112 §6.3, without its leniency.
     #[inline]
-    fn finish(&mut self, asked: Asked) -> Result<(), Error> {
-        self.facts = Facts::gather(&mut self.fields, self.version)?;
+    fn finish(&mut self, asked: AskedMethod) -> Result<(), Error> {
+        self.facts = HeadFacts::gather(&mut self.fields, self.version)?;
         if self.switches() && !self.may_switch(asked) {
             return Err(Error::UnaskedUpgrade);
         }
-        let never_has_body = asked == Asked::Head || matches!(self.status, 100..=199 | 204 | 304);
+        let never_has_body = asked == AskedMethod::Head || matches!(self.status, 100..=199 | 204 | 304);
         self.body = match self.facts.length {
             _ if never_has_body => BodyLength::None,
             _ if self.facts.chunked => BodyLength::Chunked,

@@ -14,8 +14,8 @@ use crate::wire::ascii;
 
 /// A target in its parts. `path` is empty when an absolute target has none (then `/` is meant) and for `*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) form: Form,
+pub(super) struct TargetParts {
+    pub(super) form: TargetForm,
     /// `host[:port]` of an absolute target.
     pub(super) authority: Option<Span>,
     /// The host in it.
@@ -28,7 +28,7 @@ pub(super) struct Target {
 
 /// The form of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum TargetForm {
     /// A path with or without a query.
     #[default]
     Origin,
@@ -38,22 +38,25 @@ pub(super) enum Form {
     Asterisk,
 }
 
-impl Target {
+impl TargetParts {
     /// Reads the target that stands in `text` at `span`; an absolute one has to name the scheme of its connection.
     #[inline]
-    pub(super) fn parse(text: &[u8], span: Span, is_options: bool, scheme: Scheme) -> Result<Target, Error> {
+    pub(super) fn parse(text: &[u8], span: Span, is_options: bool, scheme: Scheme) -> Result<TargetParts, Error> {
         let target = span.of(text);
         match target {
-            [b'/', ..] => Target::origin(target, span.start()),
-            b"*" if is_options => {
-                Ok(Target { form: Form::Asterisk, path: span, path_and_query: span, ..Target::default() })
-            }
-            _ => Target::absolute(target, span.start(), scheme),
+            [b'/', ..] => TargetParts::origin(target, span.start()),
+            b"*" if is_options => Ok(TargetParts {
+                form: TargetForm::Asterisk,
+                path: span,
+                path_and_query: span,
+                ..TargetParts::default()
+            }),
+            _ => TargetParts::absolute(target, span.start(), scheme),
         }
     }
 
     #[inline]
-    fn origin(target: &[u8], at: usize) -> Result<Target, Error> {
+    fn origin(target: &[u8], at: usize) -> Result<TargetParts, Error> {
         let seen = ascii::target_classes(target);
         if seen & ascii::TARGET_BAD != 0 {
             return Err(Error::Target);
@@ -65,14 +68,14 @@ impl Target {
         if seen & ascii::TARGET_DOT != 0 && has_dot_segment(&target[..path]) {
             return Err(Error::DotSegment);
         }
-        Ok(Target {
+        Ok(TargetParts {
             path: Span::new(at..at + path),
             path_and_query: Span::new(at..at + target.len()),
-            ..Target::default()
+            ..TargetParts::default()
         })
     }
 
-    fn absolute(target: &[u8], at: usize, scheme: Scheme) -> Result<Target, Error> {
+    fn absolute(target: &[u8], at: usize, scheme: Scheme) -> Result<TargetParts, Error> {
         let (name, scheme) = (scheme.as_str().len(), scheme.as_str().as_bytes());
         let length = name + b"://".len();
         if target.len() <= length || !target[..name].eq_ignore_ascii_case(scheme) || &target[name..length] != b"://" {
@@ -82,8 +85,8 @@ impl Target {
         let authority = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
         let host = host_len(&rest[..authority]).ok_or(Error::HostInvalid)?;
         let start = at + length;
-        let mut parsed = Target::origin(&rest[authority..], start + authority)?;
-        parsed.form = Form::Absolute;
+        let mut parsed = TargetParts::origin(&rest[authority..], start + authority)?;
+        parsed.form = TargetForm::Absolute;
         parsed.authority = Some(Span::new(start..start + authority));
         parsed.host = Span::new(start..start + host);
         Ok(parsed)
@@ -139,8 +142,8 @@ fn next_segment(mut text: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn parse(target: &str) -> Result<Target, Error> {
-        Target::parse(target.as_bytes(), Span::new(0..target.len()), false, Scheme::Http)
+    fn parse(target: &str) -> Result<TargetParts, Error> {
+        TargetParts::parse(target.as_bytes(), Span::new(0..target.len()), false, Scheme::Http)
     }
 
     #[test]
@@ -187,8 +190,9 @@ mod tests {
 
     #[test]
     fn an_absolute_target_names_the_scheme_of_its_connection() {
-        let parse =
-            |target: &str, scheme| Target::parse(target.as_bytes(), Span::new(0..target.len()), false, scheme).is_ok();
+        let parse = |target: &str, scheme| {
+            TargetParts::parse(target.as_bytes(), Span::new(0..target.len()), false, scheme).is_ok()
+        };
         for (target, plain, secure) in
             [("http://a/", true, false), ("hTTps://a/", false, true), ("https:/a", false, false)]
         {

@@ -14,7 +14,7 @@
 
 use super::address::ClientAddress;
 use super::head::{BodyLength, Scheme};
-use super::header_lines::{Edits, number_line, write_line};
+use super::header_lines::{HeaderEdits, number_line, write_line};
 use super::request::RequestHead;
 use super::upgrade::offered;
 use crate::config::{Forwarded, HeaderChanges};
@@ -22,7 +22,7 @@ use crate::wire::Known;
 
 /// How a request goes to an upstream.
 #[derive(Clone, Copy, Debug)]
-pub struct Upstream<'a> {
+pub struct UpstreamHead<'a> {
     /// What we tell about the client.
     pub forwarded: Forwarded,
     /// The address of the client.
@@ -55,11 +55,11 @@ pub struct Upstream<'a> {
 /// | X-Forwarded-Host | kept if present, else the authority | the authority | removed |
 /// | Forwarded | if present, an element about the peer is appended | removed | removed |
 /// | other X-Forwarded-…, X-Real-IP | kept | removed | removed |
-pub fn encode_request(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
-    let edits = Edits::new(to.changes);
+pub fn encode_request(head: &RequestHead, to: &UpstreamHead<'_>, out: &mut Vec<u8>) {
+    let edits = HeaderEdits::new(to.changes);
     request_line(head, out);
     let own_id = head.request_id() == Some(to.request_id);
-    let mut seen = Seen { own_id, ..Seen::default() };
+    let mut seen = SeenFields { own_id, ..SeenFields::default() };
     head.fields().write(out, |line, run| match line.known() {
         Known::Other => !line.hop_by_hop() && edits.leaves(&line),
         Known::Host => {
@@ -137,7 +137,7 @@ fn request_line(head: &RequestHead, out: &mut Vec<u8>) {
 
 /// Which of the fields we would add have passed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct SeenFields {
     host: bool,
     own_id: bool,
     id: bool,
@@ -145,9 +145,9 @@ struct Seen {
     forwarded_host: bool,
 }
 
-impl Seen {
+impl SeenFields {
     /// Does a field pass that is neither unknown nor framing.
-    fn keeps(&mut self, known: Known, head: &RequestHead, to: &Upstream<'_>) -> bool {
+    fn keeps(&mut self, known: Known, head: &RequestHead, to: &UpstreamHead<'_>) -> bool {
         let append = to.forwarded == Forwarded::Append;
         match known {
             Known::Trailer => head.body() == BodyLength::Chunked,
@@ -170,7 +170,13 @@ impl Seen {
 }
 
 /// The `X-Forwarded-…` fields of our own.
-fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &Edits<'_>, out: &mut Vec<u8>) {
+fn about_the_client(
+    head: &RequestHead,
+    to: &UpstreamHead<'_>,
+    seen: &SeenFields,
+    edits: &HeaderEdits<'_>,
+    out: &mut Vec<u8>,
+) {
     if to.forwarded == Forwarded::Off {
         return;
     }
@@ -197,7 +203,7 @@ fn about_the_client(head: &RequestHead, to: &Upstream<'_>, seen: &Seen, edits: &
 }
 
 /// One more element of RFC 7239, in a line of its own.
-fn forwarded_line(head: &RequestHead, to: &Upstream<'_>, out: &mut Vec<u8>) {
+fn forwarded_line(head: &RequestHead, to: &UpstreamHead<'_>, out: &mut Vec<u8>) {
     let quote: (&[u8], &[u8]) = if to.client.is_v6() { (b"\"[", b"]\"") } else { (b"", b"") };
     out.extend_from_slice(b"Forwarded: for=");
     out.extend_from_slice(quote.0);

@@ -9,7 +9,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Is it the beginning of HTTP/2?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preface {
+pub enum PrefaceMatch {
     /// No.
     No,
     /// It may become it.
@@ -18,24 +18,24 @@ pub enum Preface {
     Whole,
 }
 
-impl Preface {
+impl PrefaceMatch {
     /// By the first bytes of a connection.
     #[inline]
-    pub fn of(bytes: &[u8]) -> Preface {
+    pub fn of(bytes: &[u8]) -> PrefaceMatch {
         if bytes.first().is_some_and(|&first| first != PREFACE[0]) {
-            return Preface::No;
+            return PrefaceMatch::No;
         }
         match bytes.len() {
-            len if len >= PREFACE.len() && bytes.starts_with(PREFACE) => Preface::Whole,
-            len if len < PREFACE.len() && PREFACE.starts_with(bytes) => Preface::Partial,
-            _ => Preface::No,
+            len if len >= PREFACE.len() && bytes.starts_with(PREFACE) => PrefaceMatch::Whole,
+            len if len < PREFACE.len() && PREFACE.starts_with(bytes) => PrefaceMatch::Partial,
+            _ => PrefaceMatch::No,
         }
     }
 }
 
 /// What a client did too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Excess {
+pub enum H2Excess {
     /// Requests that it cancelled before they were answered.
     Resets,
     /// PING.
@@ -58,34 +58,34 @@ pub enum Excess {
     Engine,
 }
 
-impl Excess {
+impl H2Excess {
     /// Every one, for metrics that list their labels ahead.
-    pub const ALL: [Excess; 10] = [
-        Excess::Resets,
-        Excess::Pings,
-        Excess::Settings,
-        Excess::Priorities,
-        Excess::WindowUpdates,
-        Excess::EmptyData,
-        Excess::OtherFrames,
-        Excess::Head,
-        Excess::SlowHead,
-        Excess::Engine,
+    pub const ALL: [H2Excess; 10] = [
+        H2Excess::Resets,
+        H2Excess::Pings,
+        H2Excess::Settings,
+        H2Excess::Priorities,
+        H2Excess::WindowUpdates,
+        H2Excess::EmptyData,
+        H2Excess::OtherFrames,
+        H2Excess::Head,
+        H2Excess::SlowHead,
+        H2Excess::Engine,
     ];
 
     /// A stable name for metrics.
     pub const fn reason(self) -> &'static str {
         match self {
-            Excess::Resets => "resets",
-            Excess::Pings => "pings",
-            Excess::Settings => "settings",
-            Excess::Priorities => "priorities",
-            Excess::WindowUpdates => "window_updates",
-            Excess::EmptyData => "empty_data",
-            Excess::OtherFrames => "other_frames",
-            Excess::Head => "head",
-            Excess::SlowHead => "slow_head",
-            Excess::Engine => "engine",
+            H2Excess::Resets => "resets",
+            H2Excess::Pings => "pings",
+            H2Excess::Settings => "settings",
+            H2Excess::Priorities => "priorities",
+            H2Excess::WindowUpdates => "window_updates",
+            H2Excess::EmptyData => "empty_data",
+            H2Excess::OtherFrames => "other_frames",
+            H2Excess::Head => "head",
+            H2Excess::SlowHead => "slow_head",
+            H2Excess::Engine => "engine",
         }
     }
 }
@@ -117,7 +117,7 @@ const END_HEADERS: u8 = 4;
 
 /// One connection's meter.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub struct ClientMeter {
     /// Bytes that belong to the preface or to the current frame's payload.
     skip: usize,
     header: [u8; HEADER],
@@ -126,28 +126,28 @@ pub struct Meter {
     in_head: bool,
     /// A head is not at its end.
     open_head: bool,
-    control: Bucket,
-    resets: Bucket,
-    excess: Option<Excess>,
+    control: RateBucket,
+    resets: RateBucket,
+    excess: Option<H2Excess>,
 }
 
-impl Meter {
+impl ClientMeter {
     /// Before the preface.
-    pub fn new(now: MonoTime) -> Meter {
-        Meter {
+    pub fn new(now: MonoTime) -> ClientMeter {
+        ClientMeter {
             skip: PREFACE.len(),
             header: [0; HEADER],
             have: 0,
             in_head: false,
             open_head: false,
-            control: Bucket::new(CONTROL, CONTROL_PER_SECOND, now),
-            resets: Bucket::new(RESETS, RESETS_PER_SECOND, now),
+            control: RateBucket::new(CONTROL, CONTROL_PER_SECOND, now),
+            resets: RateBucket::new(RESETS, RESETS_PER_SECOND, now),
             excess: None,
         }
     }
 
     /// The next bytes came. The clock is asked only when an allowance is used up. An excess stays one.
-    pub fn feed(&mut self, mut bytes: &[u8], now: impl Fn() -> MonoTime) -> Result<(), Excess> {
+    pub fn feed(&mut self, mut bytes: &[u8], now: impl Fn() -> MonoTime) -> Result<(), H2Excess> {
         if let Some(excess) = self.excess {
             return Err(excess);
         }
@@ -173,7 +173,7 @@ impl Meter {
         }
     }
 
-    fn frame(&mut self, now: &impl Fn() -> MonoTime) -> Result<(), Excess> {
+    fn frame(&mut self, now: &impl Fn() -> MonoTime) -> Result<(), H2Excess> {
         let [a, b, c, kind, flags, ..] = self.header;
         self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.in_head = matches!(kind, HEADERS | CONTINUATION);
@@ -186,14 +186,14 @@ impl Meter {
                 self.control.earn(PER_REQUEST);
                 return Ok(());
             }
-            CONTINUATION => (10, Excess::Head),
-            RST_STREAM => return if self.resets.take(1, now) { Ok(()) } else { Err(Excess::Resets) },
-            DATA => (20, Excess::EmptyData),
-            PRIORITY => (1, Excess::Priorities),
-            SETTINGS => (20, Excess::Settings),
-            PING => (2, Excess::Pings),
-            WINDOW_UPDATE => (1, Excess::WindowUpdates),
-            _ => (1, Excess::OtherFrames),
+            CONTINUATION => (10, H2Excess::Head),
+            RST_STREAM => return if self.resets.take(1, now) { Ok(()) } else { Err(H2Excess::Resets) },
+            DATA => (20, H2Excess::EmptyData),
+            PRIORITY => (1, H2Excess::Priorities),
+            SETTINGS => (20, H2Excess::Settings),
+            PING => (2, H2Excess::Pings),
+            WINDOW_UPDATE => (1, H2Excess::WindowUpdates),
+            _ => (1, H2Excess::OtherFrames),
         };
         if self.control.take(cost, now) { Ok(()) } else { Err(excess) }
     }
@@ -217,7 +217,7 @@ impl Meter {
 
 /// An allowance that fills up with time.
 #[derive(Clone, Debug)]
-struct Bucket {
+struct RateBucket {
     left: u32,
     most: u32,
     per_second: u32,
@@ -225,9 +225,9 @@ struct Bucket {
     since: MonoTime,
 }
 
-impl Bucket {
-    fn new(most: u32, per_second: u32, since: MonoTime) -> Bucket {
-        Bucket { left: most, most, per_second, since }
+impl RateBucket {
+    fn new(most: u32, per_second: u32, since: MonoTime) -> RateBucket {
+        RateBucket { left: most, most, per_second, since }
     }
 
     fn earn(&mut self, count: u32) {

@@ -6,7 +6,7 @@
 //! - [`read_trailers`], [`trailers`]: trailers in and out.
 //! - [`upstream_request`]: a request on its way to an endpoint; [`read_reply`]: what comes back.
 //! - [`RefusedRequests`]: an answer to what the engine refuses by itself.
-//! - [`Meter`]: frames as they come, counted against floods.
+//! - [`ClientMeter`]: frames as they come, counted against floods.
 mod fields;
 mod meter;
 mod refused;
@@ -19,7 +19,7 @@ mod upstream;
 mod upstream_tests;
 
 pub use fields::{read_trailers, trailers};
-pub use meter::{Excess, Meter, PREFACE, Preface};
+pub use meter::{ClientMeter, H2Excess, PREFACE, PrefaceMatch};
 pub use refused::{RESET, RecentStreams, RefusedRequests};
 pub use reply::{interim, own_reply, reply, reply_framing};
 pub use request::read_request;

@@ -4,7 +4,7 @@
 use http::request::Parts;
 
 use super::fields::check_value;
-use crate::wire::h1::{Error, HeadLimits, RequestHead, Stated};
+use crate::wire::h1::{Error, HeadLimits, RequestHead, StatedHead};
 use crate::wire::{Fields, Known};
 
 /// Takes up a request's head. `ends`: nothing follows it. After an error `head` means nothing.
@@ -15,7 +15,7 @@ pub fn read_request(parts: &Parts, ends: bool, limits: &HeadLimits, head: &mut R
     if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Error::Target);
     }
-    let stated = Stated {
+    let stated = StatedHead {
         method: parts.method.as_str().as_bytes(),
         path: parts.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
         authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),

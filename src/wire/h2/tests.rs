@@ -11,8 +11,8 @@ use crate::config::{Forwarded, HeaderChanges};
 use crate::time::MonoTime;
 use crate::wire::Fields;
 use crate::wire::h1::{
-    Asked, BodyLength, ClientAddress, Error, HeadLimits, OwnReply, Progress, RequestHead, RequestParser, ResponseHead,
-    ResponseParser, Scheme, Upstream, Version, encode_request,
+    AskedMethod, BodyLength, ClientAddress, Error, HeadLimits, OwnReply, Progress, RequestHead, RequestParser,
+    ResponseHead, ResponseParser, Scheme, UpstreamHead, Version, encode_request,
 };
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
@@ -32,7 +32,7 @@ fn read(parts: &Parts, ends: bool) -> Result<RequestHead, Error> {
 
 fn as_http1(head: &RequestHead) -> Vec<u8> {
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Https,
@@ -154,7 +154,7 @@ fn cookie_crumbs_become_one_field() {
     assert!(as_http1(&head).windows(19).any(|line| line == b"cookie: a=1; b=2\r\nx"));
 }
 
-fn reply_of(text: &str, asked: Asked) -> ResponseHead {
+fn reply_of(text: &str, asked: AskedMethod) -> ResponseHead {
     let mut head = ResponseHead::new();
     ResponseParser::new().feed(text.as_bytes(), &HeadLimits::REPLY, asked, &mut head).unwrap();
     head
@@ -169,7 +169,7 @@ fn a_reply_loses_what_belongs_to_its_connection() {
     let head = reply_of(
         "HTTP/1.1 200 OK\r\nServer: x\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\n\
          Content-Length: 5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Old: 1\r\nTrailer: T\r\n\r\n",
-        Asked::Other,
+        AskedMethod::Other,
     );
     let changes = HeaderChanges {
         set: vec![("X-Set".into(), "s".into())],
@@ -196,19 +196,19 @@ fn a_reply_loses_what_belongs_to_its_connection() {
 
 #[test]
 fn replies_of_unknown_length_end_with_the_stream() {
-    let head = reply_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n", Asked::Other);
+    let head = reply_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n", AskedMethod::Other);
     assert_eq!(reply_framing(&head), BodyLength::UntilClose);
     assert_eq!(pairs(reply(&head, &HeaderChanges::default()).headers()), [("trailer", "T")]);
-    let head = reply_of("HTTP/1.0 200 OK\r\n\r\n", Asked::Other);
+    let head = reply_of("HTTP/1.0 200 OK\r\n\r\n", AskedMethod::Other);
     assert_eq!(reply_framing(&head), BodyLength::UntilClose);
-    let head = reply_of("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Asked::Head);
+    let head = reply_of("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", AskedMethod::Head);
     assert_eq!(reply_framing(&head), BodyLength::None);
     assert_eq!(pairs(reply(&head, &HeaderChanges::default()).headers()), [("content-length", "9")]);
 }
 
 #[test]
 fn interim_replies_pass_and_our_own_are_whole() {
-    let head = reply_of("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: close\r\n\r\n", Asked::Other);
+    let head = reply_of("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: close\r\n\r\n", AskedMethod::Other);
     let response = interim(&head).unwrap();
     assert_eq!((response.status().as_u16(), pairs(response.headers())), (103, vec![("link", "</x>")]));
     let reply = OwnReply { status: 503, content_type: "text/plain", body: b"no", unix_seconds: 0 };
@@ -359,11 +359,11 @@ fn frame(kind: u8, flags: u8, len: usize) -> Vec<u8> {
     [&[0, (len >> 8) as u8, len as u8, kind, flags, 0, 0, 0, 1][..], &vec![0; len]].concat()
 }
 
-fn meter() -> Meter {
-    Meter::new(at(0))
+fn meter() -> ClientMeter {
+    ClientMeter::new(at(0))
 }
 
-fn begun() -> Meter {
+fn begun() -> ClientMeter {
     let mut meter = meter();
     meter.feed(PREFACE, || at(0)).unwrap();
     meter
@@ -372,14 +372,14 @@ fn begun() -> Meter {
 #[test]
 fn every_flood_is_found() {
     for (excess, kind, flags, len) in [
-        (Excess::Resets, 3, 0, 4),
-        (Excess::Pings, 6, 0, 8),
-        (Excess::Settings, 4, 0, 6),
-        (Excess::Priorities, 2, 0, 5),
-        (Excess::WindowUpdates, 8, 0, 4),
-        (Excess::EmptyData, 0, 0, 0),
-        (Excess::OtherFrames, 77, 0, 1),
-        (Excess::Head, 9, 0, 0),
+        (H2Excess::Resets, 3, 0, 4),
+        (H2Excess::Pings, 6, 0, 8),
+        (H2Excess::Settings, 4, 0, 6),
+        (H2Excess::Priorities, 2, 0, 5),
+        (H2Excess::WindowUpdates, 8, 0, 4),
+        (H2Excess::EmptyData, 0, 0, 0),
+        (H2Excess::OtherFrames, 77, 0, 1),
+        (H2Excess::Head, 9, 0, 0),
     ] {
         let mut meter = begun();
         let flood = (0..5000).find_map(|_| meter.feed(&frame(kind, flags, len), || at(10)).err());
@@ -417,7 +417,7 @@ fn honest_clients_are_left_alone() {
 #[test]
 fn a_head_is_open_until_its_last_frame_is_whole() {
     let mut meter = begun();
-    let check = |meter: &mut Meter, bytes: &[u8], open: bool| {
+    let check = |meter: &mut ClientMeter, bytes: &[u8], open: bool| {
         meter.feed(bytes, || at(0)).unwrap();
         assert_eq!(meter.is_in_head(), open);
     };
@@ -433,11 +433,11 @@ fn a_head_is_open_until_its_last_frame_is_whole() {
 #[test]
 fn the_preface_is_told_at_every_byte() {
     for len in 0..PREFACE.len() {
-        assert_eq!(Preface::of(&PREFACE[..len]), Preface::Partial);
+        assert_eq!(PrefaceMatch::of(&PREFACE[..len]), PrefaceMatch::Partial);
         let mut wrong = PREFACE[..=len].to_vec();
         wrong[len] ^= 1;
-        assert_eq!(Preface::of(&wrong), Preface::No);
+        assert_eq!(PrefaceMatch::of(&wrong), PrefaceMatch::No);
     }
-    assert_eq!(Preface::of(&[PREFACE, b"more"].concat()), Preface::Whole);
-    assert_eq!(Preface::of(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), Preface::No);
+    assert_eq!(PrefaceMatch::of(&[PREFACE, b"more"].concat()), PrefaceMatch::Whole);
+    assert_eq!(PrefaceMatch::of(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), PrefaceMatch::No);
 }

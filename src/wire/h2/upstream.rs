@@ -11,7 +11,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::fields::{check_value, field_lines};
 use crate::wire::Known;
-use crate::wire::h1::{Asked, Error, ResponseHead, Scheme};
+use crate::wire::h1::{AskedMethod, Error, ResponseHead, Scheme};
 
 /// A request for the engine, of the lines that `encode_request` wrote; the values share their memory. `scheme`: how the
 /// endpoint is reached.
@@ -69,7 +69,7 @@ pub fn read_reply(
     status: u16,
     fields: &HeaderMap,
     ended: bool,
-    asked: Asked,
+    asked: AskedMethod,
     head: &mut ResponseHead,
 ) -> Result<(), Error> {
     head.state(status, ended, asked, |taken| {

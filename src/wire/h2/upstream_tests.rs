@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::{read_reply, upstream_request};
 use crate::config::{Forwarded, HeaderChanges};
 use crate::wire::h1::{
-    Asked, BodyLength, ClientAddress, Downstream, Error, HeadLimits, Progress, RequestHead, RequestParser,
-    ResponseHead, ResponseParser, Scheme, Upstream, Version, encode_request, encode_response, reply_framing,
+    AskedMethod, BodyLength, ClientAddress, DownstreamHead, Error, HeadLimits, Progress, RequestHead, RequestParser,
+    ResponseHead, ResponseParser, Scheme, UpstreamHead, Version, encode_request, encode_response, reply_framing,
 };
 
 const LIMITS: HeadLimits = HeadLimits::REPLY;
@@ -16,7 +16,7 @@ fn lines(input: &[u8]) -> Option<(RequestHead, Vec<u8>)> {
     let mut head = RequestHead::new();
     let Ok(Progress::Complete(_)) = RequestParser::new().feed(input, &LIMITS, &mut head) else { return None };
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Append,
         client: &client,
         scheme: Scheme::Http,
@@ -102,7 +102,7 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-fn reply(status: u16, fields: &[(&str, &str)], ended: bool, asked: Asked) -> Result<BodyLength, Error> {
+fn reply(status: u16, fields: &[(&str, &str)], ended: bool, asked: AskedMethod) -> Result<BodyLength, Error> {
     let mut head = ResponseHead::new();
     read_reply(status, &map(fields), ended, asked, &mut head).map(|()| head.body())
 }
@@ -112,29 +112,29 @@ fn the_length_of_a_reply_follows_from_its_fields_and_its_end() {
     let length = [("content-length", "5")];
     let zero = [("content-length", "0")];
     for (status, fields, ended, asked, wanted) in [
-        (200, &length[..], false, Asked::Other, Ok(BodyLength::Length(5))),
-        (200, &length[..], true, Asked::Other, Err(Error::ContentLength)),
-        (200, &length[..], true, Asked::Head, Ok(BodyLength::None)),
-        (304, &length[..], true, Asked::Other, Ok(BodyLength::None)),
-        (200, &zero[..], true, Asked::Other, Ok(BodyLength::Length(0))),
-        (200, &[], true, Asked::Other, Ok(BodyLength::Length(0))),
-        (200, &[], false, Asked::Other, Ok(BodyLength::Chunked)),
-        (204, &[], true, Asked::Other, Ok(BodyLength::None)),
-        (103, &[], false, Asked::Other, Ok(BodyLength::None)),
-        (101, &[], false, Asked::Other, Err(Error::UnaskedUpgrade)),
-        (600, &[], true, Asked::Other, Err(Error::StatusLine)),
-        (200, &[("connection", "close")], true, Asked::Other, Err(Error::FieldName)),
-        (200, &[("keep-alive", "1")], true, Asked::Other, Err(Error::FieldName)),
-        (200, &[("proxy-connection", "x")], true, Asked::Other, Err(Error::FieldName)),
-        (200, &[("transfer-encoding", "chunked")], false, Asked::Other, Err(Error::FieldName)),
+        (200, &length[..], false, AskedMethod::Other, Ok(BodyLength::Length(5))),
+        (200, &length[..], true, AskedMethod::Other, Err(Error::ContentLength)),
+        (200, &length[..], true, AskedMethod::Head, Ok(BodyLength::None)),
+        (304, &length[..], true, AskedMethod::Other, Ok(BodyLength::None)),
+        (200, &zero[..], true, AskedMethod::Other, Ok(BodyLength::Length(0))),
+        (200, &[], true, AskedMethod::Other, Ok(BodyLength::Length(0))),
+        (200, &[], false, AskedMethod::Other, Ok(BodyLength::Chunked)),
+        (204, &[], true, AskedMethod::Other, Ok(BodyLength::None)),
+        (103, &[], false, AskedMethod::Other, Ok(BodyLength::None)),
+        (101, &[], false, AskedMethod::Other, Err(Error::UnaskedUpgrade)),
+        (600, &[], true, AskedMethod::Other, Err(Error::StatusLine)),
+        (200, &[("connection", "close")], true, AskedMethod::Other, Err(Error::FieldName)),
+        (200, &[("keep-alive", "1")], true, AskedMethod::Other, Err(Error::FieldName)),
+        (200, &[("proxy-connection", "x")], true, AskedMethod::Other, Err(Error::FieldName)),
+        (200, &[("transfer-encoding", "chunked")], false, AskedMethod::Other, Err(Error::FieldName)),
         (
             200,
             &[("content-length", "1"), ("content-length", "1")],
             false,
-            Asked::Other,
+            AskedMethod::Other,
             Err(Error::ContentLengthRepeated),
         ),
-        (200, &[("content-length", "1, 1")], false, Asked::Other, Err(Error::ContentLength)),
+        (200, &[("content-length", "1, 1")], false, AskedMethod::Other, Err(Error::ContentLength)),
     ] {
         assert_eq!(reply(status, fields, ended, asked), wanted, "{status} {fields:?} {ended} {asked:?}");
     }
@@ -199,7 +199,7 @@ proptest! {
         ended: bool,
         head_only: bool,
     ) {
-        let asked = if head_only { Asked::Head } else { Asked::Other };
+        let asked = if head_only { AskedMethod::Head } else { AskedMethod::Other };
         let mut map = HeaderMap::new();
         for (name, value) in &fields {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
@@ -209,7 +209,7 @@ proptest! {
             return Ok(());
         }
         prop_assert!((200..600).contains(&status));
-        let to = Downstream {
+        let to = DownstreamHead {
             version: Version::Http11,
             framing: reply_framing(&head, Version::Http11),
             keep_alive: true,
@@ -240,7 +240,7 @@ proptest! {
                 map.append(name, value);
             }
         }
-        let _ = read_reply(status, &map, ended, Asked::Other, &mut ResponseHead::new());
+        let _ = read_reply(status, &map, ended, AskedMethod::Other, &mut ResponseHead::new());
     }
 
     #[test]

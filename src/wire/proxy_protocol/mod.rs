@@ -24,7 +24,7 @@ const FIXED_V2: usize = 16;
 
 /// The ends of the connection that the proxy before us accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ends {
+pub struct ConnectionEnds {
     /// The client.
     pub source: SocketAddr,
     /// The address that the client reached.
@@ -33,7 +33,7 @@ pub struct Ends {
 
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum HeaderProgress {
     /// The beginning of a header.
     Partial,
     /// A header; what is behind it was said by the client.
@@ -41,32 +41,32 @@ pub enum Progress {
         /// Its length in bytes.
         length: usize,
         /// The ends that it names; `None`: the proxy speaks for itself (`LOCAL`), or does not know (`UNKNOWN`).
-        ends: Option<Ends>,
+        ends: Option<ConnectionEnds>,
     },
 }
 
 /// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ProxyHeaderError {
     /// They begin otherwise: this is no PROXY header at all.
     Absent,
     /// They begin like one and go on otherwise.
     Malformed(&'static str),
 }
 
-/// Reads a header from the first bytes of a connection. What is [`Progress::Partial`] is asked again, with more behind
+/// Reads a header from the first bytes of a connection. What is [`HeaderProgress::Partial`] is asked again, with more behind
 /// the same bytes.
 ///
 /// # Errors
 /// The bytes are not the beginning of a header, whatever follows them.
-pub fn read(bytes: &[u8]) -> Result<Progress, Fault> {
+pub fn read(bytes: &[u8]) -> Result<HeaderProgress, ProxyHeaderError> {
     if begins_like(bytes, &SIGNATURE) {
         return read_v2(bytes);
     }
     if begins_like(bytes, WORD) {
         return read_v1(bytes);
     }
-    Err(Fault::Absent)
+    Err(ProxyHeaderError::Absent)
 }
 
 /// As far as both go, they are the same.
@@ -74,44 +74,49 @@ fn begins_like(bytes: &[u8], beginning: &[u8]) -> bool {
     bytes.iter().zip(beginning).all(|(byte, wanted)| byte == wanted)
 }
 
-fn read_v1(bytes: &[u8]) -> Result<Progress, Fault> {
+fn read_v1(bytes: &[u8]) -> Result<HeaderProgress, ProxyHeaderError> {
     // The end itself takes two bytes: what stands behind the last place where it may begin is not looked at, be it here or not.
     let line = &bytes[..bytes.len().min(LONGEST_V1 - 1)];
     let end = line.iter().position(|byte| *byte == b'\r' || *byte == b'\n');
     let text = &line[..end.unwrap_or(line.len())];
     if !text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        return Err(Fault::Malformed("a byte that is not text"));
+        return Err(ProxyHeaderError::Malformed("a byte that is not text"));
     }
     let Some(end) = end else {
-        return if line.len() < LONGEST_V1 - 1 { Ok(Progress::Partial) } else { Err(Fault::Malformed("too long")) };
+        return if line.len() < LONGEST_V1 - 1 {
+            Ok(HeaderProgress::Partial)
+        } else {
+            Err(ProxyHeaderError::Malformed("too long"))
+        };
     };
     let length = end + 2;
     match (bytes[end], bytes.get(end + 1)) {
-        (b'\r', None) => Ok(Progress::Partial),
+        (b'\r', None) => Ok(HeaderProgress::Partial),
         (b'\r', Some(b'\n')) => {
-            let text = std::str::from_utf8(text).map_err(|_| Fault::Malformed("a byte that is not text"))?;
-            Ok(Progress::Complete { length, ends: ends_v1(text)? })
+            let text = std::str::from_utf8(text).map_err(|_| ProxyHeaderError::Malformed("a byte that is not text"))?;
+            Ok(HeaderProgress::Complete { length, ends: ends_v1(text)? })
         }
-        _ => Err(Fault::Malformed("a line that does not end by CR LF")),
+        _ => Err(ProxyHeaderError::Malformed("a line that does not end by CR LF")),
     }
 }
 
-fn ends_v1(text: &str) -> Result<Option<Ends>, Fault> {
+fn ends_v1(text: &str) -> Result<Option<ConnectionEnds>, ProxyHeaderError> {
     let mut words = text.split(' ').skip(1);
     let address: fn(&str) -> Option<IpAddr> = match words.next() {
         // What an unknown proxy adds says nothing.
         Some("UNKNOWN") => return Ok(None),
         Some("TCP4") => |text| text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
         Some("TCP6") => |text| text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        _ => return Err(Fault::Malformed("an unknown family")),
+        _ => return Err(ProxyHeaderError::Malformed("an unknown family")),
     };
     let [source, destination] = [words.next(), words.next()].map(|word| word.and_then(address));
     let [from, to] = [words.next(), words.next()].map(|word| word.and_then(port));
     match (source, destination, from, to, words.next()) {
-        (Some(source), Some(destination), Some(from), Some(to), None) => {
-            Ok(Some(Ends { source: SocketAddr::new(source, from), destination: SocketAddr::new(destination, to) }))
-        }
-        _ => Err(Fault::Malformed("addresses or ports that are none")),
+        (Some(source), Some(destination), Some(from), Some(to), None) => Ok(Some(ConnectionEnds {
+            source: SocketAddr::new(source, from),
+            destination: SocketAddr::new(destination, to),
+        })),
+        _ => Err(ProxyHeaderError::Malformed("addresses or ports that are none")),
     }
 }
 
@@ -121,16 +126,16 @@ fn port(text: &str) -> Option<u16> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn read_v2(bytes: &[u8]) -> Result<Progress, Fault> {
+fn read_v2(bytes: &[u8]) -> Result<HeaderProgress, ProxyHeaderError> {
     let fixed = |at: usize| bytes.get(at).copied();
-    let Some(command) = fixed(12) else { return Ok(Progress::Partial) };
+    let Some(command) = fixed(12) else { return Ok(HeaderProgress::Partial) };
     let local = match command {
         0x20 => true,
         0x21 => false,
-        _ if command >> 4 != 2 => return Err(Fault::Malformed("an unknown version")),
-        _ => return Err(Fault::Malformed("an unknown command")),
+        _ if command >> 4 != 2 => return Err(ProxyHeaderError::Malformed("an unknown version")),
+        _ => return Err(ProxyHeaderError::Malformed("an unknown command")),
     };
-    let Some(family) = fixed(13) else { return Ok(Progress::Partial) };
+    let Some(family) = fixed(13) else { return Ok(HeaderProgress::Partial) };
     // The least that the addresses take; of a local connection nothing is read.
     let least = match family {
         _ if local => 0,
@@ -138,29 +143,29 @@ fn read_v2(bytes: &[u8]) -> Result<Progress, Fault> {
         0x11 => 12,
         0x21 => 36,
         0x31 => 216,
-        _ => return Err(Fault::Malformed("an unknown family, or one without connections")),
+        _ => return Err(ProxyHeaderError::Malformed("an unknown family, or one without connections")),
     };
-    let (Some(high), Some(low)) = (fixed(14), fixed(15)) else { return Ok(Progress::Partial) };
+    let (Some(high), Some(low)) = (fixed(14), fixed(15)) else { return Ok(HeaderProgress::Partial) };
     let behind = usize::from(u16::from_be_bytes([high, low]));
     let length = FIXED_V2 + behind;
     if behind < least {
-        return Err(Fault::Malformed("shorter than its addresses"));
+        return Err(ProxyHeaderError::Malformed("shorter than its addresses"));
     }
     if length > LONGEST {
-        return Err(Fault::Malformed("too long"));
+        return Err(ProxyHeaderError::Malformed("too long"));
     }
-    let Some(addresses) = bytes.get(FIXED_V2..length) else { return Ok(Progress::Partial) };
+    let Some(addresses) = bytes.get(FIXED_V2..length) else { return Ok(HeaderProgress::Partial) };
     let ends = match family {
         _ if local => None,
         0x11 => ends_v2::<4>(addresses),
         0x21 => ends_v2::<16>(addresses),
         _ => None,
     };
-    Ok(Progress::Complete { length, ends })
+    Ok(HeaderProgress::Complete { length, ends })
 }
 
 /// Two addresses of `N` bytes, two ports.
-fn ends_v2<const N: usize>(bytes: &[u8]) -> Option<Ends>
+fn ends_v2<const N: usize>(bytes: &[u8]) -> Option<ConnectionEnds>
 where
     IpAddr: From<[u8; N]>,
 {
@@ -169,11 +174,11 @@ where
     let (from, rest) = rest.split_first_chunk::<2>()?;
     let (to, _) = rest.split_first_chunk::<2>()?;
     let end = |ip: &[u8; N], port: &[u8; 2]| SocketAddr::new(IpAddr::from(*ip), u16::from_be_bytes(*port));
-    Some(Ends { source: end(source, from), destination: end(destination, to) })
+    Some(ConnectionEnds { source: end(source, from), destination: end(destination, to) })
 }
 
 /// Writes a header. `None`: the proxy speaks for itself (`LOCAL`; in version 1, which has no such word, `UNKNOWN`).
-pub fn write(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
+pub fn write(version: ProxyVersion, ends: Option<ConnectionEnds>) -> Vec<u8> {
     let ends = ends.map(of_one_family);
     match version {
         ProxyVersion::V1 => write_v1(ends),
@@ -183,29 +188,29 @@ pub fn write(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
 
 /// Both addresses as the client's network has them: an IPv4 address in IPv6's clothes is an IPv4 address, unless the
 /// other one is not.
-fn of_one_family(ends: Ends) -> Ends {
+fn of_one_family(ends: ConnectionEnds) -> ConnectionEnds {
     let ips = [ends.source.ip().to_canonical(), ends.destination.ip().to_canonical()];
     let mapped = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => IpAddr::V6(ip.to_ipv6_mapped()),
         ip => ip,
     };
     let [source, destination] = if ips[0].is_ipv4() == ips[1].is_ipv4() { ips } else { ips.map(mapped) };
-    Ends {
+    ConnectionEnds {
         source: SocketAddr::new(source, ends.source.port()),
         destination: SocketAddr::new(destination, ends.destination.port()),
     }
 }
 
-fn write_v1(ends: Option<Ends>) -> Vec<u8> {
-    let Some(Ends { source, destination }) = ends else { return b"PROXY UNKNOWN\r\n".to_vec() };
+fn write_v1(ends: Option<ConnectionEnds>) -> Vec<u8> {
+    let Some(ConnectionEnds { source, destination }) = ends else { return b"PROXY UNKNOWN\r\n".to_vec() };
     let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
     let (from, to) = (source.port(), destination.port());
     format!("PROXY {family} {} {} {from} {to}\r\n", source.ip(), destination.ip()).into_bytes()
 }
 
-fn write_v2(ends: Option<Ends>) -> Vec<u8> {
+fn write_v2(ends: Option<ConnectionEnds>) -> Vec<u8> {
     let mut header = SIGNATURE.to_vec();
-    let Some(Ends { source, destination }) = ends else {
+    let Some(ConnectionEnds { source, destination }) = ends else {
         header.extend([0x20, 0, 0, 0]);
         return header;
     };

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::alike::judged;
 
-fn ends(source: &str, destination: &str) -> Option<Ends> {
-    Some(Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() })
+fn ends(source: &str, destination: &str) -> Option<ConnectionEnds> {
+    Some(ConnectionEnds { source: source.parse().unwrap(), destination: destination.parse().unwrap() })
 }
 
-fn complete(bytes: &[u8]) -> Option<Ends> {
+fn complete(bytes: &[u8]) -> Option<ConnectionEnds> {
     match read(bytes) {
-        Ok(Progress::Complete { length, ends }) if length == bytes.len() => ends,
+        Ok(HeaderProgress::Complete { length, ends }) if length == bytes.len() => ends,
         other => panic!("{:?}: {other:?}", String::from_utf8_lossy(bytes)),
     }
 }
@@ -37,23 +37,23 @@ fn the_longest_header_of_version_1_is_taken_and_a_longer_one_is_not() {
     assert_eq!(longest.len(), LONGEST_V1);
     assert_eq!(complete(longest.as_bytes()), None);
     let longer = longest.replace(" x", " xx");
-    assert_eq!(read(longer.as_bytes()), Err(Fault::Malformed("too long")));
+    assert_eq!(read(longer.as_bytes()), Err(ProxyHeaderError::Malformed("too long")));
     // It is known as soon as no end can come in time.
-    assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 1]), Err(Fault::Malformed("too long")));
-    assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 2]), Ok(Progress::Partial));
+    assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 1]), Err(ProxyHeaderError::Malformed("too long")));
+    assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 2]), Ok(HeaderProgress::Partial));
 }
 
 /// As the door reads: all that has come so far, again with each piece.
-fn in_pieces(pieces: &[&[u8]]) -> Result<Progress, Fault> {
+fn in_pieces(pieces: &[&[u8]]) -> Result<HeaderProgress, ProxyHeaderError> {
     let mut come = Vec::new();
     for piece in pieces {
         come.extend_from_slice(piece);
         match read(&come[..come.len().min(LONGEST)]) {
-            Ok(Progress::Partial) => {}
+            Ok(HeaderProgress::Partial) => {}
             verdict => return verdict,
         }
     }
-    Ok(Progress::Partial)
+    Ok(HeaderProgress::Partial)
 }
 
 #[test]
@@ -109,7 +109,11 @@ fn what_is_not_exactly_version_1_is_refused() {
         "PROXY \0TCP4",
         "PROXY TCP4 192.0.2.1\u{e9}",
     ] {
-        assert!(matches!(read(text.as_bytes()), Err(Fault::Malformed(_))), "{text:?}: {:?}", read(text.as_bytes()));
+        assert!(
+            matches!(read(text.as_bytes()), Err(ProxyHeaderError::Malformed(_))),
+            "{text:?}: {:?}",
+            read(text.as_bytes())
+        );
     }
 }
 
@@ -118,10 +122,10 @@ fn what_begins_otherwise_is_no_header() {
     for text in
         ["GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n", "PROPFIND / HTTP/1.1", "proxy TCP4", "\r\nGET", "\u{16}\u{3}\u{1}"]
     {
-        assert_eq!(read(text.as_bytes()), Err(Fault::Absent), "{text:?}");
+        assert_eq!(read(text.as_bytes()), Err(ProxyHeaderError::Absent), "{text:?}");
     }
     for text in ["", "P", "PRO", "PROXY", "PROXY ", "\r", "\r\n\r\n"] {
-        assert_eq!(read(text.as_bytes()), Ok(Progress::Partial), "{text:?}");
+        assert_eq!(read(text.as_bytes()), Ok(HeaderProgress::Partial), "{text:?}");
     }
 }
 
@@ -172,18 +176,20 @@ fn what_is_not_exactly_version_2_is_refused_as_soon_as_it_is_known() {
         (v2(0x21, 0x11, (LONGEST - FIXED_V2) as u16 + 1, &[]), "too long"),
         (v2(0x20, 0x00, u16::MAX, &[]), "too long"),
     ] {
-        assert_eq!(read(&header), Err(Fault::Malformed(why)), "{header:?}");
+        assert_eq!(read(&header), Err(ProxyHeaderError::Malformed(why)), "{header:?}");
     }
     let mut signature = SIGNATURE.to_vec();
     signature[11] = b'\r';
-    assert_eq!(read(&signature), Err(Fault::Absent));
+    assert_eq!(read(&signature), Err(ProxyHeaderError::Absent));
 }
 
 #[test]
 fn addresses_of_two_families_become_one() {
     let mapped = |ip: &str| IpAddr::V6(ip.parse::<Ipv4Addr>().unwrap().to_ipv6_mapped());
-    let both =
-        Ends { source: SocketAddr::new(mapped("192.0.2.1"), 1), destination: SocketAddr::new(mapped("10.0.0.1"), 2) };
+    let both = ConnectionEnds {
+        source: SocketAddr::new(mapped("192.0.2.1"), 1),
+        destination: SocketAddr::new(mapped("10.0.0.1"), 2),
+    };
     assert_eq!(write(ProxyVersion::V1, Some(both)), b"PROXY TCP4 192.0.2.1 10.0.0.1 1 2\r\n");
     let mixed = ends("192.0.2.1:1", "[2001:db8::1]:2");
     assert_eq!(write(ProxyVersion::V1, mixed), b"PROXY TCP6 ::ffff:192.0.2.1 2001:db8::1 1 2\r\n");
@@ -191,10 +197,10 @@ fn addresses_of_two_families_become_one() {
     assert_eq!((again.source.ip(), again.destination), (mapped("192.0.2.1"), mixed.unwrap().destination));
 }
 
-fn any_ends() -> impl Strategy<Value = Option<Ends>> {
+fn any_ends() -> impl Strategy<Value = Option<ConnectionEnds>> {
     let v4 = (any::<[Ipv4Addr; 2]>(), any::<[u16; 2]>()).prop_map(|(ips, ports)| (ips.map(IpAddr::V4), ports));
     let v6 = (any::<[Ipv6Addr; 2]>(), any::<[u16; 2]>()).prop_map(|(ips, ports)| (ips.map(IpAddr::V6), ports));
-    proptest::option::of(prop_oneof![v4, v6].prop_map(|(ips, ports)| Ends {
+    proptest::option::of(prop_oneof![v4, v6].prop_map(|(ips, ports)| ConnectionEnds {
         source: SocketAddr::new(ips[0], ports[0]),
         destination: SocketAddr::new(ips[1], ports[1]),
     }))
@@ -216,8 +222,8 @@ proptest! {
         bytes.extend(behind);
         for split in 0..=bytes.len() {
             let expected = match split < length {
-                true => Progress::Partial,
-                false => Progress::Complete { length, ends: ends.map(of_one_family) },
+                true => HeaderProgress::Partial,
+                false => HeaderProgress::Complete { length, ends: ends.map(of_one_family) },
             };
             prop_assert_eq!(read(&bytes[..split]), Ok(expected));
         }
@@ -237,11 +243,11 @@ proptest! {
         for split in 0..=bytes.len() {
             let now = read(&bytes[..split]);
             match answer {
-                None if now == Ok(Progress::Partial) => {}
+                None if now == Ok(HeaderProgress::Partial) => {}
                 None => answer = Some(now),
                 Some(before) => prop_assert_eq!(now, before),
             }
-            if let Ok(Progress::Complete { length, .. }) = now {
+            if let Ok(HeaderProgress::Complete { length, .. }) = now {
                 prop_assert!(length <= split && length <= LONGEST);
             }
         }

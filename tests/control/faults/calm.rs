@@ -9,7 +9,7 @@ use standfast::sys::clock;
 use tokio::sync::watch;
 
 use super::scene::{CALM, Scene, good};
-use crate::support::http2_upstream::{Asked, Http2Upstream};
+use crate::support::http2_upstream::{AskedMethod, Http2Upstream};
 use crate::support::instance::News;
 use crate::support::plane::http_yaml;
 use crate::support::{Behaviour, Client, Instance, get, post, until, within};
@@ -194,7 +194,7 @@ async fn watches_of_grpc_may_be_silent() {
 }
 
 /// Health is well, watches are answered when told, everything else at once.
-async fn answer_call(mut asked: Asked, mut told: watch::Receiver<bool>) {
+async fn answer_call(mut asked: AskedMethod, mut told: watch::Receiver<bool>) {
     let path = asked.request.uri().path().to_owned();
     asked.body().await;
     if path.ends_with("/Watch") {

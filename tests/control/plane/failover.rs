@@ -1,6 +1,6 @@
 //! From a fault to a published switch and its first good answer.
 
-use standfast::control::{ControlError, Journal, Notice};
+use standfast::control::{ChangeNotice, ControlError, Journal};
 use standfast::decision::{
     Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Decision, Failure, Operational, SwitchKind,
 };
@@ -73,9 +73,9 @@ async fn a_refused_verdict_switches_without_waiting_for_checks() {
     while let Ok(notice) = notices.try_recv() {
         told.push(notice);
     }
-    let incidents = told.iter().filter(|n| matches!(n, Notice::Incident(i) if i.id == incident.id)).count();
+    let incidents = told.iter().filter(|n| matches!(n, ChangeNotice::Incident(i) if i.id == incident.id)).count();
     assert_eq!(incidents, 2, "begun and answered");
-    assert!(told.iter().any(|n| matches!(n, Notice::Standing { address, .. } if *address == a.address)));
+    assert!(told.iter().any(|n| matches!(n, ChangeNotice::Standing { address, .. } if *address == a.address)));
     let tally = plane.handle.tally().await.unwrap();
     assert_eq!(tally.services[0].1.switches, [1, 0, 0, 0, 0]);
     assert_eq!(tally.services[0].1.recovery.snapshot().count, 1);

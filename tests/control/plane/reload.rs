@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use standfast::control::{ControlError, Notice, Trouble};
+use standfast::control::{ChangeNotice, ControlError, ControlTrouble};
 use standfast::decision::{Admission, Operational};
 
 use super::support::{Manners, Plane, Upstream, eventually, file, service};
@@ -65,7 +65,7 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
     let last = after.last_reload.unwrap();
     assert!(!last.ok && last.messages[0] == problem);
     let told = std::iter::from_fn(|| notices.try_recv().ok());
-    assert!(told.into_iter().any(|n| n == Notice::Trouble(Trouble::ReloadRefused(problem.clone()))));
+    assert!(told.into_iter().any(|n| n == ChangeNotice::Trouble(ControlTrouble::ReloadRefused(problem.clone()))));
     assert_eq!(plane.handle.tally().await.unwrap().reloads_refused, 1);
 
     std::fs::remove_file(&path).unwrap();

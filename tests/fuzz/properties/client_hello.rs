@@ -27,8 +27,8 @@ pub fn check(input: &[u8]) {
     });
 }
 
-fn read(pieces: &[&[u8]]) -> Result<Option<Asked>, Fault> {
-    let mut reader = Reader::new();
+fn read(pieces: &[&[u8]]) -> Result<Option<HelloRequest>, HelloError> {
+    let mut reader = HelloReader::new();
     for piece in pieces {
         if let Some(asked) = reader.feed(piece)? {
             return Ok(Some(asked));
@@ -56,7 +56,7 @@ fn hello(extensions: &[u8]) -> Vec<u8> {
 }
 
 /// A message is the same in one record and in many, and a whole one gets a verdict.
-fn in_records(seed: u64, message: &[u8]) -> Result<Option<Asked>, Fault> {
+fn in_records(seed: u64, message: &[u8]) -> Result<Option<HelloRequest>, HelloError> {
     let one = read(&[&record(message)]);
     assert!(one != Ok(None), "a whole message is not enough: {}", shown(message));
     let many: Vec<u8> = cut(seed, message).into_iter().flat_map(record).collect();
@@ -79,7 +79,7 @@ fn as_extensions(seed: u64, input: &[u8]) {
 }
 
 /// The extensions by RFC 8446 §4.2, RFC 6066 §3 and RFC 7301 §3.1; each length must be exact.
-fn reference(extensions: &[u8]) -> Option<Asked> {
+fn reference(extensions: &[u8]) -> Option<HelloRequest> {
     let take = |rest: &mut &[u8], width: usize| -> Option<Vec<u8>> {
         let length = rest.get(..width)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         let content = rest.get(width..width + length)?.to_vec();
@@ -100,7 +100,7 @@ fn reference(extensions: &[u8]) -> Option<Asked> {
     if names.len() > 1 || offers.len() > 1 {
         return None;
     }
-    let mut asked = Asked::default();
+    let mut asked = HelloRequest::default();
     if let Some(name) = names.first() {
         let whole = u16::from_be_bytes([*name.first()?, *name.get(1)?]);
         let length = u16::from_be_bytes([*name.get(3)?, *name.get(4)?]);
@@ -139,6 +139,6 @@ fn as_names(seed: u64, input: &[u8]) {
         extensions.reverse();
     }
     let name = String::from_utf8(name.to_ascii_lowercase()).expect("ASCII");
-    let wanted = Asked { name: (!name.is_empty()).then_some(name), protocols };
+    let wanted = HelloRequest { name: (!name.is_empty()).then_some(name), protocols };
     assert_eq!(in_records(seed, &message(&hello(&extensions.concat()))), Ok(Some(wanted)));
 }

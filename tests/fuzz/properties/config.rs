@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use standfast::config::{self, Loaded, Problems};
+use standfast::config::{self, LoadedConfig, Problems};
 
 use super::tools::bounded;
 
@@ -12,7 +12,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn parse(text: &str) -> Result<Loaded, Problems> {
+fn parse(text: &str) -> Result<LoadedConfig, Problems> {
     config::parse(text, Path::new("/nonexistent"))
 }
 
@@ -58,13 +58,13 @@ fn told(problems: &[config::Problem], text: &str) {
 }
 
 /// A comment in front changes nothing but the lines.
-fn one_line_down(text: &str, found: &Result<Loaded, Problems>) {
+fn one_line_down(text: &str, found: &Result<LoadedConfig, Problems>) {
     // Neither a directive nor a mark of the byte order may have a comment in front.
     if text.starts_with(['\u{feff}', '%']) {
         return;
     }
     let below = parse(&format!("# a comment\n{text}"));
-    let list = |found: &Result<Loaded, Problems>| match found {
+    let list = |found: &Result<LoadedConfig, Problems>| match found {
         Ok(loaded) => loaded.warnings.clone(),
         Err(problems) => problems.list.clone(),
     };

@@ -9,8 +9,8 @@ pub fn check(input: &[u8]) {
     let seed = seed(input);
     let small =
         HeadLimits { bytes: [60, 200, 2049][(seed >> 16) as usize % 3], fields: 1 + (seed >> 20) as usize % 16 };
-    let asked = [Asked::Other, Asked::Head, Asked::Upgrade][(seed >> 24) as usize % 3];
-    for (limits, asked) in [(HeadLimits::REPLY, Asked::Other), (HeadLimits::REPLY, asked), (small, asked)] {
+    let asked = [AskedMethod::Other, AskedMethod::Head, AskedMethod::Upgrade][(seed >> 24) as usize % 3];
+    for (limits, asked) in [(HeadLimits::REPLY, AskedMethod::Other), (HeadLimits::REPLY, asked), (small, asked)] {
         bounded((64 << 10) + 40 * input.len(), || {
             let whole = read(&[input], &limits, asked, &mut |head| check_reply(head, asked, seed));
             for pieces in cuts(seed, input) {
@@ -21,7 +21,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn read(pieces: &[&[u8]], limits: &HeadLimits, asked: Asked, seen: &mut dyn FnMut(&ResponseHead)) -> Vec<u8> {
+fn read(pieces: &[&[u8]], limits: &HeadLimits, asked: AskedMethod, seen: &mut dyn FnMut(&ResponseHead)) -> Vec<u8> {
     let (mut parser, mut head) = (ResponseParser::new(), ResponseHead::new());
     let mut body = BodyDecoder::new(BodyLength::None);
     let (mut told, mut total, mut in_body) = (Vec::new(), 0, false);

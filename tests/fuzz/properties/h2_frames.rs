@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use standfast::time::MonoTime;
-use standfast::wire::h2::{Excess, Meter, PREFACE, Preface, RESET, RefusedRequests};
+use standfast::wire::h2::{ClientMeter, H2Excess, PREFACE, PrefaceMatch, RESET, RefusedRequests};
 
 use super::tools::{Rng, bounded, cuts, seed, shown};
 
@@ -47,7 +47,7 @@ fn frames(bytes: &[u8]) -> Vec<Frame> {
 fn meter(seed: u64, input: &[u8]) {
     let run = |pieces: &[&[u8]]| {
         let now = MonoTime::from_micros(1_000_000);
-        let mut meter = Meter::new(now);
+        let mut meter = ClientMeter::new(now);
         let verdict = pieces.iter().try_for_each(|piece| meter.feed(piece, || now));
         assert!(verdict.is_ok() || meter.feed(b"x", || now) == verdict, "an excess stays one");
         (verdict, verdict.is_ok() && meter.is_in_head())
@@ -60,30 +60,30 @@ fn meter(seed: u64, input: &[u8]) {
 }
 
 /// What a connection may cost before time passes: 2000 for control frames, 250 resets, and eight for each request.
-fn metered(input: &[u8]) -> (Result<(), Excess>, bool) {
+fn metered(input: &[u8]) -> (Result<(), H2Excess>, bool) {
     let input = input.get(PREFACE.len()..).unwrap_or_default();
     let (mut control, mut resets, mut open, mut inside) = (2000_i32, 250, false, false);
     for frame in frames(input) {
         let (cost, excess) = match frame.kind {
-            0 if frame.length > 0 || frame.flags & 1 != 0 => (0, Excess::EmptyData),
-            0 => (20, Excess::EmptyData),
+            0 if frame.length > 0 || frame.flags & 1 != 0 => (0, H2Excess::EmptyData),
+            0 => (20, H2Excess::EmptyData),
             1 => {
                 control = (control + 8).min(2000);
-                (0, Excess::Head)
+                (0, H2Excess::Head)
             }
-            2 => (1, Excess::Priorities),
+            2 => (1, H2Excess::Priorities),
             3 => {
                 resets -= 1;
                 if resets < 0 {
-                    return (Err(Excess::Resets), false);
+                    return (Err(H2Excess::Resets), false);
                 }
-                (0, Excess::Resets)
+                (0, H2Excess::Resets)
             }
-            4 => (20, Excess::Settings),
-            6 => (2, Excess::Pings),
-            8 => (1, Excess::WindowUpdates),
-            9 => (10, Excess::Head),
-            _ => (1, Excess::OtherFrames),
+            4 => (20, H2Excess::Settings),
+            6 => (2, H2Excess::Pings),
+            8 => (1, H2Excess::WindowUpdates),
+            9 => (10, H2Excess::Head),
+            _ => (1, H2Excess::OtherFrames),
         };
         control -= cost;
         if control < 0 {
@@ -101,11 +101,11 @@ fn metered(input: &[u8]) -> (Result<(), Excess>, bool) {
 /// What is decided of a beginning is not decided otherwise by more bytes.
 fn preface(input: &[u8]) {
     for input in [input, &[&PREFACE[..input.len() % 30 % PREFACE.len()], input].concat()] {
-        let whole = Preface::of(input);
-        assert_eq!(whole == Preface::Whole, input.starts_with(PREFACE));
+        let whole = PrefaceMatch::of(input);
+        assert_eq!(whole == PrefaceMatch::Whole, input.starts_with(PREFACE));
         for end in 0..input.len().min(30) {
-            let so_far = Preface::of(&input[..end]);
-            assert!(so_far == Preface::Partial || so_far == whole, "{end} bytes of {}", shown(input));
+            let so_far = PrefaceMatch::of(&input[..end]);
+            assert!(so_far == PrefaceMatch::Partial || so_far == whole, "{end} bytes of {}", shown(input));
         }
     }
 }

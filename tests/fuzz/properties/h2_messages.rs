@@ -62,7 +62,7 @@ fn request(seed: u64, first: &[u8], fields: HeaderMap) {
 
 /// Over HTTP/2 to an endpoint as well: the other side reads the same request.
 fn up_again(head: &RequestHead, ends: bool) {
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Append,
         client: &ClientAddress::new([9, 9, 9, 9].into()),
         scheme: Scheme::Http,
@@ -99,7 +99,7 @@ fn up_again(head: &RequestHead, ends: bool) {
 }
 
 fn reply(seed: u64, status: u16, fields: &HeaderMap) {
-    let asked = [Asked::Other, Asked::Head, Asked::Upgrade][(seed >> 16) as usize % 3];
+    let asked = [AskedMethod::Other, AskedMethod::Head, AskedMethod::Upgrade][(seed >> 16) as usize % 3];
     let ended = seed & 256 != 0;
     let mut head = ResponseHead::new();
     if h2::read_reply(status, fields, ended, asked, &mut head).is_ok() {

@@ -38,8 +38,8 @@ impl Way {
         self.changes == HeaderChanges::default()
     }
 
-    fn to<'w>(&'w self, request_id: &'w [u8]) -> Upstream<'w> {
-        Upstream {
+    fn to<'w>(&'w self, request_id: &'w [u8]) -> UpstreamHead<'w> {
+        UpstreamHead {
             forwarded: self.forwarded,
             client: &self.client,
             scheme: self.scheme,
@@ -290,7 +290,7 @@ fn about_the_client(head: &RequestHead, way: &Way, fields: &Pairs, out: &[u8]) {
 }
 
 /// What was sent once is sent again as it is, but for the count of hops.
-fn sent_once_more(head: &RequestHead, sent: &RequestHead, to: &Upstream<'_>, out: &[u8]) {
+fn sent_once_more(head: &RequestHead, sent: &RequestHead, to: &UpstreamHead<'_>, out: &[u8]) {
     if to.forwarded == Forwarded::Append || head.authority().is_empty() {
         return;
     }
@@ -307,7 +307,7 @@ fn sent_once_more(head: &RequestHead, sent: &RequestHead, to: &Upstream<'_>, out
 }
 
 /// What a client is answered, over every version.
-pub fn check_reply(head: &ResponseHead, asked: Asked, seed: u64) {
+pub fn check_reply(head: &ResponseHead, asked: AskedMethod, seed: u64) {
     is_unambiguous(head.fields());
     let changes = changes(seed >> 8);
     if head.is_interim() {
@@ -323,7 +323,11 @@ pub fn check_reply(head: &ResponseHead, asked: Asked, seed: u64) {
     for version in [Version::Http11, Version::Http10] {
         let framing = reply_framing(head, version);
         let mut out = Vec::new();
-        encode_response(head, &Downstream { version, framing, keep_alive: seed & 1 == 0, changes: &changes }, &mut out);
+        encode_response(
+            head,
+            &DownstreamHead { version, framing, keep_alive: seed & 1 == 0, changes: &changes },
+            &mut out,
+        );
         is_one_head(&out);
         let (words, fields) = second_reader(&out, false);
         assert_eq!(words, [head.status().to_string(), "1".to_owned()], "{}", shown(&out));

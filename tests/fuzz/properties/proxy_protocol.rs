@@ -14,34 +14,34 @@ pub fn check(input: &[u8]) {
         let whole = read(input);
         grows(input, whole);
         match (reference(input), whole) {
-            (Some(wanted), Ok(Progress::Complete { length, ends })) => {
+            (Some(wanted), Ok(HeaderProgress::Complete { length, ends })) => {
                 assert_eq!((length, ends), wanted, "{}", shown(input))
             }
-            (None, Ok(Progress::Complete { .. })) => panic!("a second reader sees no header: {}", shown(input)),
+            (None, Ok(HeaderProgress::Complete { .. })) => panic!("a second reader sees no header: {}", shown(input)),
             (Some(_), other) => panic!("a second reader sees a header, we {other:?}: {}", shown(input)),
             (None, _) => {}
         }
-        if let Ok(Progress::Complete { length, ends }) = whole {
+        if let Ok(HeaderProgress::Complete { length, ends }) = whole {
             assert!(length <= input.len() && length <= LONGEST);
             assert_eq!(read(&input[..length]), whole);
-            assert_eq!(read(&input[..length - 1]), Ok(Progress::Partial));
+            assert_eq!(read(&input[..length - 1]), Ok(HeaderProgress::Partial));
             written(ends);
         }
     });
 }
 
 /// What is decided of the first bytes is not decided otherwise by more.
-fn grows(input: &[u8], whole: Result<Progress, Fault>) {
+fn grows(input: &[u8], whole: Result<HeaderProgress, ProxyHeaderError>) {
     for end in (0..=input.len()).step_by(1 + input.len() / 300) {
         match read(&input[..end]) {
-            Ok(Progress::Partial) => {}
+            Ok(HeaderProgress::Partial) => {}
             decided => assert_eq!(decided, whole, "{end} bytes of {}", shown(input)),
         }
     }
 }
 
 /// The specification, read from a whole header: its length, and whom it names.
-fn reference(input: &[u8]) -> Option<(usize, Option<Ends>)> {
+fn reference(input: &[u8]) -> Option<(usize, Option<ConnectionEnds>)> {
     if input.starts_with(SIGNATURE) {
         let (&command, &family) = (input.get(12)?, input.get(13)?);
         let length = 16 + usize::from(u16::from_be_bytes([*input.get(14)?, *input.get(15)?]));
@@ -59,7 +59,7 @@ fn reference(input: &[u8]) -> Option<(usize, Option<Ends>)> {
         };
         return Some((
             length,
-            ends.map(|(from, to, source, destination)| Ends {
+            ends.map(|(from, to, source, destination)| ConnectionEnds {
                 source: SocketAddr::new(from, source),
                 destination: SocketAddr::new(to, destination),
             }),
@@ -80,7 +80,7 @@ fn reference(input: &[u8]) -> Option<(usize, Option<Ends>)> {
                 (family == if address.is_ipv4() { "TCP4" } else { "TCP6" }).then_some(address)
             };
             let source = SocketAddr::new(address(from)?, port(source)?);
-            Some(Ends { source, destination: SocketAddr::new(address(to)?, port(destination)?) })
+            Some(ConnectionEnds { source, destination: SocketAddr::new(address(to)?, port(destination)?) })
         }
         _ => return None,
     };
@@ -88,15 +88,16 @@ fn reference(input: &[u8]) -> Option<(usize, Option<Ends>)> {
 }
 
 /// Written in either version it names the same, and writing that again gives the same bytes.
-fn written(ends: Option<Ends>) {
+fn written(ends: Option<ConnectionEnds>) {
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let out = write(version, ends);
         let back = read(&out);
-        let Ok(Progress::Complete { length, ends: back }) = back else {
+        let Ok(HeaderProgress::Complete { length, ends: back }) = back else {
             panic!("we would refuse it: {back:?}: {}", shown(&out))
         };
         assert_eq!(length, out.len());
-        let plain = |ends: Ends| [ends.source, ends.destination].map(|end| (end.ip().to_canonical(), end.port()));
+        let plain =
+            |ends: ConnectionEnds| [ends.source, ends.destination].map(|end| (end.ip().to_canonical(), end.port()));
         assert_eq!(back.map(plain), ends.map(plain), "{}", shown(&out));
         assert_eq!(write(version, back), out, "{}", shown(&out));
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use standfast::config::{HostMatch, PathMatch, Route, RouteMatch, SniRoute};
 use standfast::routing::matching::host_without_port;
-use standfast::routing::{Asked, HasHeader, Matcher, sni};
+use standfast::routing::{HasHeader, Matcher, RouteQuery, sni};
 use standfast::wire::client_hello;
 
 use super::fixture;
@@ -110,7 +110,7 @@ pub fn matcher(matches: &[RouteMatch]) -> Matcher {
 
 /// The matcher finds what a walk over all routes finds.
 pub fn holds(matches: &[RouteMatch], matcher: &Matcher, request: &Request) {
-    let asked = Asked { host: &request.host, path: &request.path, method: &request.method, headers: request };
+    let asked = RouteQuery { host: &request.host, path: &request.path, method: &request.method, headers: request };
     let found = matcher.find(&asked).map(|route| route.index);
     assert_eq!(found, reference(matches, request), "{request:?} in {matches:#?}");
 }
@@ -156,7 +156,7 @@ fn by_name(matches: &[RouteMatch], name: String) {
         Some(HostMatch::Wildcard(end)) => name.ends_with(end.as_str()) && name.len() > end.len(),
     };
     let wanted = routes.iter().position(takes);
-    let asked = client_hello::Asked { name: Some(name.clone()), protocols: vec![] };
+    let asked = client_hello::HelloRequest { name: Some(name.clone()), protocols: vec![] };
     let found =
         sni::find(&routes, Some(&asked)).and_then(|found| routes.iter().position(|route| Arc::ptr_eq(route, found)));
     assert_eq!(found, wanted, "{name} in {routes:#?}");

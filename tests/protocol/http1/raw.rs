@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use standfast::wire::h1::{Asked, BodyDecoder, HeadLimits, Progress, ResponseHead, ResponseParser};
+use standfast::wire::h1::{AskedMethod, BodyDecoder, HeadLimits, Progress, ResponseHead, ResponseParser};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -114,7 +114,7 @@ pub struct Reply {
 }
 
 /// Reads one reply from a connection, as exactly as the codec reads. Ends with the reply or with the connection.
-pub async fn read_reply(stream: &mut TcpStream, asked: Asked, input: &mut Vec<u8>) -> Reply {
+pub async fn read_reply(stream: &mut TcpStream, asked: AskedMethod, input: &mut Vec<u8>) -> Reply {
     within(async {
         let mut reply = Reply::default();
         let (mut parser, mut head) = (ResponseParser::new(), ResponseHead::new());

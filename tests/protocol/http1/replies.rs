@@ -1,6 +1,6 @@
 //! Hostile replies: what a client must never see, and which upstream connections must never be used again.
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -22,7 +22,7 @@ struct Trial<'a> {
 impl Trial<'_> {
     async fn run(&self) -> Result<(), String> {
         let [expected, method, then, ..] = self.case.columns[..] else { unreachable!("checked when read") };
-        let asked = if method == "HEAD" { Asked::Head } else { Asked::Other };
+        let asked = if method == "HEAD" { AskedMethod::Head } else { AskedMethod::Other };
         let mut client = TcpStream::connect(self.plane.address("web")).await.unwrap();
         client.write_all(format!("{method} / HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes()).await.unwrap();
         let mut conn = self.upstream.accept().await;
@@ -86,7 +86,7 @@ impl Trial<'_> {
             conn.head().await;
         }
         conn.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond").await;
-        let reply = read_reply(client, Asked::Other, input).await;
+        let reply = read_reply(client, AskedMethod::Other, input).await;
         if (reply.body.as_slice(), reply.whole) != (b"second", true) {
             return Err(format!("the next request got another answer: {reply:?}"));
         }

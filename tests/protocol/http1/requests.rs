@@ -1,6 +1,6 @@
 //! Hostile requests: what must never reach an upstream, and what may reach it only in one reading.
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -38,24 +38,24 @@ impl Trial<'_> {
         write(&mut client, self.bytes, self.cut).await;
         let mut input = Vec::new();
         for _ in 0..passes(expected) {
-            let asked = if self.bytes.starts_with(b"HEAD") { Asked::Head } else { Asked::Other };
+            let asked = if self.bytes.starts_with(b"HEAD") { AskedMethod::Head } else { AskedMethod::Other };
             let reply = read_reply(&mut client, asked, &mut input).await;
             ensure(reply.status == 200 && reply.whole, || format!("expected an answer: {reply:?}"))?;
         }
         match expected.trim_start_matches("then ") {
             "one" | "two" => {
                 let _ = client.shutdown().await;
-                let more = read_reply(&mut client, Asked::Other, &mut input).await;
+                let more = read_reply(&mut client, AskedMethod::Other, &mut input).await;
                 ensure(more == Reply::default(), || format!("one answer too many: {more:?}"))?;
             }
             "cut" => {
-                let reply = read_reply(&mut client, Asked::Other, &mut input).await;
+                let reply = read_reply(&mut client, AskedMethod::Other, &mut input).await;
                 let refused = matches!(reply.status, 0 | 400..=499);
                 ensure(refused, || format!("expected a refusal: {reply:?}"))?;
                 closed(&mut client, &mut input).await?;
             }
             status => {
-                let reply = read_reply(&mut client, Asked::Other, &mut input).await;
+                let reply = read_reply(&mut client, AskedMethod::Other, &mut input).await;
                 // What is still on its way when we refuse resets the connection; the answer may be lost with it.
                 let lost = reply.status == 0 && self.cut != Cut::Whole;
                 ensure(lost || reply.status.to_string() == status, || format!("expected {status}: {reply:?}"))?;
@@ -77,7 +77,7 @@ fn ensure(holds: bool, problem: impl Fn() -> String) -> Result<(), String> {
 }
 
 async fn closed(client: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), String> {
-    let more = read_reply(client, Asked::Other, input).await;
+    let more = read_reply(client, AskedMethod::Other, input).await;
     ensure(more == Reply::default(), || format!("after the refusal: {more:?}"))
 }
 

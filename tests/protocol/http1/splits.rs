@@ -1,6 +1,6 @@
 //! Good messages split at every byte, in both directions, arrive the same.
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -31,7 +31,7 @@ async fn a_request_split_at_any_byte_arrives_the_same() {
     let mut input = Vec::new();
     for at in 1..REQUEST.len() {
         write_split(&mut client, REQUEST, at).await;
-        let reply = read_reply(&mut client, Asked::Other, &mut input).await;
+        let reply = read_reply(&mut client, AskedMethod::Other, &mut input).await;
         assert_eq!((reply.status, reply.body.as_slice(), reply.whole), (200, &b"fine"[..], true), "split at {at}");
     }
     let heads = upstream.heads();
@@ -50,12 +50,12 @@ async fn a_reply_split_at_any_byte_arrives_the_same() {
     let mut conn = upstream.accept().await;
     conn.head().await;
     conn.send(REPLY).await;
-    let whole = read_reply(&mut client, Asked::Other, &mut input).await;
+    let whole = read_reply(&mut client, AskedMethod::Other, &mut input).await;
     assert_eq!((whole.status, whole.body.as_slice(), whole.whole), (200, &b"hello0123456789"[..], true));
     for at in 1..REPLY.len() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
         conn.head().await;
         write_split(&mut conn.stream, REPLY, at).await;
-        assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await, whole, "split at {at}");
+        assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await, whole, "split at {at}");
     }
 }

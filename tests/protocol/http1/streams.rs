@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -59,7 +59,7 @@ async fn an_early_reply_reaches_a_client_that_still_uploads() {
     conn.until("start").await;
     conn.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await;
     drop(conn);
-    let reply = read_reply(&mut client, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut client, AskedMethod::Other, &mut Vec::new()).await;
     assert_eq!((reply.status, reply.body.as_slice(), reply.whole), (413, &b"no"[..], true));
 }
 
@@ -75,7 +75,7 @@ async fn a_client_that_waits_with_its_body_is_told_to_go_on_by_the_upstream_alon
     client.write_all(b"body").await.unwrap();
     conn.until("body").await;
     conn.send("HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await.status, 204);
+    assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await.status, 204);
 }
 
 #[tokio::test]
@@ -86,10 +86,10 @@ async fn a_refused_expectation_leaves_no_body_to_be_taken_for_a_request() {
     let mut conn = upstream.accept().await;
     conn.head().await;
     conn.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
-    assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await.status, 403);
+    assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await.status, 403);
     // The client may send the body now or not; neither side may read it as the next request.
     let _ = client.write_all(b"GET /smuggled HTTP/1.1\r\nHost: t\r\nXX: \r\n\r\n").await;
-    let second = read_reply(&mut client, Asked::Other, &mut input).await;
+    let second = read_reply(&mut client, AskedMethod::Other, &mut input).await;
     assert_eq!(second.status, 0, "{second:?}");
     assert!(!String::from_utf8_lossy(&conn.rest().await).contains("smuggled HTTP/1.1\r\nHost: t\r\nX-"));
 }
@@ -128,7 +128,7 @@ async fn a_client_that_closes_only_its_own_side_gets_its_answer() {
     let mut conn = upstream.accept().await;
     conn.head().await;
     conn.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
-    let reply = read_reply(&mut client, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut client, AskedMethod::Other, &mut Vec::new()).await;
     assert_eq!((reply.body.as_slice(), reply.whole), (&b"hello"[..], true));
 }
 
@@ -213,13 +213,13 @@ async fn unsolicited_bytes_cost_the_idle_connection_and_no_client_sees_them() {
         let mut conn = upstream.accept().await;
         conn.head().await;
         conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-        assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await.body, b"ok");
+        assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await.body, b"ok");
         conn.send(rubbish).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
         let mut fresh = upstream.accept().await;
         fresh.head().await;
         fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nfresh").await;
-        assert_eq!(read_reply(&mut client, Asked::Other, &mut input).await.body, b"fresh");
+        assert_eq!(read_reply(&mut client, AskedMethod::Other, &mut input).await.body, b"fresh");
         assert!(conn.rest().await.is_empty(), "nothing was sent over the spoilt connection");
     }
 }

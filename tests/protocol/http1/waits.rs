@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use standfast::wire::h1::Asked;
+use standfast::wire::h1::AskedMethod;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -61,7 +61,7 @@ async fn the_header_deadline_holds_for_later_requests_of_a_connection_too() {
     let plane = Plane::start(&yaml("http", &[&[upstream.address]], timeouts, ""));
     let mut stream = TcpStream::connect(plane.address("web")).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
-    assert_eq!(read_reply(&mut stream, Asked::Other, &mut Vec::new()).await.status, 200);
+    assert_eq!(read_reply(&mut stream, AskedMethod::Other, &mut Vec::new()).await.status, 200);
     let (took, _) = drip(stream, b"G").await;
     assert!(took < LATE, "{took:?}");
 }
@@ -74,8 +74,8 @@ async fn an_idle_connection_is_closed_in_silence() {
     let mut stream = TcpStream::connect(plane.address("web")).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
     let mut input = Vec::new();
-    assert_eq!(read_reply(&mut stream, Asked::Other, &mut input).await.status, 200);
-    let more = read_reply(&mut stream, Asked::Other, &mut input).await;
+    assert_eq!(read_reply(&mut stream, AskedMethod::Other, &mut input).await.status, 200);
+    let more = read_reply(&mut stream, AskedMethod::Other, &mut input).await;
     assert_eq!(more.heads, "", "closed without a word");
 }
 
@@ -89,7 +89,7 @@ async fn a_body_that_stalls_is_given_up_and_never_looks_complete() {
     let mut conn = upstream.accept().await;
     conn.until("hello").await;
     assert!(conn.rest().await.is_empty());
-    let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut stream, AskedMethod::Other, &mut Vec::new()).await;
     assert!(matches!(reply.status, 0 | 408), "{reply:?}");
 }
 
@@ -103,7 +103,7 @@ async fn a_reply_that_stalls_is_cut_and_never_looks_complete() {
     let mut conn = upstream.accept().await;
     conn.head().await;
     conn.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
-    let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut stream, AskedMethod::Other, &mut Vec::new()).await;
     assert_eq!((reply.status, reply.whole), (200, false));
     assert!(conn.rest().await.is_empty());
 }
@@ -130,7 +130,7 @@ async fn an_upstream_that_never_answers_is_given_up() {
         } => {}
     }
     assert!(began.elapsed() < LATE);
-    let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut stream, AskedMethod::Other, &mut Vec::new()).await;
     assert!(matches!(reply.status, 502 | 504), "{reply:?}");
 }
 
@@ -149,7 +149,7 @@ async fn pauses(content_type: &str) -> (bool, u64) {
     .await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     let _ = conn.stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await;
-    let reply = read_reply(&mut stream, Asked::Other, &mut Vec::new()).await;
+    let reply = read_reply(&mut stream, AskedMethod::Other, &mut Vec::new()).await;
     let table = plane.published.load();
     let failed = table.services[0].pools[0].endpoints[0].stats.totals().failed.iter().sum();
     (reply.whole && reply.body == b"firstsecond", failed)

@@ -113,7 +113,7 @@ async fn a_head_in_pieces_has_to_end_in_time() {
         assert_eq!(raw.next(GOAWAY).await.unwrap().reason(), Reason::ENHANCE_YOUR_CALM);
     }
     let excesses = plane.published.load().listeners[0].stats.excesses();
-    assert_eq!(excesses[standfast::wire::h2::Excess::SlowHead as usize], 2);
+    assert_eq!(excesses[standfast::wire::h2::H2Excess::SlowHead as usize], 2);
 }
 
 #[tokio::test]

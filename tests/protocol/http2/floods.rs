@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use h2::Reason;
-use standfast::wire::h2::Excess;
+use standfast::wire::h2::H2Excess;
 
 use crate::support::http2::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, RawHttp2, SETTINGS,
@@ -62,8 +62,8 @@ async fn floods_are_ended_and_the_others_go_on() {
     check(flood(&plane, continued).await, "empty continuations");
     until("all are counted", || excesses(&plane) == ended).await;
     let counted = plane.published.load().listeners[0].stats.excesses();
-    let by_reason: Vec<_> = Excess::ALL.iter().map(|excess| (excess.reason(), counted[*excess as usize])).collect();
-    assert!([Excess::Pings, Excess::Settings].iter().all(|excess| counted[*excess as usize] == 1), "{by_reason:?}");
+    let by_reason: Vec<_> = H2Excess::ALL.iter().map(|excess| (excess.reason(), counted[*excess as usize])).collect();
+    assert!([H2Excess::Pings, H2Excess::Settings].iter().all(|excess| counted[*excess as usize] == 1), "{by_reason:?}");
     upstream.behave(Behaviour::ok("here"));
     let mut other = Http2::connect(plane.address("web")).await;
     assert_eq!(other.ask(get("/", "1")).await.unwrap().text(), "here");

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use crate::config::HeaderChanges;
 use crate::net::Stream;
-use crate::proxy::buffer::{Buffer, Outgoing, SMALL};
+use crate::proxy::buffer::{Buffer, OutgoingBytes, SMALL};
 use crate::proxy::deadline::Alarm;
-use crate::proxy::http::client::{Client, ClientFault, Source};
+use crate::proxy::http::client::{BodySource, ClientExchange, ClientFault};
 use crate::proxy::pipe::Pipe;
 use crate::proxy::upstream::UpstreamPools;
 use crate::proxy::worker_core::WorkerCore;
 use crate::sys::clock;
 use crate::wire::Fields;
 use crate::wire::h1::{
-    Asked, BodyDecoder, BodyEncoder, BodyLength, Downstream, OwnReply, RequestHead, ResponseHead, Version, WrongLength,
-    encode_interim, encode_response, reply_framing,
+    AskedMethod, BodyDecoder, BodyEncoder, BodyLength, DownstreamHead, OwnReply, RequestHead, ResponseHead, Version,
+    WrongLength, encode_interim, encode_response, reply_framing,
 };
 
 /// How long a client that closed its own side may take nothing before it counts as gone. (PROTOCOL asks for two seconds to
@@ -35,12 +35,12 @@ pub struct H1Client<S> {
     pub(super) stream: S,
     /// Bytes read and not yet understood: the rest of a body, pipelined requests.
     pub(super) input: Buffer,
-    out: Outgoing,
+    out: OutgoingBytes,
     body: BodyDecoder,
     encoder: BodyEncoder,
     framing: BodyLength,
     version: Version,
-    asked: Asked,
+    asked: AskedMethod,
     /// The connection ends with this reply.
     last: bool,
     /// The client closed its side.
@@ -55,12 +55,12 @@ impl<S: Stream> H1Client<S> {
             pools: Rc::clone(pools),
             stream,
             input: Buffer::new(&pools.core.buffers),
-            out: Outgoing::new(&pools.core.buffers),
+            out: OutgoingBytes::new(&pools.core.buffers),
             body: BodyDecoder::new(BodyLength::None),
             encoder: BodyEncoder::new(BodyLength::None),
             framing: BodyLength::None,
             version: Version::Http11,
-            asked: Asked::Other,
+            asked: AskedMethod::Other,
             last: false,
             closed: None,
             sent: 0,
@@ -81,14 +81,14 @@ impl<S: Stream> H1Client<S> {
         self.sent = 0;
     }
 
-    /// A request that was none: it is answered as the version that everybody knows.
+    /// A request that was none: it is answered as HTTP/1.1.
     pub(super) fn not_a_request(&mut self) {
         // It is not known where it ends.
         self.body.reset(BodyLength::UntilClose);
-        (self.version, self.asked) = (Version::Http11, Asked::Other);
+        (self.version, self.asked) = (Version::Http11, AskedMethod::Other);
     }
 
-    /// Something was sent, or may be on its way, that nobody has read.
+    /// Something was sent, or may be on its way, that was not read.
     pub(super) fn may_be_sending(&self) -> bool {
         self.closed.is_none() && !(self.body.is_done() && self.input.is_empty())
     }
@@ -156,7 +156,7 @@ impl<S: Stream> H1Client<S> {
     }
 }
 
-impl<S: Stream> Source for H1Client<S> {
+impl<S: Stream> BodySource for H1Client<S> {
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>> {
         debug_assert!(most > 0);
         loop {
@@ -198,7 +198,7 @@ impl<S: Stream> Source for H1Client<S> {
     }
 }
 
-impl<S: Stream> Client for H1Client<S> {
+impl<S: Stream> ClientExchange for H1Client<S> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(alarm) = &self.closed {
@@ -233,7 +233,7 @@ impl<S: Stream> Client for H1Client<S> {
         self.framing = reply_framing(head, self.version);
         self.last = last;
         self.encoder = BodyEncoder::new(self.framing);
-        let to = Downstream { version: self.version, framing: self.framing, keep_alive: !last, changes };
+        let to = DownstreamHead { version: self.version, framing: self.framing, keep_alive: !last, changes };
         encode_response(head, &to, self.out.end());
     }
 

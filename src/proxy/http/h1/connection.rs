@@ -14,21 +14,21 @@ use super::client::H1Client;
 use crate::net::{Stream, Transport};
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::Guest;
+use crate::proxy::door::AcceptedConn;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::context::{Caller, Setting};
-use crate::proxy::http::listener::{Http2, current};
-use crate::proxy::http::memory::{HttpMemory, Scratch};
+use crate::proxy::http::context::{ConnectionContext, RequestContext};
+use crate::proxy::http::listener::{Http2Conn, current};
+use crate::proxy::http::memory::{ExchangeScratch, HttpMemory};
 use crate::proxy::http::request;
-use crate::proxy::http::respond::Refusal;
-use crate::proxy::http::verdict::Finish;
+use crate::proxy::http::respond::LocalAnswer;
+use crate::proxy::http::verdict::ConnectionFate;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
 use crate::wire::h1::{Error, HeadLimits, Progress, RequestHead, RequestParser, Scheme};
-use crate::wire::h2::Preface;
+use crate::wire::h2::PrefaceMatch;
 
 /// How long, and for how many bytes, a connection that ends is still read, so that the client finds the answer and not a
 /// reset behind it.
@@ -53,10 +53,10 @@ enum NoRequest {
 }
 
 /// A client's connection, all of it that is there while nothing is asked.
-pub(super) struct Connection {
+pub(super) struct H1Connection {
     memory: Rc<HttpMemory>,
     client: H1Client<Transport>,
-    caller: Caller,
+    caller: ConnectionContext,
     alarm: Alarm,
     place: ClientEntry,
     listener: Arc<ListenerView>,
@@ -68,18 +68,18 @@ pub(super) struct Connection {
     pub(super) is_http2: bool,
 }
 
-impl Connection {
+impl H1Connection {
     pub(super) fn new(
         memory: &Rc<HttpMemory>,
         listener: Arc<ListenerView>,
-        guest: Guest,
+        conn: AcceptedConn,
         accepted: MonoTime,
-    ) -> Connection {
-        let Guest { transport, peer, reached, scheme, alarm, place, .. } = guest;
-        Connection {
+    ) -> H1Connection {
+        let AcceptedConn { transport, peer, reached, scheme, alarm, place, .. } = conn;
+        H1Connection {
             memory: Rc::clone(memory),
             client: H1Client::new(&memory.pools, transport),
-            caller: Caller::new(peer, reached, scheme),
+            caller: ConnectionContext::new(peer, reached, scheme),
             alarm,
             place,
             listener,
@@ -90,11 +90,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn into_http2(self: Box<Self>) -> Http2 {
-        let Connection { client: H1Client { stream, input, .. }, caller, alarm, place, listener, .. } = *self;
-        let Caller { peer, reached, scheme, .. } = caller;
-        let guest = Guest { transport: stream, peer, reached, scheme, http2: true, alarm, place };
-        Http2 { listener, guest: Box::new(guest), ahead: input }
+    pub(super) fn into_http2(self: Box<Self>) -> Http2Conn {
+        let H1Connection { client: H1Client { stream, input, .. }, caller, alarm, place, listener, .. } = *self;
+        let ConnectionContext { peer, reached, scheme, .. } = caller;
+        let conn = AcceptedConn { transport: stream, peer, reached, scheme, http2: true, alarm, place };
+        Http2Conn { listener, conn: Box::new(conn), ahead: input }
     }
 
     /// Memory for its requests.
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     /// Serves one request, whose first bytes are here.
-    pub(super) async fn serve(&mut self, scratch: &mut Scratch) -> Finish {
+    pub(super) async fn serve(&mut self, scratch: &mut ExchangeScratch) -> ConnectionFate {
         let began = match self.take_head(scratch).await {
             Ok(began) => began,
             Err(finish) => return finish,
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Waits for the whole head of a request that has begun; returns when it did. `Err`: there is none, what had to be said
     /// about it is said.
-    async fn take_head(&mut self, scratch: &mut Scratch) -> Result<MonoTime, Finish> {
+    async fn take_head(&mut self, scratch: &mut ExchangeScratch) -> Result<MonoTime, ConnectionFate> {
         let began = clock::now();
         let timeout = self.listener.config.timeouts.header;
         self.alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
@@ -132,30 +132,30 @@ impl Connection {
                 self.client.next_request(&scratch.head);
                 return Ok(began);
             }
-            Err(NoRequest::Over) => return Err(Finish::Close),
+            Err(NoRequest::Over) => return Err(ConnectionFate::Close),
             Err(NoRequest::Http2) => {
                 self.is_http2 = true;
-                return Err(Finish::Close);
+                return Err(ConnectionFate::Close);
             }
-            Err(NoRequest::Killed) => return Err(Finish::Abort),
-            Err(NoRequest::Slow) => (Refusal::SLOW, Termination::ClientTimeout),
+            Err(NoRequest::Killed) => return Err(ConnectionFate::Abort),
+            Err(NoRequest::Slow) => (LocalAnswer::SLOW, Termination::ClientTimeout),
             Err(NoRequest::Refused(error)) => {
                 self.listener.stats.count_refusal(self.core().id, error);
-                (Refusal::malformed(error), Termination::Refused)
+                (LocalAnswer::malformed(error), Termination::Refused)
             }
         };
         self.client.not_a_request();
         let finish = self.refuse(&refusal).await;
-        let Connection { memory, caller, alarm, place, .. } = &*self;
-        let setting = Setting::new(memory, place, alarm, caller);
+        let H1Connection { memory, caller, alarm, place, .. } = &*self;
+        let setting = RequestContext::new(memory, place, alarm, caller);
         record_refused(&setting, &self.listener, began, refusal.status, termination);
         Err(finish)
     }
 
-    /// Until the first byte of a request. [`Finish::Next`]: it is here; anything else: there will be none.
-    pub(super) async fn park(&mut self) -> Finish {
+    /// Until the first byte of a request. [`ConnectionFate::Next`]: it is here; anything else: there will be none.
+    pub(super) async fn park(&mut self) -> ConnectionFate {
         if !self.client.input.is_empty() {
-            return Finish::Next;
+            return ConnectionFate::Next;
         }
         let timeouts = &self.listener.config.timeouts;
         match self.accepted {
@@ -165,7 +165,7 @@ impl Connection {
         let mut hurried = false;
         poll_fn(|cx| {
             if self.client.has_closed() || self.is_unwanted() {
-                return Poll::Ready(Finish::Close);
+                return Poll::Ready(ConnectionFate::Close);
             }
             // Where clients wait for descriptors, a connection between two requests gives its own back.
             let hurries = self.core().is_draining() || self.core().is_short() && self.accepted.is_none();
@@ -173,13 +173,13 @@ impl Connection {
                 self.alarm.set(clock::now().after(LAST_CALL));
             }
             match self.client.poll_read(cx) {
-                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(Finish::Next),
-                Poll::Ready(_) => return Poll::Ready(Finish::Close),
+                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(ConnectionFate::Next),
+                Poll::Ready(_) => return Poll::Ready(ConnectionFate::Close),
                 Poll::Pending => {}
             }
             self.alarm.poll(cx).map(|interrupt| match interrupt {
-                Interrupt::Killed => Finish::Abort,
-                Interrupt::Deadline => Finish::Close,
+                Interrupt::Killed => ConnectionFate::Abort,
+                Interrupt::Deadline => ConnectionFate::Close,
             })
         })
         .await
@@ -201,10 +201,10 @@ impl Connection {
     ) -> Poll<Result<(), NoRequest>> {
         loop {
             if self.may_be_http2 {
-                match Preface::of(self.client.input.bytes()) {
-                    Preface::Whole => return Poll::Ready(Err(NoRequest::Http2)),
-                    Preface::No => self.may_be_http2 = false,
-                    Preface::Partial => {}
+                match PrefaceMatch::of(self.client.input.bytes()) {
+                    PrefaceMatch::Whole => return Poll::Ready(Err(NoRequest::Http2)),
+                    PrefaceMatch::No => self.may_be_http2 = false,
+                    PrefaceMatch::Partial => {}
                 }
             }
             if !self.client.input.is_empty() && !self.may_be_http2 {
@@ -234,33 +234,34 @@ impl Connection {
         }
     }
 
-    async fn answer(&mut self, scratch: &mut Scratch, began: MonoTime) -> Finish {
+    async fn answer(&mut self, scratch: &mut ExchangeScratch, began: MonoTime) -> ConnectionFate {
         let table = self.core().table();
         let Some(listener) = current(&self.listener, &table) else {
-            return self.refuse(&Refusal::LISTENER_GONE).await;
+            return self.refuse(&LocalAnswer::LISTENER_GONE).await;
         };
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = Arc::clone(listener);
         }
-        let Connection { memory, client, caller, alarm, place, listener, .. } = self;
-        let setting = Setting::new(memory, place, alarm, caller);
+        let H1Connection { memory, client, caller, alarm, place, listener, .. } = self;
+        let setting = RequestContext::new(memory, place, alarm, caller);
         let finish = request::serve(&setting, &table, listener, client, scratch, began).await;
-        if finish == Finish::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty()) {
-            return Finish::Close;
+        if finish == ConnectionFate::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty())
+        {
+            return ConnectionFate::Close;
         }
         finish
     }
 
     /// Says what is wrong with what is no request.
-    async fn refuse(&mut self, refusal: &Refusal) -> Finish {
+    async fn refuse(&mut self, refusal: &LocalAnswer) -> ConnectionFate {
         let taken = request::refuse(&mut self.client, refusal, &self.alarm, LINGER).await;
-        if taken { Finish::Close } else { Finish::Abort }
+        if taken { ConnectionFate::Close } else { ConnectionFate::Abort }
     }
 
     /// Ends the connection: by a reset, or in order. If the client may still be sending, what it sends is read for a while:
     /// closed at once, the kernel would answer it with a reset, which can overtake our answer.
-    pub(super) async fn close(&mut self, finish: Finish) {
-        if finish == Finish::Abort {
+    pub(super) async fn close(&mut self, finish: ConnectionFate) {
+        if finish == ConnectionFate::Abort {
             self.client.stream.reset_on_close();
             return;
         }
@@ -271,7 +272,7 @@ impl Connection {
         }
         self.alarm.set(clock::now().after(LINGER));
         let mut left = LINGER_BYTES;
-        // A failure only means that there is nobody any more.
+        // A failure only means that the client is gone.
         let _: io::Result<()> = poll_fn(|cx| {
             if Pin::new(&mut self.client.stream).poll_shutdown(cx)?.is_pending() {
                 return self.alarm.poll(cx).map(|_| Ok(()));

@@ -1,11 +1,11 @@
 //! HTTP/1 over connections: the thin IO around `wire::h1`, on both sides. Towards clients `connection` waits for requests,
-//! `desk` has the room in which they are served, `serve` has both, `client` is the request function's view of the connection.
+//! `slot` has the room in which they are served, `serve` has both, `client` is the request function's view of the connection.
 mod client;
 mod connection;
-mod desk;
+mod request_slot;
 mod serve;
 mod upstream;
 
-pub use desk::Desks;
+pub use request_slot::SlotPool;
 pub use serve::serve_connection;
 pub use upstream::H1Exchange;

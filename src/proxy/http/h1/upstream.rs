@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::net::Stream;
-use crate::proxy::buffer::{Buffer, BufferPool, Outgoing, SMALL};
+use crate::proxy::buffer::{Buffer, BufferPool, OutgoingBytes, SMALL};
 use crate::proxy::http::body::RequestBody;
-use crate::proxy::http::client::{Client, ClientFault, Source};
-use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
+use crate::proxy::http::client::{BodySource, ClientExchange, ClientFault};
+use crate::proxy::http::exchange::{ReplyFault, SendFault, UpstreamExchange};
 use crate::proxy::pipe::Pipe;
 use crate::wire::h1::{
-    Asked, BodyDecoder, BodyEncoder, BodyLength, Error, HeadLimits, Progress, ResponseHead, ResponseParser,
+    AskedMethod, BodyDecoder, BodyEncoder, BodyLength, Error, HeadLimits, Progress, ResponseHead, ResponseParser,
 };
 
 /// Queued bytes beyond which body is not put behind them any more.
@@ -19,7 +19,7 @@ const FULL: usize = SMALL;
 /// The most body put into one chunk.
 const CHUNK: usize = 64 * 1024;
 
-/// One exchange. Dropped before its end it resets the connection, so that the endpoint does not go on for nobody.
+/// One exchange. Dropped before its end it resets the connection, so that the endpoint does not go on in vain.
 pub struct H1Exchange<'a, U: Stream> {
     stream: Option<U>,
     /// Bytes of the request that the kernel took.
@@ -29,11 +29,11 @@ pub struct H1Exchange<'a, U: Stream> {
     /// The end of the request is encoded.
     request_ended: bool,
     write_failed: bool,
-    out: Outgoing,
+    out: OutgoingBytes,
     encoder: BodyEncoder,
     input: Buffer,
     parser: ResponseParser,
-    asked: Asked,
+    asked: AskedMethod,
     /// The head that came last.
     reply: &'a mut ResponseHead,
     decoder: &'a mut BodyDecoder,
@@ -59,12 +59,12 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
         stream: U,
         pool: &Rc<BufferPool>,
         framing: BodyLength,
-        asked: Asked,
+        asked: AskedMethod,
         reply: &'a mut ResponseHead,
         decoder: &'a mut BodyDecoder,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> H1Exchange<'a, U> {
-        let mut out = Outgoing::new(pool);
+        let mut out = OutgoingBytes::new(pool);
         encode(out.end());
         H1Exchange {
             stream: Some(stream),
@@ -92,7 +92,7 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
 
     /// Puts body behind what is queued, as long as it is small or has to be framed. True: nothing is pending and the client
     /// has to send more first.
-    fn gather<S: Source>(
+    fn gather<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
@@ -132,7 +132,7 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
 
     fn cannot_write(&mut self) -> SendFault {
         self.write_failed = true;
-        // Nobody knows how much of it a layer had given to the kernel before.
+        // It is unknown how much of it a layer had given to the kernel before.
         if self.stream.as_ref().is_some_and(Stream::is_layered) {
             self.sent = self.sent.max(1);
         }
@@ -156,7 +156,7 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
     }
 
     /// Fills a pipe with body for the client, where it comes in bulk and the kernel can move it. False: it has to be read.
-    fn poll_pipe<C: Client>(&mut self, cx: &mut Context<'_>, client: &C) -> Poll<io::Result<bool>> {
+    fn poll_pipe<C: ClientExchange>(&mut self, cx: &mut Context<'_>, client: &C) -> Poll<io::Result<bool>> {
         let left = self.decoder.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(0);
         if !self.bulk || left < SMALL || !client.takes_from_pipe() {
             return Poll::Ready(Ok(false));
@@ -204,8 +204,8 @@ impl<'a, U: Stream> H1Exchange<'a, U> {
     }
 }
 
-impl<U: Stream> Exchange for H1Exchange<'_, U> {
-    fn poll_send<S: Source>(
+impl<U: Stream> UpstreamExchange for H1Exchange<'_, U> {
+    fn poll_send<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
@@ -314,7 +314,7 @@ impl<U: Stream> Exchange for H1Exchange<'_, U> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
+    fn poll_relay<C: ClientExchange>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
         loop {
             if let Some(pipe) = &mut self.pipe {
                 while !pipe.is_empty() {

@@ -10,14 +10,14 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
-use super::io::Watch;
+use super::io::IoWatch;
 use crate::config::HeaderChanges;
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::Alarm;
-use crate::proxy::http::client::{Client, ClientFault, Source};
+use crate::proxy::http::client::{BodySource, ClientExchange, ClientFault};
 use crate::sys::clock;
 use crate::wire::Fields;
-use crate::wire::h1::{Asked, BodyEncoder, BodyLength, Error, OwnReply, ResponseHead, Version, WrongLength};
+use crate::wire::h1::{AskedMethod, BodyEncoder, BodyLength, Error, OwnReply, ResponseHead, Version, WrongLength};
 use crate::wire::h2 as wire;
 
 /// How long the rest of a request that was answered before its end is taken in and dropped, before its stream is reset with
@@ -35,7 +35,7 @@ const PIECE: usize = 64 * 1024;
 
 /// A stream.
 pub struct H2Client {
-    watch: Rc<Watch>,
+    watch: Rc<IoWatch>,
     respond: SendResponse<Bytes>,
     /// Once the final head is queued.
     send: Option<SendStream<Bytes>>,
@@ -44,7 +44,7 @@ pub struct H2Client {
     piece: Bytes,
     body_is_done: bool,
     trailers: Fields,
-    asked: Asked,
+    asked: AskedMethod,
     encoder: BodyEncoder,
     /// The last piece of data ends the stream: nothing can come behind it.
     ends_with_data: bool,
@@ -59,7 +59,7 @@ pub struct H2Client {
 
 impl H2Client {
     /// Over this stream.
-    pub fn new(watch: &Rc<Watch>, respond: SendResponse<Bytes>, receive: RecvStream, asked: Asked) -> H2Client {
+    pub fn new(watch: &Rc<IoWatch>, respond: SendResponse<Bytes>, receive: RecvStream, asked: AskedMethod) -> H2Client {
         H2Client {
             watch: Rc::clone(watch),
             respond,
@@ -176,7 +176,7 @@ fn fault(error: &h2::Error) -> ClientFault {
     if error.is_reset() && error.is_library() { ClientFault::Malformed(Error::BodyCut) } else { ClientFault::Gone }
 }
 
-impl Source for H2Client {
+impl BodySource for H2Client {
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>> {
         debug_assert!(most > 0);
         while self.piece.is_empty() {
@@ -195,7 +195,7 @@ impl Source for H2Client {
             self.piece = Bytes::new();
             self.body_is_done = self.receive.is_end_stream();
         }
-        // What was taken may be sent anew. (It fails only when the stream is dead, which is found out otherwise.)
+        // What was taken may be sent again. (It fails only when the stream is dead, which is found out otherwise.)
         let _ = self.receive.flow_control().release_capacity(count);
         Poll::Ready(Ok(()))
     }
@@ -209,7 +209,7 @@ impl Source for H2Client {
     }
 }
 
-impl Client for H2Client {
+impl ClientExchange for H2Client {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let reset = match &mut self.send {
             Some(send) => send.poll_reset(cx),

@@ -11,21 +11,21 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::crew::Crew;
-use super::io::{Watch, Watched};
-use super::stream::{Counted, Shared, Stream};
+use super::io::{IoWatch, WatchedIo};
+use super::stream::{OpenedStream, StreamCount, StreamShared};
+use super::task_pool::TaskPool;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::Guest;
+use crate::proxy::door::AcceptedConn;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::context::Caller;
-use crate::proxy::http::listener::{Http2, current};
+use crate::proxy::http::context::ConnectionContext;
+use crate::proxy::http::listener::{Http2Conn, current};
 use crate::proxy::http::memory::HttpMemory;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
 use crate::wire::h1::Error;
-use crate::wire::h2::{Excess, RecentStreams};
+use crate::wire::h2::{H2Excess, RecentStreams};
 
 /// What a client may send ahead on one stream. The connection has room for that on all its streams, so that a stalled one
 /// never stops the others.
@@ -47,22 +47,22 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Serves one client connection, to its end.
-pub async fn serve_connection(memory: &Rc<HttpMemory>, crew: &Rc<Crew>, http2: Http2, accepted: MonoTime) {
-    let Http2 { listener, guest, ahead } = http2;
-    let Guest { transport, peer, reached, scheme, alarm, place: _place, .. } = *guest;
-    let watch = Watch::new(transport, listener.config.timeouts.body, accepted);
+pub async fn serve_connection(memory: &Rc<HttpMemory>, tasks: &Rc<TaskPool>, http2: Http2Conn, accepted: MonoTime) {
+    let Http2Conn { listener, conn, ahead } = http2;
+    let AcceptedConn { transport, peer, reached, scheme, alarm, place: _place, .. } = *conn;
+    let watch = IoWatch::new(transport, listener.config.timeouts.body, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
-    let mut handshake = pin!(engine(&listener).handshake(Watched::new(&watch, ahead)));
+    let mut handshake = pin!(engine(&listener).handshake(WatchedIo::new(&watch, ahead)));
     let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(begun) => Poll::Ready(begun.ok()),
         Poll::Pending => alarm.poll(cx).map(|_| None),
     });
     let Some(engine) = begun.await else { return };
-    let shared = Shared::new(memory, listener, Caller::new(peer, reached, scheme), watch);
-    let mut driver = Driver {
+    let shared = StreamShared::new(memory, listener, ConnectionContext::new(peer, reached, scheme), watch);
+    let mut driver = H2Driver {
         engine,
         shared,
-        crew,
+        tasks,
         alarm,
         first: Some(accepted),
         idle: None,
@@ -71,11 +71,11 @@ pub async fn serve_connection(memory: &Rc<HttpMemory>, crew: &Rc<Crew>, http2: H
         ending: None,
         accepted: RecentStreams::default(),
     };
-    if poll_fn(|cx| driver.poll(cx)).await == End::Reset {
+    if poll_fn(|cx| driver.poll(cx)).await == H2End::Reset {
         driver.shared.watch.reset();
         return;
     }
-    let Driver { engine, shared, alarm, .. } = driver;
+    let H2Driver { engine, shared, alarm, .. } = driver;
     drop(engine);
     alarm.set(clock::now().after(LINGER));
     let mut most = LINGER_BYTES;
@@ -104,18 +104,18 @@ fn engine(listener: &ListenerView) -> Builder {
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum H2End {
     /// The engine has said all that was to be said, or the client is gone.
     Said,
     /// The client gets no more.
     Reset,
 }
 
-struct Driver<'w> {
-    engine: Connection<Watched, Bytes>,
-    shared: Rc<Shared>,
+struct H2Driver<'w> {
+    engine: Connection<WatchedIo, Bytes>,
+    shared: Rc<StreamShared>,
     /// Serves its streams.
-    crew: &'w Rc<Crew>,
+    tasks: &'w Rc<TaskPool>,
     alarm: Alarm,
     /// When the connection was accepted, until its first request.
     first: Option<MonoTime>,
@@ -131,8 +131,8 @@ struct Driver<'w> {
     accepted: RecentStreams,
 }
 
-impl Driver<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+impl H2Driver<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<H2End> {
         loop {
             match self.engine.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
@@ -141,9 +141,9 @@ impl Driver<'_> {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.judge(&error);
-                    return Poll::Ready(End::Said);
+                    return Poll::Ready(H2End::Said);
                 }
-                Poll::Ready(None) => return Poll::Ready(End::Said),
+                Poll::Ready(None) => return Poll::Ready(H2End::Said),
                 Poll::Pending => self.count_refused(),
             }
             if !self.is_ending() {
@@ -166,11 +166,11 @@ impl Driver<'_> {
                     self.engine.abrupt_shutdown(Reason::NO_ERROR);
                     // One chance to say so.
                     let _ = self.engine.poll_closed(cx);
-                    return Poll::Ready(End::Reset);
+                    return Poll::Ready(H2End::Reset);
                 }
                 Poll::Ready(Interrupt::Deadline) => {
                     if self.is_over() {
-                        return Poll::Ready(End::Reset);
+                        return Poll::Ready(H2End::Reset);
                     }
                     self.set_alarm(cx);
                 }
@@ -182,8 +182,8 @@ impl Driver<'_> {
     fn open(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.first = None;
         self.accepted.add(respond.stream_id().as_u32());
-        let counted = Counted::new(&self.shared);
-        self.crew.serve(Stream { counted, request, respond });
+        let counted = StreamCount::new(&self.shared);
+        self.tasks.serve(OpenedStream { counted, request, respond });
     }
 
     /// Counts and logs the requests that the engine refused before we saw them.
@@ -211,7 +211,7 @@ impl Driver<'_> {
     }
 
     /// Ends the connection of a client that costs more than it may.
-    fn turn_away(&mut self, excess: Excess) {
+    fn turn_away(&mut self, excess: H2Excess) {
         self.count(excess);
         self.end(Reason::ENHANCE_YOUR_CALM);
     }
@@ -221,7 +221,7 @@ impl Driver<'_> {
         self.engine.abrupt_shutdown(reason);
     }
 
-    fn count(&self, excess: Excess) {
+    fn count(&self, excess: H2Excess) {
         let listener = self.shared.listener.borrow();
         listener.stats.count_excess(self.shared.core().id, excess);
     }
@@ -229,7 +229,7 @@ impl Driver<'_> {
     /// Why the engine ended the connection.
     fn judge(&self, error: &h2::Error) {
         if error.is_go_away() && error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-            self.count(if self.shared.watch.is_in_head() { Excess::Head } else { Excess::Engine });
+            self.count(if self.shared.watch.is_in_head() { H2Excess::Head } else { H2Excess::Engine });
         }
     }
 
@@ -295,7 +295,7 @@ impl Driver<'_> {
             return true;
         }
         if passed(self.head_is_due()) {
-            self.turn_away(Excess::SlowHead);
+            self.turn_away(H2Excess::SlowHead);
         } else if passed(self.idle_is_due()) {
             self.end(Reason::NO_ERROR);
         }

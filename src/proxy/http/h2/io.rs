@@ -15,13 +15,13 @@ use crate::proxy::buffer::Buffer;
 use crate::proxy::http::least_rate::LeastRate;
 use crate::sys::clock;
 use crate::time::MonoTime;
-use crate::wire::h2::{Excess, Meter, RESET, RefusedRequests};
+use crate::wire::h2::{ClientMeter, H2Excess, RESET, RefusedRequests};
 
 /// What is known of a connection beneath the engine.
-pub struct Watch {
+pub struct IoWatch {
     stream: RefCell<Transport>,
-    meter: RefCell<Meter>,
-    excess: Cell<Option<Excess>>,
+    meter: RefCell<ClientMeter>,
+    excess: Cell<Option<H2Excess>>,
     /// While the socket takes nothing of what waits for it: the time by which the client has to read.
     blocked_until: Cell<Option<MonoTime>>,
     /// How long the client may still be waited for.
@@ -34,12 +34,12 @@ pub struct Watch {
     refused: RefCell<Vec<u32>>,
 }
 
-impl Watch {
+impl IoWatch {
     /// Nothing came. `window`: the longest time in which the client reads nothing.
-    pub fn new(stream: Transport, window: Duration, now: MonoTime) -> Rc<Watch> {
-        Rc::new(Watch {
+    pub fn new(stream: Transport, window: Duration, now: MonoTime) -> Rc<IoWatch> {
+        Rc::new(IoWatch {
             stream: RefCell::new(stream),
-            meter: RefCell::new(Meter::new(now)),
+            meter: RefCell::new(ClientMeter::new(now)),
             excess: Cell::new(None),
             blocked_until: Cell::new(None),
             rate: RefCell::new(LeastRate::new(window)),
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// What the client did too much of. Nothing more is read from it.
-    pub fn excess(&self) -> Option<Excess> {
+    pub fn excess(&self) -> Option<H2Excess> {
         self.excess.get()
     }
 
@@ -136,20 +136,20 @@ impl Watch {
 }
 
 /// The engine's connection.
-pub struct Watched {
+pub struct WatchedIo {
     /// What was read before the engine began.
     ahead: Buffer,
-    watch: Rc<Watch>,
+    watch: Rc<IoWatch>,
     /// What the engine writes.
     outgoing: RefusedRequests,
     /// An answer to a request that the engine refused, on its way instead of the engine's reset.
     answer: Vec<u8>,
 }
 
-impl Watched {
+impl WatchedIo {
     /// Over the connection that is watched, of which `ahead` was read already.
-    pub fn new(watch: &Rc<Watch>, ahead: Buffer) -> Watched {
-        Watched { ahead, watch: Rc::clone(watch), outgoing: RefusedRequests::default(), answer: Vec::new() }
+    pub fn new(watch: &Rc<IoWatch>, ahead: Buffer) -> WatchedIo {
+        WatchedIo { ahead, watch: Rc::clone(watch), outgoing: RefusedRequests::default(), answer: Vec::new() }
     }
 
     /// Writes what stands instead of a reset.
@@ -195,9 +195,9 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Watched { ahead, watch, .. } = &mut *self;
+        let WatchedIo { ahead, watch, .. } = &mut *self;
         if watch.excess.get().is_some() {
             // The task that drives the engine looks at it before it waits.
             return Poll::Pending;
@@ -216,7 +216,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_pieces(cx, &[io::IoSlice::new(bytes)])
     }

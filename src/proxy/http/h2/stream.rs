@@ -12,22 +12,22 @@ use h2::server::SendResponse;
 use http::Request;
 
 use super::client::H2Client;
-use super::io::Watch;
+use super::io::IoWatch;
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::http::account::record_refused;
-use crate::proxy::http::context::{Caller, Setting};
+use crate::proxy::http::context::{ConnectionContext, RequestContext};
 use crate::proxy::http::listener::current;
-use crate::proxy::http::memory::{HttpMemory, Scratch};
+use crate::proxy::http::memory::{ExchangeScratch, HttpMemory};
 use crate::proxy::http::request;
-use crate::proxy::http::respond::Refusal;
-use crate::proxy::http::verdict::Finish;
+use crate::proxy::http::respond::LocalAnswer;
+use crate::proxy::http::verdict::ConnectionFate;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
-use crate::wire::h1::{Asked, HeadLimits};
+use crate::wire::h1::{AskedMethod, HeadLimits};
 use crate::wire::h2::read_request;
 
 /// Free places for streams that a connection keeps.
@@ -37,11 +37,11 @@ const PLACES: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the streams of a connection share.
-pub(super) struct Shared {
+pub(super) struct StreamShared {
     memory: Rc<HttpMemory>,
     pub(super) listener: RefCell<Arc<ListenerView>>,
-    pub(super) caller: Caller,
-    pub(super) watch: Rc<Watch>,
+    pub(super) caller: ConnectionContext,
+    pub(super) watch: Rc<IoWatch>,
     /// Streams whose requests are being served.
     pub(super) streams: Cell<usize>,
     /// Alarms and places of streams that ended, for the next ones.
@@ -50,15 +50,15 @@ pub(super) struct Shared {
     pub(super) driver: RefCell<Option<Waker>>,
 }
 
-impl Shared {
+impl StreamShared {
     /// Of a connection that begins.
     pub(super) fn new(
         memory: &Rc<HttpMemory>,
         listener: Arc<ListenerView>,
-        caller: Caller,
-        watch: Rc<Watch>,
-    ) -> Rc<Shared> {
-        Rc::new(Shared {
+        caller: ConnectionContext,
+        watch: Rc<IoWatch>,
+    ) -> Rc<StreamShared> {
+        Rc::new(StreamShared {
             memory: Rc::clone(memory),
             listener: RefCell::new(listener),
             caller,
@@ -75,8 +75,8 @@ impl Shared {
     }
 
     /// What a request of this connection needs to know beside itself.
-    pub(super) fn setting<'a>(&'a self, place: &'a ClientEntry, alarm: &'a Alarm) -> Setting<'a> {
-        Setting::new(&self.memory, place, alarm, &self.caller)
+    pub(super) fn setting<'a>(&'a self, place: &'a ClientEntry, alarm: &'a Alarm) -> RequestContext<'a> {
+        RequestContext::new(&self.memory, place, alarm, &self.caller)
     }
 
     /// An alarm and a place for one stream.
@@ -99,17 +99,17 @@ impl Shared {
 }
 
 /// Counts a stream as long as its task lives.
-pub(super) struct Counted(Rc<Shared>);
+pub(super) struct StreamCount(Rc<StreamShared>);
 
-impl Counted {
+impl StreamCount {
     /// One more.
-    pub(super) fn new(shared: &Rc<Shared>) -> Counted {
+    pub(super) fn new(shared: &Rc<StreamShared>) -> StreamCount {
         shared.streams.set(shared.streams.get() + 1);
-        Counted(Rc::clone(shared))
+        StreamCount(Rc::clone(shared))
     }
 }
 
-impl Drop for Counted {
+impl Drop for StreamCount {
     fn drop(&mut self) {
         let left = self.0.streams.get() - 1;
         self.0.streams.set(left);
@@ -122,15 +122,15 @@ impl Drop for Counted {
 }
 
 /// A stream that was opened.
-pub(super) struct Stream {
-    pub(super) counted: Counted,
+pub(super) struct OpenedStream {
+    pub(super) counted: StreamCount,
     pub(super) request: Request<RecvStream>,
     pub(super) respond: SendResponse<Bytes>,
 }
 
 /// One stream: one request, to its end.
-pub(super) async fn serve_stream(stream: Stream) {
-    let Stream { counted, request, respond } = stream;
+pub(super) async fn serve_stream(stream: OpenedStream) {
+    let OpenedStream { counted, request, respond } = stream;
     let shared = &*counted.0;
     let memory = &*shared.memory;
     let began = clock::now();
@@ -142,21 +142,21 @@ pub(super) async fn serve_stream(stream: Stream) {
     memory.put_scratch(scratch);
     place.set_busy(false);
     // One that was killed stays killed.
-    if finish != Finish::Abort {
+    if finish != ConnectionFate::Abort {
         shared.put_back(alarm, place);
     }
 }
 
 async fn answer(
-    setting: &Setting<'_>,
-    shared: &Shared,
-    scratch: &mut Scratch,
+    setting: &RequestContext<'_>,
+    shared: &StreamShared,
+    scratch: &mut ExchangeScratch,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     began: MonoTime,
-) -> Finish {
+) -> ConnectionFate {
     let (parts, receive) = request.into_parts();
-    let asked = if parts.method == http::Method::HEAD { Asked::Head } else { Asked::Other };
+    let asked = if parts.method == http::Method::HEAD { AskedMethod::Head } else { AskedMethod::Other };
     let table = setting.core.table();
     let listener = {
         let mut known = shared.listener.borrow_mut();
@@ -173,7 +173,9 @@ async fn answer(
     let ends = receive.is_end_stream();
     let mut client = H2Client::new(&shared.watch, respond, receive, asked);
     let finish = match listener {
-        Err(gone) => refuse(setting, &gone, &mut client, Refusal::LISTENER_GONE, Termination::Internal, began).await,
+        Err(gone) => {
+            refuse(setting, &gone, &mut client, LocalAnswer::LISTENER_GONE, Termination::Internal, began).await
+        }
         Ok(listener) => {
             let read = read_request(&parts, ends, &HeadLimits::from(&listener.config.limits), &mut scratch.head);
             drop(parts);
@@ -181,29 +183,31 @@ async fn answer(
                 Ok(()) => request::serve(setting, &table, &listener, &mut client, scratch, began).await,
                 Err(error) => {
                     listener.stats.count_refusal(setting.core.id, error);
-                    let refusal = Refusal::malformed(error);
+                    let refusal = LocalAnswer::malformed(error);
                     refuse(setting, &listener, &mut client, refusal, Termination::Refused, began).await
                 }
             }
         }
     };
     match finish {
-        Finish::Abort => client.abort(),
-        Finish::Next | Finish::Close => client.discard_rest(setting.alarm, || setting.core.is_draining()).await,
+        ConnectionFate::Abort => client.abort(),
+        ConnectionFate::Next | ConnectionFate::Close => {
+            client.discard_rest(setting.alarm, || setting.core.is_draining()).await
+        }
     }
     finish
 }
 
 /// Says what is wrong with what is no request.
 async fn refuse(
-    setting: &Setting<'_>,
+    setting: &RequestContext<'_>,
     listener: &ListenerView,
     client: &mut H2Client,
-    refusal: Refusal,
+    refusal: LocalAnswer,
     termination: Termination,
     began: MonoTime,
-) -> Finish {
+) -> ConnectionFate {
     let taken = request::refuse(client, &refusal, setting.alarm, PATIENCE).await;
     record_refused(setting, listener, began, refusal.status, termination);
-    if taken { Finish::Next } else { Finish::Abort }
+    if taken { ConnectionFate::Next } else { ConnectionFate::Abort }
 }

@@ -11,11 +11,11 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 
 use crate::proxy::http::body::RequestBody;
-use crate::proxy::http::client::{Client, ClientFault, Source};
-use crate::proxy::http::exchange::{Exchange, ReplyFault, SendFault};
-use crate::proxy::upstream::Strand;
+use crate::proxy::http::client::{BodySource, ClientExchange, ClientFault};
+use crate::proxy::http::exchange::{ReplyFault, SendFault, UpstreamExchange};
+use crate::proxy::upstream::H2Stream;
 use crate::wire::Fields;
-use crate::wire::h1::{Asked, BodyLength, Error, ResponseHead, ResponseParser};
+use crate::wire::h1::{AskedMethod, BodyLength, Error, ResponseHead, ResponseParser};
 use crate::wire::h2::{read_reply, read_trailers, trailers};
 
 /// The most body handed to the engine at once.
@@ -28,7 +28,7 @@ pub struct H2Exchange<'a> {
     send: Option<SendStream<Bytes>>,
     response: Option<ResponseFuture>,
     incoming: Option<RecvStream>,
-    asked: Asked,
+    asked: AskedMethod,
     reply: &'a mut ResponseHead,
     interim: u32,
     /// The end of the request is with the engine.
@@ -49,12 +49,17 @@ pub struct H2Exchange<'a> {
     /// The rule that the reply broke.
     broken: Option<Error>,
     /// Last: the stream's handles are dropped before it.
-    strand: Strand,
+    stream: H2Stream,
 }
 
 impl<'a> H2Exchange<'a> {
     /// Of this request, over a stream of the strand's connection.
-    pub fn new(strand: Strand, request: Request<()>, asked: Asked, reply: &'a mut ResponseHead) -> H2Exchange<'a> {
+    pub fn new(
+        stream: H2Stream,
+        request: Request<()>,
+        asked: AskedMethod,
+        reply: &'a mut ResponseHead,
+    ) -> H2Exchange<'a> {
         H2Exchange {
             request: Some(request),
             send: None,
@@ -74,13 +79,13 @@ impl<'a> H2Exchange<'a> {
             received: 0,
             lost: false,
             broken: None,
-            strand,
+            stream,
         }
     }
 
     /// Hands the head to the engine: from here on the endpoint may act on it.
     fn send_head(&mut self, request: Request<()>, ends: bool) -> Result<(), SendFault> {
-        let Some(mut sender) = self.strand.sender() else { return Err(SendFault::Stale) };
+        let Some(mut sender) = self.stream.sender() else { return Err(SendFault::Stale) };
         let bytes = size_of_head(request.headers()) + request.uri().path().len();
         match sender.send_request(request, ends) {
             Ok((response, send)) => {
@@ -94,7 +99,7 @@ impl<'a> H2Exchange<'a> {
                 Err(SendFault::Client(ClientFault::Malformed(Error::FieldName)))
             }
             Err(_) => {
-                self.strand.retire();
+                self.stream.retire();
                 Err(SendFault::Stale)
             }
         }
@@ -123,7 +128,7 @@ impl<'a> H2Exchange<'a> {
     fn fault(&mut self, error: &h2::Error, begun: bool) -> ReplyFault {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         match error.is_remote() {
-            true if refused => ReplyFault::Unprocessed { persists: self.strand.refused() },
+            true if refused => ReplyFault::Unprocessed { persists: self.stream.refused() },
             // Only streams above the last one that it processed are told.
             true if error.is_go_away() => ReplyFault::Unprocessed { persists: false },
             // A frame proves that the connection lives: this is the endpoint's answer, not a close in passing.
@@ -187,8 +192,8 @@ fn size_of_head(fields: &HeaderMap) -> usize {
     fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
-impl Exchange for H2Exchange<'_> {
-    fn poll_send<S: Source>(
+impl UpstreamExchange for H2Exchange<'_> {
+    fn poll_send<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
@@ -271,7 +276,7 @@ impl Exchange for H2Exchange<'_> {
                 let ended = incoming.is_end_stream();
                 (self.response, self.incoming) = (None, Some(incoming));
                 self.take_head(parts.status.as_u16(), &parts.headers, ended)?;
-                self.strand.answered();
+                self.stream.answered();
                 self.ended = ended;
                 Poll::Ready(Ok(()))
             }
@@ -304,7 +309,7 @@ impl Exchange for H2Exchange<'_> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_relay<C: Client>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
+    fn poll_relay<C: ClientExchange>(&mut self, cx: &mut Context<'_>, client: &mut C) -> Poll<Result<(), ReplyFault>> {
         loop {
             if !self.data.is_empty() {
                 let count = ready!(client.poll_data(cx, &self.data)).map_err(|_| ReplyFault::Client)?;
@@ -324,7 +329,7 @@ impl Exchange for H2Exchange<'_> {
                     client.end(&self.trailers).map_err(|_| ReplyFault::Cut { begun: true })?;
                     self.end_queued = true;
                     if self.request_done {
-                        self.strand.finish();
+                        self.stream.finish();
                     }
                 }
                 return client.poll_flush(cx).map(|result| result.map_err(|_| ReplyFault::Client));
@@ -350,7 +355,7 @@ impl Exchange for H2Exchange<'_> {
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(Ok(Some(_))) = self.poll_body(&mut context) {}
         if self.ended && self.request_done {
-            self.strand.finish();
+            self.stream.finish();
         }
     }
 
@@ -363,15 +368,15 @@ impl Exchange for H2Exchange<'_> {
     }
 
     fn is_unacknowledged(&self) -> bool {
-        self.strand.is_unacknowledged()
+        self.stream.is_unacknowledged()
     }
 
     fn distrust(&self) {
-        self.strand.retire();
+        self.stream.retire();
     }
 
     fn is_told(&self) -> bool {
-        self.lost && self.strand.loss_is_told()
+        self.lost && self.stream.loss_is_told()
     }
 
     fn abandon(&mut self) {

@@ -136,8 +136,8 @@ fn what_was_found_wrong_stays_wrong() {
     assert_eq!(parser.feed(b"GET / HTTP/3.0\r\n", &LIMITS, &mut head), Err(Error::Version));
     assert_eq!(parser.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &LIMITS, &mut head), Err(Error::Version));
     let (mut parser, mut head) = (ResponseParser::new(), ResponseHead::new());
-    assert_eq!(parser.feed(b"ICY 200\r\n", &LIMITS, Asked::Other, &mut head), Err(Error::StatusLine));
-    assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\n", &LIMITS, Asked::Other, &mut head), Err(Error::StatusLine));
+    assert_eq!(parser.feed(b"ICY 200\r\n", &LIMITS, AskedMethod::Other, &mut head), Err(Error::StatusLine));
+    assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\n", &LIMITS, AskedMethod::Other, &mut head), Err(Error::StatusLine));
 }
 
 #[test]

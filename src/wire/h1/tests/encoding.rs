@@ -2,14 +2,14 @@
 use super::*;
 use crate::config::{Forwarded, HeaderChanges};
 
-fn upstream(input: &str, change: impl FnOnce(&mut Upstream<'_>)) -> String {
+fn upstream(input: &str, change: impl FnOnce(&mut UpstreamHead<'_>)) -> String {
     upstream_with(input, &HeaderChanges::default(), change)
 }
 
-fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut Upstream<'_>)) -> String {
+fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut UpstreamHead<'_>)) -> String {
     let (head, _) = request(input.as_bytes()).unwrap();
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-    let mut to = Upstream {
+    let mut to = UpstreamHead {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
@@ -27,8 +27,8 @@ fn upstream_with(input: &str, changes: &HeaderChanges, change: impl FnOnce(&mut 
 }
 
 fn downstream(input: &str, version: Version, keep_alive: bool, changes: &HeaderChanges) -> String {
-    let (head, _) = response(input.as_bytes(), Asked::Other).unwrap();
-    let to = Downstream { version, framing: reply_framing(&head, version), keep_alive, changes };
+    let (head, _) = response(input.as_bytes(), AskedMethod::Other).unwrap();
+    let to = DownstreamHead { version, framing: reply_framing(&head, version), keep_alive, changes };
     let mut out = Vec::new();
     encode_response(&head, &to, &mut out);
     String::from_utf8(out).unwrap()
@@ -115,7 +115,7 @@ fn the_client_is_told_about_by_policy() {
     let v6 = ClientAddress::new("2001:db8::1".parse().unwrap());
     let input = "GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=x\r\n\r\n";
     let (head, _) = request(input.as_bytes()).unwrap();
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Append,
         client: &v6,
         scheme: Scheme::Https,
@@ -243,9 +243,11 @@ fn replies_are_framed_for_the_version_of_the_client() {
 
 #[test]
 fn interim_replies_carry_no_framing() {
-    let (head, _) =
-        response(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 1\r\nConnection: x\r\n\r\n", Asked::Other)
-            .unwrap();
+    let (head, _) = response(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 1\r\nConnection: x\r\n\r\n",
+        AskedMethod::Other,
+    )
+    .unwrap();
     let mut out = Vec::new();
     encode_interim(&head, &mut out);
     assert_eq!(out, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
@@ -256,16 +258,16 @@ fn replies_of_our_own_are_complete() {
     let reply = OwnReply { status: 503, content_type: "text/plain", body: b"no", unix_seconds: 784_111_777 };
     let mut out = Vec::new();
     let fields = [("Retry-After", "1"), ("Content-Length", "9"), ("X", "a\r\nb"), ("Date", "now")];
-    reply.encode(Asked::Other, Version::Http11, false, fields, &mut out);
+    reply.encode(AskedMethod::Other, Version::Http11, false, fields, &mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "HTTP/1.1 503 Service Unavailable\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n\
          Retry-After: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
     );
     let mut out = Vec::new();
-    reply.encode(Asked::Head, Version::Http11, true, [], &mut out);
+    reply.encode(AskedMethod::Head, Version::Http11, true, [], &mut out);
     assert!(out.ends_with(b"Content-Length: 2\r\n\r\n"));
     let mut out = Vec::new();
-    OwnReply { status: 204, ..reply }.encode(Asked::Other, Version::Http11, true, [], &mut out);
+    OwnReply { status: 204, ..reply }.encode(AskedMethod::Other, Version::Http11, true, [], &mut out);
     assert_eq!(out, b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
 }

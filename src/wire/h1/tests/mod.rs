@@ -20,7 +20,7 @@ pub(super) fn request(input: &[u8]) -> Result<(RequestHead, usize), Error> {
 }
 
 /// Parses a reply's head in one piece.
-pub(super) fn response(input: &[u8], asked: Asked) -> Result<(ResponseHead, usize), Error> {
+pub(super) fn response(input: &[u8], asked: AskedMethod) -> Result<(ResponseHead, usize), Error> {
     let mut head = ResponseHead::new();
     match ResponseParser::new().feed(input, &LIMITS, asked, &mut head)? {
         Progress::Complete(used) => Ok((head, used)),

@@ -16,7 +16,7 @@ fn read_request(pieces: &[&[u8]]) -> Read {
     Ok(None)
 }
 
-fn read_response(pieces: &[&[u8]], asked: Asked) -> Read {
+fn read_response(pieces: &[&[u8]], asked: AskedMethod) -> Read {
     let (mut parser, mut head, mut total) = (ResponseParser::new(), ResponseHead::new(), 0);
     for piece in pieces {
         match parser.feed(piece, &LIMITS, asked, &mut head)? {
@@ -88,7 +88,7 @@ fn a_line_that_ends_wrongly_behind_the_limit_is_too_long() {
     assert_eq!(judged(&head(LIMITS.bytes), read_request), Err(Error::BareLf));
     assert_eq!(judged(&head(LIMITS.bytes + 1), read_request), Err(Error::HeadTooLarge));
     assert_eq!(judged(&filled("GET /~\n", LIMITS.bytes + 1), read_request), Err(Error::TargetTooLong));
-    let reply = |pieces: &[&[u8]]| read_response(pieces, Asked::Other);
+    let reply = |pieces: &[&[u8]]| read_response(pieces, AskedMethod::Other);
     assert_eq!(judged(&filled("HTTP/1.1 200 ~\n", LIMITS.bytes), reply), Err(Error::BareLf));
     assert_eq!(judged(&filled("HTTP/1.1 200 ~\n", LIMITS.bytes + 1), reply), Err(Error::HeadTooLarge));
 }
@@ -107,7 +107,7 @@ fn a_reply_at_its_limits_is_judged_alike_in_any_pieces() {
             ] {
                 for behind in ["", "\r\n", "Content-Length: 0\r\n\r\nmore", "\n\n"] {
                     let text = [filled(&format!("{start}{line_end}"), end), behind.into()].concat();
-                    judged(&text, |pieces| read_response(pieces, Asked::Other)).ok();
+                    judged(&text, |pieces| read_response(pieces, AskedMethod::Other)).ok();
                 }
             }
         }

@@ -19,7 +19,7 @@ fn sent(head: &RequestHead, allowed: &[String]) -> String {
 /// `closes`: over a connection that ends with this request.
 fn sent_over(head: &RequestHead, allowed: &[String], closes: bool) -> String {
     let client = ClientAddress::new("9.9.9.9".parse().unwrap());
-    let to = Upstream {
+    let to = UpstreamHead {
         forwarded: Forwarded::Off,
         client: &client,
         scheme: Scheme::Http,
@@ -120,7 +120,7 @@ fn the_rest_of_a_handshake_passes_as_it_came() {
 }
 
 fn reply(text: &str) -> Result<ResponseHead, Error> {
-    response(text.as_bytes(), Asked::Upgrade).map(|(head, _)| head)
+    response(text.as_bytes(), AskedMethod::Upgrade).map(|(head, _)| head)
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_101_must_say_what_it_switches_to() {
     }
     let good = format!("{FIRST}{WEBSOCKET}\r\n");
     assert_eq!(reply(&good.replace("/1.1", "/1.0")).err(), Some(Error::UnaskedUpgrade));
-    for asked in [Asked::Other, Asked::Head] {
+    for asked in [AskedMethod::Other, AskedMethod::Head] {
         assert_eq!(response(good.as_bytes(), asked).err(), Some(Error::UnaskedUpgrade));
     }
 }
@@ -171,7 +171,7 @@ fn a_101_goes_to_the_client_with_what_was_agreed_on() {
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket,\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nContent-Length: 0\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nKeep-Alive: timeout=5\r\n\r\n",
     )
     .unwrap();
-    let to = Downstream {
+    let to = DownstreamHead {
         version: Version::Http11,
         framing: reply_framing(&reply, Version::Http11),
         keep_alive: false,

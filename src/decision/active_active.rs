@@ -57,7 +57,7 @@ impl Service {
             let failing_open = !settled.iter().any(|pool| self.available(*pool));
             return (settled, failing_open);
         }
-        // Rather a pool that should still prove itself than nobody; then pools kept in reserve (weight 0, static).
+        // A pool that should still prove itself is better than none; then pools kept in reserve (weight 0, static).
         let any: Vec<usize> = available().filter(weighted).collect();
         if !any.is_empty() {
             return (any, false);

@@ -1,4 +1,4 @@
-//! One request's way to endpoints: what it holds, and what it comes to. The steps of it are methods of [`Placing`], by part:
+//! One request's way to endpoints: what it holds, and what it comes to. The steps of it are methods of [`Dispatch`], by part:
 //! `select` picks, `wait` waits, `dial` connects, `race` connects to another endpoint as well, `share` finds a place on a
 //! connection that others use, `retry` tells the retry rule and the endpoint's counts how a try went.
 
@@ -6,21 +6,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::destination::Spot;
-use super::faults::{Faults, Subject};
-use super::h2_connection::Strand;
+use super::destination::Destination;
+use super::faults::{FailedTries, FaultSubject};
+use super::h2_connection::H2Stream;
 use super::pools::UpstreamPools;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
-use crate::proxy::guarded::Interrupted;
+use crate::proxy::guarded::WaitError;
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::balance::hash_bytes;
-use crate::routing::{GiveUpReason, Handle, InFlight, Refused, ServiceView, Tries, TryFailure};
+use crate::routing::{GiveUpReason, Handle, InFlight, PermitError, ServiceView, Tries, TryFailure};
 use crate::time::MonoTime;
-use crate::wire::proxy_protocol::Ends;
+use crate::wire::proxy_protocol::ConnectionEnds;
 
 /// A request's way to endpoints.
-pub struct Placing<'a> {
+pub struct Dispatch<'a> {
     /// The core of the worker.
     pub core: &'a WorkerCore,
     /// Its connections to endpoints.
@@ -34,7 +34,7 @@ pub struct Placing<'a> {
     /// The retry rule.
     pub tries: Tries,
     /// Who asks.
-    pub asker: Asker,
+    pub client_info: ClientInfo,
     /// The request's alarm: armed here for connects and waits.
     pub alarm: &'a Alarm,
     /// Connects made or attempted, and idle connections used.
@@ -44,16 +44,16 @@ pub struct Placing<'a> {
     /// A hedge was not covered by the budget: counted once.
     pub(super) denied: bool,
     /// The tries that failed.
-    pub faults: Faults<'a>,
+    pub faults: FailedTries<'a>,
 }
 
 /// The client that a connection is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct ClientInfo {
     /// The key of `hash` balancing.
     pub hash: u64,
     /// The ends of the client's connection, for endpoints that are told.
-    pub ends: Ends,
+    pub ends: ConnectionEnds,
 }
 
 /// The key of a client's address for `hash` balancing.
@@ -65,9 +65,9 @@ pub fn hash_peer(peer: SocketAddr) -> u64 {
 }
 
 /// Where a try goes.
-pub enum Placed {
+pub enum Selected {
     /// Over this connection.
-    Endpoint(Target),
+    Endpoint(SelectedTarget),
     /// To an answer of our own.
     Static {
         /// The table of the pick.
@@ -80,50 +80,50 @@ pub enum Placed {
 }
 
 /// A connection to a picked endpoint, not yet written to.
-pub struct Target {
+pub struct SelectedTarget {
     /// Where it leads.
-    pub spot: Spot,
+    pub destination: Destination,
     /// The connection, or a place on one.
-    pub link: Link,
+    pub link: UpstreamLink,
     /// The place in flight.
     pub in_flight: InFlight,
 }
 
 /// What an exchange goes over.
-pub enum Link {
+pub enum UpstreamLink {
     /// A connection of its own.
     Own(Transport),
     /// A place on a connection that others share.
-    Shared(Strand),
+    Shared(H2Stream),
 }
 
 /// How looking for a link ended.
-pub enum Linked {
-    Ready(Link),
+pub enum LinkOutcome {
+    Ready(UpstreamLink),
     /// It was not answered in time, and another connect was.
-    Elsewhere(Box<Elsewhere>),
+    Elsewhere(Box<AnsweredFirst>),
     Failed(TryFailure),
     /// It was not answered, and nothing else was.
-    Spent(Box<Spent>),
+    Exhausted(Box<RaceExhausted>),
     /// A newer table would not go there.
     Superseded,
 }
 
 /// Where another connect was answered first.
-pub struct Elsewhere {
+pub struct AnsweredFirst {
     /// Its endpoint.
-    pub target: Target,
+    pub target: SelectedTarget,
     /// The request's tries, this one included.
     pub tries: Tries,
-    /// See [`Placing::attempts`].
+    /// See [`Dispatch::attempts`].
     pub attempts: u32,
 }
 
 /// Nothing was found elsewhere, and the first connect was not answered either.
-pub struct Spent {
+pub struct RaceExhausted {
     /// The request's tries, the one elsewhere included.
     pub tries: Tries,
-    /// See [`Placing::attempts`].
+    /// See [`Dispatch::attempts`].
     pub attempts: u32,
     /// Why there is no further try.
     pub why: GiveUpReason,
@@ -131,16 +131,16 @@ pub struct Spent {
 
 /// Why there is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unplaced {
+pub enum SelectError {
     /// The retry rule says so.
     GaveUp(GiveUpReason),
     /// No permit of the service.
-    Limited(Refused),
+    Limited(PermitError),
     /// The wait was interrupted.
-    Interrupted(Interrupted),
+    Interrupted(WaitError),
 }
 
-impl<'a> Placing<'a> {
+impl<'a> Dispatch<'a> {
     /// A request of this service; `origin` is its first table.
     pub fn new(
         pools: &'a Rc<UpstreamPools>,
@@ -149,20 +149,20 @@ impl<'a> Placing<'a> {
         index: usize,
         began: MonoTime,
         mut tries: Tries,
-        (asker, subject): (Asker, Subject<'a>),
-    ) -> Placing<'a> {
+        (client_info, subject): (ClientInfo, FaultSubject<'a>),
+    ) -> Dispatch<'a> {
         let core = &pools.core;
-        let faults = Faults::new(core, &origin.services[index], subject);
+        let faults = FailedTries::new(core, &origin.services[index], subject);
         tries.avoid(faults.avoided(tries.request_class().safe()));
         let origin = Rc::clone(origin);
-        Placing {
+        Dispatch {
             core,
             pools,
             origin,
             index,
             began,
             tries,
-            asker,
+            client_info,
             alarm,
             attempts: 0,
             last: None,
