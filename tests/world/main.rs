@@ -11,10 +11,13 @@ mod fixture;
 mod oracle;
 mod plays;
 mod scene;
+#[path = "../../src/simulation/world.rs"]
 mod sim;
 mod stage;
 mod switch_protocol;
+#[path = "../../src/simulation/model_traffic.rs"]
 mod traffic;
+#[path = "../../src/simulation/model_endpoint.rs"]
 mod upstream;
 mod vigil;
 
