@@ -1,7 +1,7 @@
 //! The answer of a try: judged by its head, held while it is short, or streamed to the client.
 
 use std::future::poll_fn;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::client::{ClientExchange, ClientFault};
@@ -24,6 +24,16 @@ use crate::wire::h1::ResponseHead;
 
 /// How long an answer is held at most (see [`Service::hold_response`](crate::config::Service::hold_response)).
 const HOLD: Duration = Duration::from_millis(100);
+
+/// How long the parts of a stream may pause.
+struct StreamPauses {
+    /// The endpoint, with what it owes.
+    upstream: Duration,
+    /// The client, with what it is to take.
+    client: Duration,
+    /// Both, where nothing is owed.
+    tunnel: Duration,
+}
 
 impl<C: ClientExchange> Request<'_, C> {
     /// A final head has come: retry by its status, hold it, or stream it to the client.
@@ -147,6 +157,46 @@ impl<C: ClientExchange> Request<'_, C> {
         }
     }
 
+    /// The client's part of the request failed while its answer was streamed.
+    fn client_termination(&self, fault: ClientFault) -> Termination {
+        match fault {
+            ClientFault::Gone => Termination::ClientAborted,
+            ClientFault::Malformed(error) => {
+                self.listener.stats.count_refusal(self.setting.core.id, error);
+                Termination::Refused
+            }
+        }
+    }
+
+    /// Waits until what the stream waits for has been too slow.
+    #[inline]
+    fn poll_pace<E: UpstreamExchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &E,
+        awaits: RateWait,
+        pauses: &StreamPauses,
+    ) -> Poll<(Option<Failure>, Termination)> {
+        let alarm = self.setting.alarm;
+        let (received, taken) = (self.body.received(), self.client.taken());
+        if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
+            let patience = if awaits == RateWait::Anything { pauses.tunnel } else { pauses.upstream };
+            alarm.set(self.rates.deadline(awaits, (received, taken), patience, clock::now()));
+        }
+        loop {
+            return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
+                (Interrupt::Killed, _) => (None, interruption(WaitError::Killed, self.setting.core)),
+                (Interrupt::Deadline, RateWait::Download) if self.client.is_held_up() => {
+                    // The connection has a deadline of its own, and judges the client by that.
+                    self.rates.download = LeastRate::new(pauses.client);
+                    alarm.set(self.rates.download.deadline(taken, clock::now()));
+                    continue;
+                }
+                (Interrupt::Deadline, awaits) => overdue(awaits),
+            });
+        }
+    }
+
     /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
     async fn stream<E: UpstreamExchange>(
         &mut self,
@@ -154,35 +204,23 @@ impl<C: ClientExchange> Request<'_, C> {
         dispatch: &mut Dispatch<'_>,
         destination: &Destination,
     ) -> bool {
-        let alarm = self.setting.alarm;
-        let core = self.setting.core;
-        let (from_upstream, to_client) = (dispatch.service().config.timeouts.body, self.listener.config.timeouts.body);
-        let tunnel = dispatch.service().config.timeouts.tunnel;
+        let timeouts = &dispatch.service().config.timeouts;
+        let (upstream, tunnel) = (timeouts.body, timeouts.tunnel);
+        let pauses = StreamPauses { upstream, client: self.listener.config.timeouts.body, tunnel };
         let mut silence = None;
         self.rates.restart();
         let (failure, termination) = poll_fn(|cx| {
             if exchange.is_sending() {
-                match exchange.poll_send(cx, self.client, self.body, || true) {
-                    Poll::Ready(Err(SendFault::Client(ClientFault::Gone))) => {
-                        return Poll::Ready((None, Termination::ClientAborted));
-                    }
-                    Poll::Ready(Err(SendFault::Client(ClientFault::Malformed(error)))) => {
-                        self.listener.stats.count_refusal(core.id, error);
-                        return Poll::Ready((None, Termination::Refused));
-                    }
-                    _ => {}
+                if let Poll::Ready(Err(SendFault::Client(fault))) =
+                    exchange.poll_send(cx, self.client, self.body, || true)
+                {
+                    return Poll::Ready((None, self.client_termination(fault)));
                 }
                 self.note_proven();
             }
             match exchange.poll_relay(cx, self.client) {
                 Poll::Ready(Ok(())) => return Poll::Ready((None, Termination::Complete)),
-                Poll::Ready(Err(ReplyFault::Client)) => return Poll::Ready((None, Termination::ClientAborted)),
-                Poll::Ready(Err(ReplyFault::Cut { .. } | ReplyFault::Unprocessed { .. })) => {
-                    return Poll::Ready((Some(Failure::Reset), Termination::UpstreamReset));
-                }
-                Poll::Ready(Err(ReplyFault::Malformed)) => {
-                    return Poll::Ready((Some(Failure::Malformed), Termination::UpstreamMalformed));
-                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(cut_while_streamed(fault)),
                 Poll::Pending => {}
             }
             if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
@@ -191,25 +229,7 @@ impl<C: ClientExchange> Request<'_, C> {
             // Like a tunnel: silence is part of the exchange, and is no evidence.
             let may_be_silent = *silence.get_or_insert_with(|| may_be_silent(exchange.reply()));
             let awaits = self.awaits_in_stream(exchange, may_be_silent);
-            let (received, taken) = (self.body.received(), self.client.taken());
-            if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
-                let patience = if awaits == RateWait::Anything { tunnel } else { from_upstream };
-                alarm.set(self.rates.deadline(awaits, (received, taken), patience, clock::now()));
-            }
-            loop {
-                return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
-                    (Interrupt::Killed, _) => (None, interruption(WaitError::Killed, core)),
-                    (Interrupt::Deadline, RateWait::Download) if self.client.is_held_up() => {
-                        // The connection has a deadline of its own, and judges the client by that.
-                        self.rates.download = LeastRate::new(to_client);
-                        alarm.set(self.rates.download.deadline(taken, clock::now()));
-                        continue;
-                    }
-                    (Interrupt::Deadline, RateWait::Anything) => (None, Termination::Idle),
-                    (Interrupt::Deadline, RateWait::Download | RateWait::Upload) => (None, Termination::ClientTimeout),
-                    (Interrupt::Deadline, RateWait::Upstream) => (Some(Failure::Timeout), Termination::UpstreamTimeout),
-                });
-            }
+            self.poll_pace(cx, exchange, awaits, &pauses)
         })
         .await;
         if let Some((error, bytes)) = exchange.broken_rule() {
@@ -222,6 +242,24 @@ impl<C: ClientExchange> Request<'_, C> {
         }
         self.account.termination = termination;
         termination == Termination::Complete
+    }
+}
+
+/// How a relay that the endpoint, or the client, ended too early is counted: against the endpoint, and in the access log.
+fn cut_while_streamed(fault: ReplyFault) -> (Option<Failure>, Termination) {
+    match fault {
+        ReplyFault::Client => (None, Termination::ClientAborted),
+        ReplyFault::Cut { .. } | ReplyFault::Unprocessed { .. } => (Some(Failure::Reset), Termination::UpstreamReset),
+        ReplyFault::Malformed => (Some(Failure::Malformed), Termination::UpstreamMalformed),
+    }
+}
+
+/// … and one in which what it waited for did not come in time.
+fn overdue(awaits: RateWait) -> (Option<Failure>, Termination) {
+    match awaits {
+        RateWait::Anything => (None, Termination::Idle),
+        RateWait::Download | RateWait::Upload => (None, Termination::ClientTimeout),
+        RateWait::Upstream => (Some(Failure::Timeout), Termination::UpstreamTimeout),
     }
 }
 

@@ -1,33 +1,45 @@
 //! One try of a request: send it, wait for the final head, and see what becomes of its connection.
 
 use std::future::poll_fn;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::channel::ExchangeChannel;
 use super::client::{ClientExchange, ClientFault};
 use super::context::RequestContext;
-use super::exchange::{ReplyFault, SendFault, UpstreamExchange};
+use super::exchange::{ReplyFault, UpstreamExchange};
 use super::grpc;
 use super::least_rate::RateWait;
 use super::outline::RequestOutline;
 use super::request::Request;
 use super::respond::LocalAnswer;
 use super::tunnel::Tunnel;
+use super::upstream_try::UpstreamTry;
 use super::verdict::{
-    AwaitOutcome, ConnectionFate, ExchangeEnd, HedgeOutcome, TryOutcome, cut_before_answer, heard, tell_failure,
+    AwaitOutcome, ConnectionFate, ExchangeEnd, HedgeOutcome, TryOutcome, cut_before_answer, tell_failure,
 };
-use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry, tell_left};
-use crate::config::{DelayThreshold, Route};
+use super::waiting::{AnswerAlarm, AnswerTimes};
+use crate::config::{DelayThreshold, Route, Service};
 use crate::decision::Failure;
 use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::WaitError;
 use crate::proxy::termination::interruption;
-use crate::proxy::upstream::{Destination, Dispatch, IdleConn, SelectedTarget, is_condemned};
+use crate::proxy::upstream::{Destination, Dispatch, IdleConn, SelectedTarget};
 use crate::routing::{FailedTry, InFlight, RouteView, TryEnd, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
 use crate::wire::h1::{self, BodyDecoder, ResponseHead};
+
+/// How long a request's body may pause while it is sent.
+struct BodyPauses {
+    /// A call of gRPC.
+    is_call: bool,
+    /// The client sends nothing, and need not.
+    client: Duration,
+    /// The endpoint takes nothing.
+    upstream: Duration,
+}
 
 impl<'a, C: ClientExchange> Request<'a, C> {
     /// One try over this connection.
@@ -145,7 +157,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         if wanted {
             let expires = now.after(dispatch.service().config.timeouts.idle);
             let parked = IdleConn { stream, generation: destination.generation, expires };
-            self.setting.pools.idle.park(destination.choice.id, &destination.endpoint().stats, parked);
+            self.setting.pools.park(destination.choice.id, &destination.endpoint().stats, parked);
         }
     }
 
@@ -176,112 +188,106 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         route: &RouteView,
         destination: &Destination,
     ) -> AwaitOutcome {
-        let core = self.setting.core;
         let alarm = self.setting.alarm;
-        let service = &dispatch.service().config;
-        let (from_client, to_upstream) = (self.body_window(service), service.timeouts.body);
-        // A call of gRPC may send its next message whenever it likes.
-        let is_call = grpc::is_call(self.head);
-        let pause = if is_call { service.timeouts.tunnel } else { from_client };
+        let pauses = self.body_pauses(&dispatch.service().config);
         let times = self.times(dispatch, route);
-        let still_holds = || core.view.still_holds(&destination.table, destination.service());
-        let mut judged = destination.table.epoch;
-        let mut waiting: Option<AwaitedTry> = None;
+        let mut tried = UpstreamTry::new(self.setting.core, destination, exchange, times);
         self.rates.restart();
         let awaited = poll_fn(|cx| {
-            if !exchange.is_sent() {
-                match exchange.poll_send(cx, self.client, self.body, still_holds) {
-                    Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
-                        let begun = AwaitedTry::begin(destination, times, clock::now());
-                        alarm.set(begun.next());
-                        waiting = Some(begun);
-                    }
-                    Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(AwaitOutcome::Stale),
-                    Poll::Ready(Err(SendFault::Client(fault))) => {
-                        return Poll::Ready(AwaitOutcome::Client(fault));
-                    }
-                    Poll::Pending => {}
+            if !tried.exchange.is_sent() {
+                if let Poll::Ready(ended) = tried.poll_send(cx, self.client, self.body, alarm) {
+                    return Poll::Ready(ended);
                 }
                 self.note_proven();
             }
-            loop {
-                match exchange.poll_head(cx) {
-                    Poll::Ready(Ok(())) if exchange.reply().is_interim() => {
-                        destination.endpoint().stats.replies().heard(clock::now());
-                        self.pass_interim(exchange.reply());
-                    }
-                    Poll::Ready(Ok(())) => return Poll::Ready(AwaitOutcome::Answered(clock::now())),
-                    Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, destination.reused)),
-                    Poll::Pending => break,
-                }
+            if let Poll::Ready(ended) = tried.poll_head(cx, |interim| self.pass_interim(interim)) {
+                return Poll::Ready(ended);
             }
-            if is_condemned(core, destination, &mut judged) {
-                let ended = self.ended(exchange, destination, TryFailure::Condemned, false);
-                if dispatch.leave(&ended, destination.service()) {
-                    return Poll::Ready(AwaitOutcome::Left);
-                }
+            if tried.is_condemned() && self.leaves(&tried, dispatch) {
+                return Poll::Ready(AwaitOutcome::Left);
             }
-            if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
+            if self.poll_client_gone(cx).is_ready() {
                 return Poll::Ready(AwaitOutcome::Client(ClientFault::Gone));
             }
-            if self.client.tells_its_end() && self.client.poll_gone(cx).is_ready() {
-                return Poll::Ready(AwaitOutcome::Client(ClientFault::Gone));
+            match tried.waiting {
+                Some(_) => self.poll_late(cx, &mut tried, dispatch),
+                None => self.poll_unsent(cx, &tried, &pauses),
             }
-            if let Some(waiting) = &mut waiting {
-                loop {
-                    match ready!(waiting.poll(cx, alarm, core, destination, exchange)) {
-                        AnswerAlarm::Killed => return Poll::Ready(AwaitOutcome::Interrupted(WaitError::Killed)),
-                        AnswerAlarm::Timeout => {
-                            return Poll::Ready(AwaitOutcome::Failed {
-                                how: TryFailure::Timeout,
-                                failure: Some(Failure::Timeout),
-                            });
-                        }
-                        AnswerAlarm::Hedge if dispatch.hedge(destination, waiting.since) => {
-                            return Poll::Ready(AwaitOutcome::HedgeDue((*waiting, times)));
-                        }
-                        AnswerAlarm::Hedge => {
-                            waiting.put_hedge_off(clock::now());
-                            alarm.set(waiting.next());
-                        }
-                    }
-                }
-            }
-            let awaits = match exchange.waits_for_upstream(self.body) {
-                true => RateWait::Upstream,
-                false if is_call || !self.body_is_due() => RateWait::Anything,
-                false => RateWait::Upload,
-            };
-            let received = self.body.received();
-            if self.rates.has_changed(awaits, exchange.sent() + received) {
-                let patience = if awaits == RateWait::Anything { pause } else { to_upstream };
-                let moved = (received, self.client.taken());
-                alarm.set(self.rates.deadline(awaits, moved, patience, clock::now()));
-            }
-            alarm.poll(cx).map(|interrupt| match interrupt {
-                Interrupt::Killed => AwaitOutcome::Interrupted(WaitError::Killed),
-                Interrupt::Deadline if exchange.waits_for_upstream(self.body) => {
-                    AwaitOutcome::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) }
-                }
-                Interrupt::Deadline => AwaitOutcome::ClientSlow,
-            })
         })
         .await;
-        match awaited {
-            AwaitOutcome::Answered(now) => {
-                let since = waiting.filter(|_| times.counts()).map(|waiting| waiting.since);
-                heard(core, route, destination, since, now);
-            }
-            AwaitOutcome::Client(ClientFault::Gone) if waiting.is_some() => tell_left(core, destination, times),
-            // Dead with its connection: it is no longer outstanding.
-            AwaitOutcome::Failed { how, .. } if how != TryFailure::Timeout => {
-                if let Some(waiting) = waiting {
-                    destination.endpoint().stats.replies().excused(waiting.since);
-                }
-            }
-            _ => {}
-        }
+        tried.conclude(&awaited, route);
         awaited
+    }
+
+    /// How long the request's body may pause.
+    fn body_pauses(&self, service: &Service) -> BodyPauses {
+        let is_call = grpc::is_call(self.head);
+        // A call of gRPC may send its next message whenever it likes.
+        let client = if is_call { service.timeouts.tunnel } else { self.body_window(service) };
+        BodyPauses { is_call, client, upstream: service.timeouts.body }
+    }
+
+    /// May the request give up this try, whose endpoint was condemned? If so, the retry rule has been told.
+    fn leaves<E: UpstreamExchange>(&self, tried: &UpstreamTry<'_, E>, dispatch: &mut Dispatch<'_>) -> bool {
+        let ended = self.ended(&*tried.exchange, tried.destination, TryFailure::Condemned, false);
+        dispatch.leave(&ended, tried.destination.service())
+    }
+
+    /// Ready when the client's connection has failed or, where the protocol tells, when the client has left.
+    fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
+            return Poll::Ready(());
+        }
+        if self.client.tells_its_end() { self.client.poll_gone(cx) } else { Poll::Pending }
+    }
+
+    /// The request is sent: waits until its answer is overdue, or a hedge is due and allowed.
+    fn poll_late<E: UpstreamExchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        tried: &mut UpstreamTry<'_, E>,
+        dispatch: &mut Dispatch<'_>,
+    ) -> Poll<AwaitOutcome> {
+        let alarm = self.setting.alarm;
+        loop {
+            match (ready!(tried.poll_late(cx, alarm)), &mut tried.waiting) {
+                (AnswerAlarm::Killed, _) => return Poll::Ready(AwaitOutcome::Interrupted(WaitError::Killed)),
+                (AnswerAlarm::Hedge, Some(waiting)) => {
+                    if dispatch.hedge(tried.destination, waiting.since) {
+                        return Poll::Ready(AwaitOutcome::HedgeDue((*waiting, tried.times)));
+                    }
+                    waiting.put_hedge_off(&tried.times, clock::now());
+                    alarm.set(waiting.next(&tried.times));
+                }
+                (AnswerAlarm::Timeout | AnswerAlarm::Hedge, _) => return Poll::Ready(AwaitOutcome::TIMED_OUT),
+            }
+        }
+    }
+
+    /// Part of the request is not sent: waits until the client or the endpoint has been too slow with it.
+    fn poll_unsent<E: UpstreamExchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        tried: &UpstreamTry<'_, E>,
+        pauses: &BodyPauses,
+    ) -> Poll<AwaitOutcome> {
+        let (exchange, alarm) = (&*tried.exchange, self.setting.alarm);
+        let awaits = match exchange.waits_for_upstream(self.body) {
+            true => RateWait::Upstream,
+            false if pauses.is_call || !self.body_is_due() => RateWait::Anything,
+            false => RateWait::Upload,
+        };
+        let received = self.body.received();
+        if self.rates.has_changed(awaits, exchange.sent() + received) {
+            let patience = if awaits == RateWait::Anything { pauses.client } else { pauses.upstream };
+            let moved = (received, self.client.taken());
+            alarm.set(self.rates.deadline(awaits, moved, patience, clock::now()));
+        }
+        alarm.poll(cx).map(|interrupt| match interrupt {
+            Interrupt::Killed => AwaitOutcome::Interrupted(WaitError::Killed),
+            Interrupt::Deadline if exchange.waits_for_upstream(self.body) => AwaitOutcome::TIMED_OUT,
+            Interrupt::Deadline => AwaitOutcome::ClientSlow,
+        })
     }
 
     pub(super) fn pass_interim(&mut self, head: &ResponseHead) {

@@ -14,20 +14,19 @@ use std::time::Duration;
 use super::body::RequestBody;
 use super::channel::ExchangeChannel;
 use super::client::{BodySource, ClientExchange, ClientFault};
-use super::exchange::{SendFault, UpstreamExchange};
+use super::exchange::UpstreamExchange;
 use super::memory::ExchangeScratch;
 use super::outline::RequestOutline;
 use super::request::Request;
-use super::verdict::{
-    AwaitOutcome, ExchangeEnd, HedgeOutcome, TryOutcome, cut_before_answer, heard, mark_of, tell_failure,
-};
-use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry, DueAnswer, tell_left, tell_overtaken};
+use super::upstream_try::UpstreamTry;
+use super::verdict::{AwaitOutcome, ExchangeEnd, HedgeOutcome, TryOutcome, mark_of, tell_failure};
+use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry, tell_overtaken};
 use crate::config::Retry;
 use crate::decision::{Failure, Mark};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, Interrupt};
 use crate::proxy::guarded::{WaitError, guarded};
-use crate::proxy::upstream::{Destination, Dispatch, SelectError, Selected, SelectedTarget, blame, is_condemned};
+use crate::proxy::upstream::{Destination, Dispatch, SelectError, Selected, SelectedTarget, blame};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{FailedTry, GiveUpReason, InFlight, RetryDecision, RouteView, TryEnd, TryFailure};
 use crate::sys::clock;
@@ -67,16 +66,23 @@ enum FirstAnswered<T> {
     Other(T),
 }
 
-/// The first try of a hedged request, as it is waited for.
+/// The first try of a hedged request, which only waits.
 struct PendingTry<'s, E> {
-    exchange: &'s mut E,
-    destination: &'s Destination,
+    tried: UpstreamTry<'s, E>,
     route: &'s RouteView,
-    waiting: AwaitedTry,
-    times: AnswerTimes,
+    /// When it was sent.
+    since: MonoTime,
     alarm: Alarm,
-    /// The epoch of the table that was last asked whether the endpoint is condemned.
-    judged: u64,
+}
+
+/// What waiting for both tries came to.
+struct BothAwaited<'s> {
+    /// How the other try ended. `None`: it had no endpoint yet, and is begun again.
+    other: Option<OtherTry<'s>>,
+    /// How the first try ended, if it did.
+    lost: Option<TryFailure>,
+    /// What that says about its endpoint.
+    fault: Option<FailedTry>,
 }
 
 impl<'a, C: ClientExchange> Request<'a, C> {
@@ -95,9 +101,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         self.setting.alarm.pardon();
         let alarm = core.deadlines.alarm();
         waiting.forget_hedge();
-        alarm.set(waiting.next());
-        let judged = destination.table.epoch;
-        let first = PendingTry { exchange: first, destination, route, waiting, times, alarm, judged };
+        alarm.set(waiting.next(&times));
+        let mut tried = UpstreamTry::new(core, destination, first, times);
+        tried.waiting = Some(waiting);
+        let first = PendingTry { tried, route, since: waiting.since, alarm };
         let memory = self.setting.memory;
         let mut scratch = memory.scratch();
         let hedged = self.ask_beside(first, dispatch, times, &mut scratch).await;
@@ -116,7 +123,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         times: AnswerTimes,
         scratch: &mut ExchangeScratch,
     ) -> HedgeOutcome {
-        let (core, destination) = (self.setting.core, first.destination);
+        let (core, destination) = (self.setting.core, first.tried.destination);
         let outline = self.outline(&first.route.config);
         let origin = Rc::clone(&dispatch.origin);
         let retry = &origin.services[dispatch.index].config.retry;
@@ -126,43 +133,13 @@ impl<'a, C: ClientExchange> Request<'a, C> {
             let ExchangeScratch { reply, decoder, body, .. } = &mut *scratch;
             body.reset(0);
             placed.set(false);
-            let mut lost = None;
-            let mut fault = None;
-            let other = {
-                let mut other = pin!(ask(&outline, dispatch, times, (reply, decoder, body), &placed));
-                loop {
-                    let Some(pending) = &mut first else {
-                        let alarm = core.deadlines.alarm();
-                        let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
-                        match guarded(&alarm, gone, other.as_mut()).await {
-                            Ok(other) => break Some(other),
-                            Err(_) => {
-                                return HedgeOutcome::First(AwaitOutcome::Client(ClientFault::Gone));
-                            }
-                        }
-                    };
-                    let how = match self.first_of(pending, other.as_mut()).await {
-                        FirstAnswered::Other(other) => break Some(other),
-                        FirstAnswered::Condemned => TryFailure::Condemned,
-                        FirstAnswered::Own(AwaitOutcome::Failed { how, failure }) => {
-                            fault = self.fault_of(&*pending.exchange, destination, how, failure);
-                            how
-                        }
-                        // Asked alone, it would be asked again elsewhere: there it is asked already.
-                        FirstAnswered::Own(AwaitOutcome::Answered(_)) if pending.is_retried_for(retry) => {
-                            let how = pending.refuse(core);
-                            fault = pending.fault(core);
-                            how
-                        }
-                        FirstAnswered::Own(awaited) => return HedgeOutcome::First(awaited),
-                    };
-                    pending.give_up(how);
-                    (first, lost) = (None, Some(how));
-                    if !placed.get() {
-                        // It may go elsewhere now than beside the first.
-                        break None;
-                    }
-                }
+            let both = {
+                let other = pin!(ask(&outline, dispatch, times, (reply, decoder, body), &placed));
+                self.await_both(&mut first, retry, other, &placed).await
+            };
+            let BothAwaited { other, lost, fault } = match both {
+                Ok(both) => both,
+                Err(awaited) => return HedgeOutcome::First(awaited),
             };
             dispatch.faults.extend(fault);
             if let Some(how) = lost {
@@ -176,18 +153,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
                     }
                     return HedgeOutcome::Other(self.win(answer, dispatch, outline).await);
                 }
-                Some(OtherTry::Answered(answer)) => self.decline(answer, dispatch).await,
-                Some(OtherTry::Failed { ended, destination, fault }) => {
-                    dispatch.faults.extend(fault);
-                    dispatch.failed(&ended, destination.service())
-                }
-                Some(OtherTry::Static) if first.is_none() => return HedgeOutcome::Other(TryOutcome::Again),
-                Some(OtherTry::Static) => RetryDecision::GiveUp(GiveUpReason::Exhausted),
-                Some(OtherTry::NotSelected(SelectError::Interrupted(interrupted))) => {
-                    return HedgeOutcome::First(AwaitOutcome::Interrupted(interrupted));
-                }
-                Some(OtherTry::NotSelected(SelectError::GaveUp(why))) => RetryDecision::GiveUp(why),
-                Some(OtherTry::NotSelected(SelectError::Limited(_))) => RetryDecision::GiveUp(GiveUpReason::Exhausted),
+                Some(other) => match self.go_on(other, first.is_none(), dispatch).await {
+                    Ok(next) => next,
+                    Err(hedged) => return hedged,
+                },
             };
             match (next, first) {
                 (RetryDecision::GiveUp(why), None) => {
@@ -199,6 +168,73 @@ impl<'a, C: ClientExchange> Request<'a, C> {
                 (_, still) => first = still,
             }
         }
+    }
+
+    /// Waits for both tries; where the first ends and the other has an endpoint, for the other alone. An error: the request is
+    /// over, or the first try's answer is the client's.
+    async fn await_both<'s, E: UpstreamExchange>(
+        &mut self,
+        first: &mut Option<PendingTry<'_, E>>,
+        retry: &Retry,
+        mut other: Pin<&mut impl Future<Output = OtherTry<'s>>>,
+        placed: &Cell<bool>,
+    ) -> Result<BothAwaited<'s>, AwaitOutcome> {
+        let core = self.setting.core;
+        let (mut lost, mut fault) = (None, None);
+        if let Some(pending) = first {
+            let how = match self.first_of(pending, other.as_mut()).await {
+                FirstAnswered::Other(other) => return Ok(BothAwaited { other: Some(other), lost, fault }),
+                FirstAnswered::Condemned => TryFailure::Condemned,
+                FirstAnswered::Own(AwaitOutcome::Failed { how, failure }) => {
+                    fault = self.fault_of(&*pending.tried.exchange, pending.tried.destination, how, failure);
+                    how
+                }
+                // Asked alone, it would be asked again elsewhere: there it is asked already.
+                FirstAnswered::Own(AwaitOutcome::Answered(_)) if pending.is_retried_for(retry) => {
+                    let how = pending.refuse(core);
+                    fault = pending.fault(core);
+                    how
+                }
+                FirstAnswered::Own(awaited) => return Err(awaited),
+            };
+            pending.give_up(how);
+            (*first, lost) = (None, Some(how));
+            if !placed.get() {
+                // It may go elsewhere now than beside the first.
+                return Ok(BothAwaited { other: None, lost, fault });
+            }
+        }
+        let alarm = core.deadlines.alarm();
+        let gone = &mut |cx: &mut Context<'_>| self.client.poll_gone(cx);
+        match guarded(&alarm, gone, other).await {
+            Ok(other) => Ok(BothAwaited { other: Some(other), lost, fault }),
+            Err(_) => Err(AwaitOutcome::Client(ClientFault::Gone)),
+        }
+    }
+
+    /// The other try came to nothing for the client: what the retry rule says to that. An error: the hedge is over.
+    async fn go_on(
+        &mut self,
+        other: OtherTry<'_>,
+        is_alone: bool,
+        dispatch: &mut Dispatch<'_>,
+    ) -> Result<RetryDecision, HedgeOutcome> {
+        Ok(match other {
+            OtherTry::Answered(answer) => self.decline(answer, dispatch).await,
+            OtherTry::Failed { ended, destination, fault } => {
+                dispatch.faults.extend(fault);
+                dispatch.failed(&ended, destination.service())
+            }
+            OtherTry::Static if is_alone => return Err(HedgeOutcome::Other(TryOutcome::Again)),
+            OtherTry::NotSelected(SelectError::Interrupted(interrupted)) => {
+                return Err(HedgeOutcome::First(AwaitOutcome::Interrupted(interrupted)));
+            }
+            OtherTry::NotSelected(SelectError::GaveUp(why)) => RetryDecision::GiveUp(why),
+            OtherTry::Static | OtherTry::NotSelected(SelectError::Limited(_)) => {
+                RetryDecision::GiveUp(GiveUpReason::Exhausted)
+            }
+            OtherTry::Stale => RetryDecision::Pick,
+        })
     }
 
     /// Waits for the first try, the only one that is left.
@@ -216,7 +252,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
                 FirstAnswered::Own(awaited) => return awaited,
                 FirstAnswered::Condemned | FirstAnswered::Other(()) => condemned = true,
             }
-            if dispatch.leave_hedge(first.destination.service()) {
+            if dispatch.leave_hedge(first.tried.destination.service()) {
                 return AwaitOutcome::Left;
             }
         }
@@ -228,44 +264,31 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         first: &mut PendingTry<'_, E>,
         mut other: Pin<&mut impl Future<Output = T>>,
     ) -> FirstAnswered<T> {
-        let core = self.setting.core;
+        let PendingTry { tried, route, alarm, .. } = first;
         poll_fn(|cx| {
-            loop {
-                match first.exchange.poll_head(cx) {
-                    Poll::Ready(Ok(())) if first.exchange.reply().is_interim() => {
-                        first.destination.endpoint().stats.replies().heard(clock::now());
-                        self.pass_interim(first.exchange.reply());
-                    }
-                    Poll::Ready(Ok(())) => {
-                        return Poll::Ready(FirstAnswered::Own(AwaitOutcome::Answered(first.heard(core))));
-                    }
-                    Poll::Ready(Err(fault)) => {
-                        return Poll::Ready(FirstAnswered::Own(cut_before_answer(fault, first.destination.reused)));
-                    }
-                    Poll::Pending => break,
+            if let Poll::Ready(awaited) = tried.poll_head(cx, |interim| self.pass_interim(interim)) {
+                if let AwaitOutcome::Answered(now) = awaited {
+                    tried.heard(route, now);
                 }
+                return Poll::Ready(FirstAnswered::Own(awaited));
             }
             if let Poll::Ready(done) = other.as_mut().poll(cx) {
                 return Poll::Ready(FirstAnswered::Other(done));
             }
-            if is_condemned(core, first.destination, &mut first.judged) {
+            if tried.is_condemned() {
                 return Poll::Ready(FirstAnswered::Condemned);
             }
             let unwritable = matches!(self.client.poll_flush(cx), Poll::Ready(Err(_)));
             if unwritable || self.client.poll_gone(cx).is_ready() {
-                tell_left(core, first.destination, first.times);
+                tried.left();
                 return Poll::Ready(FirstAnswered::Own(AwaitOutcome::Client(ClientFault::Gone)));
             }
             if self.is_killed(cx) {
                 return Poll::Ready(FirstAnswered::Own(AwaitOutcome::Interrupted(WaitError::Killed)));
             }
-            let PendingTry { waiting, alarm, destination, exchange, .. } = first;
-            waiting.poll(cx, alarm, core, destination, &**exchange).map(|ring| match ring {
+            tried.poll_late(cx, alarm).map(|ring| match ring {
                 AnswerAlarm::Killed => FirstAnswered::Own(AwaitOutcome::Interrupted(WaitError::Killed)),
-                AnswerAlarm::Hedge | AnswerAlarm::Timeout => FirstAnswered::Own(AwaitOutcome::Failed {
-                    how: TryFailure::Timeout,
-                    failure: Some(Failure::Timeout),
-                }),
+                AnswerAlarm::Hedge | AnswerAlarm::Timeout => FirstAnswered::Own(AwaitOutcome::TIMED_OUT),
             })
         })
         .await
@@ -314,46 +337,40 @@ impl<'a, C: ClientExchange> Request<'a, C> {
 }
 
 impl<E: UpstreamExchange> PendingTry<'_, E> {
-    /// The head of its answer has come.
-    fn heard(&self, core: &WorkerCore) -> MonoTime {
-        let now = clock::now();
-        heard(core, self.route, self.destination, Some(self.waiting.since).filter(|_| self.times.counts()), now);
-        now
-    }
-
     fn is_retried_for(&self, retry: &Retry) -> bool {
-        retry.on.has_status(self.exchange.reply().status())
+        retry.on.has_status(self.tried.exchange.reply().status())
     }
 
     /// Its answer is one that would be asked for again.
     fn refuse(&self, core: &WorkerCore) -> TryFailure {
-        let status = self.exchange.reply().status();
-        self.destination.endpoint().stats.count_response(core.id, status);
+        let status = self.tried.exchange.reply().status();
+        self.tried.destination.endpoint().stats.count_response(core.id, status);
         TryFailure::Status(status)
     }
 
     /// What that answer says against its endpoint.
     fn fault(&self, core: &WorkerCore) -> Option<FailedTry> {
-        let reply = self.exchange.reply();
-        let failed = self.destination.fails_with(reply.status());
-        failed.then(|| blame(core, self.destination, Failure::Gateway, mark_of(reply))).flatten()
+        let reply = self.tried.exchange.reply();
+        let failed = self.tried.destination.fails_with(reply.status());
+        failed.then(|| blame(core, self.tried.destination, Failure::Gateway, mark_of(reply))).flatten()
     }
 
     fn give_up(&mut self, how: TryFailure) {
         if how == TryFailure::Timeout {
-            self.exchange.distrust();
+            self.tried.exchange.distrust();
         }
-        self.exchange.abandon();
+        self.tried.exchange.abandon();
     }
 
     /// The other try was faster.
     fn overtaken(self, core: &WorkerCore, dispatch: &mut Dispatch<'_>) {
-        dispatch.faults.witness(self.destination.endpoint(), self.waiting.since);
-        tell_overtaken(core, self.destination, self.waiting.since);
-        if self.destination.choice.trial {
-            dispatch.faults.extend(blame(core, self.destination, Failure::Timeout, Mark::None));
+        let destination = self.tried.destination;
+        dispatch.faults.witness(destination.endpoint(), self.since);
+        tell_overtaken(core, destination, self.since);
+        if destination.choice.trial {
+            dispatch.faults.extend(blame(core, destination, Failure::Timeout, Mark::None));
         }
-        self.exchange.abandon();
+        self.tried.exchange.abandon();
     }
 }
 
@@ -395,64 +412,11 @@ async fn ask<'s>(
     let Ok(mut exchange) = outline.open(link, &destination, false, reply, decoder) else {
         return OtherTry::NotSelected(SelectError::GaveUp(GiveUpReason::Exhausted));
     };
-    let alarm = dispatch.alarm;
-    alarm.set(clock::now().after(times.response));
-    let mut waiting: Option<AwaitedTry> = None;
-    let mut due = None;
-    let mut judged = destination.table.epoch;
-    let stats = &destination.endpoint().stats;
-    let awaited = poll_fn(|cx| {
-        if !exchange.is_sent() {
-            let still_holds = || core.view.still_holds(&destination.table, destination.service());
-            match exchange.poll_send(cx, &mut NoBody, body, still_holds) {
-                Poll::Ready(Ok(()) | Err(SendFault::Upstream)) => {
-                    let begun = AwaitedTry::begin(&destination, AnswerTimes { hedge: None, ..times }, clock::now());
-                    alarm.set(begun.next());
-                    due = DueAnswer::of(&destination, &begun);
-                    waiting = Some(begun);
-                }
-                Poll::Ready(Err(SendFault::Stale)) => return Poll::Ready(AwaitOutcome::Stale),
-                Poll::Ready(Err(SendFault::Client(fault))) => {
-                    return Poll::Ready(AwaitOutcome::Client(fault));
-                }
-                Poll::Pending => {}
-            }
-        }
-        loop {
-            match exchange.poll_head(cx) {
-                Poll::Ready(Ok(())) if exchange.reply().is_interim() => stats.replies().heard(clock::now()),
-                Poll::Ready(Ok(())) => return Poll::Ready(AwaitOutcome::Answered(clock::now())),
-                Poll::Ready(Err(fault)) => return Poll::Ready(cut_before_answer(fault, destination.reused)),
-                Poll::Pending => break,
-            }
-        }
-        if is_condemned(core, &destination, &mut judged) {
-            return Poll::Ready(AwaitOutcome::Failed { how: TryFailure::Condemned, failure: None });
-        }
-        let ring = match &mut waiting {
-            Some(waiting) => waiting.poll(cx, alarm, core, &destination, &exchange),
-            None => alarm.poll(cx).map(|interrupt| match interrupt {
-                Interrupt::Killed => AnswerAlarm::Killed,
-                Interrupt::Deadline => AnswerAlarm::Timeout,
-            }),
-        };
-        ring.map(|ring| match ring {
-            AnswerAlarm::Killed => AwaitOutcome::Interrupted(WaitError::Killed),
-            AnswerAlarm::Hedge | AnswerAlarm::Timeout => {
-                AwaitOutcome::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) }
-            }
-        })
-    })
-    .await;
-    if let (Some(waiting), AwaitOutcome::Failed { how, .. }) = (&waiting, &awaited)
-        && *how != TryFailure::Timeout
-    {
-        stats.replies().excused(waiting.since);
-    }
-    due.take().into_iter().for_each(DueAnswer::settle);
-    match awaited {
+    let times = AnswerTimes { hedge: None, ..times };
+    let mut tried = UpstreamTry::new(core, &destination, &mut exchange, times);
+    match tried.alone(body, &mut NoBody, dispatch.alarm).await {
         AwaitOutcome::Answered(now) => {
-            stats.replies().heard(now);
+            destination.endpoint().stats.replies().heard(now);
             OtherTry::Answered(HedgeAnswer { exchange, destination, in_flight, now })
         }
         AwaitOutcome::Failed { how, failure } => {

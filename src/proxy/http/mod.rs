@@ -28,6 +28,7 @@ mod request;
 mod respond;
 mod tunnel;
 mod upload;
+mod upstream_try;
 mod verdict;
 mod waiting;
 

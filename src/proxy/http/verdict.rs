@@ -65,6 +65,12 @@ pub(super) enum AwaitOutcome {
     HedgeDue((AwaitedTry, AnswerTimes)),
 }
 
+impl AwaitOutcome {
+    /// No answer came within the try's time.
+    pub const TIMED_OUT: AwaitOutcome =
+        AwaitOutcome::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) };
+}
+
 /// What became of a request that was asked twice.
 pub(super) enum HedgeOutcome {
     /// The first try goes on, or ended, like this.

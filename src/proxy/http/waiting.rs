@@ -35,7 +35,6 @@ impl AnswerTimes {
 pub(super) struct AwaitedTry {
     /// Since when.
     pub since: MonoTime,
-    times: AnswerTimes,
     late: Option<MonoTime>,
     hedge: Option<MonoTime>,
 }
@@ -53,25 +52,25 @@ pub(super) enum AnswerAlarm {
 
 impl AwaitedTry {
     /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
-    pub fn begin(destination: &Destination, times: AnswerTimes, now: MonoTime) -> AwaitedTry {
+    pub fn begin(destination: &Destination, times: &AnswerTimes, now: MonoTime) -> AwaitedTry {
         let endpoint = destination.endpoint();
         if times.late.is_some() {
             endpoint.stats.replies().asked(now);
         }
         let patience = if endpoint.suspected { Duration::ZERO } else { times.hedge.unwrap_or_default() };
         let hedge = times.hedge.map(|_| now.after(patience));
-        AwaitedTry { since: now, times, late: times.late.map(|late| now.after(late)), hedge }
+        AwaitedTry { since: now, late: times.late.map(|late| now.after(late)), hedge }
     }
 
     /// When to look next.
-    pub fn next(&self) -> MonoTime {
-        let deadline = self.since.after(self.times.response);
+    pub fn next(&self, times: &AnswerTimes) -> MonoTime {
+        let deadline = self.since.after(times.response);
         [self.late, self.hedge].into_iter().flatten().fold(deadline, MonoTime::min)
     }
 
     /// No other endpoint could be asked: perhaps later.
-    pub fn put_hedge_off(&mut self, now: MonoTime) {
-        self.hedge = self.times.hedge.map(|_| now.after(LOOK_AGAIN));
+    pub fn put_hedge_off(&mut self, times: &AnswerTimes, now: MonoTime) {
+        self.hedge = times.hedge.map(|_| now.after(LOOK_AGAIN));
     }
 
     /// It is asked elsewhere, once.
@@ -84,6 +83,7 @@ impl AwaitedTry {
         &mut self,
         cx: &mut Context<'_>,
         alarm: &Alarm,
+        times: &AnswerTimes,
         core: &WorkerCore,
         destination: &Destination,
         exchange: &E,
@@ -97,13 +97,13 @@ impl AwaitedTry {
             if self.late.take_if(|late| *late <= now).is_some() {
                 tell_late(core, destination, exchange.is_unacknowledged(), now);
             }
-            if now >= self.since.after(self.times.response) {
+            if now >= self.since.after(times.response) {
                 return Poll::Ready(AnswerAlarm::Timeout);
             }
             if self.hedge.take_if(|hedge| *hedge <= now).is_some() {
                 return Poll::Ready(AnswerAlarm::Hedge);
             }
-            alarm.set(self.next());
+            alarm.set(self.next(times));
         }
     }
 }
@@ -120,9 +120,12 @@ pub(super) struct DueAnswer {
 
 impl DueAnswer {
     /// It was asked for.
-    pub fn of(destination: &Destination, waiting: &AwaitedTry) -> Option<DueAnswer> {
-        let stats = Arc::clone(&destination.endpoint().stats);
-        waiting.times.late.map(|_| DueAnswer { stats, asked: waiting.since, settled: false })
+    pub fn of(destination: &Destination, times: &AnswerTimes, waiting: &AwaitedTry) -> Option<DueAnswer> {
+        times.late.map(|_| DueAnswer {
+            stats: Arc::clone(&destination.endpoint().stats),
+            asked: waiting.since,
+            settled: false,
+        })
     }
 
     /// It came, or will not come.

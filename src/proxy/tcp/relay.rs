@@ -260,19 +260,7 @@ impl Direction {
         T: RelayStream,
     {
         loop {
-            while !self.rest.is_empty() {
-                let count = ready!(self.rest.poll_drain(cx, to)).map_err(|_| RelaySide::To)?;
-                self.moved += count as u64;
-                self.unflushed = true;
-            }
-            self.rest.release();
-            if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.bare()) {
-                while !pipe.is_empty() {
-                    let count = ready!(pipe.poll_drain(cx, socket)).map_err(|_| RelaySide::To)?;
-                    self.moved += count as u64;
-                }
-                self.pipe.take().into_iter().for_each(|pipe| self.rest.pool().pipes.put(pipe));
-            }
+            ready!(self.poll_held(cx, to)).map_err(|_| RelaySide::To)?;
             if self.ended {
                 if !self.shut {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| RelaySide::To)?;
@@ -290,36 +278,65 @@ impl Direction {
                     None => {}
                 }
             }
-            let mut bytes = shared.0.borrow_mut();
-            let count = {
-                let mut space = ReadBuf::new(&mut bytes[..window]);
-                match Pin::new(&mut *from).poll_read(cx, &mut space) {
-                    Poll::Ready(result) => result.map_err(|_| RelaySide::From)?,
-                    Poll::Pending if self.unflushed => {
-                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| RelaySide::To)?;
-                        self.unflushed = false;
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
-                space.filled().len()
-            };
-            if count == 0 {
-                self.ended = true;
-                continue;
-            }
-            let written = match Pin::new(&mut *to).poll_write(cx, &bytes[..count]) {
-                Poll::Ready(result) => result.map_err(|_| RelaySide::To)?,
-                Poll::Pending => 0,
-            };
-            self.moved += written as u64;
-            self.unflushed = true;
-            self.bulk = written == window;
-            if written < count {
-                let kept = self.rest.push(&bytes[written..count]);
-                debug_assert!(kept, "what was read at once fits the largest class");
-            }
+            ready!(self.poll_copy(cx, from, to, &mut shared.0.borrow_mut()[..window]))?;
         }
+    }
+
+    /// Has the other side take what was read before. `Ready`: it has all of it.
+    #[inline]
+    fn poll_held<T: RelayStream>(&mut self, cx: &mut Context<'_>, to: &mut T) -> Poll<io::Result<()>> {
+        while !self.rest.is_empty() {
+            let count = ready!(self.rest.poll_drain(cx, to))?;
+            self.moved += count as u64;
+            self.unflushed = true;
+        }
+        self.rest.release();
+        if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.bare()) {
+            while !pipe.is_empty() {
+                let count = ready!(pipe.poll_drain(cx, socket))?;
+                self.moved += count as u64;
+            }
+            self.pipe.take().into_iter().for_each(|pipe| self.rest.pool().pipes.put(pipe));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, into the worker's buffer, and writes what came at once; what the other side does not take is held.
+    #[inline]
+    fn poll_copy<F: RelayStream, T: RelayStream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut F,
+        to: &mut T,
+        bytes: &mut [u8],
+    ) -> Poll<Result<(), RelaySide>> {
+        let mut space = ReadBuf::new(bytes);
+        match Pin::new(from).poll_read(cx, &mut space) {
+            Poll::Ready(result) => result.map_err(|_| RelaySide::From)?,
+            Poll::Pending if self.unflushed => {
+                ready!(Pin::new(to).poll_flush(cx)).map_err(|_| RelaySide::To)?;
+                self.unflushed = false;
+                return Poll::Pending;
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+        let (window, read) = (space.capacity(), space.filled());
+        if read.is_empty() {
+            self.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        let written = match Pin::new(to).poll_write(cx, read) {
+            Poll::Ready(result) => result.map_err(|_| RelaySide::To)?,
+            Poll::Pending => 0,
+        };
+        self.moved += written as u64;
+        self.unflushed = true;
+        self.bulk = written == window;
+        if written < read.len() {
+            let kept = self.rest.push(&read[written..]);
+            debug_assert!(kept, "what was read at once fits the largest class");
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Fills a pipe from the one socket for the other; `None`: there is none to be had. After `Some(0)` reading has to tell what
