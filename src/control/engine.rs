@@ -195,6 +195,8 @@ impl Engine {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, inputs: &mut EngineInputs) {
+        let confirmed = |endpoint, seen, outcome| Event::Confirmed { endpoint, seen, outcome };
+        let reach_checked = |endpoint, seen, outcome| Event::ReachChecked { endpoint, seen, outcome };
         let mut persist = false;
         for effect in effects {
             match effect {
@@ -206,20 +208,8 @@ impl Engine {
                 Effect::Sessions { .. } => {}
                 // The answer is taken where the act is told.
                 Effect::Acted { .. } => {}
-                Effect::ConfirmConnect { endpoint } => {
-                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::Confirmed {
-                        endpoint,
-                        seen,
-                        outcome,
-                    });
-                }
-                Effect::CheckReach { endpoint } => {
-                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::ReachChecked {
-                        endpoint,
-                        seen,
-                        outcome,
-                    });
-                }
+                Effect::ConfirmConnect { endpoint } => self.open_one(endpoint, inputs, confirmed),
+                Effect::CheckReach { endpoint } => self.open_one(endpoint, inputs, reach_checked),
                 Effect::ProbeNow { endpoint } => inputs.probes.now(endpoint),
                 Effect::ProbePace { endpoint, fast } => inputs.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
@@ -230,6 +220,7 @@ impl Engine {
                     self.records.held(&service, &pool, address, reason, &detail);
                 }
                 Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
+                Effect::Transition(record) => self.records.transition(&record),
                 Effect::Alert(alert) => self.records.alert(alert, &self.notices),
                 Effect::Persist => persist = true,
             }

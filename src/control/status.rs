@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind,
+    TransitionStatus,
 };
 use crate::routing::{ListenerView, RoutingTable};
 use crate::sys::clock;
@@ -115,6 +116,9 @@ pub struct ServiceReport {
     pub frozen_for_ms: Option<u64>,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
+    /// A switch that waits for its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<TransitionStatus>,
     /// The recovery time its owner promises.
     pub rto_objective_ms: Option<u64>,
     /// Client networks that it answered well in the last ten minutes, counted up to 64: as many of them, three at most, must
@@ -256,6 +260,7 @@ impl ServiceReport {
             waits_for_operator: state.waits_for_operator,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
+            transition: state.transition,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
             pools,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing};
+use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing, TransitionRecord};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -65,6 +65,9 @@ pub enum Effect {
     },
     /// An incident began or got its first good answer (the same id again).
     Incident(Incident),
+    /// A switch began to wait for its gates, or waits no longer. When one begins, ask for its gates, and answer with
+    /// [`Event::GateAnswered`](super::Event::GateAnswered).
+    Transition(TransitionRecord),
     /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered), in its turn.
     Acted {
         /// The act.

@@ -12,7 +12,7 @@ use super::hold_down::FallRhythm;
 use super::pool::Pool;
 use super::service::Service;
 use super::succession::{Predecessor, Succession};
-use super::switch::Switch;
+use super::switch::IntendedSwitch;
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{EndpointId, Serving, SwitchKind};
@@ -192,21 +192,23 @@ impl Service {
             && self.pools[*active].is_drained_by_weight(min_healthy)
             && let Some(next) = self.best_available()
         {
-            self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
-            self.ordered = false;
+            self.intend(IntendedSwitch::own(SwitchKind::Switchover, Some(next)), turn);
         }
     }
 
-    /// The active pool is to vanish: go to the best one that stays, while both are known.
+    /// The active pool is to vanish: go to the best one that stays, while both are known. A pool that is gone cannot be kept until
+    /// gates are open: then no pool serves meanwhile.
     fn leave_removed_pools(&mut self, successors: &[Option<usize>], turn: &mut Turn<'_>) {
         let stays = |pool: usize| successors[pool].is_some();
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
             let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
             match (&self.serving, next) {
+                (Serving::Active(_), _) if !turn.gates.is_empty() => {
+                    self.take(IntendedSwitch::own(SwitchKind::Switchover, None), turn);
+                }
                 (Serving::Active(_), Some(next)) => {
-                    self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
-                    self.ordered = false;
+                    self.take(IntendedSwitch::own(SwitchKind::Switchover, Some(next)), turn);
                 }
                 _ => self.end_sessions(pool, turn),
             }
@@ -230,6 +232,14 @@ impl Service {
             last.rename(now_called);
         }
         let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
+        let transition = self.transition.as_ref().map(|waiting| (rename(&waiting.from), rename(&waiting.to)));
+        let given_up = self.given_up.as_ref().map(|past| rename(&past.to));
+        if let (Some(waiting), Some((from, to))) = (&mut self.transition, transition) {
+            (waiting.from, waiting.to) = (from, to);
+        }
+        if let (Some(past), Some(to)) = (&mut self.given_up, given_up) {
+            past.to = to;
+        }
         (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
         self.single_source = single_source;
         if let Some(last) = &mut self.last_switch {

@@ -13,6 +13,7 @@ use super::pool::Pool;
 use super::single_source::SingleSource;
 use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
+use super::transition::{GivenUpSwitch, Transition};
 use super::turn::Turn;
 use super::{Admission, Alert, Effect, Held, ServiceRow, Serving, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
@@ -57,11 +58,25 @@ pub(super) struct Service {
     /// When the last isolation ended.
     #[serde(default)]
     pub reached_again: Option<MonoTime>,
+    /// A switch that waits for its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+    /// One that was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUpSwitch>,
+    /// Transitions that have begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub transitions: u64,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
     /// The earliest timer of the service and its endpoints.
     deadline: Option<MonoTime>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Service {
@@ -93,6 +108,9 @@ impl Service {
             isolated: false,
             unreached: BTreeSet::new(),
             reached_again: None,
+            transition: None,
+            given_up: None,
+            transitions: 0,
             timers: Timers::default(),
             row,
             deadline: None,

@@ -276,6 +276,7 @@ impl World {
             | Effect::Held { .. }
             | Effect::Standing(_)
             | Effect::Incident(_)
+            | Effect::Transition(_)
             | Effect::Alert(_) => {}
         }
         Ok(())

@@ -20,6 +20,7 @@ mod rhythm;
 mod suspicion;
 mod switches;
 mod timeline;
+mod transitions;
 
 /// A core with one service `shop`: pools `home` and `away` of two endpoints each, ids 0, 1 and 2, 3.
 pub(super) struct Rig {

@@ -1,0 +1,201 @@
+//! From an intended switch to one that is taken: at once where it has no gate, else when its [transition](super::transition) has
+//! come to that.
+//!
+//! The decision is made again in every turn, and the transition follows it. One of Standfast's own waits only as long as each turn
+//! intends the same switch; an operator's waits as long as it is possible, and stands before Standfast's own. One transition waits
+//! at a time, so the last intended switch is the one that is taken.
+
+use super::service::Service;
+use super::switch::IntendedSwitch;
+use super::timers::Timer;
+use super::transition::{GateState, GivenUpSwitch, Transition, TransitionProgress};
+use super::turn::Turn;
+use super::{Effect, Gate, GateOutcome, GateRules, LimitAction, Serving, SwitchKind, TransitionId, TransitionStage};
+
+/// What came of an intended switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// It was taken.
+    Taken,
+    /// It waits for its gates, or for one that stands before it.
+    Waits,
+}
+
+impl Service {
+    /// The gates of a switch; `None` = it is taken at once. One that leads to no pool, or to a page, makes no second writer: it
+    /// has none.
+    fn gates<'a>(&self, switch: &IntendedSwitch, turn: &Turn<'a>) -> Option<&'a GateRules> {
+        let endpoints = switch.to.is_some_and(|to| !self.pools[to].is_static);
+        Some(turn.gates).filter(|rules| endpoints && !rules.is_empty())
+    }
+
+    /// Would this switch wait?
+    pub fn is_gated(&self, switch: &IntendedSwitch, turn: &Turn<'_>) -> bool {
+        self.gates(switch, turn).is_some()
+    }
+
+    /// What this turn's decision intends: the transition that waits goes on, is replaced or is withdrawn, and ends when it has come
+    /// to that.
+    pub fn pursue(&mut self, intended: Option<IntendedSwitch>, turn: &mut Turn<'_>) {
+        self.forget_given_up(intended.as_ref(), turn);
+        if intended.is_none() && self.transition.as_ref().is_some_and(|waiting| !self.order_stands(waiting)) {
+            self.end_transition(TransitionStage::Withdrawn, turn);
+        }
+        if let Some(switch) = intended {
+            self.intend(switch, turn);
+        }
+        self.advance_transition(turn);
+    }
+
+    /// This switch is wanted. It is taken at once if it has no gate; else it waits in the place of the one that waited before.
+    pub fn intend(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) -> Intent {
+        if let Some(waiting) = &self.transition {
+            let ordered = switch.pins || !switch.actor.is_own();
+            if self.is_same(waiting, &switch) || (!ordered && self.order_stands(waiting)) {
+                return Intent::Waits;
+            }
+        }
+        let Some(rules) = self.gates(&switch, turn) else {
+            self.take(switch, turn);
+            return Intent::Taken;
+        };
+        let ordered = switch.pins || !switch.actor.is_own();
+        if ordered || !self.was_given_up(&switch) {
+            self.begin_transition(switch, rules, turn);
+        }
+        Intent::Waits
+    }
+
+    fn begin_transition(&mut self, switch: IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) {
+        self.end_transition(TransitionStage::Replaced, turn);
+        self.given_up = None;
+        self.transitions += 1;
+        let from = match self.serving {
+            Serving::Active(active) => Some(self.pools[active].name.clone()),
+            _ => None,
+        };
+        let waiting = Transition {
+            id: TransitionId(self.transitions),
+            kind: switch.kind,
+            from,
+            to: switch.to.map(|to| self.pools[to].name.clone()),
+            actor: switch.actor,
+            undoes: switch.undoes,
+            stays: switch.stays,
+            pins: switch.pins,
+            since: turn.now,
+            until: turn.now.after(rules.limit),
+            at_limit: rules.at_limit,
+            gates: rules.gates.iter().map(GateState::asked).collect(),
+        };
+        self.timers.arm(Timer::Transition, waiting.until);
+        let stage = TransitionStage::Waiting { closed: waiting.closed(), until: waiting.until };
+        turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
+        self.transition = Some(waiting);
+    }
+
+    /// The transition that waits, if any, is over.
+    pub fn end_transition(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
+        if let Some(waiting) = self.transition.take() {
+            self.timers.disarm(Timer::Transition);
+            turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
+        }
+    }
+
+    /// An operator wants what is so already: whatever waits is called off. Returns whether an order was.
+    pub fn call_off(&mut self, turn: &mut Turn<'_>) -> bool {
+        let ordered = self.transition.as_ref().is_some_and(Transition::is_ordered);
+        self.end_transition(TransitionStage::Withdrawn, turn);
+        ordered
+    }
+
+    /// An answer about a gate; one about another transition is too late. Returns whether it says something new.
+    pub fn gate_answered(&mut self, id: TransitionId, gate: &Gate, outcome: &GateOutcome) -> bool {
+        let waiting = self.transition.as_mut().filter(|waiting| waiting.id == id);
+        waiting.is_some_and(|waiting| waiting.answer(gate, outcome))
+    }
+
+    fn advance_transition(&mut self, turn: &mut Turn<'_>) {
+        let Some(waiting) = &self.transition else { return };
+        let closed = waiting.closed();
+        match waiting.progress(turn.now) {
+            TransitionProgress::Waiting => {}
+            TransitionProgress::Open => self.take_waiting(TransitionStage::Taken, turn),
+            TransitionProgress::Over(LimitAction::GoAhead) => {
+                self.take_waiting(TransitionStage::WentAhead { closed }, turn);
+            }
+            TransitionProgress::Over(LimitAction::GiveUp) => self.give_up(TransitionStage::Expired { closed }, turn),
+            TransitionProgress::Refused(gate, detail) => {
+                self.give_up(TransitionStage::Refused { gate, detail }, turn);
+            }
+        }
+    }
+
+    fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
+        let Some(waiting) = self.transition.clone() else { return };
+        self.end_transition(stage, turn);
+        let switch = IntendedSwitch {
+            kind: waiting.kind,
+            to: waiting.to.as_ref().and_then(|to| self.index_of(to)),
+            actor: waiting.actor,
+            undoes: waiting.undoes,
+            stays: waiting.stays,
+            pins: waiting.pins,
+        };
+        self.take(switch, turn);
+    }
+
+    /// The service stays as it is. A switch of Standfast's own is intended again when it has paused for as long as it may wait; an
+    /// order is over.
+    fn give_up(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
+        let Some(waiting) = self.transition.clone() else { return };
+        self.end_transition(stage, turn);
+        if !waiting.is_ordered() {
+            let until = turn.now.after(waiting.until.since(waiting.since));
+            self.timers.arm(Timer::Transition, until);
+            self.given_up = Some(GivenUpSwitch { kind: waiting.kind, to: waiting.to, until });
+        }
+    }
+
+    /// A given-up switch is intended again when its pause is over, and another one at once.
+    fn forget_given_up(&mut self, intended: Option<&IntendedSwitch>, turn: &Turn<'_>) {
+        let Some(past) = &self.given_up else { return };
+        if past.until <= turn.now || !intended.is_some_and(|switch| self.was_given_up(switch)) {
+            self.given_up = None;
+            if self.transition.is_none() {
+                self.timers.disarm(Timer::Transition);
+            }
+        }
+    }
+
+    fn was_given_up(&self, switch: &IntendedSwitch) -> bool {
+        let to = switch.to.map(|to| &self.pools[to].name);
+        self.given_up.as_ref().is_some_and(|past| past.kind == switch.kind && past.to.as_ref() == to)
+    }
+
+    /// Is this the switch that waits? (One away from a pool that the configuration drains is no failover either while it waits.)
+    fn is_same(&self, waiting: &Transition, switch: &IntendedSwitch) -> bool {
+        let ordered = switch.pins || !switch.actor.is_own();
+        let to = switch.to.map(|to| &self.pools[to].name) == waiting.to.as_ref();
+        let kind = waiting.kind == switch.kind || waiting.kind == SwitchKind::Switchover && self.is_drained();
+        let marks = (waiting.pins, waiting.undoes) == (switch.pins, switch.undoes);
+        to && kind && marks && ordered == waiting.is_ordered()
+    }
+
+    fn is_drained(&self) -> bool {
+        let min_healthy = self.config.failover.min_healthy;
+        matches!(self.serving, Serving::Active(active) if self.pools[active].is_drained_by_weight(min_healthy))
+    }
+
+    /// Is it an operator's, and still possible?
+    fn order_stands(&self, waiting: &Transition) -> bool {
+        let Some(to) = waiting.to.as_ref().and_then(|to| self.index_of(to)) else { return false };
+        let moves = match self.serving {
+            Serving::Active(active) => active != to && (waiting.kind != SwitchKind::Failback || to < active),
+            Serving::Down => waiting.kind != SwitchKind::Failback,
+            Serving::Starting | Serving::Shared(_) => false,
+        };
+        let possible = waiting.pins || (self.pinned.is_none() && self.available(to));
+        waiting.is_ordered() && moves && possible
+    }
+}
