@@ -218,6 +218,9 @@ pub struct IncidentReport {
     pub decided_ms: f64,
     /// Fault → first good answer from the new pool: the measured recovery time; `None` while awaited.
     pub rto_ms: Option<f64>,
+    /// Fault → the last session at the pool that was left had ended; `None` while some are left, and where none was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced_ms: Option<f64>,
 }
 
 /// What spoke against (or for) an endpoint.
@@ -322,6 +325,7 @@ impl IncidentReport {
             detected_ms: millis(incident.detected.since(incident.fault)),
             decided_ms: millis(incident.decided.since(incident.fault)),
             rto_ms: incident.rto().map(millis),
+            fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
         }
     }
 }

@@ -113,6 +113,16 @@ impl Decision {
                     self.turn(service, now, |service, _| service.gate_answered(transition, &gate, &outcome));
                 }
             }
+            Event::SessionsEnded { service, pool, epoch, seen } => {
+                if let Some(place) = self.find(&service) {
+                    self.turn(place, now, |state, turn| {
+                        if turn.timeline.fenced(&service, &pool, epoch, seen.min(turn.now)) {
+                            turn.effects.push(Effect::Persist);
+                        }
+                        state.sessions_ended(&pool, epoch)
+                    });
+                }
+            }
             Event::Ordered { act, .. } => self.ordered(act, now),
         }
     }

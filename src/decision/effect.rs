@@ -18,8 +18,10 @@ pub enum Effect {
     Sessions {
         /// The service.
         service: Name,
-        /// The pool that was left.
+        /// The pool that was left, or that is fenced before it is.
         pool: Name,
+        /// The epoch that publishes it: [`Event::SessionsEnded`](super::Event::SessionsEnded) carries it back.
+        epoch: u64,
         /// How.
         action: SessionAction,
     },

@@ -79,6 +79,18 @@ pub enum Event {
         /// Whether it holds.
         outcome: GateOutcome,
     },
+    /// No session is left at a pool that was left or fenced ([`Effect::Sessions`](super::Effect::Sessions)): every worker has taken
+    /// up that table, and nothing is in flight there.
+    SessionsEnded {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+        /// The epoch that published it.
+        epoch: u64,
+        /// When that was seen.
+        seen: MonoTime,
+    },
     /// An act is to be carried out; the answer is [`Effect::Acted`](super::Effect::Acted).
     Ordered {
         /// When it came.

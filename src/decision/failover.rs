@@ -6,8 +6,8 @@ use super::switch::{IntendedSwitch, LastSwitch};
 use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind, TransitionStage};
-use crate::config::{OnAllDown, Sessions};
+use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionRule, SwitchKind, TransitionStage};
+use crate::config::OnAllDown;
 use crate::time::MonoTime;
 
 impl Service {
@@ -311,6 +311,7 @@ impl Service {
             detected: fault.fell,
             decided: turn.now,
             answered: None,
+            fenced: None,
             outage,
         };
         turn.timeline.open(incident, turn.effects);
@@ -353,12 +354,8 @@ impl Service {
 
     /// What happens to the sessions of a pool that was left.
     pub fn end_sessions(&self, pool: usize, turn: &mut Turn<'_>) {
-        let rule = &self.config.failover;
-        let action = match rule.sessions {
-            Sessions::Drain => SessionAction::Drain { until: turn.now.after(rule.drain_timeout) },
-            Sessions::Close => SessionAction::Close,
-        };
+        let action = SessionRule::of(&self.config.failover).end(turn.now);
         let (service, pool) = (self.name().clone(), self.pools[pool].name.clone());
-        turn.effects.push(Effect::Sessions { service, pool, action });
+        turn.effects.push(Effect::Sessions { service, pool, epoch: turn.epoch, action });
     }
 }

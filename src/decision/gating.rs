@@ -8,16 +8,17 @@
 use super::service::Service;
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
-use super::transition::{GateState, GivenUpSwitch, Transition, TransitionProgress};
+use super::transition::{Fence, GateState, GivenUpSwitch, Transition, TransitionProgress};
 use super::turn::Turn;
 use super::{Effect, Gate, GateOutcome, GateRules, LimitAction, Serving, SwitchKind, TransitionId, TransitionStage};
+use crate::config::Name;
 
 /// What came of an intended switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
     /// It was taken.
     Taken,
-    /// It waits for its gates, or for one that stands before it.
+    /// It was not taken: it waits for its gates or for one that stands before it, or was given up.
     Waits,
 }
 
@@ -60,10 +61,11 @@ impl Service {
             return Intent::Taken;
         };
         let ordered = switch.pins || !switch.actor.is_own();
-        if ordered || !self.was_given_up(&switch) {
-            self.begin_transition(switch, rules, turn);
+        if !ordered && self.was_given_up(&switch) {
+            return Intent::Waits;
         }
-        Intent::Waits
+        self.begin_transition(switch, rules, turn);
+        self.advance_transition(turn)
     }
 
     fn begin_transition(&mut self, switch: IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) {
@@ -73,6 +75,13 @@ impl Service {
         let from = match self.serving {
             Serving::Active(active) => Some(self.pools[active].name.clone()),
             _ => None,
+        };
+        let fence = self.begin_fence(&switch, rules, turn);
+        let gate = |gate: &Gate| match gate {
+            Gate::FenceAcknowledged if fence.is_none() => {
+                GateState { answer: Some(GateOutcome::Open), ..GateState::asked(gate) }
+            }
+            _ => GateState::asked(gate),
         };
         let waiting = Transition {
             id: TransitionId(self.transitions),
@@ -86,12 +95,46 @@ impl Service {
             since: turn.now,
             until: turn.now.after(rules.limit),
             at_limit: rules.at_limit,
-            gates: rules.gates.iter().map(GateState::asked).collect(),
+            gates: rules.gates.iter().map(gate).collect(),
+            fence,
         };
         self.timers.arm(Timer::Transition, waiting.until);
         let stage = TransitionStage::Waiting { closed: waiting.closed(), until: waiting.until };
         turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
         self.transition = Some(waiting);
+    }
+
+    /// Where a gate asks for it, the pool that serves, or served last, is fenced. (A recovery to that very pool leaves none; and
+    /// the sessions of one that a reload took away have been ending since.)
+    fn begin_fence(&self, switch: &IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) -> Option<Fence> {
+        if !rules.gates.contains(&Gate::FenceAcknowledged) {
+            return None;
+        }
+        let pool = match self.serving {
+            Serving::Active(active) => self.pools[active].name.clone(),
+            _ => self.last_active.clone()?,
+        };
+        let Some(index) = self.index_of(&pool) else {
+            let left = turn.timeline.left(self.name(), &pool).filter(|incident| incident.fenced.is_none())?;
+            return Some(Fence { pool, epoch: left.epoch, since: left.decided });
+        };
+        if switch.to == Some(index) || self.pools[index].is_static {
+            return None;
+        }
+        self.end_sessions(index, turn);
+        Some(Fence { pool, epoch: turn.epoch, since: turn.now })
+    }
+
+    /// The pool that is fenced while a transition waits.
+    pub fn fence(&self) -> Option<&Fence> {
+        self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref())
+    }
+
+    /// No session is left at a pool that this epoch left or fenced. Returns whether a transition has waited for that.
+    pub fn sessions_ended(&mut self, pool: &Name, epoch: u64) -> bool {
+        let this = |fence: &Fence| fence.pool == *pool && fence.epoch == epoch;
+        let waiting = self.transition.as_mut().filter(|waiting| waiting.fence.as_ref().is_some_and(this));
+        waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open))
     }
 
     /// The transition that waits, if any, is over.
@@ -111,28 +154,28 @@ impl Service {
 
     /// An answer about a gate; one about another transition is too late. Returns whether it says something new.
     pub fn gate_answered(&mut self, id: TransitionId, gate: &Gate, outcome: &GateOutcome) -> bool {
-        let waiting = self.transition.as_mut().filter(|waiting| waiting.id == id);
+        let external = matches!(gate, Gate::External { .. });
+        let waiting = self.transition.as_mut().filter(|waiting| waiting.id == id && external);
         waiting.is_some_and(|waiting| waiting.answer(gate, outcome))
     }
 
-    fn advance_transition(&mut self, turn: &mut Turn<'_>) {
-        let Some(waiting) = &self.transition else { return };
+    /// The transition that waits ends when it has come to that; at once, where all its gates were open from the beginning.
+    fn advance_transition(&mut self, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = &self.transition else { return Intent::Waits };
         let closed = waiting.closed();
         match waiting.progress(turn.now) {
-            TransitionProgress::Waiting => {}
+            TransitionProgress::Waiting => Intent::Waits,
             TransitionProgress::Open => self.take_waiting(TransitionStage::Taken, turn),
             TransitionProgress::Over(LimitAction::GoAhead) => {
-                self.take_waiting(TransitionStage::WentAhead { closed }, turn);
+                self.take_waiting(TransitionStage::WentAhead { closed }, turn)
             }
             TransitionProgress::Over(LimitAction::GiveUp) => self.give_up(TransitionStage::Expired { closed }, turn),
-            TransitionProgress::Refused(gate, detail) => {
-                self.give_up(TransitionStage::Refused { gate, detail }, turn);
-            }
+            TransitionProgress::Refused(gate, detail) => self.give_up(TransitionStage::Refused { gate, detail }, turn),
         }
     }
 
-    fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
-        let Some(waiting) = self.transition.clone() else { return };
+    fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
         self.end_transition(stage, turn);
         let switch = IntendedSwitch {
             kind: waiting.kind,
@@ -143,18 +186,20 @@ impl Service {
             pins: waiting.pins,
         };
         self.take(switch, turn);
+        Intent::Taken
     }
 
     /// The service stays as it is. A switch of Standfast's own is intended again when it has paused for as long as it may wait; an
     /// order is over.
-    fn give_up(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
-        let Some(waiting) = self.transition.clone() else { return };
+    fn give_up(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
         self.end_transition(stage, turn);
         if !waiting.is_ordered() {
             let until = turn.now.after(waiting.until.since(waiting.since));
             self.timers.arm(Timer::Transition, until);
             self.given_up = Some(GivenUpSwitch { kind: waiting.kind, to: waiting.to, until });
         }
+        Intent::Waits
     }
 
     /// A given-up switch is intended again when its pause is over, and another one at once.

@@ -23,6 +23,7 @@ mod reach;
 mod reading;
 mod reload;
 mod service;
+mod sessions;
 mod single_source;
 mod standing;
 mod status;
@@ -46,6 +47,7 @@ pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, 
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use reading::{DataPosition, DataRole, PositionUnit, Reading};
+pub use sessions::{PoolSessions, SessionRule};
 pub use standing::{Administrative, Admission, Cause, Operational, Standing};
 pub use status::{EndpointStatus, GateStatus, PoolStatus, ServiceStatus, TransitionStatus};
 pub use succession::{Predecessor, Succession};

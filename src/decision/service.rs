@@ -15,7 +15,7 @@ use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
 use super::transition::{GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{Admission, Alert, Effect, Held, ServiceRow, Serving, StandingChange};
+use super::{Admission, Alert, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 use crate::time::MonoTime;
 
@@ -193,6 +193,7 @@ impl Service {
         self.admit(turn);
         self.report(changes, turn);
         self.deadline = self.next_deadline();
+        self.observe_terms(turn.now);
         self.refresh_row()
     }
 
@@ -346,6 +347,25 @@ impl Service {
         page && !self.ordered && self.pinned.is_none()
     }
 
+    fn observe_terms(&mut self, now: MonoTime) {
+        let served = !matches!(self.serving, Serving::Starting | Serving::Down);
+        for pool in 0..self.pools.len() {
+            let serves = self.serves(pool);
+            self.pools[pool].terms.observe(serves, served, now);
+        }
+    }
+
+    /// What becomes of this pool's sessions.
+    fn sessions(&self, pool: usize) -> PoolSessions {
+        let rule = SessionRule::of(&self.config.failover);
+        let fence = self.fence().filter(|fence| fence.pool == self.pools[pool].name);
+        PoolSessions {
+            earlier: self.pools[pool].terms.left.map(|left| rule.end(left)),
+            present: fence.map(|fence| rule.end(fence.since)),
+            fence: fence.map(|fence| fence.epoch),
+        }
+    }
+
     fn note_serving(&mut self) {
         for pool in 0..self.pools.len() {
             self.pools[pool].served |= self.serves(pool);
@@ -403,11 +423,13 @@ impl Service {
                 && self.row.serving.serves(pool)
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
+            let fenced = self.fence().is_some_and(|fence| fence.pool == self.pools[pool].name);
             let config = self.config.clone();
             let rules = EndpointRules::of(&config.pools[pool], &config.failover);
             for endpoint in &mut self.pools[pool].endpoints {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {
+                    _ if fenced => Admission::Closed,
                     Admission::Closed => last_resort(endpoint),
                     own => own,
                 };
@@ -475,11 +497,12 @@ impl Service {
     /// Bring the published row up to date; returns whether it changed.
     fn refresh_row(&mut self) -> bool {
         let min_healthy = self.config.failover.min_healthy;
+        let row = |(n, pool): (usize, &Pool)| pool.row(min_healthy, self.sessions(n), self.is_proving(n));
         let row = ServiceRow {
             name: self.name().clone(),
             serving: self.serving.clone(),
             awaiting_answer: self.awaiting_answer,
-            pools: self.pools.iter().enumerate().map(|(n, pool)| pool.row(min_healthy, self.is_proving(n))).collect(),
+            pools: self.pools.iter().enumerate().map(row).collect(),
         };
         let changed = row != self.row;
         self.row = row;

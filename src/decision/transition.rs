@@ -19,6 +19,9 @@ pub struct TransitionId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
+    /// No session is left at the pool that serves, and every worker has said so: [`Event::SessionsEnded`](super::Event::SessionsEnded).
+    /// The pool gets no new work while the transition waits, and its sessions end as if it had been left.
+    FenceAcknowledged,
     /// Something outside the core grants the switch, by [`Event::GateAnswered`](super::Event::GateAnswered).
     External {
         /// What it is called.
@@ -29,6 +32,7 @@ pub enum Gate {
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Gate::FenceAcknowledged => f.write_str("the end of all sessions"),
             Gate::External { name } => f.write_str(name),
         }
     }
@@ -178,6 +182,18 @@ pub(super) struct Transition {
     pub until: MonoTime,
     pub at_limit: LimitAction,
     pub gates: Vec<GateState>,
+    /// The pool that gets no more work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+/// A pool that is fenced before it is left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fence {
+    pub pool: Name,
+    /// The epoch that publishes it.
+    pub epoch: u64,
+    pub since: MonoTime,
 }
 
 /// A gate of a transition.

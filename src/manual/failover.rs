@@ -169,6 +169,12 @@
 //! Each transition has a number, and an answer about another number is ignored. So what was granted to one switch never
 //! opens the gate of the next.
 //!
+//! The gate [`FenceAcknowledged`](crate::decision::Gate::FenceAcknowledged) is the end of all sessions at the pool that
+//! serves (or served last), *before* another one takes over. While the transition waits, that pool gets no new work, and
+//! its sessions end as if it had been left. The gate opens by the acknowledgement of this very fence
+//! ([the end of sessions](super::published_table#the-end-of-sessions)), not of an earlier one. A transition that is
+//! withdrawn or given up takes the fence away: what has not ended by then may go on.
+//!
 //! The saved state knows nothing of a transition: it has the pool that is active. After a restart that pool serves
 //! again, and the decision is made again, with its gates. A reload goes on with what waits, under the new names. When a
 //! reload removes the active pool, that pool cannot be kept until gates are open: then no pool serves meanwhile, and the

@@ -238,9 +238,21 @@ WORLD = [
      "(!ordered && self.order_stands(waiting) && false)",
      "Standfast overrides the operator whose switchover waits"),
     ("a_switch_that_was_given_up_is_tried_without_a_pause", "gating.rs",
-     "if ordered || !self.was_given_up(&switch) {",
-     "if ordered || !self.was_given_up(&switch) || self.transition.is_none() {",
+     "if !ordered && self.was_given_up(&switch) {",
+     "if !ordered && self.was_given_up(&switch) && self.transition.is_some() {",
      "a refused hook is asked again and again, as fast as probes come"),
+    ("an_earlier_acknowledgement_opens_the_fence", "gating.rs",
+     "fence.pool == *pool && fence.epoch == epoch",
+     "fence.pool == *pool && fence.epoch >= epoch",
+     "a database is promoted while sessions still write to the old one"),
+    ("a_fenced_pool_gets_work", "service.rs",
+     "_ if fenced => Admission::Closed,",
+     "_ if fenced && trials => Admission::Closed,",
+     "new sessions begin behind the fence, and it never closes"),
+    ("an_incident_is_fenced_by_another", "timeline.rs",
+     "i.from.as_ref() == Some(pool) && i.epoch == epoch;",
+     "i.from.as_ref() == Some(pool) && i.epoch >= epoch;",
+     "the record says that the last session had ended when it had not"),
 ]
 
 UNIT = [
@@ -308,4 +320,8 @@ UNIT = [
      "if self.checks.verdict == CheckVerdict::Red {\n                self.timers.disarm(Timer::Ejection);",
      "if false {\n                self.timers.disarm(Timer::Ejection);",
      "a home that froze for a moment is out for half a minute"),
+    ("a_left_pool_keeps_its_sessions", "sessions.rs",
+     "self.left = Some(now);",
+     "let _ = now;",
+     "sessions of the pool that was left get no end of their own: their time begins again with each sweep"),
 ]

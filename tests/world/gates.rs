@@ -1,5 +1,5 @@
 //! Worlds whose switches have gates: answers that come late, twice, never, or about another transition; refusals; operators, reloads
-//! and restarts while a switch waits. Endpoints only pass or fail probes here: what traffic sees is in the other worlds.
+//! and restarts while a switch waits; workers that acknowledge a fence late, twice, never, or for an earlier term. Endpoints only pass or fail probes here: what traffic sees is in the other worlds.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world gates` replays one world.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use standfast::config::{Config, FailbackMode, Mode};
+use standfast::config::{Config, FailbackMode, Mode, Name};
 use standfast::decision::*;
 use standfast::time::MonoTime;
 
@@ -46,6 +46,10 @@ const WANTED: &[(&str, u64)] = &[
     ("answer lost", 200),
     ("answer twice", 200),
     ("answer about another transition", 200),
+    ("fence late", 300),
+    ("fence lost", 100),
+    ("fence twice", 100),
+    ("fence of an earlier term", 100),
     ("operator while one waits", 200),
     ("act Waiting", 100),
     ("reload while one waits", 50),
@@ -106,9 +110,15 @@ struct GatedWorld {
 }
 
 fn rules(rng: &mut Rng) -> GateRules {
-    let names: &[&str] = if rng.bool() { &["first"] } else { &["first", "second"] };
+    let external = |name: &str| Gate::External { name: name.into() };
+    let gates = match rng.u8(..4) {
+        0 => vec![external("first")],
+        1 => vec![external("first"), external("second")],
+        2 => vec![Gate::FenceAcknowledged],
+        _ => vec![Gate::FenceAcknowledged, external("first")],
+    };
     GateRules {
-        gates: names.iter().map(|name| Gate::External { name: (*name).into() }).collect(),
+        gates,
         limit: ms([150, 600, 1500][rng.usize(..3)]),
         at_limit: if rng.u8(..3) == 0 { LimitAction::GoAhead } else { LimitAction::GiveUp },
     }
@@ -198,6 +208,7 @@ impl GatedWorld {
                     self.saved = Some((self.now, text));
                 }
                 Effect::Transition(record) => self.answer(&record),
+                Effect::Sessions { service, pool, epoch, .. } => self.end_sessions(&service, &pool, epoch),
                 Effect::Acted { outcome, .. } => self.coverage.hit(format!("act {outcome:?}")),
                 _ => {}
             }
@@ -212,7 +223,7 @@ impl GatedWorld {
         self.coverage.hit(format!("{stage} {:?}", record.kind));
         let TransitionStage::Waiting { closed, until } = &record.stage else { return };
         let limit = until.since(self.now);
-        for gate in closed {
+        for gate in closed.iter().filter(|gate| matches!(gate, Gate::External { .. })) {
             if self.noise && self.rng.u8(..6) == 0 {
                 self.coverage.hit("answer lost");
                 continue;
@@ -243,6 +254,34 @@ impl GatedWorld {
                 self.coverage.hit("answer twice");
                 self.plan(after + ms(1), Ev::Answer(self.life, again));
             }
+        }
+    }
+
+    /// Workers say that no session is left, as it may happen.
+    fn end_sessions(&mut self, service: &Name, pool: &Name, epoch: u64) {
+        if self.noise && self.rng.u8(..5) == 0 {
+            return self.coverage.hit("fence lost");
+        }
+        let late = self.noise && self.rng.u8(..3) == 0;
+        let after = self.rules.limit.mul_f64(if late { self.rng.f64() * 2.0 } else { self.rng.f64() * 0.3 });
+        let ended = |epoch| Event::SessionsEnded {
+            service: service.clone(),
+            pool: pool.clone(),
+            epoch,
+            seen: self.now.after(after),
+        };
+        let (right, again, earlier) = (ended(epoch), ended(epoch), ended(epoch.saturating_sub(1 + self.rng.u64(..3))));
+        if late {
+            self.coverage.hit("fence late");
+        }
+        if self.rng.u8(..3) == 0 {
+            self.coverage.hit("fence of an earlier term");
+            self.plan(after / 2, Ev::Answer(self.life, earlier));
+        }
+        self.plan(after, Ev::Answer(self.life, right));
+        if self.rng.u8(..3) == 0 {
+            self.coverage.hit("fence twice");
+            self.plan(after + ms(1), Ev::Answer(self.life, again));
         }
     }
 

@@ -24,9 +24,19 @@ struct Waiting {
     until: MonoTime,
     /// The first answer about each gate, if it came in time.
     answers: Vec<(Gate, Option<GateOutcome>)>,
+    /// The pool that is fenced, and the epoch that said so.
+    fence: Option<(Name, u64)>,
 }
 
 impl Waiting {
+    /// The first answer about a gate counts, unless it comes too late.
+    fn hears(&mut self, gate: &Gate, outcome: &GateOutcome, now: MonoTime) {
+        let asked = self.answers.iter_mut().find(|(asked, _)| asked == gate);
+        if let Some((_, answer)) = asked.filter(|_| now < self.until) {
+            answer.get_or_insert(outcome.clone());
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.answers.iter().all(|(_, answer)| *answer == Some(GateOutcome::Open))
     }
@@ -51,6 +61,10 @@ struct GivenUp {
 #[derive(Debug, Default)]
 struct Memory {
     waiting: Option<Waiting>,
+    /// Whose sessions were told to have ended: pool and epoch.
+    ended: BTreeSet<(Name, u64)>,
+    /// Whose sessions are to end, as it was told last.
+    told: Option<(Name, u64)>,
     newest: u64,
     given_up: Option<GivenUp>,
     active: Option<Name>,
@@ -74,7 +88,8 @@ impl GateOracle {
     pub fn restarts(&mut self) {
         for memory in self.services.values_mut() {
             let resume = memory.active.take().or(memory.resume.take());
-            *memory = Memory { resume, ..Memory::default() };
+            let ended = std::mem::take(&mut memory.ended);
+            *memory = Memory { resume, ended, ..Memory::default() };
         }
     }
 
@@ -85,10 +100,17 @@ impl GateOracle {
             Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
             Some(Event::GateAnswered { service, transition, gate, outcome, .. }) => {
                 let memory = self.services.entry(service.clone()).or_default();
-                let waiting = memory.waiting.as_mut().filter(|w| w.record.id == *transition && now < w.until);
-                let asked = waiting.and_then(|w| w.answers.iter_mut().find(|(asked, _)| asked == gate));
-                if let Some((_, answer)) = asked {
-                    answer.get_or_insert(outcome.clone());
+                let waiting = memory.waiting.as_mut().filter(|w| w.record.id == *transition);
+                if let Some(waiting) = waiting {
+                    waiting.hears(gate, outcome, now);
+                }
+            }
+            Some(Event::SessionsEnded { service, pool, epoch, .. }) => {
+                let memory = self.services.entry(service.clone()).or_default();
+                memory.ended.insert((pool.clone(), *epoch));
+                let fence = Some((pool.clone(), *epoch));
+                if let Some(waiting) = memory.waiting.as_mut().filter(|waiting| waiting.fence == fence) {
+                    waiting.hears(&Gate::FenceAcknowledged, &GateOutcome::Open, now);
                 }
             }
             _ => {}
@@ -141,10 +163,15 @@ impl GateOracle {
         if self.reload || self.ordered.is_some() || old.is_none_or(|old| seen(old) != seen(row)) {
             memory.given_up = None;
         }
+        let told = effects.iter().rev().find_map(|effect| match effect {
+            Effect::Sessions { service, pool, epoch, .. } if *service == row.name => Some((pool.clone(), *epoch)),
+            _ => None,
+        });
+        memory.told = told.or(memory.told.take());
         let mut taken = Vec::new();
         for record in records {
-            if let TransitionStage::Waiting { until, .. } = &record.stage {
-                self.begins(memory, record, *until, now)?;
+            if let TransitionStage::Waiting { closed, until } = &record.stage {
+                self.begins(memory, record, (closed, *until), now)?;
             } else {
                 self.ends(memory, record, now)?;
                 if matches!(record.stage, TransitionStage::Taken | TransitionStage::WentAhead { .. }) {
@@ -161,6 +188,7 @@ impl GateOracle {
         let gated = incidents.iter().filter(|incident| incident.to.as_ref().is_some_and(|to| !page(to)));
         let gated: Vec<_> = gated.map(|incident| (incident.kind, incident.to.clone())).collect();
         ensure!(gated == taken, "switches {gated:?}, and the gates let through {taken:?}");
+        self.fences(memory, row, core)?;
         self.moves(memory, (old, row), &incidents)?;
         self.waits(memory, (service, row), status, core, now)?;
         self.answers_the_operator(memory, &row.name, effects)?;
@@ -168,7 +196,13 @@ impl GateOracle {
         Ok(())
     }
 
-    fn begins(&self, memory: &mut Memory, record: &TransitionRecord, until: MonoTime, now: MonoTime) -> Verdict {
+    fn begins(
+        &self,
+        memory: &mut Memory,
+        record: &TransitionRecord,
+        (closed, until): (&[Gate], MonoTime),
+        now: MonoTime,
+    ) -> Verdict {
         ensure!(memory.waiting.is_none(), "a second transition: {record:?}");
         ensure!(record.id.0 > memory.newest, "an old number: {record:?}");
         ensure!(record.since == now && until == now.after(self.rules.limit), "its time: {record:?}");
@@ -176,8 +210,11 @@ impl GateOracle {
         let again = again.filter(|past| now < past.until && record.actor.is_own());
         ensure!(again.is_none(), "intended again without a pause: {record:?}, {again:?}");
         memory.newest = record.id.0;
-        let answers = self.rules.gates.iter().map(|gate| (gate.clone(), None)).collect();
-        memory.waiting = Some(Waiting { record: record.clone(), until, answers });
+        let answer = |gate: &Gate| (gate.clone(), (!closed.contains(gate)).then_some(GateOutcome::Open));
+        let answers: Vec<_> = self.rules.gates.iter().map(answer).collect();
+        // (It was told now, or when a reload took the pool away.)
+        let fence = memory.told.clone().filter(|_| closed.contains(&Gate::FenceAcknowledged));
+        memory.waiting = Some(Waiting { record: record.clone(), until, answers, fence });
         Ok(())
     }
 
@@ -209,6 +246,28 @@ impl GateOracle {
         if record.is_given_up() && !waiting.is_ordered() {
             let until = now.after(self.rules.limit);
             memory.given_up = Some(GivenUp { kind: record.kind, to: record.to.clone(), until });
+        }
+        Ok(())
+    }
+
+    /// Only a pool that is fenced for the transition that waits takes no work and has its sessions ended while it serves; and an
+    /// incident knows of the end of sessions only what was told of its own epoch.
+    fn fences(&self, memory: &Memory, row: &ServiceRow, core: &Decision) -> Verdict {
+        let fence = memory.waiting.as_ref().and_then(|waiting| waiting.fence.as_ref());
+        for pool in &row.pools {
+            let fenced = fence.is_some_and(|(name, _)| *name == pool.name);
+            ensure!(fenced == pool.sessions.present.is_some(), "fenced: {fence:?}, {:?}", pool.sessions);
+            let epoch = fence.filter(|_| fenced).map(|(_, epoch)| *epoch);
+            ensure!(pool.sessions.fence == epoch, "the fence of another epoch: {fence:?}, {:?}", pool.sessions);
+            ensure!(epoch <= Some(core.table().epoch), "a fence that is not published: {fence:?}");
+            let open = pool.endpoints.iter().any(|endpoint| endpoint.admission != Admission::Closed);
+            ensure!(!fenced || !open, "new work for {}, which is fenced", pool.name);
+        }
+        for incident in core.incidents().filter(|i| i.service == row.name && i.fenced.is_some()) {
+            let told =
+                incident.from.as_ref().is_some_and(|from| memory.ended.contains(&(from.clone(), incident.epoch)));
+            ensure!(told, "fenced, and no worker said so: {incident:?}");
+            ensure!(incident.fenced >= Some(incident.decided), "fenced before it was left: {incident:?}");
         }
         Ok(())
     }
@@ -276,6 +335,8 @@ impl GateOracle {
         ensure!(from.as_ref().and_then(find) == active, "it leaves {from:?}, and {active:?} serves");
         ensure!(active != Some(target), "it leads to where the service is");
         let page = |pool: usize| service.pools[pool].members.endpoints().is_empty();
+        let fenced = self.rules.gates.contains(&Gate::FenceAcknowledged) && active.is_some_and(|active| !page(active));
+        ensure!(!fenced || waiting.fence.is_some(), "the pool is not fenced");
         let last_resort = available.is_empty() || *kind == SwitchKind::Switchover;
         ensure!(available.contains(&target) || last_resort, "its pool is not available");
         if waiting.is_ordered() {

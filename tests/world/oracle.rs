@@ -242,7 +242,11 @@ impl Oracle {
             }
             Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
             Some(
-                Event::Answered { .. } | Event::GateAnswered { .. } | Event::ReachChecked { .. } | Event::Configured(_),
+                Event::Answered { .. }
+                | Event::GateAnswered { .. }
+                | Event::SessionsEnded { .. }
+                | Event::ReachChecked { .. }
+                | Event::Configured(_),
             )
             | None => {}
         }

@@ -11,6 +11,7 @@ use crate::config::*;
 
 mod corroboration;
 mod endpoints;
+mod fences;
 mod first_choice;
 mod isolation;
 mod refusal;
