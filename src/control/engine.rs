@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::ConnectSetup;
 use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
+use super::fences::FenceWatch;
 use super::handle::{ChangeNotice, ControlError, ControlTrouble, EngineCommand, Reloaded};
 use super::journal::Journal;
 use super::listening;
@@ -78,6 +79,7 @@ pub(super) struct Engine {
     pub(super) records: Records,
     pub(super) places: EndpointPlaces,
     pub(super) sweep: CounterSweep,
+    pub(super) fences: FenceWatch,
     /// What the first configuration gave rise to, beside the table that is published already.
     pub(super) begun: Vec<Effect>,
     pub(super) started_unix_ms: u64,
@@ -184,7 +186,8 @@ impl Engine {
 
     /// What workers counted since the last time becomes events.
     fn sweep(&mut self, inputs: &mut EngineInputs) {
-        let news = self.sweep.take(&self.published.load(), clock::now());
+        let mut news = self.sweep.take(&self.published.load(), clock::now());
+        news.extend(self.fences.take(&self.published, clock::now()));
         self.take(news, inputs);
     }
 
@@ -195,31 +198,22 @@ impl Engine {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, inputs: &mut EngineInputs) {
+        let confirmed = |endpoint, seen, outcome| Event::Confirmed { endpoint, seen, outcome };
+        let reach_checked = |endpoint, seen, outcome| Event::ReachChecked { endpoint, seen, outcome };
         let mut persist = false;
+        let before = self.published.load();
         for effect in effects {
             match effect {
                 Effect::Publish => {
                     self.publish();
                     self.watch(inputs);
                 }
-                // Published with the table: each worker judges its sessions by it before it acknowledges.
-                Effect::Sessions { .. } => {}
+                // The rule is published with the table: each worker judges its sessions by it before it acknowledges.
+                Effect::Sessions { service, pool, epoch, .. } => self.fences.begin(&before, service, pool, epoch),
                 // The answer is taken where the act is told.
                 Effect::Acted { .. } => {}
-                Effect::ConfirmConnect { endpoint } => {
-                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::Confirmed {
-                        endpoint,
-                        seen,
-                        outcome,
-                    });
-                }
-                Effect::CheckReach { endpoint } => {
-                    self.open_one(endpoint, inputs, |endpoint, seen, outcome| Event::ReachChecked {
-                        endpoint,
-                        seen,
-                        outcome,
-                    });
-                }
+                Effect::ConfirmConnect { endpoint } => self.open_one(endpoint, inputs, confirmed),
+                Effect::CheckReach { endpoint } => self.open_one(endpoint, inputs, reach_checked),
                 Effect::ProbeNow { endpoint } => inputs.probes.now(endpoint),
                 Effect::ProbePace { endpoint, fast } => inputs.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
@@ -230,6 +224,7 @@ impl Engine {
                     self.records.held(&service, &pool, address, reason, &detail);
                 }
                 Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
+                Effect::Transition(record) => self.records.transition(&record),
                 Effect::Alert(alert) => self.records.alert(alert, &self.notices),
                 Effect::Persist => persist = true,
             }
@@ -257,6 +252,7 @@ impl Engine {
             self.workers,
             now,
         );
+        self.fences.published(&before, &table);
         self.published.publish(table);
         if self.chosen.is_none() && !conclusions.services.iter().any(|row| row.serving == Serving::Starting) {
             self.chosen = Some(conclusions.epoch);

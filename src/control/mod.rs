@@ -5,6 +5,7 @@
 //! * [`start()`]: bind, restore, publish the first table, begin.
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
+//! * `fences`: when no session is left at a pool that was left.
 //! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
@@ -13,6 +14,7 @@
 mod confirm;
 mod discovery;
 mod engine;
+mod fences;
 mod handle;
 mod journal;
 mod listening;

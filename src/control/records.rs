@@ -12,7 +12,7 @@ use super::tally::ChangeTally;
 use crate::config::{Config, Name};
 use crate::decision::{
     Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange, Succession,
-    SwitchKind, Table,
+    SwitchKind, Table, TransitionRecord,
 };
 use crate::sys::clock::{self, ClockPauses};
 use crate::time::MonoTime;
@@ -164,6 +164,17 @@ impl Records {
         let _ = notices.send(ChangeNotice::Alert(alert));
     }
 
+    /// A switch waits for its gates, or waits no longer.
+    pub(super) fn transition(&self, record: &TransitionRecord) {
+        let TransitionRecord { id, service, kind, stage, .. } = record;
+        let name = |pool: &Option<Name>| pool.as_deref().unwrap_or("-").to_owned();
+        let (transition, from, to) = (id.0, name(&record.from), name(&record.to));
+        match record.is_given_up() {
+            true => tracing::error!(transition, %service, %kind, from, to, %stage, "transition"),
+            false => tracing::info!(transition, %service, %kind, from, to, %stage, "transition"),
+        }
+    }
+
     /// An act was carried out or refused.
     pub(super) fn acted(&mut self, act: &Act, outcome: &ActOutcome) {
         let Act { id, actor, reason, command, .. } = act;
@@ -172,6 +183,9 @@ impl Records {
         match outcome {
             ActOutcome::Done => {
                 tracing::info!(id, %service, command, actor, kind, origin, reason, "command carried out");
+            }
+            ActOutcome::Waiting => {
+                tracing::info!(id, %service, command, actor, kind, origin, reason, "command waits for the gates of its switch");
             }
             ActOutcome::NoChange => {
                 tracing::info!(id, %service, command, actor, kind, origin, reason, "command: it is so already");

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, broadcast, mpsc};
 
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
+use super::fences::FenceWatch;
 use super::handle::{COMMANDS, ChangeNotice, ControlHandle, ControlTrouble, NOTICES};
 use super::journal::Journal;
 use super::listening;
@@ -120,6 +121,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         records,
         places: Default::default(),
         sweep: CounterSweep::default(),
+        fences: FenceWatch::default(),
         begun,
         started_unix_ms: clock::unix_millis(),
         last_reload: None,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind,
+    TransitionStatus,
 };
 use crate::routing::{ListenerView, RoutingTable};
 use crate::sys::clock;
@@ -115,6 +116,9 @@ pub struct ServiceReport {
     pub frozen_for_ms: Option<u64>,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
+    /// A switch that waits for its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<TransitionStatus>,
     /// The recovery time its owner promises.
     pub rto_objective_ms: Option<u64>,
     /// Client networks that it answered well in the last ten minutes, counted up to 64: as many of them, three at most, must
@@ -214,6 +218,9 @@ pub struct IncidentReport {
     pub decided_ms: f64,
     /// Fault → first good answer from the new pool: the measured recovery time; `None` while awaited.
     pub rto_ms: Option<f64>,
+    /// Fault → the last session at the pool that was left had ended; `None` while some are left, and where none was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced_ms: Option<f64>,
 }
 
 /// What spoke against (or for) an endpoint.
@@ -256,6 +263,7 @@ impl ServiceReport {
             waits_for_operator: state.waits_for_operator,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
+            transition: state.transition,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
             pools,
@@ -317,6 +325,7 @@ impl IncidentReport {
             detected_ms: millis(incident.detected.since(incident.fault)),
             decided_ms: millis(incident.decided.since(incident.fault)),
             rto_ms: incident.rto().map(millis),
+            fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
         }
     }
 }

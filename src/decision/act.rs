@@ -213,6 +213,8 @@ pub enum ActOutcome {
     Done,
     /// It asked for what is so already.
     NoChange,
+    /// It asks for a switch that waits for its gates; [`Effect::Transition`](super::Effect::Transition) tells its end.
+    Waiting,
     /// It was not carried out.
     Refused(ActRefusal),
 }

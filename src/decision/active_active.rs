@@ -3,14 +3,16 @@
 
 use super::pool::Pool;
 use super::service::Service;
-use super::switch::{LastSwitch, Switch};
+use super::switch::{IntendedSwitch, LastSwitch};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Actor, Effect, Serving, SwitchKind};
+use super::{Actor, Effect, Serving, SwitchKind, TransitionStage};
 
 impl Service {
     /// One decision of an `active_active` service.
     pub fn decide_shares(&mut self, turn: &mut Turn<'_>) {
+        // (It was `active_passive` before a reload. Shares have no gates.)
+        self.end_transition(TransitionStage::Withdrawn, turn);
         if self.serving == Serving::Starting && !self.ready_to_share(turn) {
             return;
         }
@@ -90,7 +92,7 @@ impl Service {
                 continue; // a pin, a better pool, or an order of the configuration: no fault
             }
             if self.pinned.is_none() {
-                self.moved(Switch::own(SwitchKind::Failover, members.first().copied()), Some(pool), turn);
+                self.moved(IntendedSwitch::own(SwitchKind::Failover, members.first().copied()), Some(pool), turn);
             }
             self.lost.insert(self.pools[pool].name.clone());
         }
@@ -103,11 +105,11 @@ impl Service {
         }
         for pool in members.iter().copied().filter(|pool| !before.contains(pool)) {
             if before.iter().all(|pool| self.pools[*pool].is_static) {
-                self.moved(Switch::own(SwitchKind::Recovery, Some(pool)), before.first().copied(), turn);
+                self.moved(IntendedSwitch::own(SwitchKind::Recovery, Some(pool)), before.first().copied(), turn);
             } else if self.lost.contains(&self.pools[pool].name) {
                 let from = before.iter().copied().find(|from| members.contains(from));
                 if from.is_some() {
-                    self.moved(Switch::own(SwitchKind::Failback, Some(pool)), from, turn);
+                    self.moved(IntendedSwitch::own(SwitchKind::Failback, Some(pool)), from, turn);
                 }
             }
         }
@@ -119,13 +121,14 @@ impl Service {
         let back: Vec<usize> = self.homeward().filter(|pool| self.available(*pool)).collect();
         for pool in back {
             self.lost.remove(&self.pools[pool].name);
-            let switch = Switch { actor: actor.clone(), ..Switch::own(SwitchKind::Failback, Some(pool)) };
+            let switch =
+                IntendedSwitch { actor: actor.clone(), ..IntendedSwitch::own(SwitchKind::Failback, Some(pool)) };
             self.moved(switch, from, turn);
         }
     }
 
     /// Record that one pool's share went to another.
-    pub fn moved(&mut self, switch: Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+    pub fn moved(&mut self, switch: IntendedSwitch, from: Option<usize>, turn: &mut Turn<'_>) {
         self.record(&switch, from, turn);
         let name = |pool: Option<usize>| pool.map(|pool| self.pools[pool].name.clone());
         let (left, taken) = (name(from), name(switch.to));

@@ -2,14 +2,26 @@
 
 use std::net::SocketAddr;
 
+use super::gating::Intent;
 use super::service::Service;
-use super::switch::Switch;
+use super::switch::IntendedSwitch;
 use super::turn::Turn;
 use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Alert, Effect, Serving, SwitchKind};
 use crate::config::{Mode, Name};
 
-/// Has something changed? Or why not.
-type CommandAnswer = Result<bool, ActRefusal>;
+/// What came of a command, or why nothing can.
+type CommandAnswer = Result<ActOutcome, ActRefusal>;
+
+fn changed(changed: bool) -> CommandAnswer {
+    Ok(if changed { ActOutcome::Done } else { ActOutcome::NoChange })
+}
+
+fn intended(intent: Intent) -> CommandAnswer {
+    Ok(match intent {
+        Intent::Taken => ActOutcome::Done,
+        Intent::Waits => ActOutcome::Waiting,
+    })
+}
 
 impl Service {
     /// Carry out a command.
@@ -18,18 +30,14 @@ impl Service {
             ActCommand::Switchover { pool, .. } => self.switchover(pool, actor, turn),
             ActCommand::Failback { .. } => self.fail_back(actor, turn),
             ActCommand::Pin { pool, .. } => self.pin(pool, actor, turn),
-            ActCommand::Unpin { .. } => self.unpin(),
+            ActCommand::Unpin { .. } => self.unpin(turn),
             ActCommand::Thaw { .. } => self.thaw(turn),
             ActCommand::Administer { address, state, .. } => self.administer(*address, *state),
         };
-        match answer {
-            Ok(true) => {
-                turn.effects.push(Effect::Persist);
-                ActOutcome::Done
-            }
-            Ok(false) => ActOutcome::NoChange,
-            Err(refusal) => ActOutcome::Refused(refusal),
+        if answer == Ok(ActOutcome::Done) {
+            turn.effects.push(Effect::Persist);
         }
+        answer.unwrap_or_else(ActOutcome::Refused)
     }
 
     /// Go to this pool now.
@@ -46,12 +54,14 @@ impl Service {
         if !self.available(to) {
             return Err(ActRefusal::NotAvailable { service, pool: pool.clone() });
         }
-        let before = (self.serving.clone(), self.ordered);
-        if self.serving != Serving::Active(to) {
-            self.switch(Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) }, turn);
+        let stays = to != 0 || self.pools[to].is_static; // at home there is nothing to come back from
+        if self.serving == Serving::Active(to) {
+            let called_off = self.call_off(turn);
+            let before = std::mem::replace(&mut self.ordered, stays);
+            return changed(called_off || before != stays);
         }
-        self.ordered = to != 0 || self.pools[to].is_static; // at home there is nothing to come back from
-        Ok(before != (self.serving.clone(), self.ordered))
+        let switch = IntendedSwitch { actor, stays, ..IntendedSwitch::own(SwitchKind::Switchover, Some(to)) };
+        intended(self.intend(switch, turn))
     }
 
     /// Go home now, hold-down or not.
@@ -59,45 +69,48 @@ impl Service {
         self.refuse_pinned()?;
         let home = self.homeward().find(|pool| self.available(*pool));
         match (&self.serving, home) {
-            (Serving::Active(0), _) => Ok(false),
+            (Serving::Active(0), _) => changed(self.call_off(turn)),
             (Serving::Active(_), Some(home)) => {
-                self.switch(Switch { actor, ..Switch::own(SwitchKind::Failback, Some(home)) }, turn);
-                Ok(true)
+                let switch = IntendedSwitch { actor, ..IntendedSwitch::own(SwitchKind::Failback, Some(home)) };
+                intended(self.intend(switch, turn))
             }
             (Serving::Shared(_), Some(_)) => {
                 self.give_back_shares(&actor, turn);
-                Ok(true)
+                changed(true)
             }
-            (Serving::Shared(_), None) if self.lost.is_empty() => Ok(false),
+            (Serving::Shared(_), None) if self.lost.is_empty() => changed(false),
             _ => Err(ActRefusal::NoBetterPool { service: self.name().clone() }),
         }
     }
 
-    /// Stay on this pool whatever happens.
+    /// Stay on this pool whatever happens, once it is the active one.
     fn pin(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
         let to = self.known(pool)?;
-        let pinned = self.pinned.replace(pool.clone());
-        let again = pinned.as_ref() == Some(pool);
-        self.alarmed = false; // a new pin is a new reason to tell
-        let switch = Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) };
+        let switch = IntendedSwitch { actor, pins: true, ..IntendedSwitch::own(SwitchKind::Switchover, Some(to)) };
         let alone = (0..self.pools.len()).all(|pool| self.serves(pool) == (pool == to));
         let moves = !alone && self.serving != Serving::Starting;
-        match self.config.mode {
-            _ if !moves => {}
-            Mode::ActivePassive => self.switch(switch, turn),
-            Mode::ActiveActive => {
-                let from = (0..self.pools.len()).find(|pool| *pool != to && self.serves(*pool));
-                self.moved(switch, from, turn);
-            }
+        if moves && self.config.mode == Mode::ActivePassive {
+            return intended(self.intend(switch, turn));
+        }
+        let called_off = self.call_off(turn);
+        let pinned = self.pinned.replace(pool.clone());
+        self.alarmed = false; // a new pin is a new reason to tell
+        if moves {
+            let from = (0..self.pools.len()).find(|pool| *pool != to && self.serves(*pool));
+            self.moved(switch, from, turn);
         }
         self.ordered = false;
-        Ok(!again || moves)
+        changed(moves || called_off || pinned.as_ref() != Some(pool))
     }
 
     /// Decide freely again.
-    fn unpin(&mut self) -> CommandAnswer {
-        let pinned = self.pinned.take();
-        pinned.map(|_| true).ok_or_else(|| ActRefusal::NotPinned { service: self.name().clone() })
+    fn unpin(&mut self, turn: &mut Turn<'_>) -> CommandAnswer {
+        let waits = self.transition.as_ref().is_some_and(|waiting| waiting.pins) && self.call_off(turn);
+        let pinned = self.pinned.take().is_some();
+        if !waits && !pinned {
+            return Err(ActRefusal::NotPinned { service: self.name().clone() });
+        }
+        changed(true)
     }
 
     /// End a freeze.
@@ -107,7 +120,7 @@ impl Service {
         }
         self.freeze.thaw(&mut self.timers);
         turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
-        Ok(true)
+        changed(true)
     }
 
     /// Change an endpoint's administrative state.
@@ -117,7 +130,7 @@ impl Service {
             return Err(ActRefusal::UnknownEndpoint { service: self.name().clone(), address });
         };
         let before = std::mem::replace(&mut endpoint.administrative, state);
-        Ok(before != state)
+        changed(before != state)
     }
 
     fn refuse_pinned(&self) -> Result<(), ActRefusal> {

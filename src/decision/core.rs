@@ -11,7 +11,8 @@ use super::succession::Succession;
 use super::timeline::Timeline;
 use super::turn::Turn;
 use super::{
-    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, Incident, Saved, SavedService, ServiceStatus, Table,
+    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, GateRules, Incident, Saved, SavedService,
+    ServiceStatus, Table, TransitionStage,
 };
 use crate::config::{Config, Listener, Name};
 use crate::time::MonoTime;
@@ -38,6 +39,9 @@ pub struct Decision {
     /// What an earlier process decided about services that have not appeared yet; forgotten after the first configuration.
     restored: Vec<SavedService>,
     effects: Vec<Effect>,
+    /// Of every switch.
+    #[serde(default, skip_serializing_if = "GateRules::is_empty")]
+    gates: GateRules,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +68,13 @@ impl Decision {
             timeline,
             restored: saved.map(|saved| saved.services).unwrap_or_default(),
             effects: Vec::new(),
+            gates: GateRules::default(),
         }
+    }
+
+    /// The same with gates before the switches of every `active_passive` service. No key of the configuration asks for any.
+    pub fn with_gates(self, gates: GateRules) -> Decision {
+        Decision { gates, ..self }
     }
 
     /// Take in one event; `Configured` comes first. Times of observation that lie in the future count as now.
@@ -98,6 +108,21 @@ impl Decision {
                 true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
+            Event::GateAnswered { service, transition, gate, outcome, .. } => {
+                if let Some(service) = self.find(&service) {
+                    self.turn(service, now, |service, _| service.gate_answered(transition, &gate, &outcome));
+                }
+            }
+            Event::SessionsEnded { service, pool, epoch, seen } => {
+                if let Some(place) = self.find(&service) {
+                    self.turn(place, now, |state, turn| {
+                        if turn.timeline.fenced(&service, &pool, epoch, seen.min(turn.now)) {
+                            turn.effects.push(Effect::Persist);
+                        }
+                        state.sessions_ended(&pool, epoch)
+                    });
+                }
+            }
             Event::Ordered { act, .. } => self.ordered(act, now),
         }
     }
@@ -154,8 +179,8 @@ impl Decision {
 
     /// One turn about one service: take in, and if that says something new, conclude and publish.
     fn turn(&mut self, service: usize, now: MonoTime, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
-        let epoch = self.epoch + 1;
-        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
+        let (epoch, gates) = (self.epoch + 1, &self.gates);
+        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates };
         let service = &mut self.services[service];
         if take_in(service, &mut turn) && service.settle(&mut turn) {
             self.publish(epoch);
@@ -191,7 +216,8 @@ impl Decision {
         let succession = Succession::between((&self.listeners, &configs), (&config.listeners, &config.services));
         let strangers = strangers(config, &configs, &succession);
         let mut newcomers = NewEndpoints::new(&mut self.next_endpoint, &strangers, &self.services);
-        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline };
+        let gates = &self.gates;
+        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates };
         let mut before: Vec<Option<Service>> = self.services.drain(..).map(Some).collect();
         let restored: BTreeMap<Name, SavedService> =
             self.restored.drain(..).rev().map(|saved| (saved.name.clone(), saved)).collect();
@@ -210,6 +236,9 @@ impl Decision {
             }
             service.settle(&mut turn);
             self.services.push(service);
+        }
+        for mut gone in before.into_iter().flatten() {
+            gone.end_transition(TransitionStage::Withdrawn, &mut turn);
         }
         self.listeners.clone_from(&config.listeners);
         self.index();
@@ -281,7 +310,7 @@ fn order(effect: &Effect) -> u8 {
         | Effect::CheckReach { .. }
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
-        Effect::Incident(_) => 3,
+        Effect::Incident(_) | Effect::Transition(_) => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }

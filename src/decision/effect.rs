@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing};
+use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing, TransitionRecord};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -18,8 +18,10 @@ pub enum Effect {
     Sessions {
         /// The service.
         service: Name,
-        /// The pool that was left.
+        /// The pool that was left, or that is fenced before it is.
         pool: Name,
+        /// The epoch that publishes it: [`Event::SessionsEnded`](super::Event::SessionsEnded) carries it back.
+        epoch: u64,
         /// How.
         action: SessionAction,
     },
@@ -65,6 +67,9 @@ pub enum Effect {
     },
     /// An incident began or got its first good answer (the same id again).
     Incident(Incident),
+    /// A switch began to wait for its gates, or waits no longer. When one begins, ask for its gates, and answer with
+    /// [`Event::GateAnswered`](super::Event::GateAnswered).
+    Transition(TransitionRecord),
     /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered), in its turn.
     Acted {
         /// The act.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{FailureReport, Source, SourceTally};
-use super::{Act, EndpointId, Reading};
+use super::{Act, EndpointId, Gate, GateOutcome, Reading, TransitionId};
 use crate::config::{Config, Name};
 use crate::time::MonoTime;
 
@@ -63,6 +63,32 @@ pub enum Event {
         /// The switch, by the epoch that published it.
         epoch: u64,
         /// When the answer's head arrived; time without a request is left out.
+        seen: MonoTime,
+    },
+    /// A gate of a [transition](super::Effect::Transition) was opened or refused. The first answer about each counts, and none about
+    /// another transition than the one that waits.
+    GateAnswered {
+        /// The service.
+        service: Name,
+        /// The transition.
+        transition: TransitionId,
+        /// When that was known.
+        seen: MonoTime,
+        /// The gate.
+        gate: Gate,
+        /// Whether it holds.
+        outcome: GateOutcome,
+    },
+    /// No session is left at a pool that was left or fenced ([`Effect::Sessions`](super::Effect::Sessions)): every worker has taken
+    /// up that table, and nothing is in flight there.
+    SessionsEnded {
+        /// The service.
+        service: Name,
+        /// The pool.
+        pool: Name,
+        /// The epoch that published it.
+        epoch: u64,
+        /// When that was seen.
         seen: MonoTime,
     },
     /// An act is to be carried out; the answer is [`Effect::Acted`](super::Effect::Acted).

@@ -1,45 +1,50 @@
-//! The failover machine of one service: first choice, forced and elective switches. Every switch, whatever its cause, goes
-//! through [`Service::switch`].
+//! The failover machine of one service: first choice, forced and elective switches. Deciding yields an [`IntendedSwitch`]; every
+//! switch, whatever its cause, is taken by [`Service::take`].
 
 use super::service::Service;
-use super::switch::{LastSwitch, Switch};
+use super::switch::{IntendedSwitch, LastSwitch};
 use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind};
-use crate::config::{OnAllDown, Sessions};
+use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionRule, SwitchKind, TransitionStage};
+use crate::config::OnAllDown;
 use crate::time::MonoTime;
 
 impl Service {
     /// One decision of an `active_passive` service.
     pub fn decide_active(&mut self, turn: &mut Turn<'_>) {
+        let intended = self.intended_switch(turn);
+        self.pursue(intended, turn);
+    }
+
+    /// The switch that is right now, if any.
+    fn intended_switch(&mut self, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
         if self.serving == Serving::Starting {
-            self.choose_first(turn);
+            let left = self.choose_first(turn);
             // a restart took up a page again: not for longer than it must
-            if !matches!(self.serving, Serving::Active(active) if self.pinned.is_none() && self.captive(active)) {
-                return;
+            let captive = |active| self.pinned.is_none() && self.captive(active);
+            if left.is_some() || !matches!(self.serving, Serving::Active(active) if captive(active)) {
+                return left;
             }
         }
         if let Serving::Active(active) = self.serving
             && let Some(home) = self.wrongly_left(active, turn.now)
         {
-            return self.undo_few_sources(home, turn);
+            return Some(IntendedSwitch { undoes: true, ..IntendedSwitch::own(SwitchKind::Rollback, Some(home)) });
         }
         match self.serving {
-            Serving::Starting => {}
+            Serving::Starting => None,
             Serving::Active(active) if self.pinned.is_some() => self.stay(active),
             Serving::Active(active) if self.captive(active) => {
-                self.switch(Switch::own(SwitchKind::Recovery, self.best_available()), turn);
+                Some(IntendedSwitch::own(SwitchKind::Recovery, self.best_available()))
             }
             Serving::Active(active) if self.available(active) => {
                 self.stay(active);
-                if let Some(home) = self.failback_target(turn.now) {
-                    self.switch(Switch::own(SwitchKind::Failback, Some(home)), turn);
-                }
+                self.failback_target(turn.now).map(|home| IntendedSwitch::own(SwitchKind::Failback, Some(home)))
             }
             Serving::Active(active) => match self.is_cut_off(active, turn.now) {
                 true => self.stay(active),
-                false => self.leave(active, turn),
+                false => self.leave(active, turn.now),
             },
             Serving::Down | Serving::Shared(_) => self.rise(turn),
         }
@@ -52,16 +57,18 @@ impl Service {
         self.pools[active].is_static && !self.ordered && other
     }
 
-    fn stay(&mut self, active: usize) {
+    /// No switch.
+    fn stay(&mut self, active: usize) -> Option<IntendedSwitch> {
         self.failing_open = !self.available(active);
+        None
     }
 
     // ---- first choice ---------------------------------------------------------------------------------------------
 
     /// The first pool is chosen when one is available and all better ones are given up: after `fall` failed probes, and when
     /// [`Timer::FirstChoice`] is over after one. It is not a switch, unless a restart had to give up the pool that was active
-    /// before it.
-    fn choose_first(&mut self, turn: &mut Turn<'_>) {
+    /// before it: that is returned.
+    fn choose_first(&mut self, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
         let resumed = self.pinned.clone().or(self.resume.clone()).and_then(|pool| self.index_of(&pool));
         let over = |timer| self.timers.armed(timer).is_none_or(|at| at <= turn.now);
         let patient = self.pinned.is_none() && !over(Timer::FirstChoice);
@@ -74,22 +81,36 @@ impl Service {
         };
         let time_is_up = over(Timer::FirstRound) && over(Timer::FirstChoice);
         if !ripe && !time_is_up {
-            return;
+            return None;
         }
-        self.resume = None;
+        let before = self.resume.take().and_then(|pool| self.index_of(&pool));
         if let Some(wanted) = resumed.filter(|pool| self.available(*pool) || self.pinned.is_some()) {
-            return self.begin(Serving::Active(wanted), turn);
+            return self.begin_resumed(before, wanted, turn);
         }
         match resumed {
             Some(active) => {
                 self.begin(Serving::Active(active), turn);
-                self.leave(active, turn);
+                return self.leave(active, turn.now);
             }
             None => match self.best_available() {
                 Some(pool) => self.begin(Serving::Active(pool), turn),
                 None => self.begin_without(turn),
             },
         }
+        None
+    }
+
+    /// The pool that was active `before`, or the one that the service was pinned to since. Where the way to that one has gates, it
+    /// is a switch.
+    fn begin_resumed(&mut self, before: Option<usize>, to: usize, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
+        let switch = IntendedSwitch { pins: true, ..IntendedSwitch::own(SwitchKind::Switchover, Some(to)) };
+        if let Some(active) = before.filter(|active| *active != to && self.is_gated(&switch, turn)) {
+            self.begin(Serving::Active(active), turn);
+            self.pinned = None;
+            return Some(switch);
+        }
+        self.begin(Serving::Active(to), turn);
+        None
     }
 
     fn refuted(&self, pool: usize) -> bool {
@@ -122,32 +143,24 @@ impl Service {
     // ---- forced ---------------------------------------------------------------------------------------------------
 
     /// The active pool cannot serve: go somewhere.
-    fn leave(&mut self, active: usize, turn: &mut Turn<'_>) {
-        if let Some(old) = self.rollback_target(turn.now) {
-            self.switch(Switch::own(SwitchKind::Rollback, Some(old)), turn);
-        } else if let Some(next) = self.best_available() {
-            self.switch(Switch::own(SwitchKind::Failover, Some(next)), turn);
-        } else {
-            match self.last_resort(Some(active)) {
-                Some(pool) if pool == active => self.stay(active),
-                last => {
-                    self.switch(Switch::own(SwitchKind::Failover, last), turn);
-                    self.failing_open = last.is_some();
-                }
-            }
+    fn leave(&mut self, active: usize, now: MonoTime) -> Option<IntendedSwitch> {
+        if let Some(old) = self.rollback_target(now) {
+            return Some(IntendedSwitch::own(SwitchKind::Rollback, Some(old)));
+        }
+        match self.best_available().or_else(|| self.last_resort(Some(active))) {
+            Some(pool) if pool == active => self.stay(active),
+            next => Some(IntendedSwitch::own(SwitchKind::Failover, next)),
         }
     }
 
     /// No pool serves: take the first that can.
-    fn rise(&mut self, turn: &mut Turn<'_>) {
-        let pool = self.best_available();
-        let Some(to) = pool.or_else(|| self.last_resort(None)) else { return };
-        if self.last_active.is_none() {
-            self.begin(Serving::Active(to), turn); // no pool has served yet: still the first choice
-        } else {
-            self.switch(Switch::own(SwitchKind::Recovery, Some(to)), turn);
+    fn rise(&mut self, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
+        let to = self.best_available().or_else(|| self.last_resort(None))?;
+        if self.last_active.is_some() {
+            return Some(IntendedSwitch::own(SwitchKind::Recovery, Some(to)));
         }
-        self.failing_open = pool.is_none();
+        self.begin(Serving::Active(to), turn); // no pool has served yet: still the first choice
+        self.stay(to)
     }
 
     /// The first pool in order of priority that is available; a static one only when no other is, wherever it stands.
@@ -229,7 +242,8 @@ impl Service {
     // ---- the one way of a switch ----------------------------------------------------------------------------------
 
     /// Change the active pool of an `active_passive` service.
-    pub fn switch(&mut self, switch: Switch, turn: &mut Turn<'_>) {
+    pub fn take(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) {
+        self.end_transition(TransitionStage::Replaced, turn);
         let from = match self.serving {
             Serving::Active(active) => Some(active),
             _ => None,
@@ -239,15 +253,22 @@ impl Service {
             self.end_sessions(left, turn);
         }
         self.serving = switch.to.map_or(Serving::Down, Serving::Active);
-        self.failing_open = false;
+        self.failing_open = switch.to.is_some_and(|to| !self.available(to));
         self.since = turn.now;
-        self.ordered = switch.kind == SwitchKind::Switchover;
+        self.ordered = switch.stays;
         if switch.kind == SwitchKind::Failback {
             self.hold_down.came_home(turn.now);
         }
         let to = switch.to.map(|pool| self.pools[pool].name.clone());
         let from = from.map(|pool| self.pools[pool].name.clone());
+        if switch.pins {
+            self.pinned.clone_from(&to);
+            self.alarmed = false; // a new pin is a new reason to tell
+        }
         self.arrives_on_few_sources(from.as_ref(), to.as_ref());
+        if switch.undoes {
+            self.few_sources_undone();
+        }
         self.last_active = to.or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from, at: turn.now });
         turn.effects.push(Effect::Persist);
@@ -255,7 +276,7 @@ impl Service {
 
     /// Damping and freeze: only switches away from a pool count (on a page, or down, the outage has begun already). Does this one begin an
     /// outage? Another pool has to exist that the service could be on.
-    fn note_forced(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) -> bool {
+    fn note_forced(&mut self, switch: &IntendedSwitch, from: Option<usize>, turn: &mut Turn<'_>) -> bool {
         let leaves = from.is_some_and(|left| !self.pools[left].is_static);
         if !switch.kind.is_forced() || switch.undoes || !leaves {
             return false;
@@ -271,7 +292,7 @@ impl Service {
     }
 
     /// Open the incident; its first good answer is awaited from now on.
-    pub fn record(&mut self, switch: &Switch, from: Option<usize>, turn: &mut Turn<'_>) {
+    pub fn record(&mut self, switch: &IntendedSwitch, from: Option<usize>, turn: &mut Turn<'_>) {
         let outage = self.note_forced(switch, from, turn);
         let forced = switch.kind.is_forced();
         let (fault, evidence) =
@@ -290,6 +311,7 @@ impl Service {
             detected: fault.fell,
             decided: turn.now,
             answered: None,
+            fenced: None,
             outage,
         };
         turn.timeline.open(incident, turn.effects);
@@ -332,12 +354,8 @@ impl Service {
 
     /// What happens to the sessions of a pool that was left.
     pub fn end_sessions(&self, pool: usize, turn: &mut Turn<'_>) {
-        let rule = &self.config.failover;
-        let action = match rule.sessions {
-            Sessions::Drain => SessionAction::Drain { until: turn.now.after(rule.drain_timeout) },
-            Sessions::Close => SessionAction::Close,
-        };
+        let action = SessionRule::of(&self.config.failover).end(turn.now);
         let (service, pool) = (self.name().clone(), self.pools[pool].name.clone());
-        turn.effects.push(Effect::Sessions { service, pool, action });
+        turn.effects.push(Effect::Sessions { service, pool, epoch: turn.epoch, action });
     }
 }

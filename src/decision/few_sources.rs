@@ -9,9 +9,8 @@
 use super::corroboration::Conviction;
 use super::service::Service;
 use super::single_source::{SingleSource, SourceProof};
-use super::switch::Switch;
 use super::turn::Turn;
-use super::{Digest, Mark, Serving, Source, StandingChange, SwitchKind};
+use super::{Digest, Mark, Source, StandingChange};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -124,12 +123,8 @@ impl Service {
         (soon && !self.ordered && self.pinned.is_none()).then_some(home)
     }
 
-    /// Go back to the pool that was left on wrong evidence.
-    pub fn undo_few_sources(&mut self, home: usize, turn: &mut Turn<'_>) {
-        if let Serving::Active(_) = self.serving {
-            let switch = Switch { undoes: true, ..Switch::own(SwitchKind::Rollback, Some(home)) };
-            self.switch(switch, turn);
-        }
+    /// The service is back on the pool that was left on wrong evidence.
+    pub fn few_sources_undone(&mut self) {
         if let Some(last) = &mut self.single_source {
             last.proof = SourceProof::Undone;
         }

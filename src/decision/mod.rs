@@ -11,6 +11,7 @@ mod evidence;
 mod failover;
 mod few_sources;
 mod freeze;
+mod gating;
 mod health;
 mod hold_down;
 mod incident;
@@ -22,6 +23,7 @@ mod reach;
 mod reading;
 mod reload;
 mod service;
+mod sessions;
 mod single_source;
 mod standing;
 mod status;
@@ -31,6 +33,7 @@ mod switch;
 mod table;
 mod timeline;
 mod timers;
+mod transition;
 mod turn;
 
 #[cfg(test)]
@@ -44,7 +47,9 @@ pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, 
 pub use incident::{Evidence, Incident, IncidentId, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use reading::{DataPosition, DataRole, PositionUnit, Reading};
+pub use sessions::{PoolSessions, SessionRule};
 pub use standing::{Administrative, Admission, Cause, Operational, Standing};
-pub use status::{EndpointStatus, PoolStatus, ServiceStatus};
+pub use status::{EndpointStatus, GateStatus, PoolStatus, ServiceStatus, TransitionStatus};
 pub use succession::{Predecessor, Succession};
 pub use table::{EndpointId, EndpointRow, PoolRow, ServiceRow, Serving, Table};
+pub use transition::{Gate, GateOutcome, GateRules, LimitAction, TransitionId, TransitionRecord, TransitionStage};

@@ -229,6 +229,7 @@ fn shift(incident: &Incident, by: impl Fn(MonoTime) -> MonoTime) -> Incident {
         *at = by(*at);
     }
     shifted.answered = shifted.answered.map(&by);
+    shifted.fenced = shifted.fenced.map(&by);
     for evidence in &mut shifted.evidence {
         evidence.seen = by(evidence.seen);
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::Endpoint;
 use super::health::CheckVerdict;
 use super::hold_down::FallRhythm;
-use super::{Administrative, PoolRow};
+use super::sessions::PoolTerms;
+use super::{Administrative, PoolRow, PoolSessions};
 use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
 use crate::time::MonoTime;
 
@@ -23,12 +24,22 @@ pub(super) struct Pool {
     pub rhythm: FallRhythm,
     /// It has served since the process started, or may have served before.
     pub served: bool,
+    #[serde(default)]
+    pub terms: PoolTerms,
 }
 
 impl Pool {
     pub fn new(name: Name, members: &PoolMembers, endpoints: Vec<Endpoint>) -> Pool {
         let is_static = matches!(members, PoolMembers::Static(_));
-        Pool { name, is_static, endpoints, recovered: None, rhythm: FallRhythm::default(), served: false }
+        Pool {
+            name,
+            is_static,
+            endpoints,
+            recovered: None,
+            rhythm: FallRhythm::default(),
+            served: false,
+            terms: PoolTerms::default(),
+        }
     }
 
     /// Endpoints that are healthy and in use.
@@ -102,10 +113,11 @@ impl Pool {
     }
 
     /// `proving`: good answers are to be counted by source.
-    pub fn row(&self, min_healthy: usize, proving: bool) -> PoolRow {
+    pub fn row(&self, min_healthy: usize, sessions: PoolSessions, proving: bool) -> PoolRow {
         PoolRow {
             name: self.name.clone(),
             available: self.available(min_healthy),
+            sessions,
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.row(proving)).collect(),
         }
     }

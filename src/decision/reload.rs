@@ -11,9 +11,11 @@ use super::health::{CheckStreaks, CheckVerdict};
 use super::hold_down::FallRhythm;
 use super::pool::Pool;
 use super::service::Service;
+use super::sessions::PoolTerms;
 use super::succession::{Predecessor, Succession};
-use super::switch::Switch;
+use super::switch::IntendedSwitch;
 use super::timers::Timer;
+use super::transition::Fence;
 use super::turn::Turn;
 use super::{EndpointId, Serving, SwitchKind};
 use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
@@ -166,7 +168,7 @@ impl Service {
         let served: Vec<bool> = (0..self.pools.len()).map(|pool| self.serves(pool)).collect();
         let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
         self.follow_renames(config, &successors, turn);
-        let history = |pool: &Pool| (pool.recovered, pool.rhythm.clone(), pool.served);
+        let history = |pool: &Pool| (pool.recovered, pool.rhythm.clone(), pool.served, pool.terms);
         let history: Vec<_> = self.pools.iter().map(history).collect();
         let mut known = self.take_endpoints();
         let before = std::mem::replace(&mut self.config, config.clone());
@@ -174,7 +176,8 @@ impl Service {
         for (pool, old) in self.pools.iter_mut().zip(&past.pools) {
             let old = old.and_then(|old| history.get(old).cloned());
             // (A pool that a reload brings is held down for.)
-            (pool.recovered, pool.rhythm, pool.served) = old.unwrap_or((None, FallRhythm::default(), true));
+            (pool.recovered, pool.rhythm, pool.served, pool.terms) =
+                old.unwrap_or((None, FallRhythm::default(), true, PoolTerms::default()));
         }
         self.adopt_rules(&before);
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
@@ -192,21 +195,23 @@ impl Service {
             && self.pools[*active].is_drained_by_weight(min_healthy)
             && let Some(next) = self.best_available()
         {
-            self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
-            self.ordered = false;
+            self.intend(IntendedSwitch::own(SwitchKind::Switchover, Some(next)), turn);
         }
     }
 
-    /// The active pool is to vanish: go to the best one that stays, while both are known.
+    /// The active pool is to vanish: go to the best one that stays, while both are known. A pool that is gone cannot be kept until
+    /// gates are open: then no pool serves meanwhile.
     fn leave_removed_pools(&mut self, successors: &[Option<usize>], turn: &mut Turn<'_>) {
         let stays = |pool: usize| successors[pool].is_some();
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
             let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
             match (&self.serving, next) {
+                (Serving::Active(_), _) if !turn.gates.is_empty() => {
+                    self.take(IntendedSwitch::own(SwitchKind::Switchover, None), turn);
+                }
                 (Serving::Active(_), Some(next)) => {
-                    self.switch(Switch::own(SwitchKind::Switchover, Some(next)), turn);
-                    self.ordered = false;
+                    self.take(IntendedSwitch::own(SwitchKind::Switchover, Some(next)), turn);
                 }
                 _ => self.end_sessions(pool, turn),
             }
@@ -230,6 +235,17 @@ impl Service {
             last.rename(now_called);
         }
         let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
+        let transition = self.transition.as_ref().map(|waiting| (rename(&waiting.from), rename(&waiting.to)));
+        let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref());
+        let fence = fence.map(|fence| Fence { pool: now_called(&fence.pool).unwrap_or(fence.pool.clone()), ..*fence });
+        let given_up = self.given_up.as_ref().map(|past| rename(&past.to));
+        if let (Some(waiting), Some((from, to))) = (&mut self.transition, transition) {
+            (waiting.from, waiting.to) = (from, to);
+            waiting.fence = fence;
+        }
+        if let (Some(past), Some(to)) = (&mut self.given_up, given_up) {
+            past.to = to;
+        }
         (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
         self.single_source = single_source;
         if let Some(last) = &mut self.last_switch {

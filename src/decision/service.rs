@@ -13,8 +13,9 @@ use super::pool::Pool;
 use super::single_source::SingleSource;
 use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
+use super::transition::{GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{Admission, Alert, Effect, Held, ServiceRow, Serving, StandingChange};
+use super::{Admission, Alert, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 use crate::time::MonoTime;
 
@@ -57,11 +58,25 @@ pub(super) struct Service {
     /// When the last isolation ended.
     #[serde(default)]
     pub reached_again: Option<MonoTime>,
+    /// A switch that waits for its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+    /// One that was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUpSwitch>,
+    /// Transitions that have begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub transitions: u64,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
     /// The earliest timer of the service and its endpoints.
     deadline: Option<MonoTime>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Service {
@@ -93,6 +108,9 @@ impl Service {
             isolated: false,
             unreached: BTreeSet::new(),
             reached_again: None,
+            transition: None,
+            given_up: None,
+            transitions: 0,
             timers: Timers::default(),
             row,
             deadline: None,
@@ -175,6 +193,7 @@ impl Service {
         self.admit(turn);
         self.report(changes, turn);
         self.deadline = self.next_deadline();
+        self.observe_terms(turn.now);
         self.refresh_row()
     }
 
@@ -328,6 +347,25 @@ impl Service {
         page && !self.ordered && self.pinned.is_none()
     }
 
+    fn observe_terms(&mut self, now: MonoTime) {
+        let served = !matches!(self.serving, Serving::Starting | Serving::Down);
+        for pool in 0..self.pools.len() {
+            let serves = self.serves(pool);
+            self.pools[pool].terms.observe(serves, served, now);
+        }
+    }
+
+    /// What becomes of this pool's sessions.
+    fn sessions(&self, pool: usize) -> PoolSessions {
+        let rule = SessionRule::of(&self.config.failover);
+        let fence = self.fence().filter(|fence| fence.pool == self.pools[pool].name);
+        PoolSessions {
+            earlier: self.pools[pool].terms.left.map(|left| rule.end(left)),
+            present: fence.map(|fence| rule.end(fence.since)),
+            fence: fence.map(|fence| fence.epoch),
+        }
+    }
+
     fn note_serving(&mut self) {
         for pool in 0..self.pools.len() {
             self.pools[pool].served |= self.serves(pool);
@@ -385,11 +423,13 @@ impl Service {
                 && self.row.serving.serves(pool)
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
+            let fenced = self.fence().is_some_and(|fence| fence.pool == self.pools[pool].name);
             let config = self.config.clone();
             let rules = EndpointRules::of(&config.pools[pool], &config.failover);
             for endpoint in &mut self.pools[pool].endpoints {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {
+                    _ if fenced => Admission::Closed,
                     Admission::Closed => last_resort(endpoint),
                     own => own,
                 };
@@ -457,11 +497,12 @@ impl Service {
     /// Bring the published row up to date; returns whether it changed.
     fn refresh_row(&mut self) -> bool {
         let min_healthy = self.config.failover.min_healthy;
+        let row = |(n, pool): (usize, &Pool)| pool.row(min_healthy, self.sessions(n), self.is_proving(n));
         let row = ServiceRow {
             name: self.name().clone(),
             serving: self.serving.clone(),
             awaiting_answer: self.awaiting_answer,
-            pools: self.pools.iter().enumerate().map(|(n, pool)| pool.row(min_healthy, self.is_proving(n))).collect(),
+            pools: self.pools.iter().enumerate().map(row).collect(),
         };
         let changed = row != self.row;
         self.row = row;

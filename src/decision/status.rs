@@ -10,7 +10,8 @@ use super::endpoint::Endpoint;
 use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
-use super::{Admission, EndpointId, Reading, Serving, Standing, SwitchKind};
+use super::transition::{GateState, Transition};
+use super::{Actor, Admission, EndpointId, Gate, Reading, Serving, Standing, SwitchKind, TransitionId};
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
 
@@ -49,8 +50,41 @@ pub struct ServiceStatus {
     pub ordered: bool,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
+    /// A switch that waits for its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<TransitionStatus>,
     /// In the order of the configuration.
     pub pools: Vec<PoolStatus>,
+}
+
+/// A switch that waits for its gates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransitionStatus {
+    /// Its number.
+    pub id: TransitionId,
+    /// Why the active pool is to change.
+    pub kind: SwitchKind,
+    /// The pool that serves; `None` when none does.
+    pub from: Option<Name>,
+    /// The pool that is to serve.
+    pub to: Option<Name>,
+    /// Who decided.
+    pub actor: Actor,
+    /// How long it has waited.
+    pub for_ms: u64,
+    /// How long it waits at most from now on.
+    pub left_ms: u64,
+    /// What it waits for.
+    pub gates: Vec<GateStatus>,
+}
+
+/// A gate of a transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// Which.
+    pub gate: Gate,
+    /// It holds.
+    pub open: bool,
 }
 
 /// One pool.
@@ -122,6 +156,7 @@ impl Service {
             frozen_for_ms: left(self.frozen_until()),
             ordered: self.ordered,
             pinned: self.pinned.clone(),
+            transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
             pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
         }
     }
@@ -133,6 +168,22 @@ impl Service {
             usable: pool.usable(),
             page: pool.is_static,
             endpoints: pool.endpoints.iter().map(|endpoint| endpoint.status(now)).collect(),
+        }
+    }
+}
+
+impl Transition {
+    fn status(&self, now: MonoTime) -> TransitionStatus {
+        let gate = |state: &GateState| GateStatus { gate: state.gate.clone(), open: state.is_open() };
+        TransitionStatus {
+            id: self.id,
+            kind: self.kind,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            actor: self.actor.clone(),
+            for_ms: ms(now.since(self.since)),
+            left_ms: ms(self.until.since(now)),
+            gates: self.gates.iter().map(gate).collect(),
         }
     }
 }

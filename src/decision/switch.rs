@@ -1,4 +1,4 @@
-//! [`Switch`]: a decision to change the active pool, and what later decisions remember of the last one.
+//! [`IntendedSwitch`]: a decision to change the active pool, and what later decisions remember of the last one that was taken.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,17 +14,22 @@ pub(super) struct LastSwitch {
     pub at: MonoTime,
 }
 
-/// A decision to change the active pool.
-pub(super) struct Switch {
+/// A decision to change the active pool: taken at once, or [when its gates are open](super::transition).
+#[derive(Clone, Debug)]
+pub(super) struct IntendedSwitch {
     pub kind: SwitchKind,
     pub to: Option<usize>,
     pub actor: Actor,
     /// It undoes a switch that was made on wrong evidence: neither a relapse nor flapping.
     pub undoes: bool,
+    /// The service stays there: no failback by itself.
+    pub stays: bool,
+    /// The service is pinned there.
+    pub pins: bool,
 }
 
-impl Switch {
-    pub fn own(kind: SwitchKind, to: Option<usize>) -> Switch {
-        Switch { kind, to, actor: Actor::standfast(), undoes: false }
+impl IntendedSwitch {
+    pub fn own(kind: SwitchKind, to: Option<usize>) -> IntendedSwitch {
+        IntendedSwitch { kind, to, actor: Actor::standfast(), undoes: false, stays: false, pins: false }
     }
 }

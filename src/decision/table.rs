@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, Standing};
+use super::{Admission, PoolSessions, Standing};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -81,6 +81,9 @@ pub struct PoolRow {
     pub name: Name,
     /// May it take the service (enough usable endpoints; a static response always).
     pub available: bool,
+    /// What becomes of its sessions.
+    #[serde(default)]
+    pub sessions: PoolSessions,
     /// None for a static response.
     pub endpoints: Vec<EndpointRow>,
 }

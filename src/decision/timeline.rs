@@ -59,6 +59,21 @@ impl Timeline {
         effects.push(Effect::Incident(incident.clone()));
         Some(incident)
     }
+
+    /// The newest record of a switch that left this pool.
+    pub fn left(&self, service: &Name, pool: &Name) -> Option<&Incident> {
+        self.incidents
+            .iter()
+            .rev()
+            .find(|incident| incident.service == *service && incident.from.as_ref() == Some(pool))
+    }
+
+    /// No session is left at the pool that this epoch's switch left. Returns whether that was not known.
+    pub fn fenced(&mut self, service: &Name, pool: &Name, epoch: u64, seen: MonoTime) -> bool {
+        let wanted = |i: &&mut Incident| i.service == *service && i.from.as_ref() == Some(pool) && i.epoch == epoch;
+        let incident = self.incidents.iter_mut().rev().find(wanted).filter(|incident| incident.fenced.is_none());
+        incident.map(|incident| incident.fenced = Some(seen.max(incident.decided))).is_some()
+    }
 }
 
 /// One endpoint's part in a pool's fall: its first sign of trouble, and when its standing fell.

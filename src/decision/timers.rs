@@ -15,6 +15,7 @@
 //! | `FirstChoice` | service | with `FirstRound` | better pools are given up after one failed probe, no longer only after `fall` of them |
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many outages | elective switches are free again |
+//! | `Transition` | service | a switch waits for its gates, or was given up | it is given up or taken; or it may be intended again |
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ pub(super) enum Timer {
     FirstChoice,
     HoldDown,
     Freeze,
+    Transition,
 }
 
 /// Armed timers of one endpoint or one service.

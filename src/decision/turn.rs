@@ -1,7 +1,7 @@
 //! [`Turn`]: what one evaluation of the core works with.
 
-use super::Effect;
 use super::timeline::Timeline;
+use super::{Effect, GateRules};
 use crate::time::MonoTime;
 
 /// What one turn of the core works with.
@@ -11,4 +11,6 @@ pub(super) struct Turn<'a> {
     pub epoch: u64,
     pub effects: &'a mut Vec<Effect>,
     pub timeline: &'a mut Timeline,
+    /// Of every switch.
+    pub gates: &'a GateRules,
 }

@@ -135,13 +135,58 @@
 //! share is available, any available pool with a weight serves, even during its hold-down; then pools of weight 0 and
 //! pages; then the last resort. A pin gives everything to one pool. A switchover is refused: it has no meaning here.
 //!
+//! # Transitions
+//!
+//! Deciding yields an intended switch, and `Service::take` is the one place that takes it. In between are its *gates*:
+//! conditions outside the decision, such as the grant of a hook. Without gates the switch is taken in the turn that
+//! intends it. No key of the configuration asks for gates yet;
+//! [`Decision::with_gates`](crate::decision::Decision::with_gates) does. A switch to a page or to no pool has none: it
+//! makes no second writer. Nor have the shares of `active_active`, nor the first choice, which is no switch.
+//!
+//! A switch with gates waits as a *transition* (`decision/transition.rs`; the rules are in `decision/gating.rs`). The
+//! service stays as it is meanwhile, and the decision is made again in every turn:
+//!
+//! | in a turn | the transition |
+//! |---|---|
+//! | intends the same switch | goes on; its time goes on too |
+//! | intends another one | is *replaced*: the new one asks for its gates and has a time of its own |
+//! | intends none | is *withdrawn* |
+//! | is an operator's order for another switch | is replaced |
+//! | is an operator's order to stay | is withdrawn |
+//! | all gates are open | is *taken*; the incident's *decided* is this turn |
+//! | a gate was refused | is *given up*, whatever applies when the time is over |
+//! | its time is over | is given up, or taken nevertheless ([`LimitAction`](crate::decision::LimitAction)) |
+//!
+//! A transition that an operator ordered does not need the evidence of a turn. It stands before Standfast's own switches
+//! as long as it is possible: its pool is available (for a pin: exists), and no pin forbids it. The answer to the act is
+//! then `waiting`, and a pin holds only from the time its switch is taken.
+//!
+//! The time is a limit for one transition (`Timer::Transition`); an answer that comes when it is
+//! over counts no more. Given up means: the service stays where it is, and the record says which gate was closed. An own
+//! switch that is still right is intended again after a pause as long as the limit, so a service on a failed pool goes
+//! on trying. An order that was given up is over.
+//!
+//! Each transition has a number, and an answer about another number is ignored. So what was granted to one switch never
+//! opens the gate of the next.
+//!
+//! The gate [`FenceAcknowledged`](crate::decision::Gate::FenceAcknowledged) is the end of all sessions at the pool that
+//! serves (or served last), *before* another one takes over. While the transition waits, that pool gets no new work, and
+//! its sessions end as if it had been left. The gate opens by the acknowledgement of this very fence
+//! ([the end of sessions](super::published_table#the-end-of-sessions)), not of an earlier one. A transition that is
+//! withdrawn or given up takes the fence away: what has not ended by then may go on.
+//!
+//! The saved state knows nothing of a transition: it has the pool that is active. After a restart that pool serves
+//! again, and the decision is made again, with its gates. A reload goes on with what waits, under the new names. When a
+//! reload removes the active pool, that pool cannot be kept until gates are open: then no pool serves meanwhile, and the
+//! way to the next one is a recovery with gates.
+//!
 //! # Operators
 //!
 //! A command is a value, [`Act`](crate::decision::Act): number, actor, reason, time of expiry, and what it asks for
 //! ([`ActCommand`](crate::decision::ActCommand): switchover, failback, pin, unpin, thaw, administrative states).
 //! [`ControlHandle::order`](crate::control::ControlHandle::order) carries it to the core; no public interface calls that yet.
-//! Each act has exactly one answer ([`ActOutcome`](crate::decision::ActOutcome)): done, no change, or refused with a code, the
-//! reason and the next step. An act whose time has passed is refused. Endpoints are named by service and address.
+//! Each act has exactly one answer ([`ActOutcome`](crate::decision::ActOutcome)): done, no change, waiting (for the gates
+//! of its switch), or refused with a code, the reason and the next step. An act whose time has passed is refused. Endpoints are named by service and address.
 //!
 //! | command | rule |
 //! |---|---|

@@ -53,9 +53,10 @@
 //!
 //! `decide_active` finds the active pool unavailable. It is left unless this host is likelier to be cut off
 //! ([failover](super::failover#isolation)). `leave` chooses: back to the pool before if this one was taken a moment
-//! ago, else the first available pool, else the last resort. `switch` is the one function that every switch goes
-//! through. It opens the incident, with the times *fault*, *detected* and *decided*, counts it for damping and freeze,
-//! and sets the new serving pool.
+//! ago, else the first available pool, else the last resort. That is an intended switch, and without gates
+//! ([transitions](super::failover#transitions)) it is taken in the same turn. `take` is the one function that every switch
+//! goes through. It opens the incident, with the times *fault*, *detected* and *decided*, counts it for damping and
+//! freeze, and sets the new serving pool.
 //!
 //! # 8. `control/engine.rs`: the effects
 //!

@@ -60,9 +60,15 @@
 //! which it began, named by the epoch at which the pool began to serve. A sweep asks the new table for a
 //! [`SessionVerdict`](crate::routing::SessionVerdict):
 //!
+//! The core decides by one rule what becomes of them ([`SessionRule`](crate::decision::SessionRule)), and says it of each
+//! pool in the table ([`PoolSessions`](crate::decision::PoolSessions)): of the sessions of earlier terms, and of those of
+//! its present one if it is fenced. Workers only obey. They apply the rule themselves where no row speaks of the session
+//! any more (its endpoint, its pool or its service is gone), and to a request that was sent to a standby pool on purpose.
+//!
 //! | the pool in the new table | verdict |
 //! |---|---|
 //! | serves under the same activation, and the endpoint is still a member | stay |
+//! | the same, and the pool is fenced for a switch that waits | as left; stay again if the switch comes to nothing |
 //! | serves again, but under another activation | as left: `failover.sessions` decides |
 //! | does not serve | `drain`: reset at the time it was left + `drain_timeout`; `close`: reset at once |
 //! | the service is down, so no other pool has taken over | stay: the pool keeps its activation |
@@ -77,6 +83,23 @@
 //! then sweeps. So either the session sees the new epoch, or the sweep sees the session. A request that is between two
 //! tries is registered with no activation: a switch never ends a request that can still be served by the new pool. The
 //! same holds while it has two tries in flight.
+//!
+//! # The end of sessions
+//!
+//! When a pool is left or fenced, the core names the epoch that says so
+//! ([`Effect::Sessions`](crate::decision::Effect::Sessions)), and is told when nothing is left there
+//! ([`Event::SessionsEnded`](crate::decision::Event::SessionsEnded)). `control/fences.rs` concludes that from two things:
+//! every worker has acknowledged that epoch or a newer one, and nothing is in flight at the pool's endpoints, those that a
+//! reload took out of the pool while they were busy included.
+//!
+//! That is enough. A session counts as in flight before it connects and until both of its sides are closed; what a worker
+//! began under an older table was counted before its acknowledgement; and after it nothing begins under an older table.
+//! So a request pays nothing for this. A worker that is stuck never acknowledges: then the end is not told, and only the
+//! time limit of a transition bounds the wait. Requests that go to the pool on purpose meanwhile (trials, tries across
+//! pools) are in flight there too, and put the end off. The engine looks every 50 ms.
+//!
+//! The incident of the switch shows it as `fenced_ms` (fault → end of the last session). A pool that serves again before
+//! its last session has ended has no such time.
 //!
 //! # Idle connections
 //!

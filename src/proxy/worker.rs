@@ -15,7 +15,7 @@ use super::server::ConnectionServer;
 use super::worker_core::WorkerCore;
 use crate::config::Config;
 use crate::net::WorkerDescriptors;
-use crate::routing::WorkerView;
+use crate::routing::{SessionVerdict, WorkerView};
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
 use crate::time::MonoTime;
@@ -58,7 +58,7 @@ impl Worker {
             if reloaded && core.id == 0 {
                 super::descriptors::fit(core.descriptors.budget(), table, core.view.workers());
             }
-            core.sessions.sweep(table, now, end);
+            core.sessions.sweep(table, now, tell);
             core.clients.sweep(table, now);
             self.server.pools.sweep(table, now);
         });
@@ -87,10 +87,11 @@ impl Worker {
     }
 }
 
-fn end(killer: &TaskKiller, until: Option<MonoTime>) {
-    match until {
-        Some(until) => killer.kill_at(until),
-        None => killer.kill(),
+fn tell(killer: &TaskKiller, verdict: SessionVerdict) {
+    match verdict {
+        SessionVerdict::Stay { .. } => killer.pardon(),
+        SessionVerdict::Drain { until } => killer.kill_at(until),
+        SessionVerdict::Close => killer.kill(),
     }
 }
 

@@ -65,6 +65,7 @@ fn pool_row(pool: usize, config: &Pool) -> PoolRow {
     PoolRow {
         name: Arc::clone(&config.name),
         available: true,
+        sessions: PoolSessions::default(),
         endpoints: config
             .members
             .endpoints()

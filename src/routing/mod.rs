@@ -49,8 +49,8 @@ pub use stats::{
     ListenerStats, RecentSources, Rejection, ResponseTracker, RetryReason, RetryReasons, ServiceStats, SourceKey,
 };
 pub use table::{
-    EndpointView, ListenerTarget, ListenerView, PoolTerm, PoolView, RoutingTable, ServiceView, SessionRule,
-    SessionVerdict, SocketMap, TableIdentity,
+    EndpointView, ListenerTarget, ListenerView, PoolTerm, PoolView, RoutingTable, ServiceView, SessionVerdict,
+    SocketMap, TableIdentity,
 };
 pub use tried::TriedEndpoints;
 pub use tries::{GiveUpReason, RequestClass, RetryDecision, Tries, TryEnd, TryFailure};

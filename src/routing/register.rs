@@ -58,16 +58,23 @@ impl<S> SessionRegister<S> {
         RegisteredSession { register: Rc::clone(self), place }
     }
 
-    /// Judges every session by a newer table. `end` gets those whose pool was left or whose endpoint was taken away: with `None` to be reset at once, with a
-    /// moment to be reset then (each time that moment changes, so usually once). `end` must not touch the register.
-    pub fn sweep(&self, table: &RoutingTable, now: MonoTime, mut end: impl FnMut(&S, Option<MonoTime>)) {
+    /// Judges every session by a newer table. `tell` gets what is new about those whose pool was left or fenced, or whose endpoint was
+    /// taken away: to be reset at once, to be reset at a time (each time that changes, so usually once), or to stay after all (its
+    /// pool was fenced and not left). `tell` must not touch the register.
+    pub fn sweep(&self, table: &RoutingTable, now: MonoTime, mut tell: impl FnMut(&S, SessionVerdict)) {
         for entry in self.entries.borrow_mut().iter_mut().flatten() {
-            match table.verdict(&entry.pool_term, entry.endpoint, now) {
-                SessionVerdict::Stay { since } => entry.pool_term.since = since,
-                SessionVerdict::Close => end(&entry.session, None),
+            let verdict = table.verdict(&entry.pool_term, entry.endpoint, now);
+            match verdict {
+                SessionVerdict::Stay { since } => {
+                    entry.pool_term.since = since;
+                    if entry.until.take().is_some() {
+                        tell(&entry.session, verdict);
+                    }
+                }
+                SessionVerdict::Close => tell(&entry.session, verdict),
                 SessionVerdict::Drain { until } if entry.until.is_none_or(|earlier| until < earlier) => {
                     entry.until = Some(until);
-                    end(&entry.session, Some(until));
+                    tell(&entry.session, verdict);
                 }
                 SessionVerdict::Drain { .. } => {}
             }

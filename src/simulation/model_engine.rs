@@ -64,6 +64,7 @@ impl<O: SimulationObserver> Simulation<O> {
             | Effect::Held { .. }
             | Effect::Standing(_)
             | Effect::Incident(_)
+            | Effect::Transition(_)
             | Effect::Alert(_) => {}
         }
     }

@@ -52,7 +52,8 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
                     proving: false,
                 });
             }
-            pools.push(PoolRow { name: pool.name.clone(), available: true, endpoints });
+            let sessions = PoolSessions::default();
+            pools.push(PoolRow { name: pool.name.clone(), available: true, sessions, endpoints });
         }
         rows.push(ServiceRow { name: service.name.clone(), serving: Serving::Active(0), awaiting_answer: None, pools });
     }

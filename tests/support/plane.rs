@@ -9,8 +9,8 @@ use std::time::Duration;
 use standfast::config::{self, Config};
 use standfast::control::materials;
 use standfast::decision::{
-    Administrative, Admission, Cause, EndpointId, EndpointRow, Operational, PoolRow, ServiceRow, Serving, Standing,
-    Table,
+    Administrative, Admission, Cause, EndpointId, EndpointRow, Operational, PoolRow, PoolSessions, ServiceRow, Serving,
+    Standing, Table,
 };
 use standfast::net::listen;
 use standfast::proxy::{self, DrainReport, ProxyHandle, ProxySetup};
@@ -191,6 +191,7 @@ fn all_open(config: &Config, epoch: u64) -> Table {
                 .map(|pool| PoolRow {
                     name: pool.name.clone(),
                     available: true,
+                    sessions: PoolSessions::default(),
                     endpoints: pool
                         .members
                         .endpoints()

@@ -41,6 +41,7 @@ impl Coverage {
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
             Effect::CheckReach { .. } => self.hit("check reach"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
+            Effect::Transition(record) => self.hit(format!("transition {:?}", record.kind)),
             Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
             Effect::Publish | Effect::Persist => {}
         }

@@ -8,6 +8,8 @@ mod calm;
 mod coverage;
 #[path = "../support/fixture.rs"]
 mod fixture;
+mod gates;
+mod gates_oracle;
 mod judge;
 mod oracle;
 mod plays;

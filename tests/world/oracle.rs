@@ -202,7 +202,14 @@ impl Oracle {
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
             Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
-            Some(Event::Answered { .. } | Event::ReachChecked { .. } | Event::Configured(_)) | None => {}
+            Some(
+                Event::Answered { .. }
+                | Event::GateAnswered { .. }
+                | Event::SessionsEnded { .. }
+                | Event::ReachChecked { .. }
+                | Event::Configured(_),
+            )
+            | None => {}
         }
     }
 
@@ -1048,7 +1055,7 @@ fn rank(effect: &Effect) -> u8 {
         | Effect::CheckReach { .. }
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
-        Effect::Incident(_) => 3,
+        Effect::Incident(_) | Effect::Transition(_) => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }

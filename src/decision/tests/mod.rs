@@ -11,6 +11,7 @@ use crate::config::*;
 
 mod corroboration;
 mod endpoints;
+mod fences;
 mod first_choice;
 mod isolation;
 mod refusal;
@@ -20,6 +21,7 @@ mod rhythm;
 mod suspicion;
 mod switches;
 mod timeline;
+mod transitions;
 
 /// A core with one service `shop`: pools `home` and `away` of two endpoints each, ids 0, 1 and 2, 3.
 pub(super) struct Rig {

@@ -76,7 +76,8 @@ fn a_pool_that_refuses_as_a_whole_is_left_at_once() {
     let kinds: Vec<_> = rig.effects.iter().filter(|e| matches!(e, Effect::Sessions { .. })).collect();
     let until = rig.now.after(secs(30));
     let action = SessionAction::Drain { until };
-    assert_eq!(kinds, [&Effect::Sessions { service: "shop".into(), pool: "home".into(), action }]);
+    let epoch = rig.last().epoch;
+    assert_eq!(kinds, [&Effect::Sessions { service: "shop".into(), pool: "home".into(), epoch, action }]);
 }
 
 #[test]

@@ -220,6 +220,7 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
         && view.pools.iter().zip(&row.pools).all(|(pool, row)| {
             pool.name == row.name
                 && pool.available == row.available
+                && pool.sessions == row.sessions
                 && pool.endpoints.len() == row.endpoints.len()
                 && pool.endpoints.iter().zip(&row.endpoints).all(|(endpoint, row)| {
                     endpoint.id == row.id
@@ -257,7 +258,7 @@ fn pool_view(
     let shape = BalancerShape { balance: &service.config.balance, endpoints: &endpoints };
     let suspected = !open.is_empty() && open.iter().all(|place| endpoints[*place as usize].suspected);
     let balancer = Balancer::build(&shape, open, old.map(|old| (&old.balancer, &*old.endpoints)));
-    let (pool_term, left) = term(service, old, turn, index);
+    let pool_term = term(service, old, turn, index);
     PoolView {
         id: old.map_or_else(|| turn.new_identity(), |old| old.id),
         name: Arc::clone(&config.name),
@@ -266,7 +267,7 @@ fn pool_view(
         index,
         slot,
         pool_term,
-        left,
+        sessions: row.map_or_else(PoolSessions::default, |row| row.sessions),
         endpoints,
         trials,
         suspected,
@@ -274,16 +275,15 @@ fn pool_view(
     }
 }
 
-/// Since when the pool serves, and when it last ceased to.
-fn term(service: &ServiceView, old: Option<&PoolView>, turn: &TableBuild<'_>, index: usize) -> (u64, Option<MonoTime>) {
-    let (pool_term, left) = old.map_or((0, None), |old| (old.pool_term, old.left));
+/// Since when the pool serves.
+fn term(service: &ServiceView, old: Option<&PoolView>, turn: &TableBuild<'_>, index: usize) -> u64 {
+    let pool_term = old.map_or(0, |old| old.pool_term);
     let unserved = matches!(service.serving, Serving::Starting | Serving::Down);
     match (service.serves(index), pool_term) {
-        (true, 0) => (turn.epoch.max(1), left),
-        (true, since) => (since, left),
-        (false, since) if unserved => (since, left),
-        (false, 0) => (0, left),
-        (false, _) => (0, Some(turn.now)),
+        (true, 0) => turn.epoch.max(1),
+        (true, since) => since,
+        (false, since) if unserved => since,
+        (false, _) => 0,
     }
 }
 

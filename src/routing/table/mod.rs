@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::balance::Balancer;
 use super::matching::Matcher;
@@ -10,7 +9,7 @@ use super::materials::TlsAssets;
 use super::sockets::ListenerSockets;
 use super::stats::{FirstAnswer, ListenerStats, ServiceStats};
 use crate::config::{Config, Listener, Name, Pool, Protocol, Service, Sessions, StaticResponse};
-use crate::decision::{EndpointId, Serving};
+use crate::decision::{EndpointId, PoolSessions, Serving, SessionAction, SessionRule};
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::time::MonoTime;
 
@@ -63,7 +62,7 @@ impl RoutingTable {
     pub fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: MonoTime) -> SessionVerdict {
         match self.at(pool_term.index, pool_term.service) {
             Some(service) => service.verdict(pool_term, endpoint, now),
-            None => pool_term.rule.end(now),
+            None => pool_term.rule.end(now).into(),
         }
     }
 
@@ -177,18 +176,18 @@ impl ServiceView {
             pool: view.map_or(TableIdentity(u64::MAX), |pool| pool.id),
             since: view.map_or(0, |pool| pool.pool_term),
             table: self.built,
-            rule: SessionRule::of(&self.config),
+            rule: SessionRule::of(&self.config.failover),
         }
     }
 
     fn verdict(&self, pool_term: &PoolTerm, endpoint: EndpointId, now: MonoTime) -> SessionVerdict {
-        let rule = SessionRule::of(&self.config);
-        let Some(pool) = self.pools.iter().find(|pool| pool.id == pool_term.pool) else { return rule.end(now) };
+        let rule = SessionRule::of(&self.config.failover);
+        let Some(pool) = self.pools.iter().find(|pool| pool.id == pool_term.pool) else { return rule.end(now).into() };
         let there = self.directory.find(endpoint).filter(|(of, _)| *of == pool.index);
         let Some(view) =
             there.map(|(_, place)| &pool.endpoints[place]).filter(|view| view.member_since <= pool_term.table)
         else {
-            return rule.end(now); // a reload, or DNS, took the endpoint out of the pool
+            return rule.end(now).into(); // a reload, or DNS, took the endpoint out of the pool
         };
         let stays = match (pool_term.since, pool.pool_term) {
             // A trial, or a try across pools: it is not over until another pool serves.
@@ -200,12 +199,14 @@ impl ServiceView {
             return SessionVerdict::Close;
         }
         if stays {
-            return SessionVerdict::Stay { since: pool.pool_term };
+            let stay = SessionVerdict::Stay { since: pool.pool_term };
+            return pool.sessions.present.map_or(stay, SessionVerdict::from);
         }
         // One request that was sent there on purpose is no session to be fenced, and its time begins now: the pool may have
         // been left long before.
         let guest = pool_term.since == 0 && self.config.protocol == Protocol::Http;
-        if guest { rule.drain(now) } else { rule.end(pool.left.unwrap_or(now)) }
+        let left = pool.sessions.earlier.filter(|_| !guest);
+        left.unwrap_or_else(|| if guest { rule.drain(now) } else { rule.end(now) }).into()
     }
 }
 
@@ -249,33 +250,6 @@ pub struct PoolTerm {
     pub rule: SessionRule,
 }
 
-/// How the sessions of a service end when their pool or endpoint is taken away (`failover.sessions`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionRule {
-    /// At once or later.
-    pub sessions: Sessions,
-    /// How long they may go on after that, if later.
-    pub drain_timeout: Duration,
-}
-
-impl SessionRule {
-    fn of(service: &Service) -> SessionRule {
-        SessionRule { sessions: service.failover.sessions, drain_timeout: service.failover.drain_timeout }
-    }
-
-    /// What was taken away at `left` ends.
-    fn end(&self, left: MonoTime) -> SessionVerdict {
-        match self.sessions {
-            Sessions::Close => SessionVerdict::Close,
-            Sessions::Drain => self.drain(left),
-        }
-    }
-
-    fn drain(&self, left: MonoTime) -> SessionVerdict {
-        SessionVerdict::Drain { until: left.after(self.drain_timeout) }
-    }
-}
-
 /// What becomes of a session under a newer table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionVerdict {
@@ -291,6 +265,15 @@ pub enum SessionVerdict {
     },
     /// Its pool was left, or its endpoint taken away: reset both sides at once.
     Close,
+}
+
+impl From<SessionAction> for SessionVerdict {
+    fn from(action: SessionAction) -> SessionVerdict {
+        match action {
+            SessionAction::Drain { until } => SessionVerdict::Drain { until },
+            SessionAction::Close => SessionVerdict::Close,
+        }
+    }
 }
 
 /// A pool as the data plane sees it.
@@ -311,8 +294,8 @@ pub struct PoolView {
     /// The epoch at which it began to serve; 0 = it does not serve. While the service is down, the pool that served last keeps
     /// its term: no other has taken over.
     pub pool_term: u64,
-    /// When it last ceased to serve.
-    pub left: Option<MonoTime>,
+    /// What becomes of its sessions.
+    pub sessions: PoolSessions,
     /// None for a static response.
     pub endpoints: Vec<EndpointView>,
     /// Indices of the endpoints that take a trial.

@@ -15,8 +15,23 @@ fn two_services() -> Arc<Config> {
     config(vec![service("a", &[&[1, 2], &[1]]), service("b", &[&[1], &[1]])], vec![listener])
 }
 
+/// The next table, at the time of its epoch. As the core does, it says of each pool what becomes of the sessions of its earlier terms.
 fn build(config: &Arc<Config>, table: &Table, previous: &RoutingTable) -> RoutingTable {
-    RoutingTable::build(config, table, Some(previous), &SocketMap::new(), &Arc::default(), 2, at(table.epoch))
+    let mut table = table.clone();
+    for (row, service) in table.services.iter_mut().zip(&config.services) {
+        let rule = SessionRule::of(&service.failover);
+        let former = previous.services.iter().find(|former| former.config.name == service.name);
+        let served = !matches!(row.serving, Serving::Starting | Serving::Down);
+        for (index, pool) in row.pools.iter_mut().enumerate() {
+            let former = former.and_then(|former| former.pools.iter().find(|former| former.name == pool.name));
+            let left = served && !row.serving.serves(index) && former.is_some_and(|former| former.pool_term != 0);
+            pool.sessions.earlier = match left {
+                true => Some(rule.end(at(table.epoch))),
+                false => former.and_then(|former| former.sessions.earlier),
+            };
+        }
+    }
+    RoutingTable::build(config, &table, Some(previous), &SocketMap::new(), &Arc::default(), 2, at(table.epoch))
 }
 
 fn first(config: &Arc<Config>) -> RoutingTable {
@@ -173,6 +188,30 @@ fn a_service_that_goes_down_and_comes_back_keeps_its_sessions() {
     assert_eq!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
     let four = build(&config, &served(&config, 4, Serving::Active(1)), &two);
     assert_eq!(four.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { until: at(4).after(DRAIN) });
+}
+
+#[test]
+fn sessions_of_a_fenced_pool_end_and_stay_again_when_the_fence_is_taken_away() {
+    let config = two_services();
+    let one = first(&config);
+    let register = SessionRegister::new();
+    let _session = register.register(one.services[0].pool_term(0), id(0, 0), "session");
+    let swept = |table: &RoutingTable| {
+        let mut told = vec![];
+        register.sweep(table, at(9), |_, verdict| told.push(verdict));
+        told
+    };
+    let end = SessionAction::Drain { until: at(7) };
+    let mut fenced = served(&config, 2, Serving::Active(0));
+    fenced.services[0].pools[0].sessions =
+        PoolSessions { present: Some(end), fence: Some(2), ..PoolSessions::default() };
+    let two = build(&config, &fenced, &one);
+    let pool_term = one.services[0].pool_term(0);
+    assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Drain { until: at(7) });
+    assert_eq!(swept(&two), [SessionVerdict::Drain { until: at(7) }]);
+    let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
+    assert_eq!(swept(&three), [SessionVerdict::Stay { since: 1 }]);
+    assert_eq!(swept(&three), []);
 }
 
 #[test]
@@ -341,10 +380,10 @@ fn the_sweep_finds_whom_the_verdict_is_about_once() {
     let two = build(&config, &served(&config, 2, Serving::Active(1)), &one);
     let swept = |table: &RoutingTable| {
         let mut ended = vec![];
-        register.sweep(table, at(9), |session, until| ended.push((*session, until)));
+        register.sweep(table, at(9), |session, verdict| ended.push((*session, verdict)));
         ended
     };
-    assert_eq!(swept(&two), [("left", Some(at(2).after(DRAIN)))]);
+    assert_eq!(swept(&two), [("left", SessionVerdict::Drain { until: at(2).after(DRAIN) })]);
     assert_eq!(swept(&two), [], "it knows already");
     assert_eq!(register.len(), 2);
     drop(left);

@@ -109,6 +109,46 @@ async fn failing_checks_switch_and_recovery_brings_home_after_the_hold_down() {
 }
 
 #[tokio::test]
+async fn an_incident_tells_when_nothing_was_left_at_the_pool_that_was_left() {
+    let (a, b, text) = two_pools(QUICK).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let session = plane.stats(&a).enter(None).unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    // Long enough for the engine to have looked many times.
+    let asked = b.asked();
+    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
+    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
+    drop(session);
+    let incident = eventually("the end of the last session", || async {
+        plane.status().await.incidents.pop().filter(|incident| incident.fenced_ms.is_some())
+    })
+    .await;
+    assert!(incident.fenced_ms >= Some(incident.decided_ms), "{incident:?}");
+}
+
+#[tokio::test]
+async fn what_a_reload_took_out_of_a_pool_is_awaited_with_the_pool_that_is_left() {
+    let (a, b, _) = two_pools(QUICK).await;
+    let gone = Upstream::start(Manners::ok()).await;
+    let both = file(&[("s", service("s", QUICK, &[&[&a, &gone], &[&b]]))], "");
+    let plane = Plane::start(&both);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    plane.stands(&gone, Operational::Healthy).await;
+    let session = plane.stats(&gone).enter(None).unwrap();
+    let one = read(&file(&[("s", service("s", QUICK, &[&[&a], &[&b]]))], ""));
+    plane.handle.apply(one).await.unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    let asked = b.asked();
+    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
+    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
+    drop(session);
+    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+}
+
+#[tokio::test]
 async fn orders_are_obeyed_or_refused_with_a_reason() {
     let (_a, b, text) = two_pools(LAZY).await;
     let plane = Plane::start(&text);

@@ -1,0 +1,246 @@
+//! From an intended switch to one that is taken: at once where it has no gate, else when its [transition](super::transition) has
+//! come to that.
+//!
+//! The decision is made again in every turn, and the transition follows it. One of Standfast's own waits only as long as each turn
+//! intends the same switch; an operator's waits as long as it is possible, and stands before Standfast's own. One transition waits
+//! at a time, so the last intended switch is the one that is taken.
+
+use super::service::Service;
+use super::switch::IntendedSwitch;
+use super::timers::Timer;
+use super::transition::{Fence, GateState, GivenUpSwitch, Transition, TransitionProgress};
+use super::turn::Turn;
+use super::{Effect, Gate, GateOutcome, GateRules, LimitAction, Serving, SwitchKind, TransitionId, TransitionStage};
+use crate::config::Name;
+
+/// What came of an intended switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// It was taken.
+    Taken,
+    /// It was not taken: it waits for its gates or for one that stands before it, or was given up.
+    Waits,
+}
+
+impl Service {
+    /// The gates of a switch; `None` = it is taken at once. One that leads to no pool, or to a page, makes no second writer: it
+    /// has none.
+    fn gates<'a>(&self, switch: &IntendedSwitch, turn: &Turn<'a>) -> Option<&'a GateRules> {
+        let endpoints = switch.to.is_some_and(|to| !self.pools[to].is_static);
+        Some(turn.gates).filter(|rules| endpoints && !rules.is_empty())
+    }
+
+    /// Would this switch wait?
+    pub fn is_gated(&self, switch: &IntendedSwitch, turn: &Turn<'_>) -> bool {
+        self.gates(switch, turn).is_some()
+    }
+
+    /// What this turn's decision intends: the transition that waits goes on, is replaced or is withdrawn, and ends when it has come
+    /// to that.
+    pub fn pursue(&mut self, intended: Option<IntendedSwitch>, turn: &mut Turn<'_>) {
+        self.forget_given_up(intended.as_ref(), turn);
+        if intended.is_none() && self.transition.as_ref().is_some_and(|waiting| !self.order_stands(waiting)) {
+            self.end_transition(TransitionStage::Withdrawn, turn);
+        }
+        if let Some(switch) = intended {
+            self.intend(switch, turn);
+        }
+        self.advance_transition(turn);
+    }
+
+    /// This switch is wanted. It is taken at once if it has no gate; else it waits in the place of the one that waited before.
+    pub fn intend(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) -> Intent {
+        if let Some(waiting) = &self.transition {
+            let ordered = switch.pins || !switch.actor.is_own();
+            if self.is_same(waiting, &switch) || (!ordered && self.order_stands(waiting)) {
+                return Intent::Waits;
+            }
+        }
+        let Some(rules) = self.gates(&switch, turn) else {
+            self.take(switch, turn);
+            return Intent::Taken;
+        };
+        let ordered = switch.pins || !switch.actor.is_own();
+        if !ordered && self.was_given_up(&switch) {
+            return Intent::Waits;
+        }
+        self.begin_transition(switch, rules, turn);
+        self.advance_transition(turn)
+    }
+
+    fn begin_transition(&mut self, switch: IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) {
+        self.end_transition(TransitionStage::Replaced, turn);
+        self.given_up = None;
+        self.transitions += 1;
+        let from = match self.serving {
+            Serving::Active(active) => Some(self.pools[active].name.clone()),
+            _ => None,
+        };
+        let fence = self.begin_fence(&switch, rules, turn);
+        let gate = |gate: &Gate| match gate {
+            Gate::FenceAcknowledged if fence.is_none() => {
+                GateState { answer: Some(GateOutcome::Open), ..GateState::asked(gate) }
+            }
+            _ => GateState::asked(gate),
+        };
+        let waiting = Transition {
+            id: TransitionId(self.transitions),
+            kind: switch.kind,
+            from,
+            to: switch.to.map(|to| self.pools[to].name.clone()),
+            actor: switch.actor,
+            undoes: switch.undoes,
+            stays: switch.stays,
+            pins: switch.pins,
+            since: turn.now,
+            until: turn.now.after(rules.limit),
+            at_limit: rules.at_limit,
+            gates: rules.gates.iter().map(gate).collect(),
+            fence,
+        };
+        self.timers.arm(Timer::Transition, waiting.until);
+        let stage = TransitionStage::Waiting { closed: waiting.closed(), until: waiting.until };
+        turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
+        self.transition = Some(waiting);
+    }
+
+    /// Where a gate asks for it, the pool that serves, or served last, is fenced. (A recovery to that very pool leaves none; and
+    /// the sessions of one that a reload took away have been ending since.)
+    fn begin_fence(&self, switch: &IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) -> Option<Fence> {
+        if !rules.gates.contains(&Gate::FenceAcknowledged) {
+            return None;
+        }
+        let pool = match self.serving {
+            Serving::Active(active) => self.pools[active].name.clone(),
+            _ => self.last_active.clone()?,
+        };
+        let Some(index) = self.index_of(&pool) else {
+            let left = turn.timeline.left(self.name(), &pool).filter(|incident| incident.fenced.is_none())?;
+            return Some(Fence { pool, epoch: left.epoch, since: left.decided });
+        };
+        if switch.to == Some(index) || self.pools[index].is_static {
+            return None;
+        }
+        self.end_sessions(index, turn);
+        Some(Fence { pool, epoch: turn.epoch, since: turn.now })
+    }
+
+    /// The pool that is fenced while a transition waits.
+    pub fn fence(&self) -> Option<&Fence> {
+        self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref())
+    }
+
+    /// No session is left at a pool that this epoch left or fenced. Returns whether a transition has waited for that.
+    pub fn sessions_ended(&mut self, pool: &Name, epoch: u64) -> bool {
+        let this = |fence: &Fence| fence.pool == *pool && fence.epoch == epoch;
+        let waiting = self.transition.as_mut().filter(|waiting| waiting.fence.as_ref().is_some_and(this));
+        waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open))
+    }
+
+    /// The transition that waits, if any, is over.
+    pub fn end_transition(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
+        if let Some(waiting) = self.transition.take() {
+            self.timers.disarm(Timer::Transition);
+            turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
+        }
+    }
+
+    /// An operator wants what is so already: whatever waits is called off. Returns whether an order was.
+    pub fn call_off(&mut self, turn: &mut Turn<'_>) -> bool {
+        let ordered = self.transition.as_ref().is_some_and(Transition::is_ordered);
+        self.end_transition(TransitionStage::Withdrawn, turn);
+        ordered
+    }
+
+    /// An answer about a gate; one about another transition is too late. Returns whether it says something new.
+    pub fn gate_answered(&mut self, id: TransitionId, gate: &Gate, outcome: &GateOutcome) -> bool {
+        let external = matches!(gate, Gate::External { .. });
+        let waiting = self.transition.as_mut().filter(|waiting| waiting.id == id && external);
+        waiting.is_some_and(|waiting| waiting.answer(gate, outcome))
+    }
+
+    /// The transition that waits ends when it has come to that; at once, where all its gates were open from the beginning.
+    fn advance_transition(&mut self, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = &self.transition else { return Intent::Waits };
+        let closed = waiting.closed();
+        match waiting.progress(turn.now) {
+            TransitionProgress::Waiting => Intent::Waits,
+            TransitionProgress::Open => self.take_waiting(TransitionStage::Taken, turn),
+            TransitionProgress::Over(LimitAction::GoAhead) => {
+                self.take_waiting(TransitionStage::WentAhead { closed }, turn)
+            }
+            TransitionProgress::Over(LimitAction::GiveUp) => self.give_up(TransitionStage::Expired { closed }, turn),
+            TransitionProgress::Refused(gate, detail) => self.give_up(TransitionStage::Refused { gate, detail }, turn),
+        }
+    }
+
+    fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
+        self.end_transition(stage, turn);
+        let switch = IntendedSwitch {
+            kind: waiting.kind,
+            to: waiting.to.as_ref().and_then(|to| self.index_of(to)),
+            actor: waiting.actor,
+            undoes: waiting.undoes,
+            stays: waiting.stays,
+            pins: waiting.pins,
+        };
+        self.take(switch, turn);
+        Intent::Taken
+    }
+
+    /// The service stays as it is. A switch of Standfast's own is intended again when it has paused for as long as it may wait; an
+    /// order is over.
+    fn give_up(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
+        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
+        self.end_transition(stage, turn);
+        if !waiting.is_ordered() {
+            let until = turn.now.after(waiting.until.since(waiting.since));
+            self.timers.arm(Timer::Transition, until);
+            self.given_up = Some(GivenUpSwitch { kind: waiting.kind, to: waiting.to, until });
+        }
+        Intent::Waits
+    }
+
+    /// A given-up switch is intended again when its pause is over, and another one at once.
+    fn forget_given_up(&mut self, intended: Option<&IntendedSwitch>, turn: &Turn<'_>) {
+        let Some(past) = &self.given_up else { return };
+        if past.until <= turn.now || !intended.is_some_and(|switch| self.was_given_up(switch)) {
+            self.given_up = None;
+            if self.transition.is_none() {
+                self.timers.disarm(Timer::Transition);
+            }
+        }
+    }
+
+    fn was_given_up(&self, switch: &IntendedSwitch) -> bool {
+        let to = switch.to.map(|to| &self.pools[to].name);
+        self.given_up.as_ref().is_some_and(|past| past.kind == switch.kind && past.to.as_ref() == to)
+    }
+
+    /// Is this the switch that waits? (One away from a pool that the configuration drains is no failover either while it waits.)
+    fn is_same(&self, waiting: &Transition, switch: &IntendedSwitch) -> bool {
+        let ordered = switch.pins || !switch.actor.is_own();
+        let to = switch.to.map(|to| &self.pools[to].name) == waiting.to.as_ref();
+        let kind = waiting.kind == switch.kind || waiting.kind == SwitchKind::Switchover && self.is_drained();
+        let marks = (waiting.pins, waiting.undoes) == (switch.pins, switch.undoes);
+        to && kind && marks && ordered == waiting.is_ordered()
+    }
+
+    fn is_drained(&self) -> bool {
+        let min_healthy = self.config.failover.min_healthy;
+        matches!(self.serving, Serving::Active(active) if self.pools[active].is_drained_by_weight(min_healthy))
+    }
+
+    /// Is it an operator's, and still possible?
+    fn order_stands(&self, waiting: &Transition) -> bool {
+        let Some(to) = waiting.to.as_ref().and_then(|to| self.index_of(to)) else { return false };
+        let moves = match self.serving {
+            Serving::Active(active) => active != to && (waiting.kind != SwitchKind::Failback || to < active),
+            Serving::Down => waiting.kind != SwitchKind::Failback,
+            Serving::Starting | Serving::Shared(_) => false,
+        };
+        let possible = waiting.pins || (self.pinned.is_none() && self.available(to));
+        waiting.is_ordered() && moves && possible
+    }
+}

@@ -1,0 +1,298 @@
+//! Switches that wait for gates.
+
+use super::*;
+
+fn gate(name: &str) -> Gate {
+    Gate::External { name: name.into() }
+}
+
+fn rules(at_limit: LimitAction) -> GateRules {
+    GateRules { gates: vec![gate("hook"), gate("copy")], limit: secs(5), at_limit }
+}
+
+fn gated(at_limit: LimitAction, change: impl FnOnce(&mut Service)) -> Rig {
+    let mut rig = Rig::new(change);
+    rig.core = rig.core.clone().with_gates(rules(at_limit));
+    rig
+}
+
+impl Rig {
+    fn waiting(&self) -> TransitionStatus {
+        self.status().transition.expect("a transition waits")
+    }
+
+    fn gate_answered(&mut self, id: TransitionId, name: &str, outcome: GateOutcome) {
+        let event =
+            Event::GateAnswered { service: "shop".into(), transition: id, seen: self.now, gate: gate(name), outcome };
+        self.tell(event);
+    }
+
+    fn open(&mut self) {
+        let id = self.waiting().id;
+        self.gate_answered(id, "hook", GateOutcome::Open);
+        self.gate_answered(id, "copy", GateOutcome::Open);
+    }
+
+    fn lose_home(&mut self) {
+        self.all(&[0, 1], Rig::fall);
+    }
+
+    /// How transitions went, since this was last asked.
+    fn stages(&mut self) -> Vec<TransitionStage> {
+        let effects = std::mem::take(&mut self.effects).into_iter();
+        let stages = effects.filter_map(|effect| match effect {
+            Effect::Transition(record) => Some(record.stage),
+            _ => None,
+        });
+        stages.filter(|stage| !matches!(stage, TransitionStage::Waiting { .. })).collect()
+    }
+
+    fn outcome(&mut self, command: ActCommand) -> ActOutcome {
+        self.act(Act::new(ActId(1), Actor::local("ada"), command))
+    }
+}
+
+fn to(pool: &str) -> ActCommand {
+    ActCommand::Switchover { service: "shop".into(), pool: pool.into() }
+}
+
+fn pin(pool: &str) -> ActCommand {
+    ActCommand::Pin { service: "shop".into(), pool: pool.into() }
+}
+
+#[test]
+fn a_switch_waits_until_all_of_its_gates_are_open() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    let waiting = rig.waiting();
+    assert_eq!((rig.active().as_str(), waiting.kind), ("home", SwitchKind::Failover));
+    assert_eq!((waiting.from.as_deref(), waiting.to.as_deref(), waiting.left_ms), (Some("home"), Some("away"), 5000));
+    rig.wait(secs(2));
+    rig.gate_answered(waiting.id, "hook", GateOutcome::Open);
+    rig.gate_answered(waiting.id, "hook", GateOutcome::Open);
+    assert_eq!(rig.active(), "home");
+    let open: Vec<bool> = rig.waiting().gates.iter().map(|gate| gate.open).collect();
+    assert_eq!((open, rig.waiting().for_ms, rig.waiting().left_ms), (vec![true, false], 2000, 3000));
+    rig.gate_answered(waiting.id, "copy", GateOutcome::Open);
+    assert_eq!((rig.active().as_str(), rig.status().transition), ("away", None));
+    assert_eq!((rig.last().decided, rig.last().kind), (rig.now, SwitchKind::Failover));
+    assert_eq!(rig.stages(), [TransitionStage::Taken]);
+}
+
+#[test]
+fn a_switch_whose_reason_is_gone_is_withdrawn_and_not_taken_later() {
+    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    rig.lose_home();
+    let id = rig.waiting().id;
+    rig.all(&[0, 1], Rig::rise);
+    assert_eq!(rig.stages(), [TransitionStage::Withdrawn]);
+    for name in ["hook", "copy"] {
+        rig.gate_answered(id, name, GateOutcome::Open);
+    }
+    rig.wait(secs(20));
+    assert_eq!((rig.active().as_str(), rig.status().transition, rig.core.incidents().count()), ("home", None, 0));
+}
+
+#[test]
+fn a_better_target_takes_the_place_of_the_one_that_fails_while_it_is_waited_for() {
+    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    rig.all(&[4, 5], Rig::pass);
+    rig.lose_home();
+    let before = rig.waiting();
+    rig.wait(secs(3));
+    rig.all(&[2, 3], Rig::fall);
+    let after = rig.waiting();
+    assert_eq!((after.to.as_deref(), after.left_ms), (Some("third"), 5000));
+    assert_eq!(rig.stages(), [TransitionStage::Replaced]);
+    for name in ["hook", "copy"] {
+        rig.gate_answered(before.id, name, GateOutcome::Open);
+    }
+    assert_eq!(rig.active(), "home", "what was granted was another switch");
+    rig.open();
+    assert_eq!(rig.active(), "third");
+}
+
+#[test]
+fn a_switch_whose_time_is_over_is_given_up_and_intended_again_after_a_pause() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    rig.wait(secs(5));
+    assert_eq!(rig.stages(), [TransitionStage::Expired { closed: vec![gate("hook"), gate("copy")] }]);
+    rig.wait(Duration::from_millis(4999));
+    rig.fail(0);
+    assert_eq!((rig.active().as_str(), rig.status().transition), ("home", None));
+    rig.wait(Duration::from_millis(1));
+    rig.open();
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn a_switch_that_may_go_ahead_is_taken_when_its_time_is_over() {
+    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    rig.lose_home();
+    let id = rig.waiting().id;
+    rig.gate_answered(id, "copy", GateOutcome::Open);
+    rig.wait(Duration::from_millis(4999));
+    assert_eq!(rig.active(), "home");
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.active(), "away");
+    assert_eq!(rig.stages(), [TransitionStage::WentAhead { closed: vec![gate("hook")] }]);
+}
+
+#[test]
+fn a_refused_gate_ends_the_wait_at_once_whatever_applies_at_its_end() {
+    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    rig.lose_home();
+    let id = rig.waiting().id;
+    rig.gate_answered(id, "hook", GateOutcome::Refused { detail: "exit status 1".into() });
+    assert_eq!(rig.stages(), [TransitionStage::Refused { gate: gate("hook"), detail: "exit status 1".into() }]);
+    assert_eq!((rig.active().as_str(), rig.status().transition), ("home", None));
+    rig.wait(secs(5));
+    assert_ne!(rig.waiting().id, id);
+}
+
+#[test]
+fn an_order_waits_in_the_place_of_an_own_switch_and_is_not_replaced_by_one() {
+    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    rig.all(&[4, 5], Rig::pass);
+    rig.lose_home();
+    assert_eq!(rig.outcome(to("third")), ActOutcome::Waiting);
+    assert_eq!(rig.stages(), [TransitionStage::Replaced]);
+    rig.wait(secs(2));
+    rig.fail(0);
+    assert_eq!(rig.outcome(to("third")), ActOutcome::Waiting);
+    let waiting = rig.waiting();
+    assert_eq!((waiting.to.as_deref(), waiting.actor, waiting.left_ms), (Some("third"), Actor::local("ada"), 3000));
+    rig.open();
+    assert_eq!((rig.active().as_str(), rig.status().ordered), ("third", true));
+}
+
+#[test]
+fn an_order_that_is_given_up_is_over() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    assert_eq!(rig.outcome(to("away")), ActOutcome::Waiting);
+    rig.wait(secs(60));
+    assert_eq!((rig.active().as_str(), rig.status().transition, rig.status().ordered), ("home", None, false));
+    assert_eq!(rig.stages().len(), 1);
+}
+
+#[test]
+fn an_order_to_stay_calls_off_what_waits() {
+    for stay in [to("home"), ActCommand::Failback { service: "shop".into() }, pin("home")] {
+        let mut rig = gated(LimitAction::GoAhead, |_| {});
+        rig.outcome(to("away"));
+        assert_eq!(rig.outcome(stay), ActOutcome::Done);
+        assert_eq!(rig.stages(), [TransitionStage::Withdrawn]);
+        rig.wait(secs(20));
+        assert_eq!(rig.active(), "home");
+    }
+}
+
+#[test]
+fn a_pin_holds_from_the_time_its_switch_is_taken() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    assert_eq!(rig.outcome(pin("away")), ActOutcome::Waiting);
+    assert_eq!((rig.status().pinned, rig.core.saved(rig.now).services[0].pinned.clone()), (None, None));
+    rig.open();
+    assert_eq!((rig.active().as_str(), rig.status().pinned.as_deref()), ("away", Some("away")));
+
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.outcome(pin("away"));
+    assert_eq!(rig.outcome(ActCommand::Unpin { service: "shop".into() }), ActOutcome::Done);
+    assert_eq!((rig.status().transition, rig.active().as_str()), (None, "home"));
+}
+
+#[test]
+fn after_a_restart_the_old_pool_serves_and_the_decision_is_made_again() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    rig.waiting();
+    let saved = serde_json::to_string(&rig.core.saved(rig.now)).expect("a state");
+    assert!(!saved.contains("transition"), "{saved}");
+    let saved = serde_json::from_str(&saved).expect("a saved state");
+    rig.core = Decision::new(Some(saved), rig.now).with_gates(rules(LimitAction::GiveUp));
+    rig.configure();
+    rig.all(&[0, 1], Rig::fall);
+    rig.all(&[2, 3], Rig::pass);
+    assert_eq!((rig.active().as_str(), rig.waiting().to.as_deref()), ("home", Some("away")));
+    rig.open();
+    assert_eq!(rig.last().from.as_deref(), Some("home"));
+}
+
+#[test]
+fn a_pin_of_the_time_before_the_first_choice_waits_like_a_switch_after_a_restart() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let saved = rig.core.saved(rig.now);
+    rig.core = Decision::new(Some(saved), rig.now).with_gates(rules(LimitAction::GiveUp));
+    rig.configure();
+    assert_eq!(rig.outcome(pin("away")), ActOutcome::Done);
+    rig.all(&[0, 1, 2, 3], Rig::pass);
+    assert_eq!((rig.active().as_str(), rig.waiting().to.as_deref()), ("home", Some("away")));
+    rig.open();
+    assert_eq!((rig.active().as_str(), rig.status().pinned.as_deref()), ("away", Some("away")));
+}
+
+#[test]
+fn a_reload_goes_on_with_what_waits_under_its_new_name() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.outcome(to("away"));
+    rig.shop().pools[1].name = "south".into();
+    rig.wait(secs(1));
+    rig.configure();
+    assert_eq!((rig.waiting().to.as_deref(), rig.waiting().left_ms), (Some("south"), 4000));
+    rig.open();
+    assert_eq!(rig.active(), "south");
+}
+
+#[test]
+fn a_reload_that_removes_the_target_ends_the_wait() {
+    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    rig.all(&[4, 5], Rig::pass);
+    rig.outcome(to("third"));
+    rig.shop().pools.truncate(2);
+    rig.configure();
+    assert_eq!(rig.stages(), [TransitionStage::Withdrawn]);
+    assert_eq!((rig.active().as_str(), rig.status().transition), ("home", None));
+}
+
+#[test]
+fn no_pool_serves_while_the_way_from_a_removed_one_has_closed_gates() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.shop().pools.remove(0);
+    rig.configure();
+    assert_eq!((rig.active().as_str(), rig.waiting().kind), ("-", SwitchKind::Recovery));
+    rig.open();
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn a_pool_that_a_reload_drains_by_weight_is_left_by_no_failover_though_that_waits() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let PoolMembers::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { unreachable!() };
+    endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 0);
+    rig.configure();
+    rig.wait(secs(1));
+    rig.pass(2);
+    assert_eq!((rig.waiting().kind, rig.waiting().left_ms), (SwitchKind::Switchover, 4000));
+    rig.open();
+    assert_eq!((rig.active().as_str(), rig.last().kind), ("away", SwitchKind::Switchover));
+}
+
+#[test]
+fn a_switch_to_a_page_or_to_no_pool_has_no_gates() {
+    let mut rig = gated(LimitAction::GiveUp, |service| {
+        service.failover.on_all_down = OnAllDown::FailClosed;
+    });
+    rig.all(&[2, 3], Rig::fall);
+    rig.lose_home();
+    assert_eq!((rig.active().as_str(), rig.status().transition), ("-", None));
+}
+
+#[test]
+fn a_core_without_gates_says_nothing_of_transitions() {
+    let mut rig = Rig::new(|_| {});
+    rig.lose_home();
+    let text = serde_json::to_string(&rig.core).expect("a state");
+    assert!(!text.contains("transition") && !text.contains("gates"), "{text}");
+    assert_eq!((rig.active().as_str(), rig.stages()), ("away", Vec::new()));
+}

@@ -1,0 +1,277 @@
+//! A transition: a switch that is intended and waits until its gates are open or its time is over. The rules by which it is begun,
+//! replaced and withdrawn are in [`gating`](super::gating).
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, SwitchKind};
+use crate::config::Name;
+use crate::time::MonoTime;
+
+/// Counts the transitions of one service in this process's life, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TransitionId(pub u64);
+
+/// A condition that must hold before a switch is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// No session is left at the pool that serves, and every worker has said so: [`Event::SessionsEnded`](super::Event::SessionsEnded).
+    /// The pool gets no new work while the transition waits, and its sessions end as if it had been left.
+    FenceAcknowledged,
+    /// Something outside the core grants the switch, by [`Event::GateAnswered`](super::Event::GateAnswered).
+    External {
+        /// What it is called.
+        name: Name,
+    },
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gate::FenceAcknowledged => f.write_str("the end of all sessions"),
+            Gate::External { name } => f.write_str(name),
+        }
+    }
+}
+
+/// The answer about a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateOutcome {
+    /// It holds.
+    Open,
+    /// It will not hold: the switch is given up.
+    Refused {
+        /// For people: why.
+        detail: String,
+    },
+}
+
+/// What becomes of a switch whose gates are not open when its time is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitAction {
+    /// It is not taken: the service stays as it is.
+    #[default]
+    GiveUp,
+    /// It is taken nevertheless.
+    GoAhead,
+}
+
+/// The gates of a switch, and how long they are waited for. The default has none: every switch is taken in the turn that intends
+/// it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateRules {
+    /// All of them must open.
+    pub gates: Vec<Gate>,
+    /// How long a transition waits at most; after one that was given up, the same switch is not intended again for as long.
+    pub limit: Duration,
+    /// What applies then.
+    pub at_limit: LimitAction,
+}
+
+impl GateRules {
+    /// There is no gate.
+    pub fn is_empty(&self) -> bool {
+        self.gates.is_empty()
+    }
+}
+
+/// A transition began to wait, or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitionRecord {
+    /// Its number.
+    pub id: TransitionId,
+    /// The service.
+    pub service: Name,
+    /// Why the active pool is to change.
+    pub kind: SwitchKind,
+    /// The pool that serves; `None` when none does.
+    pub from: Option<Name>,
+    /// The pool that is to serve.
+    pub to: Option<Name>,
+    /// Who decided.
+    pub actor: Actor,
+    /// When it began to wait.
+    pub since: MonoTime,
+    /// Where it stands.
+    pub stage: TransitionStage,
+}
+
+/// Where a transition stands. All but the first are ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransitionStage {
+    /// It waits for these gates.
+    Waiting {
+        /// Those that are not open.
+        closed: Vec<Gate>,
+        /// When its time is over.
+        until: MonoTime,
+    },
+    /// All gates are open, and the switch was taken.
+    Taken,
+    /// Its time is over, and the switch was taken nevertheless.
+    WentAhead {
+        /// The gates that were not open.
+        closed: Vec<Gate>,
+    },
+    /// Its time is over, and the switch was given up.
+    Expired {
+        /// The gates that were not open.
+        closed: Vec<Gate>,
+    },
+    /// A gate was refused, and the switch was given up.
+    Refused {
+        /// The gate.
+        gate: Gate,
+        /// For people: why.
+        detail: String,
+    },
+    /// The reason for the switch is gone, or an operator called it off.
+    Withdrawn,
+    /// Another switch was intended in its place.
+    Replaced,
+}
+
+impl TransitionRecord {
+    /// It is over.
+    pub fn is_end(&self) -> bool {
+        !matches!(self.stage, TransitionStage::Waiting { .. })
+    }
+
+    /// It is over, and the service was not switched though the reason for it stands.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self.stage, TransitionStage::Expired { .. } | TransitionStage::Refused { .. })
+    }
+}
+
+impl fmt::Display for TransitionStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |gates: &[Gate]| gates.iter().map(Gate::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            TransitionStage::Waiting { closed, .. } => write!(f, "waits for {}", list(closed)),
+            TransitionStage::Taken => f.write_str("taken: all gates are open"),
+            TransitionStage::WentAhead { closed } => {
+                write!(f, "taken: the time is over, without {}", list(closed))
+            }
+            TransitionStage::Expired { closed } => write!(f, "given up: the time is over, without {}", list(closed)),
+            TransitionStage::Refused { gate, detail } => write!(f, "given up: {gate} was refused: {detail}"),
+            TransitionStage::Withdrawn => f.write_str("withdrawn: its reason is gone"),
+            TransitionStage::Replaced => f.write_str("replaced by another switch"),
+        }
+    }
+}
+
+/// The intended switch that waits. Pools are named, so that a reload can go on with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Transition {
+    pub id: TransitionId,
+    pub kind: SwitchKind,
+    pub from: Option<Name>,
+    pub to: Option<Name>,
+    pub actor: Actor,
+    pub undoes: bool,
+    pub stays: bool,
+    pub pins: bool,
+    pub since: MonoTime,
+    pub until: MonoTime,
+    pub at_limit: LimitAction,
+    pub gates: Vec<GateState>,
+    /// The pool that gets no more work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+/// A pool that is fenced before it is left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fence {
+    pub pool: Name,
+    /// The epoch that publishes it.
+    pub epoch: u64,
+    pub since: MonoTime,
+}
+
+/// A gate of a transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct GateState {
+    pub gate: Gate,
+    /// `None` = not answered yet.
+    pub answer: Option<GateOutcome>,
+}
+
+impl GateState {
+    pub fn asked(gate: &Gate) -> GateState {
+        GateState { gate: gate.clone(), answer: None }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.answer == Some(GateOutcome::Open)
+    }
+}
+
+/// What a transition has come to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum TransitionProgress {
+    Waiting,
+    Open,
+    Refused(Gate, String),
+    Over(LimitAction),
+}
+
+impl Transition {
+    /// Take in an answer about a gate: the first one counts. Returns whether it says something new.
+    pub fn answer(&mut self, gate: &Gate, outcome: &GateOutcome) -> bool {
+        let asked = self.gates.iter_mut().find(|state| state.gate == *gate && state.answer.is_none());
+        asked.map(|state| state.answer = Some(outcome.clone())).is_some()
+    }
+
+    /// When its time is over, what has not been answered by then counts no more.
+    pub fn progress(&self, now: MonoTime) -> TransitionProgress {
+        let refused = self.gates.iter().find_map(|state| match &state.answer {
+            Some(GateOutcome::Refused { detail }) => Some((state.gate.clone(), detail.clone())),
+            _ => None,
+        });
+        match refused {
+            _ if now >= self.until => TransitionProgress::Over(self.at_limit),
+            Some((gate, detail)) => TransitionProgress::Refused(gate, detail),
+            None if self.gates.iter().all(GateState::is_open) => TransitionProgress::Open,
+            None => TransitionProgress::Waiting,
+        }
+    }
+
+    /// The gates that are not open.
+    pub fn closed(&self) -> Vec<Gate> {
+        self.gates.iter().filter(|state| !state.is_open()).map(|state| state.gate.clone()).collect()
+    }
+
+    /// An operator wants it: it does not need the evidence of a turn.
+    pub fn is_ordered(&self) -> bool {
+        self.pins || !self.actor.is_own()
+    }
+
+    pub fn record(&self, service: &Name, stage: TransitionStage) -> TransitionRecord {
+        TransitionRecord {
+            id: self.id,
+            service: service.clone(),
+            kind: self.kind,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            actor: self.actor.clone(),
+            since: self.since,
+            stage,
+        }
+    }
+}
+
+/// The switch that was given up last, and that is not intended again for a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct GivenUpSwitch {
+    pub kind: SwitchKind,
+    pub to: Option<Name>,
+    pub until: MonoTime,
+}
