@@ -83,4 +83,5 @@
 //! | requests wait 1 s and 1.5 s for a verdict (`routing/tries.rs`) | above the time of a confirming connect |
 //! | first choice 900 ms (`decision/reload.rs`) | below the 1 s that requests wait for it |
 //! | second confirming connect after 50 ms (`decision/endpoint/refusal.rs`) | longer than most listeners need to be there again |
+//! | 16 connects at once for each millisecond of the round trip (`proxy/upstream/dial_gate.rs`) | about what a worker can make beside its exchanges |
 //! | clock sign 25 ms, pause 100 ms (`sys/running.rs`) | several signs, so a late thread is no pause |

@@ -68,7 +68,7 @@
 //!
 //! # 9. `proxy/upstream/select.rs`: from a service to a connection
 //!
-//! `Placing::next` loops until there is a connection, a static response, or a reason to give up. Failed connects are
+//! `Dispatch::next` loops until there is a connection, a static response, or a reason to give up. Failed connects are
 //! counted and gone on from here; waits for a newer table are waited here. TCP sessions use the same function. A
 //! connect that is late is raced by one to another endpoint (`race.rs`).
 //!
@@ -83,9 +83,28 @@
 //! The last one parked is the first one used. It has to be of the newest generation and proven. Nothing is taken if
 //! the retry rule asks for a fresh connection.
 //!
+//! Where there is none, `dial.rs` connects. Of each worker at most 16 connects to one endpoint are under way at once, for
+//! each millisecond of the round trip to it. A further request waits in line, first in first out, for whichever comes
+//! first: a connection that an exchange gives back, or a permit to connect (`dial_gate.rs`). So a burst that finds no
+//! idle connection, as after a switch to a standby, does not spend its first 100 ms with connects alone: the first
+//! requests are answered meanwhile, and their connections serve most of the others.
+//!
+//! - A connection that is given back goes to the first request in line and not to the idle list. The request looks at
+//!   it as at an idle one: generation, expiry, peek.
+//! - A connect that fails lets all of the line go. Each connects for itself, so the verdict on a dead endpoint is as
+//!   fast as without a gate, and no failure is counted but that of a connect that was made.
+//! - A connect, or a wait, that is *late* (four times the usual, see [retries](super::retries#connect-races)) leaves
+//!   the gate: the connect gives back its permit, and the waiting request connects. So a few connects that get lost do
+//!   not hold up the line.
+//! - The time in line is a part of `timeouts.connect`. A request for which it runs out goes on as after an unanswered
+//!   connect. That is evidence against the endpoint only where the connect had the whole time.
+//! - Not gated: requests to which a connection of others is of no use (`keepalive: off`, PROXY protocol, POST after a
+//!   reset, TCP sessions), the second connect of a race, and hedges. HTTP/2 has one dial for many requests instead.
+//!
 //! # 12. `proxy/http/attempt.rs`: one exchange
 //!
-//! Register, re-check, send, wait for the final head. While it waits, four things can happen beside the answer: it is
+//! Register, re-check, send, wait for the final head. The steps of a try are functions of `UpstreamTry`
+//! (`upstream_try.rs`), which hedges use too. While it waits, four things can happen beside the answer: it is
 //! late (`waiting.rs`), it is hedged (`hedge.rs`), its endpoint is condemned by a newer table (a safe request leaves),
 //! or its client goes away. A good head is passed on: short answers to safe requests are held up to 100 ms until they
 //! are complete (`hold_response`), so that one that breaks off can be sent again. Longer ones are streamed. An answer

@@ -105,7 +105,7 @@
 //!   ([`VERDICT_WAIT`](crate::routing::tries::VERDICT_WAIT)), or 1.5 s where a connect was not answered; the engine
 //!   needs milliseconds ([one failover](super::one_failover)), and the request goes on under the new table;
 //! - a connect that is pending when a newer table condemns its endpoint, or leaves its pool, is given up, and the
-//!   request picks again (`Placing::superseded` in `proxy/upstream/wait.rs`);
+//!   request picks again (`Dispatch::superseded` in `proxy/upstream/wait.rs`);
 //! - while every endpoint of its pool is suspected and another pool is available, it waits up to 1 s instead of being
 //!   sent into a stall;
 //! - its body is replayed from the buffer (`retry.replay_bytes`) if a part of it had been read.

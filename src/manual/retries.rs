@@ -59,6 +59,7 @@
 //! | something of this host (descriptor, port, memory) | `queue_timeout`, then `local_error` | tries every 50 ms: `LOCAL_STEP` |
 //! | a route to the endpoint | 1 s, then as if refused | `VERDICT_WAIT` |
 //! | room at endpoints with `max_connections` | `queue_timeout` | |
+//! | a connection, while 16 connects to the endpoint are under way ([chapter 4](super::one_request)) | until a connect would be late, then it connects | `AT_ONCE` |
 //!
 //! A wait ends early with a newer table. If the table's view of the service is another one, refused endpoints may be
 //! asked again, because they were judged again (`Tries::resumed`).
@@ -88,6 +89,9 @@
 //! No byte of a request is sent before the race is over, so every request may race inside its pool, and safe ones into
 //! another pool. One overtaken connect for each worker and endpoint goes on in the background, so that it becomes
 //! known whether it was slow or lost. Its connection is kept.
+//!
+//! A request that waits in line for a connection races as if it were connecting. It is no witness, and its time in line
+//! is no silence of the endpoint (`first_connect.rs`).
 //!
 //! # The budget
 //!

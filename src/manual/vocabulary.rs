@@ -48,6 +48,7 @@
 //! | attempt (`retry.attempts`) | a try with bytes sent | [`Retry::attempts`](crate::config::Retry::attempts) |
 //! | hedge | a second try while the first one is pending | `src/proxy/http/hedge.rs` |
 //! | race | a second *connect* while the first one is pending; no byte of the request is sent | `src/proxy/upstream/race.rs` |
+//! | gate | the bound on connects to one endpoint that a worker has under way; further requests wait in line | `src/proxy/upstream/dial_gate.rs` |
 //! | re-check | the comparison of epochs immediately before the first byte | [`WorkerView::still_holds`](crate::routing::WorkerView::still_holds) |
 //! | generation | a number of each endpoint; idle connections of an older one are not used again | [`EndpointStats::generation`](crate::routing::EndpointStats::generation) |
 //! | permit | a place under `limits.max_connections` of the service | [`Permit`](crate::routing::Permit) |
@@ -81,6 +82,8 @@
 //! | `Destination`, `SelectedTarget` | `proxy/upstream/destination.rs`, `dispatch.rs` | chosen endpoint with its table; the same with a connection |
 //! | `ClientInfo`, `ConnectionContext`, `RequestContext` | `dispatch.rs`, `proxy/http/context.rs` | client of a connection; what all requests of a connection share; what one request needs |
 //! | `H2Connection`, `H2Stream`, `H2Endpoint`, `H2Pool` | `proxy/upstream/h2_pool.rs`, `h2_connection.rs` | HTTP/2 connection, one stream, connections to one endpoint, the pool |
+//! | `UpstreamTry` | `proxy/http/upstream_try.rs` | one try: send, wait, head, verdict |
+//! | `DialGate`, `GateTurn`, `FirstConnect` | `proxy/upstream/dial_gate.rs`, `first_connect.rs` | limit of pending connects to one endpoint, a request's turn at it; the connect of a try |
 //! | `Alarm`, `TaskKiller` | `proxy/deadline.rs` | deadline of a task; handle that cancels it |
 //! | `proxy/termination.rs` | | labels of terminations |
 //! | `Act`, `ActCommand` | `decision/act.rs`, `commands.rs` | operator command as a value; what it asks for |

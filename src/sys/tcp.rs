@@ -1,9 +1,10 @@
-//! What the kernel says about a TCP socket: is it ready, and, on Linux alone, what its peer does not acknowledge; and which bytes may
-//! wait for more.
+//! What the kernel says about a TCP socket: is it ready, and, on Linux alone, what its peer does not acknowledge and how far away
+//! it is; and which bytes may wait for more.
 //! `unsafe` because no crate in use reads `TCP_INFO`.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -50,6 +51,31 @@ pub fn is_unacknowledged(_socket: impl AsFd) -> bool {
     false
 }
 
+/// The shortest round trip to the peer that the kernel has measured: that of the handshake, unless a later one was shorter. `None`:
+/// the kernel does not know (Linux before 4.6).
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "rustix has no TCP_INFO")]
+pub fn shortest_round_trip(socket: impl AsFd) -> Option<Duration> {
+    use std::os::fd::AsRawFd;
+    /// Where `tcpi_min_rtt` is in the kernel's `struct tcp_info`, in words; the struct of the crate `libc` ends before it.
+    const MIN_RTT: usize = 37;
+    let mut info = [0u32; MIN_RTT + 1];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for this call, and the kernel writes at most `length` bytes, which `info` has.
+    let answer = unsafe {
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+    };
+    let known = answer == 0 && length as usize == size_of_val(&info) && info[MIN_RTT] != u32::MAX;
+    known.then(|| Duration::from_micros(info[MIN_RTT].into()))
+}
+
+/// Not known on other systems.
+#[cfg(not(target_os = "linux"))]
+pub fn shortest_round_trip(_socket: impl AsFd) -> Option<Duration> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +87,17 @@ mod tests {
         let mut ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         ours.write_all(b"hello").unwrap();
         assert!(!is_unacknowledged(&ours));
+    }
+
+    #[test]
+    fn the_round_trip_of_a_handshake_is_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let known = shortest_round_trip(&ours);
+        if cfg!(target_os = "linux") {
+            assert!(known.is_some_and(|took| took < Duration::from_secs(1)), "{known:?}");
+        }
+        let unconnected = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(shortest_round_trip(&unconnected), None);
     }
 }

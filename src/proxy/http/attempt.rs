@@ -157,7 +157,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         if wanted {
             let expires = now.after(dispatch.service().config.timeouts.idle);
             let parked = IdleConn { stream, generation: destination.generation, expires };
-            self.setting.pools.idle.park(destination.choice.id, &destination.endpoint().stats, parked);
+            self.setting.pools.park(destination.choice.id, &destination.endpoint().stats, parked);
         }
     }
 

@@ -1,16 +1,18 @@
 //! Connecting: a new connection for one request, its header and its TLS, and what a failed one says.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::destination::Destination;
 use super::dispatch::{Dispatch, LinkOutcome, SelectError, UpstreamLink};
-use super::faults::record_connect;
+use super::faults::{connect_unanswered, record_connect};
+use super::first_connect::FirstConnect;
 use super::idle::IdleConn;
 use super::pools::UpstreamPools;
 use super::race::RaceOutcome;
-use crate::config::ServiceTimeouts;
+use crate::config::{Protocol, ServiceTimeouts};
 use crate::decision::{ConnectOutcome, Failure};
 use crate::net::dial::judge_connect;
 use crate::net::tls::explain;
@@ -22,39 +24,56 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 use crate::wire::proxy_protocol;
 
+/// What a try's own connect came to.
+enum OwnConnect {
+    /// A connection that another exchange gave back.
+    Given(Transport),
+    /// A connect, which began then.
+    Ended(MonoTime, Result<Transport, DialError>),
+}
+
 impl Dispatch<'_> {
-    /// A new connection. It is given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so
-    /// any request may go elsewhere at once.
+    /// A new connection, or one that an exchange gives back while this request waits before the [gate](super::dial_gate). It is
+    /// given up when a newer table has condemned the endpoint or left its pool: no byte was sent, so any request may go
+    /// elsewhere at once.
     pub(super) async fn dial(
         &self,
-        destination: &Destination,
+        destination: &mut Destination,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<LinkOutcome, SelectError> {
-        let began = clock::now();
         let header = self.header(destination);
-        let connecting = async {
-            tokio::select! {
-                biased;
-                result = reach(self.pools, destination, header.as_deref()) => Some(result),
-                () = self.superseded(destination) => None,
+        let (raced, began, generation) = {
+            let first = FirstConnect::own(self.pools, destination, clock::now(), self.is_gated(destination));
+            let connecting = async {
+                tokio::select! {
+                    biased;
+                    connected = self.connect(&first, header.as_deref()) => Some(connected),
+                    () = self.superseded(destination) => None,
+                }
+            };
+            let raced = self.race(&first, gone, connecting).await?;
+            (raced, first.began(), first.generation())
+        };
+        destination.generation = generation;
+        Ok(match raced {
+            RaceOutcome::Own(Some(OwnConnect::Given(stream))) => {
+                destination.reused = true;
+                LinkOutcome::Ready(UpstreamLink::Own(stream))
             }
-        };
-        let unanswered = || {
-            connect_unanswered(self.core, destination);
-        };
-        Ok(match self.race(destination, began, true, gone, connecting, unanswered).await? {
-            RaceOutcome::Own(Some(reached)) => match connected(self.core, destination, began, reached) {
-                Ok(stream) => LinkOutcome::Ready(UpstreamLink::Own(stream)),
-                Err(how) => LinkOutcome::Failed(how),
-            },
+            RaceOutcome::Own(Some(OwnConnect::Ended(began, reached))) => {
+                match connected(self.core, destination, began, reached) {
+                    Ok(stream) => LinkOutcome::Ready(UpstreamLink::Own(stream)),
+                    Err(how) => LinkOutcome::Failed(how),
+                }
+            }
             RaceOutcome::Own(None) => {
-                destination.endpoint().stats.connects().excused(began);
+                began.into_iter().for_each(|began| destination.endpoint().stats.connects().excused(began));
                 LinkOutcome::Superseded
             }
             RaceOutcome::Elsewhere(elsewhere) => {
                 let timeouts = self.service().config.timeouts;
                 // (Later it is known to be unanswered.)
-                if clock::now() < began.after(timeouts.connect) {
+                if let Some(began) = began.filter(|began| clock::now() < began.after(timeouts.connect)) {
                     prove(self.pools, destination.clone(), header, began, timeouts);
                 }
                 LinkOutcome::Elsewhere(elsewhere)
@@ -62,6 +81,41 @@ impl Dispatch<'_> {
             RaceOutcome::Unanswered => LinkOutcome::Failed(TryFailure::ConnectTimeout),
             RaceOutcome::Exhausted(spent) => LinkOutcome::Exhausted(spent),
         })
+    }
+
+    /// May this request wait in line for a connection? Not where another exchange's connection is of no use to it, and it would
+    /// only be held up; nor beside a try that is late.
+    fn is_gated(&self, destination: &Destination) -> bool {
+        let is_http = self.service().config.protocol == Protocol::Http;
+        is_http && !self.hurries && self.may_reuse(destination, clock::now())
+    }
+
+    /// Waits in line, then connects. Cancel safe.
+    async fn connect(&self, first: &FirstConnect<'_>, header: Option<&[u8]>) -> OwnConnect {
+        while let Some(given) = self.turn(first).await {
+            if !self.may_reuse(first.destination, clock::now()) {
+                // (Not any more.)
+                first.pass_on(given);
+            } else if let Some(stream) = first.take(given) {
+                return OwnConnect::Given(stream);
+            }
+        }
+        let began = first.begin();
+        let reached = reach(self.pools, first.destination, header).await;
+        first.end(&reached);
+        OwnConnect::Ended(began, reached)
+    }
+
+    /// A turn at the gate, which is of no use any more where a newer table would not go to the endpoint: that ends the try.
+    async fn turn(&self, first: &FirstConnect<'_>) -> Option<IdleConn<Transport>> {
+        let given = poll_fn(|cx| first.poll_turn(cx)).await;
+        if first.has_waited() {
+            let (newest, picked) = (self.core.table(), &first.destination.table);
+            if newest.epoch > picked.epoch && self.is_left_by(&newest, first.destination) {
+                std::future::pending::<()>().await;
+            }
+        }
+        given
     }
 
     /// What goes ahead of everything else on a new connection.
@@ -144,7 +198,7 @@ fn prove(
                 {
                     let parked =
                         IdleConn { stream, generation: destination.generation, expires: now.after(timeouts.idle) };
-                    pools.idle.park(destination.choice.id, &destination.endpoint().stats, parked);
+                    pools.park(destination.choice.id, &destination.endpoint().stats, parked);
                 }
             }
             Err(_) => {
@@ -195,10 +249,4 @@ fn connect_failed(core: &WorkerCore, destination: &Destination, error: &io::Erro
     };
     record_connect(core, destination, kind);
     how
-}
-
-pub(super) fn connect_unanswered(core: &WorkerCore, destination: &Destination) -> TryFailure {
-    destination.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
-    record_connect(core, destination, Failure::ConnectTimeout);
-    TryFailure::ConnectTimeout
 }

@@ -43,6 +43,8 @@ pub struct Dispatch<'a> {
     pub last: Option<TryFailure>,
     /// A hedge was not covered by the budget: counted once.
     pub(super) denied: bool,
+    /// It goes beside a try that is late: it does not wait in line for a connection.
+    pub(super) hurries: bool,
     /// The tries that failed.
     pub faults: FailedTries<'a>,
 }
@@ -167,6 +169,7 @@ impl<'a> Dispatch<'a> {
             attempts: 0,
             last: None,
             denied: false,
+            hurries: false,
             faults,
         }
     }

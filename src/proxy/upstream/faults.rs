@@ -7,9 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::destination::Destination;
-use crate::decision::{Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
+use crate::decision::{ConnectOutcome, Elsewhere, EndpointId, Failure, Mark, RequestTarget, Source};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointView, FailedTry, LatencyEstimate, ServiceView, SourceKey, faults};
+use crate::routing::{EndpointView, FailedTry, LatencyEstimate, ServiceView, SourceKey, TryFailure, faults};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
@@ -170,6 +170,13 @@ pub fn record_connect(core: &WorkerCore, destination: &Destination, kind: Failur
     if fault.report_connect() {
         core.view.urgent();
     }
+}
+
+/// Counts a connect that was not answered in its time, against its endpoint.
+pub fn connect_unanswered(core: &WorkerCore, destination: &Destination) -> TryFailure {
+    destination.endpoint().stats.count_connect(core.id, ConnectOutcome::Timeout);
+    record_connect(core, destination, Failure::ConnectTimeout);
+    TryFailure::ConnectTimeout
 }
 
 /// Counts a failed exchange against its endpoint, if it counts. To be added to its request's [`FailedTries`].

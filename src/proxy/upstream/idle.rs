@@ -34,6 +34,16 @@ pub struct IdleConn<S> {
     pub expires: MonoTime,
 }
 
+impl<S: Stream> IdleConn<S> {
+    /// May it carry another exchange: is it of this generation, has it not been idle for too long, and has nothing come on it
+    /// since it was parked? Whatever came, a late second reply above all, belongs to no request, and a request that must not be
+    /// sent twice is not sent to an end that has closed: so the kernel is asked, not only what it has told so far.
+    #[inline]
+    pub fn is_usable(&self, generation: u64, now: MonoTime) -> bool {
+        self.generation == generation && now < self.expires && self.stream.is_proven_quiet()
+    }
+}
+
 /// One worker's idle connections by endpoint. The last parked is the first used.
 pub struct IdlePool<S = Transport> {
     worker: usize,
@@ -98,16 +108,14 @@ impl<S: Stream> IdlePool<S> {
         }
     }
 
-    /// A connection on which nothing has come since it was parked. Whatever came, a late second reply above all, belongs to no request
-    /// answer, and a request that must not be sent twice is not sent to an end that has closed: so the kernel is asked, not only
-    /// what it has told so far.
+    /// A connection that [may be used](IdleConn::is_usable).
     pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: MonoTime) -> Option<S> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(&endpoint)?;
         let generation = stats.generation();
         while let Some(connection) = shelf.pop() {
             stats.count_idle(self.worker, -1);
-            if connection.generation == generation && now < connection.expires && connection.stream.is_proven_quiet() {
+            if connection.is_usable(generation, now) {
                 return Some(connection.stream);
             }
         }

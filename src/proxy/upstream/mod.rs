@@ -2,8 +2,10 @@
 //! waits in between.
 mod destination;
 mod dial;
+mod dial_gate;
 mod dispatch;
 mod faults;
+mod first_connect;
 mod h2_connection;
 mod h2_pool;
 mod idle;

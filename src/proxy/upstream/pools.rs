@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::dial_gate::DialGates;
 use super::h2_pool::H2Pool;
-use super::idle::IdlePool;
+use super::idle::{IdleConn, IdlePool};
 use crate::decision::EndpointId;
-use crate::net::UpstreamPermit;
 use crate::net::dial::DialErrorKind;
+use crate::net::{Transport, UpstreamPermit};
 use crate::proxy::worker_core::WorkerCore;
-use crate::routing::RoutingTable;
+use crate::routing::{EndpointStats, RoutingTable};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
@@ -24,6 +26,8 @@ pub struct UpstreamPools {
     pub idle: IdlePool,
     /// Upstream connections that exchanges share.
     pub lines: H2Pool,
+    /// The gates before connects to endpoints.
+    pub gates: DialGates<IdleConn<Transport>>,
     /// Endpoints to which a connect goes on though it was overtaken.
     pub proofs: RefCell<HashSet<EndpointId>>,
 }
@@ -32,7 +36,26 @@ impl UpstreamPools {
     /// None yet.
     pub fn new(core: WorkerCore) -> UpstreamPools {
         let idle = IdlePool::new(core.id);
-        UpstreamPools { core, idle, lines: H2Pool::default(), proofs: RefCell::default() }
+        UpstreamPools { core, idle, lines: H2Pool::default(), gates: DialGates::default(), proofs: RefCell::default() }
+    }
+
+    /// Gives back a connection that can carry another exchange: to the first request that waits for one, else to the idle pool.
+    #[inline]
+    pub fn park(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: IdleConn<Transport>) {
+        if self.gates.has_waiting() {
+            self.give(endpoint, stats, connection);
+        } else {
+            self.idle.park(endpoint, stats, connection);
+        }
+    }
+
+    #[cold]
+    fn give(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: IdleConn<Transport>) {
+        if connection.generation == stats.generation()
+            && let Some(connection) = self.gates.offer(endpoint, connection)
+        {
+            self.idle.park(endpoint, stats, connection);
+        }
     }
 
     /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
@@ -68,5 +91,6 @@ impl UpstreamPools {
     pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         self.idle.sweep(table, now);
         self.lines.sweep(table);
+        self.gates.sweep();
     }
 }

@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use super::destination::Destination;
 use super::dispatch::{AnsweredFirst, Dispatch, RaceExhausted, SelectError, Selected};
+use super::first_connect::FirstConnect;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{WaitError, guarded};
-use crate::proxy::worker_core::WorkerCore;
-use crate::routing::{EndpointStats, LatencyEstimate};
+use crate::routing::LatencyEstimate;
 use crate::sys::clock;
 use crate::time::MonoTime;
 
@@ -43,34 +43,42 @@ enum FirstReady<T> {
 }
 
 impl Dispatch<'_> {
-    /// Waits for a connect to this endpoint that began then, and after a while for one to another endpoint as well. `leads`: it
-    /// was begun for this request, which speaks for all that wait for it. `unanswered` counts that it was not answered in time; the
-    /// one to another endpoint goes on then, for no later one would be answered sooner.
+    /// Waits for the connect of a try, and after a while for one to another endpoint as well. That one goes on when the first is
+    /// not answered in time, for no later one would be answered sooner.
     pub(super) async fn race<T>(
         &self,
-        destination: &Destination,
-        began: MonoTime,
-        leads: bool,
+        first: &FirstConnect<'_>,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
         connecting: impl Future<Output = T>,
-        unanswered: impl FnOnce(),
     ) -> Result<RaceOutcome<T>, SelectError> {
-        let stats = &destination.endpoint().stats;
-        let deadline = began.after(self.service().config.timeouts.connect);
+        let deadline = first.tried.after(self.service().config.timeouts.connect);
         let mut connecting = pin!(connecting);
-        let asked = DueConnect::at(stats, began, leads);
-        self.alarm.set(began.after(stats.connect_late_after()).min(deadline));
+        self.alarm.set(first.tried.after(first.late_after).min(deadline));
         match guarded(self.alarm, gone, connecting.as_mut()).await {
             Ok(done) => {
-                asked.settle();
-                return Ok(RaceOutcome::Own(done));
+                first.settle();
+                Ok(RaceOutcome::Own(done))
             }
-            Err(WaitError::Late) => {}
-            Err(interrupted) => return Err(SelectError::Interrupted(interrupted)),
+            // Boxed, so that a task needs no room for a race that hardly ever comes.
+            Err(WaitError::Late) => Box::pin(self.race_late(first, deadline, gone, connecting)).await,
+            Err(interrupted) => Err(SelectError::Interrupted(interrupted)),
+        }
+    }
+
+    /// The first connect is late.
+    async fn race_late<T>(
+        &self,
+        first: &FirstConnect<'_>,
+        deadline: MonoTime,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+        mut connecting: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<RaceOutcome<T>, SelectError> {
+        if clock::now() < deadline {
+            first.step_out();
         }
         let alarm = self.core.deadlines.alarm();
-        let mut other = Some(self.elsewhere(destination, &alarm));
-        self.alarm.set(began.after(LatencyEstimate::LEAST).min(deadline));
+        let mut other = Some(self.elsewhere(first.destination, &alarm));
+        self.alarm.set(first.tried.after(LatencyEstimate::LEAST).min(deadline));
         loop {
             let both = poll_fn(|cx| {
                 if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
@@ -83,36 +91,42 @@ impl Dispatch<'_> {
             });
             match guarded(self.alarm, gone, both).await {
                 Ok(FirstReady::Own(done)) => {
-                    asked.settle();
+                    first.settle();
                     return Ok(RaceOutcome::Own(done));
                 }
                 Ok(FirstReady::Other(SecondConnect::Found(elsewhere))) => {
-                    if leads {
-                        tell(self.core, destination, Some(began));
-                    }
-                    asked.settle();
+                    first.tell_overtaken();
+                    first.settle();
                     return Ok(RaceOutcome::Elsewhere(elsewhere));
                 }
                 Ok(FirstReady::Other(SecondConnect::Exhausted(..) | SecondConnect::Nothing)) => other = None,
                 Err(WaitError::Late) if clock::now() < deadline => {
-                    if leads {
-                        tell(self.core, destination, None);
-                    }
+                    first.tell_late();
                     self.alarm.set(deadline);
                 }
                 Err(WaitError::Late) => break,
                 Err(interrupted) => return Err(SelectError::Interrupted(interrupted)),
             }
         }
-        asked.settle();
-        unanswered();
-        let Some(other) = other else { return Ok(RaceOutcome::Unanswered) };
+        first.settle();
+        first.tell_unanswered();
+        match other {
+            Some(other) => self.second_alone(first, gone, other).await,
+            None => Ok(RaceOutcome::Unanswered),
+        }
+    }
+
+    /// The first connect was not answered in its time: the second one goes on.
+    async fn second_alone<T>(
+        &self,
+        first: &FirstConnect<'_>,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+        other: Pin<Box<dyn Future<Output = SecondConnect> + '_>>,
+    ) -> Result<RaceOutcome<T>, SelectError> {
         self.alarm.clear();
         match guarded(self.alarm, gone, other).await {
             Ok(SecondConnect::Found(elsewhere)) => {
-                if leads {
-                    tell(self.core, destination, Some(began));
-                }
+                first.tell_overtaken();
                 Ok(RaceOutcome::Elsewhere(elsewhere))
             }
             Ok(SecondConnect::Exhausted(spent)) => Ok(RaceOutcome::Exhausted(spent)),
@@ -132,7 +146,7 @@ impl Dispatch<'_> {
             tries.race(&destination.choice);
             let origin = Rc::clone(&self.origin);
             let faults = self.faults.fresh();
-            let mut other = Dispatch { alarm, tries, origin, faults, ..*self };
+            let mut other = Dispatch { alarm, tries, origin, faults, hurries: true, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
                 Ok(Selected::Endpoint(target)) => SecondConnect::Found(Box::new(AnsweredFirst {
                     target,
@@ -147,46 +161,5 @@ impl Dispatch<'_> {
                 Ok(Selected::Static { .. }) | Err(_) => SecondConnect::Nothing,
             }
         })
-    }
-}
-
-/// A connect that an answer is due to. Dropped before it is settled, and before it was late, it is no longer outstanding.
-struct DueConnect<'s>(Option<(&'s EndpointStats, MonoTime)>);
-
-impl<'s> DueConnect<'s> {
-    fn at(stats: &'s EndpointStats, began: MonoTime, counts: bool) -> DueConnect<'s> {
-        if counts {
-            stats.connects().asked(began);
-        }
-        DueConnect(counts.then_some((stats, began)))
-    }
-
-    fn settle(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for DueConnect<'_> {
-    fn drop(&mut self) {
-        if let Some((stats, began)) = self.0
-            && clock::now().since(began) < LatencyEstimate::LEAST
-        {
-            stats.connects().excused(began);
-        }
-    }
-}
-
-/// A connect is late. `overtaken`: it began then, and a connection to another endpoint was there first. (That is no witness
-/// where a handshake may be what takes so long.)
-fn tell(core: &WorkerCore, destination: &Destination, overtaken: Option<MonoTime>) {
-    let (stats, now) = (&destination.endpoint().stats, clock::now());
-    let connects = stats.connects();
-    let plain = destination.service().config.upstream.tls.is_none();
-    let mut urgent = overtaken.filter(|_| plain).is_some_and(|began| connects.witnessed(began));
-    if connects.waits_for(LatencyEstimate::LEAST, now) {
-        urgent |= connects.late(now);
-    }
-    if urgent && stats.make_urgent() {
-        core.view.urgent();
     }
 }

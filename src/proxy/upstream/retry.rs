@@ -57,6 +57,7 @@ impl Dispatch<'_> {
         if !covered && !std::mem::replace(&mut self.denied, true) {
             service.stats.budget_exhausted.add(self.core.id, 1);
         }
+        self.hurries |= covered;
         covered
     }
 

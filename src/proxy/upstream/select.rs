@@ -9,6 +9,7 @@ use crate::decision::Serving;
 use crate::net::Transport;
 use crate::routing::{GiveUpReason, Pick, PickChoice, RetryDecision, ServiceView, TryEnd, TryFailure};
 use crate::sys::clock;
+use crate::time::MonoTime;
 
 impl Dispatch<'_> {
     /// The next connection to try. Failed connects are recorded and gone on from here, waits are waited here; only a
@@ -120,13 +121,17 @@ impl Dispatch<'_> {
     }
 
     pub(super) fn take_idle(&self, destination: &Destination) -> Option<Transport> {
-        if self.tries.fresh_only() || !destination.keeps_connections() {
-            return None;
-        }
         let now = clock::now();
-        if !destination.endpoint().stats.trusts_idle(self.tries.request_class().idempotent(), now) {
+        if !self.may_reuse(destination, now) {
             return None;
         }
         self.pools.idle.take(destination.choice.id, &destination.endpoint().stats, now)
+    }
+
+    /// May this try go over an HTTP/1 connection that was used before?
+    pub(super) fn may_reuse(&self, destination: &Destination, now: MonoTime) -> bool {
+        !self.tries.fresh_only()
+            && destination.keeps_connections()
+            && destination.endpoint().stats.trusts_idle(self.tries.request_class().idempotent(), now)
     }
 }

@@ -5,9 +5,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::destination::Destination;
-use super::dial::{connect_unanswered, reach, unreached};
+use super::dial::{reach, unreached};
 use super::dispatch::{Dispatch, LinkOutcome, SelectError, UpstreamLink};
-use super::faults::record_connect;
+use super::faults::{connect_unanswered, record_connect};
+use super::first_connect::FirstConnect;
 use super::h2_connection::H2Setup;
 use super::h2_pool::{DialOutcome, H2Endpoint, H2Offer, OpenDial, SpokenVersion};
 use super::pools::UpstreamPools;
@@ -17,6 +18,7 @@ use crate::decision::{ConnectOutcome, Failure};
 use crate::proxy::guarded::guarded;
 use crate::routing::TryFailure;
 use crate::sys::clock;
+use crate::time::MonoTime;
 use crate::wire::h1::Scheme;
 
 /// How often a request lets the task of a shared connection look at what has come before it dials another.
@@ -60,24 +62,8 @@ impl Dispatch<'_> {
                 return Ok(LinkOutcome::Ready(UpstreamLink::Own(stream)));
             }
             destination.reused = false;
-            let mut leads = false;
-            let waiter = shelf.join(alone, |dial| {
-                leads = true;
-                let idle = self.service().config.timeouts.idle;
-                let connect = self.service().config.timeouts.connect;
-                let header = self.header(destination);
-                let pools = Rc::clone(self.pools);
-                tokio::task::spawn_local(dial_shared(pools, destination.clone(), header, dial, (connect, idle)));
-            });
-            let dialled = async {
-                tokio::select! {
-                    biased;
-                    dialled = waiter.ended() => Some(dialled),
-                    () = self.superseded(destination) => None,
-                }
-            };
-            // (The task that dials counts a connect that is not answered.)
-            match self.race(destination, began, leads, gone, dialled, || ()).await? {
+            let raced = self.race_shared(destination, began, &shelf, alone, gone).await?;
+            match raced {
                 RaceOutcome::Own(Some(DialOutcome::H2Connection | DialOutcome::Http1(None))) => {}
                 RaceOutcome::Own(Some(DialOutcome::Http1(Some(stream)))) => {
                     return Ok(LinkOutcome::Ready(UpstreamLink::Own(stream)));
@@ -89,6 +75,35 @@ impl Dispatch<'_> {
                 RaceOutcome::Exhausted(spent) => return Ok(LinkOutcome::Exhausted(spent)),
             }
         }
+    }
+
+    /// Waits for a dial that is on its way, or for one that begins for this request.
+    async fn race_shared(
+        &self,
+        destination: &Destination,
+        began: MonoTime,
+        shelf: &Rc<H2Endpoint>,
+        alone: bool,
+        gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<RaceOutcome<Option<DialOutcome>>, SelectError> {
+        let mut leads = false;
+        let waiter = shelf.join(alone, |dial| {
+            leads = true;
+            let idle = self.service().config.timeouts.idle;
+            let connect = self.service().config.timeouts.connect;
+            let header = self.header(destination);
+            let pools = Rc::clone(self.pools);
+            tokio::task::spawn_local(dial_shared(pools, destination.clone(), header, dial, (connect, idle)));
+        });
+        let dialled = async {
+            tokio::select! {
+                biased;
+                dialled = waiter.ended() => Some(dialled),
+                () = self.superseded(destination) => None,
+            }
+        };
+        let first = FirstConnect::shared(self.pools, destination, began, leads);
+        self.race(&first, gone, dialled).await
     }
 }
 

@@ -53,15 +53,20 @@ impl Dispatch<'_> {
         loop {
             newer_than(self.core, epoch).await;
             let table = self.core.table();
-            let Some(service) = table.successor(self.service()) else { return };
-            let pool = service.pool_of(destination.choice.id);
-            let left =
-                destination.service().serves(destination.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
-            if left || service.condemns(destination.choice.id) || !service.has_tls_of(destination.service()) {
+            if self.is_left_by(&table, destination) {
                 return;
             }
             epoch = table.epoch;
         }
+    }
+
+    /// Would this table not pick the endpoint, which the table of the pick did?
+    pub(super) fn is_left_by(&self, table: &RoutingTable, destination: &Destination) -> bool {
+        let Some(service) = table.successor(self.service()) else { return true };
+        let pool = service.pool_of(destination.choice.id);
+        let left =
+            destination.service().serves(destination.choice.pool) && !pool.is_some_and(|pool| service.serves(pool));
+        left || service.condemns(destination.choice.id) || !service.has_tls_of(destination.service())
     }
 
     /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
