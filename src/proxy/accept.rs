@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::server::ConnectionServer;
-use super::{door, http, tcp};
+use super::{handshake, http, tcp};
 use crate::config::Name;
 use crate::net::listen::{canonical, stop_listening};
 use crate::routing::{BoundSocket, ListenerPermit, ListenerTarget, ListenerView, RoutingTable};
@@ -267,7 +267,7 @@ fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, pe
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
         let server = &place.0;
-        if let Some(conn) = Box::pin(door::admit(server.core(), &listener, stream, peer)).await {
+        if let Some(conn) = Box::pin(handshake::admit(server.core(), &listener, stream, peer)).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, conn).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {

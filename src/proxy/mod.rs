@@ -6,7 +6,7 @@
 //! - A worker is nested: `worker_core` is what every part needs and what needs none; the connections to endpoints (`upstream`)
 //!   have it, the memory for requests ([`http`]) has those, `server` has both and serves connections, and `worker` follows
 //!   the table. A function takes the smallest of them that it needs. `clients` is the register of client connections.
-//! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
+//! - `accept` takes connections, `handshake` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
 //! - [`http`] serves requests, step by step as in [manual::one_request](crate::manual::one_request); `upstream` holds connections
 //!   to endpoints.
 //! - `descriptors` fits the budget of descriptors to the configuration, and says what the limit allows.
@@ -17,8 +17,8 @@ mod buffer;
 mod clients;
 mod deadline;
 mod descriptors;
-mod door;
 mod guarded;
+mod handshake;
 mod http;
 mod pipe;
 mod server;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Listener;
 use crate::proxy::buffer::Buffer;
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::routing::{Handle, ListenerView};
 
 /// A connection that speaks HTTP/2.

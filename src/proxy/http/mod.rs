@@ -41,7 +41,7 @@ use listener::Http2Conn;
 use memory::HttpMemory;
 
 use super::buffer::Buffer;
-use super::door::AcceptedConn;
+use super::handshake::AcceptedConn;
 use super::upstream::UpstreamPools;
 use crate::routing::ListenerView;
 use crate::sys::clock;

@@ -16,7 +16,7 @@ use crate::decision::{Failure, Mark, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, TaskKiller};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::termination::{count_rejection, end_termination, unplaced_termination};
 use crate::proxy::upstream::{
     ClientInfo, Destination, Dispatch, FaultSubject, SelectError, Selected, SelectedTarget, UpstreamLink,

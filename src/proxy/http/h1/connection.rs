@@ -14,7 +14,7 @@ use super::client::H1Client;
 use crate::net::{Stream, Transport};
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::context::{ConnectionContext, RequestContext};
 use crate::proxy::http::listener::{Http2Conn, current};

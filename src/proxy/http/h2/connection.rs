@@ -15,7 +15,7 @@ use super::io::{IoWatch, WatchedIo};
 use super::stream::{OpenedStream, StreamCount, StreamShared};
 use super::task_pool::TaskPool;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::context::ConnectionContext;
 use crate::proxy::http::listener::{Http2Conn, current};
