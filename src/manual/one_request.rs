@@ -10,7 +10,7 @@
 //! Nothing slow stands in between. Where there is no place, the connection waits in the kernel's queue: a client that
 //! is accepted can be served. See [this host's own faults](super::own_faults).
 //!
-//! # 2. `proxy/door/mod.rs`: PROXY header and TLS
+//! # 2. `proxy/handshake/mod.rs`: PROXY header and TLS
 //!
 //! An optional PROXY header is read without taking one byte behind it, then TLS is negotiated. Both have to be done
 //! within `timeouts.handshake`. ALPN decides between HTTP/1 and HTTP/2. In the clear, HTTP/2 is found by its preface.

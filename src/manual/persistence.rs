@@ -68,8 +68,8 @@
 //! - If the active pool's endpoints are replaced by unknown ones, requests wait for their first probes as after a
 //!   restart, and no switch is made if they pass (`await_strangers`).
 //! - If the active pool is removed, the service goes to the best one that stays, before the pool is gone.
-//! - A connection or exchange at a removed endpoint ends by `failover.sessions`. Clients that came in by another
-//!   "door" (TLS, client certificates, PROXY rule) finish their request and leave.
+//! - A connection or exchange at a removed endpoint ends by `failover.sessions`. Clients that were admitted
+//!   by other rules (TLS, client certificates, PROXY header) finish their request, and their connections are closed.
 //!
 //! # DNS
 //!

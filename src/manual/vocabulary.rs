@@ -74,7 +74,7 @@
 //! | `PoolTerm` | `routing/table/mod.rs` | activation (term) of a pool under which a session began |
 //! | `PublishBoard`, `Published` | `routing/protocol.rs`, `published.rs` | the publication protocol; its instance over `ArcSwap` |
 //! | `TlsAssets` | `routing/materials.rs` | loaded certificates and keys |
-//! | `AcceptedConn`, `door::admit` | `proxy/door/mod.rs` | client connection after PROXY header and TLS; the handshake |
+//! | `AcceptedConn`, `handshake::admit` | `proxy/handshake/mod.rs` | client connection after PROXY header and TLS; the handshake |
 //! | `RequestSlot`, `SlotPool` | `proxy/http/h1/request_slot.rs` | pooled request tasks |
 //! | `TaskPool`, `TaskSlot` | `proxy/http/h2/task_pool.rs` | pooled stream tasks |
 //! | `ExchangeScratch` | `proxy/http/memory.rs` | reusable buffers of one request |

@@ -1,5 +1,5 @@
-//! Accept loops: one a worker and bind address. Room first, then accept, then spawn: nothing slow in between, and nothing
-//! that ends the loop but the table.
+//! Accept loops: one for each worker and bind address. A permit first, then accept, then spawn: nothing slow in between, and
+//! nothing but the table ends the loop.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::server::ConnectionServer;
-use super::{door, http, tcp};
+use super::{handshake, http, tcp};
 use crate::config::Name;
 use crate::net::listen::{canonical, stop_listening};
 use crate::routing::{BoundSocket, ListenerPermit, ListenerTarget, ListenerView, RoutingTable};
@@ -26,8 +26,8 @@ use crate::sys::tcp::is_ready;
 
 /// How long a loop waits after it could not accept: descriptors are short, for us or for the whole machine.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a loop looks whether there is room again, under its listener's limit and in the descriptor budget. Until then
-/// connections wait in the kernel.
+/// How often a loop tries again for a permit, under its listener's limit and in the descriptor budget. Until then connections
+/// wait in the kernel.
 const FULL: Duration = Duration::from_millis(5);
 
 /// The loops of one worker.
@@ -169,7 +169,7 @@ async fn run(server: Rc<ConnectionServer>, socket: AsyncFd<WorkerSocket>, name: 
 enum AcceptedSocket {
     /// No connection waits any more.
     All,
-    /// There may be more, but others want to work too.
+    /// There may be more, but other tasks get a turn.
     Some,
     /// The listener has as many connections as it may, or the descriptor budget is used up.
     Full,
@@ -203,7 +203,7 @@ fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCel
             Err(error) => {
                 listener.stats.rejected_accept.add(core.id, 1);
                 server.pools.close_idle();
-                core.complain_of_accept(&listener.config.name, &error);
+                core.warn_of_accept(&listener.config.name, &error);
                 return AcceptedSocket::Failed;
             }
         }
@@ -211,7 +211,7 @@ fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCel
     AcceptedSocket::Some
 }
 
-/// A client connection's place in the descriptor budget.
+/// A client connection's permit of the descriptor budget.
 struct ClientPlace(Rc<ConnectionServer>);
 
 impl ClientPlace {
@@ -267,7 +267,7 @@ fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, pe
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
         let server = &place.0;
-        if let Some(conn) = Box::pin(door::admit(server.core(), &listener, stream, peer)).await {
+        if let Some(conn) = Box::pin(handshake::admit(server.core(), &listener, stream, peer)).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, conn).await,
                 ListenerTarget::Service(_) | ListenerTarget::Sni => {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::pipe::PipePool;
 use crate::net::{Stream, WorkerDescriptors};
 
-/// Where most exchanges fit.
+/// The class that most exchanges fit.
 pub const SMALL: usize = 16 * 1024;
 /// Request heads and replayed bodies at their limits.
 pub const MEDIUM: usize = 64 * 1024 + SMALL;
@@ -30,7 +30,7 @@ const LARGE_IN_USE: usize = 128;
 pub struct BufferPool {
     free: [RefCell<Vec<Box<[u8]>>>; 3],
     outgoing: RefCell<Vec<Vec<u8>>>,
-    /// For bulk that need not come into memory at all.
+    /// Pipes, for bulk that the kernel moves.
     pub pipes: PipePool,
     large_in_use: Cell<usize>,
 }
@@ -90,17 +90,17 @@ impl Buffer {
         &self.pool
     }
 
-    /// What is in it.
+    /// The bytes in it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// How much is in it.
+    /// How many bytes are in it.
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
-    /// Nothing is in it.
+    /// Is nothing in it?
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -236,7 +236,7 @@ impl Buffer {
     }
 }
 
-/// What was encoded for a peer and waits to be taken by it. Its memory comes from the pool and goes back there when all
+/// Encoded bytes that wait for a peer to take them. Its memory comes from the pool and goes back there when all
 /// is taken.
 pub struct OutgoingBytes {
     pool: Rc<BufferPool>,
@@ -259,22 +259,22 @@ impl OutgoingBytes {
         &mut self.bytes
     }
 
-    /// What waits.
+    /// The bytes that wait.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
-    /// How much waits.
+    /// How many bytes wait.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    /// Nothing waits.
+    /// Does nothing wait?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first `count` bytes are with the peer.
+    /// The peer has taken the first `count` bytes.
     pub fn take(&mut self, count: usize) {
         self.taken += count;
         if self.taken >= self.bytes.len() {

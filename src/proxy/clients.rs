@@ -1,4 +1,4 @@
-//! The register of a worker's client connections: what a stop waits for, and what a switch judges.
+//! The register of a worker's client connections: a stop waits for them, and a switch decides about their exchanges.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub struct ClientConns {
 
 struct ClientSlot {
     killer: TaskKiller,
-    /// Its exchange: the activation of a pool under which it began, and the endpoint.
+    /// The exchange in progress: the activation of a pool under which it began, and the endpoint.
     pool_term: RefCell<Option<(Rc<PoolTerm>, EndpointId)>>,
     busy: Cell<bool>,
 }
@@ -40,7 +40,7 @@ impl ClientSlot {
 }
 
 impl ClientConns {
-    /// Enters a connection; it leaves when the guard is dropped.
+    /// Registers a connection, until the guard is dropped.
     pub fn enter(self: &Rc<Self>, alarm: &Alarm) -> ClientEntry {
         let place =
             Rc::new(ClientSlot { killer: alarm.killer(), pool_term: RefCell::default(), busy: Cell::new(false) });
@@ -48,7 +48,7 @@ impl ClientConns {
         ClientEntry { clients: Rc::clone(self), number, place }
     }
 
-    /// Judges every exchange by a newer table. A request between two tries is woken as well.
+    /// Decides about every exchange by a newer table, and wakes requests that are between two tries.
     pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         for (_, place) in self.places.borrow().iter() {
             place.judge(table, now);
@@ -58,7 +58,7 @@ impl ClientConns {
         }
     }
 
-    /// Has every connection look around.
+    /// Wakes the task of every connection.
     pub fn nudge(&self) {
         self.places.borrow().iter().for_each(|(_, place)| place.killer.nudge());
     }
@@ -73,18 +73,18 @@ impl ClientConns {
         self.busy.get()
     }
 
-    /// There is none.
+    /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.places.borrow().is_empty()
     }
 
-    /// Waits until one has left. Cancel safe.
+    /// Waits until one has ended. Cancel safe.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 }
 
-/// A client connection's place in the register.
+/// A client connection's entry in the register.
 pub struct ClientEntry {
     clients: Rc<ClientConns>,
     number: usize,
@@ -105,7 +105,8 @@ impl ClientEntry {
         *self.place.pool_term.borrow_mut() = pool_term;
     }
 
-    /// An exchange that began before it was known whether its answer would be the client's is judged now, by the newest table.
+    /// Registers an exchange that began before it was known whether its answer would be the client's, and decides about it by the
+    /// newest table.
     pub fn take_pool_term(&self, pool_term: (Rc<PoolTerm>, EndpointId), view: &WorkerView) {
         self.set_pool_term(Some(pool_term));
         self.place.judge(&view.current(), clock::now());

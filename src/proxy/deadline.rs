@@ -41,7 +41,7 @@ pub struct Deadlines {
     ring: RefCell<Vec<Vec<Rc<AlarmEntry>>>>,
     /// Ticks up to this one have been swept.
     swept: Cell<u64>,
-    /// The tick the sweep sleeps to.
+    /// The tick until which the sweep waits.
     sleeping_to: Cell<u64>,
     earlier: Notify,
     /// Entries of ended tasks, some of them still queued: the next task takes them as they are.
@@ -51,7 +51,7 @@ pub struct Deadlines {
 struct AlarmEntry {
     /// The deadline.
     at: Cell<u64>,
-    /// When another task has it killed.
+    /// The time at which another task ends it.
     end: Cell<u64>,
     queued: Cell<u64>,
     due: Cell<bool>,
@@ -135,7 +135,7 @@ impl Deadlines {
 
     fn fire(&self, entry: Rc<AlarmEntry>, now: u64) {
         if entry.queued.get() > now {
-            return; // it has been queued again since, or it rang already from an earlier tick
+            return; // it has been queued again since, or fired already from an earlier tick
         }
         entry.queued.set(NEVER);
         if entry.end.get() <= now {
@@ -166,8 +166,8 @@ impl Deadlines {
         std::mem::replace(pauses, paused) != paused || late
     }
 
-    /// Sweeps for as long as the worker lives. When it was kept from that, what lies in the sockets is read first: an answer that
-    /// is there is not late.
+    /// Sweeps for as long as the worker lives. When it was kept from that, the sockets are read first: an answer that has
+    /// arrived is not late.
     pub async fn run(self: Rc<Self>) {
         let mut pauses = clock::pauses_seen();
         loop {
@@ -238,7 +238,7 @@ impl Alarm {
         Poll::Pending
     }
 
-    /// Was the task killed? Then the alarm is of no use to another one.
+    /// Was the task killed? Then the alarm cannot be used for another one.
     pub fn is_killed(&self) -> bool {
         self.entry.killed.get()
     }
@@ -248,7 +248,7 @@ impl Alarm {
         TaskKiller { entry: self.entry.clone(), deadlines: self.deadlines.clone() }
     }
 
-    /// What the task was to be ended for is over: forgets a kill at a later time.
+    /// Cancels a [kill at a later time](TaskKiller::kill_at): its reason is gone.
     pub fn pardon(&self) {
         self.entry.end.set(NEVER);
     }
@@ -259,7 +259,7 @@ impl Drop for Alarm {
         self.clear();
         self.pardon();
         self.entry.waker.borrow_mut().take();
-        // A killer still held elsewhere must not reach the entry's next owner.
+        // A killer that is still held elsewhere must not end the entry's next owner.
         let shared_with_killers = Rc::strong_count(&self.entry) > 1 + usize::from(self.entry.queued.get() != NEVER);
         if !shared_with_killers && !self.entry.killed.get() {
             self.deadlines.retired.borrow_mut().push(self.entry.clone());
@@ -267,14 +267,14 @@ impl Drop for Alarm {
     }
 }
 
-/// Ends a task from outside.
+/// A handle that ends a task from outside.
 pub struct TaskKiller {
     entry: Rc<AlarmEntry>,
     deadlines: Rc<Deadlines>,
 }
 
 impl TaskKiller {
-    /// The task's next [`Alarm::poll`] says [`Interrupt::Killed`], now and for ever.
+    /// Ends the task: its [`Alarm::poll`] returns [`Interrupt::Killed`] from now on.
     pub fn kill(&self) {
         self.entry.killed.set(true);
         self.entry.wake();
@@ -289,12 +289,12 @@ impl TaskKiller {
         }
     }
 
-    /// Forgets a kill at a later time: what it was for no longer holds.
+    /// Cancels a kill at a later time: its reason is gone.
     pub fn pardon(&self) {
         self.entry.end.set(NEVER);
     }
 
-    /// Wakes the task, so that it looks around.
+    /// Wakes the task.
     pub fn nudge(&self) {
         self.entry.wake();
     }

@@ -1,4 +1,4 @@
-//! The descriptor budget of a configuration, and what the log says of it: how many clients the limit of descriptors allows.
+//! The descriptor budget of a configuration, and what is logged about it: how many clients the limit of descriptors allows.
 //!
 //! Where descriptors are short, new connections wait in the accept queue. So a limit below the sum of `limits.max_connections`
 //! is no fault by itself: it is a warning where the configuration asks for more connections than it allows, where it allows few
@@ -27,7 +27,7 @@ pub(super) fn begin(budget: &DescriptorBudget, table: &RoutingTable, workers: us
     Ok(())
 }
 
-/// Fits the budget to what the table's listeners and checks take, and says what that allows.
+/// Fits the budget to what the table's listeners and checks take, and logs what that allows.
 pub(super) fn fit(budget: &DescriptorBudget, table: &RoutingTable, workers: usize) {
     let pools = table.config.services.iter().flat_map(|service| &service.pools);
     let checked = pools.filter(|pool| pool.health_check.is_some()).map(|pool| pool.members.endpoints().len());
@@ -71,7 +71,7 @@ impl Allowance {
     }
 }
 
-/// Fewer clients at once than this are told of, whatever the listeners ask for.
+/// Fewer clients at once than this are warned of, whatever the listeners allow.
 const FEW: usize = 1_000;
 
 fn say(allowance: Allowance, max_clients: usize) {

@@ -1,4 +1,4 @@
-//! Waiting for something that the client or an alarm may end.
+//! Waits that the client's leaving or an alarm may end.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use super::deadline::{Alarm, Interrupt};
 /// Why waiting ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitError {
-    /// The client went away.
+    /// The client left.
     Gone,
     /// The deadline came.
     Late,
@@ -17,7 +17,7 @@ pub enum WaitError {
     Killed,
 }
 
-/// Waits for `work`, unless the client goes away first or the alarm rings.
+/// Waits for `work`, unless the client leaves first or the alarm fires.
 pub async fn guarded<T>(
     alarm: &Alarm,
     gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,

@@ -1,24 +1,24 @@
-//! The data plane's IO: per-core workers that accept, read, pick, dial, relay and count. It never meets `control`; both
-//! meet in `routing`.
+//! The data plane's IO: per-core workers that accept, read, pick, connect, relay and count. It shares nothing with `control`
+//! but what `routing` has.
 //!
 //! - [`start`] makes the worker threads; each has a runtime, a view of the published table, idle upstream connections,
 //!   buffers and deadlines of its own, and shares nothing with the others (`worker`).
 //! - A worker is nested: `worker_core` is what every part needs and what needs none; the connections to endpoints (`upstream`)
 //!   have it, the memory for requests ([`http`]) has those, `server` has both and serves connections, and `worker` follows
 //!   the table. A function takes the smallest of them that it needs. `clients` is the register of client connections.
-//! - `accept` takes connections, `door` makes guests of them (PROXY header, TLS), [`http`] or [`tcp`] serves them.
+//! - `accept` takes connections, `handshake` reads their PROXY header and sets up TLS, [`http`] or [`tcp`] serves them.
 //! - [`http`] serves requests, step by step as in [manual::one_request](crate::manual::one_request); `upstream` holds connections
 //!   to endpoints.
-//! - `descriptors` fits the budget of descriptors to the configuration, and says what the limit allows.
-//! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through, `pipe` what
-//!   bulk passes through without.
+//! - `descriptors` fits the budget of descriptors to the configuration, and logs what the limit allows.
+//! - `deadline` is the one coarse sweep behind every deadline, `buffer` the memory that bytes pass through, `pipe` the
+//!   kernel's pipes for bulk.
 mod accept;
 mod buffer;
 mod clients;
 mod deadline;
 mod descriptors;
-mod door;
 mod guarded;
+mod handshake;
 mod http;
 mod pipe;
 mod server;
@@ -67,7 +67,7 @@ pub struct ProxyHandle {
 /// What became of the work that was in flight when the data plane was stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// Connections whose request or session came to its end.
+    /// Connections whose request or session ended by itself.
     pub finished: usize,
     /// Connections reset because time ran out.
     pub cut: usize,
@@ -163,7 +163,7 @@ fn to_its_end<T>(id: usize, mut life: impl FnMut() -> T) -> T {
     }
 }
 
-/// One life of a worker; `reports`: it is the first.
+/// One run of a worker, to its end or a panic; `reports`: it is the first.
 fn live(shared: &WorkerSeed, id: usize, reports: Option<WorkerReports>) -> DrainReport {
     let runtime = match &reports {
         Some(reports) => first_runtime(reports),
@@ -185,7 +185,7 @@ fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-/// The runtime of a worker's first life. `None`: the start fails.
+/// The runtime of a worker's first run. `None`: the start fails.
 fn first_runtime(reports: &WorkerReports) -> Option<LocalRuntime> {
     let (runtime, report) = match runtime() {
         Ok(runtime) => (Some(runtime), Ok(())),
@@ -196,7 +196,7 @@ fn first_runtime(reports: &WorkerReports) -> Option<LocalRuntime> {
     runtime
 }
 
-/// The runtime of a later life: its sockets listen, so it is tried until there is one. `None`: the worker is told to stop.
+/// The runtime of a later run: its sockets listen, so it is tried until there is one. `None`: the worker is told to stop.
 fn next_runtime(id: usize, told: &watch::Receiver<Option<MonoTime>>) -> Option<LocalRuntime> {
     loop {
         if told.has_changed().is_err() || told.borrow().is_some() {

@@ -1,4 +1,4 @@
-//! Pipes, pooled per worker: through one the kernel moves bulk from socket to socket without copying it. A direction has one
+//! Kernel pipes, pooled per worker: bulk is spliced through one from socket to socket without being copied. A direction has one
 //! only while there are bytes in it.
 
 use std::cell::{Cell, RefCell};
@@ -68,7 +68,7 @@ impl PipePool {
         }
     }
 
-    /// Gives one back. One that is not empty is closed, as if dropped.
+    /// Puts one back. One that is not empty is closed, as if dropped.
     pub fn put(&self, pipe: Pipe) {
         if pipe.is_empty() {
             self.free.borrow_mut().push(pipe);
@@ -108,13 +108,13 @@ impl Pipe {
         self.held
     }
 
-    /// Nothing is in it.
+    /// Is nothing in it?
     pub fn is_empty(&self) -> bool {
         self.held == 0
     }
 
-    /// Fills it, while it is empty, with at most `most` of what has come. `Ok(0)` says nothing but that reading has to tell: that
-    /// nothing has come, that the stream has ended, or that the kernel cannot do it (urgent data stops it, too).
+    /// Fills it, while it is empty, with at most `most` of what has come. `Ok(0)` only means that the stream has to be read: nothing
+    /// has come, it has ended, or the kernel cannot do it (urgent data stops it, too).
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "a full pipe would look like a quiet socket");
         ready!(from.poll_read_ready(cx))?;
@@ -122,13 +122,13 @@ impl Pipe {
         self.held = match pipe::splice(from, &self.write, most.min(AT_ONCE)) {
             Ok(count) => count,
             Err(error) if is_ours(error) => 0,
-            // The kernel tells it once.
+            // The kernel reports it once.
             Err(error) => return Poll::Ready(Err(error.into())),
         };
         Poll::Ready(Ok(self.held))
     }
 
-    /// Moves some of what is in it on. Not to be asked while it is empty.
+    /// Moves some of what is in it on. Not to be called while it is empty.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
         let count = ready!(poll_write_with(to, cx, || pipe::splice(&self.read, to, self.held)))?;
         if count == 0 {
@@ -139,7 +139,7 @@ impl Pipe {
     }
 }
 
-/// Says nothing about the connection.
+/// Is this an error of the pipe, and not of the connection?
 fn is_ours(error: Errno) -> bool {
     use Errno as E;
     matches!(

@@ -1,4 +1,4 @@
-//! What serves a worker's client connections: all that a connection needs, once it is accepted.
+//! The server of a worker's client connections: all that a connection needs, once it is accepted.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::http::HttpServer;
 use super::upstream::UpstreamPools;
 use super::worker_core::WorkerCore;
 
-/// What serves the client connections of one worker.
+/// The server of one worker's client connections.
 pub struct ConnectionServer {
     /// Connections to endpoints.
     pub pools: Rc<UpstreamPools>,

@@ -1,4 +1,4 @@
-//! What it is called when a request or session finds no endpoint, or is ended: in the counters and in the access log.
+//! Labels of the counters and of the access log for requests and sessions that find no endpoint, or are ended.
 
 use super::guarded::WaitError;
 use super::tcp::RelayEnd;
@@ -7,9 +7,9 @@ use super::worker_core::WorkerCore;
 use crate::routing::{GiveUpReason, PermitError, Rejection, ServiceView, TryFailure};
 use crate::telemetry::access::Termination;
 
-/// Counts what found no endpoint.
-pub fn count_rejection(core: &WorkerCore, service: &ServiceView, unplaced: SelectError) {
-    let reason = match unplaced {
+/// Counts a request or session that found no endpoint.
+pub fn count_rejection(core: &WorkerCore, service: &ServiceView, unselected: SelectError) {
+    let reason = match unselected {
         SelectError::GaveUp(GiveUpReason::Starting) => Rejection::Starting,
         SelectError::GaveUp(GiveUpReason::Down) => Rejection::Down,
         SelectError::GaveUp(GiveUpReason::Full) => Rejection::EndpointsFull,
@@ -22,9 +22,9 @@ pub fn count_rejection(core: &WorkerCore, service: &ServiceView, unplaced: Selec
     service.stats.count_rejected(core.id, reason);
 }
 
-/// How a request or session ended that found no endpoint. `last`: how its last try failed.
-pub fn unplaced_termination(unplaced: SelectError, last: Option<TryFailure>, core: &WorkerCore) -> Termination {
-    match unplaced {
+/// The label of a request or session that found no endpoint. `last`: how its last try failed.
+pub fn unselected_termination(unselected: SelectError, last: Option<TryFailure>, core: &WorkerCore) -> Termination {
+    match unselected {
         SelectError::Interrupted(WaitError::Gone) => Termination::ClientAborted,
         SelectError::Interrupted(interrupted) => interruption(interrupted, core),
         SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Full) => Termination::Overloaded,
@@ -44,7 +44,7 @@ pub fn unplaced_termination(unplaced: SelectError, last: Option<TryFailure>, cor
     }
 }
 
-/// How what was interrupted ended.
+/// The label of a request or session that was interrupted.
 pub fn interruption(interrupted: WaitError, core: &WorkerCore) -> Termination {
     match interrupted {
         WaitError::Gone => Termination::ClientAborted,
@@ -54,7 +54,7 @@ pub fn interruption(interrupted: WaitError, core: &WorkerCore) -> Termination {
     }
 }
 
-/// What the end of a relay is called in the access log.
+/// The label of a relay's end in the access log.
 pub fn end_termination(end: RelayEnd, core: &WorkerCore) -> Termination {
     match end {
         RelayEnd::Closed => Termination::Complete,

@@ -22,10 +22,10 @@ use crate::time::MonoTime;
 
 /// How often idle connections are looked through and log lines handed over.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// How long killed connections get to reset both sides, or to say goodbye, before the thread ends.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long killed connections get to reset both sides, or to close in order, before the thread ends.
+const CLOSING: Duration = Duration::from_secs(1);
 
-/// A worker: what serves connections, shared by all of its tasks, and what brings them.
+/// A worker: the server of its connections, which all of its tasks share, and the accept loops.
 struct Worker {
     server: Rc<ConnectionServer>,
     accepting: AcceptLoops,
@@ -48,9 +48,9 @@ impl Worker {
         let core = self.core();
         core.view.catch_up(|table| {
             let now = clock::now();
-            // A worker that stops has let go of its sockets for good.
+            // A worker that stops has closed its listening sockets for good.
             let stopped = !core.is_draining() && self.accepting.follow(&self.server, table);
-            // A reload may have put another door before a listener: those who came in by the old one leave.
+            // A reload may have changed how a listener admits clients (TLS, PROXY header): connections made before are closed.
             let reloaded = !Arc::ptr_eq(&self.config.replace(Arc::clone(&table.config)), &table.config);
             if stopped || reloaded {
                 core.clients.nudge();
@@ -126,7 +126,7 @@ pub async fn run(
     report
 }
 
-/// Lets work in flight finish until then, or until `stop` says an earlier time.
+/// Lets work in flight finish until then, or until the earlier time that `stop` brings.
 async fn drain(worker: &Worker, until: MonoTime, stop: &mut watch::Receiver<Option<MonoTime>>) -> DrainReport {
     let core = worker.core();
     core.begin_draining();
@@ -155,7 +155,7 @@ async fn drain(worker: &Worker, until: MonoTime, stop: &mut watch::Receiver<Opti
     }
     let cut = core.clients.busy();
     core.clients.kill();
-    alarm.set(clock::now().after(LAST_WORDS));
+    alarm.set(clock::now().after(CLOSING));
     while !core.clients.is_empty() {
         tokio::select! {
             () = core.clients.changed() => {}

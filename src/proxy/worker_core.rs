@@ -1,5 +1,5 @@
-//! What every part of a worker needs, and what needs no part of it: its number, its view of the table, its clock, buffers,
-//! register and log.
+//! The core of a worker: what every part of it needs, and what needs no other part. Its number, its view of the table, its
+//! deadlines, buffers, registers and log.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,8 +22,8 @@ use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
 use crate::time::MonoTime;
 
-/// How often a worker says the same of descriptors, connects and certificates.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
+/// The least time between two equal log lines about descriptors, connects or certificates.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The core of a worker. Nothing here is shared with another worker but what `routing` shares.
 pub struct WorkerCore {
@@ -35,25 +35,25 @@ pub struct WorkerCore {
     pub taken_up: Notify,
     /// Its part of the descriptor budget.
     pub descriptors: Arc<WorkerDescriptors>,
-    /// Memory for bytes on their way.
+    /// Memory that bytes pass through.
     pub buffers: Rc<BufferPool>,
     /// Deadlines of all its tasks.
     pub deadlines: Rc<Deadlines>,
-    /// What TCP relays read into.
+    /// The buffer that TCP relays read into.
     pub shared: Rc<RelayBuffer>,
-    /// What a pick needs between picks.
+    /// The state that picks keep between them.
     pub pick: RefCell<PickState>,
     /// TCP sessions, for a switch to find.
     pub sessions: Rc<SessionRegister<TaskKiller>>,
-    /// Client connections, busy or parked.
+    /// Client connections, busy or idle.
     pub clients: Rc<ClientConns>,
-    /// Its end of the access log.
+    /// Its writer of the access log.
     pub access: AccessWriter,
     draining: Cell<bool>,
-    complained: Cell<MonoTime>,
+    logged_accept: Cell<MonoTime>,
     /// Clients wait for descriptors, here or at another worker.
     short: Cell<bool>,
-    said_short: Cell<MonoTime>,
+    logged_short: Cell<MonoTime>,
     warned_of_connect: Cell<MonoTime>,
     warned_of_tls: RefCell<HashMap<SocketAddr, MonoTime>>,
 }
@@ -74,9 +74,9 @@ impl WorkerCore {
             clients: Rc::default(),
             access,
             draining: Cell::new(false),
-            complained: Cell::new(MonoTime::ZERO),
+            logged_accept: Cell::new(MonoTime::ZERO),
             short: Cell::new(false),
-            said_short: Cell::new(MonoTime::ZERO),
+            logged_short: Cell::new(MonoTime::ZERO),
             warned_of_connect: Cell::new(MonoTime::ZERO),
             warned_of_tls: RefCell::default(),
         }
@@ -114,7 +114,7 @@ impl WorkerCore {
         if !self.short.replace(true) {
             self.clients.nudge();
         }
-        if is_due(&self.said_short, SAY_AGAIN) {
+        if is_due(&self.logged_short, LOG_INTERVAL) {
             tracing::warn!(
                 listener,
                 worker = self.id,
@@ -125,16 +125,16 @@ impl WorkerCore {
         }
     }
 
-    /// Says that accepting fails, at most once a second.
-    pub fn complain_of_accept(&self, listener: &str, error: &io::Error) {
-        if is_due(&self.complained, Duration::from_secs(1)) {
+    /// Logs that accepting fails, at most once a second.
+    pub fn warn_of_accept(&self, listener: &str, error: &io::Error) {
+        if is_due(&self.logged_accept, Duration::from_secs(1)) {
             tracing::warn!(listener, worker = self.id, %error, "cannot accept: idle upstream connections were closed, trying again");
         }
     }
 
-    /// Says that connects fail for a reason of our own, at most once in ten seconds.
+    /// Logs that connects fail for a reason of this host, at most once in ten seconds.
     pub fn warn_of_connect_error(&self, service: &str, endpoint: SocketAddr, error: &io::Error) {
-        if is_due(&self.warned_of_connect, SAY_AGAIN) {
+        if is_due(&self.warned_of_connect, LOG_INTERVAL) {
             tracing::warn!(
                 service, %endpoint, worker = self.id, %error,
                 "cannot connect for a reason of our own: this is not held against the endpoint, and requests wait"
@@ -142,12 +142,12 @@ impl WorkerCore {
         }
     }
 
-    /// Says that an endpoint is not who it should be, or cannot prove it: at most once in ten seconds of each.
+    /// Logs that TLS with an endpoint cannot be set up: at most once in ten seconds for each endpoint.
     pub fn warn_of_tls_failure(&self, service: &str, endpoint: SocketAddr, reason: &str) {
         let now = clock::now();
         let mut said = self.warned_of_tls.borrow_mut();
-        said.retain(|_, since| now.since(*since) < SAY_AGAIN);
-        // Kept as first said: a line every ten seconds, however often it happens.
+        said.retain(|_, since| now.since(*since) < LOG_INTERVAL);
+        // The time of the first line is kept: one line in ten seconds, however often it happens.
         if let Entry::Vacant(first) = said.entry(endpoint) {
             first.insert(now);
             tracing::warn!(service, %endpoint, worker = self.id, reason, "an endpoint cannot be spoken to over TLS");
@@ -155,7 +155,7 @@ impl WorkerCore {
     }
 }
 
-/// Was this last said at least so long ago? Then it is said now.
+/// Was this last logged at least so long ago? Then it is logged now.
 fn is_due(said: &Cell<MonoTime>, pause: Duration) -> bool {
     let now = clock::now();
     let due = now.since(said.get()) >= pause;

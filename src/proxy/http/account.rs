@@ -1,4 +1,4 @@
-//! What is to be said about a request when it has ended: counters, and one access-log record.
+//! The account of a request: what is counted and logged when it has ended.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ pub struct RequestAccount {
     began_unix_millis: u64,
     /// The table and the index of its service.
     pub service: Option<(Handle, usize)>,
-    /// Where the last try went: its table, service, pool and (unless it is a static response) endpoint.
+    /// The destination of the last try: its table, service, pool and (unless it is a static response) endpoint.
     last: Option<(Handle, usize, usize, Option<usize>)>,
     made_id: MadeId,
     first_byte: Option<MonoTime>,
@@ -77,7 +77,7 @@ impl RequestAccount {
         self.made_id
     }
 
-    /// A try goes there.
+    /// A try goes to this destination.
     pub fn reached(&mut self, destination: &Destination) {
         self.last = Some((
             Rc::clone(&destination.table),
@@ -92,22 +92,22 @@ impl RequestAccount {
         self.last = Some((Rc::clone(table), service, pool, None));
     }
 
-    /// The client is being answered this.
+    /// The answer to the client begins.
     pub fn answered(&mut self, status: u16, now: MonoTime) {
         self.status = Some(status);
         self.first_byte = Some(now);
     }
 
-    /// The request has ended.
-    pub fn settle(&self, setting: &RequestContext<'_>, listener: &ListenerView, head: &RequestHead) {
-        let core = setting.core;
+    /// The request has ended: counts and logs it.
+    pub fn settle(&self, context: &RequestContext<'_>, listener: &ListenerView, head: &RequestHead) {
+        let core = context.core;
         let took = clock::now().since(self.began);
         listener.stats.bytes_in.add(core.id, self.received);
         listener.stats.bytes_out.add(core.id, self.sent);
         let service = self.service.as_ref().map(|(table, index)| &table.services[*index]);
         if let Some(service) = service {
             service.stats.count_response(core.id, self.status);
-            // A tunnel lasts as long as its users like; what it says about the service is how long they waited for it.
+            // A tunnel lasts as long as its users like; what counts for the service is how long they waited for it.
             let tunnel = self.first_byte.filter(|_| self.status == Some(101));
             service.stats.latency.record(core.id, tunnel.map_or(took, |opened| opened.since(self.began)));
         }
@@ -121,7 +121,7 @@ impl RequestAccount {
         core.access.record(&AccessRecord {
             began_unix_millis: self.began_unix_millis,
             listener: &listener.config.name,
-            client: setting.caller.peer,
+            client: context.connection_context.peer,
             method: head.method_bytes(),
             target: head.path_and_query().as_bytes(),
             version: head.version().as_str(),
@@ -147,15 +147,15 @@ impl RequestAccount {
     }
 }
 
-/// The access-log line of what was no request: nothing is known of it but who sent it and what it was answered.
+/// The access-log record of a malformed request: nothing is known of it but its client and its answer.
 pub fn record_refused(
-    setting: &RequestContext<'_>,
+    context: &RequestContext<'_>,
     listener: &ListenerView,
     began: MonoTime,
     status: u16,
     termination: Termination,
 ) {
-    let core = setting.core;
+    let core = context.core;
     if !core.access.enabled() {
         return;
     }
@@ -163,7 +163,7 @@ pub fn record_refused(
     core.access.record(&AccessRecord {
         began_unix_millis: clock::unix_millis().saturating_sub(took.as_millis() as u64),
         listener: &listener.config.name,
-        client: setting.caller.peer,
+        client: context.connection_context.peer,
         method: b"",
         target: b"",
         version: "",

@@ -48,9 +48,9 @@ impl<C: ClientExchange> Request<'_, C> {
         let status = exchange.reply().status();
         let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
         let failed = destination.fails_with(if unavailable { UNAVAILABLE } else { status });
-        destination.endpoint().stats.count_response(self.setting.core.id, status);
+        destination.endpoint().stats.count_response(self.context.core.id, status);
         if grpc::is_call(self.head) {
-            self.unproven = None; // its endpoint has taken it up
+            self.unproven = None; // its endpoint serves it
         }
         if failed {
             dispatch.record_marked(destination, Failure::Gateway, mark_of(exchange.reply()));
@@ -73,7 +73,7 @@ impl<C: ClientExchange> Request<'_, C> {
         let last = self.is_last();
         self.client.begin(exchange.reply(), &route.response_headers, last);
         let streamed = self.stream(exchange, dispatch, destination).await;
-        // A client that left, or did not read, says nothing against the endpoint that was answering it.
+        // A client that left, or did not read, is no evidence against the endpoint.
         let unblamed =
             [Termination::Complete, Termination::ClientAborted, Termination::ClientTimeout, Termination::Idle];
         if !failed && unblamed.contains(&self.account.termination) {
@@ -104,7 +104,7 @@ impl<C: ClientExchange> Request<'_, C> {
         length <= dispatch.service().config.hold_response && dispatch.tries.request_class().safe()
     }
 
-    /// Waits for the rest of a short answer. `Some`: it will not come, and the client has seen nothing of it.
+    /// Waits for the rest of a short answer. `Some`: it will not come, and nothing of it was sent to the client.
     async fn hold<E: UpstreamExchange>(
         &mut self,
         exchange: &mut E,
@@ -112,7 +112,7 @@ impl<C: ClientExchange> Request<'_, C> {
         dispatch: &mut Dispatch<'_>,
         destination: &Destination,
     ) -> Option<TryOutcome> {
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         alarm.set(clock::now().after(HOLD));
         poll_fn(|cx| {
             match exchange.poll_hold(cx, length) {
@@ -136,7 +136,7 @@ impl<C: ClientExchange> Request<'_, C> {
             alarm.poll(cx).map(|interrupt| match interrupt {
                 Interrupt::Deadline => None,
                 Interrupt::Killed => {
-                    let termination = interruption(WaitError::Killed, self.setting.core);
+                    let termination = interruption(WaitError::Killed, self.context.core);
                     Some(TryOutcome::Done(self.abort(termination)))
                 }
             })
@@ -144,7 +144,7 @@ impl<C: ClientExchange> Request<'_, C> {
         .await
     }
 
-    /// What a stream waits for. Only what is owed has a rate: an endpoint may send and read as slowly as it likes.
+    /// What a stream waits for. Only clients have a least rate: an endpoint may send and read as slowly as it likes.
     fn awaits_in_stream<E: UpstreamExchange>(&self, exchange: &E, may_be_silent: bool) -> RateWait {
         if exchange.waits_for_client() || self.client.has_queued() {
             RateWait::Download
@@ -162,7 +162,7 @@ impl<C: ClientExchange> Request<'_, C> {
         match fault {
             ClientFault::Gone => Termination::ClientAborted,
             ClientFault::Malformed(error) => {
-                self.listener.stats.count_refusal(self.setting.core.id, error);
+                self.listener.stats.count_refusal(self.context.core.id, error);
                 Termination::Refused
             }
         }
@@ -177,7 +177,7 @@ impl<C: ClientExchange> Request<'_, C> {
         awaits: RateWait,
         pauses: &StreamPauses,
     ) -> Poll<(Option<Failure>, Termination)> {
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         let (received, taken) = (self.body.received(), self.client.taken());
         if self.rates.has_changed(awaits, exchange.sent() + exchange.received() + taken + received) {
             let patience = if awaits == RateWait::Anything { pauses.tunnel } else { pauses.upstream };
@@ -185,9 +185,9 @@ impl<C: ClientExchange> Request<'_, C> {
         }
         loop {
             return Poll::Ready(match (ready!(alarm.poll(cx)), awaits) {
-                (Interrupt::Killed, _) => (None, interruption(WaitError::Killed, self.setting.core)),
+                (Interrupt::Killed, _) => (None, interruption(WaitError::Killed, self.context.core)),
                 (Interrupt::Deadline, RateWait::Download) if self.client.is_held_up() => {
-                    // The connection has a deadline of its own, and judges the client by that.
+                    // The connection has a deadline of its own for the client.
                     self.rates.download = LeastRate::new(pauses.client);
                     alarm.set(self.rates.download.deadline(taken, clock::now()));
                     continue;
@@ -197,7 +197,7 @@ impl<C: ClientExchange> Request<'_, C> {
         }
     }
 
-    /// Streams the answer, and the rest of the request if there is any. False: the client has not got all of it.
+    /// Streams the answer, and the rest of the request if there is any. False: not all of it reached the client.
     async fn stream<E: UpstreamExchange>(
         &mut self,
         exchange: &mut E,

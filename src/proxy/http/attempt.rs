@@ -1,4 +1,4 @@
-//! One try of a request: send it, wait for the final head, and see what becomes of its connection.
+//! One exchange of a request: its try, what follows from how that ended, and what becomes of the connection.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -53,7 +53,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> TryOutcome {
         let SelectedTarget { destination, link, in_flight } = target;
         // Register first, then re-check (right before the first byte).
-        self.setting.place.set_pool_term(Some(self.setting.memory.pool_term(&destination)));
+        self.context.place.set_pool_term(Some(self.context.memory.pool_term(&destination)));
         self.account.reached(&destination);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -66,20 +66,20 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     }
 
     pub(super) fn outline(&self, route: &'a Route) -> RequestOutline<'a> {
-        let RequestContext { core, caller, .. } = *self.setting;
+        let RequestContext { core, connection_context, .. } = *self.context;
         let (head, listener) = (self.head, &**self.listener);
         RequestOutline {
             core,
             head,
             listener,
-            address: &caller.address,
-            scheme: caller.scheme,
+            address: &connection_context.address,
+            scheme: connection_context.scheme,
             made_id: self.account.made_id(),
             route,
         }
     }
 
-    /// The exchange is over: what becomes of its connection?
+    /// Ends the exchange, and parks, hands on or closes its connection.
     pub(super) async fn close(
         &mut self,
         exchange: &mut ExchangeChannel<'_>,
@@ -88,7 +88,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         destination: &Destination,
         in_flight: InFlight,
     ) -> TryOutcome {
-        in_flight.stats().count_bytes(self.setting.core.id, exchange.sent(), exchange.received());
+        in_flight.stats().count_bytes(self.context.core.id, exchange.sent(), exchange.received());
         match (over, exchange) {
             (ExchangeEnd::Tried(tried), ExchangeChannel::Own(exchange)) => {
                 if let Some(stream) = exchange.finish() {
@@ -147,9 +147,9 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         })
     }
 
-    /// Keeps a connection for the next exchange, unless the endpoint is not to get one, or not over a connection like this.
+    /// Gives a connection back for the next exchange, unless the endpoint is to get none, or not over a connection like this.
     fn park(&self, stream: Transport, dispatch: &Dispatch<'_>, destination: &Destination) {
-        let core = self.setting.core;
+        let core = self.context.core;
         let now = clock::now();
         let wanted = destination.keeps_connections()
             && destination.endpoint().stats.trusts_idle(dispatch.tries.request_class().idempotent(), now)
@@ -157,7 +157,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         if wanted {
             let expires = now.after(dispatch.service().config.timeouts.idle);
             let parked = IdleConn { stream, generation: destination.generation, expires };
-            self.setting.pools.park(destination.choice.id, &destination.endpoint().stats, parked);
+            self.context.pools.park(destination.choice.id, &destination.endpoint().stats, parked);
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         let response = route.config.timeouts.response.unwrap_or(service.timeouts.response);
         let response = dispatch.tries.try_timeout(&service.retry, response);
         let late = route.config.timeouts.stall.unwrap_or(service.timeouts.stall);
-        // Where silence is usual, asking twice is no use either.
+        // Where late answers are usual, a hedge is of no use either.
         let hedged = dispatch.tries.request_class().safe() && route.config.timeouts.stall != Some(DelayThreshold::Off);
         let hedge = if hedged { service.retry.hedge } else { DelayThreshold::Off };
         // A stream is silent while there is nothing to send.
@@ -188,10 +188,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         route: &RouteView,
         destination: &Destination,
     ) -> AwaitOutcome {
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         let pauses = self.body_pauses(&dispatch.service().config);
         let times = self.times(dispatch, route);
-        let mut tried = UpstreamTry::new(self.setting.core, destination, exchange, times);
+        let mut tried = UpstreamTry::new(self.context.core, destination, exchange, times);
         self.rates.restart();
         let awaited = poll_fn(|cx| {
             if !tried.exchange.is_sent() {
@@ -233,7 +233,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         dispatch.leave(&ended, tried.destination.service())
     }
 
-    /// Ready when the client's connection has failed or, where the protocol tells, when the client has left.
+    /// Ready when the client's connection has failed or, where the protocol reports it, when the client has left.
     fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(Err(_)) = self.client.poll_flush(cx) {
             return Poll::Ready(());
@@ -248,7 +248,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         tried: &mut UpstreamTry<'_, E>,
         dispatch: &mut Dispatch<'_>,
     ) -> Poll<AwaitOutcome> {
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         loop {
             match (ready!(tried.poll_late(cx, alarm)), &mut tried.waiting) {
                 (AnswerAlarm::Killed, _) => return Poll::Ready(AwaitOutcome::Interrupted(WaitError::Killed)),
@@ -271,7 +271,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         tried: &UpstreamTry<'_, E>,
         pauses: &BodyPauses,
     ) -> Poll<AwaitOutcome> {
-        let (exchange, alarm) = (&*tried.exchange, self.setting.alarm);
+        let (exchange, alarm) = (&*tried.exchange, self.context.alarm);
         let awaits = match exchange.waits_for_upstream(self.body) {
             true => RateWait::Upstream,
             false if pauses.is_call || !self.body_is_due() => RateWait::Anything,
@@ -308,7 +308,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         dispatch: &mut Dispatch<'_>,
         destination: &Destination,
     ) -> TryOutcome {
-        let core = self.setting.core;
+        let core = self.context.core;
         match awaited {
             AwaitOutcome::Answered(_) | AwaitOutcome::Stale | AwaitOutcome::Left | AwaitOutcome::HedgeDue(_) => {
                 TryOutcome::Again
@@ -324,7 +324,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         }
     }
 
-    /// What a try that ended without an answer says: of the rule that its answer broke, and about its endpoint.
+    /// The evidence of a try that ended without an answer; a rule that its answer broke is counted.
     pub(super) fn fault_of<E: UpstreamExchange>(
         &mut self,
         exchange: &E,
@@ -335,15 +335,15 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         if let Some((error, bytes)) = exchange.broken_rule() {
             self.note_malformed(destination, error, bytes);
         }
-        if exchange.is_told() { None } else { tell_failure(self.setting.core, destination, how, failure) }
+        if exchange.is_told() { None } else { tell_failure(self.context.core, destination, how, failure) }
     }
 
-    /// An answer was not one: counts the rule that it broke, and tells those who look for it what came.
+    /// A malformed answer: counts the rule that it broke, and logs what came.
     pub(super) fn note_malformed(&mut self, destination: &Destination, error: h1::Error, bytes: &[u8]) {
         /// Bytes of an answer that are shown.
         const SHOWN: usize = 200;
         self.account.malformed = Some(error);
-        destination.service().stats.count_malformed(self.setting.core.id, error);
+        destination.service().stats.count_malformed(self.context.core.id, error);
         let shown = bytes.get(..SHOWN).unwrap_or(bytes);
         tracing::debug!(
             endpoint = %destination.endpoint().address,
@@ -355,7 +355,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     }
 
     fn malformed(&self, error: h1::Error) -> TryOutcome {
-        self.listener.stats.count_refusal(self.setting.core.id, error);
+        self.listener.stats.count_refusal(self.context.core.id, error);
         TryOutcome::Refused(LocalAnswer::malformed(error), Termination::Refused)
     }
 

@@ -1,4 +1,4 @@
-//! One exchange, over whichever kind of connection its pick came to.
+//! One exchange, over a connection of its own or a stream of a shared one.
 
 use std::task::{Context, Poll};
 
@@ -10,7 +10,7 @@ use super::h2::H2Exchange;
 use crate::net::Transport;
 use crate::wire::h1::{Error, ResponseHead};
 
-/// One exchange.
+/// One exchange, by the kind of its connection.
 #[allow(clippy::large_enum_variant, reason = "the usual one is not boxed")]
 pub(super) enum ExchangeChannel<'a> {
     /// Over a connection of its own.
@@ -19,7 +19,7 @@ pub(super) enum ExchangeChannel<'a> {
     Shared(Box<H2Exchange<'a>>),
 }
 
-/// The same call on whatever it is.
+/// The same call on either kind.
 macro_rules! on_either {
     ($self:ident, $exchange:ident => $call:expr) => {
         match $self {

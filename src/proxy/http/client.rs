@@ -10,16 +10,16 @@ use crate::proxy::pipe::Pipe;
 use crate::wire::Fields;
 use crate::wire::h1::{self, OwnReply, ResponseHead, WrongLength};
 
-/// What a client did wrong.
+/// How a client failed its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientFault {
-    /// It went away before its request was whole.
+    /// It left before its request was whole.
     Gone,
     /// Its body's framing is malformed.
     Malformed(h1::Error),
 }
 
-/// Where a request's body comes from.
+/// The source of a request's body.
 pub trait BodySource {
     /// Appends at most `most` (> 0) bytes of the request's body. `Ready(Ok)`: something came, or the body is done.
     fn poll_body(&mut self, cx: &mut Context<'_>, into: &mut Buffer, most: usize) -> Poll<Result<(), ClientFault>>;
@@ -39,7 +39,7 @@ pub trait ClientExchange: BodySource {
     /// (One that only closed its own side may still read.) Reads ahead a bounded amount.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// May [`ClientExchange::poll_gone`] be asked already? Where the request's body stands before the end, only behind it.
+    /// May [`ClientExchange::poll_gone`] be called already? Where the request's body stands before the end, only behind it.
     fn tells_its_end(&self) -> bool {
         self.body_is_done()
     }
@@ -47,7 +47,7 @@ pub trait ClientExchange: BodySource {
     /// Takes up what is left of the body if all of it is here already, so that the connection can be used again.
     fn skip_body(&mut self);
 
-    /// Does it know interim replies?
+    /// Does its protocol have interim replies?
     fn takes_interim(&self) -> bool;
 
     /// Queues an interim reply.

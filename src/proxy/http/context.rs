@@ -1,4 +1,4 @@
-//! What a request needs to know beside itself: its worker, its place in the register, its alarm and its client.
+//! The context of a request: its worker, its entry in the register, its alarm, and its client's connection.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,20 +12,20 @@ use crate::proxy::worker_core::WorkerCore;
 use crate::routing::SourceKey;
 use crate::wire::h1::{ClientAddress, Scheme};
 
-/// What a request function needs to know beside the request.
+/// The context of a request: what the request function needs beside the request.
 pub struct RequestContext<'a> {
     /// The core of the worker.
     pub core: &'a WorkerCore,
-    /// Its connections to endpoints.
+    /// The worker's connections to endpoints.
     pub pools: &'a Rc<UpstreamPools>,
-    /// Its memory for requests.
+    /// The worker's memory for requests.
     pub memory: &'a HttpMemory,
-    /// The connection's place in the worker's register.
+    /// The connection's entry in the worker's register.
     pub place: &'a ClientEntry,
     /// The connection's alarm.
     pub alarm: &'a Alarm,
-    /// Who asks.
-    pub caller: &'a ConnectionContext,
+    /// The client's connection.
+    pub connection_context: &'a ConnectionContext,
 }
 
 impl<'a> RequestContext<'a> {
@@ -34,33 +34,33 @@ impl<'a> RequestContext<'a> {
         memory: &'a HttpMemory,
         place: &'a ClientEntry,
         alarm: &'a Alarm,
-        caller: &'a ConnectionContext,
+        connection_context: &'a ConnectionContext,
     ) -> RequestContext<'a> {
         let pools = &memory.pools;
-        RequestContext { core: &pools.core, pools, memory, place, alarm, caller }
+        RequestContext { core: &pools.core, pools, memory, place, alarm, connection_context }
     }
 }
 
-/// Who asks: the same for all requests of a connection.
+/// A client's connection: what all of its requests share.
 pub struct ConnectionContext {
-    /// Its address.
+    /// The client's address.
     pub peer: SocketAddr,
     /// The address that it reached.
     pub reached: SocketAddr,
     /// `peer`'s as text.
     pub address: ClientAddress,
-    /// How it reached us.
+    /// Over TLS or in the clear.
     pub scheme: Scheme,
     /// Key of the peer's address for `hash` balancing.
     pub hash: u64,
-    /// The peer's network.
+    /// The client's network.
     pub source: Source,
-    /// … as it is looked up.
+    /// … as a key.
     pub source_key: SourceKey,
 }
 
 impl ConnectionContext {
-    /// At these ends of its connection.
+    /// A connection between these ends.
     pub fn new(peer: SocketAddr, reached: SocketAddr, scheme: Scheme) -> ConnectionContext {
         let source = Source::of(peer.ip());
         let (address, source_key) = (ClientAddress::new(peer.ip()), SourceKey::of(&source));

@@ -11,13 +11,13 @@ use crate::wire::h1::{Error, ResponseHead};
 pub enum SendFault {
     /// A newer table was published before the first byte: pick again.
     Stale,
-    /// The client's part of it failed.
+    /// The client failed.
     Client(ClientFault),
     /// The connection failed. A reply may have come before it did.
     Upstream,
 }
 
-/// Why a reply did not come whole.
+/// Why a reply is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyFault {
     /// The connection was closed or reset. `begun`: after part of the reply.
@@ -25,21 +25,21 @@ pub enum ReplyFault {
         /// Some of the reply had come.
         begun: bool,
     },
-    /// The endpoint said that it did not process the request, and will not. `persists`: it says nothing else any more.
+    /// The endpoint said that it did not process the request, and will not. `persists`: it has refused every one lately.
     Unprocessed {
         /// It is evidence against the endpoint.
         persists: bool,
     },
-    /// What came is no HTTP.
+    /// The reply is malformed.
     Malformed,
     /// The client does not take it any more.
     Client,
 }
 
 /// The endpoint's side of one exchange: the request goes out while the reply comes in. HTTP/1 implements it over a
-/// connection, HTTP/2 over a stream. Dropped before its end it tells the endpoint not to go on.
+/// connection, HTTP/2 over a stream. Dropped before its end it is cancelled at the endpoint.
 pub trait UpstreamExchange {
-    /// Sends on. `still_holds` is asked immediately before the first byte. `Ready(Ok)`: the request is sent.
+    /// Sends on. `still_holds` is called immediately before the first byte. `Ready(Ok)`: the request is sent.
     fn poll_send<S: BodySource>(
         &mut self,
         cx: &mut Context<'_>,
@@ -94,12 +94,12 @@ pub trait UpstreamExchange {
     /// The endpoint did not answer in time: it is not known whether its connection is still any good.
     fn distrust(&self) {}
 
-    /// Its connection was lost with the exchanges of others, and one of them has told of it: a lost connection is one failure,
-    /// however many streams it carried.
+    /// Was its connection lost, and counted for another exchange already? A lost connection is one failure, however many streams
+    /// it carried.
     fn is_told(&self) -> bool {
         false
     }
 
-    /// The reply is no longer needed: tells the endpoint not to go on, now.
+    /// Cancels the exchange at the endpoint, now: the reply is no longer needed.
     fn abandon(&mut self);
 }

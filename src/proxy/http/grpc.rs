@@ -1,4 +1,4 @@
-//! gRPC, as far as a proxy has to know it: errors of ours in its own terms, and what of theirs counts.
+//! gRPC, as far as a proxy has to know it: our errors as gRPC statuses, and which of an endpoint's statuses count.
 //!
 //! | ours | grpc-status | |
 //! |---|---|---|
@@ -85,13 +85,13 @@ mod tests {
             (LocalAnswer::SLOW, 4),
             (LocalAnswer::LISTENER_GONE, 14),
             (LocalAnswer::malformed(Error::FieldValue), 13),
-            (LocalAnswer::unplaced(SelectError::Limited(PermitError::QueueFull), None), 14),
-            (LocalAnswer::unplaced(SelectError::GaveUp(GiveUpReason::Down), None), 14),
-            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Timeout)), 4),
-            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Refused)), 14),
-            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Reset)), 14),
-            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Malformed)), 13),
-            (LocalAnswer::unplaced(gave_up, Some(TryFailure::Status(503))), 14),
+            (LocalAnswer::unselected(SelectError::Limited(PermitError::QueueFull), None), 14),
+            (LocalAnswer::unselected(SelectError::GaveUp(GiveUpReason::Down), None), 14),
+            (LocalAnswer::unselected(gave_up, Some(TryFailure::Timeout)), 4),
+            (LocalAnswer::unselected(gave_up, Some(TryFailure::Refused)), 14),
+            (LocalAnswer::unselected(gave_up, Some(TryFailure::Reset)), 14),
+            (LocalAnswer::unselected(gave_up, Some(TryFailure::Malformed)), 13),
+            (LocalAnswer::unselected(gave_up, Some(TryFailure::Status(503))), 14),
         ] {
             assert_eq!(status(&refusal), wanted, "{refusal:?}");
         }

@@ -39,11 +39,11 @@ use crate::wire::h1::{BodyDecoder, ResponseHead};
 enum OtherTry<'s> {
     /// A final head has come.
     Answered(HedgeAnswer<'s>),
-    /// It ended without one. `fault`: what that says about its endpoint.
+    /// It ended without one. `fault`: the evidence against its endpoint.
     Failed { ended: TryEnd, destination: Destination, fault: Option<FailedTry> },
     /// A newer table came before its first byte.
     Stale,
-    /// No endpoint is left, but an answer of our own.
+    /// No endpoint is left, but a static pool.
     Static,
     /// No endpoint is left.
     NotSelected(SelectError),
@@ -56,7 +56,7 @@ struct HedgeAnswer<'s> {
     now: MonoTime,
 }
 
-/// Who was first.
+/// Which try was first.
 enum FirstAnswered<T> {
     /// The first try: an answer, or its end.
     Own(AwaitOutcome),
@@ -81,12 +81,12 @@ struct BothAwaited<'s> {
     other: Option<OtherTry<'s>>,
     /// How the first try ended, if it did.
     lost: Option<TryFailure>,
-    /// What that says about its endpoint.
+    /// The evidence against its endpoint.
     fault: Option<FailedTry>,
 }
 
 impl<'a, C: ClientExchange> Request<'a, C> {
-    /// Waits for two tries: `first`, which is late, and another one, for which the retry rule was asked already.
+    /// Waits for two tries: `first`, which is late, and the hedge, which the retry rule has allowed.
     pub(super) async fn hedged<E: UpstreamExchange>(
         &mut self,
         first: &mut E,
@@ -95,22 +95,22 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         destination: &Destination,
         (mut waiting, times): (AwaitedTry, AnswerTimes),
     ) -> HedgeOutcome {
-        let core = self.setting.core;
+        let core = self.context.core;
         // In retry: a switch must not end it.
-        self.setting.place.set_pool_term(None);
-        self.setting.alarm.pardon();
+        self.context.place.set_pool_term(None);
+        self.context.alarm.pardon();
         let alarm = core.deadlines.alarm();
         waiting.forget_hedge();
         alarm.set(waiting.next(&times));
         let mut tried = UpstreamTry::new(core, destination, first, times);
         tried.waiting = Some(waiting);
         let first = PendingTry { tried, route, since: waiting.since, alarm };
-        let memory = self.setting.memory;
+        let memory = self.context.memory;
         let mut scratch = memory.scratch();
         let hedged = self.ask_beside(first, dispatch, times, &mut scratch).await;
         memory.put_scratch(scratch);
         if let HedgeOutcome::First(AwaitOutcome::Answered(_)) = &hedged {
-            self.setting.place.take_pool_term(memory.pool_term(destination), &core.view);
+            self.context.place.take_pool_term(memory.pool_term(destination), &core.view);
         }
         dispatch.service().stats.count_hedge(core.id, matches!(hedged, HedgeOutcome::Other(TryOutcome::Done(_))));
         hedged
@@ -123,19 +123,19 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         times: AnswerTimes,
         scratch: &mut ExchangeScratch,
     ) -> HedgeOutcome {
-        let (core, destination) = (self.setting.core, first.tried.destination);
+        let (core, destination) = (self.context.core, first.tried.destination);
         let outline = self.outline(&first.route.config);
         let origin = Rc::clone(&dispatch.origin);
         let retry = &origin.services[dispatch.index].config.retry;
-        let placed = Cell::new(false);
+        let selected = Cell::new(false);
         let mut first = Some(first);
         loop {
             let ExchangeScratch { reply, decoder, body, .. } = &mut *scratch;
             body.reset(0);
-            placed.set(false);
+            selected.set(false);
             let both = {
-                let other = pin!(ask(&outline, dispatch, times, (reply, decoder, body), &placed));
-                self.await_both(&mut first, retry, other, &placed).await
+                let other = pin!(ask(&outline, dispatch, times, (reply, decoder, body), &selected));
+                self.await_both(&mut first, retry, other, &selected).await
             };
             let BothAwaited { other, lost, fault } = match both {
                 Ok(both) => both,
@@ -177,9 +177,9 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         first: &mut Option<PendingTry<'_, E>>,
         retry: &Retry,
         mut other: Pin<&mut impl Future<Output = OtherTry<'s>>>,
-        placed: &Cell<bool>,
+        selected: &Cell<bool>,
     ) -> Result<BothAwaited<'s>, AwaitOutcome> {
-        let core = self.setting.core;
+        let core = self.context.core;
         let (mut lost, mut fault) = (None, None);
         if let Some(pending) = first {
             let how = match self.first_of(pending, other.as_mut()).await {
@@ -189,7 +189,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
                     fault = self.fault_of(&*pending.tried.exchange, pending.tried.destination, how, failure);
                     how
                 }
-                // Asked alone, it would be asked again elsewhere: there it is asked already.
+                // Without a hedge the request would be sent elsewhere now: there it is already.
                 FirstAnswered::Own(AwaitOutcome::Answered(_)) if pending.is_retried_for(retry) => {
                     let how = pending.refuse(core);
                     fault = pending.fault(core);
@@ -199,7 +199,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
             };
             pending.give_up(how);
             (*first, lost) = (None, Some(how));
-            if !placed.get() {
+            if !selected.get() {
                 // It may go elsewhere now than beside the first.
                 return Ok(BothAwaited { other: None, lost, fault });
             }
@@ -212,7 +212,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         }
     }
 
-    /// The other try came to nothing for the client: what the retry rule says to that. An error: the hedge is over.
+    /// The other try has no answer for the client: the retry rule's decision. An error: the hedge is over.
     async fn go_on(
         &mut self,
         other: OtherTry<'_>,
@@ -243,10 +243,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         mut first: PendingTry<'_, E>,
         dispatch: &mut Dispatch<'_>,
     ) -> AwaitOutcome {
-        let core = self.setting.core;
+        let core = self.context.core;
         let mut condemned = false;
         loop {
-            // While the budget does not let it go, it asks again.
+            // While the budget does not allow the request to leave, it tries again.
             let again = pin!(ask_again(core, condemned));
             match self.first_of(&mut first, again).await {
                 FirstAnswered::Own(awaited) => return awaited,
@@ -294,9 +294,9 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         .await
     }
 
-    /// Was the request ended from outside? Nudges come the same way. (A deadline that was not asked for means nothing.)
+    /// Was the request ended from outside? (The alarm wakes it for other reasons too. A deadline that was not set means nothing.)
     fn is_killed(&self, cx: &mut Context<'_>) -> bool {
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         if let Poll::Ready(Interrupt::Deadline) = alarm.poll(cx) {
             alarm.clear();
         }
@@ -311,8 +311,8 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         outline: RequestOutline<'_>,
     ) -> TryOutcome {
         let HedgeAnswer { mut exchange, destination, in_flight, now } = answer;
-        let core = self.setting.core;
-        self.setting.place.take_pool_term(self.setting.memory.pool_term(&destination), &core.view);
+        let core = self.context.core;
+        self.context.place.take_pool_term(self.context.memory.pool_term(&destination), &core.view);
         self.account.reached(&destination);
         let tried = self.pass_on(&mut exchange, dispatch, outline.route, &destination, now).await;
         self.close(&mut exchange, ExchangeEnd::Tried(tried), dispatch, &destination, in_flight).await
@@ -321,7 +321,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     /// The other try's answer is not the client's, as long as the first may still come.
     async fn decline(&mut self, answer: HedgeAnswer<'_>, dispatch: &mut Dispatch<'_>) -> RetryDecision {
         let HedgeAnswer { mut exchange, destination, in_flight, .. } = answer;
-        let (core, status) = (self.setting.core, exchange.reply().status());
+        let (core, status) = (self.context.core, exchange.reply().status());
         destination.endpoint().stats.count_response(core.id, status);
         if destination.fails_with(status) {
             dispatch.record_marked(&destination, Failure::Gateway, mark_of(exchange.reply()));
@@ -341,14 +341,14 @@ impl<E: UpstreamExchange> PendingTry<'_, E> {
         retry.on.has_status(self.tried.exchange.reply().status())
     }
 
-    /// Its answer is one that would be asked for again.
+    /// Its answer is one that `retry.on` lists.
     fn refuse(&self, core: &WorkerCore) -> TryFailure {
         let status = self.tried.exchange.reply().status();
         self.tried.destination.endpoint().stats.count_response(core.id, status);
         TryFailure::Status(status)
     }
 
-    /// What that answer says against its endpoint.
+    /// The evidence of that answer against its endpoint.
     fn fault(&self, core: &WorkerCore) -> Option<FailedTry> {
         let reply = self.tried.exchange.reply();
         let failed = self.tried.destination.fails_with(reply.status());
@@ -374,7 +374,7 @@ impl<E: UpstreamExchange> PendingTry<'_, E> {
     }
 }
 
-/// Some time later, if at all.
+/// Ready after [`ASK_AGAIN`], or never.
 async fn ask_again(core: &WorkerCore, at_all: bool) {
     let alarm = core.deadlines.alarm();
     if at_all {
@@ -383,32 +383,32 @@ async fn ask_again(core: &WorkerCore, at_all: bool) {
     poll_fn(|cx| alarm.poll(cx)).await;
 }
 
-/// How often a request that was condemned to wait looks whether it may go.
+/// How often a request whose endpoint is condemned tries again to leave it.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Is this what the client should get although the first try may still be answered? From another pool only what is good.
+/// Is this the client's answer although the first try may still be answered? From another pool only what is good.
 fn is_welcome(dispatch: &Dispatch<'_>, first: &Destination, answer: &HedgeAnswer<'_>) -> bool {
     let status = answer.exchange.reply().status();
     let same_pool = answer.destination.pool().name == first.pool().name;
     status < 400 || (same_pool && !dispatch.service().config.retry.on.has_status(status))
 }
 
-/// One other try, up to its final head. `placed` tells when it has an endpoint.
+/// The other try, up to its final head. `selected` is set when it has an endpoint.
 async fn ask<'s>(
     outline: &RequestOutline<'_>,
     dispatch: &mut Dispatch<'_>,
     times: AnswerTimes,
     (reply, decoder, body): (&'s mut ResponseHead, &'s mut BodyDecoder, &mut RequestBody),
-    placed: &Cell<bool>,
+    selected: &Cell<bool>,
 ) -> OtherTry<'s> {
     let core = outline.core;
     let SelectedTarget { destination, link, in_flight } =
         match dispatch.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
             Ok(Selected::Endpoint(target)) => target,
             Ok(Selected::Static { .. }) => return OtherTry::Static,
-            Err(unplaced) => return OtherTry::NotSelected(unplaced),
+            Err(unselected) => return OtherTry::NotSelected(unselected),
         };
-    placed.set(true);
+    selected.set(true);
     let Ok(mut exchange) = outline.open(link, &destination, false, reply, decoder) else {
         return OtherTry::NotSelected(SelectError::GaveUp(GiveUpReason::Exhausted));
     };

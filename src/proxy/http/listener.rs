@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Listener;
 use crate::proxy::buffer::Buffer;
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::routing::{Handle, ListenerView};
 
 /// A connection that speaks HTTP/2.
@@ -17,8 +17,8 @@ pub struct Http2Conn {
     pub ahead: Buffer,
 }
 
-/// The listener as this table has it, nearly always the same `Arc`; `None` when it is gone, or asks for something that the
-/// clients who came in before were not asked for.
+/// The listener as this table has it, nearly always the same `Arc`; `None` when it is gone, or demands something of
+/// clients that was not demanded of those that connected before.
 pub fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
     let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
     let by_name = || table.listener(&listener.config.name).filter(|now| has_same_door(&listener.config, &now.config));
@@ -26,7 +26,7 @@ pub fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'
 }
 
 /// TLS or not, the same demand for client certificates, the same rule of PROXY headers. (A certificate of ours that was
-/// renewed sends no client away.)
+/// renewed closes no connection.)
 fn has_same_door(before: &Listener, now: &Listener) -> bool {
     let demand = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
     demand(before) == demand(now) && before.proxy_protocol == now.proxy_protocol

@@ -1,4 +1,4 @@
-//! What requests of one worker use one after the other: memory for a request, and what exchanges remember of their pools.
+//! Memory that the requests of one worker use one after the other: scratch buffers, and the pool terms of a table.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -30,13 +30,13 @@ impl HttpMemory {
         HttpMemory { pools: Rc::clone(pools), scratch: RefCell::default(), pool_terms: RefCell::default() }
     }
 
-    /// Memory for one request; give it back.
+    /// Memory for one request; put it back.
     pub fn scratch(&self) -> Box<ExchangeScratch> {
         let kept = self.scratch.borrow_mut().pop();
         kept.unwrap_or_else(|| Box::new(ExchangeScratch::new(&self.pools.core.buffers)))
     }
 
-    /// Gives it back.
+    /// Puts it back.
     pub fn put_scratch(&self, mut scratch: Box<ExchangeScratch>) {
         scratch.shrink();
         let mut kept = self.scratch.borrow_mut();
@@ -45,7 +45,7 @@ impl HttpMemory {
         }
     }
 
-    /// What an exchange has to remember of its pool (made once a table, shared without atomics) and its endpoint.
+    /// The pool term of an exchange (made once for each table, shared without atomics) and its endpoint.
     pub fn pool_term(&self, destination: &Destination) -> (Rc<PoolTerm>, EndpointId) {
         (
             self.pool_terms.borrow_mut().of(&destination.table, destination.service, destination.choice.pool),
@@ -54,7 +54,7 @@ impl HttpMemory {
     }
 }
 
-/// What exchanges remember of their pools under one table.
+/// The pool terms under one table.
 #[derive(Default)]
 struct PoolTerms {
     epoch: u64,

@@ -1,11 +1,12 @@
 //! Layer 7: one request function, and the protocols that clients and endpoints speak around it.
 //!
-//! `request` is the list of steps of one request, `attempt` one try of it (`outline` what it says, `channel` what it goes
-//! over, `waiting` when its answer is late, `hedge` what is done then, `answer` what is done with it), `body` the replay of its body, `upload` what of that has
-//! to be here before the request has a permit, `least_rate` the deadline of both bodies, `respond` the one
-//! place that maps failures to answers, `account` what is counted and logged at its end. `client` is what the request
-//! function asks of a client's protocol, `exchange` what it asks of an endpoint's; `h1` and `h2` implement both.
-//! `context` is what a request needs to know beside itself, `memory` what one uses after the other, `verdict` how tries end.
+//! `request` is the list of steps of one request, `attempt` one exchange of it (`upstream_try` its course,
+//! `outline` its head, `channel` its connection, `waiting` when its answer is late, `hedge` the second try then, `answer` the
+//! answer), `body` the replay of its body, `upload` what of that has to be here before the request has a permit, `least_rate`
+//! the deadline of both bodies, `respond` the one place that maps failures to answers, `account` what is counted and logged at
+//! its end. `client` is what the request function needs of a client's protocol, `exchange` what it needs of an endpoint's; `h1`
+//! and `h2` implement both. `context` is what a request needs beside itself, `memory` what requests use one after the other,
+//! `verdict` how tries end.
 //! `listener` is the listener of a connection by the newest table.
 //! `tunnel` is what becomes of both connections when a reply switches protocols.
 mod account;
@@ -41,15 +42,15 @@ use listener::Http2Conn;
 use memory::HttpMemory;
 
 use super::buffer::Buffer;
-use super::door::AcceptedConn;
+use super::handshake::AcceptedConn;
 use super::upstream::UpstreamPools;
 use crate::routing::ListenerView;
 use crate::sys::clock;
 
-/// What serves one worker's HTTP connections: memory for requests, and where they are served.
+/// The server of one worker's HTTP connections: memory for requests, and the tasks that serve them.
 pub struct HttpServer {
     memory: Rc<HttpMemory>,
-    /// Where requests over HTTP/1 are served.
+    /// Tasks for requests over HTTP/1.
     slots: SlotPool,
     /// Tasks for streams of HTTP/2.
     tasks: Rc<TaskPool>,

@@ -1,4 +1,4 @@
-//! What every try of a request says to an endpoint: its head, encoded again for each.
+//! The head of a request as it is sent to endpoints, encoded again for each try.
 
 use super::account::{MadeId, id_of};
 use super::channel::ExchangeChannel;
@@ -14,7 +14,7 @@ use crate::wire::h2;
 /// Room for the head of most requests.
 const HEAD: usize = 1024;
 
-/// What is said to whichever endpoint is asked.
+/// What a request's head to an endpoint is made from.
 #[derive(Clone, Copy)]
 pub(super) struct RequestOutline<'a> {
     pub core: &'a WorkerCore,
@@ -27,7 +27,7 @@ pub(super) struct RequestOutline<'a> {
 }
 
 impl RequestOutline<'_> {
-    /// An exchange over this link; nothing is sent yet. An error: the head cannot be said in the endpoint's protocol.
+    /// An exchange over this link; nothing is sent yet. An error: the endpoint's protocol cannot express the head.
     pub fn open<'s>(
         &self,
         link: UpstreamLink,

@@ -1,7 +1,7 @@
 //! The request function: one request, from its route to the last byte of its answer, whatever protocol the client speaks.
 //!
-//! match the route → the first bytes of a body → a permit of the service → loop { pick from the newest table → idle connection or dial → re-check →
-//! send → outcome → retry rule } → stream the answer → count → one access-log record.
+//! match the route → the first bytes of a body → a permit of the service → loop { pick from the newest table → idle connection or
+//! connect → re-check → send → outcome → retry rule } → stream the answer → count → one access-log record.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use super::verdict::{ConnectionFate, TryOutcome};
 use crate::config::{BalancePolicy, Service};
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::{WaitError, guarded};
-use crate::proxy::termination::{count_rejection, unplaced_termination};
+use crate::proxy::termination::{count_rejection, unselected_termination};
 use crate::proxy::upstream::{ClientInfo, Dispatch, FaultSubject, SelectError, Selected};
 use crate::routing::balance::hash_bytes;
 use crate::routing::matching::host_without_port;
@@ -37,12 +37,12 @@ use crate::wire::proxy_protocol::ConnectionEnds;
 use crate::wire::{cookie, query_parameter};
 
 /// Proxies of this kind that a request may have passed through before this one. Chains of a few are usual (an edge, a region, a
-/// sidecar); what comes back to where it was ends after so many rounds.
+/// sidecar); a loop ends after so many rounds.
 const MOST_HOPS: u32 = 10;
 
 /// Serves one request, whose head is in `scratch`. `began`: when its first byte came.
 pub async fn serve<C: ClientExchange>(
-    setting: &RequestContext<'_>,
+    context: &RequestContext<'_>,
     table: &Handle,
     listener: &Arc<ListenerView>,
     client: &mut C,
@@ -50,9 +50,9 @@ pub async fn serve<C: ClientExchange>(
     began: MonoTime,
 ) -> ConnectionFate {
     let ExchangeScratch { head, reply, decoder, body } = scratch;
-    let mut account = RequestAccount::new(setting.core, head, began);
+    let mut account = RequestAccount::new(context.core, head, began);
     let mut request = Request {
-        setting,
+        context,
         listener,
         table,
         head,
@@ -66,12 +66,12 @@ pub async fn serve<C: ClientExchange>(
     let finish = request.serve(reply, decoder).await;
     account.received += body.received();
     account.sent += client.sent();
-    account.settle(setting, listener, head);
+    account.settle(context, listener, head);
     body.reset(0);
     finish
 }
 
-/// Answers what is no request, as the last thing said to this client (or on this stream). False: it was not taken within
+/// Answers a malformed request; nothing follows on this connection (or stream). False: the client did not take the answer within
 /// `patience`.
 pub async fn refuse<C: ClientExchange>(
     client: &mut C,
@@ -92,9 +92,9 @@ async fn flush<C: ClientExchange>(client: &mut C, alarm: &Alarm) -> Result<(), W
     flushed.map_err(|_| WaitError::Gone)
 }
 
-/// One request on its way.
+/// One request in progress.
 pub(super) struct Request<'a, C> {
-    pub(super) setting: &'a RequestContext<'a>,
+    pub(super) context: &'a RequestContext<'a>,
     pub(super) listener: &'a Arc<ListenerView>,
     /// The request's first table: its route and policies are those that hold.
     pub(super) table: &'a Handle,
@@ -113,11 +113,11 @@ pub(super) struct Request<'a, C> {
 impl<'a, C: ClientExchange> Request<'a, C> {
     async fn serve(&mut self, reply: &mut ResponseHead, decoder: &mut BodyDecoder) -> ConnectionFate {
         if self.head.hops() >= MOST_HOPS {
-            self.listener.stats.looped.add(self.setting.core.id, 1);
+            self.listener.stats.looped.add(self.context.core.id, 1);
             return self.refuse(&LocalAnswer::LOOP, Termination::Loop).await;
         }
         let Some(route) = self.find_route() else {
-            self.listener.stats.unrouted.add(self.setting.core.id, 1);
+            self.listener.stats.unrouted.add(self.context.core.id, 1);
             return self.refuse(&LocalAnswer::NO_ROUTE, Termination::Unrouted).await;
         };
         let Some(service) = self.table.services.get(route.service) else {
@@ -125,7 +125,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         };
         self.account.service = Some((Rc::clone(self.table), route.service));
         self.body.reset(service.config.retry.replay_bytes);
-        service.stats.budget.request(self.setting.core.id, self.account.began);
+        service.stats.budget.request(self.context.core.id, self.account.began);
         self.rates = self.body_rates(&service.config);
         if let Err(finish) = self.await_body(service).await {
             return finish;
@@ -136,7 +136,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         finish
     }
 
-    /// Tries until an endpoint answers, or none will.
+    /// Tries endpoints until one answers, or the retry rule gives up.
     async fn ask(
         &mut self,
         route: &'a RouteView,
@@ -147,29 +147,29 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> ConnectionFate {
         let _permit = match dispatch.permit(service, &mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await {
             Ok(permit) => permit,
-            Err(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
+            Err(unselected) => return self.unselected(unselected, dispatch, service).await,
         };
         loop {
-            let placed = dispatch.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
-            let target = match placed {
+            let selected = dispatch.next(&mut |cx: &mut Context<'_>| self.client.poll_gone(cx)).await;
+            let target = match selected {
                 Ok(Selected::Endpoint(target)) => target,
                 Ok(Selected::Static { table, service, pool }) => {
                     return self.answer_static(&table, service, pool).await;
                 }
-                Err(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
+                Err(unselected) => return self.unselected(unselected, dispatch, service).await,
             };
             let tried = self.exchange(dispatch, route, target, reply, decoder).await;
-            self.setting.place.set_pool_term(None);
-            self.setting.alarm.pardon();
+            self.context.place.set_pool_term(None);
+            self.context.alarm.pardon();
             match tried {
                 TryOutcome::Done(finish) => return finish,
                 TryOutcome::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
                 TryOutcome::Failed(ended) => {
                     if let RetryDecision::GiveUp(why) = dispatch.failed(&ended, service) {
-                        return self.unplaced(SelectError::GaveUp(why), dispatch, service).await;
+                        return self.unselected(SelectError::GaveUp(why), dispatch, service).await;
                     }
                 }
-                TryOutcome::NotSelected(unplaced) => return self.unplaced(unplaced, dispatch, service).await,
+                TryOutcome::NotSelected(unselected) => return self.unselected(unselected, dispatch, service).await,
                 TryOutcome::Again => {}
             }
             self.body.rewind();
@@ -197,12 +197,12 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         let request_class = RequestClass::of(self.head.method(), !self.head.body().is_empty());
         let longest = service.timeouts.connect + self.response_timeout(route, service);
         let tries = Tries::new(request_class, self.account.began.after(longest));
-        let RequestContext { pools, alarm, caller, .. } = *self.setting;
-        let ends = ConnectionEnds { source: caller.peer, destination: caller.reached };
+        let RequestContext { pools, alarm, connection_context, .. } = *self.context;
+        let ends = ConnectionEnds { source: connection_context.peer, destination: connection_context.reached };
         let client_info = ClientInfo { hash: self.hash(service), ends };
         let subject = FaultSubject {
-            source: caller.source,
-            key: caller.source_key,
+            source: connection_context.source,
+            key: connection_context.source_key,
             route: route.index,
             path: self.head.path_bytes(),
         };
@@ -225,27 +225,27 @@ impl<'a, C: ClientExchange> Request<'a, C> {
             | BalancePolicy::Random
             | BalancePolicy::HashSource => None,
         };
-        hash.unwrap_or(self.setting.caller.hash)
+        hash.unwrap_or(self.context.connection_context.hash)
     }
 
-    /// No endpoint could be asked, or none answered.
-    async fn unplaced(
+    /// No endpoint was found, or none answered: the answer to the client.
+    async fn unselected(
         &mut self,
-        unplaced: SelectError,
+        unselected: SelectError,
         dispatch: &Dispatch<'_>,
         service: &ServiceView,
     ) -> ConnectionFate {
-        let core = self.setting.core;
-        let termination = unplaced_termination(unplaced, dispatch.last, core);
-        if let SelectError::Interrupted(_) = unplaced {
+        let core = self.context.core;
+        let termination = unselected_termination(unselected, dispatch.last, core);
+        if let SelectError::Interrupted(_) = unselected {
             return self.abort(termination);
         }
         if dispatch.last.is_none()
-            || matches!(unplaced, SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Local))
+            || matches!(unselected, SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Local))
         {
-            count_rejection(core, service, unplaced);
+            count_rejection(core, service, unselected);
         }
-        self.refuse(&LocalAnswer::unplaced(unplaced, dispatch.last), termination).await
+        self.refuse(&LocalAnswer::unselected(unselected, dispatch.last), termination).await
     }
 
     async fn answer_static(&mut self, table: &Handle, service: usize, pool: usize) -> ConnectionFate {
@@ -275,7 +275,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         self.own_reply(&reply, &fields, termination).await
     }
 
-    /// In gRPC's own terms: the whole answer is its trailers, which stand in the head.
+    /// As a gRPC status: the whole answer is its trailers, which stand in the head.
     async fn refuse_call(&mut self, refusal: &LocalAnswer, id: &str, termination: Termination) -> ConnectionFate {
         let status = grpc::status(refusal).to_string();
         let message = grpc::message(refusal.explanation);
@@ -314,15 +314,15 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         if last { ConnectionFate::Close } else { ConnectionFate::Next }
     }
 
-    /// Has the client take what is queued for it, within the pause that it may make.
+    /// Has the client take what is queued for it, within `timeouts.body` of its listener.
     pub(super) async fn flush(&mut self) -> Result<(), WaitError> {
-        self.setting.alarm.set(clock::now().after(self.listener.config.timeouts.body));
-        flush(self.client, self.setting.alarm).await
+        self.context.alarm.set(clock::now().after(self.listener.config.timeouts.body));
+        flush(self.client, self.context.alarm).await
     }
 
     /// The client's connection ends with this answer.
     pub(super) fn is_last(&self) -> bool {
-        let core = self.setting.core;
+        let core = self.context.core;
         !self.head.keep_alive() || core.is_draining() || core.is_short() || !self.client.body_is_done()
     }
 

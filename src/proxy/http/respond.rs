@@ -1,4 +1,4 @@
-//! Every answer of our own that says what went wrong: the one place that maps failures to statuses.
+//! The answers of this proxy itself when a request fails: the one place that maps failures to statuses.
 
 use crate::proxy::upstream::SelectError;
 use crate::routing::{GiveUpReason, TryFailure};
@@ -9,12 +9,12 @@ use crate::wire::h1::{Error, OwnReply};
 /// Seconds after which a client should try again.
 const RETRY_AFTER: &str = "1";
 
-/// An answer that says what went wrong.
+/// An answer of this proxy itself to a request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAnswer {
     /// The status.
     pub status: u16,
-    /// A stable word, also sent as `Standfast-Cause`. It says nothing about the inside.
+    /// A stable word, also sent as `Standfast-Cause`. It discloses nothing about the endpoints.
     pub cause: &'static str,
     /// For people.
     pub explanation: &'static str,
@@ -34,15 +34,15 @@ impl LocalAnswer {
     /// The listener is gone.
     pub const LISTENER_GONE: LocalAnswer = refusal(503, Cause::Reloaded, "This listener was removed; connect again.");
 
-    /// The request is none.
+    /// The request is malformed.
     pub fn malformed(error: Error) -> LocalAnswer {
         let explanation = "The request is malformed or not supported.";
         LocalAnswer { status: error.status(), cause: error.reason(), explanation }
     }
 
     /// No endpoint was found, or none answered. `last`: how the last try failed.
-    pub fn unplaced(unplaced: SelectError, last: Option<TryFailure>) -> LocalAnswer {
-        match (unplaced, last) {
+    pub fn unselected(unselected: SelectError, last: Option<TryFailure>) -> LocalAnswer {
+        match (unselected, last) {
             (SelectError::Limited(_) | SelectError::GaveUp(GiveUpReason::Full), _) => {
                 refusal(503, Cause::Overloaded, "The service has as much work as it may.")
             }

@@ -2,7 +2,7 @@
 //!
 //! From then on bytes are relayed as they come, what was read ahead of them first. The request lives on: its permit, its place
 //! in flight and its pool term are held, and it is counted and logged at the end. A WebSocket that a switch or a stop ends is
-//! told so: Close with status 1001 to both sides, between two frames, and an end in order where a reset would come otherwise.
+//! closed in order: Close with status 1001 to both sides, between two frames, where a reset would come otherwise.
 
 use std::future::poll_fn;
 use std::io;
@@ -31,9 +31,9 @@ use crate::telemetry::access::Termination;
 use crate::wire::h1;
 use crate::wire::websocket::{Frames, GOING_AWAY, going_away_masked};
 
-/// How long a farewell takes at most: the rest of a frame, the Close, and the peers' own ends. Less than the time that a worker
-/// has for its last words.
-const FAREWELL: Duration = Duration::from_millis(900);
+/// How long the close of a WebSocket takes at most: the rest of a frame, the Close, and the peers' own ends. Less than the time in
+/// which a worker closes its connections.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// The endpoint's side of a tunnel.
 pub struct Tunnel {
@@ -50,7 +50,7 @@ pub struct Tunnel {
 }
 
 impl<C: ClientExchange> Request<'_, C> {
-    /// A 101 has come: queues it for the client and says what to. `None`: it is no answer to what was asked.
+    /// A 101 has come: queues it for the client and returns the protocol. `None`: the client did not offer that.
     pub(super) fn switch<E: UpstreamExchange>(
         &mut self,
         exchange: &E,
@@ -61,7 +61,7 @@ impl<C: ClientExchange> Request<'_, C> {
         let name = h1::agreed(self.head, &route.upgrades, exchange.reply()).filter(|_| exchange.is_sent())?;
         let websocket = name.eq_ignore_ascii_case(b"websocket");
         let now = clock::now();
-        destination.endpoint().stats.count_response(self.setting.core.id, exchange.reply().status());
+        destination.endpoint().stats.count_response(self.context.core.id, exchange.reply().status());
         dispatch.answered(destination, true, now);
         dispatch.record_good(destination);
         self.account.answered(exchange.reply().status(), now);
@@ -72,7 +72,7 @@ impl<C: ClientExchange> Request<'_, C> {
     /// Relays until both sides have ended, or the tunnel is ended.
     pub(super) async fn tunnel(&mut self, tunnel: Tunnel, dispatch: &mut Dispatch<'_>) -> ConnectionFate {
         let Tunnel { protocol, mut stream, ahead, destination, in_flight } = tunnel;
-        let core = self.setting.core;
+        let core = self.context.core;
         if let Err(interrupted) = self.flush().await {
             stream.reset_on_close();
             return self.abort(match interrupted {
@@ -80,7 +80,7 @@ impl<C: ClientExchange> Request<'_, C> {
                 interrupted => interruption(interrupted, core),
             });
         }
-        let alarm = self.setting.alarm;
+        let alarm = self.context.alarm;
         let Some((client, client_ahead)) = self.client.hand_over() else {
             stream.reset_on_close();
             return self.abort(Termination::Internal);
@@ -93,7 +93,7 @@ impl<C: ClientExchange> Request<'_, C> {
         let end = relay.run(&mut client, &mut endpoint, &core.shared, alarm, silence, || {}).await;
         let mut in_order = end == RelayEnd::Closed;
         if end == RelayEnd::Killed && protocol == TunnelProtocol::WebSocket {
-            in_order = say_goodbye(self.setting.memory, &mut relay, &mut client, &mut endpoint, &destination).await;
+            in_order = close_in_order(self.context.memory, &mut relay, &mut client, &mut endpoint, &destination).await;
         } else if !in_order {
             endpoint.stream.reset_on_close();
         }
@@ -157,9 +157,9 @@ impl<S: AsyncWrite + Unpin + ?Sized> AsyncWrite for TunnelEnd<'_, S> {
     }
 }
 
-/// Says to both sides of a WebSocket that it ends, and waits a little for theirs to end too. The endpoint is reset unless that
+/// Closes both sides of a WebSocket, and waits a little for the peers to close too. The endpoint is reset unless that
 /// went well, or at once where a switch fences it off (`sessions: close`). False: the client is to be reset too.
-async fn say_goodbye<S: Stream + ?Sized>(
+async fn close_in_order<S: Stream + ?Sized>(
     memory: &HttpMemory,
     relay: &mut Relay,
     client: &mut TunnelEnd<'_, S>,
@@ -174,9 +174,9 @@ async fn say_goodbye<S: Stream + ?Sized>(
     let masked = going_away_masked(mask);
     let mut to_client = TunnelClose { direction: &mut relay.down, words: &GOING_AWAY, begun: false, ends: true };
     let mut to_endpoint = TunnelClose { direction: &mut relay.up, words: &masked, begun: false, ends: !fenced };
-    // The request's own alarm has been rung for good.
+    // The request's own alarm was killed.
     let alarm = core.deadlines.alarm();
-    alarm.set(clock::now().after(FAREWELL));
+    alarm.set(clock::now().after(CLOSE_TIMEOUT));
     let (mut client_told, mut endpoint_told) = (None, None);
     poll_fn(|cx| {
         once(&mut client_told, || to_client.poll(cx, endpoint, client));
@@ -217,11 +217,11 @@ fn once(done: &mut Option<bool>, poll: impl FnOnce() -> Poll<io::Result<()>>) {
 /// The last of one direction: what is left of the frame that has begun, the Close, the end.
 struct TunnelClose<'a> {
     direction: &'a mut Direction,
-    /// What is left to say.
+    /// The bytes that are left to send.
     words: &'a [u8],
-    /// Some of them are said.
+    /// Some of them are sent.
     begun: bool,
-    /// An end in order follows, no reset.
+    /// The stream is closed in order then, not reset.
     ends: bool,
 }
 

@@ -24,10 +24,10 @@ use crate::telemetry::access::Termination;
 use crate::time::MonoTime;
 use crate::wire::h1;
 
-/// How long the first bytes of a body are waited for before its request asks for a place among the unproven bodies without
-/// any: its client may want to hear the answer begin before it sends some.
+/// How long the first bytes of a body are waited for before its request takes a place among the unproven bodies without
+/// any: its client may wait for the beginning of the answer before it sends some.
 const OPENING: Duration = Duration::from_secs(1);
-/// How often a request that waits for a place among the unproven bodies asks again.
+/// How often a request that waits for a place among the unproven bodies tries again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why a request is over before it had a permit.
@@ -53,7 +53,7 @@ impl<C: ClientExchange> Request<'_, C> {
 
     /// Waits for the first bytes of the body, if there is one. `Err`: the request is over.
     ///
-    /// A gRPC call sends its first message when it likes, a client that expects `100 Continue` waits for the endpoint's word, and
+    /// A gRPC call sends its first message when it likes, a client that expects `100 Continue` waits for the endpoint's 100, and
     /// others perhaps for the beginning of the answer: they go on without any bytes, as unproven, the last ones after
     /// [`OPENING`].
     pub(super) async fn await_body(&mut self, service: &ServiceView) -> Result<(), ConnectionFate> {
@@ -65,7 +65,7 @@ impl<C: ClientExchange> Request<'_, C> {
         let queue_ends = at_once.then(|| clock::now().after(service.config.limits.queue_timeout));
         let awaited = poll_fn(|cx| self.poll_body(cx, service, queue_ends)).await;
         let Err(fault) = awaited else { return Ok(()) };
-        let core = self.setting.core;
+        let core = self.context.core;
         Err(match fault {
             BodyFault::Client(ClientFault::Gone) => self.abort(Termination::ClientAborted),
             BodyFault::Client(ClientFault::Malformed(error)) => self.refuse_malformed(error).await,
@@ -73,7 +73,7 @@ impl<C: ClientExchange> Request<'_, C> {
             BodyFault::NoPlace => {
                 let limited = SelectError::Limited(PermitError::QueueTimeout);
                 count_rejection(core, service, limited);
-                self.refuse(&LocalAnswer::unplaced(limited, None), Termination::Overloaded).await
+                self.refuse(&LocalAnswer::unselected(limited, None), Termination::Overloaded).await
             }
             BodyFault::Interrupted(interrupted) => self.abort(interruption(interrupted, core)),
         })
@@ -119,7 +119,7 @@ impl<C: ClientExchange> Request<'_, C> {
                 None if !begun && queue_ends.is_none() => due,
                 _ => now.after(ASK_AGAIN),
             };
-            let alarm = self.setting.alarm;
+            let alarm = self.context.alarm;
             alarm.set(due.min(again));
             match alarm.poll(cx) {
                 Poll::Ready(Interrupt::Killed) => {
@@ -161,7 +161,7 @@ impl<C: ClientExchange> Request<'_, C> {
     }
 
     async fn refuse_malformed(&mut self, error: h1::Error) -> ConnectionFate {
-        self.listener.stats.count_refusal(self.setting.core.id, error);
+        self.listener.stats.count_refusal(self.context.core.id, error);
         self.refuse(&LocalAnswer::malformed(error), Termination::Refused).await
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct UpstreamTry<'t, E> {
     pub times: AnswerTimes,
     /// `None` until the request is sent.
     pub waiting: Option<AwaitedTry>,
-    /// The epoch of the table that was last asked whether the endpoint is condemned.
+    /// The epoch of the table that was last looked at for whether the endpoint is condemned.
     judged: u64,
 }
 
@@ -88,7 +88,7 @@ impl<'t, E: UpstreamExchange> UpstreamTry<'t, E> {
         }
     }
 
-    /// Has a newer table condemned the endpoint? Says so once for each table.
+    /// Has a newer table condemned the endpoint? Each table is looked at once.
     #[inline]
     pub fn is_condemned(&mut self) -> bool {
         is_condemned(self.core, self.destination, &mut self.judged)
@@ -135,7 +135,7 @@ impl<'t, E: UpstreamExchange> UpstreamTry<'t, E> {
         awaited
     }
 
-    /// Verdict: what the end of a request's own try says about how long its endpoint lets requests wait.
+    /// Verdict: counts what the end of a request's own try is for its endpoint's outstanding answers and for the route's latency.
     #[inline]
     pub fn conclude(&self, awaited: &AwaitOutcome, route: &RouteView) {
         match awaited {

@@ -1,4 +1,4 @@
-//! How a try ends, what becomes of its request, and what becomes of the client's connection.
+//! The outcomes of a try, and what follows for its request and for the client's connection.
 
 use super::client::ClientFault;
 use super::exchange::ReplyFault;
@@ -27,9 +27,9 @@ pub enum ConnectionFate {
 
 /// How a try ended.
 pub(super) enum TryOutcome {
-    /// The client has its answer, or what there will ever be of it.
+    /// The client has its answer, or as much of it as there is.
     Done(ConnectionFate),
-    /// The client gets an answer of ours.
+    /// The client gets an answer of this proxy itself.
     Refused(LocalAnswer, Termination),
     /// No answer for the client yet; the retry rule has to be told.
     Failed(TryEnd),
@@ -39,21 +39,21 @@ pub(super) enum TryOutcome {
     NotSelected(SelectError),
 }
 
-/// What an exchange came to.
+/// The outcome of an exchange.
 pub(super) enum ExchangeEnd {
     Tried(TryOutcome),
     /// 101: its connection is to become a tunnel.
     Switched(TunnelProtocol),
 }
 
-/// What waiting for a final head came to.
+/// The outcome of the wait for a final head.
 pub(super) enum AwaitOutcome {
     /// The head came then.
     Answered(MonoTime),
     Stale,
     /// The endpoint was condemned meanwhile; the retry rule was told and goes elsewhere.
     Left,
-    /// `failure`: what it says about the endpoint; `None` for an idle connection that had died.
+    /// `failure`: the evidence against the endpoint; `None` for an idle connection that was closed.
     Failed {
         how: TryFailure,
         failure: Option<Failure>,
@@ -61,7 +61,7 @@ pub(super) enum AwaitOutcome {
     Client(ClientFault),
     ClientSlow,
     Interrupted(WaitError),
-    /// It is late; the retry rule was told and asks elsewhere as well.
+    /// It is late; the retry rule was told and has allowed a hedge.
     HedgeDue((AwaitedTry, AnswerTimes)),
 }
 
@@ -71,18 +71,18 @@ impl AwaitOutcome {
         AwaitOutcome::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) };
 }
 
-/// What became of a request that was asked twice.
+/// The outcome of a hedged request.
 pub(super) enum HedgeOutcome {
     /// The first try goes on, or ended, like this.
     First(AwaitOutcome),
-    /// The other did.
+    /// The other try ended like this.
     Other(TryOutcome),
 }
 
-/// What a tunnel carries, as far as it matters here.
+/// The protocol of a tunnel, as far as its end depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelProtocol {
-    /// Frames: a goodbye is possible.
+    /// It has frames, and can be closed in order.
     WebSocket,
     /// Anything else.
     Opaque,
@@ -94,7 +94,8 @@ pub(super) fn mark_of(reply: &ResponseHead) -> Mark {
     if later { Mark::RetryLater } else { Mark::None }
 }
 
-/// The head of a final answer has come. `since`: it was waited for since then, and says how long answers take.
+/// The head of a final answer has come. `since`: it was waited for since then, which is a sample of the route's
+/// latency.
 pub(super) fn heard(
     core: &WorkerCore,
     route: &RouteView,
@@ -110,7 +111,7 @@ pub(super) fn heard(
     }
 }
 
-/// What a try that ended without an answer says about its endpoint.
+/// The evidence of a try that ended without an answer.
 pub(super) fn tell_failure(
     core: &WorkerCore,
     destination: &Destination,

@@ -1,4 +1,4 @@
-//! What happens while a request waits for its answer: when it is late, when it is asked elsewhere as well, when it is given up.
+//! The wait for an answer: when it is late, when a hedge is due, when the try is given up.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,43 +15,43 @@ use crate::time::MonoTime;
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerTimes {
-    /// Then the try is given up.
+    /// After so long the try is given up.
     pub response: Duration,
-    /// Then it speaks against the endpoint; `None`: silence says nothing.
+    /// After so long the answer is late, which is evidence against the endpoint; `None`: it never is.
     pub late: Option<Duration>,
-    /// Then it is asked elsewhere as well; `None`: never.
+    /// After so long a hedge is due; `None`: never.
     pub hedge: Option<Duration>,
 }
 
 impl AnswerTimes {
-    /// Does how long it takes say something?
+    /// Is the time that the answer takes a sample of the route's latency?
     pub fn counts(&self) -> bool {
         self.late.is_some() || self.hedge.is_some()
     }
 }
 
-/// A try that was fully sent.
+/// The wait for the answer to a try that was fully sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AwaitedTry {
-    /// Since when.
+    /// When it was sent.
     pub since: MonoTime,
     late: Option<MonoTime>,
     hedge: Option<MonoTime>,
 }
 
-/// What the time has come for.
+/// What is due in the wait for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerAlarm {
-    /// To ask elsewhere as well.
+    /// A hedge.
     Hedge,
-    /// To give the try up.
+    /// The end of the try.
     Timeout,
-    /// The request has to end.
+    /// The end of the request.
     Killed,
 }
 
 impl AwaitedTry {
-    /// The request is sent. Where its endpoint is suspected already, it is asked elsewhere at once.
+    /// The request is sent. Where its endpoint is suspected already, a hedge is due at once.
     pub fn begin(destination: &Destination, times: &AnswerTimes, now: MonoTime) -> AwaitedTry {
         let endpoint = destination.endpoint();
         if times.late.is_some() {
@@ -68,17 +68,17 @@ impl AwaitedTry {
         [self.late, self.hedge].into_iter().flatten().fold(deadline, MonoTime::min)
     }
 
-    /// No other endpoint could be asked: perhaps later.
+    /// There is no endpoint for a hedge: perhaps later.
     pub fn put_hedge_off(&mut self, times: &AnswerTimes, now: MonoTime) {
         self.hedge = times.hedge.map(|_| now.after(LOOK_AGAIN));
     }
 
-    /// It is asked elsewhere, once.
+    /// There is a hedge: no further one is due.
     pub fn forget_hedge(&mut self) {
         self.hedge = None;
     }
 
-    /// Waits for the next thing to do. That the answer is late is told from here.
+    /// Waits for what is due next. That the answer is late is counted here.
     pub fn poll<E: UpstreamExchange>(
         &mut self,
         cx: &mut Context<'_>,
@@ -108,10 +108,10 @@ impl AwaitedTry {
     }
 }
 
-/// Pause between two looks for another endpoint to ask as well.
+/// Pause between two looks for an endpoint for a hedge.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// An answer that is no longer waited for (where it is dropped before it is [settled](DueAnswer::settle)).
+/// An outstanding answer. Dropped before it is [settled](DueAnswer::settle), it is no longer waited for.
 pub(super) struct DueAnswer {
     stats: Arc<EndpointStats>,
     asked: MonoTime,
@@ -119,7 +119,7 @@ pub(super) struct DueAnswer {
 }
 
 impl DueAnswer {
-    /// It was asked for.
+    /// The answer to this try.
     pub fn of(destination: &Destination, times: &AnswerTimes, waiting: &AwaitedTry) -> Option<DueAnswer> {
         times.late.map(|_| DueAnswer {
             stats: Arc::clone(&destination.endpoint().stats),
@@ -142,7 +142,7 @@ impl Drop for DueAnswer {
     }
 }
 
-/// A client has left before its answer came: had others waited for too long, if they had been asked to?
+/// A client left before its answer came: where a request has been outstanding for too long, that is counted.
 pub(super) fn tell_left(core: &WorkerCore, destination: &Destination, times: AnswerTimes) {
     let (stats, now) = (&destination.endpoint().stats, clock::now());
     let late = times.late.is_some_and(|late| stats.replies().waits_for(late, now));
@@ -154,7 +154,7 @@ pub(super) fn tell_left(core: &WorkerCore, destination: &Destination, times: Ans
 fn tell_late(core: &WorkerCore, destination: &Destination, unacknowledged: bool, now: MonoTime) {
     let stats = &destination.endpoint().stats;
     if unacknowledged && stats.generation() == destination.generation {
-        // What lies idle leads into the same void. (Whose fault that is, the probe will tell: it may be our own network's.)
+        // Idle connections lead the same way. (Whether the endpoint or this host's network is at fault, the probe finds out.)
         stats.bump_generation();
     }
     if stats.replies().late(now) && stats.make_urgent() {

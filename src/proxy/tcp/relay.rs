@@ -228,7 +228,7 @@ impl Direction {
         }
     }
 
-    /// The end of the one stream came, and was said to the other.
+    /// The end of the one stream came, and was passed on to the other.
     pub fn is_shut(&self) -> bool {
         self.shut
     }

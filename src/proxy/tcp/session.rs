@@ -1,4 +1,4 @@
-//! One TCP session: place, connect, register, re-check, relay, count.
+//! One TCP session: select, connect, register, re-check, relay, count.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::decision::{Failure, Mark, Source};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, TaskKiller};
-use crate::proxy::door::AcceptedConn;
-use crate::proxy::termination::{count_rejection, end_termination, unplaced_termination};
+use crate::proxy::handshake::AcceptedConn;
+use crate::proxy::termination::{count_rejection, end_termination, unselected_termination};
 use crate::proxy::upstream::{
     ClientInfo, Destination, Dispatch, FaultSubject, SelectError, Selected, SelectedTarget, UpstreamLink,
     UpstreamPools, hash_peer,
@@ -36,7 +36,7 @@ use crate::wire::proxy_protocol::ConnectionEnds;
 /// How long a session may look for an endpoint, whatever the configured timeouts add up to.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
-/// What is to be said about a session when it has ended.
+/// The account of a session: what is counted and logged when it has ended.
 struct SessionAccount {
     began: MonoTime,
     began_unix_millis: u64,
@@ -96,7 +96,7 @@ pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<Listener
     record(core, listener, &service.config.name, peer, &account);
 }
 
-/// The name of the service that the session is for. Where that depends on what the client asks for, its ClientHello is read
+/// The name of the service that the session is for. Where that depends on the server's name, the ClientHello is read
 /// into `first`.
 async fn service_of(
     core: &WorkerCore,
@@ -156,9 +156,9 @@ async fn session(
             relay_session(&mut dispatch, client, first, target, account).await;
             drop((registered, permit));
         }
-        Err(unplaced) => {
-            count_rejection(dispatch.core, dispatch.service(), unplaced);
-            account.termination = unplaced_termination(unplaced, dispatch.last, dispatch.core);
+        Err(unselected) => {
+            count_rejection(dispatch.core, dispatch.service(), unselected);
+            account.termination = unselected_termination(unselected, dispatch.last, dispatch.core);
             client.reset_on_close();
         }
     }
@@ -224,12 +224,12 @@ async fn relay_session(
     judge(dispatch, &destination, end, &moved);
 }
 
-/// What the session says about its endpoint, beside that it answered.
+/// The evidence of a session about its endpoint, beside that it answered.
 fn judge(dispatch: &mut Dispatch<'_>, destination: &Destination, end: RelayEnd, moved: &RelayedBytes) {
     match end {
         // Cut, unless the client had ended first: many servers answer that with a reset.
         RelayEnd::Upstream if !moved.client_left_first => dispatch.record(destination, Failure::Reset),
-        // It accepted, said nothing and hung up: what a port forwarder without its server does. Where the client had sent
+        // It accepted, sent nothing and closed: what a port forwarder without its server does. Where the client had sent
         // something, that may be why.
         RelayEnd::Closed | RelayEnd::Client if moved.down == 0 && moved.upstream_left_first => {
             let mark = if moved.up > 0 { Mark::HungUp } else { Mark::None };

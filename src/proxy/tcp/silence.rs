@@ -1,4 +1,4 @@
-//! How long the two streams of a relay have been silent: together, and where it is asked for each by itself. Looked at a few
+//! How long the two streams of a relay have been silent: together and, where it is configured, each by itself. Looked at a few
 //! times within the allowed time, so that moving bytes need not read the clock.
 
 use std::time::Duration;

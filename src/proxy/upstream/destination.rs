@@ -1,4 +1,4 @@
-//! A chosen endpoint, with the table that it was chosen by.
+//! The destination of a try: a picked endpoint, with the table of the pick.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Destination {
         &self.pool().endpoints[self.choice.endpoint]
     }
 
-    /// Its connections begin with a header about one client: they are made for that one, and carry no other client's requests.
+    /// Do its connections begin with a PROXY header? They are made for one client, and carry no other client's requests.
     pub fn is_about_one_client(&self) -> bool {
         self.service().config.upstream.proxy_protocol.is_some()
     }
@@ -80,8 +80,8 @@ impl Destination {
     }
 }
 
-/// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was asked last: each is
-/// asked once.
+/// Has a newer table condemned the endpoint of this try? `judged` is the epoch of the table that was looked at last: each
+/// is looked at once.
 pub fn is_condemned(core: &WorkerCore, destination: &Destination, judged: &mut u64) -> bool {
     let table = core.table();
     if std::mem::replace(judged, table.epoch) == table.epoch {

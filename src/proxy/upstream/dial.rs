@@ -1,4 +1,4 @@
-//! Connecting: a new connection for one request, its header and its TLS, and what a failed one says.
+//! Connects: a new connection for one request, its PROXY header and its TLS, and the evidence of a failed one.
 
 use std::future::poll_fn;
 use std::io;
@@ -24,7 +24,7 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 use crate::wire::proxy_protocol;
 
-/// What a try's own connect came to.
+/// The outcome of a try's own connect.
 enum OwnConnect {
     /// A connection that another exchange gave back.
     Given(Transport),
@@ -118,7 +118,7 @@ impl Dispatch<'_> {
         given
     }
 
-    /// What goes ahead of everything else on a new connection.
+    /// The PROXY header that begins a new connection.
     pub(super) fn header(&self, destination: &Destination) -> Option<Vec<u8>> {
         let version = destination.service().config.upstream.proxy_protocol;
         version.map(|version| proxy_protocol::write(version, Some(self.client_info.ends)))
@@ -143,7 +143,7 @@ pub(super) async fn reach(
     connector.connect(Some(place)).await.inspect_err(|error| pools.note_connect_error(error.io()))
 }
 
-/// A connect that began then has ended.
+/// Counts the end of a connect that began then.
 fn connected(
     core: &WorkerCore,
     destination: &Destination,
@@ -169,8 +169,8 @@ fn connected(
     }
 }
 
-/// A connect was overtaken: is it only slow? One a worker and endpoint goes on in the background until that is known; what it
-/// brings is kept for the next exchange.
+/// Finds out whether an overtaken connect is only slow. One for each worker and endpoint goes on in the background; its connection
+/// is kept for the next exchange.
 fn prove(
     pools: &Rc<UpstreamPools>,
     destination: Destination,
@@ -216,8 +216,8 @@ pub(super) fn unreached(core: &WorkerCore, destination: &Destination, error: &Di
     }
 }
 
-/// It answers on its port, but TLS could not be set up with it: evidence like a connection that is cut. Whether that is a refusal,
-/// which could be a verdict on its whole pool, a handshake of the engine's own tells.
+/// Counts a failed TLS handshake: evidence like a connection that is cut. Whether it is a refusal, which could be a verdict on the
+/// whole pool, the engine finds out by a handshake of its own.
 fn handshake_failed(core: &WorkerCore, destination: &Destination, error: &io::Error) -> TryFailure {
     let endpoint = destination.endpoint();
     let (why, text) = explain(error);

@@ -15,7 +15,7 @@
 //! it leaves.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -34,7 +34,7 @@ const PACE: Duration = Duration::from_millis(1);
 
 /// One worker's gates by endpoint. `T` is a connection.
 pub struct DialGates<T> {
-    gates: RefCell<HashMap<EndpointId, Rc<DialGate<T>>>>,
+    gates: RefCell<BTreeMap<EndpointId, Rc<DialGate<T>>>>,
     /// Requests that wait in line, over all gates.
     waiting: Rc<Cell<usize>>,
 }

@@ -1,6 +1,6 @@
-//! One request's way to endpoints: what it holds, and what it comes to. The steps of it are methods of [`Dispatch`], by part:
-//! `select` picks, `wait` waits, `dial` connects, `race` connects to another endpoint as well, `share` finds a place on a
-//! connection that others use, `retry` tells the retry rule and the endpoint's counts how a try went.
+//! The selection of endpoints for one request, its state and its results. The steps are methods of [`Dispatch`], by part: `select`
+//! picks, `wait` waits, `dial` connects, `race` connects to another endpoint as well, `share` opens streams of shared connections,
+//! `retry` reports how a try went to the retry rule and to the endpoint's counts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::routing::{GiveUpReason, Handle, InFlight, PermitError, ServiceView, T
 use crate::time::MonoTime;
 use crate::wire::proxy_protocol::ConnectionEnds;
 
-/// A request's way to endpoints.
+/// The selection of endpoints for one request, over all of its tries.
 pub struct Dispatch<'a> {
     /// The core of the worker.
     pub core: &'a WorkerCore,
@@ -33,7 +33,7 @@ pub struct Dispatch<'a> {
     pub began: MonoTime,
     /// The retry rule.
     pub tries: Tries,
-    /// Who asks.
+    /// The client.
     pub client_info: ClientInfo,
     /// The request's alarm: armed here for connects and waits.
     pub alarm: &'a Alarm,
@@ -54,7 +54,7 @@ pub struct Dispatch<'a> {
 pub struct ClientInfo {
     /// The key of `hash` balancing.
     pub hash: u64,
-    /// The ends of the client's connection, for endpoints that are told.
+    /// The ends of the client's connection, for PROXY headers.
     pub ends: ConnectionEnds,
 }
 
@@ -66,11 +66,11 @@ pub fn hash_peer(peer: SocketAddr) -> u64 {
     }
 }
 
-/// Where a try goes.
+/// The result of a selection.
 pub enum Selected {
-    /// Over this connection.
+    /// This endpoint.
     Endpoint(SelectedTarget),
-    /// To an answer of our own.
+    /// A static response.
     Static {
         /// The table of the pick.
         table: Handle,
@@ -83,9 +83,9 @@ pub enum Selected {
 
 /// A connection to a picked endpoint, not yet written to.
 pub struct SelectedTarget {
-    /// Where it leads.
+    /// The endpoint.
     pub destination: Destination,
-    /// The connection, or a place on one.
+    /// The connection, or a stream of a shared one.
     pub link: UpstreamLink,
     /// The place in flight.
     pub in_flight: InFlight,
@@ -95,11 +95,11 @@ pub struct SelectedTarget {
 pub enum UpstreamLink {
     /// A connection of its own.
     Own(Transport),
-    /// A place on a connection that others share.
+    /// A stream of a shared connection.
     Shared(H2Stream),
 }
 
-/// How looking for a link ended.
+/// The outcome of the search for a link.
 pub enum LinkOutcome {
     Ready(UpstreamLink),
     /// It was not answered in time, and another connect was.
@@ -111,9 +111,9 @@ pub enum LinkOutcome {
     Superseded,
 }
 
-/// Where another connect was answered first.
+/// The endpoint of another connect, which was answered first.
 pub struct AnsweredFirst {
-    /// Its endpoint.
+    /// The connection to it.
     pub target: SelectedTarget,
     /// The request's tries, this one included.
     pub tries: Tries,
@@ -134,7 +134,7 @@ pub struct RaceExhausted {
 /// Why there is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectError {
-    /// The retry rule says so.
+    /// The retry rule gave up.
     GaveUp(GiveUpReason),
     /// No permit of the service.
     Limited(PermitError),

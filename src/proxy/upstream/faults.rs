@@ -1,5 +1,5 @@
-//! The failed tries of one request. Each is counted at once, and attributed when it is known how the request fared elsewhere: at the
-//! next answer, or at the request's end.
+//! The failed tries of one request. Each is counted at once, and attributed when it is known how the request ended at other
+//! endpoints: at the next answer, or at the request's end.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::routing::{EndpointView, FailedTry, LatencyEstimate, ServiceView, Sour
 use crate::sys::clock;
 use crate::time::MonoTime;
 
-/// What a request is about, beside its endpoint.
+/// The source and the target of a request, to which its failures are attributed.
 #[derive(Clone, Copy)]
 pub struct FaultSubject<'a> {
     /// The client's network.
     pub source: Source,
-    /// … as it is looked up.
+    /// … as a key.
     pub key: SourceKey,
     /// The route, by its place.
     pub route: usize,
@@ -52,7 +52,7 @@ impl<'a> FailedTries<'a> {
         FailedTries::new(self.core, self.service, self.subject)
     }
 
-    /// What the request is about.
+    /// The source and target of the request.
     pub fn subject(&self) -> FaultSubject<'a> {
         self.subject
     }
@@ -116,7 +116,7 @@ impl<'a> FailedTries<'a> {
         let (source, target) = (self.subject.source, self.subject.target());
         endpoint.stats.witness(asked, source, target);
         let now = clock::now();
-        // (Who was only slower has not failed; and of who is suspected it is known that it answers nothing, whatever the target.)
+        // (An endpoint that was only slower has not failed; a suspected one answers nothing, whatever the target.)
         if !endpoint.suspected && now.since(asked) >= LatencyEstimate::LEAST {
             self.service.stats.avoidance.note(endpoint.id, source, target, now);
         }
@@ -148,8 +148,8 @@ impl Drop for FailedTries<'_> {
     }
 }
 
-/// Counts a failed exchange against its endpoint, and pokes the engine where it must look at once. To be [added](FailedTries::extend).
-/// `None`: a pause of this process may have brought it about.
+/// Counts a failed exchange against its endpoint, and makes the engine look at once where it must. To be
+/// [added](FailedTries::extend). `None`: a pause of this process may have brought it about.
 pub fn count_fault(core: &WorkerCore, destination: &Destination, kind: Failure, mark: Mark) -> Option<FailedTry> {
     let (stats, now) = (&destination.endpoint().stats, clock::now());
     if clock::has_just_resumed(now) && matches!(kind, Failure::Reset | Failure::Timeout | Failure::ConnectTimeout) {
@@ -164,7 +164,7 @@ pub fn count_fault(core: &WorkerCore, destination: &Destination, kind: Failure, 
     Some(FailedTry { endpoint: destination.choice.id, stats, pool, streak, kind, at: now, mark })
 }
 
-/// Counts a failed connect against its endpoint, which is about no client, and pokes the engine where it must look at once.
+/// Counts a failed connect against its endpoint, whatever the client, and makes the engine look at once where it must.
 pub fn record_connect(core: &WorkerCore, destination: &Destination, kind: Failure) {
     let Some(fault) = count_fault(core, destination, kind, Mark::None) else { return };
     if fault.report_connect() {

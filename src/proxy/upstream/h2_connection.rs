@@ -1,8 +1,8 @@
-//! A connection to an endpoint that many exchanges share (HTTP/2).
+//! An HTTP/2 connection to an endpoint, which many exchanges share.
 //!
-//! A [`H2Connection`] is one connection with the task that drives it; it hands out [`H2Stream`]s, one an exchange.
+//! A [`H2Connection`] is one connection with the task that drives it; it opens [`H2Stream`]s, one for each exchange.
 //!
-//! * A line is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
+//! * A connection is ready when the endpoint's SETTINGS have come: then it is known to speak HTTP/2 and how many streams it takes.
 //! * The windows are such that a client that does not read stalls its own stream and no other: the connection's window is as
 //!   large as those of all streams together.
 
@@ -27,7 +27,7 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 use crate::wire::h1::{HeadLimits, Scheme};
 
-/// Streams of ours on one connection; fewer if the endpoint says so.
+/// Streams of ours on one connection; fewer if the endpoint allows fewer.
 pub const STREAMS: usize = 100;
 /// What an endpoint may send on one stream ahead of the client that reads it (bytes).
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -35,11 +35,11 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 /// The most of a request's body that one stream may have queued (bytes).
 const SEND_BUFFER: usize = 128 * 1024;
-/// A line with strands on which nothing came for so long is asked whether it is alive …
+/// A connection with open streams on which nothing came for so long is sent a PING …
 const PING_AFTER: Duration = Duration::from_secs(10);
 /// … and given up if nothing comes for so long after that.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a line may take to say good-bye.
+/// How long a connection may take to close in order.
 const CLOSING: Duration = Duration::from_secs(1);
 /// Refused streams in a row, with no answer in between, from which on they speak against the endpoint.
 const REFUSALS: u32 = 5;
@@ -59,7 +59,7 @@ fn engine() -> Builder {
     builder
 }
 
-/// What a line is made of.
+/// What a shared connection is opened from.
 pub struct H2Setup {
     /// The connection; nothing was sent over it.
     pub transport: Transport,
@@ -75,7 +75,7 @@ pub struct H2Setup {
 pub struct H2Connection {
     worker: usize,
     stats: Arc<EndpointStats>,
-    /// Refused streams in a row, over all lines of the endpoint.
+    /// Refused streams in a row, over all connections of the endpoint.
     refusals: Rc<Cell<u32>>,
     /// `None` when it is closing.
     sender: RefCell<Option<SendRequest<Bytes>>>,
@@ -86,9 +86,9 @@ pub struct H2Connection {
     streams: Cell<usize>,
     used: Cell<bool>,
     retired: Cell<bool>,
-    /// Its last exchange did not come to its end: nothing of it shall be delivered later.
+    /// Its last exchange did not end: nothing of it shall be delivered later.
     cut: Cell<bool>,
-    /// That it was lost was told.
+    /// Its loss was counted.
     told: Cell<bool>,
     counted_idle: Cell<bool>,
     /// Of the task that drives it.
@@ -96,7 +96,8 @@ pub struct H2Connection {
 }
 
 impl H2Connection {
-    /// A line over this connection, if the endpoint speaks HTTP/2, and what drives it. No deadline of its own. Cancel safe.
+    /// Opens an HTTP/2 connection over this transport; the engine is to be [driven](H2Connection::drive). No deadline of its own.
+    /// Cancel safe.
     pub async fn open(
         worker: usize,
         stats: &Arc<EndpointStats>,
@@ -105,10 +106,10 @@ impl H2Connection {
     ) -> Result<(Rc<H2Connection>, H2Engine), TryFailure> {
         let wire = Rc::new(SharedIo::new(how.transport));
         let fault = |error: h2::Error| if error.is_io() { TryFailure::Reset } else { TryFailure::Malformed };
-        let (sender, mut connection) = engine().handshake(ConnectionIo(Rc::clone(&wire))).await.map_err(fault)?;
-        let opened = http2::await_settings(&sender, &mut connection).await;
+        let (sender, mut engine) = engine().handshake(ConnectionIo(Rc::clone(&wire))).await.map_err(fault)?;
+        let opened = http2::await_settings(&sender, &mut engine).await;
         opened.map_err(|error| error.map_or(TryFailure::Reset, fault))?;
-        let line = Rc::new(H2Connection {
+        let connection = Rc::new(H2Connection {
             worker,
             stats: Arc::clone(stats),
             refusals: Rc::clone(refusals),
@@ -125,12 +126,12 @@ impl H2Connection {
             counted_idle: Cell::new(false),
             waker: RefCell::default(),
         });
-        if !line.takes_more() {
-            // It said at once that it goes.
+        if !connection.takes_more() {
+            // It sent GOAWAY at once.
             return Err(TryFailure::Reset);
         }
-        line.count_idle();
-        Ok((line, connection))
+        connection.count_idle();
+        Ok((connection, engine))
     }
 
     /// [`EndpointStats::generation`] when it was dialled.
@@ -138,17 +139,17 @@ impl H2Connection {
         self.generation
     }
 
-    /// No strand is on it.
+    /// Has it no open stream?
     pub fn is_unused(&self) -> bool {
         self.streams.get() == 0
     }
 
-    /// A strand was on it.
+    /// Had it a stream?
     pub fn was_used(&self) -> bool {
         self.used.get()
     }
 
-    /// It may have another strand.
+    /// May it have another stream?
     pub fn has_room(&self) -> bool {
         self.streams.get() < self.most()
     }
@@ -158,17 +159,17 @@ impl H2Connection {
         self.wire.is_proven_quiet()
     }
 
-    /// What is written now would wait.
+    /// Would bytes that are written now wait?
     pub fn is_full(&self) -> bool {
         self.wire.is_full()
     }
 
-    /// It takes no new strands.
+    /// Is it closed for new streams?
     pub fn is_retired(&self) -> bool {
         self.retired.get()
     }
 
-    /// No new strands; it ends with the last.
+    /// Opens no new streams; the connection ends with the last one.
     pub fn retire(&self) {
         if !self.retired.replace(true) {
             self.count_idle();
@@ -182,14 +183,14 @@ impl H2Connection {
         }
     }
 
-    /// No GOAWAY has come, and its numbers are not used up.
+    /// Can another stream be opened: has no GOAWAY come, and are its numbers not used up?
     pub fn takes_more(&self) -> bool {
         let mut sender = self.sender.borrow_mut();
         let mut context = Context::from_waker(Waker::noop());
         sender.as_mut().is_some_and(|sender| !matches!(sender.poll_ready(&mut context), Poll::Ready(Err(_))))
     }
 
-    /// Strands that it may have.
+    /// How many streams it may have at once.
     pub fn most(&self) -> usize {
         self.sender.borrow().as_ref().map_or(0, |sender| sender.current_max_send_streams().min(STREAMS))
     }
@@ -207,8 +208,8 @@ impl H2Connection {
     }
 
     /// Drives the connection until it is over.
-    pub async fn drive(&self, connection: H2Engine, alarm: Alarm) {
-        let mut driver = ConnectionTask::new(self, connection, alarm);
+    pub async fn drive(&self, engine: H2Engine, alarm: Alarm) {
+        let mut driver = ConnectionTask::new(self, engine, alarm);
         poll_fn(|cx| driver.poll(cx)).await;
         if self.cut.get() {
             self.wire.reset_on_close();
@@ -217,37 +218,37 @@ impl H2Connection {
         self.retire();
     }
 
-    /// Lets go of the connection.
+    /// Closes its socket.
     pub fn close(&self) {
         self.sender.borrow_mut().take();
         self.wire.close();
     }
 }
 
-/// The task's side of a line.
-struct ConnectionTask<'l> {
-    line: &'l H2Connection,
-    connection: H2Engine,
+/// The task's side of a connection.
+struct ConnectionTask<'c> {
+    connection: &'c H2Connection,
+    engine: H2Engine,
     pings: Option<PingPong>,
     alarm: Alarm,
-    /// When bytes last came, or the line began to wait for some.
+    /// When bytes last came, or the connection began to wait for some.
     heard: MonoTime,
     /// Bytes that had come by then.
     read: u64,
-    /// It was asked whether it is alive.
+    /// When the PING was sent that has had no answer.
     asked: Option<MonoTime>,
-    /// It had no strands when it was last looked at, since then.
+    /// It had no streams when it was last looked at, since then.
     unused: Option<MonoTime>,
     closing: bool,
 }
 
-impl<'l> ConnectionTask<'l> {
-    fn new(line: &'l H2Connection, mut connection: H2Engine, alarm: Alarm) -> ConnectionTask<'l> {
-        let pings = connection.ping_pong();
+impl<'c> ConnectionTask<'c> {
+    fn new(connection: &'c H2Connection, mut engine: H2Engine, alarm: Alarm) -> ConnectionTask<'c> {
+        let pings = engine.ping_pong();
         let now = clock::now();
         ConnectionTask {
-            line,
             connection,
+            engine,
             pings,
             alarm,
             heard: now,
@@ -260,34 +261,34 @@ impl<'l> ConnectionTask<'l> {
 
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        *self.line.waker.borrow_mut() = Some(cx.waker().clone());
+        *self.connection.waker.borrow_mut() = Some(cx.waker().clone());
         loop {
-            if Pin::new(&mut self.connection).poll(cx).is_ready() {
+            if Pin::new(&mut self.engine).poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            if !self.line.takes_more() {
-                self.line.retire();
+            if !self.connection.takes_more() {
+                self.connection.retire();
             }
             let now = clock::now();
             let unused = self.note(now);
             if self.closing {
                 return self.alarm.poll(cx).map(|_| ());
             }
-            let expired = unused && self.unused.is_some_and(|since| now >= since.after(self.line.idle));
-            if unused && (self.line.retired.get() || expired) {
-                if self.line.cut.get() {
+            let expired = unused && self.unused.is_some_and(|since| now >= since.after(self.connection.idle));
+            if unused && (self.connection.retired.get() || expired) {
+                if self.connection.cut.get() {
                     return Poll::Ready(());
                 }
-                // Without a sender the engine says good-bye by itself.
-                self.line.retire();
-                self.line.sender.borrow_mut().take();
+                // Without a sender the engine sends GOAWAY by itself.
+                self.connection.retire();
+                self.connection.sender.borrow_mut().take();
                 self.closing = true;
                 self.alarm.set(now.after(CLOSING));
                 continue;
             }
             if !unused && self.is_dead(cx, now) {
                 tracing::debug!("an endpoint's HTTP/2 connection does not answer any more");
-                self.line.cut.set(true);
+                self.connection.cut.set(true);
                 return Poll::Ready(());
             }
             self.alarm.set(self.next());
@@ -297,13 +298,13 @@ impl<'l> ConnectionTask<'l> {
         }
     }
 
-    /// Notes what came and whether the line is in use.
+    /// Notes what came and whether the connection is in use.
     fn note(&mut self, now: MonoTime) -> bool {
-        let read = self.line.wire.read.get();
+        let read = self.connection.wire.read.get();
         if std::mem::replace(&mut self.read, read) != read {
             (self.heard, self.asked) = (now, None);
         }
-        let unused = self.line.streams.get() == 0;
+        let unused = self.connection.streams.get() == 0;
         match (unused, self.unused) {
             (true, None) => self.unused = Some(now),
             (false, Some(_)) => (self.unused, self.heard, self.asked) = (None, now, None),
@@ -312,7 +313,7 @@ impl<'l> ConnectionTask<'l> {
         unused
     }
 
-    /// Asks when nothing has come for a while; true when nothing came after that either.
+    /// Sends a PING when nothing has come for a while. True: nothing came after that either.
     fn is_dead(&mut self, cx: &mut Context<'_>, now: MonoTime) -> bool {
         if let Some(pings) = &mut self.pings {
             // Only so that the next one can be sent: whatever comes is a sign of life.
@@ -333,74 +334,74 @@ impl<'l> ConnectionTask<'l> {
 
     fn next(&self) -> MonoTime {
         match (self.unused, self.asked) {
-            (Some(since), _) => since.after(self.line.idle),
+            (Some(since), _) => since.after(self.connection.idle),
             (None, Some(asked)) => asked.after(PING_TIMEOUT),
             (None, None) => self.heard.after(PING_AFTER),
         }
     }
 }
 
-/// A place on a line, for one exchange.
+/// A stream of a shared connection, for one exchange.
 pub struct H2Stream {
-    line: Rc<H2Connection>,
-    /// The line had been used before, and no request used it.
+    connection: Rc<H2Connection>,
+    /// The connection had been used before, and no request used it.
     pub was_idle: bool,
     /// Something may have been sent that shall not be delivered later.
     open: Cell<bool>,
 }
 
 impl H2Stream {
-    /// A further one on this line.
-    pub fn new(line: &Rc<H2Connection>, was_idle: bool) -> H2Stream {
-        line.streams.set(line.streams.get() + 1);
-        line.used.set(true);
-        if line.streams.get() == 1 {
-            line.cut.set(false);
+    /// A further stream of this connection.
+    pub fn new(connection: &Rc<H2Connection>, was_idle: bool) -> H2Stream {
+        connection.streams.set(connection.streams.get() + 1);
+        connection.used.set(true);
+        if connection.streams.get() == 1 {
+            connection.cut.set(false);
         }
-        line.count_idle();
-        line.wake();
-        H2Stream { line: Rc::clone(line), was_idle, open: Cell::new(false) }
+        connection.count_idle();
+        connection.wake();
+        H2Stream { connection: Rc::clone(connection), was_idle, open: Cell::new(false) }
     }
 
     /// How the endpoint is reached.
     pub fn scheme(&self) -> Scheme {
-        self.line.scheme
+        self.connection.scheme
     }
 
-    /// For one request; `None`: the line takes none any more.
+    /// What the request is sent by; `None`: the connection takes no further stream.
     pub fn sender(&self) -> Option<SendRequest<Bytes>> {
-        if !self.line.takes_more() {
-            self.line.retire();
+        if !self.connection.takes_more() {
+            self.connection.retire();
             return None;
         }
         self.open.set(true);
-        self.line.sender.borrow().clone()
+        self.connection.sender.borrow().clone()
     }
 
-    /// The line takes no new strands.
+    /// Opens no further stream on its connection.
     pub fn retire(&self) {
-        self.line.retire();
+        self.connection.retire();
     }
 
     /// See [`Stream::is_unacknowledged`].
     pub fn is_unacknowledged(&self) -> bool {
-        self.line.wire.transport.borrow().as_ref().is_some_and(Stream::is_unacknowledged)
+        self.connection.wire.transport.borrow().as_ref().is_some_and(Stream::is_unacknowledged)
     }
 
-    /// The endpoint refused the stream. True: it does nothing else any more.
+    /// The endpoint refused the stream. True: it has refused every one lately.
     pub fn refused(&self) -> bool {
-        self.line.refusals.set(self.line.refusals.get().saturating_add(1));
-        self.line.refusals.get() >= REFUSALS
+        self.connection.refusals.set(self.connection.refusals.get().saturating_add(1));
+        self.connection.refusals.get() >= REFUSALS
     }
 
     /// The endpoint answered.
     pub fn answered(&self) {
-        self.line.refusals.set(0);
+        self.connection.refusals.set(0);
     }
 
-    /// The connection was lost: has another stream told of it?
+    /// The connection was lost: was that counted for another stream?
     pub fn loss_is_told(&self) -> bool {
-        self.line.told.replace(true)
+        self.connection.told.replace(true)
     }
 
     /// The exchange came to its end.
@@ -411,20 +412,20 @@ impl H2Stream {
 
 impl Drop for H2Stream {
     fn drop(&mut self) {
-        self.line.streams.set(self.line.streams.get() - 1);
+        self.connection.streams.set(self.connection.streams.get() - 1);
         if self.open.get() {
-            self.line.cut.set(true);
+            self.connection.cut.set(true);
         }
-        self.line.count_idle();
-        self.line.wake();
+        self.connection.count_idle();
+        self.connection.wake();
     }
 }
 
-/// The connection beneath a line: the task reads and writes, strands look at it.
+/// The socket of a connection: its task reads and writes, its streams look at it.
 struct SharedIo {
     transport: RefCell<Option<Transport>>,
     read: Cell<u64>,
-    /// The last bytes that it was given wait for room.
+    /// The last write had to wait.
     waits: Cell<bool>,
 }
 
@@ -433,7 +434,7 @@ impl SharedIo {
         SharedIo { transport: RefCell::new(Some(transport)), read: Cell::new(0), waits: Cell::new(false) }
     }
 
-    /// What is written now would wait.
+    /// Would bytes that are written now wait?
     fn is_full(&self) -> bool {
         self.waits.get() && self.transport.borrow().as_ref().is_some_and(|transport| !transport.has_room())
     }

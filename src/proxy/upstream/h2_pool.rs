@@ -1,12 +1,12 @@
-//! The HTTP/2 connections of one worker to its endpoints, and the dials that are on their way: without locks.
+//! The HTTP/2 connections of one worker to its endpoints, and the connects that are under way: without locks.
 //!
-//! A [`H2Endpoint`] has the lines of one endpoint and finds a place on one of them. Lines are dialled by tasks of their own, so that many
-//! requests wait for one dial and share its outcome, and one that leaves does not end it for the others.
+//! A [`H2Endpoint`] has the connections to one endpoint and opens streams on them. Connects are made by tasks of their own, so
+//! that many requests wait for one connect and share its outcome, and one that leaves does not end it for the others.
 //!
-//! * A line whose socket takes nothing gets no new strands, and another one is dialled: a request that waited there would leave
-//!   after a switch. (What is given in the very turn in which the socket becomes full does wait there.)
-//! * A line of an older generation, of an endpoint that is gone, with a GOAWAY, or on which a try timed out is retired: no new
-//!   strands, and it ends with the last one.
+//! * A connection whose socket takes nothing gets no new streams, and another one is made: a request that waited there would be
+//!   sent after a switch. (A stream that is opened in the very turn in which the socket becomes full does wait there.)
+//! * A connection of an older generation, of an endpoint that is gone, with a GOAWAY, or on which a try timed out is retired: it
+//!   opens no new streams, and ends with the last one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,30 +23,29 @@ use crate::proxy::deadline::Alarm;
 use crate::routing::{EndpointStats, RoutingTable, TryFailure};
 use crate::wire::proxy_protocol::ConnectionEnds;
 
-/// The endpoint of shared connections. Where endpoints are told of the client, the ends of its connection too: its requests share
-/// with no other client's.
+/// What shared connections belong to: an endpoint and, where it is sent a PROXY header, the ends of one client's connection.
 type H2Key = (EndpointId, Option<ConnectionEnds>);
 
 /// One worker's shared connections by endpoint.
 #[derive(Default)]
 pub struct H2Pool {
-    shelves: RefCell<HashMap<H2Key, Rc<H2Endpoint>>>,
+    endpoints: RefCell<HashMap<H2Key, Rc<H2Endpoint>>>,
 }
 
-/// What is known of one endpoint.
+/// The shared connections to one endpoint.
 pub struct H2Endpoint {
     stats: Arc<EndpointStats>,
-    lines: RefCell<Vec<Rc<H2Connection>>>,
+    connections: RefCell<Vec<Rc<H2Connection>>>,
     dials: RefCell<Vec<Rc<SharedDial>>>,
-    /// What it chose last, where it may choose.
+    /// The protocol that it chose last, where it may choose.
     speaks: Cell<Option<SpokenVersion>>,
     /// Streams that its last connection took.
     capacity: Cell<usize>,
-    /// Refused streams in a row, over all of its lines.
+    /// Refused streams in a row, over all of its connections.
     refusals: Rc<Cell<u32>>,
 }
 
-/// What an endpoint speaks.
+/// The protocol of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpokenVersion {
     /// HTTP/1.1: connections are not shared.
@@ -55,101 +54,101 @@ pub enum SpokenVersion {
     Http2,
 }
 
-/// What there is for an exchange.
+/// What an endpoint's connections have for an exchange.
 pub enum H2Offer {
-    /// A place on a line.
+    /// A stream.
     H2Stream(H2Stream),
-    /// A line is there, but what has come over it was not looked at yet: let its task run, then ask again.
+    /// There is a connection, but its task has not read yet what came over it: let it run, then try again.
     Unsettled,
-    /// None: dial.
+    /// Nothing: connect.
     Nothing,
 }
 
 impl H2Pool {
-    /// An endpoint's shelf; `about`: for the requests of this client alone.
-    pub fn shelf(
+    /// The shared connections to an endpoint; `about`: those for this client alone.
+    pub fn endpoint(
         &self,
-        endpoint: EndpointId,
+        id: EndpointId,
         about: Option<ConnectionEnds>,
         stats: &Arc<EndpointStats>,
     ) -> Rc<H2Endpoint> {
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry((endpoint, about)).or_insert_with(|| {
+        let mut endpoints = self.endpoints.borrow_mut();
+        let endpoint = endpoints.entry((id, about)).or_insert_with(|| {
             Rc::new(H2Endpoint {
                 stats: Arc::clone(stats),
-                lines: RefCell::default(),
+                connections: RefCell::default(),
                 dials: RefCell::default(),
                 speaks: Cell::new(None),
                 capacity: Cell::new(STREAMS),
                 refusals: Rc::default(),
             })
         });
-        Rc::clone(shelf)
+        Rc::clone(endpoint)
     }
 
-    /// Retires what is of an older generation or belongs to an endpoint that the table does not know.
+    /// Retires connections of an older generation or to an endpoint that is not in the table.
     pub fn sweep(&self, table: &RoutingTable) {
-        self.shelves.borrow_mut().retain(|(endpoint, about), shelf| {
-            let known = table.services.iter().any(|service| service.pool_of(*endpoint).is_some());
-            let generation = shelf.stats.generation();
-            shelf.retire(|line| !known || line.generation() != generation);
-            let kept = known && (about.is_none() || !shelf.lines.borrow().is_empty());
-            kept || !shelf.dials.borrow().is_empty()
+        self.endpoints.borrow_mut().retain(|(id, about), endpoint| {
+            let known = table.services.iter().any(|service| service.pool_of(*id).is_some());
+            let generation = endpoint.stats.generation();
+            endpoint.retire(|connection| !known || connection.generation() != generation);
+            let kept = known && (about.is_none() || !endpoint.connections.borrow().is_empty());
+            kept || !endpoint.dials.borrow().is_empty()
         });
     }
 
-    /// Closes what is idle: descriptors are short.
+    /// Closes idle connections: descriptors are short.
     pub fn clear(&self) {
-        for shelf in self.shelves.borrow().values() {
-            shelf.retire(H2Connection::is_unused);
+        for endpoint in self.endpoints.borrow().values() {
+            endpoint.retire(H2Connection::is_unused);
         }
     }
 }
 
 impl H2Endpoint {
-    /// A place on a line of this generation. `fresh`: not on one that was idle.
+    /// A stream on a connection of this generation. `fresh`: not on one that was idle.
     pub fn take(self: &Rc<Self>, generation: u64, fresh: bool) -> H2Offer {
-        self.retire(|line| line.generation() != generation || !line.takes_more());
-        let lines = self.lines.borrow();
+        self.retire(|connection| connection.generation() != generation || !connection.takes_more());
+        let connections = self.connections.borrow();
         let (mut unsettled, mut kept) = (false, false);
-        for line in lines.iter().filter(|line| line.has_room()) {
-            let was_idle = line.is_unused() && line.was_used();
+        for connection in connections.iter().filter(|connection| connection.has_room()) {
+            let was_idle = connection.is_unused() && connection.was_used();
             if was_idle && fresh {
-                // One is kept for requests that may use it; more would only be what those before this one have left.
+                // One is kept for requests that may use it; more of them are only left over from earlier fresh requests.
                 if std::mem::replace(&mut kept, true) {
-                    line.retire();
+                    connection.retire();
                 }
                 continue;
             }
-            // A request that must not be sent twice is not sent to an end that has closed: ask the kernel.
-            if was_idle && !line.is_proven_quiet() {
+            // A request that must not be sent twice is not sent to a peer that has closed: ask the kernel.
+            if was_idle && !connection.is_proven_quiet() {
                 unsettled = true;
                 continue;
             }
-            if line.is_full() {
-                // What it still holds belongs to no stream.
-                if line.is_unused() {
-                    line.retire();
+            if connection.is_full() {
+                // The bytes that it still holds belong to no stream.
+                if connection.is_unused() {
+                    connection.retire();
                 }
                 continue;
             }
-            return H2Offer::H2Stream(H2Stream::new(line, was_idle));
+            return H2Offer::H2Stream(H2Stream::new(connection, was_idle));
         }
         if unsettled { H2Offer::Unsettled } else { H2Offer::Nothing }
     }
 
-    /// What it chose last, where it may choose.
+    /// The protocol that it chose last, where it may choose.
     pub fn speaks(&self) -> Option<SpokenVersion> {
         self.speaks.get()
     }
 
-    /// It chose this.
+    /// Notes the protocol that it chose.
     pub fn spoke(&self, version: SpokenVersion) {
         self.speaks.set(Some(version));
     }
 
-    /// A dial that is on its way and will have room for one more, or a new one, which `begin` begins. `alone`: what it
-    /// brings is not expected to be shared.
+    /// Joins a connect that is under way and will have a stream for one more request, or a new one, which `begin` begins.
+    /// `alone`: its connection is not expected to be shared.
     pub fn join(self: &Rc<Self>, alone: bool, begin: impl FnOnce(OpenDial)) -> DialWaiter {
         let roomy = |dial: &&Rc<SharedDial>| !alone && dial.waiting.get() < self.capacity.get();
         let known = self.dials.borrow().iter().find(roomy).map(Rc::clone);
@@ -158,42 +157,42 @@ impl H2Endpoint {
             if !alone {
                 self.dials.borrow_mut().push(Rc::clone(&dial));
             }
-            begin(OpenDial { shelf: Rc::clone(self), dial: Rc::clone(&dial) });
+            begin(OpenDial { endpoint: Rc::clone(self), dial: Rc::clone(&dial) });
             dial
         });
         dial.waiting.set(dial.waiting.get() + 1);
         DialWaiter { dial }
     }
 
-    /// A line over this connection, if the endpoint speaks HTTP/2. No deadline of its own. Cancel safe.
+    /// Opens an HTTP/2 connection over this transport. No deadline of its own. Cancel safe.
     pub async fn open(self: &Rc<Self>, worker: usize, how: H2Setup, alarm: Alarm) -> Result<(), TryFailure> {
-        let (line, connection) = H2Connection::open(worker, &self.stats, &self.refusals, how).await?;
-        self.capacity.set(line.most().max(1));
-        self.lines.borrow_mut().push(Rc::clone(&line));
-        tokio::task::spawn_local(drive(Rc::clone(self), line, connection, alarm));
+        let (connection, engine) = H2Connection::open(worker, &self.stats, &self.refusals, how).await?;
+        self.capacity.set(connection.most().max(1));
+        self.connections.borrow_mut().push(Rc::clone(&connection));
+        tokio::task::spawn_local(drive(Rc::clone(self), connection, engine, alarm));
         Ok(())
     }
 
-    /// No new strands on these lines.
+    /// No new streams on these connections.
     fn retire(&self, which: impl Fn(&H2Connection) -> bool) {
-        self.lines.borrow_mut().retain(|line| {
-            let retires = line.is_retired() || which(line);
+        self.connections.borrow_mut().retain(|connection| {
+            let retires = connection.is_retired() || which(connection);
             if retires {
-                line.retire();
+                connection.retire();
             }
             !retires
         });
     }
 }
 
-/// Drives a line to its end.
-async fn drive(shelf: Rc<H2Endpoint>, line: Rc<H2Connection>, connection: H2Engine, alarm: Alarm) {
-    line.drive(connection, alarm).await;
-    shelf.lines.borrow_mut().retain(|other| !Rc::ptr_eq(other, &line));
-    line.close();
+/// Drives a connection to its end.
+async fn drive(endpoint: Rc<H2Endpoint>, connection: Rc<H2Connection>, engine: H2Engine, alarm: Alarm) {
+    connection.drive(engine, alarm).await;
+    endpoint.connections.borrow_mut().retain(|other| !Rc::ptr_eq(other, &connection));
+    connection.close();
 }
 
-/// A dial that requests wait for.
+/// A connect that requests wait for.
 #[derive(Default)]
 pub struct SharedDial {
     waiting: Cell<usize>,
@@ -201,19 +200,19 @@ pub struct SharedDial {
     outcome: RefCell<Option<DialOutcome>>,
 }
 
-/// A dial in the hands of who makes it. Dropped, it has failed.
+/// A connect, as the task has it that makes it. Dropped, it has failed.
 pub struct OpenDial {
-    shelf: Rc<H2Endpoint>,
+    endpoint: Rc<H2Endpoint>,
     dial: Rc<SharedDial>,
 }
 
 impl OpenDial {
-    /// What is dialled for.
-    pub fn shelf(&self) -> &Rc<H2Endpoint> {
-        &self.shelf
+    /// The endpoint that is connected to.
+    pub fn endpoint(&self) -> &Rc<H2Endpoint> {
+        &self.endpoint
     }
 
-    /// It has ended: the waiting requests are told.
+    /// Ends it: wakes the waiting requests.
     pub fn end(self, outcome: DialOutcome) {
         *self.dial.outcome.borrow_mut() = Some(outcome);
     }
@@ -221,23 +220,23 @@ impl OpenDial {
 
 impl Drop for OpenDial {
     fn drop(&mut self) {
-        self.shelf.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
+        self.endpoint.dials.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.dial));
         self.dial.outcome.borrow_mut().get_or_insert(DialOutcome::Failed(TryFailure::Local));
         self.dial.ended.notify_waiters();
     }
 }
 
-/// How a dial ended.
+/// How a connect ended.
 pub enum DialOutcome {
-    /// There is a line more.
+    /// The endpoint has one shared connection more.
     H2Connection,
-    /// The endpoint chose HTTP/1.1: the connection is for the first who takes it.
+    /// The endpoint chose HTTP/1.1: the connection is for the first request that takes it.
     Http1(Option<Transport>),
     /// It failed; that was counted.
     Failed(TryFailure),
 }
 
-/// A place among those who wait for a dial.
+/// A request's wait for a connect.
 pub struct DialWaiter {
     dial: Rc<SharedDial>,
 }

@@ -1,7 +1,7 @@
 //! Idle connections to endpoints: one worker's, without locks. A parked connection is its socket and nothing more.
 //!
 //! How many there are follows how many were in use at once during the last minute. The last parked is the first used, so those
-//! that were not needed lie at the bottom of the stack: as many as it held at its lowest.
+//! that were not needed are at the bottom of the stack: as many as it held at its lowest.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub struct IdleConn<S> {
 impl<S: Stream> IdleConn<S> {
     /// May it carry another exchange: is it of this generation, has it not been idle for too long, and has nothing come on it
     /// since it was parked? Whatever came, a late second reply above all, belongs to no request, and a request that must not be
-    /// sent twice is not sent to an end that has closed: so the kernel is asked, not only what it has told so far.
+    /// sent twice is not sent to a peer that has closed: so the kernel is asked (`MSG_PEEK`), not only what it has reported so far.
     #[inline]
     pub fn is_usable(&self, generation: u64, now: MonoTime) -> bool {
         self.generation == generation && now < self.expires && self.stream.is_proven_quiet()
@@ -47,7 +47,7 @@ impl<S: Stream> IdleConn<S> {
 /// One worker's idle connections by endpoint. The last parked is the first used.
 pub struct IdlePool<S = Transport> {
     worker: usize,
-    shelves: RefCell<BTreeMap<EndpointId, IdleList<S>>>,
+    lists: RefCell<BTreeMap<EndpointId, IdleList<S>>>,
 }
 
 struct IdleList<S> {
@@ -92,7 +92,7 @@ impl<S: Stream> IdleList<S> {
 impl<S: Stream> IdlePool<S> {
     /// None yet.
     pub fn new(worker: usize) -> IdlePool<S> {
-        IdlePool { worker, shelves: RefCell::default() }
+        IdlePool { worker, lists: RefCell::default() }
     }
 
     /// Keeps a connection for the next exchange, unless it is of an older generation.
@@ -100,20 +100,20 @@ impl<S: Stream> IdlePool<S> {
         if connection.generation != stats.generation() {
             return;
         }
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.entry(endpoint).or_insert_with(|| IdleList::new(stats));
-        if shelf.parked.len() < MOST {
-            shelf.parked.push(connection);
+        let mut lists = self.lists.borrow_mut();
+        let list = lists.entry(endpoint).or_insert_with(|| IdleList::new(stats));
+        if list.parked.len() < MOST {
+            list.parked.push(connection);
             stats.count_idle(self.worker, 1);
         }
     }
 
     /// A connection that [may be used](IdleConn::is_usable).
     pub fn take(&self, endpoint: EndpointId, stats: &EndpointStats, now: MonoTime) -> Option<S> {
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.get_mut(&endpoint)?;
+        let mut lists = self.lists.borrow_mut();
+        let list = lists.get_mut(&endpoint)?;
         let generation = stats.generation();
-        while let Some(connection) = shelf.pop() {
+        while let Some(connection) = list.pop() {
             stats.count_idle(self.worker, -1);
             if connection.is_usable(generation, now) {
                 return Some(connection.stream);
@@ -129,15 +129,15 @@ impl<S: Stream> IdlePool<S> {
     }
 
     fn sweep_where(&self, known: impl Fn(EndpointId) -> bool, now: MonoTime) {
-        self.shelves.borrow_mut().retain(|endpoint, shelf| {
-            let before = shelf.parked.len();
+        self.lists.borrow_mut().retain(|endpoint, list| {
+            let before = list.parked.len();
             if before > 0 && known(*endpoint) {
-                shelf.sweep(now);
+                list.sweep(now);
             } else {
-                shelf.parked.clear();
+                list.parked.clear();
             }
-            shelf.stats.count_idle(self.worker, shelf.parked.len() as i64 - before as i64);
-            !shelf.parked.is_empty()
+            list.stats.count_idle(self.worker, list.parked.len() as i64 - before as i64);
+            !list.parked.is_empty()
         });
     }
 }
@@ -145,8 +145,8 @@ impl<S: Stream> IdlePool<S> {
 impl<S> IdlePool<S> {
     /// Closes all: descriptors are short, or the worker ends.
     pub fn clear(&self) {
-        for shelf in std::mem::take(&mut *self.shelves.borrow_mut()).into_values() {
-            shelf.stats.count_idle(self.worker, -(shelf.parked.len() as i64));
+        for list in std::mem::take(&mut *self.lists.borrow_mut()).into_values() {
+            list.stats.count_idle(self.worker, -(list.parked.len() as i64));
         }
     }
 }
@@ -161,7 +161,7 @@ fn knows(table: &RoutingTable, endpoint: EndpointId) -> bool {
     table.services.iter().any(|service| service.pool_of(endpoint).is_some())
 }
 
-/// Neither bytes nor an end nor an error. Costs no system call while the socket has not become readable.
+/// Has neither a byte nor an end nor an error come? Costs no system call while the socket has not become readable.
 fn is_quiet<S: Stream>(stream: &mut S) -> bool {
     let mut byte = [0];
     let mut context = Context::from_waker(Waker::noop());

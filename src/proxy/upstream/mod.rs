@@ -1,5 +1,5 @@
-//! The way to an endpoint: the pick, an idle connection of this worker, a place on one that is shared or a new one, and the
-//! waits in between.
+//! From a request to a connection: the pick of an endpoint; an idle connection of this worker, a stream of a shared one or a new
+//! one; and the waits in between.
 mod destination;
 mod dial;
 mod dial_gate;

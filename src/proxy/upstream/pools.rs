@@ -1,4 +1,4 @@
-//! One worker's connections to endpoints that no request uses, or several do.
+//! One worker's connections to endpoints: idle ones, and those that several requests share.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -20,15 +20,15 @@ use crate::time::MonoTime;
 
 /// The connections of one worker to its endpoints.
 pub struct UpstreamPools {
-    /// The worker's own.
+    /// The core of the worker.
     pub core: WorkerCore,
     /// Idle upstream connections.
     pub idle: IdlePool,
-    /// Upstream connections that exchanges share.
-    pub lines: H2Pool,
+    /// HTTP/2 connections, which exchanges share.
+    pub h2: H2Pool,
     /// The gates before connects to endpoints.
     pub gates: DialGates<IdleConn<Transport>>,
-    /// Endpoints to which a connect goes on though it was overtaken.
+    /// Endpoints to which an overtaken connect goes on in the background.
     pub proofs: RefCell<HashSet<EndpointId>>,
 }
 
@@ -36,7 +36,7 @@ impl UpstreamPools {
     /// None yet.
     pub fn new(core: WorkerCore) -> UpstreamPools {
         let idle = IdlePool::new(core.id);
-        UpstreamPools { core, idle, lines: H2Pool::default(), gates: DialGates::default(), proofs: RefCell::default() }
+        UpstreamPools { core, idle, h2: H2Pool::default(), gates: DialGates::default(), proofs: RefCell::default() }
     }
 
     /// Gives back a connection that can carry another exchange: to the first request that waits for one, else to the idle pool.
@@ -58,7 +58,7 @@ impl UpstreamPools {
         }
     }
 
-    /// A place in the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
+    /// A permit of the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
     pub fn upstream_permit(&self) -> io::Result<UpstreamPermit> {
         if let Some(place) = self.core.descriptors.try_upstream_permit() {
             return Ok(place);
@@ -84,13 +84,13 @@ impl UpstreamPools {
     /// Closes idle connections to endpoints.
     pub fn clear(&self) {
         self.idle.clear();
-        self.lines.clear();
+        self.h2.clear();
     }
 
     /// Closes what this table has no use for, and what was idle for too long.
     pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         self.idle.sweep(table, now);
-        self.lines.sweep(table);
+        self.h2.sweep(table);
         self.gates.sweep();
     }
 }

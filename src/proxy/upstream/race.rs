@@ -28,7 +28,7 @@ pub enum RaceOutcome<T> {
     Exhausted(Box<RaceExhausted>),
 }
 
-/// What the way to another endpoint came to.
+/// The outcome of the connect to another endpoint.
 enum SecondConnect {
     Found(Box<AnsweredFirst>),
     /// Every endpoint for this request was tried.
@@ -135,7 +135,7 @@ impl Dispatch<'_> {
         }
     }
 
-    /// The way to another endpoint.
+    /// The connect to another endpoint.
     fn elsewhere<'s>(
         &'s self,
         destination: &'s Destination,

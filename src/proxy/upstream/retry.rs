@@ -1,4 +1,4 @@
-//! How a try went, as the retry rule, the endpoint's counts and the request's other tries are told.
+//! The reports of how a try went: to the retry rule, to the endpoint's counts and to the request's other tries.
 
 use super::destination::Destination;
 use super::dispatch::Dispatch;
@@ -9,7 +9,7 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 
 impl Dispatch<'_> {
-    /// Tells the retry rule how a try ended. Unless it gives up, ask for the [next](Dispatch::next) one.
+    /// Reports to the retry rule how a try ended. Unless it gives up, call [`Dispatch::next`].
     pub fn failed(&mut self, ended: &TryEnd, service: &ServiceView) -> RetryDecision {
         self.last = Some(ended.how);
         if ended.sent && ended.how.failure().is_some_and(|kind| self.faults.fails_everywhere(kind)) {
@@ -30,7 +30,7 @@ impl Dispatch<'_> {
         self.tries.charge_to(several.then_some(self.faults.subject().key));
     }
 
-    /// The answer of this try is late: is there another endpoint to ask, and does the retry rule allow it? If so it was told,
+    /// The answer of this try is late: is there another endpoint, and does the retry rule allow a hedge? If so it was told,
     /// and the [next](Dispatch::next) try is the hedge.
     pub fn hedge(&mut self, destination: &Destination, since: MonoTime) -> bool {
         let table = self.core.table();
@@ -41,7 +41,7 @@ impl Dispatch<'_> {
         self.charge(service);
         let now = clock::now();
         let retry = &self.origin.services[self.index].config.retry;
-        // Asked at once, because its endpoint is suspected: who was heard a moment ago will do.
+        // Hedged at once, because its endpoint is suspected: any endpoint that answered a moment ago will do.
         let since = if destination.endpoint().suspected { since.before(LatencyEstimate::LEAST) } else { since };
         let Some(want) = self.tries.want_hedge(retry, destination.choice.id, since, now, self.client_info.hash) else {
             return false;
@@ -89,7 +89,7 @@ impl Dispatch<'_> {
         self.record_marked(destination, kind, Mark::None);
     }
 
-    /// … of which something else is known.
+    /// … with what weakens it as evidence.
     pub fn record_marked(&mut self, destination: &Destination, kind: Failure, mark: Mark) {
         self.faults.extend(blame(self.core, destination, kind, mark));
     }

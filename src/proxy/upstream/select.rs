@@ -1,4 +1,4 @@
-//! Which endpoint is next: a pick from the newest table, and a link to it, of whichever kind there is.
+//! The choice of the next endpoint: a pick from the newest table, and a link to it.
 
 use std::task::{Context, Poll};
 
@@ -12,8 +12,8 @@ use crate::sys::clock;
 use crate::time::MonoTime;
 
 impl Dispatch<'_> {
-    /// The next connection to try. Failed connects are recorded and gone on from here, waits are waited here; only a
-    /// failed *exchange* comes back to the caller, who tells it by [`Dispatch::failed`] and asks again.
+    /// The next connection to try. Failed connects are recorded here, and the waits are here; only a failed *exchange*
+    /// comes back to the caller, which reports it by [`Dispatch::failed`] and calls again.
     pub async fn next(&mut self, gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) -> Result<Selected, SelectError> {
         loop {
             let table = self.core.table();
@@ -24,7 +24,7 @@ impl Dispatch<'_> {
                 Pick::Endpoint(choice) => choice,
                 Pick::Static { pool } => return Ok(Selected::Static { table, service, pool }),
                 none => {
-                    let next = self.unplaced(none, &table.services[service]);
+                    let next = self.unselected(none, &table.services[service]);
                     self.wait(next, &table, service, gone).await?;
                     continue;
                 }
@@ -69,12 +69,12 @@ impl Dispatch<'_> {
         self.tries.crosses_rather(retry, choice, service)
     }
 
-    fn unplaced(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
+    fn unselected(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
         let retry = &self.origin.services[self.index].config.retry;
         self.tries.unplaced(retry, none, service, clock::now())
     }
 
-    /// An idle connection, a place on a shared one, or a new connection.
+    /// An idle connection, a stream of a shared one, or a new connection.
     async fn link(
         &self,
         destination: &mut Destination,

@@ -1,4 +1,4 @@
-//! A place on a connection that many requests share, and dialling one for all that wait for it.
+//! Streams of HTTP/2 connections, which many requests share, and the connect that is made for all that wait for one.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -25,8 +25,8 @@ use crate::wire::h1::Scheme;
 const SETTLING: u32 = 3;
 
 impl Dispatch<'_> {
-    /// A place on a shared connection. Where there is none, one is dialled, by one for all who wait. An endpoint that may
-    /// choose can turn out not to share.
+    /// A stream of a shared connection. Where there is none, one connect is made for all requests that wait. An endpoint that
+    /// chooses the protocol may choose HTTP/1.1, whose connections are not shared.
     pub(super) async fn shared(
         &self,
         destination: &mut Destination,
@@ -34,7 +34,7 @@ impl Dispatch<'_> {
     ) -> Result<LinkOutcome, SelectError> {
         // Where endpoints are told of the client, only its own requests share a connection.
         let about = destination.is_about_one_client().then_some(self.client_info.ends);
-        let shelf = self.pools.lines.shelf(destination.choice.id, about, &destination.endpoint().stats);
+        let shared = self.pools.h2.endpoint(destination.choice.id, about, &destination.endpoint().stats);
         let began = clock::now();
         let mut settling = 0;
         loop {
@@ -45,7 +45,7 @@ impl Dispatch<'_> {
             destination.generation = destination.endpoint().stats.generation();
             let stats = &destination.endpoint().stats;
             let trusted = stats.trusts_idle(self.tries.request_class().idempotent(), clock::now());
-            match shelf.take(destination.generation, self.tries.fresh_only() || !trusted) {
+            match shared.take(destination.generation, self.tries.fresh_only() || !trusted) {
                 H2Offer::H2Stream(stream) => {
                     destination.reused = stream.was_idle;
                     return Ok(LinkOutcome::Ready(UpstreamLink::Shared(stream)));
@@ -57,12 +57,12 @@ impl Dispatch<'_> {
                 }
                 H2Offer::Unsettled | H2Offer::Nothing => {}
             }
-            let alone = shelf.speaks() == Some(SpokenVersion::Http1);
+            let alone = shared.speaks() == Some(SpokenVersion::Http1);
             if alone && let Some(stream) = self.take_idle(destination) {
                 return Ok(LinkOutcome::Ready(UpstreamLink::Own(stream)));
             }
             destination.reused = false;
-            let raced = self.race_shared(destination, began, &shelf, alone, gone).await?;
+            let raced = self.race_shared(destination, began, &shared, alone, gone).await?;
             match raced {
                 RaceOutcome::Own(Some(DialOutcome::H2Connection | DialOutcome::Http1(None))) => {}
                 RaceOutcome::Own(Some(DialOutcome::Http1(Some(stream)))) => {
@@ -82,12 +82,12 @@ impl Dispatch<'_> {
         &self,
         destination: &Destination,
         began: MonoTime,
-        shelf: &Rc<H2Endpoint>,
+        shared: &Rc<H2Endpoint>,
         alone: bool,
         gone: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<RaceOutcome<Option<DialOutcome>>, SelectError> {
         let mut leads = false;
-        let waiter = shelf.join(alone, |dial| {
+        let waiter = shared.join(alone, |dial| {
             leads = true;
             let idle = self.service().config.timeouts.idle;
             let connect = self.service().config.timeouts.connect;
@@ -117,7 +117,7 @@ pub(super) fn shares(destination: &Destination) -> bool {
     }
 }
 
-/// Dials for all waiting requests, to the end, also when some of them leave.
+/// Connects for all waiting requests, to the end, also when some of them leave.
 async fn dial_shared(
     pools: Rc<UpstreamPools>,
     destination: Destination,
@@ -129,7 +129,7 @@ async fn dial_shared(
     alarm.set(began.after(connect));
     let mut never = |_: &mut Context<'_>| Poll::Pending;
     let opened =
-        guarded(&alarm, &mut never, open_shared(&pools, &destination, header.as_deref(), dial.shelf(), idle)).await;
+        guarded(&alarm, &mut never, open_shared(&pools, &destination, header.as_deref(), dial.endpoint(), idle)).await;
     let (stats, now) = (&destination.endpoint().stats, clock::now());
     match &opened {
         Ok(DialOutcome::Failed(TryFailure::Local | TryFailure::NoRoute)) => stats.connects().excused(began),
@@ -147,7 +147,7 @@ async fn open_shared(
     pools: &UpstreamPools,
     destination: &Destination,
     header: Option<&[u8]>,
-    shelf: &Rc<H2Endpoint>,
+    shared: &Rc<H2Endpoint>,
     idle: Duration,
 ) -> DialOutcome {
     let (core, stats) = (&pools.core, &destination.endpoint().stats);
@@ -165,7 +165,7 @@ async fn open_shared(
     if secured && !transport.is_http2() {
         stats.count_connect(core.id, ConnectOutcome::Connected);
         if upstream.protocol == UpstreamProtocol::Auto {
-            shelf.spoke(SpokenVersion::Http1);
+            shared.spoke(SpokenVersion::Http1);
             return DialOutcome::Http1(Some(transport));
         }
         record_connect(core, destination, Failure::Malformed);
@@ -173,11 +173,11 @@ async fn open_shared(
     }
     let scheme = if secured { Scheme::Https } else { Scheme::Http };
     let opening = H2Setup { transport, scheme, generation: destination.generation, idle };
-    let opened = shelf.open(core.id, opening, core.deadlines.alarm()).await;
+    let opened = shared.open(core.id, opening, core.deadlines.alarm()).await;
     stats.count_connect(core.id, ConnectOutcome::Connected);
     match opened {
         Ok(()) => {
-            shelf.spoke(SpokenVersion::Http2);
+            shared.spoke(SpokenVersion::Http2);
             DialOutcome::H2Connection
         }
         Err(how) => {

@@ -1,4 +1,4 @@
-//! The waits on the way to an endpoint: for a permit, for a pause between two tries, for a newer table.
+//! The waits of a selection: for a permit, for a pause between two tries, for a newer table.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Dispatch<'_> {
         left || service.condemns(destination.choice.id) || !service.has_tls_of(destination.service())
     }
 
-    /// Does what the retry rule said; an error when it gave up or the wait was interrupted.
+    /// Carries out the retry rule's decision; an error when it gave up or the wait was interrupted.
     pub(super) async fn wait(
         &mut self,
         next: RetryDecision,

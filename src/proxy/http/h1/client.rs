@@ -81,14 +81,14 @@ impl<S: Stream> H1Client<S> {
         self.sent = 0;
     }
 
-    /// A request that was none: it is answered as HTTP/1.1.
+    /// The head was malformed: it is answered as HTTP/1.1.
     pub(super) fn not_a_request(&mut self) {
         // It is not known where it ends.
         self.body.reset(BodyLength::UntilClose);
         (self.version, self.asked) = (Version::Http11, AskedMethod::Other);
     }
 
-    /// Something was sent, or may be on its way, that was not read.
+    /// The client sent something that was not read, or may be sending it.
     pub(super) fn may_be_sending(&self) -> bool {
         self.closed.is_none() && !(self.body.is_done() && self.input.is_empty())
     }

@@ -14,7 +14,7 @@ use super::client::H1Client;
 use crate::net::{Stream, Transport};
 use crate::proxy::clients::ClientEntry;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::context::{ConnectionContext, RequestContext};
 use crate::proxy::http::listener::{Http2Conn, current};
@@ -36,15 +36,15 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How long a connection that was accepted just before a stop may take to begin its request.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// Why no (further) request came.
+/// Why there is no (further) request.
 enum NoRequest {
     /// The connection ended, or was idle for too long, or is not wanted any more.
     Over,
     /// The head did not come in time.
     Slow,
-    /// What came is no request.
+    /// The request is malformed.
     Refused(Error),
     /// It is the beginning of HTTP/2.
     Http2,
@@ -52,17 +52,17 @@ enum NoRequest {
     Killed,
 }
 
-/// A client's connection, all of it that is there while nothing is asked.
+/// A client's connection, as it is between two requests.
 pub(super) struct H1Connection {
     memory: Rc<HttpMemory>,
     client: H1Client<Transport>,
-    caller: ConnectionContext,
+    connection_context: ConnectionContext,
     alarm: Alarm,
     place: ClientEntry,
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
     accepted: Option<MonoTime>,
-    /// Nothing has said yet that it does not speak HTTP/2.
+    /// It may still turn out to speak HTTP/2.
     may_be_http2: bool,
     /// It does.
     pub(super) is_http2: bool,
@@ -79,7 +79,7 @@ impl H1Connection {
         H1Connection {
             memory: Rc::clone(memory),
             client: H1Client::new(&memory.pools, transport),
-            caller: ConnectionContext::new(peer, reached, scheme),
+            connection_context: ConnectionContext::new(peer, reached, scheme),
             alarm,
             place,
             listener,
@@ -91,8 +91,9 @@ impl H1Connection {
     }
 
     pub(super) fn into_http2(self: Box<Self>) -> Http2Conn {
-        let H1Connection { client: H1Client { stream, input, .. }, caller, alarm, place, listener, .. } = *self;
-        let ConnectionContext { peer, reached, scheme, .. } = caller;
+        let H1Connection { client: H1Client { stream, input, .. }, connection_context, alarm, place, listener, .. } =
+            *self;
+        let ConnectionContext { peer, reached, scheme, .. } = connection_context;
         let conn = AcceptedConn { transport: stream, peer, reached, scheme, http2: true, alarm, place };
         Http2Conn { listener, conn: Box::new(conn), ahead: input }
     }
@@ -118,14 +119,14 @@ impl H1Connection {
         finish
     }
 
-    /// Waits for the whole head of a request that has begun; returns when it did. `Err`: there is none, what had to be said
-    /// about it is said.
+    /// Waits for the whole head of a request that has begun; returns when it did. `Err`: there is none, and it is
+    /// answered and counted.
     async fn take_head(&mut self, scratch: &mut ExchangeScratch) -> Result<MonoTime, ConnectionFate> {
         let began = clock::now();
         let timeout = self.listener.config.timeouts.header;
         self.alarm.set(self.accepted.take().unwrap_or(began).after(timeout));
         let limits = HeadLimits::from(&self.listener.config.limits);
-        let mut parser = RequestParser::over(self.caller.scheme);
+        let mut parser = RequestParser::over(self.connection_context.scheme);
         let head = poll_fn(|cx| self.poll_head(cx, &mut parser, &limits, &mut scratch.head)).await;
         let (refusal, termination) = match head {
             Ok(()) => {
@@ -146,9 +147,9 @@ impl H1Connection {
         };
         self.client.not_a_request();
         let finish = self.refuse(&refusal).await;
-        let H1Connection { memory, caller, alarm, place, .. } = &*self;
-        let setting = RequestContext::new(memory, place, alarm, caller);
-        record_refused(&setting, &self.listener, began, refusal.status, termination);
+        let H1Connection { memory, connection_context, alarm, place, .. } = &*self;
+        let context = RequestContext::new(memory, place, alarm, connection_context);
+        record_refused(&context, &self.listener, began, refusal.status, termination);
         Err(finish)
     }
 
@@ -170,7 +171,7 @@ impl H1Connection {
             // Where clients wait for descriptors, a connection between two requests gives its own back.
             let hurries = self.core().is_draining() || self.core().is_short() && self.accepted.is_none();
             if hurries && !std::mem::replace(&mut hurried, true) {
-                self.alarm.set(clock::now().after(LAST_CALL));
+                self.alarm.set(clock::now().after(STOP_GRACE));
             }
             match self.client.poll_read(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(ConnectionFate::Next),
@@ -242,9 +243,9 @@ impl H1Connection {
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = Arc::clone(listener);
         }
-        let H1Connection { memory, client, caller, alarm, place, listener, .. } = self;
-        let setting = RequestContext::new(memory, place, alarm, caller);
-        let finish = request::serve(&setting, &table, listener, client, scratch, began).await;
+        let H1Connection { memory, client, connection_context, alarm, place, listener, .. } = self;
+        let context = RequestContext::new(memory, place, alarm, connection_context);
+        let finish = request::serve(&context, &table, listener, client, scratch, began).await;
         if finish == ConnectionFate::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty())
         {
             return ConnectionFate::Close;
@@ -252,7 +253,7 @@ impl H1Connection {
         finish
     }
 
-    /// Says what is wrong with what is no request.
+    /// Answers a malformed request.
     async fn refuse(&mut self, refusal: &LocalAnswer) -> ConnectionFate {
         let taken = request::refuse(&mut self.client, refusal, &self.alarm, LINGER).await;
         if taken { ConnectionFate::Close } else { ConnectionFate::Abort }
@@ -266,7 +267,7 @@ impl H1Connection {
             return;
         }
         let may_be_sending = self.client.may_be_sending();
-        // The end has to be said where the rest of the reply waits for it and, over a layer, so that it is not taken for a cut.
+        // A shutdown is needed where the rest of the reply waits for it and, over TLS, so that the end is not taken for a cut.
         if !may_be_sending && !self.client.stream.is_layered() && !self.client.waits_for_end() {
             return;
         }

@@ -1,5 +1,5 @@
 //! HTTP/1 over connections: the thin IO around `wire::h1`, on both sides. Towards clients `connection` waits for requests,
-//! `slot` has the room in which they are served, `serve` has both, `client` is the request function's view of the connection.
+//! `request_slot` has the tasks that serve them, `serve` has both, `client` is the request function's view of the connection.
 mod client;
 mod connection;
 mod request_slot;

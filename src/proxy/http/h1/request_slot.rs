@@ -1,6 +1,6 @@
-//! Where requests are served. What one request needs is many times what a connection is, and most connections ask nothing
-//! most of the time: so that room is the worker's. A connection is laid on a desk when its request begins and taken away
-//! when that is done; the next one finds the desk as it is, without an allocation.
+//! Pooled tasks that serve requests. A request needs many times the memory of a connection, and most connections are idle most of
+//! the time: so that memory belongs to the worker. A connection takes a slot when its request begins and gives it back when
+//! that is served; the next one uses the slot as it is, without an allocation.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -13,22 +13,22 @@ use super::connection::H1Connection;
 use crate::proxy::http::memory::ExchangeScratch;
 use crate::proxy::http::verdict::ConnectionFate;
 
-/// Free desks kept per worker (some three kilobytes each).
+/// Free slots kept per worker (some three kilobytes each).
 const KEPT: usize = 256;
 
-/// A worker's free desks; the one that was used last is the first to be used again.
+/// A worker's free slots; the one that was used last is the first to be used again.
 #[derive(Default)]
 pub struct SlotPool {
     free: RefCell<Vec<RequestSlot>>,
 }
 
 struct RequestSlot {
-    /// It never ends. Between two requests it borrows nothing, and waits for what is put in.
+    /// The task. It never ends; between two requests it holds no connection, and waits for one.
     work: Pin<Box<dyn Future<Output = Infallible>>>,
     exchange_cell: Rc<SlotExchange>,
 }
 
-/// What goes to a slot's task and comes from it. No waker: the caller polls the task itself.
+/// The connections that go to a slot's task and come from it. No waker: the caller polls the task itself.
 #[derive(Default)]
 struct SlotExchange {
     asked: Cell<Option<Box<H1Connection>>>,
@@ -44,7 +44,7 @@ impl SlotPool {
     }
 }
 
-/// Serves one request of a connection, and gives it back. Dropped (or in a panic) the desk goes with it.
+/// Serves one request of a connection, and gives the connection back. Dropped (or in a panic) the slot goes with it.
 pub(super) async fn serve(connection: Box<H1Connection>, slots: &SlotPool) -> (Box<H1Connection>, ConnectionFate) {
     let free = slots.free.borrow_mut().pop();
     let mut slot = free.unwrap_or_else(|| RequestSlot::new(connection.memory().scratch()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::H1Connection;
 use super::request_slot::{self, SlotPool};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::http::listener::Http2Conn;
 use crate::proxy::http::memory::HttpMemory;
 use crate::proxy::http::verdict::ConnectionFate;

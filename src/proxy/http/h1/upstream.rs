@@ -19,7 +19,7 @@ const FULL: usize = SMALL;
 /// The most body put into one chunk.
 const CHUNK: usize = 64 * 1024;
 
-/// One exchange. Dropped before its end it resets the connection, so that the endpoint does not go on in vain.
+/// One exchange. Dropped before its end it resets the connection, so that the endpoint stops.
 pub struct H1Exchange<'a, U: Stream> {
     stream: Option<U>,
     /// Bytes of the request that the kernel took.

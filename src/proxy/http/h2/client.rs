@@ -25,7 +25,7 @@ use crate::wire::h2 as wire;
 /// HttpClient, up to version 17 at least) wait until all is sent before they look for one, and after a reset forever: so there is no
 /// bound of bytes …
 const DISCARD_TIME: Duration = Duration::from_secs(30);
-/// … but who sends less than this …
+/// … but a client that sends less than this …
 const DISCARD_LEAST: usize = 4096;
 /// … in this time has stopped, or would only hold the stream.
 const DISCARD_PAUSE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl H2Client {
         }
     }
 
-    /// Resets the stream: what was said of the answer must not look complete.
+    /// Resets the stream: what was sent of the answer must not look complete.
     pub fn abort(&mut self) {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
@@ -191,7 +191,7 @@ impl BodySource for H2Client {
         }
         self.piece.advance(count);
         if self.piece.is_empty() {
-            // Lets go of the memory.
+            // Frees the memory.
             self.piece = Bytes::new();
             self.body_is_done = self.receive.is_end_stream();
         }

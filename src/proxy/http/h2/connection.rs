@@ -15,7 +15,7 @@ use super::io::{IoWatch, WatchedIo};
 use super::stream::{OpenedStream, StreamCount, StreamShared};
 use super::task_pool::TaskPool;
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::door::AcceptedConn;
+use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::http::account::record_refused;
 use crate::proxy::http::context::ConnectionContext;
 use crate::proxy::http::listener::{Http2Conn, current};
@@ -39,12 +39,12 @@ const ERRORS: usize = 1024;
 /// The engine's bound of fields in one head, in bytes as it counts them.
 const HEADER_LIST: usize = 512 * 1024;
 
-/// How long a connection that ends waits for the client to take what was said last, and how much of what it still sends
-/// is read meanwhile.
+/// How long a connection that ends waits for the client to take the last frames, and how much of what it still sends is read
+/// meanwhile.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
-/// How long a client that was told to go may take to begin what it had already decided to ask.
-const LAST_CALL: Duration = Duration::from_secs(1);
+/// How long after a GOAWAY a client may still begin requests that it had decided to send before.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one client connection, to its end.
 pub async fn serve_connection(memory: &Rc<HttpMemory>, tasks: &Rc<TaskPool>, http2: Http2Conn, accepted: MonoTime) {
@@ -105,7 +105,7 @@ fn engine(listener: &ListenerView) -> Builder {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum H2End {
-    /// The engine has said all that was to be said, or the client is gone.
+    /// The engine has sent all that was to be sent, or the client is gone.
     Said,
     /// The client gets no more.
     Reset,
@@ -123,7 +123,7 @@ struct H2Driver<'w> {
     idle: Option<MonoTime>,
     /// Since when a head is on its way.
     in_head: Option<MonoTime>,
-    /// The client was told to go.
+    /// GOAWAY was sent.
     leaving: bool,
     /// Since when the connection is only to be ended.
     ending: Option<MonoTime>,
@@ -164,7 +164,7 @@ impl H2Driver<'_> {
                 }
                 Poll::Ready(Interrupt::Killed) => {
                     self.engine.abrupt_shutdown(Reason::NO_ERROR);
-                    // One chance to say so.
+                    // One chance to send that.
                     let _ = self.engine.poll_closed(cx);
                     return Poll::Ready(H2End::Reset);
                 }
@@ -178,7 +178,7 @@ impl H2Driver<'_> {
         }
     }
 
-    /// A request came: its task.
+    /// A request came: starts its task.
     fn open(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.first = None;
         self.accepted.add(respond.stream_id().as_u32());
@@ -195,8 +195,8 @@ impl H2Driver<'_> {
             let (core, listener) = (self.shared.core(), self.shared.listener.borrow());
             listener.stats.count_refusal(core.id, Error::Http2Message);
             let (alarm, place) = self.shared.place();
-            let setting = self.shared.setting(&place, &alarm);
-            record_refused(&setting, &listener, clock::now(), Error::Http2Message.status(), Termination::Refused);
+            let context = self.shared.context(&place, &alarm);
+            record_refused(&context, &listener, clock::now(), Error::Http2Message.status(), Termination::Refused);
             self.shared.put_back(alarm, place);
         }
     }
@@ -282,12 +282,12 @@ impl H2Driver<'_> {
         let timeouts = &self.shared.listener.borrow().config.timeouts;
         match (self.first, self.idle) {
             (Some(accepted), _) if !self.leaving => Some(accepted.after(timeouts.header)),
-            (_, Some(since)) => Some(since.after(if self.leaving { LAST_CALL } else { timeouts.idle })),
+            (_, Some(since)) => Some(since.after(if self.leaving { STOP_GRACE } else { timeouts.idle })),
             _ => None,
         }
     }
 
-    /// A deadline has passed; true: nothing is left to do but to let go.
+    /// A deadline has passed; true: the connection is to be closed.
     fn is_over(&mut self) -> bool {
         let now = clock::now();
         let passed = |due: Option<MonoTime>| due.is_some_and(|due| due <= now);

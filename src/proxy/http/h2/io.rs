@@ -1,5 +1,5 @@
 //! Between the engine and the client's connection: gives it what was read before it began, watches frames and progress,
-//! answers requests that the engine only resets, and ends the connection so that the client finds our last words.
+//! answers requests that the engine only resets, and ends the connection so that the client reads the last frames.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -50,7 +50,7 @@ impl IoWatch {
         })
     }
 
-    /// What the client did too much of. Nothing more is read from it.
+    /// The limit that the client has exceeded. Nothing more is read from it.
     pub fn excess(&self) -> Option<H2Excess> {
         self.excess.get()
     }
@@ -91,7 +91,7 @@ impl IoWatch {
     }
 
     /// After our side was closed: reads and forgets what the client still sends, until it closes its side or `most` bytes
-    /// came. Closed at once, the kernel would answer them with a reset, which can overtake what was said last.
+    /// came. Closed at once, the kernel would answer them with a reset, which can overtake the last frames.
     pub fn poll_linger(&self, cx: &mut Context<'_>, most: &mut usize) -> Poll<()> {
         let mut waste = [0; 4096];
         while !self.closed.get() && *most > 0 {
@@ -152,7 +152,7 @@ impl WatchedIo {
         WatchedIo { ahead, watch: Rc::clone(watch), outgoing: RefusedRequests::default(), answer: Vec::new() }
     }
 
-    /// Writes what stands instead of a reset.
+    /// Writes the answer that takes the place of a reset.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.answer.is_empty() {
             let written = Pin::new(&mut *self.watch.stream.borrow_mut()).poll_write(cx, &self.answer);

@@ -2,8 +2,9 @@
 //! request function as HTTP/1.
 //!
 //! `io` stands between the engine and the socket and watches what comes, `connection` drives the engine and keeps the
-//! connection's deadlines, `stream` is one request and what it shares with the others, `tasks` has the streams' tasks, `client` is the request function's view of one stream. `upstream` is one exchange
-//! over a stream to an endpoint, whose connection `proxy/upstream` keeps.
+//! connection's deadlines, `stream` is one request and what it shares with the others, `task_pool` has the streams' tasks, `client`
+//! is the request function's view of one stream. `upstream` is one exchange over a stream to an endpoint, whose connection
+//! `proxy/upstream` keeps.
 mod client;
 mod connection;
 mod io;

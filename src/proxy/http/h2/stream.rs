@@ -33,14 +33,14 @@ use crate::wire::h2::read_request;
 /// Free places for streams that a connection keeps.
 const PLACES: usize = 32;
 
-/// How long a client whose request is none may take to read the answer.
+/// How long a client whose request is malformed may take to read the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the streams of a connection share.
 pub(super) struct StreamShared {
     memory: Rc<HttpMemory>,
     pub(super) listener: RefCell<Arc<ListenerView>>,
-    pub(super) caller: ConnectionContext,
+    pub(super) connection_context: ConnectionContext,
     pub(super) watch: Rc<IoWatch>,
     /// Streams whose requests are being served.
     pub(super) streams: Cell<usize>,
@@ -55,13 +55,13 @@ impl StreamShared {
     pub(super) fn new(
         memory: &Rc<HttpMemory>,
         listener: Arc<ListenerView>,
-        caller: ConnectionContext,
+        connection_context: ConnectionContext,
         watch: Rc<IoWatch>,
     ) -> Rc<StreamShared> {
         Rc::new(StreamShared {
             memory: Rc::clone(memory),
             listener: RefCell::new(listener),
-            caller,
+            connection_context,
             watch,
             streams: Cell::new(0),
             places: RefCell::default(),
@@ -74,12 +74,12 @@ impl StreamShared {
         &self.memory.pools.core
     }
 
-    /// What a request of this connection needs to know beside itself.
-    pub(super) fn setting<'a>(&'a self, place: &'a ClientEntry, alarm: &'a Alarm) -> RequestContext<'a> {
-        RequestContext::new(&self.memory, place, alarm, &self.caller)
+    /// The context of a request of this connection.
+    pub(super) fn context<'a>(&'a self, place: &'a ClientEntry, alarm: &'a Alarm) -> RequestContext<'a> {
+        RequestContext::new(&self.memory, place, alarm, &self.connection_context)
     }
 
-    /// An alarm and a place for one stream.
+    /// An alarm and a register entry for one stream.
     pub(super) fn place(&self) -> (Alarm, ClientEntry) {
         self.places.borrow_mut().pop().unwrap_or_else(|| {
             let alarm = self.core().deadlines.alarm();
@@ -136,9 +136,9 @@ pub(super) async fn serve_stream(stream: OpenedStream) {
     let began = clock::now();
     let (alarm, place) = shared.place();
     place.set_busy(true);
-    let setting = shared.setting(&place, &alarm);
+    let context = shared.context(&place, &alarm);
     let mut scratch = memory.scratch();
-    let finish = answer(&setting, shared, &mut scratch, request, respond, began).await;
+    let finish = answer(&context, shared, &mut scratch, request, respond, began).await;
     memory.put_scratch(scratch);
     place.set_busy(false);
     // One that was killed stays killed.
@@ -148,7 +148,7 @@ pub(super) async fn serve_stream(stream: OpenedStream) {
 }
 
 async fn answer(
-    setting: &RequestContext<'_>,
+    context: &RequestContext<'_>,
     shared: &StreamShared,
     scratch: &mut ExchangeScratch,
     request: Request<RecvStream>,
@@ -157,7 +157,7 @@ async fn answer(
 ) -> ConnectionFate {
     let (parts, receive) = request.into_parts();
     let asked = if parts.method == http::Method::HEAD { AskedMethod::Head } else { AskedMethod::Other };
-    let table = setting.core.table();
+    let table = context.core.table();
     let listener = {
         let mut known = shared.listener.borrow_mut();
         match current(&known, &table).map(Arc::clone) {
@@ -174,17 +174,17 @@ async fn answer(
     let mut client = H2Client::new(&shared.watch, respond, receive, asked);
     let finish = match listener {
         Err(gone) => {
-            refuse(setting, &gone, &mut client, LocalAnswer::LISTENER_GONE, Termination::Internal, began).await
+            refuse(context, &gone, &mut client, LocalAnswer::LISTENER_GONE, Termination::Internal, began).await
         }
         Ok(listener) => {
             let read = read_request(&parts, ends, &HeadLimits::from(&listener.config.limits), &mut scratch.head);
             drop(parts);
             match read {
-                Ok(()) => request::serve(setting, &table, &listener, &mut client, scratch, began).await,
+                Ok(()) => request::serve(context, &table, &listener, &mut client, scratch, began).await,
                 Err(error) => {
-                    listener.stats.count_refusal(setting.core.id, error);
+                    listener.stats.count_refusal(context.core.id, error);
                     let refusal = LocalAnswer::malformed(error);
-                    refuse(setting, &listener, &mut client, refusal, Termination::Refused, began).await
+                    refuse(context, &listener, &mut client, refusal, Termination::Refused, began).await
                 }
             }
         }
@@ -192,22 +192,22 @@ async fn answer(
     match finish {
         ConnectionFate::Abort => client.abort(),
         ConnectionFate::Next | ConnectionFate::Close => {
-            client.discard_rest(setting.alarm, || setting.core.is_draining()).await
+            client.discard_rest(context.alarm, || context.core.is_draining()).await
         }
     }
     finish
 }
 
-/// Says what is wrong with what is no request.
+/// Answers a malformed request.
 async fn refuse(
-    setting: &RequestContext<'_>,
+    context: &RequestContext<'_>,
     listener: &ListenerView,
     client: &mut H2Client,
     refusal: LocalAnswer,
     termination: Termination,
     began: MonoTime,
 ) -> ConnectionFate {
-    let taken = request::refuse(client, &refusal, setting.alarm, PATIENCE).await;
-    record_refused(setting, listener, began, refusal.status, termination);
+    let taken = request::refuse(client, &refusal, context.alarm, PATIENCE).await;
+    record_refused(context, listener, began, refusal.status, termination);
     if taken { ConnectionFate::Next } else { ConnectionFate::Abort }
 }

@@ -1,5 +1,5 @@
-//! Tasks that serve one stream after the other. A stream is short, and its task large: making one for each would cost an
-//! allocation and copies of kilobytes a request.
+//! Pooled tasks, each of which serves one stream after the other. A stream is short, and its task large: a task for each would
+//! cost an allocation and copies of kilobytes.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -11,20 +11,20 @@ use super::stream::{OpenedStream, serve_stream};
 /// Waiting tasks kept per worker (some ten kilobytes each).
 const KEPT: usize = 256;
 
-/// A worker's waiting tasks; the one that waits since the shortest time is the first to work.
+/// A worker's waiting tasks; the one that was used last is the first to be used again.
 #[derive(Default)]
 pub struct TaskPool {
     waiting: RefCell<Vec<Rc<TaskSlot>>>,
 }
 
-/// Where a task takes up its next stream.
+/// A task's next stream.
 struct TaskSlot {
     next: Cell<Option<OpenedStream>>,
     task: Cell<Option<Waker>>,
 }
 
 impl TaskPool {
-    /// Has a stream served by a task of its own.
+    /// Serves a stream by a task of its own.
     pub(super) fn serve(self: &Rc<Self>, stream: OpenedStream) {
         match self.waiting.borrow_mut().pop() {
             Some(slot) => {
@@ -40,7 +40,7 @@ impl TaskPool {
         }
     }
 
-    /// A task has nothing to do. False: there are enough that wait.
+    /// A task waits for its next stream. False: enough tasks wait.
     fn wait(&self, slot: &Rc<TaskSlot>) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         let room = waiting.len() < KEPT;

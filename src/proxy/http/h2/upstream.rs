@@ -1,4 +1,4 @@
-//! One exchange over a stream of a connection to an endpoint that others share.
+//! One exchange over a stream of a shared connection to an endpoint.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -53,7 +53,7 @@ pub struct H2Exchange<'a> {
 }
 
 impl<'a> H2Exchange<'a> {
-    /// Of this request, over a stream of the strand's connection.
+    /// Of this request, over this stream.
     pub fn new(
         stream: H2Stream,
         request: Request<()>,

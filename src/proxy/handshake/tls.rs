@@ -15,8 +15,8 @@ use crate::proxy::worker_core::WorkerCore;
 use crate::routing::ListenerView;
 use crate::time::MonoTime;
 
-/// Shakes hands before `until`. `None`: the connection is closed and the reason is counted.
-pub async fn shake_hands(
+/// Makes the handshake, before `until`. `None`: the connection is closed and the reason is counted.
+pub async fn tls_handshake(
     core: &WorkerCore,
     listener: &ListenerView,
     tls: &ServerTls,
@@ -51,7 +51,7 @@ pub async fn shake_hands(
     }
 }
 
-/// To who speaks plain HTTP to a TLS port.
+/// The answer to plain HTTP on a TLS port.
 const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 48\r\nConnection: close\r\n\r\n\
 This port speaks HTTPS: use https:// in the URL\n";

@@ -1,4 +1,4 @@
-//! The PROXY header: what a proxy before us says about its client, ahead of everything else.
+//! The PROXY header, by which a proxy before this one names its client ahead of everything else.
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -15,8 +15,8 @@ use crate::routing::ConnRejection;
 use crate::sys::clock;
 use crate::wire::proxy_protocol::{ConnectionEnds, HeaderProgress, LONGEST, ProxyHeaderError, read};
 
-/// How long a connection that has said nothing may hold up a stop.
-const LAST_CALL: Duration = Duration::from_secs(1);
+/// How long a connection on which nothing came may hold up a stop.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Reads the header, by the armed alarm, and not one byte behind it. `None`: it names no client, and the ends are those of the
 /// socket itself.
@@ -42,7 +42,7 @@ pub fn hurry<'a>(core: &'a WorkerCore, alarm: &'a Alarm) -> impl FnMut(&mut Cont
     let mut hurried = false;
     move |_| {
         if core.is_draining() && !std::mem::replace(&mut hurried, true) {
-            alarm.hasten(clock::now().after(LAST_CALL));
+            alarm.hasten(clock::now().after(STOP_GRACE));
         }
         Poll::Pending
     }

@@ -1,4 +1,4 @@
-//! From an accepted socket to a guest: what comes before the first byte of the protocol that the listener speaks.
+//! From an accepted socket to an [`AcceptedConn`]: PROXY header and TLS, before the first byte of the listener's protocol.
 
 mod header;
 mod tls;
@@ -21,7 +21,8 @@ use crate::wire::proxy_protocol::ConnectionEnds;
 
 pub use header::hurry;
 
-/// A client that may be served. On a listener that passes TLS through its alarm is armed for the ClientHello.
+/// A client connection after its PROXY header and TLS handshake. On a listener that passes TLS through, its alarm is armed for
+/// the ClientHello.
 pub struct AcceptedConn {
     /// Its connection; nothing of the listener's protocol was read from it.
     pub transport: Transport,
@@ -35,12 +36,12 @@ pub struct AcceptedConn {
     pub http2: bool,
     /// The alarm of its task.
     pub alarm: Alarm,
-    /// Its place in the worker's register.
+    /// Its entry in the worker's register.
     pub place: ClientEntry,
 }
 
-/// Lets a client in, or closes its connection. (Boxed: a guest is handed on from one future to the next, and each would
-/// have room for it.)
+/// Reads the PROXY header and sets up TLS, where the listener has them; `None`: the connection was closed. (Boxed: it moves from
+/// one future to the next, and each would have room for it.)
 pub async fn admit(
     core: &WorkerCore,
     listener: &ListenerView,
@@ -76,8 +77,8 @@ pub async fn admit(
     }
     // A table without what the configuration asks for is never published; no connection is taken in the clear here.
     let tls = listener.tls.as_ref()?;
-    // In a box of its own, so that no connection carries room for a handshake for the rest of its life.
-    let shaken = Box::pin(tls::shake_hands(core, listener, tls, socket, &alarm, until)).await?;
+    // In a box of its own, so that no connection has room for a handshake to its end.
+    let shaken = Box::pin(tls::tls_handshake(core, listener, tls, socket, &alarm, until)).await?;
     let TlsAccepted { transport, http2, .. } = shaken;
     Some(Box::new(AcceptedConn { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
 }
