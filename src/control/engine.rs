@@ -2,7 +2,6 @@
 //! and decides nothing itself.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +16,7 @@ use super::handle::{ChangeNotice, ControlError, ControlTrouble, EngineCommand, R
 use super::journal::Journal;
 use super::listening;
 use super::materials;
+use super::places::{EndpointPlaces, places};
 use super::probes::RunningProbes;
 use super::pulse::EnginePulse;
 use super::records::Records;
@@ -24,7 +24,7 @@ use super::reload::{self, FixedAtStart};
 use super::state::StateWriter;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::CounterSweep;
-use crate::config::{Config, Name, Question, Service};
+use crate::config::{Config, Question, Service};
 use crate::decision::{
     Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Serving, StandingChange,
 };
@@ -43,16 +43,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Shortest pause between two sweeps that workers asked for.
 const URGENT_SWEEP: Duration = Duration::from_millis(1);
-
-/// Where an endpoint of the configuration stands.
-#[derive(Clone, Debug)]
-pub(super) struct EndpointPlace {
-    pub(super) service: Name,
-    pub(super) address: SocketAddr,
-    pub(super) name: Option<Name>,
-}
-
-pub(super) type EndpointPlaces = HashMap<EndpointId, EndpointPlace>;
 
 /// See the module. Lives on the control thread.
 pub(super) struct Engine {
@@ -505,20 +495,6 @@ impl Engine {
             incidents: self.decision.incidents().map(|incident| IncidentReport::new(incident, now)).collect(),
         }
     }
-}
-
-/// Every endpoint of a table, whose rows stand in the order of the configuration.
-fn places(config: &Config, table: &crate::decision::Table) -> EndpointPlaces {
-    let mut places = EndpointPlaces::new();
-    for (service, row) in config.services.iter().zip(&table.services) {
-        for (pool, row) in service.pools.iter().zip(&row.pools) {
-            for (endpoint, row) in pool.members.endpoints().iter().zip(&row.endpoints) {
-                let (service, name) = (service.name.clone(), endpoint.name.clone());
-                places.insert(row.id, EndpointPlace { service, address: row.address, name });
-            }
-        }
-    }
-    places
 }
 
 /// Sleep until this moment; forever when there is none.

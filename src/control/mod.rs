@@ -17,6 +17,7 @@ mod handle;
 mod journal;
 mod listening;
 pub mod materials;
+mod places;
 mod probes;
 mod pulse;
 mod records;

@@ -4,7 +4,7 @@
 //!
 //! # Restart: the state file
 //!
-//! `control/state.rs` does the IO, `decision/persist.rs` says what is kept ([`Saved`](crate::decision::Saved)):
+//! `control/state/` does the IO, `decision/persist.rs` says what is kept ([`Saved`](crate::decision::Saved)):
 //!
 //! | kept | not kept, and why |
 //! |---|---|

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::engine::EndpointPlaces;
 use super::handle::ChangeNotice;
+use super::places::EndpointPlaces;
 use super::status::{IncidentReport, millis};
 use super::tally::ChangeTally;
 use crate::config::{Config, Name};
