@@ -8,7 +8,7 @@ use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ChangeTally, ServiceReport};
-use crate::decision::{Admission, Serving};
+use crate::decision::{Admission, ConditionKind, Serving};
 use crate::net::tls::HandshakeOutcome;
 use crate::routing::{ConnRejection, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::telemetry::exposition::Exposition;
@@ -91,6 +91,13 @@ fn switches<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
         }
     }
     switch_state(out, reports);
+    let mut family = Family::begin(out, &names::CONDITION);
+    for service in reports {
+        for kind in ConditionKind::ALL {
+            let open = service.conditions.iter().any(|condition| condition.kind == kind);
+            family.sample(&[&service.name, kind.as_str()], open);
+        }
+    }
     let mut family = Family::begin(out, &names::ALERTS);
     for (kind, count) in ALERTS.iter().zip(scrape.tally.iter().flat_map(|tally| tally.alerts)) {
         family.sample(&[kind], count);

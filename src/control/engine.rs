@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::ConnectSetup;
 use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
-use super::handle::{ChangeNotice, ControlError, ControlTrouble, EngineCommand, Reloaded};
+use super::handle::{ControlError, EngineCommand, Reloaded};
 use super::journal::Journal;
 use super::listening;
 use super::materials;
@@ -20,6 +20,7 @@ use super::places::{EndpointPlaces, places};
 use super::probes::RunningProbes;
 use super::pulse::EnginePulse;
 use super::records::Records;
+use super::records::notices::ControlTrouble;
 use super::reload::{self, FixedAtStart};
 use super::state::StateWriter;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
@@ -60,7 +61,6 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
-    pub(super) notices: broadcast::Sender<ChangeNotice>,
     pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
@@ -99,6 +99,7 @@ impl Engine {
             probed: None,
         };
         self.watch(&mut inputs);
+        self.records.started(self.published.epoch());
         let begun = std::mem::take(&mut self.begun);
         self.carry_out(begun, &mut inputs);
 
@@ -214,13 +215,14 @@ impl Engine {
                 Effect::ProbePace { endpoint, fast } => inputs.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
                     self.ask_after(&change, inputs);
-                    self.records.standing(change, &self.places, &self.notices);
+                    self.records.standing(change, &self.places);
                 }
                 Effect::Held { service, pool, address, reason, detail, .. } => {
-                    self.records.held(&service, &pool, address, reason, &detail);
+                    self.records.held(&service, pool, address, reason, detail);
                 }
-                Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
-                Effect::Alert(alert) => self.records.alert(alert, &self.notices),
+                Effect::Incident(incident) => self.records.incident(&incident),
+                Effect::Condition(change) => self.records.condition(&change),
+                Effect::Alert(alert) => self.records.alert(&alert),
                 Effect::Persist => persist = true,
             }
         }
@@ -258,7 +260,7 @@ impl Engine {
         let turn = self.discovery.answered(&question, outcome, || self.decision.table(), clock::now());
         if let Some(problem) = turn.stale {
             tracing::error!(%problem, "a name is not to be had");
-            let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::NameUnanswered(problem)));
+            self.records.trouble(ControlTrouble::NameUnanswered(problem));
         }
         inputs.lookups.watchful(&question, self.discovery.is_watched(&question));
         if turn.changed {
@@ -367,6 +369,7 @@ impl Engine {
 
     /// The last thing before a wanted end.
     fn last_words(&mut self) {
+        self.records.stopping(self.published.epoch());
         self.persist();
         if let Some(writer) = &self.writer
             && !writer.finish()
@@ -438,7 +441,6 @@ impl Engine {
     /// A new configuration cannot be: nothing has changed.
     fn refuse<T>(&mut self, problem: String) -> Result<T, ControlError> {
         self.records.reload_refused(&problem);
-        let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::ReloadRefused(problem.clone())));
         let messages = vec![problem.clone()];
         self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: false, messages });
         Err(ControlError::Reload(problem))

@@ -9,6 +9,7 @@
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
 //! * `listening`: what the log shows of listeners.
+//! * `records`: what happened, as numbered [`ChangeRecord`]s, and the sinks that take them.
 //! * [`ControlHandle`]: how other rooms ask; [`Status`], [`ChangeNotice`] and [`ChangeTally`]: what they get to see; [`status_text`]: in words.
 mod confirm;
 mod discovery;
@@ -30,8 +31,14 @@ pub mod surroundings;
 mod sweep;
 pub mod tally;
 
-pub use handle::{ChangeNotice, ControlError, ControlHandle, ControlTrouble, Reloaded};
+pub use handle::{ControlError, ControlHandle, Reloaded};
 pub use journal::{Journal, JournalEntry};
+pub use records::notices::{ChangeNotice, ControlTrouble};
+pub use records::record::{
+    ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceLife, InstanceRecord, ObjectiveRecord,
+    ParseRecordIdError, RecordId, RecordTime, RecordType, RecordedChange, RefusalRecord, ReloadRecord, StandingRecord,
+};
+pub use records::ring::RecordPage;
 pub use reload::NEED_RESTART;
 pub use start::{ControlSetup, StartError, start};
 pub use status::{

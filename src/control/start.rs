@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, mpsc};
 
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
-use super::handle::{COMMANDS, ChangeNotice, ControlHandle, ControlTrouble, NOTICES};
+use super::handle::{COMMANDS, ControlHandle};
 use super::journal::Journal;
 use super::listening;
 use super::materials;
 use super::pulse::EnginePulse;
 use super::records::Records;
+use super::records::notices::{ControlTrouble, NoticeSink};
 use super::reload::{self, FixedAtStart};
 use super::state::{self, LoadedState, StateWriter};
 use super::surroundings;
@@ -64,7 +65,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     surroundings::warnings(&declared).iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
-    let (notices, _) = broadcast::channel(NOTICES);
+    let notices = NoticeSink::new();
     let writer = declared.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
     let mut troubles = Vec::new();
     let (mut decision, remembered) = restore(&declared, &mut troubles);
@@ -86,11 +87,14 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
 
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let path = path.map(Arc::new);
+    let mut records = Records::begin(notices.clone());
+    records.tally.loaded();
     let ready = Arc::default();
     let pulse = Arc::new(EnginePulse::new());
     let handle = ControlHandle {
         commands,
-        notices: notices.clone(),
+        notices,
+        ring: records.ring(),
         published: published.clone(),
         ready: Arc::clone(&ready),
         pulse: Arc::clone(&pulse),
@@ -98,8 +102,6 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         reloading: Arc::new(Mutex::new(())),
     };
     let chosen = conclusions.services.iter().all(|row| row.serving != Serving::Starting).then_some(conclusions.epoch);
-    let mut records = Records::default();
-    records.loaded();
     let engine = Engine {
         fixed: FixedAtStart::of(&config),
         decision,
@@ -113,7 +115,6 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         warned_of_expiry: now,
         ready,
         pulse,
-        notices,
         writer,
         persisted: now,
         journal,
@@ -131,10 +132,10 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     Ok(handle)
 }
 
-fn writer(file: &StateFile, notices: broadcast::Sender<ChangeNotice>) -> std::io::Result<StateWriter> {
+fn writer(file: &StateFile, notices: NoticeSink) -> std::io::Result<StateWriter> {
     StateWriter::start(file.path.clone(), move |problem| {
         tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
-        let _ = notices.send(ChangeNotice::Trouble(ControlTrouble::StateNotWritten(problem)));
+        notices.trouble(ControlTrouble::StateNotWritten(problem));
     })
 }
 

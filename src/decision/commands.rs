@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::service::Service;
 use super::switch::Switch;
 use super::turn::Turn;
-use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Alert, Effect, Serving, SwitchKind};
+use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Effect, Serving, SwitchKind};
 use crate::config::{Mode, Name};
 
 /// Has something changed? Or why not.
@@ -19,7 +19,7 @@ impl Service {
             ActCommand::Failback { .. } => self.fail_back(actor, turn),
             ActCommand::Pin { pool, .. } => self.pin(pool, actor, turn),
             ActCommand::Unpin { .. } => self.unpin(),
-            ActCommand::Thaw { .. } => self.thaw(turn),
+            ActCommand::Thaw { .. } => self.thaw(),
             ActCommand::Administer { address, state, .. } => self.administer(*address, *state),
         };
         match answer {
@@ -78,7 +78,6 @@ impl Service {
         let to = self.known(pool)?;
         let pinned = self.pinned.replace(pool.clone());
         let again = pinned.as_ref() == Some(pool);
-        self.alarmed = false; // a new pin is a new reason to tell
         let switch = Switch { actor, ..Switch::own(SwitchKind::Switchover, Some(to)) };
         let alone = (0..self.pools.len()).all(|pool| self.serves(pool) == (pool == to));
         let moves = !alone && self.serving != Serving::Starting;
@@ -101,12 +100,11 @@ impl Service {
     }
 
     /// End a freeze.
-    fn thaw(&mut self, turn: &mut Turn<'_>) -> CommandAnswer {
+    fn thaw(&mut self) -> CommandAnswer {
         if self.frozen_until().is_none() {
             return Err(ActRefusal::NotFrozen { service: self.name().clone() });
         }
         self.freeze.thaw(&mut self.timers);
-        turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
         Ok(true)
     }
 

@@ -6,7 +6,7 @@ use super::switch::{LastSwitch, Switch};
 use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind};
+use super::{Effect, Evidence, Incident, IncidentId, Serving, SessionAction, SwitchKind};
 use crate::config::{OnAllDown, Sessions};
 use crate::time::MonoTime;
 
@@ -264,8 +264,8 @@ impl Service {
         let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
         let outage = others && self.freeze.begins_outage(&self.config.failover, turn.now);
         let rule = &self.config.failover.max_failovers;
-        if outage && let Some(until) = self.freeze.count(rule, &mut self.timers, turn.now) {
-            turn.effects.push(Effect::Alert(Alert::Frozen { service: self.name().clone(), until }));
+        if outage {
+            self.freeze.count(rule, &mut self.timers, turn.now);
         }
         outage
     }

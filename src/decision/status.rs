@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
-use super::{Admission, EndpointId, Reading, Serving, Standing, SwitchKind};
+use super::{Admission, ConditionStatus, EndpointId, Reading, Serving, Standing, SwitchKind};
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
 
@@ -49,6 +49,9 @@ pub struct ServiceStatus {
     pub ordered: bool,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
+    /// Open conditions, by the time at which they were raised.
+    #[serde(default)]
+    pub conditions: Vec<ConditionStatus>,
     /// In the order of the configuration.
     pub pools: Vec<PoolStatus>,
 }
@@ -122,6 +125,7 @@ impl Service {
             frozen_for_ms: left(self.frozen_until()),
             ordered: self.ordered,
             pinned: self.pinned.clone(),
+            conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
         }
     }

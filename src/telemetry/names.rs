@@ -91,6 +91,8 @@ metrics! {
             "1 while no pool is available and the active one carries traffic because nothing better is left.";
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
+        CONDITION: Gauge "standfast_condition" ["service", "kind"]
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }

@@ -41,7 +41,7 @@ impl Coverage {
             Effect::CheckReach { .. } => self.hit("check reach"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
-            Effect::Publish | Effect::Persist => {}
+            Effect::Publish | Effect::Persist | Effect::Condition(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ use standfast::decision::{
 use standfast::routing::{DigestCursor, PickChoice, RoutingTable, ServiceView, SocketMap};
 use standfast::time::MonoTime;
 
+use super::conditions::ConditionJudge;
 use super::coverage::Coverage;
 use super::oracle::Oracle;
 use super::scene::{self, ms};
@@ -91,6 +92,7 @@ pub struct World {
     pub traffic: Traffic,
     pub coverage: Coverage,
     pub oracle: Oracle,
+    conditions: ConditionJudge,
     pub vigil: Vigil,
     /// Faults, operators, reloads and restarts go on.
     pub noise: bool,
@@ -141,6 +143,7 @@ impl World {
             rng,
             now,
             oracle: Oracle::new(),
+            conditions: ConditionJudge::default(),
             vigil: Vigil::default(),
             config: config.clone(),
             core,
@@ -242,6 +245,7 @@ impl World {
         }
         let suspected = self.oracle.suspected.clone();
         self.oracle.judge(&self.config, &before, &self.core, &effects, self.now)?;
+        self.conditions.judge(&self.core, &effects, self.now, &mut self.coverage)?;
         self.coverage.suspicions(&suspected, &self.oracle.suspected, &effects);
         effects.into_iter().try_for_each(|effect| self.obey(effect))
     }
@@ -276,6 +280,7 @@ impl World {
             | Effect::Held { .. }
             | Effect::Standing(_)
             | Effect::Incident(_)
+            | Effect::Condition(_)
             | Effect::Alert(_) => {}
         }
         Ok(())
@@ -521,6 +526,7 @@ impl World {
         self.sweep_at = None;
         self.vigil = Vigil::default();
         let saved = saved.aged(self.now.since(saved_at));
+        self.conditions.restarts(&saved)?;
         self.oracle.restarts(&saved);
         self.core = Decision::new(Some(saved.clone()), self.now);
         self.born_of = Some(saved);

@@ -1,18 +1,31 @@
-//! What is said and counted of what happens: for each change one log line, one count and one notice, from the same value.
+//! What happens becomes one numbered [`ChangeRecord`], and every sink takes it: the log, the counts, the ring for live readers, and
+//! the notices. [manual::records](crate::manual::records) has the words.
+
+mod log;
+pub(super) mod notices;
+pub(super) mod record;
+pub(super) mod ring;
+pub(super) mod sink;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
-
-use super::handle::ChangeNotice;
+use self::log::LogSink;
+use self::notices::{ControlTrouble, NoticeSink};
+use self::record::{
+    ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceLife, InstanceRecord, ObjectiveRecord, RecordId,
+    RecordTime, RecordedChange, RefusalRecord, ReloadRecord, StandingRecord,
+};
+use self::ring::RecordRing;
+use self::sink::RecordSink;
 use super::places::EndpointPlaces;
-use super::status::{IncidentReport, millis};
+use super::status::{IncidentReport, WallClock, millis};
 use super::tally::ChangeTally;
 use crate::config::{Config, Name};
 use crate::decision::{
-    Act, ActOutcome, Alert, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange, Succession,
-    SwitchKind, Table,
+    Act, ActOutcome, Alert, ConditionChange, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange,
+    Succession, Table,
 };
 use crate::sys::clock::{self, ClockPauses};
 use crate::time::MonoTime;
@@ -23,11 +36,17 @@ const LOCAL_PAUSE: Duration = Duration::from_secs(10);
 /// At most one line about pauses of the process in this time: a container that is short of CPU pauses several times a second.
 const PAUSES_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps the counts and what is needed to say everything once.
-#[derive(Debug, Default)]
+/// Makes the records and hands each to the sinks.
+#[derive(Debug)]
 pub(super) struct Records {
     pub(super) tally: ChangeTally,
-    /// The newest switch that was counted.
+    life: InstanceLife,
+    /// The number of the last record; 0 = none yet.
+    number: u64,
+    started: MonoTime,
+    ring: Arc<RecordRing>,
+    notices: NoticeSink,
+    /// The newest switch that was recorded.
     newest: Option<IncidentId>,
     local_said: Option<MonoTime>,
     /// The pauses of the process that were told, and when.
@@ -35,6 +54,58 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Those of a new life.
+    pub(super) fn begin(notices: NoticeSink) -> Records {
+        let life = InstanceLife::begin();
+        Records {
+            tally: ChangeTally::default(),
+            life,
+            number: 0,
+            started: clock::now(),
+            ring: Arc::new(RecordRing::new(life)),
+            notices,
+            newest: None,
+            local_said: None,
+            paused: Default::default(),
+        }
+    }
+
+    /// The newest records, for readers.
+    pub(super) fn ring(&self) -> Arc<RecordRing> {
+        Arc::clone(&self.ring)
+    }
+
+    /// The life that these records are of.
+    pub(super) fn life(&self) -> InstanceLife {
+        self.life
+    }
+
+    /// A new record: every sink takes it.
+    fn record(&mut self, service: Option<&Name>, change: RecordedChange) {
+        self.number += 1;
+        let id = RecordId { life: self.life, number: self.number };
+        let since_start_us = clock::now().since(self.started).as_micros() as u64;
+        let at = RecordTime { unix_ms: clock::unix_millis(), since_start_us };
+        let record = Arc::new(ChangeRecord { id, at, service: service.cloned(), change });
+        let sinks: [&mut dyn RecordSink; 4] = [&mut LogSink, &mut self.tally, &mut self.ring, &mut self.notices];
+        sinks.into_iter().for_each(|sink| sink.take(&record));
+    }
+
+    /// The control plane starts.
+    pub(super) fn started(&mut self, epoch: u64) {
+        self.record(None, RecordedChange::InstanceStarted(instance(epoch)));
+    }
+
+    /// It is about to end, as it was told.
+    pub(super) fn stopping(&mut self, epoch: u64) {
+        self.record(None, RecordedChange::InstanceStopping(instance(epoch)));
+    }
+
+    /// The control plane itself has a problem.
+    pub(super) fn trouble(&self, trouble: ControlTrouble) {
+        self.notices.trouble(trouble);
+    }
+
     /// Another configuration is in force: the counts follow what it renames, and each rename is said.
     pub(super) fn configured(&mut self, before: Option<&Config>, config: &Config, table: &Table) {
         let succession = before.map_or_else(Succession::default, |before| {
@@ -96,146 +167,105 @@ impl Records {
     }
 
     /// An endpoint's standing changed.
-    pub(super) fn standing(
-        &mut self,
-        change: StandingChange,
-        places: &EndpointPlaces,
-        notices: &broadcast::Sender<ChangeNotice>,
-    ) {
-        self.tally.standing(&change);
-        let Some(place) = places.get(&change.endpoint) else { return };
-        let StandingChange { service, pool, from, to, evidence, .. } = &change;
-        let (endpoint, from, state) = (place.address, word(&from.operational), word(&to.operational));
-        let (cause, administrative) = (word(&to.cause), word(&to.administrative));
-        let endpoint_name = place.name.as_deref();
-        if to.operational.has_fallen() {
-            tracing::warn!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, evidence = &**evidence, "endpoint condemned");
-        } else {
-            tracing::info!(%service, %pool, %endpoint, endpoint_name, from, to = state, cause, administrative, evidence = &**evidence, "endpoint standing");
-        }
-        let _ = notices.send(ChangeNotice::Standing { address: place.address, change });
+    pub(super) fn standing(&mut self, change: StandingChange, places: &EndpointPlaces) {
+        let Some(place) = places.get(&change.endpoint) else { return self.tally.ejected(&change.service, &change.to) };
+        let (service, record) = standing_record(change, place.address, place.name.clone());
+        self.record(Some(&service), record);
     }
 
     /// Failures in a row did not eject an endpoint.
-    pub(super) fn held(&mut self, service: &Name, pool: &Name, endpoint: SocketAddr, reason: Held, detail: &str) {
-        self.tally.held(service, reason);
-        let reason = reason.as_str();
-        tracing::info!(%service, %pool, %endpoint, reason, evidence = detail, "failures that do not condemn the endpoint");
+    pub(super) fn held(&mut self, service: &Name, pool: Name, endpoint: SocketAddr, reason: Held, evidence: String) {
+        self.record(Some(service), RecordedChange::Held(HeldRecord { pool, endpoint, reason, evidence }));
     }
 
     /// A switch, or its first good answer.
-    pub(super) fn incident(&mut self, incident: &Incident, notices: &broadcast::Sender<ChangeNotice>) {
-        let now = clock::now();
+    pub(super) fn incident(&mut self, incident: &Incident) {
+        let report = IncidentReport::new(incident, clock::now());
         if self.newest.is_none_or(|newest| incident.id > newest) {
             self.newest = Some(incident.id);
-            let unix_ms = clock::unix_millis().saturating_sub(now.since(incident.decided).as_millis() as u64);
-            self.tally.switched(incident, unix_ms);
-            say_switch(incident);
+            let begun = IncidentReport { rto_ms: None, ..report.clone() };
+            self.record(Some(&incident.service), RecordedChange::Switched(begun));
         }
         if incident.answered.is_some() {
-            self.tally.answered(incident);
-            say_answer(incident);
+            self.record(Some(&incident.service), RecordedChange::Answered(report));
         }
-        let _ = notices.send(ChangeNotice::Incident(IncidentReport::new(incident, now)));
+    }
+
+    /// A condition begins or ends.
+    pub(super) fn condition(&mut self, change: &ConditionChange) {
+        let service = change.condition().service.clone();
+        self.record(Some(&service), condition_record(change, &WallClock::now()));
     }
 
     /// The core wants people to know.
-    pub(super) fn alert(&mut self, alert: Alert, notices: &broadcast::Sender<ChangeNotice>) {
-        self.tally.alert(&alert);
-        match &alert {
-            Alert::Frozen { service, until } => {
-                let wait = humantime::format_duration(Duration::from_secs(until.since(clock::now()).as_secs()));
-                tracing::warn!(%service, for = %wait, "more outages than failover.max_failovers: failback and rollback are frozen");
-            }
-            Alert::Thawed { service } => tracing::info!(%service, "the freeze has ended"),
-            Alert::AllDown { service } => tracing::error!(%service, "all pools are down"),
-            Alert::Isolated { service } => tracing::error!(
-                %service,
-                "all pools became unreachable at once: the trouble is likely here (link, route, firewall), so no pool is left for it; \
-                 requests wait or get 503 until an endpoint answers"
-            ),
-            Alert::PinnedToUnusable { service, pool } => {
-                tracing::error!(%service, %pool, "the pin holds the service on a pool that cannot serve");
-            }
-            Alert::ObjectiveMissed { service, rto_ms, objective_ms } => {
-                tracing::warn!(%service, rto_ms, objective_ms, "the recovery took longer than promised");
-            }
-        }
-        let _ = notices.send(ChangeNotice::Alert(alert));
+    pub(super) fn alert(&mut self, alert: &Alert) {
+        let Alert::ObjectiveMissed { service, rto_ms, objective_ms } = alert;
+        let missed = ObjectiveRecord { rto_ms: *rto_ms, objective_ms: *objective_ms };
+        self.record(Some(service), RecordedChange::ObjectiveMissed(missed));
     }
 
     /// An act was carried out or refused.
     pub(super) fn acted(&mut self, act: &Act, outcome: &ActOutcome) {
-        let Act { id, actor, reason, command, .. } = act;
-        let (id, service, kind, reason) = (id.0, command.service(), word(&actor.kind), reason.as_deref());
-        let (command, actor, origin) = (command.as_str(), &*actor.name, actor.origin.as_deref());
-        match outcome {
-            ActOutcome::Done => {
-                tracing::info!(id, %service, command, actor, kind, origin, reason, "command carried out");
-            }
-            ActOutcome::NoChange => {
-                tracing::info!(id, %service, command, actor, kind, origin, reason, "command: it is so already");
-            }
-            ActOutcome::Refused(refusal) => {
-                let code = refusal.code();
-                tracing::warn!(id, %service, command, actor, kind, origin, reason, code, %refusal, "command refused");
-            }
-        }
+        let Act { id, actor, reason, command, .. } = act.clone();
+        let service = command.service().clone();
+        let refusal = match outcome {
+            ActOutcome::Refused(refusal) => Some(refusal),
+            ActOutcome::Done | ActOutcome::NoChange => None,
+        };
+        let record = ActRecord {
+            act: id.0,
+            command,
+            actor,
+            reason,
+            changed: *outcome == ActOutcome::Done,
+            code: refusal.map(|refusal| refusal.code().to_owned()),
+            refusal: refusal.map(ToString::to_string),
+        };
+        let refused = refusal.is_some();
+        let change = if refused { RecordedChange::ActRefused(record) } else { RecordedChange::ActDone(record) };
+        self.record(Some(&service), change);
     }
 
     /// A configuration is in force.
     pub(super) fn reloaded(&mut self, epoch: u64, warnings: &[String]) {
-        self.loaded();
-        self.tally.reloads += 1;
-        tracing::info!(epoch, "configuration reloaded");
-        warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
-    }
-
-    /// A configuration was put into force: the first, or another.
-    pub(super) fn loaded(&mut self) {
-        self.tally.generation += 1;
-        self.tally.last_reload_ok = true;
-        self.tally.loaded_unix_ms = clock::unix_millis();
+        self.tally.loaded();
+        let (generation, warnings) = (self.tally.generation, warnings.to_vec());
+        self.record(None, RecordedChange::ConfigReloaded(ReloadRecord { epoch, generation, warnings }));
     }
 
     /// A configuration was refused.
     pub(super) fn reload_refused(&mut self, problem: &str) {
-        self.tally.reloads_refused += 1;
-        self.tally.last_reload_ok = false;
-        tracing::error!(%problem, "reload refused: nothing has changed");
+        self.record(None, RecordedChange::ConfigRefused(RefusalRecord { problem: problem.to_owned() }));
     }
 }
 
-fn say_switch(incident: &Incident) {
-    let Incident { service, epoch, .. } = incident;
-    let none = "(none)".into();
-    let (from, to) = (incident.from.as_ref().unwrap_or(&none), incident.to.as_ref().unwrap_or(&none));
-    let (kind, id, actor) = (word(&incident.kind), incident.id.0, &*incident.actor.name);
-    let evidence: Vec<String> =
-        incident.evidence.iter().map(|e| format!("{} {}: {}", e.address, word(&e.cause), e.detail)).collect();
-    let evidence = evidence.join("; ");
-    let detected_ms = millis(incident.detected.since(incident.fault));
-    let decided_ms = millis(incident.decided.since(incident.fault));
-    match incident.kind {
-        SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
-            id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, evidence, "switch"
-        ),
-        SwitchKind::Switchover | SwitchKind::Failback | SwitchKind::Recovery => {
-            tracing::info!(id, %service, kind, %from, %to, actor, epoch, evidence, "switch");
-        }
-    }
+fn instance(epoch: u64) -> InstanceRecord {
+    InstanceRecord { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), epoch }
 }
 
-fn say_answer(incident: &Incident) {
-    let Incident { service, .. } = incident;
-    let rto_ms = incident.rto().map(millis);
-    tracing::info!(id = incident.id.0, %service, kind = word(&incident.kind), rto_ms, "first good answer after the switch");
+/// The record of a standing, and its service.
+pub(super) fn standing_record(
+    change: StandingChange,
+    address: SocketAddr,
+    endpoint_name: Option<Name>,
+) -> (Name, RecordedChange) {
+    let StandingChange { endpoint: endpoint_id, service, pool, from, to, evidence } = change;
+    let record = StandingRecord { pool, endpoint: address, endpoint_name, endpoint_id, from, to, evidence };
+    (service, RecordedChange::Standing(record))
 }
 
-/// A unit variant as it stands in JSON: one spelling everywhere.
-fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
+/// The record of a condition.
+pub(super) fn condition_record(change: &ConditionChange, wall: &WallClock) -> RecordedChange {
+    let condition = change.condition();
+    let record = ConditionRecord {
+        kind: condition.kind,
+        pool: condition.pool.clone(),
+        since_unix_ms: wall.unix_ms(condition.since),
+        until_unix_ms: condition.until.map(|until| wall.unix_ms(until)),
+        text: condition.text.clone(),
+    };
+    match change {
+        ConditionChange::Raised(_) => RecordedChange::ConditionRaised(record),
+        ConditionChange::Cleared(_) => RecordedChange::ConditionCleared(record),
     }
 }

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::discovery::{self, FoundAddress, Remembered};
 use crate::config::{Question, StateFile};
-use crate::decision::{Administrative, Saved, SavedIncident, SavedService, SavedSwitch};
+use crate::decision::{Administrative, Saved, SavedCondition, SavedIncident, SavedService, SavedSwitch};
 use crate::sys::clock;
 use crate::text::shortened;
 
@@ -80,7 +80,7 @@ struct ListEntry<T> {
 }
 
 /// What a service can be restored without.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "active",
     "lost",
     "ordered",
@@ -90,13 +90,14 @@ const PARTS: [&str; 10] = [
     "relapses",
     "forced_ages_us",
     "frozen_for_us",
+    "conditions",
     "administrative",
 ];
 
 /// What stands in such a part when there is nothing to say.
 fn nothing(part: &str) -> Value {
     match part {
-        "lost" | "forced_ages_us" | "administrative" => Value::Array(Vec::new()),
+        "lost" | "forced_ages_us" | "administrative" | "conditions" => Value::Array(Vec::new()),
         "ordered" => false.into(),
         "relapses" => 0.into(),
         _ => Value::Null,
@@ -144,6 +145,7 @@ fn is_readable(part: &str, value: &Value) -> bool {
         "ordered" => value.is_boolean(),
         "failback_age_us" | "frozen_for_us" => value.is_null() || value.is_u64(),
         "forced_ages_us" => value.is_u64(),
+        "conditions" => SavedCondition::deserialize(value).is_ok(),
         "relapses" => u32::deserialize(value).is_ok(),
         "last_switch" => Option::<SavedSwitch>::deserialize(value).is_ok(),
         "administrative" => <(SocketAddr, Administrative)>::deserialize(value).is_ok(),
@@ -599,6 +601,7 @@ mod tests {
             json!({"name": name, "active": "b", "lost": ["a"], "ordered": true, "pinned": "b",
                    "last_switch": {"kind": "failover", "from": "a", "age_us": 5_000_000}, "failback_age_us": 7,
                    "relapses": 2, "forced_ages_us": [9, 8], "frozen_for_us": 1_000_000,
+                   "conditions": [{"kind": "all_down", "pool": null, "age_us": 5}],
                    "administrative": [["10.0.0.1:80", "drain"], ["10.0.0.2:80", "maint"]]})
         };
         let incident = json!({"id": 3, "service": "shop", "kind": "failover", "from": "a", "to": "b", "actor": "standfast",
@@ -670,6 +673,13 @@ mod tests {
                 json!("10.0.0.2:80"),
                 "10.0.0.2:80 stands",
                 "/saved/services/0/administrative",
+            ),
+            ("/saved/services/0/conditions/0/kind", json!("?"), "conditions", "/saved/services/0/conditions"),
+            (
+                "/saved/services/0/conditions/0/pool",
+                json!(wild),
+                "the condition all_down",
+                "/saved/services/0/conditions",
             ),
             ("/saved/incidents/0", json!(null), "incident 1: ", "/saved/incidents"),
             ("/saved/incidents/0/service", json!(wild), "is not a name", "/saved/incidents"),

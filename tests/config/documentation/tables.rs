@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use standfast::config::{self, AccessFormat};
-use standfast::control::NEED_RESTART;
+use standfast::control::{ChangeRecord, NEED_RESTART, RecordType};
 use standfast::decision;
 use standfast::routing::RetryReason;
 use standfast::telemetry::access::{AccessLog, AccessRecord, Termination};
@@ -107,6 +107,24 @@ fn terminations_retries_and_causes_are_those_of_the_program() {
     same(&first_column(&page, "endpoint causes"), words::<decision::Cause>());
     same(&first_column(&Page::read("config/guides/failover.md"), "switches"), words::<decision::SwitchKind>());
     same(&first_column(&Page::read("config/guides/health.md"), "states"), words::<decision::Operational>());
+}
+
+#[test]
+fn records_have_the_words_and_the_form_of_the_page() {
+    let page = Page::read("config/guides/records.md");
+    same(&first_column(&page, "record types"), RecordType::ALL.iter().map(|word| word.as_str()));
+    same(&first_column(&page, "conditions"), words::<decision::ConditionKind>());
+    let mut shown = BTreeSet::new();
+    for block in page.blocks.iter().filter(|block| block.language == "json") {
+        let place = format!("{}:{}", page.path, block.line);
+        let record: ChangeRecord = serde_json::from_str(&block.text).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let (typed, written) = (serde_json::from_str(&block.text).expect("JSON"), serde_json::to_value(&record));
+        let typed: serde_json::Value = typed;
+        assert_eq!(written.expect("JSON"), typed, "{place}");
+        assert_eq!(typed["type"], record.change.record_type().as_str(), "{place}");
+        shown.insert(record.change.record_type().as_str().to_owned());
+    }
+    same(&shown, RecordType::ALL.iter().filter(|word| !word.is_reserved()).map(|word| word.as_str()));
 }
 
 #[test]
