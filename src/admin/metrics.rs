@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
 use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
+use crate::control::journal::{JournalCounts, SegmentReason};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ChangeTally, ServiceReport};
 use crate::decision::{Admission, ConditionKind, Serving};
@@ -278,6 +279,19 @@ fn discovery<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     }
 }
 
+/// What was told to the core, on disk.
+fn journal<S: MetricSink>(out: &mut S, counts: Option<JournalCounts>) {
+    let mut family = Family::begin(out, &names::JOURNAL_EVENTS);
+    if let Some(counts) = counts {
+        family.sample(&["recorded"], counts.recorded);
+        family.sample(&["dropped"], counts.dropped);
+    }
+    let mut family = Family::begin(out, &names::JOURNAL_SEGMENTS);
+    for (reason, count) in SegmentReason::ALL.iter().zip(counts.iter().flat_map(|counts| counts.segments)) {
+        family.sample(&[reason.as_str()], count);
+    }
+}
+
 fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     Family::begin(out, &names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1_u64);
     single(out, &names::READY, scrape.ready);
@@ -294,6 +308,7 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
     discovery(out, scrape);
+    journal(out, scrape.tally.and_then(|tally| tally.journal));
     if let Some(tally) = scrape.tally {
         single(out, &names::PAUSES, tally.pauses.count);
         single(out, &names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());
