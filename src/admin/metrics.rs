@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
 use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
+use crate::control::journal::{JournalCounts, SegmentReason};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ChangeTally, ServiceReport};
-use crate::decision::{Admission, Serving};
+use crate::decision::{Admission, ConditionKind, Serving};
 use crate::net::tls::HandshakeOutcome;
 use crate::routing::{ConnRejection, Rejection, RetryReason, RoutingTable, ServiceView};
 use crate::telemetry::exposition::Exposition;
@@ -91,6 +92,13 @@ fn switches<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
         }
     }
     switch_state(out, reports);
+    let mut family = Family::begin(out, &names::CONDITION);
+    for service in reports {
+        for kind in ConditionKind::ALL {
+            let open = service.conditions.iter().any(|condition| condition.kind == kind);
+            family.sample(&[&service.name, kind.as_str()], open);
+        }
+    }
     let mut family = Family::begin(out, &names::ALERTS);
     for (kind, count) in ALERTS.iter().zip(scrape.tally.iter().flat_map(|tally| tally.alerts)) {
         family.sample(&[kind], count);
@@ -271,6 +279,19 @@ fn discovery<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     }
 }
 
+/// What was told to the core, on disk.
+fn journal<S: MetricSink>(out: &mut S, counts: Option<JournalCounts>) {
+    let mut family = Family::begin(out, &names::JOURNAL_EVENTS);
+    if let Some(counts) = counts {
+        family.sample(&["recorded"], counts.recorded);
+        family.sample(&["dropped"], counts.dropped);
+    }
+    let mut family = Family::begin(out, &names::JOURNAL_SEGMENTS);
+    for (reason, count) in SegmentReason::ALL.iter().zip(counts.iter().flat_map(|counts| counts.segments)) {
+        family.sample(&[reason.as_str()], count);
+    }
+}
+
 fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     Family::begin(out, &names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1_u64);
     single(out, &names::READY, scrape.ready);
@@ -287,6 +308,7 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
     discovery(out, scrape);
+    journal(out, scrape.tally.and_then(|tally| tally.journal));
     if let Some(tally) = scrape.tally {
         single(out, &names::PAUSES, tally.pauses.count);
         single(out, &names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());

@@ -94,6 +94,10 @@ fn parts(status: &Status, look: TextLayout) -> [String; 4] {
         all += &heading(&printable(&service.name));
         all += &layout("  ", endpoints(service), look);
     }
+    if status.services.iter().any(|service| !service.conditions.is_empty()) {
+        all += &heading("open conditions");
+        all += &layout("  ", conditions(status), look);
+    }
     if !status.names.is_empty() {
         all += &heading("names");
         all += &layout("  ", names(status), look);
@@ -157,6 +161,23 @@ fn services(status: &Status) -> Vec<Vec<TableCell>> {
             (service.rto_objective_ms.map_or("-".to_owned(), span), TextStyle::Plain),
             (printable(&service.notes().join("; ")), TextStyle::Warn),
         ]);
+    }
+    rows
+}
+
+fn conditions(status: &Status) -> Vec<Vec<TableCell>> {
+    let mut rows = vec![heads(&["SERVICE", "CONDITION", "POOL", "FOR", "MEANING"])];
+    for service in &status.services {
+        for open in &service.conditions {
+            let pool = open.pool.as_ref().map_or("-".to_owned(), |pool| printable(pool));
+            rows.push(vec![
+                (printable(&service.name), TextStyle::Plain),
+                (label(&open.kind), TextStyle::Bad),
+                (pool, TextStyle::Plain),
+                (span(open.for_ms), TextStyle::Plain),
+                (printable(&open.text), TextStyle::Plain),
+            ]);
+        }
     }
     rows
 }
@@ -300,6 +321,17 @@ last switches
         assert!(tables(&status, TextLayout::PLAIN).contains("10.0.1.12:8080      unhealthy"));
         status.services[0].pools[0].endpoints[1].name = Some("app-2".into());
         assert!(tables(&status, TextLayout::PLAIN).contains("10.0.1.12:8080 app-2  unhealthy"));
+    }
+
+    #[test]
+    fn open_conditions_are_listed() {
+        let mut status = sample();
+        assert!(!tables(&status, TextLayout::PLAIN).contains("open conditions"));
+        let open =
+            json!([{"kind": "pinned_to_unusable", "pool": "eu-west", "for_ms": 61_000, "text": "the pin holds"}]);
+        status.services[0].conditions = serde_json::from_value(open).expect("the type");
+        let shown = tables(&status, TextLayout::PLAIN);
+        assert!(shown.contains("  shop     pinned to unusable  eu-west  1m 1s  the pin holds"), "{shown}");
     }
 
     #[test]

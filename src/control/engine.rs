@@ -2,30 +2,32 @@
 //! and decides nothing itself.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::ConnectSetup;
 use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
 use super::fences::FenceWatch;
-use super::handle::{ChangeNotice, ControlError, ControlTrouble, EngineCommand, Reloaded};
-use super::journal::Journal;
+use super::file_writer::FileWriter;
+use super::handle::{ControlError, EngineCommand, Reloaded};
+use super::journal::JournalWriter;
 use super::listening;
 use super::materials;
+use super::places::{EndpointPlaces, places};
 use super::probes::RunningProbes;
 use super::pulse::EnginePulse;
 use super::records::Records;
+use super::records::notices::ControlTrouble;
 use super::reload::{self, FixedAtStart};
 use super::state::StateWriter;
 use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
 use super::sweep::CounterSweep;
-use crate::config::{Config, Name, Question, Service};
+use crate::config::{Config, Question, Service};
 use crate::decision::{
     Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Serving, StandingChange,
 };
@@ -45,16 +47,6 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Shortest pause between two sweeps that workers asked for.
 const URGENT_SWEEP: Duration = Duration::from_millis(1);
 
-/// Where an endpoint of the configuration stands.
-#[derive(Clone, Debug)]
-pub(super) struct EndpointPlace {
-    pub(super) service: Name,
-    pub(super) address: SocketAddr,
-    pub(super) name: Option<Name>,
-}
-
-pub(super) type EndpointPlaces = HashMap<EndpointId, EndpointPlace>;
-
 /// See the module. Lives on the control thread.
 pub(super) struct Engine {
     pub(super) decision: Decision,
@@ -71,11 +63,12 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
-    pub(super) notices: broadcast::Sender<ChangeNotice>,
+    /// Writes all files; `None` = there are none.
+    pub(super) files: Option<FileWriter>,
     pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
-    pub(super) journal: Option<Journal>,
+    pub(super) journal: Option<JournalWriter>,
     pub(super) records: Records,
     pub(super) places: EndpointPlaces,
     pub(super) sweep: CounterSweep,
@@ -111,6 +104,7 @@ impl Engine {
             probed: None,
         };
         self.watch(&mut inputs);
+        self.records.started(self.published.epoch());
         let begun = std::mem::take(&mut self.begun);
         self.carry_out(begun, &mut inputs);
 
@@ -168,8 +162,8 @@ impl Engine {
 
     fn tell(&mut self, event: Event) {
         let now = clock::now();
-        if let Some(journal) = &self.journal {
-            journal.record(Some(event.clone()), now);
+        if let Some(journal) = &mut self.journal {
+            journal.record(Some(&event), now);
         }
         self.decision.handle(event, now);
     }
@@ -177,7 +171,7 @@ impl Engine {
     /// The core's own deadline has come.
     fn tick(&mut self, inputs: &mut EngineInputs) {
         let now = clock::now();
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &mut self.journal {
             journal.record(None, now);
         }
         self.decision.tick(now);
@@ -218,14 +212,15 @@ impl Engine {
                 Effect::ProbePace { endpoint, fast } => inputs.probes.pace(endpoint, fast),
                 Effect::Standing(change) => {
                     self.ask_after(&change, inputs);
-                    self.records.standing(change, &self.places, &self.notices);
+                    self.records.standing(change, &self.places);
                 }
                 Effect::Held { service, pool, address, reason, detail, .. } => {
-                    self.records.held(&service, &pool, address, reason, &detail);
+                    self.records.held(&service, pool, address, reason, detail);
                 }
-                Effect::Incident(incident) => self.records.incident(&incident, &self.notices),
+                Effect::Incident(incident) => self.records.incident(&incident),
                 Effect::Transition(record) => self.records.transition(&record),
-                Effect::Alert(alert) => self.records.alert(alert, &self.notices),
+                Effect::Condition(change) => self.records.condition(&change),
+                Effect::Alert(alert) => self.records.alert(&alert),
                 Effect::Persist => persist = true,
             }
         }
@@ -264,7 +259,7 @@ impl Engine {
         let turn = self.discovery.answered(&question, outcome, || self.decision.table(), clock::now());
         if let Some(problem) = turn.stale {
             tracing::error!(%problem, "a name is not to be had");
-            let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::NameUnanswered(problem)));
+            self.records.trouble(ControlTrouble::NameUnanswered(problem));
         }
         inputs.lookups.watchful(&question, self.discovery.is_watched(&question));
         if turn.changed {
@@ -361,6 +356,9 @@ impl Engine {
 
     /// Free tables that no worker uses any more, and see whether every worker is ready.
     fn tidy(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.round(&self.decision);
+        }
         self.published.reap();
         self.records.paused(clock::now());
         self.sign_of_life();
@@ -373,11 +371,13 @@ impl Engine {
 
     /// The last thing before a wanted end.
     fn last_words(&mut self) {
+        self.records.stopping(self.published.epoch());
         self.persist();
-        if let Some(writer) = &self.writer
-            && !writer.finish()
-        {
-            tracing::error!("the last state could not be written");
+        if let Some(journal) = &mut self.journal {
+            journal.flush();
+        }
+        for file in self.files.iter().flat_map(FileWriter::finish) {
+            tracing::error!(file, "the last {file} could not be written");
         }
     }
 
@@ -400,6 +400,7 @@ impl Engine {
             EngineCommand::Status(reply) => drop(reply.send(self.status())),
             EngineCommand::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
+                self.records.tally.journal = self.journal.as_ref().map(JournalWriter::counts);
                 self.records.tally.writes(self.writer.as_ref().map_or((0, 0), StateWriter::counts));
                 drop(reply.send(self.records.tally.clone()));
             }
@@ -444,7 +445,6 @@ impl Engine {
     /// A new configuration cannot be: nothing has changed.
     fn refuse<T>(&mut self, problem: String) -> Result<T, ControlError> {
         self.records.reload_refused(&problem);
-        let _ = self.notices.send(ChangeNotice::Trouble(ControlTrouble::ReloadRefused(problem.clone())));
         let messages = vec![problem.clone()];
         self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: false, messages });
         Err(ControlError::Reload(problem))
@@ -501,20 +501,6 @@ impl Engine {
             incidents: self.decision.incidents().map(|incident| IncidentReport::new(incident, now)).collect(),
         }
     }
-}
-
-/// Every endpoint of a table, whose rows stand in the order of the configuration.
-fn places(config: &Config, table: &crate::decision::Table) -> EndpointPlaces {
-    let mut places = EndpointPlaces::new();
-    for (service, row) in config.services.iter().zip(&table.services) {
-        for (pool, row) in service.pools.iter().zip(&row.pools) {
-            for (endpoint, row) in pool.members.endpoints().iter().zip(&row.endpoints) {
-                let (service, name) = (service.name.clone(), endpoint.name.clone());
-                places.insert(row.id, EndpointPlace { service, address: row.address, name });
-            }
-        }
-    }
-    places
 }
 
 /// Sleep until this moment; forever when there is none.

@@ -2,33 +2,33 @@
 //! the engine; the engine answers between two events.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
-use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 use super::discovery::{self, LookupOutcome};
 use super::pulse::EnginePulse;
-use super::{ChangeTally, IncidentReport, Status, materials, surroundings};
+use super::records::notices::{ChangeNotice, NoticeSink};
+use super::records::record::RecordId;
+use super::records::ring::{RecordPage, RecordRing};
+use super::{ChangeTally, Status, materials, surroundings};
 use crate::config::{self, Config, Question};
-use crate::decision::{Act, ActOutcome, ActRefusal, Alert, StandingChange};
+use crate::decision::{Act, ActOutcome, ActRefusal};
 use crate::routing::{Published, TlsAssets};
 
 /// Commands that may wait for the engine.
 pub(super) const COMMANDS: usize = 64;
-/// Notices a slow subscriber may be behind; beyond, it is told how many it missed.
-pub(super) const NOTICES: usize = 256;
 
 /// Speaks to the engine from any thread. When the last handle is dropped without [`ControlHandle::stop`], the engine ends
 /// as in a crash: what was persisted before is what the next process finds.
 #[derive(Clone, Debug)]
 pub struct ControlHandle {
     pub(super) commands: mpsc::Sender<EngineCommand>,
-    pub(super) notices: broadcast::Sender<ChangeNotice>,
+    pub(super) notices: NoticeSink,
+    pub(super) ring: Arc<RecordRing>,
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
@@ -55,38 +55,6 @@ pub(super) enum EngineCommand {
     Status(oneshot::Sender<Status>),
     Tally(oneshot::Sender<ChangeTally>),
     Stop(oneshot::Sender<()>),
-}
-
-/// Something worth telling people, as it happens.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChangeNotice {
-    /// An endpoint's standing changed.
-    Standing {
-        /// The endpoint's address.
-        address: SocketAddr,
-        /// What changed, and why.
-        change: StandingChange,
-    },
-    /// A switch, or its first good answer (the same id again).
-    Incident(IncidentReport),
-    /// An alert of the core.
-    Alert(Alert),
-    /// The control plane itself has a problem that needs an operator.
-    Trouble(ControlTrouble),
-}
-
-/// A problem of the control plane itself. The text says what it is about. (What was wrong at the start, before there were listeners
-/// yet, stands in [`Status::troubles`].)
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ControlTrouble {
-    /// The state file cannot be written: decisions will not survive a restart.
-    StateNotWritten(String),
-    /// A reload was refused; the configuration before it stays in force.
-    ReloadRefused(String),
-    /// A name of an endpoint has had no good answer for 5 minutes; the addresses of before stay.
-    NameUnanswered(String),
 }
 
 /// A configuration was put into force.
@@ -197,8 +165,20 @@ impl ControlHandle {
         self.ask(EngineCommand::Tally).await
     }
 
+    /// A page of the newest records: those behind `after`, or from the first one of this life. A reader goes on with
+    /// [`next`](RecordPage::next). The last 4,096 records are kept, and 4 MiB of them at most; a reader that is slower than that, or
+    /// asks for a record of another life, learns of the gap. The engine waits for no reader.
+    pub fn records(&self, after: Option<RecordId>) -> RecordPage {
+        self.ring.page(after)
+    }
+
+    /// The number of the newest record, as it grows: a reader of [`records`](ControlHandle::records) waits for its change.
+    pub fn newest_record(&self) -> watch::Receiver<u64> {
+        self.ring.newest()
+    }
+
     /// Hear of everything from now on. A subscriber that is too slow misses notices and learns how many; the engine
-    /// never waits.
+    /// never waits. What must not be missed is read by [`records`](ControlHandle::records).
     pub fn subscribe(&self) -> broadcast::Receiver<ChangeNotice> {
         self.notices.subscribe()
     }

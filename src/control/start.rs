@@ -5,22 +5,25 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, mpsc};
 
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
 use super::fences::FenceWatch;
-use super::handle::{COMMANDS, ChangeNotice, ControlHandle, ControlTrouble, NOTICES};
-use super::journal::Journal;
+use super::file_writer::FileWriter;
+use super::handle::{COMMANDS, ControlHandle};
+use super::journal::JournalWriter;
 use super::listening;
 use super::materials;
 use super::pulse::EnginePulse;
 use super::records::Records;
+use super::records::notices::{ControlTrouble, NoticeSink};
+use super::records::record::InstanceLife;
 use super::reload::{self, FixedAtStart};
 use super::state::{self, LoadedState, StateWriter};
 use super::surroundings;
 use super::sweep::CounterSweep;
-use crate::config::{Config, Service, StateFile};
+use crate::config::{Config, JournalFile, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Serving};
 use crate::net::BindError;
 use crate::routing::{Published, RoutingTable, SocketMap, TlsAssets};
@@ -36,8 +39,6 @@ pub struct ControlSetup {
     pub path: Option<PathBuf>,
     /// Data-plane threads: sockets and counters are made for so many.
     pub workers: usize,
-    /// Records everything the core is told; `None` = nothing is recorded.
-    pub journal: Option<Journal>,
 }
 
 /// Why the control plane could not start.
@@ -57,7 +58,7 @@ pub enum StartError {
 /// Read certificates, bind every listener, restore the state, publish the first table, and start the thread `control`. The data plane may
 /// begin to serve from [`ControlHandle::published`] as soon as this returns.
 pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
-    let ControlSetup { config, path, workers, journal } = setup;
+    let ControlSetup { config, path, workers } = setup;
     let declared = Arc::new(config);
     let read = materials::load(&declared, &TlsAssets::default())
         .map_err(|problems| StartError::TlsAssets(problems.join("\n")))?;
@@ -65,8 +66,9 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     surroundings::warnings(&declared).iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
-    let (notices, _) = broadcast::channel(NOTICES);
-    let writer = declared.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
+    let notices = NoticeSink::new();
+    let files = (declared.state.is_some() || declared.journal.is_some()).then(FileWriter::start).transpose()?;
+    let writer = files.as_ref().zip(declared.state.as_ref()).map(|(files, file)| writer(files, file, notices.clone()));
     let mut troubles = Vec::new();
     let (mut decision, remembered) = restore(&declared, &mut troubles);
     let first = discovery::first_answers_blocking(&declared, &remembered)?;
@@ -74,9 +76,6 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let config = discovery.effective(None);
 
     let now = clock::now();
-    if let Some(journal) = &journal {
-        journal.record(Some(Event::Configured(config.clone())), now);
-    }
     decision.handle(Event::Configured(config.clone()), now);
     let mut begun = decision.effects();
     begun.retain(|effect| *effect != Effect::Publish);
@@ -87,11 +86,16 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
 
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let path = path.map(Arc::new);
+    let mut records = Records::begin(notices.clone());
+    records.tally.loaded();
+    let kept = files.as_ref().zip(declared.journal.as_ref());
+    let journal = kept.map(|(files, file)| journal(files, file, (records.life(), &decision), notices.clone()));
     let ready = Arc::default();
     let pulse = Arc::new(EnginePulse::new());
     let handle = ControlHandle {
         commands,
-        notices: notices.clone(),
+        notices,
+        ring: records.ring(),
         published: published.clone(),
         ready: Arc::clone(&ready),
         pulse: Arc::clone(&pulse),
@@ -99,8 +103,6 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         reloading: Arc::new(Mutex::new(())),
     };
     let chosen = conclusions.services.iter().all(|row| row.serving != Serving::Starting).then_some(conclusions.epoch);
-    let mut records = Records::default();
-    records.loaded();
     let engine = Engine {
         fixed: FixedAtStart::of(&config),
         decision,
@@ -114,7 +116,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         warned_of_expiry: now,
         ready,
         pulse,
-        notices,
+        files,
         writer,
         persisted: now,
         journal,
@@ -133,10 +135,23 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     Ok(handle)
 }
 
-fn writer(file: &StateFile, notices: broadcast::Sender<ChangeNotice>) -> std::io::Result<StateWriter> {
-    StateWriter::start(file.path.clone(), move |problem| {
+fn writer(files: &FileWriter, file: &StateFile, notices: NoticeSink) -> StateWriter {
+    StateWriter::new(files, file.path.clone(), move |problem| {
         tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
-        let _ = notices.send(ChangeNotice::Trouble(ControlTrouble::StateNotWritten(problem)));
+        notices.trouble(ControlTrouble::StateNotWritten(problem));
+    })
+}
+
+/// Everything the core is told from now on. All effects of this decision are taken.
+fn journal(
+    files: &FileWriter,
+    file: &JournalFile,
+    begins: (InstanceLife, &Decision),
+    notices: NoticeSink,
+) -> JournalWriter {
+    JournalWriter::begin(files, file, begins, move |problem| {
+        tracing::error!(%problem, "the journal cannot be written: decisions cannot be replayed");
+        notices.trouble(ControlTrouble::JournalNotWritten(problem));
     })
 }
 

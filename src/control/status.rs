@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
-    Actor, Cause, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind,
-    TransitionStatus,
+    Actor, Cause, ConditionStatus, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving,
+    SwitchKind, TransitionStatus,
 };
 use crate::routing::{ListenerView, RoutingTable};
 use crate::sys::clock;
@@ -119,6 +119,9 @@ pub struct ServiceReport {
     /// A switch that waits for its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,
+    /// Open conditions, by the time at which they were raised.
+    #[serde(default)]
+    pub conditions: Vec<ConditionStatus>,
     /// The recovery time its owner promises.
     pub rto_objective_ms: Option<u64>,
     /// Client networks that it answered well in the last ten minutes, counted up to 64: as many of them, three at most, must
@@ -221,6 +224,9 @@ pub struct IncidentReport {
     /// Fault → the last session at the pool that was left had ended; `None` while some are left, and where none was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fenced_ms: Option<f64>,
+    /// It counts towards `max_failovers`: an outage began with it.
+    #[serde(default)]
+    pub outage: bool,
 }
 
 /// What spoke against (or for) an endpoint.
@@ -264,6 +270,7 @@ impl ServiceReport {
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
             transition: state.transition,
+            conditions: state.conditions,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
             pools,
@@ -303,8 +310,12 @@ impl PoolReport {
 impl IncidentReport {
     /// The record as people read it, told at `now`.
     pub fn new(incident: &Incident, now: MonoTime) -> Self {
-        let age = |moment: MonoTime| whole_millis(now.since(moment) + clock::paused_for(moment));
-        let wall = |moment: MonoTime| clock::unix_millis().saturating_sub(age(moment));
+        IncidentReport::told_by(incident, &WallClock { now, ..WallClock::now() })
+    }
+
+    /// The record as people read it, told by this clock.
+    pub(super) fn told_by(incident: &Incident, clock: &WallClock) -> Self {
+        let (age, wall) = (|at: MonoTime| clock.age_ms(at), |at: MonoTime| clock.unix_ms(at));
         let evidence = |e: &Evidence| EvidenceReport {
             address: e.address,
             cause: e.cause,
@@ -326,6 +337,39 @@ impl IncidentReport {
             decided_ms: millis(incident.decided.since(incident.fault)),
             rto_ms: incident.rto().map(millis),
             fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
+            outage: incident.outage,
+        }
+    }
+}
+
+/// The wall clock beside the monotonic one: times of decisions as people read them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WallClock {
+    /// The monotonic time at which it shows `unix_ms`.
+    pub(super) now: MonoTime,
+    /// Milliseconds since the Unix epoch.
+    pub(super) unix_ms: u64,
+    /// Pauses of this process count as time.
+    pub(super) own: bool,
+}
+
+impl WallClock {
+    /// That of this process.
+    pub(super) fn now() -> WallClock {
+        WallClock { now: clock::now(), unix_ms: clock::unix_millis(), own: true }
+    }
+
+    /// How long ago that was, in milliseconds.
+    pub(super) fn age_ms(&self, at: MonoTime) -> u64 {
+        let paused = if self.own { clock::paused_for(at) } else { Duration::ZERO };
+        whole_millis(self.now.since(at) + paused)
+    }
+
+    /// When that was or will be, in milliseconds since the Unix epoch.
+    pub(super) fn unix_ms(&self, at: MonoTime) -> u64 {
+        match at > self.now {
+            true => self.unix_ms.saturating_add(whole_millis(at.since(self.now))),
+            false => self.unix_ms.saturating_sub(self.age_ms(at)),
         }
     }
 }

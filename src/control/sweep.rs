@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::engine::EndpointPlaces;
+use super::places::EndpointPlaces;
 use crate::config::{Config, Name};
 use crate::decision::{EndpointId, Event};
 use crate::routing::{DigestCursor, RoutingTable};

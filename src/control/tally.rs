@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::journal::JournalCounts;
+use super::records::record::{ChangeRecord, RecordedChange};
+use super::records::sink::RecordSink;
+use super::status::IncidentReport;
 use crate::config::{Config, Name, Service};
 use crate::decision::{
-    Alert, Cause, EndpointId, Held, Incident, ProbeFailure, ProbeOutcome, StandingChange, Succession, SwitchKind, Table,
+    Cause, ConditionKind, EndpointId, Held, ProbeFailure, ProbeOutcome, Standing, Succession, SwitchKind, Table,
 };
-use crate::sys::clock::ClockPauses;
+use crate::sys::clock::{self, ClockPauses};
 use crate::telemetry::instruments::{LatencyHistogram, RecoveryHistogram};
 
 /// All counts since the start. Services and endpoints that the configuration no longer has are forgotten; a renamed service
@@ -36,6 +40,8 @@ pub struct ChangeTally {
     pub state_writes: u64,
     /// Writes of the state file that failed.
     pub state_writes_failed: u64,
+    /// The journal; `None` = there is none.
+    pub journal: Option<JournalCounts>,
     /// Gaps in which the process did not run.
     pub pauses: ClockPauses,
 }
@@ -130,31 +136,32 @@ impl ChangeTally {
         }
     }
 
-    pub(super) fn standing(&mut self, change: &StandingChange) {
-        if !change.to.operational.has_fallen() {
+    /// An endpoint was condemned, perhaps by real traffic.
+    pub(super) fn ejected(&mut self, service: &Name, standing: &Standing) {
+        if !standing.operational.has_fallen() {
             return;
         }
-        let index = match change.to.cause {
+        let index = match standing.cause {
             Cause::Refused => 0,
             Cause::Consecutive => 1,
             Cause::FailureRate => 2,
             Cause::Stalled => 3,
             _ => return,
         };
-        if let Some(tally) = self.service_mut(&change.service) {
+        if let Some(tally) = self.service_mut(service) {
             tally.ejections[index] += 1;
         }
     }
 
-    /// Failures in a row did not eject an endpoint.
-    pub(super) fn held(&mut self, service: &Name, reason: Held) {
-        if let Some(tally) = self.service_mut(service) {
-            tally.held[reason as usize] += 1;
-        }
+    /// A configuration was put into force: the first, or another.
+    pub(super) fn loaded(&mut self) {
+        self.generation += 1;
+        self.last_reload_ok = true;
+        self.loaded_unix_ms = clock::unix_millis();
     }
 
     /// A switch began.
-    pub(super) fn switched(&mut self, incident: &Incident, unix_ms: u64) {
+    fn switched(&mut self, incident: &IncidentReport) {
         let index = match incident.kind {
             SwitchKind::Failover => 0,
             SwitchKind::Switchover => 1,
@@ -165,29 +172,25 @@ impl ChangeTally {
         if let Some(tally) = self.service_mut(&incident.service) {
             tally.switches[index] += 1;
             tally.outages += u64::from(incident.outage);
-            tally.last_switch_unix_ms = unix_ms;
+            tally.last_switch_unix_ms = incident.fault_unix_ms.saturating_add(incident.decided_ms as u64);
         }
     }
 
     /// A switch got its first good answer.
-    pub(super) fn answered(&mut self, incident: &Incident) {
+    fn answered(&mut self, incident: &IncidentReport) {
         let forced = incident.kind.is_forced();
-        if let (true, Some(rto), Some(tally)) = (forced, incident.rto(), self.service_mut(&incident.service)) {
+        if let (true, Some(rto_ms), Some(tally)) = (forced, incident.rto_ms, self.service_mut(&incident.service)) {
+            let rto = Duration::from_micros((rto_ms * 1000.0).round() as u64);
             tally.recovery.record(0, rto);
             tally.last_recovery = Some(rto);
         }
     }
 
-    pub(super) fn alert(&mut self, alert: &Alert) {
-        let index = match alert {
-            Alert::Frozen { .. } => 0,
-            Alert::Thawed { .. } => 1,
-            Alert::AllDown { .. } => 2,
-            Alert::PinnedToUnusable { .. } => 3,
-            Alert::ObjectiveMissed { .. } => 4,
-            Alert::Isolated { .. } => 6,
-        };
-        self.alerts[index] += 1;
+    /// One more alert of this kind, which is one of [`ALERTS`].
+    fn alert(&mut self, kind: &str) {
+        if let Some(index) = ALERTS.iter().position(|known| *known == kind) {
+            self.alerts[index] += 1;
+        }
     }
 
     fn service(&self, name: &Name) -> Option<&ServiceTally> {
@@ -196,5 +199,31 @@ impl ChangeTally {
 
     fn service_mut(&mut self, name: &Name) -> Option<&mut ServiceTally> {
         self.services.iter_mut().find(|(n, _)| n == name).map(|(_, tally)| tally)
+    }
+}
+
+impl RecordSink for ChangeTally {
+    fn take(&mut self, record: &Arc<ChangeRecord>) {
+        match (&record.change, &record.service) {
+            (RecordedChange::Switched(incident), _) => self.switched(incident),
+            (RecordedChange::Answered(incident), _) => self.answered(incident),
+            (RecordedChange::ObjectiveMissed(_), _) => self.alert("objective_missed"),
+            (RecordedChange::Standing(change), Some(service)) => self.ejected(service, &change.to),
+            (RecordedChange::Held(held), Some(service)) => {
+                if let Some(tally) = self.service_mut(service) {
+                    tally.held[held.reason as usize] += 1;
+                }
+            }
+            (RecordedChange::ConditionRaised(condition), _) => self.alert(condition.kind.as_str()),
+            (RecordedChange::ConditionCleared(condition), _) if condition.kind == ConditionKind::Frozen => {
+                self.alert("thawed");
+            }
+            (RecordedChange::ConfigReloaded(_), _) => self.reloads += 1,
+            (RecordedChange::ConfigRefused(_), _) => {
+                self.reloads_refused += 1;
+                self.last_reload_ok = false;
+            }
+            _ => {}
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::gating::Intent;
 use super::service::Service;
 use super::switch::IntendedSwitch;
 use super::turn::Turn;
-use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Alert, Effect, Serving, SwitchKind};
+use super::{ActCommand, ActOutcome, ActRefusal, Actor, Administrative, Effect, Serving, SwitchKind};
 use crate::config::{Mode, Name};
 
 /// What came of a command, or why nothing can.
@@ -31,7 +31,7 @@ impl Service {
             ActCommand::Failback { .. } => self.fail_back(actor, turn),
             ActCommand::Pin { pool, .. } => self.pin(pool, actor, turn),
             ActCommand::Unpin { .. } => self.unpin(turn),
-            ActCommand::Thaw { .. } => self.thaw(turn),
+            ActCommand::Thaw { .. } => self.thaw(),
             ActCommand::Administer { address, state, .. } => self.administer(*address, *state),
         };
         if answer == Ok(ActOutcome::Done) {
@@ -94,7 +94,6 @@ impl Service {
         }
         let called_off = self.call_off(turn);
         let pinned = self.pinned.replace(pool.clone());
-        self.alarmed = false; // a new pin is a new reason to tell
         if moves {
             let from = (0..self.pools.len()).find(|pool| *pool != to && self.serves(*pool));
             self.moved(switch, from, turn);
@@ -114,12 +113,11 @@ impl Service {
     }
 
     /// End a freeze.
-    fn thaw(&mut self, turn: &mut Turn<'_>) -> CommandAnswer {
+    fn thaw(&mut self) -> CommandAnswer {
         if self.frozen_until().is_none() {
             return Err(ActRefusal::NotFrozen { service: self.name().clone() });
         }
         self.freeze.thaw(&mut self.timers);
-        turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
         changed(true)
     }
 

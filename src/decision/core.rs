@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::conditions;
 use super::reload::{NewEndpoints, strangers};
 use super::service::Service;
 use super::succession::Succession;
@@ -237,8 +238,14 @@ impl Decision {
             service.settle(&mut turn);
             self.services.push(service);
         }
+        // What services that are gone have left open is cleared.
         for mut gone in before.into_iter().flatten() {
             gone.end_transition(TransitionStage::Withdrawn, &mut turn);
+            conditions::clear(gone.conditions, turn.effects);
+        }
+        let wanted = |name: &Name| config.services.iter().any(|service| service.name == *name);
+        for saved in restored.values().filter(|saved| !wanted(&saved.name)) {
+            conditions::clear(saved.conditions.iter().map(|open| open.restored(&saved.name, now)), turn.effects);
         }
         self.listeners.clone_from(&config.listeners);
         self.index();
@@ -311,7 +318,7 @@ fn order(effect: &Effect) -> u8 {
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) | Effect::Transition(_) => 3,
-        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Condition(_) | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

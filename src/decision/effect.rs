@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActId, ActOutcome, EndpointId, Held, Incident, Standing, TransitionRecord};
+use super::{ActId, ActOutcome, ConditionChange, EndpointId, Held, Incident, Standing, TransitionRecord};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -77,6 +77,8 @@ pub enum Effect {
         /// What came of it.
         outcome: ActOutcome,
     },
+    /// A condition begins or ends.
+    Condition(ConditionChange),
     /// An alert.
     Alert(Alert),
     /// The state worth keeping over a restart changed.
@@ -113,39 +115,10 @@ pub struct StandingChange {
     pub evidence: String,
 }
 
-/// Something people should know; each also has a metric.
+/// An event that people should know of; it has no end. (What lasts is a [`Condition`](super::Condition).) Each has a metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alert {
-    /// Too many outages: failback and rollback wait until `until` or an operator's thaw.
-    Frozen {
-        /// The service.
-        service: Name,
-        /// When the window has room again.
-        until: MonoTime,
-    },
-    /// The freeze ended.
-    Thawed {
-        /// The service.
-        service: Name,
-    },
-    /// No pool can serve.
-    AllDown {
-        /// The service.
-        service: Name,
-    },
-    /// All pools became unreachable at once: the trouble is likely on this side, and no pool is left for it.
-    Isolated {
-        /// The service.
-        service: Name,
-    },
-    /// A pin holds the service on a pool that cannot serve.
-    PinnedToUnusable {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
     /// A switch took longer than the objective.
     ObjectiveMissed {
         /// The service.

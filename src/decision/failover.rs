@@ -6,7 +6,7 @@ use super::switch::{IntendedSwitch, LastSwitch};
 use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, Evidence, Incident, IncidentId, Serving, SessionRule, SwitchKind, TransitionStage};
+use super::{Effect, Evidence, Incident, IncidentId, Serving, SessionRule, SwitchKind, TransitionStage};
 use crate::config::OnAllDown;
 use crate::time::MonoTime;
 
@@ -263,7 +263,6 @@ impl Service {
         let from = from.map(|pool| self.pools[pool].name.clone());
         if switch.pins {
             self.pinned.clone_from(&to);
-            self.alarmed = false; // a new pin is a new reason to tell
         }
         self.arrives_on_few_sources(from.as_ref(), to.as_ref());
         if switch.undoes {
@@ -285,8 +284,8 @@ impl Service {
         let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
         let outage = others && self.freeze.begins_outage(&self.config.failover, turn.now);
         let rule = &self.config.failover.max_failovers;
-        if outage && let Some(until) = self.freeze.count(rule, &mut self.timers, turn.now) {
-            turn.effects.push(Effect::Alert(Alert::Frozen { service: self.name().clone(), until }));
+        if outage {
+            self.freeze.count(rule, &mut self.timers, turn.now);
         }
         outage
     }

@@ -20,20 +20,15 @@ impl Freeze {
         self.forced.last().is_none_or(|last| now.since(*last) > rule.confirm_window)
     }
 
-    /// An outage begins; returns the end of the freeze that it causes or lengthens.
-    pub fn count(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: MonoTime) -> Option<MonoTime> {
+    /// An outage begins; one too many causes a freeze, or lengthens it.
+    pub fn count(&mut self, rule: &MaxFailovers, timers: &mut Timers, now: MonoTime) {
         self.forced.retain(|at| now.since(*at) < rule.per);
         self.forced.push(now);
-        let excess = self.forced.len().checked_sub(rule.count as usize + 1)?;
-        self.hold(timers, self.forced[excess].after(rule.per))
-    }
-
-    fn hold(&self, timers: &mut Timers, until: MonoTime) -> Option<MonoTime> {
-        let longer = timers.armed(Timer::Freeze).is_none_or(|before| before < until);
-        if longer {
+        let Some(excess) = self.forced.len().checked_sub(rule.count as usize + 1) else { return };
+        let until = self.forced[excess].after(rule.per);
+        if timers.armed(Timer::Freeze).is_none_or(|before| before < until) {
             timers.arm(Timer::Freeze, until);
         }
-        longer.then_some(until)
     }
 
     /// An operator thaws: the window begins again.

@@ -7,7 +7,7 @@ use super::reach::{PASSING, detection_time};
 use super::service::Service;
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{Alert, Effect, StandingChange};
+use super::{Effect, StandingChange};
 use crate::time::MonoTime;
 
 /// What the other pools say about the way out of here.
@@ -151,8 +151,8 @@ impl Service {
         now < end || self.pools[pool].rises()
     }
 
-    /// Tell once that all pools are unreachable.
-    pub(super) fn tell_isolation(&mut self, turn: &mut Turn<'_>) {
+    /// Are all pools unreachable?
+    pub(super) fn judge_isolation(&mut self, turn: &mut Turn<'_>) {
         self.timers.fired(Timer::Isolation, turn.now);
         let serving: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
         if serving.is_empty() {
@@ -167,9 +167,6 @@ impl Service {
         };
         let none = !serving.iter().any(|pool| self.available(*pool));
         let isolated = serving.iter().any(unreached) || self.isolated && none && self.is_coming_back();
-        if isolated && !self.isolated {
-            turn.effects.push(Effect::Alert(Alert::Isolated { service: self.name().clone() }));
-        }
         if self.isolated && !isolated {
             self.reached_again = Some(turn.now);
         }

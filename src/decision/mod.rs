@@ -2,6 +2,7 @@
 mod act;
 mod active_active;
 mod commands;
+mod conditions;
 mod core;
 mod corroboration;
 mod effect;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use self::core::Decision;
 pub use act::{Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, ActorKind};
+pub use conditions::{Condition, ConditionChange, ConditionKind, ConditionStatus, SavedCondition};
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};

@@ -12,7 +12,7 @@ use super::service::Service;
 use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
-use super::{Administrative, Incident, Serving, SwitchKind};
+use super::{Administrative, Incident, SavedCondition, Serving, SwitchKind};
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
 use crate::time::MonoTime;
@@ -51,6 +51,9 @@ pub struct SavedService {
     pub failback_age_us: Option<u64>,
     /// How often the hold-down has doubled.
     pub relapses: u32,
+    /// Open conditions; absent in files of before there were conditions.
+    #[serde(default)]
+    pub conditions: Vec<SavedCondition>,
     /// Ages of the forced failovers and rollbacks that count towards a freeze, oldest first.
     pub forced_ages_us: Vec<u64>,
     /// How long the freeze still lasts.
@@ -86,6 +89,7 @@ impl Saved {
             service.last_switch.iter_mut().for_each(|last| later(&mut last.age_us));
             service.failback_age_us.iter_mut().for_each(later);
             service.forced_ages_us.iter_mut().for_each(later);
+            service.conditions.iter_mut().for_each(|open| later(&mut open.age_us));
             service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
         }
         for SavedIncident(incident) in &mut self.incidents {
@@ -189,6 +193,14 @@ impl SavedService {
             }
             first
         });
+        let mut kinds = BTreeSet::new();
+        self.conditions.retain(|open| {
+            let good = open.pool.as_ref().is_none_or(|pool| is_name(pool)) && kinds.insert(open.kind);
+            if !good {
+                leave_out(&format!("the condition {} stands there twice, or its pool has no name", open.kind.as_str()));
+            }
+            good
+        });
         // Oldest first, whatever the file says.
         self.forced_ages_us.sort_unstable_by(|one, other| other.cmp(one));
         Ok(())
@@ -259,6 +271,7 @@ impl Service {
             }),
             failback_age_us: self.hold_down.failed_back.map(age),
             relapses: self.hold_down.relapses,
+            conditions: self.conditions.iter().map(|open| open.save(now)).collect(),
             forced_ages_us: self.freeze.forced.iter().map(|at| age(*at)).collect(),
             frozen_for_us: self.frozen_until().map(|until| us(until.since(now))),
             administrative: ordered.map(|e| (e.address, e.administrative)).collect(),
@@ -283,6 +296,7 @@ impl Service {
         });
         self.hold_down.failed_back = saved.failback_age_us.map(at);
         self.hold_down.relapses = saved.relapses.min(DOUBLINGS);
+        self.conditions = saved.conditions.iter().map(|open| open.restored(&saved.name, now)).collect();
         self.freeze.forced = saved.forced_ages_us.iter().map(|age| at(*age)).collect();
         if self.resume.is_some() {
             self.believe_resumed(now);

@@ -15,7 +15,7 @@ use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
 use super::transition::{GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{Admission, Alert, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
+use super::{Admission, Condition, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 use crate::time::MonoTime;
 
@@ -46,9 +46,10 @@ pub(super) struct Service {
     pub callers: u32,
     /// The last time that a pool was left on the evidence of one of them, or of fewer than are needed.
     pub single_source: Option<SingleSource>,
-    /// No pool is available (or the pin points at nothing usable), and that was alerted.
-    pub alarmed: bool,
-    /// All pools are unreachable, and that was alerted.
+    /// Open conditions, by the time at which they were raised.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// All pools are unreachable.
     #[serde(default)]
     pub isolated: bool,
     /// Pools of `active_active` that keep their share although they could not be reached: until they are available, or have had
@@ -104,7 +105,7 @@ impl Service {
             awaiting_answer: None,
             callers: 0,
             single_source: None,
-            alarmed: false,
+            conditions: Vec::new(),
             isolated: false,
             unreached: BTreeSet::new(),
             reached_again: None,
@@ -188,8 +189,8 @@ impl Service {
         self.end_freeze(turn);
         self.decide(turn);
         self.note_serving();
-        self.alarm(turn);
-        self.tell_isolation(turn);
+        self.judge_isolation(turn);
+        self.update_conditions(turn);
         self.admit(turn);
         self.report(changes, turn);
         self.deadline = self.next_deadline();
@@ -381,7 +382,6 @@ impl Service {
 
     fn end_freeze(&mut self, turn: &mut Turn<'_>) {
         if self.timers.fired(Timer::Freeze, turn.now) {
-            turn.effects.push(Effect::Alert(Alert::Thawed { service: self.name().clone() }));
             turn.effects.push(Effect::Persist);
         }
     }
@@ -394,21 +394,6 @@ impl Service {
         self.timers.fired(Timer::FirstRound, turn.now);
         self.timers.fired(Timer::FirstChoice, turn.now);
         self.wait_for_hold_down(turn.now);
-    }
-
-    /// Tell once when no pool is available, or when a pin points at nothing usable.
-    fn alarm(&mut self, turn: &mut Turn<'_>) {
-        let pinned = self.pinned.as_ref().filter(|pin| self.index_of(pin).is_some_and(|pool| !self.available(pool)));
-        let alert = match (&self.serving, pinned) {
-            (Serving::Starting, _) => None,
-            (_, Some(pool)) => Some(Alert::PinnedToUnusable { service: self.name().clone(), pool: pool.clone() }),
-            (Serving::Down, None) => Some(Alert::AllDown { service: self.name().clone() }),
-            _ => self.failing_open.then(|| Alert::AllDown { service: self.name().clone() }),
-        };
-        let told = std::mem::replace(&mut self.alarmed, alert.is_some());
-        if let Some(alert) = alert.filter(|_| !told) {
-            turn.effects.push(Effect::Alert(alert));
-        }
     }
 
     /// What may be sent to each endpoint.

@@ -11,7 +11,9 @@ use super::pool::Pool;
 use super::service::Service;
 use super::timers::Timer;
 use super::transition::{GateState, Transition};
-use super::{Actor, Admission, EndpointId, Gate, Reading, Serving, Standing, SwitchKind, TransitionId};
+use super::{
+    Actor, Admission, ConditionStatus, EndpointId, Gate, Reading, Serving, Standing, SwitchKind, TransitionId,
+};
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
 
@@ -53,6 +55,9 @@ pub struct ServiceStatus {
     /// A switch that waits for its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,
+    /// Open conditions, by the time at which they were raised.
+    #[serde(default)]
+    pub conditions: Vec<ConditionStatus>,
     /// In the order of the configuration.
     pub pools: Vec<PoolStatus>,
 }
@@ -157,6 +162,7 @@ impl Service {
             ordered: self.ordered,
             pinned: self.pinned.clone(),
             transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
+            conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
         }
     }

@@ -138,6 +138,21 @@ pub enum TransitionStage {
     Replaced,
 }
 
+impl TransitionStage {
+    /// Its word in records.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            TransitionStage::Waiting { .. } => "waiting",
+            TransitionStage::Taken => "taken",
+            TransitionStage::WentAhead { .. } => "went_ahead",
+            TransitionStage::Expired { .. } => "expired",
+            TransitionStage::Refused { .. } => "refused",
+            TransitionStage::Withdrawn => "withdrawn",
+            TransitionStage::Replaced => "replaced",
+        }
+    }
+}
+
 impl TransitionRecord {
     /// It is over.
     pub fn is_end(&self) -> bool {

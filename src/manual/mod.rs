@@ -17,6 +17,7 @@
 //! | 10 [`own_faults`] | time, pauses, descriptors, routes: faults of this host |
 //! | 11 [`defaults`] | defaults with their reasons |
 //! | 12 [`verification`] | how it is proven, and how to run each proof |
+//! | 13 [`records`] | change records, their sinks, conditions |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -39,6 +40,7 @@ pub mod one_request;
 pub mod own_faults;
 pub mod persistence;
 pub mod published_table;
+pub mod records;
 pub mod retries;
 pub mod rooms;
 pub mod verification;

@@ -17,6 +17,7 @@ use crate::time::MonoTime;
 pub struct Due(pub(super) DueKind);
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, taken from the queue and used at once")]
 pub(super) enum DueKind {
     /// The deadline of the decision core.
     Deadline,

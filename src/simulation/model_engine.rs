@@ -65,6 +65,7 @@ impl<O: SimulationObserver> Simulation<O> {
             | Effect::Standing(_)
             | Effect::Incident(_)
             | Effect::Transition(_)
+            | Effect::Condition(_)
             | Effect::Alert(_) => {}
         }
     }

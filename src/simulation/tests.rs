@@ -15,8 +15,13 @@ use crate::time::MonoTime;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> Arc<Config> {
-    let pools = "[{name: primary, endpoints: ['10.0.0.1:80', '10.0.0.2:80']}, {name: standby, endpoints: ['10.0.1.1:80']}]";
-    Arc::new(fixture::with_services(vec![fixture::service("shop", &format!("{{pools: {pools}}}"))]))
+    with_keys("")
+}
+
+fn with_keys(keys: &str) -> Arc<Config> {
+    let pools =
+        "[{name: primary, endpoints: ['10.0.0.1:80', '10.0.0.2:80']}, {name: standby, endpoints: ['10.0.1.1:80']}]";
+    Arc::new(fixture::with_services(vec![fixture::service("shop", &format!("{{{keys} pools: {pools}}}"))]))
 }
 
 fn running(seed: u64) -> Simulation<()> {
@@ -69,7 +74,8 @@ fn a_clone_of_a_running_core_goes_on_where_it_was_and_leaves_the_original_alone(
 
 #[test]
 fn a_clone_probes_its_endpoints_and_fails_over_without_traffic() {
-    let original = running(4);
+    let mut original = Simulation::new(with_keys("health_check: {tcp: {}},"), Rng::with_seed(4), ());
+    original.run_for(5 * SECOND);
     let (core, config) = (original.decision().clone(), original.config().clone());
     let mut dry = Simulation::of_running(core, config, original.now(), Rng::with_seed(9), ());
     kill_primary(&mut dry);
@@ -105,10 +111,8 @@ fn a_restart_forgets_requests_and_goes_on_with_what_was_saved() {
 fn a_client_has_its_fate_and_wake_ups_come_in_time() {
     let mut simulation = running(7);
     let client = ModelClient::new("shop".into(), Source::of([203, 0, 113, 1].into()), SECOND / 10);
-    let failing = ModelClient {
-        fate: |_, _, _| RequestFate::Fails(crate::routing::TryFailure::Status(503)),
-        ..client.clone()
-    };
+    let failing =
+        ModelClient { fate: |_, _, _| RequestFate::Fails(crate::routing::TryFailure::Status(503)), ..client.clone() };
     let stranger = ModelClient { service: "none".into(), targets: 5..5, ..client.clone() };
     let clients = [client, failing, stranger].map(|client| simulation.add_client(client, Duration::ZERO));
     let began = simulation.now();

@@ -91,6 +91,8 @@ metrics! {
             "1 while no pool is available and the active one carries traffic because nothing better is left.";
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
+        CONDITION: Gauge "standfast_condition" ["service", "kind"]
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }
@@ -203,6 +205,10 @@ metrics! {
             "Unix time of the last good answer; the start of the process while there was none.";
         STATE_WRITES: Counter "standfast_state_writes_total" ["result"]
             "Writes of the state file by result (success, failure).";
+        JOURNAL_EVENTS: Counter "standfast_journal_events_total" ["result"]
+            "Events for the journal by result (recorded, dropped: the disk is too slow or cannot be written); absent without a journal.";
+        JOURNAL_SEGMENTS: Counter "standfast_journal_segments_total" ["reason"]
+            "Segments of the journal by why they began (start, full, overflow: events were dropped); absent without a journal.";
         TROUBLES: Gauge "standfast_troubles" []
             "What was wrong at the start and needs attention (a damaged state file); /status says what.";
         ACCESS_LOG_RECORDS: Counter "standfast_access_log_records_total" ["result"]

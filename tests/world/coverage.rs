@@ -43,7 +43,7 @@ impl Coverage {
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Transition(record) => self.hit(format!("transition {:?}", record.kind)),
             Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
-            Effect::Publish | Effect::Persist => {}
+            Effect::Publish | Effect::Persist | Effect::Condition(_) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use standfast::simulation::{
 };
 use standfast::time::MonoTime;
 
+use super::conditions::ConditionJudge;
 use super::coverage::Coverage;
 use super::oracle::Oracle;
 use super::world::Verdict;
@@ -27,6 +28,7 @@ pub struct Judge {
     pub saved: Option<(MonoTime, String)>,
     /// How this life of the process began; `None` = as the first, with its first event.
     born: Option<(Saved, MonoTime)>,
+    conditions: ConditionJudge,
     journal: Vec<(MonoTime, Option<Event>)>,
     spending: BTreeMap<Name, Spending>,
 }
@@ -48,6 +50,8 @@ impl Judge {
     /// A new process starts with what was saved, at this time.
     pub fn restarts(&mut self, saved: &Saved, born_at: MonoTime) {
         self.coverage.hit("restart");
+        let verdict = self.conditions.restarts(saved);
+        self.keep(verdict);
         self.oracle.restarts(saved);
         self.spending.clear();
         self.journal.clear();
@@ -119,6 +123,8 @@ impl SimulationObserver for Judge {
         }
         let suspected = self.oracle.suspected.clone();
         let verdict = self.oracle.judge(turn.config, turn.before, turn.decision, turn.effects, turn.now);
+        self.keep(verdict);
+        let verdict = self.conditions.judge(turn.decision, turn.effects, turn.now, &mut self.coverage);
         self.keep(verdict);
         self.coverage.suspicions(&suspected, &self.oracle.suspected, turn.effects);
         if turn.effects.contains(&Effect::Persist) {

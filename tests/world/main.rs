@@ -5,6 +5,7 @@
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world.
 
 mod calm;
+mod conditions;
 mod coverage;
 #[path = "../support/fixture.rs"]
 mod fixture;
@@ -87,10 +88,12 @@ const WANTED: &[(&str, u64)] = &[
     ("answered Failback", 100),
     ("answered Switchover", 100),
     ("answered Rollback", 30),
-    ("alert AllDown", 100),
-    ("alert PinnedToUnusable", 100),
-    ("alert Frozen", 50),
-    ("alert Thawed", 50),
+    ("condition all_down raised", 100),
+    ("condition all_down cleared", 100),
+    ("condition pinned_to_unusable raised", 100),
+    ("condition pinned_to_unusable cleared", 100),
+    ("condition frozen raised", 50),
+    ("condition frozen cleared", 50),
     ("alert ObjectiveMissed", 100),
     ("act Done", 500),
     ("act NoChange", 100),

@@ -1056,7 +1056,7 @@ fn rank(effect: &Effect) -> u8 {
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
         Effect::Incident(_) | Effect::Transition(_) => 3,
-        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Alert(_) => 4,
+        Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Condition(_) | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }
 }

@@ -23,7 +23,7 @@ fn silence(rig: &mut Rig, ids: &[u32]) {
 }
 
 fn isolated(rig: &Rig) -> bool {
-    rig.alerts().iter().any(|alert| matches!(alert, Alert::Isolated { .. }))
+    rig.conditions().0.contains(&ConditionKind::Isolated)
 }
 
 #[test]

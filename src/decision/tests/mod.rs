@@ -235,6 +235,19 @@ impl Rig {
         effects.filter_map(|effect| if let Effect::Alert(alert) = effect { Some(alert) } else { None }).collect()
     }
 
+    /// Conditions that were raised, and those that were cleared.
+    pub fn conditions(&self) -> (Vec<ConditionKind>, Vec<ConditionKind>) {
+        let (mut raised, mut cleared) = (Vec::new(), Vec::new());
+        for effect in &self.effects {
+            match effect {
+                Effect::Condition(ConditionChange::Raised(condition)) => raised.push(condition.kind),
+                Effect::Condition(ConditionChange::Cleared(condition)) => cleared.push(condition.kind),
+                _ => {}
+            }
+        }
+        (raised, cleared)
+    }
+
     pub fn command(&self, what: fn(Name) -> ActCommand) -> ActCommand {
         what("shop".into())
     }

@@ -236,3 +236,66 @@ fn effects_come_in_their_fixed_order() {
     assert!(sessions < incident && incident < persist);
     assert_eq!(effects.iter().filter(|effect| **effect == Effect::Publish).count(), 1);
 }
+
+#[test]
+fn a_restart_neither_raises_nor_clears_a_condition_that_goes_on() {
+    let mut rig = Rig::new(|_| {});
+    rig.order(Rig::command(&rig, |service| ActCommand::Pin { service, pool: "away".into() }));
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!(rig.conditions().0, [ConditionKind::PinnedToUnusable]);
+    restart(&mut rig);
+    assert_eq!(rig.status().conditions.len(), 1, "it is open while the service starts");
+    rig.all(&[0, 1], Rig::pass);
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!((rig.active(), rig.conditions()), ("away".to_owned(), (vec![], vec![])));
+    assert!(rig.status().conditions[0].for_ms >= 5_000, "it has been open since before");
+    rig.all(&[2, 3], Rig::rise);
+    assert_eq!(rig.conditions(), (vec![], vec![ConditionKind::PinnedToUnusable]));
+    restart(&mut rig);
+    assert_eq!(rig.status().conditions, []);
+}
+
+#[test]
+fn a_state_of_before_there_were_conditions_is_read() {
+    let rig = Rig::new(|_| {});
+    let mut saved = serde_json::to_value(rig.core.saved(rig.now)).expect("saved");
+    saved["services"][0].as_object_mut().expect("a service").remove("conditions").expect("they are saved");
+    let saved: Saved = serde_json::from_value(saved).expect("read");
+    assert_eq!(saved.services[0].conditions, []);
+}
+
+#[test]
+fn what_a_service_that_is_gone_has_left_open_is_cleared() {
+    let cleared = |rig: &Rig| {
+        let change = rig.effects.iter().find_map(|effect| match effect {
+            Effect::Condition(ConditionChange::Cleared(condition)) => Some(condition),
+            _ => None,
+        });
+        change.map(|condition| (condition.service.to_string(), condition.kind))
+    };
+    let down = || {
+        let mut rig = Rig::new(|_| {});
+        rig.all(&[0, 1, 2, 3], Rig::refuse);
+        assert_eq!(rig.conditions().0, [ConditionKind::AllDown]);
+        rig.effects.clear();
+        rig
+    };
+    // By a reload …
+    let mut rig = down();
+    rig.config.services.clear();
+    rig.configure();
+    assert_eq!(cleared(&rig), Some(("shop".to_owned(), ConditionKind::AllDown)));
+    // … by a restart with another configuration …
+    let mut rig = down();
+    let saved = rig.core.saved(rig.now);
+    rig.core = Decision::new(Some(saved), rig.now);
+    rig.config.services.clear();
+    rig.configure();
+    assert_eq!(cleared(&rig), Some(("shop".to_owned(), ConditionKind::AllDown)));
+    // … and under another name it goes on.
+    let mut rig = down();
+    rig.shop().name = "store".into();
+    rig.configure();
+    assert_eq!(cleared(&rig), Some(("shop".to_owned(), ConditionKind::AllDown)));
+    assert_eq!(rig.core.status(rig.now)[0].conditions[0].kind, ConditionKind::AllDown);
+}

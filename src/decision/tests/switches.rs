@@ -188,7 +188,7 @@ fn too_many_failovers_freeze_failback_but_not_failover() {
     come_home(&mut rig);
     rig.wait(secs(31));
     lose_home(&mut rig);
-    assert!(matches!(rig.alerts()[..], [Alert::Frozen { .. }]));
+    assert_eq!(rig.conditions(), (vec![ConditionKind::Frozen], vec![]));
     rig.all(&[0, 1], Rig::rise);
     rig.wait(secs(300));
     assert_eq!(rig.active(), "away");
@@ -209,7 +209,7 @@ fn a_new_pool_that_fails_soon_is_rolled_back_once_and_nothing_freezes() {
     rig.all(&[2, 3], Rig::rise);
     rig.all(&[0, 1], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "not a second time");
-    assert_eq!((rig.status().frozen_for_ms, rig.alerts().len()), (None, 0));
+    assert_eq!((rig.status().frozen_for_ms, rig.conditions().0.len()), (None, 0));
 }
 
 fn outages(rig: &Rig) -> usize {
@@ -239,7 +239,7 @@ fn a_total_outage_is_one_and_so_is_a_failover_that_is_rolled_back() {
     rig.wait(secs(300));
     rig.all(&[2, 3], Rig::rise);
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Recovery));
-    assert_eq!((outages(&rig), rig.alerts().len()), (1, 0), "and nothing freezes");
+    assert_eq!((outages(&rig), rig.conditions().0.len()), (1, 0), "and nothing freezes");
 
     let mut rig = three(1);
     rig.all(&[0, 1], Rig::fall);
@@ -292,9 +292,14 @@ fn a_pin_wins_and_is_alerted_when_it_points_at_nothing_usable() {
     rig.all(&[2, 3], Rig::refuse);
     rig.wait(secs(1000));
     assert_eq!(rig.active(), "away");
-    assert!(matches!(rig.alerts()[..], [Alert::PinnedToUnusable { .. }]));
+    assert_eq!(rig.conditions(), (vec![ConditionKind::PinnedToUnusable], vec![]));
+    assert_eq!(rig.status().conditions[0].pool.as_deref(), Some("away"));
+    rig.order(pin("away"));
+    assert_eq!(rig.conditions().0.len(), 1, "the same pin is no other reason");
     rig.order(rig.command(|service| ActCommand::Unpin { service }));
     assert_eq!(rig.active(), "home");
+    assert_eq!(rig.conditions().1, [ConditionKind::PinnedToUnusable]);
+    assert_eq!(rig.status().conditions, []);
 }
 
 #[test]
@@ -377,9 +382,10 @@ fn endpoints_that_fail_only_their_checks_go_on_when_all_are_down() {
     rig.all(&[2, 3, 0, 1], Rig::fall);
     assert_eq!((rig.active(), rig.status().failing_open), ("home".to_owned(), true));
     assert_eq!((rig.endpoint(0).admission, rig.endpoint(1).admission), (Admission::Open, Admission::Closed));
-    assert!(matches!(rig.alerts()[..], [Alert::AllDown { .. }]));
+    assert_eq!(rig.conditions(), (vec![ConditionKind::AllDown], vec![]));
     rig.rise(3);
     assert_eq!(rig.active(), "away");
+    assert_eq!(rig.conditions().1, [ConditionKind::AllDown]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use standfast::config::{self, AccessFormat};
-use standfast::control::NEED_RESTART;
+use standfast::control::{ChangeRecord, NEED_RESTART, RecordType};
 use standfast::decision;
 use standfast::routing::RetryReason;
 use standfast::telemetry::access::{AccessLog, AccessRecord, Termination};
@@ -110,6 +110,24 @@ fn terminations_retries_and_causes_are_those_of_the_program() {
 }
 
 #[test]
+fn records_have_the_words_and_the_form_of_the_page() {
+    let page = Page::read("config/guides/records.md");
+    same(&first_column(&page, "record types"), RecordType::ALL.iter().map(|word| word.as_str()));
+    same(&first_column(&page, "conditions"), words::<decision::ConditionKind>());
+    let mut shown = BTreeSet::new();
+    for block in page.blocks.iter().filter(|block| block.language == "json") {
+        let place = format!("{}:{}", page.path, block.line);
+        let record: ChangeRecord = serde_json::from_str(&block.text).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let (typed, written) = (serde_json::from_str(&block.text).expect("JSON"), serde_json::to_value(&record));
+        let typed: serde_json::Value = typed;
+        assert_eq!(written.expect("JSON"), typed, "{place}");
+        assert_eq!(typed["type"], record.change.record_type().as_str(), "{place}");
+        shown.insert(record.change.record_type().as_str().to_owned());
+    }
+    same(&shown, RecordType::ALL.iter().filter(|word| !word.is_reserved()).map(|word| word.as_str()));
+}
+
+#[test]
 fn malformed_messages_have_these_words_and_statuses() {
     let rows: BTreeSet<String> =
         tables().table("malformed").iter().map(|row| format!("{} {}", codes(&row[0]).join(" "), row[1])).collect();
@@ -209,6 +227,9 @@ fn exit_codes_are_those_of_the_page() {
         ("healthcheck", 1, &["--nonsense"]),
         ("demo", 1, &["--http", &taken, "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0"]),
         ("demo", 2, &["--nonsense"]),
+        ("journal", 2, &[&nowhere]),
+        ("journal", 2, &[&good]),
+        ("journal", 2, &["--nonsense"]),
         ("upstream", 1, &["--http", "192.0.2.1:80"]),
         ("upstream", 2, &["--nonsense"]),
         ("completions", 0, &["bash"]),
