@@ -6,6 +6,7 @@
 //! ```text
 //! wiring     app.rs · main.rs · cli/                 may see everything: the assembled proxy, and the program around it
 //! IO         admin/ ──▶ control/        proxy/       control plane      data plane; these two never import each other
+//! dry run    simulation/                             core and table on a virtual clock, before model endpoints: no IO
 //! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
@@ -29,6 +30,7 @@ pub mod manual;
 pub mod net;
 pub mod proxy;
 pub mod routing;
+pub mod simulation;
 pub mod sys;
 pub mod telemetry;
 pub mod text;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import. `text` and `time` are below all of them.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("text", &[]),
     ("time", &[]),
     ("manual", &[]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("telemetry", &["config", "text"]),
     ("net", &["config", "decision", "sys", "text", "time"]),
     ("routing", &["config", "decision", "net", "sys", "telemetry", "time", "wire"]),
+    ("simulation", &["config", "decision", "routing", "time", "wire"]),
     ("control", &["config", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),
     ("proxy", &["config", "decision", "net", "routing", "sys", "telemetry", "time", "wire"]),
     ("admin", &["config", "control", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),

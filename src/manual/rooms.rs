@@ -15,6 +15,9 @@
 //!   decision for a request.
 //! - **`routing/` is pure apart from its atomics and notifications.** The simulated world drives the real table, pick,
 //!   retry rule, budget and counters.
+//! - **`simulation/` stands on `routing/`, beside `control/` and `proxy/`.** It runs the core and the table on a virtual
+//!   clock, with models in the place of both. It has no IO, and draws chance from a seed. So a dry run and the world test
+//!   are one machine. The only users are the program around it and tests.
 //! - **`wire/` turns bytes into values and back.** It does no IO, so every parser has properties in `tests/fuzz`.
 //! - **`sys/` has the only `unsafe` and the only clock.** `clippy.toml` forbids `Instant::now` and `SystemTime::now`
 //!   elsewhere.
@@ -34,6 +37,7 @@
 //! | something that workers count for such a rule | `routing/stats/` |
 //! | a key of the configuration | `config/`, as the end of its module documentation says |
 //! | a reader or writer of bytes | `wire/`, with properties in `tests/fuzz` |
+//! | a behaviour of endpoints, clients or the engine for dry runs and the world test | `simulation/` |
 //! | an IO of the control plane: a kind of probe, a notification | `control/` |
 //! | something on the way of a request | `proxy/` |
 //! | a system call | `sys/` if it needs `unsafe`, else `net/` |

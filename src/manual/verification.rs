@@ -18,10 +18,15 @@
 //!
 //! # The simulated world
 //!
-//! `tests/world` is the main test of the decisions. It runs 256 worlds of 8000 steps. Each world has a seed, a
-//! virtual clock and a queue of events. In it run the *real* core, table, pick, retry rule, hedges, races, budget and
-//! counters. Only upstreams, network and the engine's IO are models. Upstreams die, hang, freeze, stall, lie and flap;
-//! messages are late or lost; operators, reloads and restarts come at any time.
+//! `tests/world` is the main test of the decisions. It runs 256 worlds of 8000 steps. Each world is a
+//! [`Simulation`](crate::simulation::Simulation) with a seed, a virtual clock and a queue of events. In it run the *real*
+//! core, table, pick, retry rule, hedges, races, budget and counters. Only endpoints, network and the engine's IO are
+//! models. Endpoints die, hang, freeze, stall, fail and flap; messages are late or lost; operators, reloads and restarts
+//! come at any time (`world/world.rs`).
+//!
+//! The simulation is a room of the library (`src/simulation`): the same code answers what an act would do to a running
+//! proxy. What is real and what is modelled in it, its documentation says. It judges nothing: `world/judge.rs` is its
+//! observer, and hands what it sees to the oracle.
 //!
 //! Four judges look at every step:
 //!
@@ -39,6 +44,9 @@
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world. `world/plays.rs` has scripted attacks
 //! and faults, each with what must come of it and many seeds.
+//!
+//! A new effect of the core needs its part in `src/simulation/model_engine.rs`; a new behaviour of endpoints, of clients or of
+//! the data plane its model there.
 //!
 //! A new rule of the core needs: a unit test, a line in the oracle that forbids its opposite, an edge in `WANTED`, and
 //! a mutant.

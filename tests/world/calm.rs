@@ -5,8 +5,7 @@ use std::time::Duration;
 use standfast::config::FailbackMode;
 use standfast::decision::{ActCommand, Administrative, Operational, Serving};
 
-use super::sim::{Verdict, World};
-use super::upstream::{Mode as Upstream, Upstream as Model};
+use super::world::{Verdict, World};
 
 /// Longest freeze, then the longest hold-down (2 s, 8 ×), the longest ejection and its trials, and some slack.
 const BOUND: Duration = Duration::from_secs(12 + 16 + 10);
@@ -14,26 +13,22 @@ const BOUND: Duration = Duration::from_secs(12 + 16 + 10);
 impl World {
     pub fn calm(&mut self) -> Verdict {
         self.noise = false;
-        let now = self.now;
-        for upstream in self.upstreams.values_mut() {
-            *upstream = Model { mode: Upstream::Up, since: now };
-        }
-        for service in self.config.services.clone().iter() {
+        self.sim.repair_all();
+        for service in self.sim.config().services.clone().iter() {
             self.order(ActCommand::Unpin { service: service.name.clone() })?;
         }
         for (service, address) in self.addresses() {
             self.order(ActCommand::Administer { service, address, state: Administrative::Ready })?;
         }
-        let end = now.after(BOUND);
-        while self.now < end {
-            self.step()?;
-        }
+        self.run(BOUND)?;
         self.all_is_well()
     }
 
     fn all_is_well(&self) -> Verdict {
-        let status = self.core.status(self.now);
-        for ((row, service), status) in self.core.table().services.iter().zip(&self.config.services).zip(&status) {
+        let status = self.sim.decision().status(self.now());
+        for ((row, service), status) in
+            self.sim.decision().table().services.iter().zip(&self.sim.config().services).zip(&status)
+        {
             let name = &row.name;
             for endpoint in row.pools.iter().flat_map(|pool| &pool.endpoints) {
                 if endpoint.standing.operational != Operational::Healthy {
@@ -59,9 +54,9 @@ impl World {
             if !home {
                 return Err(format!("{name} ({:?}) is not home: {status:?}", service.mode));
             }
-            let ended = |list: &std::collections::BTreeMap<_, _>| list.get(name).copied();
-            let good = ended(&self.traffic.good).is_some_and(|at| self.now.since(at) < Duration::from_secs(1));
-            let bad = ended(&self.traffic.bad).is_some_and(|at| self.now.since(at) < Duration::from_secs(3));
+            let answers = self.sim.answers(name);
+            let good = answers.last_good.is_some_and(|at| self.now().since(at) < Duration::from_secs(1));
+            let bad = answers.last_bad.is_some_and(|at| self.now().since(at) < Duration::from_secs(3));
             if !good || bad {
                 return Err(format!("{name}: traffic is not good: {status:?}"));
             }

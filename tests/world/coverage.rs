@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use standfast::decision::{ActOutcome, Alert, Effect, EndpointId, Incident, Operational, StandingChange};
+use standfast::simulation::RequestEvent;
 
 #[derive(Debug, Default)]
 pub struct Coverage(BTreeMap<String, u64>);
@@ -45,7 +46,32 @@ impl Coverage {
         }
     }
 
-    /// Whom one turn began to suspect, and of whom it knew afterwards.
+    pub fn request(&mut self, event: &RequestEvent<'_>) {
+        self.hit(match event {
+            RequestEvent::Arrived { .. }
+            | RequestEvent::Executed { .. }
+            | RequestEvent::FurtherExchange { .. }
+            | RequestEvent::MissingEndpoint => return,
+            RequestEvent::AvoidsEndpoints => "avoids who fails the target",
+            RequestEvent::CrossesPool => "crosses rather than asking again",
+            RequestEvent::AwaitsVerdict => "waits for the verdict on a suspicion",
+            RequestEvent::StaleTry => "stale try picks again",
+            RequestEvent::FailsEverywhere => "fails everywhere",
+            RequestEvent::Hedged => "hedge",
+            RequestEvent::HedgePutOff => "hedge put off",
+            RequestEvent::HedgeWon => "hedge won",
+            RequestEvent::HedgeFailed => "hedge came to nothing",
+            RequestEvent::FirstTryAnswered => "first try answered beside its hedge",
+            RequestEvent::FirstTryLost => "first try left to its hedge",
+            RequestEvent::RaceWon => "race won",
+            RequestEvent::LeavesEndpoint { sent: true, .. } => "leaves the condemned",
+            RequestEvent::LeavesEndpoint { sent: false, .. } => "connect given up",
+            RequestEvent::Ended { good: true, .. } => "request good",
+            RequestEvent::Ended { good: false, .. } => "request bad",
+        });
+    }
+
+    /// The suspicions that began in a turn, and those that ended.
     pub fn suspicions(&mut self, before: &BTreeSet<EndpointId>, after: &BTreeSet<EndpointId>, effects: &[Effect]) {
         after.difference(before).for_each(|_| self.hit("suspected"));
         for id in before.difference(after) {

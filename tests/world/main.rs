@@ -1,5 +1,5 @@
 //! The main test of the decision core: simulated worlds. Each drives the real core and the real pure parts of the data plane
-//! (table, pick, retry rule, hedges, races, budget, counters, response tracker) against model upstreams that die, hang, freeze, stall, lie
+//! (table, pick, retry rule, hedges, races, budget, counters, response tracker) against model endpoints that die, hang, freeze, stall, fail
 //! and flap, with lost and late messages, operators, reloads and restarts, on a virtual clock.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world.
@@ -8,23 +8,19 @@ mod calm;
 mod coverage;
 #[path = "../support/fixture.rs"]
 mod fixture;
+mod judge;
 mod oracle;
 mod plays;
 mod scene;
-#[path = "../../src/simulation/world.rs"]
-mod sim;
 mod stage;
 mod switch_protocol;
-#[path = "../../src/simulation/model_traffic.rs"]
-mod traffic;
-#[path = "../../src/simulation/model_endpoint.rs"]
-mod upstream;
 mod vigil;
+mod world;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use coverage::Coverage;
-use sim::World;
+use world::World;
 
 const SEEDS: u64 = 256;
 const STEPS: u32 = 8000;
@@ -131,9 +127,9 @@ const WANTED: &[(&str, u64)] = &[
     ("request good", 100_000),
     ("request bad", 1_000),
     ("fault Dead", 500),
-    ("fault Hang", 500),
-    ("fault Lying", 500),
-    ("fault Sick", 500),
+    ("fault Unreachable", 500),
+    ("fault FailingTraffic", 500),
+    ("fault FailingChecks", 500),
     ("fault Resetting", 500),
     ("fault Flaky", 500),
     ("fault Frozen", 500),
@@ -198,7 +194,7 @@ fn live_all() -> (Coverage, Vec<String>) {
 /// One world: noise, then calm.
 fn live(seed: u64) -> Result<Coverage, String> {
     let tell = |world: &World, step: u32, why: String| {
-        format!("seed {seed}, step {step}, at {:?}: {why}\nreplay: STANDFAST_SEED={seed}", world.now)
+        format!("seed {seed}, step {step}, at {:?}: {why}\nreplay: STANDFAST_SEED={seed}", world.now())
     };
     let mut world = World::new(seed).map_err(|why| format!("seed {seed}, at the start: {why}"))?;
     for step in 0..STEPS {
@@ -206,5 +202,5 @@ fn live(seed: u64) -> Result<Coverage, String> {
     }
     world.calm().map_err(|why| tell(&world, STEPS, why))?;
     world.replay().map_err(|why| tell(&world, STEPS, why))?;
-    Ok(world.coverage)
+    Ok(world.sim.observer.coverage)
 }

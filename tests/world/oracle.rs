@@ -9,10 +9,10 @@ use standfast::decision::{
     Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Operational, PoolRow, ProbeOutcome, Saved,
     ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
 };
-use standfast::routing::{EndpointStats, PickChoice, ResponseTracker, ServiceView, TriedEndpoints};
+use standfast::simulation::{AnswerKind, TryStart};
 use standfast::time::MonoTime;
 
-use super::sim::Verdict;
+use super::world::Verdict;
 
 macro_rules! ensure {
     ($holds:expr, $($why:tt)*) => {
@@ -28,7 +28,7 @@ const POOLS: [&str; 5] = ["p0", "p1", "p2", "p3", "sorry"];
 const TRIALS: u32 = 3;
 /// A listener that is there again within that time was restarted.
 const RESTART: Duration = Duration::from_millis(50);
-/// A question without an answer is forgotten after that.
+/// A request without an answer is forgotten after that.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// An answer to a confirming connect is not waited for any longer.
 const CONFIRM: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ struct Witness {
     newest_digest: MonoTime,
     /// Exchanges told, by when the digest was taken.
     exchanges: Vec<(MonoTime, u32)>,
-    /// What was truly asked of it since it was last heard: requests, and connects.
+    /// What it owes since its last answer: replies, and connects.
     unheard: [Unheard; 2],
     /// As it was told last.
     silence: Option<Silence>,
@@ -75,43 +75,15 @@ struct Witness {
     asked: Option<MonoTime>,
 }
 
-/// Questions without an answer.
+/// Requests or connects without an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Unheard {
     asked: u32,
     witnesses: u32,
-    /// When the first of them was put.
+    /// When the first of them began.
     since: MonoTime,
-    /// When it was last heard.
+    /// When it last answered.
     heard: MonoTime,
-}
-
-/// Whom a question is put to: the endpoint, or its kernel.
-#[derive(Clone, Copy, Debug)]
-pub enum Ear {
-    Replies,
-    Connects,
-}
-
-impl Ear {
-    pub fn of(self, stats: &EndpointStats) -> &ResponseTracker {
-        match self {
-            Ear::Replies => stats.replies(),
-            Ear::Connects => stats.connects(),
-        }
-    }
-}
-
-/// A try that is about to send its first byte.
-pub struct Try<'a> {
-    /// It leaves its pool before a switch.
-    pub crossing: bool,
-    /// Its request is safe.
-    pub safe: bool,
-    /// Whom its request has asked.
-    pub tried: &'a TriedEndpoints,
-    /// It is a hedge of one that this endpoint has not answered.
-    pub beside: Option<EndpointId>,
 }
 
 impl Witness {
@@ -146,6 +118,7 @@ struct Memory {
     served: BTreeSet<Name>,
 }
 
+#[derive(Default)]
 pub struct Oracle {
     endpoints: BTreeMap<EndpointId, Witness>,
     services: BTreeMap<Name, Memory>,
@@ -160,18 +133,6 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new() -> Oracle {
-        Oracle {
-            endpoints: BTreeMap::new(),
-            services: BTreeMap::new(),
-            reload: false,
-            ordered: None,
-            epoch: 0,
-            page: false,
-            suspected: BTreeSet::new(),
-        }
-    }
-
     /// A new process knows what was saved and nothing else.
     pub fn restarts(&mut self, saved: &Saved) {
         self.endpoints.clear();
@@ -441,7 +402,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A refusal is a verdict when there is nobody else to go to, or when it has lasted for longer than a restart.
+    /// A refusal is a verdict when there is no other endpoint to go to, or when it has lasted for longer than a restart.
     fn not_rash(&self, row: &ServiceRow, change: &StandingChange, now: MonoTime) -> Verdict {
         let refusals = &self.endpoints[&change.endpoint].refusals;
         let lasts = refusals.first().zip(refusals.last()).is_some_and(|(first, last)| last.since(*first) >= RESTART);
@@ -454,7 +415,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Nobody is suspected but for a silence that no probe has refuted, or for a refused connect.
+    /// No endpoint is suspected but for a silence that no probe has refuted, or for a refused connect.
     fn suspicions(&self, row: &ServiceRow, now: MonoTime) -> Verdict {
         for endpoint in row.pools.iter().flat_map(|pool| &pool.endpoints).filter(|e| e.suspected) {
             let witness = self.endpoints.get(&endpoint.id).ok_or("a stranger is suspected")?;
@@ -740,7 +701,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A lower pool is the first choice only when those before it have been asked, or time is up.
+    /// A lower pool is the first choice only when those before it have been probed, or time is up.
     fn first_choice(
         &self,
         memory: &mut Memory,
@@ -793,7 +754,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Nobody serves only when nobody is left who fails nothing but its checks.
+    /// A service is down only when no endpoint is left that fails nothing but its checks.
     fn last_resort(&self, memory: &Memory, service: &Service, row: &ServiceRow) -> Verdict {
         if row.serving != Serving::Down || service.failover.on_all_down == OnAllDown::FailClosed || memory.pin.is_some()
         {
@@ -831,7 +792,7 @@ impl Oracle {
             for (index, endpoint) in pool.endpoints.iter().enumerate() {
                 let open = endpoint.admission == Admission::Open && serves(row, place);
                 ensure!(open || endpoint.joined.is_none(), "{} joined a pool that does not serve", endpoint.address);
-                // (who answers in the first round of probes does not join others: they begin together)
+                // (endpoints that answer in the first round of probes do not join others: they begin together)
                 let first_round = memory.appeared.is_none_or(|at| now.since(at) < Duration::from_millis(700));
                 let was = before.map(|(_, pool)| pool.endpoints[index].admission);
                 let joins = open && served && !first_round && was.is_some_and(|was| was != Admission::Open);
@@ -843,13 +804,13 @@ impl Oracle {
 
     // ---- traffic --------------------------------------------------------------------------------------------------
 
-    fn unheard(&mut self, endpoint: EndpointId, ear: Ear) -> &mut Unheard {
-        &mut self.endpoints.entry(endpoint).or_default().unheard[ear as usize]
+    fn unheard(&mut self, endpoint: EndpointId, kind: AnswerKind) -> &mut Unheard {
+        &mut self.endpoints.entry(endpoint).or_default().unheard[kind as usize]
     }
 
-    /// It is asked.
-    pub fn asked(&mut self, endpoint: EndpointId, ear: Ear, now: MonoTime) {
-        let unheard = self.unheard(endpoint, ear);
+    /// It gets a request, or a connect.
+    pub fn asked(&mut self, endpoint: EndpointId, kind: AnswerKind, now: MonoTime) {
+        let unheard = self.unheard(endpoint, kind);
         if unheard.asked > 0 && now.since(unheard.since) >= REMEMBERED {
             (unheard.asked, unheard.witnesses) = (0, 0);
         }
@@ -859,14 +820,14 @@ impl Oracle {
         unheard.asked += 1;
     }
 
-    /// It is heard.
-    pub fn heard(&mut self, endpoint: EndpointId, ear: Ear, now: MonoTime) {
-        *self.unheard(endpoint, ear) = Unheard { heard: now, ..Unheard::default() };
+    /// It answers.
+    pub fn heard(&mut self, endpoint: EndpointId, kind: AnswerKind, now: MonoTime) {
+        *self.unheard(endpoint, kind) = Unheard { heard: now, ..Unheard::default() };
     }
 
-    /// Whoever asked then does not want to know any more.
-    pub fn excused(&mut self, endpoint: EndpointId, ear: Ear, asked: MonoTime) {
-        let unheard = self.unheard(endpoint, ear);
+    /// The request or connect that began then is not waited for any more.
+    pub fn excused(&mut self, endpoint: EndpointId, kind: AnswerKind, asked: MonoTime) {
+        let unheard = self.unheard(endpoint, kind);
         if unheard.heard < asked && unheard.asked > 0 {
             unheard.asked -= 1;
             if unheard.asked == 0 {
@@ -875,9 +836,9 @@ impl Oracle {
         }
     }
 
-    /// Somebody who waits for it was answered elsewhere, or its kernel acknowledges nothing.
-    pub fn witnessed(&mut self, endpoint: EndpointId, ear: Ear, asked: MonoTime) {
-        let unheard = self.unheard(endpoint, ear);
+    /// A request that waits for it was answered elsewhere, or its kernel acknowledges nothing.
+    pub fn witnessed(&mut self, endpoint: EndpointId, kind: AnswerKind, asked: MonoTime) {
+        let unheard = self.unheard(endpoint, kind);
         unheard.witnesses += u32::from(unheard.heard < asked);
     }
 
@@ -891,8 +852,8 @@ impl Oracle {
     }
 
     /// A try is about to send its first byte.
-    pub fn tries(&self, view: &ServiceView, choice: &PickChoice, how: &Try<'_>) -> Verdict {
-        let Try { crossing, safe, .. } = *how;
+    pub fn tries(&self, start: &TryStart<'_>) -> Verdict {
+        let TryStart { view, choice, crossing, safe, .. } = *start;
         let pool = &view.pools[choice.pool];
         let endpoint = &pool.endpoints[choice.endpoint];
         ensure!(endpoint.standing.administrative == Administrative::Ready, "a try at an endpoint out of use");
@@ -913,12 +874,12 @@ impl Oracle {
             Serving::Down => ensure!(choice.trial, "a try although nobody serves"),
             Serving::Starting => return Err("a try before the first choice".to_owned()),
         }
-        ensure!(safe || how.beside.is_none(), "a hedge of a request that is not safe");
-        let same = how.beside == Some(choice.id) && !choice.again;
+        ensure!(safe || start.beside.is_none(), "a hedge of a request that is not safe");
+        let same = start.beside == Some(choice.id) && !choice.again;
         ensure!(!same, "a hedge to the endpoint that does not answer");
         let better = pool.endpoints.iter().find(|other| {
             let room = other.max_connections.is_none_or(|max| other.stats.in_flight() < max);
-            other.admission == Admission::Open && !other.suspected && room && !how.tried.contains(other.id)
+            other.admission == Admission::Open && !other.suspected && room && !start.tried.contains(other.id)
         });
         let better = better.filter(|_| endpoint.suspected && !choice.trial);
         ensure!(
@@ -996,7 +957,7 @@ fn serving(row: &ServiceRow) -> Vec<Name> {
     }
 }
 
-/// Somebody behind this pool can answer.
+/// An endpoint of this pool can answer.
 fn answers(pool: &PoolRow) -> bool {
     pool.available && !pool.endpoints.is_empty()
 }
@@ -1005,7 +966,7 @@ fn usable(endpoint: &EndpointRow) -> bool {
     endpoint.standing.operational == Operational::Healthy && endpoint.standing.administrative == Administrative::Ready
 }
 
-/// What may be sent to an endpoint follows from its standing and from who serves.
+/// What may be sent to an endpoint follows from its standing and from which pool serves.
 fn admission(service: &Service, row: &ServiceRow, pool: &PoolRow, endpoint: &EndpointRow) -> Verdict {
     let standing = endpoint.standing;
     let mut configured = service.pools.iter().flat_map(|pool| pool.members.endpoints());

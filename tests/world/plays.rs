@@ -8,15 +8,14 @@ use fastrand::Rng;
 use standfast::config::*;
 use standfast::decision::{Held, Operational, Serving, Source};
 use standfast::routing::TryFailure;
+use standfast::simulation::{ClientId, EndpointBehaviour, FateRule, ModelClient, RETRY_LATER_STATUS, RequestFate};
 use standfast::time::MonoTime;
 use standfast::wire::h1::Method;
 
 use super::fixture;
 use super::scene::{self, ms};
-use super::sim::World;
-use super::stage::{Actor, Fate};
-use super::traffic::RETRY_LATER;
-use super::upstream::{Mode as Upstream, Upstream as Model};
+use super::stage;
+use super::world::World;
 
 const SEEDS: u64 = 24;
 /// The service has been answering for so long when the play begins.
@@ -63,8 +62,8 @@ fn pool(name: &str, place: usize) -> Pool {
 
 impl Play {
     fn of(seed: u64, change: impl FnOnce(&mut Service)) -> Play {
-        let world = World::of(Arc::new(house(change)), Rng::with_seed(seed), seed).expect("a world");
-        let began = world.now;
+        let world = World::of(Arc::new(house(change)), Rng::with_seed(seed)).expect("a world");
+        let began = world.now();
         let mut play = Play { world, seed, began };
         play.world.noise = false;
         play
@@ -72,45 +71,42 @@ impl Play {
 
     /// So many honest client networks, each asking once in `pause`.
     fn honest(&mut self, networks: u8, pause: Duration) {
-        self.crowd(networks, |n| Actor::honest(n, pause));
+        self.crowd(networks, |n| stage::honest(n, pause));
     }
 
     /// So many actors from the beginning on.
-    fn crowd(&mut self, networks: u8, actor: impl Fn(u8) -> Actor) {
+    fn crowd(&mut self, networks: u8, actor: impl Fn(u8) -> ModelClient) {
         for n in 0..networks {
-            self.world.enters(actor(n), ms(u64::from(n)));
+            self.world.sim.add_client(actor(n), ms(u64::from(n)));
         }
     }
 
     /// One whose requests have a fate, after the overture.
-    fn enters(&mut self, actor: Actor) -> usize {
-        self.world.enters(actor, OVERTURE)
+    fn enters(&mut self, actor: ModelClient) -> ClientId {
+        self.world.sim.add_client(actor, OVERTURE)
     }
 
     fn run(&mut self, time: Duration) {
-        let end = self.world.now.after(time);
-        while self.world.now < end {
-            self.world.step().unwrap_or_else(|why| panic!("seed {}: {why}", self.seed));
-        }
+        self.world.run(time).unwrap_or_else(|why| panic!("seed {}: {why}", self.seed));
     }
 
     fn overture(&mut self) {
         self.run(OVERTURE);
         assert_eq!(self.active(), "home", "seed {}", self.seed);
-        self.began = self.world.now;
+        self.began = self.world.now();
     }
 
     /// All endpoints of a pool are like this from now on; the others are well.
-    fn becomes(&mut self, pool: &str, endpoints: std::ops::Range<u8>, mode: Upstream) {
+    fn becomes(&mut self, pool: &str, endpoints: std::ops::Range<u8>, behaviour: EndpointBehaviour) {
         let place = if pool == "home" { 0 } else { 1 };
         for n in endpoints {
             let address = scene::endpoint(0, place, n.into()).address;
-            self.world.upstreams.insert(address, Model { mode, since: self.world.now });
+            self.world.sim.set_behaviour(address, behaviour);
         }
     }
 
     fn active(&self) -> String {
-        let row = &self.world.core.table().services[0];
+        let row = &self.world.sim.decision().table().services[0];
         match row.serving {
             Serving::Active(active) => row.pools[active].name.to_string(),
             _ => "-".to_owned(),
@@ -118,36 +114,36 @@ impl Play {
     }
 
     fn ejected(&self) -> usize {
-        let table = self.world.core.table();
+        let table = self.world.sim.decision().table();
         let endpoints = table.services[0].pools.iter().flat_map(|pool| &pool.endpoints);
         endpoints.filter(|endpoint| endpoint.standing.operational != Operational::Healthy).count()
     }
 
     fn switches(&self) -> usize {
-        self.world.core.incidents().count()
+        self.world.sim.decision().incidents().count()
     }
 
     /// Runs until the service is there, or fails.
     fn until(&mut self, pool: &str, within: Duration) -> Duration {
-        let end = self.world.now.after(within);
+        let end = self.world.now().after(within);
         while self.active() != pool {
             assert!(
-                self.world.now < end,
+                self.world.now() < end,
                 "seed {}: still on {} after {within:?}: {:?}",
                 self.seed,
                 self.active(),
-                self.world.core.status(self.world.now)
+                self.world.sim.decision().status(self.world.now())
             );
             self.world.step().unwrap_or_else(|why| panic!("seed {}: {why}", self.seed));
         }
-        self.world.now.since(self.began)
+        self.world.now().since(self.began)
     }
 
     /// Nothing has come of it.
     fn nothing(&self) {
-        let all: Vec<_> = self.world.core.incidents().collect();
+        let all: Vec<_> = self.world.sim.decision().incidents().collect();
         assert_eq!(self.switches(), 0, "seed {}: {all:?}", self.seed);
-        assert_eq!(self.ejected(), 0, "seed {}: {:?}", self.seed, self.world.core.status(self.world.now));
+        assert_eq!(self.ejected(), 0, "seed {}: {:?}", self.seed, self.world.sim.decision().status(self.world.now()));
     }
 }
 
@@ -155,21 +151,26 @@ fn network(n: u8) -> Source {
     Source::of([198, 51, n, 1].into())
 }
 
-fn bad_url(_: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
-    Some(Some(TryFailure::Status(503)))
+/// Fails like this where the condition holds, and is answered well elsewhere.
+fn at_fault(condition: bool, failure: TryFailure) -> RequestFate {
+    if condition { RequestFate::Fails(failure) } else { RequestFate::Good }
 }
 
-fn bad_at_home(pool: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
-    Some((pool == "home").then_some(TryFailure::Status(503)))
+fn bad_url(_: &str, _: usize, _: u64) -> RequestFate {
+    RequestFate::Fails(TryFailure::Status(503))
+}
+
+fn bad_at_home(pool: &str, _: usize, _: u64) -> RequestFate {
+    at_fault(pool == "home", TryFailure::Status(503))
 }
 
 /// One network that asks this often for these targets, whose requests have this fate.
-fn abuser(pause: u64, targets: std::ops::Range<u64>, fate: Fate) -> Actor {
-    Actor { source: network(1), pause: ms(pause), method: Method::Get, targets, fate }
+fn abuser(pause: u64, targets: std::ops::Range<u64>, fate: FateRule) -> ModelClient {
+    ModelClient { targets, fate, ..ModelClient::new("s0".into(), network(1), ms(pause)) }
 }
 
 /// Beside so many honest networks, each asking once in `pause`, these actors move nothing in the time.
-fn moves_nothing((networks, pause): (u8, Duration), actors: &[Actor], time: Duration) {
+fn moves_nothing((networks, pause): (u8, Duration), actors: &[ModelClient], time: Duration) {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
         play.honest(networks, pause);
@@ -191,7 +192,7 @@ fn played(play: impl Fn(u64)) {
 #[test]
 fn one_client_with_a_bad_url_moves_nothing_however_fast_it_asks() {
     for (pause, method) in [(1, Method::Get), (40, Method::Get), (2, Method::Post), (300, Method::Post)] {
-        moves_nothing((5, ms(50)), &[Actor { method, ..abuser(pause, 90..91, bad_url) }], ms(20_000));
+        moves_nothing((5, ms(50)), &[ModelClient { method, ..abuser(pause, 90..91, bad_url) }], ms(20_000));
     }
 }
 
@@ -204,8 +205,8 @@ fn one_client_with_several_bad_urls_moves_nothing() {
 
 #[test]
 fn an_abuser_of_a_limiter_at_home_moves_nothing_though_the_standby_answers_it() {
-    fn limited(pool: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
-        Some((pool == "home").then_some(TryFailure::Status(RETRY_LATER)))
+    fn limited(pool: &str, _: usize, _: u64) -> RequestFate {
+        at_fault(pool == "home", TryFailure::Status(RETRY_LATER_STATUS))
     }
     for fate in [limited, bad_at_home] {
         moves_nothing((5, ms(80)), &[abuser(4, 90..92, fate)], ms(20_000));
@@ -214,7 +215,7 @@ fn an_abuser_of_a_limiter_at_home_moves_nothing_though_the_standby_answers_it() 
 
 #[test]
 fn three_hosts_among_ten_others_move_nothing() {
-    let host = |n| Actor { source: network(n), method: Method::Post, ..abuser(8, 90..99, bad_url) };
+    let host = |n| ModelClient { source: network(n), method: Method::Post, ..abuser(8, 90..99, bad_url) };
     moves_nothing((10, ms(100)), &[1, 2, 3].map(host), ms(20_000));
 }
 
@@ -225,8 +226,8 @@ fn three_addresses_of_one_network_are_one_source() {
 
 #[test]
 fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
-    fn deadly(_: &str, _: usize, _: u64) -> Option<Option<TryFailure>> {
-        Some(Some(TryFailure::Reset))
+    fn deadly(_: &str, _: usize, _: u64) -> RequestFate {
+        RequestFate::Fails(TryFailure::Reset)
     }
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
@@ -235,8 +236,8 @@ fn a_query_of_death_is_not_sent_again_once_it_failed_everywhere() {
         play.overture();
         play.run(ms(9_000));
         play.nothing();
-        let asked = play.world.stage.good[actor] + play.world.stage.bad[actor];
-        let tries = play.world.traffic.tries_of(actor);
+        let client = &play.world.sim.clients()[actor.0];
+        let (asked, tries) = (client.good + client.bad, client.exchanges);
         assert!(tries <= asked + 6, "seed {seed}: {asked} requests killed {tries} workers");
     });
 }
@@ -246,9 +247,9 @@ fn a_database_down_behind_both_pools_is_no_reason_to_switch() {
     for networks in [1, 6] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            play.crowd(networks, |n| Actor { source: network(n), targets: 0..3, ..Actor::honest(n, ms(30)) });
+            play.crowd(networks, |n| ModelClient { source: network(n), targets: 0..3, ..stage::honest(n, ms(30)) });
             play.overture();
-            play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = bad_url);
+            play.world.sim.clients_mut().iter_mut().for_each(|actor| actor.fate = bad_url);
             play.run(ms(20_000));
             assert_eq!(play.active(), "home", "seed {seed}");
             assert_eq!(play.switches(), 0, "seed {seed}");
@@ -264,8 +265,8 @@ fn one_abuser_uses_half_of_the_retry_budget_at_most() {
         play.enters(abuser(2, 90..200, bad_url));
         play.overture();
         play.run(ms(12_000));
-        let view = play.world.newest.services[0].clone();
-        assert!(view.stats.budget.extra(0.2, None, play.world.now), "seed {seed}: nothing left for others");
+        let view = play.world.sim.table().services[0].clone();
+        assert!(view.stats.budget.extra(0.2, None, play.world.now()), "seed {seed}: nothing left for others");
         play.nothing();
     });
 }
@@ -276,10 +277,10 @@ fn a_lone_caller_may_move_the_service_once_and_never_to_a_page() {
         let mut play = Play::of(seed, |_| {});
         play.honest(1, ms(40));
         play.overture();
-        play.world.stage.actors[0].method = Method::Post;
-        play.world.stage.actors[0].fate = bad_url;
+        play.world.sim.clients_mut()[0].method = Method::Post;
+        play.world.sim.clients_mut()[0].fate = bad_url;
         play.run(ms(200_000));
-        assert!(play.switches() <= 2, "seed {seed}: {:?}", play.world.core.incidents().collect::<Vec<_>>());
+        assert!(play.switches() <= 2, "seed {seed}: {:?}", play.world.sim.decision().incidents().collect::<Vec<_>>());
         assert_eq!(play.active(), "home", "seed {seed}: it went home, and its word counts for nothing now");
     });
 }
@@ -290,12 +291,12 @@ fn a_lone_caller_may_move_the_service_once_and_never_to_a_page() {
 fn a_load_balancers_posts_find_a_home_whose_check_lies_after_five() {
     played(|seed| {
         let mut play = Play::of(seed, |_| {});
-        let lb = Actor { method: Method::Post, ..Actor::honest(1, ms(20)) };
-        play.world.enters(lb, ms(1));
+        let lb = ModelClient { method: Method::Post, ..stage::honest(1, ms(20)) };
+        play.world.sim.add_client(lb, ms(1));
         play.overture();
-        play.becomes("home", 0..2, Upstream::Lying);
+        play.becomes("home", 0..2, EndpointBehaviour::FailingTraffic);
         play.until("standby", ms(1_500));
-        let bad = play.world.stage.bad[0];
+        let bad = play.world.sim.clients()[0].bad;
         assert!(bad <= 20, "seed {seed}: {bad} failed until two endpoints were condemned");
     });
 }
@@ -307,10 +308,10 @@ fn a_load_balancer_whose_home_fails_twice_in_ten_minutes_leaves_it_twice() {
         play.honest(1, ms(20));
         play.overture();
         for _ in 0..2 {
-            play.becomes("home", 0..2, Upstream::Lying);
+            play.becomes("home", 0..2, EndpointBehaviour::FailingTraffic);
             play.until("standby", ms(2_000));
             play.run(ms(3_000));
-            play.becomes("home", 0..2, Upstream::Up);
+            play.becomes("home", 0..2, EndpointBehaviour::Up);
             play.until("home", ms(180_000));
             play.run(ms(40_000)); // longer than the time in which it would be rolled back
         }
@@ -322,9 +323,9 @@ fn many_clients_find_a_home_that_fails_all() {
     for method in [Method::Get, Method::Post] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            play.crowd(20, |n| Actor { method, ..Actor::honest(n, ms(100)) });
+            play.crowd(20, |n| ModelClient { method, ..stage::honest(n, ms(100)) });
             play.overture();
-            play.becomes("home", 0..2, Upstream::Lying);
+            play.becomes("home", 0..2, EndpointBehaviour::FailingTraffic);
             play.until("standby", ms(800));
         });
     }
@@ -336,11 +337,11 @@ fn one_request_a_minute_finds_a_home_that_fails_all_after_five() {
         let mut play = Play::of(seed, |service| service.pools[0] = one_endpoint(pool("home", 0)));
         play.honest(1, ms(200));
         play.overture();
-        play.world.stage.actors[0].pause = ms(60_000);
-        play.becomes("home", 0..1, Upstream::Lying);
-        let bad = play.world.stage.bad[0];
+        play.world.sim.clients_mut()[0].pause = ms(60_000);
+        play.becomes("home", 0..1, EndpointBehaviour::FailingTraffic);
+        let bad = play.world.sim.clients()[0].bad;
         play.until("standby", ms(8 * 60_000));
-        let asked = play.world.stage.bad[0] - bad;
+        let asked = play.world.sim.clients()[0].bad - bad;
         assert_eq!(asked, 0, "seed {seed}: safe requests are answered by the standby meanwhile");
     });
 }
@@ -357,7 +358,7 @@ fn a_third_of_503_at_all_endpoints_is_found_where_the_standby_is_well() {
         let mut play = Play::of(seed, |_| {});
         play.honest(12, ms(60));
         play.overture();
-        play.becomes("home", 0..2, Upstream::Shaky);
+        play.becomes("home", 0..2, EndpointBehaviour::Shaky);
         play.until("standby", ms(10_000));
     });
 }
@@ -371,7 +372,7 @@ fn one_endpoint_of_ten_that_fails_all_is_ejected() {
         });
         play.honest(8, ms(30));
         play.overture();
-        play.becomes("home", 3..4, Upstream::Lying);
+        play.becomes("home", 3..4, EndpointBehaviour::FailingTraffic);
         play.run(ms(2_000));
         assert_eq!((play.ejected(), play.switches()), (1, 0), "seed {seed}");
     });
@@ -379,15 +380,15 @@ fn one_endpoint_of_ten_that_fails_all_is_ejected() {
 
 #[test]
 fn a_dead_app_behind_a_server_that_still_answers_its_files_is_found() {
-    fn files(pool: &str, _: usize, target: u64) -> Option<Option<TryFailure>> {
-        Some((pool == "home" && target > 0).then_some(TryFailure::Status(502)))
+    fn files(pool: &str, _: usize, target: u64) -> RequestFate {
+        at_fault(pool == "home" && target > 0, TryFailure::Status(502))
     }
     for networks in [1, 10] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            play.crowd(networks, |n| Actor { targets: 0..3, ..Actor::honest(n, ms(50)) });
+            play.crowd(networks, |n| ModelClient { targets: 0..3, ..stage::honest(n, ms(50)) });
             play.overture();
-            play.world.stage.actors.iter_mut().for_each(|actor| actor.fate = files);
+            play.world.sim.clients_mut().iter_mut().for_each(|actor| actor.fate = files);
             play.until("standby", ms(10_000));
         });
     }
@@ -398,9 +399,9 @@ fn a_home_that_is_silent_behind_one_route_is_left_though_its_check_passes() {
     for networks in [1, 10] {
         played(|seed| {
             let mut play = Play::of(seed, |_| {});
-            play.crowd(networks, |n| Actor { targets: 0..1, ..Actor::honest(n, ms(30)) });
+            play.crowd(networks, |n| ModelClient { targets: 0..1, ..stage::honest(n, ms(30)) });
             play.overture();
-            play.becomes("home", 0..2, Upstream::Stalled);
+            play.becomes("home", 0..2, EndpointBehaviour::Stalled);
             play.until("standby", ms(1_500));
         });
     }
@@ -412,7 +413,7 @@ fn a_refused_home_is_left_at_once_by_a_single_client() {
         let mut play = Play::of(seed, |_| {});
         play.honest(1, ms(20));
         play.overture();
-        play.becomes("home", 0..2, Upstream::Dead);
+        play.becomes("home", 0..2, EndpointBehaviour::Dead);
         play.until("standby", ms(600));
     });
 }
@@ -425,11 +426,11 @@ fn a_page_is_left_with_the_first_good_answer_after_a_restart() {
         let mut play = Play::of(seed, |service| drop(service.pools.remove(1)));
         play.honest(3, ms(20));
         play.overture();
-        play.becomes("home", 0..2, Upstream::Dead);
+        play.becomes("home", 0..2, EndpointBehaviour::Dead);
         play.until("sorry", ms(2_000));
         play.run(ms(3_000));
-        play.becomes("home", 0..2, Upstream::Up);
-        play.began = play.world.now;
+        play.becomes("home", 0..2, EndpointBehaviour::Up);
+        play.began = play.world.now();
         play.until("home", ms(700));
     });
 }
@@ -440,7 +441,7 @@ fn traffic_never_takes_the_last_pool_with_endpoints() {
         let mut play = Play::of(seed, |service| drop(service.pools.remove(1)));
         play.honest(6, ms(20));
         play.overture();
-        play.becomes("home", 0..2, Upstream::Lying);
+        play.becomes("home", 0..2, EndpointBehaviour::FailingTraffic);
         play.run(ms(15_000));
         assert_eq!(play.active(), "home", "seed {seed}");
     });
@@ -453,6 +454,6 @@ fn why_failures_do_not_condemn_is_said() {
     play.enters(abuser(1, 90..91, bad_at_home));
     play.overture();
     play.run(ms(5_000));
-    let said = Held::ALL.iter().any(|held| play.world.coverage.has(&format!("held {}", held.as_str())));
+    let said = Held::ALL.iter().any(|held| play.world.sim.observer.coverage.has(&format!("held {}", held.as_str())));
     assert!(said, "nothing was said");
 }

@@ -182,7 +182,7 @@ fn sessions(order: Order, count: usize) {
             while acknowledged.load() < LAST {
                 thread::yield_now();
             }
-            // Acknowledged: whoever began under an older table is cut by now, not some time later.
+            // Acknowledged: a session that began under an older table is cut by now, not some time later.
             for session in alive.lock().unwrap().iter() {
                 assert!(
                     session.epoch == LAST || session.cut.load(SeqCst) > 0,
@@ -297,7 +297,7 @@ fn retirements(order: Order) {
     worker.join().unwrap();
 }
 
-/// Whoever sees number N loads a table at least that new.
+/// A reader that sees number N loads a table at least that new.
 fn numbers(order: Order) {
     let cell = Arc::new(Cell(Mutex::new(table(1))));
     let number = Arc::new(Counter(AtomicU64::new(1)));

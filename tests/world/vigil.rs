@@ -1,21 +1,21 @@
 //! What must come to pass while the noise goes on: a fault is noticed within the detection bound, and a pool that is well does not
-//! stand by for long while nobody serves. Here the truth about the upstreams is known.
+//! stand by for long while the service is down. Here the truth about the endpoints is known.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use standfast::decision::{Administrative, EndpointId, EndpointRow, PoolRow, ServiceRow, Serving};
+use standfast::simulation::{EndpointBehaviour, ModelEndpoint};
 use standfast::time::MonoTime;
 
-use super::sim::{Verdict, World};
-use super::upstream::{Mode, Upstream};
+use super::world::{Verdict, World};
 
 /// For a fault that checks see: interval × 1.1 + 3 × timeout + 2 × fast_interval, and twice that for local errors and for checks
-/// that begin anew after a reload.
+/// that begin again after a reload.
 const NOTICED: Duration = Duration::from_millis(2000);
 /// For one that only traffic sees (six requests a second and more go to each endpoint).
 const FELT: Duration = Duration::from_millis(3500);
-/// For a pool that is well to serve when nobody else does: the longest ejection, and trials.
+/// For a pool that is well to serve when no other does: the longest ejection, and trials.
 const FOUND: Duration = Duration::from_millis(4500);
 /// … and for a trial to show it, when it was ejected and waited for its hold-down until the others died.
 const TRIED: Duration = Duration::from_millis(500);
@@ -29,25 +29,25 @@ pub struct Vigil {
 
 impl World {
     pub fn keep_vigil(&mut self) -> Verdict {
-        if !self.stage.actors.is_empty() {
+        if !self.sim.clients().is_empty() {
             return Ok(()); // a play says itself what must come of it
         }
         self.vigil.steps += 1;
         if !self.vigil.steps.is_multiple_of(16) {
             return Ok(());
         }
-        let table = self.core.table();
+        let table = self.sim.decision().table();
         let endpoints = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
         let mut ready = BTreeMap::new();
         for endpoint in endpoints.filter(|e| e.standing.administrative == Administrative::Ready) {
-            ready.insert(endpoint.id, self.vigil.ready.get(&endpoint.id).copied().unwrap_or(self.now));
+            ready.insert(endpoint.id, self.vigil.ready.get(&endpoint.id).copied().unwrap_or(self.now()));
         }
         self.vigil.ready = ready;
         table.services.iter().enumerate().try_for_each(|(place, row)| self.watch(place, row))
     }
 
     fn watch(&self, place: usize, row: &ServiceRow) -> Verdict {
-        let status = &self.core.status(self.now)[place];
+        let status = &self.sim.decision().status(self.now())[place];
         let served = Duration::from_millis(status.for_ms);
         match row.serving {
             Serving::Active(active) => {
@@ -56,7 +56,7 @@ impl World {
                     row.pools.iter().enumerate().any(|(other, pool)| other != active && fits(pool))
                 };
                 // (Where only a page is left, what traffic says does not condemn the whole pool.)
-                let seen = |endpoint: &EndpointRow| !self.upstreams[&endpoint.address].mode.seen_by_traffic();
+                let seen = |endpoint: &EndpointRow| !self.sim.endpoint(endpoint.address).behaviour.seen_by_traffic();
                 let others = others(row.pools[active].endpoints.iter().all(seen));
                 if others && status.pinned.is_none() && self.condemned(place, row, active, served) {
                     return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
@@ -78,30 +78,32 @@ impl World {
 
     /// Every endpoint in use has been bad for so long that it must have been noticed, by a pool that has served for so long.
     fn condemned(&self, place: usize, row: &ServiceRow, pool: usize, served: Duration) -> bool {
-        let config = &self.config.services[place].pools[pool];
-        let bad = |id: EndpointId, upstream: &Upstream| {
-            let since = self.vigil.ready.get(&id).copied().unwrap_or(self.now).max(upstream.since);
-            let since = self.now.since(since);
-            match upstream.mode {
-                mode if mode.seen_by_traffic() => config.outlier_detection.is_some() && since.min(served) > FELT,
-                mode if mode.seen_by_checks() => config.health_check.is_some() && since > NOTICED,
+        let config = &self.sim.config().services[place].pools[pool];
+        let bad = |id: EndpointId, model: ModelEndpoint| {
+            let since = self.vigil.ready.get(&id).copied().unwrap_or(self.now()).max(model.since);
+            let since = self.now().since(since);
+            match model.behaviour {
+                behaviour if behaviour.seen_by_traffic() => {
+                    config.outlier_detection.is_some() && since.min(served) > FELT
+                }
+                behaviour if behaviour.seen_by_checks() => config.health_check.is_some() && since > NOTICED,
                 _ => false,
             }
         };
         let mut endpoints = row.pools[pool].endpoints.iter();
         !config.members.endpoints().is_empty()
             && endpoints
-                .all(|e| e.standing.administrative != Administrative::Ready || bad(e.id, &self.upstreams[&e.address]))
+                .all(|e| e.standing.administrative != Administrative::Ready || bad(e.id, self.sim.endpoint(e.address)))
     }
 
-    /// Every endpoint has been well and in use for so long that the pool must serve if nobody else does.
+    /// Every endpoint has been well and in use for so long that the pool must serve if no other does.
     fn well(&self, row: &ServiceRow, pool: usize) -> bool {
         let endpoints = &row.pools[pool].endpoints;
         !endpoints.is_empty()
             && endpoints.iter().all(|e| {
-                let upstream = &self.upstreams[&e.address];
-                let ready = self.vigil.ready.get(&e.id).copied().unwrap_or(self.now);
-                upstream.mode == Mode::Up && self.now.since(upstream.since.max(ready)) > FOUND
+                let model = self.sim.endpoint(e.address);
+                let ready = self.vigil.ready.get(&e.id).copied().unwrap_or(self.now());
+                model.behaviour == EndpointBehaviour::Up && self.now().since(model.since.max(ready)) > FOUND
             })
     }
 }
