@@ -280,16 +280,10 @@ fn discovery<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
 }
 
 /// What was told to the core, on disk.
-fn journal<S: MetricSink>(out: &mut S, counts: Option<JournalCounts>) {
-    let mut family = Family::begin(out, &names::JOURNAL_EVENTS);
-    if let Some(counts) = counts {
-        family.sample(&["recorded"], counts.recorded);
-        family.sample(&["dropped"], counts.dropped);
-    }
-    let mut family = Family::begin(out, &names::JOURNAL_SEGMENTS);
-    for (reason, count) in SegmentReason::ALL.iter().zip(counts.iter().flat_map(|counts| counts.segments)) {
-        family.sample(&[reason.as_str()], count);
-    }
+fn journal<S: MetricSink>(out: &mut S, counts: JournalCounts) {
+    let JournalCounts { recorded, dropped, segments } = counts;
+    results(out, &names::JOURNAL_EVENTS, &["recorded", "dropped"], &[recorded, dropped]);
+    results(out, &names::JOURNAL_SEGMENTS, &SegmentReason::ALL.map(SegmentReason::as_str), &segments);
 }
 
 fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
@@ -308,8 +302,8 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
         results(out, &names::STATE_WRITES, &DONE, &[tally.state_writes, tally.state_writes_failed]);
     }
     discovery(out, scrape);
-    journal(out, scrape.tally.and_then(|tally| tally.journal));
     if let Some(tally) = scrape.tally {
+        journal(out, tally.journal.unwrap_or_default());
         single(out, &names::PAUSES, tally.pauses.count);
         single(out, &names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());
     }

@@ -12,6 +12,7 @@
 //! | the pin, and that a switchover was ordered | ejections and streaks: evidence is about the past |
 //! | the last switch, relapses, the time of the last failback | rhythm of pools |
 //! | outages of the window, the rest of a freeze | |
+//! | open conditions | |
 //! | administrative states | |
 //! | the last 64 incidents, the epoch, the next incident's number | |
 //! | what names stood for | |

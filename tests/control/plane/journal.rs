@@ -74,7 +74,10 @@ async fn a_journal_replays_to_the_same_incidents() {
     assert!(code == Some(0) && lines.iter().any(|line| line["type"] == "service.switched"), "{programs}");
 
     // A second life keeps the first one's journal beside its own.
-    failover(&state).await;
+    let upstream = Upstream::start(Manners::ok()).await;
+    let plane = Plane::start(&text(&state, &[&[&upstream]]));
+    plane.stands(&upstream, Operational::Healthy).await;
+    plane.handle.stop().await;
     let segments = read_journal(&journal(&state)).unwrap();
     assert_eq!(segments.len(), 2);
     assert_ne!(segments[0].head.life, segments[1].head.life);
