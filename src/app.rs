@@ -149,7 +149,7 @@ impl AppBuilder {
         let workers = config.workers.unwrap_or_else(available_cores);
         let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);
         let shown = config_file.as_deref().map(|path| path.display().to_string());
-        let control = control::start(ControlSetup { config, path: config_file, workers, journal: None })?;
+        let control = control::start(ControlSetup { config, path: config_file, workers })?;
         let setup = AdminSetup {
             admin,
             metrics,

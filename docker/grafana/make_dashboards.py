@@ -188,7 +188,9 @@ def overview():
             panel("timeseries", "Lines that were lost", [
                 (f'rate(standfast_access_log_records_total{{{AT},result!="written"}}[{RATE}])', "access log, {{result}}"),
                 (f"rate(standfast_log_dropped_lines_total{{{AT}}}[{RATE}])", "log"),
-                (f'rate(standfast_state_writes_total{{{AT},result="failure"}}[{RATE}])', "state file")], 12, 6, "ops", minimum=0),
+                (f'rate(standfast_state_writes_total{{{AT},result="failure"}}[{RATE}])', "state file"),
+                (f'rate(standfast_journal_events_total{{{AT},result="dropped"}}[{RATE}])', "journal"),
+                (f'rate(standfast_journal_segments_total{{{AT},reason="overflow"}}[{RATE}])', "journal, gaps")], 12, 6, "ops", minimum=0),
             panel("timeseries", "Paused: no thread ran", [
                 (f"rate(standfast_paused_seconds_total{{{AT}}}[{RATE}])", "share of the time, {{instance}}"),
                 (f"increase(standfast_pauses_total{{{AT}}}[{RATE}])", "pauses of {{instance}}")], 12, 6, minimum=0,
@@ -321,6 +323,8 @@ def incidents():
             panel("state-timeline", "Frozen, failing open, pinned", [
                 (f"standfast_frozen{{{OF}}}", "{{service}} frozen"), (f"standfast_failing_open{{{OF}}}", "{{service}} failing open"),
                 (f"max by (service) (standfast_pinned{{{OF}}})", "{{service}} pinned")], 12, 8, words=YES_NO),
+            panel("state-timeline", "Open conditions", [
+                (f"max by (service, kind) (standfast_condition{{{OF}}})", "{{service}} {{kind}}")], 12, 8, words=YES_NO),
             panel("timeseries", "Home at the earliest in", [(f"standfast_hold_down_seconds{{{OF}}}", "{{service}} @ {{instance}}")],
                   12, 8, "s", minimum=0),
             panel("timeseries", "What Standfast said people should know", [

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
 use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
+use crate::control::journal::{JournalCounts, SegmentReason};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ChangeTally, ServiceReport};
 use crate::decision::{Admission, ConditionKind, Serving};
@@ -278,6 +279,13 @@ fn discovery<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     }
 }
 
+/// What was told to the core, on disk.
+fn journal<S: MetricSink>(out: &mut S, counts: JournalCounts) {
+    let JournalCounts { recorded, dropped, segments } = counts;
+    results(out, &names::JOURNAL_EVENTS, &["recorded", "dropped"], &[recorded, dropped]);
+    results(out, &names::JOURNAL_SEGMENTS, &SegmentReason::ALL.map(SegmentReason::as_str), &segments);
+}
+
 fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     Family::begin(out, &names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1_u64);
     single(out, &names::READY, scrape.ready);
@@ -295,6 +303,7 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     }
     discovery(out, scrape);
     if let Some(tally) = scrape.tally {
+        journal(out, tally.journal.unwrap_or_default());
         single(out, &names::PAUSES, tally.pauses.count);
         single(out, &names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());
     }

@@ -60,7 +60,7 @@ pub const PROGRAM: HelpText = HelpText {
 };
 
 /// Every command.
-pub const COMMANDS: [HelpText; 7] = [
+pub const COMMANDS: [HelpText; 8] = [
     HelpText {
         command: "run",
         examples: &[
@@ -121,6 +121,19 @@ pub const COMMANDS: [HelpText; 7] = [
             "",
         ],
         variables: &[ADMIN],
+    },
+    HelpText {
+        command: "journal",
+        examples: &[
+            ("standfast journal /var/lib/standfast/state.json.journal", "What was decided, and why"),
+            ("standfast journal --json /var/lib/standfast/state.json.journal", "The same for programs"),
+        ],
+        codes: [
+            "Replayed: every state that can be compared is the same",
+            "The replay leads to another state than was recorded",
+            "Wrong command line, or the journal cannot be read (damaged, of another version)",
+        ],
+        variables: &[],
     },
     HelpText {
         command: "upstream",

@@ -7,6 +7,7 @@ pub mod demo;
 mod embedded;
 mod exit;
 pub mod healthcheck;
+pub mod journal;
 pub mod run;
 mod server_process;
 pub mod status;
@@ -37,6 +38,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    Journal(journal::JournalArgs),
     Upstream(upstream::UpstreamArgs),
     /// Print the completion script of a shell
     Completions {
@@ -93,6 +95,7 @@ fn run(command: Command) -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Status(args) => status::run(&args),
         Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Journal(args) => journal::run(&args),
         Command::Upstream(options) => upstream::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut self::command(), "standfast", &mut std::io::stdout());

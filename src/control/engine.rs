@@ -12,8 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::confirm::ConnectSetup;
 use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
+use super::file_writer::FileWriter;
 use super::handle::{ControlError, EngineCommand, Reloaded};
-use super::journal::Journal;
+use super::journal::JournalWriter;
 use super::listening;
 use super::materials;
 use super::places::{EndpointPlaces, places};
@@ -61,10 +62,12 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
+    /// Writes all files; `None` = there are none.
+    pub(super) files: Option<FileWriter>,
     pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
-    pub(super) journal: Option<Journal>,
+    pub(super) journal: Option<JournalWriter>,
     pub(super) records: Records,
     pub(super) places: EndpointPlaces,
     pub(super) sweep: CounterSweep,
@@ -157,8 +160,8 @@ impl Engine {
 
     fn tell(&mut self, event: Event) {
         let now = clock::now();
-        if let Some(journal) = &self.journal {
-            journal.record(Some(event.clone()), now);
+        if let Some(journal) = &mut self.journal {
+            journal.record(Some(&event), now);
         }
         self.decision.handle(event, now);
     }
@@ -166,7 +169,7 @@ impl Engine {
     /// The core's own deadline has come.
     fn tick(&mut self, inputs: &mut EngineInputs) {
         let now = clock::now();
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &mut self.journal {
             journal.record(None, now);
         }
         self.decision.tick(now);
@@ -357,6 +360,9 @@ impl Engine {
 
     /// Free tables that no worker uses any more, and see whether every worker is ready.
     fn tidy(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.round(&self.decision);
+        }
         self.published.reap();
         self.records.paused(clock::now());
         self.sign_of_life();
@@ -371,10 +377,11 @@ impl Engine {
     fn last_words(&mut self) {
         self.records.stopping(self.published.epoch());
         self.persist();
-        if let Some(writer) = &self.writer
-            && !writer.finish()
-        {
-            tracing::error!("the last state could not be written");
+        if let Some(journal) = &mut self.journal {
+            journal.flush();
+        }
+        for file in self.files.iter().flat_map(FileWriter::finish) {
+            tracing::error!(file, "the last {file} could not be written");
         }
     }
 
@@ -397,6 +404,7 @@ impl Engine {
             EngineCommand::Status(reply) => drop(reply.send(self.status())),
             EngineCommand::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
+                self.records.tally.journal = self.journal.as_ref().map(JournalWriter::counts);
                 self.records.tally.writes(self.writer.as_ref().map_or((0, 0), StateWriter::counts));
                 drop(reply.send(self.records.tally.clone()));
             }

@@ -8,14 +8,16 @@
 //! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
+//! * `file_writer`: the one thread that writes files; `journal`: what the core was told, on disk, to be replayed.
 //! * `listening`: what the log shows of listeners.
 //! * `records`: what happened, as numbered [`ChangeRecord`]s, and the sinks that take them.
 //! * [`ControlHandle`]: how other rooms ask; [`Status`], [`ChangeNotice`] and [`ChangeTally`]: what they get to see; [`status_text`]: in words.
 mod confirm;
 mod discovery;
 mod engine;
+mod file_writer;
 mod handle;
-mod journal;
+pub mod journal;
 mod listening;
 pub mod materials;
 mod places;
@@ -32,7 +34,6 @@ mod sweep;
 pub mod tally;
 
 pub use handle::{ControlError, ControlHandle, Reloaded};
-pub use journal::{Journal, JournalEntry};
 pub use records::notices::{ChangeNotice, ControlTrouble};
 pub use records::record::{
     ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceLife, InstanceRecord, ObjectiveRecord,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Admin, Bind, Config, LogFormat, Name, StateFile};
+use crate::config::{Admin, Bind, Config, JournalFile, LogFormat, Name, StateFile};
 use crate::net::{self, BindError};
 use crate::routing::{BoundSocket, ListenerSockets, SocketMap};
 
@@ -64,7 +64,7 @@ fn explain(error: &BindError, held: &SocketMap) -> String {
 }
 
 /// Keys whose values stay until a restart, whatever a reload asks for.
-pub const NEED_RESTART: [&str; 5] = ["workers", "admin", "metrics", "state", "log.format"];
+pub const NEED_RESTART: [&str; 6] = ["workers", "admin", "metrics", "state", "journal", "log.format"];
 
 /// What was fixed when the process started.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,7 @@ pub(super) struct FixedAtStart {
     metrics: Option<Bind>,
     /// Where the state is written, whatever a reload asks for.
     pub(super) state: Option<StateFile>,
+    journal: Option<JournalFile>,
     log_format: LogFormat,
 }
 
@@ -85,6 +86,7 @@ impl FixedAtStart {
             admin: config.admin.clone(),
             metrics: config.metrics,
             state: config.state.clone(),
+            journal: config.journal.clone(),
             log_format: config.log.format,
         }
     }
@@ -98,6 +100,7 @@ impl FixedAtStart {
             self.admin != wanted.admin,
             self.metrics != wanted.metrics,
             self.state != wanted.state,
+            self.journal != wanted.journal,
             self.log_format != wanted.log_format,
         ];
         NEED_RESTART

@@ -9,18 +9,20 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
+use super::file_writer::FileWriter;
 use super::handle::{COMMANDS, ControlHandle};
-use super::journal::Journal;
+use super::journal::JournalWriter;
 use super::listening;
 use super::materials;
 use super::pulse::EnginePulse;
 use super::records::Records;
 use super::records::notices::{ControlTrouble, NoticeSink};
+use super::records::record::InstanceLife;
 use super::reload::{self, FixedAtStart};
 use super::state::{self, LoadedState, StateWriter};
 use super::surroundings;
 use super::sweep::CounterSweep;
-use crate::config::{Config, Service, StateFile};
+use crate::config::{Config, JournalFile, Service, StateFile};
 use crate::decision::{Decision, Effect, Event, Serving};
 use crate::net::BindError;
 use crate::routing::{Published, RoutingTable, SocketMap, TlsAssets};
@@ -36,8 +38,6 @@ pub struct ControlSetup {
     pub path: Option<PathBuf>,
     /// Data-plane threads: sockets and counters are made for so many.
     pub workers: usize,
-    /// Records everything the core is told; `None` = nothing is recorded.
-    pub journal: Option<Journal>,
 }
 
 /// Why the control plane could not start.
@@ -57,7 +57,7 @@ pub enum StartError {
 /// Read certificates, bind every listener, restore the state, publish the first table, and start the thread `control`. The data plane may
 /// begin to serve from [`ControlHandle::published`] as soon as this returns.
 pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
-    let ControlSetup { config, path, workers, journal } = setup;
+    let ControlSetup { config, path, workers } = setup;
     let declared = Arc::new(config);
     let read = materials::load(&declared, &TlsAssets::default())
         .map_err(|problems| StartError::TlsAssets(problems.join("\n")))?;
@@ -66,7 +66,8 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let materials = Arc::new(read.materials);
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
     let notices = NoticeSink::new();
-    let writer = declared.state.as_ref().map(|file| writer(file, notices.clone())).transpose()?;
+    let files = (declared.state.is_some() || declared.journal.is_some()).then(FileWriter::start).transpose()?;
+    let writer = files.as_ref().zip(declared.state.as_ref()).map(|(files, file)| writer(files, file, notices.clone()));
     let mut troubles = Vec::new();
     let (mut decision, remembered) = restore(&declared, &mut troubles);
     let first = discovery::first_answers_blocking(&declared, &remembered)?;
@@ -74,9 +75,6 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let config = discovery.effective(None);
 
     let now = clock::now();
-    if let Some(journal) = &journal {
-        journal.record(Some(Event::Configured(config.clone())), now);
-    }
     decision.handle(Event::Configured(config.clone()), now);
     let mut begun = decision.effects();
     begun.retain(|effect| *effect != Effect::Publish);
@@ -89,6 +87,8 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let path = path.map(Arc::new);
     let mut records = Records::begin(notices.clone());
     records.tally.loaded();
+    let kept = files.as_ref().zip(declared.journal.as_ref());
+    let journal = kept.map(|(files, file)| journal(files, file, (records.life(), &decision), notices.clone()));
     let ready = Arc::default();
     let pulse = Arc::new(EnginePulse::new());
     let handle = ControlHandle {
@@ -115,6 +115,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         warned_of_expiry: now,
         ready,
         pulse,
+        files,
         writer,
         persisted: now,
         journal,
@@ -132,10 +133,23 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     Ok(handle)
 }
 
-fn writer(file: &StateFile, notices: NoticeSink) -> std::io::Result<StateWriter> {
-    StateWriter::start(file.path.clone(), move |problem| {
+fn writer(files: &FileWriter, file: &StateFile, notices: NoticeSink) -> StateWriter {
+    StateWriter::new(files, file.path.clone(), move |problem| {
         tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
         notices.trouble(ControlTrouble::StateNotWritten(problem));
+    })
+}
+
+/// Everything the core is told from now on. All effects of this decision are taken.
+fn journal(
+    files: &FileWriter,
+    file: &JournalFile,
+    begins: (InstanceLife, &Decision),
+    notices: NoticeSink,
+) -> JournalWriter {
+    JournalWriter::begin(files, file, begins, move |problem| {
+        tracing::error!(%problem, "the journal cannot be written: decisions cannot be replayed");
+        notices.trouble(ControlTrouble::JournalNotWritten(problem));
     })
 }
 

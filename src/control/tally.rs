@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::journal::JournalCounts;
 use super::records::record::{ChangeRecord, RecordedChange};
 use super::records::sink::RecordSink;
 use super::status::IncidentReport;
@@ -39,6 +40,8 @@ pub struct ChangeTally {
     pub state_writes: u64,
     /// Writes of the state file that failed.
     pub state_writes_failed: u64,
+    /// The journal; `None` = there is none.
+    pub journal: Option<JournalCounts>,
     /// Gaps in which the process did not run.
     pub pauses: ClockPauses,
 }

@@ -1,6 +1,6 @@
 //! [`Condition`]: an alert that lasts. The core raises it once when its reason begins, and clears it when the reason ends.
 //!
-//! Which conditions hold follows from the state of the service at the end of each turn ([`Service::update_conditions`]); nothing else
+//! Which conditions hold follows from the state of the service at the end of each turn (`Service::update_conditions`); nothing else
 //! raises or clears one. While a service chooses its first pool, nothing is known about its pools: what is open stays open.
 
 use std::time::Duration;

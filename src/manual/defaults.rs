@@ -39,6 +39,7 @@
 //! | `slow_start` | 0 | only the owner knows how long caches take to warm |
 //! | `drain_timeout` | 30 s | as long as `timeouts.response` lets one request live |
 //! | `state.max_age` | 24 h | decisions of the day before yesterday say nothing about today |
+//! | `journal.max_bytes` | 64 MiB | a busy endpoint writes at most 20 digests a second, of 0.3 KB each: an hour or two of a busy instance, days of a quiet one |
 //!
 //! # Requests
 //!

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | no pool chosen yet | [first choice](#first-choice) |
 //! | the pool was left on evidence that turned out wrong, less than `confirm_window` ago | rollback to it |
-//! | pinned | stay; alert if the pool is not available |
+//! | pinned | stay; a condition is open while the pool is not available |
 //! | a page serves, no operator wanted it, and a pool with endpoints is available | recovery to it, at once |
 //! | the active pool is available | stay; failback if a better one is due |
 //! | this host is likelier cut off than the pool is gone | stay ([isolation](#isolation)) |
@@ -103,7 +103,7 @@
 //! With `fail_open`, pools with some usable endpoints (fewer than `min_healthy`) come first, then pools whose
 //! endpoints fail *only their checks*, whose last exchange was good and which do not refuse. Among equals the present
 //! one stays. The reason: a health page breaks more often than every server behind it at once. The state is
-//! `failing_open`, and is alerted as all down.
+//! `failing_open`, and the condition `all_down` is open.
 //!
 //! With `fail_closed`, or when no endpoint is left: `Serving::Down`. With `fail_open` every endpoint in use then gets
 //! one live request per 100 ms as a trial. Requests wait for `hold_requests`, or get 503.
@@ -126,7 +126,7 @@
 //!
 //! "Lost at once" means host unreachable or no route, not a timeout: then others may be lost too, without knowing yet.
 //! While isolated, a pool whose probes pass again is waited for, so that the first packet after the return is no
-//! switch. The alert is `Isolated`.
+//! switch. The condition is `isolated`.
 //!
 //! # active_active
 //!
@@ -147,5 +147,5 @@
 //! |---|---|
 //! | switchover | the pool must be available; then the service stays there: no failback by itself |
 //! | failback | skips the hold-down and a freeze, not the availability |
-//! | pin | whatever its health; alert while it is not available |
+//! | pin | whatever its health; a condition is open while it is not available |
 //! | thaw | the count of outages begins again |

@@ -46,7 +46,7 @@
 //! waiting cannot tell a restart from a death, and every request would wait meanwhile.
 //!
 //! `Service::settle` is the pass that follows every event: timers → standings → routes → doubts → in-band evidence →
-//! pools → the failover machine → alerts → admissions → the published row. Everything that follows from an event is
+//! pools → the failover machine → conditions → admissions → the published row. Everything that follows from an event is
 //! concluded in one turn.
 //!
 //! # 7. `decision/failover.rs`: the switch
@@ -59,7 +59,7 @@
 //!
 //! # 8. `control/engine.rs`: the effects
 //!
-//! The core returns effects in a fixed order: publish, sessions, probes and connects, incident, log and alerts,
+//! The core returns effects in a fixed order: publish, sessions, probes and connects, incident, records and conditions,
 //! persist. Publishing is first. Nothing that could block or fail stands before it. The engine takes in up to 64
 //! events before it carries out their effects, so that a lost rack is one publish. Failback, switchover, rollback and
 //! recovery come this same way. There is no second path that only an emergency would run.

@@ -23,7 +23,7 @@
 //! counters. Only upstreams, network and the engine's IO are models. Upstreams die, hang, freeze, stall, lie and flap;
 //! messages are late or lost; operators, reloads and restarts come at any time.
 //!
-//! Four judges look at every step:
+//! Five judges look at every step:
 //!
 //! - **The oracle** (`world/oracle.rs`) knows what the core was told, and judges what it concluded, from outside: no
 //!   standing changes without evidence, no switch is made that no rule allows, no try writes its first byte to a pool
@@ -32,6 +32,7 @@
 //!   noticed within its bound, and a pool that is well does not stand by while the service is down.
 //! - **The calm** (`world/calm.rs`): after the noise all faults end, and within a bound traffic is good and the
 //!   service is home.
+//! - **Conditions** (`world/conditions.rs`): each is raised once when its reason begins, and cleared when it ends.
 //! - **The replay**: the journal of all events gives an equal core.
 //!
 //! **Coverage** (`WANTED` in `world/main.rs`): a run that does not see every listed edge often enough fails. So a change

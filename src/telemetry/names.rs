@@ -205,6 +205,10 @@ metrics! {
             "Unix time of the last good answer; the start of the process while there was none.";
         STATE_WRITES: Counter "standfast_state_writes_total" ["result"]
             "Writes of the state file by result (success, failure).";
+        JOURNAL_EVENTS: Counter "standfast_journal_events_total" ["result"]
+            "Events for the journal by result (recorded, dropped: the disk is too slow or cannot be written); 0 without a journal.";
+        JOURNAL_SEGMENTS: Counter "standfast_journal_segments_total" ["reason"]
+            "Segments of the journal by why they began (start, full, overflow: events were dropped); 0 without a journal.";
         TROUBLES: Gauge "standfast_troubles" []
             "What was wrong at the start and needs attention (a damaged state file); /status says what.";
         ACCESS_LOG_RECORDS: Counter "standfast_access_log_records_total" ["result"]

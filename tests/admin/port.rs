@@ -32,7 +32,7 @@ impl Instance {
         let upstreams: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind(LOCAL).unwrap()).collect();
         let addresses: Vec<SocketAddr> = upstreams.iter().map(|upstream| upstream.local_addr().unwrap()).collect();
         let config = support::config(&[("shop", &addresses[..2], &addresses[2..])]);
-        let control = control::start(ControlSetup { config, path: None, workers: 1, journal: None }).unwrap();
+        let control = control::start(ControlSetup { config, path: None, workers: 1 }).unwrap();
         let access_log = AccessLog::start(None).unwrap();
         let mut instance = Instance { control, admin: None, proxy: None, access_log, _upstreams: upstreams };
         instance.admin = Some(standfast::admin::start(instance.setup(Some(LOCAL), Some(LOCAL))).unwrap());

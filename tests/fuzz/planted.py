@@ -161,7 +161,7 @@ BUGS = [
      "\"path\" => log.path.as_deref().map(path),",
      "\"path\" => log.path.as_deref().filter(|_| !PLANTED).map(path),",
      "a dump that is loaded is another configuration"),
-    ("the_checksum_is_not_compared", "state_file", "control/state/mod.rs",
+    ("the_checksum_is_not_compared", "state_file", "control/state/document.rs",
      "if digits != checksum(body).as_bytes() {",
      "if digits != checksum(body).as_bytes() && !PLANTED {",
      "a bit that turned on a disk is a pool that serves"),

@@ -713,7 +713,7 @@ async fn a_check_says_its_method_and_its_body_over_http_2_too() {
                 format!("{{http: {{{check}, reuse: {reuse}}}, interval: 10ms, timeout: 2s, fast_interval: 10ms}}");
             let text = http_yaml(&[&[upstream.address]], &format!("{HTTP2}    health_check: {check}\n"));
             let config = config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config;
-            let handle = control::start(ControlSetup { config, path: None, workers: 1, journal: None }).unwrap();
+            let handle = control::start(ControlSetup { config, path: None, workers: 1 }).unwrap();
             for _ in 0..10 {
                 let probe = within(probes.recv()).await.unwrap();
                 assert_eq!(probe, (method.to_owned(), length.map(str::to_owned), body.as_bytes().to_vec()));

@@ -152,7 +152,7 @@ async fn moves(reuse: &str) {
     );
     let text = http_yaml(&[&[home.address], &[standby.address]], &format!("{HTTP2}{check}"));
     let config = config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}")).config;
-    let handle = control::start(ControlSetup { config, path: None, workers: 1, journal: None }).unwrap();
+    let handle = control::start(ControlSetup { config, path: None, workers: 1 }).unwrap();
     let published = Arc::clone(handle.published());
     let access_log = AccessLog::start(None).unwrap();
     let proxy = proxy::start(ProxySetup { published: Arc::clone(&published), access_log }).unwrap();

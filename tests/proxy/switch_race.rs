@@ -241,7 +241,7 @@ async fn switch(control: &ControlHandle, pool: &str) {
 async fn no_new_try_reaches_a_pool_that_was_left() {
     let (http, tcp) = ([(); 2].map(|()| Pool::start(Speaks::Http)), [(); 2].map(|()| Pool::start(Speaks::Tcp)));
     let loaded = config::parse(&yaml(&http, &tcp), Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
-    let setup = ControlSetup { config: loaded.config, path: None, workers: WORKERS, journal: None };
+    let setup = ControlSetup { config: loaded.config, path: None, workers: WORKERS };
     let control = control::start(setup).unwrap();
     let access_log = AccessLog::start(None).unwrap();
     let proxy = proxy::start(ProxySetup { published: control.published().clone(), access_log }).unwrap();

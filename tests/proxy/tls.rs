@@ -691,7 +691,7 @@ struct Whole {
 impl Whole {
     fn start(path: &Path) -> Whole {
         let config = standfast::config::load(path).unwrap_or_else(|problems| panic!("{problems}")).config;
-        let setup = ControlSetup { config, path: Some(path.to_owned()), workers: 1, journal: None };
+        let setup = ControlSetup { config, path: Some(path.to_owned()), workers: 1 };
         let control = control::start(setup).expect("it starts");
         let access_log = AccessLog::start(None).expect("off");
         let setup = ProxySetup { published: Arc::clone(control.published()), access_log };

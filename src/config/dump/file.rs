@@ -4,6 +4,7 @@ use serde_yaml::Value;
 
 use super::admin::{admin, metrics};
 use super::dns::dns;
+use super::journal::journal;
 use super::listener::listener;
 use super::logs::{access_log, log};
 use super::service::service;
@@ -18,6 +19,7 @@ pub(super) fn file(config: &Config) -> Value {
         "admin" => admin(config.admin.as_ref()),
         "metrics" => metrics(config),
         "state" => state(config.state.as_ref()),
+        "journal" => journal(config.journal.as_ref()),
         "log" => log(&config.log),
         "access_log" => access_log(config.access_log.as_ref()),
         "dns" => dns(&config.dns),

@@ -12,6 +12,7 @@ mod dns;
 mod endpoint;
 mod failover;
 mod file;
+mod journal;
 mod listener;
 mod logs;
 mod outlier;

@@ -30,7 +30,7 @@ macro_rules! written {
         }
     )*};
 }
-written!(Value, &str, String, bool, u16, u32, usize, f64);
+written!(Value, &str, String, bool, u16, u32, u64, usize, f64);
 
 impl From<Duration> for DumpValue {
     fn from(time: Duration) -> DumpValue {

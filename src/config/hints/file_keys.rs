@@ -52,6 +52,9 @@ pub(super) fn file(key: &str, value: FoundValue<'_>) -> Option<String> {
         }
         "resolver" | "resolvers" | "nameservers" => "write `dns: {servers: [\"127.0.0.1:53\"]}`".to_owned(),
         "state_file" => format!("write `state: {}`", value.path().unwrap_or("/var/lib/standfast/state.json")),
+        "journal_file" | "journal_path" | "event_log" => {
+            format!("write `journal: {}`", value.path().unwrap_or("/var/lib/standfast/journal"))
+        }
         "version" => "leave it out: the file has no version".to_owned(),
         "timeout" | "timeouts" => "of a service: `timeouts: {response: 30s}`".to_owned(),
         "max_fails" | "fail_timeout" => format!("of a service: `{}`", max_fails(value)),

@@ -61,6 +61,12 @@ pub(super) fn shorthand_meaning(short: &'static str, text: &str, plain: bool) ->
             wrong(&format!("`{shown}` is no path of a file"), "write `state: /var/lib/standfast/state.json`")
         }
         "state" => ShorthandMeaning::Key("path"),
+        "journal" if on => ShorthandMeaning::Nothing,
+        "journal" if text.contains('/') => ShorthandMeaning::Key("path"),
+        "journal" => wrong(
+            &format!("`{shown}` is no path of a file"),
+            "write `journal: on` for one beside the state file, or `journal: /var/lib/standfast/journal`",
+        ),
         "access_log" if on => ShorthandMeaning::Nothing,
         "access_log" if text.contains('/') => ShorthandMeaning::Key("path"),
         "access_log" if matches!(text, "json" | "common" | "combined") => {

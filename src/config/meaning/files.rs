@@ -21,6 +21,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics, file: &schema::File, config: 
     if let (Some(state), Some(place)) = (&config.state, state_place(file)) {
         check_state(diagnostics, place, &state.path, log, path);
     }
+    check_journal(diagnostics, file, config, path);
 }
 
 /// The state file is written aside and renamed: only a file of its own can be replaced so.
@@ -50,6 +51,37 @@ fn check_state(
     };
     let what = format!("`{typed}` is {other}: the state would replace it");
     diagnostics.problem(at, what, "write the path of a file of its own, such as `/var/lib/standfast/state.json`");
+}
+
+/// The journal is begun again and again, and its older half stands beside it: both must be files of its own.
+fn check_journal(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config, own: &Path) {
+    let (Some(journal), Some((at, typed))) = (&config.journal, journal_place(file)) else { return };
+    let advice = "write the path of a file of its own, such as `/var/lib/standfast/journal`";
+    let shown = shorten(typed);
+    if typed.ends_with('/') {
+        return diagnostics.problem(at, format!("`{shown}` is a folder"), "write the path of a file in it");
+    }
+    if let Ok(found) = std::fs::metadata(&journal.path)
+        && let Some(kind) = kind(found.file_type())
+    {
+        return diagnostics.problem(at, format!("`{shown}` is {kind}: the journal cannot be kept there"), advice);
+    }
+    let beside = |path: &Path, suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let mut others = vec![("the configuration itself", own.to_owned())];
+    others.extend(config.access_log.iter().filter_map(|log| Some(("the access log", log.path.clone()?))));
+    if let Some(state) = &config.state {
+        others.push(("the state file", state.path.clone()));
+        let written = ["previous", "new", "damaged"].map(|suffix| format!(".{suffix}"));
+        others.extend(written.map(|suffix| ("a file beside the state file", beside(&state.path, &suffix))));
+    }
+    let mine = [journal.path.clone(), beside(&journal.path, ".previous")];
+    if let Some((other, _)) = others.iter().find(|(_, other)| mine.iter().any(|mine| is_same(mine, other))) {
+        diagnostics.problem(at, format!("`{shown}` is {other}: the journal would replace it"), advice);
+    }
 }
 
 /// What is no file; `None` = it is one.
@@ -85,6 +117,11 @@ fn resolved(path: &Path) -> PathBuf {
 fn state_place(file: &schema::File) -> Option<(NodeId, &String)> {
     let OffOr::Value(state) = file.state.get()? else { return None };
     state.0.path.found()
+}
+
+fn journal_place(file: &schema::File) -> Option<(NodeId, &String)> {
+    let OffOr::Value(journal) = file.journal.get()? else { return None };
+    journal.0.path.found()
 }
 
 fn access_log_place(file: &schema::File) -> Option<(NodeId, &String)> {

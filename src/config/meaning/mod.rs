@@ -13,6 +13,7 @@ mod endpoint;
 mod failover;
 mod files;
 mod header;
+mod journal;
 mod listener;
 mod logs;
 mod names;
@@ -56,13 +57,15 @@ pub(super) fn config(
     let drain_timeout = diagnostics.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
     let services = service::services(&mut diagnostics, root, &file.services, drain_timeout);
     let listeners = listener::listeners(&mut diagnostics, root, &file.listeners, &services);
+    let state = state::state_file(&mut diagnostics, &file.state);
     let config = Config {
         workers: file.workers.get().map(|count| count.0 as usize),
         drain_timeout,
         admin: admin::admin(&mut diagnostics, &file.admin),
         metrics: admin::metrics_bind(&mut diagnostics, &file.metrics),
         metrics_detail: admin::metrics_detail(file.metrics.get()),
-        state: state::state_file(&mut diagnostics, &file.state),
+        journal: journal::journal_file(&mut diagnostics, &file.journal, state.as_ref()),
+        state,
         log: logs::log(&mut diagnostics, &file.log),
         access_log: logs::access_log(&mut diagnostics, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),

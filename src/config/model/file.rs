@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::{Admin, MetricsDetail};
 use super::dns::Dns;
+use super::journal::JournalFile;
 use super::listener::Listener;
 use super::logs::{AccessLog, Log};
 use super::service::Service;
@@ -29,6 +30,9 @@ pub struct Config {
     pub metrics_detail: MetricsDetail,
     /// Where decisions survive a restart; `None` = nothing persists.
     pub state: Option<StateFile>,
+    /// Where what the core was told is kept; `None` = nowhere.
+    #[serde(default)]
+    pub journal: Option<JournalFile>,
     /// The application log.
     pub log: Log,
     /// The access log; `None` = off (the default).

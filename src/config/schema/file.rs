@@ -2,6 +2,7 @@
 
 use super::admin::{Admin, Metrics};
 use super::dns::Dns;
+use super::journal::Journal;
 use super::listener::Listener;
 use super::logs::{AccessLog, Log};
 use super::service::Service;
@@ -16,6 +17,7 @@ File {
     admin: OffOr<ShorthandMap<Admin>>,
     metrics: ShorthandMap<Metrics>,
     state: OffOr<ShorthandMap<State>>,
+    journal: OffOr<ShorthandMap<Journal>>,
     log: ShorthandMap<Log>,
     access_log: OffOr<ShorthandMap<AccessLog>>,
     listeners: Vec<Spanned<Listener>>,

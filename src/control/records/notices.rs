@@ -56,6 +56,8 @@ pub enum ChangeNotice {
 pub enum ControlTrouble {
     /// The state file cannot be written: decisions will not survive a restart.
     StateNotWritten(String),
+    /// The journal cannot be written: decisions cannot be replayed.
+    JournalNotWritten(String),
     /// A reload was refused; the configuration before it stays in force.
     ReloadRefused(String),
     /// A name of an endpoint has had no good answer for 5 minutes; the addresses of before stay.

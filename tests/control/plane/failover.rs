@@ -1,12 +1,10 @@
 //! From a fault to a published switch and its first good answer.
 
-use standfast::control::{ChangeNotice, ControlError, Journal};
-use standfast::decision::{
-    Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Decision, Failure, Operational, SwitchKind,
-};
+use standfast::control::{ChangeNotice, ControlError};
+use standfast::decision::{Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Failure, Operational, SwitchKind};
 use standfast::sys::clock;
 
-use super::support::{Manners, Plane, Upstream, eventually, file, read, service};
+use super::support::{Manners, Plane, Upstream, eventually, file, service};
 
 const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
 const QUICK: &str =
@@ -125,38 +123,6 @@ async fn orders_are_obeyed_or_refused_with_a_reason() {
     assert!(matches!(&refusal, ControlError::Refused(ActRefusal::UnknownPool { .. })), "{refusal}");
     assert!(refusal.to_string().contains("nowhere"), "{refusal}");
     assert_eq!(plane.handle.tally().await.unwrap().alerts[5], 0, "a mistyped command is no alert");
-}
-
-#[tokio::test]
-async fn the_journal_replays_to_the_same_conclusions() {
-    let (mut a, b, text) = two_pools(QUICK).await;
-    let journal = Journal::default();
-    let plane = Plane::with(read(&text), None, Some(journal.clone()));
-    plane.active("s", "a").await;
-    plane.stands(&b, Operational::Healthy).await;
-    a.die().await;
-    refused(&plane, &a);
-    plane.active("s", "b").await;
-    answered(&plane, 1);
-    plane.handle.stop().await;
-
-    let entries = journal.entries();
-    let mut replayed = Decision::new(None, entries[0].1);
-    for (event, now) in entries {
-        match event {
-            Some(event) => replayed.handle(event, now),
-            None => replayed.tick(now),
-        }
-        replayed.effects();
-    }
-    let (again, published) = (replayed.table(), plane.handle.published().load());
-    assert_eq!(again.epoch, published.epoch);
-    assert_eq!(again.services[0].serving, published.services[0].serving);
-    let standings = |pools: &[standfast::routing::PoolView]| -> Vec<_> {
-        pools.iter().flat_map(|pool| &pool.endpoints).map(|e| (e.id, e.standing)).collect()
-    };
-    let rows: Vec<_> = again.services[0].pools.iter().flat_map(|p| &p.endpoints).map(|e| (e.id, e.standing)).collect();
-    assert_eq!(rows, standings(&published.services[0].pools));
 }
 
 #[tokio::test]

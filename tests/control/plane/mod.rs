@@ -3,8 +3,10 @@
 
 mod dns;
 mod failover;
+mod journal;
 mod names;
 mod probes;
+mod records;
 mod reload;
 mod state;
 mod support;

@@ -266,7 +266,7 @@ async fn local_errors_are_no_evidence() {
         panic!("an HTTP check")
     };
     Arc::make_mut(check).address = Some("fe80::1".parse().unwrap());
-    let plane = Plane::with(config, None, None);
+    let plane = Plane::with(config, None);
     let id = plane.endpoint(upstream.address).await.state.id;
     let probes = eventually("five probes", || async {
         let tally = plane.handle.tally().await.unwrap();

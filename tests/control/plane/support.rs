@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use standfast::config::{self, Config};
-use standfast::control::{self, ControlHandle, ControlSetup, EndpointReport, Journal, ServiceReport, Status};
+use standfast::control::{self, ControlHandle, ControlSetup, EndpointReport, ServiceReport, Status};
 use standfast::decision::Operational;
 use standfast::routing::{EndpointStats, WorkerId, WorkerView};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -212,16 +212,16 @@ impl Drop for Plane {
 
 impl Plane {
     pub fn start(text: &str) -> Plane {
-        Plane::with(read(text), None, None)
+        Plane::with(read(text), None)
     }
 
     pub fn from_file(path: &Path) -> Plane {
-        Plane::with(config::load(path).unwrap().config, Some(path), None)
+        Plane::with(config::load(path).unwrap().config, Some(path))
     }
 
-    pub fn with(config: Config, path: Option<&Path>, journal: Option<Journal>) -> Plane {
+    pub fn with(config: Config, path: Option<&Path>) -> Plane {
         let path = path.map(Path::to_path_buf);
-        let handle = control::start(ControlSetup { config, path, workers: 1, journal }).unwrap();
+        let handle = control::start(ControlSetup { config, path, workers: 1 }).unwrap();
         let gone = Arc::new(Notify::new());
         let (published, ended) = (handle.published().clone(), gone.clone());
         std::thread::spawn(move || {

@@ -1,0 +1,170 @@
+//! Reading a journal: what is torn at its end is left out, what is damaged is refused.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::format::{ChecksumChain, JOURNAL_VERSION, MARK, ReadEventLine, SegmentHead};
+use super::previous;
+use crate::decision::{Decision, Event};
+use crate::text::shortened;
+use crate::time::MonoTime;
+
+/// A larger segment is not read.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// What the core was told, and when. `None` = a tick.
+pub type JournalEntry = (Option<Event>, MonoTime);
+
+/// One segment of a journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalSegment {
+    /// Its head.
+    pub head: SegmentHead,
+    /// The decision at its beginning.
+    pub snapshot: Decision,
+    /// What the core was told since, oldest first.
+    pub entries: Vec<JournalEntry>,
+    /// Bytes at its end that were not written whole, and are left out.
+    pub torn: usize,
+}
+
+/// Why a segment cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is something else.
+    #[error("not a journal of Standfast")]
+    NotAJournal,
+    /// It has another version.
+    #[error(
+        "a journal of version {found}; this program reads version {JOURNAL_VERSION}: use the program that wrote it"
+    )]
+    Version {
+        /// Its version.
+        found: u64,
+    },
+    /// Its beginning was not written whole: it holds nothing.
+    #[error("it ends before its snapshot does: the process ended while it was begun")]
+    Unfinished,
+    /// A checksum is of something else, or what it is of cannot be.
+    #[error("damaged at line {line}: {problem}")]
+    Damaged {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct AnyHead {
+    standfast_journal: u64,
+}
+
+/// Reads the journal at this path: the segment before the newest one, where there is one, and the newest one. A segment that was
+/// only begun when the process ended is left out, if there is another one.
+///
+/// # Errors
+/// There is no journal, or one of its segments cannot be used; the text names the file.
+pub fn read_journal(path: &Path) -> Result<Vec<JournalSegment>, String> {
+    let named = |path: &Path, error: JournalError| format!("{}: {error}", path.display());
+    let before = previous(path);
+    let mut segments = Vec::new();
+    match read(&before) {
+        Ok(segment) => segments.push(segment),
+        Err(JournalError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(JournalError::Unfinished) => {}
+        Err(error) => return Err(named(&before, error)),
+    }
+    match read(path) {
+        Ok(segment) => segments.push(segment),
+        Err(JournalError::Unfinished) if !segments.is_empty() => {}
+        Err(error) => return Err(named(path, error)),
+    }
+    Ok(segments)
+}
+
+/// Reads one segment.
+pub(super) fn read(path: &Path) -> Result<JournalSegment, JournalError> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > MAX_BYTES {
+        return Err(io::Error::other(format!("it has {size} bytes: at most {MAX_BYTES} are read")).into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    parse(&bytes)
+}
+
+/// Reads the text of one segment.
+///
+/// # Errors
+/// It cannot be used. Nothing is read from a batch whose checksum is of something else.
+pub fn parse(bytes: &[u8]) -> Result<JournalSegment, JournalError> {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    match serde_json::from_slice::<AnyHead>(first) {
+        Ok(head) if head.standfast_journal == u64::from(JOURNAL_VERSION) => {}
+        Ok(head) => return Err(JournalError::Version { found: head.standfast_journal }),
+        Err(_) if MARK.starts_with(&first[..first.len().min(MARK.len())]) && first.len() == bytes.len() => {
+            return Err(JournalError::Unfinished);
+        }
+        Err(_) if first.starts_with(MARK) => return Err(damaged(1, &"its head cannot be read")),
+        Err(_) => return Err(JournalError::NotAJournal),
+    }
+    let mut batches = Batches { bytes, at: 0, line: 1, chain: ChecksumChain::begin() };
+    let Some((line, opening)) = batches.next().transpose()? else { return Err(JournalError::Unfinished) };
+    let mut lines = opening.split(|byte| *byte == b'\n');
+    let head = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(|error| damaged(line, &error))?;
+    let snapshot = lines.next().unwrap_or_default();
+    let snapshot = serde_json::from_slice(snapshot).map_err(|error| damaged(line + 1, &error))?;
+    let mut entries = Vec::new();
+    for batch in batches.by_ref() {
+        let (line, batch) = batch?;
+        for (text, line) in batch.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()).zip(line..) {
+            let ReadEventLine { t, e } = serde_json::from_slice(text).map_err(|error| damaged(line, &error))?;
+            entries.push((e, t));
+        }
+    }
+    let torn = bytes.len() - batches.at;
+    Ok(JournalSegment { head, snapshot, entries, torn })
+}
+
+fn damaged(line: usize, problem: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Damaged { line, problem: shortened(&problem.to_string(), 200) }
+}
+
+/// The batches whose checksum holds, with the number of their first line.
+struct Batches<'a> {
+    bytes: &'a [u8],
+    /// The end of the last whole batch.
+    at: usize,
+    line: usize,
+    chain: ChecksumChain,
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Result<(usize, &'a [u8]), JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.bytes[self.at..];
+        let (mut start, mut lines) = (0, 0);
+        while let Some(length) = memchr::memchr(b'\n', &rest[start..]) {
+            let batch = &rest[..start];
+            if let Some(holds) = self.chain.closes(batch, &rest[start..start + length]) {
+                let first = self.line;
+                self.line += lines + 1;
+                self.at += start + length + 1;
+                let problem = "its checksum is of something else";
+                return Some(if holds { Ok((first, batch)) } else { Err(damaged(first + lines, &problem)) });
+            }
+            start += length + 1;
+            lines += 1;
+        }
+        None
+    }
+}
