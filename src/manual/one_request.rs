@@ -84,7 +84,7 @@
 //! the retry rule asks for a fresh connection.
 //!
 //! Where there is none, `dial.rs` connects. Of each worker at most 16 connects to one endpoint are under way at once, for
-//! each millisecond of the round trip to it. A further request waits in line, first in first out, for whichever comes
+//! each millisecond of the round trip to it (64 ms at most). A further request waits in line, first in first out, for whichever comes
 //! first: a connection that an exchange gives back, or a permit to connect (`dial_gate.rs`). So a burst that finds no
 //! idle connection, as after a switch to a standby, does not spend its first 100 ms with connects alone: the first
 //! requests are answered meanwhile, and their connections serve most of the others.

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::decision::EndpointId;
+use crate::time::MonoTime;
 
 /// Connects to one endpoint under way at once from one worker, for each [`PACE`] of a round trip to it. Sixteen a millisecond are
 /// about what a worker can do beside its exchanges (20 µs each, TLS many times that): with fewer it would be idle, and more would
@@ -31,6 +32,10 @@ const AT_ONCE: usize = 16;
 /// connects that costs something, and sixteen at a time would be 320 a second over a round trip of 50 ms. (How long a connect
 /// takes says less: where the worker or the endpoint has too much to do, it takes longer, and more at once would make it worse.)
 const PACE: Duration = Duration::from_millis(1);
+/// The longest round trip that the limit follows: beyond 64 ms an endpoint gets no more connects at once.
+const FARTHEST: Duration = Duration::from_millis(64);
+/// A measured round trip counts for so long: the way may have become another.
+const MEASURED_FOR: Duration = Duration::from_secs(30);
 
 /// One worker's gates by endpoint. `T` is a connection.
 pub struct DialGates<T> {
@@ -43,8 +48,8 @@ pub struct DialGates<T> {
 pub struct DialGate<T> {
     /// Permits in use or granted.
     connecting: Cell<usize>,
-    /// The shortest round trip of late.
-    round_trip: Cell<Option<Duration>>,
+    /// The shortest round trip of late, and until when it counts.
+    round_trip: Cell<Option<(Duration, MonoTime)>>,
     line: RefCell<VecDeque<Rc<LineEntry<T>>>>,
     waiting: Rc<Cell<usize>>,
 }
@@ -53,6 +58,8 @@ pub struct DialGate<T> {
 struct LineEntry<T> {
     granted: Cell<Option<Grant<T>>>,
     waker: Cell<Option<Waker>>,
+    /// Its request has left.
+    left: Cell<bool>,
 }
 
 /// What a waiting request gets.
@@ -101,10 +108,10 @@ impl<T> DialGates<T> {
         }
     }
 
-    /// Forgets gates that are not in use, and lets the round trips of the others grow old: a way may become longer.
-    pub fn sweep(&self) {
+    /// Forgets gates that are not in use, and round trips that were measured too long ago.
+    pub fn sweep(&self, now: MonoTime) {
         self.gates.borrow_mut().retain(|_, gate| {
-            gate.round_trip.set(gate.round_trip.get().map(|shortest| shortest.saturating_mul(2)));
+            gate.round_trip.set(gate.round_trip.get().filter(|(_, until)| now < *until));
             gate.connecting.get() > 0 || Rc::strong_count(gate) > 1
         });
     }
@@ -136,7 +143,7 @@ impl<T> DialGate<T> {
             self.connecting.set(self.connecting.get() + 1);
             return GateTurn(TurnState::Connecting);
         }
-        let entry = Rc::new(LineEntry { granted: Cell::new(None), waker: Cell::new(None) });
+        let entry = Rc::new(LineEntry { granted: Cell::new(None), waker: Cell::new(None), left: Cell::new(false) });
         join(&mut self.line.borrow_mut(), Rc::clone(&entry));
         self.waiting.set(self.waiting.get() + 1);
         GateTurn(TurnState::Waiting(entry))
@@ -152,13 +159,22 @@ impl<T> DialGate<T> {
     }
 
     /// A connect under this turn has ended with a connection. `round_trip` is asked where requests wait.
-    pub fn connected(&self, turn: GateTurn<T>, round_trip: impl FnOnce() -> Option<Duration>) {
-        if !self.line.borrow().is_empty()
+    pub fn connected(&self, turn: GateTurn<T>, now: MonoTime, round_trip: impl FnOnce() -> Option<Duration>) {
+        if (self.waiting_here() || self.round_trip.get().is_some())
             && let Some(took) = round_trip()
         {
-            self.round_trip.set(Some(self.round_trip.get().map_or(took, |shortest| shortest.min(took))));
+            let measured = (took.min(FARTHEST), now.after(MEASURED_FOR));
+            // A longer one is news only when the shorter one no longer counts.
+            let shortest = self.round_trip.get().filter(|(shortest, _)| *shortest < measured.0);
+            self.round_trip.set(Some(shortest.unwrap_or(measured)));
         }
         self.give_back(&turn);
+    }
+
+    /// Does a request wait in this line?
+    fn waiting_here(&self) -> bool {
+        self.drop_left();
+        !self.line.borrow().is_empty()
     }
 
     /// … without one: all waiting requests may connect.
@@ -176,8 +192,10 @@ impl<T> DialGate<T> {
                 Some(Grant::Connection(connection)) => return Some(connection),
                 Some(Grant::Permit) => self.free_permit(),
                 None => {
-                    self.line.borrow_mut().retain(|other| !Rc::ptr_eq(other, entry));
+                    // It is skipped when its place comes up: a long line whose requests all leave costs each of them the same.
+                    entry.left.set(true);
                     self.waiting.set(self.waiting.get() - 1);
+                    self.drop_left();
                 }
             }
         }
@@ -206,14 +224,23 @@ impl<T> DialGate<T> {
 
     /// The first in line, which leaves it.
     fn first(&self) -> Option<Rc<LineEntry<T>>> {
+        self.drop_left();
         let first = self.line.borrow_mut().pop_front()?;
         self.waiting.set(self.waiting.get() - 1);
         Some(first)
     }
 
+    /// Takes requests that have left out of the front of the line.
+    fn drop_left(&self) {
+        let mut line = self.line.borrow_mut();
+        while line.front().is_some_and(|entry| entry.left.get()) {
+            line.pop_front();
+        }
+    }
+
     /// How many connects may be under way at once.
     fn most(&self) -> usize {
-        let paces = self.round_trip.get().map_or(1, |shortest| shortest.as_micros() / PACE.as_micros());
+        let paces = self.round_trip.get().map_or(1, |(shortest, _)| shortest.as_micros() / PACE.as_micros());
         usize::try_from(paces.max(1)).unwrap_or(usize::MAX).saturating_mul(AT_ONCE)
     }
 }
@@ -262,6 +289,10 @@ mod tests {
     use super::*;
 
     const HOME: EndpointId = EndpointId(1);
+
+    fn at(seconds: u64) -> MonoTime {
+        MonoTime::from_micros(seconds * 1_000_000)
+    }
 
     /// What a turn has come to.
     #[derive(Debug, PartialEq, Eq)]
@@ -333,7 +364,7 @@ mod tests {
     #[test]
     fn a_permit_that_comes_back_goes_to_the_first_in_line() {
         let (rig, mut connecting, mut line) = GateFixture::full(3);
-        rig.gate.connected(connecting.pop().unwrap(), || Some(Duration::from_micros(40)));
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || Some(Duration::from_micros(40)));
         let all: Vec<_> = line.iter_mut().map(seen).collect();
         assert_eq!(all, [Seen::Permit, Seen::Waits, Seen::Waits]);
         assert_eq!(rig.gate.connecting.get(), AT_ONCE);
@@ -379,7 +410,7 @@ mod tests {
         // With a connection that it has taken.
         assert_eq!(rig.gate.leave(served), None);
         // With a permit that it has not looked at.
-        rig.gate.connected(connecting.pop().unwrap(), || Some(Duration::from_micros(40)));
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || Some(Duration::from_micros(40)));
         assert_eq!(rig.gate.leave(line.pop_front().unwrap()), None);
         assert_eq!(rig.gate.connecting.get(), AT_ONCE);
         assert_eq!(seen(&mut line[0]), Seen::Permit, "passed on");
@@ -397,30 +428,50 @@ mod tests {
         let mut first = rig.gate.enter_again(first);
         assert_eq!(rig.offer(8), None);
         assert_eq!((seen(&mut first), seen(&mut line[0])), (Seen::Connection(8), Seen::Waits));
-        connecting.drain(..).for_each(|turn| rig.gate.connected(turn, || Some(Duration::from_micros(40))));
+        connecting.drain(..).for_each(|turn| rig.gate.connected(turn, at(0), || Some(Duration::from_micros(40))));
         assert_eq!(seen(&mut rig.gate.enter_again(first)), Seen::Permit, "there are permits again");
     }
 
     #[test]
     fn an_endpoint_far_away_gets_more_connects_at_once() {
         let (rig, mut connecting, mut line) = GateFixture::full(100);
-        rig.gate.connected(connecting.pop().unwrap(), || Some(Duration::from_micros(4_500)));
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || Some(Duration::from_micros(4_500)));
         let granted = line.iter_mut().map(seen).filter(|seen| *seen == Seen::Permit).count();
         assert_eq!(granted, 4 * AT_ONCE - connecting.len());
-        rig.gate.connected(connecting.pop().unwrap(), || Some(Duration::from_micros(900)));
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || Some(Duration::from_micros(900)));
         assert_eq!(rig.gate.most(), AT_ONCE, "the shortest one counts");
-        (0..3).for_each(|_| rig.gates.sweep());
-        assert_eq!(rig.gate.most(), 7 * AT_ONCE, "for some time");
+        rig.gates.sweep(at(29));
+        assert_eq!(rig.gate.round_trip.get(), Some((Duration::from_micros(900), at(30))), "for some time");
+        rig.gates.sweep(at(30));
+        assert_eq!(rig.gate.round_trip.get(), None);
+    }
+
+    #[test]
+    fn the_limit_follows_no_round_trip_beyond_the_farthest() {
+        let (rig, mut connecting, _line) = GateFixture::full(1);
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || Some(Duration::from_secs(60)));
+        assert_eq!(rig.gate.most(), 64 * AT_ONCE);
+    }
+
+    #[test]
+    fn a_line_that_leaves_as_a_whole_is_skipped() {
+        let (rig, connecting, mut line) = GateFixture::full(1000);
+        let mut last = line.pop_back().unwrap();
+        line.into_iter().for_each(|turn| assert_eq!(rig.gate.leave(turn), None));
+        assert_eq!((rig.gates.waiting.get(), rig.gate.line.borrow().len()), (1, 1));
+        assert_eq!((rig.offer(7), seen(&mut last)), (None, Seen::Connection(7)));
+        connecting.into_iter().chain([last]).for_each(|turn| assert_eq!(rig.gate.leave(turn), None));
+        assert!(rig.is_unused());
     }
 
     #[test]
     fn gates_that_are_not_in_use_are_forgotten() {
         let gates = DialGates::<u32>::default();
         let turn = gates.gate(HOME).enter();
-        gates.sweep();
+        gates.sweep(at(0));
         assert_eq!(gates.gates.borrow().len(), 1);
         assert_eq!(gates.gate(HOME).leave(turn), None);
-        gates.sweep();
+        gates.sweep(at(0));
         assert_eq!(gates.gates.borrow().len(), 0);
     }
 
@@ -441,7 +492,7 @@ mod tests {
         let counts = || woken.iter().map(|count| count.0.load(Relaxed)).collect::<Vec<_>>();
         assert_eq!(rig.offer(7), None);
         assert_eq!(counts(), [1, 0, 0]);
-        rig.gate.connected(connecting.pop().unwrap(), || None);
+        rig.gate.connected(connecting.pop().unwrap(), at(0), || None);
         assert_eq!(counts(), [1, 1, 0]);
         rig.gate.failed(connecting.pop().unwrap());
         assert_eq!(counts(), [1, 1, 1]);

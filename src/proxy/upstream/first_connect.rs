@@ -146,7 +146,7 @@ impl<'s> FirstConnect<'s> {
     pub fn end(&self, reached: &Result<Transport, DialError>) {
         let Some((gate, turn)) = self.gated.take() else { return };
         match reached {
-            Ok(stream) => gate.connected(turn, || tcp::shortest_round_trip(stream.socket())),
+            Ok(stream) => gate.connected(turn, clock::now(), || tcp::shortest_round_trip(stream.socket())),
             Err(_) => gate.failed(turn),
         }
     }

@@ -91,6 +91,6 @@ impl UpstreamPools {
     pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
         self.idle.sweep(table, now);
         self.h2.sweep(table);
-        self.gates.sweep();
+        self.gates.sweep(now);
     }
 }

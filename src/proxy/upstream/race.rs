@@ -110,6 +110,8 @@ impl Dispatch<'_> {
         }
         first.settle();
         first.tell_unanswered();
+        // Its connect is polled no more: what it holds before the gate is another one's.
+        first.step_out();
         match other {
             Some(other) => self.second_alone(first, gone, other).await,
             None => Ok(RaceOutcome::Unanswered),
