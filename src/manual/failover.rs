@@ -2,8 +2,8 @@
 //! holds them back.
 //!
 //! Users read `config/guides/failover.md`. The code is `decision/failover.rs` for `active_passive`,
-//! `decision/active_active.rs` for `active_active`, and `decision/isolation.rs`, `freeze.rs`, `hold_down.rs`, `pool.rs`
-//! beside them.
+//! `decision/active_active.rs` for `active_active`, `decision/gating.rs` and `transition.rs` for switches that wait, and
+//! `decision/isolation.rs`, `freeze.rs`, `hold_down.rs`, `pool.rs` beside them.
 //!
 //! # One decision
 //!

@@ -43,6 +43,10 @@
 //! **Coverage** (`WANTED` in `world/main.rs`): a run that does not see every listed edge often enough fails. So a change
 //! that makes a path unreachable is noticed.
 //!
+//! `world/gates.rs` has a family of its own, of 96 worlds whose switches have gates: answers and acknowledgements that
+//! come late, twice, never, or about another switch; orders, reloads and restarts while one waits. Its oracle is
+//! `world/gates_oracle.rs`.
+//!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world. `world/plays.rs` has scripted attacks
 //! and faults, each with what must come of it and many seeds.
 //!

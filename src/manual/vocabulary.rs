@@ -22,6 +22,11 @@
 //! | incident | the record of one switch: cause, evidence, actor, epoch, four times | [`Incident`](crate::decision::Incident) |
 //! | condition | a state of a service that an operator should know of, as long as it lasts | [`Condition`](crate::decision::Condition) |
 //! | change record | one change with its number, for every reader | [`ChangeRecord`](crate::control::ChangeRecord) |
+//! | intended switch | a decision to change the active pool that is not taken yet | `src/decision/switch.rs` |
+//! | transition | an intended switch that waits for its gates, within a time limit | `src/decision/transition.rs`, [`TransitionRecord`](crate::decision::TransitionRecord) |
+//! | gate | a condition outside the decision that must hold before a switch is taken | [`Gate`](crate::decision::Gate) |
+//! | fence | what keeps new work from a pool and ends its sessions, until the last one has ended | [`PoolSessions`](crate::decision::PoolSessions), `src/control/fences.rs` |
+//! | incident | the record of one switch: cause, evidence, actor, epoch, five times | [`Incident`](crate::decision::Incident) |
 //! | outage | what `max_failovers` counts; not every forced switch begins one | `src/decision/freeze.rs` |
 //!
 //! # The terms of evidence

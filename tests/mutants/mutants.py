@@ -247,7 +247,7 @@ WORLD = [
      "a database is promoted while sessions still write to the old one"),
     ("a_fenced_pool_gets_work", "service.rs",
      "_ if fenced => Admission::Closed,",
-     "_ if fenced && trials => Admission::Closed,",
+     "_ if fenced && !serves => Admission::Closed,",
      "new sessions begin behind the fence, and it never closes"),
     ("an_incident_is_fenced_by_another", "timeline.rs",
      "i.from.as_ref() == Some(pool) && i.epoch == epoch;",
