@@ -19,7 +19,6 @@
 //! | table | all conclusions of the core under one number; what workers route by | [`Table`](crate::decision::Table), built into a [`RoutingTable`](crate::routing::RoutingTable) |
 //! | epoch | the number of a table; it grows with every publish | [`RoutingTable::epoch`](crate::routing::RoutingTable::epoch) |
 //! | switch | a change of the active pool, or of a pool's share | [`SwitchKind`](crate::decision::SwitchKind) |
-//! | incident | the record of one switch: cause, evidence, actor, epoch, four times | [`Incident`](crate::decision::Incident) |
 //! | condition | a state of a service that an operator should know of, as long as it lasts | [`Condition`](crate::decision::Condition) |
 //! | change record | one change with its number, for every reader | [`ChangeRecord`](crate::control::ChangeRecord) |
 //! | intended switch | a decision to change the active pool that is not taken yet | `src/decision/switch.rs` |
