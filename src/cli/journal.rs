@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use standfast::control::journal::{JournalSegment, ReplayVerdict, SegmentReplay, read_journal, replay};
+use standfast::control::journal::{
+    JournalContents, JournalSegment, ReplayVerdict, SegmentReplay, read_journal, replay,
+};
 use standfast::control::status_text::{label, millis};
 use standfast::control::{ChangeRecord, IncidentReport, RecordedChange};
 use standfast::text::{printable, printable_json};
@@ -15,7 +17,7 @@ use super::exit::ExitReason;
 
 /// Replay a journal: the switches, conditions and states of endpoints that its events lead to
 ///
-/// FILE is `journal.path` of the configuration; its older half (`.previous`) is read with it. The events are told to this program's
+/// FILE is `journal.path` of the configuration; its older half (`.previous`) is read with it. What is damaged is told and left out. The events are told to this program's
 /// own core. Where a segment ends with the snapshot of the next one, the replay has to reach the same state.
 #[derive(Clone, Debug, clap::Args)]
 pub struct JournalArgs {
@@ -27,10 +29,10 @@ pub struct JournalArgs {
     pub json: bool,
 }
 
-/// Read, replay, show, and say in the exit code whether the replay came to the same states.
+/// Read, replay, show, and say in the exit code whether all of it was read and the replay came to the same states.
 pub fn run(args: &JournalArgs) -> ExitCode {
-    let segments = match read_journal(&args.file) {
-        Ok(segments) => segments,
+    let JournalContents { segments, problems } = match read_journal(&args.file) {
+        Ok(contents) => contents,
         Err(problem) => {
             eprintln!("standfast journal: {}", printable(&problem));
             return ExitReason::NotAsked.into();
@@ -41,6 +43,14 @@ pub fn run(args: &JournalArgs) -> ExitCode {
     // A reader that has seen enough (`| head`) is no error.
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    problems.iter().for_each(|problem| eprintln!("standfast journal: {}", printable(problem)));
+    let damaged = segments.iter().filter_map(|segment| Some((&segment.head, segment.damage.as_ref()?)));
+    damaged.clone().for_each(|(head, damage)| {
+        eprintln!("standfast journal: segment {} of {}: {}", head.segment, printable(&head.life), printable(damage));
+    });
+    if !problems.is_empty() || damaged.count() > 0 {
+        return ExitReason::NotAsked.into();
+    }
     let wrong = replayed.iter().filter(|one| is_wrong(one.verdict)).count();
     if wrong > 0 {
         eprintln!("standfast journal: {wrong} of {} segments lead to another state than was recorded", segments.len());
@@ -75,8 +85,14 @@ fn for_people(segments: &[JournalSegment], replayed: &[SegmentReplay]) -> String
         for record in &one.records {
             let _ = writeln!(text, "{}", line(record));
         }
-        if segment.torn > 0 {
-            let _ = writeln!(text, "  {} bytes at the end were not written whole: left out", segment.torn);
+        match &segment.damage {
+            Some(damage) => {
+                let _ = writeln!(text, "  {}; the rest, {} bytes, is left out", printable(damage), segment.torn);
+            }
+            None if segment.torn > 0 => {
+                let _ = writeln!(text, "  {} bytes at the end were not written whole: left out", segment.torn);
+            }
+            None => {}
         }
         let verdict = match one.verdict {
             ReplayVerdict::Same => "the replay leads to the next snapshot",
@@ -84,7 +100,7 @@ fn for_people(segments: &[JournalSegment], replayed: &[SegmentReplay]) -> String
                 "THE REPLAY DIFFERS from the next snapshot: another version of the program, or a secret that was changed"
             }
             ReplayVerdict::Last => "the end: there is no snapshot to compare with",
-            ReplayVerdict::Incomplete => "not compared: events were dropped before the next snapshot",
+            ReplayVerdict::Incomplete => "not compared: events before the next snapshot are missing",
             ReplayVerdict::Impossible => "THE REPLAY FAILS: the core cannot go on from this snapshot",
         };
         let _ = writeln!(text, "  {verdict}");

@@ -63,12 +63,12 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
-    /// Writes all files; `None` = there are none.
-    pub(super) files: Option<FileWriter>,
     pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
     pub(super) journal: Option<JournalWriter>,
+    /// Writes all files. Dropped after the journal, which hands over its last lines then.
+    pub(super) files: FileWriter,
     pub(super) records: Records,
     pub(super) places: EndpointPlaces,
     pub(super) sweep: CounterSweep,
@@ -94,7 +94,7 @@ struct EngineInputs {
 
 impl Engine {
     /// Work until it is told to stop, or until the last handle is gone.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<EngineCommand>) {
+    pub(super) async fn run(&mut self, commands: &mut mpsc::Receiver<EngineCommand>) {
         let (sender, mut events) = mpsc::channel(MAILBOX);
         let (found, mut lookups) = mpsc::channel(MAILBOX);
         let mut inputs = EngineInputs {
@@ -376,7 +376,7 @@ impl Engine {
         if let Some(journal) = &mut self.journal {
             journal.flush();
         }
-        for file in self.files.iter().flat_map(FileWriter::finish) {
+        for file in self.files.finish() {
             tracing::error!(file, "the last {file} could not be written");
         }
     }

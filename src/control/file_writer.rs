@@ -1,7 +1,8 @@
-//! [`FileWriter`]: the one thread that writes the files of the control plane, off the engine's turn and off every request's path.
+//! [`FileWriter`]: writes the files of the control plane, off the engine's turn and off every request's path.
 //!
-//! Each file has a [`FileLane`]. What is put into a lane is written in that order. A failed write is told once in a row, and tried
-//! again every five seconds; the other files do not wait for it. At a stop what waits is written once more.
+//! Each file has a [`FileLane`] and a thread of its own: a write that blocks (a hung NFS server) blocks no other file. What is put into
+//! a lane is written in that order. A failed write is told once in a row, and tried again every five seconds. At a stop what waits is
+//! written once more.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +19,8 @@ use crate::time::MonoTime;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for the last writes.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+/// How long an unwanted end (a panic of the engine) waits for them.
+const CRASH_WRITE: Duration = Duration::from_secs(1);
 
 /// Content that is made on the writing thread.
 pub(super) type LazyContent = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
@@ -61,210 +64,193 @@ pub(super) trait WrittenFile: Send {
 pub(super) enum LaneRule {
     /// The newest job alone: it replaces the one that waits.
     Newest,
-    /// Jobs with so many bytes together; what is more is refused.
+    /// All jobs, with so many bytes together; what is more is refused. After one that was lost at the end none is written: a file has
+    /// no gaps.
     Queue(usize),
 }
 
-/// The thread. Dropping it lets the thread end after what waits.
-#[derive(Debug)]
+/// The threads. Dropping it ends them after what waits, and waits for that for a short time.
+#[derive(Debug, Default)]
 pub(super) struct FileWriter {
-    desk: Arc<WriterDesk>,
+    desks: Vec<Arc<WriterDesk>>,
 }
 
 /// The way to one file.
 #[derive(Debug)]
 pub(super) struct FileLane {
     desk: Arc<WriterDesk>,
-    index: usize,
 }
 
-#[derive(Debug, Default)]
+/// What a file's thread and the engine share.
+#[derive(Debug)]
 struct WriterDesk {
-    lanes: Mutex<Lanes>,
+    /// What the file is called in messages: `state`.
+    name: &'static str,
+    rule: LaneRule,
+    lane: Mutex<LaneState>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Lanes {
-    lanes: Vec<LaneState>,
-    /// Where the next search begins: no file waits for another one that is written all the time.
-    next: usize,
-    /// Nothing more will come.
-    closed: bool,
-    /// The thread has ended.
-    ended: bool,
-}
-
+#[derive(Default)]
 struct LaneState {
-    /// What it is called in messages: `state`.
-    name: &'static str,
-    rule: LaneRule,
     jobs: VecDeque<WriteJob>,
+    /// Bytes of the jobs that wait.
     bytes: usize,
-    /// `None` while the thread has it in hand.
-    file: Option<Box<dyn WrittenFile>>,
-    /// Hears of the first failure in a row.
-    failed: Arc<dyn Fn(String) + Send + Sync>,
+    /// Bytes of the job that is being written.
+    in_hand: usize,
     failing: bool,
     retry_at: Option<MonoTime>,
     /// A job was given up at the end.
     lost: bool,
     written: u64,
     failures: u64,
+    /// Nothing more will come.
+    closed: bool,
+    /// The thread has ended.
+    ended: bool,
 }
 
 impl fmt::Debug for LaneState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LaneState { name, rule, bytes, failing, .. } = self;
+        let LaneState { bytes, failing, closed, .. } = self;
         f.debug_struct("LaneState")
-            .field("name", name)
-            .field("rule", rule)
             .field("bytes", bytes)
             .field("failing", failing)
+            .field("closed", closed)
             .finish_non_exhaustive()
     }
 }
 
 impl FileWriter {
-    /// Starts the thread.
-    pub(super) fn start() -> io::Result<FileWriter> {
-        let desk = Arc::new(WriterDesk::default());
-        let theirs = Arc::clone(&desk);
-        thread::Builder::new().name("file-writer".into()).spawn(move || theirs.run())?;
-        Ok(FileWriter { desk })
-    }
-
-    /// Takes over a file, called `name` in messages. `failed` hears of the first failure in a row, on the writing thread.
+    /// Starts the thread of a file, called `name` in messages. `failed` hears of the first failure in a row, on that thread.
+    ///
+    /// # Errors
+    /// The thread could not be started.
     pub(super) fn add(
-        &self,
+        &mut self,
         name: &'static str,
-        file: impl WrittenFile + 'static,
+        mut file: impl WrittenFile + 'static,
         rule: LaneRule,
         failed: impl Fn(String) + Send + Sync + 'static,
-    ) -> FileLane {
-        let lane = LaneState {
-            name,
-            rule,
-            jobs: VecDeque::new(),
-            bytes: 0,
-            file: Some(Box::new(file)),
-            failed: Arc::new(failed),
-            failing: false,
-            retry_at: None,
-            lost: false,
-            written: 0,
-            failures: 0,
-        };
-        let mut lanes = self.desk.lock();
-        lanes.lanes.push(lane);
-        FileLane { desk: Arc::clone(&self.desk), index: lanes.lanes.len() - 1 }
+    ) -> io::Result<FileLane> {
+        let desk = Arc::new(WriterDesk { name, rule, lane: Mutex::default(), changed: Condvar::new() });
+        let theirs = Arc::clone(&desk);
+        thread::Builder::new().name(format!("file-{name}")).spawn(move || theirs.run(&mut file, &failed))?;
+        self.desks.push(Arc::clone(&desk));
+        Ok(FileLane { desk })
     }
 
     /// Waits (blocking, bounded) until everything is on disk or its last try has failed. Returns the names of the files of which
     /// something is missing.
     pub(super) fn finish(&self) -> Vec<&'static str> {
-        let mut lanes = self.desk.lock();
-        lanes.closed = true;
-        self.desk.changed.notify_all();
-        let waited = self.desk.changed.wait_timeout_while(lanes, LAST_WRITE, |lanes| !lanes.ended);
-        let lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let missing = |lane: &&LaneState| lane.lost || !lane.jobs.is_empty() || lane.file.is_none();
-        lanes.lanes.iter().filter(missing).map(|lane| lane.name).collect()
+        self.close(LAST_WRITE)
+    }
+
+    fn close(&self, most: Duration) -> Vec<&'static str> {
+        let until = clock::now().after(most);
+        self.desks.iter().for_each(|desk| desk.close());
+        self.desks.iter().filter(|desk| !desk.wait_for_end(until)).map(|desk| desk.name).collect()
     }
 }
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        self.desk.lock().closed = true;
-        self.desk.changed.notify_all();
+        self.close(CRASH_WRITE);
     }
 }
 
 impl FileLane {
-    /// Has this done soon. Never blocks for IO. False = too much waits already, and it is not taken.
+    /// Has this done soon. Never blocks for IO. False = too much waits already, or the thread has ended, and it is not taken. The
+    /// beginning of a file is always taken: nothing else can end a full queue.
     pub(super) fn put(&self, job: WriteJob) -> bool {
-        let mut lanes = self.desk.lock();
-        let lane = &mut lanes.lanes[self.index];
-        match lane.rule {
+        let mut lane = self.desk.lock();
+        if lane.ended {
+            return false;
+        }
+        let begins = matches!(job, WriteJob::Begin(_));
+        match self.desk.rule {
             LaneRule::Newest => {
                 lane.jobs.clear();
                 (lane.bytes, lane.retry_at) = (0, None);
             }
-            LaneRule::Queue(most) if lane.bytes + job.bytes() > most => return false,
+            LaneRule::Queue(most) if !begins && lane.bytes + lane.in_hand + job.bytes() > most => return false,
             LaneRule::Queue(_) => {}
         }
         lane.bytes += job.bytes();
         lane.jobs.push_back(job);
-        drop(lanes);
+        drop(lane);
         self.desk.changed.notify_all();
         true
     }
 
     /// Writes that succeeded and writes that failed.
     pub(super) fn counts(&self) -> (u64, u64) {
-        let lanes = self.desk.lock();
-        let lane = &lanes.lanes[self.index];
+        let lane = self.desk.lock();
         (lane.written, lane.failures)
     }
 }
 
-/// A job in hand.
-struct JobInHand {
-    index: usize,
-    file: Box<dyn WrittenFile>,
-    job: WriteJob,
-}
-
 impl WriterDesk {
-    fn lock(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LaneState> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self) {
-        while let Some(mut hand) = self.take() {
-            let written = hand.file.write(&hand.job);
-            self.done(hand, written);
-        }
-        let mut lanes = self.lock();
-        for lane in &mut lanes.lanes {
-            let finished = lane.file.as_mut().map_or(Ok(()), |file| file.finish());
-            lane.lost |= finished.is_err();
-        }
-        lanes.ended = true;
+    fn close(&self) {
+        self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// The next job, or `None` when there will be none.
-    fn take(&self) -> Option<JobInHand> {
-        let mut lanes = self.lock();
+    /// Is everything written by then?
+    fn wait_for_end(&self, until: MonoTime) -> bool {
+        let most = until.since(clock::now());
+        let waited = self.changed.wait_timeout_while(self.lock(), most, |lane| !lane.ended);
+        let lane = waited.unwrap_or_else(PoisonError::into_inner).0;
+        lane.ended && !lane.lost && lane.jobs.is_empty()
+    }
+
+    fn run(&self, file: &mut dyn WrittenFile, failed: &dyn Fn(String)) {
+        while let Some(job) = self.take() {
+            let written = file.write(&job);
+            self.done(job, written, file.path(), failed);
+        }
+        let finished = file.finish();
+        let mut lane = self.lock();
+        lane.lost |= finished.is_err();
+        lane.ended = true;
+        self.changed.notify_all();
+    }
+
+    /// The next job that is due, or `None` when there will be none. At the end nothing waits for its retry.
+    fn take(&self) -> Option<WriteJob> {
+        let mut lane = self.lock();
         loop {
             let now = clock::now();
-            if let Some(hand) = lanes.take(now) {
-                return Some(hand);
+            let retry_at = lane.retry_at.filter(|at| !lane.closed && *at > now && !lane.jobs.is_empty());
+            if retry_at.is_none()
+                && let Some(job) = lane.jobs.pop_front()
+            {
+                lane.in_hand = job.bytes();
+                lane.bytes -= lane.in_hand;
+                return Some(job);
             }
-            if lanes.closed {
+            if lane.closed {
                 return None;
             }
-            let waiting = lanes.lanes.iter().filter(|lane| !lane.jobs.is_empty());
-            lanes = match waiting.filter_map(|lane| lane.retry_at).min() {
+            lane = match retry_at {
                 Some(at) => {
-                    let waited = self.changed.wait_timeout(lanes, at.since(now).max(Duration::from_millis(1)));
+                    let waited = self.changed.wait_timeout(lane, at.since(now).max(Duration::from_millis(1)));
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.changed.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(lane).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
     /// A write ended. A failed one is tried again later, unless a newer job replaces it or the writer is to end.
-    fn done(&self, hand: JobInHand, written: io::Result<()>) {
-        let JobInHand { index, file, job } = hand;
-        let path = file.path().display().to_string();
-        let mut lanes = self.lock();
-        let closed = lanes.closed;
-        let lane = &mut lanes.lanes[index];
-        lane.file = Some(file);
-        let (name, failed) = (lane.name, Arc::clone(&lane.failed));
+    fn done(&self, job: WriteJob, written: io::Result<()>, path: &Path, failed: &dyn Fn(String)) {
+        let (name, path) = (self.name, path.display().to_string());
+        let mut lane = self.lock();
+        lane.in_hand = 0;
         let was_failing = std::mem::replace(&mut lane.failing, written.is_err());
         match &written {
             Ok(()) => {
@@ -273,42 +259,24 @@ impl WriterDesk {
             }
             Err(_) => {
                 lane.failures += 1;
-                let replaced = lane.rule == LaneRule::Newest && !lane.jobs.is_empty();
-                lane.lost |= closed && !replaced;
-                if !closed && !replaced {
+                let replaced = self.rule == LaneRule::Newest && !lane.jobs.is_empty();
+                if !replaced && lane.closed {
+                    lane.lost = true;
+                    lane.jobs.clear();
+                    lane.bytes = 0;
+                } else if !replaced {
                     lane.bytes += job.bytes();
                     lane.jobs.push_front(job);
                     lane.retry_at = Some(clock::now().after(RETRY));
                 }
             }
         }
-        drop(lanes);
+        drop(lane);
         match written {
             Ok(()) if was_failing => tracing::info!(path, "the {name} file is written again"),
             Err(error) if !was_failing => failed(format!("{path}: {error}")),
             _ => {}
         }
-        self.changed.notify_all();
-    }
-}
-
-impl Lanes {
-    /// A job that is due, from the lanes in turn. At the end nothing waits for its retry.
-    fn take(&mut self, now: MonoTime) -> Option<JobInHand> {
-        let count = self.lanes.len();
-        for offset in 0..count {
-            let index = (self.next + offset) % count;
-            let lane = &mut self.lanes[index];
-            if !self.closed && lane.retry_at.is_some_and(|at| at > now) {
-                continue;
-            }
-            let Some(job) = lane.jobs.pop_front() else { continue };
-            let Some(file) = lane.file.take() else { continue };
-            lane.bytes -= job.bytes();
-            self.next = index + 1;
-            return Some(JobInHand { index, file, job });
-        }
-        None
     }
 }
 
@@ -319,12 +287,15 @@ mod tests {
 
     use super::*;
 
-    /// Says what it was asked for, and fails as long as it is told to.
+    /// Fails always.
+    const ALWAYS: usize = usize::MAX;
+
+    /// Says what it was asked for, and fails as often as it is told to.
     struct Told {
         path: PathBuf,
         name: &'static str,
         told: mpsc::Sender<String>,
-        broken: Arc<Mutex<bool>>,
+        broken: Arc<Mutex<usize>>,
     }
 
     impl WrittenFile for Told {
@@ -333,7 +304,9 @@ mod tests {
         }
 
         fn write(&mut self, job: &WriteJob) -> io::Result<()> {
-            if *self.broken.lock().unwrap() {
+            let mut left = self.broken.lock().unwrap();
+            if *left > 0 {
+                *left -= 1;
                 return Err(io::Error::other("no space"));
             }
             let bytes = match job {
@@ -345,13 +318,13 @@ mod tests {
         }
     }
 
-    type LaneForTest = (FileLane, Arc<Mutex<bool>>, mpsc::Receiver<String>);
+    type LaneForTest = (FileLane, Arc<Mutex<usize>>, mpsc::Receiver<String>);
 
-    fn lane(writer: &FileWriter, name: &'static str, rule: LaneRule, told: &mpsc::Sender<String>) -> LaneForTest {
-        let broken = Arc::new(Mutex::new(false));
+    fn lane(writer: &mut FileWriter, name: &'static str, rule: LaneRule, told: &mpsc::Sender<String>) -> LaneForTest {
+        let broken = Arc::new(Mutex::new(0));
         let (problems, heard) = mpsc::channel();
         let file = Told { path: name.into(), name, told: told.clone(), broken: Arc::clone(&broken) };
-        let lane = writer.add(name, file, rule, move |problem| problems.send(problem).unwrap());
+        let lane = writer.add(name, file, rule, move |problem| problems.send(problem).unwrap()).unwrap();
         (lane, broken, heard)
     }
 
@@ -361,10 +334,10 @@ mod tests {
 
     #[test]
     fn a_lane_keeps_its_order_and_the_stop_waits_for_all_of_it() {
-        let writer = FileWriter::start().unwrap();
+        let mut writer = FileWriter::default();
         let (told, heard) = mpsc::channel();
-        let (one, ..) = lane(&writer, "one", LaneRule::Queue(1 << 20), &told);
-        let (two, ..) = lane(&writer, "two", LaneRule::Queue(1 << 20), &told);
+        let (one, ..) = lane(&mut writer, "one", LaneRule::Queue(1 << 20), &told);
+        let (two, ..) = lane(&mut writer, "two", LaneRule::Queue(1 << 20), &told);
         for n in 0..200 {
             assert!(
                 one.put(text(&n.to_string())) && two.put(WriteJob::Begin(Arc::new(move || Ok(n.to_string().into()))))
@@ -381,17 +354,17 @@ mod tests {
 
     #[test]
     fn a_file_that_fails_is_told_once_and_others_do_not_wait_for_it() {
-        let writer = FileWriter::start().unwrap();
+        let mut writer = FileWriter::default();
         let (told, heard) = mpsc::channel();
-        let (bad, broken, problems) = lane(&writer, "bad", LaneRule::Queue(8), &told);
-        let (good, ..) = lane(&writer, "good", LaneRule::Newest, &told);
-        *broken.lock().unwrap() = true;
+        let (bad, broken, problems) = lane(&mut writer, "bad", LaneRule::Queue(8), &told);
+        let (good, ..) = lane(&mut writer, "good", LaneRule::Newest, &told);
+        *broken.lock().unwrap() = ALWAYS;
         assert!(bad.put(text("1234")));
         assert_eq!(problems.recv().unwrap(), "bad: no space");
         assert!(good.put(WriteJob::Replace("state".into())));
         assert_eq!(heard.recv().unwrap(), "good state");
         assert!(bad.put(text("5678")) && !bad.put(text("9")), "the queue is full");
-        *broken.lock().unwrap() = false;
+        *broken.lock().unwrap() = 0;
         assert_eq!(writer.finish(), Vec::<&str>::new(), "the last try succeeds");
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["bad 1234", "bad 5678"], "in their order");
         assert!(problems.try_recv().is_err());
@@ -399,12 +372,68 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_at_the_end_is_named() {
-        let writer = FileWriter::start().unwrap();
+        let mut writer = FileWriter::default();
         let (told, _heard) = mpsc::channel();
-        let (bad, broken, _problems) = lane(&writer, "bad", LaneRule::Newest, &told);
-        *broken.lock().unwrap() = true;
+        let (bad, broken, _problems) = lane(&mut writer, "bad", LaneRule::Newest, &told);
+        *broken.lock().unwrap() = ALWAYS;
         assert!(bad.put(text("1")));
         assert_eq!(writer.finish(), ["bad"]);
         assert!(bad.counts().1 >= 1);
+    }
+    #[test]
+    fn after_a_job_that_was_lost_at_the_end_none_is_written() {
+        let mut writer = FileWriter::default();
+        let (told, heard) = mpsc::channel();
+        let (bad, broken, problems) = lane(&mut writer, "bad", LaneRule::Queue(1 << 20), &told);
+        *broken.lock().unwrap() = 2;
+        assert!(bad.put(text("1")));
+        problems.recv().unwrap();
+        assert!(bad.put(text("2")) && bad.put(text("3")));
+        assert_eq!(writer.finish(), ["bad"]);
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), Vec::<String>::new());
+        assert!(!bad.put(text("4")), "the thread has ended");
+    }
+
+    #[test]
+    fn a_full_queue_takes_a_beginning() {
+        let mut writer = FileWriter::default();
+        let (told, heard) = mpsc::channel();
+        let (bad, broken, problems) = lane(&mut writer, "bad", LaneRule::Queue(4), &told);
+        *broken.lock().unwrap() = ALWAYS;
+        assert!(bad.put(text("1234")));
+        problems.recv().unwrap();
+        assert!(!bad.put(text("5")) && bad.put(WriteJob::Begin(Arc::new(|| Ok("again".into())))));
+        *broken.lock().unwrap() = 0;
+        assert_eq!(writer.finish(), Vec::<&str>::new());
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["bad 1234", "bad again"]);
+    }
+
+    /// Blocks until it is let go.
+    struct Hung(mpsc::Receiver<()>);
+
+    impl WrittenFile for Hung {
+        fn path(&self) -> &Path {
+            Path::new("hung")
+        }
+
+        fn write(&mut self, _: &WriteJob) -> io::Result<()> {
+            let _ = self.0.recv();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_write_that_blocks_blocks_no_other_file_and_its_bytes_count() {
+        let mut writer = FileWriter::default();
+        let (told, heard) = mpsc::channel();
+        let (let_go, hung) = mpsc::channel();
+        let hung = writer.add("hung", Hung(hung), LaneRule::Queue(4), |problem| panic!("{problem}")).unwrap();
+        let (state, ..) = lane(&mut writer, "state", LaneRule::Newest, &told);
+        assert!(hung.put(text("1234")));
+        assert!(state.put(WriteJob::Replace("1".into())));
+        assert_eq!(heard.recv().unwrap(), "state 1");
+        assert!(!hung.put(text("5")), "waiting or in hand, they are not written");
+        drop(let_go);
+        assert_eq!(writer.finish(), Vec::<&str>::new());
     }
 }

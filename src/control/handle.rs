@@ -13,7 +13,7 @@ use super::discovery::{self, LookupOutcome};
 use super::pulse::EnginePulse;
 use super::records::notices::{ChangeNotice, NoticeSink};
 use super::records::record::RecordId;
-use super::records::ring::{RecordPage, RecordRing};
+use super::records::ring::{RecordPage, RecordReader};
 use super::{ChangeTally, Status, materials, surroundings};
 use crate::config::{self, Config, Question};
 use crate::decision::{Act, ActOutcome, ActRefusal};
@@ -28,7 +28,7 @@ pub(super) const COMMANDS: usize = 64;
 pub struct ControlHandle {
     pub(super) commands: mpsc::Sender<EngineCommand>,
     pub(super) notices: NoticeSink,
-    pub(super) ring: Arc<RecordRing>,
+    pub(super) records: RecordReader,
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
@@ -169,12 +169,19 @@ impl ControlHandle {
     /// [`next`](RecordPage::next). The last 4,096 records are kept, and 4 MiB of them at most; a reader that is slower than that, or
     /// asks for a record of another life, learns of the gap. The engine waits for no reader.
     pub fn records(&self, after: Option<RecordId>) -> RecordPage {
-        self.ring.page(after)
+        self.records.page(after)
     }
 
-    /// The number of the newest record, as it grows: a reader of [`records`](ControlHandle::records) waits for its change.
+    /// The same page as of [`records`](ControlHandle::records), as soon as there is something behind `after`. A page without records
+    /// says that the engine has ended, and that there is nothing more. Cancel safe.
+    pub async fn records_after(&self, after: Option<RecordId>) -> RecordPage {
+        self.records.wait(after).await
+    }
+
+    /// The number of the newest record, as it grows; 0 before the first one. Those of before the call count as a change that was not
+    /// seen yet, and after the engine's end waiting for a change fails.
     pub fn newest_record(&self) -> watch::Receiver<u64> {
-        self.ring.newest()
+        self.records.newest()
     }
 
     /// Hear of everything from now on. A subscriber that is too slow misses notices and learns how many; the engine

@@ -9,7 +9,7 @@
 //! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
-//! * `file_writer`: the one thread that writes files; `journal`: what the core was told, on disk, to be replayed.
+//! * `file_writer`: the threads that write files; `journal`: what the core was told, on disk, to be replayed.
 //! * `listening`: what the log shows of listeners.
 //! * `records`: what happened, as numbered [`ChangeRecord`]s, and the sinks that take them.
 //! * [`ControlHandle`]: how other rooms ask; [`Status`], [`ChangeNotice`] and [`ChangeTally`]: what they get to see; [`status_text`]: in words.

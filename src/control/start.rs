@@ -67,8 +67,8 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let materials = Arc::new(read.materials);
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
     let notices = NoticeSink::new();
-    let files = (declared.state.is_some() || declared.journal.is_some()).then(FileWriter::start).transpose()?;
-    let writer = files.as_ref().zip(declared.state.as_ref()).map(|(files, file)| writer(files, file, notices.clone()));
+    let mut files = FileWriter::default();
+    let writer = declared.state.as_ref().map(|file| writer(&mut files, file, notices.clone())).transpose()?;
     let mut troubles = Vec::new();
     let (mut decision, remembered) = restore(&declared, &mut troubles);
     let first = discovery::first_answers_blocking(&declared, &remembered)?;
@@ -88,14 +88,15 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     let path = path.map(Arc::new);
     let mut records = Records::begin(notices.clone());
     records.tally.loaded();
-    let kept = files.as_ref().zip(declared.journal.as_ref());
-    let journal = kept.map(|(files, file)| journal(files, file, (records.life(), &decision), notices.clone()));
+    let begins = (records.life(), &decision);
+    let journal =
+        declared.journal.as_ref().map(|file| journal(&mut files, file, begins, notices.clone())).transpose()?;
     let ready = Arc::default();
     let pulse = Arc::new(EnginePulse::new());
     let handle = ControlHandle {
         commands,
         notices,
-        ring: records.ring(),
+        records: records.reader(),
         published: published.clone(),
         ready: Arc::clone(&ready),
         pulse: Arc::clone(&pulse),
@@ -116,10 +117,10 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         warned_of_expiry: now,
         ready,
         pulse,
-        files,
         writer,
         persisted: now,
         journal,
+        files,
         records,
         places: Default::default(),
         sweep: CounterSweep::default(),
@@ -131,11 +132,15 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         chosen,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("control".into()).spawn(move || runtime.block_on(engine.run(inbox)))?;
+    thread::Builder::new().name("control".into()).spawn(move || {
+        // The engine is dropped first: when the handles learn of its end, what it handed to its files is written.
+        let (mut inbox, mut engine) = (inbox, engine);
+        runtime.block_on(engine.run(&mut inbox));
+    })?;
     Ok(handle)
 }
 
-fn writer(files: &FileWriter, file: &StateFile, notices: NoticeSink) -> StateWriter {
+fn writer(files: &mut FileWriter, file: &StateFile, notices: NoticeSink) -> std::io::Result<StateWriter> {
     StateWriter::new(files, file.path.clone(), move |problem| {
         tracing::error!(%problem, "the state cannot be written: decisions will not survive a restart");
         notices.trouble(ControlTrouble::StateNotWritten(problem));
@@ -144,11 +149,11 @@ fn writer(files: &FileWriter, file: &StateFile, notices: NoticeSink) -> StateWri
 
 /// Everything the core is told from now on. All effects of this decision are taken.
 fn journal(
-    files: &FileWriter,
+    files: &mut FileWriter,
     file: &JournalFile,
     begins: (InstanceLife, &Decision),
     notices: NoticeSink,
-) -> JournalWriter {
+) -> std::io::Result<JournalWriter> {
     JournalWriter::begin(files, file, begins, move |problem| {
         tracing::error!(%problem, "the journal cannot be written: decisions cannot be replayed");
         notices.trouble(ControlTrouble::JournalNotWritten(problem));

@@ -21,8 +21,8 @@
 //! are made older by the wall-clock time that passed. A file older than `max_age` is not used, and a missing file is a
 //! first start.
 //!
-//! - The engine persists after a publish, never before it. The thread that writes all files (`control/file_writer.rs`)
-//!   writes it aside, syncs, renames and syncs the folder. A newer state replaces one that still waits. The file before stays as `.previous`.
+//! - The engine persists after a publish, never before it. A thread of its own (`control/file_writer.rs`) writes it
+//!   aside with mode 0600, syncs, renames and syncs the folder. A newer state replaces one that still waits. The file before stays as `.previous`.
 //! - Without a change it is written every minute (or a quarter of `max_age`): its age has to say how long no process
 //!   ran.
 //! - A SHA-256 stands at its end. Damage means: the file is kept as `.damaged`, and `.previous` is used. An entry that
@@ -36,19 +36,23 @@
 //! # The journal
 //!
 //! `control/journal/` keeps what the core was told, so that a failover can be replayed by the program's own code. A segment
-//! is a [`Decision`](crate::decision::Decision) as JSON and a line for each event. There are two, each of half of `max_bytes`:
+//! is a [`Decision`](crate::decision::Decision) as JSON and a line for each event. There are two files, each of half of `max_bytes`:
 //! the newest at `path`, the one before it as `.previous`. When one is full, the next one begins with a new snapshot, to
 //! which the events have to lead: `standfast journal` compares them. The core is deterministic, so a difference is a bug, another
 //! version of the program, or a secret that changed (secrets are written as `***`).
 //!
 //! - The engine makes the lines in its turn and hands them over once in a sweep. A snapshot is cloned in the turn and written as
-//!   text on the writing thread. The queue is bounded (8 MiB): when it is full, or a batch does not fit, events are dropped and
-//!   counted, and a new segment begins. Its reason `overflow` says that the one before it ends too early.
+//!   text on the file's thread. The queue is bounded (8 MiB): when it is full, or a batch does not fit, events are dropped and
+//!   counted, and a new segment begins, one in 10 s at most. Its reason `overflow` says that the one before it ends too early.
+//!   A snapshot of more than a quarter of a file is refused.
 //! - Each batch ends with a checksum of itself and of the checksum before. What stands behind the last checksum was not written whole
-//!   and is left out. A checksum of something else refuses the segment.
+//!   and is left out. A checksum of something else is a damage: the segment ends before it, and the next one is read again.
+//! - A start adds its segment to the file at `path` while that is less than half full: a crash loop does not rotate away what led
+//!   to it. A panic of the engine hands over what it had gathered.
 //! - Nothing is synced but at the stop: a crash of the process loses nothing that was handed over, a crash of the machine may lose
 //!   what the kernel had not written.
-//! - What stands at `path` and is no journal is not replaced.
+//! - What stands at `path` or as `.previous` and is no journal is not replaced. No link is followed. A path that blocks blocks
+//!   nothing but the journal.
 //!
 //! # Reload
 //!

@@ -37,7 +37,7 @@
 //! behind `/metrics` follow. The ring keeps the last 4,096 records (4 MiB at most) for readers that follow them
 //! ([`ControlHandle::records`](crate::control::ControlHandle::records)): a reader names the last record that it has, gets
 //! what came after, and learns of a gap if it was too slow.
-//! [`ControlHandle::newest_record`](crate::control::ControlHandle::newest_record) wakes it. The broadcast of notices is a view
+//! [`ControlHandle::records_after`](crate::control::ControlHandle::records_after) waits for that, and for the engine's end. The broadcast of notices is a view
 //! of the records for callers inside the process, and nothing rests on it.
 //!
 //! Pauses of the process, failing probes of its own, and names without an answer are lines of the log and no records: they

@@ -51,7 +51,7 @@
 //! | `worker-0` … | one event loop each: accepts, clients, upstream connections, deadlines | `src/proxy/worker.rs` |
 //! | `admin` | the HTTP port for people and scrapers | `src/admin/server.rs` |
 //! | `recorder` | feeds the recorder of an embedder with all metrics | `src/admin/recorder_feed.rs` |
-//! | `file-writer` | writes the files of the control plane | `src/control/file_writer.rs` |
+//! | `file-state`, `file-journal` | write the files of the control plane, one each | `src/control/file_writer.rs` |
 //! | `clock` | gives a sign every 25 ms, so that pauses of the process are found | `src/sys/clock.rs` |
 //!
 //! Writers of the log and of the access log are threads of their own. Workers share nothing with each other but what

@@ -55,9 +55,16 @@ fn check_state(
 
 /// The journal is begun again and again, and its older half stands beside it: both must be files of its own.
 fn check_journal(diagnostics: &mut Diagnostics, file: &schema::File, config: &Config, own: &Path) {
-    let (Some(journal), Some((at, typed))) = (&config.journal, journal_place(file)) else { return };
-    let advice = "write the path of a file of its own, such as `/var/lib/standfast/journal`";
-    let shown = shorten(typed);
+    let Some(journal) = &config.journal else { return };
+    // (Without a path of its own it stands beside the state file.)
+    let beside_state = || state_place(file).map(|(at, typed)| (at, format!("{typed}.journal")));
+    let typed = journal_place(file).map(|(at, typed)| (at, typed.clone()));
+    let advice = match typed {
+        Some(_) => "write the path of a file of its own, such as `/var/lib/standfast/journal`",
+        None => "add `journal: /var/lib/standfast/journal`, or `journal: off`",
+    };
+    let Some((at, typed)) = typed.or_else(beside_state) else { return };
+    let shown = shorten(&typed);
     if typed.ends_with('/') {
         return diagnostics.problem(at, format!("`{shown}` is a folder"), "write the path of a file in it");
     }

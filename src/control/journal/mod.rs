@@ -1,23 +1,24 @@
 //! The journal: everything the core was told, on disk, with a snapshot of the decision before it. Replayed into the core, it gives
 //! the same decisions again ([manual::persistence](crate::manual::persistence)).
 //!
-//! * `format`: the form of a segment. * `write`: the engine's side and the writing thread's side.
+//! * `format`: the form of a segment. * `write`: the engine's side. * `target`: the side of the files' thread.
 //! * `read`, `replay`: for `standfast journal`.
 
 mod format;
 mod read;
 mod replay;
+mod target;
 mod write;
 
 use std::path::{Path, PathBuf};
 
 pub use format::{JOURNAL_VERSION, SegmentHead, SegmentReason};
-pub use read::{JournalEntry, JournalError, JournalSegment, parse, read_journal};
+pub use read::{JournalContents, JournalEntry, JournalError, JournalSegment, parse, read_journal};
 pub use replay::{ReplayVerdict, SegmentReplay, replay};
 pub use write::JournalCounts;
 pub(super) use write::JournalWriter;
 
-/// The segment before the newest one.
+/// The file before the newest one.
 fn previous(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".previous");

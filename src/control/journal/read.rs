@@ -1,4 +1,4 @@
-//! Reading a journal: what is torn at its end is left out, what is damaged is refused.
+//! Reading a journal: what is torn at its end is left out, and so is what stands behind a damage, which is told.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use crate::decision::{Decision, Event};
 use crate::text::shortened;
 use crate::time::MonoTime;
 
-/// A larger segment is not read.
+/// A larger file is not read.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// What the core was told, and when. `None` = a tick.
@@ -27,8 +27,19 @@ pub struct JournalSegment {
     pub snapshot: Decision,
     /// What the core was told since, oldest first.
     pub entries: Vec<JournalEntry>,
-    /// Bytes at its end that were not written whole, and are left out.
+    /// Bytes at its end that are left out: they were not written whole, or stand behind a damage.
     pub torn: usize,
+    /// The damage, in words for people; `None` = there is none.
+    pub damage: Option<String>,
+}
+
+/// What the files of a journal hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalContents {
+    /// The segments, oldest first.
+    pub segments: Vec<JournalSegment>,
+    /// Segments and files that cannot be used at all, in words for people that name the file.
+    pub problems: Vec<String>,
 }
 
 /// Why a segment cannot be used.
@@ -66,31 +77,37 @@ struct AnyHead {
     standfast_journal: u64,
 }
 
-/// Reads the journal at this path: the segment before the newest one, where there is one, and the newest one. A segment that was
-/// only begun when the process ended is left out, if there is another one.
+/// Reads the journal at this path: the file before the newest one, where there is one, and the newest one. Either may be missing. A
+/// segment that was only begun when the process ended is left out, if there is another one.
 ///
 /// # Errors
-/// There is no journal, or one of its segments cannot be used; the text names the file.
-pub fn read_journal(path: &Path) -> Result<Vec<JournalSegment>, String> {
-    let named = |path: &Path, error: JournalError| format!("{}: {error}", path.display());
-    let before = previous(path);
-    let mut segments = Vec::new();
-    match read(&before) {
-        Ok(segment) => segments.push(segment),
-        Err(JournalError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(JournalError::Unfinished) => {}
-        Err(error) => return Err(named(&before, error)),
+/// There is no segment that can be used; the text names the file.
+pub fn read_journal(path: &Path) -> Result<JournalContents, String> {
+    let mut contents = JournalContents { segments: Vec::new(), problems: Vec::new() };
+    let mut empty = None;
+    for path in [previous(path), path.to_owned()] {
+        let found = read(&path).unwrap_or_else(|error| vec![Err(error)]);
+        for segment in found {
+            let named = |error: JournalError| format!("{}: {error}", path.display());
+            match segment {
+                Ok(segment) => contents.segments.push(segment),
+                Err(JournalError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    empty = Some(named(error.into()));
+                }
+                Err(JournalError::Unfinished) => empty = Some(named(JournalError::Unfinished)),
+                Err(error) => contents.problems.push(named(error)),
+            }
+        }
     }
-    match read(path) {
-        Ok(segment) => segments.push(segment),
-        Err(JournalError::Unfinished) if !segments.is_empty() => {}
-        Err(error) => return Err(named(path, error)),
+    if contents.segments.is_empty() {
+        let problems = std::mem::take(&mut contents.problems);
+        return Err(if problems.is_empty() { empty.unwrap_or_default() } else { problems.join("; ") });
     }
-    Ok(segments)
+    Ok(contents)
 }
 
-/// Reads one segment.
-pub(super) fn read(path: &Path) -> Result<JournalSegment, JournalError> {
+/// Reads the segments of one file, each on its own.
+pub(super) fn read(path: &Path) -> Result<Vec<Result<JournalSegment, JournalError>>, JournalError> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     if size > MAX_BYTES {
@@ -98,13 +115,28 @@ pub(super) fn read(path: &Path) -> Result<JournalSegment, JournalError> {
     }
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-    parse(&bytes)
+    Ok(sections(&bytes).into_iter().map(parse).collect())
+}
+
+/// The segments of a file: each begins with a line that has the mark. (In JSON no string has a line end.)
+fn sections(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut starts = vec![0];
+    let ends = memchr::memchr_iter(b'\n', bytes);
+    starts.extend(ends.map(|end| end + 1).filter(|start| bytes[*start..].starts_with(MARK)));
+    let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+    let section = |(start, end): (&usize, usize)| {
+        let section = &bytes[*start..end];
+        // (An empty line stands before each head but the first.)
+        section.strip_suffix(b"\n").filter(|section| section.ends_with(b"\n")).unwrap_or(section)
+    };
+    starts.iter().zip(ends).map(section).collect()
 }
 
 /// Reads the text of one segment.
 ///
 /// # Errors
-/// It cannot be used. Nothing is read from a batch whose checksum is of something else.
+/// It cannot be used: its head or its snapshot is damaged. Nothing is read from a later batch whose checksum is of something else, nor
+/// from what stands behind it.
 pub fn parse(bytes: &[u8]) -> Result<JournalSegment, JournalError> {
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     match serde_json::from_slice::<AnyHead>(first) {
@@ -122,16 +154,28 @@ pub fn parse(bytes: &[u8]) -> Result<JournalSegment, JournalError> {
     let head = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(|error| damaged(line, &error))?;
     let snapshot = lines.next().unwrap_or_default();
     let snapshot = serde_json::from_slice(snapshot).map_err(|error| damaged(line + 1, &error))?;
-    let mut entries = Vec::new();
-    for batch in batches.by_ref() {
-        let (line, batch) = batch?;
-        for (text, line) in batch.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()).zip(line..) {
-            let ReadEventLine { t, e } = serde_json::from_slice(text).map_err(|error| damaged(line, &error))?;
-            entries.push((e, t));
+    let (mut entries, mut damage, mut read) = (Vec::new(), None, batches.at);
+    while let Some(batch) = batches.next() {
+        match batch.and_then(|(line, batch)| parse_entries(line, batch)) {
+            Ok(more) => entries.extend(more),
+            Err(error) => {
+                damage = Some(error.to_string());
+                break;
+            }
         }
+        read = batches.at;
     }
-    let torn = bytes.len() - batches.at;
-    Ok(JournalSegment { head, snapshot, entries, torn })
+    Ok(JournalSegment { head, snapshot, entries, torn: bytes.len() - read, damage })
+}
+
+/// Reads a batch that begins at this line, all of it or nothing.
+fn parse_entries(line: usize, batch: &[u8]) -> Result<Vec<JournalEntry>, JournalError> {
+    let texts = batch.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()).zip(line..);
+    let entry = |(text, line): (&[u8], usize)| {
+        let ReadEventLine { t, e } = serde_json::from_slice(text).map_err(|error| damaged(line, &error))?;
+        Ok((e, t))
+    };
+    texts.map(entry).collect()
 }
 
 fn damaged(line: usize, problem: &dyn std::fmt::Display) -> JournalError {

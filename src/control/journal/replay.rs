@@ -34,9 +34,9 @@ pub enum ReplayVerdict {
 pub struct SegmentReplay {
     /// What was decided, oldest first. The ids are those of the replay.
     pub records: Vec<ChangeRecord>,
-    /// Events that the core was told.
+    /// Events that the core was told, and took.
     pub events: usize,
-    /// The decision at its end.
+    /// The decision at its end; at its beginning if the core cannot go on.
     pub decision: Decision,
     /// How it ended.
     pub verdict: ReplayVerdict,
@@ -47,21 +47,23 @@ pub fn replay(segments: &[JournalSegment]) -> Vec<SegmentReplay> {
     let mut number = 0;
     let mut replayed = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
-        // (A state that was written by hand may contradict itself.)
-        let one = catch_unwind(AssertUnwindSafe(|| replay_one(segment, segments.get(index + 1), &mut number)));
-        replayed.push(one.unwrap_or_else(|_| SegmentReplay {
+        let mut one = SegmentReplay {
             records: Vec::new(),
             events: 0,
             decision: segment.snapshot.clone(),
             verdict: ReplayVerdict::Impossible,
-        }));
+        };
+        // (A state that was written by hand may contradict itself. What was decided before the core fails is shown.)
+        let next = segments.get(index + 1);
+        let _ = catch_unwind(AssertUnwindSafe(|| replay_one(segment, next, &mut number, &mut one)));
+        replayed.push(one);
     }
     replayed
 }
 
-fn replay_one(segment: &JournalSegment, next: Option<&JournalSegment>, number: &mut u64) -> SegmentReplay {
-    let mut teller = RecordTeller::new(segment, number);
+fn replay_one(segment: &JournalSegment, next: Option<&JournalSegment>, number: &mut u64, one: &mut SegmentReplay) {
     let mut decision = segment.snapshot.clone();
+    let mut teller = RecordTeller::new(segment, number, &mut one.records);
     for (event, now) in &segment.entries {
         match event {
             Some(event) => decision.handle(event.clone(), *now),
@@ -72,15 +74,17 @@ fn replay_one(segment: &JournalSegment, next: Option<&JournalSegment>, number: &
             teller.know(&decision);
         }
         effects.into_iter().for_each(|effect| teller.tell(effect, *now));
+        one.events += 1;
     }
     let next = next.filter(|next| next.head.life == segment.head.life && next.head.segment == segment.head.segment + 1);
-    let verdict = match next.map(|next| (next.head.reason, next.snapshot == decision)) {
+    one.verdict = match next.map(|next| (next.head.reason, next.snapshot == decision)) {
         None | Some((SegmentReason::Start, _)) => ReplayVerdict::Last,
         Some((SegmentReason::Overflow, _)) => ReplayVerdict::Incomplete,
+        Some(_) if segment.torn > 0 => ReplayVerdict::Incomplete,
         Some((SegmentReason::Full, true)) => ReplayVerdict::Same,
         Some((SegmentReason::Full, false)) => ReplayVerdict::Differs,
     };
-    SegmentReplay { records: teller.records, events: segment.entries.len(), decision, verdict }
+    one.decision = decision;
 }
 
 /// Makes records of effects, with the times of then.
@@ -89,13 +93,13 @@ struct RecordTeller<'a> {
     number: &'a mut u64,
     addresses: HashMap<EndpointId, SocketAddr>,
     newest: Option<u64>,
-    records: Vec<ChangeRecord>,
+    records: &'a mut Vec<ChangeRecord>,
 }
 
 impl<'a> RecordTeller<'a> {
-    fn new(segment: &'a JournalSegment, number: &'a mut u64) -> RecordTeller<'a> {
+    fn new(segment: &'a JournalSegment, number: &'a mut u64, records: &'a mut Vec<ChangeRecord>) -> RecordTeller<'a> {
         let newest = segment.snapshot.incidents().last().map(|incident| incident.id.0);
-        let mut teller = RecordTeller { segment, number, addresses: HashMap::new(), newest, records: Vec::new() };
+        let mut teller = RecordTeller { segment, number, addresses: HashMap::new(), newest, records };
         teller.know(&segment.snapshot);
         teller
     }

@@ -1,28 +1,28 @@
-//! Writing the journal: the engine's side gathers lines, the writing thread puts them into the segment.
+//! The engine's side of the journal: gathers lines, and hands them to the file's thread.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::format::{CHECK_BYTES, ChecksumChain, EventLine, JOURNAL_VERSION, MARK, SegmentHead, SegmentReason};
-use super::previous;
+use super::format::{CHECK_BYTES, EventLine, JOURNAL_VERSION, SegmentHead, SegmentReason};
+use super::target::JournalTarget;
 use crate::config::JournalFile;
-use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob, WrittenFile};
+use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob};
 use crate::control::records::record::InstanceLife;
 use crate::decision::{Decision, Event};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
-/// Bytes that may wait for the writing thread, and as many that may be gathered in one round of the engine.
+/// Bytes that may wait for the file's thread, and as many that may be gathered in one round of the engine.
 const QUEUE: usize = 8 << 20;
+/// Shortest time between the beginnings of two segments: each costs the engine a clone of the whole decision.
+const SEGMENT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What was counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalCounts {
-    /// Events that were handed to the writing thread.
+    /// Events that were handed to the file's thread.
     pub recorded: u64,
     /// Events that were dropped: the disk was too slow, or cannot be written.
     pub dropped: u64,
@@ -44,38 +44,39 @@ pub(in crate::control) struct JournalWriter {
     /// Events are missing: the next segment begins as soon as it can.
     broken: bool,
     segment: u64,
-    /// Bytes of one segment at most.
+    /// When the segment was asked for, and the shortest time until the next one is.
+    begun: MonoTime,
+    pause: Duration,
+    /// Bytes of one file at most.
     most: u64,
     counts: JournalCounts,
 }
 
 /// What both sides know of the segment that is written.
 #[derive(Debug, Default)]
-struct SegmentState {
+pub(super) struct SegmentState {
     /// A segment was asked for, and has not begun yet.
-    beginning: AtomicBool,
-    /// Bytes of its head and its snapshot.
-    base: AtomicU64,
+    pub(super) beginning: AtomicBool,
+    /// Bytes of its file when it had begun: its head and its snapshot, and what stands before them.
+    pub(super) base: AtomicU64,
 }
 
 impl JournalWriter {
     /// Begins with a snapshot of this decision, whose effects are taken. `failed` hears of the first failure in a row.
+    ///
+    /// # Errors
+    /// The file's thread could not be started.
     pub(in crate::control) fn begin(
-        writer: &FileWriter,
+        writer: &mut FileWriter,
         file: &JournalFile,
         (life, decision): (InstanceLife, &Decision),
         failed: impl Fn(String) + Send + Sync + 'static,
-    ) -> JournalWriter {
+    ) -> io::Result<JournalWriter> {
         let shared = Arc::new(SegmentState::default());
         let most = file.max_bytes / 2;
-        let target = JournalTarget {
-            path: file.path.clone(),
-            max_bytes: file.max_bytes,
-            open: None,
-            shared: Arc::clone(&shared),
-        };
+        let target = JournalTarget::new(file.path.clone(), most, Arc::clone(&shared));
         let mut journal = JournalWriter {
-            lane: writer.add("journal", target, LaneRule::Queue(QUEUE), failed),
+            lane: writer.add("journal", target, LaneRule::Queue(QUEUE), failed)?,
             shared,
             life,
             gathered: Vec::new(),
@@ -83,11 +84,13 @@ impl JournalWriter {
             sent: 0,
             broken: false,
             segment: 0,
+            begun: clock::now(),
+            pause: SEGMENT_PAUSE,
             most,
             counts: JournalCounts::default(),
         };
         journal.begin_segment(SegmentReason::Start, decision);
-        journal
+        Ok(journal)
     }
 
     /// The core is told this; `None` = a tick.
@@ -115,6 +118,10 @@ impl JournalWriter {
         // (More than the most: a batch was sent before the size of the snapshot was known, and did not fit.)
         let used = self.shared.base.load(Ordering::Acquire) + self.sent;
         self.broken |= used > self.most;
+        // (What does not fit until then is dropped and counted.)
+        if clock::now().since(self.begun) < self.pause {
+            return;
+        }
         match (self.broken, used > self.most - self.most / 8) {
             (true, _) => self.begin_segment(SegmentReason::Overflow, decision),
             (false, true) => self.begin_segment(SegmentReason::Full, decision),
@@ -153,6 +160,7 @@ impl JournalWriter {
 
     fn begin_segment(&mut self, reason: SegmentReason, decision: &Decision) {
         self.segment += 1;
+        let now = clock::now();
         let head = SegmentHead {
             standfast_journal: JOURNAL_VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,9 +168,9 @@ impl JournalWriter {
             segment: self.segment,
             reason,
             unix_ms: clock::unix_millis(),
-            now: clock::now(),
+            now,
         };
-        // The clone is made in the engine's turn, the text on the writing thread.
+        // The clone is made in the engine's turn, the text on the file's thread.
         let snapshot = decision.clone();
         let content = move || {
             let mut bytes = serde_json::to_vec(&head)?;
@@ -171,132 +179,51 @@ impl JournalWriter {
             bytes.push(b'\n');
             Ok(bytes)
         };
+        self.begun = now;
         self.shared.beginning.store(true, Ordering::Release);
         if self.lane.put(WriteJob::Begin(Arc::new(content))) {
             self.counts.segments[reason as usize] += 1;
             (self.sent, self.broken) = (0, false);
+        } else {
+            // It is asked for again, later.
+            self.broken = true;
+            self.shared.beginning.store(false, Ordering::Release);
         }
     }
 }
 
-/// The writing thread's side: the newest segment is at `path`, the one before it beside it.
-struct JournalTarget {
-    path: PathBuf,
-    max_bytes: u64,
-    open: Option<OpenSegment>,
-    shared: Arc<SegmentState>,
-}
-
-struct OpenSegment {
-    file: File,
-    bytes: u64,
-    chain: ChecksumChain,
-}
-
-impl JournalTarget {
-    fn begin(&mut self, mut content: Vec<u8>) -> io::Result<()> {
-        let mut chain = ChecksumChain::begin();
-        let check = chain.close(&content);
-        content.extend_from_slice(&check);
-        let (bytes, most) = (content.len() as u64, self.max_bytes / 2);
-        if bytes > most - most / 8 {
-            let least = bytes.saturating_mul(4);
-            return Err(io::Error::other(format!(
-                "a snapshot has {bytes} bytes: journal.max_bytes has to be {least} at least"
-            )));
-        }
-        self.make_room(most)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
-        if let Err(error) = file.write_all(&content) {
-            // (What was begun and not ended is no segment.)
-            let _ = fs::remove_file(&self.path);
-            return Err(error);
-        }
-        self.open = Some(OpenSegment { file, bytes, chain });
-        self.shared.base.store(bytes, Ordering::Release);
-        self.shared.beginning.store(false, Ordering::Release);
-        Ok(())
+/// What was gathered before a panic of the engine holds the event that led to it.
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        self.flush();
     }
-
-    /// The newest segment becomes the one before. What is no journal is not replaced.
-    fn make_room(&mut self, most: u64) -> io::Result<()> {
-        self.open = None;
-        let before = previous(&self.path);
-        match is_journal(&self.path)? {
-            None => {}
-            Some(true) => fs::rename(&self.path, &before)?,
-            Some(false) => return Err(io::Error::other("it is no journal, and is not replaced")),
-        }
-        // (It may be of a time when more was kept.)
-        if fs::metadata(&before).is_ok_and(|found| found.len() > most) {
-            fs::remove_file(&before)?;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, batch: &[u8]) -> io::Result<()> {
-        let most = self.max_bytes / 2;
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if open.bytes + (batch.len() + CHECK_BYTES) as u64 > most {
-            // What follows would lack this: the segment ends here, as the engine finds by the same sum.
-            self.open = None;
-            return Ok(());
-        }
-        let mut chain = open.chain.clone();
-        let whole = [batch, &chain.close(batch)].concat();
-        if let Err(error) = open.file.write_all(&whole) {
-            // Whole or not at all: it is written again at the same place.
-            open.file.set_len(open.bytes)?;
-            io::Seek::seek(&mut open.file, io::SeekFrom::Start(open.bytes))?;
-            return Err(error);
-        }
-        open.bytes += whole.len() as u64;
-        open.chain = chain;
-        Ok(())
-    }
-}
-
-impl WrittenFile for JournalTarget {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn write(&mut self, job: &WriteJob) -> io::Result<()> {
-        match job {
-            WriteJob::Begin(content) => self.begin(content()?),
-            WriteJob::Append(batch) => self.append(batch),
-            WriteJob::Replace(_) => Err(io::Error::other("a journal is not replaced")),
-        }
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.open.as_ref().map_or(Ok(()), |open| open.file.sync_all())
-    }
-}
-
-/// Does a journal stand there? `None` = nothing does. An empty file is taken for one.
-fn is_journal(path: &Path) -> io::Result<Option<bool>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut begins = Vec::new();
-    file.take(MARK.len() as u64).read_to_end(&mut begins)?;
-    Ok(Some(MARK.starts_with(&begins)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::read;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use super::super::previous;
+    use super::super::read::{JournalSegment, read};
     use super::*;
 
     fn file(folder: &tempfile::TempDir, max_bytes: u64) -> JournalFile {
         JournalFile { path: folder.path().join("a.journal"), max_bytes }
     }
 
-    fn begin(files: &FileWriter, file: &JournalFile, decision: &Decision) -> JournalWriter {
-        JournalWriter::begin(files, file, (InstanceLife::begin(), decision), |problem| panic!("{problem}"))
+    /// One that may begin segments without a pause.
+    fn begin(files: &mut FileWriter, file: &JournalFile, decision: &Decision) -> JournalWriter {
+        let begins = (InstanceLife::begin(), decision);
+        let mut journal = JournalWriter::begin(files, file, begins, |problem| panic!("{problem}")).unwrap();
+        journal.pause = Duration::ZERO;
+        journal
+    }
+
+    /// The segments of one file.
+    fn segments(path: &Path) -> Vec<JournalSegment> {
+        read(path).unwrap().into_iter().map(Result::unwrap).collect()
     }
 
     /// Waits until the segment that was asked for is there.
@@ -315,9 +242,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let file = file(&folder, 64 << 10);
-        let files = FileWriter::start().unwrap();
+        let mut files = FileWriter::default();
         let mut decision = Decision::new(None, at(1));
-        let mut journal = begin(&files, &file, &decision);
+        let mut journal = begin(&mut files, &file, &decision);
         let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
         for round in 0..2_000_u64 {
             for n in 0..5 {
@@ -335,7 +262,7 @@ mod tests {
         let counts = journal.counts();
         assert_eq!((counts.recorded, counts.dropped), (10_000, 0));
         assert!(counts.segments[1] > 3 && counts.segments[2] == 0, "{counts:?}");
-        let (old, new) = (read(&previous(&file.path)).unwrap(), read(&file.path).unwrap());
+        let (old, new) = (segments(&previous(&file.path)).remove(0), segments(&file.path).remove(0));
         assert_eq!((old.head.segment + 1, new.head.reason), (new.head.segment, SegmentReason::Full));
         assert_eq!(new.entries.last().map(|(_, t)| *t), Some(at(10 + 1_999 * 10 + 4)), "the newest event is there");
         for path in [&file.path, &previous(&file.path)] {
@@ -347,11 +274,15 @@ mod tests {
     fn what_does_not_fit_ends_the_segment_and_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = file(&folder, 16 << 10);
-        let files = FileWriter::start().unwrap();
+        let mut files = FileWriter::default();
         let decision = Decision::new(None, at(1));
-        let mut journal = begin(&files, &file, &decision);
+        let mut journal = begin(&mut files, &file, &decision);
         begun(&journal);
+        journal.pause = SEGMENT_PAUSE;
         (0..1_000).for_each(|n| journal.record(None, at(n)));
+        journal.round(&decision);
+        assert_eq!((journal.counts().segments, journal.counts().dropped), ([1, 0, 0], 1_000), "not so soon");
+        journal.pause = Duration::ZERO;
         journal.round(&decision);
         assert_eq!((journal.counts().segments, journal.counts().dropped), ([1, 0, 1], 1_000));
         // As long as the size of the snapshot is not known, it is found afterwards.
@@ -361,7 +292,7 @@ mod tests {
         journal.round(&decision);
         assert_eq!(journal.counts().segments, [1, 0, 2]);
         assert_eq!(files.finish(), Vec::<&str>::new());
-        assert_eq!(read(&file.path).unwrap().head.reason, SegmentReason::Overflow);
+        assert_eq!(segments(&file.path)[0].head.reason, SegmentReason::Overflow);
     }
 
     #[test]
@@ -369,12 +300,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = file(&folder, 1 << 20);
         fs::write(&file.path, "precious").unwrap();
-        let files = FileWriter::start().unwrap();
+        let mut files = FileWriter::default();
         let decision = Decision::new(None, at(1));
-        let (told, heard) = std::sync::mpsc::channel();
-        let mut journal = JournalWriter::begin(&files, &file, (InstanceLife::begin(), &decision), move |problem| {
+        let (told, heard) = mpsc::channel();
+        let mut journal = JournalWriter::begin(&mut files, &file, (InstanceLife::begin(), &decision), move |problem| {
             told.send(problem).unwrap()
-        });
+        })
+        .unwrap();
         assert!(heard.recv().unwrap().contains("no journal"));
         let round = |journal: &mut JournalWriter| {
             (0..100_000).for_each(|n| journal.record(None, at(n)));
@@ -385,5 +317,73 @@ mod tests {
         assert!(counts.dropped > 0 && counts.segments == [1, 0, 0], "{counts:?}");
         assert_eq!(files.finish(), ["journal"]);
         assert_eq!(fs::read(&file.path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_snapshot_that_leaves_little_room_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let decision = Decision::new(None, at(1));
+        let bytes = serde_json::to_vec(&decision).unwrap().len() as u64;
+        let file = file(&folder, bytes * 8);
+        let mut files = FileWriter::default();
+        let (told, heard) = mpsc::channel();
+        let begins = (InstanceLife::begin(), &decision);
+        let journal = JournalWriter::begin(&mut files, &file, begins, move |problem| told.send(problem).unwrap());
+        let _journal = journal.unwrap();
+        assert!(heard.recv().unwrap().contains("journal.max_bytes has to be"));
+        assert_eq!(files.finish(), ["journal"]);
+        assert!(!file.path.exists());
+    }
+
+    #[test]
+    fn a_beginning_that_is_not_taken_is_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder, 1 << 20);
+        let mut files = FileWriter::default();
+        let decision = Decision::new(None, at(1));
+        let mut journal = begin(&mut files, &file, &decision);
+        assert_eq!(files.finish(), Vec::<&str>::new());
+        journal.begin_segment(SegmentReason::Full, &decision);
+        assert!(journal.broken && !journal.shared.beginning.load(Ordering::Acquire));
+        assert_eq!(journal.counts().segments, [1, 0, 0]);
+    }
+
+    #[test]
+    fn what_was_gathered_is_handed_over_when_the_engine_panics() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder, 1 << 20);
+        // (As in the engine: what is declared later is dropped before.)
+        let mut files = FileWriter::default();
+        let mut journal = begin(&mut files, &file, &Decision::new(None, at(1)));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            journal.record(None, at(7));
+            std::panic::resume_unwind(Box::new("the core"));
+        }));
+        assert!(panicked.is_err());
+        drop(files);
+        assert_eq!(segments(&file.path)[0].entries, [(None, at(7))]);
+    }
+
+    #[test]
+    fn quick_restarts_keep_the_incident_before_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder, 64 << 10);
+        let decision = Decision::new(None, at(1));
+        let mut kept = Vec::new();
+        for life in 0..6 {
+            let mut files = FileWriter::default();
+            let mut journal = begin(&mut files, &file, &decision);
+            // The incident fills more than the half that a start adds to.
+            let events = if life == 0 { 1_000 } else { 1 };
+            (0..events).for_each(|n| journal.record(None, at(n)));
+            kept.push(journal.life.to_string());
+            drop(journal);
+            assert_eq!(files.finish(), Vec::<&str>::new());
+        }
+        let (old, new) = (segments(&previous(&file.path)), segments(&file.path));
+        assert_eq!((old.len(), old[0].entries.len()), (1, 1_000));
+        let lives: Vec<_> = old.iter().chain(&new).map(|segment| segment.head.life.clone()).collect();
+        assert_eq!(lives, kept);
+        assert!(new.iter().all(|segment| segment.entries.len() == 1 && segment.torn == 0));
     }
 }

@@ -17,7 +17,7 @@ use self::record::{
     ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceLife, InstanceRecord, ObjectiveRecord, RecordId,
     RecordTime, RecordedChange, RefusalRecord, ReloadRecord, StandingRecord, TransitionReport,
 };
-use self::ring::RecordRing;
+use self::ring::{RecordFeed, RecordReader};
 use self::sink::RecordSink;
 use super::places::EndpointPlaces;
 use super::status::{IncidentReport, WallClock, millis};
@@ -44,7 +44,7 @@ pub(super) struct Records {
     /// The number of the last record; 0 = none yet.
     number: u64,
     started: MonoTime,
-    ring: Arc<RecordRing>,
+    feed: RecordFeed,
     notices: NoticeSink,
     /// The newest switch that was recorded.
     newest: Option<IncidentId>,
@@ -62,7 +62,7 @@ impl Records {
             life,
             number: 0,
             started: clock::now(),
-            ring: Arc::new(RecordRing::new(life)),
+            feed: RecordFeed::new(life),
             notices,
             newest: None,
             local_said: None,
@@ -71,8 +71,8 @@ impl Records {
     }
 
     /// The newest records, for readers.
-    pub(super) fn ring(&self) -> Arc<RecordRing> {
-        Arc::clone(&self.ring)
+    pub(super) fn reader(&self) -> RecordReader {
+        self.feed.reader()
     }
 
     /// The life that these records are of.
@@ -87,7 +87,7 @@ impl Records {
         let since_start_us = clock::now().since(self.started).as_micros() as u64;
         let at = RecordTime { unix_ms: clock::unix_millis(), since_start_us };
         let record = Arc::new(ChangeRecord { id, at, service: service.cloned(), change });
-        let sinks: [&mut dyn RecordSink; 4] = [&mut LogSink, &mut self.tally, &mut self.ring, &mut self.notices];
+        let sinks: [&mut dyn RecordSink; 4] = [&mut LogSink, &mut self.tally, &mut self.feed, &mut self.notices];
         sinks.into_iter().for_each(|sink| sink.take(&record));
     }
 

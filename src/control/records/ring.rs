@@ -1,4 +1,4 @@
-//! [`RecordRing`]: the newest records in memory, for readers that follow them and may go on where they stopped.
+//! The ring: the newest records in memory, for readers that follow them and may go on where they stopped.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,12 +15,26 @@ const BYTES: usize = 4 << 20;
 /// Records of one page: the engine waits for no reader longer than it takes to count up so many references.
 const PAGE: usize = 256;
 
+/// The engine's side of the ring. Readers that wait learn of the engine's end when it is dropped.
+#[derive(Debug)]
+pub(in crate::control) struct RecordFeed {
+    ring: Arc<RecordRing>,
+    newest: watch::Sender<u64>,
+}
+
+/// The readers' side of the ring.
+#[derive(Clone, Debug)]
+pub(in crate::control) struct RecordReader {
+    ring: Arc<RecordRing>,
+    /// It never marks a number as seen: what is cloned of it sees the present one as a change.
+    newest: watch::Receiver<u64>,
+}
+
 /// The newest records of this life, bounded in number and in bytes. The engine writes, any number of readers read.
 #[derive(Debug)]
-pub(in crate::control) struct RecordRing {
+struct RecordRing {
     life: InstanceLife,
     kept: Mutex<KeptRecords>,
-    newest: watch::Sender<u64>,
     /// Records and bytes at most.
     bounds: (usize, usize),
 }
@@ -46,15 +60,48 @@ pub struct RecordPage {
     pub gap: bool,
 }
 
+impl RecordFeed {
+    pub(super) fn new(life: InstanceLife) -> RecordFeed {
+        RecordFeed::bounded(life, (RECORDS, BYTES))
+    }
+
+    fn bounded(life: InstanceLife, bounds: (usize, usize)) -> RecordFeed {
+        let ring = Arc::new(RecordRing { life, kept: Mutex::default(), bounds });
+        RecordFeed { ring, newest: watch::Sender::new(0) }
+    }
+
+    pub(super) fn reader(&self) -> RecordReader {
+        RecordReader { ring: Arc::clone(&self.ring), newest: self.newest.subscribe() }
+    }
+
+    fn put(&self, record: Arc<ChangeRecord>) {
+        let number = record.id.number;
+        self.ring.put(record);
+        self.newest.send_replace(number);
+    }
+}
+
+impl RecordReader {
+    /// The records behind `after`; `None` = from the first one of this life.
+    pub(in crate::control) fn page(&self, after: Option<RecordId>) -> RecordPage {
+        self.ring.page(after)
+    }
+
+    /// The same, when there are some or the engine has ended.
+    pub(in crate::control) async fn wait(&self, after: Option<RecordId>) -> RecordPage {
+        // (An id that is not of this ring is behind nothing: the reader learns of the gap at once.)
+        let known = after.filter(|after| self.ring.knows(*after)).map_or(0, |after| after.number);
+        let _ = self.newest.clone().wait_for(|newest| *newest > known).await;
+        self.page(after)
+    }
+
+    /// The number of the newest record, as it grows.
+    pub(in crate::control) fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
+    }
+}
+
 impl RecordRing {
-    pub(super) fn new(life: InstanceLife) -> RecordRing {
-        RecordRing::bounded(life, (RECORDS, BYTES))
-    }
-
-    fn bounded(life: InstanceLife, bounds: (usize, usize)) -> RecordRing {
-        RecordRing { life, kept: Mutex::default(), newest: watch::Sender::new(0), bounds }
-    }
-
     fn lock(&self) -> MutexGuard<'_, KeptRecords> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,12 +119,14 @@ impl RecordRing {
                 kept.bytes -= bytes;
             }
         }
-        drop(kept);
-        self.newest.send_replace(number);
     }
 
-    /// The records behind `after`; `None` = from the first one of this life.
-    pub(in crate::control) fn page(&self, after: Option<RecordId>) -> RecordPage {
+    /// Was this record ever in the ring?
+    fn knows(&self, id: RecordId) -> bool {
+        id.life == self.life && id.number <= self.lock().newest
+    }
+
+    fn page(&self, after: Option<RecordId>) -> RecordPage {
         let kept = self.lock();
         let oldest = kept.records.front().map_or(kept.newest + 1, |(record, _)| record.id.number);
         let known = after.filter(|after| after.life == self.life && after.number <= kept.newest);
@@ -89,14 +138,9 @@ impl RecordRing {
         let number = records.last().map_or(kept.newest, |record| record.id.number);
         RecordPage { records, next: RecordId { life: self.life, number }, gap }
     }
-
-    /// The number of the newest record, as it grows.
-    pub(in crate::control) fn newest(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
-    }
 }
 
-impl RecordSink for Arc<RecordRing> {
+impl RecordSink for RecordFeed {
     fn take(&mut self, record: &Arc<ChangeRecord>) {
         self.put(Arc::clone(record));
     }
@@ -120,18 +164,19 @@ mod tests {
     #[test]
     fn a_reader_goes_on_where_it_stopped_and_learns_of_a_gap() {
         let life = InstanceLife::begin();
-        let ring = RecordRing::bounded(life, (4, BYTES));
+        let feed = RecordFeed::bounded(life, (4, BYTES));
+        let ring = feed.reader();
         let empty = ring.page(None);
         assert_eq!((numbers(&empty), empty.next.number, empty.gap), (vec![], 0, false));
         assert_eq!(ring.page(Some(empty.next)), empty);
-        (1..=3).for_each(|number| ring.put(record(life, number)));
+        (1..=3).for_each(|number| feed.put(record(life, number)));
         let page = ring.page(Some(empty.next));
         assert_eq!((numbers(&page), page.next.number, page.gap), (vec![1, 2, 3], 3, false));
         assert_eq!(ring.page(None), page);
-        ring.put(record(life, 4));
+        feed.put(record(life, 4));
         let page = ring.page(Some(page.next));
         assert_eq!((numbers(&page), page.gap), (vec![4], false));
-        (5..=9).for_each(|number| ring.put(record(life, number)));
+        (5..=9).for_each(|number| feed.put(record(life, number)));
         let late = ring.page(Some(page.next));
         assert_eq!((numbers(&late), late.next.number, late.gap), (vec![6, 7, 8, 9], 9, true));
         assert!(ring.page(None).gap);
@@ -143,8 +188,9 @@ mod tests {
     #[test]
     fn an_id_of_another_life_or_of_no_record_is_a_gap() {
         let (life, other) = (InstanceLife::begin(), InstanceLife::begin());
-        let ring = RecordRing::bounded(life, (4, BYTES));
-        ring.put(record(life, 1));
+        let feed = RecordFeed::bounded(life, (4, BYTES));
+        let ring = feed.reader();
+        feed.put(record(life, 1));
         for unknown in
             [RecordId { life: other, number: 1 }, RecordId { life, number: 2 }, RecordId { life, number: u64::MAX }]
         {
@@ -158,8 +204,9 @@ mod tests {
         let life = InstanceLife::begin();
         let one = serde_json::to_vec(&*record(life, 1)).unwrap().len();
         for (bytes, kept) in [(one * 2, 2), (one / 2, 1)] {
-            let ring = RecordRing::bounded(life, (100, bytes));
-            (1..=9).for_each(|number| ring.put(record(life, number)));
+            let feed = RecordFeed::bounded(life, (100, bytes));
+            let ring = feed.reader();
+            (1..=9).for_each(|number| feed.put(record(life, number)));
             assert_eq!(numbers(&ring.page(None)).len(), kept);
             assert_eq!(ring.page(None).next.number, 9);
         }
@@ -168,8 +215,9 @@ mod tests {
     #[test]
     fn pages_are_bounded_and_follow_each_other() {
         let life = InstanceLife::begin();
-        let ring = RecordRing::new(life);
-        (1..=600).for_each(|number| ring.put(record(life, number)));
+        let feed = RecordFeed::new(life);
+        let ring = feed.reader();
+        (1..=600).for_each(|number| feed.put(record(life, number)));
         let (mut after, mut seen) = (None, Vec::new());
         loop {
             let page = ring.page(after);
@@ -181,5 +229,41 @@ mod tests {
             after = Some(page.next);
         }
         assert_eq!(seen, (1..=600).collect::<Vec<_>>());
+    }
+
+    /// Does the reader have to wait behind `after`?
+    async fn waits(reader: &RecordReader, after: Option<RecordId>) -> bool {
+        tokio::select! {
+            biased;
+            _ = reader.wait(after) => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_waits_for_the_next_record_and_learns_of_the_end() {
+        let (life, other) = (InstanceLife::begin(), InstanceLife::begin());
+        let feed = RecordFeed::new(life);
+        let reader = feed.reader();
+        assert!(waits(&reader, None).await, "there is none yet");
+        let first = reader.page(None).next;
+        // Between a page and the wait nothing is missed.
+        feed.put(record(life, 1));
+        assert_eq!(numbers(&reader.wait(Some(first)).await), [1]);
+        assert!(reader.newest().has_changed().unwrap());
+        let one = reader.wait(None).await.next;
+        assert!(waits(&reader, Some(one)).await);
+        for unknown in [RecordId { life: other, number: 9 }, RecordId { life, number: 9 }] {
+            assert!(reader.wait(Some(unknown)).await.gap);
+        }
+        let (next, ()) = tokio::join!(reader.wait(Some(one)), async { feed.put(record(life, 2)) });
+        assert_eq!(numbers(&next), [2]);
+        let mut newest = reader.newest();
+        newest.mark_unchanged();
+        drop(feed);
+        assert!(newest.changed().await.is_err());
+        assert_eq!(numbers(&reader.wait(Some(one)).await), [2]);
+        let end = reader.wait(Some(next.next)).await;
+        assert!(end.records.is_empty() && !end.gap);
     }
 }

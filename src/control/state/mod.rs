@@ -1,5 +1,5 @@
 //! The state file: decisions that survive a restart ([manual::persistence](crate::manual::persistence)). Written aside, synced
-//! and renamed by the thread that writes all files, after the publish and off every request's path; a newer state replaces one that still waits.
+//! and renamed by a thread of its own, after the publish and off every request's path; a newer state replaces one that still waits.
 //!
 //! The file ends with a checksum of what stands before it (SHA-256), so that a bit that turned on a disk is never a pool
 //! that serves; files of before there was one are read without. The state before the last one is kept beside it

@@ -30,8 +30,8 @@ fn what_was_written_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = at(&folder);
     assert!(matches!(load(&file), LoadedState::Absent));
-    let files = FileWriter::start().unwrap();
-    let writer = StateWriter::new(&files, file.path.clone(), |problem| panic!("{problem}"));
+    let mut files = FileWriter::default();
+    let writer = StateWriter::new(&mut files, file.path.clone(), |problem| panic!("{problem}")).unwrap();
     for _ in 0..100 {
         writer.write(saved(), Vec::new());
     }
@@ -300,12 +300,26 @@ fn a_write_that_fails_is_told_once_and_does_not_hang_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let (told, heard) = std::sync::mpsc::channel();
     let path = folder.path().join("missing/state.json");
-    let files = FileWriter::start().unwrap();
-    let writer = StateWriter::new(&files, path, move |problem| told.send(problem).unwrap());
+    let mut files = FileWriter::default();
+    let writer = StateWriter::new(&mut files, path, move |problem| told.send(problem).unwrap()).unwrap();
     writer.write(saved(), Vec::new());
     assert!(heard.recv().unwrap().contains("missing"));
     writer.write(saved(), Vec::new());
     assert_eq!(files.finish(), ["state"]);
     assert!(writer.counts().1 >= 1);
     assert!(heard.try_recv().is_err());
+}
+
+#[test]
+fn no_link_in_the_way_is_written_through_and_no_other_user_reads_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, precious) = (at(&folder), folder.path().join("precious"));
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, folder.path().join("state.json.new")).unwrap();
+    replace(&file.path, b"state").unwrap();
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    assert_eq!(fs::read(&file.path).unwrap(), b"state");
+    let found = fs::symlink_metadata(&file.path).unwrap();
+    assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600);
 }

@@ -1,7 +1,8 @@
-//! Writing the state file.
+//! Writing the state file. It has mode 0600.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::document::{StateDocument, seal};
@@ -10,20 +11,23 @@ use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob, Writ
 use crate::decision::Saved;
 use crate::sys::clock;
 
-/// Hands states to the writing thread.
+/// Hands states to the file's thread.
 #[derive(Debug)]
 pub(in crate::control) struct StateWriter {
     lane: FileLane,
 }
 
 impl StateWriter {
-    /// A newer state replaces one that waits. `failed` hears of the first failure in a row, on the writing thread.
+    /// A newer state replaces one that waits. `failed` hears of the first failure in a row, on the file's thread.
+    ///
+    /// # Errors
+    /// The thread could not be started.
     pub(in crate::control) fn new(
-        writer: &FileWriter,
+        writer: &mut FileWriter,
         path: PathBuf,
         failed: impl Fn(String) + Send + Sync + 'static,
-    ) -> StateWriter {
-        StateWriter { lane: writer.add("state", StateTarget { path }, LaneRule::Newest, failed) }
+    ) -> io::Result<StateWriter> {
+        Ok(StateWriter { lane: writer.add("state", StateTarget { path }, LaneRule::Newest, failed)? })
     }
 
     /// Have this state on disk soon. Never blocks for IO.
@@ -66,7 +70,12 @@ impl WrittenFile for StateTarget {
 /// where the file system has hard links: at no moment is the file itself missing.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = with_suffix(path, ".new");
-    let mut file = File::create(&aside)?;
+    // (What an earlier process left, or a link that was laid there, is not written through.)
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     let previous = previous(path);

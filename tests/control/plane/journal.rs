@@ -51,7 +51,7 @@ async fn a_journal_replays_to_the_same_incidents() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
     let incidents = failover(&state).await;
-    let segments = read_journal(&journal(&state)).unwrap();
+    let segments = read_journal(&journal(&state)).unwrap().segments;
     assert_eq!((segments.len(), segments[0].torn), (1, 0));
     let replayed = replay(&segments);
     assert_eq!(replayed[0].verdict, ReplayVerdict::Last);
@@ -73,22 +73,46 @@ async fn a_journal_replays_to_the_same_incidents() {
     let lines: Vec<serde_json::Value> = programs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(code == Some(0) && lines.iter().any(|line| line["type"] == "service.switched"), "{programs}");
 
-    // A second life keeps the first one's journal beside its own.
+    // A second life keeps the first one's journal before its own.
     let upstream = Upstream::start(Manners::ok()).await;
     let plane = Plane::start(&text(&state, &[&[&upstream]]));
     plane.stands(&upstream, Operational::Healthy).await;
     plane.handle.stop().await;
-    let segments = read_journal(&journal(&state)).unwrap();
-    assert_eq!(segments.len(), 2);
+    let both = read_journal(&journal(&state)).unwrap();
+    let segments = &both.segments;
+    assert_eq!((segments.len(), segments[0].torn, both.problems.len()), (2, 0, 0));
     assert_ne!(segments[0].head.life, segments[1].head.life);
 
-    // A byte that turned is refused.
-    let mut bytes = std::fs::read(journal(&state)).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(journal(&state), bytes).unwrap();
-    let (code, _, problem) = shown(&[&path]);
+    // The newest file may be missing.
+    let bytes = std::fs::read(journal(&state)).unwrap();
+    let previous = journal(&state).with_file_name("state.json.journal.previous");
+    std::fs::rename(journal(&state), &previous).unwrap();
+    assert_eq!(read_journal(&journal(&state)).unwrap(), both);
+
+    // What is damaged, or of another program, hides neither what stands before it nor the other file.
+    std::fs::write(journal(&state), &bytes).unwrap();
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap().len();
+    for at in [0, first + 2] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&previous, &damaged).unwrap();
+        let found = read_journal(&journal(&state)).unwrap();
+        assert_eq!((found.segments.len(), found.problems.len()), (3, 1), "{at}");
+        let (code, people, problem) = shown(&[&path]);
+        assert!(code == Some(2) && problem.contains("state.json.journal.previous"), "{problem}");
+        assert!(people.contains("service.switched  failover a -> b"), "{people}");
+    }
+    std::fs::remove_file(&previous).unwrap();
+    let end = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
+    let mut damaged = bytes.clone();
+    damaged[end - 3] ^= 1;
+    std::fs::write(journal(&state), &damaged).unwrap();
+    let found = read_journal(&journal(&state)).unwrap().segments;
+    assert!(found[0].damage.is_some() && found[0].torn > 0 && segments[0].entries.starts_with(&found[0].entries));
+    assert_eq!(found[1], segments[1]);
+    let (code, people, problem) = shown(&[&path]);
     assert!(code == Some(2) && problem.contains("damaged at line"), "{problem}");
+    assert!(people.contains("is left out"), "{people}");
 }
 
 #[tokio::test]
@@ -99,7 +123,8 @@ async fn no_cut_and_no_turned_byte_is_believed() {
     let whole = std::fs::read(journal(&state)).unwrap();
     let segment = parse(&whole).unwrap();
     let cut = |at: usize| match parse(&whole[..at]) {
-        Ok(JournalSegment { head, snapshot, entries, torn }) => {
+        Ok(JournalSegment { head, snapshot, entries, torn, damage }) => {
+            assert_eq!(damage, None, "cut at {at}");
             assert_eq!((&head, &snapshot), (&segment.head, &segment.snapshot), "cut at {at}");
             assert!(segment.entries.starts_with(&entries) && (torn > 0 || whole[at - 1] == b'\n'), "cut at {at}");
         }
