@@ -203,7 +203,9 @@ impl Engine {
                     self.watch(inputs);
                 }
                 // The rule is published with the table: each worker judges its sessions by it before it acknowledges.
-                Effect::Sessions { service, pool, epoch, .. } => self.fences.begin(&before, service, pool, epoch),
+                Effect::Sessions { service, pool, epoch, .. } => {
+                    self.fences.begin((&before, &self.published.load()), &service, pool, epoch);
+                }
                 // The answer is taken where the act is told.
                 Effect::Acted { .. } => {}
                 Effect::ConfirmConnect { endpoint } => self.open_one(endpoint, inputs, confirmed),
@@ -247,8 +249,8 @@ impl Engine {
             self.workers,
             now,
         );
-        self.fences.published(&before, &table);
         self.published.publish(table);
+        self.fences.published(&before, &self.published.load());
         if self.chosen.is_none() && !conclusions.services.iter().any(|row| row.serving == Serving::Starting) {
             self.chosen = Some(conclusions.epoch);
         }

@@ -215,7 +215,10 @@ impl RecordSink for ChangeTally {
                 }
             }
             (RecordedChange::ConditionRaised(condition), _) => self.alert(condition.kind.as_str()),
-            (RecordedChange::ConditionCleared(condition), _) if condition.kind == ConditionKind::Frozen => {
+            // (A service that is renamed or gone has no counts under this name any more, and its freeze has not ended.)
+            (RecordedChange::ConditionCleared(condition), Some(service))
+                if condition.kind == ConditionKind::Frozen && self.service(service).is_some() =>
+            {
                 self.alert("thawed");
             }
             (RecordedChange::ConfigReloaded(_), _) => self.reloads += 1,
@@ -225,5 +228,29 @@ impl RecordSink for ChangeTally {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::record::{ConditionRecord, InstanceLife, RecordId, RecordTime};
+    use super::*;
+
+    #[test]
+    fn a_freeze_of_a_service_that_is_renamed_or_gone_has_not_thawed() {
+        let mut tally = ChangeTally { services: vec![("shop".into(), ServiceTally::default())], ..Default::default() };
+        let mut counts = Vec::new();
+        for service in ["gone", "shop"] {
+            let (kind, text) = (ConditionKind::Frozen, String::new());
+            let condition = ConditionRecord { kind, pool: None, since_unix_ms: 0, until_unix_ms: None, text };
+            tally.take(&Arc::new(ChangeRecord {
+                id: RecordId { life: InstanceLife::begin(), number: 1 },
+                at: RecordTime { unix_ms: 0, since_start_us: 0 },
+                service: Some(service.into()),
+                change: RecordedChange::ConditionCleared(condition),
+            }));
+            counts.push(tally.alerts[1]);
+        }
+        assert_eq!((ALERTS[1], counts), ("thawed", vec![0, 1]));
     }
 }

@@ -82,7 +82,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionChange {
-    /// Its reason began.
+    /// Its reason began; or a further outage made a freeze longer, which is told again with its new end.
     Raised(Condition),
     /// Its reason ended, or its service is gone.
     Cleared(Condition),
@@ -155,6 +155,7 @@ pub(super) fn clear(conditions: impl IntoIterator<Item = Condition>, effects: &m
 impl Service {
     /// Raise what holds now and is not open; clear what is open and does not hold any more.
     pub(super) fn update_conditions(&mut self, turn: &mut Turn<'_>) {
+        let renamed = self.follow_rename(turn);
         let holds = self.conditions_that_hold();
         let undecided = self.serving == Serving::Starting;
         let before = self.conditions.len();
@@ -164,8 +165,11 @@ impl Service {
         };
         let (open, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.conditions).into_iter().partition(stays);
         let mut changed = open.len() != before;
-        clear(ended, turn.effects);
+        if !renamed {
+            clear(ended, turn.effects);
+        }
         self.conditions = open;
+        self.tell_again(renamed, turn);
         for (kind, pool) in holds {
             if !self.conditions.iter().any(|open| open.kind == kind) {
                 let mut condition = Condition::new(kind, self.name(), pool, turn.now);
@@ -177,6 +181,30 @@ impl Service {
         }
         if changed {
             turn.effects.push(Effect::Persist);
+        }
+    }
+
+    /// A reload has renamed the service: what is open is cleared under its old name, and goes on under the new one.
+    fn follow_rename(&mut self, turn: &mut Turn<'_>) -> bool {
+        let renamed = self.row.name != *self.name();
+        if renamed {
+            clear(self.conditions.iter().cloned(), turn.effects);
+            let name = self.name().clone();
+            self.conditions.iter_mut().for_each(|open| open.service.clone_from(&name));
+        }
+        renamed
+    }
+
+    /// Raises again what goes on under another name, or is a freeze that has become longer. (Its end is not known after a restart.)
+    fn tell_again(&mut self, renamed: bool, turn: &mut Turn<'_>) {
+        let frozen_until = self.frozen_until();
+        for open in &mut self.conditions {
+            let until = frozen_until.filter(|_| open.kind == ConditionKind::Frozen);
+            let longer = open.until.is_some() && open.until < until;
+            open.until = until;
+            if renamed || longer {
+                turn.effects.push(Effect::Condition(ConditionChange::Raised(open.clone())));
+            }
         }
     }
 

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conditions;
 use super::endpoint::{Endpoint, EndpointRules};
 use super::health::{CheckStreaks, CheckVerdict};
 use super::hold_down::FallRhythm;
@@ -253,8 +252,6 @@ impl Service {
             last.from = left;
         }
         if *self.name() != config.name {
-            // (What goes on is raised again under the new name.)
-            conditions::clear(self.conditions.drain(..), turn.effects);
             turn.timeline.rename(self.name(), &config.name);
         }
     }

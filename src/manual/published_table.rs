@@ -71,7 +71,7 @@
 //! | the same, and the pool is fenced for a switch that waits | as left; stay again if the switch comes to nothing |
 //! | serves again, but under another activation | as left: `failover.sessions` decides |
 //! | does not serve | `drain`: reset at the time it was left + `drain_timeout`; `close`: reset at once |
-//! | the service is down, so no other pool has taken over | stay: the pool keeps its activation |
+//! | the service is down, so no other pool has taken over | stay: the pool keeps its activation (the effect names the rule that would apply) |
 //! | the endpoint was removed from the pool by a reload or DNS | as left |
 //! | the endpoint was condemned, protocol `tcp`, `sessions: close` | reset at once |
 //!
@@ -98,8 +98,16 @@
 //! time limit of a transition bounds the wait. Requests that go to the pool on purpose meanwhile (trials, tries across
 //! pools) are in flight there too, and put the end off. The engine looks every 50 ms.
 //!
+//! The two are told apart by the epoch and by the identities of service and pool, which outlive a rename. The core is told of
+//! the service under its present name and of the pool under the name that the effect used. An endpoint that a reload moves
+//! to another pool keeps its counters, but what is in flight there is counted by its *stay*
+//! ([`EndpointStats::begin_stay`](crate::routing::EndpointStats::begin_stay)): the pool it was taken from awaits what began
+//! before the move, and no more. (An endpoint that moves a second time before that has ended begins no further stay: then the
+//! end may be told too late, never too early.)
+//!
 //! The incident of the switch shows it as `fenced_ms` (fault → end of the last session). A pool that serves again before
-//! its last session has ended has no such time.
+//! its last session has ended has no such time. Where the switch had a fence as its gate, the sessions had ended before
+//! *decided*: `fenced_ms` is then the time at which all workers had acknowledged the switch itself.
 //!
 //! # Idle connections
 //!

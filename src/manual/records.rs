@@ -47,7 +47,7 @@
 //!
 //! A [`Condition`](crate::decision::Condition) is an alert with an end (`decision/conditions.rs`). The core derives those that
 //! hold from the state of a service at the end of each turn, and compares them with those that are open. So each is raised
-//! once and cleared once, whatever way led there.
+//! and cleared, whatever way led there.
 //!
 //! | kind | is open while |
 //! |---|---|
@@ -58,5 +58,6 @@
 //!
 //! While a service chooses its first pool, nothing is known of its pools: what is open stays open. Open conditions are part of
 //! the saved state, so a restart neither raises nor clears what goes on. What a removed service leaves open is cleared, and
-//! a renamed service clears its conditions under the old name and raises them under the new one. A freeze that a further
-//! outage makes longer is the same condition. `objective_missed` has no end, and stays an event.
+//! a renamed service clears its conditions under the old name and raises them under the new one, with the time at which they
+//! began. A freeze that a further outage makes longer is the same condition: it is raised again, with its beginning and its new
+//! end. The count `thawed` is of freezes that ended, not of those whose service was renamed or removed. `objective_missed` has no end, and stays an event.

@@ -1,5 +1,5 @@
-//! Conditions, judged from outside: each is raised once when its reason begins and cleared when it ends, in the same turn, and the
-//! saved state and the status have exactly those that are open.
+//! Conditions, judged from outside: each is raised once when its reason begins (a freeze again whenever it becomes longer) and
+//! cleared when it ends, in the same turn, and the saved state and the status have exactly those that are open.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use super::world::Verdict;
 #[derive(Debug, Default)]
 pub struct ConditionJudge {
     open: BTreeMap<(Name, ConditionKind), Option<Name>>,
+    /// The ends of freezes, as they were told last.
+    ends: BTreeMap<Name, Option<MonoTime>>,
 }
 
 impl ConditionJudge {
@@ -27,7 +29,13 @@ impl ConditionJudge {
                 ConditionChange::Raised(_) => {
                     coverage.hit(format!("condition {} raised", condition.kind.as_str()));
                     raised.push(key.clone());
-                    if self.open.insert(key, condition.pool.clone()).is_some() {
+                    let frozen = condition.kind == ConditionKind::Frozen;
+                    let before = self.ends.get(&condition.service).copied().flatten();
+                    let longer = frozen && before.is_none_or(|before| Some(before) < condition.until);
+                    if frozen {
+                        self.ends.insert(condition.service.clone(), condition.until);
+                    }
+                    if self.open.insert(key, condition.pool.clone()).is_some() && !longer {
                         return Err(format!("raised twice: {condition:?}"));
                     }
                 }

@@ -199,6 +199,50 @@ fn too_many_failovers_freeze_failback_but_not_failover() {
     assert_eq!(rig.status().frozen_for_ms, None);
 }
 
+/// The freezes that were told: when each began and ends.
+fn freezes(rig: &Rig) -> Vec<(MonoTime, Option<MonoTime>)> {
+    let told = rig.effects.iter().filter_map(|effect| match effect {
+        Effect::Condition(ConditionChange::Raised(told)) if told.kind == ConditionKind::Frozen => Some(told),
+        _ => None,
+    });
+    told.map(|told| (told.since, told.until)).collect()
+}
+
+#[test]
+fn a_freeze_that_becomes_longer_is_told_again_with_its_new_end_and_keeps_its_beginning() {
+    let mut rig = Rig::new(|shop| shop.failover.max_failovers = MaxFailovers { count: 1, per: secs(600) });
+    lose_home(&mut rig);
+    rig.all(&[0, 1], Rig::rise);
+    let first = rig.now;
+    rig.wait(secs(100));
+    assert_eq!(rig.active(), "home");
+    lose_home(&mut rig);
+    rig.all(&[0, 1], Rig::rise);
+    let second = rig.now;
+    rig.wait(secs(100));
+    assert_eq!(freezes(&rig), [(second, Some(first.after(secs(600))))]);
+    rig.all(&[2, 3], Rig::fall);
+    assert_eq!(freezes(&rig)[1..], [(second, Some(second.after(secs(600))))]);
+
+    // It goes on under another name of the service, and after a restart its end is known again.
+    rig.effects.clear();
+    rig.shop().name = "store".into();
+    rig.configure();
+    assert_eq!(freezes(&rig), [(second, Some(second.after(secs(600))))]);
+    assert_eq!(rig.conditions().1, [ConditionKind::Frozen]);
+    let saved = rig.core.saved(rig.now);
+    (rig.core, rig.effects) = (Decision::new(Some(saved), rig.now), Vec::new());
+    rig.configure();
+    assert_eq!(freezes(&rig), []);
+    rig.wait(secs(600));
+    let ended = rig.effects.iter().find_map(|effect| match effect {
+        Effect::Condition(ConditionChange::Cleared(ended)) if ended.kind == ConditionKind::Frozen => Some(ended),
+        _ => None,
+    });
+    let ended = ended.expect("it ends");
+    assert_eq!((ended.since, ended.until), (second, Some(second.after(secs(600)))));
+}
+
 #[test]
 fn a_new_pool_that_fails_soon_is_rolled_back_once_and_nothing_freezes() {
     let mut rig = Rig::new(|_| {});

@@ -73,7 +73,9 @@ pub struct EndpointStats {
 /// What every exchange touches at its beginning and its end.
 #[derive(Debug, Default)]
 struct ExchangeCounters {
-    in_flight: AtomicUsize,
+    /// By [`stay`](EndpointStats::stay), its parity.
+    in_flight: [AtomicUsize; 2],
+    stay: AtomicUsize,
     replies: ResponseTracker,
     connects: ResponseTracker,
 }
@@ -158,18 +160,40 @@ impl EndpointStats {
 
     /// Takes a place in flight; `None` when `max` are taken. Given back on drop.
     pub fn enter(self: &Arc<Self>, max: Option<usize>) -> Option<InFlight> {
-        let before = self.busy.0.in_flight.fetch_add(1, Relaxed);
-        if max.is_some_and(|max| before >= max) {
-            self.busy.0.in_flight.fetch_sub(1, Relaxed);
+        let stay = self.stay();
+        let before = self.busy.0.in_flight[stay].fetch_add(1, Relaxed);
+        if max.is_some_and(|max| before + self.in_flight_of(1 - stay) >= max) {
+            self.busy.0.in_flight[stay].fetch_sub(1, Relaxed);
             return None;
         }
-        Some(InFlight { stats: Arc::clone(self), limited: max.is_some() })
+        Some(InFlight { stats: Arc::clone(self), limited: max.is_some(), second: stay == 1 })
     }
 
     /// Exchanges and sessions in flight over all workers.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.busy.0.in_flight.load(Relaxed)
+        self.in_flight_of(0) + self.in_flight_of(1)
+    }
+
+    /// Of these, what began in this stay.
+    #[inline]
+    pub fn in_flight_of(&self, stay: usize) -> usize {
+        self.busy.0.in_flight[stay & 1].load(Relaxed)
+    }
+
+    /// The endpoint's stay in its present pool, 0 or 1.
+    #[inline]
+    pub fn stay(&self) -> usize {
+        self.busy.0.stay.load(Relaxed) & 1
+    }
+
+    /// A reload moved the endpoint into another pool: what begins from now on is counted apart. (Not while something of the stay
+    /// before the present one is in flight: then what begins is counted with the present one.)
+    pub fn begin_stay(&self) {
+        let next = 1 - self.stay();
+        if self.in_flight_of(next) == 0 {
+            self.busy.0.stay.store(next, Relaxed);
+        }
     }
 
     /// Passes the trial gate: one caller per [`TRIAL_PAUSE`] gets `true`. Requests that are not safe find it open only
@@ -466,6 +490,8 @@ impl EndpointStats {
 pub struct InFlight {
     stats: Arc<EndpointStats>,
     limited: bool,
+    /// It began in the stay of number 1.
+    second: bool,
 }
 
 impl InFlight {
@@ -477,7 +503,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.stats.busy.0.in_flight.fetch_sub(1, Relaxed);
+        self.stats.busy.0.in_flight[usize::from(self.second)].fetch_sub(1, Relaxed);
         if self.limited {
             self.stats.freed.notify_one();
         }
@@ -628,5 +654,24 @@ mod tests {
         drop(first);
         assert_eq!(stats.in_flight(), 0);
         assert!(stats.enter(Some(1)).is_some());
+    }
+
+    #[test]
+    fn what_begins_after_a_move_is_counted_apart_and_against_the_same_limit() {
+        let stats = stats(5);
+        let (old, first) = (stats.stay(), stats.enter(Some(2)).unwrap());
+        stats.begin_stay();
+        let new = stats.stay();
+        let second = stats.enter(Some(2)).unwrap();
+        assert_eq!((stats.in_flight_of(old), stats.in_flight_of(new), stats.in_flight()), (1, 1, 2));
+        assert!(stats.enter(Some(2)).is_none());
+        stats.begin_stay();
+        assert_eq!(stats.stay(), new, "the stay before has not ended");
+        drop(first);
+        assert_eq!((stats.in_flight_of(old), stats.in_flight_of(new)), (0, 1));
+        stats.begin_stay();
+        assert_eq!(stats.stay(), old);
+        drop(second);
+        assert_eq!(stats.in_flight(), 0);
     }
 }

@@ -147,6 +147,45 @@ async fn what_a_reload_took_out_of_a_pool_is_awaited_with_the_pool_that_is_left(
 }
 
 #[tokio::test]
+async fn the_end_of_sessions_is_told_though_the_service_is_renamed_meanwhile() {
+    let (a, b, text) = two_pools(QUICK).await;
+    let plane = Plane::start(&text);
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    let session = plane.stats(&a).enter(None).unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    for (old, new) in [("s", "t"), ("t", "u")] {
+        let renamed = file(&[(new, service(new, QUICK, &[&[&a], &[&b]]))], "");
+        plane.handle.apply(read(&renamed)).await.unwrap();
+        assert!(plane.status().await.services.iter().all(|service| *service.name != *old));
+    }
+    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
+    drop(session);
+    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+}
+
+#[tokio::test]
+async fn what_an_endpoint_does_for_its_new_pool_is_not_awaited_for_the_one_it_was_taken_from() {
+    let (a, b, _) = two_pools(QUICK).await;
+    let moved = Upstream::start(Manners::ok()).await;
+    let plane = Plane::start(&file(&[("s", service("s", QUICK, &[&[&a, &moved], &[&b]]))], ""));
+    plane.active("s", "a").await;
+    plane.stands(&b, Operational::Healthy).await;
+    plane.stands(&moved, Operational::Healthy).await;
+    let session = plane.stats(&moved).enter(None).unwrap();
+    let after = read(&file(&[("s", service("s", QUICK, &[&[&a], &[&b, &moved]]))], ""));
+    plane.handle.apply(after).await.unwrap();
+    let other = plane.stats(&moved).enter(None).unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    let asked = b.asked();
+    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
+    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
+    drop(session);
+    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+    drop(other);
+}
+
+#[tokio::test]
 async fn orders_are_obeyed_or_refused_with_a_reason() {
     let (_a, b, text) = two_pools(LAZY).await;
     let plane = Plane::start(&text);
