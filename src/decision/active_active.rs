@@ -13,6 +13,8 @@ impl Service {
     pub fn decide_shares(&mut self, turn: &mut Turn<'_>) {
         // (It was `active_passive` before a reload. Shares have no gates.)
         self.end_transition(TransitionStage::Withdrawn, turn);
+        self.given_up = None;
+        self.timers.disarm(Timer::Transition);
         if self.serving == Serving::Starting && !self.ready_to_share(turn) {
             return;
         }

@@ -69,7 +69,7 @@ impl Service {
         self.refuse_pinned()?;
         let home = self.homeward().find(|pool| self.available(*pool));
         match (&self.serving, home) {
-            (Serving::Active(0), _) => changed(self.call_off(turn)),
+            (Serving::Active(0), _) => changed(self.call_off_order(turn)),
             (Serving::Active(_), Some(home)) => {
                 let switch = IntendedSwitch { actor, ..IntendedSwitch::own(SwitchKind::Failback, Some(home)) };
                 intended(self.intend(switch, turn))

@@ -43,6 +43,14 @@ pub struct Decision {
     /// Of every switch.
     #[serde(default, skip_serializing_if = "GateRules::is_empty")]
     gates: GateRules,
+    /// Transitions that have begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    transitions: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,12 +78,13 @@ impl Decision {
             restored: saved.map(|saved| saved.services).unwrap_or_default(),
             effects: Vec::new(),
             gates: GateRules::default(),
+            transitions: 0,
         }
     }
 
     /// The same with gates before the switches of every `active_passive` service. No key of the configuration asks for any.
     pub fn with_gates(self, gates: GateRules) -> Decision {
-        Decision { gates, ..self }
+        Decision { gates: gates.normalized(), ..self }
     }
 
     /// Take in one event; `Configured` comes first. Times of observation that lie in the future count as now.
@@ -109,9 +118,9 @@ impl Decision {
                 true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
-            Event::GateAnswered { service, transition, gate, outcome, .. } => {
-                if let Some(service) = self.find(&service) {
-                    self.turn(service, now, |service, _| service.gate_answered(transition, &gate, &outcome));
+            Event::GateAnswered { transition, gate, outcome, .. } => {
+                if let Some(service) = self.services.iter().position(|service| service.awaits(transition)) {
+                    self.turn(service, now, |service, _| service.gate_answered(&gate, &outcome));
                 }
             }
             Event::SessionsEnded { service, pool, epoch, seen } => {
@@ -180,8 +189,9 @@ impl Decision {
 
     /// One turn about one service: take in, and if that says something new, conclude and publish.
     fn turn(&mut self, service: usize, now: MonoTime, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
-        let (epoch, gates) = (self.epoch + 1, &self.gates);
-        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates };
+        let (epoch, gates, transitions) = (self.epoch + 1, &self.gates, &mut self.transitions);
+        let mut turn =
+            Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates, transitions };
         let service = &mut self.services[service];
         if take_in(service, &mut turn) && service.settle(&mut turn) {
             self.publish(epoch);
@@ -217,8 +227,9 @@ impl Decision {
         let succession = Succession::between((&self.listeners, &configs), (&config.listeners, &config.services));
         let strangers = strangers(config, &configs, &succession);
         let mut newcomers = NewEndpoints::new(&mut self.next_endpoint, &strangers, &self.services);
-        let gates = &self.gates;
-        let mut turn = Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates };
+        let (gates, transitions) = (&self.gates, &mut self.transitions);
+        let mut turn =
+            Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates, transitions };
         let mut before: Vec<Option<Service>> = self.services.drain(..).map(Some).collect();
         let restored: BTreeMap<Name, SavedService> =
             self.restored.drain(..).rev().map(|saved| (saved.name.clone(), saved)).collect();

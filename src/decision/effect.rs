@@ -22,7 +22,7 @@ pub enum Effect {
         pool: Name,
         /// The epoch that publishes it: [`Event::SessionsEnded`](super::Event::SessionsEnded) carries it back.
         epoch: u64,
-        /// How.
+        /// How. (After a switch to no pool they go on until another pool serves: no other has taken over.)
         action: SessionAction,
     },
     /// Open one connection at once, as traffic does, with PROXY header, TLS and HTTP/2, and answer with [`Event::Confirmed`](super::Event::Confirmed).

@@ -68,7 +68,7 @@ pub enum Event {
     /// A gate of a [transition](super::Effect::Transition) was opened or refused. The first answer about each counts, and none about
     /// another transition than the one that waits.
     GateAnswered {
-        /// The service.
+        /// The service, as it was called when the transition began. The number alone says which transition is meant.
         service: Name,
         /// The transition.
         transition: TransitionId,
@@ -82,9 +82,9 @@ pub enum Event {
     /// No session is left at a pool that was left or fenced ([`Effect::Sessions`](super::Effect::Sessions)): every worker has taken
     /// up that table, and nothing is in flight there.
     SessionsEnded {
-        /// The service.
+        /// The service, as it is called now.
         service: Name,
-        /// The pool.
+        /// The pool, as that effect called it.
         pool: Name,
         /// The epoch that published it.
         epoch: u64,

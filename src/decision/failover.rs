@@ -5,6 +5,7 @@ use super::service::Service;
 use super::switch::{IntendedSwitch, LastSwitch};
 use super::timeline::{PoolFall, fault};
 use super::timers::Timer;
+use super::transition::Fence;
 use super::turn::Turn;
 use super::{Effect, Evidence, Incident, IncidentId, Serving, SessionRule, SwitchKind, TransitionStage};
 use crate::config::OnAllDown;
@@ -134,6 +135,7 @@ impl Service {
             self.last_active = Some(self.pools[pool].name.clone());
         }
         self.serving = serving;
+        self.left = None;
         self.failing_open = false;
         self.since = turn.now;
         self.timers.disarm(Timer::FirstChoice);
@@ -252,6 +254,7 @@ impl Service {
         if let Some(left) = from {
             self.end_sessions(left, turn);
         }
+        self.note_left(&switch, from, turn);
         self.serving = switch.to.map_or(Serving::Down, Serving::Active);
         self.failing_open = switch.to.is_some_and(|to| !self.available(to));
         self.since = turn.now;
@@ -271,6 +274,14 @@ impl Service {
         self.last_active = to.or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from, at: turn.now });
         turn.effects.push(Effect::Persist);
+    }
+
+    /// While no pool serves, the sessions of the one that served last are its own.
+    fn note_left(&mut self, switch: &IntendedSwitch, from: Option<usize>, turn: &Turn<'_>) {
+        self.left = from.filter(|_| switch.to.is_none()).map(|from| {
+            let name = &self.pools[from].name;
+            Fence { pool: Some(name.clone()), told: name.clone(), epoch: turn.epoch, since: turn.now }
+        });
     }
 
     /// Damping and freeze: only switches away from a pool count (on a page, or down, the outage has begun already). Does this one begin an
@@ -353,7 +364,12 @@ impl Service {
 
     /// What happens to the sessions of a pool that was left.
     pub fn end_sessions(&self, pool: usize, turn: &mut Turn<'_>) {
-        let action = SessionRule::of(&self.config.failover).end(turn.now);
+        self.end_sessions_since(pool, turn.now, turn);
+    }
+
+    /// What happens to the sessions of a pool whose time has run since then.
+    pub fn end_sessions_since(&self, pool: usize, since: MonoTime, turn: &mut Turn<'_>) {
+        let action = SessionRule::of(&self.config.failover).end(since);
         let (service, pool) = (self.name().clone(), self.pools[pool].name.clone());
         turn.effects.push(Effect::Sessions { service, pool, epoch: turn.epoch, action });
     }

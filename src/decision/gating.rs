@@ -42,10 +42,14 @@ impl Service {
         if intended.is_none() && self.transition.as_ref().is_some_and(|waiting| !self.order_stands(waiting)) {
             self.end_transition(TransitionStage::Withdrawn, turn);
         }
-        if let Some(switch) = intended {
-            self.intend(switch, turn);
+        let Some(switch) = intended else {
+            self.advance_transition(turn);
+            return;
+        };
+        let taken = self.intend(switch, turn) == Intent::Taken || self.advance_transition(turn) == Intent::Taken;
+        if !taken {
+            self.failing_open = matches!(self.serving, Serving::Active(_)) && self.best_available().is_none();
         }
-        self.advance_transition(turn);
     }
 
     /// This switch is wanted. It is taken at once if it has no gate; else it waits in the place of the one that waited before.
@@ -61,7 +65,7 @@ impl Service {
             return Intent::Taken;
         };
         let ordered = switch.pins || !switch.actor.is_own();
-        if !ordered && self.was_given_up(&switch) {
+        if !ordered && self.was_given_up(&switch) && self.pauses(turn) {
             return Intent::Waits;
         }
         self.begin_transition(switch, rules, turn);
@@ -70,13 +74,14 @@ impl Service {
 
     fn begin_transition(&mut self, switch: IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) {
         self.end_transition(TransitionStage::Replaced, turn);
-        self.given_up = None;
-        self.transitions += 1;
+        let same = self.was_given_up(&switch);
+        let before = self.given_up.take().filter(|_| same).and_then(|past| past.fence);
+        *turn.transitions += 1;
         let from = match self.serving {
             Serving::Active(active) => Some(self.pools[active].name.clone()),
             _ => None,
         };
-        let fence = self.begin_fence(&switch, rules, turn);
+        let fence = self.begin_fence(&switch, rules, before, turn);
         let gate = |gate: &Gate| match gate {
             Gate::FenceAcknowledged if fence.is_none() => {
                 GateState { answer: Some(GateOutcome::Open), ..GateState::asked(gate) }
@@ -84,7 +89,7 @@ impl Service {
             _ => GateState::asked(gate),
         };
         let waiting = Transition {
-            id: TransitionId(self.transitions),
+            id: TransitionId(*turn.transitions),
             kind: switch.kind,
             from,
             to: switch.to.map(|to| self.pools[to].name.clone()),
@@ -105,34 +110,52 @@ impl Service {
     }
 
     /// Where a gate asks for it, the pool that serves, or served last, is fenced. (A recovery to that very pool leaves none; and
-    /// the sessions of one that a reload took away have been ending since.)
-    fn begin_fence(&self, switch: &IntendedSwitch, rules: &GateRules, turn: &mut Turn<'_>) -> Option<Fence> {
+    /// the sessions of one that a reload took away have been ending since.) `before`: the fence of the same switch when it was given
+    /// up, whose sessions have no more time than they had then.
+    fn begin_fence(
+        &self,
+        switch: &IntendedSwitch,
+        rules: &GateRules,
+        before: Option<Fence>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Fence> {
         if !rules.gates.contains(&Gate::FenceAcknowledged) {
             return None;
         }
         let pool = match self.serving {
             Serving::Active(active) => self.pools[active].name.clone(),
-            _ => self.last_active.clone()?,
+            _ => match self.left.as_ref().filter(|left| left.pool.is_none()) {
+                Some(removed) => return Some(removed.clone()),
+                None => self.last_active.clone()?,
+            },
         };
-        let Some(index) = self.index_of(&pool) else {
-            let left = turn.timeline.left(self.name(), &pool).filter(|incident| incident.fenced.is_none())?;
-            return Some(Fence { pool, epoch: left.epoch, since: left.decided });
-        };
+        let index = self.index_of(&pool)?;
         if switch.to == Some(index) || self.pools[index].is_static {
             return None;
         }
-        self.end_sessions(index, turn);
-        Some(Fence { pool, epoch: turn.epoch, since: turn.now })
+        let since = before.filter(|before| before.pool.as_ref() == Some(&pool)).map_or(turn.now, |before| before.since);
+        self.end_sessions_since(index, since, turn);
+        Some(Fence { told: pool.clone(), pool: Some(pool), epoch: turn.epoch, since })
     }
 
-    /// The pool that is fenced while a transition waits.
-    pub fn fence(&self) -> Option<&Fence> {
-        self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref())
+    /// The fence of this pool while a transition waits.
+    pub fn fence_of(&self, pool: usize) -> Option<&Fence> {
+        let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref());
+        fence.filter(|fence| fence.pool.as_ref() == Some(&self.pools[pool].name))
+    }
+
+    /// Does a switch wait for its gates, or was it given up, and this is not the pool that served last? Then no trial goes there
+    /// either: the gates say when another pool gets work.
+    pub fn awaits_gates_without(&self, pool: usize) -> bool {
+        let gated = self.transition.is_some() || self.given_up.is_some();
+        let last = self.left.as_ref().map_or(self.last_active.as_ref(), |left| left.pool.as_ref());
+        gated && last != Some(&self.pools[pool].name)
     }
 
     /// No session is left at a pool that this epoch left or fenced. Returns whether a transition has waited for that.
     pub fn sessions_ended(&mut self, pool: &Name, epoch: u64) -> bool {
-        let this = |fence: &Fence| fence.pool == *pool && fence.epoch == epoch;
+        let this = |fence: &Fence| fence.told == *pool && fence.epoch == epoch;
+        self.left.take_if(|left| this(left));
         let waiting = self.transition.as_mut().filter(|waiting| waiting.fence.as_ref().is_some_and(this));
         waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open))
     }
@@ -145,6 +168,12 @@ impl Service {
         }
     }
 
+    /// An operator wants the service at home, where it is: an order that waits is called off. (A forced switch of Standfast's own
+    /// would be intended again.) Returns whether one was.
+    pub fn call_off_order(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.transition.as_ref().is_some_and(Transition::is_ordered) && self.call_off(turn)
+    }
+
     /// An operator wants what is so already: whatever waits is called off. Returns whether an order was.
     pub fn call_off(&mut self, turn: &mut Turn<'_>) -> bool {
         let ordered = self.transition.as_ref().is_some_and(Transition::is_ordered);
@@ -152,10 +181,15 @@ impl Service {
         ordered
     }
 
-    /// An answer about a gate; one about another transition is too late. Returns whether it says something new.
-    pub fn gate_answered(&mut self, id: TransitionId, gate: &Gate, outcome: &GateOutcome) -> bool {
+    /// Is this its transition that waits?
+    pub fn awaits(&self, id: TransitionId) -> bool {
+        self.transition.as_ref().is_some_and(|waiting| waiting.id == id)
+    }
+
+    /// An answer about a gate of the transition that waits. Returns whether it says something new.
+    pub fn gate_answered(&mut self, gate: &Gate, outcome: &GateOutcome) -> bool {
         let external = matches!(gate, Gate::External { .. });
-        let waiting = self.transition.as_mut().filter(|waiting| waiting.id == id && external);
+        let waiting = self.transition.as_mut().filter(|_| external);
         waiting.is_some_and(|waiting| waiting.answer(gate, outcome))
     }
 
@@ -197,20 +231,26 @@ impl Service {
         if !waiting.is_ordered() {
             let until = turn.now.after(waiting.until.since(waiting.since));
             self.timers.arm(Timer::Transition, until);
-            self.given_up = Some(GivenUpSwitch { kind: waiting.kind, to: waiting.to, until });
+            self.given_up = Some(GivenUpSwitch { kind: waiting.kind, to: waiting.to, until, fence: waiting.fence });
         }
         Intent::Waits
     }
 
     /// A given-up switch is intended again when its pause is over, and another one at once.
     fn forget_given_up(&mut self, intended: Option<&IntendedSwitch>, turn: &Turn<'_>) {
-        let Some(past) = &self.given_up else { return };
-        if past.until <= turn.now || !intended.is_some_and(|switch| self.was_given_up(switch)) {
-            self.given_up = None;
-            if self.transition.is_none() {
-                self.timers.disarm(Timer::Transition);
-            }
+        let same = intended.is_some_and(|switch| self.was_given_up(switch));
+        if self.given_up.is_none() || same && self.pauses(turn) {
+            return;
         }
+        self.given_up.take_if(|_| !same);
+        if self.transition.is_none() {
+            self.timers.disarm(Timer::Transition);
+        }
+    }
+
+    /// Has a switch been given up, and may not be intended again yet?
+    fn pauses(&self, turn: &Turn<'_>) -> bool {
+        self.given_up.as_ref().is_some_and(|past| turn.now < past.until)
     }
 
     fn was_given_up(&self, switch: &IntendedSwitch) -> bool {

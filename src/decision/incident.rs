@@ -90,7 +90,7 @@ pub struct Incident {
     pub decided: MonoTime,
     /// First good answer from the new pool; `None` while awaited.
     pub answered: Option<MonoTime>,
-    /// When the last session at the pool that was left had ended; `None` while some are left, and where none was left.
+    /// When the last session at the pool that was left had ended; `None` while some are left, and where no pool was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fenced: Option<MonoTime>,
     /// It counts towards `max_failovers`: an outage began with it.

@@ -15,7 +15,6 @@ use super::sessions::PoolTerms;
 use super::succession::{Predecessor, Succession};
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
-use super::transition::Fence;
 use super::turn::Turn;
 use super::{EndpointId, Serving, SwitchKind};
 use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
@@ -199,10 +198,22 @@ impl Service {
         }
     }
 
+    /// A pool that served and is waited for, because a reload brought it only strangers, still has its sessions: where switches have
+    /// gates, it is left like the active one if it is to vanish meanwhile.
+    fn serve_again_what_is_removed(&mut self, successors: &[Option<usize>], turn: &Turn<'_>) {
+        let served = self.resume.as_ref().filter(|_| !turn.gates.is_empty() && self.serving == Serving::Starting);
+        let served = served.filter(|resume| self.last_active.as_ref() == Some(resume));
+        if let Some(pool) = served.and_then(|resume| self.index_of(resume)).filter(|pool| successors[*pool].is_none()) {
+            self.serving = Serving::Active(pool);
+            self.resume = None;
+        }
+    }
+
     /// The active pool is to vanish: go to the best one that stays, while both are known. A pool that is gone cannot be kept until
     /// gates are open: then no pool serves meanwhile.
     fn leave_removed_pools(&mut self, successors: &[Option<usize>], turn: &mut Turn<'_>) {
         let stays = |pool: usize| successors[pool].is_some();
+        self.serve_again_what_is_removed(successors, turn);
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
             let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
@@ -236,18 +247,24 @@ impl Service {
         }
         let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
         let transition = self.transition.as_ref().map(|waiting| (rename(&waiting.from), rename(&waiting.to)));
-        let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref());
-        let fence = fence.map(|fence| Fence { pool: now_called(&fence.pool).unwrap_or(fence.pool.clone()), ..*fence });
         let given_up = self.given_up.as_ref().map(|past| rename(&past.to));
+        let (mut transition_fence, mut given_up_fence) = (
+            self.transition.as_ref().and_then(|waiting| waiting.fence.clone()),
+            self.given_up.as_ref().and_then(|past| past.fence.clone()),
+        );
+        let mut left_fence = self.left.clone();
+        for fence in [&mut transition_fence, &mut given_up_fence, &mut left_fence].into_iter().flatten() {
+            fence.rename(now_called);
+        }
         if let (Some(waiting), Some((from, to))) = (&mut self.transition, transition) {
             (waiting.from, waiting.to) = (from, to);
-            waiting.fence = fence;
+            waiting.fence = transition_fence;
         }
         if let (Some(past), Some(to)) = (&mut self.given_up, given_up) {
-            past.to = to;
+            (past.to, past.fence) = (to, given_up_fence);
         }
         (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
-        self.single_source = single_source;
+        (self.single_source, self.left) = (single_source, left_fence);
         if let Some(last) = &mut self.last_switch {
             last.from = left;
         }

@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::single_source::SingleSource;
 use super::switch::LastSwitch;
 use super::timers::{Timer, Timers, earliest};
-use super::transition::{GivenUpSwitch, Transition};
+use super::transition::{Fence, GivenUpSwitch, Transition};
 use super::turn::Turn;
 use super::{Admission, Condition, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
@@ -65,19 +65,14 @@ pub(super) struct Service {
     /// One that was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUpSwitch>,
-    /// Transitions that have begun.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub transitions: u64,
+    /// The pool that the last switch to no pool left, until another one serves or its last session has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Fence>,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
     /// The earliest timer of the service and its endpoints.
     deadline: Option<MonoTime>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Service {
@@ -111,7 +106,7 @@ impl Service {
             reached_again: None,
             transition: None,
             given_up: None,
-            transitions: 0,
+            left: None,
             timers: Timers::default(),
             row,
             deadline: None,
@@ -359,7 +354,7 @@ impl Service {
     /// What becomes of this pool's sessions.
     fn sessions(&self, pool: usize) -> PoolSessions {
         let rule = SessionRule::of(&self.config.failover);
-        let fence = self.fence().filter(|fence| fence.pool == self.pools[pool].name);
+        let fence = self.fence_of(pool);
         PoolSessions {
             earlier: self.pools[pool].terms.left.map(|left| rule.end(left)),
             present: fence.map(|fence| rule.end(fence.since)),
@@ -408,7 +403,7 @@ impl Service {
                 && self.row.serving.serves(pool)
                 && self.pools[pool].endpoints.iter().any(|e| e.admission == Admission::Open);
             let serves = self.serves(pool);
-            let fenced = self.fence().is_some_and(|fence| fence.pool == self.pools[pool].name);
+            let fenced = self.fence_of(pool).is_some();
             let config = self.config.clone();
             let rules = EndpointRules::of(&config.pools[pool], &config.failover);
             for endpoint in &mut self.pools[pool].endpoints {
@@ -437,7 +432,8 @@ impl Service {
     /// be mixed traffic: there checks alone decide after a further time.
     fn trials(&self, pool: usize, now: MonoTime) -> (bool, bool) {
         if self.serves(pool) || self.is_out() {
-            return (true, true);
+            let may = self.serves(pool) || !self.awaits_gates_without(pool);
+            return (may, true);
         }
         let homeward = match &self.serving {
             Serving::Active(active) => pool < *active,
@@ -455,7 +451,7 @@ impl Service {
     /// What closed endpoints of a pool may get when no pool is available.
     fn last_resort_admission(&self, pool: usize) -> impl Fn(&Endpoint) -> Admission + use<> {
         let fail_open = self.config.failover.on_all_down == OnAllDown::FailOpen;
-        let down = fail_open && self.is_out();
+        let down = fail_open && self.is_out() && !self.awaits_gates_without(pool);
         let opened = fail_open && self.serves(pool) && !self.available(pool);
         let hopeless = opened && !self.pools[pool].endpoints.iter().any(|e| e.usable() || e.fails_only_checks());
         move |endpoint| {

@@ -60,14 +60,6 @@ impl Timeline {
         Some(incident)
     }
 
-    /// The newest record of a switch that left this pool.
-    pub fn left(&self, service: &Name, pool: &Name) -> Option<&Incident> {
-        self.incidents
-            .iter()
-            .rev()
-            .find(|incident| incident.service == *service && incident.from.as_ref() == Some(pool))
-    }
-
     /// No session is left at the pool that this epoch's switch left. Returns whether that was not known.
     pub fn fenced(&mut self, service: &Name, pool: &Name, epoch: u64, seen: MonoTime) -> bool {
         let wanted = |i: &&mut Incident| i.service == *service && i.from.as_ref() == Some(pool) && i.epoch == epoch;

@@ -10,7 +10,7 @@ use super::{Actor, SwitchKind};
 use crate::config::Name;
 use crate::time::MonoTime;
 
-/// Counts the transitions of one service in this process's life, from 1.
+/// Counts the transitions of all services in this process's life, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TransitionId(pub u64);
@@ -62,19 +62,30 @@ pub enum LimitAction {
     GoAhead,
 }
 
+/// A transition waits for as long as this at least: one without time would be intended and given up without end.
+const SHORTEST_LIMIT: Duration = Duration::from_millis(100);
+
 /// The gates of a switch, and how long they are waited for. The default has none: every switch is taken in the turn that intends
 /// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateRules {
     /// All of them must open.
     pub gates: Vec<Gate>,
-    /// How long a transition waits at most; after one that was given up, the same switch is not intended again for as long.
+    /// How long a transition waits at most (0.1 s at least); after one that was given up, the same switch is not intended again for as long.
     pub limit: Duration,
     /// What applies then.
     pub at_limit: LimitAction,
 }
 
 impl GateRules {
+    /// The same as they can be kept to: without gates the default, and with a limit of [`SHORTEST_LIMIT`] at least.
+    pub(super) fn normalized(self) -> GateRules {
+        match self.gates.is_empty() {
+            true => GateRules::default(),
+            false => GateRules { limit: self.limit.max(SHORTEST_LIMIT), ..self },
+        }
+    }
+
     /// There is no gate.
     pub fn is_empty(&self) -> bool {
         self.gates.is_empty()
@@ -205,7 +216,10 @@ pub(super) struct Transition {
 /// A pool that is fenced before it is left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fence {
-    pub pool: Name,
+    /// As it is called now; `None` = a reload has removed it. (A later pool of its name is another one.)
+    pub pool: Option<Name>,
+    /// What it was called when its sessions were told to end: so they are acknowledged.
+    pub told: Name,
     /// The epoch that publishes it.
     pub epoch: u64,
     pub since: MonoTime,
@@ -289,4 +303,13 @@ pub(super) struct GivenUpSwitch {
     pub kind: SwitchKind,
     pub to: Option<Name>,
     pub until: MonoTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+impl Fence {
+    /// A reload calls the pool otherwise, or has removed it.
+    pub fn rename(&mut self, now_called: impl Fn(&Name) -> Option<Name>) {
+        self.pool = self.pool.as_ref().and_then(now_called);
+    }
 }

@@ -13,4 +13,6 @@ pub(super) struct Turn<'a> {
     pub timeline: &'a mut Timeline,
     /// Of every switch.
     pub gates: &'a GateRules,
+    /// How many transitions have begun, of all services.
+    pub transitions: &'a mut u64,
 }

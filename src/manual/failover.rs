@@ -161,19 +161,26 @@
 //! as long as it is possible: its pool is available (for a pin: exists), and no pin forbids it. The answer to the act is
 //! then `waiting`, and a pin holds only from the time its switch is taken.
 //!
-//! The time is a limit for one transition (`Timer::Transition`); an answer that comes when it is
+//! The time is a limit for one transition (`Timer::Transition`), 0.1 s at least; an answer that comes when it is
 //! over counts no more. Given up means: the service stays where it is, and the record says which gate was closed. An own
 //! switch that is still right is intended again after a pause as long as the limit, so a service on a failed pool goes
 //! on trying. An order that was given up is over.
 //!
-//! Each transition has a number, and an answer about another number is ignored. So what was granted to one switch never
+//! Each transition has a number, counted over all services, and an answer is about the transition of that number, whatever its
+//! service is called by then. So what was granted to one switch never
 //! opens the gate of the next.
 //!
 //! The gate [`FenceAcknowledged`](crate::decision::Gate::FenceAcknowledged) is the end of all sessions at the pool that
 //! serves (or served last), *before* another one takes over. While the transition waits, that pool gets no new work, and
 //! its sessions end as if it had been left. The gate opens by the acknowledgement of this very fence
 //! ([the end of sessions](super::published_table#the-end-of-sessions)), not of an earlier one. A transition that is
-//! withdrawn or given up takes the fence away: what has not ended by then may go on.
+//! withdrawn or given up takes the fence away: what has not ended by then may go on. When the same switch is intended again,
+//! the sessions have no more time than at first (`drain_timeout` from the first fence on), so a limit shorter than
+//! `drain_timeout` puts the switch off and does not prevent it. The fence of a pool that a reload removed is awaited by the
+//! epoch at which it was left; a later pool of the same name is another one.
+//!
+//! While no pool serves (or a page does), the pools that a transition, or one that was given up, does not allow yet get no
+//! trials: only the pool that served last does.
 //!
 //! The saved state knows nothing of a transition: it has the pool that is active. After a restart that pool serves
 //! again, and the decision is made again, with its gates. A reload goes on with what waits, under the new names. When a

@@ -65,6 +65,8 @@ struct Memory {
     ended: BTreeSet<(Name, u64)>,
     /// Whose sessions are to end, as it was told last.
     told: Option<(Name, u64)>,
+    /// That pool is gone since: a later one of its name is another one.
+    told_gone: bool,
     newest: u64,
     given_up: Option<GivenUp>,
     active: Option<Name>,
@@ -98,10 +100,9 @@ impl GateOracle {
         self.ordered = None;
         match event {
             Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
-            Some(Event::GateAnswered { service, transition, gate, outcome, .. }) => {
-                let memory = self.services.entry(service.clone()).or_default();
-                let waiting = memory.waiting.as_mut().filter(|w| w.record.id == *transition);
-                if let Some(waiting) = waiting {
+            Some(Event::GateAnswered { transition, gate, outcome, .. }) => {
+                let mut waiting = self.services.values_mut().filter_map(|memory| memory.waiting.as_mut());
+                if let Some(waiting) = waiting.find(|waiting| waiting.record.id == *transition) {
                     waiting.hears(gate, outcome, now);
                 }
             }
@@ -167,7 +168,10 @@ impl GateOracle {
             Effect::Sessions { service, pool, epoch, .. } if *service == row.name => Some((pool.clone(), *epoch)),
             _ => None,
         });
+        memory.told_gone &= told.is_none();
         memory.told = told.or(memory.told.take());
+        memory.told_gone |=
+            memory.told.as_ref().is_some_and(|(told, _)| !row.pools.iter().any(|pool| pool.name == *told));
         let mut taken = Vec::new();
         for record in records {
             if let TransitionStage::Waiting { closed, until } = &record.stage {
@@ -189,7 +193,9 @@ impl GateOracle {
         let gated: Vec<_> = gated.map(|incident| (incident.kind, incident.to.clone())).collect();
         ensure!(gated == taken, "switches {gated:?}, and the gates let through {taken:?}");
         self.fences(memory, row, core)?;
-        self.moves(memory, (old, row), &incidents)?;
+        // (A pin to a page of before the first choice has no gates: the service begins there.)
+        let pinned_to = status.pinned.as_ref().filter(|pin| page(pin));
+        self.moves(memory, (old, row), &incidents, pinned_to)?;
         self.waits(memory, (service, row), status, core, now)?;
         self.answers_the_operator(memory, &row.name, effects)?;
         memory.given_up.take_if(|past| past.until <= now);
@@ -255,7 +261,7 @@ impl GateOracle {
     fn fences(&self, memory: &Memory, row: &ServiceRow, core: &Decision) -> Verdict {
         let fence = memory.waiting.as_ref().and_then(|waiting| waiting.fence.as_ref());
         for pool in &row.pools {
-            let fenced = fence.is_some_and(|(name, _)| *name == pool.name);
+            let fenced = fence.is_some_and(|(name, _)| *name == pool.name) && !memory.told_gone;
             ensure!(fenced == pool.sessions.present.is_some(), "fenced: {fence:?}, {:?}", pool.sessions);
             let epoch = fence.filter(|_| fenced).map(|(_, epoch)| *epoch);
             ensure!(pool.sessions.fence == epoch, "the fence of another epoch: {fence:?}, {:?}", pool.sessions);
@@ -278,6 +284,7 @@ impl GateOracle {
         memory: &mut Memory,
         (old, row): (Option<&ServiceRow>, &ServiceRow),
         told: &[&Incident],
+        pinned_to: Option<&Name>,
     ) -> Verdict {
         ensure!(!matches!(row.serving, Serving::Shared(_)), "shares in active_passive");
         let Serving::Active(active) = row.serving else {
@@ -294,7 +301,8 @@ impl GateOracle {
         let last = told.last().and_then(|incident| incident.to.clone());
         if let Some(resume) = memory.resume.take() {
             let gone = !row.pools.iter().any(|pool| pool.name == resume);
-            ensure!(gone || resume == active || last.as_ref() == Some(&active), "{resume} was lost over a restart");
+            let wanted = resume == active || pinned_to == Some(&active);
+            ensure!(gone || wanted || last.as_ref() == Some(&active), "{resume} was lost over a restart");
         } else if memory.active.as_ref() != Some(&active) {
             let first = old.is_none_or(|old| matches!(old.serving, Serving::Starting)) || self.reload;
             let from_none = old.is_some_and(|old| old.serving == Serving::Down) && told.is_empty();

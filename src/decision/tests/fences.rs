@@ -186,3 +186,87 @@ fn there_is_nothing_to_fence_where_the_service_comes_back_to_the_pool_that_serve
     rig.all(&[0, 1], Rig::rise);
     assert_eq!(rig.active(), "home");
 }
+
+#[test]
+fn the_end_of_sessions_is_told_under_the_name_of_the_pool_that_was_left_whatever_it_is_called_now() {
+    let mut rig = Rig::new(|_| {});
+    rig.lose();
+    let epoch = rig.last().epoch;
+    rig.shop().pools[0].name = "casa".into();
+    rig.configure();
+    rig.shop().name = "store".into();
+    rig.configure();
+    rig.tell(Event::SessionsEnded { service: "store".into(), pool: "home".into(), epoch, seen: rig.now });
+    assert_eq!(rig.last().fenced, Some(rig.now));
+
+    let mut rig = fenced(vec![Gate::FenceAcknowledged]);
+    rig.lose();
+    let epoch = rig.core.table().epoch;
+    rig.shop().pools[0].name = "casa".into();
+    rig.configure();
+    assert!(rig.sessions(0).present.is_some(), "fenced under its new name");
+    rig.sessions_ended("home", epoch);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn a_pool_of_the_name_of_a_removed_one_is_not_taken_for_it() {
+    let mut rig = fenced(vec![Gate::FenceAcknowledged]);
+    let gone = rig.shop().pools.remove(0);
+    rig.configure();
+    let epoch = rig.last().epoch;
+    rig.shop().pools.push(Pool { name: gone.name, ..pool("third", 3) });
+    rig.configure();
+    rig.wait(secs(11)); // given up once, and intended again
+    assert_eq!((rig.active().as_str(), rig.sessions(1).present), ("-", None), "it has no sessions to end");
+    rig.sessions_ended("home", rig.core.table().epoch);
+    assert_eq!(rig.active(), "-");
+    rig.sessions_ended("home", epoch);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn the_sessions_of_a_switch_that_is_intended_again_have_no_more_time_than_at_first() {
+    let mut rig = fenced(vec![Gate::FenceAcknowledged]);
+    rig.shop().failover.drain_timeout = secs(9);
+    rig.configure();
+    rig.lose();
+    let end = drain(rig.now.after(secs(9)));
+    assert_eq!(rig.sessions(0).present, end);
+    rig.wait(secs(5));
+    assert_eq!(rig.sessions(0).present, None, "given up");
+    rig.wait(secs(5));
+    assert_eq!(rig.sessions(0).present, end);
+    rig.wait(secs(10));
+    assert_eq!(rig.sessions(0).present, end);
+    rig.sessions_ended("home", rig.core.table().epoch);
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn no_trial_goes_to_another_pool_while_the_way_there_waits_for_its_gates() {
+    let mut rig = fenced(vec![Gate::External { name: "hook".into() }]);
+    rig.fall(3);
+    rig.shop().pools.remove(0);
+    rig.configure();
+    assert_eq!((rig.active().as_str(), rig.status().transition.is_some()), ("-", true));
+    assert_eq!(rig.endpoint(3).admission, Admission::Closed);
+    rig.wait(secs(5));
+    assert_eq!((rig.status().transition, rig.endpoint(3).admission), (None, Admission::Closed), "nor in the pause");
+}
+
+#[test]
+fn a_pool_that_waits_for_its_strangers_is_left_with_its_sessions_when_it_is_removed() {
+    let mut rig = fenced(vec![Gate::FenceAcknowledged]);
+    let PoolMembers::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { unreachable!() };
+    for (endpoint, host) in endpoints.iter_mut().zip(1..) {
+        endpoint.address = std::net::SocketAddr::from(([10, 0, 9, host], 80));
+    }
+    rig.configure();
+    assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
+    rig.shop().pools.remove(0);
+    rig.configure();
+    assert_eq!((rig.active().as_str(), rig.last().from.as_deref()), ("-", Some("home")));
+    rig.sessions_ended("home", rig.last().epoch);
+    assert_eq!(rig.active(), "away");
+}

@@ -296,3 +296,83 @@ fn a_core_without_gates_says_nothing_of_transitions() {
     assert!(!text.contains("transition") && !text.contains("gates"), "{text}");
     assert_eq!((rig.active().as_str(), rig.stages()), ("away", Vec::new()));
 }
+
+#[test]
+fn what_was_given_up_is_forgotten_when_a_reload_shares_the_traffic() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    rig.wait(secs(5));
+    assert_eq!(rig.stages().len(), 1);
+    rig.shop().mode = Mode::ActiveActive;
+    rig.configure();
+    rig.wait(secs(20)); // (each deadline is later than the one before)
+    assert!(matches!(rig.core.table().services[0].serving, Serving::Shared(_)));
+    rig.shop().mode = Mode::ActivePassive;
+    rig.configure();
+    rig.wait(secs(20));
+}
+
+#[test]
+fn a_limit_of_nothing_is_a_short_one_and_one_without_gates_is_none() {
+    let mut rig = Rig::new(|_| {});
+    let rules = GateRules { limit: Duration::ZERO, ..rules(LimitAction::GiveUp) };
+    rig.core = rig.core.clone().with_gates(rules.clone());
+    rig.lose_home();
+    rig.wait(secs(1));
+    assert!((2..20).contains(&rig.stages().len()));
+    let none = Decision::new(None, rig.now).with_gates(GateRules { gates: Vec::new(), ..rules });
+    assert_eq!(none, Decision::new(None, rig.now));
+}
+
+#[test]
+fn a_number_is_never_used_again_even_by_a_service_that_was_removed_and_added_again() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    let before = rig.waiting().id;
+    let services = rig.config.services.clone();
+    let mut other = (*services[0]).clone();
+    (other.name, other.pools) = ("other".into(), vec![pool("third", 3)]);
+    rig.config.services = vec![Arc::new(other)];
+    rig.configure();
+    rig.config.services = services;
+    rig.configure();
+    let ids: Vec<u32> = rig.core.table().services[0].pools[0].endpoints.iter().map(|row| row.id.0).collect();
+    rig.all(&[ids[0], ids[1], ids[1] + 1, ids[1] + 2], Rig::pass);
+    rig.all(&ids, Rig::fall);
+    assert_ne!(rig.waiting().id, before);
+    for name in ["hook", "copy"] {
+        rig.gate_answered(before, name, GateOutcome::Open);
+    }
+    assert_eq!(rig.active(), "home", "what was granted was another switch");
+}
+
+#[test]
+fn an_answer_finds_its_transition_under_another_name_of_the_service() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    rig.shop().name = "store".into();
+    rig.configure();
+    rig.open();
+    assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn failback_at_home_leaves_a_failover_alone_that_waits() {
+    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    rig.lose_home();
+    let id = rig.waiting().id;
+    assert_eq!(rig.outcome(ActCommand::Failback { service: "shop".into() }), ActOutcome::NoChange);
+    assert_eq!((rig.waiting().id, rig.stages()), (id, vec![]));
+}
+
+#[test]
+fn a_service_with_a_pool_that_could_serve_is_not_all_down_while_the_switch_waits() {
+    let mut rig = gated(LimitAction::GiveUp, |service| service.failover.min_healthy = 2);
+    rig.fall(2);
+    rig.fall(0);
+    assert!(rig.status().failing_open);
+    rig.rise(2);
+    assert_eq!((rig.active().as_str(), rig.waiting().to.as_deref()), ("home", Some("away")));
+    assert!(!rig.status().failing_open);
+    assert_eq!(rig.conditions(), (vec![ConditionKind::AllDown], vec![ConditionKind::AllDown]));
+}
