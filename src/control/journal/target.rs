@@ -5,15 +5,23 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::format::{CHECK_BYTES, ChecksumChain, MARK};
 use super::previous;
-use super::write::SegmentState;
 use crate::control::file_writer::{WriteJob, WrittenFile};
 
 /// The rights of the files.
 const MODE: u32 = 0o600;
+
+/// What both sides know of the segment that is written.
+#[derive(Debug, Default)]
+pub(super) struct SegmentState {
+    /// A segment was asked for, and has not begun yet.
+    pub(super) beginning: AtomicBool,
+    /// Bytes of its file when it had begun: its head and its snapshot, and what stands before them.
+    pub(super) base: AtomicU64,
+}
 
 /// The file at `path`, and the one before it.
 pub(super) struct JournalTarget {

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::format::{CHECK_BYTES, EventLine, JOURNAL_VERSION, SegmentHead, SegmentReason};
-use super::target::JournalTarget;
+use super::target::{JournalTarget, SegmentState};
 use crate::config::JournalFile;
 use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob};
 use crate::control::records::record::InstanceLife;
@@ -50,15 +50,6 @@ pub(in crate::control) struct JournalWriter {
     /// Bytes of one file at most.
     most: u64,
     counts: JournalCounts,
-}
-
-/// What both sides know of the segment that is written.
-#[derive(Debug, Default)]
-pub(super) struct SegmentState {
-    /// A segment was asked for, and has not begun yet.
-    pub(super) beginning: AtomicBool,
-    /// Bytes of its file when it had begun: its head and its snapshot, and what stands before them.
-    pub(super) base: AtomicU64,
 }
 
 impl JournalWriter {
