@@ -10,6 +10,7 @@
 //! meeting    routing/                                the published table: immutable, numbered, one ArcSwap, lock-free reads
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
+//!            access/   audit/                        act→permit · records↔a chain of lines
 //! bottom     text.rs   time.rs                       text of others, fit to be shown · monotonic time as data
 //! aside      manual/                                 text only: how all of this works, and why
 //! ```
@@ -21,8 +22,10 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod access;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod config;
 pub mod control;
 pub mod decision;

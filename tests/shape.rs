@@ -12,12 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import. `text` and `time` are below all of them.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("text", &[]),
     ("time", &[]),
     ("manual", &[]),
     ("config", &["text"]),
     ("decision", &["config", "text", "time"]),
+    ("access", &["config", "decision", "text", "time"]),
+    ("audit", &["config"]),
     ("wire", &["config", "time"]),
     ("sys", &["time"]),
     ("telemetry", &["config", "text"]),
