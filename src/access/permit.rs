@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn the_table_of_roles_scopes_and_commands() {
         // Role, services, and whether commands about `shop` are allowed.
-        let table: [(&[(Role, &[&str])], bool); 9] = [
+        type Case = (&'static [(Role, &'static [&'static str])], bool);
+        let table: [Case; 9] = [
             (&[], false),
             (&[(Role::Viewer, &["*"])], false),
             (&[(Role::Drill, &["*"])], false),
