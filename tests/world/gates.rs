@@ -16,6 +16,7 @@ use standfast::time::MonoTime;
 
 use super::coverage::Coverage;
 use super::gates_oracle::GateOracle;
+use super::journal::{self, LifeJournal};
 use super::scene::{self, ms};
 use super::world::Verdict;
 
@@ -106,7 +107,7 @@ struct GatedWorld {
     acts: u64,
     saved: Option<(MonoTime, String)>,
     born: (Option<Saved>, MonoTime),
-    journal: Vec<(MonoTime, Option<Event>)>,
+    journal: LifeJournal,
 }
 
 fn rules(rng: &mut Rng) -> GateRules {
@@ -380,25 +381,15 @@ impl GatedWorld {
     }
 
     fn hand_over(&mut self) -> Verdict {
-        let text = serde_json::to_string(&self.core).map_err(|error| error.to_string())?;
-        let taken: Decision = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        self.core = journal::handed_over(&self.core)?;
         self.coverage.hit("hand-over");
-        let same = taken == self.core;
-        self.core = taken;
-        if same { Ok(()) } else { Err("a deserialized state differs from the one that was serialized".into()) }
+        Ok(())
     }
 
     fn replay(&mut self) -> Verdict {
-        let mut again = Decision::new(self.born.0.clone(), self.born.1).with_gates(self.rules.clone());
-        for (now, event) in &self.journal {
-            match event {
-                Some(event) => again.handle(event.clone(), *now),
-                None => again.tick(*now),
-            }
-            again.effects();
-        }
+        let born = Decision::new(self.born.0.clone(), self.born.1).with_gates(self.rules.clone());
         self.coverage.hit("replay");
-        if again == self.core { Ok(()) } else { Err("the journal replayed gives another state".into()) }
+        journal::same_by_journal(&journal::replayed(born, &self.journal), &self.core)
     }
 
     /// All endpoints are well and every gate opens: the service comes home, and nothing waits.

@@ -15,6 +15,7 @@ use standfast::time::MonoTime;
 
 use super::conditions::ConditionJudge;
 use super::coverage::Coverage;
+use super::journal::{self, LifeJournal};
 use super::oracle::Oracle;
 use super::world::Verdict;
 
@@ -29,7 +30,7 @@ pub struct Judge {
     /// How this life of the process began; `None` = as the first, with its first event.
     born: Option<(Saved, MonoTime)>,
     conditions: ConditionJudge,
-    journal: Vec<(MonoTime, Option<Event>)>,
+    journal: LifeJournal,
     spending: BTreeMap<Name, Spending>,
 }
 
@@ -62,16 +63,8 @@ impl Judge {
     pub fn replayed(&mut self) -> Decision {
         let first = self.journal.first().map_or(MonoTime::ZERO, |(at, _)| *at);
         let (saved, born_at) = self.born.clone().map_or((None, first), |(saved, at)| (Some(saved), at));
-        let mut again = Decision::new(saved, born_at);
-        for (now, event) in &self.journal {
-            match event {
-                Some(event) => again.handle(event.clone(), *now),
-                None => again.tick(*now),
-            }
-            again.effects();
-        }
         self.coverage.hit("replay");
-        again
+        journal::replayed(Decision::new(saved, born_at), &self.journal)
     }
 
     /// All exchanges of a request but the first are covered by the budget. A grant is used before the request's deadline, so

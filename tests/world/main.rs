@@ -11,6 +11,7 @@ mod coverage;
 mod fixture;
 mod gates;
 mod gates_oracle;
+mod journal;
 mod judge;
 mod oracle;
 mod plays;

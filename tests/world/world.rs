@@ -11,6 +11,7 @@ use standfast::routing::ServiceView;
 use standfast::simulation::{EndpointBehaviour, Simulation, TrafficMix};
 use standfast::time::MonoTime;
 
+use super::journal;
 use super::judge::Judge;
 use super::scene::{self, ms};
 use super::vigil::Vigil;
@@ -204,11 +205,7 @@ impl World {
 
     /// Another process takes over in the middle: the state goes through its serialized form.
     fn hand_over(&mut self) -> Verdict {
-        let text = serde_json::to_string(self.sim.decision()).map_err(|error| error.to_string())?;
-        let taken: Decision = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        if taken != *self.sim.decision() {
-            return Err("a deserialized state differs from the one that was serialized".to_owned());
-        }
+        let taken = journal::handed_over(self.sim.decision())?;
         self.sim.replace_decision(taken);
         self.sim.observer.coverage.hit("hand-over");
         Ok(())
@@ -217,7 +214,7 @@ impl World {
     /// The journal of this life gives the same state again.
     pub fn replay(&mut self) -> Verdict {
         let again = self.sim.observer.replayed();
-        if again == *self.sim.decision() { Ok(()) } else { Err("the journal replayed gives another state".to_owned()) }
+        journal::same_by_journal(&again, self.sim.decision())
     }
 
     pub fn run(&mut self, time: Duration) -> Verdict {

@@ -414,7 +414,7 @@ async fn ask<'s>(
     };
     let times = AnswerTimes { hedge: None, ..times };
     let mut tried = UpstreamTry::new(core, &destination, &mut exchange, times);
-    match tried.alone(body, &mut NoBody, dispatch.alarm).await {
+    match tried.alone(body, &mut EmptyBody, dispatch.alarm).await {
         AwaitOutcome::Answered(now) => {
             destination.endpoint().stats.replies().heard(now);
             OtherTry::Answered(HedgeAnswer { exchange, destination, in_flight, now })
@@ -438,9 +438,9 @@ async fn ask<'s>(
 }
 
 /// The body of a request that has none.
-struct NoBody;
+struct EmptyBody;
 
-impl BodySource for NoBody {
+impl BodySource for EmptyBody {
     fn poll_body(&mut self, _: &mut Context<'_>, _: &mut Buffer, _: usize) -> Poll<Result<(), ClientFault>> {
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,8 @@
 //! From a fault to a published switch and its first good answer.
 
-use standfast::control::{ChangeNotice, ControlError};
+use standfast::control::{ChangeNotice, ControlError, IncidentReport};
 use standfast::decision::{Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Failure, Operational, SwitchKind};
+use standfast::routing::InFlight;
 use standfast::sys::clock;
 
 use super::support::{Manners, Plane, Upstream, eventually, file, read, service};
@@ -38,6 +39,31 @@ fn operator() -> Actor {
 fn to(pool: &str) -> Act {
     let command = ActCommand::Switchover { service: "s".into(), pool: pool.into() };
     Act::new(ActId(1), operator(), command)
+}
+
+/// Long enough for the engine to have looked at its fences many times.
+async fn the_engine_looks_often(probed: &Upstream) {
+    let asked = probed.asked();
+    eventually("the engine is at work", || async { (probed.asked() > asked + 20).then_some(()) }).await;
+}
+
+/// A session has begun at `a` when an operator switches to `b`.
+async fn leaves_a_session(plane: &Plane, a: &Upstream, b: &Upstream) -> InFlight {
+    plane.active("s", "a").await;
+    plane.stands(b, Operational::Healthy).await;
+    let session = plane.stats(a).enter(None).unwrap();
+    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    session
+}
+
+/// The last session at the pool that was left ends, and the incident tells of that and not before.
+async fn ends(plane: &Plane, session: InFlight) -> IncidentReport {
+    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
+    drop(session);
+    eventually("the end of the last session", || async {
+        plane.status().await.incidents.pop().filter(|incident| incident.fenced_ms.is_some())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -110,19 +136,9 @@ async fn failing_checks_switch_and_recovery_brings_home_after_the_hold_down() {
 async fn an_incident_tells_when_nothing_was_left_at_the_pool_that_was_left() {
     let (a, b, text) = two_pools(QUICK).await;
     let plane = Plane::start(&text);
-    plane.active("s", "a").await;
-    plane.stands(&b, Operational::Healthy).await;
-    let session = plane.stats(&a).enter(None).unwrap();
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
-    // Long enough for the engine to have looked many times.
-    let asked = b.asked();
-    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
-    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
-    drop(session);
-    let incident = eventually("the end of the last session", || async {
-        plane.status().await.incidents.pop().filter(|incident| incident.fenced_ms.is_some())
-    })
-    .await;
+    let session = leaves_a_session(&plane, &a, &b).await;
+    the_engine_looks_often(&b).await;
+    let incident = ends(&plane, session).await;
     assert!(incident.fenced_ms >= Some(incident.decided_ms), "{incident:?}");
 }
 
@@ -139,27 +155,19 @@ async fn what_a_reload_took_out_of_a_pool_is_awaited_with_the_pool_that_is_left(
     let one = read(&file(&[("s", service("s", QUICK, &[&[&a], &[&b]]))], ""));
     plane.handle.apply(one).await.unwrap();
     assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
-    let asked = b.asked();
-    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
-    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
-    drop(session);
-    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+    the_engine_looks_often(&b).await;
+    ends(&plane, session).await;
 }
 
 #[tokio::test]
 async fn the_end_of_sessions_is_told_though_the_service_is_renamed_meanwhile() {
     let (a, b, text) = two_pools(QUICK).await;
     let plane = Plane::start(&text);
-    plane.active("s", "a").await;
-    plane.stands(&b, Operational::Healthy).await;
-    let session = plane.stats(&a).enter(None).unwrap();
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    let session = leaves_a_session(&plane, &a, &b).await;
     let renamed = text.replace("{service: s}", "{service: t}").replace("services:\n  s:", "services:\n  t:");
     plane.handle.apply(read(&renamed)).await.unwrap();
     assert_eq!(&*plane.status().await.incidents.pop().unwrap().service, "t");
-    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
-    drop(session);
-    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+    ends(&plane, session).await;
 }
 
 #[tokio::test]
@@ -175,11 +183,8 @@ async fn what_an_endpoint_does_for_its_new_pool_is_not_awaited_for_the_one_it_wa
     plane.handle.apply(after).await.unwrap();
     let other = plane.stats(&moved).enter(None).unwrap();
     assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
-    let asked = b.asked();
-    eventually("the engine is at work", || async { (b.asked() > asked + 20).then_some(()) }).await;
-    assert_eq!(plane.status().await.incidents.pop().unwrap().fenced_ms, None);
-    drop(session);
-    eventually("the end of the last session", || async { plane.status().await.incidents.pop()?.fenced_ms }).await;
+    the_engine_looks_often(&b).await;
+    ends(&plane, session).await;
     drop(other);
 }
 
