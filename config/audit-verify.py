@@ -8,32 +8,40 @@ import re
 import sys
 
 RECORD = re.compile(rb'(\{"seq":([1-9][0-9]*),.*"prev":"([0-9a-f]{64})"),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
+NONE = "0" * 64
+
+
+def check(record, before):
+    """What is wrong with a record (or None) behind this end of the chain (None: nothing was read), and the end behind it."""
+    if not record:
+        return "no record", before
+    signed, seq, prev, stated = record[1], int(record[2]), record[3].decode(), record[4].decode()
+    problem = None
+    if hashlib.sha256(b"standfast-audit-v1\n" + bytes.fromhex(prev) + signed).hexdigest() != stated:
+        problem = "record %d was edited" % seq
+    elif before and (seq, prev) != (before[0] + 1, before[1]):
+        problem = "record %d does not continue record %d" % (seq, before[0])
+    elif seq == 1 and prev != NONE:
+        problem = "record 1 does not begin a chain"
+    return problem, (seq, stated)
 
 
 def main(names):
     before, wrong, records = None, 0, 0
     for name in names:
-        lines = open(name, "rb").read().split(b"\n")
-        for number, line in enumerate(lines, 1):
-            if not line and number == len(lines):
+        with open(name, "rb") as file:
+            *lines, rest = file.read().split(b"\n")
+        for number, line in enumerate(lines + [rest] if rest else lines, 1):
+            record = RECORD.fullmatch(line)
+            if not record and number > len(lines) and name == names[-1]:
+                print("%s:%d: the last line is torn" % (name, number))
                 continue
-            found = RECORD.fullmatch(line)
-            problem = None
-            if not found:
-                problem = None if number == len(lines) and name == names[-1] else "no record"
-                print("%s:%d: the last line is torn" % (name, number)) if problem is None else None
-            else:
-                signed, seq, prev, stated = found[1], int(found[2]), found[3].decode(), found[4].decode()
-                records += 1
-                if hashlib.sha256(b"standfast-audit-v1\n" + bytes.fromhex(prev) + signed).hexdigest() != stated:
-                    problem = "record %d was edited" % seq
-                elif before and (seq != before[0] + 1 or prev != before[1]):
-                    problem = "record %d does not continue record %d" % (seq, before[0])
-                before = seq, stated
+            records += 1 if record else 0
+            problem, before = check(record, before)
             if problem:
                 wrong += 1
                 print("%s:%d: %s" % (name, number, problem))
-    print("%d records, %d wrong; the end is %d:%s" % (records, wrong, *(before or (0, "0" * 64))))
+    print("%d records, %d wrong; the end is %d:%s" % (records, wrong, *(before or (0, NONE))))
     return 1 if wrong else 0
 
 

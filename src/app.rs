@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tracing::field::display;
 
+use crate::access::{Grant, authorise};
 use crate::admin::{self, AdminError, AdminHandle, AdminSetup, RecorderFeed};
 use crate::config::Config;
-use crate::control::{self, ControlError, ControlHandle, ControlSetup, Reloaded};
+use crate::control::{self, ControlError, ControlHandle, ControlSetup, Reloaded, new_act_id};
+use crate::decision::{Act, ActCommand, Actor};
 use crate::proxy::{self, DrainCut, DrainReport, ProxyHandle, ProxySetup};
 use crate::sys::clock;
 use crate::telemetry::access::AccessLog;
@@ -147,7 +149,7 @@ impl AppBuilder {
         clock::watch_for_pauses()?;
         let access_log = AccessLog::start(config.access_log.as_ref())?;
         let workers = config.workers.unwrap_or_else(available_cores);
-        let (admin, metrics) = (config.admin.as_ref().map(|admin| admin.bind), config.metrics);
+        let (admin, metrics) = (config.admin.clone(), config.metrics);
         let shown = config_file.as_deref().map(|path| path.display().to_string());
         let control = control::start(ControlSetup { config, path: config_file, workers })?;
         let setup = AdminSetup {
@@ -176,7 +178,7 @@ impl App {
         AppBuilder { config, config_file: None, log_counts: None, recorder: None }
     }
 
-    /// The engine: orders of operators, the status, notices of what happens, the published table.
+    /// The engine: acts, the status, notices of what happens, the published table.
     pub fn control(&self) -> &ControlHandle {
         &self.control
     }
@@ -203,6 +205,11 @@ impl App {
         self.admin.as_ref().and_then(AdminHandle::address)
     }
 
+    /// The path of the admin port's unix socket.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.admin.as_ref().and_then(AdminHandle::unix_socket)
+    }
+
     /// The address that the separate port for `/metrics` is bound to.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().and_then(AdminHandle::metrics_address)
@@ -226,9 +233,20 @@ impl App {
     /// # Errors
     /// The file is refused, or there is none: the text has every problem. Or the access log could not follow.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let reloaded = self.control.reload().await;
+        let reloaded = self.command_reload(Actor::standfast()).await;
         let followed = self.follow_with_access_log().await;
         both(reloaded, followed)
+    }
+
+    /// The first half of [`App::reload`], on record as a command of this actor, which has the rights of the process.
+    ///
+    /// # Errors
+    /// The file is refused, or there is none.
+    pub async fn command_reload(&self, actor: Actor) -> Result<Reloaded, ControlError> {
+        let id = new_act_id().ok_or(ControlError::Stopped)?;
+        let permit = authorise(&[Grant::admin()], Act::new(id, actor, ActCommand::Reload));
+        let permit = permit.map_err(|denied| ControlError::Reload(denied.to_string()))?;
+        self.control.reload(permit).await
     }
 
     /// Puts this configuration into force, all of it or nothing, as [`App::reload`] does. A call that is dropped may still take
@@ -242,8 +260,8 @@ impl App {
         both(reloaded, followed)
     }
 
-    /// The second half of [`App::reload`], for a caller that reloads by [`App::control`]: the access log follows the configuration
-    /// in force. A call that is dropped may still take effect.
+    /// The second half of [`App::reload`], for a reload that was commanded in another way ([`ControlHandle::reloaded`] tells of it): the
+    /// access log follows the configuration in force. A call that is dropped may still take effect.
     ///
     /// # Errors
     /// Its file cannot be opened; that is logged.

@@ -11,7 +11,7 @@
 //! tools      telemetry/   net/   sys/                metrics+logs+traces · sockets · the only `unsafe` and the only clock
 //! pure       config/   wire/   decision/             text→Config · bytes↔values · events in, effects out
 //!            access/   audit/                        act→permit · records↔a chain of lines
-//! bottom     text.rs   time.rs                       text of others, fit to be shown · monotonic time as data
+//! bottom     text.rs   time.rs   digest.rs           text of others, fit to be shown · monotonic time as data · SHA-256 and hex
 //! aside      manual/                                 text only: how all of this works, and why
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod audit;
 pub mod config;
 pub mod control;
 pub mod decision;
+mod digest;
 pub mod manual;
 pub mod net;
 pub mod proxy;

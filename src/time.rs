@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct MonoTime(u64);
 
+/// As many as can be counted.
+const fn whole_micros(span: Duration) -> u64 {
+    let micros = span.as_micros();
+    if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
+}
+
 impl MonoTime {
     /// Before everything: stands for "never" where an atomic needs a number.
     pub const ZERO: MonoTime = MonoTime(0);
@@ -25,12 +31,12 @@ impl MonoTime {
 
     /// This much later (saturating).
     pub const fn after(self, wait: Duration) -> MonoTime {
-        MonoTime(self.0.saturating_add(wait.as_micros() as u64))
+        MonoTime(self.0.saturating_add(whole_micros(wait)))
     }
 
     /// This much earlier (saturating at the origin).
     pub const fn before(self, span: Duration) -> MonoTime {
-        MonoTime(self.0.saturating_sub(span.as_micros() as u64))
+        MonoTime(self.0.saturating_sub(whole_micros(span)))
     }
 
     /// Time passed since `earlier`; zero when `earlier` is later.

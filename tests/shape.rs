@@ -11,28 +11,50 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each room may import. `text` and `time` are below all of them.
-const ARROWS: [(&str, &[&str]); 17] = [
+/// What each room may import. `text`, `time` and `digest` are below all of them.
+const ARROWS: [(&str, &[&str]); 18] = [
     ("text", &[]),
     ("time", &[]),
+    ("digest", &[]),
     ("manual", &[]),
     ("config", &["text"]),
-    ("decision", &["config", "text", "time"]),
-    ("access", &["config", "decision", "text", "time"]),
-    ("audit", &["config"]),
+    ("decision", &["config", "digest", "text", "time"]),
+    ("access", &["config", "decision", "digest", "text", "time"]),
+    ("audit", &["config", "digest"]),
     ("wire", &["config", "time"]),
     ("sys", &["time"]),
     ("telemetry", &["config", "text"]),
     ("net", &["config", "decision", "sys", "text", "time"]),
     ("routing", &["config", "decision", "net", "sys", "telemetry", "time", "wire"]),
     ("simulation", &["config", "decision", "routing", "time", "wire"]),
-    ("control", &["config", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),
+    (
+        "control",
+        &[
+            "access",
+            "audit",
+            "config",
+            "decision",
+            "digest",
+            "net",
+            "routing",
+            "sys",
+            "telemetry",
+            "text",
+            "time",
+            "wire",
+        ],
+    ),
     ("proxy", &["config", "decision", "net", "routing", "sys", "telemetry", "time", "wire"]),
-    ("admin", &["config", "control", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"]),
+    (
+        "admin",
+        &["access", "config", "control", "decision", "net", "routing", "sys", "telemetry", "text", "time", "wire"],
+    ),
     (
         "wiring",
         &[
+            "access",
             "admin",
+            "audit",
             "config",
             "control",
             "decision",
@@ -124,6 +146,7 @@ fn room(path: &str) -> &str {
         Some((room, _)) => room,
         None if inside == "text.rs" => "text",
         None if inside == "time.rs" => "time",
+        None if inside == "digest.rs" => "digest",
         None => "wiring",
     }
 }

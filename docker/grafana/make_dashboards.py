@@ -168,7 +168,7 @@ def overview():
             panel("stat", "Running for, with this configuration for", [
                 (f'time() - process_start_time_seconds{{job="standfast",{AT}}}', "{{instance}}"),
                 (f"time() - standfast_config_last_load_timestamp_seconds{{{AT}}}", "configuration of {{instance}}")], 4, 6, "s"),
-            panel("stat", "Troubles at the start", [(f"standfast_troubles{{{AT}}}", "{{instance}}")], 4, 6,
+            panel("stat", "Troubles", [(f"standfast_troubles{{{AT}}}", "{{instance}}")], 4, 6,
                   steps=[(None, "green"), (1, "orange")]),
             panel("stat", "Tables that workers have yet to take up", [
                 (f"max by (instance) (standfast_table_epoch{{{AT}}} - on (job, instance) group_right () standfast_table_acknowledged_epoch)",
@@ -190,7 +190,13 @@ def overview():
                 (f"rate(standfast_log_dropped_lines_total{{{AT}}}[{RATE}])", "log"),
                 (f'rate(standfast_state_writes_total{{{AT},result="failure"}}[{RATE}])', "state file"),
                 (f'rate(standfast_journal_events_total{{{AT},result="dropped"}}[{RATE}])', "journal"),
-                (f'rate(standfast_journal_segments_total{{{AT},reason="overflow"}}[{RATE}])', "journal, gaps")], 12, 6, "ops", minimum=0),
+                (f'rate(standfast_journal_segments_total{{{AT},reason="overflow"}}[{RATE}])', "journal, gaps"),
+                (f"rate(standfast_audit_lost_total{{{AT}}}[{RATE}])", "audit log, lost"),
+                (f"rate(standfast_audit_failures_total{{{AT}}}[{RATE}])", "audit log, writes that failed")], 12, 6, "ops", minimum=0),
+            panel("timeseries", "Audit log: its last record", [
+                (f"standfast_audit_records_total{{{AT}}}", "{{instance}}")], 12, 6, minimum=0,
+                  about="A witness: a log whose last record has a lower number was cut."),
+            panel("state-timeline", "Audit log: can it be written", [(f"standfast_audit_writable{{{AT}}}", "{{instance}}")], 12, 6, words=YES_NO),
             panel("timeseries", "Paused: no thread ran", [
                 (f"rate(standfast_paused_seconds_total{{{AT}}}[{RATE}])", "share of the time, {{instance}}"),
                 (f"increase(standfast_pauses_total{{{AT}}}[{RATE}])", "pauses of {{instance}}")], 12, 6, minimum=0,
@@ -295,7 +301,8 @@ def incidents():
                 (f"time() - max(standfast_last_switch_timestamp_seconds{{{OF}}} > 0)", "")], 6, 4, "s"),
             panel("state-timeline", "Who served", [(f"standfast_pool_active{{{OF}}}", "{{service}} / {{pool}}")], 24, 8, words=SERVES),
             panel("timeseries", "Switches", [
-                (f"sum by (service, kind) (increase(standfast_switches_total{{{OF}}}[$__interval])) > 0", "{{service}}: {{kind}}")],
+                (f"sum by (service, kind) (increase(standfast_switches_total{{{OF}}}[$__interval])) > 0", "{{service}}: {{kind}}"),
+                (f"sum by (service) (increase(standfast_switches_held_total{{{OF}}}[$__interval])) > 0", "{{service}}: held")],
                 12, 8, minimum=0, decimals=0),
             panel("timeseries", "Recovery time of the last forced switch", [
                 (f"standfast_last_recovery_seconds{{{OF}}}", "{{service}} @ {{instance}}"),

@@ -41,7 +41,7 @@ struct FailureWindow {
 impl FailureTable {
     /// A credential of this source failed.
     pub fn failed(&mut self, source: IpAddr, now: MonoTime) -> FailureLimit {
-        let source = unit(source);
+        let source = network_of(source);
         if !self.sources.contains_key(&source) && self.sources.len() >= SOURCES {
             self.make_room(now);
         }
@@ -68,7 +68,7 @@ impl FailureTable {
 }
 
 /// What counts as one source: an IPv4 address, an IPv6 network of 64 bits.
-fn unit(source: IpAddr) -> IpAddr {
+pub fn network_of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         v4 => v4,

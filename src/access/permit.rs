@@ -1,8 +1,8 @@
-//! [`authorise`]: the one way from an act to a [`Permit`]. Deny by default.
+//! [`authorise`]: the one way from an act to an [`ActPermit`]. Deny by default.
 
 use super::role::{Right, Role};
 use super::scope::ServiceScope;
-use crate::decision::{Act, ActCommand};
+use crate::decision::{Act, ActCommand, ActTarget};
 
 /// A role, on some services. An actor may have several; each is looked at by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +30,11 @@ impl Grant {
 
 /// An act that is allowed. [`authorise`] alone makes one, so that what takes a permit cannot be reached without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permit {
+pub struct ActPermit {
     act: Act,
 }
 
-impl Permit {
+impl ActPermit {
     /// The act.
     pub fn act(&self) -> &Act {
         &self.act
@@ -63,11 +63,21 @@ fn on(service: Option<&str>) -> String {
 }
 
 /// May the actor with these grants do this? Whether the service exists is not asked here: a refusal must not tell.
-pub fn authorise(grants: &[Grant], act: Act) -> Result<Permit, Denied> {
-    let (right, service) = (right_of(&act.command), act.command.service());
-    let service = Some(&**service);
-    allowed(grants, right, service, act.command.as_str())?;
-    Ok(Permit { act })
+pub fn authorise(grants: &[Grant], act: Act) -> Result<ActPermit, Denied> {
+    let (right, what) = (right_of(&act.command), act.command.as_str());
+    match act.command.target() {
+        ActTarget::Service(service) => allowed(grants, right, Some(service), what)?,
+        // (Of no service: then what it is about is not there, and that is not for everyone to learn.)
+        ActTarget::Services([]) | ActTarget::Instance => allowed(grants, right, None, what)?,
+        ActTarget::Services(services) => {
+            // (Which of them is not allowed, or whether there are any, is not told.)
+            let all = services.iter().all(|service| allowed(grants, right, Some(service), what).is_ok());
+            if !all {
+                return Err(Denied { what, needs: right.least_role(), service: None });
+            }
+        }
+    }
+    Ok(ActPermit { act })
 }
 
 /// May an actor with these grants use this right on this service (`None`: on the instance)? For everything that is no act.
@@ -83,21 +93,31 @@ fn allowed(grants: &[Grant], right: Right, service: Option<&str>, what: &'static
 }
 
 /// The right that a command needs. No command is without one: a new one does not compile before it stands here.
-fn right_of(command: &ActCommand) -> Right {
+pub const fn right_of(command: &ActCommand) -> Right {
     match command {
         ActCommand::Switchover { .. }
         | ActCommand::Failback { .. }
         | ActCommand::Pin { .. }
         | ActCommand::Unpin { .. }
         | ActCommand::Thaw { .. }
-        | ActCommand::Administer { .. } => Right::Operate,
+        | ActCommand::Hold { .. }
+        | ActCommand::Release { .. }
+        | ActCommand::Administer { .. }
+        | ActCommand::Weight { .. }
+        | ActCommand::Eject { .. }
+        | ActCommand::Uneject { .. }
+        | ActCommand::Evacuate { .. }
+        | ActCommand::Return { .. } => Right::Operate,
+        ActCommand::Reload => Right::Reload,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{ActId, Actor, Administrative};
+    use crate::config::Name;
+    use crate::decision::{ActId, ActUntil, Actor, Administrative, EndpointSelection, HoldScope};
+    use crate::time::MonoTime;
 
     fn grant(role: Role, services: &[&str]) -> Grant {
         Grant { role, services: ServiceScope::parse(services.iter().copied()).expect("patterns") }
@@ -105,18 +125,31 @@ mod tests {
 
     fn commands() -> Vec<ActCommand> {
         let (service, pool) = (|| "shop".into(), || "eu".into());
+        let address = "192.0.2.1:80".parse().expect("an address");
         vec![
             ActCommand::Switchover { service: service(), pool: pool() },
             ActCommand::Failback { service: service() },
-            ActCommand::Pin { service: service(), pool: pool() },
+            ActCommand::Pin { service: service(), pool: pool(), until: None },
             ActCommand::Unpin { service: service() },
             ActCommand::Thaw { service: service() },
+            ActCommand::Hold { service: service(), scope: HoldScope::All, until: until() },
+            ActCommand::Release { service: service() },
             ActCommand::Administer {
                 service: service(),
-                address: "192.0.2.1:80".parse().expect("an address"),
+                endpoints: EndpointSelection::Address(address),
                 state: Administrative::Drain,
+                force: false,
             },
+            ActCommand::Weight { service: service(), address, weight: 7, until: None, force: false },
+            ActCommand::Eject { service: service(), address, force: false },
+            ActCommand::Uneject { service: service(), address },
+            ActCommand::Evacuate { zone: pool(), until: until(), partial: true, services: vec![service()] },
+            ActCommand::Return { zone: pool(), services: vec![service()] },
         ]
+    }
+
+    fn until() -> ActUntil {
+        ActUntil { at: MonoTime::ZERO, said: "1h".to_owned() }
     }
 
     fn act(command: ActCommand) -> Act {
@@ -145,9 +178,33 @@ mod tests {
                 let outcome = authorise(&grants, act(command.clone()));
                 assert_eq!(outcome.is_ok(), wanted, "{grants:?} {command:?}");
                 if let Err(denied) = outcome {
-                    assert_eq!((denied.needs, denied.service.as_deref()), (Role::Operator, Some("shop")));
+                    let service = command.service().map(|service| &**service);
+                    assert_eq!((denied.needs, denied.service.as_deref()), (Role::Operator, service));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_concerns_several_services_needs_all_of_them() {
+        let evacuate = |services: &[&str]| {
+            let services = services.iter().map(|name| Name::from(*name)).collect();
+            act(ActCommand::Evacuate { zone: "eu".into(), until: until(), partial: true, services })
+        };
+        let grants = [grant(Role::Operator, &["shop"]), grant(Role::Operator, &["pay"]), grant(Role::Viewer, &["*"])];
+        assert!(authorise(&grants, evacuate(&["shop", "pay"])).is_ok());
+        let denied = authorise(&grants, evacuate(&["shop", "bank", "pay"])).expect_err("one is not allowed");
+        assert_eq!((denied.needs, denied.service.as_deref()), (Role::Operator, None), "a refusal must not tell");
+        assert!(authorise(&grants, evacuate(&[])).is_err() && authorise(&[Grant::admin()], evacuate(&[])).is_ok());
+    }
+
+    #[test]
+    fn a_reload_is_for_admins_of_everything() {
+        let reload = || act(ActCommand::Reload);
+        assert!(authorise(&[Grant::admin()], reload()).is_ok());
+        for wrong in [grant(Role::Operator, &["*"]), grant(Role::Admin, &["shop"])] {
+            let denied = authorise(std::slice::from_ref(&wrong), reload()).expect_err("not enough");
+            assert_eq!((denied.needs, denied.service), (Role::Admin, None), "{wrong:?}");
         }
     }
 

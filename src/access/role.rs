@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::AdminRole;
+
 /// A set of rights with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +74,18 @@ impl Role {
     /// The role of this word.
     pub fn parse(word: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// As the configuration writes it.
+impl From<AdminRole> for Role {
+    fn from(written: AdminRole) -> Role {
+        match written {
+            AdminRole::Viewer => Role::Viewer,
+            AdminRole::Drill => Role::Drill,
+            AdminRole::Operator => Role::Operator,
+            AdminRole::Admin => Role::Admin,
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! stretching is enough for a secret that cannot be guessed.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand;
+
+use crate::digest::{from_hex, hex, sha256};
 
 /// What every token begins with: secret scanners know tokens by it.
 const PREFIX: &str = "sft_";
@@ -39,9 +40,8 @@ pub struct SecretHash([u8; 32]);
 impl BearerToken {
     /// A new one, from the system's random numbers.
     pub fn generate() -> Result<BearerToken, TokenError> {
-        let random = SystemRandom::new();
         let mut bytes = [0; ID_LENGTH + SECRET_LENGTH];
-        random.fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
+        rand::fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
         // Each byte gives five bits: 256 is a multiple of 32, so that every digit is equally likely.
         let text: String = bytes.iter().map(|byte| char::from(DIGITS[usize::from(*byte) % DIGITS.len()])).collect();
         let (id, secret) = text.split_at(ID_LENGTH);
@@ -71,9 +71,7 @@ impl BearerToken {
 
     /// What a file keeps of it.
     pub fn secret_hash(&self) -> SecretHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, self.secret.as_bytes()).as_ref());
-        SecretHash(hash)
+        SecretHash(sha256(&[self.secret.as_bytes()]))
     }
 }
 
@@ -84,21 +82,14 @@ impl std::fmt::Debug for BearerToken {
 }
 
 impl SecretHash {
-    /// Read 64 hexadecimal digits.
+    /// Read 64 hexadecimal digits, of either case.
     pub fn parse(text: &str) -> Option<SecretHash> {
-        let mut hash = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(SecretHash(hash))
+        from_hex(text.to_ascii_lowercase().as_bytes()).map(SecretHash)
     }
 
     /// As 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Is it the same? In a time that does not depend on where they differ.

@@ -79,7 +79,7 @@ impl TokensFile {
     /// Read a file's text.
     pub fn parse(text: &str) -> Result<TokensFile, TokensFileError> {
         let mut file = TokensFile::default();
-        let mut lines_of: HashMap<String, usize> = HashMap::new();
+        let mut numbers: Vec<usize> = Vec::new();
         let mut wrong = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let number = index + 1;
@@ -89,12 +89,15 @@ impl TokensFile {
             }
             match entry(line) {
                 Err(problem) => wrong.push((number, problem)),
-                Ok(entry) => match lines_of.get(&entry.id) {
-                    Some(first) => wrong.push((number, format!("the id {} stands in line {first} already", entry.id))),
+                Ok(entry) => match file.by_id.get(&entry.id) {
+                    Some(first) => {
+                        let first = numbers[*first];
+                        wrong.push((number, format!("the id {} stands in line {first} already", entry.id)));
+                    }
                     None => {
-                        lines_of.insert(entry.id.clone(), number);
                         file.by_id.insert(entry.id.clone(), file.entries.len());
                         file.entries.push(entry);
+                        numbers.push(number);
                     }
                 },
             }
@@ -133,14 +136,14 @@ impl TokensFile {
 impl TokenEntry {
     /// Its line in a file.
     pub fn line(&self) -> String {
-        let expires = self.expires.map_or_else(|| "never".to_owned(), day);
+        let expires = self.expires.map_or_else(|| "never".to_owned(), written);
         format!(
             "{:<10}  {:<10}  {:<8}  {:<11}  {}  {:<10}  {}",
             self.id,
             self.name,
             self.grant.role.as_str(),
             self.grant.services.to_string(),
-            day(self.created),
+            written(day(self.created)),
             expires,
             self.secret_hash.to_hex()
         )
@@ -195,11 +198,19 @@ fn time(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(&whole).ok()
 }
 
-/// The day of a time (UTC); later hours of it are cut off.
-fn day(time: SystemTime) -> String {
+/// A time as a line has it: a day (UTC), or with its hour where it is not the day's first moment.
+pub fn written(time: SystemTime) -> String {
     // Times beyond the year 9999 cannot be written.
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string().chars().take(10).collect()
+    let text = humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string();
+    text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// The first moment of its day (UTC).
+fn day(time: SystemTime) -> SystemTime {
+    const DAY: u64 = 24 * 3600;
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds / DAY * DAY)
 }
 
 #[cfg(test)]
@@ -266,13 +277,20 @@ mod tests {
 
     #[test]
     fn lines_are_written_as_they_are_read_and_comments_stay() {
-        let text = format!("# of the team\n{}   # no\n", "").replace("   # no\n", "");
+        let text = "# of the team\n";
         let parsed = TokensFile::parse(&entry("2027-02-28")).expect("a file");
         let entry = &parsed.entries()[0];
-        let more = with(&text, entry);
+        let more = with(text, entry);
         assert_eq!(TokensFile::parse(&more).expect("written").entries(), parsed.entries());
-        assert_eq!(without(&more, "0123456789").as_deref(), Some(text.as_str()));
+        assert_eq!(without(&more, "0123456789").as_deref(), Some(text));
         assert_eq!(without(&more, "9123456789"), None);
         assert!(with("", entry).starts_with(HEADING));
+        let hours = TokenEntry {
+            expires: Some(at("2026-11-30T12:30:00Z")),
+            created: at("2026-11-30T01:00:00Z"),
+            ..entry.clone()
+        };
+        let read = TokensFile::parse(&hours.line()).expect("a line").entries()[0].clone();
+        assert_eq!((read.expires, read.created), (hours.expires, at("2026-11-30")), "{}", hours.line());
     }
 }

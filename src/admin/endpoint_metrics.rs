@@ -3,7 +3,7 @@
 
 use super::scrape::MetricsWalk;
 use crate::config::MetricsDetail;
-use crate::control::tally::{EJECTIONS, PROBES, ProbeTally};
+use crate::control::tally::{EJECTIONS, PROBES, PROBES_OF_ALL, ProbeTally};
 use crate::decision::{Administrative, Held, Operational};
 use crate::net::tls::TlsFailure;
 use crate::routing::{EndpointTotals, EndpointView, PoolView};
@@ -204,7 +204,11 @@ pub(super) fn health<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>, rows:
     let mut family = Family::begin(out, &names::PROBES);
     for row in rows.by_pool() {
         if let Some(probes) = &row.probes {
-            family.samples_under(&row.labels, &PROBES, probes);
+            let (of_all, others) = PROBES.split_at(PROBES_OF_ALL);
+            family.samples_under(&row.labels, of_all, probes);
+            for (outcome, count) in others.iter().zip(&probes[PROBES_OF_ALL..]).filter(|(_, count)| **count > 0) {
+                family.sample_under(&row.labels, outcome, *count);
+            }
         }
     }
     let mut family = Family::begin(out, &names::PROBE_DURATION);

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::endpoint_metrics::{self, CLASSES, EndpointRows};
 use super::scrape::MetricsWalk;
 use crate::config::{MetricsDetail, PoolMembers};
+use crate::control::audit::AuditCounts;
 use crate::control::journal::{JournalCounts, SegmentReason};
 use crate::control::tally::{ALERTS, SWITCHES};
 use crate::control::{ChangeTally, ServiceReport};
@@ -116,6 +117,10 @@ fn switch_counts<S: MetricSink>(out: &mut S, tally: Option<&ChangeTally>) {
         for (kind, count) in SWITCHES.iter().zip(tally.switches) {
             family.sample(&[name, kind], count);
         }
+    }
+    let mut family = Family::begin(out, &names::SWITCHES_HELD);
+    for (name, tally) in services {
+        family.sample(&[name], tally.held_switches);
     }
     let mut family = Family::begin(out, &names::SWITCH_TIMESTAMP);
     for (name, tally) in services {
@@ -286,6 +291,16 @@ fn journal<S: MetricSink>(out: &mut S, counts: JournalCounts) {
     results(out, &names::JOURNAL_SEGMENTS, &SegmentReason::ALL.map(SegmentReason::as_str), &segments);
 }
 
+/// Acts and records, on disk.
+fn audit<S: MetricSink>(out: &mut S, counts: Option<AuditCounts>) {
+    let AuditCounts { records, failures, lost, is_writable } = counts.unwrap_or_default();
+    single(out, &names::AUDIT_RECORDS, records);
+    single(out, &names::AUDIT_FAILURES, failures);
+    single(out, &names::AUDIT_LOST, lost);
+    let mut family = Family::begin(out, &names::AUDIT_WRITABLE);
+    counts.iter().for_each(|_| family.sample(&[], is_writable));
+}
+
 fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     Family::begin(out, &names::BUILD_INFO).sample(&[env!("CARGO_PKG_VERSION")], 1_u64);
     single(out, &names::READY, scrape.ready);
@@ -304,6 +319,7 @@ fn ourselves<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>) {
     discovery(out, scrape);
     if let Some(tally) = scrape.tally {
         journal(out, tally.journal.unwrap_or_default());
+        audit(out, tally.audit);
         single(out, &names::PAUSES, tally.pauses.count);
         single(out, &names::PAUSED_SECONDS, tally.pauses.total.as_secs_f64());
     }

@@ -4,12 +4,10 @@
 //! It is bounded: of many services, endpoints and messages it shows the first, those in trouble before the others, and says how
 //! many it leaves out. `/status` has all of them.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use axum::http::{HeaderMap, header};
 
 use super::html::HtmlPage;
-use crate::control::status_text::{Tone, label, millis, since_fault, span};
+use crate::control::status_text::{Tone, calendar_time, label, millis, since_fault, span};
 use crate::control::{EndpointReport, IncidentReport, PoolReport, ServiceReport, Status};
 use crate::decision::Operational;
 use crate::text::shortened;
@@ -307,10 +305,7 @@ fn left_out<T>(
 
 /// A time of the wall clock, to the second.
 fn utc(unix_ms: u64) -> String {
-    match UNIX_EPOCH.checked_add(Duration::from_secs(unix_ms / 1000)) {
-        Some(time) if unix_ms / 1000 < 253_402_300_800 => humantime::format_rfc3339_seconds(time).to_string(),
-        _ => "?".to_owned(),
-    }
+    calendar_time(unix_ms).map_or("?".to_owned(), |time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
-//! What answers to which path. Everything is read-only; another method gets 405 from the router.
+//! What answers to which path. All but [`v1`] is read-only; another method gets 405 from the router.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use utoipa::OpenApi;
 
-use super::compression::{accepts_gzip, gzip};
+use super::health;
 use super::metrics;
 use super::overview::{self, OverviewPage};
+use super::problem::Problem;
+use super::response::{self, JSON, large, plain, typed, varying};
 use super::source::AdminSource;
+use super::v1;
 use crate::control::Status;
 use crate::decision::Serving;
 use crate::telemetry::exposition;
-use crate::text::printable_json;
 
 const INDEX: &str = "\
 Standfast
@@ -24,17 +26,20 @@ Standfast
 /status   services, pools, endpoints and the last switches, as JSON (for people: `standfast status`)
 /readyz   200 while this instance should get traffic, else 503 and why
 /livez    200 while the control plane runs, else 503
+/health/SERVICE[/POOL]  200 while the service is served (by this pool), else 503; ?home, ?degraded=fail
+/v1/...   for programs: services, incidents, acts
 ";
 
-/// Is this path's answer always small? The others may be large. (`/readyz` waits for a snapshot only where it says why not.)
-pub(super) fn is_small(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz")
-}
+/// The operations of [`admin`] for programs, as their handlers describe them.
+#[derive(OpenApi)]
+#[openapi(paths(scrape, livez, readyz, status, health::of_service, health::of_pool))]
+pub(super) struct PageOperations;
 
-/// For a large page while others are being made or read.
+/// While others of its class are being answered or read.
 pub(super) fn busy() -> Response {
+    let detail = "too many requests of this kind are being answered or read";
     let mut response =
-        plain(StatusCode::SERVICE_UNAVAILABLE, "too many large pages are being read; try again\n".to_owned());
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).advice("try again").into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -47,6 +52,9 @@ pub(super) fn admin(source: AdminSource) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route("/health/{service}", get(health::of_service))
+        .route("/health/{service}/{pool}", get(health::of_pool))
+        .merge(v1::routes())
         .fallback(async || plain(StatusCode::NOT_FOUND, format!("There is nothing here.\n\n{INDEX}")))
         .with_state(source)
 }
@@ -71,18 +79,15 @@ async fn index(State(source): State<AdminSource>, RawQuery(query): RawQuery, fie
     response
 }
 
-/// It depends on this field of the request.
-fn varying(mut response: Response, on: &'static str) -> Response {
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
-    response
-}
-
 /// A port of its own for `/metrics`.
 pub(super) fn metrics_only(source: AdminSource) -> Router {
     let nothing = async || plain(StatusCode::NOT_FOUND, "There is only /metrics here.\n".to_owned());
     Router::new().route("/metrics", get(scrape)).fallback(nothing).with_state(source)
 }
 
+/// Counters for Prometheus, in its text format.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "probes",
+    responses((status = 200, description = "all metrics", body = String, content_type = "text/plain")))]
 async fn scrape(State(source): State<AdminSource>, fields: HeaderMap) -> Response {
     let snapshot = source.snapshot().await;
     let read = source.clone();
@@ -90,30 +95,14 @@ async fn scrape(State(source): State<AdminSource>, fields: HeaderMap) -> Respons
     large(&source, exposition::CONTENT_TYPE, &fields, make).await
 }
 
-/// A page that may be large: made, and compressed where the client takes that, on a thread for blocking work.
-async fn large(
-    source: &AdminSource,
-    media: &'static str,
-    fields: &HeaderMap,
-    make: impl FnOnce() -> Option<String> + Send + 'static,
-) -> Response {
-    let compressed = accepts_gzip(fields);
-    let make = move || {
-        let text = make()?;
-        if compressed { gzip(text.as_bytes()).ok() } else { Some(text.into_bytes()) }
-    };
-    let Some(Some(body)) = source.in_turn(make).await else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made\n".to_owned());
-    };
-    let mut response = varying(typed(StatusCode::OK, media, body), "accept-encoding");
-    if compressed {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    response
-}
-
 /// Alive = the engine comes round: a proxy that cannot fail over any more is worth a restart. While draining it may have ended
 /// already. Nothing is asked of the engine.
+#[utoipa::path(get, path = "/livez", tag = "probes", summary = "Is this instance alive?",
+    description = "Alive = the control plane comes round: a proxy that cannot fail over any more is worth a restart.",
+    responses(
+        (status = 200, description = "it is", body = String, content_type = "text/plain"),
+        (status = 503, description = "it is not", body = String, content_type = "text/plain"),
+    ))]
 async fn livez(State(source): State<AdminSource>) -> Response {
     match source.draining() || source.is_alive() {
         true => plain(StatusCode::OK, "alive\n".to_owned()),
@@ -121,6 +110,12 @@ async fn livez(State(source): State<AdminSource>) -> Response {
     }
 }
 
+/// Should this instance get traffic?
+#[utoipa::path(get, path = "/readyz", tag = "probes",
+    responses(
+        (status = 200, description = "it should", body = String, content_type = "text/plain"),
+        (status = 503, description = "it should not; the lines say why", body = String, content_type = "text/plain"),
+    ))]
 async fn readyz(State(source): State<AdminSource>) -> Response {
     if source.ready() {
         return plain(StatusCode::OK, "ready\n".to_owned());
@@ -145,26 +140,15 @@ fn why_not_ready(status: Option<&Status>) -> Vec<String> {
     reasons
 }
 
+/// Services, pools, endpoints and the last switches. Needs a role on all services.
+#[utoipa::path(get, path = "/status", tag = "state",
+    responses(
+        (status = 200, description = "the status", body = Status),
+        (status = 503, description = "the control plane does not answer", body = String, content_type = "text/plain"),
+    ))]
 async fn status(State(source): State<AdminSource>, fields: HeaderMap) -> Response {
     let Some(snapshot) = source.snapshot().await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".to_owned());
     };
-    let make = move || {
-        let text = serde_json::to_string_pretty(&snapshot.status).ok()?;
-        Some(printable_json(&text) + "\n")
-    };
-    large(&source, "application/json", &fields, make).await
-}
-
-fn plain(code: StatusCode, text: String) -> Response {
-    typed(code, "text/plain; charset=utf-8", text)
-}
-
-fn typed(code: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response {
-    let fields = [
-        (header::CONTENT_TYPE, media),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (code, fields, body.into()).into_response()
+    large(&source, JSON, &fields, move || response::json(&snapshot.status)).await
 }

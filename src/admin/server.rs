@@ -1,47 +1,43 @@
-//! The admin port: binding, its thread, and the bounds of a connection.
+//! The admin port: binding, its thread, and its end.
 
-use std::convert::Infallible;
+use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
-use axum::Router;
-use axum::response::Response;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::connections::{OpenConnection, OpenConnections, TrackedStream};
+use super::credentials::CredentialStore;
+use super::gate::AdminGate;
+use super::jwt::JwtStore;
+use super::openapi;
 use super::pages;
+use super::port::{AdminListener, AdminPort};
 use super::recorder_feed::{FeedThread, RecorderFeed};
 use super::source::AdminSource;
-use crate::config::Bind;
+use super::token_store::TokenStore;
+use super::unix_socket::{self, UnixSocketError};
+use crate::access::{FailureTable, Role};
+use crate::config::{Admin, Bind};
 use crate::control::ControlHandle;
+use crate::control::jwks::KeySetReadError;
+use crate::control::tokens::TokensReadError;
 use crate::net::{self, BindError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::logs::LogCounts;
 
-/// Connections at once on each port; for one more, [another](OpenConnections::close_one) is closed.
-const CONNECTIONS: usize = 64;
-/// To send a request's head, and between two requests.
-const HEAD: Duration = Duration::from_secs(5);
-/// Bytes of a request's head.
-const HEAD_BYTES: usize = 16 << 10;
-/// Longest life of a connection, so that a slow reader does not keep one of [`CONNECTIONS`].
-const LIFE: Duration = Duration::from_secs(60);
-/// To finish what was asked when that life (or ours) ends.
-const GRACE: Duration = Duration::from_secs(2);
+/// Threads for blocking work: one makes a large page, one looks at the tokens file, one at the users of this host. Each file of keys
+/// has one more.
+const BLOCKING: usize = 3;
 
 /// What the admin port starts with.
 #[derive(Debug)]
 pub struct AdminSetup {
-    /// `admin.bind`; `None` = no admin port.
-    pub admin: Option<Bind>,
+    /// `admin`; `None` = no admin port.
+    pub admin: Option<Admin>,
     /// `metrics.bind`; `None` = `/metrics` stands on the admin port only.
     pub metrics: Option<Bind>,
     /// The engine.
@@ -65,6 +61,15 @@ pub enum AdminError {
         /// What is wrong, and what to do.
         problem: BindError,
     },
+    /// The unix socket cannot be made.
+    #[error("admin.socket: {0}")]
+    UnixSocket(#[from] UnixSocketError),
+    /// The tokens file is refused: every line that is wrong, and what to do.
+    #[error("admin.tokens_file: {0}\n{advice}", advice = .0.advice())]
+    Tokens(#[from] TokensReadError),
+    /// The keys of an issuer are refused.
+    #[error("admin.jwt: {0}\n{advice}", advice = .0.advice())]
+    Keys(#[from] KeySetReadError),
     /// The thread or its runtime could not be started.
     #[error("cannot start the admin thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -75,6 +80,7 @@ pub enum AdminError {
 pub struct AdminHandle {
     admin: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
+    unix_socket: Option<PathBuf>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -82,44 +88,99 @@ pub struct AdminHandle {
 }
 
 /// Bind and serve on a thread named `admin`, and feed the recorder on a thread `recorder`; with neither there is no thread.
+///
+/// # Errors
+/// An address is taken, the unix socket cannot be made, the tokens file or keys of an issuer are refused, a thread cannot be started.
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = setup.admin.map(|bind| listen("admin.bind", bind)).transpose()?;
-    let metrics = setup.metrics.map(|bind| listen("metrics.bind", bind)).transpose()?;
+    let admin = setup.admin;
+    let bind = admin.as_ref().and_then(|admin| admin.bind);
+    let on_admin = bind.map(|bind| listen("admin.bind", bind)).transpose()?;
+    let on_metrics = setup.metrics.map(|bind| listen("metrics.bind", bind)).transpose()?;
+    let credentials = admin.as_ref().map(|admin| credentials(admin, &setup.control)).transpose()?.unwrap_or_default();
     let (stop, stopped) = watch::channel(false);
     let mut handle = AdminHandle {
-        admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
-        metrics: metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
+        admin: on_admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+        metrics: on_metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
+        unix_socket: admin.as_ref().and_then(|admin| Some(admin.socket.as_ref()?.path.clone())),
         draining: draining.clone(),
         stop,
         thread: None,
         feed: None,
     };
+    let published = Arc::clone(setup.control.published());
+    let audit = setup.control.audit().cloned();
     let source = AdminSource::new(setup.control, setup.access_log, setup.log, draining);
     handle.feed = setup.recorder.map(|feed| FeedThread::start(feed, source.clone())).transpose()?;
-    if admin.is_none() && metrics.is_none() {
+    if on_metrics.is_none() && admin.is_none() {
         return Ok(handle);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
-    let mut ports = Vec::new();
+    let blocking = BLOCKING + admin.as_ref().map_or(0, |admin| admin.jwt.len());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(blocking).build()?;
+    let mut listeners = Vec::new();
     {
         // Registered here: a port that cannot be served is an error of the start.
         let _inside = runtime.enter();
-        if let Some(listener) = admin {
-            ports.push((tokio::net::TcpListener::from_std(listener)?, pages::admin(source.clone())));
+        if let Some(listener) = on_metrics {
+            let listener = AdminListener::Tcp { listener: tokio::net::TcpListener::from_std(listener)?, tls: None };
+            listeners.push((listener, pages::metrics_only(source.clone()), false));
         }
-        if let Some(listener) = metrics {
-            ports.push((tokio::net::TcpListener::from_std(listener)?, pages::metrics_only(source)));
+        if let Some(listener) = on_admin {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let tls = admin.as_ref().is_some_and(|admin| admin.tls.is_some()).then_some(published);
+            listeners.push((
+                AdminListener::Tcp { listener, tls },
+                pages::admin(source.clone()).merge(openapi::route()),
+                true,
+            ));
+        }
+        if let Some(socket) = admin.as_ref().and_then(|admin| admin.socket.as_ref()) {
+            let (listener, file) = unix_socket::listen(socket)?;
+            let listener = tokio::net::UnixListener::from_std(listener)?;
+            let (path, role) = (socket.path.display().to_string(), Role::from(socket.role));
+            listeners.push((
+                AdminListener::Unix { listener, _file: file, path, role },
+                pages::admin(source).merge(openapi::route()),
+                true,
+            ));
         }
     }
-    let serve = move || LocalSet::new().block_on(&runtime, serve(ports, stopped));
+    let gate = admin.map(|admin| AdminGate {
+        hosts: admin.hosts,
+        anonymous_viewer: admin.anonymous_viewer,
+        credentials,
+        failures: RefCell::new(FailureTable::default()),
+        audit,
+    });
+    let serve = move || {
+        let gate = gate.map(Rc::new);
+        let _inside = runtime.enter();
+        gate.iter().filter_map(|gate| gate.credentials.jwt.as_ref()).for_each(JwtStore::keep_fresh);
+        let ports = listeners.into_iter().map(|(listener, router, is_gated)| {
+            let gate = gate.clone().filter(|_| is_gated);
+            (listener, AdminPort::new(router, gate))
+        });
+        LocalSet::new().block_on(&runtime, serve(ports.collect(), stopped));
+    };
     handle.thread = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
     for (name, address) in [("admin", handle.admin), ("metrics", handle.metrics)] {
         if let Some(address) = address {
             tracing::info!(name = %name, on = %address, protocol = %name, "listening");
         }
     }
+    if let Some(path) = &handle.unix_socket {
+        tracing::info!(name = %"admin", on = %path.display(), protocol = %"admin", "listening");
+    }
     Ok(handle)
+}
+
+/// Reads the files of credentials. Blocks.
+fn credentials(admin: &Admin, control: &ControlHandle) -> Result<CredentialStore, AdminError> {
+    let jwt = (!admin.jwt.is_empty()).then(|| JwtStore::open(&admin.jwt, control.standing_troubles()));
+    Ok(CredentialStore {
+        tokens: admin.tokens_file.as_deref().map(TokenStore::open).transpose()?,
+        jwt: jwt.transpose()?,
+    })
 }
 
 fn listen(key: &'static str, bind: Bind) -> Result<TcpListener, AdminError> {
@@ -138,6 +199,11 @@ impl AdminHandle {
     /// Where the metrics port of its own really listens.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// The path of the unix socket.
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.unix_socket.as_deref()
     }
 
     /// From now on `/readyz` says no: the process is about to stop.
@@ -161,78 +227,12 @@ impl AdminHandle {
 }
 
 /// All ports until told to stop.
-async fn serve(ports: Vec<(tokio::net::TcpListener, Router)>, stopped: watch::Receiver<bool>) {
+async fn serve(ports: Vec<(AdminListener, AdminPort)>, stopped: watch::Receiver<bool>) {
     let mut loops = Vec::new();
-    for (listener, router) in ports {
-        loops.push(tokio::task::spawn_local(accept(listener, router, stopped.clone())));
+    for (listener, port) in ports {
+        loops.push(tokio::task::spawn_local(Rc::new(port).accept(listener, stopped.clone())));
     }
     for ended in loops {
         let _ = ended.await;
-    }
-}
-
-/// One port: accepts until told to stop, then lets its connections finish.
-async fn accept(listener: tokio::net::TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let open = Rc::new(OpenConnections::default());
-    loop {
-        let accepted = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                if open.count() >= CONNECTIONS {
-                    open.close_one();
-                }
-                let (router, stopped, place) = (router.clone(), stopped.clone(), open.enter());
-                tokio::task::spawn_local(connection(stream, router, stopped, Rc::new(place)));
-            }
-            // Out of descriptors, most likely: one of ours helps, and what others give back.
-            Err(error) => {
-                let closed_one = open.close_one();
-                tracing::warn!(%error, closed_one, "the admin port cannot accept: trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    drop(listener);
-    // Every connection ends within its grace, so this wait ends too.
-    open.all_closed().await;
-}
-
-/// One connection, for [`LIFE`] at most and [`GRACE`] beyond. Dropping it closes it, at any point.
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>, place: Rc<OpenConnection>) {
-    let (router, asking) = (TowerToHyperService::new(router), Rc::clone(&place));
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let is_taken = asking.asked(!pages::is_small(request.uri().path()));
-        let (answer, asking) = (is_taken.then(|| router.call(request)), Rc::clone(&asking));
-        async move {
-            let answer: Result<Response, Infallible> = match answer {
-                Some(answer) => answer.await,
-                None => Ok(pages::busy()),
-            };
-            asking.answered();
-            answer
-        }
-    });
-    let stream = TrackedStream { stream, connection: Rc::clone(&place) };
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        // A client that misbehaves or goes away is its own problem.
-        _ = serving.as_mut() => return,
-        () = place.told_to_close() => return,
-        () = tokio::time::sleep(LIFE) => {}
-        _ = stopped.wait_for(|stopped| *stopped) => {}
-    }
-    serving.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = serving => {}
-        () = place.told_to_close() => {}
-        () = tokio::time::sleep(GRACE) => {}
     }
 }

@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 
 use super::scrape::MetricsWalk;
 use super::snapshot::{EngineSnapshot, EngineSnapshots, PATIENCE};
-use crate::control::ControlHandle;
+use crate::config::Reasons;
+use crate::control::{ControlHandle, DecisionSnapshot};
 use crate::sys::process::ProcessUsage;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::logs::LogCounts;
@@ -50,6 +51,24 @@ impl AdminSource {
     /// The engine's status and counts; `None`: it has stopped or is stuck. Cancel safe.
     pub async fn snapshot(&self) -> Option<Arc<EngineSnapshot>> {
         self.0.snapshots.current().await
+    }
+
+    /// The whole state of the decision, taken now; `None`: the engine has stopped or is stuck. Cancel safe.
+    pub async fn decision(&self) -> Option<Box<DecisionSnapshot>> {
+        #[allow(clippy::disallowed_methods, reason = "only when it is asked for; no worker pays for this timer")]
+        let answered = tokio::time::timeout(PATIENCE, self.0.control.decision()).await.ok()?;
+        answered.ok()
+    }
+
+    /// The engine, for acts.
+    pub fn control(&self) -> &ControlHandle {
+        &self.0.control
+    }
+
+    /// Must an act say its reason?
+    pub fn needs_reason(&self) -> bool {
+        let table = self.0.control.published().load();
+        table.config.admin.as_ref().is_none_or(|admin| admin.reasons == Reasons::Required)
     }
 
     /// The process is about to stop.

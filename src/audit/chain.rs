@@ -2,19 +2,23 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::digest::{from_hex, hex, sha256};
 
 /// What every hash begins with: a hash of this chain is none of another protocol.
 const DOMAIN: &[u8] = b"standfast-audit-v1\n";
 /// Bytes of the longest line, without its line feed.
 pub const LONGEST_LINE: usize = 64 << 10;
-const HEAD: &[u8] = b"{\"seq\":";
-const BEFORE_PREV: &[u8] = b",\"prev\":\"";
-const BEFORE_HASH: &[u8] = b"\",\"hash\":\"";
-const END: &[u8] = b"\"}";
+const HEAD: &str = "{\"seq\":";
+const BEFORE_PREV: &str = ",\"prev\":\"";
+const BEHIND_PREV: &str = "\"";
+const BEFORE_HASH: &str = ",\"hash\":\"";
+const END: &str = "\"}";
+/// Bytes from `,"hash"` to the end of a line: those that are not hashed.
+const UNHASHED: usize = BEFORE_HASH.len() + 64 + END.len();
 /// Bytes from `,"prev"` to the end of a line.
-const TAIL: usize = BEFORE_PREV.len() + 64 + BEFORE_HASH.len() + 64 + END.len();
+const TAIL: usize = BEFORE_PREV.len() + 64 + BEHIND_PREV.len() + UNHASHED;
 
 /// SHA-256 of a record and everything before it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -26,19 +30,7 @@ impl AuditHash {
 
     /// Read 64 hexadecimal digits, lower case.
     pub fn parse(text: &[u8]) -> Option<AuditHash> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let mut hash = [0; 32];
-        if text.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Some(AuditHash(hash))
+        from_hex(text).map(AuditHash)
     }
 
     /// Its bytes.
@@ -48,19 +40,13 @@ impl AuditHash {
 
     /// Of a line's bytes before `,"hash"`, behind this record.
     fn then(&self, signed: &[u8]) -> AuditHash {
-        let mut context = Context::new(&SHA256);
-        context.update(DOMAIN);
-        context.update(&self.0);
-        context.update(signed);
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        AuditHash(hash)
+        AuditHash(sha256(&[DOMAIN, &self.0, signed]))
     }
 }
 
 impl fmt::Display for AuditHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -70,7 +56,7 @@ impl fmt::Debug for AuditHash {
     }
 }
 
-/// Where a chain ends: the next record goes there.
+/// Where a chain ends: the next record goes there. Known from elsewhere, it is a witness of the record with this number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditChain {
     /// The number of the last record; 0 = there is none.
@@ -85,22 +71,31 @@ pub struct AuditChain {
 pub struct RecordTooLong(pub usize);
 
 impl AuditChain {
-    /// The line of the next record, without a line feed. The names `seq`, `prev` and `hash` are the chain's: fields of these names
-    /// are left out.
-    pub fn append(&mut self, fields: &Map<String, Value>) -> Result<String, RecordTooLong> {
+    /// Read `SEQ:HASH`.
+    pub fn parse(text: &str) -> Option<AuditChain> {
+        let (seq, hash) = text.split_once(':')?;
+        Some(AuditChain { seq: seq.parse().ok()?, head: AuditHash::parse(hash.as_bytes())? })
+    }
+
+    /// The line of the next record, without a line feed. Each value is JSON in one line, as `Display` of a [`Value`] is. The names
+    /// `seq`, `prev` and `hash` are the chain's: fields of these names are left out.
+    pub fn append<N: AsRef<str>, V: fmt::Display>(
+        &mut self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<String, RecordTooLong> {
         let seq = self.seq + 1;
-        let mut line = format!("{{\"seq\":{seq}");
-        for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "seq" | "prev" | "hash")) {
-            // (`Display` of a value is its JSON in one line.)
-            line.push_str(&format!(",{}:{value}", Value::from(name.as_str())));
+        let mut line = format!("{HEAD}{seq}");
+        let fields = fields.into_iter();
+        for (name, value) in fields.filter(|(name, _)| !matches!(name.as_ref(), "seq" | "prev" | "hash")) {
+            line.push_str(&format!(",{}:{value}", Value::from(name.as_ref())));
         }
-        line.push_str(&format!(",\"prev\":\"{}\"", self.head));
-        let length = line.len() + BEFORE_HASH.len() - 1 + 64 + END.len();
+        line.push_str(&format!("{BEFORE_PREV}{}{BEHIND_PREV}", self.head));
+        let length = line.len() + UNHASHED;
         if length > LONGEST_LINE {
             return Err(RecordTooLong(length));
         }
         let head = self.head.then(line.as_bytes());
-        line.push_str(&format!(",\"hash\":\"{head}\"}}"));
+        line.push_str(&format!("{BEFORE_HASH}{head}{END}"));
         *self = AuditChain { seq, head };
         Ok(line)
     }
@@ -140,24 +135,23 @@ impl<'l> AuditLine<'l> {
     }
 
     fn parts(text: &'l [u8]) -> Option<AuditLine<'l>> {
-        let rest = text.strip_prefix(HEAD)?;
+        let rest = text.strip_prefix(HEAD.as_bytes())?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (number, rest) = rest.split_at(digits);
         let has_one_spelling = number.first().is_some_and(|first| *first != b'0');
         let seq = std::str::from_utf8(number).ok()?.parse().ok().filter(|_| has_one_spelling)?;
         let tail = rest.get(rest.len().checked_sub(TAIL)?..)?;
-        let (prev, tail) = tail.strip_prefix(BEFORE_PREV)?.split_at_checked(64)?;
-        let (hash, tail) = tail.strip_prefix(BEFORE_HASH)?.split_at_checked(64)?;
-        let is_whole = tail == END && rest.first() == Some(&b',');
+        let (prev, tail) = tail.strip_prefix(BEFORE_PREV.as_bytes())?.split_at_checked(64)?;
+        let tail = tail.strip_prefix(BEHIND_PREV.as_bytes())?;
+        let (hash, tail) = tail.strip_prefix(BEFORE_HASH.as_bytes())?.split_at_checked(64)?;
+        let is_whole = tail == END.as_bytes() && rest.first() == Some(&b',');
         let (prev, hash) = (AuditHash::parse(prev)?, AuditHash::parse(hash)?);
         is_whole.then_some(AuditLine { seq, prev, hash, text })
     }
 
     /// Is its hash the one of its bytes?
     pub fn is_unedited(&self) -> bool {
-        // From the quotation mark that ends `prev` on, the line is the hash's.
-        let signed = self.text.len() - (BEFORE_HASH.len() - 1 + 64 + END.len());
-        self.prev.then(&self.text[..signed]) == self.hash
+        self.prev.then(&self.text[..self.text.len() - UNHASHED]) == self.hash
     }
 
     /// The end of the chain behind it.
@@ -168,6 +162,8 @@ impl<'l> AuditLine<'l> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
 
     fn fields(text: &str) -> Map<String, Value> {
@@ -197,7 +193,7 @@ mod tests {
         let mut bytes = b"standfast-audit-v1\n".to_vec();
         bytes.extend([0; 32]);
         bytes.extend(signed.as_bytes());
-        let hash = aws_lc_rs::digest::digest(&SHA256, &bytes);
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
         let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(line, format!("{signed},\"hash\":\"{hash}\"}}"));
     }
@@ -242,7 +238,7 @@ mod tests {
         assert!(chain.append(&long).is_err());
         assert_eq!(chain, AuditChain::default());
         let fits = "x".repeat(LONGEST_LINE - "{\"seq\":1,\"r\":\"\"".len() - TAIL);
-        let line = chain.append(&[("r".to_owned(), Value::from(fits))].into_iter().collect()).expect("it fits");
+        let line = chain.append([("r", Value::from(fits))]).expect("it fits");
         assert_eq!(line.len(), LONGEST_LINE);
         assert!(AuditLine::parse(line.as_bytes()).expect("a record").is_unedited());
     }

@@ -10,13 +10,15 @@
 //! ```
 //! The lines are the origin, the number of the last record, and its hash in base 64.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::chain::{AuditChain, AuditHash};
 use crate::config::is_name;
+use crate::digest::{hex, sha256};
 
 /// The algorithm's number in signed notes.
 const ED25519_NUMBER: u8 = 1;
@@ -68,11 +70,9 @@ impl CheckpointKey {
         if !is_name(name) {
             return Err(CheckpointKeyError::Name);
         }
-        let lines = pem.trim().strip_prefix("-----BEGIN PRIVATE KEY-----");
-        let lines = lines.and_then(|rest| rest.strip_suffix("-----END PRIVATE KEY-----"));
-        let text: String = lines.ok_or(CheckpointKeyError::Private)?.split_whitespace().collect();
-        let document = STANDARD.decode(text).map_err(|_| CheckpointKeyError::Private)?;
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_| CheckpointKeyError::Private)?;
+        let document = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| CheckpointKeyError::Private)?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.secret_pkcs8_der());
+        let pair = pair.map_err(|_| CheckpointKeyError::Private)?;
         Ok(CheckpointKey { name: name.to_owned(), pair })
     }
 
@@ -130,14 +130,8 @@ impl CheckpointVerifier {
 
     /// The key's number in notes: four bytes of SHA-256 over its name and itself.
     fn id(&self) -> [u8; 4] {
-        let mut context = Context::new(&SHA256);
-        context.update(self.name.as_bytes());
-        context.update(&[b'\n', ED25519_NUMBER]);
-        context.update(&self.public);
-        let digest = context.finish();
-        let mut id = [0; 4];
-        id.copy_from_slice(&digest.as_ref()[..4]);
-        id
+        let [a, b, c, d, ..] = sha256(&[self.name.as_bytes(), &[b'\n', ED25519_NUMBER], &self.public]);
+        [a, b, c, d]
     }
 }
 
@@ -152,10 +146,6 @@ impl std::fmt::Display for CheckpointVerifier {
 
 fn note_text(name: &str, chain: &AuditChain) -> String {
     format!("{ORIGIN}{name}\n{}\n{}\n", chain.seq, STANDARD.encode(chain.head.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

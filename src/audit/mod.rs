@@ -17,4 +17,4 @@ pub mod verify;
 
 pub use chain::{AuditChain, AuditHash, AuditLine, LONGEST_LINE, LineProblem, RecordTooLong};
 pub use checkpoint::{CheckpointKey, CheckpointKeyError, CheckpointVerifier};
-pub use verify::{AuditFinding, AuditReport, ChainVerifier, FindingKind, KnownHead};
+pub use verify::{AuditFinding, AuditReport, ChainVerifier, FindingKind, checkpoint};

@@ -21,6 +21,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// This one; `None` = the default.
+    pub fn named(config: Option<PathBuf>) -> ConfigFile {
+        ConfigFile { file: None, config }
+    }
+
     /// The file that is named, or the default. `command`: the one that asks, for advice.
     ///
     /// # Errors

@@ -2,15 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::ask;
+use super::ask::{self, InstanceArgs};
 use super::exit::ExitReason;
 
 /// Ask a running instance whether it is ready, for the health checks of containers: the exit code tells
 #[derive(Clone, Debug, clap::Args)]
 pub struct HealthcheckArgs {
-    /// The admin port of the instance (`admin.bind`): host:port, or a URL
-    #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
-    admin: String,
+    #[command(flatten)]
+    instance: InstanceArgs,
     /// What is asked for: /readyz, /livez, or the health page of something else
     #[arg(long, value_name = "PATH", default_value = "/readyz")]
     path: String,
@@ -18,14 +17,14 @@ pub struct HealthcheckArgs {
 
 /// Asks once.
 pub fn run(options: &HealthcheckArgs) -> ExitCode {
-    match ask::blocking(&options.admin, &options.path) {
+    match options.instance.get(&options.path) {
         Ok((status, _)) if status.is_success() => ExitReason::Done.into(),
         Ok((status, text)) => {
             println!("{status}: {}", ask::printable(text.trim()));
             ExitReason::No.into()
         }
         Err(problem) => {
-            println!("{}", ask::printable(&problem));
+            println!("{}", ask::printable(&problem.to_string()));
             ExitReason::No.into()
         }
     }

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
 
 use standfast::control::journal::{
     JournalContents, JournalSegment, ReplayVerdict, SegmentReplay, read_journal, replay,
 };
-use standfast::control::status_text::{label, millis};
+use standfast::control::status_text::{calendar_time, label, millis};
 use standfast::control::{ChangeRecord, IncidentReport, RecordedChange};
 use standfast::text::{printable, printable_json};
 
@@ -149,9 +148,8 @@ fn pool(name: &Option<standfast::config::Name>) -> String {
 /// A time of day in UTC.
 fn time(unix_ms: u64) -> String {
     // (What no calendar has is shown as its number.)
-    const LAST: u64 = 253_402_300_799_000;
-    if unix_ms > LAST {
-        return format!("{unix_ms}ms");
+    match calendar_time(unix_ms) {
+        Some(time) => humantime::format_rfc3339_millis(time).to_string(),
+        None => format!("{unix_ms}ms"),
     }
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string()
 }

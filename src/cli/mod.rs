@@ -1,17 +1,24 @@
 //! The command line: one file a subcommand.
 
+pub mod act;
+mod act_answer;
 mod ask;
+pub mod audit;
 pub mod check;
 mod config_file;
 pub mod demo;
 mod embedded;
 mod exit;
+pub mod explain;
+mod file_change;
 pub mod healthcheck;
+pub mod incidents;
 pub mod journal;
 pub mod run;
 mod server_process;
 pub mod status;
 mod text_table;
+pub mod token;
 pub mod upstream;
 
 use std::process::ExitCode;
@@ -37,8 +44,47 @@ enum Command {
     /// Show the main job with embedded upstreams: no file needed
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
+    Incidents(incidents::IncidentsArgs),
+    Explain(explain::ExplainArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Move a service to another pool, and keep it there
+    Switchover(act::ToPoolArgs),
+    /// Bring a service home now, without waiting for the hold-down
+    Failback(act::ServiceArgs),
+    /// Keep a service on a pool whatever happens, until `unpin`
+    Pin(act::PinArgs),
+    /// Let a service decide freely again
+    Unpin(act::ServiceArgs),
+    /// End the freeze of elective switches of a service
+    Thaw(act::ServiceArgs),
+    /// Keep a service where it is, for a time
+    Hold(act::HoldArgs),
+    /// End a hold
+    Release(act::ServiceArgs),
+    /// Give an endpoint no new work; what it has begun may finish
+    Drain(act::TakeOutArgs),
+    /// Take an endpoint out of use
+    Maint(act::TakeOutArgs),
+    /// Take an endpoint back into use
+    Ready(act::EndpointArgs),
+    /// Give an endpoint another weight than the configured one
+    Weight(act::WeightArgs),
+    /// Eject an endpoint as failing traffic would
+    Eject(act::EjectArgs),
+    /// End the ejection of an endpoint
+    Uneject(act::OneEndpointArgs),
+    /// Leave the pools of a zone with every service, for a time
+    Evacuate(act::EvacuateArgs),
+    /// End the evacuation of a zone
+    Return(act::ZoneArgs),
+    /// Put the configuration file into force
+    Reload(act::ReloadArgs),
+    /// Show what came of an act
+    #[command(subcommand)]
+    Act(act::ActCommands),
     Journal(journal::JournalArgs),
+    Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
     Upstream(upstream::UpstreamArgs),
     /// Print the completion script of a shell
     Completions {
@@ -66,7 +112,8 @@ fn with_revision(release: &str, revision: Option<&str>) -> String {
 fn command() -> clap::Command {
     let command = Cli::command().after_help(PROGRAM.text());
     COMMANDS.iter().fold(command, |command, help| {
-        command.mut_subcommand(help.command, |subcommand| subcommand.after_help(help.text()))
+        let with_help = |command: clap::Command| command.after_help(help.text());
+        command.mut_subcommand(help.command, |subcommand| with_help(subcommand).mut_subcommands(with_help))
     })
 }
 
@@ -94,8 +141,29 @@ fn run(command: Command) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(options) => demo::run(&options),
         Command::Status(args) => status::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Switchover(args) => act::switchover(&args),
+        Command::Failback(args) => act::on_service("failback", &args),
+        Command::Pin(args) => act::pin(&args),
+        Command::Unpin(args) => act::on_service("unpin", &args),
+        Command::Thaw(args) => act::on_service("thaw", &args),
+        Command::Drain(args) => act::take_out("drain", &args),
+        Command::Maint(args) => act::take_out("maint", &args),
+        Command::Ready(args) => act::ready(&args),
+        Command::Hold(args) => act::hold(&args),
+        Command::Release(args) => act::on_service("release", &args),
+        Command::Weight(args) => act::weight(&args),
+        Command::Eject(args) => act::eject(&args),
+        Command::Uneject(args) => act::uneject(&args),
+        Command::Evacuate(args) => act::evacuate(&args),
+        Command::Return(args) => act::end_evacuation(&args),
+        Command::Reload(args) => act::reload(&args),
+        Command::Act(act::ActCommands::Show(args)) => act::show(&args),
         Command::Journal(args) => journal::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Upstream(options) => upstream::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut self::command(), "standfast", &mut std::io::stdout());

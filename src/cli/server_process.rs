@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use standfast::config::Config;
+use standfast::decision::{Actor, ActorKind};
 use standfast::proxy::DrainReport;
 use standfast::sys::limits;
 use standfast::sys::memory::{self, MemoryReserve};
@@ -86,12 +87,20 @@ impl ServerProcess {
         }
     }
 
-    /// One reload at a time; signals that come during one are one further reload.
+    /// One reload at a time; signals that come during one are one further reload. The logs follow every
+    /// configuration that is put into force, and after a refused reload the access log is opened again.
     async fn reload_on(&self, hangup: &mut Signal) -> Infallible {
         loop {
-            next(hangup).await;
-            // Each part logs how that went. The log's filter does not wait for the access log, whose file may block.
-            let _ = self.app.control().reload().await;
+            tokio::select! {
+                () = next(hangup) => {
+                    if self.app.command_reload(hangup_actor()).await.is_ok() {
+                        continue; // (the next turn hears of it)
+                    }
+                }
+                // By this or another command.
+                () = self.app.control().reloaded() => {}
+            }
+            // The log's filter does not wait for the access log, whose file may block.
             if let Err(problem) = self.logs.apply(&self.app.config().log) {
                 tracing::error!(%problem, "the log's filter stays as it was");
             }
@@ -160,4 +169,9 @@ async fn give_memory_back() -> Infallible {
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// The sender of SIGHUP: the system lets root and this process's user send it.
+fn hangup_actor() -> Actor {
+    Actor { kind: ActorKind::Signal, name: "SIGHUP".to_owned(), origin: None }
 }

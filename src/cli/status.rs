@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use standfast::control::status_text::{label, millis, since_fault, span};
 use standfast::control::{IncidentReport, ServiceReport, Status};
-use standfast::text::printable_json;
+use standfast::decision::ConditionSeverity;
+use standfast::text::{printable_json, printable_lines};
 
-use super::ask::{self, printable};
+use super::ask::{InstanceArgs, printable, problem_text};
 use super::exit::ExitReason;
 use super::text_table::{TableCell, TextLayout, TextStyle, cell, heads, layout, paint};
 
@@ -18,14 +19,13 @@ const SWITCHES: usize = 5;
 /// Show services, pools, endpoints and the last switches of a running instance
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The admin port of the instance (`admin.bind`): host:port, or a URL
-    #[arg(long, env = "STANDFAST_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
-    pub admin: String,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = StatusOutput::Human)]
     pub output: StatusOutput,
     /// Show it again every so many seconds, until interrupted
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
 }
@@ -49,14 +49,18 @@ pub fn run(args: &StatusArgs) -> ExitCode {
 }
 
 fn once(args: &StatusArgs) -> ExitCode {
-    let text = match ask::blocking(&args.admin, "/status") {
+    let address = args.instance.address();
+    let text = match args.instance.get("/status") {
         Ok((status, text)) if status.is_success() => text,
-        Ok((status, text)) => return fail(&format!("{} answered {status}: {}", args.admin, printable(text.trim()))),
+        Ok((status, text)) => {
+            let problem = problem_text(&text).unwrap_or(text);
+            return fail(&format!("{address} answered {status}: {}", problem.trim()));
+        }
         Err(problem) => return fail(&problem),
     };
     let status: Status = match serde_json::from_str(&text) {
         Ok(status) => status,
-        Err(error) => return fail(&format!("{} answers, but not as Standfast: {error}", args.admin)),
+        Err(error) => return fail(&format!("{address} answers, but not as Standfast: {error}")),
     };
     let mut out = io::stdout().lock();
     let look = TextLayout::of(&out);
@@ -71,7 +75,7 @@ fn once(args: &StatusArgs) -> ExitCode {
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("standfast status: {}", printable(&problem.to_string()));
+    eprintln!("standfast status: {}", printable_lines(&problem.to_string()));
     ExitReason::NotAsked.into()
 }
 
@@ -94,10 +98,6 @@ fn parts(status: &Status, look: TextLayout) -> [String; 4] {
         all += &heading(&printable(&service.name));
         all += &layout("  ", endpoints(service), look);
     }
-    if status.services.iter().any(|service| !service.conditions.is_empty()) {
-        all += &heading("open conditions");
-        all += &layout("  ", conditions(status), look);
-    }
     if !status.names.is_empty() {
         all += &heading("names");
         all += &layout("  ", names(status), look);
@@ -107,7 +107,12 @@ fn parts(status: &Status, look: TextLayout) -> [String; 4] {
         last += &heading("last switches");
         last += &layout("  ", switches(&status.incidents), look);
     }
-    [header(status, look), layout("", services(status), look), all, last]
+    let mut first = header(status, look);
+    if status.services.iter().any(|service| !service.conditions.is_empty()) {
+        first += &layout("", conditions(status), look);
+        first.push('\n');
+    }
+    [first, layout("", services(status), look), all, last]
 }
 
 fn header(status: &Status, look: TextLayout) -> String {
@@ -172,7 +177,7 @@ fn conditions(status: &Status) -> Vec<Vec<TableCell>> {
             let pool = open.pool.as_ref().map_or("-".to_owned(), |pool| printable(pool));
             rows.push(vec![
                 (printable(&service.name), TextStyle::Plain),
-                (label(&open.kind), TextStyle::Bad),
+                (label(&open.kind), severity(open.kind.severity())),
                 (pool, TextStyle::Plain),
                 (span(open.for_ms), TextStyle::Plain),
                 (printable(&open.text), TextStyle::Plain),
@@ -180,6 +185,14 @@ fn conditions(status: &Status) -> Vec<Vec<TableCell>> {
         }
     }
     rows
+}
+
+fn severity(severity: ConditionSeverity) -> TextStyle {
+    match severity {
+        ConditionSeverity::Notice => TextStyle::Plain,
+        ConditionSeverity::Warning => TextStyle::Warn,
+        ConditionSeverity::Error => TextStyle::Bad,
+    }
 }
 
 fn names(status: &Status) -> Vec<Vec<TableCell>> {
@@ -326,12 +339,14 @@ last switches
     #[test]
     fn open_conditions_are_listed() {
         let mut status = sample();
-        assert!(!tables(&status, TextLayout::PLAIN).contains("open conditions"));
+        assert!(!tables(&status, TextLayout::PLAIN).contains("CONDITION"));
         let open =
             json!([{"kind": "pinned_to_unusable", "pool": "eu-west", "for_ms": 61_000, "text": "the pin holds"}]);
         status.services[0].conditions = serde_json::from_value(open).expect("the type");
         let shown = tables(&status, TextLayout::PLAIN);
-        assert!(shown.contains("  shop     pinned to unusable  eu-west  1m 1s  the pin holds"), "{shown}");
+        let condition =
+            shown.find("shop     pinned to unusable  eu-west  1m 1s  the pin holds").expect("the condition");
+        assert!(condition < shown.find("ACTIVE POOL").expect("services"), "conditions stand first: {shown}");
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod defaults;
 mod diagnostic;
 mod dump;
 mod emit;
+pub(crate) mod file_names;
 mod flow;
 mod hints;
 mod keys;

@@ -1,4 +1,4 @@
-//! Files for TLS that a configuration names, and files that are written. Other rooms look at them; each file carries its place in
+//! Files for TLS, of tokens and of keys that a configuration names, and files that are written. Other rooms look at them; each file carries its place in
 //! the configuration, so that a problem with it is told with line and caret like any other.
 
 use std::path::PathBuf;
@@ -24,6 +24,15 @@ pub enum NamedFiles<File = NamedFile> {
         /// Certificates that are no CA are trusted as they are.
         pins: bool,
     },
+    /// The file that lists bearer tokens.
+    Tokens {
+        /// The file.
+        file: File,
+    },
+    /// The public keys of an issuer of JSON web tokens.
+    KeySet(File),
+    /// The password of a check.
+    Password(File),
     /// A file that is written.
     Written {
         /// The file.
@@ -31,6 +40,8 @@ pub enum NamedFiles<File = NamedFile> {
         /// Without it nothing starts.
         required: bool,
     },
+    /// The private key of checkpoints.
+    CheckpointKey(File),
 }
 
 /// A file and its place.
@@ -61,6 +72,10 @@ impl NamedFiles<TypedFile> {
                 NamedFiles::Pair { certificate: certificate.map(&mut named), key: key.map(&mut named) }
             }
             NamedFiles::Authorities { file, pins } => NamedFiles::Authorities { file: named(file), pins },
+            NamedFiles::Tokens { file } => NamedFiles::Tokens { file: named(file) },
+            NamedFiles::KeySet(file) => NamedFiles::KeySet(named(file)),
+            NamedFiles::Password(file) => NamedFiles::Password(named(file)),
+            NamedFiles::CheckpointKey(file) => NamedFiles::CheckpointKey(named(file)),
             NamedFiles::Written { file, required } => NamedFiles::Written { file: named(file), required },
         }
     }

@@ -91,7 +91,7 @@ impl BoundAddresses {
             .listeners
             .iter()
             .flat_map(|listener| listener.bind.iter().map(|bind| (*bind, OwnPort::Listener(listener.name.clone()))));
-        let admin = config.admin.iter().map(|admin| admin.bind).chain(config.metrics);
+        let admin = config.admin.iter().filter_map(|admin| admin.bind).chain(config.metrics);
         let all = listeners.chain(admin.map(|bind| (bind, OwnPort::Admin)));
         let mut doors: HashMap<u16, BoundOnPort> = HashMap::new();
         for (order, (bind, by)) in all.enumerate().filter(|(_, (bind, _))| bind.port() != 0) {

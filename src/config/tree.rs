@@ -65,7 +65,7 @@ pub(super) fn shown_key(key: &str) -> String {
 }
 
 /// Keys whose values are shown nowhere: header fields carry tokens and passwords.
-const SECRETIVE: [&str; 4] = ["request_headers", "response_headers", "headers", "request_body"];
+const SECRETIVE: [&str; 5] = ["request_headers", "response_headers", "headers", "request_body", "password"];
 
 /// One step of a path.
 #[derive(Clone, Debug)]

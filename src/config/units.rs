@@ -61,6 +61,10 @@ pub(super) struct RequiredFlag(pub(super) bool);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OnOff(pub(super) bool);
 
+/// Permissions of a file: `0660`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct FileMode(pub(super) u32);
+
 /// HTTP statuses: `200`, `200-299`, `2xx`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct StatusRange(pub(super) u16, pub(super) u16);
@@ -107,6 +111,7 @@ from_text! {
     NetworkPrefix, "a network such as `10.0.0.0/8`, or an address", network;
     RequiredFlag, "`true` or `false`", must;
     OnOff, "`on` or `off`", on_off;
+    FileMode, "permissions such as `\"0660\"`", file_mode;
     StatusRange, "a status such as `200`, `200-299` or `2xx`", statuses;
 }
 
@@ -156,6 +161,15 @@ fn count<const MIN: u64, const MAX: u64>(text: &str) -> Result<RangedCount<MIN, 
         },
     };
     Err(format!("`{}` is not a whole number from {MIN} to {MAX}{advice}", shorten(text)))
+}
+
+fn file_mode(text: &str) -> Result<FileMode, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if is_octal && mode <= 0o777 => Ok(FileMode(mode)),
+        _ => Err(format!("`{}` is no mode of a file\nwrite its octal digits, such as `\"0660\"`", shorten(text))),
+    }
 }
 
 /// A number in words, as far as numbers of tries go.

@@ -7,30 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::audit::AuditLog;
 use super::confirm::ConnectSetup;
-use super::discovery::{Discovery, LookupOutcome, News, RunningLookups};
+use super::decision_snapshot::DecisionSnapshot;
+use super::discovery::{Discovery, News, RunningLookups};
 use super::fences::FenceWatch;
 use super::file_writer::FileWriter;
-use super::handle::{ControlError, EngineCommand, Reloaded};
+use super::handle::EngineCommand;
 use super::journal::JournalWriter;
-use super::listening;
 use super::materials;
 use super::places::{EndpointPlaces, places};
 use super::probes::RunningProbes;
 use super::pulse::EnginePulse;
 use super::records::Records;
 use super::records::notices::ControlTrouble;
-use super::reload::{self, FixedAtStart};
+use super::reload::FixedAtStart;
 use super::state::StateWriter;
-use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status};
+use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status, WallClock};
 use super::sweep::CounterSweep;
-use crate::config::{Config, Question, Service};
-use crate::decision::{
-    Act, ActOutcome, ConnectOutcome, Decision, Effect, EndpointId, EndpointStatus, Event, Serving, StandingChange,
-};
+use super::troubles::StandingTroubles;
+use crate::config::{Config, Service};
+use crate::decision::{ConnectOutcome, Decision, Effect, EndpointId, Event, ServiceStatus, Serving, StandingChange};
 use crate::routing::{Published, RoutingTable, ServiceView, SocketMap, TlsAssets};
 use crate::sys::clock;
 use crate::time::MonoTime;
@@ -63,12 +63,15 @@ pub(super) struct Engine {
     pub(super) warned_of_expiry: MonoTime,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
+    /// A configuration was put into force.
+    pub(super) reloads: Arc<Notify>,
     pub(super) writer: Option<StateWriter>,
     /// When the state was last handed to the writer.
     pub(super) persisted: MonoTime,
     pub(super) journal: Option<JournalWriter>,
     /// Writes all files. Dropped after the journal, which hands over its last lines then.
     pub(super) files: FileWriter,
+    pub(super) audit: Option<AuditLog>,
     pub(super) records: Records,
     pub(super) places: EndpointPlaces,
     pub(super) sweep: CounterSweep,
@@ -79,12 +82,14 @@ pub(super) struct Engine {
     pub(super) last_reload: Option<ReloadStatus>,
     /// What was wrong at the start and still is.
     pub(super) troubles: Vec<String>,
+    /// What other rooms find wrong.
+    pub(super) standing: StandingTroubles,
     /// The first epoch under which every service had made its first choice.
     pub(super) chosen: Option<u64>,
 }
 
 /// What only exists on the control thread's runtime.
-struct EngineInputs {
+pub(super) struct EngineInputs {
     probes: RunningProbes,
     lookups: RunningLookups,
     events: mpsc::Sender<Event>,
@@ -150,7 +155,7 @@ impl Engine {
     }
 
     /// Events in, their effects obeyed.
-    fn take(&mut self, events: impl IntoIterator<Item = Event>, inputs: &mut EngineInputs) {
+    pub(super) fn take(&mut self, events: impl IntoIterator<Item = Event>, inputs: &mut EngineInputs) {
         for event in events {
             if let Event::Probed { endpoint, outcome, .. } = &event {
                 self.records.probed(*endpoint, outcome, &self.places);
@@ -160,7 +165,7 @@ impl Engine {
         self.obey(inputs);
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let now = clock::now();
         if let Some(journal) = &mut self.journal {
             journal.record(Some(&event), now);
@@ -180,8 +185,9 @@ impl Engine {
 
     /// What workers counted since the last time becomes events.
     fn sweep(&mut self, inputs: &mut EngineInputs) {
-        let mut news = self.sweep.take(&self.published.load(), clock::now());
-        news.extend(self.fences.take(&self.published, clock::now()));
+        let (table, now) = (self.published.load(), clock::now());
+        let mut news = self.sweep.take(&table, now);
+        news.extend(self.fences.take(&self.published, &table, now));
         self.take(news, inputs);
     }
 
@@ -191,7 +197,7 @@ impl Engine {
         self.carry_out(effects, inputs);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, inputs: &mut EngineInputs) {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>, inputs: &mut EngineInputs) {
         let confirmed = |endpoint, seen, outcome| Event::Confirmed { endpoint, seen, outcome };
         let reach_checked = |endpoint, seen, outcome| Event::ReachChecked { endpoint, seen, outcome };
         let mut persist = false;
@@ -222,7 +228,7 @@ impl Engine {
                 Effect::Incident(incident) => self.records.incident(&incident),
                 Effect::Transition(record) => self.records.transition(&record),
                 Effect::Condition(change) => self.records.condition(&change),
-                Effect::Alert(alert) => self.records.alert(&alert),
+                Effect::Alert(alert) => self.records.alert(alert),
                 Effect::Persist => persist = true,
             }
         }
@@ -361,6 +367,7 @@ impl Engine {
         if let Some(journal) = &mut self.journal {
             journal.round(&self.decision);
         }
+        self.records.audited();
         self.published.reap();
         self.records.paused(clock::now());
         self.sign_of_life();
@@ -381,27 +388,30 @@ impl Engine {
         for file in self.files.finish() {
             tracing::error!(file, "the last {file} could not be written");
         }
+        if self.audit.as_ref().is_some_and(|audit| !audit.finish()) {
+            tracing::error!("the last records of the audit log could not be written");
+        }
     }
 
     fn answer(&mut self, command: EngineCommand, inputs: &mut EngineInputs) {
         // A caller that no longer waits gets no answer.
         match command {
-            EngineCommand::Apply { config, answers, materials, warnings, reply } => {
-                let answer = self.apply(config, answers, materials, warnings, inputs);
+            EngineCommand::Reload(order, reply) => {
+                let answer = self.reload(*order, inputs);
                 self.answer_change(reply, answer);
             }
-            EngineCommand::Refuse { problem, reply } => {
-                let answer = self.refuse(problem);
-                self.answer_change(reply, answer);
-            }
-            EngineCommand::Act(act, reply) => {
-                if let Some(answer) = self.act(act, inputs) {
+            EngineCommand::Act(order, reply) => {
+                if let Some(answer) = self.act(*order, inputs) {
                     self.answer_change(reply, answer);
                 }
             }
             EngineCommand::Status(reply) => drop(reply.send(self.status())),
+            // (No copy is made for a caller that is gone.)
+            EngineCommand::Decision(reply) if reply.is_closed() => {}
+            EngineCommand::Decision(reply) => drop(reply.send(Box::new(DecisionSnapshot::of(&self.decision)))),
             EngineCommand::Tally(reply) => {
                 self.records.tally.pauses = clock::pauses();
+                self.records.tally.audit = self.audit.as_ref().map(|audit| audit.handle().counts());
                 self.records.tally.journal = self.journal.as_ref().map(JournalWriter::counts);
                 self.records.tally.writes(self.writer.as_ref().map_or((0, 0), StateWriter::counts));
                 drop(reply.send(self.records.tally.clone()));
@@ -416,73 +426,30 @@ impl Engine {
         drop(reply.send(answer));
     }
 
-    /// A new configuration: everything that can fail comes first, then nothing fails any more.
-    fn apply(
-        &mut self,
-        config: Box<Config>,
-        answers: Vec<(Question, LookupOutcome)>,
-        materials: TlsAssets,
-        mut warnings: Vec<String>,
-        inputs: &mut EngineInputs,
-    ) -> Result<Reloaded, ControlError> {
-        let sockets = match reload::sockets(&config, &self.sockets, self.workers) {
-            Ok(sockets) => sockets,
-            Err(problem) => return self.refuse(problem),
+    /// What is wrong with the instance itself.
+    fn troubles(&self) -> Vec<String> {
+        let audit = self.audit.as_ref().and_then(|audit| audit.handle().trouble());
+        let audit = audit.map(|problem| format!("the audit log cannot be written: {problem}"));
+        self.troubles.iter().cloned().chain(audit).chain(self.standing.lines()).collect()
+    }
+
+    /// What the core says of services, and what stands beside it.
+    fn reports(&self, states: Vec<ServiceStatus>, table: &RoutingTable, wall: &WallClock) -> Vec<ServiceReport> {
+        let views: HashMap<&str, &Arc<ServiceView>> = table.services.iter().map(|s| (&*s.config.name, s)).collect();
+        let configs: HashMap<&str, &Arc<Service>> = self.config.services.iter().map(|s| (&*s.name, s)).collect();
+        let report = |state: ServiceStatus| {
+            let mark = self.mark(&state).to_string();
+            let (config, view) = (configs.get(&*state.name), views.get(&*state.name));
+            let report = status::service_report(state, config.map(|c| &***c), view.map(|view| &***view), wall);
+            ServiceReport { mark, ..report }
         };
-        warnings.extend(self.fixed.warnings(&config));
-        let listening = listening::lines(&self.published.load());
-        self.sockets = sockets;
-        self.materials = Arc::new(materials);
-        self.warned_of_expiry = clock::now();
-        self.discovery.declare(Arc::new(*config), answers);
-        self.config = self.discovery.effective(Some(&self.config));
-        self.take([Event::Configured(self.config.clone())], inputs);
-        let epoch = self.published.epoch();
-        self.records.reloaded(epoch, &warnings);
-        listening::report(&listening, &listening::lines(&self.published.load()));
-        self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: true, messages: warnings.clone() });
-        Ok(Reloaded { epoch, warnings })
-    }
-
-    /// A new configuration cannot be: nothing has changed.
-    fn refuse<T>(&mut self, problem: String) -> Result<T, ControlError> {
-        self.records.reload_refused(&problem);
-        let messages = vec![problem.clone()];
-        self.last_reload = Some(ReloadStatus { unix_ms: clock::unix_millis(), ok: false, messages });
-        Err(ControlError::Reload(problem))
-    }
-
-    /// An act, and the core's answer to it, of which there is exactly one.
-    fn act(&mut self, act: Act, inputs: &mut EngineInputs) -> Option<ActOutcome> {
-        self.tell(Event::Ordered { seen: clock::now(), act: act.clone() });
-        let effects = self.decision.effects();
-        let answer = effects.iter().find_map(|effect| match effect {
-            Effect::Acted { act: id, outcome } if *id == act.id => Some(outcome.clone()),
-            _ => None,
-        });
-        self.carry_out(effects, inputs);
-        if let Some(outcome) = &answer {
-            self.records.acted(&act, outcome);
-        }
-        answer
+        states.into_iter().map(report).collect()
     }
 
     fn status(&self) -> Status {
-        let now = clock::now();
+        let wall = WallClock::now();
+        let (now, now_unix_ms) = (wall.now, wall.unix_ms);
         let table = self.published.load();
-        let views = table.services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.endpoints);
-        let in_flight: HashMap<EndpointId, u64> = views.map(|e| (e.id, e.stats.in_flight() as u64)).collect();
-        let named: HashMap<&str, &Arc<ServiceView>> = table.services.iter().map(|s| (&*s.config.name, s)).collect();
-        let configs: HashMap<&str, &Arc<Service>> = self.config.services.iter().map(|s| (&*s.name, s)).collect();
-        let report = |state: crate::decision::ServiceStatus| {
-            let config = configs.get(&*state.name);
-            let stats = named.get(&*state.name).map(|view| &view.stats);
-            let callers = stats.map_or(0, |stats| stats.callers.count(now));
-            let requests = stats.map_or(0, |stats| stats.responses().iter().sum());
-            let in_flight = |e: &EndpointStatus| in_flight.get(&e.id).copied().unwrap_or(0);
-            ServiceReport::new(state, config.map(|c| &***c), (callers, requests), in_flight)
-        };
-        let now_unix_ms = clock::unix_millis();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -496,11 +463,15 @@ impl Engine {
             generation: self.records.tally.generation,
             loaded_unix_ms: self.records.tally.loaded_unix_ms,
             last_reload: self.last_reload.clone(),
-            troubles: self.troubles.clone(),
+            troubles: self.troubles(),
             listeners: status::listeners(&table),
-            services: self.decision.status(now).into_iter().map(report).collect(),
+            services: self.reports(self.decision.status(now), &table, &wall),
             names: self.discovery.report(),
-            incidents: self.decision.incidents().map(|incident| IncidentReport::new(incident, now)).collect(),
+            incidents: self
+                .decision
+                .incidents()
+                .map(|incident| IncidentReport::told_by(incident, &wall, self.records.instance()))
+                .collect(),
         }
     }
 }

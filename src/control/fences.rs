@@ -89,10 +89,10 @@ impl FenceWatch {
         epoch: u64,
     ) {
         let Some(new) = after.service(service).or_else(|| before.service(service)) else { return };
-        let old = before.services.iter().find(|old| old.id == new.id);
+        let old = of_identity(before, new.id);
         let named = |view: &Arc<ServiceView>| view.pools.iter().find(|view| view.name == pool).map(|view| view.id);
         let Some(id) = named(new).or_else(|| old.and_then(named)) else { return };
-        let now = after.services.iter().find(|view| view.id == new.id);
+        let now = of_identity(after, new.id);
         self.open.retain(|fence| fence.pool != id);
         let members = now.into_iter().flat_map(|view| &view.pools).filter(|view| view.id == id);
         let members = members.flat_map(|view| &view.endpoints).map(|endpoint| AwaitedEndpoint::of(&endpoint.stats));
@@ -102,18 +102,14 @@ impl FenceWatch {
         self.open.push(Fence { service: new.id, service_name, pool: id, pool_name: pool, epoch, endpoints });
     }
 
-    /// The fences at which nothing is left. One whose pool serves again is no longer awaited.
-    pub(super) fn take(&mut self, published: &Published, now: MonoTime) -> Vec<Event> {
+    /// The fences at which nothing is left, by the newest table. One whose pool serves again is no longer awaited.
+    pub(super) fn take(&mut self, published: &Published, table: &RoutingTable, now: MonoTime) -> Vec<Event> {
         let mut ended = Vec::new();
-        if self.open.is_empty() {
-            return ended;
-        }
-        let table = published.load();
         self.open.retain_mut(|fence| {
-            if let Some(service) = table.services.iter().find(|service| service.id == fence.service) {
+            if let Some(service) = of_identity(table, fence.service) {
                 fence.service_name = Arc::clone(&service.config.name);
             }
-            if serves_again(&table, fence) {
+            if serves_again(table, fence) {
                 return false;
             }
             let over = published.all_acknowledged(fence.epoch) && !fence.endpoints.iter().any(AwaitedEndpoint::is_busy);
@@ -125,6 +121,11 @@ impl FenceWatch {
         });
         ended
     }
+}
+
+/// The service of this identity, whatever it is called.
+fn of_identity(table: &RoutingTable, id: TableIdentity) -> Option<&Arc<ServiceView>> {
+    table.services.iter().find(|service| service.id == id)
 }
 
 fn is_member(service: &ServiceView, pool: &PoolView, endpoint: EndpointId) -> bool {

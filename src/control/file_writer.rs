@@ -22,16 +22,13 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 /// How long an unwanted end (a panic of the engine) waits for them.
 const CRASH_WRITE: Duration = Duration::from_secs(1);
 
-/// Content that is made on the writing thread.
-pub(super) type LazyContent = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
+/// Content that is made on the writing thread, once more for every try.
+pub(super) type LazyContent = Box<dyn Fn() -> io::Result<Vec<u8>> + Send>;
 
 /// What is to be done to a file.
-#[derive(Clone)]
 pub(super) enum WriteJob {
-    /// This is all of it.
-    Replace(Vec<u8>),
-    /// It begins with this.
-    Begin(LazyContent),
+    /// This is all of it, or begins it again.
+    Whole(LazyContent),
     /// This comes behind what it has.
     Append(Vec<u8>),
 }
@@ -39,8 +36,8 @@ pub(super) enum WriteJob {
 impl WriteJob {
     fn bytes(&self) -> usize {
         match self {
-            WriteJob::Replace(bytes) | WriteJob::Append(bytes) => bytes.len(),
-            WriteJob::Begin(_) => 0,
+            WriteJob::Append(bytes) => bytes.len(),
+            WriteJob::Whole(_) => 0,
         }
     }
 }
@@ -167,13 +164,13 @@ impl FileLane {
         if lane.ended {
             return false;
         }
-        let begins = matches!(job, WriteJob::Begin(_));
+        let is_whole = matches!(job, WriteJob::Whole(_));
         match self.desk.rule {
             LaneRule::Newest => {
                 lane.jobs.clear();
                 (lane.bytes, lane.retry_at) = (0, None);
             }
-            LaneRule::Queue(most) if !begins && lane.bytes + lane.in_hand + job.bytes() > most => return false,
+            LaneRule::Queue(most) if !is_whole && lane.bytes + lane.in_hand + job.bytes() > most => return false,
             LaneRule::Queue(_) => {}
         }
         lane.bytes += job.bytes();
@@ -310,8 +307,8 @@ mod tests {
                 return Err(io::Error::other("no space"));
             }
             let bytes = match job {
-                WriteJob::Replace(bytes) | WriteJob::Append(bytes) => bytes.clone(),
-                WriteJob::Begin(content) => content()?,
+                WriteJob::Append(bytes) => bytes.clone(),
+                WriteJob::Whole(content) => content()?,
             };
             self.told.send(format!("{} {}", self.name, String::from_utf8(bytes).unwrap())).unwrap();
             Ok(())
@@ -332,6 +329,11 @@ mod tests {
         WriteJob::Append(text.into())
     }
 
+    fn whole(text: impl Into<Vec<u8>>) -> WriteJob {
+        let bytes = text.into();
+        WriteJob::Whole(Box::new(move || Ok(bytes.clone())))
+    }
+
     #[test]
     fn a_lane_keeps_its_order_and_the_stop_waits_for_all_of_it() {
         let mut writer = FileWriter::default();
@@ -339,9 +341,7 @@ mod tests {
         let (one, ..) = lane(&mut writer, "one", LaneRule::Queue(1 << 20), &told);
         let (two, ..) = lane(&mut writer, "two", LaneRule::Queue(1 << 20), &told);
         for n in 0..200 {
-            assert!(
-                one.put(text(&n.to_string())) && two.put(WriteJob::Begin(Arc::new(move || Ok(n.to_string().into()))))
-            );
+            assert!(one.put(text(&n.to_string())) && two.put(whole(n.to_string())));
         }
         assert_eq!(writer.finish(), Vec::<&str>::new());
         let all: Vec<String> = heard.try_iter().collect();
@@ -361,7 +361,7 @@ mod tests {
         *broken.lock().unwrap() = ALWAYS;
         assert!(bad.put(text("1234")));
         assert_eq!(problems.recv().unwrap(), "bad: no space");
-        assert!(good.put(WriteJob::Replace("state".into())));
+        assert!(good.put(whole("state")));
         assert_eq!(heard.recv().unwrap(), "good state");
         assert!(bad.put(text("5678")) && !bad.put(text("9")), "the queue is full");
         *broken.lock().unwrap() = 0;
@@ -402,7 +402,7 @@ mod tests {
         *broken.lock().unwrap() = ALWAYS;
         assert!(bad.put(text("1234")));
         problems.recv().unwrap();
-        assert!(!bad.put(text("5")) && bad.put(WriteJob::Begin(Arc::new(|| Ok("again".into())))));
+        assert!(!bad.put(text("5")) && bad.put(whole("again")));
         *broken.lock().unwrap() = 0;
         assert_eq!(writer.finish(), Vec::<&str>::new());
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["bad 1234", "bad again"]);
@@ -430,7 +430,7 @@ mod tests {
         let hung = writer.add("hung", Hung(hung), LaneRule::Queue(4), |problem| panic!("{problem}")).unwrap();
         let (state, ..) = lane(&mut writer, "state", LaneRule::Newest, &told);
         assert!(hung.put(text("1234")));
-        assert!(state.put(WriteJob::Replace("1".into())));
+        assert!(state.put(whole("1")));
         assert_eq!(heard.recv().unwrap(), "state 1");
         assert!(!hung.put(text("5")), "waiting or in hand, they are not written");
         drop(let_go);

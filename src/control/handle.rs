@@ -7,17 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, broadcast, mpsc, oneshot, watch};
 
+use super::act_report::{ActOrder, ActReport, ServiceMark};
+use super::audit::{AuditError, AuditHandle};
+use super::decision_snapshot::DecisionSnapshot;
 use super::discovery::{self, LookupOutcome};
 use super::pulse::EnginePulse;
 use super::records::notices::{ChangeNotice, NoticeSink};
-use super::records::record::RecordId;
+use super::records::record::{ChangeRecord, RecordId};
 use super::records::ring::{RecordPage, RecordReader};
-use super::{ChangeTally, Status, materials, surroundings};
+use super::{ChangeTally, StandingTroubles, Status, materials, surroundings};
+use crate::access::ActPermit;
 use crate::config::{self, Config, Question};
-use crate::decision::{Act, ActOutcome, ActRefusal};
+use crate::decision::{Act, ActCommand, ActOutcome, ActRefusal};
 use crate::routing::{Published, TlsAssets};
+use crate::sys::clock;
 
 /// Commands that may wait for the engine.
 pub(super) const COMMANDS: usize = 64;
@@ -32,29 +37,42 @@ pub struct ControlHandle {
     pub(super) published: Arc<Published>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) pulse: Arc<EnginePulse>,
+    pub(super) reloads: Arc<Notify>,
     pub(super) path: Option<Arc<PathBuf>>,
+    pub(super) audit: Option<AuditHandle>,
+    pub(super) standing: StandingTroubles,
     /// One reload at a time, in the order in which they were asked for.
     pub(super) reloading: Arc<Mutex<()>>,
 }
 
+/// A configuration that was put into force, and the act that asked for it.
+pub(super) type ReloadAnswer = Result<(Reloaded, Option<ActReport>), ControlError>;
+
 /// What the engine is asked for.
 #[derive(Debug)]
 pub(super) enum EngineCommand {
-    Apply {
-        config: Box<Config>,
-        answers: Vec<(Question, LookupOutcome)>,
-        materials: TlsAssets,
-        warnings: Vec<String>,
-        reply: oneshot::Sender<Result<Reloaded, ControlError>>,
-    },
-    Refuse {
-        problem: String,
-        reply: oneshot::Sender<Result<Reloaded, ControlError>>,
-    },
-    Act(Act, oneshot::Sender<ActOutcome>),
+    Reload(Box<ReloadOrder>, oneshot::Sender<ReloadAnswer>),
+    Act(Box<ActOrder>, oneshot::Sender<ActReport>),
     Status(oneshot::Sender<Status>),
+    Decision(oneshot::Sender<Box<DecisionSnapshot>>),
     Tally(oneshot::Sender<ChangeTally>),
     Stop(oneshot::Sender<()>),
+}
+
+/// A configuration that was read, or why it cannot be put into force; and the act that asks for it.
+#[derive(Debug)]
+pub(super) struct ReloadOrder {
+    pub read: Result<ReadConfig, String>,
+    pub act: Option<Act>,
+}
+
+/// A configuration with all that was read for it.
+#[derive(Debug)]
+pub(super) struct ReadConfig {
+    pub config: Box<Config>,
+    pub answers: Vec<(Question, LookupOutcome)>,
+    pub materials: TlsAssets,
+    pub warnings: Vec<String>,
 }
 
 /// A configuration was put into force.
@@ -75,6 +93,9 @@ pub enum ControlError {
     /// The act cannot be carried out; nothing has changed.
     #[error("{0}")]
     Refused(ActRefusal),
+    /// The act cannot be put on record, and without that it may not be carried out; nothing has changed.
+    #[error("not carried out, because it cannot be put on record (audit.on_error: refuse_acts): {0}")]
+    NotRecorded(AuditError),
     /// The control plane has ended.
     #[error("the control plane has stopped")]
     Stopped,
@@ -82,10 +103,24 @@ pub enum ControlError {
 
 impl ControlHandle {
     /// Read the configuration file again and put it into force, all of it or nothing. A refusal changes nothing; its
-    /// text has every problem. The file is read on a thread for blocking work, so no decision waits for the disk.
-    pub async fn reload(&self) -> Result<Reloaded, ControlError> {
+    /// text has every problem. The file is read on a thread for blocking work, so no decision waits for the disk. The permit is that of
+    /// the command [`ActCommand::Reload`].
+    pub async fn reload(&self, permit: ActPermit) -> Result<Reloaded, ControlError> {
+        if permit.act().command != ActCommand::Reload {
+            return Err(ControlError::Reload("this permit is not for a reload".to_owned()));
+        }
+        let act = self.admitted(permit).await?;
+        let (reloaded, report) = self.reload_by(act).await?;
+        // (One that is sent again has its answer of then.)
+        match report.map(Self::carried_out) {
+            Some(Err(refused)) => Err(refused),
+            _ => Ok(reloaded),
+        }
+    }
+
+    async fn reload_by(&self, act: Act) -> ReloadAnswer {
         let _turn = self.reloading.lock().await;
-        self.put_into_force(self.read().await).await
+        self.put_into_force(self.read().await, Some(act)).await
     }
 
     async fn read(&self) -> Result<(Box<Config>, Vec<String>), String> {
@@ -100,22 +135,23 @@ impl ControlHandle {
     /// Put this configuration into force, all of it or nothing.
     pub async fn apply(&self, config: Config) -> Result<Reloaded, ControlError> {
         let _turn = self.reloading.lock().await;
-        self.put_into_force(Ok((Box::new(config), Vec::new()))).await
+        Ok(self.put_into_force(Ok((Box::new(config), Vec::new())), None).await?.0)
     }
 
-    async fn put_into_force(&self, read: Result<(Box<Config>, Vec<String>), String>) -> Result<Reloaded, ControlError> {
+    async fn put_into_force(&self, read: Result<(Box<Config>, Vec<String>), String>, act: Option<Act>) -> ReloadAnswer {
         let ready = match read {
             Ok((config, warnings)) => self.with_materials(config, warnings).await,
             Err(problem) => Err(problem),
         };
-        match ready {
+        let read = match ready {
             Ok((config, materials, warnings)) => {
                 let known = discovery::questions(&self.published.load().config);
                 let answers = discovery::first_answers(&config, &known, &BTreeSet::new()).await;
-                self.ask(|reply| EngineCommand::Apply { config, answers, materials, warnings, reply }).await?
+                Ok(ReadConfig { config, answers, materials, warnings })
             }
-            Err(problem) => self.ask(|reply| EngineCommand::Refuse { problem, reply }).await?,
-        }
+            Err(problem) => Err(problem),
+        };
+        self.ask(|reply| EngineCommand::Reload(Box::new(ReloadOrder { read, act }), reply)).await?
     }
 
     /// The files that the configuration names are read again every time, on a thread for blocking work too.
@@ -135,13 +171,70 @@ impl ControlHandle {
         Ok((config, read.materials, warnings))
     }
 
-    /// Carry out an act. A refusal is the error [`ControlError::Refused`]. Dropped before it is done, the act may still be carried
-    /// out.
-    pub async fn order(&self, act: Act) -> Result<ActOutcome, ControlError> {
-        match self.ask(|reply| EngineCommand::Act(act, reply)).await? {
-            ActOutcome::Refused(refusal) => Err(ControlError::Refused(refusal)),
-            outcome => Ok(outcome),
+    /// Carry out an act that is permitted; there is no other way to command the engine. A refusal is the error
+    /// [`ControlError::Refused`]; a service that has not the expected mark is one, too. Where there is an
+    /// audit log, the act is on disk there before the engine hears of it. Dropped before it is done, the act may still be carried out.
+    pub async fn act(&self, permit: ActPermit, expects: Option<ServiceMark>) -> Result<ActReport, ControlError> {
+        let act = self.admitted(permit).await?;
+        if act.command == ActCommand::Reload {
+            let (_, report) = self.reload_by(act).await?;
+            return Self::carried_out(report.ok_or(ControlError::Stopped)?);
         }
+        self.order(ActOrder { act, expects, dry: false }).await
+    }
+
+    /// A permitted act that is on record.
+    async fn admitted(&self, permit: ActPermit) -> Result<Act, ControlError> {
+        let act = permit.into_act();
+        if let Some(audit) = &self.audit {
+            audit.admit(&act).await.map_err(ControlError::NotRecorded)?;
+        }
+        Ok(act)
+    }
+
+    /// What the same act would bring about now: it is carried out on a copy of the core, and nothing changes. The audit log has that it
+    /// was asked for.
+    pub async fn rehearse(&self, permit: ActPermit, expects: Option<ServiceMark>) -> Result<ActReport, ControlError> {
+        let act = permit.into_act();
+        if let Some(audit) = &self.audit {
+            audit.rehearsed(&act);
+        }
+        self.order(ActOrder { act, expects, dry: true }).await
+    }
+
+    async fn order(&self, order: ActOrder) -> Result<ActReport, ControlError> {
+        Self::carried_out(self.ask(|reply| EngineCommand::Act(Box::new(order), reply)).await?)
+    }
+
+    fn carried_out(report: ActReport) -> Result<ActReport, ControlError> {
+        match report.outcome {
+            ActOutcome::Refused(refusal) => Err(ControlError::Refused(refusal)),
+            _ => Ok(report),
+        }
+    }
+
+    /// Waits until a configuration is put into force. One that was put into force since the last call counts. For one caller. Cancel
+    /// safe.
+    pub async fn reloaded(&self) {
+        self.reloads.notified().await;
+    }
+
+    /// Waits until every worker has taken up the table of this epoch, or a newer one. False: not within this time. Cancel safe.
+    pub async fn acknowledged(&self, epoch: u64, within: Duration) -> bool {
+        /// Between two looks; workers need some ten microseconds.
+        const LOOK: Duration = Duration::from_micros(500);
+        let begun = clock::now();
+        while !self.published.all_acknowledged(epoch) {
+            if clock::now().since(begun) >= within {
+                return false;
+            }
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "only while an act is answered; no worker pays for this timer"
+            )]
+            tokio::time::sleep(LOOK).await;
+        }
+        true
     }
 
     /// Acts and configurations that were answered, refused ones included. It grows before the caller gets the answer: whatever is
@@ -160,6 +253,11 @@ impl ControlHandle {
         self.ask(EngineCommand::Status).await
     }
 
+    /// The whole state of the decision. The engine copies it between two events; writing it is the caller's.
+    pub async fn decision(&self) -> Result<Box<DecisionSnapshot>, ControlError> {
+        self.ask(EngineCommand::Decision).await
+    }
+
     /// The counts for machines.
     pub async fn tally(&self) -> Result<ChangeTally, ControlError> {
         self.ask(EngineCommand::Tally).await
@@ -170,6 +268,11 @@ impl ControlHandle {
     /// asks for a record of another life, learns of the gap. The engine waits for no reader.
     pub fn records(&self, after: Option<RecordId>) -> RecordPage {
         self.records.page(after)
+    }
+
+    /// The newest record that is still kept and is one of these. The engine waits while references are copied, not for the search.
+    pub fn find_record(&self, is_it: impl FnMut(&ChangeRecord) -> bool) -> Option<Arc<ChangeRecord>> {
+        self.records.find(is_it)
     }
 
     /// The same page as of [`records`](ControlHandle::records), as soon as there is something behind `after`. A page without records
@@ -194,6 +297,16 @@ impl ControlHandle {
     /// up. Once true, it stays true.
     pub fn ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Where other rooms say what is wrong with the instance; the status shows it.
+    pub fn standing_troubles(&self) -> &StandingTroubles {
+        &self.standing
+    }
+
+    /// The audit log; `None` = there is none.
+    pub fn audit(&self) -> Option<&AuditHandle> {
+        self.audit.as_ref()
     }
 
     /// The published table.

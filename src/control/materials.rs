@@ -5,6 +5,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::audit::read_key;
+use super::jwks;
+use super::probes::password;
+use super::tokens::{self, TokensReadError};
 use crate::config::{Config, LoadedConfig, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
 use crate::net::tls::{ClientTls, OwnCertificate, ServerTls, TlsAssetError, TlsFileLoader};
 use crate::routing::TlsAssets;
@@ -38,6 +42,15 @@ pub fn load(config: &Config, before: &TlsAssets) -> Result<ReadMaterials, Vec<St
                 materials.listeners.insert(listener.name.clone(), kept.unwrap_or_else(|| Arc::new(tls)));
             }
             Err(error) => refuse(format!("listeners.{}.tls", listener.name), error),
+        }
+    }
+    if let Some(tls) = config.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
+        match ServerTls::load(tls, &materials.tickets, &mut loader) {
+            Ok(tls) => {
+                let kept = before.admin.as_ref().filter(|old| old.is_same(&tls)).cloned();
+                materials.admin = Some(kept.unwrap_or_else(|| Arc::new(tls)));
+            }
+            Err(error) => refuse("admin.tls".to_owned(), error),
         }
     }
     for service in &config.services {
@@ -112,7 +125,11 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
             }
             (certificate.as_ref(), key.as_ref(), errors)
         }
+        NamedFiles::CheckpointKey(file) => return told.extend(bad_key(file)),
         NamedFiles::Written { file, required } => return told.extend(without_folder(file, *required)),
+        NamedFiles::Password(file) => return told.extend(bad_password(file)),
+        NamedFiles::KeySet(file) => return told.extend(key_set_problems(file)),
+        NamedFiles::Tokens { file } => return told.extend(tokens_problems(file)),
         NamedFiles::Authorities { file, pins } => {
             (Some(file), None, loader.check_authorities(&file.path, *pins).into_iter().collect())
         }
@@ -124,6 +141,53 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
         told.push(at.problem(Severity::Error, &error.what(), error.advice()));
     }
     told.extend(loader.warnings.drain(before..).map(|warning| any.problem(Severity::Warning, &warning, "")));
+}
+
+/// What is wrong with the password of a check. (It may be there later: the check is blind until then.)
+fn bad_password(file: &NamedFile) -> Option<Problem> {
+    let problem = password::from_file(&file.path).err()?;
+    Some(file.problem(Severity::Warning, &problem, "write it there: until then the check is not let in"))
+}
+
+/// What is wrong with a tokens file, one problem a line of it; or what should be known of one that is right.
+fn tokens_problems(file: &NamedFile) -> Vec<Problem> {
+    let path = file.path.display();
+    match tokens::read(&file.path) {
+        Ok(read) => {
+            let now = clock::wall_time();
+            let warning = |what: &String| file.problem(Severity::Warning, &format!("{path}: {what}"), "");
+            read.file.warnings(now).iter().map(warning).collect()
+        }
+        Err(TokensReadError::Wrong { problems, .. }) => {
+            let wrong = |(line, what): &(usize, String)| {
+                file.problem(Severity::Error, &format!("{path}:{line}: {what}"), "correct the line, or take it out")
+            };
+            problems.0.iter().map(wrong).collect()
+        }
+        Err(error) => vec![file.problem(Severity::Error, &error.to_string(), &error.advice())],
+    }
+}
+
+/// What is wrong with the keys of an issuer, or what should be known of them.
+fn key_set_problems(file: &NamedFile) -> Vec<Problem> {
+    match jwks::read(&file.path) {
+        Ok(read) => {
+            let warning = |what: &String| {
+                let what = format!("{}: {what}", file.path.display());
+                file.problem(Severity::Warning, &what, "tokens that are signed with it are refused")
+            };
+            read.keys.left_out().iter().map(warning).collect()
+        }
+        Err(error) => vec![file.problem(Severity::Error, &error.to_string(), &error.advice())],
+    }
+}
+
+/// The key that signs checkpoints of the audit log.
+fn bad_key(file: &NamedFile) -> Option<Problem> {
+    match read_key("standfast", &file.path) {
+        Ok(found) => found.warning.map(|warning| file.problem(Severity::Warning, &warning, "")),
+        Err(problem) => Some(file.problem(Severity::Error, &problem, "")),
+    }
 }
 
 /// A file can only be written in a folder that is there.
@@ -144,7 +208,8 @@ pub(super) fn expiring(materials: &TlsAssets, config: &Config) -> Vec<String> {
 fn soon(leaf: &OwnCertificate, now: i64, by: &str, name: &str) -> Option<String> {
     let file: &Path = &leaf.path;
     let state = lifetime(leaf, now)?;
-    Some(format!("{}: the certificate of {by} {name} {state}: renew it, then reload", file.display()))
+    let by = if by == "admin" { "the admin port".to_owned() } else { format!("{by} {name}") };
+    Some(format!("{}: the certificate of {by} {state}: renew it, then reload", file.display()))
 }
 
 /// What has to be said of its end: nothing while that is far away.

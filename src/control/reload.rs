@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Admin, Bind, Config, JournalFile, LogFormat, Name, StateFile};
+use crate::config::{Admin, AuditFile, Bind, Config, JournalFile, LogFormat, Name, StateFile};
 use crate::net::{self, BindError};
 use crate::routing::{BoundSocket, ListenerSockets, SocketMap};
 
@@ -64,17 +64,21 @@ fn explain(error: &BindError, held: &SocketMap) -> String {
 }
 
 /// Keys whose values stay until a restart, whatever a reload asks for.
-pub const NEED_RESTART: [&str; 6] = ["workers", "admin", "metrics", "state", "journal", "log.format"];
+pub const NEED_RESTART: [&str; 8] =
+    ["instance", "workers", "admin", "metrics", "state", "journal", "audit", "log.format"];
 
 /// What was fixed when the process started.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct FixedAtStart {
+    instance: Option<Name>,
     workers: Option<usize>,
-    admin: Option<Admin>,
+    /// Its certificates are no part of it: they are read at every reload.
+    admin: Option<(Admin, bool)>,
     metrics: Option<Bind>,
     /// Where the state is written, whatever a reload asks for.
     pub(super) state: Option<StateFile>,
     journal: Option<JournalFile>,
+    audit: Option<AuditFile>,
     log_format: LogFormat,
 }
 
@@ -82,11 +86,13 @@ impl FixedAtStart {
     /// As this configuration fixes it.
     pub(super) fn of(config: &Config) -> FixedAtStart {
         FixedAtStart {
+            instance: config.instance.clone(),
             workers: config.workers,
-            admin: config.admin.clone(),
+            admin: config.admin.clone().map(|admin| (Admin { tls: None, ..admin.clone() }, admin.tls.is_some())),
             metrics: config.metrics,
             state: config.state.clone(),
             journal: config.journal.clone(),
+            audit: config.audit.clone(),
             log_format: config.log.format,
         }
     }
@@ -96,11 +102,13 @@ impl FixedAtStart {
         let wanted = FixedAtStart::of(config);
         // In the order of the keys.
         let changed = [
+            self.instance != wanted.instance,
             self.workers != wanted.workers,
             self.admin != wanted.admin,
             self.metrics != wanted.metrics,
             self.state != wanted.state,
             self.journal != wanted.journal,
+            self.audit != wanted.audit,
             self.log_format != wanted.log_format,
         ];
         NEED_RESTART

@@ -5,26 +5,29 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
+use super::audit::OpenAuditLog;
 use super::discovery::{self, Discovery, Remembered};
 use super::engine::Engine;
 use super::fences::FenceWatch;
 use super::file_writer::FileWriter;
 use super::handle::{COMMANDS, ControlHandle};
+use super::instance::instance_name;
 use super::journal::JournalWriter;
 use super::listening;
 use super::materials;
 use super::pulse::EnginePulse;
 use super::records::Records;
 use super::records::notices::{ControlTrouble, NoticeSink};
-use super::records::record::InstanceLife;
+
 use super::reload::{self, FixedAtStart};
 use super::state::{self, LoadedState, StateWriter};
 use super::surroundings;
 use super::sweep::CounterSweep;
+use super::troubles::StandingTroubles;
 use crate::config::{Config, JournalFile, Service, StateFile};
-use crate::decision::{Decision, Effect, Event, Serving};
+use crate::decision::{Decision, Effect, Event, InstanceLife, Serving};
 use crate::net::BindError;
 use crate::routing::{Published, RoutingTable, SocketMap, TlsAssets};
 use crate::sys::clock;
@@ -50,6 +53,9 @@ pub enum StartError {
     /// A certificate, key or CA is not to be had: every problem, one a line.
     #[error("{0}")]
     TlsAssets(String),
+    /// The audit log cannot be kept.
+    #[error("{0}")]
+    Audit(String),
     /// A thread or its runtime could not be started.
     #[error("cannot start the control thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -65,16 +71,22 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
     read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     surroundings::warnings(&declared).iter().for_each(|warning| tracing::warn!("{warning}"));
     let materials = Arc::new(read.materials);
+    let instance = instance_name(&declared);
+    // Before anything else: two instances with one log are told so, and not that an address is taken.
+    let log = declared.audit.as_ref().map(|audit| OpenAuditLog::open(audit, &instance).map(|log| (audit, log)));
+    let log = log.transpose().map_err(StartError::Audit)?;
     let sockets = reload::bind(&declared, &SocketMap::new(), workers)?;
     let notices = NoticeSink::new();
     let mut files = FileWriter::default();
     let writer = declared.state.as_ref().map(|file| writer(&mut files, file, notices.clone())).transpose()?;
     let mut troubles = Vec::new();
-    let (mut decision, remembered) = restore(&declared, &mut troubles);
+    let (decision, remembered) = restore(&declared, &mut troubles);
     let first = discovery::first_answers_blocking(&declared, &remembered)?;
     let discovery = Discovery::new(declared.clone(), first, remembered);
     let config = discovery.effective(None);
 
+    let mut records = Records::begin(instance.clone(), notices.clone());
+    let mut decision = decision.of_life(records.life());
     let now = clock::now();
     decision.handle(Event::Configured(config.clone()), now);
     let mut begun = decision.effects();
@@ -86,13 +98,23 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
 
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let path = path.map(Arc::new);
-    let mut records = Records::begin(notices.clone());
     records.tally.loaded();
     let begins = (records.life(), &decision);
     let journal =
         declared.journal.as_ref().map(|file| journal(&mut files, file, begins, notices.clone())).transpose()?;
+    let audit = log.map(|(file, log)| {
+        let notices = notices.clone();
+        log.start(file, &instance, records.life(), move |problem| {
+            tracing::error!(%problem, "the audit log cannot be written: acts are not on record");
+            notices.trouble(ControlTrouble::AuditNotWritten(problem));
+        })
+    });
+    let audit = audit.transpose()?;
+    audit.iter().for_each(|audit| records.audit(audit.handle().clone()));
     let ready = Arc::default();
     let pulse = Arc::new(EnginePulse::new());
+    let reloads = Arc::new(Notify::new());
+    let standing = StandingTroubles::default();
     let handle = ControlHandle {
         commands,
         notices,
@@ -100,7 +122,10 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         published: published.clone(),
         ready: Arc::clone(&ready),
         pulse: Arc::clone(&pulse),
+        reloads: Arc::clone(&reloads),
         path: path.clone(),
+        audit: audit.as_ref().map(|audit| audit.handle().clone()),
+        standing: standing.clone(),
         reloading: Arc::new(Mutex::new(())),
     };
     let chosen = conclusions.services.iter().all(|row| row.serving != Serving::Starting).then_some(conclusions.epoch);
@@ -117,10 +142,12 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         warned_of_expiry: now,
         ready,
         pulse,
+        reloads,
         writer,
         persisted: now,
         journal,
         files,
+        audit,
         records,
         places: Default::default(),
         sweep: CounterSweep::default(),
@@ -129,6 +156,7 @@ pub fn start(setup: ControlSetup) -> Result<ControlHandle, StartError> {
         started_unix_ms: clock::unix_millis(),
         last_reload: None,
         troubles,
+        standing,
         chosen,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -7,24 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
-    Actor, Cause, ConditionStatus, EndpointStatus, Evidence, Incident, IncidentId, PoolStatus, ServiceStatus, Serving,
-    SwitchKind, TransitionStatus,
+    Actor, Cause, ConditionStatus, EndpointStatus, EvacuationStatus, Evidence, HoldStatus, Incident, IncidentId,
+    PoolStatus, ServiceStatus, Serving, SwitchKind, TransitionStatus,
 };
-use crate::routing::{ListenerView, RoutingTable};
+use crate::routing::{ListenerView, RoutingTable, ServiceView};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Of the program.
     pub version: String,
     /// Of the process.
     pub pid: u32,
     /// The file that `reload` reads; `None` = started without one.
+    #[schema(value_type = Option<String>)]
     pub config_path: Option<PathBuf>,
     /// When the control plane started.
     pub started_unix_ms: u64,
@@ -44,7 +46,8 @@ pub struct Status {
     pub loaded_unix_ms: u64,
     /// The last reload; `None` = there was none.
     pub last_reload: Option<ReloadStatus>,
-    /// What was wrong at the start and needs attention.
+    /// What needs attention: what was wrong at the start, the audit log while it cannot be written, keys of issuers of JSON web
+    /// tokens that cannot be read again.
     pub troubles: Vec<String>,
     /// In the order of the configuration.
     pub listeners: Vec<ListenerStatus>,
@@ -58,7 +61,7 @@ pub struct Status {
 }
 
 /// How the last reload ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadStatus {
     /// When.
     pub unix_ms: u64,
@@ -69,20 +72,23 @@ pub struct ReloadStatus {
 }
 
 /// A listener and the addresses it is really bound to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListenerStatus {
     /// Its name.
+    #[schema(value_type = String)]
     pub name: Name,
     /// What it speaks.
     pub protocol: Protocol,
     /// Where it accepts; port 0 of the configuration is a real port here.
+    #[schema(value_type = Vec<String>)]
     pub bound: Vec<Bind>,
 }
 
 /// One service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceReport {
     /// Its name.
+    #[schema(value_type = String)]
     pub name: Name,
     /// What its endpoints speak.
     pub protocol: Protocol,
@@ -91,6 +97,7 @@ pub struct ServiceReport {
     /// Who serves (pools by index).
     pub serving: Serving,
     /// The active pool's name; `None` while starting, when no pool serves, and in `active_active`.
+    #[schema(value_type = Option<String>)]
     pub active: Option<Name>,
     /// Since when it is so.
     pub since_unix_ms: u64,
@@ -115,7 +122,17 @@ pub struct ServiceReport {
     /// How long elective switches stay frozen; `None` = they are not.
     pub frozen_for_ms: Option<u64>,
     /// The pool an operator pinned the service to.
+    #[schema(value_type = Option<String>)]
     pub pinned: Option<Name>,
+    /// How long that lasts; `None` = until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_for_ms: Option<u64>,
+    /// An operator's hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldStatus>,
+    /// Zones that are evacuated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuated: Vec<EvacuationStatus>,
     /// A switch that waits for its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,
@@ -131,6 +148,12 @@ pub struct ServiceReport {
     /// Many requests, all of one client network: a load balancer that does not tell who its clients are?
     #[serde(default)]
     pub one_caller: bool,
+    /// Standfast brings it home by itself: nothing of an operator or of the configuration keeps it.
+    #[serde(default)]
+    pub comes_home: bool,
+    /// Its mark ([`ServiceMark`](super::ServiceMark)): what an act may be compared with.
+    #[serde(default)]
+    pub mark: String,
     /// In the order of the configuration.
     pub pools: Vec<PoolReport>,
 }
@@ -139,9 +162,10 @@ pub struct ServiceReport {
 const MANY_REQUESTS: u64 = 1000;
 
 /// One pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolReport {
     /// Its name.
+    #[schema(value_type = String)]
     pub name: Name,
     /// May it take the service.
     pub available: bool,
@@ -150,21 +174,30 @@ pub struct PoolReport {
     /// It is a static response: nothing that could fail, and no service.
     #[serde(default)]
     pub page: bool,
+    /// The zone that the configuration gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub zone: Option<Name>,
+    /// Its zone is evacuated: it is used only where no other is available.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evacuated: bool,
     /// None for a static response.
     pub endpoints: Vec<EndpointReport>,
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointReport {
     /// Standing, cause, evidence.
     #[serde(flatten)]
     pub state: EndpointStatus,
     /// What the configuration calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub name: Option<Name>,
     /// The name that DNS resolved to it; `None` = the configuration says the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub host: Option<Name>,
     /// Its share inside the pool; 0 = no new work.
     #[serde(default = "one")]
@@ -178,11 +211,12 @@ fn one() -> u32 {
 }
 
 /// A name that DNS turns into endpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NameReport {
     /// With the port, or with `(SRV)`.
     pub name: String,
     /// By the last good answer.
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<SocketAddr>,
     /// When that was; 0 = not since the start.
     pub answered_unix_ms: u64,
@@ -193,17 +227,23 @@ pub struct NameReport {
 }
 
 /// One switch with its times.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IncidentReport {
     /// Its number.
     pub id: IncidentId,
+    /// What it is called outside of the instance: `INSTANCE-LIFE-N`.
+    #[serde(default)]
+    pub name: String,
     /// The service.
+    #[schema(value_type = String)]
     pub service: Name,
     /// Why.
     pub kind: SwitchKind,
     /// The pool that served before; `None` when none did.
+    #[schema(value_type = Option<String>)]
     pub from: Option<Name>,
     /// The pool that serves now; `None` = none.
+    #[schema(value_type = Option<String>)]
     pub to: Option<Name>,
     /// Who decided.
     pub actor: Actor,
@@ -227,12 +267,16 @@ pub struct IncidentReport {
     /// It counts towards `max_failovers`: an outage began with it.
     #[serde(default)]
     pub outage: bool,
+    /// An operator's hold kept it from happening: it says what would have been done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// What spoke against (or for) an endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceReport {
     /// The endpoint.
+    #[schema(value_type = String)]
     pub address: SocketAddr,
     /// Its state's reason.
     pub cause: Cause,
@@ -249,13 +293,14 @@ impl ServiceReport {
         config: Option<&Service>,
         (callers, requests): (u32, u64),
         in_flight: impl Fn(&EndpointStatus) -> u64,
+        now_unix_ms: u64,
     ) -> Self {
         let configured = |pool: &PoolStatus| config?.pools.iter().find(|configured| configured.name == pool.name);
         let pools = state.pools.into_iter().map(|pool| PoolReport::new(configured(&pool), pool, &in_flight)).collect();
         ServiceReport {
             protocol: config.map_or(Protocol::Tcp, |service| service.protocol),
             rto_objective_ms: config.and_then(|service| service.objectives.rto).map(whole_millis),
-            since_unix_ms: clock::unix_millis().saturating_sub(state.for_ms),
+            since_unix_ms: now_unix_ms.saturating_sub(state.for_ms),
             name: state.name,
             mode: state.mode,
             serving: state.serving,
@@ -269,10 +314,15 @@ impl ServiceReport {
             waits_for_operator: state.waits_for_operator,
             frozen_for_ms: state.frozen_for_ms,
             pinned: state.pinned,
+            pinned_for_ms: state.pinned_for_ms,
+            hold: state.hold,
+            evacuated: state.evacuated,
             transition: state.transition,
             conditions: state.conditions,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
+            comes_home: state.comes_home,
+            mark: String::new(),
             pools,
         }
     }
@@ -291,6 +341,23 @@ impl ServiceReport {
     }
 }
 
+/// What the core says of a service, and what stands beside it in the table. It has no mark.
+pub(super) fn service_report(
+    state: ServiceStatus,
+    config: Option<&Service>,
+    view: Option<&ServiceView>,
+    wall: &WallClock,
+) -> ServiceReport {
+    let stats = view.map(|view| &view.stats);
+    let callers = stats.map_or(0, |stats| stats.callers.count(wall.now));
+    let requests = stats.map_or(0, |stats| stats.responses().iter().sum());
+    let in_flight = |endpoint: &EndpointStatus| {
+        let endpoint = view.and_then(|view| view.find(endpoint.id));
+        endpoint.map_or(0, |endpoint| endpoint.stats.in_flight() as u64)
+    };
+    ServiceReport::new(state, config, (callers, requests), in_flight, wall.unix_ms)
+}
+
 impl PoolReport {
     fn new(config: Option<&Pool>, pool: PoolStatus, in_flight: &impl Fn(&EndpointStatus) -> u64) -> Self {
         let configured = config.map_or(&[][..], |config| config.members.endpoints());
@@ -299,22 +366,28 @@ impl PoolReport {
             in_flight: in_flight(&state),
             name: config.and_then(|endpoint| endpoint.name.clone()),
             host: config.and_then(|endpoint| endpoint.host.clone()),
-            weight: config.map_or(1, |endpoint| endpoint.weight),
+            weight: state
+                .weight_order
+                .as_ref()
+                .map_or(config.map_or(1, |endpoint| endpoint.weight), |order| order.weight),
             state,
         };
         let endpoints = pool.endpoints.into_iter().zip(configured).map(report).collect();
-        PoolReport { name: pool.name, available: pool.available, usable: pool.usable, page: pool.page, endpoints }
+        PoolReport {
+            name: pool.name,
+            available: pool.available,
+            usable: pool.usable,
+            page: pool.page,
+            zone: pool.zone,
+            evacuated: pool.evacuated,
+            endpoints,
+        }
     }
 }
 
 impl IncidentReport {
-    /// The record as people read it, told at `now`.
-    pub fn new(incident: &Incident, now: MonoTime) -> Self {
-        IncidentReport::told_by(incident, &WallClock { now, ..WallClock::now() })
-    }
-
     /// The record as people read it, told by this clock.
-    pub(super) fn told_by(incident: &Incident, clock: &WallClock) -> Self {
+    pub(super) fn told_by(incident: &Incident, clock: &WallClock, instance: &str) -> Self {
         let (age, wall) = (|at: MonoTime| clock.age_ms(at), |at: MonoTime| clock.unix_ms(at));
         let evidence = |e: &Evidence| EvidenceReport {
             address: e.address,
@@ -324,6 +397,7 @@ impl IncidentReport {
         };
         IncidentReport {
             id: incident.id,
+            name: incident.name(instance),
             service: incident.service.clone(),
             kind: incident.kind,
             from: incident.from.clone(),
@@ -338,6 +412,7 @@ impl IncidentReport {
             rto_ms: incident.rto().map(millis),
             fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
             outage: incident.outage,
+            held: incident.held,
         }
     }
 }

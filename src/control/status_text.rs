@@ -2,10 +2,12 @@
 //!
 //! Names and evidence in them are as they came: each reader makes them fit to be shown in its own way.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde::Serialize;
 
 use super::status::{EndpointReport, EvidenceReport, IncidentReport, ServiceReport, Status};
-use crate::decision::{Administrative, Admission, Operational, Serving};
+use crate::decision::{Administrative, Admission, HoldScope, Operational, Serving};
 
 /// How good a state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,15 @@ impl ServiceReport {
             notes.push("NOT SERVED: only a page answers".to_owned());
         }
         if let Some(pool) = &self.pinned {
-            notes.push(format!("pinned to {pool}"));
+            let end = self.pinned_for_ms.map(|left| format!(" for {}", span(left))).unwrap_or_default();
+            notes.push(format!("pinned to {pool}{end}"));
+        }
+        if let Some(hold) = &self.hold {
+            let which = if hold.scope == HoldScope::All { "all switches" } else { "failback and rollback" };
+            notes.push(format!("held for {}: {which}", span(hold.left_ms)));
+        }
+        for evacuation in &self.evacuated {
+            notes.push(format!("zone {} evacuated for {}", evacuation.zone, span(evacuation.left_ms)));
         }
         notes.extend(self.way_home());
         if self.one_caller {
@@ -92,6 +102,64 @@ impl ServiceReport {
             }
             (Some(left), None) => Some(format!("home in {} at the earliest", span(left))),
             (None, None) => None,
+        }
+    }
+
+    /// What happens next by itself, in a sentence.
+    pub fn what_follows(&self) -> String {
+        if let Some(transition) = &self.transition {
+            let to = transition.to.as_deref().unwrap_or("no pool");
+            return format!("the switch to {to} waits for its gates, {} at most", span(transition.left_ms));
+        }
+        if let Some(pool) = &self.pinned {
+            let end = self.pinned_for_ms.map(|left| format!(", for {} at most", span(left))).unwrap_or_default();
+            return format!("it stays on {pool} whatever happens, until unpin{end}");
+        }
+        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.scope == HoldScope::All) {
+            return format!(
+                "no switch is made until release, for {} at most; what would be done is recorded",
+                span(hold.left_ms)
+            );
+        }
+        if self.isolated {
+            return "it serves again as soon as an endpoint can be reached".to_owned();
+        }
+        match &self.serving {
+            Serving::Starting => "it serves as soon as a pool has passed its first checks".to_owned(),
+            Serving::Down => "it serves again as soon as a pool is available".to_owned(),
+            Serving::Shared(_) => {
+                let back = match (self.comes_home, &self.frozen_for_ms) {
+                    (false, _) => "a lost share comes back by failback alone".to_owned(),
+                    (true, Some(left)) => format!("no share comes back for {}: failback is frozen", span(*left)),
+                    (true, None) => "shares follow the health of the pools".to_owned(),
+                };
+                format!("a pool that fails loses its share; {back}")
+            }
+            Serving::Active(active) if self.pools.get(*active).is_some_and(|pool| pool.page) => {
+                let is_ordered = !self.comes_home && !self.shows_a_page();
+                let back = if is_ordered { "until failback" } else { "until a pool with endpoints is available" };
+                format!("the page answers {back}")
+            }
+            Serving::Active(active) => {
+                let standby = self.pools.iter().enumerate().any(|(index, pool)| index != *active && pool.available);
+                let fails = match standby {
+                    true => "it fails over by itself when this pool fails",
+                    false => "no other pool could take over now",
+                };
+                let home = match (self.comes_home, self.way_home()) {
+                    _ if *active == 0 => String::new(),
+                    (false, _) => "; no failback by itself until failback".to_owned(),
+                    (true, _) if self.hold.is_some() => {
+                        "; no failback until release, or the end of the hold".to_owned()
+                    }
+                    (true, Some(way)) => format!("; {way}"),
+                    (true, None) if !self.evacuated.is_empty() => {
+                        "; home again when the evacuation is over, or by return".to_owned()
+                    }
+                    (true, None) => "; failback follows when a better pool has proved itself".to_owned(),
+                };
+                format!("{fails}{home}")
+            }
         }
     }
 
@@ -126,8 +194,13 @@ impl EndpointReport {
         if standing.administrative != Administrative::Ready {
             text.push_str(&format!(", {}", label(&standing.administrative)));
         }
-        if self.weight == 0 {
-            text.push_str(", weight 0");
+        match &self.state.weight_order {
+            Some(order) => {
+                let end = order.left_ms.map(|left| format!(" for {}", span(left))).unwrap_or_default();
+                text.push_str(&format!(", weight {} by order{end}", order.weight));
+            }
+            None if self.weight == 0 => text.push_str(", weight 0"),
+            None => {}
         }
         if self.state.suspected {
             text.push_str(", suspected");
@@ -161,10 +234,25 @@ pub fn since_fault(ms: Option<f64>) -> String {
 
 /// The name that JSON knows a value of an enum by, in words.
 pub fn label<T: Serialize>(value: &T) -> String {
+    json_name(value).map_or("?".to_owned(), |name| name.replace('_', " "))
+}
+
+/// The same as it stands in JSON: one spelling everywhere.
+pub(super) fn word<T: Serialize>(value: &T) -> String {
+    json_name(value).unwrap_or_default()
+}
+
+fn json_name<T: Serialize>(value: &T) -> Option<String> {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name.replace('_', " "),
-        _ => "?".to_owned(),
+        Ok(serde_json::Value::String(name)) => Some(name),
+        _ => None,
     }
+}
+
+/// A time that a calendar has; `None` = it is after the year 9999, which RFC 3339 cannot write.
+pub fn calendar_time(unix_ms: u64) -> Option<SystemTime> {
+    const YEAR_10000: u64 = 253_402_300_800_000;
+    (unix_ms < YEAR_10000).then(|| UNIX_EPOCH + Duration::from_millis(unix_ms))
 }
 
 /// Milliseconds in the two largest units that matter.
@@ -193,6 +281,13 @@ pub fn millis(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_calendar_ends_with_the_year_9999() {
+        let last = calendar_time(253_402_300_799_999).map(|time| humantime::format_rfc3339_millis(time).to_string());
+        assert_eq!(last.as_deref(), Some("9999-12-31T23:59:59.999Z"));
+        assert_eq!(calendar_time(253_402_300_800_000), None);
+    }
 
     #[test]
     fn spans_are_told_in_the_two_units_that_matter() {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::AuditCounts;
 use super::journal::JournalCounts;
 use super::records::record::{ChangeRecord, RecordedChange};
 use super::records::sink::RecordSink;
@@ -42,6 +43,8 @@ pub struct ChangeTally {
     pub state_writes_failed: u64,
     /// The journal; `None` = there is none.
     pub journal: Option<JournalCounts>,
+    /// The audit log; `None` = there is none.
+    pub audit: Option<AuditCounts>,
     /// Gaps in which the process did not run.
     pub pauses: ClockPauses,
 }
@@ -53,6 +56,8 @@ pub struct ServiceTally {
     pub switches: [u64; SWITCHES.len()],
     /// Switches that began an outage: those that `max_failovers` counts.
     pub outages: u64,
+    /// Switches that a hold kept from being made.
+    pub held_switches: u64,
     /// When the last one was, in milliseconds since the Unix epoch; 0 = never.
     pub last_switch_unix_ms: u64,
     /// Measured recovery times of failovers, rollbacks and recoveries.
@@ -72,6 +77,7 @@ impl Default for ServiceTally {
         ServiceTally {
             switches: Default::default(),
             outages: 0,
+            held_switches: 0,
             last_switch_unix_ms: 0,
             recovery: Arc::new(RecoveryHistogram::recovery()),
             last_recovery: None,
@@ -86,7 +92,10 @@ impl Default for ServiceTally {
 pub type ProbeTally = [u64; PROBES.len()];
 
 /// Outcomes of probes as metric labels.
-pub const PROBES: [&str; 7] = ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local"];
+pub const PROBES: [&str; 10] =
+    ["pass", "refused", "timeout", "reset", "mismatch", "malformed", "local", "not_serving", "busy", "blind"];
+/// The first ones are shown of every endpoint; the rest, which only checks that log in can have, once they have been counted.
+pub const PROBES_OF_ALL: usize = 7;
 /// Kinds of alerts as metric labels. `order_refused` is retired and stays at 0: a refused command is an answer to its sender.
 pub const ALERTS: [&str; 7] =
     ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
@@ -124,6 +133,9 @@ impl ChangeTally {
             ProbeOutcome::Fail { kind: ProbeFailure::Mismatch, .. } => 4,
             ProbeOutcome::Fail { kind: ProbeFailure::Malformed, .. } => 5,
             ProbeOutcome::Local { .. } => 6,
+            ProbeOutcome::Fail { kind: ProbeFailure::NotServing, .. } => 7,
+            ProbeOutcome::Busy { .. } => 8,
+            ProbeOutcome::Blind { .. } => 9,
         };
         if let Some(counts) = self.probes.get_mut(&endpoint) {
             counts[index] += 1;
@@ -162,6 +174,12 @@ impl ChangeTally {
 
     /// A switch began.
     fn switched(&mut self, incident: &IncidentReport) {
+        if incident.held {
+            if let Some(tally) = self.service_mut(&incident.service) {
+                tally.held_switches += 1;
+            }
+            return;
+        }
         let index = match incident.kind {
             SwitchKind::Failover => 0,
             SwitchKind::Switchover => 1,
@@ -214,7 +232,10 @@ impl RecordSink for ChangeTally {
                     tally.held[held.reason as usize] += 1;
                 }
             }
-            (RecordedChange::ConditionRaised(condition), _) => self.alert(condition.kind.as_str()),
+            // (A missed objective has a record of its own.)
+            (RecordedChange::ConditionRaised(condition), _) if condition.kind != ConditionKind::ObjectiveMissed => {
+                self.alert(condition.kind.as_str());
+            }
             // (A service that is renamed or gone has no counts under this name any more, and its freeze has not ended.)
             (RecordedChange::ConditionCleared(condition), Some(service))
                 if condition.kind == ConditionKind::Frozen && self.service(service).is_some() =>
@@ -233,7 +254,7 @@ impl RecordSink for ChangeTally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::records::record::{ConditionRecord, InstanceLife, RecordId, RecordTime};
+    use super::super::records::record::{ConditionRecord, RecordId, RecordTime, begin_life};
     use super::*;
 
     #[test]
@@ -244,7 +265,7 @@ mod tests {
             let (kind, text) = (ConditionKind::Frozen, String::new());
             let condition = ConditionRecord { kind, pool: None, since_unix_ms: 0, until_unix_ms: None, text };
             tally.take(&Arc::new(ChangeRecord {
-                id: RecordId { life: InstanceLife::begin(), number: 1 },
+                id: RecordId { life: begin_life(), number: 1 },
                 at: RecordTime { unix_ms: 0, since_start_us: 0 },
                 service: Some(service.into()),
                 change: RecordedChange::ConditionCleared(condition),

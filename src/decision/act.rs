@@ -1,12 +1,12 @@
 //! [`Act`]: a command to the core as a value, and the core's one answer to it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Administrative;
-use crate::config::Name;
+use super::{ActCommand, ActRefusal, ServiceStays};
 use crate::time::MonoTime;
 
 /// Something that a person or a program commands: carried out at once, or refused with the reason. The core gives each exactly
@@ -34,10 +34,69 @@ impl Act {
     }
 }
 
-/// The number of an act. The sender chooses it; it should not use one twice.
+/// The number of an act, of 128 bits, written as 32 hexadecimal digits. The sender chooses it, and uses none twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ActId(pub u64);
+#[serde(from = "ActIdForm", into = "String")]
+pub struct ActId(pub u128);
+
+/// A text is not the id of an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of an act: 32 hexadecimal digits, or a UUID")]
+pub struct ParseActIdError;
+
+impl fmt::Display for ActId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for ActId {
+    type Err = ParseActIdError;
+
+    fn from_str(text: &str) -> Result<ActId, ParseActIdError> {
+        let is_uuid = text.len() == 36 && [8, 13, 18, 23].iter().all(|dash| text.as_bytes()[*dash] == b'-');
+        let digits = if is_uuid { text.replace('-', "") } else { text.to_owned() };
+        if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(ParseActIdError);
+        }
+        u128::from_str_radix(&digits, 16).map(ActId).map_err(|_| ParseActIdError)
+    }
+}
+
+/// How an id is written. Journals of before have a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ActIdForm {
+    Number(u64),
+    Digits(ActIdDigits),
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ActIdDigits(ActId);
+
+impl TryFrom<String> for ActIdDigits {
+    type Error = ParseActIdError;
+
+    fn try_from(text: String) -> Result<ActIdDigits, ParseActIdError> {
+        text.parse().map(ActIdDigits)
+    }
+}
+
+impl From<ActIdForm> for ActId {
+    fn from(form: ActIdForm) -> ActId {
+        match form {
+            ActIdForm::Number(number) => ActId(number.into()),
+            ActIdForm::Digits(digits) => digits.0,
+        }
+    }
+}
+
+impl From<ActId> for String {
+    fn from(id: ActId) -> String {
+        id.to_string()
+    }
+}
 
 /// The origin of an act or of a switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +111,7 @@ pub struct Actor {
 }
 
 /// How an actor was recognized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ActorKind {
@@ -64,6 +123,8 @@ pub enum ActorKind {
     Jwt,
     /// A user of this host.
     Local,
+    /// No credential: it may read at most.
+    Anonymous,
     /// A program that is run at switches.
     Hook,
     /// A drill of the configuration.
@@ -135,76 +196,6 @@ impl From<Actor> for ActorForm {
     }
 }
 
-/// What an act asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActCommand {
-    /// Go to this pool now (an ordered switchover).
-    Switchover {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
-    /// Go home now, without waiting for the hold-down.
-    Failback {
-        /// The service.
-        service: Name,
-    },
-    /// Stay on this pool whatever happens, until unpinned.
-    Pin {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
-    /// Decide freely again.
-    Unpin {
-        /// The service.
-        service: Name,
-    },
-    /// End a freeze.
-    Thaw {
-        /// The service.
-        service: Name,
-    },
-    /// Change an endpoint's administrative state.
-    Administer {
-        /// The service.
-        service: Name,
-        /// The endpoint's address.
-        address: SocketAddr,
-        /// Its new state.
-        state: Administrative,
-    },
-}
-
-impl ActCommand {
-    /// The service that it concerns.
-    pub fn service(&self) -> &Name {
-        match self {
-            ActCommand::Switchover { service, .. }
-            | ActCommand::Failback { service }
-            | ActCommand::Pin { service, .. }
-            | ActCommand::Unpin { service }
-            | ActCommand::Thaw { service }
-            | ActCommand::Administer { service, .. } => service,
-        }
-    }
-
-    /// Its name in logs.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            ActCommand::Switchover { .. } => "switchover",
-            ActCommand::Failback { .. } => "failback",
-            ActCommand::Pin { .. } => "pin",
-            ActCommand::Unpin { .. } => "unpin",
-            ActCommand::Thaw { .. } => "thaw",
-            ActCommand::Administer { .. } => "administer",
-        }
-    }
-}
-
 /// What came of an act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -215,143 +206,60 @@ pub enum ActOutcome {
     NoChange,
     /// It asks for a switch that waits for its gates; [`Effect::Transition`](super::Effect::Transition) tells its end.
     Waiting,
+    /// It was carried out for some services: these stay as they were.
+    Partly {
+        /// Which, and why.
+        stays: Vec<ServiceStays>,
+    },
     /// It was not carried out.
     Refused(ActRefusal),
 }
 
 impl ActOutcome {
+    /// Its word in answers: does not change.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ActOutcome::Done => "done",
+            ActOutcome::NoChange => "no_change",
+            ActOutcome::Waiting => "waiting",
+            ActOutcome::Partly { .. } => "partly",
+            ActOutcome::Refused(_) => "refused",
+        }
+    }
+
     /// Was it not carried out?
     pub fn is_refused(&self) -> bool {
         matches!(self, ActOutcome::Refused(_))
     }
 }
 
-/// Why an act was not carried out. `Display` writes the text and the advice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "snake_case")]
-pub enum ActRefusal {
-    /// Its time has passed.
-    Expired,
-    /// The configuration has no such service.
-    UnknownService {
-        /// The name that was given.
-        service: Name,
-    },
-    /// The service has no such pool.
-    UnknownPool {
-        /// The service.
-        service: Name,
-        /// The name that was given.
-        pool: Name,
-        /// The pools that it has.
-        known: Vec<Name>,
-    },
-    /// The service has no endpoint with this address.
-    UnknownEndpoint {
-        /// The service.
-        service: Name,
-        /// The address that was given.
-        address: SocketAddr,
-    },
-    /// A switchover has no meaning for an `active_active` service.
-    ActiveActive {
-        /// The service.
-        service: Name,
-    },
-    /// The service is pinned.
-    Pinned {
-        /// The service.
-        service: Name,
-        /// To this pool.
-        pool: Name,
-    },
-    /// The service has not chosen its first pool yet.
-    Starting {
-        /// The service.
-        service: Name,
-    },
-    /// The pool cannot take the service.
-    NotAvailable {
-        /// The service.
-        service: Name,
-        /// The pool.
-        pool: Name,
-    },
-    /// No pool that the service would rather be on is available.
-    NoBetterPool {
-        /// The service.
-        service: Name,
-    },
-    /// There is no pin to take away.
-    NotPinned {
-        /// The service.
-        service: Name,
-    },
-    /// There is no freeze to end.
-    NotFrozen {
-        /// The service.
-        service: Name,
-    },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Name;
 
-impl ActRefusal {
-    /// Its name for programs: does not change.
-    pub fn code(&self) -> &'static str {
-        match self {
-            ActRefusal::Expired => "expired",
-            ActRefusal::UnknownService { .. } => "unknown_service",
-            ActRefusal::UnknownPool { .. } => "unknown_pool",
-            ActRefusal::UnknownEndpoint { .. } => "unknown_endpoint",
-            ActRefusal::ActiveActive { .. } => "active_active",
-            ActRefusal::Pinned { .. } => "pinned",
-            ActRefusal::Starting { .. } => "starting",
-            ActRefusal::NotAvailable { .. } => "not_available",
-            ActRefusal::NoBetterPool { .. } => "no_better_pool",
-            ActRefusal::NotPinned { .. } => "not_pinned",
-            ActRefusal::NotFrozen { .. } => "not_frozen",
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_as_a_uuid() {
+        let id = ActId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+        assert_eq!(id.to_string(), "0123456789abcdef0011223344556677");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("01234567-89AB-cdef-0011-223344556677".parse(), Ok(id));
+        for wrong in ["", "7", "+123456789abcdef0011223344556677", "01234567-89ab-cdef-0011-22334455667-"] {
+            assert_eq!(wrong.parse::<ActId>(), Err(ParseActIdError), "{wrong}");
         }
+        let written = serde_json::to_value(id).ok();
+        assert_eq!(written, Some("0123456789abcdef0011223344556677".into()));
+        let read = |json: &str| serde_json::from_str::<ActId>(json).ok();
+        assert_eq!((read("7"), read("\"7\"")), (Some(ActId(7)), None), "a journal of before has numbers");
     }
 
-    /// For people: why.
-    pub fn text(&self) -> String {
-        match self {
-            ActRefusal::Expired => "it has expired".to_owned(),
-            ActRefusal::UnknownService { service } => format!("there is no service {service}"),
-            ActRefusal::UnknownPool { service, pool, .. } => format!("{service} has no pool {pool}"),
-            ActRefusal::UnknownEndpoint { service, address } => format!("{service} has no endpoint {address}"),
-            ActRefusal::ActiveActive { service } => format!("{service} is active_active"),
-            ActRefusal::Pinned { service, pool } => format!("{service} is pinned to {pool}"),
-            ActRefusal::Starting { service } => format!("{service} is still choosing its first pool"),
-            ActRefusal::NotAvailable { service, pool } => format!("pool {pool} of {service} is not available"),
-            ActRefusal::NoBetterPool { service } => format!("no better pool of {service} is available"),
-            ActRefusal::NotPinned { service } => format!("{service} is not pinned"),
-            ActRefusal::NotFrozen { service } => format!("{service} is not frozen"),
-        }
-    }
-
-    /// For people: what would make it possible; `None` = nothing has to be done.
-    pub fn advice(&self) -> Option<String> {
-        Some(match self {
-            ActRefusal::Expired => "look at the state again, and send a new one".to_owned(),
-            ActRefusal::UnknownService { .. } => "`standfast status` lists the services".to_owned(),
-            ActRefusal::UnknownPool { known, .. } => {
-                let known: Vec<&str> = known.iter().map(|pool| &**pool).collect();
-                format!("it has {}", known.join(", "))
-            }
-            ActRefusal::UnknownEndpoint { .. } => "`standfast status` lists its endpoints".to_owned(),
-            ActRefusal::ActiveActive { .. } => "pin it to one pool instead".to_owned(),
-            ActRefusal::Pinned { .. } => "unpin it first".to_owned(),
-            ActRefusal::Starting { .. } => "try again in a moment".to_owned(),
-            ActRefusal::NotAvailable { service, .. } => format!("pin {service} to it to go there nevertheless"),
-            ActRefusal::NoBetterPool { .. } => "its endpoints must be healthy first".to_owned(),
-            ActRefusal::NotPinned { .. } | ActRefusal::NotFrozen { .. } => return None,
-        })
-    }
-}
-
-impl fmt::Display for ActRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())?;
-        self.advice().map_or(Ok(()), |advice| write!(f, ": {advice}"))
+    #[test]
+    fn a_pool_that_is_not_there_is_answered_with_those_that_are() {
+        let known = ["eu-west", "eu-north"].map(Name::from).to_vec();
+        let refusal = |pool: &str| {
+            ActRefusal::UnknownPool { service: "shop".into(), pool: pool.into(), known: known.clone() }.to_string()
+        };
+        assert_eq!(refusal("eu-wst"), "shop has no pool eu-wst: it has eu-west, eu-north; did you mean eu-west?");
+        assert_eq!(refusal("us"), "shop has no pool us: it has eu-west, eu-north");
     }
 }

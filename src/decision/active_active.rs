@@ -23,6 +23,7 @@ impl Service {
         unreached.retain(|pool| self.is_cut_off(*pool, turn.now) || self.may_come_back(*pool, turn.now));
         self.unreached = unreached.iter().map(|pool| self.pools[*pool].name.clone()).collect();
         let (members, failing_open) = self.members(&unreached, turn);
+        let (members, failing_open) = self.shares_unless_held(&before, members, failing_open, turn);
         if self.serving == Serving::Starting || (self.last_switch.is_none() && before.is_empty()) {
             if self.serving == Serving::Starting || !members.is_empty() {
                 self.begin(self.shares(&members), turn);
@@ -30,10 +31,34 @@ impl Service {
         } else {
             self.lose(&before, &members, turn);
             self.regain(&before, &members, turn);
-            self.serving = self.shares(&members);
+            let shares = self.shares(&members);
+            if self.serving != shares {
+                self.note_decided();
+            }
+            self.serving = shares;
         }
         self.lost.retain(|name| !members.iter().any(|pool| self.pools[*pool].name == *name));
         self.failing_open = failing_open;
+    }
+
+    /// Nothing is taken from a pool while a hold says so: what would have been is recorded.
+    fn shares_unless_held(
+        &mut self,
+        before: &[usize],
+        members: Vec<usize>,
+        failing_open: bool,
+        turn: &mut Turn<'_>,
+    ) -> (Vec<usize>, bool) {
+        let serves = before.iter().any(|pool| !self.pools[*pool].is_static);
+        let lost = before.iter().copied().find(|pool| !members.contains(pool));
+        let Some(lost) = lost.filter(|_| self.holds_all() && serves) else {
+            self.held_switch = None;
+            return (members, failing_open);
+        };
+        let switch = IntendedSwitch::own(SwitchKind::Failover, members.first().copied());
+        self.record_held(&switch, lost, turn);
+        let none = !before.iter().any(|pool| self.available(*pool)) && self.best_available().is_none();
+        (before.to_vec(), none)
     }
 
     fn ready_to_share(&self, turn: &Turn<'_>) -> bool {
@@ -51,22 +76,31 @@ impl Service {
         }
         let available = || (0..self.pools.len()).filter(|pool| self.available(*pool));
         let weighted = |pool: &usize| !self.pools[*pool].is_static && self.config.pools[*pool].weight > 0;
+        let shares = |pool: &usize| weighted(pool) && !self.is_evacuated(*pool);
         let over = |pool: usize| self.hold_down_end(pool).is_some_and(|end| end <= turn.now);
         let welcome = |pool: &usize| {
-            !self.lost.contains(&self.pools[*pool].name) || (self.may_fail_back() && over(*pool)) || self.serves(*pool)
+            let returns = !self.lost.contains(&self.pools[*pool].name) || (self.may_fail_back() && over(*pool));
+            returns && self.hold.is_none() || self.serves(*pool)
         };
         let stays = |pool: &usize| self.available(*pool) || unreached.contains(pool);
-        let settled: Vec<usize> = (0..self.pools.len()).filter(stays).filter(weighted).filter(welcome).collect();
+        let settled: Vec<usize> = (0..self.pools.len()).filter(stays).filter(shares).filter(welcome).collect();
         if !settled.is_empty() {
             let failing_open = !settled.iter().any(|pool| self.available(*pool));
             return (settled, failing_open);
         }
+        // Evacuated pools that had to take over go on until another one has proven itself.
+        let avoided = || available().filter(weighted).filter(|pool| self.is_evacuated(*pool));
+        let present: Vec<usize> = avoided().filter(|pool| self.serves(*pool)).collect();
+        if !present.is_empty() {
+            return (present, false);
+        }
         // A pool that should still prove itself is better than none; then pools kept in reserve (weight 0, static).
-        let any: Vec<usize> = available().filter(weighted).collect();
+        let any: Vec<usize> = available().filter(shares).collect();
         if !any.is_empty() {
             return (any, false);
         }
         match self.best_available() {
+            Some(last) if self.is_evacuated(last) => (avoided().collect(), false),
             Some(reserve) => (vec![reserve], false),
             None => {
                 let present = (0..self.pools.len()).find(|pool| self.serves(*pool));
@@ -89,11 +123,12 @@ impl Service {
     fn lose(&mut self, before: &[usize], members: &[usize], turn: &mut Turn<'_>) {
         for pool in before.iter().copied().filter(|pool| !members.contains(pool)) {
             self.end_sessions(pool, turn);
-            let drained = self.pools[pool].is_drained_by_weight(self.config.failover.min_healthy);
-            if self.available(pool) || drained {
-                continue; // a pin, a better pool, or an order of the configuration: no fault
+            let drained = self.pools[pool].is_drained(self.config.failover.min_healthy);
+            let evacuated = self.is_evacuated(pool);
+            if !evacuated && (self.available(pool) || drained) {
+                continue; // a pin, a better pool, or an order: no fault
             }
-            if self.pinned.is_none() {
+            if self.pinned.is_none() && !(evacuated && self.available(pool)) {
                 self.moved(IntendedSwitch::own(SwitchKind::Failover, members.first().copied()), Some(pool), turn);
             }
             self.lost.insert(self.pools[pool].name.clone());
@@ -109,7 +144,8 @@ impl Service {
             if before.iter().all(|pool| self.pools[*pool].is_static) {
                 self.moved(IntendedSwitch::own(SwitchKind::Recovery, Some(pool)), before.first().copied(), turn);
             } else if self.lost.contains(&self.pools[pool].name) {
-                let from = before.iter().copied().find(|from| members.contains(from));
+                let avoided = || before.iter().copied().find(|from| self.is_evacuated(*from) && self.available(*from));
+                let from = before.iter().copied().find(|from| members.contains(from)).or_else(avoided);
                 if from.is_some() {
                     self.moved(IntendedSwitch::own(SwitchKind::Failback, Some(pool)), from, turn);
                 }
@@ -136,6 +172,7 @@ impl Service {
         let (left, taken) = (name(from), name(switch.to));
         self.arrives_on_few_sources(left.as_ref(), taken.as_ref());
         self.since = turn.now;
+        self.note_decided();
         self.last_active = left.clone().or(self.last_active.take());
         self.last_switch = Some(LastSwitch { kind: switch.kind, from: left, at: turn.now });
         if switch.kind == SwitchKind::Failback {

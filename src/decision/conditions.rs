@@ -6,15 +6,18 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::endpoint::Endpoint;
 use super::service::Service;
+use super::timers::Timer;
 use super::turn::Turn;
-use super::{Effect, Serving};
+use super::{CheckAnswerClass, Effect, Serving};
 use crate::config::Name;
 use crate::time::MonoTime;
 
-/// The kind of a condition. A service has at most one open condition of each kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The kind of a condition. A service has at most one open condition of each kind about each pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
     /// No pool is available.
@@ -25,12 +28,43 @@ pub enum ConditionKind {
     Isolated,
     /// Too many outages: failback and rollback wait until the window has room, or for an operator's thaw.
     Frozen,
+    /// Another pool than the first one serves, or a pool has lost its share.
+    OnStandby,
+    /// The pool that serves is not available, and serves because nothing better is left.
+    FailingOpen,
+    /// If the pool that serves failed, no other could take over.
+    NoStandby,
+    /// An operator's hold keeps the service from being switched.
+    Held,
+    /// A hold keeps the service on a pool that cannot serve, though another could.
+    HeldToUnusable,
+    /// Pools are avoided because their zone is evacuated.
+    Evacuated,
+    /// The last recovery took longer than `objectives.rto`.
+    ObjectiveMissed,
+    /// An endpoint of the pool is condemned by its checks or by traffic.
+    EndpointOut,
+    /// The check of an endpoint of the pool is not let in: nothing is known about that endpoint.
+    CheckBlind,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 4] =
-        [ConditionKind::AllDown, ConditionKind::PinnedToUnusable, ConditionKind::Isolated, ConditionKind::Frozen];
+    pub const ALL: [ConditionKind; 13] = [
+        ConditionKind::AllDown,
+        ConditionKind::PinnedToUnusable,
+        ConditionKind::Isolated,
+        ConditionKind::Frozen,
+        ConditionKind::OnStandby,
+        ConditionKind::FailingOpen,
+        ConditionKind::NoStandby,
+        ConditionKind::Held,
+        ConditionKind::HeldToUnusable,
+        ConditionKind::Evacuated,
+        ConditionKind::ObjectiveMissed,
+        ConditionKind::EndpointOut,
+        ConditionKind::CheckBlind,
+    ];
 
     /// Its name in records, metrics and `/status`.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +73,15 @@ impl ConditionKind {
             ConditionKind::PinnedToUnusable => "pinned_to_unusable",
             ConditionKind::Isolated => "isolated",
             ConditionKind::Frozen => "frozen",
+            ConditionKind::OnStandby => "on_standby",
+            ConditionKind::FailingOpen => "failing_open",
+            ConditionKind::NoStandby => "no_standby",
+            ConditionKind::Held => "held",
+            ConditionKind::HeldToUnusable => "held_to_unusable",
+            ConditionKind::Evacuated => "evacuated",
+            ConditionKind::ObjectiveMissed => "objective_missed",
+            ConditionKind::EndpointOut => "endpoint_out",
+            ConditionKind::CheckBlind => "check_blind",
         }
     }
 
@@ -52,13 +95,58 @@ impl ConditionKind {
                  it; requests wait or get 503 until an endpoint answers"
             }
             ConditionKind::Frozen => "more outages than failover.max_failovers: failback and rollback are frozen",
+            ConditionKind::OnStandby => "a standby serves",
+            ConditionKind::FailingOpen => "its checks fail, and it serves because nothing better is left",
+            ConditionKind::NoStandby => "no other pool could take over",
+            ConditionKind::Held => "an operator holds it: switches are not made",
+            ConditionKind::HeldToUnusable => "the hold keeps the service on a pool that cannot serve",
+            ConditionKind::Evacuated => "a zone of its pools is evacuated",
+            ConditionKind::ObjectiveMissed => "the last recovery took longer than objectives.rto",
+            ConditionKind::EndpointOut => "an endpoint is out: its checks or its traffic fail",
+            ConditionKind::CheckBlind => {
+                "the check of an endpoint is not let in: mend its login, its rights or its TLS"
+            }
         }
     }
 
-    /// It follows from the state of the pools, of which nothing is known before the first choice.
-    const fn needs_a_choice(self) -> bool {
-        !matches!(self, ConditionKind::Frozen)
+    /// How much it matters.
+    pub const fn severity(self) -> ConditionSeverity {
+        match self {
+            ConditionKind::AllDown
+            | ConditionKind::PinnedToUnusable
+            | ConditionKind::HeldToUnusable
+            | ConditionKind::Isolated
+            | ConditionKind::FailingOpen
+            | ConditionKind::CheckBlind => ConditionSeverity::Error,
+            ConditionKind::Frozen
+            | ConditionKind::NoStandby
+            | ConditionKind::Held
+            | ConditionKind::Evacuated
+            | ConditionKind::ObjectiveMissed => ConditionSeverity::Warning,
+            // (The switch and the standing that they follow from are told, too.)
+            ConditionKind::OnStandby | ConditionKind::EndpointOut => ConditionSeverity::Notice,
+        }
     }
+
+    /// It follows from what was decided or ordered, also before the first choice; else from the state of the pools, of which nothing
+    /// is known then.
+    pub const fn is_decided(self) -> bool {
+        matches!(
+            self,
+            ConditionKind::Frozen | ConditionKind::Held | ConditionKind::Evacuated | ConditionKind::ObjectiveMissed
+        )
+    }
+}
+
+/// How much a condition matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionSeverity {
+    /// As planned, and good to know.
+    Notice,
+    /// Served, with less in reserve than planned.
+    Warning,
+    /// Not served, or not as it should be.
+    Error,
 }
 
 /// A state of one service that an operator should know of, as long as it lasts.
@@ -72,7 +160,7 @@ pub struct Condition {
     pub pool: Option<Name>,
     /// When it was raised.
     pub since: MonoTime,
-    /// When it ends by itself, as far as that is known (a freeze).
+    /// When it ends by itself, as far as that is known (a freeze, a hold, an evacuation).
     pub until: Option<MonoTime>,
     /// For people.
     pub text: String,
@@ -82,7 +170,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionChange {
-    /// Its reason began; or a further outage made a freeze longer, which is told again with its new end.
+    /// Its reason began; or it ends later than was told (a further outage, another hold), and is told again with its new end.
     Raised(Condition),
     /// Its reason ended, or its service is gone.
     Cleared(Condition),
@@ -98,12 +186,13 @@ impl ConditionChange {
 }
 
 /// An open condition as `/status` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConditionStatus {
     /// Its kind.
     pub kind: ConditionKind,
     /// The pool that it is about; `None` = the whole service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub pool: Option<Name>,
     /// How long it has been open, in milliseconds.
     pub for_ms: u64,
@@ -158,22 +247,20 @@ impl Service {
         let renamed = self.follow_rename(turn);
         let holds = self.conditions_that_hold();
         let undecided = self.serving == Serving::Starting;
-        let before = self.conditions.len();
         let stays = |open: &Condition| {
-            undecided && open.kind.needs_a_choice()
+            undecided && !open.kind.is_decided()
                 || holds.iter().any(|(kind, pool)| *kind == open.kind && *pool == open.pool)
         };
-        let (open, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.conditions).into_iter().partition(stays);
-        let mut changed = open.len() != before;
+        let ended: Vec<Condition> = self.conditions.extract_if(.., |open| !stays(open)).collect();
+        let mut changed = !ended.is_empty();
         if !renamed {
             clear(ended, turn.effects);
         }
-        self.conditions = open;
         self.tell_again(renamed, turn);
         for (kind, pool) in holds {
-            if !self.conditions.iter().any(|open| open.kind == kind) {
+            if !self.conditions.iter().any(|open| open.kind == kind && open.pool == pool) {
                 let mut condition = Condition::new(kind, self.name(), pool, turn.now);
-                condition.until = self.frozen_until().filter(|_| kind == ConditionKind::Frozen);
+                condition.until = self.condition_end(kind);
                 turn.effects.push(Effect::Condition(ConditionChange::Raised(condition.clone())));
                 self.conditions.push(condition);
                 changed = true;
@@ -195,11 +282,20 @@ impl Service {
         renamed
     }
 
-    /// Raises again what goes on under another name, or is a freeze that has become longer. (Its end is not known after a restart.)
+    /// When a condition of this kind ends by itself.
+    fn condition_end(&self, kind: ConditionKind) -> Option<MonoTime> {
+        match kind {
+            ConditionKind::Frozen => self.frozen_until(),
+            ConditionKind::Held => self.timers.armed(Timer::Hold),
+            ConditionKind::Evacuated => self.evacuated.values().max().copied(),
+            _ => None,
+        }
+    }
+
+    /// Raises again what goes on under another name, or ends later than was told. (The end is not known after a restart.)
     fn tell_again(&mut self, renamed: bool, turn: &mut Turn<'_>) {
-        let frozen_until = self.frozen_until();
-        for open in &mut self.conditions {
-            let until = frozen_until.filter(|_| open.kind == ConditionKind::Frozen);
+        let ends: Vec<_> = self.conditions.iter().map(|open| self.condition_end(open.kind)).collect();
+        for (open, until) in self.conditions.iter_mut().zip(ends) {
             let longer = open.until.is_some() && open.until < until;
             open.until = until;
             if renamed || longer {
@@ -219,12 +315,48 @@ impl Service {
             _ if self.failing_open => holds.push((ConditionKind::AllDown, None)),
             _ => {}
         }
-        if self.isolated {
-            holds.push((ConditionKind::Isolated, None));
-        }
-        if self.frozen_until().is_some() {
-            holds.push((ConditionKind::Frozen, None));
+        let simple = [
+            (ConditionKind::Isolated, self.isolated),
+            (ConditionKind::Frozen, self.frozen_until().is_some()),
+            (ConditionKind::FailingOpen, self.failing_open && self.serving.is_served()),
+            (ConditionKind::NoStandby, self.has_no_standby()),
+            (ConditionKind::Held, self.hold.is_some()),
+            (ConditionKind::Evacuated, !self.evacuated.is_empty()),
+            (ConditionKind::ObjectiveMissed, self.missed),
+        ];
+        holds.extend(simple.into_iter().filter(|(_, holds)| *holds).map(|(kind, _)| (kind, None)));
+        let about = |kind: ConditionKind, pool: usize| (kind, Some(self.pools[pool].name.clone()));
+        let stuck = self.serving.active().filter(|active| self.holds_all() && !self.available(*active));
+        let stuck = stuck.filter(|_| self.best_available().is_some());
+        holds.extend(stuck.map(|pool| about(ConditionKind::HeldToUnusable, pool)));
+        holds.extend(self.standby().map(|pool| about(ConditionKind::OnStandby, pool)));
+        if self.serving != Serving::Starting {
+            let any = |is: fn(&Endpoint) -> bool| {
+                (0..self.pools.len()).filter(move |pool| self.pools[*pool].endpoints.iter().any(is))
+            };
+            let out = any(|endpoint| endpoint.standing.operational.has_fallen());
+            let blind = any(|endpoint| endpoint.checks.answer_class() == Some(CheckAnswerClass::Blind));
+            holds.extend(out.map(|pool| about(ConditionKind::EndpointOut, pool)));
+            holds.extend(blind.map(|pool| about(ConditionKind::CheckBlind, pool)));
         }
         holds
+    }
+
+    /// The pool that serves in the place of the first one; where pools share the traffic, the first one that serves while another has
+    /// lost its share.
+    fn standby(&self) -> Option<usize> {
+        let serving = (0..self.pools.len()).find(|pool| self.serves(*pool))?;
+        match self.serving {
+            Serving::Active(active) => (0..active).any(|pool| !self.pools[pool].is_static).then_some(active),
+            _ => (!self.lost.is_empty()).then_some(serving),
+        }
+    }
+
+    /// If a pool that serves failed, would there be none? A service that has no other pool has planned for none.
+    fn has_no_standby(&self) -> bool {
+        let pools = || (0..self.pools.len()).filter(|pool| !self.pools[*pool].is_static);
+        let able = pools().filter(|pool| self.available(*pool)).count();
+        let serves = self.serving.is_served() && pools().any(|pool| self.serves(pool) && self.available(pool));
+        serves && pools().count() > 1 && able < 2
     }
 }

@@ -1,19 +1,20 @@
 //! [`Decision`]: the whole brain as one value. Its shell calls `handle`, `tick`, `deadline` and `effects`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::conditions;
+use super::recent_acts::RecentActs;
 use super::reload::{NewEndpoints, strangers};
 use super::service::Service;
 use super::succession::Succession;
 use super::timeline::Timeline;
 use super::turn::Turn;
 use super::{
-    Act, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, GateRules, Incident, Saved, SavedService,
-    ServiceStatus, Table, TransitionStage,
+    Act, ActCommand, ActId, ActOutcome, ActRefusal, Alert, Effect, EndpointId, Event, GateRules, Incident,
+    InstanceLife, Saved, SavedService, ServiceStatus, Table, TransitionStage,
 };
 use crate::config::{Config, Listener, Name};
 use crate::time::MonoTime;
@@ -40,6 +41,9 @@ pub struct Decision {
     /// What an earlier process decided about services that have not appeared yet; forgotten after the first configuration.
     restored: Vec<SavedService>,
     effects: Vec<Effect>,
+    /// Acts that may be sent again.
+    #[serde(default)]
+    recent_acts: RecentActs,
     /// Of every switch.
     #[serde(default, skip_serializing_if = "GateRules::is_empty")]
     gates: GateRules,
@@ -67,6 +71,7 @@ impl Decision {
         let saved = saved.filter(|saved| saved.version == Saved::VERSION);
         let timeline = saved.as_ref().map(|saved| saved.timeline(now)).unwrap_or_default();
         let epoch = saved.as_ref().map_or(0, |saved| saved.epoch);
+        let recent_acts = saved.as_ref().map(|saved| RecentActs::restore(&saved.acts, now)).unwrap_or_default();
         Decision {
             epoch,
             clock: now,
@@ -77,6 +82,7 @@ impl Decision {
             timeline,
             restored: saved.map(|saved| saved.services).unwrap_or_default(),
             effects: Vec::new(),
+            recent_acts,
             gates: GateRules::default(),
             transitions: 0,
         }
@@ -85,6 +91,12 @@ impl Decision {
     /// The same with gates before the switches of every `active_passive` service. No key of the configuration asks for any.
     pub fn with_gates(self, gates: GateRules) -> Decision {
         Decision { gates: gates.normalized(), ..self }
+    }
+
+    /// The same in this life of the instance: its incidents are named by it.
+    pub fn of_life(mut self, life: InstanceLife) -> Decision {
+        self.timeline.life = Some(life);
+        self
     }
 
     /// Take in one event; `Configured` comes first. Times of observation that lie in the future count as now.
@@ -133,7 +145,10 @@ impl Decision {
                     });
                 }
             }
-            Event::Ordered { act, .. } => self.ordered(act, now),
+            Event::Ordered { act, .. } => self.ordered(act, None, now),
+            Event::ReloadRefused { act, problems, .. } => {
+                self.ordered(*act, Some(ActRefusal::ConfigRefused { problems }), now);
+            }
         }
     }
 
@@ -167,7 +182,8 @@ impl Decision {
 
     /// What is worth keeping over a restart.
     pub fn saved(&self, now: MonoTime) -> Saved {
-        Saved::take(self.epoch, &self.services, &self.timeline, now.max(self.clock))
+        let now = now.max(self.clock);
+        Saved { acts: self.recent_acts.save(now), ..Saved::take(self.epoch, &self.services, &self.timeline, now) }
     }
 
     /// The last incidents (at most 64), newest last.
@@ -180,6 +196,21 @@ impl Decision {
         self.services.iter().map(|service| service.status(now.max(self.clock))).collect()
     }
 
+    /// The number of the newest conclusions.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The state of one service for people.
+    pub fn service_status(&self, name: &Name, now: MonoTime) -> Option<ServiceStatus> {
+        self.find(name).map(|service| self.services[service].status(now.max(self.clock)))
+    }
+
+    /// Is this the id of an act of the last minutes? Then it is only answered again.
+    pub fn knows_act(&self, id: ActId, now: MonoTime) -> bool {
+        self.recent_acts.knows(id, now.max(self.clock))
+    }
+
     fn at(&mut self, now: MonoTime) -> MonoTime {
         self.clock = self.clock.max(now);
         self.clock
@@ -189,11 +220,26 @@ impl Decision {
 
     /// One turn about one service: take in, and if that says something new, conclude and publish.
     fn turn(&mut self, service: usize, now: MonoTime, take_in: impl FnOnce(&mut Service, &mut Turn<'_>) -> bool) {
-        let (epoch, gates, transitions) = (self.epoch + 1, &self.gates, &mut self.transitions);
+        self.turns([(service, take_in)], now, |service, take_in, turn| take_in(service, turn));
+    }
+
+    /// One turn about each of these services, under one epoch.
+    fn turns<T>(
+        &mut self,
+        services: impl IntoIterator<Item = (usize, T)>,
+        now: MonoTime,
+        mut take_in: impl FnMut(&mut Service, T, &mut Turn<'_>) -> bool,
+    ) {
+        let epoch = self.epoch + 1;
+        let (gates, transitions) = (&self.gates, &mut self.transitions);
         let mut turn =
             Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates, transitions };
-        let service = &mut self.services[service];
-        if take_in(service, &mut turn) && service.settle(&mut turn) {
+        let mut changed = false;
+        for (service, about) in services {
+            let service = &mut self.services[service];
+            changed |= take_in(service, about, &mut turn) && service.settle(&mut turn);
+        }
+        if changed {
             self.publish(epoch);
         }
     }
@@ -289,6 +335,9 @@ impl Decision {
                 let forced = incident.kind.is_forced();
                 let missed =
                     incident.rto().zip(service.config.objectives.rto).filter(|(rto, goal)| forced && rto > goal);
+                if forced {
+                    service.missed = missed.is_some();
+                }
                 if let Some((rto, goal)) = missed {
                     let (rto_ms, objective_ms) = (rto.as_millis() as u64, goal.as_millis() as u64);
                     let service = name.clone();
@@ -300,22 +349,99 @@ impl Decision {
         });
     }
 
-    /// An act is carried out or refused: one answer, after what it has brought about.
-    fn ordered(&mut self, act: Act, now: MonoTime) {
-        let service = act.command.service();
-        let outcome = if act.expires.is_some_and(|end| end <= now) {
-            ActOutcome::Refused(ActRefusal::Expired)
-        } else if let Some(service) = self.find(service) {
-            let (actor, mut outcome) = (act.actor, ActOutcome::NoChange);
-            self.turn(service, now, |service, turn| {
-                outcome = service.obey(actor, &act.command, turn);
-                true
-            });
-            outcome
-        } else {
-            ActOutcome::Refused(ActRefusal::UnknownService { service: service.clone() })
+    /// An act is carried out or refused: one answer, after what it has brought about. One that is sent again is answered again.
+    fn ordered(&mut self, act: Act, refused: Option<ActRefusal>, now: MonoTime) {
+        let (outcome, repeated) = match self.recent_acts.answer(&act, now) {
+            Ok(Some(outcome)) => (outcome, true),
+            Err(()) => (ActOutcome::Refused(ActRefusal::IdReused), true),
+            Ok(None) => {
+                let outcome = refused.map_or_else(|| self.carry_out(&act, now), ActOutcome::Refused);
+                self.recent_acts.answered(&act, &outcome, now);
+                self.effects.push(Effect::Persist);
+                (outcome, false)
+            }
         };
-        self.effects.push(Effect::Acted { act: act.id, outcome });
+        self.effects.push(Effect::Acted { act: act.id, outcome, repeated });
+    }
+
+    fn carry_out(&mut self, act: &Act, now: MonoTime) -> ActOutcome {
+        if act.expires.is_some_and(|end| end <= now) {
+            return ActOutcome::Refused(ActRefusal::Expired);
+        }
+        match (&act.command, act.command.service()) {
+            (_, Some(name)) => match self.find(name) {
+                Some(service) => self.order_one(service, act, now),
+                None => ActOutcome::Refused(ActRefusal::UnknownService { service: name.clone() }),
+            },
+            (ActCommand::Evacuate { zone, until, partial, services }, None) => {
+                let answer = act.command.check_until(now);
+                let answer = answer.and_then(|()| self.evacuate(act, (zone, until.at), *partial, services, now));
+                answer.unwrap_or_else(ActOutcome::Refused)
+            }
+            (ActCommand::Return { zone, services }, None) => {
+                self.end_evacuation(zone, services, now).unwrap_or_else(ActOutcome::Refused)
+            }
+            // (A reload is in force when the core is told of its act.)
+            _ => ActOutcome::Done,
+        }
+    }
+
+    fn order_one(&mut self, service: usize, act: &Act, now: MonoTime) -> ActOutcome {
+        let (actor, mut outcome) = (act.actor.clone(), ActOutcome::NoChange);
+        self.turn(service, now, |service, turn| {
+            outcome = service.obey(actor, &act.command, turn);
+            true
+        });
+        outcome
+    }
+
+    /// The services of these names that have a pool in the zone. `Err`: no service has.
+    fn services_in(&self, zone: &Name, names: &[Name]) -> Result<Vec<usize>, ActRefusal> {
+        if !self.services.iter().any(|service| service.config.is_in(zone)) {
+            return Err(ActRefusal::unknown_zone(zone, self.services.iter().map(|service| &*service.config)));
+        }
+        let named: HashSet<&Name> = names.iter().collect();
+        let concerned = |service: &Service| service.config.is_in(zone) && named.contains(service.name());
+        Ok((0..self.services.len()).filter(|service| concerned(&self.services[*service])).collect())
+    }
+
+    /// Leave a zone with every service that is there, under one epoch. Unless `partial`, no service moves if one cannot.
+    fn evacuate(
+        &mut self,
+        act: &Act,
+        (zone, until): (&Name, MonoTime),
+        partial: bool,
+        names: &[Name],
+        now: MonoTime,
+    ) -> Result<ActOutcome, ActRefusal> {
+        let mut ways = Vec::new();
+        let mut stays = Vec::new();
+        for service in self.services_in(zone, names)? {
+            match self.services[service].way_out_of(zone) {
+                Ok(way) => ways.push((service, way)),
+                Err(reason) => stays.push(reason),
+            }
+        }
+        if !stays.is_empty() && !partial {
+            return Err(ActRefusal::CannotEvacuate { zone: zone.clone(), stays });
+        }
+        self.turns(ways, now, |service, way, turn| {
+            service.evacuate(zone, until, way, &act.actor, turn);
+            true
+        });
+        Ok(if stays.is_empty() { ActOutcome::Done } else { ActOutcome::Partly { stays } })
+    }
+
+    /// The evacuation of a zone is over: services come home by the ordinary rules.
+    fn end_evacuation(&mut self, zone: &Name, names: &[Name], now: MonoTime) -> Result<ActOutcome, ActRefusal> {
+        let mut ended = false;
+        let services = self.services_in(zone, names)?;
+        self.turns(services.into_iter().map(|service| (service, ())), now, |service, (), _| {
+            let ends = service.end_evacuation(zone);
+            ended |= ends;
+            ends
+        });
+        if ended { Ok(ActOutcome::Done) } else { Err(ActRefusal::NotEvacuated { zone: zone.clone() }) }
     }
 }
 

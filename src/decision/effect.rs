@@ -70,12 +70,15 @@ pub enum Effect {
     /// A switch began to wait for its gates, or waits no longer. When one begins, ask for its gates, and answer with
     /// [`Event::GateAnswered`](super::Event::GateAnswered).
     Transition(TransitionRecord),
-    /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered), in its turn.
+    /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered) and each refused reload, in its turn.
     Acted {
         /// The act.
         act: ActId,
         /// What came of it.
         outcome: ActOutcome,
+        /// It did nothing now: its id is that of an earlier act, whose answer this is (or of another one, which is refused).
+        #[serde(default)]
+        repeated: bool,
     },
     /// A condition begins or ends.
     Condition(ConditionChange),

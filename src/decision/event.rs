@@ -68,9 +68,7 @@ pub enum Event {
     /// A gate of a [transition](super::Effect::Transition) was opened or refused. The first answer about each counts, and none about
     /// another transition than the one that waits.
     GateAnswered {
-        /// The service, as it was called when the transition began. The number alone says which transition is meant.
-        service: Name,
-        /// The transition.
+        /// The transition, whatever its service is called by now.
         transition: TransitionId,
         /// When that was known.
         seen: MonoTime,
@@ -98,6 +96,16 @@ pub enum Event {
         /// The act.
         act: Act,
     },
+    /// The act of a reload whose configuration cannot be put into force is refused; the answer is
+    /// [`Effect::Acted`](super::Effect::Acted), too.
+    ReloadRefused {
+        /// When that was known.
+        seen: MonoTime,
+        /// The act.
+        act: Box<Act>,
+        /// Its problems, for people.
+        problems: Vec<String>,
+    },
 }
 
 /// What a probe says.
@@ -116,6 +124,18 @@ pub enum ProbeOutcome {
     Fail {
         /// The family of failure.
         kind: ProbeFailure,
+        /// For people: at most 200 characters, no secrets.
+        detail: String,
+    },
+    /// It is alive, and has no room for the probe (its connections are used up): no evidence that it serves, and none that it does
+    /// not.
+    Busy {
+        /// For people: at most 200 characters, no secrets.
+        detail: String,
+    },
+    /// It is alive, and does not let the probe look (a wrong password, a right that is missing): no evidence about the endpoint, and
+    /// the check is to be mended.
+    Blind {
         /// For people: at most 200 characters, no secrets.
         detail: String,
     },
@@ -140,6 +160,8 @@ pub enum ProbeFailure {
     Mismatch,
     /// Bytes that are no answer.
     Malformed,
+    /// It states that it does not serve: it starts, or stops. What a server states counts at once.
+    NotServing,
 }
 
 /// How a connect ended.

@@ -15,6 +15,7 @@ impl Service {
     /// One decision of an `active_passive` service.
     pub fn decide_active(&mut self, turn: &mut Turn<'_>) {
         let intended = self.intended_switch(turn);
+        let intended = self.unless_held(intended, turn);
         self.pursue(intended, turn);
     }
 
@@ -24,11 +25,11 @@ impl Service {
             let left = self.choose_first(turn);
             // a restart took up a page again: not for longer than it must
             let captive = |active| self.pinned.is_none() && self.captive(active);
-            if left.is_some() || !matches!(self.serving, Serving::Active(active) if captive(active)) {
+            if left.is_some() || !self.serving.active().is_some_and(captive) {
                 return left;
             }
         }
-        if let Serving::Active(active) = self.serving
+        if let Some(active) = self.serving.active().filter(|_| self.hold.is_none())
             && let Some(home) = self.wrongly_left(active, turn.now)
         {
             return Some(IntendedSwitch { undoes: true, ..IntendedSwitch::own(SwitchKind::Rollback, Some(home)) });
@@ -74,8 +75,9 @@ impl Service {
         let over = |timer| self.timers.armed(timer).is_none_or(|at| at <= turn.now);
         let patient = self.pinned.is_none() && !over(Timer::FirstChoice);
         let given_up = |pool: usize| if patient { self.refuted(pool) } else { self.pools[pool].first_round_complete() };
-        let end = self.best_available().filter(|best| !self.pools[*best].is_static).unwrap_or(self.pools.len());
-        let known = (0..end).all(given_up);
+        let best = self.best_available().filter(|best| !self.pools[*best].is_static);
+        let better = |pool: &usize| best.is_none_or(|best| self.prefers(*pool, best));
+        let known = (0..self.pools.len()).filter(better).all(given_up);
         let ripe = match resumed {
             Some(pool) => self.available(pool) || (given_up(pool) && (known || self.pinned.is_some())),
             None => known,
@@ -89,6 +91,12 @@ impl Service {
             return self.begin_resumed(before, wanted, turn);
         }
         match resumed {
+            // (No pool served before the restart: a hold does not keep it so.)
+            Some(active) if self.was_down && self.holds_all() => {
+                self.last_active = Some(self.pools[active].name.clone());
+                self.begin(Serving::Down, turn);
+                return self.rise(turn);
+            }
             Some(active) => {
                 self.begin(Serving::Active(active), turn);
                 return self.leave(active, turn.now);
@@ -104,7 +112,9 @@ impl Service {
     /// The pool that was active `before`, or the one that the service was pinned to since. Where the way to that one has gates, it
     /// is a switch.
     fn begin_resumed(&mut self, before: Option<usize>, to: usize, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
-        let switch = IntendedSwitch { pins: true, ..IntendedSwitch::own(SwitchKind::Switchover, Some(to)) };
+        let pinned_until = self.timers.armed(Timer::Pin);
+        let switch =
+            IntendedSwitch { pins: true, pinned_until, ..IntendedSwitch::own(SwitchKind::Switchover, Some(to)) };
         if let Some(active) = before.filter(|active| *active != to && self.is_gated(&switch, turn)) {
             self.begin(Serving::Active(active), turn);
             self.pinned = None;
@@ -135,9 +145,11 @@ impl Service {
             self.last_active = Some(self.pools[pool].name.clone());
         }
         self.serving = serving;
+        self.was_down = false;
         self.left = None;
         self.failing_open = false;
         self.since = turn.now;
+        self.note_decided();
         self.timers.disarm(Timer::FirstChoice);
         turn.effects.push(Effect::Persist);
     }
@@ -165,9 +177,21 @@ impl Service {
         self.stay(to)
     }
 
-    /// The first pool in order of priority that is available; a static one only when no other is, wherever it stands.
+    /// The first pool in order of priority that is available: one in an evacuated zone only when no other is, a static one only
+    /// when none with endpoints is, wherever it stands.
     pub fn best_available(&self) -> Option<usize> {
-        (0..self.pools.len()).filter(|pool| self.available(*pool)).min_by_key(|pool| self.pools[*pool].is_static)
+        self.best_available_of(|_| true)
+    }
+
+    /// The same of these pools.
+    pub fn best_available_of(&self, meant: impl Fn(usize) -> bool) -> Option<usize> {
+        let rank = |pool: &usize| (self.pools[*pool].is_static, self.is_evacuated(*pool));
+        (0..self.pools.len()).filter(|pool| meant(*pool) && self.available(*pool)).min_by_key(rank)
+    }
+
+    /// Would the service rather be on the first of these pools than on the second?
+    pub fn prefers(&self, pool: usize, to: usize) -> bool {
+        (self.is_evacuated(pool), pool) < (self.is_evacuated(to), to)
     }
 
     /// The pool before, when the new one fails soon after a switch: once, and not while frozen.
@@ -177,7 +201,7 @@ impl Service {
         let once = last.kind != SwitchKind::Rollback;
         let old = self.index_of(last.from.as_ref()?)?;
         let serves = self.available(old) && !self.pools[old].is_static;
-        (soon && once && self.frozen_until().is_none() && serves).then_some(old)
+        (soon && once && self.may_elect() && !self.is_evacuated(old) && serves).then_some(old)
     }
 
     /// No pool is available: who carries traffic nevertheless (`fail_open`)? Pools with usable endpoints (fewer than
@@ -203,23 +227,28 @@ impl Service {
 
     /// A better pool that has been well for the whole hold-down, when Standfast may go there by itself.
     fn failback_target(&self, now: MonoTime) -> Option<usize> {
-        if !self.may_fail_back() {
+        if !self.may_go_homeward() {
             return None;
         }
         self.homeward().find(|pool| self.available(*pool) && self.hold_down_end(*pool).is_some_and(|end| end <= now))
     }
 
+    /// It may fail back by itself, or leaves an evacuated zone, which is an order.
+    fn may_go_homeward(&self) -> bool {
+        let avoids = self.serving.active().is_some_and(|active| self.is_evacuated(active));
+        self.may_fail_back() || avoids && self.pinned.is_none() && self.may_elect()
+    }
+
     /// Pools that the service would rather be on, best first.
     pub fn homeward(&self) -> impl Iterator<Item = usize> + '_ {
-        let end = match &self.serving {
-            Serving::Active(active) => *active,
-            Serving::Shared(_) => self.pools.len(),
-            Serving::Starting | Serving::Down => 0,
+        let (used, avoided): (Vec<usize>, Vec<usize>) =
+            (0..self.pools.len()).partition(|pool| !self.is_evacuated(*pool));
+        let wanted = move |pool: &usize| match &self.serving {
+            Serving::Active(active) => self.prefers(*pool, *active),
+            Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name) && !self.is_evacuated(*pool),
+            Serving::Starting | Serving::Down => false,
         };
-        (0..end).filter(|pool| !self.pools[*pool].is_static).filter(|pool| match &self.serving {
-            Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name),
-            _ => true,
-        })
+        used.into_iter().chain(avoided).filter(|pool| !self.pools[*pool].is_static).filter(wanted)
     }
 
     /// When a recovering pool may take the service; `None` = it has not recovered.
@@ -235,10 +264,7 @@ impl Service {
 
     pub fn wait_for_hold_down(&mut self, now: MonoTime) {
         let next = self.homeward().filter_map(|pool| self.hold_down_end(pool)).filter(|end| *end > now).min();
-        match next.filter(|_| self.may_fail_back()) {
-            Some(end) => self.timers.arm(Timer::HoldDown, end),
-            None => self.timers.disarm(Timer::HoldDown),
-        }
+        self.timers.set(Timer::HoldDown, next.filter(|_| self.may_go_homeward()));
     }
 
     // ---- the one way of a switch ----------------------------------------------------------------------------------
@@ -246,10 +272,7 @@ impl Service {
     /// Change the active pool of an `active_passive` service.
     pub fn take(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) {
         self.end_transition(TransitionStage::Replaced, turn);
-        let from = match self.serving {
-            Serving::Active(active) => Some(active),
-            _ => None,
-        };
+        let from = self.serving.active();
         self.record(&switch, from, turn);
         if let Some(left) = from {
             self.end_sessions(left, turn);
@@ -264,9 +287,11 @@ impl Service {
         }
         let to = switch.to.map(|pool| self.pools[pool].name.clone());
         let from = from.map(|pool| self.pools[pool].name.clone());
-        if switch.pins {
+        if switch.pins && switch.pinned_until.is_none_or(|end| end > turn.now) {
             self.pinned.clone_from(&to);
+            self.timers.set(Timer::Pin, switch.pinned_until);
         }
+        self.note_decided();
         self.arrives_on_few_sources(from.as_ref(), to.as_ref());
         if switch.undoes {
             self.few_sources_undone();
@@ -308,12 +333,26 @@ impl Service {
         let (fault, evidence) =
             if forced { self.fault_of(from, turn) } else { (self.order_time(turn.now), Vec::new()) };
         self.awaiting_answer = switch.to.map(|_| turn.epoch);
-        let incident = Incident {
+        let incident = Incident { outage, ..self.incident(switch, from, (fault, evidence), turn) };
+        turn.timeline.open(incident, turn.effects);
+    }
+
+    /// A switch away from this pool, as it is recorded: made now, and no outage.
+    pub fn incident(
+        &self,
+        switch: &IntendedSwitch,
+        from: Option<usize>,
+        (fault, evidence): (PoolFall, Vec<Evidence>),
+        turn: &Turn<'_>,
+    ) -> Incident {
+        let name = |pool: usize| self.pools[pool].name.clone();
+        Incident {
             id: IncidentId(0),
+            life: None,
             service: self.name().clone(),
             kind: switch.kind,
-            from: from.map(|pool| self.pools[pool].name.clone()),
-            to: switch.to.map(|pool| self.pools[pool].name.clone()),
+            from: from.map(name),
+            to: switch.to.map(name),
             actor: switch.actor.clone(),
             epoch: turn.epoch,
             evidence,
@@ -322,9 +361,9 @@ impl Service {
             decided: turn.now,
             answered: None,
             fenced: None,
-            outage,
-        };
-        turn.timeline.open(incident, turn.effects);
+            outage: false,
+            held: false,
+        }
     }
 
     fn order_time(&self, now: MonoTime) -> PoolFall {
@@ -333,7 +372,7 @@ impl Service {
 
     /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, unless
     /// a probe found its pool well meanwhile; nor did one to a static page, however often that was shown.
-    fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (PoolFall, Vec<Evidence>) {
+    pub fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (PoolFall, Vec<Evidence>) {
         let own = from.map(|pool| {
             let pool = &self.pools[pool];
             let fallen = || pool.endpoints.iter().filter(|endpoint| !endpoint.usable());

@@ -119,7 +119,8 @@ impl Service {
         let last = self.single_source.as_ref().filter(|last| last.proof == SourceProof::Wrong)?;
         let soon = now.since(last.at) <= self.config.failover.confirm_window;
         let here = last.to.as_ref() == Some(&self.pools[active].name);
-        let home = self.index_of(&last.from).filter(|home| here && *home != active && self.available(*home))?;
+        let fits = |home: &usize| here && *home != active && self.available(*home) && !self.is_evacuated(*home);
+        let home = self.index_of(&last.from).filter(fits)?;
         (soon && !self.ordered && self.pinned.is_none()).then_some(home)
     }
 

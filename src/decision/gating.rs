@@ -8,9 +8,9 @@
 use super::service::Service;
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
-use super::transition::{Fence, GateState, GivenUpSwitch, Transition, TransitionProgress};
+use super::transition::{Fence, GateState, GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{Effect, Gate, GateOutcome, GateRules, LimitAction, Serving, SwitchKind, TransitionId, TransitionStage};
+use super::{Effect, Gate, GateOutcome, GateRules, Serving, SwitchKind, TransitionId, TransitionStage};
 use crate::config::Name;
 
 /// What came of an intended switch.
@@ -48,23 +48,22 @@ impl Service {
         };
         let taken = self.intend(switch, turn) == Intent::Taken || self.advance_transition(turn) == Intent::Taken;
         if !taken {
-            self.failing_open = matches!(self.serving, Serving::Active(_)) && self.best_available().is_none();
+            self.failing_open = self.serving.active().is_some() && self.best_available().is_none();
         }
     }
 
     /// This switch is wanted. It is taken at once if it has no gate; else it waits in the place of the one that waited before.
     pub fn intend(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) -> Intent {
-        if let Some(waiting) = &self.transition {
-            let ordered = switch.pins || !switch.actor.is_own();
-            if self.is_same(waiting, &switch) || (!ordered && self.order_stands(waiting)) {
-                return Intent::Waits;
-            }
+        let ordered = switch.is_ordered();
+        if let Some(waiting) = &self.transition
+            && (self.is_same(waiting, &switch) || (!ordered && self.order_stands(waiting)))
+        {
+            return Intent::Waits;
         }
         let Some(rules) = self.gates(&switch, turn) else {
             self.take(switch, turn);
             return Intent::Taken;
         };
-        let ordered = switch.pins || !switch.actor.is_own();
         if !ordered && self.was_given_up(&switch) && self.pauses(turn) {
             return Intent::Waits;
         }
@@ -77,10 +76,7 @@ impl Service {
         let same = self.was_given_up(&switch);
         let before = self.given_up.take().filter(|_| same).and_then(|past| past.fence);
         *turn.transitions += 1;
-        let from = match self.serving {
-            Serving::Active(active) => Some(self.pools[active].name.clone()),
-            _ => None,
-        };
+        let from = self.serving.active().map(|active| self.pools[active].name.clone());
         let fence = self.begin_fence(&switch, rules, before, turn);
         let gate = |gate: &Gate| match gate {
             Gate::FenceAcknowledged if fence.is_none() => {
@@ -97,6 +93,7 @@ impl Service {
             undoes: switch.undoes,
             stays: switch.stays,
             pins: switch.pins,
+            pinned_until: switch.pinned_until,
             since: turn.now,
             until: turn.now.after(rules.limit),
             at_limit: rules.at_limit,
@@ -122,9 +119,9 @@ impl Service {
         if !rules.gates.contains(&Gate::FenceAcknowledged) {
             return None;
         }
-        let pool = match self.serving {
-            Serving::Active(active) => self.pools[active].name.clone(),
-            _ => match self.left.as_ref().filter(|left| left.pool.is_none()) {
+        let pool = match self.serving.active() {
+            Some(active) => self.pools[active].name.clone(),
+            None => match self.left.as_ref().filter(|left| left.pool.is_none()) {
                 Some(removed) => return Some(removed.clone()),
                 None => self.last_active.clone()?,
             },
@@ -160,12 +157,13 @@ impl Service {
         waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open))
     }
 
-    /// The transition that waits, if any, is over.
-    pub fn end_transition(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) {
-        if let Some(waiting) = self.transition.take() {
-            self.timers.disarm(Timer::Transition);
-            turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
-        }
+    /// The transition that waits, if any, is over. Returns it.
+    pub fn end_transition(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Option<Transition> {
+        let waiting = self.transition.take()?;
+        self.timers.disarm(Timer::Transition);
+        self.note_decided();
+        turn.effects.push(Effect::Transition(waiting.record(self.name(), stage)));
+        Some(waiting)
     }
 
     /// An operator wants the service at home, where it is: an order that waits is called off. (A forced switch of Standfast's own
@@ -176,9 +174,7 @@ impl Service {
 
     /// An operator wants what is so already: whatever waits is called off. Returns whether an order was.
     pub fn call_off(&mut self, turn: &mut Turn<'_>) -> bool {
-        let ordered = self.transition.as_ref().is_some_and(Transition::is_ordered);
-        self.end_transition(TransitionStage::Withdrawn, turn);
-        ordered
+        self.end_transition(TransitionStage::Withdrawn, turn).is_some_and(|waiting| waiting.is_ordered())
     }
 
     /// Is this its transition that waits?
@@ -195,22 +191,17 @@ impl Service {
 
     /// The transition that waits ends when it has come to that; at once, where all its gates were open from the beginning.
     fn advance_transition(&mut self, turn: &mut Turn<'_>) -> Intent {
-        let Some(waiting) = &self.transition else { return Intent::Waits };
-        let closed = waiting.closed();
-        match waiting.progress(turn.now) {
-            TransitionProgress::Waiting => Intent::Waits,
-            TransitionProgress::Open => self.take_waiting(TransitionStage::Taken, turn),
-            TransitionProgress::Over(LimitAction::GoAhead) => {
-                self.take_waiting(TransitionStage::WentAhead { closed }, turn)
+        match self.transition.as_ref().and_then(|waiting| waiting.end(turn.now)) {
+            None => Intent::Waits,
+            Some(stage @ (TransitionStage::Taken | TransitionStage::WentAhead { .. })) => {
+                self.take_waiting(stage, turn)
             }
-            TransitionProgress::Over(LimitAction::GiveUp) => self.give_up(TransitionStage::Expired { closed }, turn),
-            TransitionProgress::Refused(gate, detail) => self.give_up(TransitionStage::Refused { gate, detail }, turn),
+            Some(stage) => self.give_up(stage, turn),
         }
     }
 
     fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
-        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
-        self.end_transition(stage, turn);
+        let Some(waiting) = self.end_transition(stage, turn) else { return Intent::Waits };
         let switch = IntendedSwitch {
             kind: waiting.kind,
             to: waiting.to.as_ref().and_then(|to| self.index_of(to)),
@@ -218,6 +209,7 @@ impl Service {
             undoes: waiting.undoes,
             stays: waiting.stays,
             pins: waiting.pins,
+            pinned_until: waiting.pinned_until,
         };
         self.take(switch, turn);
         Intent::Taken
@@ -226,8 +218,7 @@ impl Service {
     /// The service stays as it is. A switch of Standfast's own is intended again when it has paused for as long as it may wait; an
     /// order is over.
     fn give_up(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {
-        let Some(waiting) = self.transition.clone() else { return Intent::Waits };
-        self.end_transition(stage, turn);
+        let Some(waiting) = self.end_transition(stage, turn) else { return Intent::Waits };
         if !waiting.is_ordered() {
             let until = turn.now.after(waiting.until.since(waiting.since));
             self.timers.arm(Timer::Transition, until);
@@ -243,9 +234,7 @@ impl Service {
             return;
         }
         self.given_up.take_if(|_| !same);
-        if self.transition.is_none() {
-            self.timers.disarm(Timer::Transition);
-        }
+        self.timers.disarm(Timer::Transition);
     }
 
     /// Has a switch been given up, and may not be intended again yet?
@@ -260,27 +249,30 @@ impl Service {
 
     /// Is this the switch that waits? (One away from a pool that the configuration drains is no failover either while it waits.)
     fn is_same(&self, waiting: &Transition, switch: &IntendedSwitch) -> bool {
-        let ordered = switch.pins || !switch.actor.is_own();
         let to = switch.to.map(|to| &self.pools[to].name) == waiting.to.as_ref();
         let kind = waiting.kind == switch.kind || waiting.kind == SwitchKind::Switchover && self.is_drained();
-        let marks = (waiting.pins, waiting.undoes) == (switch.pins, switch.undoes);
-        to && kind && marks && ordered == waiting.is_ordered()
+        let marks =
+            (waiting.pins, waiting.pinned_until, waiting.undoes) == (switch.pins, switch.pinned_until, switch.undoes);
+        to && kind && marks && switch.is_ordered() == waiting.is_ordered()
     }
 
     fn is_drained(&self) -> bool {
         let min_healthy = self.config.failover.min_healthy;
-        matches!(self.serving, Serving::Active(active) if self.pools[active].is_drained_by_weight(min_healthy))
+        self.serving.active().is_some_and(|active| self.pools[active].is_drained(min_healthy))
     }
 
     /// Is it an operator's, and still possible?
     fn order_stands(&self, waiting: &Transition) -> bool {
         let Some(to) = waiting.to.as_ref().and_then(|to| self.index_of(to)) else { return false };
         let moves = match self.serving {
-            Serving::Active(active) => active != to && (waiting.kind != SwitchKind::Failback || to < active),
+            Serving::Active(active) => {
+                active != to && (waiting.kind != SwitchKind::Failback || self.prefers(to, active))
+            }
             Serving::Down => waiting.kind != SwitchKind::Failback,
             Serving::Starting | Serving::Shared(_) => false,
         };
-        let possible = waiting.pins || (self.pinned.is_none() && self.available(to));
+        let possible = self.hold.is_none()
+            && (waiting.pins || (self.pinned.is_none() && self.available(to) && !self.is_evacuated(to)));
         waiting.is_ordered() && moves && possible
     }
 }

@@ -5,18 +5,46 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Actor, Cause};
 use crate::config::Name;
+use crate::digest::from_hex;
 use crate::time::MonoTime;
 
 /// Counts incidents of a process's life and, with `state`, beyond it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct IncidentId(pub u64);
 
+/// One life of an instance: a random number, made when the control plane starts, never used again. 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceLife(pub u64);
+
+impl fmt::Display for InstanceLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl From<InstanceLife> for String {
+    fn from(life: InstanceLife) -> String {
+        life.to_string()
+    }
+}
+
+impl TryFrom<String> for InstanceLife {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<InstanceLife, &'static str> {
+        let life = from_hex(text.as_bytes()).map(u64::from_be_bytes);
+        life.map(InstanceLife).ok_or("not the life of an instance: 16 hexadecimal digits")
+    }
+}
+
 /// Why the active pool changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchKind {
     /// Forced: the active pool cannot serve.
@@ -68,6 +96,9 @@ pub struct Evidence {
 pub struct Incident {
     /// Its number.
     pub id: IncidentId,
+    /// The life of the instance that it is of; `None` in state files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<InstanceLife>,
     /// The service.
     pub service: Name,
     /// Why.
@@ -96,9 +127,17 @@ pub struct Incident {
     /// It counts towards `max_failovers`: an outage began with it.
     #[serde(default)]
     pub outage: bool,
+    /// A hold kept it from happening: nothing of it was done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 impl Incident {
+    /// What it is called outside of the instance: `INSTANCE-LIFE-N`.
+    pub fn name(&self, instance: &str) -> String {
+        format!("{instance}-{}-{}", self.life.unwrap_or(InstanceLife(0)), self.id.0)
+    }
+
     /// Measured recovery time: first sign of the fault → first good answer from the new pool.
     pub fn rto(&self) -> Option<Duration> {
         self.answered.map(|answered| answered.since(self.fault))

@@ -12,7 +12,9 @@ use super::service::Service;
 use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
-use super::{Administrative, Incident, SavedCondition, Serving, SwitchKind};
+use super::{
+    Administrative, ConditionKind, Incident, SavedAct, SavedCondition, SavedHold, SavedWeight, Serving, SwitchKind,
+};
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
 use crate::time::MonoTime;
@@ -30,6 +32,9 @@ pub struct Saved {
     pub services: Vec<SavedService>,
     /// Newest last.
     pub incidents: Vec<SavedIncident>,
+    /// Acts that may be sent again, oldest first; absent in files of before they were remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<SavedAct>,
 }
 
 /// One service's decisions.
@@ -60,6 +65,21 @@ pub struct SavedService {
     pub frozen_for_us: Option<u64>,
     /// Endpoints that an operator took out of use.
     pub administrative: Vec<(SocketAddr, Administrative)>,
+    /// No pool serves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
+    /// How long the pin still lasts; `None` = until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_for_us: Option<u64>,
+    /// The hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<SavedHold>,
+    /// Zones that are evacuated, and for how long still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuated: Vec<(Name, u64)>,
+    /// Weights in the place of configured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<SavedWeight>,
 }
 
 /// The last switch.
@@ -91,10 +111,12 @@ impl Saved {
             service.forced_ages_us.iter_mut().for_each(later);
             service.conditions.iter_mut().for_each(|open| later(&mut open.age_us));
             service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
+            service.shorten_orders(by);
         }
         for SavedIncident(incident) in &mut self.incidents {
             *incident = shift(incident, |age| age.after(by));
         }
+        self.acts.iter_mut().for_each(|act| act.grow_older(by));
         self
     }
 
@@ -138,19 +160,20 @@ impl Saved {
             next_incident: timeline.next,
             services: services.iter().map(|service| service.save(now)).collect(),
             incidents: timeline.incidents.iter().map(|i| SavedIncident(shift(i, |at| age_of(at, now)))).collect(),
+            acts: Vec::new(),
         }
     }
 
     pub(super) fn timeline(&self, now: MonoTime) -> Timeline {
         let restore = |saved: &SavedIncident| shift(&saved.0, |age| now.before(Duration::from_micros(age.as_micros())));
-        Timeline { incidents: self.incidents.iter().map(restore).collect(), next: self.next_incident }
+        Timeline { incidents: self.incidents.iter().map(restore).collect(), next: self.next_incident, life: None }
     }
 }
 
 /// Numbers of publishing and of incidents beyond this one were never counted up to.
 const MAX_COUNTED: u64 = 1 << 62;
 /// No configuration asks for a longer time, in microseconds.
-const LONGEST_TIME: u64 = 365 * 24 * 3600 * 1_000_000;
+pub(super) const LONGEST_TIME: u64 = 365 * 24 * 3600 * 1_000_000;
 /// Characters of a damaged name that are shown.
 const LONGEST_SHOWN: usize = 60;
 
@@ -195,12 +218,14 @@ impl SavedService {
         });
         let mut kinds = BTreeSet::new();
         self.conditions.retain(|open| {
-            let good = open.pool.as_ref().is_none_or(|pool| is_name(pool)) && kinds.insert(open.kind);
+            let named = open.pool.as_ref().is_none_or(|pool| is_name(pool));
+            let good = named && kinds.insert((open.kind, open.pool.clone()));
             if !good {
                 leave_out(&format!("the condition {} stands there twice, or its pool has no name", open.kind.as_str()));
             }
             good
         });
+        self.check_orders(left_out);
         // Oldest first, whatever the file says.
         self.forced_ages_us.sort_unstable_by(|one, other| other.cmp(one));
         Ok(())
@@ -248,7 +273,7 @@ fn shift(incident: &Incident, by: impl Fn(MonoTime) -> MonoTime) -> Incident {
     shifted
 }
 
-fn us(span: Duration) -> u64 {
+pub(super) fn us(span: Duration) -> u64 {
     span.as_micros() as u64
 }
 
@@ -258,7 +283,7 @@ impl Service {
         let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
         let ordered = endpoints.filter(|endpoint| endpoint.administrative != Administrative::Ready);
         let shared = matches!(self.serving, Serving::Shared(_));
-        SavedService {
+        let mut saved = SavedService {
             name: self.name().clone(),
             active: self.resume.clone().or(self.last_active.clone()).filter(|_| !shared),
             lost: self.lost.iter().cloned().collect(),
@@ -275,7 +300,14 @@ impl Service {
             forced_ages_us: self.freeze.forced.iter().map(|at| age(*at)).collect(),
             frozen_for_us: self.frozen_until().map(|until| us(until.since(now))),
             administrative: ordered.map(|e| (e.address, e.administrative)).collect(),
-        }
+            down: self.was_down || self.serving == Serving::Down,
+            pinned_for_us: None,
+            hold: None,
+            evacuated: Vec::new(),
+            weights: Vec::new(),
+        };
+        self.save_orders(&mut saved, now);
+        saved
     }
 
     /// Take up what an earlier process decided; pools that no longer exist are forgotten.
@@ -308,5 +340,8 @@ impl Service {
         for endpoint in self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
             endpoint.administrative = words.get(&endpoint.address).copied().unwrap_or(Administrative::Ready);
         }
+        self.restore_orders(saved, now);
+        self.was_down = saved.down;
+        self.missed = self.conditions.iter().any(|open| open.kind == ConditionKind::ObjectiveMissed);
     }
 }

@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::health::CheckVerdict;
 use super::hold_down::FallRhythm;
 use super::sessions::PoolTerms;
-use super::{Administrative, PoolRow, PoolSessions};
+use super::{PoolRow, PoolSessions};
 use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
 use crate::time::MonoTime;
 
@@ -65,10 +65,10 @@ impl Pool {
         if all { self.usable() as u32 } else { 1 }
     }
 
-    /// Would it be available if no endpoint had weight 0?
-    pub fn is_drained_by_weight(&self, min_healthy: usize) -> bool {
-        let healthy = |e: &&Endpoint| e.is_healthy() && e.administrative == Administrative::Ready;
-        !self.available(min_healthy) && self.endpoints.iter().filter(healthy).count() >= min_healthy.max(1)
+    /// Would it be available if neither an operator nor a weight of 0 took endpoints out of use?
+    pub fn is_drained(&self, min_healthy: usize) -> bool {
+        let healthy = self.endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count();
+        !self.available(min_healthy) && healthy >= min_healthy.max(1)
     }
 
     /// May it take the service?

@@ -120,7 +120,7 @@ impl EndpointReach {
     /// A probe ended. (Whether a timeout or refusal came of the way is told by its connect.)
     pub fn probed(&mut self, outcome: &ProbeOutcome, at: MonoTime) {
         match outcome {
-            ProbeOutcome::Pass { .. } => self.hear(at),
+            ProbeOutcome::Pass { .. } | ProbeOutcome::Busy { .. } | ProbeOutcome::Blind { .. } => self.hear(at),
             ProbeOutcome::Fail { kind: ProbeFailure::Timeout | ProbeFailure::Refused, .. } => {}
             ProbeOutcome::Fail { .. } => self.hear(at),
             ProbeOutcome::Local { .. } => {}

@@ -2,9 +2,10 @@
 //! from it yet; the last one of an endpoint is part of its status.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What an endpoint said of its data when a probe passed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reading {
     /// Its part in a replicated set.
     pub role: DataRole,
@@ -21,7 +22,7 @@ pub struct Reading {
 }
 
 /// The part of an endpoint in a replicated set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DataRole {
     /// The source of changes.
@@ -34,7 +35,7 @@ pub enum DataRole {
 }
 
 /// How much of a lineage an endpoint has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DataPosition {
     /// Counted from the beginning of the lineage.
     pub value: u64,
@@ -43,7 +44,7 @@ pub struct DataPosition {
 }
 
 /// What a position counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PositionUnit {
     /// Bytes of a write-ahead log or replication stream.

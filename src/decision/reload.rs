@@ -16,7 +16,7 @@ use super::succession::{Predecessor, Succession};
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{EndpointId, Serving, SwitchKind};
+use super::{Actor, EndpointId, Serving, SwitchKind};
 use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
 use crate::time::MonoTime;
 
@@ -165,7 +165,7 @@ impl Service {
         let successors = past.successors(self.pools.len());
         self.leave_removed_pools(&successors, turn);
         let served: Vec<bool> = (0..self.pools.len()).map(|pool| self.serves(pool)).collect();
-        let was_available = matches!(self.serving, Serving::Active(active) if self.available(active));
+        let was_available = self.serving.active().is_some_and(|active| self.available(active));
         self.follow_renames(config, &successors, turn);
         let history = |pool: &Pool| (pool.recovered, pool.rhythm.clone(), pool.served, pool.terms);
         let history: Vec<_> = self.pools.iter().map(history).collect();
@@ -179,22 +179,29 @@ impl Service {
                 old.unwrap_or((None, FallRhythm::default(), true, PoolTerms::default()));
         }
         self.adopt_rules(&before);
+        self.keep_zones();
+        self.missed &= self.config.objectives.rto.is_some();
+        if self.pinned.is_none() {
+            self.timers.disarm(Timer::Pin);
+        }
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
         self.serving = self.serving_by(&serves);
         self.await_strangers(was_available, turn);
-        self.leave_drained_pool(was_available, turn);
+        self.leave_drained_pool(was_available, &Actor::standfast(), turn);
     }
 
-    /// The configuration has given the endpoints of the active pool weight 0: that is an order and no fault, so that it
-    /// neither counts as a failover nor is rolled back.
-    fn leave_drained_pool(&mut self, was_available: bool, turn: &mut Turn<'_>) {
+    /// The configuration or an operator has taken the endpoints of the active pool out of use: that is an order and no fault, so that
+    /// it neither counts as a failover nor is rolled back.
+    pub fn leave_drained_pool(&mut self, was_available: bool, actor: &Actor, turn: &mut Turn<'_>) {
         let (mode, min_healthy) = (self.config.mode, self.config.failover.min_healthy);
         if let (Mode::ActivePassive, Serving::Active(active), None, true) =
             (mode, &self.serving, &self.pinned, was_available)
-            && self.pools[*active].is_drained_by_weight(min_healthy)
+            && !self.holds_all()
+            && self.pools[*active].is_drained(min_healthy)
             && let Some(next) = self.best_available()
         {
-            self.intend(IntendedSwitch::own(SwitchKind::Switchover, Some(next)), turn);
+            let switch = IntendedSwitch::own(SwitchKind::Switchover, Some(next));
+            self.intend(IntendedSwitch { actor: actor.clone(), ..switch }, turn);
         }
     }
 
@@ -216,8 +223,7 @@ impl Service {
         self.serve_again_what_is_removed(successors, turn);
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
-            let next = (0..self.pools.len()).find(|next| stays(*next) && self.available(*next));
-            match (&self.serving, next) {
+            match (&self.serving, self.best_available_of(stays)) {
                 (Serving::Active(_), _) if !turn.gates.is_empty() => {
                     self.take(IntendedSwitch::own(SwitchKind::Switchover, None), turn);
                 }
@@ -231,42 +237,40 @@ impl Service {
 
     /// Everything that names a pool names it as `config` does from now on; decisions about pools that are gone are forgotten.
     fn follow_renames(&mut self, config: &config::Service, successors: &[Option<usize>], turn: &mut Turn<'_>) {
-        let places: BTreeMap<&Name, usize> = self.pools.iter().zip(0..).map(|(pool, at)| (&pool.name, at)).collect();
-        let now_called = |pool: &Name| {
-            let successor = successors[*places.get(pool)?]?;
-            Some(config.pools[successor].name.clone())
+        let stays = self.pools.iter().zip(successors).filter_map(|(pool, successor)| {
+            let successor = &config.pools[(*successor)?];
+            Some((pool.name.clone(), successor.name.clone()))
+        });
+        let names: BTreeMap<Name, Name> = stays.collect();
+        let now_called = |pool: &Name| names.get(pool).cloned();
+        let decided = |pool: &mut Option<Name>| *pool = pool.as_ref().and_then(now_called);
+        // What has happened to a pool that is gone keeps its name.
+        let happened = |pool: &mut Option<Name>| {
+            if let Some(name) = pool.as_ref().and_then(now_called) {
+                *pool = Some(name);
+            }
         };
-        let rename = |pool: &Option<Name>| pool.as_ref().map(|pool| now_called(pool).unwrap_or_else(|| pool.clone()));
-        let pinned = self.pinned.as_ref().and_then(now_called);
-        let resume = self.resume.as_ref().and_then(now_called);
-        let lost = self.lost.iter().filter_map(now_called).collect();
-        let last_active = rename(&self.last_active);
-        let mut single_source = self.single_source.clone();
-        if let Some(last) = &mut single_source {
+        decided(&mut self.pinned);
+        decided(&mut self.resume);
+        self.lost = self.lost.iter().filter_map(now_called).collect();
+        happened(&mut self.last_active);
+        if let Some(last) = &mut self.last_switch {
+            happened(&mut last.from);
+        }
+        if let Some(last) = &mut self.single_source {
             last.rename(now_called);
         }
-        let left = rename(&self.last_switch.as_ref().and_then(|last| last.from.clone()));
-        let transition = self.transition.as_ref().map(|waiting| (rename(&waiting.from), rename(&waiting.to)));
-        let given_up = self.given_up.as_ref().map(|past| rename(&past.to));
-        let (mut transition_fence, mut given_up_fence) = (
-            self.transition.as_ref().and_then(|waiting| waiting.fence.clone()),
-            self.given_up.as_ref().and_then(|past| past.fence.clone()),
-        );
-        let mut left_fence = self.left.clone();
-        for fence in [&mut transition_fence, &mut given_up_fence, &mut left_fence].into_iter().flatten() {
-            fence.rename(now_called);
+        if let Some(left) = &mut self.left {
+            left.rename(now_called);
         }
-        if let (Some(waiting), Some((from, to))) = (&mut self.transition, transition) {
-            (waiting.from, waiting.to) = (from, to);
-            waiting.fence = transition_fence;
+        if let Some(waiting) = &mut self.transition {
+            happened(&mut waiting.from);
+            happened(&mut waiting.to);
+            waiting.fence.iter_mut().for_each(|fence| fence.rename(now_called));
         }
-        if let (Some(past), Some(to)) = (&mut self.given_up, given_up) {
-            (past.to, past.fence) = (to, given_up_fence);
-        }
-        (self.pinned, self.resume, self.lost, self.last_active) = (pinned, resume, lost, last_active);
-        (self.single_source, self.left) = (single_source, left_fence);
-        if let Some(last) = &mut self.last_switch {
-            last.from = left;
+        if let Some(past) = &mut self.given_up {
+            happened(&mut past.to);
+            past.fence.iter_mut().for_each(|fence| fence.rename(now_called));
         }
         if *self.name() != config.name {
             turn.timeline.rename(self.name(), &config.name);

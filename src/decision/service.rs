@@ -1,6 +1,6 @@
 //! One service: evidence in, then one pass from standings to a published row ([`Service::settle`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,13 @@ use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
 use super::single_source::SingleSource;
-use super::switch::LastSwitch;
+use super::switch::{HeldSwitch, LastSwitch};
 use super::timers::{Timer, Timers, earliest};
 use super::transition::{Fence, GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{Admission, Condition, Effect, Held, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
+use super::{
+    Admission, Condition, Effect, Held, HoldScope, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange,
+};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 use crate::time::MonoTime;
 
@@ -37,6 +39,24 @@ pub(super) struct Service {
     /// An operator chose the active pool: no failback by itself.
     pub ordered: bool,
     pub pinned: Option<Name>,
+    /// Switches that an operator's hold keeps from being made; it ends with its timer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldScope>,
+    /// The switch that was recorded in the place of being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_switch: Option<HeldSwitch>,
+    /// Zones that are evacuated, until then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evacuated: BTreeMap<Name, MonoTime>,
+    /// No pool served before a restart, and the first choice was not made since.
+    #[serde(default)]
+    pub was_down: bool,
+    /// Its last recovery took longer than its objective.
+    #[serde(default)]
+    pub missed: bool,
+    /// Counts what is decided about it: see `ServiceStatus::decisions`.
+    #[serde(default)]
+    pub decisions: u64,
     /// `active_active`: pools that lost their share and have not got it back.
     pub lost: BTreeSet<Name>,
     pub hold_down: HoldDown,
@@ -81,6 +101,7 @@ impl Service {
             name: config.name.clone(),
             serving: Serving::Starting,
             awaiting_answer: None,
+            isolated: false,
             pools: Vec::new(),
         };
         Service {
@@ -94,6 +115,12 @@ impl Service {
             last_switch: None,
             ordered: false,
             pinned: None,
+            hold: None,
+            held_switch: None,
+            evacuated: BTreeMap::new(),
+            was_down: false,
+            missed: false,
+            decisions: 0,
             lost: BTreeSet::new(),
             hold_down: HoldDown::default(),
             freeze: Freeze::default(),
@@ -168,20 +195,25 @@ impl Service {
 
     /// Standfast may move the service home by itself now.
     pub fn may_fail_back(&self) -> bool {
-        self.decides_alone() && self.frozen_until().is_none()
+        self.decides_alone() && self.may_elect()
+    }
+
+    /// Something was decided about it.
+    pub fn note_decided(&mut self) {
+        self.decisions += 1;
     }
 
     // ---- the pass from evidence to the published row -------------------------------------------------------------
 
     /// Conclude everything that follows from the evidence and the time. Returns whether the published row changed.
     pub fn settle(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.end_orders(turn);
         let mut changes = self.conclude(turn);
         changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
         changes.extend(self.prove_few_sources(turn));
         changes.extend(self.eject_outliers(turn));
         self.observe_pools(turn.now);
-        self.end_freeze(turn);
         self.decide(turn);
         self.note_serving();
         self.judge_isolation(turn);
@@ -344,7 +376,7 @@ impl Service {
     }
 
     fn observe_terms(&mut self, now: MonoTime) {
-        let served = !matches!(self.serving, Serving::Starting | Serving::Down);
+        let served = self.serving.is_served();
         for pool in 0..self.pools.len() {
             let serves = self.serves(pool);
             self.pools[pool].terms.observe(serves, served, now);
@@ -372,12 +404,6 @@ impl Service {
         let min_healthy = self.config.failover.min_healthy;
         for pool in &mut self.pools {
             pool.observe(min_healthy, self.config.failover.damping, now);
-        }
-    }
-
-    fn end_freeze(&mut self, turn: &mut Turn<'_>) {
-        if self.timers.fired(Timer::Freeze, turn.now) {
-            turn.effects.push(Effect::Persist);
         }
     }
 
@@ -436,15 +462,15 @@ impl Service {
             return (may, true);
         }
         let homeward = match &self.serving {
-            Serving::Active(active) => pool < *active,
-            Serving::Shared(_) => self.lost.contains(&self.pools[pool].name),
+            Serving::Active(active) => self.prefers(pool, *active),
+            Serving::Shared(_) => self.lost.contains(&self.pools[pool].name) && !self.is_evacuated(pool),
             Serving::Starting | Serving::Down => false,
         };
         if !homeward || !self.decides_alone() {
             return (false, true);
         }
         let over = self.hold_down_end(pool).is_some_and(|end| end <= now);
-        let open = over && self.frozen_until().is_none();
+        let open = over && self.may_elect();
         (open, open)
     }
 
@@ -465,7 +491,7 @@ impl Service {
         }
     }
 
-    fn report(&mut self, changes: Vec<StandingChange>, turn: &mut Turn<'_>) {
+    pub fn report(&mut self, changes: Vec<StandingChange>, turn: &mut Turn<'_>) {
         turn.effects.extend(changes.into_iter().map(Effect::Standing));
     }
 
@@ -483,6 +509,7 @@ impl Service {
             name: self.name().clone(),
             serving: self.serving.clone(),
             awaiting_answer: self.awaiting_answer,
+            isolated: self.isolated,
             pools: self.pools.iter().enumerate().map(row).collect(),
         };
         let changed = row != self.row;

@@ -1,9 +1,10 @@
 //! An endpoint's standing: operational × administrative, with a cause; and what the data plane may do with it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What checks and traffic say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operational {
     /// No probe has answered yet.
@@ -24,7 +25,7 @@ impl Operational {
 }
 
 /// What an operator says, or the configuration by a weight of 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Administrative {
     /// In use.
@@ -37,7 +38,7 @@ pub enum Administrative {
 }
 
 /// Why an endpoint stands as it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Not probed yet.
@@ -62,10 +63,12 @@ pub enum Cause {
     EjectionOver,
     /// It was ejected on the evidence of one source, which turned out to be wrong.
     EvidenceWithdrawn,
+    /// An operator ejected it, or ended its ejection.
+    Ordered,
 }
 
 /// An endpoint's state with its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
     /// What checks and traffic say.
     pub operational: Operational,
@@ -83,7 +86,7 @@ impl Standing {
 }
 
 /// What the data plane may send to an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
     /// New work.

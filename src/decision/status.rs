@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::endpoint::Endpoint;
 use super::pool::Pool;
@@ -12,7 +13,8 @@ use super::service::Service;
 use super::timers::Timer;
 use super::transition::{GateState, Transition};
 use super::{
-    Actor, Admission, ConditionStatus, EndpointId, Gate, Reading, Serving, Standing, SwitchKind, TransitionId,
+    Actor, Admission, CheckAnswer, ConditionStatus, EndpointId, Gate, HoldScope, Reading, Serving, Standing,
+    SwitchKind, TransitionId,
 };
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
@@ -50,8 +52,33 @@ pub struct ServiceStatus {
     pub frozen_for_ms: Option<u64>,
     /// An operator chose the active pool: no failback by itself.
     pub ordered: bool,
+    /// Standfast brings it home by itself: nothing of an operator or of the configuration keeps it.
+    #[serde(default)]
+    pub comes_home: bool,
+    /// When the last switch was.
+    #[serde(default)]
+    pub switched: Option<MonoTime>,
     /// The pool an operator pinned the service to.
     pub pinned: Option<Name>,
+    /// How long that lasts; `None` = until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_for_ms: Option<u64>,
+    /// An operator's hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldStatus>,
+    /// Zones that are evacuated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuated: Vec<EvacuationStatus>,
+    /// Its last recovery took longer than its objective.
+    #[serde(default)]
+    pub missed: bool,
+    /// Pools of `active_active` that lost their share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Name>,
+    /// Counts, in this life of the service, what was decided about it: who serves, pins, holds, freezes, orders and what operators say
+    /// of endpoints; not what probes say.
+    #[serde(default)]
+    pub decisions: u64,
     /// A switch that waits for its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,
@@ -62,16 +89,46 @@ pub struct ServiceStatus {
     pub pools: Vec<PoolStatus>,
 }
 
+/// An operator's hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HoldStatus {
+    /// Which switches it keeps from being made.
+    pub scope: HoldScope,
+    /// How long it still lasts.
+    pub left_ms: u64,
+}
+
+/// A zone that is evacuated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EvacuationStatus {
+    /// The zone.
+    #[schema(value_type = String)]
+    pub zone: Name,
+    /// How long it still lasts.
+    pub left_ms: u64,
+}
+
+/// An operator's weight of an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WeightStatus {
+    /// The weight.
+    pub weight: u32,
+    /// How long it still applies; `None` = until a reload changes the configured one.
+    pub left_ms: Option<u64>,
+}
+
 /// A switch that waits for its gates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionStatus {
     /// Its number.
     pub id: TransitionId,
     /// Why the active pool is to change.
     pub kind: SwitchKind,
     /// The pool that serves; `None` when none does.
+    #[schema(value_type = Option<String>)]
     pub from: Option<Name>,
     /// The pool that is to serve.
+    #[schema(value_type = Option<String>)]
     pub to: Option<Name>,
     /// Who decided.
     pub actor: Actor,
@@ -84,7 +141,7 @@ pub struct TransitionStatus {
 }
 
 /// A gate of a transition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GateStatus {
     /// Which.
     pub gate: Gate,
@@ -104,16 +161,23 @@ pub struct PoolStatus {
     /// It is a static response: nothing that could fail, and no service.
     #[serde(default)]
     pub page: bool,
+    /// The zone that the configuration gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// Its zone is evacuated: it is used only where no other is available.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evacuated: bool,
     /// None for a static response.
     pub endpoints: Vec<EndpointStatus>,
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// Its identity.
     pub id: EndpointId,
     /// Its address.
+    #[schema(value_type = String)]
     pub address: SocketAddr,
     /// State and reason.
     pub standing: Standing,
@@ -128,9 +192,15 @@ pub struct EndpointStatus {
     pub evidence: String,
     /// How long the ejection lasts at least; `None` = not ejected, or waiting for trials.
     pub ejected_for_ms: Option<u64>,
+    /// An operator's weight in the place of the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_order: Option<WeightStatus>,
     /// What the last passed probe that read anything said of its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// What the newest probe was answered; absent = it passed, or nothing was heard yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckAnswer>,
 }
 
 fn ms(span: Duration) -> u64 {
@@ -141,10 +211,7 @@ impl Service {
     /// For `/status`.
     pub(super) fn status(&self, now: MonoTime) -> ServiceStatus {
         let left = |until: Option<MonoTime>| until.map(|until| ms(until.since(now)));
-        let active = match self.serving {
-            Serving::Active(active) => Some(self.pools[active].name.clone()),
-            _ => None,
-        };
+        let active = self.serving.active().map(|active| self.pools[active].name.clone());
         let home = self.homeward().find_map(|pool| self.hold_down_end(pool));
         ServiceStatus {
             name: self.name().clone(),
@@ -160,19 +227,36 @@ impl Service {
             waits_for_operator: home.is_some() && self.pinned.is_none() && !self.decides_alone(),
             frozen_for_ms: left(self.frozen_until()),
             ordered: self.ordered,
+            comes_home: self.decides_alone(),
+            switched: self.last_switch.as_ref().map(|last| last.at),
             pinned: self.pinned.clone(),
+            pinned_for_ms: left(self.timers.armed(Timer::Pin)).filter(|_| self.pinned.is_some()),
+            hold: self
+                .hold
+                .map(|scope| HoldStatus { scope, left_ms: left(self.timers.armed(Timer::Hold)).unwrap_or(0) }),
+            evacuated: self
+                .evacuated
+                .iter()
+                .map(|(zone, until)| EvacuationStatus { zone: zone.clone(), left_ms: ms(until.since(now)) })
+                .collect(),
+            missed: self.missed,
+            lost: self.lost.iter().cloned().collect(),
+            decisions: self.decisions,
             transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
             conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
-            pools: self.pools.iter().map(|pool| self.pool_status(pool, now)).collect(),
+            pools: (0..self.pools.len()).map(|pool| self.pool_status(pool, now)).collect(),
         }
     }
 
-    fn pool_status(&self, pool: &Pool, now: MonoTime) -> PoolStatus {
+    fn pool_status(&self, index: usize, now: MonoTime) -> PoolStatus {
+        let pool: &Pool = &self.pools[index];
         PoolStatus {
             name: pool.name.clone(),
             available: pool.available(self.config.failover.min_healthy),
             usable: pool.usable(),
             page: pool.is_static,
+            zone: self.config.pools[index].zone.clone(),
+            evacuated: self.is_evacuated(index),
             endpoints: pool.endpoints.iter().map(|endpoint| endpoint.status(now)).collect(),
         }
     }
@@ -205,7 +289,12 @@ impl Endpoint {
             for_ms: ms(now.since(self.since)),
             evidence: self.suspicion.describe(now).unwrap_or_else(|| self.evidence.clone()),
             ejected_for_ms: self.timers.armed(Timer::Ejection).map(|until| ms(until.since(now))),
+            weight_order: self.weight_override().map(|order| WeightStatus {
+                weight: order.weight,
+                left_ms: self.timers.armed(Timer::Weight).map(|until| ms(until.since(now))),
+            }),
             reading: self.reading.clone(),
+            check: self.checks.answer.clone(),
         }
     }
 }

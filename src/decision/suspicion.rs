@@ -93,7 +93,7 @@ impl Suspicion {
                 self.clear(seen);
             }
             ProbeOutcome::Fail { .. } => self.confirmed = self.holds(),
-            ProbeOutcome::Local { .. } => {}
+            ProbeOutcome::Busy { .. } | ProbeOutcome::Blind { .. } | ProbeOutcome::Local { .. } => {}
         }
         before != (self.holds(), self.convicts())
     }

@@ -14,6 +14,14 @@ pub(super) struct LastSwitch {
     pub at: MonoTime,
 }
 
+/// The switch that a hold keeps from being made: recorded once as long as it is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeldSwitch {
+    pub kind: SwitchKind,
+    pub from: Option<Name>,
+    pub to: Option<Name>,
+}
+
 /// A decision to change the active pool: taken at once, or [when its gates are open](super::transition).
 #[derive(Clone, Debug)]
 pub(super) struct IntendedSwitch {
@@ -26,10 +34,25 @@ pub(super) struct IntendedSwitch {
     pub stays: bool,
     /// The service is pinned there.
     pub pins: bool,
+    /// When the pin ends by itself.
+    pub pinned_until: Option<MonoTime>,
 }
 
 impl IntendedSwitch {
     pub fn own(kind: SwitchKind, to: Option<usize>) -> IntendedSwitch {
-        IntendedSwitch { kind, to, actor: Actor::standfast(), undoes: false, stays: false, pins: false }
+        IntendedSwitch {
+            kind,
+            to,
+            actor: Actor::standfast(),
+            undoes: false,
+            stays: false,
+            pins: false,
+            pinned_until: None,
+        }
+    }
+
+    /// An operator wants it. (A pin of before a restart is taken by Standfast itself.)
+    pub fn is_ordered(&self) -> bool {
+        self.pins || !self.actor.is_own()
     }
 }

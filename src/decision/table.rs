@@ -4,13 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Admission, PoolSessions, Standing};
 use crate::config::Name;
 use crate::time::MonoTime;
 
 /// An endpoint of this process's life: allotted once per (service, address), never reused, kept over reloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct EndpointId(pub u32);
 
@@ -38,12 +39,15 @@ pub struct ServiceRow {
     pub serving: Serving,
     /// The epoch of the switch whose first good answer is still awaited (`Event::Answered` carries it back).
     pub awaiting_answer: Option<u64>,
+    /// All its pools became unreachable at once: whatever it keeps, it serves no request.
+    #[serde(default)]
+    pub isolated: bool,
     /// In the order of the configuration.
     pub pools: Vec<PoolRow>,
 }
 
 /// Who serves a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Serving {
     /// The first choice has not been made: requests wait up to 1 s, then 503.
@@ -57,6 +61,19 @@ pub enum Serving {
 }
 
 impl Serving {
+    /// The active pool, an index; `None` in `active_active` too.
+    pub fn active(&self) -> Option<usize> {
+        match self {
+            Serving::Active(active) => Some(*active),
+            Serving::Starting | Serving::Shared(_) | Serving::Down => None,
+        }
+    }
+
+    /// Does any pool serve?
+    pub fn is_served(&self) -> bool {
+        matches!(self, Serving::Active(_) | Serving::Shared(_))
+    }
+
     /// Does this pool (an index) serve?
     pub fn serves(&self, pool: usize) -> bool {
         match self {
@@ -108,4 +125,7 @@ pub struct EndpointRow {
     /// Its good answers are to be counted by source even if it has not failed: it is being proven.
     #[serde(default)]
     pub proving: bool,
+    /// An operator's weight in the place of the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Incident, IncidentId};
+use super::{Effect, Incident, IncidentId, InstanceLife};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -19,12 +19,16 @@ const ONE_FAULT: Duration = Duration::from_secs(10);
 pub(super) struct Timeline {
     pub incidents: VecDeque<Incident>,
     pub next: u64,
+    /// The life of the instance, which stands in each new record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<InstanceLife>,
 }
 
 impl Timeline {
-    /// Open a record; its id is set here.
+    /// Open a record; its id and its life are set here.
     pub fn open(&mut self, mut incident: Incident, effects: &mut Vec<Effect>) {
         incident.id = IncidentId(self.next);
+        incident.life = self.life;
         self.next += 1;
         while self.incidents.len() >= KEPT {
             self.incidents.pop_front();
@@ -40,9 +44,9 @@ impl Timeline {
         }
     }
 
-    /// The newest record of a service.
+    /// The newest record of a switch of a service that was made.
     pub fn last(&self, service: &Name) -> Option<&Incident> {
-        self.incidents.iter().rev().find(|incident| incident.service == *service)
+        self.incidents.iter().rev().find(|incident| incident.service == *service && !incident.held)
     }
 
     /// The first good answer after the switch that this epoch published.

@@ -16,6 +16,10 @@
 //! | `HoldDown` | service | a better pool is recovering | it may be tried or taken |
 //! | `Freeze` | service | too many outages | elective switches are free again |
 //! | `Transition` | service | a switch waits for its gates, or was given up | it is given up or taken; or it may be intended again |
+//! | `Hold` | service | an operator holds it | switches are free again |
+//! | `Pin` | service | an operator pinned it for a time | it decides freely again |
+//! | `Evacuation` | service | a zone of its pools is evacuated | its pools are used as before |
+//! | `Weight` | endpoint | an operator weighs it for a time | it has the configured weight again |
 
 use std::collections::BTreeMap;
 
@@ -40,6 +44,10 @@ pub(super) enum Timer {
     HoldDown,
     Freeze,
     Transition,
+    Hold,
+    Pin,
+    Evacuation,
+    Weight,
 }
 
 /// Armed timers of one endpoint or one service.
@@ -56,6 +64,14 @@ impl Timers {
     /// Arm unless it is armed already.
     pub fn arm_once(&mut self, timer: Timer, at: MonoTime) {
         self.0.entry(timer).or_insert(at);
+    }
+
+    /// Arm it for then; `None` = disarm it.
+    pub fn set(&mut self, timer: Timer, at: Option<MonoTime>) {
+        match at {
+            Some(at) => self.arm(timer, at),
+            None => self.disarm(timer),
+        }
     }
 
     pub fn disarm(&mut self, timer: Timer) {

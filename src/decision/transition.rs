@@ -5,18 +5,19 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Actor, SwitchKind};
 use crate::config::Name;
 use crate::time::MonoTime;
 
 /// Counts the transitions of all services in this process's life, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TransitionId(pub u64);
 
 /// A condition that must hold before a switch is taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// No session is left at the pool that serves, and every worker has said so: [`Event::SessionsEnded`](super::Event::SessionsEnded).
@@ -25,6 +26,7 @@ pub enum Gate {
     /// Something outside the core grants the switch, by [`Event::GateAnswered`](super::Event::GateAnswered).
     External {
         /// What it is called.
+        #[schema(value_type = String)]
         name: Name,
     },
 }
@@ -165,11 +167,6 @@ impl TransitionStage {
 }
 
 impl TransitionRecord {
-    /// It is over.
-    pub fn is_end(&self) -> bool {
-        !matches!(self.stage, TransitionStage::Waiting { .. })
-    }
-
     /// It is over, and the service was not switched though the reason for it stands.
     pub fn is_given_up(&self) -> bool {
         matches!(self.stage, TransitionStage::Expired { .. } | TransitionStage::Refused { .. })
@@ -204,6 +201,8 @@ pub(super) struct Transition {
     pub undoes: bool,
     pub stays: bool,
     pub pins: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_until: Option<MonoTime>,
     pub since: MonoTime,
     pub until: MonoTime,
     pub at_limit: LimitAction,
@@ -243,15 +242,6 @@ impl GateState {
     }
 }
 
-/// What a transition has come to.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TransitionProgress {
-    Waiting,
-    Open,
-    Refused(Gate, String),
-    Over(LimitAction),
-}
-
 impl Transition {
     /// Take in an answer about a gate: the first one counts. Returns whether it says something new.
     pub fn answer(&mut self, gate: &Gate, outcome: &GateOutcome) -> bool {
@@ -259,17 +249,20 @@ impl Transition {
         asked.map(|state| state.answer = Some(outcome.clone())).is_some()
     }
 
-    /// When its time is over, what has not been answered by then counts no more.
-    pub fn progress(&self, now: MonoTime) -> TransitionProgress {
+    /// How it ends now; `None` = it waits. When its time is over, what has not been answered by then counts no more.
+    pub fn end(&self, now: MonoTime) -> Option<TransitionStage> {
         let refused = self.gates.iter().find_map(|state| match &state.answer {
             Some(GateOutcome::Refused { detail }) => Some((state.gate.clone(), detail.clone())),
             _ => None,
         });
         match refused {
-            _ if now >= self.until => TransitionProgress::Over(self.at_limit),
-            Some((gate, detail)) => TransitionProgress::Refused(gate, detail),
-            None if self.gates.iter().all(GateState::is_open) => TransitionProgress::Open,
-            None => TransitionProgress::Waiting,
+            _ if now >= self.until => Some(match self.at_limit {
+                LimitAction::GoAhead => TransitionStage::WentAhead { closed: self.closed() },
+                LimitAction::GiveUp => TransitionStage::Expired { closed: self.closed() },
+            }),
+            Some((gate, detail)) => Some(TransitionStage::Refused { gate, detail }),
+            None if self.gates.iter().all(GateState::is_open) => Some(TransitionStage::Taken),
+            None => None,
         }
     }
 

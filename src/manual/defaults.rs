@@ -40,6 +40,8 @@
 //! | `drain_timeout` | 30 s | as long as `timeouts.response` lets one request live |
 //! | `state.max_age` | 24 h | decisions of the day before yesterday say nothing about today |
 //! | `journal.max_bytes` | 64 MiB | a busy endpoint writes at most 20 digests a second, of 0.3 KB each: an hour or two of a busy instance, days of a quiet one |
+//! | `audit.on_error` | `continue` | in an outage the operator's act is worth more than its record. The failure is logged, counted, and a trouble of `/status` |
+//! | `audit.checkpoint` | 1000 records, 60 s | so much can be cut off at the end without a trace, unless the log or a metric elsewhere is a witness |
 //!
 //! # Requests
 //!

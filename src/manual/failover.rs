@@ -190,8 +190,9 @@
 //! # Operators
 //!
 //! A command is a value, [`Act`](crate::decision::Act): number, actor, reason, time of expiry, and what it asks for
-//! ([`ActCommand`](crate::decision::ActCommand): switchover, failback, pin, unpin, thaw, administrative states).
-//! [`ControlHandle::order`](crate::control::ControlHandle::order) carries it to the core; no public interface calls that yet.
+//! ([`ActCommand`](crate::decision::ActCommand): and what is ordered of services, endpoints and zones).
+//! It comes by `/v1/acts` of the admin port. [`authorise`](crate::access::authorise) turns it into a permit, and
+//! [`ControlHandle::act`](crate::control::ControlHandle::act), which takes nothing else, carries it to the core.
 //! Each act has exactly one answer ([`ActOutcome`](crate::decision::ActOutcome)): done, no change, waiting (for the gates
 //! of its switch), or refused with a code, the reason and the next step. An act whose time has passed is refused. Endpoints are named by service and address.
 //!
@@ -201,3 +202,11 @@
 //! | failback | skips the hold-down and a freeze, not the availability |
 //! | pin | whatever its health; a condition is open while it is not available |
 //! | thaw | the count of outages begins again |
+//! | hold | elective switches wait as in a freeze; with `all` a forced one is not made either: `Incident::held` has what would have been. A recovery from a page, or from no pool, is made. Acts that would move the service are refused |
+//! | evacuate | pools of the zone rank behind all others until it ends: the first choice, failovers and failbacks follow from that order. A service that is there moves at once, all of them under one epoch |
+//! | drain, maint, weight 0, eject | refused where a serving pool would not be available any more, unless forced; a pool that is left for a drain is left by a switchover |
+//! | weight | in the place of the configured weight, until a reload changes that one |
+//!
+//! Ends that come by themselves (`ActUntil`) are timers of the service or the endpoint. The saved state has what is left of them.
+//! Each decision about a service raises `ServiceStatus::decisions`, which is the last part of its mark: probes do not change
+//! it, and no later state has it again.

@@ -18,6 +18,7 @@
 //! | 11 [`defaults`] | defaults with their reasons |
 //! | 12 [`verification`] | how it is proven, and how to run each proof |
 //! | 13 [`records`] | change records, their sinks, conditions |
+//! | 14 [`audit`] | the audit log: its lines, its files, and what it proves |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -28,10 +29,11 @@
 //!
 //! # What is not built
 //!
-//! Some names in the code make room for parts that do not exist yet: checks that know a database's primary, public
-//! commands for operators, signed webhooks, an audit log, drills, UDP, a fleet with a shared decision, hand-over at an
+//! Some names in the code make room for parts that do not exist yet: checks that know a database's primary, signed
+//! webhooks, drills, UDP, a fleet with a shared decision, hand-over at an
 //! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
 //! for users.
+pub mod audit;
 pub mod defaults;
 pub mod failover;
 pub mod health;

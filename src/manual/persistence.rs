@@ -31,7 +31,10 @@
 //!   failback without hold-down.
 //!
 //! The first choice after a restart is in [failover](super::failover). `Saved::VERSION` is the number of the format. A
-//! file of another number is read as far as its entries can be read, and the rest is told.
+//! file of another number is read as far as its entries can be read, and the rest is told. Fields that are not known are ignored
+//! where the checksum is right: a later version may add some. `tests/formats/state-1.json` is a file of format 1. It is never
+//! edited, and a test reads it. The snapshot of the decision (`GET /v1/decision`) has a number by the same rules
+//! ([`DecisionSnapshot`](crate::control::DecisionSnapshot)).
 //!
 //! # The journal
 //!

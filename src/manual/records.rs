@@ -19,12 +19,15 @@
 //! | `endpoint.held` | failures in a row did not condemn an endpoint |
 //! | `condition.raised` | a condition began |
 //! | `condition.cleared` | a condition ended, or its service is gone |
-//! | `act.asked` | reserved: an act waits for its answer. Today each is answered in its turn |
+//! | `act.asked` | an act waits for its answer; a line of the [audit log](super::audit) alone |
 //! | `act.done` | an act was carried out, or asked for what is so already (`changed: false`) |
 //! | `act.refused` | an act was not carried out |
-//! | `act.denied` | reserved: its actor may not ask for it |
+//! | `act.rehearsed` | a dry run of an act (`dry`); a line of the audit log alone |
+//! | `act.denied` | something was denied; a line of the audit log alone |
 //! | `config.reloaded` | a configuration was put into force |
 //! | `config.refused` | a configuration was refused |
+//! | `audit.gap` | records of the audit log are missing |
+//! | `audit.checkpoint` | the end of the audit log, for witnesses |
 //! | `instance.started` | the control plane started: always record 1 |
 //! | `instance.stopping` | the control plane was told to end: the last record |
 //!
@@ -39,6 +42,8 @@
 //! what came after, and learns of a gap if it was too slow.
 //! [`ControlHandle::records_after`](crate::control::ControlHandle::records_after) waits for that, and for the engine's end. The broadcast of notices is a view
 //! of the records for callers inside the process, and nothing rests on it.
+//!
+//! The audit log takes each record last, and writes it on a thread of its own ([audit](super::audit)).
 //!
 //! Pauses of the process, failing probes of its own, and names without an answer are lines of the log and no records: they
 //! are not changes of what is decided.
@@ -55,9 +60,19 @@
 //! | pinned to unusable | the pin points at a pool that is not available |
 //! | isolated | all pools are unreachable from here |
 //! | frozen | failback and rollback are frozen |
+//! | on standby | a pool serves behind one with endpoints; where pools share the traffic: one has lost its share. About that pool |
+//! | failing open | the pool that serves is not available, and serves as the last resort |
+//! | no standby | one pool with endpoints is available, it serves, and the service has others |
+//! | held | a hold lasts |
+//! | held to unusable | a hold of everything keeps it on a pool that is not available, and another one is. About that pool |
+//! | evacuated | a zone of its pools is evacuated |
+//! | objective missed | the last recovery that was measured took longer than `objectives.rto` |
+//! | endpoint out | an endpoint of the pool is unhealthy or ejected. About that pool |
 //!
 //! While a service chooses its first pool, nothing is known of its pools: what is open stays open. Open conditions are part of
 //! the saved state, so a restart neither raises nor clears what goes on. What a removed service leaves open is cleared, and
 //! a renamed service clears its conditions under the old name and raises them under the new one, with the time at which they
 //! began. A freeze that a further outage makes longer is the same condition: it is raised again, with its beginning and its new
-//! end. The count `thawed` is of freezes that ended, not of those whose service was renamed or removed. `objective_missed` has no end, and stays an event.
+//! end; so is a hold or an evacuation that is made longer. The count `thawed` is of freezes that ended, not of those whose service was renamed or removed. The
+//! record `service.objective_missed` tells each recovery that took too long; the condition of this name is open until the next
+//! one that did not.

@@ -49,9 +49,10 @@
 //! | main | signals, and waiting for the others | `src/cli/server_process.rs` |
 //! | `control` | the engine, all probes, DNS lookups; a runtime of one thread | `src/control/engine.rs` |
 //! | `worker-0` … | one event loop each: accepts, clients, upstream connections, deadlines | `src/proxy/worker.rs` |
-//! | `admin` | the HTTP port for people and scrapers | `src/admin/server.rs` |
+//! | `admin` | the HTTP port and unix socket for people and scrapers | `src/admin/server.rs` |
 //! | `recorder` | feeds the recorder of an embedder with all metrics | `src/admin/recorder_feed.rs` |
 //! | `file-state`, `file-journal` | write the files of the control plane, one each | `src/control/file_writer.rs` |
+//! | `audit` | writes the audit log | `src/control/audit/writer.rs` |
 //! | `clock` | gives a sign every 25 ms, so that pauses of the process are found | `src/sys/clock.rs` |
 //!
 //! Writers of the log and of the access log are threads of their own. Workers share nothing with each other but what

@@ -9,6 +9,7 @@
 //! | mutants | that the world would notice a wrong rule | `python3 tests/mutants/run.py` |
 //! | schedule explorer | the switch protocol in every order of steps | `cargo test --test world switch_protocol` |
 //! | switch race | the same on real sockets | `cargo test --test proxy switch_race` |
+//! | the API | its answers are those of `config/openapi.json` | `python3 tests/openapi/run.py`; longer: `bash .ci/run --long openapi` |
 //! | fuzz | the readers of bytes | `cargo test --test fuzz`; searching: `bash .ci/run --long fuzz` |
 //! | faults | what is promised about failures, with the whole program | `cargo test --test control faults` |
 //! | containers | the same in Docker: stopped, killed, cut off under load | `python3 tests/compose/run.py` |

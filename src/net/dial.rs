@@ -60,17 +60,17 @@ impl<'a> Connector<'a> {
         Connector { address, source: None, header: None, tls: None, keep_alive: false, reset_on_close: false }
     }
 
-    /// Connects, sends the header and sets up TLS. The connection keeps its place in the descriptor budget, if it has one.
-    pub async fn connect(&self, place: Option<UpstreamPermit>) -> Result<Transport, DialError> {
-        let socket = self.open(place).await?;
+    /// Connects, sends the header and sets up TLS. The connection keeps its permit of the descriptor budget, if it has one.
+    pub async fn connect(&self, permit: Option<UpstreamPermit>) -> Result<Transport, DialError> {
+        let socket = self.open(permit).await?;
         self.secure(socket).await
     }
 
     /// The first half: TCP, and the header.
-    pub async fn open(&self, place: Option<UpstreamPermit>) -> Result<Socket, DialError> {
+    pub async fn open(&self, permit: Option<UpstreamPermit>) -> Result<Socket, DialError> {
         let stream = self.open_tcp().await.map_err(DialError::Socket)?;
-        Ok(match place {
-            Some(place) => Socket::upstream(stream, place),
+        Ok(match permit {
+            Some(permit) => Socket::upstream(stream, permit),
             None => stream.into(),
         })
     }

@@ -21,7 +21,7 @@ pub struct Socket {
     stream: TcpStream,
     waits: HeldWrites,
     /// Given back when the socket is closed.
-    _place: Option<UpstreamPermit>,
+    _permit: Option<UpstreamPermit>,
 }
 
 /// What waits for more.
@@ -31,21 +31,21 @@ pub(super) enum HeldWrites {
     /// A server's session tickets, which are not needed before the connection ends. While a server shakes hands, what it writes
     /// begins with an encrypted record only when it is tickets, or an alert behind which the connection is shut down: a flight
     /// begins with a handshake message or, in TLS 1.2, with a change of cipher.
-    TicketKeys,
+    SessionTickets,
     /// All: the end of the stream follows.
     Everything,
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Socket {
-        Socket { stream, waits: HeldWrites::Nothing, _place: None }
+        Socket { stream, waits: HeldWrites::Nothing, _permit: None }
     }
 }
 
 impl Socket {
-    /// A connection to an endpoint that takes this place in the descriptor budget.
-    pub fn upstream(stream: TcpStream, place: UpstreamPermit) -> Socket {
-        Socket { stream, waits: HeldWrites::Nothing, _place: Some(place) }
+    /// A connection to an endpoint that holds this permit of the descriptor budget.
+    pub fn upstream(stream: TcpStream, permit: UpstreamPermit) -> Socket {
+        Socket { stream, waits: HeldWrites::Nothing, _permit: Some(permit) }
     }
 
     /// From now on this waits for more.
@@ -62,7 +62,7 @@ impl Socket {
     fn may_wait(&self, bytes: &[u8]) -> bool {
         match self.waits {
             HeldWrites::Nothing => false,
-            HeldWrites::TicketKeys => bytes.first() == Some(&APPLICATION_DATA),
+            HeldWrites::SessionTickets => bytes.first() == Some(&APPLICATION_DATA),
             HeldWrites::Everything => true,
         }
     }
@@ -162,7 +162,7 @@ mod tests {
         const TICKET: &[u8] = &[APPLICATION_DATA, 3, 3, 0, 1, 9];
         let wait = most(async || {
             let (mut ours, mut theirs) = pair().await;
-            ours.set_waits(HeldWrites::TicketKeys);
+            ours.set_waits(HeldWrites::SessionTickets);
             let mut pieces = [IoSlice::new(TICKET), IoSlice::new(TICKET)];
             assert_eq!(ours.write_vectored(&pieces).await.unwrap(), 12);
             let waited = theirs.is_proven_quiet();
@@ -172,7 +172,7 @@ mod tests {
         });
         assert!(wait.await);
         let (mut ours, mut theirs) = pair().await;
-        ours.set_waits(HeldWrites::TicketKeys);
+        ours.set_waits(HeldWrites::SessionTickets);
         ours.write_all(TICKET).await.unwrap();
         let mut came = [0; 6];
         theirs.read_exact(&mut came).await.unwrap();
@@ -184,7 +184,8 @@ mod tests {
         let all_at_once = most(async || {
             let (mut ours, mut theirs) = pair().await;
             let mut at_once = true;
-            for (waits, bytes) in [(HeldWrites::Nothing, [APPLICATION_DATA, 1]), (HeldWrites::TicketKeys, [22, 3])] {
+            for (waits, bytes) in [(HeldWrites::Nothing, [APPLICATION_DATA, 1]), (HeldWrites::SessionTickets, [22, 3])]
+            {
                 ours.set_waits(waits);
                 ours.write_all(&bytes).await.unwrap();
                 at_once &= !theirs.is_proven_quiet();

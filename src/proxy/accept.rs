@@ -189,14 +189,14 @@ fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCel
         let Some(room) = listener.stats.admit(listener.config.limits.max_connections) else {
             return AcceptedSocket::Full;
         };
-        let Some(place) = ClientPlace::take(server) else {
+        let Some(permit) = ClientPermit::take(server) else {
             server.short_of_descriptors(&listener.config.name, is_waiting(socket));
             return AcceptedSocket::Full;
         };
         match accept(socket) {
             Ok((stream, peer)) => {
                 listener.stats.accepted.add(core.id, 1);
-                spawn(place, listener, stream, peer, room);
+                spawn(permit, listener, stream, peer, room);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return AcceptedSocket::All,
             Err(error) if concerns_one(&error) => {}
@@ -212,15 +212,15 @@ fn accept_all(server: &Rc<ConnectionServer>, socket: &TcpListener, name: &RefCel
 }
 
 /// A client connection's permit of the descriptor budget.
-struct ClientPlace(Rc<ConnectionServer>);
+struct ClientPermit(Rc<ConnectionServer>);
 
-impl ClientPlace {
-    fn take(server: &Rc<ConnectionServer>) -> Option<ClientPlace> {
-        server.core().descriptors.try_client(clock::now).then(|| ClientPlace(Rc::clone(server)))
+impl ClientPermit {
+    fn take(server: &Rc<ConnectionServer>) -> Option<ClientPermit> {
+        server.core().descriptors.try_client(clock::now).then(|| ClientPermit(Rc::clone(server)))
     }
 }
 
-impl Drop for ClientPlace {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         self.0.core().descriptors.client_closed();
     }
@@ -261,12 +261,18 @@ fn concerns_one(error: &io::Error) -> bool {
     )
 }
 
-fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, peer: SocketAddr, room: ListenerPermit) {
+fn spawn(
+    permit: ClientPermit,
+    listener: &Arc<ListenerView>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    room: ListenerPermit,
+) {
     let listener = Arc::clone(listener);
     // The runtime catches a panic inside a task: the connection is dropped, all others go on. What only some connections need,
     // or all of them only once, is in boxes of its own: the task of an idle connection is small.
     tokio::task::spawn_local(async move {
-        let server = &place.0;
+        let server = &permit.0;
         if let Some(conn) = Box::pin(handshake::admit(server.core(), &listener, stream, peer)).await {
             match listener.target {
                 ListenerTarget::Routes(_) => http::serve_connection(&server.http, listener, conn).await,
@@ -275,6 +281,6 @@ fn spawn(place: ClientPlace, listener: &Arc<ListenerView>, stream: TcpStream, pe
                 }
             }
         }
-        drop((room, place));
+        drop((room, permit));
     });
 }

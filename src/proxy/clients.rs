@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 
 use super::deadline::{Alarm, TaskKiller};
 use crate::decision::EndpointId;
-use crate::routing::{PoolTerm, RoutingTable, SessionVerdict, WorkerView};
+use crate::routing::{PoolTerm, RoutingTable, WorkerView};
 use crate::sys::clock;
 use crate::time::MonoTime;
 
 /// The client connections of one worker.
 #[derive(Default)]
 pub struct ClientConns {
-    places: RefCell<Slab<Rc<ClientSlot>>>,
+    slots: RefCell<Slab<Rc<ClientSlot>>>,
     busy: Cell<usize>,
     changed: Notify,
 }
@@ -29,12 +29,8 @@ struct ClientSlot {
 
 impl ClientSlot {
     fn judge(&self, table: &RoutingTable, now: MonoTime) {
-        let pool_term = self.pool_term.borrow();
-        match pool_term.as_ref().map(|(pool_term, endpoint)| table.verdict(pool_term, *endpoint, now)) {
-            None => {}
-            Some(SessionVerdict::Stay { .. }) => self.killer.pardon(),
-            Some(SessionVerdict::Close) => self.killer.kill(),
-            Some(SessionVerdict::Drain { until }) => self.killer.kill_at(until),
+        if let Some((pool_term, endpoint)) = &*self.pool_term.borrow() {
+            self.killer.apply(table.verdict(pool_term, *endpoint, now));
         }
     }
 }
@@ -42,30 +38,30 @@ impl ClientSlot {
 impl ClientConns {
     /// Registers a connection, until the guard is dropped.
     pub fn enter(self: &Rc<Self>, alarm: &Alarm) -> ClientEntry {
-        let place =
+        let slot =
             Rc::new(ClientSlot { killer: alarm.killer(), pool_term: RefCell::default(), busy: Cell::new(false) });
-        let number = self.places.borrow_mut().insert(Rc::clone(&place));
-        ClientEntry { clients: Rc::clone(self), number, place }
+        let number = self.slots.borrow_mut().insert(Rc::clone(&slot));
+        ClientEntry { clients: Rc::clone(self), number, slot }
     }
 
     /// Decides about every exchange by a newer table, and wakes requests that are between two tries.
     pub fn sweep(&self, table: &RoutingTable, now: MonoTime) {
-        for (_, place) in self.places.borrow().iter() {
-            place.judge(table, now);
-            if place.busy.get() {
-                place.killer.nudge();
+        for (_, slot) in self.slots.borrow().iter() {
+            slot.judge(table, now);
+            if slot.busy.get() {
+                slot.killer.nudge();
             }
         }
     }
 
     /// Wakes the task of every connection.
     pub fn nudge(&self) {
-        self.places.borrow().iter().for_each(|(_, place)| place.killer.nudge());
+        self.slots.borrow().iter().for_each(|(_, slot)| slot.killer.nudge());
     }
 
     /// Ends every connection.
     pub fn kill(&self) {
-        self.places.borrow().iter().for_each(|(_, place)| place.killer.kill());
+        self.slots.borrow().iter().for_each(|(_, slot)| slot.killer.kill());
     }
 
     /// How many have work in flight.
@@ -75,7 +71,7 @@ impl ClientConns {
 
     /// Is there none?
     pub fn is_empty(&self) -> bool {
-        self.places.borrow().is_empty()
+        self.slots.borrow().is_empty()
     }
 
     /// Waits until one has ended. Cancel safe.
@@ -88,13 +84,13 @@ impl ClientConns {
 pub struct ClientEntry {
     clients: Rc<ClientConns>,
     number: usize,
-    place: Rc<ClientSlot>,
+    slot: Rc<ClientSlot>,
 }
 
 impl ClientEntry {
     /// It has work in flight (or has none any more): a stop waits for it.
     pub fn set_busy(&self, busy: bool) {
-        if self.place.busy.replace(busy) != busy {
+        if self.slot.busy.replace(busy) != busy {
             let count = self.clients.busy.get();
             self.clients.busy.set(if busy { count + 1 } else { count - 1 });
         }
@@ -102,21 +98,21 @@ impl ClientEntry {
 
     /// An exchange with this endpoint begins (register first, then re-check the epoch), or ends.
     pub fn set_pool_term(&self, pool_term: Option<(Rc<PoolTerm>, EndpointId)>) {
-        *self.place.pool_term.borrow_mut() = pool_term;
+        *self.slot.pool_term.borrow_mut() = pool_term;
     }
 
     /// Registers an exchange that began before it was known whether its answer would be the client's, and decides about it by the
     /// newest table.
     pub fn take_pool_term(&self, pool_term: (Rc<PoolTerm>, EndpointId), view: &WorkerView) {
         self.set_pool_term(Some(pool_term));
-        self.place.judge(&view.current(), clock::now());
+        self.slot.judge(&view.current(), clock::now());
     }
 }
 
 impl Drop for ClientEntry {
     fn drop(&mut self) {
         self.set_busy(false);
-        self.clients.places.borrow_mut().try_remove(self.number);
+        self.clients.slots.borrow_mut().try_remove(self.number);
         self.clients.changed.notify_one();
     }
 }

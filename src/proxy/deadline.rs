@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::routing::SessionVerdict;
 use crate::sys::clock;
 use crate::time::MonoTime;
 
@@ -292,6 +293,15 @@ impl TaskKiller {
     /// Cancels a kill at a later time: its reason is gone.
     pub fn pardon(&self) {
         self.entry.end.set(NEVER);
+    }
+
+    /// Carries out a verdict on the task's session.
+    pub fn apply(&self, verdict: SessionVerdict) {
+        match verdict {
+            SessionVerdict::Stay { .. } => self.pardon(),
+            SessionVerdict::Drain { until } => self.kill_at(until),
+            SessionVerdict::Close => self.kill(),
+        }
     }
 
     /// Wakes the task.

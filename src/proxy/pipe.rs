@@ -55,12 +55,12 @@ impl PipePool {
         if self.refused.get() || Rc::strong_count(&self.open) > MOST {
             return None;
         }
-        let place = match &self.descriptors {
+        let permit = match &self.descriptors {
             Some(descriptors) => Some(descriptors.try_pipe()?),
             None => None,
         };
         match pipe::open(SIZE) {
-            Ok((read, write)) => Some(Pipe { read, write, held: 0, _open: Rc::clone(&self.open), _place: place }),
+            Ok((read, write)) => Some(Pipe { read, write, held: 0, _open: Rc::clone(&self.open), _permit: permit }),
             Err(_) => {
                 self.refused.set(true);
                 None
@@ -99,7 +99,7 @@ pub struct Pipe {
     write: OwnedFd,
     held: usize,
     _open: Rc<()>,
-    _place: Option<PipePermit>,
+    _permit: Option<PipePermit>,
 }
 
 impl Pipe {

@@ -15,7 +15,7 @@ use super::server::ConnectionServer;
 use super::worker_core::WorkerCore;
 use crate::config::Config;
 use crate::net::WorkerDescriptors;
-use crate::routing::{SessionVerdict, WorkerView};
+use crate::routing::WorkerView;
 use crate::sys::clock;
 use crate::telemetry::access::AccessWriter;
 use crate::time::MonoTime;
@@ -58,7 +58,7 @@ impl Worker {
             if reloaded && core.id == 0 {
                 super::descriptors::fit(core.descriptors.budget(), table, core.view.workers());
             }
-            core.sessions.sweep(table, now, tell);
+            core.sessions.sweep(table, now, TaskKiller::apply);
             core.clients.sweep(table, now);
             self.server.pools.sweep(table, now);
         });
@@ -84,14 +84,6 @@ impl Worker {
         pools.sweep(&table, clock::now());
         core.buffers.pipes.tidy();
         core.access.flush();
-    }
-}
-
-fn tell(killer: &TaskKiller, verdict: SessionVerdict) {
-    match verdict {
-        SessionVerdict::Stay { .. } => killer.pardon(),
-        SessionVerdict::Drain { until } => killer.kill_at(until),
-        SessionVerdict::Close => killer.kill(),
     }
 }
 

@@ -54,6 +54,7 @@ pub fn conclusions(config: &Config, epoch: u64) -> Table {
         name: Arc::clone(&service.name),
         serving: Serving::Active(0),
         awaiting_answer: None,
+        isolated: false,
         pools: service.pools.iter().enumerate().map(|(pool, config)| pool_row(pool, config)).collect(),
     };
     Table { epoch, services: config.services.iter().map(row).collect() }
@@ -72,6 +73,7 @@ fn pool_row(pool: usize, config: &Pool) -> PoolRow {
             .iter()
             .enumerate()
             .map(|(place, endpoint)| EndpointRow {
+                weight: None,
                 id: id(pool, place),
                 address: endpoint.address,
                 standing,

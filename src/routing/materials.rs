@@ -11,6 +11,8 @@ use crate::net::tls::{Alpn, ClientTls, OwnCertificate, ServerTls, TicketKeys};
 pub struct TlsAssets {
     /// By listener.
     pub listeners: HashMap<Name, Arc<ServerTls>>,
+    /// Of the admin port.
+    pub admin: Option<Arc<ServerTls>>,
     /// By what the configuration says; services and checks that say the same share it.
     pub upstreams: HashMap<(UpstreamTls, Alpn), Arc<ClientTls>>,
     /// Survives reloads.
@@ -20,10 +22,10 @@ pub struct TlsAssets {
 /// A certificate of ours and where it is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct ShownCertificate<'a> {
-    /// `listener` or `service`.
+    /// `listener`, `service` or `admin`.
     pub by: &'static str,
-    /// Its name.
-    pub name: &'a Name,
+    /// Its name; `admin` for the admin port.
+    pub name: &'a str,
     /// The certificate.
     pub leaf: &'a OwnCertificate,
 }
@@ -58,7 +60,9 @@ impl TlsAssets {
         let by_services = config.services.iter().filter_map(|service| {
             Some(ShownCertificate { by: "service", name: &service.name, leaf: self.service(service)?.leaf()? })
         });
-        by_listeners.chain(by_services)
+        let admin = self.admin.iter().flat_map(|tls| tls.leaves());
+        let by_admin = admin.map(|leaf| ShownCertificate { by: "admin", name: "admin", leaf });
+        by_listeners.chain(by_services).chain(by_admin)
     }
 }
 
@@ -76,5 +80,7 @@ pub fn check_tls(check: &CheckKind) -> Option<(&UpstreamTls, Alpn)> {
         CheckKind::Tcp { tls, .. } => tls.as_deref().map(|tls| (tls, Alpn::None)),
         CheckKind::Http(http) => http.tls.as_ref().map(|tls| (tls, http.protocol.into())),
         CheckKind::Grpc(grpc) => grpc.tls.as_ref().map(|tls| (tls, Alpn::Http2)),
+        CheckKind::Postgres(postgres) => postgres.tls.as_ref().map(|tls| (tls, Alpn::None)),
+        CheckKind::Redis(redis) => redis.tls.as_ref().map(|tls| (tls, Alpn::None)),
     }
 }

@@ -6,7 +6,7 @@
 //!     match service.pick(&tries.want(now, hash), state) {
 //!         Endpoint(choice) => sleep(tries.backoff(&choice, rng)); exchange; on failure: tries.ended(…)
 //!         Static { pool }  => answer
-//!         nothing          => tries.unplaced(…)
+//!         nothing          => tries.unselected(…)
 //!     }
 //!     RetryDecision::Pick   => go round
 //!     RetryDecision::Wait   => newer table or moment, then tries.resumed(…), go round
@@ -631,7 +631,7 @@ impl Tries {
     }
 
     /// The pick found no endpoint (`pick` is neither `Endpoint` nor `Static`).
-    pub fn unplaced(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: MonoTime) -> RetryDecision {
+    pub fn unselected(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: MonoTime) -> RetryDecision {
         let hold = service.config.hold_requests;
         match pick {
             Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, GiveUpReason::Starting),

@@ -125,7 +125,7 @@ fn play(retry: &Retry, tables: &[RoutingTable], request: &Request, budget: &Budg
                     _ => tries.ended(retry, &ended, budget, at(now)),
                 }
             }
-            nothing => tries.unplaced(retry, nothing, service, at(now)),
+            nothing => tries.unselected(retry, nothing, service, at(now)),
         };
         match next {
             RetryDecision::Pick => {}
@@ -258,7 +258,7 @@ fn refuse_all(tries: &mut Tries, table: &RoutingTable, now: MonoTime) -> (RetryD
                     RetryDecision::Pick
                 );
             }
-            nothing => return (tries.unplaced(&service.config.retry, nothing, service, now), asked),
+            nothing => return (tries.unselected(&service.config.retry, nothing, service, now), asked),
         }
     }
     unreachable!()
@@ -295,7 +295,7 @@ fn a_post_whose_connect_was_not_answered_waits_until_ours_cannot_be_answered_any
     assert_eq!(tries.ended(retry, &unanswered, &view.stats.budget, at(0)), RetryDecision::Pick);
     let mut waits = |ms| {
         let nothing = view.pick(&tries.want(at(ms), 0), &mut state(1));
-        let next = tries.unplaced(retry, nothing, view, at(ms));
+        let next = tries.unselected(retry, nothing, view, at(ms));
         tries.resumed(false);
         next
     };
@@ -325,7 +325,10 @@ fn a_get_without_attempts_left_does_not_wait_for_a_pool_that_is_not_there() {
         assert_eq!(tries.ended(&view.config.retry, &reset, &view.stats.budget, at(0)), RetryDecision::Pick);
     }
     let nothing = view.pick(&tries.want(at(0), 0), &mut state);
-    assert_eq!(tries.unplaced(&view.config.retry, nothing, view, at(0)), RetryDecision::GiveUp(GiveUpReason::Attempts));
+    assert_eq!(
+        tries.unselected(&view.config.retry, nothing, view, at(0)),
+        RetryDecision::GiveUp(GiveUpReason::Attempts)
+    );
 }
 
 #[test]
@@ -427,7 +430,7 @@ fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
         let table = table(service, |row| row.serving = Serving::Down);
         let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
         let view = &table.services[0];
-        tries.unplaced(&view.config.retry, Pick::Down, view, at(0))
+        tries.unselected(&view.config.retry, Pick::Down, view, at(0))
     };
     assert_eq!(held(Duration::ZERO), RetryDecision::GiveUp(GiveUpReason::Down));
     assert_eq!(held(Duration::from_secs(5)), RetryDecision::Wait { until: at(100) });
@@ -446,7 +449,7 @@ fn what_we_lack_ourselves_is_waited_for_and_sends_nothing_across() {
                 let local = TryEnd { how: TryFailure::Local, ..refused(choice) };
                 assert_eq!(tries.ended(&view.config.retry, &local, &view.stats.budget, at(now)), RetryDecision::Pick);
             }
-            nothing => match tries.unplaced(&view.config.retry, nothing, view, at(now)) {
+            nothing => match tries.unselected(&view.config.retry, nothing, view, at(now)) {
                 RetryDecision::Queue { until } => {
                     now = (until.as_micros() - at(0).as_micros()) / 1000;
                     rounds += 1;

@@ -1,7 +1,6 @@
 //! What is planned on the virtual clock of a simulation, in the order of its time.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,64 +81,45 @@ impl PlannedEvent {
     }
 }
 
-/// Ordered by time, then by when it was planned.
+/// A planned event.
 #[derive(Debug)]
 struct Planned {
-    at: MonoTime,
-    number: u64,
     /// The process that planned it.
     life: u32,
     event: PlannedEvent,
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Planned) -> bool {
-        self.number == other.number
-    }
-}
-impl Eq for Planned {}
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Planned) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Planned {
-    fn cmp(&self, other: &Planned) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
 }
 
 /// The virtual clock and the queue of planned events.
 #[derive(Debug)]
 pub(super) struct Agenda {
     pub now: MonoTime,
-    queue: BinaryHeap<Reverse<Planned>>,
+    /// By time, then by when it was planned.
+    queue: BTreeMap<(MonoTime, u64), Planned>,
     planned: u64,
     life: u32,
 }
 
 impl Agenda {
     pub fn new(now: MonoTime) -> Agenda {
-        Agenda { now, queue: BinaryHeap::new(), planned: 0, life: 0 }
+        Agenda { now, queue: BTreeMap::new(), planned: 0, life: 0 }
     }
 
     pub fn plan(&mut self, after: Duration, event: PlannedEvent) {
         self.planned += 1;
-        let at = self.now.after(after);
-        self.queue.push(Reverse(Planned { at, number: self.planned, life: self.life, event }));
+        self.queue.insert((self.now.after(after), self.planned), Planned { life: self.life, event });
     }
 
     /// When the next planned event comes.
     pub fn next(&self) -> Option<MonoTime> {
-        self.queue.peek().map(|planned| planned.0.at)
+        self.queue.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Takes the next planned event, and moves the clock to it.
     pub fn take(&mut self) -> Option<Due> {
-        let Reverse(planned) = self.queue.pop()?;
-        self.move_to(planned.at);
-        let void = planned.life != self.life && !planned.event.outlives_restart();
-        Some(Due(if void { DueKind::Void } else { DueKind::Planned(planned.event) }))
+        let ((at, _), Planned { life, event }) = self.queue.pop_first()?;
+        self.move_to(at);
+        let void = life != self.life && !event.outlives_restart();
+        Some(Due(if void { DueKind::Void } else { DueKind::Planned(event) }))
     }
 
     /// The clock never goes back.

@@ -1,15 +1,13 @@
 //! How an exchange of a simulation ends, and what that means for its request and for the counters.
 
-use std::time::Duration;
-
 use fastrand::Rng;
 
 use super::agenda::{PlannedEvent, ms};
 use super::model_endpoint::EndpointBehaviour;
-use super::model_request::{Exchange, ExchangeRole, RETRY_LATER_STATUS, RequestState};
+use super::model_request::{Exchange, ExchangeRole, LATE_AFTER, RETRY_LATER_STATUS, RequestState, SILENCE_STEP};
 use super::observer::{AnswerKind, OutstandingChange, RequestEvent, SimulationObserver};
 use super::world::Simulation;
-use crate::decision::{Elsewhere, Failure, Mark};
+use crate::decision::{Elsewhere, Mark};
 use crate::routing::{EndpointView, FailedTry, PickChoice, ServiceView, SourceKey, TryEnd, TryFailure, faults};
 use crate::time::MonoTime;
 
@@ -20,7 +18,7 @@ impl<O: SimulationObserver> Simulation<O> {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
         let Some(exchange) = request.exchange() else { return };
         let behaviour = self.endpoints.at(exchange.endpoint().address).behaviour;
-        if outcome(exchange, behaviour, now, self.timings.silence_step, &mut self.rng) {
+        if outcome(exchange, behaviour, now, &mut self.rng) {
             self.conclude(id)
         }
     }
@@ -79,9 +77,7 @@ impl<O: SimulationObserver> Simulation<O> {
         };
         if exchange.connecting() {
             self.withdraw(exchange.endpoint(), AnswerKind::Connect, exchange.began);
-        } else if exchange.role == ExchangeRole::Hedge
-            && exchange.course.sent
-            && now.since(exchange.began) < self.timings.late_after
+        } else if exchange.role == ExchangeRole::Hedge && exchange.course.sent && now.since(exchange.began) < LATE_AFTER
         {
             self.withdraw(exchange.endpoint(), AnswerKind::Reply, exchange.began);
         }
@@ -101,7 +97,8 @@ impl<O: SimulationObserver> Simulation<O> {
     pub(super) fn record_failure(&mut self, id: u64, endpoint: &EndpointView, ended: &TryEnd) {
         let now = self.agenda.now;
         let Some(request) = self.traffic.requests.get_mut(&id) else { return };
-        if let Some(kind) = failure(ended) {
+        let stale = ended.reused && ended.how == TryFailure::Reset;
+        if let Some(kind) = ended.how.failure().filter(|_| !stale) {
             let mut urgent = endpoint.stats.record_failure(request.worker, kind, ended.choice.trial, now);
             let (stats, streak) = (endpoint.stats.clone(), endpoint.stats.streak_number());
             let later = matches!(ended.how, TryFailure::Status(RETRY_LATER_STATUS));
@@ -203,14 +200,8 @@ impl<O: SimulationObserver> Simulation<O> {
     }
 }
 
-/// How an exchange ends as its endpoint is now. `false`: not yet; it is looked at again after `step`.
-pub(super) fn outcome(
-    exchange: &mut Exchange,
-    behaviour: EndpointBehaviour,
-    now: MonoTime,
-    step: Duration,
-    rng: &mut Rng,
-) -> bool {
+/// How an exchange ends as its endpoint is now. `false`: not yet; it is looked at again after [`SILENCE_STEP`].
+pub(super) fn outcome(exchange: &mut Exchange, behaviour: EndpointBehaviour, now: MonoTime, rng: &mut Rng) -> bool {
     let course = &mut exchange.course;
     if !course.sent {
         return true;
@@ -221,21 +212,8 @@ pub(super) fn outcome(
     } else if now >= end {
         (course.failure, course.executed) = (Some(TryFailure::Timeout), course.executed && rng.bool());
     } else if behaviour.silent() {
-        exchange.ends = now.after(step).min(end);
+        exchange.ends = now.after(SILENCE_STEP).min(end);
         return false;
     }
     true
-}
-
-fn failure(ended: &TryEnd) -> Option<Failure> {
-    match ended.how {
-        TryFailure::Refused => Some(Failure::Refused),
-        TryFailure::ConnectTimeout => Some(Failure::ConnectTimeout),
-        TryFailure::Reset if ended.reused => None,
-        TryFailure::Reset | TryFailure::Handshake => Some(Failure::Reset),
-        TryFailure::Malformed => Some(Failure::Malformed),
-        TryFailure::Timeout => Some(Failure::Timeout),
-        TryFailure::Status(_) => Some(Failure::Gateway),
-        TryFailure::Local | TryFailure::NoRoute | TryFailure::Unprocessed | TryFailure::Condemned => None,
-    }
 }

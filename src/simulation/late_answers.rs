@@ -3,7 +3,7 @@
 use super::agenda::{PlannedEvent, ms};
 use super::exchange_end::outcome;
 use super::model_endpoint::EndpointBehaviour;
-use super::model_request::{Exchange, RequestState};
+use super::model_request::{Exchange, LATE_AFTER, RequestState};
 use super::observer::{AnswerKind, OutstandingChange, RequestEvent, SimulationObserver};
 use super::world::Simulation;
 use crate::decision::Failure;
@@ -38,7 +38,7 @@ impl<O: SimulationObserver> Simulation<O> {
             return;
         }
         let behaviour = self.endpoints.at(first.endpoint().address).behaviour;
-        if !outcome(first, behaviour, now, self.timings.silence_step, &mut self.rng) {
+        if !outcome(first, behaviour, now, &mut self.rng) {
             return;
         }
         let Some(first) = request.first.take() else { return };
@@ -78,8 +78,7 @@ impl<O: SimulationObserver> Simulation<O> {
         let endpoint = &view.pools[choice.pool].endpoints[choice.endpoint];
         let stats = &endpoint.stats;
         let urgent = if connecting {
-            stats.connects().waits_for(self.timings.late_after, self.agenda.now)
-                && stats.connects().late(self.agenda.now)
+            stats.connects().waits_for(LATE_AFTER, self.agenda.now) && stats.connects().late(self.agenda.now)
         } else {
             let late = stats.replies().late(self.agenda.now);
             let unacknowledged = self.endpoints.at(endpoint.address).behaviour == EndpointBehaviour::Unreachable;
@@ -95,7 +94,7 @@ impl<O: SimulationObserver> Simulation<O> {
     /// A request that waits for this endpoint was answered elsewhere, or at least connected.
     fn note_overtaken(&mut self, endpoint: &EndpointView, kind: AnswerKind, began: MonoTime) {
         let tracker = kind.tracker(&endpoint.stats);
-        let suspected = tracker.waits_for(self.timings.late_after, self.agenda.now) && tracker.late(self.agenda.now);
+        let suspected = tracker.waits_for(LATE_AFTER, self.agenda.now) && tracker.late(self.agenda.now);
         let urgent = (self.note_answered_elsewhere(endpoint, kind, began) || suspected) && endpoint.stats.make_urgent();
         self.counted(urgent);
     }
@@ -123,7 +122,7 @@ impl<O: SimulationObserver> Simulation<O> {
             request.tries.hedge(retry, &pending, exchange.began, &choice, &service.stats.budget, now)
         });
         if !hedged {
-            exchange.other = Some(now.after(self.timings.late_after));
+            exchange.other = Some(now.after(LATE_AFTER));
             self.note(RequestEvent::HedgePutOff);
             return;
         }
@@ -140,7 +139,7 @@ impl<O: SimulationObserver> Simulation<O> {
         self.note(RequestEvent::HedgeWon);
         let endpoint = first.endpoint();
         if let Some(request) = self.traffic.requests.get(&id) {
-            let soon = self.agenda.now.since(first.began) < self.timings.late_after;
+            let soon = self.agenda.now.since(first.began) < LATE_AFTER;
             endpoint.stats.witness(first.began, request.source, request.target);
             if !soon && !endpoint.suspected {
                 first.view.stats.avoidance.note(endpoint.id, request.source, request.target, self.agenda.now);
@@ -183,7 +182,7 @@ impl<O: SimulationObserver> Simulation<O> {
                     }
                 }
                 Pick::Static { .. } => break None,
-                nothing => tries.unplaced(&retry, nothing, &view, self.agenda.now),
+                nothing => tries.unselected(&retry, nothing, &view, self.agenda.now),
             };
             if next != RetryDecision::Pick {
                 break None;

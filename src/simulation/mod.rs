@@ -12,7 +12,7 @@
 //!
 //! Not modelled: bytes, TLS, kernels, connections and their pools (every fourth exchange counts as one on a reused
 //! connection), TCP sessions (a session is one exchange), latency estimates (an answer is late after
-//! [`SimulationTimings::late_after`]), the state file (see [`Simulation::restart`]), DNS, several instances. Reachability
+//! [`LATE_AFTER`]), the state file (see [`Simulation::restart`]), DNS, several instances. Reachability
 //! checks are never answered. There are always two workers. Latencies are a few milliseconds of virtual time.
 //!
 //! # Use
@@ -79,7 +79,7 @@ mod tests;
 pub use agenda::Due;
 pub use model_client::{ClientId, FateRule, ModelClient, RequestFate, TrafficMix};
 pub use model_endpoint::{EndpointBehaviour, ExchangeCourse, ModelEndpoint};
-pub use model_request::{RETRY_LATER_STATUS, ServiceAnswers, SimulationTimings};
+pub use model_request::{LATE_AFTER, REQUEST_DEADLINE, RETRY_LATER_STATUS, ServiceAnswers};
 pub use observer::{
     AnswerKind, DecisionTurn, DigestDelivery, OutstandingChange, RequestEvent, SimulationObserver, TryStart,
 };

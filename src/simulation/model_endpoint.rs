@@ -124,11 +124,24 @@ pub struct ExchangeCourse {
 }
 
 impl ModelEndpoint {
-    /// After how long a probe ends, and how. Three of 256 fail for reasons of this host.
+    /// After how long a probe ends, and how. Three of 256 fail for reasons of this host; four have an answer that is no evidence.
     pub fn probe(&self, timeout: Duration, rng: &mut Rng) -> (Duration, ProbeOutcome) {
         let soon = ms(1 + rng.u64(..20));
         if rng.u8(..) < 3 {
             return (soon, ProbeOutcome::Local { detail: "no descriptors".to_owned() });
+        }
+        // Some answers of one that lives are no evidence: it is full, or does not let the probe look.
+        let lives = !matches!(
+            self.behaviour,
+            EndpointBehaviour::Dead
+                | EndpointBehaviour::Unreachable
+                | EndpointBehaviour::Frozen
+                | EndpointBehaviour::Resetting
+        );
+        match rng.u8(..) {
+            0..2 if lives => return (soon, ProbeOutcome::Busy { detail: "no room".to_owned() }),
+            2..4 if lives => return (soon, ProbeOutcome::Blind { detail: "not let in".to_owned() }),
+            _ => {}
         }
         let fail = |kind| ProbeOutcome::Fail { kind, detail: String::new() };
         match self.behaviour {
@@ -140,6 +153,7 @@ impl ModelEndpoint {
             | EndpointBehaviour::Slow => (soon, ProbeOutcome::Pass { latency: soon, reading: None }),
             EndpointBehaviour::Dead => (ms(1), fail(ProbeFailure::Refused)),
             EndpointBehaviour::Unreachable | EndpointBehaviour::Frozen => (timeout, fail(ProbeFailure::Timeout)),
+            EndpointBehaviour::FailingChecks if rng.bool() => (soon, fail(ProbeFailure::NotServing)),
             EndpointBehaviour::FailingChecks => (soon, fail(ProbeFailure::Mismatch)),
             EndpointBehaviour::Resetting => (soon, fail(ProbeFailure::Reset)),
         }

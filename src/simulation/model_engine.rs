@@ -1,15 +1,14 @@
 //! The control plane of a simulation: feeds the decision core, obeys its effects, probes endpoints and sweeps counters.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::agenda::{PlannedEvent, ms, scaled};
 use super::observer::{DecisionTurn, DigestDelivery, SimulationObserver};
-use super::world::{Prober, Simulation};
+use super::world::{Prober, Simulation, build_table};
 use crate::config::HealthCheck;
 use crate::decision::{Effect, EndpointId, Event, ProbeOutcome};
-use crate::routing::{RoutingTable, SocketMap};
 
 /// How long a sweep waits after something was counted, urgently or not.
 const SWEEP_AFTER: (Duration, Duration) = (ms(1), ms(50));
@@ -71,43 +70,38 @@ impl<O: SimulationObserver> Simulation<O> {
     }
 
     fn publish(&mut self) {
-        let (table, now) = (self.core.table(), self.now());
         let previous = (self.newest.epoch > 0).then_some(&*self.newest);
-        let next = RoutingTable::build(&self.config, &table, previous, &SocketMap::new(), &Arc::default(), 2, now);
-        let old = std::mem::replace(&mut self.newest, Arc::new(next));
+        let next = build_table(&self.config, &self.core, previous, self.now());
+        let old = std::mem::replace(&mut self.newest, next);
         self.follow_endpoints();
         self.take_up(&old);
     }
 
     /// Probers and cursors follow the table.
     pub(super) fn follow_endpoints(&mut self) {
-        let ids: Vec<EndpointId> = self.listed().map(|(id, _)| id).collect();
-        self.cursors.retain(|id, _| ids.contains(id));
-        let checked: Vec<EndpointId> = ids.iter().copied().filter(|id| self.check_of(*id).is_some()).collect();
-        self.probers.retain(|id, _| checked.contains(id));
-        for id in checked {
-            if !self.probers.contains_key(&id) {
+        let table = self.newest.clone();
+        let pools = || table.services.iter().flat_map(|service| &service.pools);
+        let listed: BTreeSet<EndpointId> = pools().flat_map(|pool| &pool.endpoints).map(|e| e.id).collect();
+        self.cursors.retain(|id, _| listed.contains(id));
+        let checked = || pools().filter(|pool| pool.config().health_check.is_some()).flat_map(|pool| &pool.endpoints);
+        let probed: BTreeSet<EndpointId> = checked().map(|e| e.id).collect();
+        self.probers.retain(|id, _| probed.contains(id));
+        for endpoint in checked() {
+            if !self.probers.contains_key(&endpoint.id) {
                 let first = ms(self.rng.u64(..40));
                 let next = self.now().after(first);
-                self.probers.insert(id, Prober { fast: false, busy: false, began: None, next });
-                self.plan(first, PlannedEvent::ProbeStart(id));
+                self.probers.insert(endpoint.id, Prober { fast: false, busy: false, began: None, next });
+                self.plan(first, PlannedEvent::ProbeStart(endpoint.id));
             }
         }
     }
 
-    /// The endpoints of the published table.
-    fn listed(&self) -> impl Iterator<Item = (EndpointId, SocketAddr)> + '_ {
-        let pools = self.newest.services.iter().flat_map(|service| &service.pools);
-        pools.flat_map(|pool| &pool.endpoints).map(|endpoint| (endpoint.id, endpoint.address))
-    }
-
     fn address(&self, id: EndpointId) -> Option<SocketAddr> {
-        self.listed().find(|(other, _)| *other == id).map(|(_, address)| address)
+        self.newest.services.iter().find_map(|service| service.find(id)).map(|endpoint| endpoint.address)
     }
 
     fn check_of(&self, id: EndpointId) -> Option<HealthCheck> {
-        let mut pools = self.newest.services.iter().flat_map(|service| &service.pools);
-        let pool = pools.find(|pool| pool.endpoints.iter().any(|endpoint| endpoint.id == id))?;
+        let pool = self.newest.services.iter().find_map(|service| service.pools.get(service.pool_of(id)?))?;
         pool.config().health_check.clone()
     }
 

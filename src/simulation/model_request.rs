@@ -18,24 +18,15 @@ use crate::time::MonoTime;
 
 /// The status that stands for 503 with `Retry-After` in a simulation.
 pub const RETRY_LATER_STATUS: u16 = 599;
+/// The workers of the proxy.
+pub(super) const WORKERS: usize = 2;
 
-/// Times of a simulation that the configuration does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SimulationTimings {
-    /// An answer, or a connect, is late after this time: a hedge is due, and the endpoint is suspected.
-    pub late_after: Duration,
-    /// How often a silent endpoint is looked at again; it may have recovered.
-    pub silence_step: Duration,
-    /// A request's own deadline.
-    pub request_deadline: Duration,
-}
-
-impl Default for SimulationTimings {
-    /// 60 ms, 40 ms and 1.5 s.
-    fn default() -> SimulationTimings {
-        SimulationTimings { late_after: ms(60), silence_step: ms(40), request_deadline: ms(1500) }
-    }
-}
+/// An answer, or a connect, is late after this time: a hedge is due, and the endpoint is suspected.
+pub const LATE_AFTER: Duration = ms(60);
+/// How often a silent endpoint is looked at again; it may have recovered.
+pub(super) const SILENCE_STEP: Duration = ms(40);
+/// A request's own deadline.
+pub const REQUEST_DEADLINE: Duration = ms(1500);
 
 /// What the clients of a service got so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,7 +153,8 @@ impl Request {
 /// All requests under way, by number.
 #[derive(Debug)]
 pub(super) struct Traffic {
-    pub pickers: [PickState; 2],
+    /// By worker.
+    pub pickers: [PickState; WORKERS],
     pub requests: BTreeMap<u64, Request>,
     /// Connects that go on though they lost their race, by worker.
     pub late_connects: BTreeSet<(usize, EndpointId)>,
@@ -172,9 +164,8 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub fn new(rng: &mut Rng) -> Traffic {
-        let mut picker = || PickState::new(Rng::with_seed(rng.u64(..)));
         Traffic {
-            pickers: [picker(), picker()],
+            pickers: std::array::from_fn(|_| PickState::new(Rng::with_seed(rng.u64(..)))),
             requests: BTreeMap::new(),
             late_connects: BTreeSet::new(),
             next: 0,

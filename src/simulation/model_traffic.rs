@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::agenda::{PlannedEvent, ms, scaled};
 use super::model_client::{ClientId, RequestFate, TrafficMix};
-use super::model_request::{Exchange, ExchangeRole, Request, RequestState};
+use super::model_request::{Exchange, ExchangeRole, LATE_AFTER, REQUEST_DEADLINE, Request, RequestState, WORKERS};
 use super::observer::{AnswerKind, RequestEvent, SimulationObserver, TryStart};
 use super::world::Simulation;
 use crate::config::Protocol;
@@ -55,12 +55,12 @@ impl<O: SimulationObserver> Simulation<O> {
     ) {
         let service = view.config.name.clone();
         let class = if view.config.protocol == Protocol::Tcp { RequestClass::opaque() } else { class };
-        let worker = self.rng.usize(..2);
+        let worker = self.rng.usize(..WORKERS);
         view.stats.budget.request(worker, self.agenda.now);
         self.note(RequestEvent::Arrived { service: &service });
         let id = self.traffic.next;
         self.traffic.next += 1;
-        let mut tries = Tries::new(class, self.agenda.now.after(self.timings.request_deadline));
+        let mut tries = Tries::new(class, self.agenda.now.after(REQUEST_DEADLINE));
         let avoided = view.stats.avoidance.of(source, target, class.safe(), self.agenda.now);
         if !avoided.is_empty() {
             self.note(RequestEvent::AvoidsEndpoints);
@@ -144,7 +144,7 @@ impl<O: SimulationObserver> Simulation<O> {
                     if nothing == Pick::Suspected {
                         self.observer.request(&RequestEvent::AwaitsVerdict, self.agenda.now);
                     }
-                    let next = request.tries.unplaced(&retry, nothing, &view, self.agenda.now);
+                    let next = request.tries.unselected(&retry, nothing, &view, self.agenda.now);
                     if !self.follow(id, next) {
                         return;
                     }
@@ -219,7 +219,7 @@ impl<O: SimulationObserver> Simulation<O> {
     ) -> (Option<Exchange>, bool) {
         let Some(request) = self.traffic.requests.get_mut(&id) else { return (None, false) };
         let model = self.endpoints.at(endpoint.address);
-        let (now, late_after) = (self.agenda.now, self.timings.late_after);
+        let now = self.agenda.now;
         let generation = endpoint.stats.generation();
         let mut reused = self.rng.u8(..4) == 0
             && !request.tries.fresh_only()
@@ -237,7 +237,7 @@ impl<O: SimulationObserver> Simulation<O> {
         reused &= !connecting;
         let role = if request.hedged { ExchangeRole::Hedge } else { ExchangeRole::Only };
         let hedges = role == ExchangeRole::Only && course.sent;
-        let patience = if endpoint.suspected { Duration::ZERO } else { late_after };
+        let patience = if endpoint.suspected { Duration::ZERO } else { LATE_AFTER };
         let other = match connecting {
             true => Some(now.after(endpoint.stats.connect_late_after())),
             false => hedges.then(|| now.after(patience)),
@@ -258,7 +258,7 @@ impl<O: SimulationObserver> Simulation<O> {
         }
         let exchange = Exchange {
             ends: now.after(course.after),
-            late: (course.sent || connecting).then(|| now.after(late_after)),
+            late: (course.sent || connecting).then(|| now.after(LATE_AFTER)),
             other,
             course,
             reused,

@@ -39,7 +39,7 @@ fn kill_primary<O: SimulationObserver>(simulation: &mut Simulation<O>) {
 
 fn switchover(pool: &str) -> Act {
     let command = ActCommand::Switchover { service: "shop".into(), pool: pool.into() };
-    Act::new(ActId(1), Actor::local("ada"), command)
+    Act::new(ActId(fastrand::u128(..)), Actor::local("ada"), command)
 }
 
 #[test]

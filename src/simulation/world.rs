@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::agenda::{Agenda, Due, DueKind, PlannedEvent, ms};
+use super::agenda::{Agenda, Due, DueKind, PlannedEvent};
 use super::model_client::{ClientId, ModelClient, TrafficMix};
 use super::model_endpoint::{EndpointBehaviour, ModelEndpoint, ModelEndpoints};
-use super::model_request::{ServiceAnswers, SimulationTimings, Traffic};
+use super::model_request::{ServiceAnswers, Traffic, WORKERS};
 use super::observer::SimulationObserver;
 use crate::config::Config;
 use crate::decision::{Act, ActOutcome, Decision, Effect, EndpointId, Event};
@@ -37,7 +37,6 @@ pub struct Simulation<O> {
     pub(super) endpoints: ModelEndpoints,
     pub(super) traffic: Traffic,
     pub(super) clients: Vec<ModelClient>,
-    pub(super) timings: SimulationTimings,
     pub(super) probers: BTreeMap<EndpointId, Prober>,
     pub(super) cursors: BTreeMap<EndpointId, DigestCursor>,
     pub(super) sweep_at: Option<MonoTime>,
@@ -88,7 +87,7 @@ impl<O: SimulationObserver> Simulation<O> {
     }
 
     fn around(core: Decision, config: Arc<Config>, now: MonoTime, mut rng: Rng, observer: O) -> Simulation<O> {
-        let newest = Arc::new(first_table(&config, &core, now));
+        let newest = build_table(&config, &core, None, now);
         Simulation {
             observer,
             traffic: Traffic::new(&mut rng),
@@ -99,20 +98,10 @@ impl<O: SimulationObserver> Simulation<O> {
             newest,
             endpoints: ModelEndpoints::default(),
             clients: Vec::new(),
-            timings: SimulationTimings::default(),
             probers: BTreeMap::new(),
             cursors: BTreeMap::new(),
             sweep_at: None,
         }
-    }
-
-    /// With other times, from now on; each is at least 1 ms.
-    pub fn set_timings(&mut self, timings: SimulationTimings) {
-        self.timings = SimulationTimings {
-            late_after: timings.late_after.max(ms(1)),
-            silence_step: timings.silence_step.max(ms(1)),
-            request_deadline: timings.request_deadline.max(ms(1)),
-        };
     }
 
     // ---- what there is --------------------------------------------------------------------------------------------
@@ -125,11 +114,6 @@ impl<O: SimulationObserver> Simulation<O> {
     /// The generator, for what the caller leaves to chance.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
-    }
-
-    /// The times that the configuration does not have.
-    pub fn timings(&self) -> &SimulationTimings {
-        &self.timings
     }
 
     /// The configuration in force.
@@ -211,7 +195,7 @@ impl<O: SimulationObserver> Simulation<O> {
         let id = act.id;
         let effects = self.feed(Some(Event::Ordered { seen: self.now(), act }));
         effects.into_iter().find_map(|effect| match effect {
-            Effect::Acted { act, outcome } if act == id => Some(outcome),
+            Effect::Acted { act, outcome, .. } if act == id => Some(outcome),
             _ => None,
         })
     }
@@ -234,7 +218,7 @@ impl<O: SimulationObserver> Simulation<O> {
         self.cursors.clear();
         self.sweep_at = None;
         self.core = decision(self.now());
-        self.newest = Arc::new(first_table(&self.config, &Decision::new(None, self.now()), self.now()));
+        self.newest = build_table(&self.config, &Decision::new(None, self.now()), None, self.now());
         self.start();
     }
 
@@ -340,6 +324,13 @@ impl<O: SimulationObserver> Simulation<O> {
     }
 }
 
-fn first_table(config: &Arc<Config>, core: &Decision, now: MonoTime) -> RoutingTable {
-    RoutingTable::build(config, &core.table(), None, &SocketMap::new(), &Arc::default(), 2, now)
+/// The routing table of what the core says.
+pub(super) fn build_table(
+    config: &Arc<Config>,
+    core: &Decision,
+    previous: Option<&RoutingTable>,
+    now: MonoTime,
+) -> Arc<RoutingTable> {
+    let (sockets, assets) = (SocketMap::new(), Arc::default());
+    Arc::new(RoutingTable::build(config, &core.table(), previous, &sockets, &assets, WORKERS, now))
 }

@@ -93,6 +93,11 @@ pub async fn sleep_until(then: MonoTime) {
     }
 }
 
+/// Wall-clock time, in whole milliseconds: for what ends on a day, never for decisions.
+pub fn wall_time() -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(unix_millis())
+}
+
 /// Wall-clock time in milliseconds since the Unix epoch: for records that people read, never for decisions.
 pub fn unix_millis() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

@@ -40,6 +40,12 @@ impl ProcessUsage {
     }
 }
 
+/// The name of this host.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned())
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

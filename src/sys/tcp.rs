@@ -30,19 +30,11 @@ pub fn is_ready(socket: impl AsFd, what: PollFlags) -> bool {
 /// it is the network or the whole machine that is silent, not the program behind it: a peer that reads nothing acknowledges.
 /// (Retransmits tell it later: the first probe for a lost tail is not counted as one.)
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "rustix has no TCP_INFO")]
 pub fn is_unacknowledged(socket: impl AsFd) -> bool {
-    use std::os::fd::AsRawFd;
-    // SAFETY: `tcp_info` is plain numbers, for which all zero is a value.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    let descriptor = socket.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is borrowed for this call, and the kernel writes at most `length` bytes, which `info` has.
-    let answer = unsafe {
-        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
-    };
-    let usual = (2 * info.tcpi_rtt / 1000).max(200);
-    answer == 0 && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= usual
+    tcp_info(socket).is_some_and(|(info, _)| {
+        let usual = (2 * info.tcpi_rtt / 1000).max(200);
+        info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= usual
+    })
 }
 
 /// Not known on other systems.
@@ -54,26 +46,33 @@ pub fn is_unacknowledged(_socket: impl AsFd) -> bool {
 /// The shortest round trip to the peer that the kernel has measured: that of the handshake, unless a later one was shorter. `None`:
 /// the kernel does not know (Linux before 4.6).
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "rustix has no TCP_INFO")]
 pub fn shortest_round_trip(socket: impl AsFd) -> Option<Duration> {
-    use std::os::fd::AsRawFd;
-    /// Where `tcpi_min_rtt` is in the kernel's `struct tcp_info`, in words; the struct of the crate `libc` ends before it.
-    const MIN_RTT: usize = 37;
-    let mut info = [0u32; MIN_RTT + 1];
-    let mut length = size_of_val(&info) as libc::socklen_t;
-    let descriptor = socket.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is borrowed for this call, and the kernel writes at most `length` bytes, which `info` has.
-    let answer = unsafe {
-        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
-    };
-    let known = answer == 0 && length as usize == size_of_val(&info) && info[MIN_RTT] != u32::MAX;
-    known.then(|| Duration::from_micros(info[MIN_RTT].into()))
+    const END: usize = std::mem::offset_of!(libc::tcp_info, tcpi_min_rtt) + size_of::<u32>();
+    let (info, known) = tcp_info(socket)?;
+    let measured = known >= END && info.tcpi_min_rtt != u32::MAX;
+    measured.then(|| Duration::from_micros(info.tcpi_min_rtt.into()))
 }
 
 /// Not known on other systems.
 #[cfg(not(target_os = "linux"))]
 pub fn shortest_round_trip(_socket: impl AsFd) -> Option<Duration> {
     None
+}
+
+/// `TCP_INFO` of a socket, and how many bytes of it the kernel knows; the others are zero.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "rustix has no TCP_INFO")]
+fn tcp_info(socket: impl AsFd) -> Option<(libc::tcp_info, usize)> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `tcp_info` is plain numbers, for which all zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for this call, and the kernel writes at most `length` bytes, which `info` has.
+    let answer = unsafe {
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+    };
+    (answer == 0).then_some((info, length as usize))
 }
 
 #[cfg(test)]

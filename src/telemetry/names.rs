@@ -75,6 +75,8 @@ metrics! {
             "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: to endpoints again after a page or an outage).";
         OUTAGES: Counter "standfast_outages_total" ["service"]
             "Outages as failover.max_failovers counts them: a pool was left by force, and not within confirm_window of the one before.";
+        SWITCHES_HELD: Counter "standfast_switches_held_total" ["service"]
+            "Switches that an operator's hold kept from being made: each is an incident that says what would have been done.";
         SWITCH_TIMESTAMP: Gauge "standfast_last_switch_timestamp_seconds" ["service"]
             "Unix time of the last switch of the service, 0 before the first.";
         RECOVERY: Histogram "standfast_recovery_seconds" ["service"]
@@ -92,7 +94,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         CONDITION: Gauge "standfast_condition" ["service", "kind"]
-            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen), else 0.";
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }
@@ -108,7 +110,7 @@ metrics! {
         EVIDENCE_HELD: Counter "standfast_evidence_held_total" ["service", "reason"]
             "Streaks of failures that did not condemn their endpoint, by reason (one_source, one_target, retry_later, hung_up, fails_everywhere, may_not_leave, route_failing).";
         PROBES: Counter "standfast_probes_total" ["service", "pool", "endpoint", "outcome"]
-            "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local).";
+            "Out-of-band probes by outcome (pass, refused, timeout, reset, mismatch, malformed, local; of checks that log in, once it was met: not_serving, busy, blind).";
         PROBE_DURATION: Histogram "standfast_probe_duration_seconds" ["service"]
             "Time of probes that passed, from the start of the connect (on a kept connection: of the question) to the verdict.";
     }
@@ -178,7 +180,7 @@ metrics! {
         TLS_CONNECTIONS: Counter "standfast_tls_connections_total" ["listener", "version"]
             "Client connections over TLS by version (1.2, 1.3).";
         TLS_EXPIRY: Gauge "standfast_tls_certificate_expiry_timestamp_seconds" ["by", "name", "certificate"]
-            "Unix time at which a certificate that we show expires: by a listener to clients, by a service to its endpoints; certificate is its file.";
+            "Unix time at which a certificate that we show expires: by a listener to clients, by a service to its endpoints, by the admin port; certificate is its file.";
     }
     "Standfast itself" => {
         BUILD_INFO: Gauge "standfast_build_info" ["version"]
@@ -209,8 +211,16 @@ metrics! {
             "Events for the journal by result (recorded, dropped: the disk is too slow or cannot be written); 0 without a journal.";
         JOURNAL_SEGMENTS: Counter "standfast_journal_segments_total" ["reason"]
             "Segments of the journal by why they began (start, full, overflow: events were dropped); 0 without a journal.";
+        AUDIT_RECORDS: Counter "standfast_audit_records_total" []
+            "Number of the last record of the audit log on disk; goes on over restarts, so that a copy of it is a witness; 0 without an audit log.";
+        AUDIT_FAILURES: Counter "standfast_audit_failures_total" []
+            "Writes of the audit log that failed.";
+        AUDIT_LOST: Counter "standfast_audit_lost_total" []
+            "Records that are missing in the audit log: too many waited for the disk, or it could not be written at the stop.";
+        AUDIT_WRITABLE: Gauge "standfast_audit_writable" []
+            "1 while the audit log can be written; 0 after a write that failed or while one takes longer than 1 s; absent without an audit log.";
         TROUBLES: Gauge "standfast_troubles" []
-            "What was wrong at the start and needs attention (a damaged state file); /status says what.";
+            "What needs attention: something was wrong at the start (a damaged state file), the audit log cannot be written now, or keys of an issuer of JSON web tokens cannot be read again; /status says what.";
         ACCESS_LOG_RECORDS: Counter "standfast_access_log_records_total" ["result"]
             "Access-log lines by result (written, dropped because the writer was behind, failed to be written).";
         LOG_DROPPED: Counter "standfast_log_dropped_lines_total" []

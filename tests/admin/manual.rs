@@ -1,10 +1,13 @@
-//! `config/metrics.md` is written from `telemetry::names`: it lists every metric, and nothing that does not exist.
+//! Files of `config/` that are written by the program: `metrics.md` from `telemetry::names`, `roles.md` from the table of rights and
+//! the table of commands, `openapi.json` from the handlers. Each has everything there is, and nothing that does not exist.
 //!
 //! After a change: `UPDATE=1 cargo test --test admin manual`.
 
 use std::fmt::Write;
 use std::path::Path;
 
+use standfast::access::{Right, Role};
+use standfast::admin::{commands, openapi_document};
 use standfast::telemetry::names::{MetricKind, SECTIONS};
 
 const BEFORE: &str = "\
@@ -60,12 +63,55 @@ fn manual() -> String {
     text
 }
 
-#[test]
-fn the_manual_lists_exactly_the_metrics_there_are() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/metrics.md");
+const ROLES: &str = "\
+# Roles
+
+What each role may do. Generated from `src/access/role.rs` and the commands of the API; `UPDATE=1 cargo test --test admin manual`
+writes it again. Everything that is not here is denied.
+
+* A role is given on services: by name, by the beginning of names (`shop-*`), or all of them (`*`). A credential may have several
+  grants; each is looked at by itself.
+* What concerns the instance, and not one service, needs the role on all services.
+* Root and the user of the process itself have the role admin on the unix socket; others have the role of `admin.socket.role`.
+
+How credentials are made: [Operate](guides/operate.md#who-may-ask). How commands are sent: [Commands](guides/acts.md).
+";
+
+fn roles() -> String {
+    let row = |first: &str, right: Right| {
+        let has = Role::ALL.map(|role| if role.has(right) { "yes" } else { "" });
+        format!("| {first} | {} |\n", has.join(" | "))
+    };
+    let head = |first: &str| {
+        let roles = Role::ALL.map(|role| format!("`{}`", role.as_str())).join(" | ");
+        format!("| {first} | {roles} |\n|---|---|---|---|---|\n")
+    };
+    let rights: String = Right::all().map(|right| row(right.meaning(), right)).collect();
+    let commands: String = commands().iter().map(|it| row(&format!("`{}`", it.word), it.right)).collect();
+    format!("{ROLES}\n## Rights\n\n{}{rights}\n## Commands\n\n{}{commands}", head("may"), head("command"))
+}
+
+/// The file is as the program writes it; `UPDATE=1` writes it.
+fn compare(name: &str, written_now: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, manual()).unwrap();
+        std::fs::write(&path, written_now).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == manual(), "config/metrics.md is out of date: UPDATE=1 cargo test --test admin manual");
+    assert!(written == written_now, "config/{name} is out of date: UPDATE=1 cargo test --test admin manual");
+}
+
+#[test]
+fn the_manual_lists_exactly_the_metrics_there_are() {
+    compare("metrics.md", &manual());
+}
+
+#[test]
+fn the_roles_are_those_of_the_program() {
+    compare("roles.md", &roles());
+}
+
+#[test]
+fn the_description_of_the_api_is_that_of_the_program() {
+    compare("openapi.json", &openapi_document());
 }

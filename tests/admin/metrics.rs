@@ -43,6 +43,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
             for endpoint in pool.members.endpoints() {
                 next += 1;
                 endpoints.push(EndpointRow {
+                    weight: None,
                     id: EndpointId(next),
                     address: endpoint.address,
                     standing,
@@ -55,7 +56,13 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
             let sessions = PoolSessions::default();
             pools.push(PoolRow { name: pool.name.clone(), available: true, sessions, endpoints });
         }
-        rows.push(ServiceRow { name: service.name.clone(), serving: Serving::Active(0), awaiting_answer: None, pools });
+        rows.push(ServiceRow {
+            name: service.name.clone(),
+            serving: Serving::Active(0),
+            awaiting_answer: None,
+            isolated: false,
+            pools,
+        });
     }
     let conclusions = Table { epoch: previous.map_or(1, |table| table.epoch + 1), services: rows };
     let sockets: SocketMap = config

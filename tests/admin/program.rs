@@ -216,7 +216,7 @@ fn a_request_is_told_and_counted_and_a_hostile_one_stays_one_line() {
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
@@ -248,7 +248,8 @@ fn an_instance_that_cannot_be_asked_is_exit_code_2_and_says_what_to_do() {
     for (admin, says) in [
         (nobody.as_str(), "--admin"),
         (&stranger, "not as Standfast"),
-        ("https://127.0.0.1:1", "only http"),
+        ("ftp://127.0.0.1:1", "only http"),
+        ("https://127.0.0.1:1", "--admin"),
         ("not an address", "host:port"),
     ] {
         let output = standfast(&["status", "--admin", admin]);

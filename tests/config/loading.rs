@@ -14,7 +14,7 @@ use standfast::config::{self, Config, LoadedConfig, Problems};
 use crate::memory;
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 174;
+const CASES: usize = 193;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -112,8 +112,9 @@ fn show(config: &Config, path: &str) -> String {
     format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
 }
 
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     "reference.yaml",
+    "admin.yaml",
     "minimal.yaml",
     "two-regions.yaml",
     "api-gateway.yaml",
@@ -203,7 +204,8 @@ fn with_absent_keys(text: &str) -> String {
 }
 
 /// Names that the user gives.
-const FREE: [&str; 8] = [
+const FREE: [&str; 9] = [
+    "jwt[].subjects",
     "services",
     "set",
     "add",
@@ -1009,6 +1011,13 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (TOP, "admin: on", "admin: 127.0.0.1:9901"),
     (TOP, "admin: 9901", "admin: 127.0.0.1:9901"),
     (TOP, "admin: {port: 9902}", "admin: {«bind: 127.0.0.1:9902»}"),
+    (
+        TOP,
+        "admin: {bind: 127.0.0.1:9901, tokens: /run/secrets/tokens}",
+        "admin: {bind: 127.0.0.1:9901, «tokens_file: /run/secrets/tokens»}",
+    ),
+    (TOP, "admin: {unix_socket: /run/s.sock}", "admin: {«socket: /run/s.sock»}"),
+    (TOP, "admin: {socket: on}", "admin: {«socket: /run/standfast/admin.sock»}"),
     (TOP, "metrics: on", "metrics: 0.0.0.0:9902"),
     (TOP, "log: {level: debug}", "log: {«filter: debug»}"),
     (TOP, "log_level: debug", "log: debug"),
@@ -1228,6 +1237,7 @@ fn short_forms_say_the_same_as_the_long_ones() {
         (TOP, "access_log: off", ""),
         (TOP, "log: debug", "log: {filter: debug}"),
         (TOP, "admin: 127.0.0.1:9901", "admin: {bind: 127.0.0.1:9901}"),
+        (TOP, "admin: {socket: /run/s.sock}", "admin: {socket: {path: /run/s.sock, mode: 0660, role: operator}}"),
         (SERVICE, "health_check: /healthz", "health_check: {http: {path: /healthz}}"),
         (SERVICE, "health_check: tcp", "health_check: {tcp: {}}"),
         (SERVICE, "health_check: http", "health_check: {http: {}}"),

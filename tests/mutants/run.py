@@ -19,7 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-ROOMS = ["config", "decision", "net", "routing", "simulation", "sys", "telemetry", "text", "time", "wire"]
+ROOMS = ["config", "decision", "digest", "net", "routing", "simulation", "sys", "telemetry", "text", "time", "wire"]
 WORLD = ["cargo", "test", "--locked", "--offline", "--quiet", "--test", "world", "--", "--skip", "switch_protocol::"]
 UNIT = ["cargo", "test", "--locked", "--offline", "--quiet", "--lib", "decision::"]
 BUILD_BOUND = 900

@@ -1,5 +1,6 @@
 //! The program itself, as a child process: start, reload, crash, stop, and what it says when it cannot start.
 
+mod audit;
 mod demo;
 mod route;
 #[path = "../support/waiting.rs"]
@@ -712,7 +713,8 @@ fn a_limit_on_the_size_of_files_costs_lines_of_the_access_log_only() {
 fn with_few_descriptors_it_serves_or_says_why_it_cannot_start() {
     let (home, standby) = two();
     let mut refused = 0;
-    for limit in (16..=48).step_by(4) {
+    // (What the shell around the tests has open counts, too.)
+    for limit in (16..=64).step_by(4) {
         let mut program = Program::new();
         program.configure(&home, &standby, "workers: 3", "");
         program.child = Some(program.limited(&format!("-n {limit}")).spawn().unwrap());
@@ -735,7 +737,7 @@ fn with_few_descriptors_it_serves_or_says_why_it_cannot_start() {
             }
         }
     }
-    assert!((1..9).contains(&refused), "{refused} of 9 limits were too low");
+    assert!((1..13).contains(&refused), "{refused} of 13 limits were too low");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use standfast::access::{Grant, authorise};
 use standfast::config;
 use standfast::control::{self, ControlHandle, ControlSetup};
 use standfast::decision::{Act, ActCommand, ActId, Actor};
@@ -228,7 +229,8 @@ fn yaml(http: &[Pool], tcp: &[Pool]) -> String {
 async fn switch(control: &ControlHandle, pool: &str) {
     for service in ["web", "db"] {
         let command = ActCommand::Switchover { service: service.into(), pool: pool.into() };
-        control.order(Act::new(ActId(0), Actor::local("test"), command)).await.unwrap();
+        let act = Act::new(ActId(fastrand::u128(..)), Actor::local("test"), command);
+        control.act(authorise(&[Grant::admin()], act).unwrap(), None).await.unwrap();
     }
     let published = control.published();
     let epoch = published.epoch();

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::support::pki::{self, Pair, Pki, handshake};
 use crate::support::plane::yaml;
-use crate::support::{Behaviour, Client, Plane, Then, Upstream, get, until, within};
+use crate::support::{Behaviour, Client, Plane, Then, Upstream, get, reload_permit, until, within};
 
 /// A listener that speaks TLS with these certificates; `more` are further keys of `tls`.
 fn listener(pairs: &[&Pair], more: &str) -> String {
@@ -799,20 +799,22 @@ async fn a_reload_reads_the_files_again_and_a_failed_one_changes_nothing() {
         ),
     ] {
         std::fs::write(&pair.key, damage).unwrap();
-        let ControlError::Reload(problem) = whole.control.reload().await.unwrap_err() else { panic!("another error") };
+        let ControlError::Reload(problem) = whole.control.reload(reload_permit()).await.unwrap_err() else {
+            panic!("another error")
+        };
         assert!(problem.starts_with("listeners.web.tls: ") && problem.contains(says), "{problem}");
         assert!(problem.contains(&pair.key.display().to_string()), "{problem}");
         assert_eq!(shown().await, first);
     }
     std::fs::remove_file(&pair.key).unwrap();
-    let problem = whole.control.reload().await.unwrap_err().to_string();
+    let problem = whole.control.reload(reload_permit()).await.unwrap_err().to_string();
     assert!(problem.contains("cannot be read"), "{problem}");
     std::fs::write(&pair.key, key).unwrap();
-    assert_eq!(whole.control.reload().await.unwrap().warnings, Vec::<String>::new());
+    assert_eq!(whole.control.reload(reload_permit()).await.unwrap().warnings, Vec::<String>::new());
     assert_eq!(shown().await, first);
     // The text of the configuration is the same, the certificate is not; it will not last long either.
     pki.issue_for("a", &["a.test"], Duration::from_secs(3 * 24 * 3600 + 600));
-    let reloaded = whole.control.reload().await.unwrap();
+    let reloaded = whole.control.reload(reload_permit()).await.unwrap();
     assert!(reloaded.warnings.len() == 1 && reloaded.warnings[0].contains("expires in 3 days"), "{reloaded:?}");
     until("taken up", || whole.control.published().all_acknowledged(reloaded.epoch)).await;
     let second = shown().await;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use standfast::App;
+use standfast::access::{ActPermit, Grant, authorise};
 use standfast::control::{ChangeNotice, ControlHandle};
 use standfast::decision::{Act, ActCommand, ActId, Actor, Cause, Operational, Serving, SwitchKind};
 use standfast::routing::{EndpointStats, EndpointView, ServiceStats};
@@ -95,8 +96,9 @@ impl Instance {
 
     /// An operator's order.
     pub async fn order(&self, command: ActCommand) {
-        let act = Act::new(ActId(0), Actor::local("ada"), command);
-        self.control.order(act).await.expect("it can be done");
+        let act = Act::new(ActId(fastrand::u128(..)), Actor::local("ada"), command);
+        let permit = authorise(&[Grant::admin()], act).expect("an admin may");
+        self.control.act(permit, None).await.expect("it can be done");
     }
 
     /// What was told since the last time.
@@ -117,4 +119,10 @@ impl Instance {
             }
         }
     }
+}
+
+/// The permit of a reload.
+pub fn reload_permit() -> ActPermit {
+    let act = Act::new(ActId(fastrand::u128(..)), Actor::local("ada"), ActCommand::Reload);
+    authorise(&[Grant::admin()], act).unwrap()
 }

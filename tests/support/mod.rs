@@ -13,7 +13,7 @@ pub mod upstream;
 pub use black_hole::BlackHole;
 pub use client::{Answer, Client, get, post, until, within};
 pub use http2::Http2;
-pub use instance::Instance;
+pub use instance::{Instance, reload_permit};
 pub use pki::{Pair, Pki};
 pub use plane::Plane;
 pub use upstream::{Behaviour, Then, Upstream, response};

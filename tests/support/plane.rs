@@ -185,6 +185,7 @@ fn all_open(config: &Config, epoch: u64) -> Table {
             name: service.name.clone(),
             serving: Serving::Active(0),
             awaiting_answer: None,
+            isolated: false,
             pools: service
                 .pools
                 .iter()
@@ -211,7 +212,16 @@ fn all_open(config: &Config, epoch: u64) -> Table {
 fn open_row(id: EndpointId, address: SocketAddr) -> EndpointRow {
     let standing =
         Standing { operational: Operational::Healthy, administrative: Administrative::Ready, cause: Cause::Unchecked };
-    EndpointRow { id, address, standing, admission: Admission::Open, joined: None, suspected: false, proving: false }
+    EndpointRow {
+        id,
+        address,
+        standing,
+        admission: Admission::Open,
+        joined: None,
+        suspected: false,
+        proving: false,
+        weight: None,
+    }
 }
 
 /// YAML of one HTTP service `web` behind a listener `web` on a free port: the pools' endpoints, and more lines for the

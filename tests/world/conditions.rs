@@ -1,21 +1,27 @@
 //! Conditions, judged from outside: each is raised once when its reason begins (a freeze again whenever it becomes longer) and
 //! cleared when it ends, in the same turn, and the saved state and the status have exactly those that are open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use standfast::config::Name;
-use standfast::decision::{ConditionChange, ConditionKind, Decision, Effect, Saved, ServiceStatus, Serving};
+use standfast::decision::{
+    CheckAnswerClass, ConditionChange, ConditionKind, Decision, Effect, EndpointStatus, HoldScope, PoolStatus, Saved,
+    ServiceStatus, Serving,
+};
 use standfast::time::MonoTime;
 
 use super::coverage::Coverage;
-use super::world::Verdict;
+use super::world::{Verdict, ensure};
 
-/// What was raised and not cleared since: the pool of each.
+/// A condition of a service, about a pool or about all of it.
+type ConditionKey = (Name, ConditionKind, Option<Name>);
+
+/// What was raised and not cleared since.
 #[derive(Debug, Default)]
 pub struct ConditionJudge {
-    open: BTreeMap<(Name, ConditionKind), Option<Name>>,
-    /// The ends of freezes, as they were told last.
-    ends: BTreeMap<Name, Option<MonoTime>>,
+    open: BTreeSet<ConditionKey>,
+    /// The ends of those that end by themselves, as they were told last.
+    ends: BTreeMap<ConditionKey, Option<MonoTime>>,
 }
 
 impl ConditionJudge {
@@ -24,75 +30,97 @@ impl ConditionJudge {
         for effect in effects {
             let Effect::Condition(change) = effect else { continue };
             let condition = change.condition();
-            let key = (condition.service.clone(), condition.kind);
+            let key = (condition.service.clone(), condition.kind, condition.pool.clone());
             match change {
                 ConditionChange::Raised(_) => {
                     coverage.hit(format!("condition {} raised", condition.kind.as_str()));
                     raised.push(key.clone());
-                    let frozen = condition.kind == ConditionKind::Frozen;
-                    let before = self.ends.get(&condition.service).copied().flatten();
-                    let longer = frozen && before.is_none_or(|before| Some(before) < condition.until);
-                    if frozen {
-                        self.ends.insert(condition.service.clone(), condition.until);
-                    }
-                    if self.open.insert(key, condition.pool.clone()).is_some() && !longer {
-                        return Err(format!("raised twice: {condition:?}"));
-                    }
+                    let before = self.ends.insert(key.clone(), condition.until).flatten();
+                    let longer =
+                        condition.until.is_some() && before.is_none_or(|before| Some(before) < condition.until);
+                    let again = !self.open.insert(key);
+                    ensure!(!again || longer, "raised twice: {condition:?}");
                 }
                 ConditionChange::Cleared(_) => {
                     coverage.hit(format!("condition {} cleared", condition.kind.as_str()));
-                    if self.open.remove(&key) != Some(condition.pool.clone()) {
-                        return Err(format!("cleared, and it was not open: {condition:?}"));
-                    }
+                    self.ends.remove(&key);
+                    ensure!(self.open.remove(&key), "cleared, and it was not open: {condition:?}");
                 }
             }
         }
         let services = core.status(now);
-        if let Some((gone, _)) = self.open.keys().find(|(name, _)| !services.iter().any(|s| s.name == *name)) {
+        if let Some((gone, ..)) = self.open.iter().find(|(name, ..)| !services.iter().any(|s| s.name == *name)) {
             return Err(format!("{gone} is gone, and conditions of it are open: {:?}", self.open));
         }
         services.iter().try_for_each(|service| self.service(service, &raised))
     }
 
-    fn service(&self, service: &ServiceStatus, raised: &[(Name, ConditionKind)]) -> Verdict {
-        for kind in ConditionKind::ALL {
-            let key = (service.name.clone(), kind);
-            let (open, reason) = (self.open.get(&key).cloned(), reason(service, kind));
-            let shown = service.conditions.iter().find(|shown| shown.kind == kind).map(|shown| shown.pool.clone());
-            if shown != open {
-                return Err(format!("{key:?}: the status shows {shown:?}, and {open:?} is open"));
-            }
-            // Before the first choice nothing is known of the pools: what is open stays so.
-            let undecided = service.serving == Serving::Starting && kind != ConditionKind::Frozen;
-            if undecided && raised.contains(&key) {
-                return Err(format!("{key:?} was raised while the service is starting"));
-            }
-            if !undecided && open != reason {
-                return Err(format!("{key:?}: open is {open:?}, and its reason is {reason:?}\n{service:?}"));
-            }
-        }
+    fn service(&self, service: &ServiceStatus, raised: &[ConditionKey]) -> Verdict {
+        let key = |kind: ConditionKind, pool: Option<Name>| (service.name.clone(), kind, pool);
+        let open: BTreeSet<_> = self.open.iter().filter(|(name, ..)| *name == service.name).cloned().collect();
+        let shown = service.conditions.iter().map(|shown| key(shown.kind, shown.pool.clone())).collect();
+        ensure!(open == shown, "the status shows {shown:?}, and {open:?} are open");
+        let reasons: BTreeSet<_> = reasons(service).into_iter().map(|(kind, pool)| key(kind, pool)).collect();
+        // Before the first choice nothing is known of the pools: what is open stays so.
+        let undecided = |key: &&ConditionKey| service.serving == Serving::Starting && !key.1.is_decided();
+        let new = raised.iter().filter(|key| key.0 == service.name).find(undecided);
+        ensure!(new.is_none(), "{new:?} was raised while the service is starting");
+        let wrong: Vec<_> = open.symmetric_difference(&reasons).filter(|key| !undecided(key)).collect();
+        ensure!(wrong.is_empty(), "{wrong:?}: open are {open:?}, and the reasons {reasons:?}\n{service:?}");
         Ok(())
     }
 
     /// Another process goes on with what was saved.
     pub fn restarts(&self, saved: &Saved) -> Verdict {
-        let mut found = BTreeMap::new();
+        let mut found = BTreeSet::new();
         for service in &saved.services {
-            found.extend(service.conditions.iter().map(|open| ((service.name.clone(), open.kind), open.pool.clone())));
+            found.extend(service.conditions.iter().map(|open| (service.name.clone(), open.kind, open.pool.clone())));
         }
-        if found == self.open { Ok(()) } else { Err(format!("saved are {found:?}, and open {:?}", self.open)) }
+        ensure!(found == self.open, "saved are {found:?}, and open {:?}", self.open);
+        Ok(())
     }
 }
 
-/// Is the reason of a condition given? And the pool that it is about.
-fn reason(service: &ServiceStatus, kind: ConditionKind) -> Option<Option<Name>> {
-    let available = |name: &Name| service.pools.iter().any(|pool| pool.name == *name && pool.available);
-    let pin = service.pinned.as_ref().filter(|pin| !available(pin));
-    let holds = match kind {
-        ConditionKind::PinnedToUnusable => return pin.map(|pin| Some(pin.clone())),
-        ConditionKind::AllDown => pin.is_none() && (service.serving == Serving::Down || service.failing_open),
-        ConditionKind::Isolated => service.isolated,
-        ConditionKind::Frozen => service.frozen_for_ms.is_some(),
+/// The conditions whose reason is given.
+fn reasons(service: &ServiceStatus) -> Vec<(ConditionKind, Option<Name>)> {
+    let pool = |name: &Name| service.pools.iter().find(|pool| pool.name == *name);
+    let pin = service.pinned.as_ref().filter(|pin| !pool(pin).is_some_and(|pool| pool.available));
+    let real: Vec<_> = service.pools.iter().enumerate().filter(|(_, pool)| !pool.page).collect();
+    let serving = real.iter().filter(|(place, _)| service.serving.serves(*place));
+    let able = real.iter().filter(|(_, pool)| pool.available).count();
+    let alone = real.len() > 1 && able == 1 && serving.clone().any(|(_, pool)| pool.available);
+    let out = |pool: &&PoolStatus| pool.endpoints.iter().any(|e| e.standing.operational.has_fallen());
+    let standby = match service.serving {
+        Serving::Active(active) => {
+            let better = real.iter().any(|(place, _)| *place < active);
+            better.then(|| service.pools[active].name.clone())
+        }
+        Serving::Shared(_) => {
+            let first = service.pools.iter().enumerate().find(|(place, _)| service.serving.serves(*place));
+            first.filter(|_| !service.lost.is_empty()).map(|(_, pool)| pool.name.clone())
+        }
+        Serving::Starting | Serving::Down => None,
     };
-    holds.then_some(None)
+    let whole = [
+        (ConditionKind::AllDown, pin.is_none() && (service.serving == Serving::Down || service.failing_open)),
+        (ConditionKind::Isolated, service.isolated),
+        (ConditionKind::Frozen, service.frozen_for_ms.is_some()),
+        (ConditionKind::FailingOpen, service.failing_open && service.serving.is_served()),
+        (ConditionKind::NoStandby, alone),
+        (ConditionKind::Held, service.hold.is_some()),
+        (ConditionKind::Evacuated, !service.evacuated.is_empty()),
+        (ConditionKind::ObjectiveMissed, service.missed),
+    ];
+    let mut holds: Vec<_> = whole.into_iter().filter(|(_, holds)| *holds).map(|(kind, _)| (kind, None)).collect();
+    holds.extend(pin.map(|pin| (ConditionKind::PinnedToUnusable, Some(pin.clone()))));
+    let held = service.hold.as_ref().is_some_and(|hold| hold.scope == HoldScope::All);
+    let active = service.serving.active().map(|active| &service.pools[active]).filter(|pool| held && !pool.available);
+    let other = service.pools.iter().any(|pool| pool.available);
+    holds.extend(active.filter(|_| other).map(|pool| (ConditionKind::HeldToUnusable, Some(pool.name.clone()))));
+    holds.extend(standby.map(|pool| (ConditionKind::OnStandby, Some(pool))));
+    holds.extend(service.pools.iter().filter(out).map(|pool| (ConditionKind::EndpointOut, Some(pool.name.clone()))));
+    let class = |endpoint: &EndpointStatus| endpoint.check.as_ref().map(|answer| answer.class);
+    let blind = |pool: &&PoolStatus| pool.endpoints.iter().any(|e| class(e) == Some(CheckAnswerClass::Blind));
+    holds.extend(service.pools.iter().filter(blind).map(|pool| (ConditionKind::CheckBlind, Some(pool.name.clone()))));
+    holds
 }

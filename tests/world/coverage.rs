@@ -1,8 +1,9 @@
 //! What happened in all worlds together: a run that does not reach every edge often proves little, so it fails.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
-use standfast::decision::{ActOutcome, Alert, Effect, EndpointId, Incident, Operational, StandingChange};
+use standfast::decision::{ActOutcome, Effect, EndpointId, Incident, Operational, StandingChange};
 use standfast::simulation::RequestEvent;
 
 #[derive(Debug, Default)]
@@ -28,15 +29,12 @@ impl Coverage {
         match effect {
             Effect::Standing(change) => self.standing(change),
             Effect::Incident(incident) => self.incident(incident),
-            Effect::Alert(alert) => self.hit(format!("alert {}", alert_name(alert))),
+            Effect::Alert(alert) => self.hit(format!("alert {}", variant(alert))),
             Effect::Acted { outcome: ActOutcome::Refused(refusal), .. } => {
                 self.hit(format!("act refused {}", refusal.code()))
             }
             Effect::Acted { outcome, .. } => self.hit(format!("act {outcome:?}")),
-            Effect::Sessions { action, .. } => {
-                let action = format!("{action:?}");
-                self.hit(format!("sessions {}", action.split(' ').next().unwrap_or_default()));
-            }
+            Effect::Sessions { action, .. } => self.hit(format!("sessions {}", variant(action))),
             Effect::ProbePace { fast, .. } => self.hit(format!("pace fast={fast}")),
             Effect::ConfirmConnect { .. } => self.hit("confirm"),
             Effect::CheckReach { .. } => self.hit("check reach"),
@@ -124,7 +122,8 @@ impl Coverage {
     }
 }
 
-fn alert_name(alert: &Alert) -> String {
-    let text = format!("{alert:?}");
+/// The name of a variant, without what it holds.
+pub fn variant(value: &impl Debug) -> String {
+    let text = format!("{value:?}");
     text.split([' ', '{']).next().unwrap_or_default().to_owned()
 }

@@ -3,22 +3,24 @@
 //!
 //! `STANDFAST_SEED=17 cargo test --test world gates` replays one world.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use standfast::config::{Config, FailbackMode, Mode, Name};
+use standfast::config::{Config, Mode, Name};
 use standfast::decision::*;
 use standfast::time::MonoTime;
 
-use super::coverage::Coverage;
+use super::calm::is_home;
+use super::coverage::{Coverage, variant};
 use super::gates_oracle::GateOracle;
 use super::journal::{self, LifeJournal};
+use super::oracle::endpoints_of;
+use super::prove::prove;
 use super::scene::{self, ms};
-use super::world::Verdict;
+use super::world::{Verdict, ensure};
 
 const SEEDS: u64 = 96;
 const STEPS: u32 = 3000;
@@ -72,25 +74,6 @@ enum Ev {
     Answer(u32, Event),
 }
 
-struct Planned(MonoTime, u64, Ev);
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Planned) -> bool {
-        self.1 == other.1
-    }
-}
-impl Eq for Planned {}
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Planned) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Planned {
-    fn cmp(&self, other: &Planned) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 struct GatedWorld {
     rng: Rng,
     now: MonoTime,
@@ -99,7 +82,8 @@ struct GatedWorld {
     core: Decision,
     oracle: GateOracle,
     coverage: Coverage,
-    queue: BinaryHeap<Reverse<Planned>>,
+    /// By time, then by when it was planned.
+    queue: BTreeMap<(MonoTime, u64), Ev>,
     planned: u64,
     down: BTreeMap<SocketAddr, MonoTime>,
     noise: bool,
@@ -139,7 +123,7 @@ impl GatedWorld {
             config,
             rules,
             coverage: Coverage::default(),
-            queue: BinaryHeap::new(),
+            queue: BTreeMap::new(),
             planned: 0,
             down: BTreeMap::new(),
             noise: true,
@@ -160,16 +144,16 @@ impl GatedWorld {
 
     fn plan(&mut self, after: Duration, ev: Ev) {
         self.planned += 1;
-        self.queue.push(Reverse(Planned(self.now.after(after), self.planned, ev)));
+        self.queue.insert((self.now.after(after), self.planned), ev);
     }
 
     fn step(&mut self) -> Verdict {
-        let coming = self.queue.peek().map_or(MonoTime::from_micros(u64::MAX), |planned| planned.0.0);
+        let coming = self.queue.first_key_value().map_or(MonoTime::from_micros(u64::MAX), |((at, _), _)| *at);
         if let Some(deadline) = self.core.deadline().filter(|deadline| *deadline <= coming) {
             self.now = self.now.max(deadline);
             return self.feed(None);
         }
-        let Some(Reverse(Planned(at, _, ev))) = self.queue.pop() else { return Err("nothing will happen".into()) };
+        let Some(((at, _), ev)) = self.queue.pop_first() else { return Err("nothing will happen".into()) };
         self.now = self.now.max(at);
         if self.rng.u8(..) < 4 {
             self.hand_over()?;
@@ -219,9 +203,7 @@ impl GatedWorld {
 
     /// Each gate of a transition is asked for, and the answer may come as it likes.
     fn answer(&mut self, record: &TransitionRecord) {
-        let stage = format!("{:?}", record.stage);
-        let stage = stage.split([' ', '{']).next().unwrap_or_default().to_owned();
-        self.coverage.hit(format!("{stage} {:?}", record.kind));
+        self.coverage.hit(format!("{} {:?}", variant(&record.stage), record.kind));
         let TransitionStage::Waiting { closed, until } = &record.stage else { return };
         let limit = until.since(self.now);
         for gate in closed.iter().filter(|gate| matches!(gate, Gate::External { .. })) {
@@ -234,7 +216,6 @@ impl GatedWorld {
             let late = self.noise && self.rng.u8(..4) == 0;
             let after = limit.mul_f64(if late { self.rng.f64() * 1.5 } else { self.rng.f64() * 0.3 });
             let answer = |transition, outcome| Event::GateAnswered {
-                service: record.service.clone(),
                 transition: TransitionId(transition),
                 seen: self.now.after(after),
                 gate: gate.clone(),
@@ -289,8 +270,7 @@ impl GatedWorld {
     fn probes(&mut self) -> Verdict {
         self.plan(PROBES, Ev::Probes);
         let table = self.core.table();
-        let endpoints = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
-        for endpoint in endpoints {
+        for endpoint in endpoints_of(&table) {
             let outcome = match self.down.contains_key(&endpoint.address) {
                 true => ProbeOutcome::Fail { kind: ProbeFailure::Reset, detail: String::new() },
                 false => ProbeOutcome::Pass { latency: ms(1), reading: None },
@@ -336,7 +316,7 @@ impl GatedWorld {
         let command = match self.rng.u8(..10) {
             0..3 => ActCommand::Switchover { service, pool },
             3 => ActCommand::Failback { service },
-            4 => ActCommand::Pin { service, pool },
+            4 => ActCommand::Pin { service, pool, until: None },
             5..9 => ActCommand::Unpin { service },
             _ => ActCommand::Thaw { service },
         };
@@ -345,7 +325,7 @@ impl GatedWorld {
 
     fn order(&mut self, command: ActCommand) -> Verdict {
         self.acts += 1;
-        let act = Act::new(ActId(self.acts), Actor::local("ada"), command);
+        let act = Act::new(ActId(self.acts.into()), Actor::local("ada"), command);
         self.feed(Some(Event::Ordered { seen: self.now, act }))
     }
 
@@ -404,15 +384,8 @@ impl GatedWorld {
             self.step()?;
         }
         for (status, config) in self.core.status(self.now).iter().zip(&self.config.services) {
-            let first = config.pools.iter().position(|pool| !pool.members.endpoints().is_empty()).unwrap_or(0);
-            let auto = config.failover.failback.mode == FailbackMode::Auto;
-            let home = match status.serving {
-                Serving::Active(active) => active == first || !auto || status.ordered,
-                _ => false,
-            };
-            if !home || status.transition.is_some() {
-                return Err(format!("{} is not home: {status:?}", status.name));
-            }
+            let home = is_home(config, &status.serving, status.ordered);
+            ensure!(home && status.transition.is_none(), "{} is not home: {status:?}", status.name);
         }
         Ok(())
     }
@@ -443,22 +416,5 @@ fn live(seed: u64) -> Result<Coverage, String> {
 
 #[test]
 fn a_switch_with_gates_waits_for_them_and_no_longer_than_its_time() {
-    if let Some(seed) = std::env::var("STANDFAST_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return live(seed).map(|coverage| coverage.print()).unwrap_or_else(|why| panic!("{why}"));
-    }
-    let mut coverage = Coverage::default();
-    let mut failures = Vec::new();
-    for seed in 0..SEEDS {
-        match live(seed) {
-            Ok(seen) => coverage.merge(seen),
-            Err(why) => failures.push(why),
-        }
-        if failures.len() > 2 {
-            break;
-        }
-    }
-    coverage.print();
-    assert!(failures.is_empty(), "{} worlds failed:\n{}", failures.len(), failures.join("\n"));
-    let missing = coverage.missing(WANTED);
-    assert!(missing.is_empty(), "too rarely seen:\n{}", missing.join("\n"));
+    prove(SEEDS, live, WANTED);
 }

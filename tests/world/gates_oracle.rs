@@ -7,15 +7,8 @@ use standfast::config::{Config, Name, Service};
 use standfast::decision::*;
 use standfast::time::MonoTime;
 
-use super::world::Verdict;
-
-macro_rules! ensure {
-    ($holds:expr, $($why:tt)*) => {
-        if !$holds {
-            return Err(format!($($why)*));
-        }
-    };
-}
+use super::oracle::{acted, active, is_page};
+use super::world::{Verdict, ensure};
 
 /// A transition that waits, as it was told.
 #[derive(Clone, Debug)]
@@ -152,7 +145,6 @@ impl GateOracle {
         effects: &[Effect],
         now: MonoTime,
     ) -> Verdict {
-        let page = |pool: &Name| service.pools.iter().any(|p| p.name == *pool && p.members.endpoints().is_empty());
         let records = effects.iter().filter_map(|effect| match effect {
             Effect::Transition(record) if record.service == row.name => Some(record),
             _ => None,
@@ -189,12 +181,12 @@ impl GateOracle {
             _ => None,
         });
         let incidents: Vec<&Incident> = incidents.collect();
-        let gated = incidents.iter().filter(|incident| incident.to.as_ref().is_some_and(|to| !page(to)));
+        let gated = incidents.iter().filter(|incident| incident.to.as_ref().is_some_and(|to| !is_page(service, to)));
         let gated: Vec<_> = gated.map(|incident| (incident.kind, incident.to.clone())).collect();
         ensure!(gated == taken, "switches {gated:?}, and the gates let through {taken:?}");
         self.fences(memory, row, core)?;
         // (A pin to a page of before the first choice has no gates: the service begins there.)
-        let pinned_to = status.pinned.as_ref().filter(|pin| page(pin));
+        let pinned_to = status.pinned.as_ref().filter(|pin| is_page(service, pin));
         self.moves(memory, (old, row), &incidents, pinned_to)?;
         self.waits(memory, (service, row), status, core, now)?;
         self.answers_the_operator(memory, &row.name, effects)?;
@@ -287,7 +279,7 @@ impl GateOracle {
         pinned_to: Option<&Name>,
     ) -> Verdict {
         ensure!(!matches!(row.serving, Serving::Shared(_)), "shares in active_passive");
-        let Serving::Active(active) = row.serving else {
+        let Some(active) = active(row) else {
             if row.serving == Serving::Starting && memory.active.is_some() {
                 ensure!(self.reload, "it starts again without a reload");
                 memory.resume = memory.active.take();
@@ -297,7 +289,6 @@ impl GateOracle {
             }
             return Ok(());
         };
-        let active = row.pools[active].name.clone();
         let last = told.last().and_then(|incident| incident.to.clone());
         if let Some(resume) = memory.resume.take() {
             let gone = !row.pools.iter().any(|pool| pool.name == resume);
@@ -367,11 +358,8 @@ impl GateOracle {
 
     /// An order overrides what waits: it is what waits now, or it was taken or called it off.
     fn answers_the_operator(&self, memory: &Memory, name: &Name, effects: &[Effect]) -> Verdict {
-        let Some(act) = self.ordered.as_ref().filter(|act| act.command.service() == name) else { return Ok(()) };
-        let outcome = effects.iter().find_map(|effect| match effect {
-            Effect::Acted { outcome, .. } => Some(outcome),
-            _ => None,
-        });
+        let Some(act) = self.ordered.as_ref().filter(|act| act.command.service() == Some(name)) else { return Ok(()) };
+        let outcome = acted(effects).next().map(|(_, outcome)| outcome);
         let order = memory.waiting.as_ref().filter(|waiting| waiting.is_ordered());
         match (&act.command, outcome.ok_or("no answer")?) {
             (ActCommand::Switchover { pool, .. } | ActCommand::Pin { pool, .. }, ActOutcome::Waiting) => {

@@ -8,7 +8,7 @@ use standfast::config::{Name, Retry};
 use standfast::decision::{Decision, Digest, Effect, EndpointId, Event, Saved};
 use standfast::routing::ServiceView;
 use standfast::simulation::{
-    AnswerKind, DecisionTurn, DigestDelivery, OutstandingChange, RequestEvent, SimulationObserver, SimulationTimings,
+    AnswerKind, DecisionTurn, DigestDelivery, OutstandingChange, REQUEST_DEADLINE, RequestEvent, SimulationObserver,
     TryStart,
 };
 use standfast::time::MonoTime;
@@ -17,7 +17,7 @@ use super::conditions::ConditionJudge;
 use super::coverage::Coverage;
 use super::journal::{self, LifeJournal};
 use super::oracle::Oracle;
-use super::world::Verdict;
+use super::world::{Verdict, ensure};
 
 #[derive(Default)]
 pub struct Judge {
@@ -71,17 +71,14 @@ impl Judge {
     /// that much is left out on one side of the window and added on the other.
     fn spend(&mut self, view: &ServiceView, now: MonoTime) -> Verdict {
         let window = Duration::from_secs(10);
-        let deadline = SimulationTimings::default().request_deadline;
         let spending = self.spending.entry(view.config.name.clone()).or_default();
         spending.extras.push_back(now);
-        spending.extras.retain(|at| now.since(*at) < window - deadline);
-        spending.requests.retain(|at| now.since(*at) < window + deadline);
+        spending.extras.retain(|at| now.since(*at) < window - REQUEST_DEADLINE);
+        spending.requests.retain(|at| now.since(*at) < window + REQUEST_DEADLINE);
         let floor = Retry::BUDGET_FLOOR as usize;
         let allowed = (view.config.retry.budget * spending.requests.len() as f64) as usize + floor;
         let (extras, requests) = (spending.extras.len(), spending.requests.len());
-        if extras > allowed {
-            return Err(format!("{extras} further exchanges for {requests} requests of {}", view.config.name));
-        }
+        ensure!(extras <= allowed, "{extras} further exchanges for {requests} requests of {}", view.config.name);
         Ok(())
     }
 

@@ -6,26 +6,21 @@ use std::time::Duration;
 use standfast::config::{Config, EvidenceRule, FailbackMode, Mode, Name, OnAllDown, OutlierDetection, Pool, Service};
 use standfast::decision::{
     Act, ActCommand, ActId, ActOutcome, ActRefusal, Administrative, Admission, Cause, ConnectOutcome, Decision, Digest,
-    Effect, EndpointId, EndpointRow, Event, Evidence, Failure, Incident, Operational, PoolRow, ProbeOutcome, Saved,
-    ServiceRow, Serving, Silence, StandingChange, SwitchKind, Table,
+    Effect, EndpointId, EndpointRow, EndpointSelection, Event, Evidence, Failure, HoldScope, Incident, Operational,
+    PoolRow, ProbeFailure, ProbeOutcome, Saved, ServiceRow, ServiceStays, Serving, Silence, StandingChange, SwitchKind,
+    Table,
 };
 use standfast::simulation::{AnswerKind, TryStart};
 use standfast::time::MonoTime;
 
-use super::world::Verdict;
-
-macro_rules! ensure {
-    ($holds:expr, $($why:tt)*) => {
-        if !$holds {
-            return Err(format!($($why)*));
-        }
-    };
-}
+use super::world::{Verdict, ensure};
 
 /// All names that a pool can have.
 const POOLS: [&str; 5] = ["p0", "p1", "p2", "p3", "sorry"];
 /// Good trials that the core may take as proof.
 const TRIALS: u32 = 3;
+/// The largest `fall`.
+const MOST_FAILURES: u32 = 100;
 /// A listener that is there again within that time was restarted.
 const RESTART: Duration = Duration::from_millis(50);
 /// A request without an answer is forgotten after that.
@@ -39,6 +34,9 @@ struct Witness {
     /// Good probes in a row as they were told.
     passes: u32,
     fails: u32,
+    /// A probe got an answer that is no evidence; and so did the newest one.
+    lives: bool,
+    unseen: bool,
     /// A confirming connect was refused since it last was healthy.
     refused: bool,
     /// Real traffic met a connect that was not answered since one was.
@@ -116,6 +114,32 @@ struct Memory {
     hold_down: Duration,
     /// Pools that have served since the process started, or may have served before.
     served: BTreeSet<Name>,
+    hold: Option<(HoldScope, MonoTime)>,
+    evacuated: BTreeMap<Name, MonoTime>,
+    pin_ends: Option<MonoTime>,
+}
+
+impl Memory {
+    /// Does a hold last that keeps elective switches from being made?
+    fn held(&self, now: MonoTime) -> bool {
+        self.hold.is_some_and(|(_, until)| now < until)
+    }
+
+    /// Does a hold last that keeps every switch from being made?
+    fn holds_all(&self, now: MonoTime) -> bool {
+        self.hold.is_some_and(|(scope, until)| scope == HoldScope::All && now < until)
+    }
+
+    /// May such a hold last? (It ends in the turn at its end, and another event of that time may come before.)
+    fn may_hold_all(&self, now: MonoTime) -> bool {
+        self.hold.is_some_and(|(scope, until)| scope == HoldScope::All && now <= until)
+    }
+
+    /// Is this pool in an evacuated zone?
+    fn evacuates(&self, service: &Service, pool: &Name, now: MonoTime) -> bool {
+        let zone = service.pools.iter().find(|config| config.name == *pool).and_then(|pool| pool.zone.as_ref());
+        zone.and_then(|zone| self.evacuated.get(zone)).is_some_and(|until| now < *until)
+    }
 }
 
 #[derive(Default)]
@@ -159,13 +183,20 @@ impl Oracle {
                 }
                 match outcome {
                     ProbeOutcome::Pass { .. } => {
+                        witness.unseen = false;
                         (witness.passes, witness.fails) = (witness.passes + 1, 0);
                         (witness.passed, witness.failed_suspected) = (*seen, false);
                     }
-                    ProbeOutcome::Fail { .. } => {
-                        (witness.passes, witness.fails) = (0, witness.fails + 1);
+                    ProbeOutcome::Fail { kind, .. } => {
+                        // (What it states counts like all the failures that it takes.)
+                        let counts = if *kind == ProbeFailure::NotServing { MOST_FAILURES } else { 1 };
+                        witness.unseen = false;
+                        (witness.passes, witness.fails) = (0, witness.fails.saturating_add(counts));
                         witness.failed_suspected |= self.suspected.contains(endpoint);
                         witness.fails_out = witness.fails_out.max(witness.fails);
+                    }
+                    ProbeOutcome::Busy { .. } | ProbeOutcome::Blind { .. } => {
+                        (witness.lives, witness.unseen, witness.fails) = (true, true, 0);
                     }
                     ProbeOutcome::Local { .. } => return,
                 }
@@ -202,6 +233,7 @@ impl Oracle {
                 witness.streak = witness.streak.max(digest.streak).max(digest.failed.total());
             }
             Some(Event::Ordered { act, .. }) => self.ordered = Some(act.clone()),
+            Some(Event::ReloadRefused { act, .. }) => self.ordered = Some((**act).clone()),
             Some(
                 Event::Answered { .. }
                 | Event::GateAnswered { .. }
@@ -264,9 +296,14 @@ impl Oracle {
         let refused = *outcome == ActOutcome::Refused(ActRefusal::Expired);
         ensure!(expired == refused, "{act:?} at {now:?}: {outcome:?}");
         ensure!(!expired || before == table, "an expired act has changed the table");
-        let ActCommand::Administer { address, state, .. } = &act.command else { return Ok(()) };
+        if let (ActCommand::Evacuate { services, .. }, false) = (&act.command, outcome.is_refused()) {
+            self.left_the_zone(services, table, outcome)?;
+        }
+        let ActCommand::Administer { endpoints: EndpointSelection::Address(address), state, .. } = &act.command else {
+            return Ok(());
+        };
         let says = |table: &Table| {
-            let service = table.services.iter().find(|row| row.name == *act.command.service());
+            let service = table.services.iter().find(|row| Some(&row.name) == act.command.service());
             let mut endpoints = service.into_iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
             endpoints.find(|e| e.address == *address).map(|e| e.standing.administrative)
         };
@@ -276,6 +313,20 @@ impl Oracle {
             outcome.is_refused() || says(table) == Some(*state) || weighed,
             "{act:?} is {outcome:?}, and is not so"
         );
+        Ok(())
+    }
+
+    /// Every service that an evacuation moves or leaves alone is answered by a pool, and those that moved share one epoch.
+    fn left_the_zone(&self, services: &[Name], table: &Table, outcome: &ActOutcome) -> Verdict {
+        let stays: &[ServiceStays] = match outcome {
+            ActOutcome::Partly { stays } => stays,
+            _ => &[],
+        };
+        ensure!(*outcome == ActOutcome::Done || !stays.is_empty(), "an evacuation is {outcome:?}");
+        for service in services.iter().filter(|name| !stays.iter().any(|stay| stay.service == **name)) {
+            let row = table.services.iter().find(|row| row.name == *service).ok_or("a service that is not there")?;
+            ensure!(row.serving != Serving::Starting, "{service} was evacuated before its first choice");
+        }
         Ok(())
     }
 
@@ -313,7 +364,7 @@ impl Oracle {
         }
         let mut memory = self.services.remove(&row.name).unwrap_or_default();
         memory.appeared.get_or_insert(now);
-        let done = self.orders(&mut memory, service, effects);
+        let done = self.orders(&mut memory, service, effects, now);
         let verdict = done
             .and_then(|()| self.first_choice(&mut memory, service, old, row, now))
             .and_then(|()| self.switches(&mut memory, service, old, row, core, effects, now))
@@ -342,13 +393,22 @@ impl Oracle {
             return Ok(());
         }
         match (to.operational, to.cause) {
+            (Operational::Ejected, Cause::Ordered) => {
+                let ordered = matches!(self.ordered.as_ref().map(|act| &act.command), Some(ActCommand::Eject { .. }));
+                ensure!(ordered || from.operational != Operational::Healthy, "ejected by an order that was not given");
+                let witness = self.endpoints.entry(change.endpoint).or_default();
+                (witness.ejected, witness.trials, witness.fails_out) = (Some(now), 0, witness.fails);
+            }
             (Operational::Healthy, cause) => {
                 // (While a page serves, one good probe is enough.)
                 let rise = pool.health_check.as_ref().map_or(0, |check| if self.page { 1 } else { check.rise });
                 let needed = match from.cause {
                     Cause::ChecksFailed if witness.proven => rise,
                     Cause::ChecksFailed => rise.min(1),
-                    Cause::Refused if cause == Cause::ChecksPassed => rise,
+                    // (Where checks see nothing, a connect that succeeds is enough.)
+                    Cause::Refused if cause == Cause::ChecksPassed && !witness.unseen => rise,
+                    // (That it lives is enough where nothing else is known.)
+                    Cause::Start if witness.lives => 0,
                     Cause::Start => rise.min(1),
                     _ => 0,
                 };
@@ -447,6 +507,10 @@ impl Oracle {
                 ensure!(out >= patience || self.reload, "checks alone restored it after {out:?}");
             }
             Cause::EvidenceWithdrawn => {}
+            Cause::Ordered => {
+                let ordered = self.ordered.as_ref().map(|act| &act.command);
+                ensure!(matches!(ordered, Some(ActCommand::Uneject { .. })), "its ejection was ended without an order");
+            }
             cause => return Err(format!("an ejection ended with {cause:?}")),
         }
         if change.to.cause == Cause::TrialsPassed && witness.trials < TRIALS {
@@ -458,13 +522,34 @@ impl Oracle {
     // ---- switches -------------------------------------------------------------------------------------------------
 
     /// Follow what operators said and were granted.
-    fn orders(&mut self, memory: &mut Memory, service: &Service, effects: &[Effect]) -> Verdict {
+    fn orders(&mut self, memory: &mut Memory, service: &Service, effects: &[Effect], now: MonoTime) -> Verdict {
+        if memory.pin_ends.take_if(|end| *end <= now).is_some() {
+            memory.pin = None;
+        }
+        let stays = acted(effects).any(|(_, outcome)| match outcome {
+            ActOutcome::Partly { stays } => stays.iter().any(|stay| stay.service == service.name),
+            _ => false,
+        });
+        let concerned = |names: &[Name]| names.contains(&service.name) && !stays;
         let refused = acted(effects).any(|(_, outcome)| outcome.is_refused());
         match self.ordered.as_ref().filter(|_| !refused).map(|act| &act.command) {
-            Some(ActCommand::Pin { service: name, pool }) if *name == service.name => {
+            Some(ActCommand::Pin { service: name, pool, until }) if *name == service.name => {
                 (memory.pin, memory.ordered) = (Some(pool.clone()), false);
+                memory.pin_ends = until.as_ref().map(|until| until.at);
             }
-            Some(ActCommand::Unpin { service: name }) if *name == service.name => memory.pin = None,
+            Some(ActCommand::Unpin { service: name }) if *name == service.name => {
+                (memory.pin, memory.pin_ends) = (None, None);
+            }
+            Some(ActCommand::Hold { service: name, scope, until }) if *name == service.name => {
+                memory.hold = Some((*scope, until.at));
+            }
+            Some(ActCommand::Release { service: name }) if *name == service.name => memory.hold = None,
+            Some(ActCommand::Evacuate { zone, until, services, .. }) if concerned(services) => {
+                memory.evacuated.insert(zone.clone(), until.at);
+            }
+            Some(ActCommand::Return { zone, services }) if concerned(services) => {
+                memory.evacuated.remove(zone);
+            }
             Some(ActCommand::Switchover { service: name, pool }) if *name == service.name => {
                 memory.ordered = *pool != service.pools[0].name || is_page(service, pool);
             }
@@ -495,6 +580,11 @@ impl Oracle {
             Effect::Incident(incident) if incident.service == row.name && incident.answered.is_none() => Some(incident),
             _ => None,
         });
+        let (held, opened): (Vec<_>, Vec<_>) = opened.partition(|incident| incident.held);
+        for incident in held {
+            ensure!(memory.may_hold_all(now), "held, and there is no hold: {incident:?}");
+            ensure!(incident.actor.is_own() && incident.kind != SwitchKind::Recovery, "held: {incident:?}");
+        }
         let (mut count, mut left) = (0, 0);
         for incident in opened {
             count += 1;
@@ -527,7 +617,7 @@ impl Oracle {
                 effects.iter().filter(|e| matches!(e, Effect::Sessions { service, .. } if *service == row.name));
             ensure!(sessions.count() == left, "sessions of the pool that was left");
         }
-        self.rest(memory, service, row)
+        self.rest(memory, service, row, now)
     }
 
     /// One switch: was it allowed?
@@ -549,11 +639,15 @@ impl Oracle {
         let frozen = memory.frozen.is_some_and(|until| now < until);
         match incident.kind {
             SwitchKind::Failback if own => {
-                ensure!(rule.failback.mode == FailbackMode::Auto, "failback is manual");
-                ensure!(!memory.ordered, "an operator chose the pool");
+                let avoids = incident.from.as_ref().is_some_and(|from| memory.evacuates(service, from, now));
+                ensure!(avoids || rule.failback.mode == FailbackMode::Auto, "failback is manual");
+                ensure!(avoids || !memory.ordered, "an operator chose the pool");
                 ensure!(!frozen, "frozen until {:?}", memory.frozen);
+                ensure!(!memory.held(now), "held, and failed back");
                 let to = incident.to.as_ref().ok_or("failed back to nobody")?;
                 ensure!(available(to), "failed back to a pool that is not available");
+                let leaves = incident.from.as_ref().is_some_and(|from| memory.evacuates(service, from, now));
+                ensure!(leaves || !memory.evacuates(service, to, now), "failed back into an evacuated zone");
                 let well = memory.well.get(to).copied().ok_or("failed back to a pool that is not well")?;
                 let needed = memory.hold_down.min(rule.failback.hold_down) * (1 << memory.relapses);
                 let late = !memory.served.contains(to);
@@ -566,6 +660,7 @@ impl Oracle {
                 ensure!(from == incident.to, "rolled back to another pool than {from:?}");
                 ensure!(now.since(at) <= rule.confirm_window, "rolled back after the window");
                 ensure!(!frozen || undone, "frozen");
+                ensure!(!memory.held(now), "held, and rolled back");
                 memory.elective.push(now);
             }
             SwitchKind::Failover | SwitchKind::Recovery if !self.reload => {
@@ -575,7 +670,13 @@ impl Oracle {
                     "the kind of a switch from {:?}",
                     incident.from
                 );
+                if let Some(to) = incident.to.as_ref().filter(|_| passive) {
+                    let other = |pool: &PoolRow| answers(pool) && !memory.evacuates(service, &pool.name, now);
+                    let avoided = memory.evacuates(service, to, now) && row.pools.iter().any(other);
+                    ensure!(!avoided, "forced into an evacuated zone although another pool could serve");
+                }
                 if let Some(from) = &incident.from {
+                    ensure!(is_page(service, from) || !memory.holds_all(now), "held, and forced away");
                     ensure!(!available(from) || is_page(service, from), "forced away from an available pool");
                 }
                 let answers = row.pools.iter().any(answers);
@@ -632,7 +733,9 @@ impl Oracle {
         // (A pool that a reload takes away is left by a switchover of our own.)
         let own = incident.actor.is_own();
         if passive && (!self.reload || own) {
-            memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover && !own;
+            // (A drain or an evacuation leaves a pool, and chooses none to stay on.)
+            let chosen = matches!(self.ordered.as_ref().map(|act| &act.command), Some(ActCommand::Switchover { .. }));
+            memory.ordered = memory.ordered && incident.kind == SwitchKind::Switchover && !own && chosen;
         }
         memory.active = incident.to.clone().or(left);
         memory.last = Some((incident.kind, incident.from.clone(), now));
@@ -668,7 +771,7 @@ impl Oracle {
     }
 
     /// Where the service must be after any turn.
-    fn rest(&self, memory: &mut Memory, service: &Service, row: &ServiceRow) -> Verdict {
+    fn rest(&self, memory: &mut Memory, service: &Service, row: &ServiceRow, now: MonoTime) -> Verdict {
         if row.serving != Serving::Starting
             && let Some(resume) = memory.resume.take()
             && service.mode == Mode::ActivePassive
@@ -690,7 +793,8 @@ impl Oracle {
             };
             return if held { Ok(()) } else { Err(format!("pinned to {pin}, but {:?}", row.serving)) };
         }
-        let somebody = row.pools.iter().any(|pool| pool.available);
+        // (While a hold says so, the service stays where it is.)
+        let somebody = row.pools.iter().any(|pool| pool.available) && !memory.may_hold_all(now);
         match &row.serving {
             Serving::Starting => {}
             Serving::Down => ensure!(!somebody, "nobody serves although somebody could"),
@@ -722,6 +826,9 @@ impl Oracle {
             return Ok(());
         }
         let Some(since) = memory.starting.take() else { return Ok(()) };
+        if !memory.evacuated.is_empty() {
+            return Ok(()); // other pools are better than usual
+        }
         let timeouts = service.pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| check.timeout);
         let waited = now.since(since) > timeouts.max().unwrap_or_default();
         let Serving::Active(active) = row.serving else { return Ok(()) };
@@ -729,7 +836,7 @@ impl Oracle {
             return Ok(());
         }
         let unasked = row.pools[..active].iter().flat_map(|pool| &pool.endpoints).any(|endpoint| {
-            let asked = self.endpoints.get(&endpoint.id).is_some_and(|w| w.passes + w.fails > 0);
+            let asked = self.endpoints.get(&endpoint.id).is_some_and(|w| w.lives || w.passes > 0 || w.fails > 0);
             endpoint.standing.operational == Operational::Checking && !asked
         });
         let chosen = memory.active.is_some() || memory.resume.is_some();
@@ -747,7 +854,9 @@ impl Oracle {
             if !pool.endpoints.iter().any(|endpoint| endpoint.admission == Admission::Trial) {
                 continue;
             }
-            ensure!(place < active, "live trials in a standby pool");
+            let rank = |place: usize| (memory.evacuates(service, &row.pools[place].name, now), place);
+            ensure!(rank(place) < rank(active), "live trials in a standby pool");
+            ensure!(!memory.held(now), "live trials although a hold keeps it from going home");
             ensure!(service.failover.failback.mode == FailbackMode::Auto, "live trials although failback is manual");
             ensure!(memory.pin.is_none() && !memory.ordered, "live trials against an operator's word");
             ensure!(memory.frozen.is_none_or(|until| until <= now), "live trials while frozen");
@@ -899,7 +1008,8 @@ impl Oracle {
     }
 }
 
-fn endpoints_of(table: &Table) -> impl Iterator<Item = &EndpointRow> {
+/// All endpoints of a table.
+pub fn endpoints_of(table: &Table) -> impl Iterator<Item = &EndpointRow> {
     table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints)
 }
 
@@ -942,7 +1052,7 @@ fn shape(service: &Service, row: &ServiceRow) -> Verdict {
 }
 
 /// Does it give a static response, which is no service?
-fn is_page(service: &Service, pool: &Name) -> bool {
+pub fn is_page(service: &Service, pool: &Name) -> bool {
     service.pools.iter().any(|config| config.name == *pool && config.members.endpoints().is_empty())
 }
 
@@ -977,7 +1087,9 @@ fn usable(endpoint: &EndpointRow) -> bool {
 fn admission(service: &Service, row: &ServiceRow, pool: &PoolRow, endpoint: &EndpointRow) -> Verdict {
     let standing = endpoint.standing;
     let mut configured = service.pools.iter().flat_map(|pool| pool.members.endpoints());
-    let weightless = configured.any(|configured| configured.address == endpoint.address && configured.weight == 0);
+    let configured = configured.find(|configured| configured.address == endpoint.address).map(|found| found.weight);
+    // (An operator's weight stands in the place of the configured one.)
+    let weightless = endpoint.weight.or(configured) == Some(0);
     ensure!(
         !weightless || standing.administrative != Administrative::Ready,
         "{} has weight 0 and is in use",
@@ -1023,11 +1135,9 @@ fn forced_is_not(incident: &Incident) -> bool {
     !incident.kind.is_forced()
 }
 
-fn active(row: &ServiceRow) -> Option<Name> {
-    match row.serving {
-        Serving::Active(active) => Some(row.pools[active].name.clone()),
-        _ => None,
-    }
+/// The active pool.
+pub fn active(row: &ServiceRow) -> Option<Name> {
+    row.serving.active().map(|active| row.pools[active].name.clone())
 }
 
 /// Did the service go from one place to another (the first choice is no such move)?
@@ -1040,9 +1150,10 @@ fn moved(old: &ServiceRow, row: &ServiceRow) -> bool {
     from != active(row) && (from.is_some() || row.serving != Serving::Down) && from.is_some()
 }
 
-fn acted(effects: &[Effect]) -> impl Iterator<Item = (ActId, &ActOutcome)> {
+/// The answers to acts.
+pub fn acted(effects: &[Effect]) -> impl Iterator<Item = (ActId, &ActOutcome)> {
     effects.iter().filter_map(|effect| match effect {
-        Effect::Acted { act, outcome } => Some((*act, outcome)),
+        Effect::Acted { act, outcome, .. } => Some((*act, outcome)),
         _ => None,
     })
 }

@@ -10,6 +10,9 @@ use standfast::config::*;
 
 use super::fixture;
 
+/// Zones of pools.
+pub const ZONES: [&str; 2] = ["za", "zb"];
+
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -93,6 +96,7 @@ fn pool(service: usize, p: usize, rng: &mut Rng) -> Pool {
     Pool {
         name: format!("p{p}").into(),
         weight: 1 + rng.u32(..3),
+        zone: Some(ZONES[p % ZONES.len()].into()),
         members: PoolMembers::Endpoints((0..size).map(|e| endpoint(service, p, e)).collect()),
         health_check: (rng.u8(..8) != 0).then(|| check(rng)),
         outlier_detection: (rng.u8(..8) != 0).then(|| outlier(rng)),

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use standfast::decision::{Administrative, EndpointId, EndpointRow, PoolRow, ServiceRow, Serving};
+use standfast::decision::{
+    Administrative, Cause, EndpointId, EndpointRow, HoldScope, Operational, PoolRow, ServiceRow, Serving,
+};
 use standfast::simulation::{EndpointBehaviour, ModelEndpoint};
 use standfast::time::MonoTime;
 
+use super::oracle::endpoints_of;
 use super::world::{Verdict, World};
 
 /// For a fault that checks see: interval × 1.1 + 3 × timeout + 2 × fast_interval, and twice that for local errors and for checks
@@ -27,6 +30,12 @@ pub struct Vigil {
     steps: u32,
 }
 
+/// No operator takes it out of use. (An ejection by order lasts as long as one for cause: half a minute without an in-band rule.)
+fn in_use(endpoint: &EndpointRow) -> bool {
+    let is_ejected = (endpoint.standing.operational, endpoint.standing.cause) == (Operational::Ejected, Cause::Ordered);
+    endpoint.standing.administrative == Administrative::Ready && !is_ejected
+}
+
 impl World {
     pub fn keep_vigil(&mut self) -> Verdict {
         if !self.sim.clients().is_empty() {
@@ -37,9 +46,8 @@ impl World {
             return Ok(());
         }
         let table = self.sim.decision().table();
-        let endpoints = table.services.iter().flat_map(|row| &row.pools).flat_map(|pool| &pool.endpoints);
         let mut ready = BTreeMap::new();
-        for endpoint in endpoints.filter(|e| e.standing.administrative == Administrative::Ready) {
+        for endpoint in endpoints_of(&table).filter(|endpoint| in_use(endpoint)) {
             ready.insert(endpoint.id, self.vigil.ready.get(&endpoint.id).copied().unwrap_or(self.now()));
         }
         self.vigil.ready = ready;
@@ -58,7 +66,8 @@ impl World {
                 // (Where only a page is left, what traffic says does not condemn the whole pool.)
                 let seen = |endpoint: &EndpointRow| !self.sim.endpoint(endpoint.address).behaviour.seen_by_traffic();
                 let others = others(row.pools[active].endpoints.iter().all(seen));
-                if others && status.pinned.is_none() && self.condemned(place, row, active, served) {
+                let held = status.hold.as_ref().is_some_and(|hold| hold.scope == HoldScope::All);
+                if others && status.pinned.is_none() && !held && self.condemned(place, row, active, served) {
                     return Err(format!("{} is still on {}, which is dead: {row:?}", row.name, row.pools[active].name));
                 }
             }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use standfast::config::{Config, Name};
-use standfast::decision::{Act, ActCommand, ActId, Actor, Administrative, Decision, Saved};
+use standfast::config::{Config, Name, Pool};
+use standfast::decision::{
+    Act, ActCommand, ActId, ActUntil, Actor, Administrative, Decision, EndpointSelection, HoldScope, Saved,
+};
 use standfast::routing::ServiceView;
 use standfast::simulation::{EndpointBehaviour, Simulation, TrafficMix};
 use standfast::time::MonoTime;
 
 use super::journal;
 use super::judge::Judge;
-use super::scene::{self, ms};
+use super::scene::{self, ZONES, ms};
 use super::vigil::Vigil;
 
 /// What the noise consists of: keys of the simulation's wake-ups.
@@ -32,6 +34,16 @@ pub struct World {
 }
 
 pub type Verdict = Result<(), String>;
+
+/// Ends a judgement whose condition does not hold, with the reason.
+macro_rules! ensure {
+    ($holds:expr, $($why:tt)*) => {
+        if !$holds {
+            return Err(format!($($why)*));
+        }
+    };
+}
+pub(crate) use ensure;
 
 impl World {
     pub fn new(seed: u64) -> Result<World, String> {
@@ -130,38 +142,88 @@ impl World {
         let service = services[place].name.clone();
         let pools = &services[place].pools;
         let pool = pools[self.sim.rng().usize(..pools.len())].name.clone();
-        let command = match self.sim.rng().u8(..12) {
+        let until = self.some_time();
+        let command = match self.sim.rng().u8(..20) {
             0 | 1 => ActCommand::Switchover { service, pool },
             2 => ActCommand::Failback { service },
-            3 => ActCommand::Pin { service, pool },
+            3 => ActCommand::Pin { service, pool, until: Some(until).filter(|_| self.acts.is_multiple_of(2)) },
             4..7 => ActCommand::Unpin { service },
             7 => ActCommand::Thaw { service },
-            _ => {
-                let endpoints = self.addresses();
-                if endpoints.is_empty() {
-                    return Ok(());
-                }
-                let rng = self.sim.rng();
-                let (service, address) = endpoints[rng.usize(..endpoints.len())].clone();
-                let states =
-                    [Administrative::Drain, Administrative::Maint, Administrative::Ready, Administrative::Ready];
-                ActCommand::Administer { service, address, state: states[rng.usize(..4)] }
-            }
+            8 => ActCommand::Hold { service, scope: HoldScope::Elective, until },
+            9 => ActCommand::Hold { service, scope: HoldScope::All, until },
+            10 => ActCommand::Release { service },
+            11 | 12 => self.evacuation(until),
+            _ => match self.endpoint_command(until) {
+                Some(command) => command,
+                None => return Ok(()),
+            },
         };
         self.order(command)
     }
 
+    fn evacuation(&mut self, until: ActUntil) -> ActCommand {
+        let rng = self.sim.rng();
+        let (zone, partial, back) = (Name::from(ZONES[rng.usize(..ZONES.len())]), rng.bool(), rng.u8(..3) == 0);
+        let services = self.services_in(&zone);
+        match back {
+            true => ActCommand::Return { zone, services },
+            false => ActCommand::Evacuate { zone, until, partial, services },
+        }
+    }
+
+    fn endpoint_command(&mut self, until: ActUntil) -> Option<ActCommand> {
+        let endpoints = self.addresses();
+        let rng = self.sim.rng();
+        let (service, address) = endpoints.get(rng.usize(..endpoints.len().max(1)))?.clone();
+        let force = rng.bool();
+        Some(match rng.u8(..10) {
+            0 => ActCommand::Weight { service, address, weight: 0, until: Some(until), force },
+            1 => ActCommand::Weight { service, address, weight: 3, until: Some(until).filter(|_| force), force },
+            2 => ActCommand::Eject { service, address, force },
+            3 => ActCommand::Uneject { service, address },
+            _ => {
+                let states =
+                    [Administrative::Drain, Administrative::Maint, Administrative::Ready, Administrative::Ready];
+                let (endpoints, state) = (EndpointSelection::Address(address), states[rng.usize(..4)]);
+                ActCommand::Administer { service, endpoints, state, force }
+            }
+        })
+    }
+
+    /// Some seconds from now.
+    fn some_time(&mut self) -> ActUntil {
+        let at = self.now().after(ms(500 + self.sim.rng().u64(..8000)));
+        ActUntil { at, said: format!("{at:?}") }
+    }
+
+    /// The services that have a pool in this zone.
+    pub fn services_in(&self, zone: &Name) -> Vec<Name> {
+        let services = self.sim.config().services.iter();
+        let is_in = |pool: &Pool| pool.zone.as_ref() == Some(zone);
+        services.filter(|service| service.pools.iter().any(is_in)).map(|service| service.name.clone()).collect()
+    }
+
     pub fn order(&mut self, command: ActCommand) -> Verdict {
         self.acts += 1;
-        let act = Act::new(ActId(self.acts), Actor::local("ada"), command);
+        let act = Act::new(ActId(self.acts.into()), Actor::local("ada"), command);
         // While there is noise, some arrive too late, and some in time.
         let expires = match self.acts % 16 {
             3 if self.noise => Some(self.now().before(ms(1))),
             5 => Some(self.now().after(ms(1))),
             _ => None,
         };
-        let outcome = self.sim.order(Act { expires, ..act });
+        let act = Act { expires, ..act };
+        let outcome = self.sim.order(act.clone());
         self.judged()?;
+        // Some are sent again, as if the answer had been lost.
+        if self.acts % 16 == 9 {
+            let epoch = self.sim.table().epoch;
+            let again = self.sim.order(act);
+            self.judged()?;
+            if again != outcome || self.sim.table().epoch != epoch {
+                return Err(format!("an act that was sent again is {again:?}, after {outcome:?}"));
+            }
+        }
         outcome.map(drop).ok_or_else(|| "an act has no answer".to_owned())
     }
 

@@ -18,6 +18,8 @@ pub const RISE: u32 = 2;
 pub const JITTER: f64 = 0.1;
 /// Every service has it.
 pub const CHECK_PATH: &str = "/";
+/// Every PostgreSQL server has it.
+pub const CHECK_DATABASE: &str = "postgres";
 /// Every server answers it, and it changes nothing.
 pub const CHECK_METHOD: &str = "GET";
 /// A redirect is usually the way to a login or a maintenance page, so it is not taken for health.

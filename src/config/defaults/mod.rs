@@ -1,6 +1,7 @@
 //! Every default of the configuration, each with its reason. Nothing else in the project knows one.
 
 mod admin;
+mod audit;
 mod balance;
 mod check;
 mod dns;
@@ -23,6 +24,7 @@ mod tls;
 use std::time::Duration;
 
 pub use self::admin::*;
+pub use self::audit::*;
 pub use self::balance::*;
 pub use self::check::*;
 pub use self::dns::*;

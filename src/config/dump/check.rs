@@ -1,32 +1,47 @@
 //! `health_check:`
 
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::tls::upstream_tls;
 use super::upstream::proxy_version;
 use super::written::{list, pairs, word};
-use crate::config::model::{CheckKind, HealthCheck, HttpCheck, Secret};
+use crate::config::model::{CheckKind, CheckLogin, CheckPassword, HealthCheck, HttpCheck, Secret};
 
 pub(super) fn health_check(check: &HealthCheck) -> Value {
-    map! {
-        "tcp" => match &check.kind {
-            CheckKind::Tcp { port, tls } => Some(map! { "port" => *port, "tls" => upstream_tls(tls.as_deref()) }),
-            CheckKind::Http(_) | CheckKind::Grpc(_) => None,
+    let kind = match &check.kind {
+        CheckKind::Tcp { port, tls } => map! { "port" => *port, "tls" => upstream_tls(tls.as_deref()) },
+        CheckKind::Http(http) => http_check(http),
+        CheckKind::Grpc(grpc) => map! {
+            "service" => grpc.service.as_str(),
+            "port" => grpc.port,
+            "host" => grpc.host.as_deref(),
+            "reuse" => grpc.reuse,
+            "tls" => upstream_tls(grpc.tls.as_ref()),
         },
-        "http" => match &check.kind {
-            CheckKind::Tcp { .. } | CheckKind::Grpc(_) => None,
-            CheckKind::Http(http) => Some(http_check(http)),
-        },
-        "grpc" => match &check.kind {
-            CheckKind::Tcp { .. } | CheckKind::Http(_) => None,
-            CheckKind::Grpc(grpc) => Some(map! {
-                "service" => grpc.service.as_str(),
-                "port" => grpc.port,
-                "host" => grpc.host.as_deref(),
-                "reuse" => grpc.reuse,
-                "tls" => upstream_tls(grpc.tls.as_ref()),
-            }),
-        },
+        CheckKind::Postgres(postgres) => {
+            let (password, password_file) = password(&postgres.login);
+            map! {
+                "user" => postgres.login.user.as_str(),
+                "password" => password,
+                "password_file" => password_file,
+                "database" => postgres.database.as_str(),
+                "auth" => postgres.weakest.as_str(),
+                "port" => postgres.port,
+                "tls" => upstream_tls(postgres.tls.as_ref()),
+            }
+        }
+        CheckKind::Redis(redis) => {
+            let (password, password_file) = password(&redis.login);
+            map! {
+                "user" => Some(redis.login.user.as_str()).filter(|user| !user.is_empty()),
+                "password" => password,
+                "password_file" => password_file,
+                "port" => redis.port,
+                "tls" => upstream_tls(redis.tls.as_ref()),
+            }
+        }
+    };
+    let rest = map! {
         "interval" => check.interval,
         "timeout" => check.timeout,
         "fast_interval" => check.fast_interval,
@@ -34,6 +49,18 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
         "rise" => check.rise,
         "jitter" => check.jitter,
         "proxy_protocol" => proxy_version(check.proxy_protocol),
+    };
+    let mut written = Mapping::from_iter([(Value::from(check.kind.as_str()), kind)]);
+    written.extend(rest.as_mapping().cloned().unwrap_or_default());
+    Value::Mapping(written)
+}
+
+/// `password` and `password_file`.
+fn password(login: &CheckLogin) -> (Option<&'static str>, Option<String>) {
+    match &login.password {
+        None => (None, None),
+        Some(CheckPassword::Text(text)) => (Some(text.hidden()), None),
+        Some(CheckPassword::File(path)) => (None, Some(path.display().to_string())),
     }
 }
 

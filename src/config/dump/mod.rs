@@ -6,6 +6,7 @@
 mod written;
 
 mod admin;
+mod audit;
 mod balance;
 mod check;
 mod dns;

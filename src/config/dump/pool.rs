@@ -15,6 +15,7 @@ pub(super) fn pool(pool: &Pool, mode: Mode) -> Value {
         "name" => &*pool.name,
         // In active_passive it has no effect, and the reader says so.
         "weight" => (mode == Mode::ActiveActive || pool.weight != defaults::WEIGHT).then_some(pool.weight),
+        "zone" => pool.zone.as_deref(),
         "endpoints" => match &pool.members {
             PoolMembers::Endpoints(endpoints) => Some(self::endpoints(endpoints, &pool.names)),
             PoolMembers::Static(_) => None,

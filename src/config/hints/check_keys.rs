@@ -33,6 +33,8 @@ pub(super) fn health_check(key: &str, value: FoundValue<'_>) -> Option<String> {
         "type" | "kind" | "protocol" | "mode" => match text {
             Some("tcp") => "write `tcp: {}`".to_owned(),
             Some("grpc") => "write `grpc: {}`".to_owned(),
+            Some("redis" | "valkey") => "write `redis: {}`".to_owned(),
+            Some("postgres" | "postgresql" | "pgsql") => "write `postgres: {user: standfast}`".to_owned(),
             _ => format!("write `{}`", http_check("path", value)),
         },
         "inter" | "periodseconds" | "period_seconds" | "period" | "every" | "check_interval" => {

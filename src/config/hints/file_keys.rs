@@ -55,6 +55,12 @@ pub(super) fn file(key: &str, value: FoundValue<'_>) -> Option<String> {
         "journal_file" | "journal_path" | "event_log" => {
             format!("write `journal: {}`", value.path().unwrap_or("/var/lib/standfast/journal"))
         }
+        "audit_log" | "audit_file" | "audit_path" => {
+            format!("write `audit: {}`", value.path().unwrap_or("/var/log/standfast/audit.jsonl"))
+        }
+        "hostname" | "host_name" | "instance_name" | "instance_id" | "node" | "node_name" => {
+            format!("write `instance: {}`", value.name().unwrap_or("edge-1"))
+        }
         "version" => "leave it out: the file has no version".to_owned(),
         "timeout" | "timeouts" => "of a service: `timeouts: {response: 30s}`".to_owned(),
         "max_fails" | "fail_timeout" => format!("of a service: `{}`", max_fails(value)),
@@ -111,5 +117,19 @@ pub(super) fn port_of_its_own(key: &str, value: FoundValue<'_>) -> Option<String
         }
         "enabled" => "write `bind: 127.0.0.1:9901`".to_owned(),
         _ => return None,
+    })
+}
+
+/// In `admin:`.
+pub(super) fn admin(key: &str, value: FoundValue<'_>) -> Option<String> {
+    Some(match key {
+        "tokens" | "token" | "token_file" | "api_keys" | "api_key" => {
+            format!("write `tokens_file: {}`", value.path().unwrap_or("/etc/standfast/tokens"))
+        }
+        "unix" | "unix_socket" | "sock" => {
+            format!("write `socket: {}`", value.path().unwrap_or("/run/standfast/admin.sock"))
+        }
+        "allowed_hosts" | "host" | "server_names" => "write `hosts: [standfast.internal]`".to_owned(),
+        _ => return port_of_its_own(key, value),
     })
 }

@@ -52,6 +52,10 @@ pub(super) fn shorthand_meaning(short: &'static str, text: &str, plain: bool) ->
             }
             _ => ShorthandMeaning::Key("bind"),
         },
+        "admin_socket" if text.contains('/') && !text.contains(':') => ShorthandMeaning::Key("path"),
+        "admin_socket" => {
+            wrong(&format!("`{shown}` is no path of a socket"), "write `socket: /run/standfast/admin.sock`")
+        }
         "metrics" if on => wrong(
             &format!("`{shown}` is no address"),
             "write `metrics: 0.0.0.0:9902`, or leave it out: the admin port has /metrics too",
@@ -67,6 +71,8 @@ pub(super) fn shorthand_meaning(short: &'static str, text: &str, plain: bool) ->
             &format!("`{shown}` is no path of a file"),
             "write `journal: on` for one beside the state file, or `journal: /var/lib/standfast/journal`",
         ),
+        "audit" if text.contains('/') => ShorthandMeaning::Key("path"),
+        "audit" => wrong(&format!("`{shown}` is no path of a file"), "write `audit: /var/log/standfast/audit.jsonl`"),
         "access_log" if on => ShorthandMeaning::Nothing,
         "access_log" if text.contains('/') => ShorthandMeaning::Key("path"),
         "access_log" if matches!(text, "json" | "common" | "combined") => {
@@ -81,6 +87,7 @@ pub(super) fn shorthand_meaning(short: &'static str, text: &str, plain: bool) ->
             "tcp" => ShorthandMeaning::Word("tcp"),
             "http" => ShorthandMeaning::Word("http"),
             "grpc" => ShorthandMeaning::Word("grpc"),
+            "redis" => ShorthandMeaning::Word("redis"),
             _ => {
                 let what = format!("`{shown}` is no kind of check");
                 let advice = match url_path(text) {

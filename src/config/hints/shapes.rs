@@ -32,6 +32,10 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
             true => "write `failover: {failback: manual}`".to_owned(),
             false => "write `failover: {failback: auto}`".to_owned(),
         },
+        "AuditCheckpoints" => match found.path().filter(|path| path.contains('/')) {
+            Some(key) => format!("write `checkpoint: {{key_file: {key}}}`"),
+            None => "write `checkpoint: {every: 1000, interval: 60s}`".to_owned(),
+        },
         "MaxFailovers" => {
             format!("write `max_failovers: {{count: {}, per: 10m}}`", found.number(1..=1000).unwrap_or(3))
         }
@@ -75,6 +79,8 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
             Some(port) => format!("write `tcp: {{port: {port}}}`"),
             None => "write `tcp: {}`".to_owned(),
         },
+        "PostgresCheck" => "write `postgres: {user: standfast}`".to_owned(),
+        "RedisCheck" => "write `redis: {}`".to_owned(),
         "GrpcCheck" => match text.filter(|text| is_name(text) && !found.is_on()) {
             Some(service) => format!("write `grpc: {{service: {service}}}`"),
             None => "write `grpc: {}`".to_owned(),

@@ -75,6 +75,12 @@ pub(in crate::config) fn word(choice: &str, word: &str) -> Option<String> {
             "https" | "tls" => "write `auto`, and `tls: on` beside it",
             _ => return None,
         },
+        "AuditFailurePolicy" if on || matches!(&*word, "refuse" | "fail" | "block" | "halt" | "stop") => {
+            "write `refuse_acts`: an act that cannot be put on record is not carried out"
+        }
+        "AuditFailurePolicy" if off || matches!(&*word, "ignore" | "warn" | "log" | "allow") => {
+            "write `continue`, which is the default: the act is carried out, and an error is logged"
+        }
         "LogFormat" if is_human(&word) => "write `human`",
         "AccessFormat" => match &*word {
             "clf" | "ncsa" => "write `common`",

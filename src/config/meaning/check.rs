@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::{address, header, request_line, tls, upstream};
+use super::{address, header, login_check, request_line, tls, upstream};
 use crate::config::defaults;
 use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, Secret, Upstream, UpstreamTls};
 use crate::config::schema;
@@ -90,7 +90,7 @@ fn check_timing(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Healt
         diagnostics.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
     let reuse = match &check.kind {
-        CheckKind::Tcp { .. } => Duration::ZERO,
+        CheckKind::Tcp { .. } | CheckKind::Postgres(_) | CheckKind::Redis(_) => Duration::ZERO,
         CheckKind::Http(http) => http.reuse,
         CheckKind::Grpc(grpc) => grpc.reuse,
     };
@@ -128,8 +128,15 @@ fn kind(
     over: Option<&CheckKind>,
     upstream: &Upstream,
 ) -> Option<CheckKind> {
-    let later = [&typed.postgres, &typed.mysql, &typed.redis, &typed.exec, &typed.agent];
-    let given = [("tcp", typed.tcp.at()), ("http", typed.http.at()), ("grpc", typed.grpc.at())];
+    let later = [&typed.mysql, &typed.exec, &typed.agent];
+    let given = [
+        ("tcp", typed.tcp.at()),
+        ("http", typed.http.at()),
+        ("grpc", typed.grpc.at()),
+        ("redis", typed.redis.at()),
+        ("postgres", typed.postgres.at()),
+    ];
+    let kinds = given.map(|(name, _)| name);
     let mut given = given.iter().filter_map(|(name, at)| at.map(|at| (*name, at)));
     match (given.next(), given.next_back()) {
         (Some((first, _)), Some((last, at))) => {
@@ -150,10 +157,17 @@ fn kind(
         (Some(("http", _)), None) => {
             Some(CheckKind::Http(Arc::new(http_check(diagnostics, &typed.http.get()?.0, upstream))))
         }
+        (Some(("postgres", at)), None) => {
+            let check = login_check::postgres(diagnostics, at, typed.postgres.get()?)?;
+            Some(CheckKind::Postgres(Arc::new(check)))
+        }
+        (Some(("redis", _)), None) => {
+            Some(CheckKind::Redis(Arc::new(login_check::redis(diagnostics, typed.redis.get()?))))
+        }
         (Some(_), None) => Some(CheckKind::Grpc(Arc::new(grpc_check(diagnostics, typed.grpc.get()?, upstream)))),
         (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
         (None, _) => {
-            if over.is_none() && !diagnostics.is_supplied(at, &["tcp", "http", "grpc"]) {
+            if over.is_none() && !diagnostics.is_supplied(at, &kinds) {
                 diagnostics.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");
             }
             over.cloned()

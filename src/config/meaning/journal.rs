@@ -1,9 +1,8 @@
 //! `journal:`
 
-use std::path::PathBuf;
-
 use super::diagnostics::Diagnostics;
 use crate::config::defaults;
+use crate::config::file_names::{JOURNAL, beside};
 use crate::config::model::{JournalFile, StateFile};
 use crate::config::schema;
 use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
@@ -17,8 +16,8 @@ pub(super) fn journal_file(
 ) -> Option<JournalFile> {
     let Some((at, typed)) = journal.found() else {
         // (What is typed and bad is told, and no reason to begin one.)
-        let path = beside(state.filter(|_| journal.at().is_none())?);
-        return Some(JournalFile { path, max_bytes: defaults::JOURNAL_MAX_BYTES });
+        let state = state.filter(|_| journal.at().is_none())?;
+        return Some(JournalFile { path: beside(&state.path, JOURNAL), max_bytes: defaults::JOURNAL_MAX_BYTES });
     };
     let typed = match typed {
         OffOr::Value(typed) => &typed.0,
@@ -26,7 +25,7 @@ pub(super) fn journal_file(
     };
     let max_bytes = max_bytes(diagnostics, &typed.max_bytes);
     let path = match (typed.path.at(), state) {
-        (None, Some(state)) => beside(state),
+        (None, Some(state)) => beside(&state.path, JOURNAL),
         _ => {
             let path = diagnostics.required(&typed.path, at, "path", "path: /var/lib/standfast/journal")?;
             diagnostics.base_dir.join(path)
@@ -34,12 +33,6 @@ pub(super) fn journal_file(
     };
     diagnostics.names_written_file(&typed.path, false);
     Some(JournalFile { path, max_bytes })
-}
-
-fn beside(state: &StateFile) -> PathBuf {
-    let mut name = state.path.as_os_str().to_owned();
-    name.push(".journal");
-    name.into()
 }
 
 fn max_bytes(diagnostics: &mut Diagnostics, typed: &Spanned<SizeInBytes>) -> u64 {

@@ -3,6 +3,7 @@
 
 mod address;
 mod admin;
+mod audit;
 mod balance;
 mod check;
 mod consistency;
@@ -14,7 +15,9 @@ mod failover;
 mod files;
 mod header;
 mod journal;
+mod jwt;
 mod listener;
+mod login_check;
 mod logs;
 mod names;
 mod outlier;
@@ -23,6 +26,7 @@ mod pool;
 mod protocol;
 mod request_line;
 mod retry;
+mod role;
 mod route;
 mod service;
 mod services;
@@ -59,6 +63,7 @@ pub(super) fn config(
     let listeners = listener::listeners(&mut diagnostics, root, &file.listeners, &services);
     let state = state::state_file(&mut diagnostics, &file.state);
     let config = Config {
+        instance: file.instance.found().and_then(|(at, name)| diagnostics.name(at, name)),
         workers: file.workers.get().map(|count| count.0 as usize),
         drain_timeout,
         admin: admin::admin(&mut diagnostics, &file.admin),
@@ -66,6 +71,7 @@ pub(super) fn config(
         metrics_detail: admin::metrics_detail(file.metrics.get()),
         journal: journal::journal_file(&mut diagnostics, &file.journal, state.as_ref()),
         state,
+        audit: audit::audit_file(&mut diagnostics, &file.audit),
         log: logs::log(&mut diagnostics, &file.log),
         access_log: logs::access_log(&mut diagnostics, &file.access_log),
         listeners: listeners.into_iter().map(Arc::new).collect(),
@@ -73,6 +79,7 @@ pub(super) fn config(
         dns: dns::dns(&mut diagnostics, file.dns.get()),
     };
     files::check(&mut diagnostics, file, &config, path);
+    audit::check(&mut diagnostics, file, &config, path);
     cross::check(&mut diagnostics, file, &config);
     own_listener::check(&mut diagnostics, file, &config);
     Some(config)

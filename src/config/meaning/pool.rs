@@ -84,6 +84,7 @@ fn pool(
     Some(Pool {
         name: name?,
         weight: typed.weight.get().map_or(defaults::WEIGHT, |weight| weight.0 as u32),
+        zone: typed.zone.found().and_then(|(at, zone)| diagnostics.name(at, zone)),
         members,
         names,
         health_check: health_check.filter(|_| !is_static),

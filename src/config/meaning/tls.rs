@@ -23,16 +23,8 @@ pub(super) fn listener(
     protocol: Protocol,
 ) -> Option<ListenerTls> {
     let (at, OffOr::Value(typed)) = item.found()? else { return None };
-    let sample = "certificates: [{cert: fullchain.pem, key: key.pem}]";
-    let list = diagnostics.required(&typed.certificates, at, "certificates", sample).map_or(&[][..], |list| list);
-    if typed.certificates.get().is_some_and(Vec::is_empty) {
-        let at = typed.certificates.at().unwrap_or(at);
-        diagnostics.problem(at, "`certificates` is empty", format!("write at least one: `{sample}`"));
-    }
-    let certificates =
-        list.iter().filter_map(Spanned::found).filter_map(|(at, typed)| certificate(diagnostics, at, typed));
     Some(ListenerTls {
-        certificates: certificates.collect(),
+        certificates: certificates(diagnostics, at, &typed.certificates),
         unknown_name: match typed.unknown_name.get() {
             None => defaults::UNKNOWN_NAME,
             Some(schema::UnknownName::First) => UnknownName::First,
@@ -42,6 +34,34 @@ pub(super) fn listener(
         alpn: alpn(diagnostics, typed, protocol),
         client_auth: client_auth(diagnostics, &typed.client_auth),
     })
+}
+
+/// `admin.tls`. The admin port speaks HTTP/1.1, and is asked for by address as often as by name.
+pub(super) fn admin(diagnostics: &mut Diagnostics, item: &Spanned<OffOr<schema::AdminTls>>) -> Option<ListenerTls> {
+    let (at, OffOr::Value(typed)) = item.found()? else { return None };
+    Some(ListenerTls {
+        certificates: certificates(diagnostics, at, &typed.certificates),
+        unknown_name: UnknownName::First,
+        min_version: version(&typed.min_version),
+        alpn: vec![HTTP[1].to_owned()],
+        client_auth: client_auth(diagnostics, &typed.client_auth),
+    })
+}
+
+fn certificates(
+    diagnostics: &mut Diagnostics,
+    owner: NodeId,
+    typed: &Spanned<Vec<Spanned<schema::Certificate>>>,
+) -> Vec<Certificate> {
+    let sample = "certificates: [{cert: fullchain.pem, key: key.pem}]";
+    let list = diagnostics.required(typed, owner, "certificates", sample).map_or(&[][..], |list| list);
+    if typed.get().is_some_and(Vec::is_empty) {
+        let at = typed.at().unwrap_or(owner);
+        diagnostics.problem(at, "`certificates` is empty", format!("write at least one: `{sample}`"));
+    }
+    let certificates =
+        list.iter().filter_map(Spanned::found).filter_map(|(at, typed)| certificate(diagnostics, at, typed));
+    certificates.collect()
 }
 
 fn certificate(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Certificate) -> Option<Certificate> {

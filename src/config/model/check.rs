@@ -1,6 +1,7 @@
 //! `health_check:`
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::upstream::{ProxyVersion, UpstreamProtocol};
 /// An out-of-band probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// TCP, HTTP or gRPC.
+    /// What it asks.
     pub kind: CheckKind,
     /// The probe begins with a PROXY header that says it speaks for itself (default: as the service's traffic).
     pub proxy_protocol: Option<ProxyVersion>,
@@ -46,6 +47,91 @@ pub enum CheckKind {
     Http(Arc<HttpCheck>),
     /// `grpc.health.v1.Health/Check`.
     Grpc(Arc<GrpcCheck>),
+    /// A login at PostgreSQL, and a question.
+    Postgres(Arc<PostgresCheck>),
+    /// A login at Redis or Valkey, and a question.
+    Redis(Arc<RedisCheck>),
+}
+
+impl CheckKind {
+    /// Its name, as the configuration has it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            CheckKind::Tcp { .. } => "tcp",
+            CheckKind::Http(_) => "http",
+            CheckKind::Grpc(_) => "grpc",
+            CheckKind::Postgres(_) => "postgres",
+            CheckKind::Redis(_) => "redis",
+        }
+    }
+}
+
+/// A probe that logs in at PostgreSQL and asks for its role and position. Any role passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PostgresCheck {
+    /// Who logs in. It needs no right but to log in.
+    pub login: CheckLogin,
+    /// The database that it logs in to.
+    pub database: String,
+    /// The weakest way of giving the password that is taken.
+    pub weakest: PasswordMethod,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Over TLS, asked for by an SSLRequest.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// A probe that logs in at Redis or Valkey, pings, and asks for its role and offset. Any role passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RedisCheck {
+    /// The user and its password; an empty user is the default one, and without a password there is no login.
+    pub login: CheckLogin,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Over TLS.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// Who a probe logs in as.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckLogin {
+    /// The user.
+    pub user: String,
+    /// The password; `None` = without one.
+    pub password: Option<CheckPassword>,
+}
+
+/// Where the password of a probe is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckPassword {
+    /// In the configuration.
+    Text(Secret),
+    /// In this file, which is read for each probe; a line feed at its end does not belong to it.
+    File(PathBuf),
+}
+
+/// A way to give a password, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordMethod {
+    /// SCRAM-SHA-256 (RFC 7677): the server proves that it knows the password, and does not get it.
+    Scram,
+    /// A salted MD5: who reads it can log in, and may find the password.
+    Md5,
+    /// The password itself.
+    Cleartext,
+}
+
+impl PasswordMethod {
+    /// Its word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PasswordMethod::Scram => "scram",
+            PasswordMethod::Md5 => "md5",
+            PasswordMethod::Cleartext => "cleartext",
+        }
+    }
 }
 
 /// A probe by the gRPC health checking protocol: good is `SERVING`.

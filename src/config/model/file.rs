@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::admin::{Admin, MetricsDetail};
+use super::audit::AuditFile;
 use super::dns::Dns;
 use super::journal::JournalFile;
 use super::listener::Listener;
 use super::logs::{AccessLog, Log};
+use super::names::Name;
 use super::service::Service;
 use super::state::StateFile;
 use crate::config::Bind;
@@ -17,6 +19,9 @@ use crate::config::Bind;
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
+    /// The name of this instance; `None` = that of the host. Changes only by restart.
+    #[serde(default)]
+    pub instance: Option<Name>,
     /// Data-plane threads; `None` = one per available core. Changes only by restart.
     pub workers: Option<usize>,
     /// How long work in flight may go on after a stop, a reload or a switch.
@@ -33,6 +38,9 @@ pub struct Config {
     /// Where what the core was told is kept; `None` = nowhere.
     #[serde(default)]
     pub journal: Option<JournalFile>,
+    /// The audit log; `None` = there is none.
+    #[serde(default)]
+    pub audit: Option<AuditFile>,
     /// The application log.
     pub log: Log,
     /// The access log; `None` = off (the default).

@@ -2,6 +2,7 @@
 //! reader in this room; nothing below re-checks it.
 
 mod admin;
+mod audit;
 mod balance;
 mod check;
 mod dns;
@@ -26,6 +27,7 @@ mod tls;
 mod upstream;
 
 pub use self::admin::*;
+pub use self::audit::*;
 pub use self::balance::*;
 pub use self::check::*;
 pub use self::dns::*;

@@ -17,6 +17,9 @@ pub struct Pool {
     pub name: Name,
     /// Its share in `active_active`.
     pub weight: u32,
+    /// The zone that it is in, for `evacuate` and for commands about all endpoints of a zone; `None` = not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
     /// What it is made of.
     pub members: PoolMembers,
     /// Names that DNS turns into endpoints beside those.

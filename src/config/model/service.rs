@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::balance::BalancePolicy;
 use super::failover::Failover;
@@ -46,8 +47,20 @@ pub struct Service {
     pub pools: Vec<Pool>,
 }
 
+impl Service {
+    /// The zones of its pools; one of several pools comes several times.
+    pub fn zones(&self) -> impl Iterator<Item = &Name> {
+        self.pools.iter().filter_map(|pool| pool.zone.as_ref())
+    }
+
+    /// Has it a pool in this zone?
+    pub fn is_in(&self, zone: &str) -> bool {
+        self.zones().any(|of| **of == *zone)
+    }
+}
+
 /// How the pools of a service share its traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Exactly one pool at a time.

@@ -13,9 +13,9 @@ HealthCheck = "health_check" {
     tcp: TcpCheck,
     http: ShorthandMap<HttpCheck>,
     grpc: GrpcCheck,
-    postgres: ReservedKey,
+    postgres: PostgresCheck,
     mysql: ReservedKey,
-    redis: ReservedKey,
+    redis: RedisCheck,
     exec: ReservedKey,
     agent: ReservedKey,
     interval: TypedDuration,
@@ -31,6 +31,33 @@ HealthCheck = "health_check" {
 
 map! { /// `health_check.tcp`
 TcpCheck {
+    port: PortNumber,
+    tls: OffOr<OnOr<UpstreamTls>>,
+}}
+
+map! { /// `health_check.postgres`
+PostgresCheck {
+    user: String,
+    password: String,
+    password_file: String,
+    database: String,
+    auth: PasswordMethod,
+    role: ReservedKey,
+    max_lag: ReservedKey,
+    port: PortNumber,
+    tls: OffOr<OnOr<UpstreamTls>>,
+}}
+
+words! { /// `health_check.postgres.auth`: the weakest way to give a password that is taken.
+PasswordMethod { Scram, Md5, Cleartext, }}
+
+map! { /// `health_check.redis`
+RedisCheck {
+    user: String,
+    password: String,
+    password_file: String,
+    role: ReservedKey,
+    max_lag: ReservedKey,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
 }}

@@ -1,6 +1,7 @@
 //! The keys of the file itself.
 
 use super::admin::{Admin, Metrics};
+use super::audit::Audit;
 use super::dns::Dns;
 use super::journal::Journal;
 use super::listener::Listener;
@@ -12,18 +13,19 @@ use crate::config::units::{RangedCount, TypedDuration};
 
 map! { /// The whole file.
 File {
+    instance: String,
     workers: RangedCount<1, 1024>,
     drain_timeout: TypedDuration,
     admin: OffOr<ShorthandMap<Admin>>,
     metrics: ShorthandMap<Metrics>,
     state: OffOr<ShorthandMap<State>>,
     journal: OffOr<ShorthandMap<Journal>>,
+    audit: OffOr<ShorthandMap<Audit>>,
     log: ShorthandMap<Log>,
     access_log: OffOr<ShorthandMap<AccessLog>>,
     listeners: Vec<Spanned<Listener>>,
     services: NamedEntries<Service>,
     dns: Dns,
-    audit: ReservedKey,
     webhooks: ReservedKey,
     fleet: ReservedKey,
 }}

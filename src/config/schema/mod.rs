@@ -8,6 +8,7 @@
 mod macros;
 
 mod admin;
+mod audit;
 mod balance;
 mod check;
 mod dns;
@@ -31,6 +32,7 @@ mod upstream;
 use super::units::RangedCount;
 
 pub(super) use self::admin::*;
+pub(super) use self::audit::*;
 pub(super) use self::balance::*;
 pub(super) use self::check::*;
 pub(super) use self::dns::*;

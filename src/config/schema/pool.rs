@@ -12,6 +12,7 @@ Pool {
     name: String,
     priority: RangedCount<0, 1000>,
     weight: RangedCount<1, 1000>,
+    zone: String,
     endpoints: OneOrManyMaps<ShorthandMap<Endpoint>>,
     static_response: ShorthandMap<StaticResponse>,
     health_check: OffOr<ShorthandMap<HealthCheck>>,

@@ -31,7 +31,7 @@ pub(in crate::config) enum TlsVersion {
     Tls13,
 }
 
-map! { /// `tls.client_auth`
+map! { /// `tls.client_auth`, of the admin port too
 ClientAuth {
     mode: ClientAuthMode,
     ca: String,

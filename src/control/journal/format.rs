@@ -8,12 +8,10 @@
 //! {"c":"…"}
 //! ```
 
-use std::fmt::Write as _;
-
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Event;
+use crate::digest::{hex, sha256};
 use crate::time::MonoTime;
 
 /// The version that this program writes and reads.
@@ -110,11 +108,6 @@ impl ChecksumChain {
     }
 
     fn of(&self, batch: &[u8]) -> String {
-        let mut bytes = self.0.as_bytes().to_vec();
-        bytes.extend_from_slice(batch);
-        digest(&SHA256, &bytes).as_ref().iter().take(DIGITS / 2).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&sha256(&[self.0.as_bytes(), batch])[..DIGITS / 2])
     }
 }

@@ -10,17 +10,8 @@ mod replay;
 mod target;
 mod write;
 
-use std::path::{Path, PathBuf};
-
 pub use format::{JOURNAL_VERSION, SegmentHead, SegmentReason};
 pub use read::{JournalContents, JournalEntry, JournalError, JournalSegment, parse, read_journal};
 pub use replay::{ReplayVerdict, SegmentReplay, replay};
 pub use write::JournalCounts;
 pub(super) use write::JournalWriter;
-
-/// The file before the newest one.
-fn previous(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".previous");
-    name.into()
-}

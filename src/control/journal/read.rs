@@ -1,13 +1,13 @@
 //! Reading a journal: what is torn at its end is left out, and so is what stands behind a damage, which is told.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::format::{ChecksumChain, JOURNAL_VERSION, MARK, ReadEventLine, SegmentHead};
-use super::previous;
+use crate::config::file_names::{PREVIOUS, beside};
+use crate::control::file_reader::read_bounded;
 use crate::decision::{Decision, Event};
 use crate::text::shortened;
 use crate::time::MonoTime;
@@ -85,7 +85,7 @@ struct AnyHead {
 pub fn read_journal(path: &Path) -> Result<JournalContents, String> {
     let mut contents = JournalContents { segments: Vec::new(), problems: Vec::new() };
     let mut empty = None;
-    for path in [previous(path), path.to_owned()] {
+    for path in [beside(path, PREVIOUS), path.to_owned()] {
         let found = read(&path).unwrap_or_else(|error| vec![Err(error)]);
         for segment in found {
             let named = |error: JournalError| format!("{}: {error}", path.display());
@@ -108,13 +108,7 @@ pub fn read_journal(path: &Path) -> Result<JournalContents, String> {
 
 /// Reads the segments of one file, each on its own.
 pub(super) fn read(path: &Path) -> Result<Vec<Result<JournalSegment, JournalError>>, JournalError> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_BYTES {
-        return Err(io::Error::other(format!("it has {size} bytes: at most {MAX_BYTES} are read")).into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    let bytes = read_bounded(path, MAX_BYTES)?;
     Ok(sections(&bytes).into_iter().map(parse).collect())
 }
 

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::format::SegmentReason;
 use super::read::JournalSegment;
-use crate::control::records::record::{
-    ChangeRecord, InstanceLife, ObjectiveRecord, RecordId, RecordTime, RecordedChange,
+use crate::control::records::record::{ChangeRecord, REPLAY, RecordId, RecordTime};
+use crate::control::records::{
+    condition_record, incident_record, objective_record, standing_record, transition_record,
 };
-use crate::control::records::{condition_record, standing_record, transition_record};
-use crate::control::status::{IncidentReport, WallClock};
-use crate::decision::{Alert, Decision, Effect, EndpointId, Incident};
+use crate::control::status::WallClock;
+use crate::decision::{Decision, Effect, EndpointId};
 use crate::time::MonoTime;
 
 /// How the replay of a segment ended.
@@ -92,14 +92,12 @@ struct RecordTeller<'a> {
     segment: &'a JournalSegment,
     number: &'a mut u64,
     addresses: HashMap<EndpointId, SocketAddr>,
-    newest: Option<u64>,
     records: &'a mut Vec<ChangeRecord>,
 }
 
 impl<'a> RecordTeller<'a> {
     fn new(segment: &'a JournalSegment, number: &'a mut u64, records: &'a mut Vec<ChangeRecord>) -> RecordTeller<'a> {
-        let newest = segment.snapshot.incidents().last().map(|incident| incident.id.0);
-        let mut teller = RecordTeller { segment, number, addresses: HashMap::new(), newest, records };
+        let mut teller = RecordTeller { segment, number, addresses: HashMap::new(), records };
         teller.know(&segment.snapshot);
         teller
     }
@@ -119,27 +117,16 @@ impl<'a> RecordTeller<'a> {
                 let Some(address) = self.addresses.get(&change.endpoint).copied() else { return };
                 standing_record(change, address, None)
             }
-            Effect::Incident(incident) => (incident.service.clone(), self.incident(&incident, &wall)),
+            Effect::Incident(incident) => (incident.service.clone(), incident_record(&incident, &wall, "replay")),
             Effect::Transition(transition) => (transition.service.clone(), transition_record(&transition)),
             Effect::Condition(change) => (change.condition().service.clone(), condition_record(&change, &wall)),
-            Effect::Alert(Alert::ObjectiveMissed { service, rto_ms, objective_ms }) => {
-                (service, RecordedChange::ObjectiveMissed(ObjectiveRecord { rto_ms, objective_ms }))
-            }
+            Effect::Alert(alert) => objective_record(alert),
             _ => return,
         };
         *self.number += 1;
-        let id = RecordId { life: InstanceLife::REPLAY, number: *self.number };
+        let id = RecordId { life: REPLAY, number: *self.number };
         let since_start_us = now.since(self.segment.head.now).as_micros() as u64;
         let at = RecordTime { unix_ms: wall.unix_ms, since_start_us };
         self.records.push(ChangeRecord { id, at, service: Some(service), change });
-    }
-
-    fn incident(&mut self, incident: &Incident, wall: &WallClock) -> RecordedChange {
-        let report = IncidentReport::told_by(incident, wall);
-        if self.newest.is_none_or(|newest| incident.id.0 > newest) {
-            self.newest = Some(incident.id.0);
-            return RecordedChange::Switched(report);
-        }
-        RecordedChange::Answered(report)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::format::{CHECK_BYTES, ChecksumChain, MARK};
-use super::previous;
+use crate::config::file_names::{PREVIOUS, beside};
 use crate::control::file_writer::{WriteJob, WrittenFile};
 
 /// The rights of the files.
@@ -78,7 +78,7 @@ impl JournalTarget {
 
     /// The file for a segment that begins with so many bytes, and its length. What is no journal is neither replaced nor added to.
     fn place(&self, bytes: u64) -> io::Result<(File, u64)> {
-        let before = previous(&self.path);
+        let before = beside(&self.path, PREVIOUS);
         let (newest, older) = (open_journal(&self.path)?, open_journal(&before)?);
         // (It may be of a time when more was kept.)
         if older.is_some_and(|(_, size)| size > self.most) {
@@ -144,9 +144,8 @@ impl WrittenFile for JournalTarget {
 
     fn write(&mut self, job: &WriteJob) -> io::Result<()> {
         match job {
-            WriteJob::Begin(content) => self.begin(content()?),
+            WriteJob::Whole(content) => self.begin(content()?),
             WriteJob::Append(batch) => self.append(batch),
-            WriteJob::Replace(_) => Err(io::Error::other("a journal is not replaced")),
         }
     }
 
@@ -224,7 +223,7 @@ mod tests {
         fs::set_permissions(&target.path, fs::Permissions::from_mode(MODE)).unwrap();
         target.begin(b"{}\n".to_vec()).unwrap();
         assert!(fs::read(&target.path).unwrap().starts_with(b"{}\n"));
-        assert!(!previous(&target.path).exists());
+        assert!(!beside(&target.path, PREVIOUS).exists());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::format::{CHECK_BYTES, EventLine, JOURNAL_VERSION, SegmentHead, Segmen
 use super::target::{JournalTarget, SegmentState};
 use crate::config::JournalFile;
 use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob};
-use crate::control::records::record::InstanceLife;
+use crate::decision::InstanceLife;
 use crate::decision::{Decision, Event};
 use crate::sys::clock;
 use crate::time::MonoTime;
@@ -172,7 +172,7 @@ impl JournalWriter {
         };
         self.begun = now;
         self.shared.beginning.store(true, Ordering::Release);
-        if self.lane.put(WriteJob::Begin(Arc::new(content))) {
+        if self.lane.put(WriteJob::Whole(Box::new(content))) {
             self.counts.segments[reason as usize] += 1;
             (self.sent, self.broken) = (0, false);
         } else {
@@ -193,12 +193,16 @@ impl Drop for JournalWriter {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::mpsc;
 
-    use super::super::previous;
     use super::super::read::{JournalSegment, read};
     use super::*;
+    use crate::config::file_names::{PREVIOUS, beside};
+    use crate::control::records::record::begin_life;
+
+    /// Longer than the beginning of a segment may take, on a machine that does other things too.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     fn file(folder: &tempfile::TempDir, max_bytes: u64) -> JournalFile {
         JournalFile { path: folder.path().join("a.journal"), max_bytes }
@@ -206,10 +210,15 @@ mod tests {
 
     /// One that may begin segments without a pause.
     fn begin(files: &mut FileWriter, file: &JournalFile, decision: &Decision) -> JournalWriter {
-        let begins = (InstanceLife::begin(), decision);
+        let begins = (begin_life(), decision);
         let mut journal = JournalWriter::begin(files, file, begins, |problem| panic!("{problem}")).unwrap();
         journal.pause = Duration::ZERO;
         journal
+    }
+
+    /// The file before the newest one.
+    fn previous(path: &Path) -> PathBuf {
+        beside(path, PREVIOUS)
     }
 
     /// The segments of one file.
@@ -219,7 +228,9 @@ mod tests {
 
     /// Waits until the segment that was asked for is there.
     fn begun(journal: &JournalWriter) {
+        let asked = clock::now();
         while journal.shared.beginning.load(Ordering::Acquire) {
+            assert!(clock::now().since(asked) < PATIENCE, "the segment does not begin");
             std::thread::yield_now();
         }
     }
@@ -294,7 +305,7 @@ mod tests {
         let mut files = FileWriter::default();
         let decision = Decision::new(None, at(1));
         let (told, heard) = mpsc::channel();
-        let mut journal = JournalWriter::begin(&mut files, &file, (InstanceLife::begin(), &decision), move |problem| {
+        let mut journal = JournalWriter::begin(&mut files, &file, (begin_life(), &decision), move |problem| {
             told.send(problem).unwrap()
         })
         .unwrap();
@@ -318,7 +329,7 @@ mod tests {
         let file = file(&folder, bytes * 8);
         let mut files = FileWriter::default();
         let (told, heard) = mpsc::channel();
-        let begins = (InstanceLife::begin(), &decision);
+        let begins = (begin_life(), &decision);
         let journal = JournalWriter::begin(&mut files, &file, begins, move |problem| told.send(problem).unwrap());
         let _journal = journal.unwrap();
         assert!(heard.recv().unwrap().contains("journal.max_bytes has to be"));

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::ProbeError;
 use super::stream::{ClosingStream, ProbeStream};
 use crate::decision::{ConnectOutcome, ProbeFailure};
-use crate::net::Connector;
 use crate::net::dial::judge_connect;
 use crate::net::tls::{ClientTls, TlsFailure, explain};
+use crate::net::{Connector, Socket};
 
 /// How the connect of a probe stands: whatever becomes of the probe, this says whether the endpoint can be reached.
 #[derive(Default)]
@@ -43,17 +43,35 @@ pub(super) struct ProbeTarget {
 impl ProbeTarget {
     /// A new connection. No deadline of its own. Cancel safe.
     pub(super) async fn connect(&self, report: &ConnectReport) -> Result<ProbeStream, ProbeError> {
-        let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
-        let header = self.header.as_deref();
-        let connector = Connector { header, tls: tls.as_deref(), ..Connector::new(self.address) };
+        let socket = self.open(report).await?;
+        self.secure(socket).await
+    }
+
+    /// The first half: TCP, and the header. No deadline of its own. Cancel safe.
+    pub(super) async fn open(&self, report: &ConnectReport) -> Result<Socket, ProbeError> {
+        let connector = self.connector()?;
         self.closing.end();
         report.note(ConnectOutcome::Timeout); // until it is known better
         let opened = connector.open(None).await;
         report.note(opened.as_ref().err().map_or(ConnectOutcome::Connected, |error| judge_connect(error.io())));
-        let socket = opened.map_err(|error| unconnected(error.io()))?;
-        let secured = connector.secure(socket).await;
+        opened.map_err(|error| unconnected(error.io()))
+    }
+
+    /// The second half: TLS, where the check has it. No deadline of its own. Cancel safe.
+    pub(super) async fn secure(&self, socket: Socket) -> Result<ProbeStream, ProbeError> {
+        let secured = self.connector()?.secure(socket).await;
         let stream = |transport| ProbeStream::new(transport, self.closing.clone());
         secured.map(stream).map_err(|error| handshake_error(error.io()))
+    }
+
+    /// The check has TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        !matches!(self.tls, Ok(None))
+    }
+
+    fn connector(&self) -> Result<Connector<'_>, ProbeError> {
+        let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
+        Ok(Connector { header: self.header.as_deref(), tls: tls.as_deref(), ..Connector::new(self.address) })
     }
 }
 

@@ -12,6 +12,8 @@ use crate::sys::clock;
 /// What one probe may do, and what it reports beside its result.
 pub(super) struct ProbeRun<'a> {
     pub(super) target: &'a ProbeTarget,
+    /// The deadline of the probe, from its start.
+    pub(super) timeout: Duration,
     /// A kept connection has this time for itself; then a new one is used as well.
     pub(super) patience: Duration,
     /// A kept connection must not be used.

@@ -9,10 +9,12 @@ use super::error::ProbeError;
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
+use super::postgres::PostgresProbe;
+use super::redis::RedisProbe;
 use super::stream::ClosingStream;
 use super::tcp::TcpProbe;
 use crate::config::{CheckKind, Endpoint, HealthCheck};
-use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome};
+use crate::decision::{ConnectOutcome, ProbeFailure, ProbeOutcome, Reading};
 use crate::net::tls::ClientTls;
 use crate::routing::materials::check_tls;
 use crate::sys::clock;
@@ -28,12 +30,21 @@ const PATIENCE: u32 = 4;
 pub(super) struct Probe {
     target: ProbeTarget,
     kind: ProbeKind,
+    /// Of its kind.
+    name: &'static str,
 }
 
 enum ProbeKind {
     Tcp(TcpProbe),
     Http(Box<KeptClient<HttpExchange>>),
     Grpc(Box<KeptClient<HealthCall>>),
+    Postgres(PostgresProbe),
+    Redis(RedisProbe),
+}
+
+/// The probe read nothing of the endpoint's data.
+fn unread(latency: Duration) -> (Duration, Option<Reading>) {
+    (latency, None)
 }
 
 /// What came of a probe.
@@ -56,6 +67,8 @@ impl Probe {
                 let call = HealthCall::new(address, host, grpc);
                 (address, ProbeKind::Grpc(Box::new(KeptClient::new(call, grpc.reuse))))
             }
+            CheckKind::Postgres(check) => (at(own.ip(), check.port), ProbeKind::Postgres(PostgresProbe(check.clone()))),
+            CheckKind::Redis(check) => (at(own.ip(), check.port), ProbeKind::Redis(RedisProbe(check.clone()))),
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
                 let exchange = HttpExchange::new(address, host, http);
@@ -67,7 +80,11 @@ impl Probe {
             tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
-        Probe { target: ProbeTarget { address, tls, header, closing: ClosingStream::default() }, kind }
+        Probe {
+            target: ProbeTarget { address, tls, header, closing: ClosingStream::default() },
+            kind,
+            name: check.kind.as_str(),
+        }
     }
 
     /// Probe once: on the connection that an earlier probe kept, while it may be used, or on a new one; `fresh`: on a new one.
@@ -75,19 +92,21 @@ impl Probe {
     pub(super) async fn run(&mut self, timeout: Duration, fresh: bool) -> ProbeResult {
         let report = ConnectReport::default();
         let began = clock::now();
-        let attempt = ProbeRun { target: &self.target, patience: timeout / PATIENCE, fresh, report: &report };
+        let attempt = ProbeRun { target: &self.target, timeout, patience: timeout / PATIENCE, fresh, report: &report };
         let probing = async {
             match &mut self.kind {
-                ProbeKind::Tcp(probe) => probe.probe(&attempt).await,
-                ProbeKind::Http(probe) => probe.probe(&attempt).await,
-                ProbeKind::Grpc(probe) => probe.probe(&attempt).await,
+                ProbeKind::Tcp(probe) => probe.probe(&attempt).await.map(unread),
+                ProbeKind::Http(probe) => probe.probe(&attempt).await.map(unread),
+                ProbeKind::Grpc(probe) => probe.probe(&attempt).await.map(unread),
+                ProbeKind::Postgres(probe) => probe.probe(&attempt).await,
+                ProbeKind::Redis(probe) => probe.probe(&attempt).await,
             }
         };
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
         let verdict = tokio::time::timeout(timeout, probing).await;
         let outcome = match verdict {
-            Ok(Ok(latency)) => {
-                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading: None }, reach: None };
+            Ok(Ok((latency, reading))) => {
+                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };
             }
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {
@@ -95,6 +114,8 @@ impl Probe {
                 return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None };
             }
             Ok(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.describe(detail) },
+            Ok(Err(ProbeError::Busy(detail))) => ProbeOutcome::Busy { detail: self.describe(detail) },
+            Ok(Err(ProbeError::Blind(detail))) => ProbeOutcome::Blind { detail: self.describe(detail) },
             Ok(Err(ProbeError::Local(detail))) => ProbeOutcome::Local { detail: self.describe(detail) },
             Err(_) => {
                 let detail = format!("no verdict within {}", humantime::format_duration(timeout));
@@ -106,11 +127,6 @@ impl Probe {
 
     /// The detail with the kind and the address of the probe, bounded.
     fn describe(&self, detail: String) -> String {
-        let kind = match self.kind {
-            ProbeKind::Tcp(_) => "tcp",
-            ProbeKind::Http(_) => "http",
-            ProbeKind::Grpc(_) => "grpc",
-        };
-        format!("{kind} {}: {detail}", self.target.address).chars().take(DETAIL).collect()
+        format!("{} {}: {detail}", self.name, self.target.address).chars().take(DETAIL).collect()
     }
 }

@@ -10,7 +10,8 @@ use super::record::{
 use super::sink::RecordSink;
 use crate::config::Name;
 use crate::control::status::IncidentReport;
-use crate::decision::{ConditionKind, SwitchKind};
+use crate::control::status_text::word;
+use crate::decision::{ConditionKind, ConditionSeverity, SwitchKind};
 
 /// Writes with `tracing`.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ impl RecordSink for LogSink {
             RecordedChange::ConfigRefused(refused) => {
                 tracing::error!(problem = %refused.problem, record = %id, "reload refused: nothing has changed");
             }
+            // (The thread of the audit log says both as they happen.)
+            RecordedChange::AuditGap(_) | RecordedChange::AuditCheckpoint(_) => {}
             // (That it started, and how it stopped, is said by the whole program.)
             RecordedChange::InstanceStarted(InstanceRecord { epoch, .. }) => {
                 tracing::debug!(epoch, record = %id, "the control plane starts");
@@ -62,6 +65,12 @@ fn say_switch(record: RecordId, incident: &IncidentReport) {
     let evidence: Vec<String> =
         incident.evidence.iter().map(|e| format!("{} {}: {}", e.address, word(&e.cause), e.detail)).collect();
     let evidence = evidence.join("; ");
+    if incident.held {
+        tracing::warn!(
+            id, %service, kind, %from, %to, actor, detected_ms, decided_ms, evidence, %record, "switch held: it would have been made"
+        );
+        return;
+    }
     match incident.kind {
         SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
             id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, evidence, %record, "switch"
@@ -102,14 +111,20 @@ fn say_standing(record: RecordId, service: &Name, change: &StandingRecord) {
 
 fn say_raised(record: RecordId, service: &Name, now_unix_ms: u64, condition: &ConditionRecord) {
     let ConditionRecord { kind, pool, until_unix_ms, text, .. } = condition;
-    match (kind, pool) {
-        (ConditionKind::Frozen, _) => {
+    match kind {
+        ConditionKind::Frozen | ConditionKind::Held | ConditionKind::Evacuated => {
             let left = until_unix_ms.map_or(0, |until| until.saturating_sub(now_unix_ms) / 1000);
             let wait = humantime::format_duration(Duration::from_secs(left));
             tracing::warn!(%service, for = %wait, %record, "{text}");
         }
-        (_, Some(pool)) => tracing::error!(%service, %pool, %record, "{text}"),
-        (_, None) => tracing::error!(%service, %record, "{text}"),
+        _ => {
+            let (kind, pool) = (kind.as_str(), pool.as_deref());
+            match condition.kind.severity() {
+                ConditionSeverity::Error => tracing::error!(%service, pool, condition = kind, %record, "{text}"),
+                ConditionSeverity::Warning => tracing::warn!(%service, pool, condition = kind, %record, "{text}"),
+                ConditionSeverity::Notice => tracing::info!(%service, pool, condition = kind, %record, "{text}"),
+            }
+        }
     }
 }
 
@@ -121,30 +136,23 @@ fn say_cleared(record: RecordId, service: &Name, condition: &ConditionRecord) {
 }
 
 fn say_act(record: RecordId, act: &ActRecord) {
-    let ActRecord { act: id, command, actor, reason, changed, waiting, code, refusal } = act;
-    let (service, kind, reason) = (command.service(), word(&actor.kind), reason.as_deref());
+    let ActRecord { act: id, command, actor, reason, changed, waiting, code, refusal, .. } = act;
+    let service = command.service().map(|service| &**service);
+    let (kind, reason) = (word(&actor.kind), reason.as_deref());
     let (command, actor, origin) = (command.as_str(), &*actor.name, actor.origin.as_deref());
     match (refusal, changed) {
         (Some(refusal), _) => {
             let code = code.as_deref();
-            tracing::warn!(id, %service, command, actor, kind, origin, reason, code, %refusal, %record, "command refused");
+            tracing::warn!(%id, service, command, actor, kind, origin, reason, code, %refusal, %record, "command refused");
         }
         (None, _) if *waiting => {
-            tracing::info!(id, %service, command, actor, kind, origin, reason, %record, "command waits for the gates of its switch");
+            tracing::info!(%id, service, command, actor, kind, origin, reason, %record, "command waits for the gates of its switch");
         }
         (None, true) => {
-            tracing::info!(id, %service, command, actor, kind, origin, reason, %record, "command carried out");
+            tracing::info!(%id, service, command, actor, kind, origin, reason, %record, "command carried out");
         }
         (None, false) => {
-            tracing::info!(id, %service, command, actor, kind, origin, reason, %record, "command: it is so already");
+            tracing::info!(%id, service, command, actor, kind, origin, reason, %record, "command: it is so already");
         }
-    }
-}
-
-/// A unit variant as it stands in JSON: one spelling everywhere.
-fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
     }
 }

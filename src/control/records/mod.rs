@@ -14,18 +14,19 @@ use std::time::Duration;
 use self::log::LogSink;
 use self::notices::{ControlTrouble, NoticeSink};
 use self::record::{
-    ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceLife, InstanceRecord, ObjectiveRecord, RecordId,
-    RecordTime, RecordedChange, RefusalRecord, ReloadRecord, StandingRecord, TransitionReport,
+    ActRecord, ChangeRecord, ConditionRecord, HeldRecord, InstanceRecord, ObjectiveRecord, RecordId, RecordTime,
+    RecordedChange, RefusalRecord, ReloadActor, ReloadRecord, StandingRecord, TransitionReport, begin_life,
 };
 use self::ring::{RecordFeed, RecordReader};
 use self::sink::RecordSink;
+use super::audit::AuditHandle;
 use super::places::EndpointPlaces;
 use super::status::{IncidentReport, WallClock, millis};
 use super::tally::ChangeTally;
 use crate::config::{Config, Name};
 use crate::decision::{
-    Act, ActOutcome, Alert, ConditionChange, EndpointId, Held, Incident, IncidentId, ProbeOutcome, StandingChange,
-    Succession, Table, TransitionRecord,
+    Act, ActCommand, ActOutcome, Alert, ConditionChange, EndpointId, Held, Incident, InstanceLife, ProbeOutcome,
+    StandingChange, Succession, Table, TransitionRecord,
 };
 use crate::sys::clock::{self, ClockPauses};
 use crate::time::MonoTime;
@@ -40,14 +41,15 @@ const PAUSES_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) tally: ChangeTally,
+    /// The name of the instance.
+    instance: Name,
     life: InstanceLife,
     /// The number of the last record; 0 = none yet.
     number: u64,
     started: MonoTime,
     feed: RecordFeed,
     notices: NoticeSink,
-    /// The newest switch that was recorded.
-    newest: Option<IncidentId>,
+    audit: Option<AuditHandle>,
     local_said: Option<MonoTime>,
     /// The pauses of the process that were told, and when.
     paused: (ClockPauses, MonoTime),
@@ -55,16 +57,17 @@ pub(super) struct Records {
 
 impl Records {
     /// Those of a new life.
-    pub(super) fn begin(notices: NoticeSink) -> Records {
-        let life = InstanceLife::begin();
+    pub(super) fn begin(instance: Name, notices: NoticeSink) -> Records {
+        let life = begin_life();
         Records {
             tally: ChangeTally::default(),
+            instance,
             life,
             number: 0,
             started: clock::now(),
             feed: RecordFeed::new(life),
             notices,
-            newest: None,
+            audit: None,
             local_said: None,
             paused: Default::default(),
         }
@@ -73,6 +76,11 @@ impl Records {
     /// The newest records, for readers.
     pub(super) fn reader(&self) -> RecordReader {
         self.feed.reader()
+    }
+
+    /// The name of the instance that these records are of.
+    pub(super) fn instance(&self) -> &Name {
+        &self.instance
     }
 
     /// The life that these records are of.
@@ -89,6 +97,18 @@ impl Records {
         let record = Arc::new(ChangeRecord { id, at, service: service.cloned(), change });
         let sinks: [&mut dyn RecordSink; 4] = [&mut LogSink, &mut self.tally, &mut self.feed, &mut self.notices];
         sinks.into_iter().for_each(|sink| sink.take(&record));
+        self.audit.iter_mut().for_each(|audit| audit.take(&record));
+    }
+
+    /// From now on the audit log takes every record, too.
+    pub(super) fn audit(&mut self, audit: AuditHandle) {
+        self.audit = Some(audit);
+    }
+
+    /// What the audit log has to tell.
+    pub(super) fn audited(&mut self) {
+        let news = self.audit.as_ref().map(AuditHandle::news).unwrap_or_default();
+        news.into_iter().for_each(|change| self.record(None, change));
     }
 
     /// The control plane starts.
@@ -146,6 +166,9 @@ impl Records {
                 }
             }
             ProbeOutcome::Fail { detail, .. } => tracing::debug!(%detail, "probe failed"),
+            ProbeOutcome::Busy { detail } => tracing::debug!(%detail, "probe found no room"),
+            // (The condition that it raises is loud.)
+            ProbeOutcome::Blind { detail } => tracing::debug!(%detail, "probe was not let in"),
         }
     }
 
@@ -180,74 +203,83 @@ impl Records {
 
     /// A switch, or its first good answer.
     pub(super) fn incident(&mut self, incident: &Incident) {
-        let report = IncidentReport::new(incident, clock::now());
-        if self.newest.is_none_or(|newest| incident.id > newest) {
-            self.newest = Some(incident.id);
-            let begun = IncidentReport { rto_ms: None, ..report.clone() };
-            self.record(Some(&incident.service), RecordedChange::Switched(begun));
-        }
-        if incident.answered.is_some() {
-            self.record(Some(&incident.service), RecordedChange::Answered(report));
-        }
+        self.record(Some(&incident.service), incident_record(incident, &WallClock::now(), &self.instance));
     }
 
     /// A switch waits for its gates, or waits no longer.
     pub(super) fn transition(&mut self, transition: &TransitionRecord) {
-        let service = transition.service.clone();
-        self.record(Some(&service), transition_record(transition));
+        self.record(Some(&transition.service), transition_record(transition));
     }
 
     /// A condition begins or ends.
     pub(super) fn condition(&mut self, change: &ConditionChange) {
-        let service = change.condition().service.clone();
-        self.record(Some(&service), condition_record(change, &WallClock::now()));
+        self.record(Some(&change.condition().service), condition_record(change, &WallClock::now()));
     }
 
     /// The core wants people to know.
-    pub(super) fn alert(&mut self, alert: &Alert) {
-        let Alert::ObjectiveMissed { service, rto_ms, objective_ms } = alert;
-        let missed = ObjectiveRecord { rto_ms: *rto_ms, objective_ms: *objective_ms };
-        self.record(Some(service), RecordedChange::ObjectiveMissed(missed));
+    pub(super) fn alert(&mut self, alert: Alert) {
+        let (service, record) = objective_record(alert);
+        self.record(Some(&service), record);
     }
 
-    /// An act was carried out or refused.
-    pub(super) fn acted(&mut self, act: &Act, outcome: &ActOutcome) {
-        let Act { id, actor, reason, command, .. } = act.clone();
-        let service = command.service().clone();
+    /// An act was carried out or refused. `repeated`: it was sent before, and did nothing now.
+    pub(super) fn acted(&mut self, act: Act, outcome: &ActOutcome, repeated: bool) {
+        let Act { id, actor, reason, command, .. } = act;
+        let command = command.recorded();
+        let service = command.service().cloned();
         let refusal = match outcome {
             ActOutcome::Refused(refusal) => Some(refusal),
-            ActOutcome::Done | ActOutcome::Waiting | ActOutcome::NoChange => None,
+            _ => None,
         };
         let record = ActRecord {
-            act: id.0,
+            act: id,
             command,
             actor,
             reason,
-            changed: *outcome == ActOutcome::Done,
+            changed: matches!(outcome, ActOutcome::Done | ActOutcome::Partly { .. }) && !repeated,
+            stays: match outcome {
+                ActOutcome::Partly { stays } => stays.iter().take(ActCommand::MOST_RECORDED).cloned().collect(),
+                _ => Vec::new(),
+            },
+            repeated,
             waiting: *outcome == ActOutcome::Waiting,
             code: refusal.map(|refusal| refusal.code().to_owned()),
             refusal: refusal.map(ToString::to_string),
         };
         let refused = refusal.is_some();
         let change = if refused { RecordedChange::ActRefused(record) } else { RecordedChange::ActDone(record) };
-        self.record(Some(&service), change);
+        self.record(service.as_ref(), change);
     }
 
-    /// A configuration is in force.
-    pub(super) fn reloaded(&mut self, epoch: u64, warnings: &[String]) {
+    /// A configuration is in force. `act`: it was asked for.
+    pub(super) fn reloaded(&mut self, epoch: u64, warnings: &[String], act: Option<&Act>) {
         self.tally.loaded();
         let (generation, warnings) = (self.tally.generation, warnings.to_vec());
-        self.record(None, RecordedChange::ConfigReloaded(ReloadRecord { epoch, generation, warnings }));
+        let by = act.map(ReloadActor::of);
+        self.record(None, RecordedChange::ConfigReloaded(ReloadRecord { epoch, generation, warnings, by }));
     }
 
     /// A configuration was refused.
-    pub(super) fn reload_refused(&mut self, problem: &str) {
-        self.record(None, RecordedChange::ConfigRefused(RefusalRecord { problem: problem.to_owned() }));
+    pub(super) fn reload_refused(&mut self, problem: &str, act: Option<&Act>) {
+        let (problem, by) = (problem.to_owned(), act.map(ReloadActor::of));
+        self.record(None, RecordedChange::ConfigRefused(RefusalRecord { problem, by }));
     }
 }
 
 fn instance(epoch: u64) -> InstanceRecord {
     InstanceRecord { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), epoch }
+}
+
+/// The record of a switch, or of its first good answer: the core tells of both, each once.
+pub(super) fn incident_record(incident: &Incident, wall: &WallClock, instance: &str) -> RecordedChange {
+    let report = IncidentReport::told_by(incident, wall, instance);
+    if incident.answered.is_some() { RecordedChange::Answered(report) } else { RecordedChange::Switched(report) }
+}
+
+/// The record of a recovery that took too long, and its service.
+pub(super) fn objective_record(alert: Alert) -> (Name, RecordedChange) {
+    let Alert::ObjectiveMissed { service, rto_ms, objective_ms } = alert;
+    (service, RecordedChange::ObjectiveMissed(ObjectiveRecord { rto_ms, objective_ms }))
 }
 
 /// The record of a standing, and its service.

@@ -58,6 +58,8 @@ pub enum ControlTrouble {
     StateNotWritten(String),
     /// The journal cannot be written: decisions cannot be replayed.
     JournalNotWritten(String),
+    /// The audit log cannot be written: acts are refused, or carried out without a record, as `audit.on_error` says.
+    AuditNotWritten(String),
     /// A reload was refused; the configuration before it stays in force.
     ReloadRefused(String),
     /// A name of an endpoint has had no good answer for 5 minutes; the addresses of before stay.

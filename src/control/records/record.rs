@@ -8,33 +8,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::status::IncidentReport;
 use crate::config::Name;
-use crate::decision::{ActCommand, Actor, ConditionKind, EndpointId, Held, Standing, SwitchKind};
+use crate::decision::{
+    Act, ActCommand, ActId, Actor, ConditionKind, EndpointId, Held, InstanceLife, ServiceStays, Standing, SwitchKind,
+};
+use crate::digest::from_hex;
 use crate::sys::clock;
 
-/// One life of an instance: a random number, made when the control plane starts, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct InstanceLife(u64);
-
-impl InstanceLife {
-    /// A new one.
-    pub(in crate::control) fn begin() -> InstanceLife {
-        let mut random = [0; 8];
-        match aws_lc_rs::rand::fill(&mut random) {
-            Ok(()) => InstanceLife(u64::from_le_bytes(random)),
-            // (Without random numbers, the time of the start tells lives apart.)
-            Err(_) => InstanceLife(clock::unix_millis() << 20 | u64::from(std::process::id()) & 0xf_ffff),
-        }
-    }
-
-    /// The life of a replay, which is none of an instance.
-    pub(in crate::control) const REPLAY: InstanceLife = InstanceLife(0);
-}
-
-impl fmt::Display for InstanceLife {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+/// A new life of an instance.
+pub(in crate::control) fn begin_life() -> InstanceLife {
+    let mut random = [0; 8];
+    match aws_lc_rs::rand::fill(&mut random) {
+        Ok(()) => InstanceLife(u64::from_le_bytes(random)),
+        // (Without random numbers, the time of the start tells lives apart.)
+        Err(_) => InstanceLife(clock::unix_millis() << 20 | u64::from(std::process::id()) & 0xf_ffff),
     }
 }
+
+/// The life of a replay, which is none of an instance.
+pub(in crate::control) const REPLAY: InstanceLife = InstanceLife(0);
 
 /// The identity of a record: the life of the instance and a number that counts from 1 without gaps. Written `LIFE.N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,11 +52,10 @@ impl FromStr for RecordId {
 
     fn from_str(text: &str) -> Result<RecordId, ParseRecordIdError> {
         let (life, number) = text.split_once('.').ok_or(ParseRecordIdError)?;
-        let is_hex = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-        if life.len() != 16 || !life.bytes().all(is_hex) || !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        let life = from_hex(life.as_bytes()).map(u64::from_be_bytes).ok_or(ParseRecordIdError)?;
+        if !number.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(ParseRecordIdError);
         }
-        let life = u64::from_str_radix(life, 16).map_err(|_| ParseRecordIdError)?;
         let number = number.parse().map_err(|_| ParseRecordIdError)?;
         Ok(RecordId { life: InstanceLife(life), number })
     }
@@ -147,18 +137,24 @@ types! {
     ConditionRaised = "condition.raised",
     /// A condition ended.
     ConditionCleared = "condition.cleared",
-    /// Reserved: an act that waits for its answer.
+    /// An act that waits for its answer: in the audit log alone.
     ActAsked = "act.asked",
     /// An act was carried out, or asked for what is so already.
     ActDone = "act.done",
     /// An act was not carried out.
     ActRefused = "act.refused",
-    /// Reserved: an act whose actor may not ask for it.
+    /// A dry run of an act, which changed nothing: in the audit log alone.
+    ActRehearsed = "act.rehearsed",
+    /// Something that was denied: in the audit log alone.
     ActDenied = "act.denied",
     /// A configuration was put into force.
     ConfigReloaded = "config.reloaded",
     /// A configuration was refused.
     ConfigRefused = "config.refused",
+    /// Records of the audit log are missing.
+    AuditGap = "audit.gap",
+    /// The end of the audit log, for witnesses.
+    AuditCheckpoint = "audit.checkpoint",
     /// The control plane started.
     InstanceStarted = "instance.started",
     /// The control plane is about to end, as it was told.
@@ -166,9 +162,9 @@ types! {
 }
 
 impl RecordType {
-    /// No record has this type yet.
-    pub const fn is_reserved(self) -> bool {
-        matches!(self, RecordType::ActAsked | RecordType::ActDenied)
+    /// Lines of the audit log have this type, and no other records.
+    pub const fn is_of_the_audit_log(self) -> bool {
+        matches!(self, RecordType::ActAsked | RecordType::ActRehearsed | RecordType::ActDenied)
     }
 }
 
@@ -212,6 +208,12 @@ pub enum RecordedChange {
     /// A configuration was refused.
     #[serde(rename = "config.refused")]
     ConfigRefused(RefusalRecord),
+    /// Records of the audit log are missing.
+    #[serde(rename = "audit.gap")]
+    AuditGap(AuditGapRecord),
+    /// The end of the audit log, for witnesses.
+    #[serde(rename = "audit.checkpoint")]
+    AuditCheckpoint(AuditCheckpointRecord),
     /// The control plane started.
     #[serde(rename = "instance.started")]
     InstanceStarted(InstanceRecord),
@@ -236,6 +238,8 @@ impl RecordedChange {
             RecordedChange::ActRefused(_) => RecordType::ActRefused,
             RecordedChange::ConfigReloaded(_) => RecordType::ConfigReloaded,
             RecordedChange::ConfigRefused(_) => RecordType::ConfigRefused,
+            RecordedChange::AuditGap(_) => RecordType::AuditGap,
+            RecordedChange::AuditCheckpoint(_) => RecordType::AuditCheckpoint,
             RecordedChange::InstanceStarted(_) => RecordType::InstanceStarted,
             RecordedChange::InstanceStopping(_) => RecordType::InstanceStopping,
         }
@@ -326,7 +330,7 @@ pub struct ConditionRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActRecord {
     /// Its number.
-    pub act: u64,
+    pub act: ActId,
     /// What it asks for.
     pub command: ActCommand,
     /// Its origin.
@@ -339,12 +343,18 @@ pub struct ActRecord {
     /// Its switch waits for its gates.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
+    /// It was sent before, and did nothing now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// Why it was refused, for programs; `None` = it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Why it was refused, for people; `None` = it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// Services that an evacuation has left as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<ServiceStays>,
 }
 
 /// A configuration that was put into force.
@@ -356,6 +366,28 @@ pub struct ReloadRecord {
     pub generation: u64,
     /// What it asks for and does not get without a restart; what the reader of the file warned of.
     pub warnings: Vec<String>,
+    /// The act that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ReloadActor>,
+}
+
+/// The act that asked for a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadActor {
+    /// Its number.
+    pub act: ActId,
+    /// Its origin.
+    pub actor: Actor,
+    /// Why, in the actor's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl ReloadActor {
+    /// Of this act.
+    pub(in crate::control) fn of(act: &Act) -> ReloadActor {
+        ReloadActor { act: act.id, actor: act.actor.clone(), reason: act.reason.clone() }
+    }
 }
 
 /// A configuration that was refused.
@@ -363,6 +395,28 @@ pub struct ReloadRecord {
 pub struct RefusalRecord {
     /// Every problem.
     pub problem: String,
+    /// The act that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ReloadActor>,
+}
+
+/// Records that are missing: they did not fit in the queue before the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditGapRecord {
+    /// How many.
+    pub lost: u64,
+}
+
+/// The end of the chain at a time: a copy of it elsewhere is a witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditCheckpointRecord {
+    /// The number of the last record before it.
+    pub seq: u64,
+    /// The hash of that record.
+    pub hash: String,
+    /// Both signed, as a signed note; `None` = there is no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The start or the end of an instance.
@@ -390,7 +444,7 @@ mod tests {
         {
             assert_eq!(wrong.parse::<RecordId>(), Err(ParseRecordIdError), "{wrong}");
         }
-        assert_ne!(InstanceLife::begin(), InstanceLife::begin());
+        assert_ne!(begin_life(), begin_life());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The ring: the newest records in memory, for readers that follow them and may go on where they stopped.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::record::{ChangeRecord, InstanceLife, RecordId};
+use super::record::{ChangeRecord, RecordId};
 use super::sink::RecordSink;
+use crate::decision::InstanceLife;
 
 /// Records that are kept at most …
 const RECORDS: usize = 4096;
@@ -44,8 +46,6 @@ struct RecordRing {
 struct KeptRecords {
     records: VecDeque<(Arc<ChangeRecord>, usize)>,
     bytes: usize,
-    /// The number of the newest record that was ever put in; 0 = none.
-    newest: u64,
 }
 
 /// Records in their order, and where to go on.
@@ -95,6 +95,12 @@ impl RecordReader {
         self.page(after)
     }
 
+    /// The newest record that is still kept and is one of these.
+    pub(in crate::control) fn find(&self, mut is_it: impl FnMut(&ChangeRecord) -> bool) -> Option<Arc<ChangeRecord>> {
+        let kept: Vec<_> = self.ring.lock().records.iter().map(|(record, _)| Arc::clone(record)).collect();
+        kept.into_iter().rev().find(|record| is_it(record))
+    }
+
     /// The number of the newest record, as it grows.
     pub(in crate::control) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.clone()
@@ -108,12 +114,10 @@ impl RecordRing {
 
     fn put(&self, record: Arc<ChangeRecord>) {
         let (most, most_bytes) = self.bounds;
-        let bytes = serde_json::to_vec(&*record).map_or(0, |json| json.len());
-        let number = record.id.number;
+        let bytes = json_bytes(&record);
         let mut kept = self.lock();
         kept.records.push_back((record, bytes));
         kept.bytes += bytes;
-        kept.newest = number;
         while kept.records.len() > most || kept.bytes > most_bytes && kept.records.len() > 1 {
             if let Some((_, bytes)) = kept.records.pop_front() {
                 kept.bytes -= bytes;
@@ -123,20 +127,49 @@ impl RecordRing {
 
     /// Was this record ever in the ring?
     fn knows(&self, id: RecordId) -> bool {
-        id.life == self.life && id.number <= self.lock().newest
+        id.life == self.life && id.number <= self.lock().newest()
     }
 
     fn page(&self, after: Option<RecordId>) -> RecordPage {
         let kept = self.lock();
-        let oldest = kept.records.front().map_or(kept.newest + 1, |(record, _)| record.id.number);
-        let known = after.filter(|after| after.life == self.life && after.number <= kept.newest);
+        let newest = kept.newest();
+        let oldest = kept.records.front().map_or(newest + 1, |(record, _)| record.id.number);
+        let known = after.filter(|after| after.life == self.life && after.number <= newest);
         let asked = known.map_or(1, |after| after.number.saturating_add(1));
         let first = asked.max(oldest);
         let gap = first > asked || after.is_some() && known.is_none();
         let skip = usize::try_from(first - oldest).unwrap_or(usize::MAX);
         let records: Vec<_> = kept.records.iter().skip(skip).take(PAGE).map(|(record, _)| Arc::clone(record)).collect();
-        let number = records.last().map_or(kept.newest, |record| record.id.number);
+        let number = records.last().map_or(newest, |record| record.id.number);
         RecordPage { records, next: RecordId { life: self.life, number }, gap }
+    }
+}
+
+impl KeptRecords {
+    /// The number of the newest record that was ever put in, which is always kept; 0 = none.
+    fn newest(&self) -> u64 {
+        self.records.back().map_or(0, |(record, _)| record.id.number)
+    }
+}
+
+/// Bytes of a record as JSON.
+fn json_bytes(record: &ChangeRecord) -> usize {
+    let mut counted = CountedBytes(0);
+    let written = serde_json::to_writer(&mut counted, record);
+    written.map_or(0, |()| counted.0)
+}
+
+/// Counts what is written.
+struct CountedBytes(usize);
+
+impl io::Write for CountedBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -150,9 +183,10 @@ impl RecordSink for RecordFeed {
 mod tests {
     use super::super::record::{RecordTime, RecordedChange, RefusalRecord};
     use super::*;
+    use crate::control::records::record::begin_life;
 
     fn record(life: InstanceLife, number: u64) -> Arc<ChangeRecord> {
-        let change = RecordedChange::ConfigRefused(RefusalRecord { problem: "p".repeat(40) });
+        let change = RecordedChange::ConfigRefused(RefusalRecord { problem: "p".repeat(40), by: None });
         let at = RecordTime { unix_ms: 1, since_start_us: number };
         Arc::new(ChangeRecord { id: RecordId { life, number }, at, service: None, change })
     }
@@ -163,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_reader_goes_on_where_it_stopped_and_learns_of_a_gap() {
-        let life = InstanceLife::begin();
+        let life = begin_life();
         let feed = RecordFeed::bounded(life, (4, BYTES));
         let ring = feed.reader();
         let empty = ring.page(None);
@@ -187,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_id_of_another_life_or_of_no_record_is_a_gap() {
-        let (life, other) = (InstanceLife::begin(), InstanceLife::begin());
+        let (life, other) = (begin_life(), begin_life());
         let feed = RecordFeed::bounded(life, (4, BYTES));
         let ring = feed.reader();
         feed.put(record(life, 1));
@@ -201,7 +235,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_too_and_the_newest_record_stays() {
-        let life = InstanceLife::begin();
+        let life = begin_life();
         let one = serde_json::to_vec(&*record(life, 1)).unwrap().len();
         for (bytes, kept) in [(one * 2, 2), (one / 2, 1)] {
             let feed = RecordFeed::bounded(life, (100, bytes));
@@ -214,7 +248,7 @@ mod tests {
 
     #[test]
     fn pages_are_bounded_and_follow_each_other() {
-        let life = InstanceLife::begin();
+        let life = begin_life();
         let feed = RecordFeed::new(life);
         let ring = feed.reader();
         (1..=600).for_each(|number| feed.put(record(life, number)));
@@ -242,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_waits_for_the_next_record_and_learns_of_the_end() {
-        let (life, other) = (InstanceLife::begin(), InstanceLife::begin());
+        let (life, other) = (begin_life(), begin_life());
         let feed = RecordFeed::new(life);
         let reader = feed.reader();
         assert!(waits(&reader, None).await, "there is none yet");

@@ -1,16 +1,16 @@
 //! The document in the state file: its form, its checksum, and how an entry that cannot be used is left out.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use serde::de::{DeserializeOwned, Deserializer};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Question;
 use crate::control::discovery::{self, FoundAddress, Remembered};
-use crate::decision::{Administrative, Saved, SavedCondition, SavedIncident, SavedService, SavedSwitch};
+use crate::decision::{Administrative, Saved, SavedAct, SavedCondition, SavedIncident, SavedService, SavedSwitch};
+use crate::digest::{hex, sha256};
 use crate::text::shortened;
 
 /// What stands before the checksum, the last field of the document.
@@ -31,7 +31,6 @@ pub(super) struct StateDocument {
 
 /// The same as it is read: entry by entry, so that one that cannot be used costs nothing but itself.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ReadDocument {
     saved_unix_ms: u64,
     saved: ReadSaved,
@@ -46,6 +45,8 @@ struct ReadSaved {
     next_incident: u64,
     services: Vec<ListEntry<SavedService>>,
     incidents: Vec<ListEntry<SavedIncident>>,
+    #[serde(default)]
+    acts: Vec<ListEntry<SavedAct>>,
 }
 
 /// What one name stood for.
@@ -147,8 +148,13 @@ struct AnySaved {
     version: u32,
 }
 
-/// The document, and what of it cannot be used.
+/// Fields of a document without a checksum: no version wrote others.
+const WITHOUT_CHECKSUM: [&str; 3] = ["saved_unix_ms", "saved", "names"];
+
+/// The document, and what of it cannot be used. Fields that are not known are those of a later version, and ignored. (Where there is
+/// no checksum, another field may be a damaged one, such as the checksum's.)
 pub(super) fn parse(mut bytes: Vec<u8>) -> Result<(StateDocument, Vec<String>), String> {
+    let is_sealed = sealed(&bytes).is_some();
     if let Some((body, digits)) = sealed(&bytes) {
         if digits != checksum(body).as_bytes() {
             return Err("damaged: its checksum is of something else".into());
@@ -167,6 +173,12 @@ pub(super) fn parse(mut bytes: Vec<u8>) -> Result<(StateDocument, Vec<String>), 
             }
             _ => format!("damaged: {}", shortened(&error.to_string(), 200)),
         })?;
+    if !is_sealed {
+        let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&bytes).unwrap_or_default();
+        if let Some(field) = fields.keys().find(|field| !WITHOUT_CHECKSUM.contains(&field.as_str())) {
+            return Err(format!("damaged: a field `{}`, and no checksum", shortened(field, 60)));
+        }
+    }
     document.checked().map_err(|problem| format!("damaged: {problem}"))
 }
 
@@ -176,6 +188,7 @@ impl ReadDocument {
         let mut left_out = Vec::new();
         let services = readable("service", saved.services, &mut left_out);
         let incidents = readable("incident", saved.incidents, &mut left_out);
+        let acts = readable("act", saved.acts, &mut left_out);
         if saved.version != Saved::VERSION {
             left_out.push(format!(
                 "what is new in format {} (it was read as format {})",
@@ -184,7 +197,7 @@ impl ReadDocument {
             ));
         }
         let (version, epoch, next_incident) = (Saved::VERSION, saved.epoch, saved.next_incident);
-        let saved = Saved { version, epoch, next_incident, services, incidents }.checked(&mut left_out)?;
+        let saved = Saved { version, epoch, next_incident, services, incidents, acts }.checked(&mut left_out)?;
         let mut remembered = Remembered::new();
         for (question, found) in readable("name", names, &mut left_out) {
             let found = readable(&format!("address of {}", shortened(&question.name, 60)), found, &mut left_out);
@@ -233,9 +246,6 @@ pub(super) fn seal(document: &StateDocument) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn checksum(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+fn checksum(bytes: &[u8]) -> String {
+    hex(&sha256(&[bytes]))
 }

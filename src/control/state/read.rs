@@ -1,14 +1,15 @@
 //! Reading the state file at the start.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use super::document::{StateDocument, parse};
-use super::write::{previous, with_suffix};
 use crate::config::StateFile;
+use crate::config::file_names::{DAMAGED, PREVIOUS, beside};
 use crate::control::discovery::Remembered;
+use crate::control::file_reader::read_bounded;
 use crate::decision::Saved;
 use crate::sys::clock;
 
@@ -49,7 +50,7 @@ pub(in crate::control) fn load(file: &StateFile) -> LoadedState {
         Ok(Some(document)) => return in_time(file, document, None),
         Err(problem) => format!("{problem}{}", put_aside(&file.path)),
     };
-    match found(&previous(&file.path)) {
+    match found(&beside(&file.path, PREVIOUS)) {
         Ok(Some(document)) => in_time(file, document, Some(problem)),
         Ok(None) => LoadedState::Damaged(problem),
         Err(also) => LoadedState::Damaged(format!("{problem}; {also}")),
@@ -58,7 +59,7 @@ pub(in crate::control) fn load(file: &StateFile) -> LoadedState {
 
 /// What a file holds; `None` = there is none. The error names the file.
 fn found(path: &Path) -> Result<Option<(StateDocument, Vec<String>)>, String> {
-    let bytes = match read(path) {
+    let bytes = match read_bounded(path, MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{}: {error}", path.display())),
@@ -78,20 +79,9 @@ fn in_time(
     LoadedState::Usable { saved: Box::new(document.saved), names: document.names, age, reserve, left_out }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_BYTES {
-        return Err(io::Error::other(format!("it has {size} bytes: at most {MAX_BYTES} are read")));
-    }
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Keep the damaged file for people: the next write would replace it.
 fn put_aside(path: &Path) -> String {
-    let aside = with_suffix(path, ".damaged");
+    let aside = beside(path, DAMAGED);
     match fs::rename(path, &aside) {
         Ok(()) => format!(" (kept as {})", aside.display()),
         Err(_) => String::new(),

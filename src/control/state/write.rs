@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::document::{StateDocument, seal};
+use crate::config::file_names::{NEW, PREVIOUS, beside};
 use crate::control::discovery::Remembered;
 use crate::control::file_writer::{FileLane, FileWriter, LaneRule, WriteJob, WrittenFile};
 use crate::decision::Saved;
@@ -30,15 +31,10 @@ impl StateWriter {
         Ok(StateWriter { lane: writer.add("state", StateTarget { path }, LaneRule::Newest, failed)? })
     }
 
-    /// Have this state on disk soon. Never blocks for IO.
+    /// Have this state on disk soon. Never blocks for IO; the text and its checksum are made on the file's thread.
     pub(in crate::control) fn write(&self, saved: Saved, names: Remembered) {
         let document = StateDocument { saved_unix_ms: clock::unix_millis(), saved, names };
-        match seal(&document) {
-            Ok(bytes) => {
-                self.lane.put(WriteJob::Replace(bytes));
-            }
-            Err(error) => tracing::error!(%error, "the state cannot be written as JSON"),
-        }
+        self.lane.put(WriteJob::Whole(Box::new(move || Ok(seal(&document)?))));
     }
 
     /// Writes that succeeded and writes that failed.
@@ -59,8 +55,7 @@ impl WrittenFile for StateTarget {
 
     fn write(&mut self, job: &WriteJob) -> io::Result<()> {
         match job {
-            WriteJob::Replace(bytes) => replace(&self.path, bytes),
-            WriteJob::Begin(content) => replace(&self.path, &content()?),
+            WriteJob::Whole(content) => replace(&self.path, &content()?),
             WriteJob::Append(_) => Err(io::Error::other("the state is written as a whole")),
         }
     }
@@ -69,7 +64,7 @@ impl WrittenFile for StateTarget {
 /// Replace the file whole or not at all, even if the machine dies meanwhile. The one before it stays as `.previous`,
 /// where the file system has hard links: at no moment is the file itself missing.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = with_suffix(path, ".new");
+    let aside = beside(path, NEW);
     // (What an earlier process left, or a link that was laid there, is not written through.)
     match fs::remove_file(&aside) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -78,20 +73,10 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    let previous = previous(path);
+    let previous = beside(path, PREVIOUS);
     let _ = fs::remove_file(&previous);
     let _ = fs::hard_link(path, &previous);
     fs::rename(&aside, path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-pub(super) fn previous(path: &Path) -> PathBuf {
-    with_suffix(path, ".previous")
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -80,7 +80,11 @@ impl Endpoint {
         Evidence {
             address: self.address,
             cause: self.standing.cause,
-            detail: if self.weightless { "its weight is 0".to_owned() } else { self.evidence.clone() },
+            detail: if self.is_weightless() && self.is_healthy() {
+                "its weight is 0".to_owned()
+            } else {
+                self.evidence.clone()
+            },
             seen: self.fall().sign,
         }
     }
@@ -101,6 +105,7 @@ impl Endpoint {
             joined: self.joined,
             suspected: self.suspected(),
             proving,
+            weight: self.weight_override().map(|order| order.weight),
         }
     }
 }

@@ -4,6 +4,7 @@ mod conclusions;
 mod ejection;
 pub(super) mod refusal;
 mod rules;
+mod weight;
 
 use std::net::SocketAddr;
 
@@ -28,6 +29,8 @@ use self::ejection::{EjectionMachine, PATIENCE, TrialVerdict};
 pub(super) use self::refusal::{CONFIRM_WITHIN, Refusal};
 use self::refusal::{ConfirmedRefusal, ExplainedFailures, RefusalMachine};
 pub(super) use self::rules::EndpointRules;
+use self::weight::EndpointWeight;
+pub(super) use self::weight::WeightOverride;
 
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,9 +39,8 @@ pub(super) struct Endpoint {
     pub address: SocketAddr,
     /// What an operator says.
     pub administrative: Administrative,
-    /// Its weight is 0: the configuration drains it.
     #[serde(default)]
-    weightless: bool,
+    weight: EndpointWeight,
     pub checks: CheckStreaks,
     pub outlier: Outlier,
     pub corroboration: Corroboration,
@@ -88,7 +90,7 @@ impl Endpoint {
             id,
             address,
             administrative: Administrative::Ready,
-            weightless: false,
+            weight: EndpointWeight::default(),
             checks,
             outlier: Outlier::default(),
             corroboration: Corroboration::default(),
@@ -123,7 +125,7 @@ impl Endpoint {
 
     /// Healthy, and neither an operator nor its weight takes it out of use.
     pub fn usable(&self) -> bool {
-        self.standing.is_usable() && !self.weightless
+        self.standing.is_usable() && !self.is_weightless()
     }
 
     pub fn is_healthy(&self) -> bool {
@@ -138,24 +140,40 @@ impl Endpoint {
     /// What an operator says, or what its weight says where that is less.
     fn use_of(&self) -> Administrative {
         match self.administrative {
-            Administrative::Ready if self.weightless => Administrative::Drain,
+            Administrative::Ready if self.is_weightless() => Administrative::Drain,
             said => said,
         }
     }
 
     /// The configuration gives it this weight. (The standing follows when it is next concluded.)
     pub fn weigh(&mut self, weight: u32) {
-        self.weightless = weight == 0;
+        self.weight.configure(weight, &mut self.timers);
     }
 
+    /// An operator gives it this weight until then. Returns whether that is new.
+    pub fn override_weight(&mut self, weight: u32, until: Option<MonoTime>) -> bool {
+        self.weight.order(weight, until, &mut self.timers)
+    }
+
+    /// The operator's weight.
+    pub fn weight_override(&self) -> Option<WeightOverride> {
+        self.weight.ordered()
+    }
+
+    /// The operator's weight ends if its time is over. Returns whether it did.
+    pub fn end_weight_at(&mut self, now: MonoTime) -> bool {
+        self.weight.end_at(&mut self.timers, now)
+    }
+
+    /// Its weight is 0.
     pub fn is_weightless(&self) -> bool {
-        self.weightless
+        self.weight.is_zero()
     }
 
     /// Usable, or nothing but trials stands between it and that.
     pub fn hopeful(&self) -> bool {
         // (A probe that fails is no fall, but a failback to its pool waits until that is settled.)
-        let settled = self.checks.fails == 0;
+        let settled = self.checks.fails == 0 && !self.checks.is_unproven();
         self.ready() && settled && (self.usable() || self.ejection.is_tried() && !self.refuses())
     }
 
@@ -214,6 +232,7 @@ impl Endpoint {
     ) -> bool {
         let Some(check) = rules.check else { return false };
         let before = (self.checks.verdict, self.wants_fast(rules));
+        let answer = self.checks.answer_class();
         let news = self.checks.fold(check, outcome, seen, rules.eager) && self.suspicion.probed(outcome, seen);
         match outcome {
             ProbeOutcome::Fail { .. } => {
@@ -225,6 +244,7 @@ impl Endpoint {
                 self.watched = self.watched.saturating_sub(1);
                 self.corroboration.probed(None);
             }
+            ProbeOutcome::Busy { .. } | ProbeOutcome::Blind { .. } => self.watched = self.watched.saturating_sub(1),
             ProbeOutcome::Local { .. } => {}
         }
         self.relax();
@@ -232,7 +252,7 @@ impl Endpoint {
             self.proven = Some(seen);
         }
         if self.checks.verdict != before.0 {
-            self.grounds = Cause::ChecksPassed;
+            self.grounds = if self.checks.is_unseeing() { Cause::Unchecked } else { Cause::ChecksPassed };
             self.absolve(seen); // what traffic said belongs to the trouble that the checks saw too
             if self.checks.verdict == CheckVerdict::Red {
                 self.timers.disarm(Timer::Ejection); // so does the ejection: from now on it waits for them alone
@@ -240,7 +260,7 @@ impl Endpoint {
         }
         let turned = before != (self.checks.verdict, self.wants_fast(rules));
         let confirms = matches!(outcome, ProbeOutcome::Fail { .. }) && self.corroboration.fails();
-        confirms || news || turned || self.ejection.holds() || self.refuses()
+        confirms || news || turned || answer != self.checks.answer_class() || self.ejection.holds() || self.refuses()
     }
 
     /// Real traffic spoke. `out` = no endpoint serves the service, so that one good answer is reason enough to believe it;
@@ -303,10 +323,10 @@ impl Endpoint {
                 self.look(rules, now, effects);
             }
         }
-        match self.suspicion.untested().filter(|_| rules.check.is_none()) {
-            Some(end) => self.timers.arm(Timer::Suspicion, end),
-            None => self.timers.disarm(Timer::Suspicion),
-        }
+        self.timers.set(
+            Timer::Suspicion,
+            self.suspicion.untested().filter(|_| rules.check.is_none() || self.checks.is_unseeing()),
+        );
         news
     }
 
@@ -458,7 +478,7 @@ impl Endpoint {
     }
 
     /// Real traffic speaks for it again (or nothing can speak against it).
-    fn acquit(&mut self, grounds: Cause, evidence: String, now: MonoTime) {
+    pub fn acquit(&mut self, grounds: Cause, evidence: String, now: MonoTime) {
         if !self.ejection.holds() && !self.refuses() {
             return;
         }

@@ -7,7 +7,7 @@ const fn ms(n: u64) -> Duration {
 }
 
 fn starting(rig: &Rig) -> bool {
-    rig.core.table().services[0].serving == Serving::Starting
+    rig.serving() == Serving::Starting
 }
 
 fn manual(service: &mut Service) {

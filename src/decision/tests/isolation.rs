@@ -191,17 +191,16 @@ fn where_the_network_says_unreachable_the_other_pool_is_asked_before_it_gets_the
 #[test]
 fn shares_stay_where_they_are_while_no_pool_can_be_reached() {
     let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
-    let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
     silence(&mut rig, &[0, 1, 2, 3]);
     assert!(isolated(&rig) && rig.status().isolated);
-    assert_eq!((shares(&rig), rig.core.incidents().count()), (Serving::Shared(vec![1, 1]), 0));
+    assert_eq!((rig.serving(), rig.core.incidents().count()), (Serving::Shared(vec![1, 1]), 0));
     // The first that answers shows that it is the other one.
     rig.all(&[2, 3], |rig, id| rig.way(id, ConnectOutcome::Connected));
     for _ in 0..10 {
         rig.all(&[2, 3], Rig::pass);
         rig.wait(secs(3));
     }
-    assert_eq!((shares(&rig), rig.status().isolated), (Serving::Shared(vec![0, 1]), false));
+    assert_eq!((rig.serving(), rig.status().isolated), (Serving::Shared(vec![0, 1]), false));
 }
 
 #[test]
@@ -219,10 +218,7 @@ fn shares_are_as_before_when_all_pools_are_back_though_not_at_once() {
         }
         rig.wait(Duration::from_millis(450));
     }
-    assert_eq!(
-        (rig.core.table().services[0].serving.clone(), rig.core.incidents().count()),
-        (Serving::Shared(vec![1, 1]), 0)
-    );
+    assert_eq!((rig.serving(), rig.core.incidents().count()), (Serving::Shared(vec![1, 1]), 0));
     rig.wait(secs(30));
     assert_eq!((rig.status().isolated, rig.core.incidents().count()), (false, 0));
 }
@@ -236,5 +232,5 @@ fn a_share_that_falls_silent_alone_goes_to_the_others() {
         rig.wait(Duration::from_millis(500));
     }
     assert!(!isolated(&rig));
-    assert_eq!(rig.core.table().services[0].serving, Serving::Shared(vec![0, 1]));
+    assert_eq!(rig.serving(), Serving::Shared(vec![0, 1]));
 }

@@ -9,11 +9,13 @@ use super::endpoint::refusal::DOUBT;
 use super::*;
 use crate::config::*;
 
+mod conditions;
 mod corroboration;
 mod endpoints;
 mod fences;
 mod first_choice;
 mod isolation;
+mod orders;
 mod refusal;
 mod renames;
 mod restart;
@@ -32,6 +34,8 @@ pub(super) struct Rig {
     pub effects: Vec<Effect>,
     /// The service has answered the sources that report.
     pub callers: bool,
+    /// Acts so far: each has an id of its own.
+    acts: u128,
 }
 
 pub(super) const fn secs(n: u64) -> Duration {
@@ -53,7 +57,7 @@ impl Rig {
         let mut service = shop();
         change(&mut service);
         let config = config(service);
-        let mut rig = Rig { core: Decision::new(None, now), now, config, effects: Vec::new(), callers: true };
+        let mut rig = Rig { core: Decision::new(None, now), now, config, effects: Vec::new(), callers: true, acts: 0 };
         rig.configure();
         rig
     }
@@ -107,6 +111,11 @@ impl Rig {
     /// Green by its checks again.
     pub fn rise(&mut self, id: u32) {
         (0..2).for_each(|_| self.pass(id));
+    }
+
+    /// Home is red by its checks.
+    pub fn lose_home(&mut self) {
+        self.all(&[0, 1], Rig::fall);
     }
 
     pub fn in_band(&mut self, id: u32, digest: Digest) {
@@ -168,16 +177,24 @@ impl Rig {
         self.in_band(id, Digest { no_route: true, ..Digest::default() });
     }
 
-    pub fn order(&mut self, command: ActCommand) {
-        self.act(Act::new(ActId(0), Actor::local("ada"), command));
+    /// Ada commands this. Returns the answer.
+    pub fn order(&mut self, command: ActCommand) -> ActOutcome {
+        self.acts += 1;
+        self.act(Act::new(ActId(self.acts), Actor::local("ada"), command))
     }
 
     /// Tells an act and returns its answer, of which there must be one.
     pub fn act(&mut self, act: Act) -> ActOutcome {
-        let (id, told) = (act.id, self.effects.len());
-        self.tell(Event::Ordered { seen: self.now, act });
+        let id = act.id;
+        self.answer_to(id, Event::Ordered { seen: self.now, act })
+    }
+
+    /// Tells an event about this act and returns its answer, of which there must be one.
+    pub fn answer_to(&mut self, id: ActId, event: Event) -> ActOutcome {
+        let told = self.effects.len();
+        self.tell(event);
         let answers = self.effects[told..].iter().filter_map(|effect| match effect {
-            Effect::Acted { act, outcome } => Some((*act, outcome.clone())),
+            Effect::Acted { act, outcome, .. } => Some((*act, outcome.clone())),
             _ => None,
         });
         let mut answers: Vec<_> = answers.collect();
@@ -193,13 +210,14 @@ impl Rig {
 
     // ---- what is so now -------------------------------------------------------------------------------------------
 
+    pub fn serving(&self) -> Serving {
+        self.core.table().services[0].serving.clone()
+    }
+
     /// The active pool's name; `-` = nobody.
     pub fn active(&self) -> String {
         let row = &self.core.table().services[0];
-        match row.serving {
-            Serving::Active(active) => row.pools[active].name.to_string(),
-            _ => "-".to_owned(),
-        }
+        row.serving.active().map_or_else(|| "-".to_owned(), |active| row.pools[active].name.to_string())
     }
 
     pub fn endpoint(&self, id: u32) -> EndpointRow {
@@ -226,6 +244,11 @@ impl Rig {
         self.core.status(self.now).remove(0)
     }
 
+    /// The transition that waits.
+    pub fn waiting(&self) -> TransitionStatus {
+        self.status().transition.expect("a transition waits")
+    }
+
     pub fn last(&self) -> Incident {
         self.core.incidents().last().expect("an incident").clone()
     }
@@ -235,7 +258,12 @@ impl Rig {
         effects.filter_map(|effect| if let Effect::Alert(alert) = effect { Some(alert) } else { None }).collect()
     }
 
-    /// Conditions that were raised, and those that were cleared.
+    /// Open conditions, without those that follow from any endpoint that falls or any standby that serves.
+    pub fn alarms(&self) -> Vec<ConditionStatus> {
+        self.status().conditions.into_iter().filter(|open| is_alarm(open.kind)).collect()
+    }
+
+    /// Conditions that were raised, and those that were cleared; of the kinds of `alarms`.
     pub fn conditions(&self) -> (Vec<ConditionKind>, Vec<ConditionKind>) {
         let (mut raised, mut cleared) = (Vec::new(), Vec::new());
         for effect in &self.effects {
@@ -245,7 +273,8 @@ impl Rig {
                 _ => {}
             }
         }
-        (raised, cleared)
+        let alarms = |kinds: Vec<ConditionKind>| kinds.into_iter().filter(|kind| is_alarm(*kind)).collect();
+        (alarms(raised), alarms(cleared))
     }
 
     pub fn command(&self, what: fn(Name) -> ActCommand) -> ActCommand {
@@ -253,10 +282,44 @@ impl Rig {
     }
 }
 
+fn is_alarm(kind: ConditionKind) -> bool {
+    let everyday = [
+        ConditionKind::OnStandby,
+        ConditionKind::FailingOpen,
+        ConditionKind::NoStandby,
+        ConditionKind::EndpointOut,
+        ConditionKind::ObjectiveMissed,
+    ];
+    !everyday.contains(&kind)
+}
+
+/// The same with gates before its switches, which wait for 5 s.
+fn gated(rig: Rig, gates: Vec<Gate>, at_limit: LimitAction) -> Rig {
+    Rig { core: rig.core.with_gates(GateRules { gates, limit: secs(5), at_limit }), ..rig }
+}
+
+fn gate(name: &str) -> Gate {
+    Gate::External { name: name.into() }
+}
+
+fn switchover(pool: &str) -> ActCommand {
+    ActCommand::Switchover { service: "shop".into(), pool: pool.into() }
+}
+
+fn pin(pool: &str) -> ActCommand {
+    ActCommand::Pin { service: "shop".into(), pool: pool.into(), until: None }
+}
+
+/// What ends so long from now.
+fn until(rig: &Rig, lasts: Duration) -> ActUntil {
+    ActUntil { at: rig.now.after(lasts), said: format!("{lasts:?}") }
+}
+
 /// Of the endpoint with this number, as the configuration of `Rig::new` numbers them.
 pub(super) fn administer(id: u8, state: Administrative) -> ActCommand {
     let address = std::net::SocketAddr::from(([10, 0, 1 + id / 2, 1 + id % 2], 80));
-    ActCommand::Administer { service: "shop".into(), address, state }
+    let endpoints = EndpointSelection::Address(address);
+    ActCommand::Administer { service: "shop".into(), endpoints, state, force: true }
 }
 
 fn config(service: Service) -> Config {

@@ -36,14 +36,14 @@ fn a_renamed_active_pool_serves_on_without_a_switch() {
     assert_eq!((rig.active(), rig.core.incidents().count()), ("casa".to_owned(), 0));
     assert_eq!(ids(&row(&rig)), [("casa".to_owned(), vec![0, 1]), ("away".to_owned(), vec![2, 3])]);
     assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::Sessions { .. })), "its sessions go on");
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     assert_eq!((rig.active(), rig.last().from.as_deref()), ("away".to_owned(), Some("casa")));
 }
 
 #[test]
 fn a_renamed_home_keeps_its_hold_down() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(40));
     rig.all(&[0, 1], Rig::rise);
     rig.wait(secs(50));
@@ -58,13 +58,13 @@ fn a_renamed_home_keeps_its_hold_down() {
 #[test]
 fn pins_orders_and_rollbacks_follow_a_renamed_pool() {
     let mut rig = Rig::new(|_| {});
-    rig.order(ActCommand::Pin { service: "shop".into(), pool: "away".into() });
+    rig.order(pin("away"));
     rename(rig.shop(), 1, "fort");
     rig.configure();
     assert_eq!((rig.active(), rig.status().pinned.as_deref()), ("fort".to_owned(), Some("fort")));
 
     let mut rig = Rig::new(|_| {});
-    rig.order(ActCommand::Switchover { service: "shop".into(), pool: "away".into() });
+    rig.order(switchover("away"));
     rename(rig.shop(), 0, "casa");
     rig.configure();
     assert!(rig.status().ordered);
@@ -112,7 +112,7 @@ fn a_pool_is_renamed_only_when_nothing_else_explains_it() {
 #[test]
 fn a_renamed_service_keeps_everything() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(10));
     let before = rig.core.table().services[0].clone();
     rig.shop().name = "store".into();

@@ -16,10 +16,10 @@ fn restart(rig: &mut Rig) {
 #[test]
 fn a_restart_stays_on_the_pool_that_was_active() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     restart(&mut rig);
     rig.all(&[0, 1], Rig::pass);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "home is well, and not chosen");
+    assert_eq!(rig.serving(), Serving::Starting, "home is well, and not chosen");
     rig.pass(2);
     assert_eq!(rig.active(), "away");
     rig.wait(secs(59));
@@ -31,7 +31,7 @@ fn a_restart_stays_on_the_pool_that_was_active() {
 #[test]
 fn a_restart_leaves_a_pool_that_died_meanwhile_by_a_switch() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(31)); // beyond the confirm window: no rollback
     restart(&mut rig);
     rig.all(&[0, 1], Rig::pass);
@@ -56,7 +56,7 @@ fn a_restart_does_not_leave_a_pool_whose_first_probes_are_late() {
             rig.wait(secs(1));
             rig.all(&mine, Rig::fail);
         }
-        assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "two of three probes were late");
+        assert_eq!(rig.serving(), Serving::Starting, "two of three probes were late");
         rig.pass(mine[0]);
         assert_eq!((rig.active(), rig.core.incidents().count()), (active.to_owned(), switches));
     }
@@ -65,11 +65,11 @@ fn a_restart_does_not_leave_a_pool_whose_first_probes_are_late() {
 #[test]
 fn a_restart_asks_the_others_before_nobody_serves() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(31));
     restart(&mut rig);
     rig.all(&[2, 3], Rig::fall);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "home has not been asked");
+    assert_eq!(rig.serving(), Serving::Starting, "home has not been asked");
     rig.pass(0);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Failover));
     assert_eq!(rig.core.incidents().count(), 2, "one choice, one incident");
@@ -78,11 +78,11 @@ fn a_restart_asks_the_others_before_nobody_serves() {
 #[test]
 fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     restart(&mut rig);
     rig.all(&[0, 1], Rig::pass);
     rig.wait(Duration::from_millis(3499));
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "three probes may be late");
+    assert_eq!(rig.serving(), Serving::Starting, "three probes may be late");
     rig.wait(Duration::from_millis(1));
     assert_eq!(rig.active(), "home");
 }
@@ -90,11 +90,10 @@ fn a_restart_waits_only_so_long_for_the_pool_that_was_active() {
 #[test]
 fn pins_freezes_orders_and_maintenance_survive_a_restart() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 0);
-    let (service, pool): (Name, Name) = ("shop".into(), "away".into());
-    rig.order(ActCommand::Switchover { service: service.clone(), pool: pool.clone() });
+    rig.order(switchover("away"));
     rig.all(&[2, 3], Rig::fall); // one outage is one too many here
     rig.order(administer(0, Administrative::Drain));
-    rig.order(ActCommand::Pin { service, pool });
+    rig.order(pin("away"));
     restart(&mut rig);
     rig.all(&[0, 1, 2, 3], Rig::pass);
     let status = rig.status();
@@ -106,7 +105,7 @@ fn pins_freezes_orders_and_maintenance_survive_a_restart() {
 #[test]
 fn incidents_keep_their_numbers_and_their_recovery_time() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(3));
     rig.answered();
     let before = rig.last();
@@ -119,7 +118,7 @@ fn incidents_keep_their_numbers_and_their_recovery_time() {
 #[test]
 fn another_format_is_not_restored() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     let mut saved = rig.core.saved(rig.now);
     saved.version += 1;
     assert_eq!(Decision::new(Some(saved), rig.now), Decision::new(None, rig.now));
@@ -128,7 +127,7 @@ fn another_format_is_not_restored() {
 #[test]
 fn a_reload_keeps_identities_health_and_decisions() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     let before = rig.core.table();
     rig.shop().pools[1].weight = 7;
     rig.wait(secs(1));
@@ -143,7 +142,7 @@ fn a_reload_with_other_addresses_waits_for_their_first_probes() {
         let mut rig = Rig::new(|_| {});
         rig.shop().pools[0] = pool("home", 7);
         rig.configure();
-        assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "requests wait");
+        assert_eq!(rig.serving(), Serving::Starting, "requests wait");
         rig
     };
     let mut rig = moved();
@@ -240,19 +239,19 @@ fn effects_come_in_their_fixed_order() {
 #[test]
 fn a_restart_neither_raises_nor_clears_a_condition_that_goes_on() {
     let mut rig = Rig::new(|_| {});
-    rig.order(Rig::command(&rig, |service| ActCommand::Pin { service, pool: "away".into() }));
+    rig.order(pin("away"));
     rig.all(&[2, 3], Rig::fall);
     assert_eq!(rig.conditions().0, [ConditionKind::PinnedToUnusable]);
     restart(&mut rig);
-    assert_eq!(rig.status().conditions.len(), 1, "it is open while the service starts");
+    assert_eq!(rig.alarms().len(), 1, "it is open while the service starts");
     rig.all(&[0, 1], Rig::pass);
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.conditions()), ("away".to_owned(), (vec![], vec![])));
-    assert!(rig.status().conditions[0].for_ms >= 5_000, "it has been open since before");
+    assert!(rig.alarms()[0].for_ms >= 5_000, "it has been open since before");
     rig.all(&[2, 3], Rig::rise);
     assert_eq!(rig.conditions(), (vec![], vec![ConditionKind::PinnedToUnusable]));
     restart(&mut rig);
-    assert_eq!(rig.status().conditions, []);
+    assert_eq!(rig.alarms(), []);
 }
 
 #[test]
@@ -268,7 +267,7 @@ fn a_state_of_before_there_were_conditions_is_read() {
 fn what_a_service_that_is_gone_has_left_open_is_cleared() {
     let cleared = |rig: &Rig| {
         let change = rig.effects.iter().find_map(|effect| match effect {
-            Effect::Condition(ConditionChange::Cleared(condition)) => Some(condition),
+            Effect::Condition(ConditionChange::Cleared(ended)) if ended.kind == ConditionKind::AllDown => Some(ended),
             _ => None,
         });
         change.map(|condition| (condition.service.to_string(), condition.kind))
@@ -297,5 +296,5 @@ fn what_a_service_that_is_gone_has_left_open_is_cleared() {
     rig.shop().name = "store".into();
     rig.configure();
     assert_eq!(cleared(&rig), Some(("shop".to_owned(), ConditionKind::AllDown)));
-    assert_eq!(rig.core.status(rig.now)[0].conditions[0].kind, ConditionKind::AllDown);
+    assert_eq!(rig.alarms()[0].kind, ConditionKind::AllDown);
 }

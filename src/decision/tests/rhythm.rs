@@ -4,7 +4,7 @@ use super::*;
 
 /// Home falls now and is back after `down`; how long must it be well?
 fn fall_for(rig: &mut Rig, down: Duration) -> Option<u64> {
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(down);
     rig.all(&[0, 1], Rig::rise);
     rig.status().hold_down_left_ms

@@ -5,7 +5,7 @@ use crate::time::MonoTime;
 
 /// Home has been well again for so long that nothing but the given rule keeps the service away.
 fn lose_home(rig: &mut Rig) {
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     assert_eq!(rig.active(), "away");
 }
 
@@ -16,26 +16,12 @@ fn come_home(rig: &mut Rig) {
     assert_eq!(rig.active(), "home");
 }
 
-fn there(pool: &str) -> (Name, Name) {
-    ("shop".into(), pool.into())
-}
-
-fn switchover(pool: &str) -> ActCommand {
-    let (service, pool) = there(pool);
-    ActCommand::Switchover { service, pool }
-}
-
-fn pin(pool: &str) -> ActCommand {
-    let (service, pool) = there(pool);
-    ActCommand::Pin { service, pool }
-}
-
 #[test]
 fn the_first_choice_waits_for_the_best_pool_or_for_all() {
     let mut rig = Rig::unprobed(|_| {});
     rig.all(&[2, 3], Rig::pass);
     rig.fall(0);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
+    assert_eq!(rig.serving(), Serving::Starting);
     rig.fall(1);
     assert_eq!(rig.active(), "away");
     assert_eq!(rig.core.incidents().count(), 0, "the first choice is not a switch");
@@ -45,8 +31,8 @@ fn the_first_choice_waits_for_the_best_pool_or_for_all() {
 fn the_first_choice_does_not_wait_for_lower_pools() {
     let mut rig = Rig::unprobed(|shop| shop.pools.push(pool("last", 3)));
     rig.pass(4);
-    rig.all(&[0, 1], Rig::fall);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting, "away has not been asked");
+    rig.lose_home();
+    assert_eq!(rig.serving(), Serving::Starting, "away has not been asked");
     rig.pass(2);
     assert_eq!(rig.active(), "away");
 }
@@ -56,7 +42,7 @@ fn lost_first_probes_delay_the_first_choice_only_so_long() {
     let mut rig = Rig::unprobed(|_| {});
     rig.pass(2);
     rig.wait(Duration::from_millis(1499));
-    assert_eq!(rig.core.table().services[0].serving, Serving::Starting);
+    assert_eq!(rig.serving(), Serving::Starting);
     rig.wait(Duration::from_millis(1));
     assert_eq!(rig.active(), "away");
 }
@@ -251,7 +237,7 @@ fn a_new_pool_that_fails_soon_is_rolled_back_once_and_nothing_freezes() {
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("home".to_owned(), SwitchKind::Rollback));
     rig.all(&[2, 3], Rig::rise);
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     assert_eq!((rig.active(), rig.last().kind), ("away".to_owned(), SwitchKind::Failover), "not a second time");
     assert_eq!((rig.status().frozen_for_ms, rig.conditions().0.len()), (None, 0));
 }
@@ -276,7 +262,7 @@ fn three(count: u32) -> Rig {
 #[test]
 fn a_total_outage_is_one_and_so_is_a_failover_that_is_rolled_back() {
     let mut rig = three(1);
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(20));
     rig.all(&[2, 3], Rig::fall);
     assert_eq!((rig.active(), rig.last().kind), ("sorry".to_owned(), SwitchKind::Failover));
@@ -286,7 +272,7 @@ fn a_total_outage_is_one_and_so_is_a_failover_that_is_rolled_back() {
     assert_eq!((outages(&rig), rig.conditions().0.len()), (1, 0), "and nothing freezes");
 
     let mut rig = three(1);
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     rig.wait(secs(5));
     rig.all(&[0, 1], Rig::rise);
     rig.all(&[2, 3], Rig::fall);
@@ -337,13 +323,13 @@ fn a_pin_wins_and_is_alerted_when_it_points_at_nothing_usable() {
     rig.wait(secs(1000));
     assert_eq!(rig.active(), "away");
     assert_eq!(rig.conditions(), (vec![ConditionKind::PinnedToUnusable], vec![]));
-    assert_eq!(rig.status().conditions[0].pool.as_deref(), Some("away"));
+    assert_eq!(rig.alarms()[0].pool.as_deref(), Some("away"));
     rig.order(pin("away"));
     assert_eq!(rig.conditions().0.len(), 1, "the same pin is no other reason");
     rig.order(rig.command(|service| ActCommand::Unpin { service }));
     assert_eq!(rig.active(), "home");
     assert_eq!(rig.conditions().1, [ConditionKind::PinnedToUnusable]);
-    assert_eq!(rig.status().conditions, []);
+    assert_eq!(rig.alarms(), []);
 }
 
 #[test]
@@ -352,13 +338,13 @@ fn acts_that_cannot_be_carried_out_say_why() {
     rig.all(&[2, 3], Rig::fall);
     let refusals: [(ActCommand, &str); 5] = [
         (switchover("away"), "not_available"),
-        (switchover("moon"), "unknown_pool"),
+        (switchover("moon"), "no_pool"),
         (rig.command(|service| ActCommand::Unpin { service }), "not_pinned"),
-        (administer(77, Administrative::Maint), "unknown_endpoint"),
-        (ActCommand::Thaw { service: "barn".into() }, "unknown_service"),
+        (administer(77, Administrative::Maint), "no_endpoint"),
+        (ActCommand::Thaw { service: "barn".into() }, "no_service"),
     ];
     for (command, code) in refusals {
-        let outcome = rig.act(Act::new(ActId(7), Actor::local("ada"), command));
+        let outcome = rig.order(command);
         assert!(matches!(&outcome, ActOutcome::Refused(refusal) if refusal.code() == code), "{outcome:?}");
     }
     assert_eq!(
@@ -375,25 +361,44 @@ fn acts_that_cannot_be_carried_out_say_why() {
 #[test]
 fn an_act_that_changes_nothing_says_so() {
     let mut rig = Rig::new(|_| {});
-    let mut act = |command| rig.act(Act::new(ActId(1), Actor::local("ada"), command));
-    assert_eq!(act(switchover("home")), ActOutcome::NoChange);
-    assert_eq!(act(switchover("away")), ActOutcome::Done);
-    assert_eq!(act(switchover("away")), ActOutcome::NoChange);
-    assert_eq!(act(pin("away")), ActOutcome::Done);
-    assert_eq!(act(pin("away")), ActOutcome::NoChange);
-    assert_eq!(act(administer(0, Administrative::Drain)), ActOutcome::Done);
-    assert_eq!(act(administer(0, Administrative::Drain)), ActOutcome::NoChange);
+    assert_eq!(rig.order(switchover("home")), ActOutcome::NoChange);
+    assert_eq!(rig.order(switchover("away")), ActOutcome::Done);
+    assert_eq!(rig.order(switchover("away")), ActOutcome::NoChange);
+    assert_eq!(rig.order(pin("away")), ActOutcome::Done);
+    assert_eq!(rig.order(pin("away")), ActOutcome::NoChange);
+    assert_eq!(rig.order(administer(0, Administrative::Drain)), ActOutcome::Done);
+    assert_eq!(rig.order(administer(0, Administrative::Drain)), ActOutcome::NoChange);
 }
 
 #[test]
 fn an_act_whose_time_has_passed_is_refused() {
     let mut rig = Rig::new(|_| {});
-    let act = |expires| Act { expires: Some(expires), ..Act::new(ActId(3), Actor::local("ada"), switchover("away")) };
+    let act =
+        |id, expires| Act { expires: Some(expires), ..Act::new(ActId(id), Actor::local("ada"), switchover("away")) };
     let now = rig.now;
-    assert_eq!(rig.act(act(now)), ActOutcome::Refused(ActRefusal::Expired));
+    assert_eq!(rig.act(act(103, now)), ActOutcome::Refused(ActRefusal::Expired));
     assert_eq!(rig.active(), "home");
-    assert_eq!(rig.act(act(now.after(secs(1)))), ActOutcome::Done);
+    assert_eq!(rig.act(act(104, now.after(secs(1)))), ActOutcome::Done);
     assert_eq!(rig.active(), "away");
+}
+
+#[test]
+fn an_act_that_is_sent_again_is_answered_again_and_does_nothing() {
+    let mut rig = Rig::new(|_| {});
+    let act = |pool: &str| Act::new(ActId(100), Actor::local("ada"), switchover(pool));
+    assert_eq!(rig.act(act("away")), ActOutcome::Done);
+    assert_eq!(rig.order(ActCommand::Failback { service: "shop".into() }), ActOutcome::Done);
+    let before = (rig.active(), rig.core.incidents().count());
+    assert_eq!(rig.act(act("away")), ActOutcome::Done, "the answer of then");
+    assert_eq!(rig.act(act("home")), ActOutcome::Refused(ActRefusal::IdReused));
+    assert_eq!((rig.active(), rig.core.incidents().count()), before);
+    // The same holds after a restart.
+    let saved = rig.core.saved(rig.now);
+    assert_eq!(saved.acts.len(), 2);
+    let mut next = Rig { core: Decision::new(Some(saved), rig.now), ..rig };
+    next.configure();
+    assert_eq!(next.act(act("away")), ActOutcome::Done);
+    assert_eq!(next.act(act("home")), ActOutcome::Refused(ActRefusal::IdReused));
 }
 
 #[test]
@@ -436,7 +441,7 @@ fn endpoints_that_fail_only_their_checks_go_on_when_all_are_down() {
 fn with_nobody_left_one_good_trial_ends_the_outage() {
     let mut rig = Rig::new(|_| {});
     rig.all(&[0, 1, 2, 3], Rig::refuse);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Down);
+    assert_eq!(rig.serving(), Serving::Down);
     assert_eq!(rig.endpoint(3).admission, Admission::Trial);
     rig.trial(3, true);
     assert_eq!(rig.active(), "away");
@@ -447,7 +452,7 @@ fn fail_closed_serves_nothing_that_its_checks_condemn() {
     let mut rig = Rig::new(|shop| shop.failover.on_all_down = OnAllDown::FailClosed);
     rig.good(0);
     rig.all(&[2, 3, 0, 1], Rig::fall);
-    assert_eq!(rig.core.table().services[0].serving, Serving::Down);
+    assert_eq!(rig.serving(), Serving::Down);
     assert!((0..4).all(|id| rig.endpoint(id).admission == Admission::Closed));
     rig.rise(0);
     assert_eq!(rig.active(), "home");
@@ -552,17 +557,16 @@ fn what_checks_say_during_a_trouble_does_not_hide_that_all_was_well_before() {
 #[test]
 fn a_lost_share_goes_to_the_others_and_comes_back_after_the_hold_down() {
     let mut rig = Rig::new(|shop| shop.mode = Mode::ActiveActive);
-    let shares = |rig: &Rig| rig.core.table().services[0].serving.clone();
-    assert_eq!(shares(&rig), Serving::Shared(vec![1, 1]));
+    assert_eq!(rig.serving(), Serving::Shared(vec![1, 1]));
     rig.all(&[0, 1], Rig::refuse);
-    assert_eq!(shares(&rig), Serving::Shared(vec![0, 1]));
+    assert_eq!(rig.serving(), Serving::Shared(vec![0, 1]));
     rig.wait(secs(1));
     rig.all(&[0, 1], Rig::rise);
     rig.all(&[0, 1], |rig, id| rig.confirmed(id, ConnectOutcome::Connected));
     rig.wait(secs(59));
-    assert_eq!(shares(&rig), Serving::Shared(vec![0, 1]));
+    assert_eq!(rig.serving(), Serving::Shared(vec![0, 1]));
     rig.wait(secs(1));
-    assert_eq!((shares(&rig), rig.last().kind), (Serving::Shared(vec![1, 1]), SwitchKind::Failback));
+    assert_eq!((rig.serving(), rig.last().kind), (Serving::Shared(vec![1, 1]), SwitchKind::Failback));
 }
 
 #[test]

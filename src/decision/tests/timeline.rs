@@ -49,7 +49,7 @@ fn trouble_that_passed_is_not_the_first_sign() {
     rig.all(&[0, 1], Rig::pass);
     rig.wait(secs(2));
     let fault = rig.now;
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     assert_eq!(rig.last().fault, fault);
 }
 
@@ -66,7 +66,7 @@ fn an_outage_counts_from_its_beginning() {
 #[test]
 fn an_answer_of_an_older_switch_closes_nothing() {
     let mut rig = Rig::new(|_| {});
-    rig.all(&[0, 1], Rig::fall);
+    rig.lose_home();
     let epoch = rig.last().epoch;
     rig.tell(Event::Answered { service: "shop".into(), epoch: epoch - 1, seen: rig.now });
     assert_eq!(rig.last().answered, None);
@@ -76,8 +76,7 @@ fn an_answer_of_an_older_switch_closes_nothing() {
 fn the_last_64_incidents_are_kept() {
     let mut rig = Rig::new(|shop| shop.failover.max_failovers.count = 1000);
     for n in 0..100 {
-        let pool = if n % 2 == 0 { "away" } else { "home" };
-        rig.order(ActCommand::Switchover { service: "shop".into(), pool: pool.into() });
+        rig.order(switchover(if n % 2 == 0 { "away" } else { "home" }));
     }
     assert_eq!((rig.core.incidents().count(), rig.last().id), (64, IncidentId(99)));
 }

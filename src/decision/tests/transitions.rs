@@ -2,28 +2,18 @@
 
 use super::*;
 
-fn gate(name: &str) -> Gate {
-    Gate::External { name: name.into() }
+/// Two gates, which a switch waits for.
+fn gates() -> Vec<Gate> {
+    vec![gate("hook"), gate("copy")]
 }
 
-fn rules(at_limit: LimitAction) -> GateRules {
-    GateRules { gates: vec![gate("hook"), gate("copy")], limit: secs(5), at_limit }
-}
-
-fn gated(at_limit: LimitAction, change: impl FnOnce(&mut Service)) -> Rig {
-    let mut rig = Rig::new(change);
-    rig.core = rig.core.clone().with_gates(rules(at_limit));
-    rig
+fn hooked(at_limit: LimitAction, change: impl FnOnce(&mut Service)) -> Rig {
+    gated(Rig::new(change), gates(), at_limit)
 }
 
 impl Rig {
-    fn waiting(&self) -> TransitionStatus {
-        self.status().transition.expect("a transition waits")
-    }
-
     fn gate_answered(&mut self, id: TransitionId, name: &str, outcome: GateOutcome) {
-        let event =
-            Event::GateAnswered { service: "shop".into(), transition: id, seen: self.now, gate: gate(name), outcome };
+        let event = Event::GateAnswered { transition: id, seen: self.now, gate: gate(name), outcome };
         self.tell(event);
     }
 
@@ -31,10 +21,6 @@ impl Rig {
         let id = self.waiting().id;
         self.gate_answered(id, "hook", GateOutcome::Open);
         self.gate_answered(id, "copy", GateOutcome::Open);
-    }
-
-    fn lose_home(&mut self) {
-        self.all(&[0, 1], Rig::fall);
     }
 
     /// How transitions went, since this was last asked.
@@ -46,23 +32,11 @@ impl Rig {
         });
         stages.filter(|stage| !matches!(stage, TransitionStage::Waiting { .. })).collect()
     }
-
-    fn outcome(&mut self, command: ActCommand) -> ActOutcome {
-        self.act(Act::new(ActId(1), Actor::local("ada"), command))
-    }
-}
-
-fn to(pool: &str) -> ActCommand {
-    ActCommand::Switchover { service: "shop".into(), pool: pool.into() }
-}
-
-fn pin(pool: &str) -> ActCommand {
-    ActCommand::Pin { service: "shop".into(), pool: pool.into() }
 }
 
 #[test]
 fn a_switch_waits_until_all_of_its_gates_are_open() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     let waiting = rig.waiting();
     assert_eq!((rig.active().as_str(), waiting.kind), ("home", SwitchKind::Failover));
@@ -81,7 +55,7 @@ fn a_switch_waits_until_all_of_its_gates_are_open() {
 
 #[test]
 fn a_switch_whose_reason_is_gone_is_withdrawn_and_not_taken_later() {
-    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    let mut rig = hooked(LimitAction::GoAhead, |_| {});
     rig.lose_home();
     let id = rig.waiting().id;
     rig.all(&[0, 1], Rig::rise);
@@ -95,7 +69,7 @@ fn a_switch_whose_reason_is_gone_is_withdrawn_and_not_taken_later() {
 
 #[test]
 fn a_better_target_takes_the_place_of_the_one_that_fails_while_it_is_waited_for() {
-    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    let mut rig = hooked(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
     rig.all(&[4, 5], Rig::pass);
     rig.lose_home();
     let before = rig.waiting();
@@ -114,7 +88,7 @@ fn a_better_target_takes_the_place_of_the_one_that_fails_while_it_is_waited_for(
 
 #[test]
 fn a_switch_whose_time_is_over_is_given_up_and_intended_again_after_a_pause() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     rig.wait(secs(5));
     assert_eq!(rig.stages(), [TransitionStage::Expired { closed: vec![gate("hook"), gate("copy")] }]);
@@ -128,7 +102,7 @@ fn a_switch_whose_time_is_over_is_given_up_and_intended_again_after_a_pause() {
 
 #[test]
 fn a_switch_that_may_go_ahead_is_taken_when_its_time_is_over() {
-    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    let mut rig = hooked(LimitAction::GoAhead, |_| {});
     rig.lose_home();
     let id = rig.waiting().id;
     rig.gate_answered(id, "copy", GateOutcome::Open);
@@ -141,7 +115,7 @@ fn a_switch_that_may_go_ahead_is_taken_when_its_time_is_over() {
 
 #[test]
 fn a_refused_gate_ends_the_wait_at_once_whatever_applies_at_its_end() {
-    let mut rig = gated(LimitAction::GoAhead, |_| {});
+    let mut rig = hooked(LimitAction::GoAhead, |_| {});
     rig.lose_home();
     let id = rig.waiting().id;
     rig.gate_answered(id, "hook", GateOutcome::Refused { detail: "exit status 1".into() });
@@ -153,14 +127,14 @@ fn a_refused_gate_ends_the_wait_at_once_whatever_applies_at_its_end() {
 
 #[test]
 fn an_order_waits_in_the_place_of_an_own_switch_and_is_not_replaced_by_one() {
-    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    let mut rig = hooked(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
     rig.all(&[4, 5], Rig::pass);
     rig.lose_home();
-    assert_eq!(rig.outcome(to("third")), ActOutcome::Waiting);
+    assert_eq!(rig.order(switchover("third")), ActOutcome::Waiting);
     assert_eq!(rig.stages(), [TransitionStage::Replaced]);
     rig.wait(secs(2));
     rig.fail(0);
-    assert_eq!(rig.outcome(to("third")), ActOutcome::Waiting);
+    assert_eq!(rig.order(switchover("third")), ActOutcome::Waiting);
     let waiting = rig.waiting();
     assert_eq!((waiting.to.as_deref(), waiting.actor, waiting.left_ms), (Some("third"), Actor::local("ada"), 3000));
     rig.open();
@@ -169,8 +143,8 @@ fn an_order_waits_in_the_place_of_an_own_switch_and_is_not_replaced_by_one() {
 
 #[test]
 fn an_order_that_is_given_up_is_over() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
-    assert_eq!(rig.outcome(to("away")), ActOutcome::Waiting);
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
+    assert_eq!(rig.order(switchover("away")), ActOutcome::Waiting);
     rig.wait(secs(60));
     assert_eq!((rig.active().as_str(), rig.status().transition, rig.status().ordered), ("home", None, false));
     assert_eq!(rig.stages().len(), 1);
@@ -178,10 +152,10 @@ fn an_order_that_is_given_up_is_over() {
 
 #[test]
 fn an_order_to_stay_calls_off_what_waits() {
-    for stay in [to("home"), ActCommand::Failback { service: "shop".into() }, pin("home")] {
-        let mut rig = gated(LimitAction::GoAhead, |_| {});
-        rig.outcome(to("away"));
-        assert_eq!(rig.outcome(stay), ActOutcome::Done);
+    for stay in [switchover("home"), ActCommand::Failback { service: "shop".into() }, pin("home")] {
+        let mut rig = hooked(LimitAction::GoAhead, |_| {});
+        rig.order(switchover("away"));
+        assert_eq!(rig.order(stay), ActOutcome::Done);
         assert_eq!(rig.stages(), [TransitionStage::Withdrawn]);
         rig.wait(secs(20));
         assert_eq!(rig.active(), "home");
@@ -190,27 +164,27 @@ fn an_order_to_stay_calls_off_what_waits() {
 
 #[test]
 fn a_pin_holds_from_the_time_its_switch_is_taken() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
-    assert_eq!(rig.outcome(pin("away")), ActOutcome::Waiting);
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
+    assert_eq!(rig.order(pin("away")), ActOutcome::Waiting);
     assert_eq!((rig.status().pinned, rig.core.saved(rig.now).services[0].pinned.clone()), (None, None));
     rig.open();
     assert_eq!((rig.active().as_str(), rig.status().pinned.as_deref()), ("away", Some("away")));
 
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
-    rig.outcome(pin("away"));
-    assert_eq!(rig.outcome(ActCommand::Unpin { service: "shop".into() }), ActOutcome::Done);
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
+    rig.order(pin("away"));
+    assert_eq!(rig.order(ActCommand::Unpin { service: "shop".into() }), ActOutcome::Done);
     assert_eq!((rig.status().transition, rig.active().as_str()), (None, "home"));
 }
 
 #[test]
 fn after_a_restart_the_old_pool_serves_and_the_decision_is_made_again() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     rig.waiting();
     let saved = serde_json::to_string(&rig.core.saved(rig.now)).expect("a state");
     assert!(!saved.contains("transition"), "{saved}");
     let saved = serde_json::from_str(&saved).expect("a saved state");
-    rig.core = Decision::new(Some(saved), rig.now).with_gates(rules(LimitAction::GiveUp));
+    rig = gated(Rig { core: Decision::new(Some(saved), rig.now), ..rig }, gates(), LimitAction::GiveUp);
     rig.configure();
     rig.all(&[0, 1], Rig::fall);
     rig.all(&[2, 3], Rig::pass);
@@ -221,11 +195,11 @@ fn after_a_restart_the_old_pool_serves_and_the_decision_is_made_again() {
 
 #[test]
 fn a_pin_of_the_time_before_the_first_choice_waits_like_a_switch_after_a_restart() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     let saved = rig.core.saved(rig.now);
-    rig.core = Decision::new(Some(saved), rig.now).with_gates(rules(LimitAction::GiveUp));
+    rig = gated(Rig { core: Decision::new(Some(saved), rig.now), ..rig }, gates(), LimitAction::GiveUp);
     rig.configure();
-    assert_eq!(rig.outcome(pin("away")), ActOutcome::Done);
+    assert_eq!(rig.order(pin("away")), ActOutcome::Done);
     rig.all(&[0, 1, 2, 3], Rig::pass);
     assert_eq!((rig.active().as_str(), rig.waiting().to.as_deref()), ("home", Some("away")));
     rig.open();
@@ -234,8 +208,8 @@ fn a_pin_of_the_time_before_the_first_choice_waits_like_a_switch_after_a_restart
 
 #[test]
 fn a_reload_goes_on_with_what_waits_under_its_new_name() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
-    rig.outcome(to("away"));
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
+    rig.order(switchover("away"));
     rig.shop().pools[1].name = "south".into();
     rig.wait(secs(1));
     rig.configure();
@@ -246,9 +220,9 @@ fn a_reload_goes_on_with_what_waits_under_its_new_name() {
 
 #[test]
 fn a_reload_that_removes_the_target_ends_the_wait() {
-    let mut rig = gated(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
+    let mut rig = hooked(LimitAction::GiveUp, |service| service.pools.push(pool("third", 3)));
     rig.all(&[4, 5], Rig::pass);
-    rig.outcome(to("third"));
+    rig.order(switchover("third"));
     rig.shop().pools.truncate(2);
     rig.configure();
     assert_eq!(rig.stages(), [TransitionStage::Withdrawn]);
@@ -257,7 +231,7 @@ fn a_reload_that_removes_the_target_ends_the_wait() {
 
 #[test]
 fn no_pool_serves_while_the_way_from_a_removed_one_has_closed_gates() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.shop().pools.remove(0);
     rig.configure();
     assert_eq!((rig.active().as_str(), rig.waiting().kind), ("-", SwitchKind::Recovery));
@@ -267,7 +241,7 @@ fn no_pool_serves_while_the_way_from_a_removed_one_has_closed_gates() {
 
 #[test]
 fn a_pool_that_a_reload_drains_by_weight_is_left_by_no_failover_though_that_waits() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     let PoolMembers::Endpoints(endpoints) = &mut rig.shop().pools[0].members else { unreachable!() };
     endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 0);
     rig.configure();
@@ -280,7 +254,7 @@ fn a_pool_that_a_reload_drains_by_weight_is_left_by_no_failover_though_that_wait
 
 #[test]
 fn a_switch_to_a_page_or_to_no_pool_has_no_gates() {
-    let mut rig = gated(LimitAction::GiveUp, |service| {
+    let mut rig = hooked(LimitAction::GiveUp, |service| {
         service.failover.on_all_down = OnAllDown::FailClosed;
     });
     rig.all(&[2, 3], Rig::fall);
@@ -299,14 +273,14 @@ fn a_core_without_gates_says_nothing_of_transitions() {
 
 #[test]
 fn what_was_given_up_is_forgotten_when_a_reload_shares_the_traffic() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     rig.wait(secs(5));
     assert_eq!(rig.stages().len(), 1);
     rig.shop().mode = Mode::ActiveActive;
     rig.configure();
     rig.wait(secs(20)); // (each deadline is later than the one before)
-    assert!(matches!(rig.core.table().services[0].serving, Serving::Shared(_)));
+    assert!(matches!(rig.serving(), Serving::Shared(_)));
     rig.shop().mode = Mode::ActivePassive;
     rig.configure();
     rig.wait(secs(20));
@@ -315,8 +289,8 @@ fn what_was_given_up_is_forgotten_when_a_reload_shares_the_traffic() {
 #[test]
 fn a_limit_of_nothing_is_a_short_one_and_one_without_gates_is_none() {
     let mut rig = Rig::new(|_| {});
-    let rules = GateRules { limit: Duration::ZERO, ..rules(LimitAction::GiveUp) };
-    rig.core = rig.core.clone().with_gates(rules.clone());
+    let rules = GateRules { gates: gates(), limit: Duration::ZERO, at_limit: LimitAction::GiveUp };
+    rig.core = rig.core.with_gates(rules.clone());
     rig.lose_home();
     rig.wait(secs(1));
     assert!((2..20).contains(&rig.stages().len()));
@@ -326,7 +300,7 @@ fn a_limit_of_nothing_is_a_short_one_and_one_without_gates_is_none() {
 
 #[test]
 fn a_number_is_never_used_again_even_by_a_service_that_was_removed_and_added_again() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     let before = rig.waiting().id;
     let services = rig.config.services.clone();
@@ -348,7 +322,7 @@ fn a_number_is_never_used_again_even_by_a_service_that_was_removed_and_added_aga
 
 #[test]
 fn an_answer_finds_its_transition_under_another_name_of_the_service() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     rig.shop().name = "store".into();
     rig.configure();
@@ -358,16 +332,16 @@ fn an_answer_finds_its_transition_under_another_name_of_the_service() {
 
 #[test]
 fn failback_at_home_leaves_a_failover_alone_that_waits() {
-    let mut rig = gated(LimitAction::GiveUp, |_| {});
+    let mut rig = hooked(LimitAction::GiveUp, |_| {});
     rig.lose_home();
     let id = rig.waiting().id;
-    assert_eq!(rig.outcome(ActCommand::Failback { service: "shop".into() }), ActOutcome::NoChange);
+    assert_eq!(rig.order(ActCommand::Failback { service: "shop".into() }), ActOutcome::NoChange);
     assert_eq!((rig.waiting().id, rig.stages()), (id, vec![]));
 }
 
 #[test]
 fn a_service_with_a_pool_that_could_serve_is_not_all_down_while_the_switch_waits() {
-    let mut rig = gated(LimitAction::GiveUp, |service| service.failover.min_healthy = 2);
+    let mut rig = hooked(LimitAction::GiveUp, |service| service.failover.min_healthy = 2);
     rig.fall(2);
     rig.fall(0);
     assert!(rig.status().failing_open);

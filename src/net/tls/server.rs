@@ -179,7 +179,7 @@ impl ServerTls {
     pub async fn accept(&self, socket: TcpStream) -> Result<TlsAccepted, (HandshakeOutcome, io::Error)> {
         let fail = |error: io::Error| (HandshakeOutcome::failed(&error), error);
         let mut socket = Socket::from(socket);
-        socket.set_waits(HeldWrites::TicketKeys);
+        socket.set_waits(HeldWrites::SessionTickets);
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(fail)?;
         if !self.names.serves(start.client_hello().server_name()) {
             // Nothing was written to this socket yet: it takes seven bytes.

@@ -37,7 +37,7 @@ pub struct AcceptedConn {
     /// The alarm of its task.
     pub alarm: Alarm,
     /// Its entry in the worker's register.
-    pub place: ClientEntry,
+    pub entry: ClientEntry,
 }
 
 /// Reads the PROXY header and sets up TLS, where the listener has them; `None`: the connection was closed. (Boxed: it moves from
@@ -49,7 +49,7 @@ pub async fn admit(
     peer: SocketAddr,
 ) -> Option<Box<AcceptedConn>> {
     let alarm = core.deadlines.alarm();
-    let place = core.clients.enter(&alarm);
+    let entry = core.clients.enter(&alarm);
     let config = &listener.config;
     let until = clock::now().after(config.timeouts.handshake);
     if config.proxy_protocol.is_some() || matches!(config.target, Target::Sni(_)) {
@@ -72,7 +72,7 @@ pub async fn admit(
             scheme: Scheme::Http,
             http2: false,
             alarm,
-            place,
+            entry,
         }));
     }
     // A table without what the configuration asks for is never published; no connection is taken in the clear here.
@@ -80,7 +80,7 @@ pub async fn admit(
     // In a box of its own, so that no connection has room for a handshake to its end.
     let shaken = Box::pin(tls::tls_handshake(core, listener, tls, socket, &alarm, until)).await?;
     let TlsAccepted { transport, http2, .. } = shaken;
-    Some(Box::new(AcceptedConn { transport, peer, reached, scheme: Scheme::Https, http2, alarm, place }))
+    Some(Box::new(AcceptedConn { transport, peer, reached, scheme: Scheme::Https, http2, alarm, entry }))
 }
 
 /// Both ends of the client's connection, by the PROXY header or by the socket itself.

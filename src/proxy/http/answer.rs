@@ -46,10 +46,10 @@ impl<C: ClientExchange> Request<'_, C> {
         now: MonoTime,
     ) -> TryOutcome {
         let status = exchange.reply().status();
-        let unavailable = grpc::is_call(self.head) && grpc::says_unavailable(exchange.reply());
+        let unavailable = self.is_call && grpc::says_unavailable(exchange.reply());
         let failed = destination.fails_with(if unavailable { UNAVAILABLE } else { status });
         destination.endpoint().stats.count_response(self.context.core.id, status);
-        if grpc::is_call(self.head) {
+        if self.is_call {
             self.unproven = None; // its endpoint serves it
         }
         if failed {
@@ -65,9 +65,9 @@ impl<C: ClientExchange> Request<'_, C> {
             dispatch.faults.conclude();
         }
         if let Some(length) = exchange.lacks().filter(|length| self.is_held(*length, dispatch))
-            && let Some(tried) = self.hold(exchange, length, dispatch, destination).await
+            && let Some(outcome) = self.hold(exchange, length, dispatch, destination).await
         {
-            return tried;
+            return outcome;
         }
         self.account.answered(status, now);
         let last = self.is_last();

@@ -8,7 +8,6 @@ use super::channel::ExchangeChannel;
 use super::client::{ClientExchange, ClientFault};
 use super::context::RequestContext;
 use super::exchange::{ReplyFault, UpstreamExchange};
-use super::grpc;
 use super::least_rate::RateWait;
 use super::outline::RequestOutline;
 use super::request::Request;
@@ -21,11 +20,10 @@ use super::verdict::{
 use super::waiting::{AnswerAlarm, AnswerTimes};
 use crate::config::{DelayThreshold, Route, Service};
 use crate::decision::Failure;
-use crate::net::Transport;
 use crate::proxy::deadline::Interrupt;
 use crate::proxy::guarded::WaitError;
 use crate::proxy::termination::interruption;
-use crate::proxy::upstream::{Destination, Dispatch, IdleConn, SelectedTarget};
+use crate::proxy::upstream::{Destination, Dispatch, SelectedTarget};
 use crate::routing::{FailedTry, InFlight, RouteView, TryEnd, TryFailure};
 use crate::sys::clock;
 use crate::telemetry::access::Termination;
@@ -33,8 +31,6 @@ use crate::wire::h1::{self, BodyDecoder, ResponseHead};
 
 /// How long a request's body may pause while it is sent.
 struct BodyPauses {
-    /// A call of gRPC.
-    is_call: bool,
     /// The client sends nothing, and need not.
     client: Duration,
     /// The endpoint takes nothing.
@@ -53,7 +49,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> TryOutcome {
         let SelectedTarget { destination, link, in_flight } = target;
         // Register first, then re-check (right before the first byte).
-        self.context.place.set_pool_term(Some(self.context.memory.pool_term(&destination)));
+        self.context.entry.set_pool_term(Some(self.context.memory.pool_term(&destination)));
         self.account.reached(&destination);
         let expect_continue = self.head.expects_continue() && !self.continued && self.body.received() == 0;
         let outline = self.outline(&route.config);
@@ -90,17 +86,19 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> TryOutcome {
         in_flight.stats().count_bytes(self.context.core.id, exchange.sent(), exchange.received());
         match (over, exchange) {
-            (ExchangeEnd::Tried(tried), ExchangeChannel::Own(exchange)) => {
+            (ExchangeEnd::Tried(outcome), ExchangeChannel::Own(exchange)) => {
                 if let Some(stream) = exchange.finish() {
-                    self.park(stream, dispatch, destination);
+                    let idempotent = dispatch.tries.request_class().idempotent();
+                    let idle = dispatch.service().config.timeouts.idle;
+                    self.context.pools.keep(destination, stream, idempotent, idle);
                 }
-                tried
+                outcome
             }
-            (ExchangeEnd::Tried(tried), ExchangeChannel::Shared(exchange)) => {
-                if let TryOutcome::Failed(TryEnd { how: TryFailure::Timeout, .. }) = &tried {
+            (ExchangeEnd::Tried(outcome), ExchangeChannel::Shared(exchange)) => {
+                if let TryOutcome::Failed(TryEnd { how: TryFailure::Timeout, .. }) = &outcome {
                     exchange.distrust();
                 }
-                tried
+                outcome
             }
             (ExchangeEnd::Switched(protocol), ExchangeChannel::Own(exchange)) => {
                 let Some((stream, ahead)) = exchange.hand_over() else {
@@ -123,11 +121,11 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         destination: &Destination,
     ) -> ExchangeEnd {
         let mut awaited = self.await_answer(exchange, dispatch, route, destination).await;
-        if let AwaitOutcome::HedgeDue(waiting) = awaited {
+        if let AwaitOutcome::HedgeDue { waiting, times } = awaited {
             // Boxed, so that a task needs no room for a second exchange that hardly ever comes.
-            match Box::pin(self.hedged(exchange, dispatch, route, destination, waiting)).await {
+            match Box::pin(self.hedged(exchange, dispatch, route, destination, waiting, times)).await {
                 HedgeOutcome::First(first) => awaited = first,
-                HedgeOutcome::Other(tried) => return ExchangeEnd::Tried(tried),
+                HedgeOutcome::Other(outcome) => return ExchangeEnd::Tried(outcome),
             }
         }
         let route = &route.config;
@@ -147,32 +145,17 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         })
     }
 
-    /// Gives a connection back for the next exchange, unless the endpoint is to get none, or not over a connection like this.
-    fn park(&self, stream: Transport, dispatch: &Dispatch<'_>, destination: &Destination) {
-        let core = self.context.core;
-        let now = clock::now();
-        let wanted = destination.keeps_connections()
-            && destination.endpoint().stats.trusts_idle(dispatch.tries.request_class().idempotent(), now)
-            && core.view.still_serves(&destination.table, destination.service(), &destination.choice, now);
-        if wanted {
-            let expires = now.after(dispatch.service().config.timeouts.idle);
-            let parked = IdleConn { stream, generation: destination.generation, expires };
-            self.context.pools.park(destination.choice.id, &destination.endpoint().stats, parked);
-        }
-    }
-
     /// How long an answer of this route is waited for.
     fn times(&self, dispatch: &Dispatch<'_>, route: &RouteView) -> AnswerTimes {
         let service = &dispatch.service().config;
-        let response = route.config.timeouts.response.unwrap_or(service.timeouts.response);
-        let response = dispatch.tries.try_timeout(&service.retry, response);
+        let response = dispatch.tries.try_timeout(&service.retry, self.response_timeout(route, service));
         let late = route.config.timeouts.stall.unwrap_or(service.timeouts.stall);
         // Where late answers are usual, a hedge is of no use either.
         let hedged = dispatch.tries.request_class().safe() && route.config.timeouts.stall != Some(DelayThreshold::Off);
         let hedge = if hedged { service.retry.hedge } else { DelayThreshold::Off };
         // A stream is silent while there is nothing to send.
         let outline = self.outline(&route.config);
-        let streams = || grpc::is_call(self.head) || outline.offers_upgrade() || outline.wants_events();
+        let streams = || self.is_call || outline.offers_upgrade() || outline.wants_events();
         if [late, hedge] == [DelayThreshold::Off; 2] || streams() {
             return AnswerTimes { response, late: None, hedge: None };
         }
@@ -221,10 +204,9 @@ impl<'a, C: ClientExchange> Request<'a, C> {
 
     /// How long the request's body may pause.
     fn body_pauses(&self, service: &Service) -> BodyPauses {
-        let is_call = grpc::is_call(self.head);
         // A call of gRPC may send its next message whenever it likes.
-        let client = if is_call { service.timeouts.tunnel } else { self.body_window(service) };
-        BodyPauses { is_call, client, upstream: service.timeouts.body }
+        let client = if self.is_call { service.timeouts.tunnel } else { self.body_window(service) };
+        BodyPauses { client, upstream: service.timeouts.body }
     }
 
     /// May the request give up this try, whose endpoint was condemned? If so, the retry rule has been told.
@@ -251,15 +233,14 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         let alarm = self.context.alarm;
         loop {
             match (ready!(tried.poll_late(cx, alarm)), &mut tried.waiting) {
-                (AnswerAlarm::Killed, _) => return Poll::Ready(AwaitOutcome::Interrupted(WaitError::Killed)),
                 (AnswerAlarm::Hedge, Some(waiting)) => {
                     if dispatch.hedge(tried.destination, waiting.since) {
-                        return Poll::Ready(AwaitOutcome::HedgeDue((*waiting, tried.times)));
+                        return Poll::Ready(AwaitOutcome::HedgeDue { waiting: *waiting, times: tried.times });
                     }
                     waiting.put_hedge_off(&tried.times, clock::now());
                     alarm.set(waiting.next(&tried.times));
                 }
-                (AnswerAlarm::Timeout | AnswerAlarm::Hedge, _) => return Poll::Ready(AwaitOutcome::TIMED_OUT),
+                (due, _) => return Poll::Ready(due.into()),
             }
         }
     }
@@ -274,7 +255,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         let (exchange, alarm) = (&*tried.exchange, self.context.alarm);
         let awaits = match exchange.waits_for_upstream(self.body) {
             true => RateWait::Upstream,
-            false if pauses.is_call || !self.body_is_due() => RateWait::Anything,
+            false if self.is_call || !self.body_is_due() => RateWait::Anything,
             false => RateWait::Upload,
         };
         let received = self.body.received();
@@ -310,7 +291,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> TryOutcome {
         let core = self.context.core;
         match awaited {
-            AwaitOutcome::Answered(_) | AwaitOutcome::Stale | AwaitOutcome::Left | AwaitOutcome::HedgeDue(_) => {
+            AwaitOutcome::Answered(_) | AwaitOutcome::Stale | AwaitOutcome::Left | AwaitOutcome::HedgeDue { .. } => {
                 TryOutcome::Again
             }
             AwaitOutcome::Failed { how, failure } => {

@@ -21,7 +21,7 @@ pub struct RequestContext<'a> {
     /// The worker's memory for requests.
     pub memory: &'a HttpMemory,
     /// The connection's entry in the worker's register.
-    pub place: &'a ClientEntry,
+    pub entry: &'a ClientEntry,
     /// The connection's alarm.
     pub alarm: &'a Alarm,
     /// The client's connection.
@@ -32,12 +32,12 @@ impl<'a> RequestContext<'a> {
     /// On this worker.
     pub fn new(
         memory: &'a HttpMemory,
-        place: &'a ClientEntry,
+        entry: &'a ClientEntry,
         alarm: &'a Alarm,
         connection_context: &'a ConnectionContext,
     ) -> RequestContext<'a> {
         let pools = &memory.pools;
-        RequestContext { core: &pools.core, pools, memory, place, alarm, connection_context }
+        RequestContext { core: &pools.core, pools, memory, entry, alarm, connection_context }
     }
 }
 

@@ -20,7 +20,7 @@ use super::outline::RequestOutline;
 use super::request::Request;
 use super::upstream_try::UpstreamTry;
 use super::verdict::{AwaitOutcome, ExchangeEnd, HedgeOutcome, TryOutcome, mark_of, tell_failure};
-use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry, tell_overtaken};
+use super::waiting::{AnswerTimes, AwaitedTry, tell_overtaken};
 use crate::config::Retry;
 use crate::decision::{Failure, Mark};
 use crate::proxy::buffer::Buffer;
@@ -70,8 +70,6 @@ enum FirstAnswered<T> {
 struct PendingTry<'s, E> {
     tried: UpstreamTry<'s, E>,
     route: &'s RouteView,
-    /// When it was sent.
-    since: MonoTime,
     alarm: Alarm,
 }
 
@@ -93,24 +91,25 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         dispatch: &mut Dispatch<'_>,
         route: &'a RouteView,
         destination: &Destination,
-        (mut waiting, times): (AwaitedTry, AnswerTimes),
+        mut waiting: AwaitedTry,
+        times: AnswerTimes,
     ) -> HedgeOutcome {
         let core = self.context.core;
         // In retry: a switch must not end it.
-        self.context.place.set_pool_term(None);
+        self.context.entry.set_pool_term(None);
         self.context.alarm.pardon();
         let alarm = core.deadlines.alarm();
         waiting.forget_hedge();
         alarm.set(waiting.next(&times));
         let mut tried = UpstreamTry::new(core, destination, first, times);
         tried.waiting = Some(waiting);
-        let first = PendingTry { tried, route, since: waiting.since, alarm };
+        let first = PendingTry { tried, route, alarm };
         let memory = self.context.memory;
         let mut scratch = memory.scratch();
         let hedged = self.ask_beside(first, dispatch, times, &mut scratch).await;
         memory.put_scratch(scratch);
         if let HedgeOutcome::First(AwaitOutcome::Answered(_)) = &hedged {
-            self.context.place.take_pool_term(memory.pool_term(destination), &core.view);
+            self.context.entry.take_pool_term(memory.pool_term(destination), &core.view);
         }
         dispatch.service().stats.count_hedge(core.id, matches!(hedged, HedgeOutcome::Other(TryOutcome::Done(_))));
         hedged
@@ -264,7 +263,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         first: &mut PendingTry<'_, E>,
         mut other: Pin<&mut impl Future<Output = T>>,
     ) -> FirstAnswered<T> {
-        let PendingTry { tried, route, alarm, .. } = first;
+        let PendingTry { tried, route, alarm } = first;
         poll_fn(|cx| {
             if let Poll::Ready(awaited) = tried.poll_head(cx, |interim| self.pass_interim(interim)) {
                 if let AwaitOutcome::Answered(now) = awaited {
@@ -286,10 +285,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
             if self.is_killed(cx) {
                 return Poll::Ready(FirstAnswered::Own(AwaitOutcome::Interrupted(WaitError::Killed)));
             }
-            tried.poll_late(cx, alarm).map(|ring| match ring {
-                AnswerAlarm::Killed => FirstAnswered::Own(AwaitOutcome::Interrupted(WaitError::Killed)),
-                AnswerAlarm::Hedge | AnswerAlarm::Timeout => FirstAnswered::Own(AwaitOutcome::TIMED_OUT),
-            })
+            tried.poll_late(cx, alarm).map(|due| FirstAnswered::Own(due.into()))
         })
         .await
     }
@@ -312,10 +308,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
     ) -> TryOutcome {
         let HedgeAnswer { mut exchange, destination, in_flight, now } = answer;
         let core = self.context.core;
-        self.context.place.take_pool_term(self.context.memory.pool_term(&destination), &core.view);
+        self.context.entry.take_pool_term(self.context.memory.pool_term(&destination), &core.view);
         self.account.reached(&destination);
-        let tried = self.pass_on(&mut exchange, dispatch, outline.route, &destination, now).await;
-        self.close(&mut exchange, ExchangeEnd::Tried(tried), dispatch, &destination, in_flight).await
+        let outcome = self.pass_on(&mut exchange, dispatch, outline.route, &destination, now).await;
+        self.close(&mut exchange, ExchangeEnd::Tried(outcome), dispatch, &destination, in_flight).await
     }
 
     /// The other try's answer is not the client's, as long as the first may still come.
@@ -365,8 +361,10 @@ impl<E: UpstreamExchange> PendingTry<'_, E> {
     /// The other try was faster.
     fn overtaken(self, core: &WorkerCore, dispatch: &mut Dispatch<'_>) {
         let destination = self.tried.destination;
-        dispatch.faults.witness(destination.endpoint(), self.since);
-        tell_overtaken(core, destination, self.since);
+        if let Some(waiting) = self.tried.waiting {
+            dispatch.faults.witness(destination.endpoint(), waiting.since);
+            tell_overtaken(core, destination, waiting.since);
+        }
         if destination.choice.trial {
             dispatch.faults.extend(blame(core, destination, Failure::Timeout, Mark::None));
         }
@@ -415,14 +413,8 @@ async fn ask<'s>(
     let times = AnswerTimes { hedge: None, ..times };
     let mut tried = UpstreamTry::new(core, &destination, &mut exchange, times);
     match tried.alone(body, &mut EmptyBody, dispatch.alarm).await {
-        AwaitOutcome::Answered(now) => {
-            destination.endpoint().stats.replies().heard(now);
-            OtherTry::Answered(HedgeAnswer { exchange, destination, in_flight, now })
-        }
+        AwaitOutcome::Answered(now) => OtherTry::Answered(HedgeAnswer { exchange, destination, in_flight, now }),
         AwaitOutcome::Failed { how, failure } => {
-            if how == TryFailure::Timeout {
-                exchange.distrust();
-            }
             let reused = failure.is_none() && how != TryFailure::Condemned;
             let ended = TryEnd { choice: destination.choice, how, sent: exchange.sent() > 0, reused, replayable: true };
             in_flight.stats().count_bytes(core.id, exchange.sent(), exchange.received());
@@ -430,7 +422,7 @@ async fn ask<'s>(
             OtherTry::Failed { ended, destination, fault }
         }
         AwaitOutcome::Interrupted(interrupted) => OtherTry::NotSelected(SelectError::Interrupted(interrupted)),
-        AwaitOutcome::Stale | AwaitOutcome::Left | AwaitOutcome::HedgeDue(_) => OtherTry::Stale,
+        AwaitOutcome::Stale | AwaitOutcome::Left | AwaitOutcome::HedgeDue { .. } => OtherTry::Stale,
         AwaitOutcome::Client(_) | AwaitOutcome::ClientSlow => {
             OtherTry::NotSelected(SelectError::GaveUp(GiveUpReason::Exhausted))
         }

@@ -21,13 +21,14 @@ pub struct Http2Conn {
 /// clients that was not demanded of those that connected before.
 pub fn current<'t>(listener: &Arc<ListenerView>, table: &'t Handle) -> Option<&'t Arc<ListenerView>> {
     let same = |other: &&Arc<ListenerView>| Arc::ptr_eq(other, listener);
-    let by_name = || table.listener(&listener.config.name).filter(|now| has_same_door(&listener.config, &now.config));
+    let by_name =
+        || table.listener(&listener.config.name).filter(|now| has_same_handshake(&listener.config, &now.config));
     table.listeners.iter().find(same).or_else(by_name)
 }
 
 /// TLS or not, the same demand for client certificates, the same rule of PROXY headers. (A certificate of ours that was
 /// renewed closes no connection.)
-fn has_same_door(before: &Listener, now: &Listener) -> bool {
+fn has_same_handshake(before: &Listener, now: &Listener) -> bool {
     let demand = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
     demand(before) == demand(now) && before.proxy_protocol == now.proxy_protocol
 }

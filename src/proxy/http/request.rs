@@ -56,6 +56,7 @@ pub async fn serve<C: ClientExchange>(
         listener,
         table,
         head,
+        is_call: grpc::is_call(head),
         client,
         body,
         account: &mut account,
@@ -99,6 +100,8 @@ pub(super) struct Request<'a, C> {
     /// The request's first table: its route and policies are those that hold.
     pub(super) table: &'a Handle,
     pub(super) head: &'a RequestHead,
+    /// It is a call of gRPC.
+    pub(super) is_call: bool,
     pub(super) client: &'a mut C,
     pub(super) body: &'a mut RequestBody,
     pub(super) account: &'a mut RequestAccount,
@@ -158,10 +161,10 @@ impl<'a, C: ClientExchange> Request<'a, C> {
                 }
                 Err(unselected) => return self.unselected(unselected, dispatch, service).await,
             };
-            let tried = self.exchange(dispatch, route, target, reply, decoder).await;
-            self.context.place.set_pool_term(None);
+            let outcome = self.exchange(dispatch, route, target, reply, decoder).await;
+            self.context.entry.set_pool_term(None);
             self.context.alarm.pardon();
-            match tried {
+            match outcome {
                 TryOutcome::Done(finish) => return finish,
                 TryOutcome::Refused(refusal, termination) => return self.refuse(&refusal, termination).await,
                 TryOutcome::Failed(ended) => {
@@ -209,7 +212,8 @@ impl<'a, C: ClientExchange> Request<'a, C> {
         Dispatch::new(pools, alarm, self.table, route.service, self.account.began, tries, (client_info, subject))
     }
 
-    fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {
+    /// `timeouts.response` of the route, or else of the service.
+    pub(super) fn response_timeout(&self, route: &RouteView, service: &Service) -> Duration {
         route.config.timeouts.response.unwrap_or(service.timeouts.response)
     }
 
@@ -266,7 +270,7 @@ impl<'a, C: ClientExchange> Request<'a, C> {
 
     pub(super) async fn refuse(&mut self, refusal: &LocalAnswer, termination: Termination) -> ConnectionFate {
         let id = String::from_utf8_lossy(self.account.id(self.head)).into_owned();
-        if grpc::is_call(self.head) {
+        if self.is_call {
             return self.refuse_call(refusal, &id, termination).await;
         }
         let text = refusal.text(&id);

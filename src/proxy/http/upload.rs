@@ -61,7 +61,7 @@ impl<C: ClientExchange> Request<'_, C> {
             return Ok(());
         }
         // Neither waits for bytes, but both for a place.
-        let at_once = self.head.expects_continue() || grpc::is_call(self.head);
+        let at_once = self.head.expects_continue() || self.is_call;
         let queue_ends = at_once.then(|| clock::now().after(service.config.limits.queue_timeout));
         let awaited = poll_fn(|cx| self.poll_body(cx, service, queue_ends)).await;
         let Err(fault) = awaited else { return Ok(()) };
@@ -141,7 +141,7 @@ impl<C: ClientExchange> Request<'_, C> {
     ///
     /// A gRPC call keeps no rate: it is proven by the beginning of its first message.
     fn is_proven(&self) -> bool {
-        let enough = match grpc::is_call(self.head) {
+        let enough = match self.is_call {
             true => grpc::PREFIX,
             false => self.rates.upload.bytes_per_window().clamp(1, SMALL as u64),
         };

@@ -13,7 +13,6 @@ use super::exchange::{SendFault, UpstreamExchange};
 use super::verdict::{AwaitOutcome, cut_before_answer, heard};
 use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry, DueAnswer, tell_left};
 use crate::proxy::deadline::{Alarm, Interrupt};
-use crate::proxy::guarded::WaitError;
 use crate::proxy::upstream::{Destination, is_condemned};
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::{RouteView, TryFailure};
@@ -105,7 +104,7 @@ impl<'t, E: UpstreamExchange> UpstreamTry<'t, E> {
         }
     }
 
-    /// Send, wait and head of a try that has no client and no body of its own. `alarm` is armed for the whole of it.
+    /// The whole course of a try that has no client and no body of its own. `alarm` is armed for all of it.
     pub async fn alone(&mut self, body: &mut RequestBody, source: &mut impl BodySource, alarm: &Alarm) -> AwaitOutcome {
         alarm.set(clock::now().after(self.times.response));
         let mut due = None;
@@ -122,14 +121,18 @@ impl<'t, E: UpstreamExchange> UpstreamTry<'t, E> {
             if self.is_condemned() {
                 return Poll::Ready(AwaitOutcome::Failed { how: TryFailure::Condemned, failure: None });
             }
-            self.poll_late(cx, alarm).map(|ring| match ring {
-                AnswerAlarm::Killed => AwaitOutcome::Interrupted(WaitError::Killed),
-                AnswerAlarm::Hedge | AnswerAlarm::Timeout => AwaitOutcome::TIMED_OUT,
-            })
+            self.poll_late(cx, alarm).map(AwaitOutcome::from)
         })
         .await;
-        if let AwaitOutcome::Failed { how, .. } = awaited {
-            self.excuse(how);
+        match awaited {
+            AwaitOutcome::Answered(now) => self.destination.endpoint().stats.replies().heard(now),
+            AwaitOutcome::Failed { how, .. } => {
+                self.excuse(how);
+                if how == TryFailure::Timeout {
+                    self.exchange.distrust();
+                }
+            }
+            _ => {}
         }
         due.take().into_iter().for_each(DueAnswer::settle);
         awaited

@@ -3,7 +3,7 @@
 use super::client::ClientFault;
 use super::exchange::ReplyFault;
 use super::respond::LocalAnswer;
-use super::waiting::{AnswerTimes, AwaitedTry};
+use super::waiting::{AnswerAlarm, AnswerTimes, AwaitedTry};
 use crate::decision::{Failure, Mark};
 use crate::proxy::guarded::WaitError;
 use crate::proxy::upstream::{Destination, SelectError, blame};
@@ -62,13 +62,26 @@ pub(super) enum AwaitOutcome {
     ClientSlow,
     Interrupted(WaitError),
     /// It is late; the retry rule was told and has allowed a hedge.
-    HedgeDue((AwaitedTry, AnswerTimes)),
+    HedgeDue {
+        waiting: AwaitedTry,
+        times: AnswerTimes,
+    },
 }
 
 impl AwaitOutcome {
     /// No answer came within the try's time.
     pub const TIMED_OUT: AwaitOutcome =
         AwaitOutcome::Failed { how: TryFailure::Timeout, failure: Some(Failure::Timeout) };
+}
+
+/// The end of a wait in which no hedge is possible: one that is due is as good as a timeout.
+impl From<AnswerAlarm> for AwaitOutcome {
+    fn from(alarm: AnswerAlarm) -> AwaitOutcome {
+        match alarm {
+            AnswerAlarm::Killed => AwaitOutcome::Interrupted(WaitError::Killed),
+            AnswerAlarm::Hedge | AnswerAlarm::Timeout => AwaitOutcome::TIMED_OUT,
+        }
+    }
 }
 
 /// The outcome of a hedged request.

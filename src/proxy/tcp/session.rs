@@ -61,7 +61,7 @@ struct ReachedEndpoint {
 /// Serves one client connection of a TCP listener, to its end.
 pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<ListenerView>, conn: Box<AcceptedConn>) {
     let core = &pools.core;
-    let AcceptedConn { transport: mut client, peer, reached, alarm, place, .. } = *conn;
+    let AcceptedConn { transport: mut client, peer, reached, alarm, entry, .. } = *conn;
     let mut account = SessionAccount {
         began: clock::now(),
         began_unix_millis: if core.access.enabled() { clock::unix_millis() } else { 0 },
@@ -83,7 +83,7 @@ pub async fn serve_connection(pools: &Rc<UpstreamPools>, listener: &Arc<Listener
             return record(core, listener, "", peer, &account);
         }
     };
-    place.set_busy(true);
+    entry.set_busy(true);
     let table = core.table();
     // (While the ClientHello was read, a reload may have renamed the service.)
     let renamed = || before.service(&name).and_then(|service| table.successor(service));

@@ -79,7 +79,7 @@ impl Dispatch<'_> {
                 LinkOutcome::Elsewhere(elsewhere)
             }
             RaceOutcome::Unanswered => LinkOutcome::Failed(TryFailure::ConnectTimeout),
-            RaceOutcome::Exhausted(spent) => LinkOutcome::Exhausted(spent),
+            RaceOutcome::Exhausted(exhausted) => LinkOutcome::Exhausted(exhausted),
         })
     }
 
@@ -137,10 +137,10 @@ pub(super) async fn reach(
         // A table without what the configuration asks for is never published; in the clear nothing is sent there.
         return Err(DialError::Socket(io::Error::other("TLS is not set up")));
     }
-    let place = pools.upstream_permit().map_err(DialError::Socket)?;
+    let permit = pools.upstream_permit().map_err(DialError::Socket)?;
     let connector =
         Connector { header, tls: endpoint.tls.as_deref(), keep_alive: true, ..Connector::new(endpoint.address) };
-    connector.connect(Some(place)).await.inspect_err(|error| pools.note_connect_error(error.io()))
+    connector.connect(Some(permit)).await.inspect_err(|error| pools.note_connect_error(error.io()))
 }
 
 /// Counts the end of a connect that began then.
@@ -188,17 +188,8 @@ fn prove(
         let mut never = |_: &mut Context<'_>| Poll::Pending;
         match guarded(&alarm, &mut never, reach(&pools, &destination, header.as_deref())).await {
             Ok(reached) => {
-                let reached = connected(&pools.core, &destination, began, reached);
-                let now = clock::now();
-                let serves =
-                    pools.core.view.still_serves(&destination.table, destination.service(), &destination.choice, now);
-                if let Ok(stream) = reached.and_then(|stream| if serves { Ok(stream) } else { Err(TryFailure::Local) })
-                    && destination.keeps_connections()
-                    && destination.endpoint().stats.trusts_idle(true, now)
-                {
-                    let parked =
-                        IdleConn { stream, generation: destination.generation, expires: now.after(timeouts.idle) };
-                    pools.park(destination.choice.id, &destination.endpoint().stats, parked);
+                if let Ok(stream) = connected(&pools.core, &destination, began, reached) {
+                    pools.keep(&destination, stream, true, timeouts.idle);
                 }
             }
             Err(_) => {

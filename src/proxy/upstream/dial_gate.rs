@@ -50,20 +50,21 @@ pub struct DialGate<T> {
     connecting: Cell<usize>,
     /// The shortest round trip of late, and until when it counts.
     round_trip: Cell<Option<(Duration, MonoTime)>>,
+    /// The first of it has not left.
     line: RefCell<VecDeque<Rc<LineEntry<T>>>>,
     waiting: Rc<Cell<usize>>,
 }
 
 /// A waiting request. It is in the line until something is granted to it.
 struct LineEntry<T> {
-    granted: Cell<Option<Grant<T>>>,
+    granted: Cell<Option<LineGrant<T>>>,
     waker: Cell<Option<Waker>>,
     /// Its request has left.
     left: Cell<bool>,
 }
 
 /// What a waiting request gets.
-enum Grant<T> {
+enum LineGrant<T> {
     Permit,
     Connection(T),
 }
@@ -152,7 +153,7 @@ impl<T> DialGate<T> {
     /// The first request in line gets this connection, which is returned where there is none.
     fn offer(&self, connection: T) -> Option<T> {
         match self.first() {
-            Some(first) => first.grant(Grant::Connection(connection)),
+            Some(first) => first.grant(LineGrant::Connection(connection)),
             None => return Some(connection),
         }
         None
@@ -160,7 +161,7 @@ impl<T> DialGate<T> {
 
     /// A connect under this turn has ended with a connection. `round_trip` is asked where requests wait.
     pub fn connected(&self, turn: GateTurn<T>, now: MonoTime, round_trip: impl FnOnce() -> Option<Duration>) {
-        if (self.waiting_here() || self.round_trip.get().is_some())
+        if (!self.line.borrow().is_empty() || self.round_trip.get().is_some())
             && let Some(took) = round_trip()
         {
             let measured = (took.min(FARTHEST), now.after(MEASURED_FOR));
@@ -169,12 +170,6 @@ impl<T> DialGate<T> {
             self.round_trip.set(Some(shortest.unwrap_or(measured)));
         }
         self.give_back(&turn);
-    }
-
-    /// Does a request wait in this line?
-    fn waiting_here(&self) -> bool {
-        self.drop_left();
-        !self.line.borrow().is_empty()
     }
 
     /// … without one: all waiting requests may connect.
@@ -189,8 +184,8 @@ impl<T> DialGate<T> {
     pub fn leave(&self, turn: GateTurn<T>) -> Option<T> {
         if let TurnState::Waiting(entry) = &turn.0 {
             match entry.granted.take() {
-                Some(Grant::Connection(connection)) => return Some(connection),
-                Some(Grant::Permit) => self.free_permit(),
+                Some(LineGrant::Connection(connection)) => return Some(connection),
+                Some(LineGrant::Permit) => self.free_permit(),
                 None => {
                     // It is skipped when its place comes up: a long line whose requests all leave costs each of them the same.
                     entry.left.set(true);
@@ -219,13 +214,13 @@ impl<T> DialGate<T> {
 
     fn permit(&self, entry: &LineEntry<T>) {
         self.connecting.set(self.connecting.get() + 1);
-        entry.grant(Grant::Permit);
+        entry.grant(LineGrant::Permit);
     }
 
     /// The first in line, which leaves it.
     fn first(&self) -> Option<Rc<LineEntry<T>>> {
-        self.drop_left();
         let first = self.line.borrow_mut().pop_front()?;
+        self.drop_left();
         self.waiting.set(self.waiting.get() - 1);
         Some(first)
     }
@@ -255,11 +250,11 @@ impl<T> GateTurn<T> {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let TurnState::Waiting(entry) = &self.0 else { return Poll::Ready(None) };
         match entry.granted.take() {
-            Some(Grant::Permit) => {
+            Some(LineGrant::Permit) => {
                 self.0 = TurnState::Connecting;
                 Poll::Ready(None)
             }
-            Some(Grant::Connection(connection)) => {
+            Some(LineGrant::Connection(connection)) => {
                 self.0 = TurnState::Served;
                 Poll::Ready(Some(connection))
             }
@@ -272,7 +267,7 @@ impl<T> GateTurn<T> {
 }
 
 impl<T> LineEntry<T> {
-    fn grant(&self, what: Grant<T>) {
+    fn grant(&self, what: LineGrant<T>) {
         self.granted.set(Some(what));
         if let Some(waker) = self.waker.take() {
             waker.wake();

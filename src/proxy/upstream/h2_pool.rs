@@ -57,7 +57,7 @@ pub enum SpokenVersion {
 /// What an endpoint's connections have for an exchange.
 pub enum H2Offer {
     /// A stream.
-    H2Stream(H2Stream),
+    Stream(H2Stream),
     /// There is a connection, but its task has not read yet what came over it: let it run, then try again.
     Unsettled,
     /// Nothing: connect.
@@ -132,7 +132,7 @@ impl H2Endpoint {
                 }
                 continue;
             }
-            return H2Offer::H2Stream(H2Stream::new(connection, was_idle));
+            return H2Offer::Stream(H2Stream::new(connection, was_idle));
         }
         if unsettled { H2Offer::Unsettled } else { H2Offer::Nothing }
     }
@@ -229,7 +229,7 @@ impl Drop for OpenDial {
 /// How a connect ended.
 pub enum DialOutcome {
     /// The endpoint has one shared connection more.
-    H2Connection,
+    Http2,
     /// The endpoint chose HTTP/1.1: the connection is for the first request that takes it.
     Http1(Option<Transport>),
     /// It failed; that was counted.
@@ -248,7 +248,7 @@ impl DialWaiter {
             let mut ended = pin!(self.dial.ended.notified());
             ended.as_mut().enable();
             match &mut *self.dial.outcome.borrow_mut() {
-                Some(DialOutcome::H2Connection) => return DialOutcome::H2Connection,
+                Some(DialOutcome::Http2) => return DialOutcome::Http2,
                 Some(DialOutcome::Http1(stream)) => return DialOutcome::Http1(stream.take()),
                 Some(DialOutcome::Failed(how)) => return DialOutcome::Failed(*how),
                 None => {}

@@ -20,5 +20,4 @@ pub use destination::{Destination, is_condemned};
 pub use dispatch::{ClientInfo, Dispatch, SelectError, Selected, SelectedTarget, UpstreamLink, hash_peer};
 pub use faults::{FaultSubject, blame};
 pub use h2_connection::H2Stream;
-pub use idle::IdleConn;
 pub use pools::UpstreamPools;

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::destination::Destination;
 use super::dial_gate::DialGates;
 use super::h2_pool::H2Pool;
 use super::idle::{IdleConn, IdlePool};
@@ -49,6 +51,20 @@ impl UpstreamPools {
         }
     }
 
+    /// [Gives back](UpstreamPools::park) the connection of an exchange that has ended, unless the endpoint is to get none, or not over
+    /// a connection like this. `idempotent`: of the exchange's request; `idle`: how long the connection may be unused.
+    #[inline]
+    pub fn keep(&self, destination: &Destination, stream: Transport, idempotent: bool, idle: Duration) {
+        let (stats, now) = (&destination.endpoint().stats, clock::now());
+        let wanted = destination.keeps_connections()
+            && stats.trusts_idle(idempotent, now)
+            && self.core.view.still_serves(&destination.table, destination.service(), &destination.choice, now);
+        if wanted {
+            let kept = IdleConn { stream, generation: destination.generation, expires: now.after(idle) };
+            self.park(destination.choice.id, stats, kept);
+        }
+    }
+
     #[cold]
     fn give(&self, endpoint: EndpointId, stats: &Arc<EndpointStats>, connection: IdleConn<Transport>) {
         if connection.generation == stats.generation()
@@ -60,8 +76,8 @@ impl UpstreamPools {
 
     /// A permit of the descriptor budget for a connection to an endpoint; where there is none, idle ones are closed for it.
     pub fn upstream_permit(&self) -> io::Result<UpstreamPermit> {
-        if let Some(place) = self.core.descriptors.try_upstream_permit() {
-            return Ok(place);
+        if let Some(permit) = self.core.descriptors.try_upstream_permit() {
+            return Ok(permit);
         }
         self.close_idle();
         self.core.descriptors.try_upstream_permit().ok_or_else(|| Errno::MFILE.into())

@@ -131,7 +131,7 @@ impl Dispatch<'_> {
                 first.tell_overtaken();
                 Ok(RaceOutcome::Elsewhere(elsewhere))
             }
-            Ok(SecondConnect::Exhausted(spent)) => Ok(RaceOutcome::Exhausted(spent)),
+            Ok(SecondConnect::Exhausted(exhausted)) => Ok(RaceOutcome::Exhausted(exhausted)),
             Ok(SecondConnect::Nothing) | Err(WaitError::Late) => Ok(RaceOutcome::Unanswered),
             Err(interrupted) => Err(SelectError::Interrupted(interrupted)),
         }

@@ -44,10 +44,10 @@ impl Dispatch<'_> {
                     (self.tries, self.attempts) = (elsewhere.tries, elsewhere.attempts);
                     return Ok(Selected::Endpoint(elsewhere.target));
                 }
-                LinkOutcome::Exhausted(spent) => {
-                    (self.tries, self.attempts) = (spent.tries, spent.attempts);
+                LinkOutcome::Exhausted(exhausted) => {
+                    (self.tries, self.attempts) = (exhausted.tries, exhausted.attempts);
                     self.last = Some(TryFailure::ConnectTimeout);
-                    return Err(SelectError::GaveUp(spent.why));
+                    return Err(SelectError::GaveUp(exhausted.why));
                 }
                 LinkOutcome::Superseded => continue,
                 LinkOutcome::Failed(how) => how,
@@ -71,7 +71,7 @@ impl Dispatch<'_> {
 
     fn unselected(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
         let retry = &self.origin.services[self.index].config.retry;
-        self.tries.unplaced(retry, none, service, clock::now())
+        self.tries.unselected(retry, none, service, clock::now())
     }
 
     /// An idle connection, a stream of a shared one, or a new connection.

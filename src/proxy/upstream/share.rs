@@ -46,7 +46,7 @@ impl Dispatch<'_> {
             let stats = &destination.endpoint().stats;
             let trusted = stats.trusts_idle(self.tries.request_class().idempotent(), clock::now());
             match shared.take(destination.generation, self.tries.fresh_only() || !trusted) {
-                H2Offer::H2Stream(stream) => {
+                H2Offer::Stream(stream) => {
                     destination.reused = stream.was_idle;
                     return Ok(LinkOutcome::Ready(UpstreamLink::Shared(stream)));
                 }
@@ -64,7 +64,7 @@ impl Dispatch<'_> {
             destination.reused = false;
             let raced = self.race_shared(destination, began, &shared, alone, gone).await?;
             match raced {
-                RaceOutcome::Own(Some(DialOutcome::H2Connection | DialOutcome::Http1(None))) => {}
+                RaceOutcome::Own(Some(DialOutcome::Http2 | DialOutcome::Http1(None))) => {}
                 RaceOutcome::Own(Some(DialOutcome::Http1(Some(stream)))) => {
                     return Ok(LinkOutcome::Ready(UpstreamLink::Own(stream)));
                 }
@@ -72,7 +72,7 @@ impl Dispatch<'_> {
                 RaceOutcome::Own(None) => return Ok(LinkOutcome::Superseded),
                 RaceOutcome::Elsewhere(elsewhere) => return Ok(LinkOutcome::Elsewhere(elsewhere)),
                 RaceOutcome::Unanswered => return Ok(LinkOutcome::Failed(TryFailure::ConnectTimeout)),
-                RaceOutcome::Exhausted(spent) => return Ok(LinkOutcome::Exhausted(spent)),
+                RaceOutcome::Exhausted(exhausted) => return Ok(LinkOutcome::Exhausted(exhausted)),
             }
         }
     }
@@ -135,7 +135,7 @@ async fn dial_shared(
         Ok(DialOutcome::Failed(TryFailure::Local | TryFailure::NoRoute)) => stats.connects().excused(began),
         Err(_) => {}
         Ok(DialOutcome::Failed(_)) => stats.connects().heard(now),
-        Ok(DialOutcome::H2Connection | DialOutcome::Http1(_)) => {
+        Ok(DialOutcome::Http2 | DialOutcome::Http1(_)) => {
             stats.connects().heard(now);
             stats.note_connect(now.since(began));
         }
@@ -158,7 +158,7 @@ async fn open_shared(
     if !core.view.still_serves(&destination.table, destination.service(), &destination.choice, clock::now()) {
         // Made by a table that has been replaced: the waiting requests look again.
         stats.count_connect(core.id, ConnectOutcome::Connected);
-        return DialOutcome::H2Connection;
+        return DialOutcome::Http2;
     }
     let upstream = &destination.service().config.upstream;
     let secured = upstream.tls.is_some();
@@ -178,7 +178,7 @@ async fn open_shared(
     match opened {
         Ok(()) => {
             shared.spoke(SpokenVersion::Http2);
-            DialOutcome::H2Connection
+            DialOutcome::Http2
         }
         Err(how) => {
             record_connect(

@@ -113,6 +113,8 @@ pub struct ServiceView {
     pub tls: Option<Arc<ClientTls>>,
     /// What serves.
     pub serving: Serving,
+    /// It serves no request: see [`ServiceRow::isolated`](crate::decision::ServiceRow::isolated).
+    pub isolated: bool,
     /// The switch whose first good answer is awaited.
     pub awaiting: Option<Arc<FirstAnswer>>,
     /// In order of priority.

@@ -43,7 +43,7 @@ fn the_longest_header_of_version_1_is_taken_and_a_longer_one_is_not() {
     assert_eq!(read(&longer.as_bytes()[..LONGEST_V1 - 2]), Ok(HeaderProgress::Partial));
 }
 
-/// As the door reads: all that has come so far, again with each piece.
+/// As the handshake reads: all that has come so far, again with each piece.
 fn in_pieces(pieces: &[&[u8]]) -> Result<HeaderProgress, ProxyHeaderError> {
     let mut come = Vec::new();
     for piece in pieces {

@@ -1,5 +1,6 @@
 //! What the tests of the admin port share: a strict reader of Prometheus' text format, and a configuration.
 
+pub mod exchange;
 pub mod exposition;
 #[path = "../../support/fixture.rs"]
 pub mod fixture;

@@ -362,7 +362,7 @@ impl Session<'_> {
             let loaded = config::load(&self.folder.path().join(file));
             let config = loaded.unwrap_or_else(|problems| panic!("{place}\n{}", problems.explain(false))).config;
             ports.extend(config.listeners.iter().flat_map(|listener| &listener.bind).map(|bind| bind.port()));
-            admin = config.admin.map(|admin| admin.bind.port());
+            admin = config.admin.and_then(|admin| admin.bind).map(|bind| bind.port());
         } else if step.begins_with("standfast upstream") {
             let values = words.windows(2).filter(|pair| pair[0] == "--http" || pair[0] == "--tcp").map(|pair| pair[1]);
             ports.extend(values.filter_map(|address| address.rsplit_once(':')?.1.parse::<u16>().ok()));

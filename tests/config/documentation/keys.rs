@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 use standfast::config;
+use standfast::control::RecordType;
 
 use super::page::{Page, pages};
 
@@ -38,8 +39,11 @@ fn spans(page: &Page) -> impl Iterator<Item = (usize, &str)> {
 fn paths(keys: &[Vec<String>], span: &str) -> Vec<Vec<String>> {
     let dotted = span.split('.').map(str::to_owned).collect::<Vec<_>>();
     let is_name = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let is_file = dotted.iter().any(|part| ["json", "yaml", "yml", "md", "pem", "log"].contains(&part.as_str()));
-    if dotted.len() > 1 && dotted.iter().all(is_name) && is_section(keys, &dotted[0]) && !is_file {
+    let is_file =
+        dotted.iter().any(|part| ["json", "jsonl", "yaml", "yml", "md", "pem", "log"].contains(&part.as_str()));
+    // (A type of records is no key.)
+    let is_type = RecordType::ALL.iter().any(|kind| kind.as_str() == span);
+    if dotted.len() > 1 && !is_type && dotted.iter().all(is_name) && is_section(keys, &dotted[0]) && !is_file {
         return vec![dotted];
     }
     let mut found = Vec::new();

@@ -3,33 +3,13 @@
 use standfast::control::{ChangeNotice, ControlError, IncidentReport};
 use standfast::decision::{Act, ActCommand, ActId, ActOutcome, ActRefusal, Actor, Failure, Operational, SwitchKind};
 use standfast::routing::InFlight;
-use standfast::sys::clock;
 
-use super::support::{Manners, Plane, Upstream, eventually, file, read, service};
-
-const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
-const QUICK: &str =
-    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+use super::support::{LAZY, Manners, Plane, QUICK, Upstream, eventually, file, read, service};
 
 async fn two_pools(more: &str) -> (Upstream, Upstream, String) {
     let (a, b) = (Upstream::start(Manners::ok()).await, Upstream::start(Manners::ok()).await);
     let text = file(&[("s", service("s", more, &[&[&a], &[&b]]))], "");
     (a, b, text)
-}
-
-/// A request of the data plane was refused by this upstream.
-fn refused(plane: &Plane, upstream: &Upstream) {
-    if plane.stats(upstream).record_failure(0, Failure::Refused, false, clock::now()) {
-        plane.handle.published().urgent();
-    }
-}
-
-/// The data plane got a good answer from this pool.
-fn answered(plane: &Plane, pool: usize) {
-    let published = plane.handle.published();
-    if published.load().service("s").unwrap().answered(pool, clock::now(), clock::now()) {
-        published.urgent();
-    }
 }
 
 fn operator() -> Actor {
@@ -38,7 +18,7 @@ fn operator() -> Actor {
 
 fn to(pool: &str) -> Act {
     let command = ActCommand::Switchover { service: "s".into(), pool: pool.into() };
-    Act::new(ActId(1), operator(), command)
+    Act::new(ActId(fastrand::u128(..)), operator(), command)
 }
 
 /// Long enough for the engine to have looked at its fences many times.
@@ -52,7 +32,7 @@ async fn leaves_a_session(plane: &Plane, a: &Upstream, b: &Upstream) -> InFlight
     plane.active("s", "a").await;
     plane.stands(b, Operational::Healthy).await;
     let session = plane.stats(a).enter(None).unwrap();
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::Done));
     session
 }
 
@@ -76,12 +56,12 @@ async fn a_refused_verdict_switches_without_waiting_for_checks() {
     let generation = plane.stats(&a).generation();
 
     a.die().await;
-    refused(&plane, &a);
+    plane.failed(&a, Failure::Refused);
     let service = plane.active("s", "b").await;
     assert_eq!(service.why, Some(SwitchKind::Failover));
     assert!(plane.stats(&a).generation() > generation, "idle connections of the left pool are not used again");
 
-    answered(&plane, 1);
+    plane.answered(1);
     let incident = eventually("the measured recovery", || async {
         plane.status().await.incidents.pop().filter(|incident| incident.rto_ms.is_some())
     })
@@ -112,7 +92,7 @@ async fn a_refusal_that_the_confirming_connect_denies_switches_nothing() {
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
     let asked = a.asked();
-    refused(&plane, &a);
+    plane.failed(&a, Failure::Refused);
     eventually("the second opinion", || async { (a.asked() > asked).then_some(()) }).await;
     // Whatever follows from it has followed when the engine has answered.
     plane.status().await;
@@ -154,7 +134,7 @@ async fn what_a_reload_took_out_of_a_pool_is_awaited_with_the_pool_that_is_left(
     let session = plane.stats(&gone).enter(None).unwrap();
     let one = read(&file(&[("s", service("s", QUICK, &[&[&a], &[&b]]))], ""));
     plane.handle.apply(one).await.unwrap();
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::Done));
     the_engine_looks_often(&b).await;
     ends(&plane, session).await;
 }
@@ -182,7 +162,7 @@ async fn what_an_endpoint_does_for_its_new_pool_is_not_awaited_for_the_one_it_wa
     let after = read(&file(&[("s", service("s", QUICK, &[&[&a], &[&b, &moved]]))], ""));
     plane.handle.apply(after).await.unwrap();
     let other = plane.stats(&moved).enter(None).unwrap();
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::Done));
     the_engine_looks_often(&b).await;
     ends(&plane, session).await;
     drop(other);
@@ -194,14 +174,14 @@ async fn orders_are_obeyed_or_refused_with_a_reason() {
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::NoChange));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::NoChange));
     let service = plane.service("s").await;
     assert_eq!((service.active.as_deref(), service.why), (Some("b"), Some(SwitchKind::Switchover)));
     let incident = plane.status().await.incidents.pop().unwrap();
     assert_eq!(incident.actor, operator());
 
-    let refusal = plane.handle.order(to("nowhere")).await.unwrap_err();
+    let refusal = plane.act(to("nowhere")).await.unwrap_err();
     assert!(matches!(&refusal, ControlError::Refused(ActRefusal::UnknownPool { .. })), "{refusal}");
     assert!(refusal.to_string().contains("nowhere"), "{refusal}");
     assert_eq!(plane.handle.tally().await.unwrap().alerts[5], 0, "a mistyped command is no alert");
@@ -214,8 +194,8 @@ async fn old_tables_are_freed_when_the_worker_has_taken_up_the_new() {
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
     let old = std::sync::Arc::downgrade(&plane.handle.published().load());
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::Done));
-    assert_eq!(plane.handle.order(to("b")).await, Ok(ActOutcome::NoChange));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::Done));
+    assert_eq!(plane.act(to("b")).await, Ok(ActOutcome::NoChange));
     eventually("the old table is gone", || async { old.upgrade().is_none().then_some(()) }).await;
 }
 
@@ -226,5 +206,5 @@ async fn after_the_stop_everybody_is_told_that_there_is_nobody() {
     plane.handle.stop().await;
     plane.handle.ended().await;
     assert_eq!(plane.handle.status().await.unwrap_err(), ControlError::Stopped);
-    assert_eq!(plane.handle.order(to("b")).await.unwrap_err(), ControlError::Stopped);
+    assert_eq!(plane.act(to("b")).await.unwrap_err(), ControlError::Stopped);
 }

@@ -7,12 +7,8 @@ use proptest::prelude::*;
 use standfast::control::RecordedChange;
 use standfast::control::journal::{JournalError, JournalSegment, ReplayVerdict, parse, read_journal, replay};
 use standfast::decision::{Failure, IncidentId, Operational, SwitchKind};
-use standfast::sys::clock;
 
-use super::support::{Manners, Plane, Upstream, eventually, file, service};
-
-const QUICK: &str =
-    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+use super::support::{Manners, Plane, QUICK, Upstream, eventually, file, service};
 
 fn text(state: &Path, pools: &[&[&Upstream]]) -> String {
     file(&[("s", service("s", QUICK, pools))], &format!("state: {{path: {}}}\n", state.display()))
@@ -29,13 +25,9 @@ async fn failover(state: &Path) -> Vec<(IncidentId, SwitchKind, bool)> {
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
     a.die().await;
-    if plane.stats(&a).record_failure(0, Failure::Refused, false, clock::now()) {
-        plane.handle.published().urgent();
-    }
+    plane.failed(&a, Failure::Refused);
     plane.active("s", "b").await;
-    if plane.handle.published().load().service("s").unwrap().answered(1, clock::now(), clock::now()) {
-        plane.handle.published().urgent();
-    }
+    plane.answered(1);
     let incidents = eventually("the measured recovery", || async {
         Some(plane.status().await.incidents).filter(|all| all.last().is_some_and(|last| last.rto_ms.is_some()))
     })

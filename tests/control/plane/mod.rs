@@ -1,6 +1,8 @@
 //! The control plane on real sockets: probes, verdicts, reloads, state. The data plane is played by a thread that takes up
 //! every table and by calls on the counters that workers write.
 
+mod audit;
+mod databases;
 mod dns;
 mod failover;
 mod journal;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use standfast::control::{NameReport, ServiceReport};
 use standfast::decision::Operational;
 
+use crate::support::reload_permit;
+
 use super::dns::{Dns, Formerr, Say, addresses};
 use super::support::{Manners, Plane, Upstream, eventually};
 
@@ -249,12 +251,12 @@ async fn a_reload_asks_for_new_names_before_it_takes_effect_and_forgets_old_ones
     let id = plane.endpoint(first.address).await.state.id;
     let both = format!("{{dns: \"one.test:{port}\"}}, {{dns: \"two.test:{port}\"}}");
     std::fs::write(&path, file(&dns, "", &[&both])).unwrap();
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     assert_eq!(addresses_of(&plane, 0).await, [first.address, second.address], "at once");
     assert_eq!(plane.endpoint(first.address).await.state.id, id);
     // The same address by its number: the same endpoint.
     std::fs::write(&path, file(&dns, "", &[&format!("\"{}\"", first.address)])).unwrap();
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     assert_eq!(addresses_of(&plane, 0).await, [first.address]);
     assert_eq!(plane.endpoint(first.address).await.state.id, id);
     assert_eq!(plane.endpoint(first.address).await.host, None);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use standfast::config::{CheckKind, HealthCheck};
-use standfast::decision::{Cause, Operational};
+use standfast::decision::{Cause, Failure, Operational};
 
 use super::support::{Manners, Plane, Upstream, answer, eventually, file, read, service};
 
@@ -284,13 +284,7 @@ async fn failures_of_real_traffic_fire_a_probe_at_once() {
     let plane = Plane::start(&file(&[("s", service("s", &check, &[&[&upstream]]))], ""));
     plane.stands(&upstream, Operational::Healthy).await;
     assert_eq!(upstream.asked(), 1);
-    let stats = plane.stats(&upstream);
-    for _ in 0..5 {
-        let now = standfast::sys::clock::now();
-        if stats.record_failure(0, standfast::decision::Failure::Timeout, false, now) {
-            plane.handle.published().urgent();
-        }
-    }
+    (0..5).for_each(|_| plane.failed(&upstream, Failure::Timeout));
     eventually("a probe out of turn", || async { (upstream.asked() >= 2).then_some(()) }).await;
 }
 

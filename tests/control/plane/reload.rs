@@ -7,9 +7,9 @@ use std::sync::Arc;
 use standfast::control::{ChangeNotice, ControlError, ControlTrouble};
 use standfast::decision::{Admission, Operational};
 
-use super::support::{Manners, Plane, Upstream, eventually, file, service};
+use crate::support::reload_permit;
 
-const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
+use super::support::{LAZY, Manners, Plane, Upstream, eventually, file, read, service};
 
 fn put(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
@@ -28,7 +28,7 @@ async fn a_reload_keeps_health_and_schedule_and_the_epoch_grows() {
 
     let more = format!("{LAZY}\nbalance: random\nretry: {{attempts: 3}}");
     put(&path, &file(&[("s", service("s", &more, &[&[&a], &[&b]]))], ""));
-    let reloaded = plane.handle.reload().await.unwrap();
+    let reloaded = plane.handle.reload(reload_permit()).await.unwrap();
     assert!(reloaded.epoch > status.epoch && reloaded.warnings.is_empty(), "{reloaded:?}");
     let after = plane.endpoint(a.address).await.state;
     assert_eq!((after.id, after.standing, after.evidence), (before.id, before.standing, before.evidence));
@@ -58,7 +58,7 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
         &path,
         &good.replace("protocol: http", "protocol: htpp").replace("attempts", "atempts").replace("1h", "1 hour ago"),
     );
-    let Err(ControlError::Reload(problem)) = plane.handle.reload().await else { panic!("taken") };
+    let Err(ControlError::Reload(problem)) = plane.handle.reload(reload_permit()).await else { panic!("taken") };
     assert!(problem.contains("htpp") && problem.contains("hour ago"), "{problem}");
     let after = plane.status().await;
     assert_eq!((after.epoch, after.generation, &after.listeners), (before.epoch, 1, &before.listeners));
@@ -69,10 +69,10 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told() {
     assert_eq!(plane.handle.tally().await.unwrap().reloads_refused, 1);
 
     std::fs::remove_file(&path).unwrap();
-    let problem = plane.handle.reload().await.unwrap_err().to_string();
+    let problem = plane.handle.reload(reload_permit()).await.unwrap_err().to_string();
     assert!(problem.contains("standfast.yaml"), "{problem}");
     put(&path, &good);
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn an_address_that_is_taken_changes_nothing() {
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = foreign.local_addr().unwrap().to_string();
     put(&path, &good.replace("\"127.0.0.1:0\"", &format!("[\"127.0.0.1:0\", \"{taken}\"]")));
-    let problem = plane.handle.reload().await.unwrap_err().to_string();
+    let problem = plane.handle.reload(reload_permit()).await.unwrap_err().to_string();
     assert!(problem.contains(&taken) && problem.contains("in use"), "{problem}");
     assert_eq!(plane.status().await.epoch, epoch);
 }
@@ -96,12 +96,12 @@ async fn an_address_that_is_taken_changes_nothing() {
 #[tokio::test]
 async fn both_families_in_place_of_one_take_two_reloads() {
     if TcpListener::bind("[::1]:0").is_err() {
-        return; // a machine without IPv6
+        return eprintln!("SKIPPED: this machine has no IPv6");
     }
     let a = Upstream::start(Manners::ok()).await;
     let text = |bind: &str| file(&[("s", service("s", LAZY, &[&[&a]]))], "").replace("127.0.0.1:0", bind);
     let plane = Plane::start(&text("*:0"));
-    let apply = async |bind: &str| plane.handle.apply(super::support::read(&text(bind))).await;
+    let apply = async |bind: &str| plane.handle.apply(read(&text(bind))).await;
     let socket = || plane.handle.published().load().listener("s").unwrap().sockets.bound()[0].clone();
     let (both, port) = (socket(), socket().local.port());
     let every = format!("*:{port}");
@@ -133,7 +133,7 @@ async fn unchanged_listeners_keep_their_sockets_even_under_another_name() {
     let (s, t) = (sockets("s"), sockets("t"));
     assert_ne!(s.local, t.local);
     let renamed = text.replace("{name: s, bind", "{name: web, bind");
-    plane.handle.apply(super::support::read(&renamed)).await.unwrap();
+    plane.handle.apply(read(&renamed)).await.unwrap();
     assert!(Arc::ptr_eq(&sockets("web"), &s));
     assert!(Arc::ptr_eq(&sockets("t"), &t));
 }
@@ -149,7 +149,7 @@ async fn a_renamed_service_keeps_its_schedule_its_counters_and_its_counts() {
     let renamed = pool.replace("service: s}", "service: shop}").replace("\n  s:", "\n  shop:");
     assert!(pool != text && renamed.matches("shop").count() >= 2, "{renamed}");
     for text in [&pool, &renamed] {
-        plane.handle.apply(super::support::read(text)).await.unwrap();
+        plane.handle.apply(read(text)).await.unwrap();
     }
     plane.active("shop", "main").await;
     let after = plane.endpoint(a.address).await.state;
@@ -166,11 +166,11 @@ async fn what_needs_a_restart_is_said() {
     let a = Upstream::start(Manners::ok()).await;
     let services = [("s", service("s", LAZY, &[&[&a]]))];
     let plane = Plane::start(&file(&services, ""));
-    let wanted = super::support::read(&file(&services, "workers: 7\nadmin: {bind: \"127.0.0.1:1\"}\n"));
+    let wanted = read(&file(&services, "workers: 7\nadmin: {bind: \"127.0.0.1:1\"}\n"));
     let warnings = plane.handle.apply(wanted).await.unwrap().warnings;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("`workers`") && warnings[1].contains("`admin`"), "{warnings:?}");
-    assert!(plane.handle.apply(super::support::read(&file(&services, ""))).await.unwrap().warnings.is_empty());
+    assert!(plane.handle.apply(read(&file(&services, ""))).await.unwrap().warnings.is_empty());
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_changed_check_begins_anew_and_a_removed_endpoint_is_forgotten() {
     plane.stands(&b, Operational::Healthy).await;
     let gone = plane.endpoint(b.address).await.state.id;
     let changed = LAZY.replace("path: /", "path: /other");
-    plane.handle.apply(super::support::read(&file(&[("s", service("s", &changed, &[&[&a]]))], ""))).await.unwrap();
+    plane.handle.apply(read(&file(&[("s", service("s", &changed, &[&[&a]]))], ""))).await.unwrap();
     eventually("the changed check asks at once", || async { a.last_request().contains("GET /other").then_some(()) })
         .await;
     assert!(!plane.handle.tally().await.unwrap().probes.contains_key(&gone));
@@ -200,14 +200,14 @@ async fn another_check_port_asks_there_and_keeps_what_is_known() {
 
     let own = format!("{{address: \"{}\", check_port: {}}}", a.address, port.address.port());
     put(&path, &text.replace(&format!("\"{}\"", a.address), &own));
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     let after = plane.endpoint(a.address).await.state;
     assert_eq!((after.id, after.standing), (before.id, before.standing));
     eventually("the other port is asked", || async { (port.served() > 0).then_some(()) }).await;
     assert_eq!(a.asked(), 1);
 
     put(&path, &text);
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     eventually("its own port is asked", || async { (a.asked() > 1).then_some(()) }).await;
 }
 
@@ -226,7 +226,7 @@ async fn weight_0_takes_an_endpoint_out_of_use_and_a_weight_brings_it_back_as_it
 
     let drained = format!("{{address: \"{}\", weight: 0}}", a.address);
     put(&path, &text.replace(&format!("\"{}\"", a.address), &drained));
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     let now = plane.endpoint(a.address).await;
     assert_eq!((now.weight, now.state.admission), (0, Admission::Closed));
     assert_eq!((now.state.id, now.state.standing.operational), (before.state.id, Operational::Healthy));
@@ -234,7 +234,7 @@ async fn weight_0_takes_an_endpoint_out_of_use_and_a_weight_brings_it_back_as_it
     assert_eq!((report.active.as_deref(), report.pools[0].usable), (Some("a"), 1));
 
     put(&path, &text);
-    plane.handle.reload().await.unwrap();
+    plane.handle.reload(reload_permit()).await.unwrap();
     let after = plane.endpoint(a.address).await;
     assert_eq!(
         (after.weight, after.state.admission, after.state.standing),
@@ -260,7 +260,7 @@ async fn another_name_of_an_endpoint_changes_nothing_but_the_name() {
     let stats = plane.stats(&a);
     for (text, name) in [(called("app-2"), Some("app-2")), (text.clone(), None)] {
         put(&path, &text);
-        plane.handle.reload().await.unwrap();
+        plane.handle.reload(reload_permit()).await.unwrap();
         let after = plane.endpoint(a.address).await;
         assert_eq!(after.name.as_deref(), name);
         assert_eq!((after.state.id, after.state.standing), (before.state.id, before.state.standing));

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use standfast::decision::{Act, ActCommand, ActId, Actor, Operational};
 
-use super::support::{Manners, Plane, Upstream, eventually, file, service};
-
-const QUICK: &str =
-    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+use super::support::{Manners, Plane, QUICK, Upstream, eventually, file, service};
 
 fn text(state: &Path, failback: &str, pools: &[&[&Upstream]]) -> String {
     let more = format!("{QUICK}\nfailover: {{failback: {{{failback}}}}}");
@@ -101,8 +98,8 @@ async fn a_wanted_stop_has_the_last_state_on_disk() {
     let plane = Plane::start(&text);
     plane.active("s", "a").await;
     plane.stands(&b, Operational::Healthy).await;
-    let pin = ActCommand::Pin { service: "s".into(), pool: "b".into() };
-    plane.handle.order(Act::new(ActId(1), Actor::local("ada"), pin)).await.unwrap();
+    let pin = ActCommand::Pin { service: "s".into(), pool: "b".into(), until: None };
+    plane.act(Act::new(ActId(1), Actor::local("ada"), pin)).await.unwrap();
     plane.handle.stop().await;
     drop(plane);
 

@@ -8,14 +8,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use standfast::access::{Grant, authorise};
 use standfast::config::{self, Config};
-use standfast::control::{self, ControlHandle, ControlSetup, EndpointReport, ServiceReport, Status};
-use standfast::decision::Operational;
+use standfast::control::{self, ControlError, ControlHandle, ControlSetup, EndpointReport, ServiceReport, Status};
+use standfast::decision::{Act, ActOutcome, Failure, Operational};
 use standfast::routing::{EndpointStats, WorkerId, WorkerView};
+use standfast::sys::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+/// A check that finds a fault within a few of its probes.
+pub const QUICK: &str =
+    "health_check: {http: {path: /}, interval: 20ms, timeout: 1s, fast_interval: 10ms, fall: 2, rise: 1}";
+/// A check whose first probe is the only one of a test.
+pub const LAZY: &str = "health_check: {http: {path: /}, interval: 1h, timeout: 2s, fast_interval: 30m}";
 
 /// Longer than anything here may take, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -211,6 +219,12 @@ impl Drop for Plane {
 }
 
 impl Plane {
+    /// An act of somebody who may do everything.
+    pub async fn act(&self, act: Act) -> Result<ActOutcome, ControlError> {
+        let permit = authorise(&[Grant::admin()], act).unwrap();
+        self.handle.act(permit, None).await.map(|report| report.outcome)
+    }
+
     pub fn start(text: &str) -> Plane {
         Plane::with(read(text), None)
     }
@@ -267,6 +281,21 @@ impl Plane {
             Some(self.service(service).await).filter(|s| s.active.as_deref() == Some(pool))
         })
         .await
+    }
+
+    /// A request of the data plane failed so at this upstream.
+    pub fn failed(&self, upstream: &Upstream, failure: Failure) {
+        if self.stats(upstream).record_failure(0, failure, false, clock::now()) {
+            self.handle.published().urgent();
+        }
+    }
+
+    /// The data plane got a good answer from this pool of the service `s`.
+    pub fn answered(&self, pool: usize) {
+        let published = self.handle.published();
+        if published.load().service("s").unwrap().answered(pool, clock::now(), clock::now()) {
+            published.urgent();
+        }
     }
 
     /// The counters that workers write.

@@ -95,7 +95,7 @@ fn event(rng: &mut Rng, table: &Table, now: MonoTime, config: &Arc<Config>) -> E
     let ids: Vec<EndpointId> = pools.flat_map(|pool| &pool.endpoints).map(|endpoint| endpoint.id).collect();
     let endpoint = ids[rng.below(ids.len())];
     let (service, pool): (Name, Name) = ("shop".into(), ["home", "away"][rng.below(2)].into());
-    let act = |command| Act::new(ActId(now.as_micros()), Actor::local("me"), command);
+    let act = |command| Act::new(ActId(now.as_micros().into()), Actor::local("me"), command);
     let ordered = |command| Event::Ordered { seen: now, act: act(command) };
     let probed = |outcome| Event::Probed { endpoint, seen: now, began: None, outcome };
     match rng.below(10) {

@@ -58,7 +58,7 @@ pub(super) struct H1Connection {
     client: H1Client<Transport>,
     connection_context: ConnectionContext,
     alarm: Alarm,
-    place: ClientEntry,
+    entry: ClientEntry,
     listener: Arc<ListenerView>,
     /// When it was accepted, until its first request.
     accepted: Option<MonoTime>,
@@ -75,13 +75,13 @@ impl H1Connection {
         conn: AcceptedConn,
         accepted: MonoTime,
     ) -> H1Connection {
-        let AcceptedConn { transport, peer, reached, scheme, alarm, place, .. } = conn;
+        let AcceptedConn { transport, peer, reached, scheme, alarm, entry, .. } = conn;
         H1Connection {
             memory: Rc::clone(memory),
             client: H1Client::new(&memory.pools, transport),
             connection_context: ConnectionContext::new(peer, reached, scheme),
             alarm,
-            place,
+            entry,
             listener,
             accepted: Some(accepted),
             // Over TLS the protocol was agreed on.
@@ -91,10 +91,10 @@ impl H1Connection {
     }
 
     pub(super) fn into_http2(self: Box<Self>) -> Http2Conn {
-        let H1Connection { client: H1Client { stream, input, .. }, connection_context, alarm, place, listener, .. } =
+        let H1Connection { client: H1Client { stream, input, .. }, connection_context, alarm, entry, listener, .. } =
             *self;
         let ConnectionContext { peer, reached, scheme, .. } = connection_context;
-        let conn = AcceptedConn { transport: stream, peer, reached, scheme, http2: true, alarm, place };
+        let conn = AcceptedConn { transport: stream, peer, reached, scheme, http2: true, alarm, entry };
         Http2Conn { listener, conn: Box::new(conn), ahead: input }
     }
 
@@ -113,9 +113,9 @@ impl H1Connection {
             Ok(began) => began,
             Err(finish) => return finish,
         };
-        self.place.set_busy(true);
+        self.entry.set_busy(true);
         let finish = self.answer(scratch, began).await;
-        self.place.set_busy(false);
+        self.entry.set_busy(false);
         finish
     }
 
@@ -147,8 +147,8 @@ impl H1Connection {
         };
         self.client.not_a_request();
         let finish = self.refuse(&refusal).await;
-        let H1Connection { memory, connection_context, alarm, place, .. } = &*self;
-        let context = RequestContext::new(memory, place, alarm, connection_context);
+        let H1Connection { memory, connection_context, alarm, entry, .. } = &*self;
+        let context = RequestContext::new(memory, entry, alarm, connection_context);
         record_refused(&context, &self.listener, began, refusal.status, termination);
         Err(finish)
     }
@@ -243,8 +243,8 @@ impl H1Connection {
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = Arc::clone(listener);
         }
-        let H1Connection { memory, client, connection_context, alarm, place, listener, .. } = self;
-        let context = RequestContext::new(memory, place, alarm, connection_context);
+        let H1Connection { memory, client, connection_context, alarm, entry, listener, .. } = self;
+        let context = RequestContext::new(memory, entry, alarm, connection_context);
         let finish = request::serve(&context, &table, listener, client, scratch, began).await;
         if finish == ConnectionFate::Next && (client.ends_by_close() || client.has_closed() && client.input.is_empty())
         {

@@ -25,12 +25,12 @@ pub struct SlotPool {
 struct RequestSlot {
     /// The task. It never ends; between two requests it holds no connection, and waits for one.
     work: Pin<Box<dyn Future<Output = Infallible>>>,
-    exchange_cell: Rc<SlotExchange>,
+    mailbox: Rc<SlotMailbox>,
 }
 
 /// The connections that go to a slot's task and come from it. No waker: the caller polls the task itself.
 #[derive(Default)]
-struct SlotExchange {
+struct SlotMailbox {
     asked: Cell<Option<Box<H1Connection>>>,
     served: Cell<Option<(Box<H1Connection>, ConnectionFate)>>,
 }
@@ -48,10 +48,10 @@ impl SlotPool {
 pub(super) async fn serve(connection: Box<H1Connection>, slots: &SlotPool) -> (Box<H1Connection>, ConnectionFate) {
     let free = slots.free.borrow_mut().pop();
     let mut slot = free.unwrap_or_else(|| RequestSlot::new(connection.memory().scratch()));
-    slot.exchange_cell.asked.set(Some(connection));
+    slot.mailbox.asked.set(Some(connection));
     let (connection, finish) = poll_fn(|cx| {
         let Poll::Pending = slot.work.as_mut().poll(cx);
-        slot.exchange_cell.served.take().map_or(Poll::Pending, Poll::Ready)
+        slot.mailbox.served.take().map_or(Poll::Pending, Poll::Ready)
     })
     .await;
     slots.put_back(slot);
@@ -60,17 +60,17 @@ pub(super) async fn serve(connection: Box<H1Connection>, slots: &SlotPool) -> (B
 
 impl RequestSlot {
     fn new(scratch: Box<ExchangeScratch>) -> RequestSlot {
-        let exchange_cell = Rc::<SlotExchange>::default();
-        RequestSlot { work: Box::pin(work(Rc::clone(&exchange_cell), scratch)), exchange_cell }
+        let mailbox = Rc::<SlotMailbox>::default();
+        RequestSlot { work: Box::pin(work(Rc::clone(&mailbox), scratch)), mailbox }
     }
 }
 
-async fn work(exchange_cell: Rc<SlotExchange>, mut scratch: Box<ExchangeScratch>) -> Infallible {
+async fn work(mailbox: Rc<SlotMailbox>, mut scratch: Box<ExchangeScratch>) -> Infallible {
     loop {
-        let asked = poll_fn(|_| exchange_cell.asked.take().map_or(Poll::Pending, Poll::Ready));
+        let asked = poll_fn(|_| mailbox.asked.take().map_or(Poll::Pending, Poll::Ready));
         let mut connection = asked.await;
         let finish = connection.serve(&mut scratch).await;
         scratch.shrink();
-        exchange_cell.served.set(Some((connection, finish)));
+        mailbox.served.set(Some((connection, finish)));
     }
 }

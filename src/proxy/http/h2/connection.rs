@@ -49,7 +49,7 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// Serves one client connection, to its end.
 pub async fn serve_connection(memory: &Rc<HttpMemory>, tasks: &Rc<TaskPool>, http2: Http2Conn, accepted: MonoTime) {
     let Http2Conn { listener, conn, ahead } = http2;
-    let AcceptedConn { transport, peer, reached, scheme, alarm, place: _place, .. } = *conn;
+    let AcceptedConn { transport, peer, reached, scheme, alarm, entry: _entry, .. } = *conn;
     let watch = IoWatch::new(transport, listener.config.timeouts.body, accepted);
     alarm.set(accepted.after(listener.config.timeouts.header));
     let mut handshake = pin!(engine(&listener).handshake(WatchedIo::new(&watch, ahead)));
@@ -194,10 +194,10 @@ impl H2Driver<'_> {
             }
             let (core, listener) = (self.shared.core(), self.shared.listener.borrow());
             listener.stats.count_refusal(core.id, Error::Http2Message);
-            let (alarm, place) = self.shared.place();
-            let context = self.shared.context(&place, &alarm);
+            let (alarm, entry) = self.shared.entry();
+            let context = self.shared.context(&entry, &alarm);
             record_refused(&context, &listener, clock::now(), Error::Http2Message.status(), Termination::Refused);
-            self.shared.put_back(alarm, place);
+            self.shared.put_back(alarm, entry);
         }
     }
 

@@ -30,8 +30,8 @@ use crate::time::MonoTime;
 use crate::wire::h1::{AskedMethod, HeadLimits};
 use crate::wire::h2::read_request;
 
-/// Free places for streams that a connection keeps.
-const PLACES: usize = 32;
+/// Free register entries that a connection keeps for its streams.
+const ENTRIES: usize = 32;
 
 /// How long a client whose request is malformed may take to read the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,8 +44,8 @@ pub(super) struct StreamShared {
     pub(super) watch: Rc<IoWatch>,
     /// Streams whose requests are being served.
     pub(super) streams: Cell<usize>,
-    /// Alarms and places of streams that ended, for the next ones.
-    places: RefCell<Vec<(Alarm, ClientEntry)>>,
+    /// Alarms and register entries of streams that ended, for the next ones.
+    entries: RefCell<Vec<(Alarm, ClientEntry)>>,
     /// The task to wake when the last stream ends.
     pub(super) driver: RefCell<Option<Waker>>,
 }
@@ -64,7 +64,7 @@ impl StreamShared {
             connection_context,
             watch,
             streams: Cell::new(0),
-            places: RefCell::default(),
+            entries: RefCell::default(),
             driver: RefCell::default(),
         })
     }
@@ -75,25 +75,25 @@ impl StreamShared {
     }
 
     /// The context of a request of this connection.
-    pub(super) fn context<'a>(&'a self, place: &'a ClientEntry, alarm: &'a Alarm) -> RequestContext<'a> {
-        RequestContext::new(&self.memory, place, alarm, &self.connection_context)
+    pub(super) fn context<'a>(&'a self, entry: &'a ClientEntry, alarm: &'a Alarm) -> RequestContext<'a> {
+        RequestContext::new(&self.memory, entry, alarm, &self.connection_context)
     }
 
     /// An alarm and a register entry for one stream.
-    pub(super) fn place(&self) -> (Alarm, ClientEntry) {
-        self.places.borrow_mut().pop().unwrap_or_else(|| {
+    pub(super) fn entry(&self) -> (Alarm, ClientEntry) {
+        self.entries.borrow_mut().pop().unwrap_or_else(|| {
             let alarm = self.core().deadlines.alarm();
-            let place = self.core().clients.enter(&alarm);
-            (alarm, place)
+            let entry = self.core().clients.enter(&alarm);
+            (alarm, entry)
         })
     }
 
     /// Keeps them for the next one.
-    pub(super) fn put_back(&self, alarm: Alarm, place: ClientEntry) {
-        let mut places = self.places.borrow_mut();
-        if places.len() < PLACES && !alarm.is_killed() {
+    pub(super) fn put_back(&self, alarm: Alarm, entry: ClientEntry) {
+        let mut entries = self.entries.borrow_mut();
+        if entries.len() < ENTRIES && !alarm.is_killed() {
             alarm.clear();
-            places.push((alarm, place));
+            entries.push((alarm, entry));
         }
     }
 }
@@ -134,16 +134,16 @@ pub(super) async fn serve_stream(stream: OpenedStream) {
     let shared = &*counted.0;
     let memory = &*shared.memory;
     let began = clock::now();
-    let (alarm, place) = shared.place();
-    place.set_busy(true);
-    let context = shared.context(&place, &alarm);
+    let (alarm, entry) = shared.entry();
+    entry.set_busy(true);
+    let context = shared.context(&entry, &alarm);
     let mut scratch = memory.scratch();
     let finish = answer(&context, shared, &mut scratch, request, respond, began).await;
     memory.put_scratch(scratch);
-    place.set_busy(false);
+    entry.set_busy(false);
     // One that was killed stays killed.
     if finish != ConnectionFate::Abort {
-        shared.put_back(alarm, place);
+        shared.put_back(alarm, entry);
     }
 }
 
