@@ -106,6 +106,7 @@ pub const fn right_of(command: &ActCommand) -> Right {
         | ActCommand::Weight { .. }
         | ActCommand::Eject { .. }
         | ActCommand::Uneject { .. }
+        | ActCommand::Accept { .. }
         | ActCommand::Evacuate { .. }
         | ActCommand::Return { .. } => Right::Operate,
         ActCommand::Reload => Right::Reload,

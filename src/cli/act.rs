@@ -378,6 +378,11 @@ pub fn uneject(args: &OneEndpointArgs) -> ExitCode {
     carry_out(on_endpoint("uneject", args), &args.act)
 }
 
+/// Takes the data of an endpoint for the right one.
+pub fn accept(args: &OneEndpointArgs) -> ExitCode {
+    carry_out(on_endpoint("accept", args), &args.act)
+}
+
 fn on_endpoint(word: &'static str, args: &OneEndpointArgs) -> CommandBody {
     CommandBody::new(word, &[("service", Some(&*args.service)), ("endpoint", Some(&*args.endpoint))])
 }

@@ -98,7 +98,7 @@ pub const PROGRAM: HelpText = HelpText {
 };
 
 /// Every command.
-pub const COMMANDS: [HelpText; 29] = [
+pub const COMMANDS: [HelpText; 30] = [
     HelpText {
         command: "run",
         examples: &[
@@ -257,6 +257,15 @@ pub const COMMANDS: [HelpText; 29] = [
     HelpText {
         command: "uneject",
         examples: &[("standfast uneject shop 10.0.0.1:8080 -m repaired", "Use it again now")],
+        codes: &ACT_CODES,
+        variables: &[ADMIN, TOKEN],
+    },
+    HelpText {
+        command: "accept",
+        examples: &[(
+            "standfast accept orders 10.0.0.2:5432 -m \"restored from last night\"",
+            "Follow this primary, whatever was followed before",
+        )],
         codes: &ACT_CODES,
         variables: &[ADMIN, TOKEN],
     },

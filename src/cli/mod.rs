@@ -73,6 +73,8 @@ enum Command {
     Eject(act::EjectArgs),
     /// End the ejection of an endpoint
     Uneject(act::OneEndpointArgs),
+    /// Follow this primary, whatever data was followed before
+    Accept(act::OneEndpointArgs),
     /// Leave the pools of a zone with every service, for a time
     Evacuate(act::EvacuateArgs),
     /// End the evacuation of a zone
@@ -157,6 +159,7 @@ fn run(command: Command) -> ExitCode {
         Command::Weight(args) => act::weight(&args),
         Command::Eject(args) => act::eject(&args),
         Command::Uneject(args) => act::uneject(&args),
+        Command::Accept(args) => act::accept(&args),
         Command::Evacuate(args) => act::evacuate(&args),
         Command::Return(args) => act::end_evacuation(&args),
         Command::Reload(args) => act::reload(&args),

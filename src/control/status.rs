@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
-    Actor, Cause, ConditionStatus, EndpointStatus, EvacuationStatus, Evidence, HoldStatus, Incident, IncidentId,
-    PoolStatus, ServiceStatus, Serving, SwitchKind, TransitionStatus,
+    Actor, Cause, ConditionStatus, EndpointStatus, EvacuationStatus, Evidence, FollowRecord, FollowingStatus,
+    HoldStatus, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind, TransitionStatus,
 };
 use crate::routing::{ListenerView, RoutingTable, ServiceView};
 use crate::sys::clock;
@@ -130,6 +130,9 @@ pub struct ServiceReport {
     /// An operator's hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldStatus>,
+    /// What it follows, where its check asks for the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowingStatus>,
     /// Zones that are evacuated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evacuated: Vec<EvacuationStatus>,
@@ -270,6 +273,9 @@ pub struct IncidentReport {
     /// An operator's hold kept it from happening: it says what would have been done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// What was said of the data, where the service follows its primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowRecord>,
 }
 
 /// What spoke against (or for) an endpoint.
@@ -318,6 +324,7 @@ impl ServiceReport {
             hold: state.hold,
             evacuated: state.evacuated,
             transition: state.transition,
+            following: state.following,
             conditions: state.conditions,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
@@ -413,6 +420,7 @@ impl IncidentReport {
             fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
             outage: incident.outage,
             held: incident.held,
+            following: incident.following.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::status::{EndpointReport, EvidenceReport, IncidentReport, ServiceReport, Status};
-use crate::decision::{Administrative, Admission, HoldScope, Operational, Serving};
+use crate::decision::{Administrative, Admission, FollowingStatus, HoldScope, Operational, Serving};
 
 /// How good a state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,9 @@ impl ServiceReport {
         if self.shows_a_page() {
             notes.push("NOT SERVED: only a page answers".to_owned());
         }
+        if let Some(following) = &self.following {
+            notes.push(self.following_note(following));
+        }
         if let Some(pool) = &self.pinned {
             let end = self.pinned_for_ms.map(|left| format!(" for {}", span(left))).unwrap_or_default();
             notes.push(format!("pinned to {pool}{end}"));
@@ -80,6 +83,17 @@ impl ServiceReport {
             );
         }
         notes
+    }
+
+    /// Whom it follows, and up to where.
+    fn following_note(&self, following: &FollowingStatus) -> String {
+        let serves = matches!(self.serving, Serving::Active(_));
+        let Some(holder) = &following.holder else { return "no primary was followed yet".to_owned() };
+        let place = following.followed.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+        match serves {
+            true => format!("follows {holder}{place}"),
+            false => format!("no primary; the last one was {holder}{place}"),
+        }
     }
 
     /// What the way home waits for.
@@ -126,6 +140,12 @@ impl ServiceReport {
         }
         match &self.serving {
             Serving::Starting => "it serves as soon as a pool has passed its first checks".to_owned(),
+            Serving::Down if self.following.is_some() => {
+                "it serves again as soon as the primary answers, or another one may be followed".to_owned()
+            }
+            Serving::Active(_) if self.following.is_some() => {
+                "it goes where its primary is; when that is silent, it waits for it or for another one".to_owned()
+            }
             Serving::Down => "it serves again as soon as a pool is available".to_owned(),
             Serving::Shared(_) => {
                 let back = match (self.comes_home, &self.frozen_for_ms) {

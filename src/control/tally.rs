@@ -100,7 +100,7 @@ pub const PROBES_OF_ALL: usize = 7;
 pub const ALERTS: [&str; 7] =
     ["frozen", "thawed", "all_down", "pinned_to_unusable", "objective_missed", "order_refused", "isolated"];
 /// Kinds of switches as metric labels.
-pub const SWITCHES: [&str; 5] = ["failover", "switchover", "failback", "rollback", "recovery"];
+pub const SWITCHES: [&str; 6] = ["failover", "switchover", "failback", "rollback", "recovery", "follow"];
 /// Causes of in-band verdicts as metric labels.
 pub const EJECTIONS: [&str; 4] = ["refused", "consecutive", "failure_rate", "stalled"];
 
@@ -186,6 +186,7 @@ impl ChangeTally {
             SwitchKind::Failback => 2,
             SwitchKind::Rollback => 3,
             SwitchKind::Recovery => 4,
+            SwitchKind::Follow => 5,
         };
         if let Some(tally) = self.service_mut(&incident.service) {
             tally.switches[index] += 1;

@@ -106,6 +106,13 @@ pub enum ActCommand {
         /// The endpoint's address.
         address: SocketAddr,
     },
+    /// Take the data of this endpoint for the right one, whatever was followed before: follow it as soon as it is primary.
+    Accept {
+        /// The service, which follows its primary.
+        service: Name,
+        /// The endpoint's address.
+        address: SocketAddr,
+    },
     /// Leave the pools of a zone, and use them only where no other is available, until then.
     Evacuate {
         /// The zone.
@@ -207,7 +214,8 @@ impl ActCommand {
             | ActCommand::Administer { service, .. }
             | ActCommand::Weight { service, .. }
             | ActCommand::Eject { service, .. }
-            | ActCommand::Uneject { service, .. } => ActTarget::Service(service),
+            | ActCommand::Uneject { service, .. }
+            | ActCommand::Accept { service, .. } => ActTarget::Service(service),
             ActCommand::Evacuate { services, .. } | ActCommand::Return { services, .. } => {
                 ActTarget::Services(services)
             }
@@ -237,6 +245,7 @@ impl ActCommand {
             ActCommand::Weight { .. } => "weight",
             ActCommand::Eject { .. } => "eject",
             ActCommand::Uneject { .. } => "uneject",
+            ActCommand::Accept { .. } => "accept",
             ActCommand::Evacuate { .. } => "evacuate",
             ActCommand::Return { .. } => "return",
             ActCommand::Reload => "reload",

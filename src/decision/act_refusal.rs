@@ -54,6 +54,16 @@ pub enum ActRefusal {
         /// The service.
         service: Name,
     },
+    /// The service follows its primary, wherever that is.
+    FollowsPrimary {
+        /// The service.
+        service: Name,
+    },
+    /// The service follows no primary.
+    FollowsNone {
+        /// The service.
+        service: Name,
+    },
     /// The service is pinned.
     Pinned {
         /// The service.
@@ -194,6 +204,8 @@ impl ActRefusal {
             ActRefusal::UnknownPool { .. } => "no_pool",
             ActRefusal::UnknownEndpoint { .. } => "no_endpoint",
             ActRefusal::ActiveActive { .. } => "active_active",
+            ActRefusal::FollowsPrimary { .. } => "follows_primary",
+            ActRefusal::FollowsNone { .. } => "follows_none",
             ActRefusal::Pinned { .. } => "pinned",
             ActRefusal::Starting { .. } => "starting",
             ActRefusal::NotAvailable { .. } => "not_available",
@@ -227,6 +239,8 @@ impl ActRefusal {
             ActRefusal::UnknownPool { service, pool, .. } => format!("{service} has no pool {pool}"),
             ActRefusal::UnknownEndpoint { service, address } => format!("{service} has no endpoint {address}"),
             ActRefusal::ActiveActive { service } => format!("{service} is active_active"),
+            ActRefusal::FollowsPrimary { service } => format!("{service} goes where its primary is"),
+            ActRefusal::FollowsNone { service } => format!("the check of {service} asks for no role"),
             ActRefusal::Pinned { service, pool } => format!("{service} is pinned to {pool}"),
             ActRefusal::Starting { service } => format!("{service} is still choosing its first pool"),
             ActRefusal::NotAvailable { service, pool } => format!("pool {pool} of {service} is not available"),
@@ -275,6 +289,8 @@ impl ActRefusal {
             ActRefusal::UnknownZone { known, zone } => format!("there are {}", near_names(known, zone)),
             ActRefusal::UnknownEndpoint { .. } => "`standfast status` lists its endpoints".to_owned(),
             ActRefusal::ActiveActive { .. } => "pin it to one pool instead".to_owned(),
+            ActRefusal::FollowsPrimary { .. } => "promote another endpoint: the service follows it".to_owned(),
+            ActRefusal::FollowsNone { .. } => "give its check `role: primary` first".to_owned(),
             ActRefusal::Pinned { .. } => "unpin it first".to_owned(),
             ActRefusal::Starting { .. } => "try again in a moment".to_owned(),
             ActRefusal::NotAvailable { service, .. } => format!("pin {service} to it to go there nevertheless"),

@@ -1,5 +1,7 @@
 //! What a command does to a service: it is carried out at once or refused with the reason, and never forgotten half-way.
 
+use std::net::SocketAddr;
+
 use super::gating::Intent;
 use super::service::Service;
 use super::switch::IntendedSwitch;
@@ -43,6 +45,7 @@ impl Service {
             }
             ActCommand::Eject { address, force, .. } => self.eject_ordered(*address, *force, &actor, turn),
             ActCommand::Uneject { address, .. } => self.uneject(*address, &actor, turn),
+            ActCommand::Accept { address, .. } => self.accept_ordered(*address),
             // (They are about several services, or none.)
             ActCommand::Evacuate { .. } | ActCommand::Return { .. } | ActCommand::Reload => Ok(ActOutcome::NoChange),
         });
@@ -57,6 +60,7 @@ impl Service {
     fn switchover(&mut self, pool: &Name, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
         let to = self.known(pool)?;
         let service = self.name().clone();
+        self.refuse_following()?;
         if self.config.mode == Mode::ActiveActive {
             return Err(ActRefusal::ActiveActive { service });
         }
@@ -81,6 +85,7 @@ impl Service {
 
     /// Go home now, hold-down or not.
     fn fail_back(&mut self, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
+        self.refuse_following()?;
         self.refuse_pinned()?;
         self.refuse_held()?;
         let home = self.homeward().find(|pool| self.available(*pool));
@@ -101,6 +106,7 @@ impl Service {
 
     /// Stay on this pool whatever happens, once it is the active one.
     fn pin(&mut self, pool: &Name, until: Option<MonoTime>, actor: Actor, turn: &mut Turn<'_>) -> CommandAnswer {
+        self.refuse_following()?;
         let to = self.known(pool)?;
         let switch = IntendedSwitch {
             actor,
@@ -186,6 +192,29 @@ impl Service {
             self.note_decided();
             turn.effects.push(Effect::Persist);
         }
+    }
+
+    /// Where its primary is, no operator says here.
+    fn refuse_following(&self) -> Result<(), ActRefusal> {
+        match self.follows() {
+            Some(_) => Err(ActRefusal::FollowsPrimary { service: self.name().clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The data of this endpoint is the right one.
+    fn accept_ordered(&mut self, address: SocketAddr) -> CommandAnswer {
+        let service = self.name().clone();
+        if self.follows().is_none() {
+            return Err(ActRefusal::FollowsNone { service });
+        }
+        let mut endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        let Some(endpoint) = endpoints.find(|endpoint| endpoint.address == address) else {
+            return Err(ActRefusal::UnknownEndpoint { service, address });
+        };
+        let id = endpoint.id;
+        self.accept(id);
+        changed(true)
     }
 
     fn refuse_pinned(&self) -> Result<(), ActRefusal> {

@@ -46,11 +46,17 @@ pub enum ConditionKind {
     EndpointOut,
     /// The check of an endpoint of the pool is not let in: nothing is known about that endpoint.
     CheckBlind,
+    /// The service follows its primary, and there is none that it may follow.
+    NoPrimary,
+    /// Several endpoints say that they are primary, and which of them is right is not settled.
+    MultiplePrimaries,
+    /// An endpoint of the pool says that it is primary, and its data is old, of another branch or of another history: it gets nothing.
+    StalePrimary,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 13] = [
+    pub const ALL: [ConditionKind; 16] = [
         ConditionKind::AllDown,
         ConditionKind::PinnedToUnusable,
         ConditionKind::Isolated,
@@ -64,6 +70,9 @@ impl ConditionKind {
         ConditionKind::ObjectiveMissed,
         ConditionKind::EndpointOut,
         ConditionKind::CheckBlind,
+        ConditionKind::NoPrimary,
+        ConditionKind::MultiplePrimaries,
+        ConditionKind::StalePrimary,
     ];
 
     /// Its name in records, metrics and `/status`.
@@ -82,6 +91,9 @@ impl ConditionKind {
             ConditionKind::ObjectiveMissed => "objective_missed",
             ConditionKind::EndpointOut => "endpoint_out",
             ConditionKind::CheckBlind => "check_blind",
+            ConditionKind::NoPrimary => "no_primary",
+            ConditionKind::MultiplePrimaries => "multiple_primaries",
+            ConditionKind::StalePrimary => "stale_primary",
         }
     }
 
@@ -106,6 +118,13 @@ impl ConditionKind {
             ConditionKind::CheckBlind => {
                 "the check of an endpoint is not let in: mend its login, its rights or its TLS"
             }
+            ConditionKind::NoPrimary => "no primary that may be followed: new connections are held, then refused",
+            ConditionKind::MultiplePrimaries => {
+                "several endpoints say that they are primary: stop the wrong one, or say `standfast accept SERVICE ENDPOINT`"
+            }
+            ConditionKind::StalePrimary => {
+                "a primary has data that is not followed: stop it and make it a replica, or say `standfast accept SERVICE ENDPOINT`"
+            }
         }
     }
 
@@ -117,7 +136,10 @@ impl ConditionKind {
             | ConditionKind::HeldToUnusable
             | ConditionKind::Isolated
             | ConditionKind::FailingOpen
-            | ConditionKind::CheckBlind => ConditionSeverity::Error,
+            | ConditionKind::CheckBlind
+            | ConditionKind::NoPrimary
+            | ConditionKind::MultiplePrimaries
+            | ConditionKind::StalePrimary => ConditionSeverity::Error,
             ConditionKind::Frozen
             | ConditionKind::NoStandby
             | ConditionKind::Held
@@ -311,6 +333,7 @@ impl Service {
         match (&self.serving, pinned) {
             (Serving::Starting, _) => {}
             (_, Some(pool)) => holds.push((ConditionKind::PinnedToUnusable, Some(pool.clone()))),
+            (Serving::Down, None) if self.follows().is_some() => holds.push((ConditionKind::NoPrimary, None)),
             (Serving::Down, None) => holds.push((ConditionKind::AllDown, None)),
             _ if self.failing_open => holds.push((ConditionKind::AllDown, None)),
             _ => {}
@@ -323,6 +346,7 @@ impl Service {
             (ConditionKind::Held, self.hold.is_some()),
             (ConditionKind::Evacuated, !self.evacuated.is_empty()),
             (ConditionKind::ObjectiveMissed, self.missed),
+            (ConditionKind::MultiplePrimaries, self.has_rivals()),
         ];
         holds.extend(simple.into_iter().filter(|(_, holds)| *holds).map(|(kind, _)| (kind, None)));
         let about = |kind: ConditionKind, pool: usize| (kind, Some(self.pools[pool].name.clone()));
@@ -338,6 +362,8 @@ impl Service {
             let blind = any(|endpoint| endpoint.checks.answer_class() == Some(CheckAnswerClass::Blind));
             holds.extend(out.map(|pool| about(ConditionKind::EndpointOut, pool)));
             holds.extend(blind.map(|pool| about(ConditionKind::CheckBlind, pool)));
+            let refused = (0..self.pools.len()).filter(|pool| self.has_refused_primary(*pool));
+            holds.extend(refused.map(|pool| about(ConditionKind::StalePrimary, pool)));
         }
         holds
     }
@@ -345,7 +371,7 @@ impl Service {
     /// The pool that serves in the place of the first one; where pools share the traffic, the first one that serves while another has
     /// lost its share.
     fn standby(&self) -> Option<usize> {
-        let serving = (0..self.pools.len()).find(|pool| self.serves(*pool))?;
+        let serving = (0..self.pools.len()).find(|pool| self.serves(*pool) && self.follows().is_none())?;
         match self.serving {
             Serving::Active(active) => (0..active).any(|pool| !self.pools[pool].is_static).then_some(active),
             _ => (!self.lost.is_empty()).then_some(serving),

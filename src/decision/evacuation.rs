@@ -32,6 +32,9 @@ impl Service {
         let is_there = |pool: usize| self.config.pools[pool].zone.as_ref() == Some(zone);
         let serving: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool)).collect();
         let refuse = |why: String| Err(ServiceStays { service: self.name().clone(), why });
+        if self.follows().is_some() {
+            return refuse("it goes where its primary is".to_owned());
+        }
         if self.serving == Serving::Starting {
             return refuse("it is still choosing its first pool".to_owned());
         }

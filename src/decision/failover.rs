@@ -244,6 +244,7 @@ impl Service {
         let (used, avoided): (Vec<usize>, Vec<usize>) =
             (0..self.pools.len()).partition(|pool| !self.is_evacuated(*pool));
         let wanted = move |pool: &usize| match &self.serving {
+            _ if self.follows().is_some() => false,
             Serving::Active(active) => self.prefers(*pool, *active),
             Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name) && !self.is_evacuated(*pool),
             Serving::Starting | Serving::Down => false,
@@ -279,6 +280,9 @@ impl Service {
         }
         self.note_left(&switch, from, turn);
         self.serving = switch.to.map_or(Serving::Down, Serving::Active);
+        if self.follows().is_some() && switch.to.is_some() {
+            self.arrive_where_it_follows();
+        }
         self.failing_open = switch.to.is_some_and(|to| !self.available(to));
         self.since = turn.now;
         self.ordered = switch.stays;
@@ -320,7 +324,8 @@ impl Service {
         let others = self.pools.iter().filter(|pool| !pool.is_static).count() > 1;
         let outage = others && self.freeze.begins_outage(&self.config.failover, turn.now);
         let rule = &self.config.failover.max_failovers;
-        if outage {
+        // (A freeze keeps elective switches back: a service that follows its primary makes none.)
+        if outage && self.follows().is_none() {
             self.freeze.count(rule, &mut self.timers, turn.now);
         }
         outage
@@ -363,6 +368,7 @@ impl Service {
             fenced: None,
             outage: false,
             held: false,
+            following: self.follow_record(turn.now).filter(|_| switch.to.is_some()),
         }
     }
 

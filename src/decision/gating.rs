@@ -5,6 +5,9 @@
 //! intends the same switch; an operator's waits as long as it is possible, and stands before Standfast's own. One transition waits
 //! at a time, so the last intended switch is the one that is taken.
 
+use std::borrow::Cow;
+
+use super::following::FENCE_LIMIT;
 use super::service::Service;
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
@@ -25,9 +28,13 @@ pub(super) enum Intent {
 impl Service {
     /// The gates of a switch; `None` = it is taken at once. One that leads to no pool, or to a page, makes no second writer: it
     /// has none.
-    fn gates<'a>(&self, switch: &IntendedSwitch, turn: &Turn<'a>) -> Option<&'a GateRules> {
+    fn gates<'a>(&self, switch: &IntendedSwitch, turn: &Turn<'a>) -> Option<Cow<'a, GateRules>> {
         let endpoints = switch.to.is_some_and(|to| !self.pools[to].is_static);
-        Some(turn.gates).filter(|rules| endpoints && !rules.is_empty())
+        let rules = match switch.kind {
+            SwitchKind::Follow => Cow::Owned(turn.gates.clone().with_fence(FENCE_LIMIT)),
+            _ => Cow::Borrowed(turn.gates),
+        };
+        Some(rules).filter(|rules| endpoints && !rules.is_empty())
     }
 
     /// Would this switch wait?
@@ -67,7 +74,7 @@ impl Service {
         if !ordered && self.was_given_up(&switch) && self.pauses(turn) {
             return Intent::Waits;
         }
-        self.begin_transition(switch, rules, turn);
+        self.begin_transition(switch, &rules, turn);
         self.advance_transition(turn)
     }
 
@@ -119,6 +126,9 @@ impl Service {
         if !rules.gates.contains(&Gate::FenceAcknowledged) {
             return None;
         }
+        if switch.kind == SwitchKind::Follow {
+            return self.left.clone(); // no pool serves, and its sessions have been told to end
+        }
         let pool = match self.serving.active() {
             Some(active) => self.pools[active].name.clone(),
             None => match self.left.as_ref().filter(|left| left.pool.is_none()) {
@@ -137,7 +147,8 @@ impl Service {
 
     /// The fence of this pool while a transition waits.
     pub fn fence_of(&self, pool: usize) -> Option<&Fence> {
-        let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref());
+        let revoked = self.left.as_ref().filter(|_| self.follows().is_some() && self.following.is_revoked);
+        let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref()).or(revoked);
         fence.filter(|fence| fence.pool.as_ref() == Some(&self.pools[pool].name))
     }
 

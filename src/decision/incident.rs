@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Actor, Cause};
+use super::{Actor, Cause, FollowRecord};
 use crate::config::Name;
 use crate::digest::from_hex;
 use crate::time::MonoTime;
@@ -57,12 +57,14 @@ pub enum SwitchKind {
     Rollback,
     /// Endpoints serve again, after a page or none did.
     Recovery,
+    /// Another endpoint is the primary now.
+    Follow,
 }
 
 impl SwitchKind {
     /// Was it brought about by a failure, and not by an order or a failback?
     pub fn is_forced(self) -> bool {
-        matches!(self, SwitchKind::Failover | SwitchKind::Rollback | SwitchKind::Recovery)
+        matches!(self, SwitchKind::Failover | SwitchKind::Rollback | SwitchKind::Recovery | SwitchKind::Follow)
     }
 }
 
@@ -74,6 +76,7 @@ impl fmt::Display for SwitchKind {
             SwitchKind::Failback => "failback",
             SwitchKind::Rollback => "rollback",
             SwitchKind::Recovery => "recovery",
+            SwitchKind::Follow => "follow",
         })
     }
 }
@@ -130,6 +133,9 @@ pub struct Incident {
     /// A hold kept it from happening: nothing of it was done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// What was said of the data, where the service follows its primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowRecord>,
 }
 
 impl Incident {

@@ -15,6 +15,7 @@ mod event;
 mod evidence;
 mod failover;
 mod few_sources;
+mod following;
 mod freeze;
 mod gating;
 mod health;
@@ -26,6 +27,7 @@ mod outlier;
 mod persist;
 mod persist_orders;
 mod pool;
+mod position;
 mod reach;
 mod reading;
 mod recent_acts;
@@ -55,16 +57,19 @@ pub use conditions::{Condition, ConditionChange, ConditionKind, ConditionSeverit
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
+pub use following::{FollowRecord, FollowVerdict, SavedFollowing};
 pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use persist_orders::{SavedHold, SavedWeight};
-pub use reading::{DataPosition, DataRole, PositionUnit, Reading};
+pub use position::{DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId};
+pub use reading::{DataRole, Reading};
 pub use recent_acts::SavedAct;
 pub use sessions::{PoolSessions, SessionRule};
 pub use standing::{Administrative, Admission, Cause, Operational, Standing};
 pub use status::{
-    EndpointStatus, EvacuationStatus, GateStatus, HoldStatus, PoolStatus, ServiceStatus, TransitionStatus, WeightStatus,
+    EndpointStatus, EvacuationStatus, FollowingStatus, GateStatus, HoldStatus, PoolStatus, ServiceStatus,
+    TransitionStatus, WeightStatus,
 };
 pub use succession::{Predecessor, Succession};
 pub use table::{EndpointId, EndpointRow, PoolRow, ServiceRow, Serving, Table};

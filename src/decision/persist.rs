@@ -13,7 +13,8 @@ use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
 use super::{
-    Administrative, ConditionKind, Incident, SavedAct, SavedCondition, SavedHold, SavedWeight, Serving, SwitchKind,
+    Administrative, ConditionKind, Incident, SavedAct, SavedCondition, SavedFollowing, SavedHold, SavedWeight, Serving,
+    SwitchKind,
 };
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
@@ -80,6 +81,9 @@ pub struct SavedService {
     /// Weights in the place of configured ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<SavedWeight>,
+    /// What it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<SavedFollowing>,
 }
 
 /// The last switch.
@@ -111,6 +115,7 @@ impl Saved {
             service.forced_ages_us.iter_mut().for_each(later);
             service.conditions.iter_mut().for_each(|open| later(&mut open.age_us));
             service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
+            service.following.iter_mut().for_each(|following| later(&mut following.age_us));
             service.shorten_orders(by);
         }
         for SavedIncident(incident) in &mut self.incidents {
@@ -305,6 +310,7 @@ impl Service {
             hold: None,
             evacuated: Vec::new(),
             weights: Vec::new(),
+            following: self.save_following(now),
         };
         self.save_orders(&mut saved, now);
         saved
@@ -341,6 +347,7 @@ impl Service {
             endpoint.administrative = words.get(&endpoint.address).copied().unwrap_or(Administrative::Ready);
         }
         self.restore_orders(saved, now);
+        saved.following.iter().for_each(|following| self.restore_following(following, now));
         self.was_down = saved.down;
         self.missed = self.conditions.iter().any(|open| open.kind == ConditionKind::ObjectiveMissed);
     }

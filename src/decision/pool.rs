@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::health::CheckVerdict;
 use super::hold_down::FallRhythm;
 use super::sessions::PoolTerms;
-use super::{PoolRow, PoolSessions};
+use super::{EndpointId, PoolRow, PoolSessions};
 use crate::config::{HealthCheck, Name, OutlierDetection, PoolMembers};
 use crate::time::MonoTime;
 
@@ -112,13 +112,20 @@ impl Pool {
         ejected < cap && self.left() > min_healthy.max(1)
     }
 
-    /// `proving`: good answers are to be counted by source.
-    pub fn row(&self, min_healthy: usize, sessions: PoolSessions, proving: bool) -> PoolRow {
+    /// `proving`: good answers are to be counted by source; `holder`: the only endpoint whose sessions may go on.
+    pub fn row(
+        &self,
+        min_healthy: usize,
+        sessions: PoolSessions,
+        proving: bool,
+        holder: Option<EndpointId>,
+    ) -> PoolRow {
+        let fenced = |endpoint: &Endpoint| holder.is_some_and(|holder| holder != endpoint.id);
         PoolRow {
             name: self.name.clone(),
             available: self.available(min_healthy),
             sessions,
-            endpoints: self.endpoints.iter().map(|endpoint| endpoint.row(proving)).collect(),
+            endpoints: self.endpoints.iter().map(|endpoint| endpoint.row(proving, fenced(endpoint))).collect(),
         }
     }
 }

@@ -186,7 +186,9 @@ impl Service {
         }
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
         self.serving = self.serving_by(&serves);
-        self.await_strangers(was_available, turn);
+        if self.follows().is_none() {
+            self.await_strangers(was_available, turn);
+        }
         self.leave_drained_pool(was_available, &Actor::standfast(), turn);
     }
 
@@ -197,6 +199,7 @@ impl Service {
         if let (Mode::ActivePassive, Serving::Active(active), None, true) =
             (mode, &self.serving, &self.pinned, was_available)
             && !self.holds_all()
+            && self.follows().is_none()
             && self.pools[*active].is_drained(min_healthy)
             && let Some(next) = self.best_available()
         {
@@ -224,7 +227,7 @@ impl Service {
         let removed: Vec<usize> = (0..self.pools.len()).filter(|pool| self.serves(*pool) && !stays(*pool)).collect();
         for pool in removed {
             match (&self.serving, self.best_available_of(stays)) {
-                (Serving::Active(_), _) if !turn.gates.is_empty() => {
+                (Serving::Active(_), _) if !turn.gates.is_empty() || self.follows().is_some() => {
                     self.take(IntendedSwitch::own(SwitchKind::Switchover, None), turn);
                 }
                 (Serving::Active(_), Some(next)) => {

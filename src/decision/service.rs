@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
 use super::endpoint::{Ejection, Endpoint, EndpointRules, Refusal};
+use super::following::Following;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
@@ -88,6 +89,9 @@ pub(super) struct Service {
     /// The pool that the last switch to no pool left, until another one serves or its last session has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Fence>,
+    /// Whom it follows, where its check asks for the role.
+    #[serde(default)]
+    pub following: Following,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -134,6 +138,7 @@ impl Service {
             transition: None,
             given_up: None,
             left: None,
+            following: Following::default(),
             timers: Timers::default(),
             row,
             deadline: None,
@@ -151,17 +156,22 @@ impl Service {
     /// An endpoint together with the rules it is judged by.
     pub fn endpoint(&mut self, pool: usize, index: usize) -> (&mut Endpoint, EndpointRules<'_>) {
         let mut rules = EndpointRules::of(&self.config.pools[pool], &self.config.failover);
-        rules.eager = self.serves_a_page();
+        rules.eager = self.is_eager();
         (&mut self.pools[pool].endpoints[index], rules)
     }
 
     fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, EndpointRules<'_>)> {
-        let eager = self.serves_a_page();
+        let eager = self.is_eager();
         let failover = &self.config.failover;
         self.pools.iter_mut().zip(&self.config.pools).flat_map(move |(pool, config)| {
             let rules = EndpointRules { eager, ..EndpointRules::of(config, failover) };
             pool.endpoints.iter_mut().map(move |endpoint| (endpoint, rules))
         })
+    }
+
+    /// Is one good probe enough? A page serves, or what a server states counts at once.
+    fn is_eager(&self) -> bool {
+        self.follows().is_some() || self.serves_a_page()
     }
 
     /// May this pool take the service?
@@ -211,8 +221,11 @@ impl Service {
         let mut changes = self.conclude(turn);
         changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
-        changes.extend(self.prove_few_sources(turn));
-        changes.extend(self.eject_outliers(turn));
+        // (A replica is no relief for the primary: nothing is ejected for what clients meet there.)
+        if self.follows().is_none() {
+            changes.extend(self.prove_few_sources(turn));
+            changes.extend(self.eject_outliers(turn));
+        }
         self.observe_pools(turn.now);
         self.decide(turn);
         self.note_serving();
@@ -408,9 +421,10 @@ impl Service {
     }
 
     fn decide(&mut self, turn: &mut Turn<'_>) {
-        match self.config.mode {
-            Mode::ActivePassive => self.decide_active(turn),
-            Mode::ActiveActive => self.decide_shares(turn),
+        match (self.follows(), self.config.mode) {
+            (Some(rule), _) => self.decide_following(rule, turn),
+            (None, Mode::ActivePassive) => self.decide_active(turn),
+            (None, Mode::ActiveActive) => self.decide_shares(turn),
         }
         self.timers.fired(Timer::FirstRound, turn.now);
         self.timers.fired(Timer::FirstChoice, turn.now);
@@ -432,10 +446,13 @@ impl Service {
             let fenced = self.fence_of(pool).is_some();
             let config = self.config.clone();
             let rules = EndpointRules::of(&config.pools[pool], &config.failover);
+            let (follows, holder) = (self.follows().is_some(), self.following.holder.filter(|_| serves));
             for endpoint in &mut self.pools[pool].endpoints {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {
-                    _ if fenced => Admission::Closed,
+                    _ if fenced || follows && holder != Some(endpoint.id) => Admission::Closed,
+                    Admission::Trial if follows => Admission::Closed,
+                    Admission::Closed if follows => Admission::Closed,
                     Admission::Closed => last_resort(endpoint),
                     own => own,
                 };
@@ -504,7 +521,8 @@ impl Service {
     /// Bring the published row up to date; returns whether it changed.
     fn refresh_row(&mut self) -> bool {
         let min_healthy = self.config.failover.min_healthy;
-        let row = |(n, pool): (usize, &Pool)| pool.row(min_healthy, self.sessions(n), self.is_proving(n));
+        let holder = self.following.holder.filter(|_| self.follows().is_some());
+        let row = |(n, pool): (usize, &Pool)| pool.row(min_healthy, self.sessions(n), self.is_proving(n), holder);
         let row = ServiceRow {
             name: self.name().clone(),
             serving: self.serving.clone(),

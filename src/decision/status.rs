@@ -13,8 +13,8 @@ use super::service::Service;
 use super::timers::Timer;
 use super::transition::{GateState, Transition};
 use super::{
-    Actor, Admission, CheckAnswer, ConditionStatus, EndpointId, Gate, HoldScope, Reading, Serving, Standing,
-    SwitchKind, TransitionId,
+    Actor, Admission, CheckAnswer, ConditionStatus, DataPosition, EndpointId, FollowVerdict, Gate, HoldScope, Reading,
+    Serving, Standing, SwitchKind, TransitionId,
 };
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
@@ -82,11 +82,33 @@ pub struct ServiceStatus {
     /// A switch that waits for its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,
+    /// What it follows, where its check asks for the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowingStatus>,
     /// Open conditions, by the time at which they were raised.
     #[serde(default)]
     pub conditions: Vec<ConditionStatus>,
     /// In the order of the configuration.
     pub pools: Vec<PoolStatus>,
+}
+
+/// What a service follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FollowingStatus {
+    /// The endpoint that has the traffic, or had it last; `None` = none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub holder: Option<SocketAddr>,
+    /// The highest place that was ever followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<DataPosition>,
+    /// How long ago it was read, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed_age_ms: Option<u64>,
+    /// An operator has accepted the data of this endpoint, which is not followed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub accepted: Option<SocketAddr>,
 }
 
 /// An operator's hold.
@@ -201,6 +223,9 @@ pub struct EndpointStatus {
     /// What the newest probe was answered; absent = it passed, or nothing was heard yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckAnswer>,
+    /// What it is to a service that follows its primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowVerdict>,
 }
 
 fn ms(span: Duration) -> u64 {
@@ -243,6 +268,7 @@ impl Service {
             lost: self.lost.iter().cloned().collect(),
             decisions: self.decisions,
             transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
+            following: self.follows().map(|_| self.following_status(now)),
             conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: (0..self.pools.len()).map(|pool| self.pool_status(pool, now)).collect(),
         }
@@ -257,7 +283,11 @@ impl Service {
             page: pool.is_static,
             zone: self.config.pools[index].zone.clone(),
             evacuated: self.is_evacuated(index),
-            endpoints: pool.endpoints.iter().map(|endpoint| endpoint.status(now)).collect(),
+            endpoints: pool
+                .endpoints
+                .iter()
+                .map(|endpoint| EndpointStatus { following: self.follow_verdict(endpoint), ..endpoint.status(now) })
+                .collect(),
         }
     }
 }
@@ -295,6 +325,7 @@ impl Endpoint {
             }),
             reading: self.reading.clone(),
             check: self.checks.answer.clone(),
+            following: None,
         }
     }
 }

@@ -125,6 +125,9 @@ pub struct EndpointRow {
     /// Its good answers are to be counted by source even if it has not failed: it is being proven.
     #[serde(default)]
     pub proving: bool,
+    /// The service follows its primary, and this is another one: no session may be there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
     /// An operator's weight in the place of the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,

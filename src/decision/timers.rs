@@ -19,6 +19,7 @@
 //! | `Hold` | service | an operator holds it | switches are free again |
 //! | `Pin` | service | an operator pinned it for a time | it decides freely again |
 //! | `Evacuation` | service | a zone of its pools is evacuated | its pools are used as before |
+//! | `Silence` | service | the primary that it follows is silent, and `fence_after` is set | its sessions end |
 //! | `Weight` | endpoint | an operator weighs it for a time | it has the configured weight again |
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub(super) enum Timer {
     Pin,
     Evacuation,
     Weight,
+    Silence,
 }
 
 /// Armed timers of one endpoint or one service.

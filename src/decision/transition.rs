@@ -88,6 +88,19 @@ impl GateRules {
         }
     }
 
+    /// The same, and the end of the sessions at the pool that served last. Where that is the only gate, it does not keep the switch from
+    /// being taken for longer than this.
+    pub(super) fn with_fence(self, limit: Duration) -> GateRules {
+        let (mut gates, at_limit) = match self.is_empty() {
+            true => (Vec::new(), LimitAction::GoAhead),
+            false => (self.gates, self.at_limit),
+        };
+        if !gates.contains(&Gate::FenceAcknowledged) {
+            gates.push(Gate::FenceAcknowledged);
+        }
+        GateRules { gates, limit: self.limit.max(limit), at_limit }
+    }
+
     /// There is no gate.
     pub fn is_empty(&self) -> bool {
         self.gates.is_empty()

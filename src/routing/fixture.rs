@@ -81,6 +81,7 @@ fn pool_row(pool: usize, config: &Pool) -> PoolRow {
                 joined: None,
                 suspected: false,
                 proving: false,
+                fenced: false,
             })
             .collect(),
     }

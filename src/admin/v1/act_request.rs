@@ -49,7 +49,7 @@ pub(in super::super) struct ActRequest {
 
 /// A word of `command` with the fields that it takes beside `reason` and `dry`: those that it needs, and those that it may have.
 /// `endpoint|pool|zone` is one of the three, `until|for` one of the two.
-pub(super) const COMMANDS: [(&str, &[&str], &[&str]); 16] = [
+pub(super) const COMMANDS: [(&str, &[&str], &[&str]); 17] = [
     ("switchover", &["service", "pool"], &[]),
     ("failback", &["service"], &[]),
     ("pin", &["service", "pool"], &["until|for"]),
@@ -63,6 +63,7 @@ pub(super) const COMMANDS: [(&str, &[&str], &[&str]); 16] = [
     ("weight", &["service", "endpoint", "weight"], &["until|for", "force"]),
     ("eject", &["service", "endpoint"], &["force"]),
     ("uneject", &["service", "endpoint"], &[]),
+    ("accept", &["service", "endpoint"], &[]),
     ("evacuate", &["zone", "until|for"], &["partial"]),
     ("return", &["zone"], &[]),
     ("reload", &[], &[]),
@@ -106,7 +107,8 @@ pub(super) fn words(command: &ActCommand) -> (&'static str, Option<(&'static str
         }
         ActCommand::Weight { address, .. }
         | ActCommand::Eject { address, .. }
-        | ActCommand::Uneject { address, .. } => (command.as_str(), endpoint(address)),
+        | ActCommand::Uneject { address, .. }
+        | ActCommand::Accept { address, .. } => (command.as_str(), endpoint(address)),
         ActCommand::Evacuate { zone, .. } | ActCommand::Return { zone, .. } => {
             (command.as_str(), Some(("zone", zone.to_string())))
         }
@@ -220,6 +222,10 @@ impl FieldReader<'_> {
             "uneject" => {
                 let address = self.address();
                 ActCommand::Uneject { service: service?, address: address? }
+            }
+            "accept" => {
+                let address = self.address();
+                ActCommand::Accept { service: service?, address: address? }
             }
             word => {
                 let state = match word {

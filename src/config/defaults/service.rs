@@ -25,5 +25,7 @@ pub const SERVICE_PENDING: usize = 1024;
 pub const SLOW_START: Duration = Duration::ZERO;
 /// With all pools down an immediate 503 is the honest answer; waiting is a promise that the service's owner makes.
 pub const HOLD_REQUESTS: Duration = Duration::ZERO;
+/// A promotion takes seconds; clients of a database that wait for a silent server give up after 5 s (pgjdbc).
+pub const HOLD_FOR_PRIMARY: Duration = s(4);
 /// Most API answers fit, so that a cut one can be asked again; a download is streamed.
 pub const HOLD_RESPONSE: usize = 16 << 10;

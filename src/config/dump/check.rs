@@ -26,6 +26,7 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "password_file" => password_file,
                 "database" => postgres.database.as_str(),
                 "auth" => postgres.weakest.as_str(),
+                "role" => postgres.role.as_ref().map(word),
                 "port" => postgres.port,
                 "tls" => upstream_tls(postgres.tls.as_ref()),
             }
@@ -36,6 +37,7 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "user" => Some(redis.login.user.as_str()).filter(|user| !user.is_empty()),
                 "password" => password,
                 "password_file" => password_file,
+                "role" => redis.role.as_ref().map(word),
                 "port" => redis.port,
                 "tls" => upstream_tls(redis.tls.as_ref()),
             }

@@ -16,5 +16,7 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "failback" => map! { "mode" => word(&failover.failback.mode), "hold_down" => failover.failback.hold_down },
         "damping" => failover.damping,
         "confirm_window" => failover.confirm_window,
+        "on_multiple_primaries" => failover.following.map(|rule| word(&rule.on_multiple_primaries)),
+        "fence_after" => failover.following.and_then(|rule| rule.fence_after),
     }
 }

@@ -15,7 +15,10 @@ pub(super) fn service(service: &Service) -> Value {
     map! {
         "protocol" => word(&service.protocol),
         "mode" => word(&service.mode),
-        "objectives" => map! { "rto" => service.objectives.rto },
+        "objectives" => map! {
+            "rto" => service.objectives.rto,
+            "rpo" => service.failover.following.and_then(|rule| rule.rpo),
+        },
         "balance" => balance(&service.balance),
         "retry" => http.then(|| retry(&service.retry)),
         "limits" => map! {

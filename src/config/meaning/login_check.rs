@@ -3,7 +3,9 @@
 use super::diagnostics::Diagnostics;
 use super::tls;
 use crate::config::defaults;
-use crate::config::model::{CheckLogin, CheckPassword, PasswordMethod, PostgresCheck, RedisCheck, Secret, UpstreamTls};
+use crate::config::model::{
+    CheckLogin, CheckPassword, FollowedRole, PasswordMethod, PostgresCheck, RedisCheck, Secret, UpstreamTls,
+};
 use crate::config::named_files::NamedFiles;
 use crate::config::schema;
 use crate::config::spanned::{OffOr, OnOr, Spanned};
@@ -35,7 +37,8 @@ pub(super) fn postgres(
         diagnostics.warning(at, what, "add `tls: on`, or leave `auth` out: SCRAM sends no password");
     }
     let port = typed.port.get().map(|port| port.0 as u16);
-    Some(PostgresCheck { login: CheckLogin { user: user?, password }, database: database?, weakest, port, tls })
+    let role = role(diagnostics, &typed.role);
+    Some(PostgresCheck { login: CheckLogin { user: user?, password }, database: database?, weakest, role, port, tls })
 }
 
 pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -> RedisCheck {
@@ -47,7 +50,20 @@ pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -
     }
     let tls = tls_when_asked(diagnostics, &typed.tls);
     let port = typed.port.get().map(|port| port.0 as u16);
-    RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, port, tls }
+    let role = role(diagnostics, &typed.role);
+    RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, role, port, tls }
+}
+
+/// `role`: whom the service follows.
+fn role(diagnostics: &mut Diagnostics, item: &Spanned<schema::CheckedRole>) -> Option<FollowedRole> {
+    match item.found()? {
+        (_, schema::CheckedRole::Primary) => Some(FollowedRole::Primary),
+        (_, schema::CheckedRole::Writable) => Some(FollowedRole::Writable),
+        (at, schema::CheckedRole::Replica) => {
+            diagnostics.not_supported(at, "`replica`", "`primary` and `writable` are");
+            None
+        }
+    }
 }
 
 /// What can be a name in a login: no server takes a byte 0 in it.

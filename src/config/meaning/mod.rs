@@ -13,6 +13,7 @@ mod dns;
 mod endpoint;
 mod failover;
 mod files;
+mod following;
 mod header;
 mod journal;
 mod jwt;

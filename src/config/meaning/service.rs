@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
 use super::services::{NamedService, ServiceIndex};
-use super::{balance, check, consistency, failover, outlier, pool, protocol, retry, upstream};
+use super::{balance, check, consistency, failover, following, outlier, pool, protocol, retry, upstream};
 use crate::config::defaults;
 use crate::config::model::{Mode, Name, Objectives, Protocol, Service, ServiceLimits, ServiceTimeouts};
 use crate::config::schema;
@@ -65,7 +65,7 @@ fn service(
         Protocol::Tcp => 0,
     };
     check_keys_without_effect(diagnostics, typed, protocol);
-    let service = Service {
+    let mut service = Service {
         name: name.clone(),
         protocol,
         mode,
@@ -92,6 +92,7 @@ fn service(
         ),
         upstream,
     };
+    following::following(diagnostics, at, typed, &mut service);
     // Numbers are held against each other only where all of them are there: a default in the place of a typing error says
     // nothing.
     let is_whole = is_typed && diagnostics.found.errors() == errors;

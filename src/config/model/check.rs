@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::failover::FollowedRole;
 use super::secret::Secret;
 use super::tls::UpstreamTls;
 use super::upstream::{ProxyVersion, UpstreamProtocol};
@@ -64,6 +65,15 @@ impl CheckKind {
             CheckKind::Redis(_) => "redis",
         }
     }
+
+    /// The role that it asks for.
+    pub fn role(&self) -> Option<FollowedRole> {
+        match self {
+            CheckKind::Postgres(check) => check.role,
+            CheckKind::Redis(check) => check.role,
+            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
+        }
+    }
 }
 
 /// A probe that logs in at PostgreSQL and asks for its role and position. Any role passes.
@@ -75,6 +85,8 @@ pub struct PostgresCheck {
     pub database: String,
     /// The weakest way of giving the password that is taken.
     pub weakest: PasswordMethod,
+    /// The service follows the endpoint that has this role; `None` = any role will do.
+    pub role: Option<FollowedRole>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS, asked for by an SSLRequest.
@@ -86,6 +98,8 @@ pub struct PostgresCheck {
 pub struct RedisCheck {
     /// The user and its password; an empty user is the default one, and without a password there is no login.
     pub login: CheckLogin,
+    /// The service follows the endpoint that has this role; `None` = any role will do.
+    pub role: Option<FollowedRole>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS.

@@ -25,6 +25,42 @@ pub struct Failover {
     pub damping: Duration,
     /// A new pool that fails within this time of a switch may be rolled back, once; zero = never.
     pub confirm_window: Duration,
+    /// The service follows its primary: its checks ask for the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowRule>,
+}
+
+/// How a service follows its primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowRule {
+    /// What the checks of its pools ask for.
+    pub role: FollowedRole,
+    /// What happens when several endpoints say that they are primary.
+    pub on_multiple_primaries: OnMultiplePrimaries,
+    /// The sessions of a primary that does not answer end after this time; `None` = not for that.
+    pub fence_after: Option<Duration>,
+    /// So much of what a living primary has written may be lost by following another one, in bytes; `None` = nothing is given up by itself.
+    pub rpo: Option<u64>,
+}
+
+/// The role that a check asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowedRole {
+    /// It is no replica.
+    Primary,
+    /// It is no replica, and takes writes.
+    Writable,
+}
+
+/// What happens when several endpoints say that they are primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMultiplePrimaries {
+    /// The one that is followed keeps the traffic.
+    Freeze,
+    /// None gets any until one is left.
+    Close,
 }
 
 /// What a refusal by every endpoint of the active pool means.

@@ -42,7 +42,7 @@ PostgresCheck {
     password_file: String,
     database: String,
     auth: PasswordMethod,
-    role: ReservedKey,
+    role: CheckedRole,
     max_lag: ReservedKey,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
@@ -51,12 +51,15 @@ PostgresCheck {
 words! { /// `health_check.postgres.auth`: the weakest way to give a password that is taken.
 PasswordMethod { Scram, Md5, Cleartext, }}
 
+words! { /// `health_check.postgres.role`
+CheckedRole { Primary, Writable, Replica, }}
+
 map! { /// `health_check.redis`
 RedisCheck {
     user: String,
     password: String,
     password_file: String,
-    role: ReservedKey,
+    role: CheckedRole,
     max_lag: ReservedKey,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,

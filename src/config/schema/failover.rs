@@ -14,7 +14,8 @@ Failover {
     failback: ShorthandMap<Failback>,
     damping: OffOr<TypedDuration>,
     confirm_window: OffOr<TypedDuration>,
-    on_multiple_primaries: ReservedKey,
+    on_multiple_primaries: OnMultiplePrimaries,
+    fence_after: OffOr<TypedDuration>,
     lease: ReservedKey,
     promote: ReservedKey,
 }}
@@ -24,6 +25,9 @@ OnRefused { Verdict, Checks, }}
 
 words! { /// `failover.on_all_down`
 OnAllDown { FailOpen, FailClosed, }}
+
+words! { /// `failover.on_multiple_primaries`
+OnMultiplePrimaries { Freeze, Close, }}
 
 words! { /// `failover.sessions`
 Sessions { Drain, Close, }}

@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
-use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap, Spanned};
+use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// A value under `services:`
@@ -37,7 +37,7 @@ Mode { ActivePassive, ActiveActive, }}
 map! { /// `objectives:`
 Objectives {
     rto: TypedDuration,
-    rpo: ReservedKey,
+    rpo: SizeInBytes,
 }}
 
 map! { /// `limits:` of a service

@@ -20,7 +20,7 @@ use super::kept::ProbeRun;
 use super::password::{password, without};
 use super::stream::ProbeStream;
 use crate::config::{PasswordMethod, PostgresCheck};
-use crate::decision::{DataPosition, DataRole, PositionUnit, ProbeFailure, Reading};
+use crate::decision::{DataPosition, DataRole, PostgresPosition, ProbeFailure, Reading, SystemId};
 use crate::net::Socket;
 use crate::sys::clock;
 use crate::text::shortened;
@@ -29,10 +29,11 @@ use crate::text::shortened;
 const LONGEST_MESSAGE: usize = 64 * 1024;
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// Role, whether it takes writes, the identity of the cluster, the timeline, and the position as bytes of the log. Where functions about
-/// the log raise an error in recovery, CASE keeps them from being called. The timeline of a primary is that of the file it writes: the
-/// control file is late after a promotion. A replica's is that of its receiver, where this user may read it, else the control file's.
-/// Received alone falls back by up to a segment after a restart, so the position is the greater of both.
+/// Role, whether it takes writes, the identity of the cluster, the timeline, the position as bytes of the log, where the last recovery
+/// ended, and when the server was started. Where functions about the log raise an error in recovery, CASE keeps them from being called. The
+/// timeline of a primary is that of the file it writes: the control file is late after a promotion. A replica's is that of its receiver,
+/// where this user may read it, else the control file's. Received alone falls back by up to a segment after a restart, so the position is
+/// the greater of both.
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
     pg_catalog.current_setting('transaction_read_only'), \
     (SELECT system_identifier::text FROM pg_catalog.pg_control_system()), \
@@ -42,8 +43,10 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
             (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()))), 8, '0') \
         ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END, \
     CASE WHEN pg_catalog.pg_is_in_recovery() \
-        THEN (GREATEST(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn()) - '0/0'::pg_catalog.pg_lsn)::text \
-        ELSE (pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn)::text END";
+        THEN GREATEST(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())::text \
+        ELSE pg_catalog.pg_current_wal_lsn()::text END, \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_last_wal_replay_lsn()::text END, \
+    (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text";
 
 /// A probe of PostgreSQL.
 pub(super) struct PostgresProbe(pub(super) Arc<PostgresCheck>);
@@ -295,7 +298,7 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         .into_iter()
         .map(|range| range.and_then(|range| row.buffer().get(range)).and_then(|bytes| std::str::from_utf8(bytes).ok()))
         .collect();
-    let [recovers, read_only, system, timeline, position] = values[..] else {
+    let [recovers, read_only, system, timeline, place, fork, started] = values[..] else {
         return Err(malformed("a row that was not asked for"));
     };
     let role = match recovers {
@@ -308,15 +311,24 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         Some("off") => Some(true),
         _ => None,
     };
-    let timeline = timeline.and_then(|timeline| u32::from_str_radix(timeline, 16).ok());
-    let system = system.filter(|system| system.len() <= 20 && system.bytes().all(|byte| byte.is_ascii_digit()));
-    let value = position.and_then(|position| position.parse().ok());
-    Ok(Reading {
-        role,
-        writable,
-        lineage: system.zip(timeline).map(|(system, timeline)| format!("{system}/{timeline}")),
-        position: value.map(|value| DataPosition { value, unit: PositionUnit::Bytes }),
-    })
+    Ok(Reading { role, writable, position: position(system, timeline, place, fork, started) })
+}
+
+/// `None`: it did not say all that makes a position.
+fn position(
+    system: Option<&str>,
+    timeline: Option<&str>,
+    place: Option<&str>,
+    fork: Option<&str>,
+    started: Option<&str>,
+) -> Option<DataPosition> {
+    Some(DataPosition::Postgres(PostgresPosition {
+        system: SystemId::try_from(system?.to_owned()).ok()?,
+        timeline: u32::from_str_radix(timeline?, 16).ok()?,
+        lsn: place?.parse().ok()?,
+        fork: fork.and_then(|fork| fork.parse().ok()),
+        started: started.and_then(|started| started.parse().ok()),
+    }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::kept::ProbeRun;
 use super::password::{password, without};
 use super::stream::ProbeStream;
 use crate::config::RedisCheck;
-use crate::decision::{DataPosition, DataRole, PositionUnit, ProbeFailure, Reading};
+use crate::decision::{DataPosition, DataRole, ProbeFailure, Reading, RedisPosition};
 use crate::sys::clock;
 use crate::text::shortened;
 use crate::wire::resp::{self, RespReply};
@@ -35,7 +35,7 @@ impl RedisProbe {
                 resp::write_command(&[b"AUTH", user.as_bytes(), password.as_bytes()], &mut commands);
             }
         }
-        for command in [&[&b"PING"[..]][..], &[b"INFO", b"replication"], &[b"QUIT"]] {
+        for command in [&[&b"PING"[..]][..], &[b"INFO", b"replication"], &[b"INFO", b"server"], &[b"QUIT"]] {
             resp::write_command(command, &mut commands);
         }
         // (A server that is full says so and closes, whatever it is sent.)
@@ -47,11 +47,18 @@ impl RedisProbe {
         written.map_err(broken)?;
         let refused = |error: &[u8]| refusal(error, password.as_deref());
         expect_status("PING", replies.next().await?, refused)?;
-        let reading = match replies.next().await? {
-            RespReply::Text(text) => reading(text)?,
-            RespReply::Error(error) => return Err(refused(error)),
-            _ => return Err(malformed("INFO was not answered by a text")),
-        };
+        let mut info = String::new();
+        for _ in ["replication", "server"] {
+            match replies.next().await? {
+                RespReply::Text(text) => {
+                    info.push_str(std::str::from_utf8(text).map_err(|_| malformed("INFO is no text"))?);
+                    info.push('\n');
+                }
+                RespReply::Error(error) => return Err(refused(error)),
+                _ => return Err(malformed("INFO was not answered by a text")),
+            }
+        }
+        let reading = reading(&info)?;
         Ok((clock::now().since(start), Some(reading)))
     }
 }
@@ -130,29 +137,37 @@ fn login_refusal(error: &[u8]) -> ProbeError {
     }
 }
 
-/// What `INFO replication` says.
-fn reading(info: &[u8]) -> Result<Reading, ProbeError> {
-    let info = std::str::from_utf8(info).map_err(|_| malformed("INFO is no text"))?;
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+/// What `INFO replication` and `INFO server` say.
+fn reading(info: &str) -> Result<Reading, ProbeError> {
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end);
+    // (All its data is split over servers, and it sends clients to others.)
+    if field("redis_mode") == Some("cluster") {
+        return Err(ProbeError::Blind("it is a node of Redis Cluster, whose clients must know all nodes".to_owned()));
+    }
     let role = match field("role") {
         Some("master") => DataRole::Primary,
         Some("slave") => DataRole::Replica,
         Some(other) => return Err(mismatch(format!("the role `{}`", shortened(other, 40)))),
         None => return Err(malformed("INFO replication has no role")),
     };
-    let lineage = field("master_replid").filter(|id| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let offset = match role {
-        // (What it has applied, not what its master has sent.)
-        DataRole::Replica => field("slave_repl_offset"),
-        _ => field("master_repl_offset"),
+    let id = |name: &str| {
+        let is_id = |id: &&str| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        field(name).filter(is_id).map(str::to_owned)
     };
-    let value = offset.and_then(|offset| offset.parse().ok());
-    Ok(Reading {
-        role,
-        writable: None,
-        lineage: lineage.map(str::to_owned),
-        position: value.map(|value| DataPosition { value, unit: PositionUnit::Bytes }),
-    })
+    let number = |name: &str| field(name).and_then(|number| number.parse::<i64>().ok()?.try_into().ok());
+    let offset: Option<u64> = match role {
+        // (What it has applied, not what its master has sent.)
+        DataRole::Replica => number("slave_repl_offset"),
+        _ => number("master_repl_offset"),
+    };
+    // Without a former id it is written as zeros, and its offset as -1; the offset is that of the first byte that is not taken over.
+    let former = id("master_replid2").filter(|id| id.bytes().any(|byte| byte != b'0'));
+    let forked = number("second_repl_offset").map(|first: u64| first.saturating_sub(1)).filter(|_| former.is_some());
+    let position = id("master_replid").zip(offset).map(|(replication, offset)| {
+        DataPosition::Redis(RedisPosition { id: replication, former, forked, offset, run: id("run_id") })
+    });
+    Ok(Reading { role, writable: None, position })
 }
 
 #[cfg(test)]
@@ -195,21 +210,28 @@ mod tests {
     }
 
     #[test]
-    fn role_and_offset_are_read() {
+    fn role_and_position_are_read() {
         let id = "0123456789abcdef0123456789abcdef01234567";
+        let zeros = "0".repeat(40);
         let info = format!(
-            "# Replication\r\nrole:slave\r\nmaster_link_status:up\r\nslave_repl_offset:4711\r\nmaster_replid:{id}\r\nmaster_repl_offset:9\r\n"
+            "# Replication\r\nrole:slave\r\nmaster_link_status:up\r\nslave_repl_offset:4711\r\nmaster_replid:{id}\r\n\
+             master_replid2:{zeros}\r\nmaster_repl_offset:9\r\nsecond_repl_offset:-1\r\n\n# Server\r\nredis_mode:standalone\r\nrun_id:{id}\r\n"
         );
-        let read = |info: &str| reading(info.as_bytes()).map_err(|error| error.detail().to_owned());
+        let read = |info: &str| reading(info).map_err(|error| error.detail().to_owned());
+        let position = |offset, former: Option<&str>, forked| {
+            let (id, former, run) = (id.to_owned(), former.map(str::to_owned), Some(id.to_owned()));
+            Some(DataPosition::Redis(RedisPosition { id, former, forked, offset, run }))
+        };
         let found = read(&info).unwrap();
-        assert_eq!((found.role, found.lineage.as_deref()), (DataRole::Replica, Some(id)));
-        assert_eq!(found.position, Some(DataPosition { value: 4711, unit: PositionUnit::Bytes }));
-        let found = read(&info.replace("role:slave", "role:master")).unwrap();
-        assert_eq!((found.role, found.position.map(|at| at.value)), (DataRole::Primary, Some(9)));
+        assert_eq!((found.role, found.position), (DataRole::Replica, position(4711, None, None)));
+        let promoted = info.replace("role:slave", "role:master").replace(&zeros, &"a".repeat(40)).replace(":-1", ":8");
+        let found = read(&promoted).unwrap();
+        assert_eq!((found.role, found.position), (DataRole::Primary, position(9, Some(&"a".repeat(40)), Some(7))));
         let found = read("role:master\r\nmaster_replid:x\r\nmaster_repl_offset:-1\r\n").unwrap();
-        assert_eq!((found.lineage, found.position), (None, None));
+        assert_eq!(found.position, None);
         assert!(read("role:sentinel\r\n").unwrap_err().contains("`sentinel`"));
         assert!(read("").unwrap_err().contains("no role"));
-        assert!(reading(b"\xff").is_err());
+        let cluster = read("role:master\r\nredis_mode:cluster\r\n").unwrap_err();
+        assert!(cluster.contains("Redis Cluster"), "{cluster}");
     }
 }

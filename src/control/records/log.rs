@@ -72,7 +72,7 @@ fn say_switch(record: RecordId, incident: &IncidentReport) {
         return;
     }
     match incident.kind {
-        SwitchKind::Failover | SwitchKind::Rollback => tracing::warn!(
+        SwitchKind::Failover | SwitchKind::Rollback | SwitchKind::Follow => tracing::warn!(
             id, %service, kind, %from, %to, actor, epoch, detected_ms, decided_ms, evidence, %record, "switch"
         ),
         SwitchKind::Switchover | SwitchKind::Failback | SwitchKind::Recovery => {

@@ -95,8 +95,8 @@ impl Endpoint {
         PoolFall { sign: sign.min(self.fell), fell: self.fell }
     }
 
-    /// `proving`: its good answers are to be counted by source.
-    pub fn row(&self, proving: bool) -> EndpointRow {
+    /// `proving`: its good answers are to be counted by source; `fenced`: no session may be there.
+    pub fn row(&self, proving: bool, fenced: bool) -> EndpointRow {
         EndpointRow {
             id: self.id,
             address: self.address,
@@ -105,6 +105,7 @@ impl Endpoint {
             joined: self.joined,
             suspected: self.suspected(),
             proving,
+            fenced,
             weight: self.weight_override().map(|order| order.weight),
         }
     }

@@ -44,14 +44,19 @@ fn the_last_reading_is_part_of_the_status() {
     let reading = Reading {
         role: DataRole::Replica,
         writable: Some(false),
-        lineage: Some("3".to_owned()),
-        position: Some(DataPosition { value: 7, unit: PositionUnit::Bytes }),
+        position: Some(DataPosition::Redis(RedisPosition {
+            id: "3".to_owned(),
+            former: None,
+            forked: None,
+            offset: 7,
+            run: None,
+        })),
     };
     rig.probed(0, ProbeOutcome::Pass { latency: Duration::ZERO, reading: Some(reading.clone()) });
     rig.pass(0);
     rig.fail(0);
     assert_eq!(shown(&rig).reading, Some(reading));
-    let json = r#""reading":{"role":"replica","writable":false,"lineage":"3","position":{"value":7,"unit":"bytes"}}"#;
+    let json = r#""reading":{"role":"replica","writable":false,"position":{"redis":{"id":"3","offset":7}}}"#;
     assert!(serde_json::to_string(&shown(&rig)).unwrap().contains(json));
 }
 

@@ -14,6 +14,7 @@ mod corroboration;
 mod endpoints;
 mod fences;
 mod first_choice;
+mod following;
 mod isolation;
 mod orders;
 mod refusal;

@@ -229,6 +229,7 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
                         && endpoint.admission == row.admission
                         && endpoint.joined == row.joined
                         && endpoint.suspected == row.suspected
+                        && endpoint.fenced == row.fenced
                         && endpoint.proving == row.proving
                 })
         })
@@ -327,6 +328,7 @@ fn endpoint_views(
                 joined: row.joined,
                 suspected: row.suspected,
                 proving: row.proving,
+                fenced: row.fenced,
                 tls: endpoint_tls(service.tls.as_ref(), meant.and_then(|e| e.host.as_deref()), old),
                 host: meant.and_then(|endpoint| endpoint.host.clone()),
                 stats,

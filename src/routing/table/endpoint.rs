@@ -36,6 +36,8 @@ pub struct EndpointView {
     pub suspected: bool,
     /// Its good answers are counted by source: see [`EndpointRow::proving`](crate::decision::EndpointRow::proving).
     pub proving: bool,
+    /// No session may be there: see [`EndpointRow::fenced`](crate::decision::EndpointRow::fenced).
+    pub fenced: bool,
     /// How it is spoken to over TLS. Where the configuration wants it and it is missing, it is not dialled.
     pub tls: Option<Arc<ClientTls>>,
     /// Survives republishing.

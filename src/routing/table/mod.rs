@@ -197,7 +197,12 @@ impl ServiceView {
             (0, _) => true,
             (then, today) => then == today,
         };
-        if stays && rule.sessions == Sessions::Close && self.config.protocol == Protocol::Tcp && view.is_condemned() {
+        // Only the primary that is followed may have sessions, and it keeps them while it is silent.
+        if view.fenced {
+            return SessionVerdict::Close;
+        }
+        let closes = rule.sessions == Sessions::Close && self.config.failover.following.is_none();
+        if stays && closes && self.config.protocol == Protocol::Tcp && view.is_condemned() {
             return SessionVerdict::Close;
         }
         if stays {

@@ -1,0 +1,168 @@
+//! What the statements of the endpoints and the places of their data say that is to be done. Nothing is changed here.
+
+use super::super::endpoint::Endpoint;
+use super::super::position::PositionRelation;
+use super::super::service::Service;
+use super::super::timers::Timer;
+use super::super::{DataPosition, DataRole, EndpointId, Serving};
+use super::view::FollowVerdict;
+use crate::config::{FollowRule, FollowedRole, OnMultiplePrimaries};
+use crate::time::MonoTime;
+
+/// What the statements and the places say that is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FollowCourse {
+    /// The first answers are not in.
+    Await,
+    /// The holder serves.
+    Serve(EndpointId),
+    /// There is no holder that serves. `revokes`: its sessions end.
+    Lose { revokes: bool },
+    /// This one is to be followed.
+    Follow(EndpointId),
+}
+
+/// What the holder says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HolderState {
+    /// It is primary.
+    Serves,
+    /// It is not, or its data is not what was followed.
+    Abdicates,
+    /// It does not answer, or is out of use.
+    Gone,
+}
+
+impl Endpoint {
+    /// It answers, it may be used, and says that it has this role.
+    pub(super) fn states(&self, role: FollowedRole) -> Option<bool> {
+        let reading = self.reading.as_ref().filter(|_| self.usable())?;
+        let writable = role == FollowedRole::Primary || reading.writable == Some(true);
+        match reading.role {
+            DataRole::Primary => Some(writable),
+            DataRole::Replica => Some(false),
+            DataRole::Unknown => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> Option<DataPosition> {
+        let position = self.reading.as_ref()?.position.clone()?;
+        Some(position.with_fork_seen(self.as_replica.as_ref()))
+    }
+}
+
+impl Service {
+    pub(super) fn course(&self, rule: FollowRule, now: MonoTime) -> FollowCourse {
+        let over = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= now);
+        if self.serving == Serving::Starting && !over && !self.pools.iter().all(|pool| pool.first_round_complete()) {
+            return FollowCourse::Await;
+        }
+        if let Some(accepted) = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted))
+            && accepted.states(rule.role) == Some(true)
+        {
+            return if self.is_holder(accepted) {
+                FollowCourse::Serve(accepted.id)
+            } else {
+                FollowCourse::Follow(accepted.id)
+            };
+        }
+        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
+        let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder));
+        let others = self.primaries(rule);
+        match (state, holder) {
+            (HolderState::Serves, Some(holder)) => self.beside_the_holder(rule, holder, &others),
+            (HolderState::Serves, None) => FollowCourse::Lose { revokes: false },
+            (state, _) => match self.heir(&others) {
+                Some(next) if self.holds_all() => self.kept_by_a_hold(next),
+                Some(next) => FollowCourse::Follow(next),
+                None => {
+                    let silent = self.following.silent_since.zip(rule.fence_after);
+                    let too_long = silent.is_some_and(|(since, after)| now.since(since) >= after);
+                    FollowCourse::Lose { revokes: state == HolderState::Abdicates || too_long }
+                }
+            },
+        }
+    }
+
+    /// An operator's hold keeps the service where it is, also without a holder that serves.
+    fn kept_by_a_hold(&self, next: EndpointId) -> FollowCourse {
+        match self.following.holder {
+            Some(_) => FollowCourse::Lose { revokes: false },
+            None => FollowCourse::Follow(next),
+        }
+    }
+
+    fn holder_state(&self, rule: FollowRule, holder: &Endpoint) -> HolderState {
+        match holder.states(rule.role) {
+            None => HolderState::Gone,
+            Some(false) => HolderState::Abdicates,
+            Some(true) => match self.relation_of(holder) {
+                // It was restored, or set up anew: its data is not what was followed.
+                Some(PositionRelation::Older | PositionRelation::Foreign | PositionRelation::Diverged) => {
+                    HolderState::Abdicates
+                }
+                _ => HolderState::Serves,
+            },
+        }
+    }
+
+    /// How its place stands to what is followed; `None` = one of them is not known.
+    pub(super) fn relation_of(&self, endpoint: &Endpoint) -> Option<PositionRelation> {
+        let followed = self.following.followed.as_ref()?;
+        Some(endpoint.place()?.relation(&followed.position, followed.address == endpoint.address))
+    }
+
+    /// Endpoints that say that they are primary, but for the holder.
+    pub(super) fn primaries(&self, rule: FollowRule) -> Vec<(EndpointId, FollowVerdict)> {
+        let says = |endpoint: &&Endpoint| endpoint.states(rule.role) == Some(true) && !self.is_holder(endpoint);
+        self.every_endpoint().filter(says).map(|endpoint| (endpoint.id, self.verdict_of(endpoint))).collect()
+    }
+
+    /// What a primary is that is not the holder.
+    pub(super) fn verdict_of(&self, endpoint: &Endpoint) -> FollowVerdict {
+        match self.relation_of(endpoint) {
+            None | Some(PositionRelation::Newer { .. } | PositionRelation::Same { lacks: 0 }) => FollowVerdict::Rival,
+            Some(PositionRelation::Same { .. } | PositionRelation::Older) => FollowVerdict::Stale,
+            Some(PositionRelation::Diverged) => FollowVerdict::Diverged,
+            Some(PositionRelation::Foreign) => FollowVerdict::Foreign,
+        }
+    }
+
+    /// The holder answers, and is primary. Does another one that is primary too take its place?
+    fn beside_the_holder(
+        &self,
+        rule: FollowRule,
+        holder: &Endpoint,
+        others: &[(EndpointId, FollowVerdict)],
+    ) -> FollowCourse {
+        let doubtful = |verdict: FollowVerdict| matches!(verdict, FollowVerdict::Rival | FollowVerdict::Diverged);
+        if rule.on_multiple_primaries == OnMultiplePrimaries::Close && others.iter().any(|(_, other)| doubtful(*other))
+        {
+            return FollowCourse::Lose { revokes: true };
+        }
+        let affordable = |id: EndpointId| {
+            let relation = self.endpoint_of(id).and_then(|endpoint| self.relation_of(endpoint));
+            match (relation, rule.rpo) {
+                (Some(PositionRelation::Newer { lost: Some(lost) }), Some(rpo)) => lost <= rpo,
+                _ => false,
+            }
+        };
+        match self.heir(others).filter(|next| affordable(*next)) {
+            Some(next) if !self.holds_all() => FollowCourse::Follow(next),
+            _ => FollowCourse::Serve(holder.id),
+        }
+    }
+
+    /// Of these primaries the one that has all that the others have; `None` = there is none, or it cannot be told.
+    fn heir(&self, others: &[(EndpointId, FollowVerdict)]) -> Option<EndpointId> {
+        let rivals = || others.iter().filter(|(_, verdict)| *verdict == FollowVerdict::Rival).map(|(id, _)| *id);
+        rivals().find(|one| rivals().all(|other| *one == other || self.continues(*one, other)))
+    }
+
+    /// Is the lineage of the first one a later one than that of the second?
+    fn continues(&self, one: EndpointId, other: EndpointId) -> bool {
+        let place = |id| self.endpoint_of(id).and_then(Endpoint::place);
+        let relation = place(one).zip(place(other)).map(|(one, other)| one.relation(&other, false));
+        matches!(relation, Some(PositionRelation::Newer { .. }))
+    }
+}

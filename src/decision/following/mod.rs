@@ -1,0 +1,232 @@
+//! Following the primary: of a service whose check asks for the role, one endpoint at most has the traffic, the *holder*, in whichever
+//! pool it is. What a server states counts at once; silence does not move the service by itself, and the positions of the data decide who
+//! may be followed. The rules are in [manual::following](crate::manual::following).
+//!
+//! A holder is left before another one is followed: first no pool serves, the sessions of the holder end, and when that is
+//! acknowledged (or two seconds are over) the next one serves. So there is a moment without a holder between any two.
+
+mod course;
+mod view;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use self::course::FollowCourse;
+pub use self::view::{FollowRecord, FollowVerdict, SavedFollowing};
+use super::endpoint::Endpoint;
+use super::position::PositionRelation;
+use super::service::Service;
+use super::switch::IntendedSwitch;
+use super::timers::Timer;
+use super::turn::Turn;
+use super::{DataPosition, Effect, EndpointId, Serving, SwitchKind};
+use crate::config::FollowRule;
+use crate::time::MonoTime;
+
+/// How often the place that is followed is saved while nothing else is.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+/// How long the end of the former holder's sessions is waited for.
+pub(super) const FENCE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is followed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Following {
+    /// Who has the service, also while it is silent; `None` = nobody yet, or a reload has removed it.
+    pub holder: Option<EndpointId>,
+    /// The holder's sessions have no right to go on: it is no primary, or another one is followed.
+    #[serde(default)]
+    pub is_revoked: bool,
+    /// Who is followed as soon as the holder's sessions have ended.
+    #[serde(default)]
+    pub next: Option<EndpointId>,
+    /// The highest place that was ever followed.
+    #[serde(default)]
+    pub followed: Option<FollowedPlace>,
+    /// Since when the holder has not answered, while its sessions go on.
+    #[serde(default)]
+    pub silent_since: Option<MonoTime>,
+    /// When the place was last saved.
+    #[serde(default)]
+    pub saved: Option<MonoTime>,
+    /// An operator said that the data of this one is the right one; it is followed as soon as it says that it is primary.
+    #[serde(default)]
+    pub accepted: Option<EndpointId>,
+    /// What primaries that are not followed are, as last concluded.
+    #[serde(default)]
+    pub others: Vec<(EndpointId, FollowVerdict)>,
+}
+
+/// A place that was followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FollowedPlace {
+    pub address: SocketAddr,
+    pub position: DataPosition,
+    pub seen: MonoTime,
+}
+
+impl Service {
+    /// The rule by which it follows its primary.
+    pub fn follows(&self) -> Option<FollowRule> {
+        self.config.failover.following
+    }
+
+    /// Is this the endpoint that has the traffic?
+    pub fn is_holder(&self, endpoint: &Endpoint) -> bool {
+        self.following.holder == Some(endpoint.id)
+    }
+
+    fn every_endpoint(&self) -> impl Iterator<Item = &Endpoint> {
+        self.pools.iter().flat_map(|pool| &pool.endpoints)
+    }
+
+    fn endpoint_of(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.every_endpoint().find(|endpoint| endpoint.id == id)
+    }
+
+    fn pool_of(&self, id: EndpointId) -> Option<usize> {
+        self.pools.iter().position(|pool| pool.endpoints.iter().any(|endpoint| endpoint.id == id))
+    }
+
+    /// One decision of a service that follows its primary.
+    pub fn decide_following(&mut self, rule: FollowRule, turn: &mut Turn<'_>) {
+        self.following.holder = self.following.holder.filter(|holder| self.endpoint_of(*holder).is_some());
+        let course = self.course(rule, turn.now);
+        if self.serving == Serving::Starting && course != FollowCourse::Await {
+            self.last_active = self.resume.take().or(self.last_active.take());
+        }
+        self.following.next = match course {
+            FollowCourse::Follow(next) => Some(next),
+            _ => None,
+        };
+        let intended = match course {
+            FollowCourse::Await => return,
+            FollowCourse::Serve(holder) => self.serve(holder, turn),
+            FollowCourse::Lose { revokes } => {
+                self.lose_holder(revokes, turn);
+                None
+            }
+            FollowCourse::Follow(next) => self.follow(next, turn),
+        };
+        self.pursue(intended, turn);
+        self.failing_open = false;
+        self.keep_time_of_silence(rule, turn.now);
+        self.advance_followed(turn);
+        self.following.others = self.verdicts(rule);
+    }
+
+    /// The holder serves, perhaps again.
+    fn serve(&mut self, holder: EndpointId, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
+        let pool = self.pool_of(holder)?;
+        match self.serving {
+            Serving::Active(active) if active == pool => None,
+            Serving::Starting => {
+                self.following.is_revoked = false;
+                self.begin(Serving::Active(pool), turn);
+                None
+            }
+            _ => Some(IntendedSwitch::own(SwitchKind::Recovery, Some(pool))),
+        }
+    }
+
+    /// No holder serves.
+    fn lose_holder(&mut self, revokes: bool, turn: &mut Turn<'_>) {
+        let revokes = revokes && !self.following.is_revoked;
+        self.following.is_revoked |= revokes;
+        match self.serving {
+            Serving::Active(_) => self.take(IntendedSwitch::own(SwitchKind::Failover, None), turn),
+            Serving::Starting => self.begin(Serving::Down, turn),
+            Serving::Shared(_) => {}
+            Serving::Down if revokes => self.fence_left(turn),
+            Serving::Down => {}
+        }
+    }
+
+    /// Another one than the holder is to be followed: the holder's sessions end first.
+    fn follow(&mut self, next: EndpointId, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
+        let pool = self.pool_of(next)?;
+        if self.serving == Serving::Starting && self.following.followed.is_none() {
+            self.arrive(next);
+            self.begin(Serving::Active(pool), turn);
+            return None;
+        }
+        self.lose_holder(true, turn);
+        Some(IntendedSwitch::own(SwitchKind::Follow, Some(pool)))
+    }
+
+    /// The sessions of the pool that served last end.
+    fn fence_left(&mut self, turn: &mut Turn<'_>) {
+        let left = self.left.as_ref().and_then(|left| left.pool.clone()).and_then(|pool| self.index_of(&pool));
+        if let Some(pool) = left {
+            self.end_sessions(pool, turn);
+            if let Some(left) = &mut self.left {
+                left.told.clone_from(&self.pools[pool].name);
+                (left.epoch, left.since) = (turn.epoch, turn.now);
+            }
+        }
+    }
+
+    /// A switch to a pool was taken: its holder is the one that was to be followed, or the one that was silent.
+    pub fn arrive_where_it_follows(&mut self) {
+        if let Some(next) = self.following.next.take().or(self.following.holder) {
+            self.arrive(next);
+        }
+    }
+
+    fn arrive(&mut self, holder: EndpointId) {
+        self.following.accepted.take_if(|accepted| *accepted == holder);
+        if self.following.holder != Some(holder) {
+            // Its place is what is followed now, wherever it is.
+            let seen = self.endpoint_of(holder).map(|endpoint| (endpoint.address, endpoint.read_at, endpoint.place()));
+            if let Some((address, seen, Some(position))) = seen {
+                self.following.followed = Some(FollowedPlace { address, position, seen });
+            }
+        }
+        self.following.holder = Some(holder);
+        self.following.is_revoked = false;
+        self.following.next = None;
+    }
+
+    // ---- what is remembered --------------------------------------------------------------------------------------
+
+    /// The holder has gone on: so has what is followed.
+    fn advance_followed(&mut self, turn: &mut Turn<'_>) {
+        let serves = self.serving.is_served();
+        let holder = self.following.holder.filter(|_| serves).and_then(|holder| self.endpoint_of(holder));
+        let Some((address, seen, Some(place))) = holder.map(|e| (e.address, e.read_at, e.place())) else { return };
+        let before = self.following.followed.take();
+        let (position, renewed) = match &before {
+            Some(before) => {
+                let relation = place.relation(&before.position, before.address == address);
+                (place.keep_fork_of(&before.position), matches!(relation, PositionRelation::Newer { .. }))
+            }
+            None => (place, true),
+        };
+        let moved = before.as_ref().is_none_or(|before| before.position != position);
+        self.following.followed = Some(FollowedPlace { address, position, seen });
+        let due = self.following.saved.is_none_or(|saved| turn.now.since(saved) >= SAVE_EVERY);
+        if renewed || moved && due {
+            self.following.saved = Some(turn.now);
+            turn.effects.push(Effect::Persist);
+        }
+    }
+
+    fn keep_time_of_silence(&mut self, rule: FollowRule, now: MonoTime) {
+        let silent = self.serving == Serving::Down && !self.following.is_revoked && self.following.holder.is_some();
+        self.following.silent_since = silent.then(|| self.following.silent_since.unwrap_or(now));
+        let due = self.following.silent_since.zip(rule.fence_after).map(|(since, after)| since.after(after));
+        self.timers.set(Timer::Silence, due.filter(|due| *due > now));
+    }
+
+    // ---- an operator's word --------------------------------------------------------------------------------------
+
+    /// An operator takes the data of this endpoint for the right one, whatever was followed before.
+    pub fn accept(&mut self, id: EndpointId) {
+        self.following.accepted = Some(id);
+        let accepted = self.endpoint_of(id).map(|e| (e.address, e.read_at, e.place()));
+        if let Some((address, seen, Some(position))) = accepted.filter(|_| self.following.holder == Some(id)) {
+            self.following.followed = Some(FollowedPlace { address, position, seen });
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What is told of following, and what is saved of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::endpoint::Endpoint;
+use super::super::position::PositionRelation;
+use super::super::service::Service;
+use super::super::{DataPosition, EndpointId, FollowingStatus};
+use super::FollowedPlace;
+use crate::config::FollowRule;
+use crate::time::MonoTime;
+
+/// What an endpoint is to a service that follows its primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowVerdict {
+    /// It has the traffic.
+    Holder,
+    /// It had the traffic, and does not answer.
+    Silent,
+    /// It is no primary.
+    Replica,
+    /// It is the next holder, and waits until the sessions of the former one have ended.
+    Next,
+    /// It says that it is primary, in the lineage that is followed or a later one, while another one is.
+    Rival,
+    /// It says that it is primary, and is behind what was followed already.
+    Stale,
+    /// It says that it is primary, in another branch of the history.
+    Diverged,
+    /// Its data is of another history.
+    Foreign,
+    /// Nothing was heard of its role.
+    Unknown,
+}
+
+impl FollowVerdict {
+    /// It says that it is primary and is not followed.
+    fn is_refused(self) -> bool {
+        matches!(self, FollowVerdict::Stale | FollowVerdict::Diverged | FollowVerdict::Foreign)
+    }
+}
+
+/// What was said of the data when a holder was left for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FollowRecord {
+    /// The holder before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<SocketAddr>,
+    /// Who is followed.
+    #[schema(value_type = String)]
+    pub to: SocketAddr,
+    /// The last place that was seen of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<DataPosition>,
+    /// How old that was, in milliseconds: what was written in this time is not in `lost_bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
+    /// Where the next one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_at: Option<DataPosition>,
+    /// Bytes of the log that the next one does not have of the one before; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_bytes: Option<u64>,
+}
+
+/// What is followed, in the saved state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFollowing {
+    /// Who had the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<SocketAddr>,
+    /// Whose place it is.
+    pub address: SocketAddr,
+    /// The highest place that was ever followed.
+    pub position: DataPosition,
+    /// How long ago it was read, in microseconds.
+    pub age_us: u64,
+}
+
+impl Service {
+    /// What is to be recorded of the data when the next holder, or the former one again, takes the service.
+    pub fn follow_record(&self, now: MonoTime) -> Option<FollowRecord> {
+        self.follows()?;
+        let next = self.endpoint_of(self.following.next.or(self.following.holder)?)?;
+        let before = self.following.followed.as_ref();
+        let relation = self.relation_of(next);
+        Some(FollowRecord {
+            from: before.map(|before| before.address),
+            to: next.address,
+            left_at: before.map(|before| before.position.clone()),
+            age_ms: before.map(|before| now.since(before.seen).as_millis() as u64),
+            joined_at: next.place(),
+            lost_bytes: relation.and_then(|relation| match relation {
+                PositionRelation::Same { lacks } => Some(lacks),
+                PositionRelation::Newer { lost } => lost,
+                _ => None,
+            }),
+        })
+    }
+
+    pub(super) fn verdicts(&self, rule: FollowRule) -> Vec<(EndpointId, FollowVerdict)> {
+        let mut verdicts = self.primaries(rule);
+        for (id, verdict) in &mut verdicts {
+            if self.following.next == Some(*id) {
+                *verdict = FollowVerdict::Next;
+            }
+        }
+        // A holder that may not serve any more for what its data is.
+        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
+        let holder = holder.filter(|holder| !self.serving.is_served() && holder.states(rule.role) == Some(true));
+        verdicts.extend(
+            holder.map(|holder| (holder.id, self.verdict_of(holder))).filter(|(_, verdict)| verdict.is_refused()),
+        );
+        verdicts
+    }
+
+    /// What this endpoint is to the service; `None` where it follows no primary.
+    pub fn follow_verdict(&self, endpoint: &Endpoint) -> Option<FollowVerdict> {
+        let rule = self.follows()?;
+        let told = self.following.others.iter().find(|(id, _)| *id == endpoint.id).map(|(_, verdict)| *verdict);
+        Some(told.unwrap_or_else(|| match endpoint.states(rule.role) {
+            _ if self.is_holder(endpoint) && self.serving.is_served() => FollowVerdict::Holder,
+            Some(false) => FollowVerdict::Replica,
+            None if self.is_holder(endpoint) => FollowVerdict::Silent,
+            _ => FollowVerdict::Unknown,
+        }))
+    }
+
+    /// Does a primary of this pool have data that is not followed?
+    pub fn has_refused_primary(&self, pool: usize) -> bool {
+        let of = |id: EndpointId| self.pools[pool].endpoints.iter().any(|endpoint| endpoint.id == id);
+        self.following.others.iter().any(|(id, verdict)| verdict.is_refused() && of(*id))
+    }
+
+    /// Do several endpoints say that they are primary, where that is not settled?
+    pub fn has_rivals(&self) -> bool {
+        let rivals = self.following.others.iter().filter(|(_, verdict)| *verdict == FollowVerdict::Rival);
+        let serves = usize::from(self.serving.is_served());
+        self.follows().is_some() && rivals.count() + serves > 1
+    }
+
+    /// For `/status`.
+    pub fn following_status(&self, now: MonoTime) -> FollowingStatus {
+        let address = |id: Option<EndpointId>| id.and_then(|id| self.endpoint_of(id)).map(|endpoint| endpoint.address);
+        let followed = self.following.followed.as_ref();
+        FollowingStatus {
+            holder: address(self.following.holder),
+            followed: followed.map(|followed| followed.position.clone()),
+            followed_age_ms: followed.map(|followed| now.since(followed.seen).as_millis() as u64),
+            accepted: address(self.following.accepted),
+        }
+    }
+
+    // ---- what survives a restart ---------------------------------------------------------------------------------
+
+    /// For the state file.
+    pub fn save_following(&self, now: MonoTime) -> Option<SavedFollowing> {
+        let followed = self.following.followed.as_ref().filter(|_| self.follows().is_some())?;
+        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
+        Some(SavedFollowing {
+            holder: holder.map(|holder| holder.address),
+            address: followed.address,
+            position: followed.position.clone(),
+            age_us: now.since(followed.seen).as_micros() as u64,
+        })
+    }
+
+    /// What an earlier process followed.
+    pub fn restore_following(&mut self, saved: &SavedFollowing, now: MonoTime) {
+        let holder = self.every_endpoint().find(|endpoint| Some(endpoint.address) == saved.holder);
+        self.following.holder = holder.map(|endpoint| endpoint.id);
+        let seen = now.before(Duration::from_micros(saved.age_us));
+        let (address, position) = (saved.address, saved.position.clone());
+        self.following.followed = Some(FollowedPlace { address, position, seen });
+    }
+}

@@ -1,0 +1,390 @@
+"""What happens to the databases, row by row, and what is expected then."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from parts import Failure, Ledger, Postgres, Proxy, Redis, promise, until
+
+ROWS = []
+
+
+@dataclass
+class Row:
+    name: str
+    smoke: bool
+    run: Callable
+
+
+def row(name, smoke=False):
+    def add(function):
+        def run(program, folder):
+            with contextlib.ExitStack() as parts:
+                return function(Setup(program, folder, parts))
+
+        ROWS.append(Row(name, smoke, run))
+        return function
+
+    return add
+
+
+class Setup:
+    """Makes the parts of a row, and ends them after it."""
+
+    def __init__(self, program, folder, parts):
+        self.program, self.folder, self.parts = program, folder, parts
+
+    def _keep(self, part):
+        self.parts.callback(part.end)
+        return part
+
+    def postgres(self, name, **more):
+        return self._keep(Postgres(self.folder, name, **more))
+
+    def pair(self):
+        a = self.postgres("a")
+        Ledger.prepare(a)
+        b = self.postgres("b", standby_of=a)
+        until("it streams", lambda: a.ask("SELECT count(*) FROM pg_stat_replication") == "1")
+        return a, b
+
+    def redis(self, name, **more):
+        return self._keep(Redis(self.folder, name, **more))
+
+    def proxy(self, endpoints, keys="", check="postgres: {user: postgres, role: primary}", **more):
+        return self._keep(Proxy(self.program, self.folder, check, endpoints, keys, **more))
+
+    def ledger(self, proxy, **more):
+        ledger = Ledger(proxy, **more)
+        self.parts.callback(ledger.end)
+        return ledger.start()
+
+
+def follows(proxy, server, patience=20):
+    until(f"{server.name} is followed", lambda: proxy.holder() == server.port, patience)
+
+
+def last_follow(proxy):
+    found = [incident for incident in proxy.incidents() if incident["kind"] == "follow"]
+    promise(found, "there is an incident of kind follow")
+    return max(found, key=lambda incident: incident["id"])
+
+
+def lost_said(proxy):
+    """How many rows may be lost: none, unless the incident says that bytes are, or that its last sample was old."""
+    record = last_follow(proxy)["following"]
+    return 0 if record.get("lost_bytes") == 0 and record.get("age_ms", 0) == 0 else 50
+
+
+def held_connect(proxy, timeout=15):
+    """Connects, and says how long that took and how it ended."""
+    import psycopg2
+
+    began = time.monotonic()
+    try:
+        connection = psycopg2.connect(host="127.0.0.1", port=proxy.port, user="postgres", dbname="postgres", connect_timeout=timeout)
+        connection.close()
+        return time.monotonic() - began, None
+    except psycopg2.Error as error:
+        return time.monotonic() - began, str(error).strip()
+
+
+@row("kill_then_promote", smoke=True)
+def kill_then_promote(setup):
+    """The postmaster of A and all its backends are killed; B is promoted 2 s later."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    time.sleep(1)
+    a.kill()
+    killed = time.monotonic()
+    time.sleep(2)
+    b.promote()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    first = ledger.acks_of(b)[0][0] - killed
+    told = ledger.judge(b, lost_said(proxy))
+    promise(not ledger.refused, f"connections were refused: {ledger.refused[:2]}")
+    return f"first commit at B after {first:.2f} s; {told}"
+
+
+@row("freeze_then_promote", smoke=True)
+def freeze_then_promote(setup):
+    """All of A is stopped, B is promoted, and A goes on 5 s later."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    time.sleep(0.5)
+    a.signal_all(signal.SIGSTOP)
+    time.sleep(1)
+    b.promote()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    time.sleep(4)
+    a.signal_all(signal.SIGCONT)
+    thawed = time.monotonic()
+    until("A is stale", lambda: proxy.verdict(a) == "stale")
+    promise("stale_primary" in proxy.conditions(), "a condition says so")
+    time.sleep(1)
+    promise(not ledger.acks_of(a, since=thawed), "A acknowledged something after it had thawed")
+    promise(a.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '' AND backend_type = 'client backend' AND state <> 'active'") == "0", "sessions of ours are left at A")
+    # What A had in its sockets when it was stopped may have been committed there: nobody was told so.
+    return ledger.judge(b, lost_said(proxy))
+
+
+@row("frozen_postmaster", smoke=True)
+def frozen_postmaster(setup):
+    """Only the postmaster of A is stopped: it serves old sessions well and new ones never."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    time.sleep(0.5)
+    os.kill(a.process.pid, signal.SIGSTOP)
+    until("it is silent", lambda: proxy.verdict(a) == "silent")
+    silent = time.monotonic()
+    spent, answer = held_connect(proxy)
+    promise(answer and 3 < spent < 7, f"a new connection is held, then refused: {spent:.1f} s, {answer}")
+    promise(ledger.acks_of(a, since=silent + 1), "old sessions go on")
+    os.kill(a.process.pid, signal.SIGCONT)
+    follows(proxy, a, 5)
+    promise(not ledger.cut, f"a session was cut: {ledger.cut[:2]}")
+    return f"held for {spent:.1f} s; " + ledger.judge(a)
+
+
+@row("restart_in_place", smoke=True)
+def restart_in_place(setup):
+    """A is stopped and started again 2 s later, twice; nobody promotes anything."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    for mode in ("fast", "immediate"):
+        a.stop(mode)
+        time.sleep(2)
+        a.restart()
+        follows(proxy, a)
+        back = time.monotonic()
+        until("A acknowledges again", lambda: ledger.acks_of(a, since=back))
+    promise(not ledger.refused, f"connections were refused: {ledger.refused[:2]}")
+    kinds = {incident["kind"] for incident in proxy.incidents()}
+    promise("follow" not in kinds, f"nothing else was followed: {kinds}")
+    return ledger.judge(a)
+
+
+@row("old_primary_returns", smoke=True)
+def old_primary_returns(setup):
+    """B holds, A comes back writable, and then B fails too; the proxy is killed and started in between."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], one_pool=True)
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    a.kill()
+    b.promote()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    told = ledger.judge(b, lost_said(proxy))
+    a.restart()
+    until("A is stale", lambda: proxy.verdict(a) == "stale")
+    promise(proxy.holder() == b.port and "stale_primary" in proxy.conditions(), "B keeps the traffic")
+    b.kill()
+    until("B is gone", lambda: proxy.holder() is None)
+    time.sleep(1)
+    promise(proxy.holder() is None, "A is not followed, though it is the only one")
+    proxy.kill()
+    proxy.start()
+    until("A is still stale", lambda: proxy.verdict(a) == "stale")
+    time.sleep(1)
+    promise(proxy.holder() is None, "nor after a restart")
+    _, answer = held_connect(proxy)
+    promise(answer, "a connection is refused")
+    code, said = proxy.act("accept", "orders", f"127.0.0.1:{a.port}")
+    promise(code == 0, f"accept: {said}")
+    follows(proxy, a, 5)
+    return told
+
+
+@row("demoted_in_place", smoke=True)
+def demoted_in_place(setup):
+    """The roles are swapped: A is stopped in order, B is promoted, A follows B; and the same way back."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    a.stop("fast")
+    b.promote()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    (a.data / "standby.signal").touch()
+    with open(a.data / "postgresql.auto.conf", "a") as configuration:
+        configuration.write(f"\nprimary_conninfo = 'host=127.0.0.1 port={b.port} user=postgres'\n")
+    a.restart()
+    until("A is a replica", lambda: proxy.verdict(a) == "replica")
+    promise(not proxy.conditions() & {"stale_primary", "multiple_primaries"}, "nothing to be told")
+    record = last_follow(proxy)["following"]
+    return f"lost {record.get('lost_bytes')} bytes, sample {record.get('age_ms')} ms old; " + ledger.judge(b, lost_said(proxy))
+
+
+@row("promoted_by_mistake", smoke=True)
+def promoted_by_mistake(setup):
+    """B is promoted while A lives: A keeps the traffic; with an objective that allows the loss, B is followed."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b])
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    b.promote()
+    until("it is told", lambda: "multiple_primaries" in proxy.conditions())
+    time.sleep(1)
+    promise(proxy.holder() == a.port and proxy.verdict(b) == "rival", "A keeps the traffic")
+    promise(not ledger.cut and not ledger.acks_of(b), "nothing was cut, and nothing went to B")
+    told = ledger.judge(a)
+    proxy.end()
+    proxy = setup.proxy([a, b], keys="    objectives: {rpo: 1GiB}\n")
+    time.sleep(2)
+    promise(proxy.holder() == a.port, "where B forked was not seen by this process: too much")
+    return told
+
+
+@row("within_the_objective", smoke=True)
+def within_the_objective(setup):
+    """B is promoted while A lives, and the loss is allowed: A's sessions end, then B is followed."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], keys="    objectives: {rpo: 1GiB}\n")
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    time.sleep(0.5)
+    b.promote()
+    follows(proxy, b, 5)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    record = last_follow(proxy)["following"]
+    return f"lost {record['lost_bytes']} bytes; " + ledger.judge(b, 1000)
+
+
+@row("close_on_two", smoke=True)
+def close_on_two(setup):
+    """`on_multiple_primaries: close`: nobody writes until one is left."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], keys="    failover: {on_multiple_primaries: close}\n    hold_requests: off\n")
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    b.promote()
+    until("nobody has the traffic", lambda: proxy.holder() is None)
+    closed = time.monotonic()
+    time.sleep(1)
+    promise(not ledger.acks_of(a, since=closed + 0.1) and not ledger.acks_of(b), "nobody writes")
+    b.stop("fast")
+    follows(proxy, a)
+    until("A acknowledges again", lambda: ledger.acks_of(a, since=closed + 1))
+    return ledger.judge(a)
+
+
+@row("first_start", smoke=True)
+def first_start(setup):
+    """A primary and its replica; two of timelines 1 and 2; two of equal timelines."""
+    a, b = setup.pair()
+    proxy = setup.proxy([b, a])
+    follows(proxy, a)
+    promise(proxy.verdict(b) == "replica" and not proxy.incidents(), "the first choice is no switch")
+    proxy.end()
+    b.promote()
+    os.unlink(setup.folder / "state.json")
+    proxy = setup.proxy([a, b])
+    follows(proxy, b)
+    until("A is stale", lambda: proxy.verdict(a) == "stale")
+    proxy.end()
+    # A is promoted on its own too: its number is the same, its history is not.
+    a.stop("fast")
+    (a.data / "standby.signal").touch()
+    with open(a.data / "postgresql.auto.conf", "a") as configuration:
+        configuration.write("\nprimary_conninfo = ''\n")
+    a.restart()
+    a.promote()
+    os.unlink(setup.folder / "state.json")
+    proxy = setup.proxy([a, b])
+    until("it is told", lambda: {"multiple_primaries", "no_primary"} <= proxy.conditions())
+    promise(proxy.holder() is None, "nobody is followed")
+    code, said = proxy.act("accept", "orders", f"127.0.0.1:{b.port}")
+    promise(code == 0, f"accept: {said}")
+    follows(proxy, b, 5)
+    return "three starts"
+
+
+@row("full_table", smoke=True)
+def full_table(setup):
+    """A's connections are used up, its password is wrong, its database is gone: nothing is cut or moved."""
+    a, b = setup.pair()
+    a.ask("CREATE ROLE probe LOGIN")
+    proxy = setup.proxy([a, b], check="postgres: {user: probe, database: postgres, role: primary}")
+    follows(proxy, a)
+    ledger = setup.ledger(proxy)
+    a.ask("ALTER ROLE probe CONNECTION LIMIT 0")
+    until("the probe has no room", lambda: (proxy.endpoint(a).get("check") or {}).get("class") == "busy")
+    time.sleep(2)
+    a.ask("ALTER ROLE probe CONNECTION LIMIT -1 NOLOGIN")
+    until("the probe is blind", lambda: (proxy.endpoint(a).get("check") or {}).get("class") == "blind")
+    time.sleep(2)
+    promise(proxy.holder() == a.port and "check_blind" in proxy.conditions(), "A keeps the traffic, loudly")
+    a.ask("ALTER ROLE probe LOGIN")
+    until("it sees again", lambda: proxy.endpoint(a).get("check") is None)
+    promise(not ledger.cut, f"a session was cut: {ledger.cut[:2]}")
+    return ledger.judge(a)
+
+
+@row("release_of_the_held", smoke=True)
+def release_of_the_held(setup):
+    """Many clients wait for a promotion; some give up; the others are let through, few at once."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], keys="    hold_requests: 10s\n    limits: {release: 8, max_pending: 2000}\n    objectives: {rto: 30s}\n")
+    follows(proxy, a)
+    a.kill()
+    until("A is gone", lambda: proxy.holder() is None)
+    outcomes, lock = [], threading.Lock()
+
+    def client():
+        outcome = held_connect(proxy)
+        with lock:
+            outcomes.append(outcome)
+
+    clients = [threading.Thread(target=client, daemon=True) for _ in range(200)]
+    gone = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(50)]
+    for thread in clients:
+        thread.start()
+    time.sleep(1.5)
+    for connection in gone:
+        connection.close()
+    b.promote()
+    follows(proxy, b)
+    for thread in clients:
+        thread.join(timeout=20)
+    wrong = [outcome for outcome in outcomes if outcome[1]]
+    promise(len(outcomes) == 200 and not wrong, f"{len(outcomes)} ended, {len(wrong)} refused: {wrong[:2]}")
+    return f"200 held, the longest {max(spent for spent, _ in outcomes):.1f} s"
+
+
+@row("redis_promote", smoke=True)
+def redis_promote(setup):
+    """The replica of a Redis that has died is promoted; the dead one comes back empty."""
+    a = setup.redis("a")
+    b = setup.redis("b", replica_of=a)
+    until("it replicates", lambda: "master_link_status:up" in b.ask("INFO", "replication"))
+    proxy = setup.proxy([a, b], check="redis: {role: primary}")
+    follows(proxy, a)
+    a.ask("SET", "order", "1")
+    a.end()
+    until("A is gone", lambda: proxy.holder() is None)
+    b.ask("REPLICAOF", "NO", "ONE")
+    until("B is followed", lambda: proxy.holder() == b.port)
+    through = subprocess.run(["redis-cli", "-p", str(proxy.port), "GET", "order"], capture_output=True, text=True, check=False).stdout.strip()
+    promise(through == "1", f"what was written is there: {through!r}")
+    a.start()
+    until("A is foreign", lambda: proxy.verdict(a) == "foreign")
+    promise(proxy.holder() == b.port, "B keeps the traffic")
+    return f"lost {last_follow(proxy)['following'].get('lost_bytes')} bytes"
