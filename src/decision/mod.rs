@@ -15,6 +15,7 @@ mod event;
 mod evidence;
 mod failover;
 mod few_sources;
+mod follow_state;
 mod following;
 mod freeze;
 mod gating;
@@ -57,7 +58,7 @@ pub use conditions::{Condition, ConditionChange, ConditionKind, ConditionSeverit
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
-pub use following::{FollowRecord, FollowVerdict, SavedFollowing};
+pub use follow_state::{FollowRecord, FollowVerdict, SavedFollowing};
 pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

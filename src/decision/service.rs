@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::corroboration::{Conviction, Finding};
 use super::endpoint::{Ejection, Endpoint, EndpointRules, Refusal};
-use super::following::Following;
+use super::follow_state::Following;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;

@@ -323,7 +323,7 @@ impl Endpoint {
                 weight: order.weight,
                 left_ms: self.timers.armed(Timer::Weight).map(|until| ms(until.since(now))),
             }),
-            reading: self.reading.clone(),
+            reading: self.data.reading.clone(),
             check: self.checks.answer.clone(),
             following: None,
         }

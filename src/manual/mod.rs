@@ -19,6 +19,7 @@
 //! | 12 [`verification`] | how it is proven, and how to run each proof |
 //! | 13 [`records`] | change records, their sinks, conditions |
 //! | 14 [`audit`] | the audit log: its lines, its files, and what it proves |
+//! | 15 [`following`] | following the primary of a database |
 //!
 //! A first reading is chapters 2, 5, 4, 3.
 //!
@@ -29,13 +30,14 @@
 //!
 //! # What is not built
 //!
-//! Some names in the code make room for parts that do not exist yet: checks that know a database's primary, signed
+//! Some names in the code make room for parts that do not exist yet: promotion of a database, signed
 //! webhooks, drills, UDP, a fleet with a shared decision, hand-over at an
 //! upgrade, failback windows and ramps. The configuration refuses their keys as not supported yet. README.md has the list
 //! for users.
 pub mod audit;
 pub mod defaults;
 pub mod failover;
+pub mod following;
 pub mod health;
 pub mod one_failover;
 pub mod one_request;

@@ -72,7 +72,7 @@ metrics! {
         POOL_ENDPOINTS: Gauge "standfast_pool_endpoints" ["service", "pool", "admission"]
             "Endpoints of the pool by what may be sent to them (open, trial, closed).";
         SWITCHES: Counter "standfast_switches_total" ["service", "kind"]
-            "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: to endpoints again after a page or an outage).";
+            "Changes of the active pool by kind (failover, switchover, failback, rollback, recovery: to endpoints again after a page or an outage, follow: another endpoint is the primary).";
         OUTAGES: Counter "standfast_outages_total" ["service"]
             "Outages as failover.max_failovers counts them: a pool was left by force, and not within confirm_window of the one before.";
         SWITCHES_HELD: Counter "standfast_switches_held_total" ["service"]
@@ -94,7 +94,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         CONDITION: Gauge "standfast_condition" ["service", "kind"]
-            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in), else 0.";
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in, no_primary, multiple_primaries, stale_primary: one that is not followed), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }

@@ -51,6 +51,7 @@ fn table(config: Config, previous: Option<&RoutingTable>) -> RoutingTable {
                     joined: None,
                     suspected: false,
                     proving: false,
+                    fenced: false,
                 });
             }
             let sessions = PoolSessions::default();

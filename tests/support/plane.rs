@@ -220,6 +220,7 @@ fn open_row(id: EndpointId, address: SocketAddr) -> EndpointRow {
         joined: None,
         suspected: false,
         proving: false,
+        fenced: false,
         weight: None,
     }
 }

@@ -101,7 +101,13 @@ fn check_manual_failback_state(diagnostics: &mut Diagnostics, file: &schema::Fil
     }
     let typed = ServicesByName::of(file);
     for service in &config.services {
-        if service.failover.failback.mode == FailbackMode::Manual && service.pools.len() > 1 {
+        if service.failover.following.is_some() {
+            let Some(at) = place(&typed, &service.name) else { continue };
+            let what = format!("service `{}` follows its primary, and there is no `state`", service.name);
+            let advice = "a restart would forget what was followed, and could follow a primary of the past: add \
+                          `state: {path: /var/lib/standfast/state.json}`";
+            diagnostics.warning(at, what, advice);
+        } else if service.failover.failback.mode == FailbackMode::Manual && service.pools.len() > 1 {
             let Some(at) = place(&typed, &service.name) else { continue };
             let what = format!("service `{}` fails back manually, and there is no `state`", service.name);
             let advice =

@@ -51,6 +51,9 @@ pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -
     let tls = tls_when_asked(diagnostics, &typed.tls);
     let port = typed.port.get().map(|port| port.0 as u16);
     let role = role(diagnostics, &typed.role);
+    if let (Some(at), Some(FollowedRole::Writable)) = (typed.role.at(), role) {
+        diagnostics.problem(at, "Redis does not say whether it takes writes", "write `role: primary`");
+    }
     RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, role, port, tls }
 }
 

@@ -1,6 +1,7 @@
 //! One endpoint: checks, real traffic, refusals and an operator's word, folded into one standing.
 
 mod conclusions;
+mod data;
 mod ejection;
 pub(super) mod refusal;
 mod rules;
@@ -18,12 +19,13 @@ use super::suspicion::Suspicion;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use super::{
-    Administrative, Admission, Cause, ConnectOutcome, DataPosition, DataRole, Digest, Effect, EndpointId, Failure,
-    Operational, ProbeOutcome, Reading, Silence, Source, Standing,
+    Administrative, Admission, Cause, ConnectOutcome, Digest, Effect, EndpointId, Failure, Operational, ProbeOutcome,
+    Silence, Source, Standing,
 };
 use crate::config::EvidenceRule;
 use crate::time::MonoTime;
 
+use self::data::EndpointData;
 pub(super) use self::ejection::Ejection;
 use self::ejection::{EjectionMachine, PATIENCE, TrialVerdict};
 pub(super) use self::refusal::{CONFIRM_WITHIN, Refusal};
@@ -77,15 +79,8 @@ pub(super) struct Endpoint {
     fast: bool,
     /// When a probe out of turn was last asked for.
     asked: Option<MonoTime>,
-    /// What the last passed probe that read anything said of its data.
     #[serde(default)]
-    pub reading: Option<Reading>,
-    /// When that was.
-    #[serde(default)]
-    pub read_at: MonoTime,
-    /// Where it was when it last said that it is a replica.
-    #[serde(default)]
-    pub as_replica: Option<DataPosition>,
+    pub data: EndpointData,
 }
 
 impl Endpoint {
@@ -122,9 +117,7 @@ impl Endpoint {
             watched: 0,
             fast: false,
             asked: None,
-            reading: None,
-            read_at: now,
-            as_replica: None,
+            data: EndpointData::default(),
         };
         let (operational, cause) = endpoint.operational();
         endpoint.standing = Standing { operational, cause, ..endpoint.standing };
@@ -248,7 +241,7 @@ impl Endpoint {
                 self.corroboration.probed(began);
             }
             ProbeOutcome::Pass { reading, .. } => {
-                self.note_reading(reading.as_ref(), seen);
+                self.data.note(reading.as_ref(), seen);
                 self.watched = self.watched.saturating_sub(1);
                 self.corroboration.probed(None);
             }
@@ -269,15 +262,6 @@ impl Endpoint {
         let turned = before != (self.checks.verdict, self.wants_fast(rules));
         let confirms = matches!(outcome, ProbeOutcome::Fail { .. }) && self.corroboration.fails();
         confirms || news || turned || answer != self.checks.answer_class() || self.ejection.holds() || self.refuses()
-    }
-
-    fn note_reading(&mut self, reading: Option<&Reading>, seen: MonoTime) {
-        let Some(reading) = reading.filter(|_| seen >= self.read_at) else { return };
-        if reading.role == DataRole::Replica {
-            self.as_replica.clone_from(&reading.position);
-        }
-        self.reading = Some(reading.clone());
-        self.read_at = seen;
     }
 
     /// Real traffic spoke. `out` = no endpoint serves the service, so that one good answer is reason enough to believe it;
@@ -551,7 +535,7 @@ impl Endpoint {
         if before.check != after.check || !same_port {
             self.checks.replace(after.check);
             self.suspicion.forget();
-            (self.reading, self.as_replica) = (None, None); // it is what the other check, or another port, said
+            self.data = EndpointData::default(); // it is what the other check, or another port, said
             if before.check.is_none() != after.check.is_none() && self.checks.verdict == CheckVerdict::Green {
                 self.checks_speak(after);
             }

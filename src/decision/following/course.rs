@@ -4,8 +4,7 @@ use super::super::endpoint::Endpoint;
 use super::super::position::PositionRelation;
 use super::super::service::Service;
 use super::super::timers::Timer;
-use super::super::{DataPosition, DataRole, EndpointId, Serving};
-use super::view::FollowVerdict;
+use super::super::{DataRole, EndpointId, FollowVerdict, Serving};
 use crate::config::{FollowRule, FollowedRole, OnMultiplePrimaries};
 use crate::time::MonoTime;
 
@@ -36,18 +35,13 @@ enum HolderState {
 impl Endpoint {
     /// It answers, it may be used, and says that it has this role.
     pub(super) fn states(&self, role: FollowedRole) -> Option<bool> {
-        let reading = self.reading.as_ref().filter(|_| self.usable())?;
+        let reading = self.data.reading.as_ref().filter(|_| self.usable())?;
         let writable = role == FollowedRole::Primary || reading.writable == Some(true);
         match reading.role {
             DataRole::Primary => Some(writable),
             DataRole::Replica => Some(false),
             DataRole::Unknown => None,
         }
-    }
-
-    pub(super) fn place(&self) -> Option<DataPosition> {
-        let position = self.reading.as_ref()?.position.clone()?;
-        Some(position.with_fork_seen(self.as_replica.as_ref()))
     }
 }
 
@@ -109,7 +103,7 @@ impl Service {
     /// How its place stands to what is followed; `None` = one of them is not known.
     pub(super) fn relation_of(&self, endpoint: &Endpoint) -> Option<PositionRelation> {
         let followed = self.following.followed.as_ref()?;
-        Some(endpoint.place()?.relation(&followed.position, followed.address == endpoint.address))
+        Some(endpoint.data.place()?.relation(&followed.position, followed.address == endpoint.address))
     }
 
     /// Endpoints that say that they are primary, but for the holder.
@@ -161,7 +155,7 @@ impl Service {
 
     /// Is the lineage of the first one a later one than that of the second?
     fn continues(&self, one: EndpointId, other: EndpointId) -> bool {
-        let place = |id| self.endpoint_of(id).and_then(Endpoint::place);
+        let place = |id| self.endpoint_of(id).and_then(|endpoint| endpoint.data.place());
         let relation = place(one).zip(place(other)).map(|(one, other)| one.relation(&other, false));
         matches!(relation, Some(PositionRelation::Newer { .. }))
     }

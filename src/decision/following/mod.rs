@@ -8,20 +8,17 @@
 mod course;
 mod view;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use self::course::FollowCourse;
-pub use self::view::{FollowRecord, FollowVerdict, SavedFollowing};
 use super::endpoint::Endpoint;
+use super::follow_state::FollowedPlace;
 use super::position::PositionRelation;
 use super::service::Service;
 use super::switch::IntendedSwitch;
 use super::timers::Timer;
 use super::turn::Turn;
-use super::{DataPosition, Effect, EndpointId, Serving, SwitchKind};
+use super::{Effect, EndpointId, Serving, SwitchKind};
 use crate::config::FollowRule;
 use crate::time::MonoTime;
 
@@ -29,42 +26,6 @@ use crate::time::MonoTime;
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// How long the end of the former holder's sessions is waited for.
 pub(super) const FENCE_LIMIT: Duration = Duration::from_secs(2);
-
-/// What is followed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Following {
-    /// Who has the service, also while it is silent; `None` = nobody yet, or a reload has removed it.
-    pub holder: Option<EndpointId>,
-    /// The holder's sessions have no right to go on: it is no primary, or another one is followed.
-    #[serde(default)]
-    pub is_revoked: bool,
-    /// Who is followed as soon as the holder's sessions have ended.
-    #[serde(default)]
-    pub next: Option<EndpointId>,
-    /// The highest place that was ever followed.
-    #[serde(default)]
-    pub followed: Option<FollowedPlace>,
-    /// Since when the holder has not answered, while its sessions go on.
-    #[serde(default)]
-    pub silent_since: Option<MonoTime>,
-    /// When the place was last saved.
-    #[serde(default)]
-    pub saved: Option<MonoTime>,
-    /// An operator said that the data of this one is the right one; it is followed as soon as it says that it is primary.
-    #[serde(default)]
-    pub accepted: Option<EndpointId>,
-    /// What primaries that are not followed are, as last concluded.
-    #[serde(default)]
-    pub others: Vec<(EndpointId, FollowVerdict)>,
-}
-
-/// A place that was followed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FollowedPlace {
-    pub address: SocketAddr,
-    pub position: DataPosition,
-    pub seen: MonoTime,
-}
 
 impl Service {
     /// The rule by which it follows its primary.
@@ -178,7 +139,9 @@ impl Service {
         self.following.accepted.take_if(|accepted| *accepted == holder);
         if self.following.holder != Some(holder) {
             // Its place is what is followed now, wherever it is.
-            let seen = self.endpoint_of(holder).map(|endpoint| (endpoint.address, endpoint.read_at, endpoint.place()));
+            let seen = self
+                .endpoint_of(holder)
+                .map(|endpoint| (endpoint.address, endpoint.data.read_at, endpoint.data.place()));
             if let Some((address, seen, Some(position))) = seen {
                 self.following.followed = Some(FollowedPlace { address, position, seen });
             }
@@ -194,7 +157,9 @@ impl Service {
     fn advance_followed(&mut self, turn: &mut Turn<'_>) {
         let serves = self.serving.is_served();
         let holder = self.following.holder.filter(|_| serves).and_then(|holder| self.endpoint_of(holder));
-        let Some((address, seen, Some(place))) = holder.map(|e| (e.address, e.read_at, e.place())) else { return };
+        let Some((address, seen, Some(place))) = holder.map(|e| (e.address, e.data.read_at, e.data.place())) else {
+            return;
+        };
         let before = self.following.followed.take();
         let (position, renewed) = match &before {
             Some(before) => {
@@ -224,7 +189,7 @@ impl Service {
     /// An operator takes the data of this endpoint for the right one, whatever was followed before.
     pub fn accept(&mut self, id: EndpointId) {
         self.following.accepted = Some(id);
-        let accepted = self.endpoint_of(id).map(|e| (e.address, e.read_at, e.place()));
+        let accepted = self.endpoint_of(id).map(|e| (e.address, e.data.read_at, e.data.place()));
         if let Some((address, seen, Some(position))) = accepted.filter(|_| self.following.holder == Some(id)) {
             self.following.followed = Some(FollowedPlace { address, position, seen });
         }

@@ -1,87 +1,14 @@
 //! What is told of following, and what is saved of it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
 use super::super::endpoint::Endpoint;
+use super::super::follow_state::FollowedPlace;
 use super::super::position::PositionRelation;
 use super::super::service::Service;
-use super::super::{DataPosition, EndpointId, FollowingStatus};
-use super::FollowedPlace;
+use super::super::{EndpointId, FollowRecord, FollowVerdict, FollowingStatus, SavedFollowing};
 use crate::config::FollowRule;
 use crate::time::MonoTime;
-
-/// What an endpoint is to a service that follows its primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FollowVerdict {
-    /// It has the traffic.
-    Holder,
-    /// It had the traffic, and does not answer.
-    Silent,
-    /// It is no primary.
-    Replica,
-    /// It is the next holder, and waits until the sessions of the former one have ended.
-    Next,
-    /// It says that it is primary, in the lineage that is followed or a later one, while another one is.
-    Rival,
-    /// It says that it is primary, and is behind what was followed already.
-    Stale,
-    /// It says that it is primary, in another branch of the history.
-    Diverged,
-    /// Its data is of another history.
-    Foreign,
-    /// Nothing was heard of its role.
-    Unknown,
-}
-
-impl FollowVerdict {
-    /// It says that it is primary and is not followed.
-    fn is_refused(self) -> bool {
-        matches!(self, FollowVerdict::Stale | FollowVerdict::Diverged | FollowVerdict::Foreign)
-    }
-}
-
-/// What was said of the data when a holder was left for another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FollowRecord {
-    /// The holder before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub from: Option<SocketAddr>,
-    /// Who is followed.
-    #[schema(value_type = String)]
-    pub to: SocketAddr,
-    /// The last place that was seen of the one before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_at: Option<DataPosition>,
-    /// How old that was, in milliseconds: what was written in this time is not in `lost_bytes`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub age_ms: Option<u64>,
-    /// Where the next one was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub joined_at: Option<DataPosition>,
-    /// Bytes of the log that the next one does not have of the one before; absent = not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost_bytes: Option<u64>,
-}
-
-/// What is followed, in the saved state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedFollowing {
-    /// Who had the traffic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder: Option<SocketAddr>,
-    /// Whose place it is.
-    pub address: SocketAddr,
-    /// The highest place that was ever followed.
-    pub position: DataPosition,
-    /// How long ago it was read, in microseconds.
-    pub age_us: u64,
-}
 
 impl Service {
     /// What is to be recorded of the data when the next holder, or the former one again, takes the service.
@@ -95,7 +22,7 @@ impl Service {
             to: next.address,
             left_at: before.map(|before| before.position.clone()),
             age_ms: before.map(|before| now.since(before.seen).as_millis() as u64),
-            joined_at: next.place(),
+            joined_at: next.data.place(),
             lost_bytes: relation.and_then(|relation| match relation {
                 PositionRelation::Same { lacks } => Some(lacks),
                 PositionRelation::Newer { lost } => lost,

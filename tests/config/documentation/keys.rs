@@ -93,8 +93,9 @@ fn words_that_guides_quote_exist() {
     };
     let text = |path: &&str| std::fs::read_to_string(super::page::root().join(path)).expect("a file of config/");
     let mut known: BTreeSet<String> = sources.iter().flat_map(|path| words(&text(path))).collect();
-    // Of systemd, Compose and Prometheus.
-    known.extend(["sd_notify", "stop_grace_period", "runbook_url"].map(str::to_owned));
+    // Of systemd, Compose, Prometheus and PostgreSQL.
+    known.extend(["sd_notify", "stop_grace_period", "runbook_url", "default_transaction_read_only"].map(str::to_owned));
+    known.extend(words(&text(&"config/openapi.json")));
     let mut wrong = Vec::new();
     let guides = |page: &&Page| page.path.starts_with("config/guides/") && page.path != OF_OTHERS;
     for page in pages().iter().filter(guides) {

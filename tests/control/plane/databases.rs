@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use standfast::control::EndpointReport;
-use standfast::decision::{CheckAnswerClass, ConditionKind, DataRole, Operational};
+use standfast::decision::{CheckAnswerClass, ConditionKind, DataPosition, DataRole, Lsn, Operational, Reading};
 use standfast::sys::clock;
 
 use super::support::{Plane, eventually, file};
@@ -96,6 +96,10 @@ fn is_healthy(found: &EndpointReport) -> bool {
 
 fn answers(found: &EndpointReport, class: CheckAnswerClass, words: &str) -> bool {
     found.state.check.as_ref().is_some_and(|answer| answer.class == class && answer.detail.contains(words))
+}
+
+fn lineage(read: &Reading) -> Option<String> {
+    read.position.as_ref().map(DataPosition::lineage)
 }
 
 async fn is_told_to_be_blind(plane: &Plane) -> bool {
@@ -210,9 +214,12 @@ async fn postgres_is_asked_for_its_role_and_its_refusals_are_told_apart() {
     let (first, second) = (first.state.reading.unwrap(), second.state.reading.unwrap());
     assert_eq!((first.role, first.writable), (DataRole::Primary, Some(true)));
     assert_eq!((second.role, second.writable), (DataRole::Replica, Some(false)));
-    assert!(first.lineage.as_ref().is_some_and(|lineage| lineage.ends_with("/1")), "{first:?}");
-    assert_eq!(first.lineage, second.lineage);
-    assert!(first.position.unwrap().value > 0 && second.position.unwrap().value > 0);
+    assert!(lineage(&first).is_some_and(|lineage| lineage.ends_with("/1")), "{first:?}");
+    assert_eq!(lineage(&first), lineage(&second));
+    for read in [&first, &second] {
+        let Some(DataPosition::Postgres(place)) = &read.position else { panic!("{read:?}") };
+        assert!(place.lsn > Lsn(0) && place.started.is_some(), "{place:?}");
+    }
 
     // A password that is wrong says nothing about the server, and is loud.
     fs::write(&password, "another").unwrap();
@@ -271,8 +278,11 @@ async fn postgres_is_asked_for_its_role_and_its_refusals_are_told_apart() {
         found.state.reading.as_ref().is_some_and(|reading| reading.role == DataRole::Primary)
     })
     .await;
-    let lineage = promoted.state.reading.unwrap().lineage.unwrap();
-    assert!(lineage.ends_with("/2"), "{lineage}: the timeline is that of the log, not of the control file");
+    let promoted = promoted.state.reading.unwrap();
+    assert!(
+        lineage(&promoted).is_some_and(|lineage| lineage.ends_with("/2")),
+        "{promoted:?}: the timeline is that of the log, not of the control file"
+    );
     let status = serde_json::to_string(&plane.status().await).unwrap();
     assert!(status.contains("postgres 127.0.0.1") && !status.contains("s3 crét"), "{status}");
 }
@@ -320,11 +330,7 @@ async fn redis_is_asked_for_its_role_and_its_refusals_are_told_apart() {
     eventually("they are of one lineage", || async {
         let [master, replica] = [plane.endpoint(at(first)).await, plane.endpoint(at(second)).await]
             .map(|found| found.state.reading.clone());
-        replica.filter(|replica| {
-            replica.position.is_some()
-                && replica.lineage.is_some()
-                && replica.lineage == master.and_then(|read| read.lineage)
-        })
+        replica.filter(|replica| lineage(replica).is_some() && lineage(replica) == master.as_ref().and_then(lineage))
     })
     .await;
 

@@ -81,7 +81,7 @@ async fn a_refused_verdict_switches_without_waiting_for_checks() {
     assert_eq!(incidents, 2, "begun and answered");
     assert!(told.iter().any(|n| matches!(n, ChangeNotice::Standing { address, .. } if *address == a.address)));
     let tally = plane.handle.tally().await.unwrap();
-    assert_eq!(tally.services[0].1.switches, [1, 0, 0, 0, 0]);
+    assert_eq!(tally.services[0].1.switches, [1, 0, 0, 0, 0, 0]);
     assert_eq!(tally.services[0].1.recovery.snapshot().count, 1);
 }
 
