@@ -30,7 +30,9 @@ use super::status::{self, IncidentReport, ReloadStatus, ServiceReport, Status, W
 use super::sweep::CounterSweep;
 use super::troubles::StandingTroubles;
 use crate::config::{Config, Service};
-use crate::decision::{ConnectOutcome, Decision, Effect, EndpointId, Event, ServiceStatus, Serving, StandingChange};
+use crate::decision::{
+    ConnectOutcome, Decision, Effect, EndpointId, Event, ServiceStatus, Serving, SessionAction, StandingChange,
+};
 use crate::routing::{Published, RoutingTable, ServiceView, SocketMap, TlsAssets};
 use crate::sys::clock;
 use crate::time::MonoTime;
@@ -46,6 +48,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Shortest pause between two sweeps that workers asked for.
 const URGENT_SWEEP: Duration = Duration::from_millis(1);
+/// Pause between two looks at sessions that were told to end at once, and for how long they are looked at so often.
+const FENCE_LOOK: Duration = Duration::from_millis(2);
+const FENCE_LOOKS: Duration = Duration::from_millis(250);
 
 /// See the module. Lives on the control thread.
 pub(super) struct Engine {
@@ -124,6 +129,11 @@ impl Engine {
             tokio::select! {
                 // Once told, told: the wish stays in `urgent` until a sweep has fulfilled it.
                 () = published.wait_urgent(), if !urgent => urgent = true,
+                // (A switch may wait for the end of these sessions, and clients with it.)
+                () = tokio::time::sleep(FENCE_LOOK), if self.fences.are_pressing(clock::now()) => {
+                    let ended = self.fences.take(&self.published, &self.published.load(), clock::now());
+                    self.take(ended, &mut inputs);
+                }
                 () = tokio::time::sleep_until(last_sweep + URGENT_SWEEP), if urgent => {
                     urgent = false;
                     self.sweep(&mut inputs);
@@ -209,8 +219,11 @@ impl Engine {
                     self.watch(inputs);
                 }
                 // The rule is published with the table: each worker judges its sessions by it before it acknowledges.
-                Effect::Sessions { service, pool, epoch, .. } => {
+                Effect::Sessions { service, pool, epoch, action } => {
                     self.fences.begin((&before, &self.published.load()), &service, pool, epoch);
+                    if action == SessionAction::Close {
+                        self.fences.press_until(clock::now().after(FENCE_LOOKS));
+                    }
                 }
                 // The answer is taken where the act is told.
                 Effect::Acted { .. } => {}

@@ -22,6 +22,8 @@ pub(super) struct FenceWatch {
     open: Vec<Fence>,
     /// Endpoints that a reload took out of their pool while something was in flight there.
     removed: Vec<(TableIdentity, AwaitedEndpoint)>,
+    /// Until when they are looked at often.
+    pressing: Option<MonoTime>,
 }
 
 /// What one endpoint does for the pool that it is, or was, a member of.
@@ -100,6 +102,16 @@ impl FenceWatch {
         let endpoints = members.chain(removed).collect();
         let service_name = Arc::clone(service);
         self.open.push(Fence { service: new.id, service_name, pool: id, pool_name: pool, epoch, endpoints });
+    }
+
+    /// Sessions were told to end at once: they are looked at often until then.
+    pub(super) fn press_until(&mut self, end: MonoTime) {
+        self.pressing = Some(end);
+    }
+
+    /// Are sessions awaited that were just told to end at once?
+    pub(super) fn are_pressing(&self, now: MonoTime) -> bool {
+        !self.open.is_empty() && self.pressing.is_some_and(|end| now < end)
     }
 
     /// The fences at which nothing is left, by the newest table. One whose pool serves again is no longer awaited.

@@ -109,14 +109,23 @@ impl DataPosition {
         self
     }
 
-    /// The same endpoint further on: what was known of its fork stays known.
+    /// The same endpoint further on. What was known of its fork stays known: a crash in between has replaced what it says of it.
     pub(super) fn keep_fork_of(mut self, before: &DataPosition) -> DataPosition {
-        if let (DataPosition::Postgres(position), DataPosition::Postgres(before)) = (&mut self, before)
-            && (position.system, position.timeline) == (before.system, before.timeline)
-        {
+        if let (DataPosition::Postgres(position), DataPosition::Postgres(before)) = (&mut self, before) {
             position.fork = before.fork;
         }
         self
+    }
+
+    /// Are both in the same lineage?
+    pub(super) fn is_of_the_lineage_of(&self, other: &DataPosition) -> bool {
+        match (self, other) {
+            (DataPosition::Postgres(this), DataPosition::Postgres(other)) => {
+                (this.system, this.timeline) == (other.system, other.timeline)
+            }
+            (DataPosition::Redis(this), DataPosition::Redis(other)) => this.id == other.id,
+            _ => false,
+        }
     }
 }
 
@@ -129,9 +138,10 @@ impl PostgresPosition {
         let branches_off = |fork: Lsn| followed.fork.is_some_and(|of| fork < of);
         match self.timeline.cmp(&followed.timeline) {
             std::cmp::Ordering::Less => PositionRelation::Older,
-            std::cmp::Ordering::Equal => match (self.fork, followed.fork) {
-                // Two promotions that know nothing of each other take the same number.
-                (Some(fork), Some(of)) if !same && fork != of => PositionRelation::Diverged,
+            std::cmp::Ordering::Equal => match self.fork {
+                // It was seen to begin this timeline by itself. So did the one that is followed: two promotions that know nothing of each
+                // other take the same number, and perhaps the same place.
+                Some(_) if !same => PositionRelation::Diverged,
                 _ => PositionRelation::Same { lacks: followed.lsn.0.saturating_sub(self.lsn.0) },
             },
             std::cmp::Ordering::Greater if !same && self.fork.is_some_and(branches_off) => PositionRelation::Diverged,
@@ -270,7 +280,7 @@ mod tests {
         for (this, same, wanted) in [
             (postgres(2, 100, None), false, Same { lacks: 0 }),
             (postgres(2, 70, None), false, Same { lacks: 30 }),
-            (postgres(2, 120, Some(50)), false, Same { lacks: 0 }),
+            (postgres(2, 120, Some(50)), false, Diverged),
             (postgres(2, 120, Some(60)), false, Diverged),
             // (Its crash recovery ended there.)
             (postgres(2, 120, Some(110)), true, Same { lacks: 0 }),
@@ -317,7 +327,7 @@ mod tests {
                 let relation = one.relation(other, false);
                 match i.cmp(&j) {
                     std::cmp::Ordering::Less => assert_eq!(relation, Older),
-                    std::cmp::Ordering::Equal => assert_eq!(relation, Same { lacks: 0 }),
+                    std::cmp::Ordering::Equal => assert_eq!(one.relation(other, true), Same { lacks: 0 }),
                     std::cmp::Ordering::Greater => assert!(matches!(relation, Newer { lost: Some(_) })),
                 }
             }

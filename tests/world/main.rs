@@ -15,6 +15,7 @@ mod journal;
 mod judge;
 mod oracle;
 mod plays;
+mod primaries;
 mod prove;
 mod scene;
 mod stage;

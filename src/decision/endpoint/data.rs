@@ -16,22 +16,31 @@ pub(in crate::decision) struct EndpointData {
     /// Where it was when it last said that it is a replica.
     #[serde(default)]
     as_replica: Option<DataPosition>,
+    /// Where it is, with its fork as it was first known.
+    #[serde(default)]
+    place: Option<DataPosition>,
 }
 
 impl EndpointData {
     /// A probe passed. One that comes late says nothing.
     pub fn note(&mut self, reading: Option<&Reading>, seen: MonoTime) {
         let Some(reading) = reading.filter(|_| seen >= self.read_at) else { return };
+        let position = reading.position.clone();
         if reading.role == DataRole::Replica {
-            self.as_replica.clone_from(&reading.position);
+            self.as_replica.clone_from(&position);
         }
+        let was_primary = self.reading.as_ref().is_some_and(|before| before.role == DataRole::Primary);
+        self.place = position.map(|position| match &self.place {
+            _ if reading.role != DataRole::Primary => position.with_fork_seen(None),
+            Some(before) if was_primary && position.is_of_the_lineage_of(before) => position.keep_fork_of(before),
+            _ => position.with_fork_seen(self.as_replica.as_ref()),
+        });
         self.reading = Some(reading.clone());
         self.read_at = seen;
     }
 
     /// Where its data is in its history.
     pub fn place(&self) -> Option<DataPosition> {
-        let position = self.reading.as_ref()?.position.clone()?;
-        Some(position.with_fork_seen(self.as_replica.as_ref()))
+        self.place.clone()
     }
 }

@@ -164,7 +164,12 @@ impl Service {
         let (position, renewed) = match &before {
             Some(before) => {
                 let relation = place.relation(&before.position, before.address == address);
-                (place.keep_fork_of(&before.position), matches!(relation, PositionRelation::Newer { .. }))
+                let renewed = matches!(relation, PositionRelation::Newer { .. });
+                // (A process that was started since has not seen its promotion.)
+                match place.is_of_the_lineage_of(&before.position) {
+                    true => (place.keep_fork_of(&before.position), renewed),
+                    false => (place, renewed),
+                }
             }
             None => (place, true),
         };

@@ -160,7 +160,7 @@ impl ServiceView {
     /// Have checks or traffic condemned this endpoint, so that nothing new goes there? (An endpoint that an operator drains is
     /// not condemned: what it has begun it may finish. What goes on at one that a reload took away ends by the verdict.)
     pub fn condemns(&self, endpoint: EndpointId) -> bool {
-        self.find(endpoint).is_some_and(EndpointView::is_condemned)
+        self.find(endpoint).is_some_and(|endpoint| endpoint.fenced || endpoint.is_condemned())
     }
 
     /// A good answer's head arrived from this pool for a request that began at `began`. `true`: it is the first after a
