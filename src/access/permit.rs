@@ -144,6 +144,7 @@ mod tests {
             ActCommand::Weight { service: service(), address, weight: 7, until: None, force: false },
             ActCommand::Eject { service: service(), address, force: false },
             ActCommand::Uneject { service: service(), address },
+            ActCommand::Accept { service: service(), address },
             ActCommand::Evacuate { zone: pool(), until: until(), partial: true, services: vec![service()] },
             ActCommand::Return { zone: pool(), services: vec![service()] },
         ]

@@ -30,7 +30,11 @@ pub struct PostgresPosition {
     /// What a primary has written, or a replica has received or replayed.
     #[schema(value_type = String)]
     pub lsn: Lsn,
-    /// Of a primary: where its last recovery ended. After a promotion that is where its timeline forked.
+    /// Of a primary: where its last recovery ended. That is where its timeline forked, or where a crash has left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub recovered: Option<Lsn>,
+    /// Of a primary: where its timeline forked, if it was seen to be promoted. (No server says it.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub fork: Option<Lsn>,
@@ -104,7 +108,7 @@ impl DataPosition {
                 DataPosition::Postgres(replica) => position.continues_life_of(replica),
                 DataPosition::Redis(_) => false,
             });
-            position.fork = position.fork.filter(|_| seen);
+            position.fork = position.recovered.filter(|_| seen);
         }
         self
     }
@@ -115,6 +119,16 @@ impl DataPosition {
             position.fork = before.fork;
         }
         self
+    }
+
+    /// Has a server that was there as a replica begun this lineage by itself?
+    pub(super) fn began_after(&self, as_replica: &DataPosition) -> bool {
+        match (self, as_replica) {
+            (DataPosition::Postgres(this), DataPosition::Postgres(replica)) => {
+                this.system == replica.system && replica.timeline < this.timeline
+            }
+            _ => false,
+        }
     }
 
     /// Are both in the same lineage?
@@ -138,12 +152,12 @@ impl PostgresPosition {
         let branches_off = |fork: Lsn| followed.fork.is_some_and(|of| fork < of);
         match self.timeline.cmp(&followed.timeline) {
             std::cmp::Ordering::Less => PositionRelation::Older,
-            std::cmp::Ordering::Equal => match self.fork {
-                // It was seen to begin this timeline by itself. So did the one that is followed: two promotions that know nothing of each
-                // other take the same number, and perhaps the same place.
-                Some(_) if !same => PositionRelation::Diverged,
-                _ => PositionRelation::Same { lacks: followed.lsn.0.saturating_sub(self.lsn.0) },
-            },
+            // Another server that has recovered in this timeline was promoted by itself, or has crashed: two promotions that know nothing of
+            // each other take the same number. (Unless it is the same life of a server, at another address.)
+            std::cmp::Ordering::Equal if !same && self.recovered.is_some() && !self.is_the_life_of(followed) => {
+                PositionRelation::Diverged
+            }
+            std::cmp::Ordering::Equal => PositionRelation::Same { lacks: followed.lsn.0.saturating_sub(self.lsn.0) },
             std::cmp::Ordering::Greater if !same && self.fork.is_some_and(branches_off) => PositionRelation::Diverged,
             std::cmp::Ordering::Greater => {
                 PositionRelation::Newer { lost: self.fork.map(|fork| followed.lsn.0.saturating_sub(fork.0)) }
@@ -154,8 +168,12 @@ impl PostgresPosition {
     /// Is it the same life of a server that was a replica on an earlier timeline? Only then the end of its last recovery is its promotion.
     fn continues_life_of(&self, replica: &PostgresPosition) -> bool {
         let earlier = self.system == replica.system && replica.timeline < self.timeline;
-        let whole = self.fork.is_some_and(|fork| fork >= replica.lsn);
-        earlier && whole && self.started.is_some() && self.started == replica.started
+        let whole = self.recovered.is_some_and(|end| end >= replica.lsn);
+        earlier && whole && self.is_the_life_of(replica)
+    }
+
+    fn is_the_life_of(&self, other: &PostgresPosition) -> bool {
+        self.started.is_some() && self.started == other.started
     }
 }
 
@@ -261,7 +279,8 @@ mod tests {
 
     fn postgres(timeline: u32, lsn: u64, fork: Option<u64>) -> DataPosition {
         let (system, started) = (SystemId(7), Some(1));
-        DataPosition::Postgres(PostgresPosition { system, timeline, lsn: Lsn(lsn), fork: fork.map(Lsn), started })
+        let fork = fork.map(Lsn);
+        DataPosition::Postgres(PostgresPosition { system, timeline, lsn: Lsn(lsn), recovered: fork, fork, started })
     }
 
     fn redis(id: &str, former: Option<(&str, u64)>, offset: u64, run: &str) -> DataPosition {
@@ -274,14 +293,25 @@ mod tests {
         })
     }
 
+    fn of_life(started: i64, position: DataPosition) -> DataPosition {
+        match position {
+            DataPosition::Postgres(position) => {
+                DataPosition::Postgres(PostgresPosition { started: Some(started), ..position })
+            }
+            other => other,
+        }
+    }
+
     #[test]
     fn positions_of_postgresql_compare_by_timeline_fork_and_place() {
         let followed = postgres(2, 100, Some(50));
         for (this, same, wanted) in [
             (postgres(2, 100, None), false, Same { lacks: 0 }),
             (postgres(2, 70, None), false, Same { lacks: 30 }),
-            (postgres(2, 120, Some(50)), false, Diverged),
-            (postgres(2, 120, Some(60)), false, Diverged),
+            (postgres(2, 120, Some(50)), false, Same { lacks: 0 }), // the same life, at another address
+            (of_life(2, postgres(2, 120, Some(50))), false, Diverged),
+            (of_life(2, postgres(2, 120, Some(60))), false, Diverged),
+            (of_life(2, postgres(2, 120, None)), false, Same { lacks: 0 }),
             // (Its crash recovery ended there.)
             (postgres(2, 120, Some(110)), true, Same { lacks: 0 }),
             (postgres(1, 500, None), false, Older),

@@ -60,6 +60,8 @@
 //! | `timeouts.idle` | 60 s | most servers close later; a close that crosses a request is retried |
 //! | `timeouts.tunnel` | 1 h | database sessions and shells are silent for long |
 //! | `max_connections`, `max_pending` | 1024, 1024 | a circuit breaker; as many may wait as may run, so each waits about one service time |
+//! | `release` | 64 | a database accepts so many connections in milliseconds, and no listen queue is shorter |
+//! | `refusals` | `native` with a check of a database | a driver shows the error and knows that it may connect again; a reset could be anything |
 //! | `balance` | `least_request` | two random choices by requests in flight: near the best at any load, and a slow endpoint gets less |
 //!
 //! # Towards clients

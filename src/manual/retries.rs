@@ -55,14 +55,42 @@
 //! | the verdict on a pool whose endpoints all refused it | 1 s, or `hold_requests` if longer | `VERDICT_WAIT` |
 //! | … that did not answer its connect | 1.5 s: the engine's confirming connect takes nearly 1 s | `SILENT_VERDICT_WAIT` |
 //! | the verdict on a pool whose endpoints are all suspected (unsafe requests) | 1 s, then it is sent there | `VERDICT_WAIT` |
-//! | an endpoint, while the service is down | `hold_requests` | looks every 100 ms: `HOLD_STEP` |
+//! | an endpoint, while the service is down | `hold_requests` | where a trial may come, looks every 100 ms: `HOLD_STEP` |
 //! | something of this host (descriptor, port, memory) | `queue_timeout`, then `local_error` | tries every 50 ms: `LOCAL_STEP` |
 //! | a route to the endpoint | 1 s, then as if refused | `VERDICT_WAIT` |
 //! | room at endpoints with `max_connections` | `queue_timeout` | |
 //! | a connection, while 16 connects to the endpoint are under way ([chapter 4](super::one_request)) | until a connect would be late, then it connects | `AT_ONCE` |
 //!
+//! `hold_requests` longer than the wait for the verdict: what is held asks refused endpoints again once a second, because the
+//! verdict may have been in their favour.
+//!
 //! A wait ends early with a newer table. If the table's view of the service is another one, refused endpoints may be
 //! asked again, because they were judged again (`Tries::resumed`).
+//!
+//! # Held sessions
+//!
+//! A TCP session of a service with `hold_requests` is *held* while the service is down or the pool has refused it
+//! (`proxy/upstream/hold.rs`). Its deadline is that of its search plus the hold.
+//!
+//! - It gives back its permit of the service and takes a place in the service's line instead
+//!   ([`HoldLine`](crate::routing::hold_line::HoldLine)), which all workers share. It counts as pending: beyond
+//!   `limits.max_pending` a session is refused at once.
+//! - The oldest `limits.release` places have their *turn*, and only these wait for a newer table. The others sleep until
+//!   their turn comes. So a promotion wakes 64 tasks and not thousands, and the order is that of the places whichever
+//!   worker has the session.
+//! - With its turn a session picks from the newest table, takes a permit again, and connects. Its connect is not raced.
+//!   With the connection, the place and the turn are given back, and the next session has its turn. A connect that failed
+//!   leaves the session where it was: among the oldest, waiting for a newer table.
+//! - A session that is not held never looks at the line.
+//!
+//! Nothing is read from the client meanwhile. Its bytes stay with the kernel, and what was read for SNI in its buffer. A
+//! client that closes its side while it is held leaves, also where the FIN stands behind unread bytes. (`READABLE` says
+//! nothing about that, and is not to be cleared: `net::stream::closed_by_peer` waits for the end of the read side alone.)
+//! While its connect is under way, only a reset counts: then the FIN is passed on.
+//!
+//! A session without an endpoint is refused in the language of its client where `refusals` is `native`
+//! (`proxy/tcp/refusal.rs`, with the encoders in `wire/refusal.rs`). The client's first message is waited for, for at most
+//! 1 s: an error that is sent before it could be lost with the reset that follows an unread message.
 //!
 //! # Hedges
 //!

@@ -117,6 +117,24 @@ pub async fn peek_more<const MOST: usize, T>(
     }
 }
 
+/// Waits until the peer has closed its side or the connection is dead, although bytes may be unread before that. Nothing is read,
+/// and what is readable stays so.
+pub async fn closed_by_peer(socket: &TcpStream) {
+    // No urgent data is asked for when a socket is registered: what makes this interest ready is the end of the read side alone.
+    // (`READABLE` would be ready at once, and would not be again before the bytes are read.)
+    #[cfg(target_os = "linux")]
+    let interest = Interest::PRIORITY;
+    #[cfg(not(target_os = "linux"))]
+    let interest = Interest::READABLE;
+    while let Ok(ready) = socket.ready(interest).await
+        && !ready.is_read_closed()
+    {
+        if cfg!(not(target_os = "linux")) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Takes exactly so many bytes and forgets them.
 pub async fn take(socket: &TcpStream, mut count: usize) -> io::Result<()> {
     while count > 0 {
@@ -137,6 +155,25 @@ pub async fn take(socket: &TcpStream, mut count: usize) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::net::dial::Connector;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_end_of_the_peer_is_seen_behind_unread_bytes_and_they_stay_readable() {
+        use std::task::Waker;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        theirs.write_all(b"startup").await.unwrap();
+        ours.readable().await.unwrap();
+        let open = std::pin::pin!(closed_by_peer(&ours)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(open.is_pending() && !tcp::is_closed_by_peer(&ours));
+        let (_, ()) = tokio::join!(theirs.shutdown(), closed_by_peer(&ours));
+        assert!(tcp::is_closed_by_peer(&ours));
+        let mut bytes = Vec::new();
+        ours.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes, b"startup");
+    }
 
     #[tokio::test]
     async fn a_quiet_connection_is_proven_until_the_peer_says_something() {

@@ -1,12 +1,15 @@
 //! The circuit breaker of a service: connections in use and requests waiting, over all workers, oldest first, with a
-//! deadline.
+//! deadline. Sessions that are held because nothing serves wait in a [line](super::hold_line) of their own, and count as
+//! waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::hold_line::HoldLine;
 use crate::config::ServiceLimits;
 use crate::sys::clock;
 
@@ -21,6 +24,7 @@ pub struct Limits {
     max_pending: AtomicUsize,
     /// Places of [`UnprovenBody`] in use.
     unproven: AtomicUsize,
+    held: HoldLine,
 }
 
 /// Why there was no permit.
@@ -43,6 +47,7 @@ impl Limits {
             pending: AtomicUsize::new(0),
             max_pending: AtomicUsize::new(config.max_pending),
             unproven: AtomicUsize::new(0),
+            held: HoldLine::new(config.release),
         }
     }
 
@@ -60,6 +65,11 @@ impl Limits {
             return Ok(permit);
         }
         let _place = PermitWaiter::take(self).ok_or(PermitError::QueueFull)?;
+        self.enter_counted(queue_timeout).await
+    }
+
+    /// … for a session that counts as waiting already: it has a [`HeldPlace`].
+    pub async fn enter_counted(self: &Arc<Self>, queue_timeout: Duration) -> Result<Permit, PermitError> {
         // (Only requests that have to queue pay for a timer of their own.)
         let late = clock::sleep_until(clock::now().after(queue_timeout));
         tokio::select! {
@@ -81,9 +91,18 @@ impl Limits {
         entered.ok().map(|_| UnprovenBody(Arc::clone(self)))
     }
 
+    /// A place in the line of held sessions.
+    pub fn hold(self: &Arc<Self>) -> Result<HeldPlace, PermitError> {
+        if !self.begin_waiting() {
+            return Err(PermitError::QueueFull);
+        }
+        Ok(HeldPlace { limits: Arc::clone(self), number: self.held.enter() })
+    }
+
     /// A reload changed the limits. Called by one thread at a time.
     pub fn resize(&self, config: &ServiceLimits) {
         self.max_pending.store(config.max_pending, SeqCst);
+        self.held.resize(config.release);
         let max = config.max_connections.min(Semaphore::MAX_PERMITS);
         let before = self.max.swap(max, SeqCst);
         if max > before {
@@ -103,9 +122,18 @@ impl Limits {
         granted.saturating_sub(self.permits.available_permits())
     }
 
-    /// Requests waiting for a permit.
+    /// Requests waiting for a permit, and held sessions.
     pub fn pending(&self) -> usize {
         self.pending.load(SeqCst)
+    }
+
+    /// Counts one more that waits, if `max_pending` allows it.
+    fn begin_waiting(&self) -> bool {
+        let begins = self.pending.fetch_add(1, SeqCst) < self.max_pending.load(SeqCst);
+        if !begins {
+            self.pending.fetch_sub(1, SeqCst);
+        }
+        begins
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
@@ -147,15 +175,32 @@ impl Drop for UnprovenBody {
     }
 }
 
+/// The place of one held session, given back on drop.
+#[derive(Debug)]
+pub struct HeldPlace {
+    limits: Arc<Limits>,
+    number: u64,
+}
+
+impl HeldPlace {
+    /// Waits for its turn to connect, which it then keeps.
+    pub fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.limits.held.poll_turn(self.number, cx)
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.limits.pending.fetch_sub(1, SeqCst);
+        self.limits.held.leave(self.number);
+    }
+}
+
 struct PermitWaiter<'a>(&'a Limits);
 
 impl<'a> PermitWaiter<'a> {
     fn take(limits: &'a Limits) -> Option<PermitWaiter<'a>> {
-        if limits.pending.fetch_add(1, SeqCst) >= limits.max_pending.load(SeqCst) {
-            limits.pending.fetch_sub(1, SeqCst);
-            return None;
-        }
-        Some(PermitWaiter(limits))
+        limits.begin_waiting().then(|| PermitWaiter(limits))
     }
 }
 
@@ -174,7 +219,7 @@ mod tests {
     }
 
     fn config(max_connections: usize, max_pending: usize) -> ServiceLimits {
-        ServiceLimits { max_connections, max_pending, queue_timeout: LONG }
+        ServiceLimits { max_connections, max_pending, queue_timeout: LONG, release: 2 }
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -222,6 +267,21 @@ mod tests {
         let _ = waiting.await;
         assert_eq!(limits.pending(), 0, "a waiter that went away gave its place back");
         assert_eq!(limits.enter(Duration::from_millis(1)).await.unwrap_err(), PermitError::QueueTimeout);
+        assert_eq!((limits.in_use(), limits.pending()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn held_sessions_count_as_waiting_and_are_bounded_with_the_others() {
+        let limits = limits(1, 3);
+        let held: Vec<_> = (0..3).map(|_| limits.hold().unwrap()).collect();
+        assert_eq!(limits.pending(), 3);
+        assert_eq!(limits.hold().unwrap_err(), PermitError::QueueFull);
+        let turn = |place: &HeldPlace| place.poll_turn(&mut Context::from_waker(std::task::Waker::noop())).is_ready();
+        assert_eq!(held.iter().map(turn).collect::<Vec<_>>(), [true, true, false], "release: 2");
+        // A held session takes its permit without a second place among those that wait.
+        let _permit = limits.enter_counted(LONG).await.unwrap();
+        assert_eq!(limits.enter(LONG).await.unwrap_err(), PermitError::QueueFull);
+        drop(held);
         assert_eq!((limits.in_use(), limits.pending()), (1, 0));
     }
 

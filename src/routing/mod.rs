@@ -11,7 +11,7 @@
 //! * [`pick`]: service → endpoint, by [`balance`], under what the core has concluded.
 //! * [`latency`]: how long a route's answers take, and so when one is late.
 //! * [`tries`]: what to do after a try failed; [`faults`]: whose failure it was; [`budget`]: how often a service may.
-//! * [`stats`]: what workers count; [`limits`]: the circuit breaker.
+//! * [`stats`]: what workers count; [`limits`]: the circuit breaker; [`hold_line`]: TCP sessions that wait for an endpoint.
 //! * [`protocol`]: the switch protocol over a generic cell; [`published`]: the same over the real one; [`register`]:
 //!   the sessions that a switch must find.
 pub mod balance;
@@ -19,6 +19,7 @@ pub mod budget;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+pub mod hold_line;
 pub mod latency;
 pub mod limits;
 pub mod matching;
@@ -37,7 +38,7 @@ pub mod tries;
 pub use budget::Budget;
 pub use faults::FailedTry;
 pub use latency::LatencyEstimate;
-pub use limits::{Limits, Permit, PermitError, UnprovenBody};
+pub use limits::{HeldPlace, Limits, Permit, PermitError, UnprovenBody};
 pub use matching::{HasHeader, Matcher, RouteQuery, RouteView};
 pub use materials::TlsAssets;
 pub use pick::{Pick, PickChoice, PickRequest, PickScope, PickState};

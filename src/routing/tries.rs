@@ -23,8 +23,9 @@
 //! * exchanges with bytes sent, hedges included, number at most `attempts`, plus one across pools, plus one trial, plus one on
 //!   a stale idle connection, plus one for a request that leaves a condemned endpoint after its hedge came to nothing; all but
 //!   the first of a request are covered by the [`Budget`];
-//! * connects that carried no byte are at most one an endpoint and table, races apart, and those apart that failed for a reason
-//!   of our own: such a request waits, up to `queue_timeout`, asks the same endpoints again, and leaves its pool for none of that.
+//! * connects that carried no byte are at most one an endpoint and table (in a hold one a second beside that), races apart, and
+//!   those apart that failed for a reason of our own: such a request waits, up to `queue_timeout`, asks the same endpoints again,
+//!   and leaves its pool for none of that.
 
 use std::time::Duration;
 
@@ -632,11 +633,15 @@ impl Tries {
 
     /// The pick found no endpoint (`pick` is neither `Endpoint` nor `Static`).
     pub fn unselected(&mut self, retry: &Retry, pick: Pick, service: &ServiceView, now: MonoTime) -> RetryDecision {
-        let hold = service.config.hold_requests;
         match pick {
             Pick::Wait => self.wait(VERDICT_WAIT, VERDICT_WAIT, now, GiveUpReason::Starting),
             Pick::Down if self.settled() => RetryDecision::GiveUp(GiveUpReason::Down),
-            Pick::Down => self.wait(hold, HOLD_STEP, now, GiveUpReason::Down),
+            Pick::Down => {
+                // Without a trial gate to look for, only a newer table helps.
+                let hold = service.config.hold_requests;
+                let has_trials = service.pools.iter().any(|pool| !pool.trials.is_empty());
+                self.wait(hold, if has_trials { HOLD_STEP } else { hold }, now, GiveUpReason::Down)
+            }
             Pick::Full => self.queue(service.config.limits.queue_timeout, now),
             Pick::Suspected => self.suspend(now),
             Pick::Exhausted | Pick::Endpoint(_) | Pick::Static { .. } => self.exhausted(retry, service, now),
@@ -680,7 +685,12 @@ impl Tries {
             return RetryDecision::GiveUp(GiveUpReason::Attempts);
         }
         let verdict = if self.unanswered { SILENT_VERDICT_WAIT } else { VERDICT_WAIT };
-        self.wait(verdict.max(service.config.hold_requests), HOLD_STEP.max(VERDICT_WAIT), now, GiveUpReason::Exhausted)
+        let next = self.wait(verdict.max(service.config.hold_requests), VERDICT_WAIT, now, GiveUpReason::Exhausted);
+        if self.waiting_since.is_some_and(|since| now.since(since) >= verdict) {
+            // The verdict was in favour of the endpoints, or does not come: what is held asks them again.
+            self.tried.forget_refusals();
+        }
+        next
     }
 
     /// An endpoint in scope could not be dialled for a reason of our own: that says nothing about its pool, and is waited for.
@@ -713,6 +723,11 @@ impl Tries {
             return RetryDecision::GiveUp(why);
         }
         RetryDecision::Wait { until: end.min(now.after(step)) }
+    }
+
+    /// When a wait that has begun ends, if it may last so long.
+    pub fn wait_ends(&self, longest: Duration) -> Option<MonoTime> {
+        self.waiting_since.map(|since| since.after(longest).min(self.deadline))
     }
 
     /// Not into silence, as long as a verdict may come; then it goes there nevertheless.

@@ -424,16 +424,21 @@ fn an_empty_budget_ends_the_retries() {
 
 #[test]
 fn a_request_to_a_service_that_is_down_waits_only_as_long_as_configured() {
-    let held = |hold_requests| {
+    let held = |hold_requests, admission| {
         let mut service = service("s", &[&[1]]);
         service.hold_requests = hold_requests;
-        let table = table(service, |row| row.serving = Serving::Down);
+        let table = table(service, |row| {
+            row.serving = Serving::Down;
+            row.pools[0].endpoints[0].admission = admission;
+        });
         let mut tries = Tries::new(RequestClass::of(Method::Get, false), at(30_000));
         let view = &table.services[0];
         tries.unselected(&view.config.retry, Pick::Down, view, at(0))
     };
-    assert_eq!(held(Duration::ZERO), RetryDecision::GiveUp(GiveUpReason::Down));
-    assert_eq!(held(Duration::from_secs(5)), RetryDecision::Wait { until: at(100) });
+    let long = Duration::from_secs(5);
+    assert_eq!(held(Duration::ZERO, Admission::Closed), RetryDecision::GiveUp(GiveUpReason::Down));
+    assert_eq!(held(long, Admission::Closed), RetryDecision::Wait { until: at(5000) });
+    assert_eq!(held(long, Admission::Trial), RetryDecision::Wait { until: at(100) }, "a trial gate may open");
 }
 
 #[test]

@@ -26,6 +26,18 @@ pub fn is_ready(socket: impl AsFd, what: PollFlags) -> bool {
     poll(&mut [PollFd::new(&socket, what)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
+/// Has the peer closed its side, or is the connection dead, whatever is unread? Asks the kernel, and never waits.
+#[cfg(target_os = "linux")]
+pub fn is_closed_by_peer(socket: impl AsFd) -> bool {
+    is_ready(socket, PollFlags::RDHUP)
+}
+
+/// Known on other systems only of a dead connection.
+#[cfg(not(target_os = "linux"))]
+pub fn is_closed_by_peer(socket: impl AsFd) -> bool {
+    is_ready(socket, PollFlags::empty())
+}
+
 /// Has nothing that was written here been acknowledged for longer than acknowledgements take (200 ms, and two round trips)? Then
 /// it is the network or the whole machine that is silent, not the program behind it: a peer that reads nothing acknowledges.
 /// (Retransmits tell it later: the first probe for a lost tail is not counted as one.)

@@ -122,7 +122,7 @@ metrics! {
         REQUESTS_IN_FLIGHT: Gauge "standfast_requests_in_flight" ["service"]
             "Requests and TCP sessions that hold an upstream connection of the service.";
         REQUESTS_PENDING: Gauge "standfast_requests_pending" ["service"]
-            "Requests that wait for a connection permit of the service.";
+            "Requests that wait for a connection permit of the service, and TCP sessions that are held because no endpoint is there.";
         REQUESTS_REJECTED: Counter "standfast_requests_rejected_total" ["service", "reason"]
             "Requests that got no endpoint, by reason (starting, down, exhausted, endpoints_full, queue_full, queue_timeout, local: no descriptors, ports or memory of ours to connect with).";
         RETRIES: Counter "standfast_retries_total" ["service", "reason"]

@@ -6,6 +6,7 @@
 //! - [`h2`]: what HTTP/2 brings and takes, in the same values.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
 //! - [`cookie()`], [`query_parameter`]: one value of a request by its name.
+//! - [`refusal`]: how clients of databases are told that there is no server for them.
 //! - [`resp`]: replies of Redis and Valkey, for checks.
 //! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod h1;
 pub mod h2;
 pub mod proxy_protocol;
 mod query;
+pub mod refusal;
 pub mod resp;
 pub mod websocket;
 

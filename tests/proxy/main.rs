@@ -10,6 +10,7 @@ mod condemned;
 mod deadlines;
 mod failures;
 mod grpc;
+mod held;
 mod herds;
 mod http;
 mod passthrough;

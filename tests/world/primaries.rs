@@ -422,7 +422,9 @@ impl Databases {
                 if !server.up {
                     (server.up, server.started) = (true, now);
                     // (What its recovery says is the end of that recovery, or nothing after a clean stop.)
-                    server.fork = Some(server.lsn).filter(|_| server.is_primary && self.rng.bool());
+                    // (A clean stop of one that is not followed would hide that it was promoted by itself.)
+                    let is_clean = self.rng.bool() && Some(server.branch) == self.truth;
+                    server.fork = Some(server.lsn).filter(|_| server.is_primary && !is_clean);
                 }
             }
             11..=13 => self.promote_the_best(),
@@ -576,7 +578,8 @@ fn reading(server: &Server, system: u64) -> Reading {
         system: SystemId(system),
         timeline: server.timeline,
         lsn: Lsn(server.lsn),
-        fork: server.fork.filter(|_| server.is_primary).map(Lsn),
+        recovered: server.fork.filter(|_| server.is_primary).map(Lsn),
+        fork: None,
         started: Some(server.started),
     };
     let role = if server.is_primary { DataRole::Primary } else { DataRole::Replica };

@@ -481,6 +481,7 @@ mod tests {
             ActCommand::Weight { service: service(), address, weight: 7, until: Some(until()), force: true },
             ActCommand::Eject { service: service(), address, force: true },
             ActCommand::Uneject { service: service(), address },
+            ActCommand::Accept { service: service(), address },
             ActCommand::Evacuate { zone: "eu".into(), until: until(), partial: true, services: services() },
             ActCommand::Return { zone: "eu".into(), services: services() },
             ActCommand::Reload,

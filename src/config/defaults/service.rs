@@ -21,6 +21,8 @@ pub const MODE: Mode = Mode::ActivePassive;
 pub const SERVICE_CONNECTIONS: usize = 1024;
 /// As many may wait as may run: each waits about one service time.
 pub const SERVICE_PENDING: usize = 1024;
+/// A database accepts so many connections in a few milliseconds, and no listen queue is shorter.
+pub const SERVICE_RELEASE: usize = 64;
 /// Joining endpoints take their full share at once; with caches to warm, the time is known to the operator.
 pub const SLOW_START: Duration = Duration::ZERO;
 /// With all pools down an immediate 503 is the honest answer; waiting is a promise that the service's owner makes.

@@ -25,6 +25,7 @@ pub(super) fn service(service: &Service) -> Value {
             "max_connections" => service.limits.max_connections,
             "max_pending" => service.limits.max_pending,
             "queue_timeout" => service.limits.queue_timeout,
+            "release" => (!http).then_some(service.limits.release),
         },
         "timeouts" => map! {
             "connect" => service.timeouts.connect,
@@ -40,6 +41,7 @@ pub(super) fn service(service: &Service) -> Value {
         "slow_start" => service.slow_start,
         "hold_requests" => service.hold_requests,
         "hold_response" => service.hold_response,
+        "refusals" => (!http).then(|| word(&service.refusals)),
         "upstream" => upstream(&service.upstream, service.protocol),
         "pools" => list(&service.pools, |p| pool(p, service.mode)),
     }

@@ -6,7 +6,9 @@ use super::diagnostics::Diagnostics;
 use super::services::{NamedService, ServiceIndex};
 use super::{balance, check, consistency, failover, following, outlier, pool, protocol, retry, upstream};
 use crate::config::defaults;
-use crate::config::model::{Mode, Name, Objectives, Protocol, Service, ServiceLimits, ServiceTimeouts};
+use crate::config::model::{
+    Mode, Name, Objectives, Pool, Protocol, RefusalLanguage, Refusals, Service, ServiceLimits, ServiceTimeouts,
+};
 use crate::config::schema;
 use crate::config::spanned::{NamedEntries, OffOr, Spanned};
 use crate::config::tree::NodeId;
@@ -65,6 +67,14 @@ fn service(
         Protocol::Tcp => 0,
     };
     check_keys_without_effect(diagnostics, typed, protocol);
+    let pools = pool::pools(
+        diagnostics,
+        at,
+        typed,
+        pool::FromService { protocol, mode, upstream: &upstream, health: health.as_ref(), outlier: outlier.as_ref() },
+    );
+    let are_checks_known = is_typed && diagnostics.found.errors() == errors;
+    let refusals = refusals(diagnostics, &typed.refusals, protocol, &pools, are_checks_known);
     let mut service = Service {
         name: name.clone(),
         protocol,
@@ -72,24 +82,14 @@ fn service(
         objectives,
         balance: balance::balance(diagnostics, &typed.balance, protocol),
         retry: retry::retry(diagnostics, &typed.retry, protocol, timeouts.response),
-        limits: limits(diagnostics, &typed.limits, timeouts.connect),
+        limits: limits(diagnostics, &typed.limits, timeouts.connect, protocol),
         timeouts,
         failover: failover::failover(diagnostics, &typed.failover, drain_timeout),
         slow_start: diagnostics.time_or_off(&typed.slow_start, defaults::SLOW_START),
         hold_requests: diagnostics.time_or_off(&typed.hold_requests, defaults::HOLD_REQUESTS),
         hold_response,
-        pools: pool::pools(
-            diagnostics,
-            at,
-            typed,
-            pool::FromService {
-                protocol,
-                mode,
-                upstream: &upstream,
-                health: health.as_ref(),
-                outlier: outlier.as_ref(),
-            },
-        ),
+        refusals,
+        pools,
         upstream,
     };
     following::following(diagnostics, at, typed, &mut service);
@@ -110,15 +110,48 @@ fn mode(item: &Spanned<schema::Mode>) -> Mode {
     }
 }
 
+/// `refusals:`
+fn refusals(
+    diagnostics: &mut Diagnostics,
+    item: &Spanned<schema::Refusals>,
+    protocol: Protocol,
+    pools: &[Pool],
+    are_checks_known: bool,
+) -> Refusals {
+    let is_spoken = RefusalLanguage::of(pools).is_some();
+    match item.found() {
+        Some((at, _)) if protocol == Protocol::Http => {
+            let what = "`refusals` has no effect on an http service";
+            diagnostics.warning(at, what, "leave it out: it answers with a status");
+            Refusals::Reset
+        }
+        Some((_, schema::Refusals::Reset)) => Refusals::Reset,
+        Some((at, schema::Refusals::Native)) if !is_spoken && are_checks_known => {
+            let what =
+                "`native` takes the protocol of the clients from the checks, and they are not those of one database";
+            let advice =
+                "add `health_check: {postgres: {user: standfast}}` or `{redis: {}}`, or write `refusals: reset`";
+            diagnostics.problem(at, what, advice);
+            Refusals::Reset
+        }
+        Some((_, schema::Refusals::Native)) => Refusals::Native,
+        None if protocol == Protocol::Tcp && is_spoken => Refusals::Native,
+        None => Refusals::Reset,
+    }
+}
+
 /// `objectives:`
 fn objectives(diagnostics: &mut Diagnostics, item: &Spanned<schema::Objectives>) -> Objectives {
     let rto = item.get().map(|typed| &typed.rto).filter(|rto| rto.at().is_some());
     Objectives { rto: rto.map(|rto| diagnostics.wait(rto, Duration::ZERO)) }
 }
 
-/// Keys of HTTP on a tcp service.
+/// Keys of the other protocol.
 fn check_keys_without_effect(diagnostics: &mut Diagnostics, typed: &schema::Service, protocol: Protocol) {
     if protocol == Protocol::Http {
+        if let Some((at, _)) = typed.limits.get().and_then(|limits| limits.release.found()) {
+            diagnostics.warning(at, "`release` has no effect on an http service", "leave it out");
+        }
         return;
     }
     if let Some((at, bytes)) = typed.hold_response.found()
@@ -135,12 +168,15 @@ pub(super) fn limits(
     diagnostics: &mut Diagnostics,
     item: &Spanned<schema::ServiceLimits>,
     connect: Duration,
+    protocol: Protocol,
 ) -> ServiceLimits {
     let typed = item.get().cloned().unwrap_or_default();
+    let release = typed.release.get().filter(|_| protocol == Protocol::Tcp);
     ServiceLimits {
         max_connections: typed.max_connections.get().map_or(defaults::SERVICE_CONNECTIONS, |n| n.0 as usize),
         max_pending: typed.max_pending.get().map_or(defaults::SERVICE_PENDING, |n| n.0 as usize),
         queue_timeout: diagnostics.wait(&typed.queue_timeout, connect),
+        release: release.map_or(defaults::SERVICE_RELEASE, |n| n.0 as usize),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::balance::BalancePolicy;
+use super::check::CheckKind;
 use super::failover::Failover;
 use super::names::Name;
 use super::patience::DelayThreshold;
@@ -37,10 +38,13 @@ pub struct Service {
     pub failover: Failover,
     /// An endpoint that joins a serving pool grows to its full weight over this time; zero = off.
     pub slow_start: Duration,
-    /// How long requests may wait for a pool to come back when all are down; zero = not at all.
+    /// How long requests and TCP sessions may wait for a pool to come back when all are down; zero = not at all.
     pub hold_requests: Duration,
     /// Answers to safe methods with a known length up to this size are held until complete (bytes); 0 = off.
     pub hold_response: usize,
+    /// How a TCP session is refused for which there is no endpoint.
+    #[serde(default)]
+    pub refusals: Refusals,
     /// Protocol and TLS towards its endpoints.
     pub upstream: Upstream,
     /// In order of priority; at least one.
@@ -51,6 +55,14 @@ impl Service {
     /// The zones of its pools; one of several pools comes several times.
     pub fn zones(&self) -> impl Iterator<Item = &Name> {
         self.pools.iter().filter_map(|pool| pool.zone.as_ref())
+    }
+
+    /// The language in which a TCP session is refused; `None`: it is reset.
+    pub fn refusal_language(&self) -> Option<RefusalLanguage> {
+        match self.refusals {
+            Refusals::Native => RefusalLanguage::of(&self.pools),
+            Refusals::Reset => None,
+        }
     }
 
     /// Has it a pool in this zone?
@@ -69,6 +81,39 @@ pub enum Mode {
     ActiveActive,
 }
 
+/// How a TCP session is refused for which there is no endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusals {
+    /// By an error of the protocol that the service's checks speak.
+    Native,
+    /// By a reset.
+    #[default]
+    Reset,
+}
+
+/// A protocol in which clients can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalLanguage {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis and Valkey.
+    Redis,
+}
+
+impl RefusalLanguage {
+    /// The one that the checks of these pools speak; `None`: they speak none of them, or not all the same.
+    pub fn of(pools: &[Pool]) -> Option<RefusalLanguage> {
+        let mut spoken = pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| match check.kind {
+            CheckKind::Postgres(_) => Some(RefusalLanguage::Postgres),
+            CheckKind::Redis(_) => Some(RefusalLanguage::Redis),
+            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
+        });
+        let first = spoken.next()??;
+        spoken.all(|other| other == Some(first)).then_some(first)
+    }
+}
+
 /// The recovery objectives of a service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Objectives {
@@ -81,10 +126,20 @@ pub struct Objectives {
 pub struct ServiceLimits {
     /// Upstream connections in use at once.
     pub max_connections: usize,
-    /// Requests waiting for one.
+    /// Requests waiting for one, and TCP sessions that are held.
     pub max_pending: usize,
     /// How long one may wait (default: the connect timeout).
     pub queue_timeout: Duration,
+    /// TCP sessions that were held and connect at once.
+    #[serde(default = "ServiceLimits::default_release")]
+    pub release: usize,
+}
+
+impl ServiceLimits {
+    /// For decisions that were written before there was this limit.
+    fn default_release() -> usize {
+        crate::config::defaults::SERVICE_RELEASE
+    }
 }
 
 /// Deadlines towards the upstream.

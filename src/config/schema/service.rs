@@ -27,12 +27,16 @@ Service {
     slow_start: OffOr<TypedDuration>,
     hold_requests: OffOr<TypedDuration>,
     hold_response: SizeInBytes,
+    refusals: Refusals,
     pools: Vec<Spanned<Pool>>,
     upstream: Upstream,
 }}
 
 words! { /// `mode:`
 Mode { ActivePassive, ActiveActive, }}
+
+words! { /// `refusals:`
+Refusals { Native, Reset, }}
 
 map! { /// `objectives:`
 Objectives {
@@ -44,6 +48,7 @@ map! { /// `limits:` of a service
 ServiceLimits {
     max_connections: LargeCount,
     max_pending: RangedCount<0, 10_000_000>,
+    release: RangedCount<1, 10_000>,
     queue_timeout: TypedDuration,
 }}
 

@@ -298,7 +298,7 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         .into_iter()
         .map(|range| range.and_then(|range| row.buffer().get(range)).and_then(|bytes| std::str::from_utf8(bytes).ok()))
         .collect();
-    let [recovers, read_only, system, timeline, place, fork, started] = values[..] else {
+    let [recovers, read_only, system, timeline, place, recovered, started] = values[..] else {
         return Err(malformed("a row that was not asked for"));
     };
     let role = match recovers {
@@ -311,7 +311,7 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         Some("off") => Some(true),
         _ => None,
     };
-    Ok(Reading { role, writable, position: position(system, timeline, place, fork, started) })
+    Ok(Reading { role, writable, position: position(system, timeline, place, recovered, started) })
 }
 
 /// `None`: it did not say all that makes a position.
@@ -319,14 +319,15 @@ fn position(
     system: Option<&str>,
     timeline: Option<&str>,
     place: Option<&str>,
-    fork: Option<&str>,
+    recovered: Option<&str>,
     started: Option<&str>,
 ) -> Option<DataPosition> {
     Some(DataPosition::Postgres(PostgresPosition {
         system: SystemId::try_from(system?.to_owned()).ok()?,
         timeline: u32::from_str_radix(timeline?, 16).ok()?,
         lsn: place?.parse().ok()?,
-        fork: fork.and_then(|fork| fork.parse().ok()),
+        recovered: recovered.and_then(|end| end.parse().ok()),
+        fork: None,
         started: started.and_then(|started| started.parse().ok()),
     }))
 }

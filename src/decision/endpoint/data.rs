@@ -39,6 +39,12 @@ impl EndpointData {
         self.read_at = seen;
     }
 
+    /// It was seen as a replica of an earlier lineage, and has begun the one that it is in by itself.
+    pub fn began_its_lineage(&self) -> bool {
+        let place = self.place.as_ref().zip(self.as_replica.as_ref());
+        place.is_some_and(|(place, replica)| place.began_after(replica))
+    }
+
     /// Where its data is in its history.
     pub fn place(&self) -> Option<DataPosition> {
         self.place.clone()

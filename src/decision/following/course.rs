@@ -103,7 +103,11 @@ impl Service {
     /// How its place stands to what is followed; `None` = one of them is not known.
     pub(super) fn relation_of(&self, endpoint: &Endpoint) -> Option<PositionRelation> {
         let followed = self.following.followed.as_ref()?;
-        Some(endpoint.data.place()?.relation(&followed.position, followed.address == endpoint.address))
+        let same = followed.address == endpoint.address;
+        let relation = endpoint.data.place()?.relation(&followed.position, same);
+        // (What is followed is of that lineage by another promotion.)
+        let apart = matches!(relation, PositionRelation::Same { .. }) && !same && endpoint.data.began_its_lineage();
+        Some(if apart { PositionRelation::Diverged } else { relation })
     }
 
     /// Endpoints that say that they are primary, but for the holder.

@@ -30,7 +30,8 @@ fn reading(data: Data) -> Reading {
         system: SystemId(data.system),
         timeline: data.timeline,
         lsn: Lsn(data.lsn),
-        fork: data.fork.map(Lsn),
+        recovered: data.fork.map(Lsn),
+        fork: None,
         started: Some(1),
     };
     Reading {

@@ -1,5 +1,6 @@
 //! Layer 4: a client's connection relayed to an endpoint, byte by byte. The tunnels of layer 7 are relayed here too.
 mod hello;
+mod refusal;
 mod relay;
 mod session;
 mod silence;

@@ -1,6 +1,7 @@
 //! One TCP session: select, connect, register, re-check, relay, count.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,31 +10,33 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 
 use super::hello;
+use super::refusal::{RefusalCause, refuse};
 use super::relay::{RelayEnd, RelayedBytes, relay};
 use super::silence::SilenceLimits;
 use crate::config::{Name, Service, ServiceTimeouts, Target as ListenerTarget};
 use crate::decision::{Failure, Mark, Source};
+use crate::net::stream::closed_by_peer;
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::{Alarm, TaskKiller};
 use crate::proxy::handshake::AcceptedConn;
 use crate::proxy::termination::{count_rejection, end_termination, unselected_termination};
 use crate::proxy::upstream::{
-    ClientInfo, Destination, Dispatch, FaultSubject, SelectError, Selected, SelectedTarget, UpstreamLink,
+    ClientInfo, Destination, Dispatch, FaultSubject, SelectError, Selected, SelectedTarget, SessionHold, UpstreamLink,
     UpstreamPools, hash_peer,
 };
 use crate::proxy::worker_core::WorkerCore;
 use crate::routing::tries::SILENT_VERDICT_WAIT;
 use crate::routing::{
-    ConnRejection, GiveUpReason, Handle, ListenerView, Permit, RegisteredSession, RequestClass, RetryReasons,
+    ConnRejection, GiveUpReason, Handle, ListenerView, RegisteredSession, RequestClass, RetryReasons, ServiceView,
     SourceKey, Tries, sni,
 };
-use crate::sys::clock;
+use crate::sys::{clock, tcp};
 use crate::telemetry::access::{AccessRecord, Termination};
 use crate::time::MonoTime;
 use crate::wire::proxy_protocol::ConnectionEnds;
 
-/// How long a session may look for an endpoint, whatever the configured timeouts add up to.
+/// How long a session may look for an endpoint, whatever the configured timeouts add up to; without the time that it is held.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 /// The account of a session: what is counted and logged when it has ended.
@@ -142,34 +145,57 @@ async fn session(
     alarm: &Alarm,
     account: &mut SessionAccount,
 ) {
-    let (client, first) = client;
-    let deadline = account.began.after(longest_search(&table.services[index].config));
+    let (mut client, first) = client;
+    let deadline = clock::now().after(longest_search(&table.services[index].config));
     let tries = Tries::new(RequestClass::opaque(), deadline);
     let source = Source::of(ends.source.ip());
     let client_info = ClientInfo { hash: hash_peer(ends.source), ends };
     let subject = FaultSubject { source, key: SourceKey::of(&source), route: index, path: b"" };
+    let hold = SessionHold::default();
     let mut dispatch = Dispatch::new(pools, alarm, table, index, account.began, tries, (client_info, subject));
-    let connected = connect(&mut dispatch, &client).await;
+    dispatch.hold = Some(&hold);
+    let connected = connect(&mut dispatch, &hold, &client).await;
+    let permit = hold.end();
     (account.tries, account.retried) = (dispatch.attempts, dispatch.tries.reasons());
     match connected {
-        Ok((target, registered, permit)) => {
+        Ok((target, registered)) => {
             relay_session(&mut dispatch, client, first, target, account).await;
             drop((registered, permit));
         }
         Err(unselected) => {
+            drop(permit);
             count_rejection(dispatch.core, dispatch.service(), unselected);
             account.termination = unselected_termination(unselected, dispatch.last, dispatch.core);
-            client.reset_on_close();
+            let language = newest_service(&dispatch).config.refusal_language();
+            match (language, RefusalCause::of(unselected)) {
+                // Boxed, so that a task needs no room for it.
+                (Some(language), Some(cause)) => {
+                    account.moved.down = Box::pin(refuse(&mut client, first, language, cause, alarm)).await;
+                }
+                _ => client.reset_on_close(),
+            }
         }
     }
 }
 
-type Connected = (SelectedTarget, RegisteredSession<TaskKiller>, Permit);
+/// The service as the newest table has it, if it has it.
+fn newest_service(dispatch: &Dispatch<'_>) -> Arc<ServiceView> {
+    let newest = dispatch.core.table();
+    Arc::clone(newest.successor(dispatch.service()).unwrap_or(dispatch.service()))
+}
 
-async fn connect(dispatch: &mut Dispatch<'_>, client: &Transport) -> Result<Connected, SelectError> {
+async fn connect(
+    dispatch: &mut Dispatch<'_>,
+    hold: &SessionHold,
+    client: &Transport,
+) -> Result<(SelectedTarget, RegisteredSession<TaskKiller>), SelectError> {
     let core = dispatch.core;
-    let mut gone = |cx: &mut Context<'_>| was_reset(client, cx);
-    let permit = dispatch.permit(dispatch.service(), &mut gone).await?;
+    let mut closed = None;
+    let mut gone = |cx: &mut Context<'_>| match hold.waits() {
+        true => poll_closed(client, &mut closed, cx),
+        false => was_reset(client, cx),
+    };
+    hold.take_permit(dispatch.permit(dispatch.service(), &mut gone).await?);
     loop {
         let target = match dispatch.next(&mut gone).await? {
             Selected::Endpoint(target) => target,
@@ -180,7 +206,7 @@ async fn connect(dispatch: &mut Dispatch<'_>, client: &Transport) -> Result<Conn
         let pool_term = target.destination.service().pool_term(choice.pool);
         let registered = core.sessions.register(pool_term, choice.id, dispatch.alarm.killer());
         if core.view.still_holds(&target.destination.table, target.destination.service()) {
-            return Ok((target, registered, permit));
+            return Ok((target, registered));
         }
     }
 }
@@ -241,7 +267,7 @@ fn judge(dispatch: &mut Dispatch<'_>, destination: &Destination, end: RelayEnd, 
 
 fn longest_search(service: &Service) -> Duration {
     let most = service.pools.iter().map(|pool| pool.members.endpoints().len()).max().unwrap_or(1) as u32;
-    (service.timeouts.connect * (most + 1) + SILENT_VERDICT_WAIT).min(LONGEST_SEARCH)
+    (service.timeouts.connect * (most + 1) + SILENT_VERDICT_WAIT).min(LONGEST_SEARCH) + service.hold_requests
 }
 
 /// A client that has closed its side may still want the answer; one that has reset the connection does not.
@@ -251,6 +277,19 @@ fn was_reset(client: &Transport, cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(Err(_)) => Poll::Ready(()),
         _ => Poll::Pending,
     }
+}
+
+/// A client that closes its side while it is held leaves, also behind bytes that nothing has read: it does not wait for the answer
+/// to what was not sent on.
+fn poll_closed<'c>(
+    client: &'c Transport,
+    closed: &mut Option<Pin<Box<dyn Future<Output = ()> + 'c>>>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if tcp::is_closed_by_peer(client.socket()) {
+        return Poll::Ready(());
+    }
+    closed.get_or_insert_with(|| Box::pin(closed_by_peer(client.socket()))).as_mut().poll(cx)
 }
 
 fn record(core: &WorkerCore, listener: &ListenerView, service: &str, peer: SocketAddr, account: &SessionAccount) {

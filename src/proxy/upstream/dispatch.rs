@@ -10,6 +10,7 @@ use super::destination::Destination;
 use super::faults::{FailedTries, FaultSubject};
 use super::h2_connection::H2Stream;
 use super::pools::UpstreamPools;
+use super::session_hold::SessionHold;
 use crate::net::Transport;
 use crate::proxy::deadline::Alarm;
 use crate::proxy::guarded::WaitError;
@@ -45,6 +46,8 @@ pub struct Dispatch<'a> {
     pub(super) denied: bool,
     /// It goes beside a try that is late: it does not wait in line for a connection.
     pub(super) hurries: bool,
+    /// The hold of a TCP session; `None`: it is not held, it only waits.
+    pub hold: Option<&'a SessionHold>,
     /// The tries that failed.
     pub faults: FailedTries<'a>,
 }
@@ -170,6 +173,7 @@ impl<'a> Dispatch<'a> {
             last: None,
             denied: false,
             hurries: false,
+            hold: None,
             faults,
         }
     }

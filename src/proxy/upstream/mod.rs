@@ -8,11 +8,13 @@ mod faults;
 mod first_connect;
 mod h2_connection;
 mod h2_pool;
+mod hold;
 mod idle;
 mod pools;
 mod race;
 mod retry;
 mod select;
+mod session_hold;
 mod share;
 mod wait;
 
@@ -21,3 +23,4 @@ pub use dispatch::{ClientInfo, Dispatch, SelectError, Selected, SelectedTarget, 
 pub use faults::{FaultSubject, blame};
 pub use h2_connection::H2Stream;
 pub use pools::UpstreamPools;
+pub use session_hold::SessionHold;

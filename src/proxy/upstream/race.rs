@@ -77,7 +77,8 @@ impl Dispatch<'_> {
             first.step_out();
         }
         let alarm = self.core.deadlines.alarm();
-        let mut other = Some(self.elsewhere(first.destination, &alarm));
+        // (What was held connects once at a time: that is what its turn allows.)
+        let mut other = (!self.is_held()).then(|| self.elsewhere(first.destination, &alarm));
         self.alarm.set(first.tried.after(LatencyEstimate::LEAST).min(deadline));
         loop {
             let both = poll_fn(|cx| {
@@ -148,7 +149,7 @@ impl Dispatch<'_> {
             tries.race(&destination.choice);
             let origin = Rc::clone(&self.origin);
             let faults = self.faults.fresh();
-            let mut other = Dispatch { alarm, tries, origin, faults, hurries: true, ..*self };
+            let mut other = Dispatch { alarm, tries, origin, faults, hurries: true, hold: None, ..*self };
             match other.next(&mut |_: &mut Context<'_>| Poll::Pending).await {
                 Ok(Selected::Endpoint(target)) => SecondConnect::Found(Box::new(AnsweredFirst {
                     target,

@@ -25,11 +25,18 @@ impl Dispatch<'_> {
                 Pick::Static { pool } => return Ok(Selected::Static { table, service, pool }),
                 none => {
                     let next = self.unselected(none, &table.services[service]);
-                    self.wait(next, &table, service, gone).await?;
+                    match self.held_until(none, next, &table.services[service]) {
+                        // Boxed, so that a task needs no room for a hold that hardly ever comes.
+                        Some(held) => Box::pin(self.wait_held(held, none, &table, service, gone)).await?,
+                        None => self.wait(next, &table, service, gone).await?,
+                    }
                     continue;
                 }
             };
             if self.crosses_rather(&choice, &table.services[service]) {
+                continue;
+            }
+            if self.lacks_permit() && Box::pin(self.permit_again(&table.services[service], gone)).await? {
                 continue;
             }
             let mut destination = Destination { table, service, choice, reused: true, generation: 0 };
@@ -69,7 +76,7 @@ impl Dispatch<'_> {
         self.tries.crosses_rather(retry, choice, service)
     }
 
-    fn unselected(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
+    pub(super) fn unselected(&mut self, none: Pick, service: &ServiceView) -> RetryDecision {
         let retry = &self.origin.services[self.index].config.retry;
         self.tries.unselected(retry, none, service, clock::now())
     }
