@@ -106,7 +106,7 @@ pub enum ActCommand {
         /// The endpoint's address.
         address: SocketAddr,
     },
-    /// Take the data of this endpoint for the right one, whatever was followed before: follow it as soon as it is primary.
+    /// Take the data of this primary for the right one, whatever was followed before, and follow it.
     Accept {
         /// The service, which follows its primary.
         service: Name,

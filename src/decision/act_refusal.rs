@@ -64,6 +64,13 @@ pub enum ActRefusal {
         /// The service.
         service: Name,
     },
+    /// The endpoint does not say that it is primary.
+    NotPrimary {
+        /// The service.
+        service: Name,
+        /// The endpoint's address.
+        address: SocketAddr,
+    },
     /// The service is pinned.
     Pinned {
         /// The service.
@@ -206,6 +213,7 @@ impl ActRefusal {
             ActRefusal::ActiveActive { .. } => "active_active",
             ActRefusal::FollowsPrimary { .. } => "follows_primary",
             ActRefusal::FollowsNone { .. } => "follows_none",
+            ActRefusal::NotPrimary { .. } => "not_primary",
             ActRefusal::Pinned { .. } => "pinned",
             ActRefusal::Starting { .. } => "starting",
             ActRefusal::NotAvailable { .. } => "not_available",
@@ -241,6 +249,9 @@ impl ActRefusal {
             ActRefusal::ActiveActive { service } => format!("{service} is active_active"),
             ActRefusal::FollowsPrimary { service } => format!("{service} goes where its primary is"),
             ActRefusal::FollowsNone { service } => format!("the check of {service} asks for no role"),
+            ActRefusal::NotPrimary { service, address } => {
+                format!("endpoint {address} of {service} does not say that it is primary")
+            }
             ActRefusal::Pinned { service, pool } => format!("{service} is pinned to {pool}"),
             ActRefusal::Starting { service } => format!("{service} is still choosing its first pool"),
             ActRefusal::NotAvailable { service, pool } => format!("pool {pool} of {service} is not available"),
@@ -291,6 +302,7 @@ impl ActRefusal {
             ActRefusal::ActiveActive { .. } => "pin it to one pool instead".to_owned(),
             ActRefusal::FollowsPrimary { .. } => "promote another endpoint: the service follows it".to_owned(),
             ActRefusal::FollowsNone { .. } => "give its check `role: primary` first".to_owned(),
+            ActRefusal::NotPrimary { .. } => "start or promote it first: it is accepted for what it is now".to_owned(),
             ActRefusal::Pinned { .. } => "unpin it first".to_owned(),
             ActRefusal::Starting { .. } => "try again in a moment".to_owned(),
             ActRefusal::NotAvailable { service, .. } => format!("pin {service} to it to go there nevertheless"),

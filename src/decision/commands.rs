@@ -213,8 +213,10 @@ impl Service {
             return Err(ActRefusal::UnknownEndpoint { service, address });
         };
         let id = endpoint.id;
-        self.accept(id);
-        changed(true)
+        match self.accept(id) {
+            true => changed(true),
+            false => Err(ActRefusal::NotPrimary { service, address }),
+        }
     }
 
     fn refuse_pinned(&self) -> Result<(), ActRefusal> {

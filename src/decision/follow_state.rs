@@ -29,7 +29,7 @@ pub(super) struct Following {
     /// When the place was last saved.
     #[serde(default)]
     pub saved: Option<MonoTime>,
-    /// An operator said that the data of this one is the right one; it is followed as soon as it says that it is primary.
+    /// An operator said that the data of this primary is the right one: it is followed as soon as the sessions of the holder have ended.
     #[serde(default)]
     pub accepted: Option<EndpointId>,
     /// What primaries that are not followed are, as last concluded.

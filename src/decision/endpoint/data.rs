@@ -16,6 +16,9 @@ pub(in crate::decision) struct EndpointData {
     /// Where it was when it last said that it is a replica.
     #[serde(default)]
     as_replica: Option<DataPosition>,
+    /// When it last said that.
+    #[serde(default)]
+    replica_at: MonoTime,
     /// Where it is, with its fork as it was first known.
     #[serde(default)]
     place: Option<DataPosition>,
@@ -28,6 +31,7 @@ impl EndpointData {
         let position = reading.position.clone();
         if reading.role == DataRole::Replica {
             self.as_replica.clone_from(&position);
+            self.replica_at = seen;
         }
         let was_primary = self.reading.as_ref().is_some_and(|before| before.role == DataRole::Primary);
         self.place = position.map(|position| match &self.place {
@@ -39,10 +43,10 @@ impl EndpointData {
         self.read_at = seen;
     }
 
-    /// It was seen as a replica of an earlier lineage, and has begun the one that it is in by itself.
-    pub fn began_its_lineage(&self) -> bool {
+    /// It was seen as a replica of an earlier lineage after that time, and has begun the one that it is in by itself.
+    pub fn began_its_lineage_after(&self, time: MonoTime) -> bool {
         let place = self.place.as_ref().zip(self.as_replica.as_ref());
-        place.is_some_and(|(place, replica)| place.began_after(replica))
+        self.replica_at > time && place.is_some_and(|(place, replica)| place.began_after(replica))
     }
 
     /// Where its data is in its history.

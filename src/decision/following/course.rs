@@ -51,14 +51,9 @@ impl Service {
         if self.serving == Serving::Starting && !over && !self.pools.iter().all(|pool| pool.first_round_complete()) {
             return FollowCourse::Await;
         }
-        if let Some(accepted) = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted))
-            && accepted.states(rule.role) == Some(true)
-        {
-            return if self.is_holder(accepted) {
-                FollowCourse::Serve(accepted.id)
-            } else {
-                FollowCourse::Follow(accepted.id)
-            };
+        let accepted = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted));
+        if let Some(accepted) = accepted.filter(|accepted| accepted.states(rule.role) == Some(true)) {
+            return FollowCourse::Follow(accepted.id);
         }
         let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
         let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder));
@@ -105,8 +100,9 @@ impl Service {
         let followed = self.following.followed.as_ref()?;
         let same = followed.address == endpoint.address;
         let relation = endpoint.data.place()?.relation(&followed.position, same);
-        // (What is followed is of that lineage by another promotion.)
-        let apart = matches!(relation, PositionRelation::Same { .. }) && !same && endpoint.data.began_its_lineage();
+        // What is followed is of that lineage by another promotion: of another server, or of this one before it was made a replica again.
+        let since = if same { followed.seen } else { MonoTime::ZERO };
+        let apart = matches!(relation, PositionRelation::Same { .. }) && endpoint.data.began_its_lineage_after(since);
         Some(if apart { PositionRelation::Diverged } else { relation })
     }
 

@@ -136,7 +136,7 @@ impl Service {
     }
 
     fn arrive(&mut self, holder: EndpointId) {
-        self.following.accepted.take_if(|accepted| *accepted == holder);
+        self.following.accepted = None;
         if self.following.holder != Some(holder) {
             // Its place is what is followed now, wherever it is.
             let seen = self
@@ -191,12 +191,19 @@ impl Service {
 
     // ---- an operator's word --------------------------------------------------------------------------------------
 
-    /// An operator takes the data of this endpoint for the right one, whatever was followed before.
-    pub fn accept(&mut self, id: EndpointId) {
-        self.following.accepted = Some(id);
-        let accepted = self.endpoint_of(id).map(|e| (e.address, e.data.read_at, e.data.place()));
-        if let Some((address, seen, Some(position))) = accepted.filter(|_| self.following.holder == Some(id)) {
-            self.following.followed = Some(FollowedPlace { address, position, seen });
+    /// An operator takes the data of this endpoint for the right one, whatever was followed before. `false`: it is no primary now, and what
+    /// it will be when it is one, nobody knows.
+    pub fn accept(&mut self, id: EndpointId) -> bool {
+        let Some(endpoint) = self.endpoint_of(id) else { return false };
+        if self.follows().is_none_or(|rule| endpoint.states(rule.role) != Some(true)) {
+            return false;
         }
+        let (address, seen, place) = (endpoint.address, endpoint.data.read_at, endpoint.data.place());
+        if self.following.holder == Some(id) {
+            self.following.followed = place.map(|position| FollowedPlace { address, position, seen });
+        } else {
+            self.following.accepted = Some(id);
+        }
+        true
     }
 }

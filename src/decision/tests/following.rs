@@ -351,6 +351,9 @@ fn operators_move_the_primary_and_not_the_service() {
     let none = ActOutcome::Refused(ActRefusal::FollowsNone { service: "shop".into() });
     assert_eq!(plain.accept("10.0.1.1:80"), none);
     assert!(matches!(rig.accept("10.0.9.9:1"), ActOutcome::Refused(ActRefusal::UnknownEndpoint { .. })));
+    let not_primary =
+        ActRefusal::NotPrimary { service: "shop".into(), address: "10.0.2.1:5432".parse().expect("an address") };
+    assert_eq!(rig.accept("10.0.2.1:5432"), ActOutcome::Refused(not_primary), "it is accepted for what it is");
     // A hold keeps the service from following another one.
     let until = until(&rig, secs(60));
     rig.order(ActCommand::Hold { service: "shop".into(), scope: HoldScope::All, until });
