@@ -336,6 +336,10 @@ class Ledger:
         with self.lock:
             return [ack for ack in self.acked if ack[1] == server.port and ack[0] > since]
 
+    def refused_by_the_proxy(self):
+        """Connections for which it had no primary. (A server that dies while it is logged in to closes without a word.)"""
+        return [answer for _, answer in self.refused if "no primary is available" in answer]
+
     def end(self):
         self.ended.set()
         for thread in self.threads:

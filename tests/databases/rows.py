@@ -111,7 +111,7 @@ def kill_then_promote(setup):
     until("B acknowledges", lambda: ledger.acks_of(b))
     first = ledger.acks_of(b)[0][0] - killed
     told = ledger.judge(b, lost_said(proxy))
-    promise(not ledger.refused, f"connections were refused: {ledger.refused[:2]}")
+    promise(not ledger.refused_by_the_proxy(), f"connections were refused: {ledger.refused[:2]}")
     return f"first commit at B after {first:.2f} s; {told}"
 
 
@@ -153,6 +153,7 @@ def frozen_postmaster(setup):
     silent = time.monotonic()
     spent, answer = held_connect(proxy)
     promise(answer and 3 < spent < 7, f"a new connection is held, then refused: {spent:.1f} s, {answer}")
+    promise("no primary is available" in answer, f"in the words of PostgreSQL: {answer}")
     promise(ledger.acks_of(a, since=silent + 1), "old sessions go on")
     os.kill(a.process.pid, signal.SIGCONT)
     follows(proxy, a, 5)
@@ -174,7 +175,7 @@ def restart_in_place(setup):
         follows(proxy, a)
         back = time.monotonic()
         until("A acknowledges again", lambda: ledger.acks_of(a, since=back))
-    promise(not ledger.refused, f"connections were refused: {ledger.refused[:2]}")
+    promise(not ledger.refused_by_the_proxy(), f"connections were refused: {ledger.refused[:2]}")
     kinds = {incident["kind"] for incident in proxy.incidents()}
     promise("follow" not in kinds, f"nothing else was followed: {kinds}")
     return ledger.judge(a)

@@ -22,6 +22,7 @@ ROOT = HERE.parent.parent
 ROOMS = ["config", "decision", "digest", "net", "routing", "simulation", "sys", "telemetry", "text", "time", "wire"]
 WORLD = ["cargo", "test", "--locked", "--offline", "--quiet", "--test", "world", "--", "--skip", "switch_protocol::"]
 UNIT = ["cargo", "test", "--locked", "--offline", "--quiet", "--lib", "decision::"]
+FOLLOWING = ["cargo", "test", "--locked", "--offline", "--quiet", "--lib", "--test", "world", "--", "following", "position", "primaries::"]
 BUILD_BOUND = 900
 BOUND = 180
 
@@ -78,7 +79,7 @@ def reason(output):
 
 def main():
     wanted = sys.argv[1:]
-    listed = [(m, WORLD) for m in mutants.WORLD] + [(m, UNIT) for m in mutants.UNIT]
+    listed = [(m, WORLD) for m in mutants.WORLD] + [(m, UNIT) for m in mutants.UNIT] + [(m, FOLLOWING) for m in mutants.FOLLOWING]
     unknown = set(wanted) - {m[0] for m, _ in listed}
     if unknown:
         sys.exit("no such mutant: " + ", ".join(sorted(unknown)))
