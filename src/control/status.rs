@@ -275,7 +275,7 @@ pub struct IncidentReport {
     pub held: bool,
     /// What was said of the data, where the service follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub following: Option<FollowRecord>,
+    pub following: Option<Box<FollowRecord>>,
 }
 
 /// What spoke against (or for) an endpoint.

@@ -368,7 +368,7 @@ impl Service {
             fenced: None,
             outage: false,
             held: false,
-            following: self.follow_record(turn.now).filter(|_| switch.to.is_some()),
+            following: self.follow_record(turn.now).filter(|_| switch.to.is_some()).map(Box::new),
         }
     }
 

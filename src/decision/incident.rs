@@ -135,7 +135,7 @@ pub struct Incident {
     pub held: bool,
     /// What was said of the data, where the service follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub following: Option<FollowRecord>,
+    pub following: Option<Box<FollowRecord>>,
 }
 
 impl Incident {

@@ -209,6 +209,9 @@ impl SavedService {
         if let Some(left) = self.frozen_for_us.take_if(|left| *left > LONGEST_TIME) {
             leave_out(&format!("a freeze of {left} µs is longer than any"));
         }
+        if self.following.take_if(|following| !following.position.is_well_formed()).is_some() {
+            leave_out("what was followed is no position");
+        }
         let doublings = self.relapses.min(DOUBLINGS);
         if std::mem::replace(&mut self.relapses, doublings) != doublings {
             leave_out("more relapses than are counted");

@@ -92,6 +92,17 @@ impl DataPosition {
         }
     }
 
+    /// Is it one that a server could have said? (A file may say anything.)
+    pub(super) fn is_well_formed(&self) -> bool {
+        let is_id = |id: &String| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match self {
+            DataPosition::Postgres(_) => true,
+            DataPosition::Redis(position) => {
+                is_id(&position.id) && position.former.iter().chain(&position.run).all(is_id)
+            }
+        }
+    }
+
     /// Its lineage, for people.
     pub fn lineage(&self) -> String {
         match self {

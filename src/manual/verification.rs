@@ -12,6 +12,7 @@
 //! | the API | its answers are those of `config/openapi.json` | `python3 tests/openapi/run.py`; longer: `bash .ci/run --long openapi` |
 //! | fuzz | the readers of bytes | `cargo test --test fuzz`; searching: `bash .ci/run --long fuzz` |
 //! | faults | what is promised about failures, with the whole program | `cargo test --test control faults` |
+//! | databases | what is promised about primaries, with real servers and clients that keep a ledger | `tests/databases/run`; longer: `bash .ci/run --long databases` |
 //! | containers | the same in Docker: stopped, killed, cut off under load | `python3 tests/compose/run.py` |
 //! | allocations, instructions | the cost of a request | `cargo test --test allocations`, `cargo bench --bench instructions` |
 //! | documentation | every example and table of the guides | `cargo test --test config documentation` |
@@ -47,6 +48,12 @@
 //! `world/gates.rs` has a family of its own, of 96 worlds whose switches have gates: answers and acknowledgements that
 //! come late, twice, never, or about another switch; orders, reloads and restarts while one waits. Its oracle is
 //! `world/gates_oracle.rs`.
+//!
+//! `world/primaries.rs` is a world of its own, of databases: servers with branches of history that the model knows by itself,
+//! replicas that lag, postmasters that hang, promotions by right and by mistake, rewinds, restarts of the proxy, workers that
+//! are late. Its oracle: one endpoint is open at most, and none between two; no acknowledgement of a former holder comes
+//! after one of the next; nothing is opened whose data does not continue what was followed; no session is cut without a
+//! reason; a statement is in force at once; in the end the only primary is the holder.
 //!
 //! `STANDFAST_SEED=17 cargo test --test world -- --nocapture` replays one world. `world/plays.rs` has scripted attacks
 //! and faults, each with what must come of it and many seeds.

@@ -59,7 +59,7 @@ struct ListEntry<T> {
 }
 
 /// What a service can be restored without.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "active",
     "lost",
     "ordered",
@@ -71,6 +71,7 @@ const PARTS: [&str; 11] = [
     "frozen_for_us",
     "conditions",
     "administrative",
+    "following",
 ];
 
 /// What stands in such a part when there is nothing to say.

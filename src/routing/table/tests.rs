@@ -215,6 +215,23 @@ fn sessions_of_a_fenced_pool_end_and_stay_again_when_the_fence_is_taken_away() {
 }
 
 #[test]
+fn a_fenced_endpoint_has_no_session_whether_its_pool_serves_or_not() {
+    let config = two_services();
+    let one = first(&config);
+    let pool_term = one.services[0].pool_term(0);
+    for serving in [Serving::Active(0), Serving::Down] {
+        let mut row = served(&config, 2, serving);
+        row.services[0].pools[0].endpoints[0].fenced = true;
+        let two = build(&config, &row, &one);
+        assert_eq!(two.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Close);
+        assert_eq!(two.verdict(&pool_term, id(0, 1), at(9)), SessionVerdict::Stay { since: 1 }, "the holder's stay");
+        assert!(two.services[0].condemns(id(0, 0)) && !two.services[0].condemns(id(0, 1)));
+        let three = build(&config, &served(&config, 3, Serving::Active(0)), &two);
+        assert_eq!(three.verdict(&pool_term, id(0, 0), at(9)), SessionVerdict::Stay { since: 1 });
+    }
+}
+
+#[test]
 fn a_trials_session_goes_with_its_pool() {
     let config = two_services();
     let one = build(&config, &served(&config, 2, Serving::Down), &first(&config));
