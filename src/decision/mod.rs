@@ -3,6 +3,7 @@ mod act;
 mod act_command;
 mod act_refusal;
 mod active_active;
+mod actor_schema;
 mod commands;
 mod conditions;
 mod core;

@@ -5,7 +5,6 @@
 //! answer to what can be asked next. The texts are those of the sources, in words for readers of JSON ([`wording`]).
 
 mod act_body;
-mod actor;
 mod answers;
 mod wording;
 

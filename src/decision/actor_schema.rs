@@ -4,7 +4,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::decision::{Actor, ActorKind};
+use super::{Actor, ActorKind};
 
 impl PartialSchema for Actor {
     fn schema() -> RefOr<Schema> {
