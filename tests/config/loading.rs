@@ -112,7 +112,7 @@ fn show(config: &Config, path: &str) -> String {
     format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
 }
 
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 10] = [
     "reference.yaml",
     "admin.yaml",
     "minimal.yaml",
@@ -121,6 +121,8 @@ const EXAMPLES: [&str; 8] = [
     "tcp.yaml",
     "front-door.yaml",
     "passthrough.yaml",
+    "postgres-pair.yaml",
+    "redis-replicas.yaml",
 ];
 
 #[test]

@@ -90,7 +90,9 @@ fn check_what_contradicts(
         let what = "sessions that go on at a former primary write what is lost";
         diagnostics.problem(at, what, "leave it out: it is `close`");
     }
-    if let Some(at) = failover.failback.at() {
+    if let Some(at) = failover.failback.at()
+        && service.failover.failback.mode == FailbackMode::Auto
+    {
         let what = "`failback` has no effect: the service goes where its primary is";
         diagnostics.warning(at, what, "leave it out; to bring it home promote the endpoint there");
     }
