@@ -263,7 +263,7 @@ pub const COMMANDS: [HelpText; 30] = [
     HelpText {
         command: "accept",
         examples: &[(
-            "standfast accept orders 10.0.0.2:5432 -m \"restored from last night\"",
+            "standfast accept orders 10.0.0.2:5432 -m restored",
             "Follow this primary, whatever was followed before",
         )],
         codes: &ACT_CODES,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::audit::read_key;
 use super::jwks;
-use super::probes::password;
+use super::probes::{mysql, password};
 use super::tokens::{self, TokensReadError};
 use crate::config::{Config, LoadedConfig, NamedFile, NamedFiles, Problem, Problems, Severity, with_problems};
 use crate::net::tls::{ClientTls, OwnCertificate, ServerTls, TlsAssetError, TlsFileLoader};
@@ -128,6 +128,7 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
         NamedFiles::CheckpointKey(file) => return told.extend(bad_key(file)),
         NamedFiles::Written { file, required } => return told.extend(without_folder(file, *required)),
         NamedFiles::Password(file) => return told.extend(bad_password(file)),
+        NamedFiles::ServerKey(file) => return told.extend(bad_server_key(file)),
         NamedFiles::KeySet(file) => return told.extend(key_set_problems(file)),
         NamedFiles::Tokens { file } => return told.extend(tokens_problems(file)),
         NamedFiles::Authorities { file, pins } => {
@@ -147,6 +148,12 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
 fn bad_password(file: &NamedFile) -> Option<Problem> {
     let problem = password::from_file(&file.path).err()?;
     Some(file.problem(Severity::Warning, &problem, "write it there: until then the check is not let in"))
+}
+
+/// What is wrong with the key of a server that a check logs in to. (The same holds for it.)
+fn bad_server_key(file: &NamedFile) -> Option<Problem> {
+    let problem = mysql::server_key(&file.path).err()?;
+    Some(file.problem(Severity::Warning, &problem, "copy `public_key.pem` of the server there"))
 }
 
 /// What is wrong with a tokens file, one problem a line of it; or what should be known of one that is right.

@@ -64,7 +64,9 @@ pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use persist_orders::{SavedHold, SavedWeight};
-pub use position::{DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId};
+pub use position::{
+    DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId, TransactionPosition,
+};
 pub use reading::{DataRole, Reading};
 pub use recent_acts::SavedAct;
 pub use sessions::{PoolSessions, SessionRule};

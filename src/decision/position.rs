@@ -17,6 +17,8 @@ pub enum DataPosition {
     Postgres(PostgresPosition),
     /// Of Redis or Valkey.
     Redis(RedisPosition),
+    /// Of MySQL, MariaDB or Galera.
+    Transactions(TransactionPosition),
 }
 
 /// A place in the log of PostgreSQL.
@@ -61,6 +63,15 @@ pub struct RedisPosition {
     pub run: Option<String>,
 }
 
+/// A number of transactions. Two servers of one history that have the same number may have different ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionPosition {
+    /// The domains or sources that they are of, or the cluster.
+    pub history: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// How the position of one endpoint stands to the one that is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PositionRelation {
@@ -88,6 +99,7 @@ impl DataPosition {
         match (self, followed) {
             (DataPosition::Postgres(this), DataPosition::Postgres(followed)) => this.relation(followed, same),
             (DataPosition::Redis(this), DataPosition::Redis(followed)) => this.relation(followed, same),
+            // (No service follows such a server: numbers do not tell which transactions they are.)
             _ => PositionRelation::Foreign,
         }
     }
@@ -100,6 +112,7 @@ impl DataPosition {
             DataPosition::Redis(position) => {
                 is_id(&position.id) && position.former.iter().chain(&position.run).all(is_id)
             }
+            DataPosition::Transactions(position) => position.history.len() <= 1024,
         }
     }
 
@@ -108,6 +121,7 @@ impl DataPosition {
         match self {
             DataPosition::Postgres(position) => format!("{}/{}", position.system.0, position.timeline),
             DataPosition::Redis(position) => position.id.clone(),
+            DataPosition::Transactions(position) => position.history.clone(),
         }
     }
 
@@ -117,7 +131,7 @@ impl DataPosition {
         if let DataPosition::Postgres(position) = &mut self {
             let seen = as_replica.is_some_and(|replica| match replica {
                 DataPosition::Postgres(replica) => position.continues_life_of(replica),
-                DataPosition::Redis(_) => false,
+                DataPosition::Redis(_) | DataPosition::Transactions(_) => false,
             });
             position.fork = position.recovered.filter(|_| seen);
         }
@@ -279,6 +293,9 @@ impl fmt::Display for DataPosition {
         match self {
             DataPosition::Postgres(position) => write!(f, "timeline {} at {}", position.timeline, position.lsn),
             DataPosition::Redis(position) => write!(f, "{} at {}", position.id, position.offset),
+            DataPosition::Transactions(position) => {
+                write!(f, "{} transactions of {}", position.count, position.history)
+            }
         }
     }
 }
@@ -379,7 +396,7 @@ mod tests {
     fn a_fork_is_known_only_of_what_was_seen_to_be_promoted() {
         let fork = |position: DataPosition| match position {
             DataPosition::Postgres(position) => position.fork.map(|fork| fork.0),
-            DataPosition::Redis(_) => None,
+            DataPosition::Redis(_) | DataPosition::Transactions(_) => None,
         };
         let promoted = || postgres(2, 120, Some(100));
         assert_eq!(fork(promoted().with_fork_seen(Some(&postgres(1, 90, None)))), Some(100));

@@ -39,13 +39,15 @@
 //! - A change of verdict resets what traffic said: it belongs to the same trouble. When checks turn red, a running
 //!   ejection from then on lasts as long as they do.
 //! - Each check owns its connection (`kept.rs`) and connects by `net/dial.rs`; `tcp.rs`, `http.rs`, `grpc.rs`,
-//!   `postgres.rs` and `redis.rs` are the kinds.
+//!   `postgres.rs`, `mysql/` and `redis.rs` are the kinds.
 //! - A connection ends in order, whatever the verdict (`control/probes/stream.rs`): over HTTP/2 by GOAWAY, over TLS by
 //!   `close_notify`, then by a FIN; what still comes is read for up to 500 ms and 1 MiB, and no longer than until the next
 //!   probe connects. A reset would stand in the logs of the endpoint as a fault of its client. The price is a TIME_WAIT of one minute per probe on this side, in the place of
 //!   the endpoint's. With `reuse` there are fewer.
 //! - A passed probe may carry a `Reading`: role, writability, lineage and position of the endpoint's data. The last one
-//!   is part of the status; nothing is concluded from it. `postgres` and `redis` give one.
+//!   is part of the status; nothing is concluded from it. `postgres`, `mysql` and `redis` give one.
+//! - A login at MySQL that ends in the middle counts for `max_connect_errors`, so one that is given up (`mysql/mod.rs`) is ended by an
+//!   answer that the server refuses.
 //! - What a server states counts at once: `NotServing` (it starts, it stops) counts like `fall` failures. Silence and
 //!   errors are counted. `Busy` (no room for the probe) and `Blind` (not let in) are no evidence: a full table of connections
 //!   is not taken for a death. They refute the silence before them and change no other verdict. While they are all that

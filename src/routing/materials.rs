@@ -81,6 +81,7 @@ pub fn check_tls(check: &CheckKind) -> Option<(&UpstreamTls, Alpn)> {
         CheckKind::Http(http) => http.tls.as_ref().map(|tls| (tls, http.protocol.into())),
         CheckKind::Grpc(grpc) => grpc.tls.as_ref().map(|tls| (tls, Alpn::Http2)),
         CheckKind::Postgres(postgres) => postgres.tls.as_ref().map(|tls| (tls, Alpn::None)),
+        CheckKind::Mysql(mysql) => mysql.tls.as_ref().map(|tls| (tls, Alpn::None)),
         CheckKind::Redis(redis) => redis.tls.as_ref().map(|tls| (tls, Alpn::None)),
     }
 }

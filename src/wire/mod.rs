@@ -6,6 +6,7 @@
 //! - [`h2`]: what HTTP/2 brings and takes, in the same values.
 //! - [`proxy_protocol`]: PROXY headers; [`client_hello`]: what the first message of a TLS handshake asks for.
 //! - [`cookie()`], [`query_parameter`]: one value of a request by its name.
+//! - [`mysql`]: packets of MySQL and MariaDB, for checks.
 //! - [`refusal`]: how clients of databases are told that there is no server for them.
 //! - [`resp`]: replies of Redis and Valkey, for checks.
 //! - [`websocket`]: where the frames of a relayed WebSocket end, and the frame that ends it.
@@ -17,6 +18,7 @@ mod cookie;
 mod fields;
 pub mod h1;
 pub mod h2;
+pub mod mysql;
 pub mod proxy_protocol;
 mod query;
 pub mod refusal;

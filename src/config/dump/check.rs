@@ -31,6 +31,19 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "tls" => upstream_tls(postgres.tls.as_ref()),
             }
         }
+        CheckKind::Mysql(mysql) => {
+            let (password, password_file) = password(&mysql.login);
+            map! {
+                "user" => mysql.login.user.as_str(),
+                "password" => password,
+                "password_file" => password_file,
+                "database" => mysql.database.as_deref(),
+                "auth" => mysql.weakest.as_str(),
+                "server_key_file" => mysql.server_key.as_ref().map(|path| path.display().to_string()),
+                "port" => mysql.port,
+                "tls" => upstream_tls(mysql.tls.as_ref()),
+            }
+        }
         CheckKind::Redis(redis) => {
             let (password, password_file) = password(&redis.login);
             map! {

@@ -34,6 +34,7 @@ pub(super) fn health_check(key: &str, value: FoundValue<'_>) -> Option<String> {
             Some("tcp") => "write `tcp: {}`".to_owned(),
             Some("grpc") => "write `grpc: {}`".to_owned(),
             Some("redis" | "valkey") => "write `redis: {}`".to_owned(),
+            Some("mysql" | "mariadb" | "galera") => "write `mysql: {user: standfast}`".to_owned(),
             Some("postgres" | "postgresql" | "pgsql") => "write `postgres: {user: standfast}`".to_owned(),
             _ => format!("write `{}`", http_check("path", value)),
         },

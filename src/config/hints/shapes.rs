@@ -80,6 +80,7 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
             None => "write `tcp: {}`".to_owned(),
         },
         "PostgresCheck" => "write `postgres: {user: standfast}`".to_owned(),
+        "MysqlCheck" => "write `mysql: {user: standfast}`".to_owned(),
         "RedisCheck" => "write `redis: {}`".to_owned(),
         "GrpcCheck" => match text.filter(|text| is_name(text) && !found.is_on()) {
             Some(service) => format!("write `grpc: {{service: {service}}}`"),

@@ -90,7 +90,7 @@ fn check_timing(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Healt
         diagnostics.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
     let reuse = match &check.kind {
-        CheckKind::Tcp { .. } | CheckKind::Postgres(_) | CheckKind::Redis(_) => Duration::ZERO,
+        CheckKind::Tcp { .. } | CheckKind::Postgres(_) | CheckKind::Mysql(_) | CheckKind::Redis(_) => Duration::ZERO,
         CheckKind::Http(http) => http.reuse,
         CheckKind::Grpc(grpc) => grpc.reuse,
     };
@@ -128,13 +128,14 @@ fn kind(
     over: Option<&CheckKind>,
     upstream: &Upstream,
 ) -> Option<CheckKind> {
-    let later = [&typed.mysql, &typed.exec, &typed.agent];
+    let later = [&typed.exec, &typed.agent];
     let given = [
         ("tcp", typed.tcp.at()),
         ("http", typed.http.at()),
         ("grpc", typed.grpc.at()),
         ("redis", typed.redis.at()),
         ("postgres", typed.postgres.at()),
+        ("mysql", typed.mysql.at()),
     ];
     let kinds = given.map(|(name, _)| name);
     let mut given = given.iter().filter_map(|(name, at)| at.map(|at| (*name, at)));
@@ -160,6 +161,10 @@ fn kind(
         (Some(("postgres", at)), None) => {
             let check = login_check::postgres(diagnostics, at, typed.postgres.get()?)?;
             Some(CheckKind::Postgres(Arc::new(check)))
+        }
+        (Some(("mysql", at)), None) => {
+            let check = login_check::mysql(diagnostics, at, typed.mysql.get()?)?;
+            Some(CheckKind::Mysql(Arc::new(check)))
         }
         (Some(("redis", _)), None) => {
             Some(CheckKind::Redis(Arc::new(login_check::redis(diagnostics, typed.redis.get()?))))

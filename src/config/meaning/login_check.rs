@@ -1,10 +1,11 @@
-//! Checks that log in and ask: `health_check.postgres` and `health_check.redis`.
+//! Checks that log in and ask: `health_check.postgres`, `health_check.mysql` and `health_check.redis`.
 
 use super::diagnostics::Diagnostics;
 use super::tls;
 use crate::config::defaults;
 use crate::config::model::{
-    CheckLogin, CheckPassword, FollowedRole, PasswordMethod, PostgresCheck, RedisCheck, Secret, UpstreamTls,
+    CheckLogin, CheckPassword, FollowedRole, MysqlCheck, MysqlMethod, PasswordMethod, PostgresCheck, RedisCheck,
+    Secret, UpstreamTls,
 };
 use crate::config::named_files::NamedFiles;
 use crate::config::schema;
@@ -39,6 +40,32 @@ pub(super) fn postgres(
     let port = typed.port.get().map(|port| port.0 as u16);
     let role = role(diagnostics, &typed.role);
     Some(PostgresCheck { login: CheckLogin { user: user?, password }, database: database?, weakest, role, port, tls })
+}
+
+pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::MysqlCheck) -> Option<MysqlCheck> {
+    let user = diagnostics.required(&typed.user, at, "user", "user: standfast");
+    let user = user.and_then(|user| name(diagnostics, typed.user.at().unwrap_or(at), user));
+    let database = typed.database.found().and_then(|(at, database)| name(diagnostics, at, database));
+    let password = password(diagnostics, &typed.password, &typed.password_file);
+    let weakest = match typed.auth.get() {
+        Some(schema::MysqlMethod::CachingSha2) => MysqlMethod::CachingSha2,
+        None | Some(schema::MysqlMethod::Native) => MysqlMethod::Native,
+        Some(schema::MysqlMethod::Cleartext) => MysqlMethod::Cleartext,
+    };
+    let tls = tls_when_asked(diagnostics, &typed.tls);
+    if let (Some(at), MysqlMethod::Cleartext, None) = (typed.auth.at(), weakest, &tls) {
+        let what = "the password would travel in the clear";
+        diagnostics.warning(at, what, "add `tls: on`, or leave `auth` out");
+    }
+    if let Some(file) = diagnostics.named(&typed.server_key_file) {
+        diagnostics.named.push(NamedFiles::ServerKey(file));
+    }
+    let server_key = typed.server_key_file.found().map(|(_, path)| diagnostics.path(path));
+    if let (Some(at), Some(_)) = (typed.server_key_file.at(), &tls) {
+        diagnostics.warning(at, "over TLS this key is not used", "leave it out, or leave `tls` out");
+    }
+    let port = typed.port.get().map(|port| port.0 as u16);
+    Some(MysqlCheck { login: CheckLogin { user: user?, password }, database, weakest, server_key, port, tls })
 }
 
 pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -> RedisCheck {

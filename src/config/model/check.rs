@@ -50,6 +50,8 @@ pub enum CheckKind {
     Grpc(Arc<GrpcCheck>),
     /// A login at PostgreSQL, and a question.
     Postgres(Arc<PostgresCheck>),
+    /// A login at MySQL or MariaDB, and questions.
+    Mysql(Arc<MysqlCheck>),
     /// A login at Redis or Valkey, and a question.
     Redis(Arc<RedisCheck>),
 }
@@ -62,6 +64,7 @@ impl CheckKind {
             CheckKind::Http(_) => "http",
             CheckKind::Grpc(_) => "grpc",
             CheckKind::Postgres(_) => "postgres",
+            CheckKind::Mysql(_) => "mysql",
             CheckKind::Redis(_) => "redis",
         }
     }
@@ -71,7 +74,7 @@ impl CheckKind {
         match self {
             CheckKind::Postgres(check) => check.role,
             CheckKind::Redis(check) => check.role,
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
+            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
         }
     }
 }
@@ -87,6 +90,23 @@ pub struct PostgresCheck {
     pub weakest: PasswordMethod,
     /// The service follows the endpoint that has this role; `None` = any role will do.
     pub role: Option<FollowedRole>,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// Over TLS, asked for by an SSLRequest.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// A probe that logs in at MySQL or MariaDB and asks for its role and position, and for its part in a cluster. Any role passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MysqlCheck {
+    /// The user and its password.
+    pub login: CheckLogin,
+    /// The database that it logs in to; `None` = none.
+    pub database: Option<String>,
+    /// The weakest way of giving the password that is taken.
+    pub weakest: MysqlMethod,
+    /// The server's RSA key, as a PEM file that is read for each probe that needs it: what encrypts the password where there is no TLS.
+    pub server_key: Option<PathBuf>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS, asked for by an SSLRequest.
@@ -144,6 +164,30 @@ impl PasswordMethod {
             PasswordMethod::Scram => "scram",
             PasswordMethod::Md5 => "md5",
             PasswordMethod::Cleartext => "cleartext",
+        }
+    }
+}
+
+/// A way to give a password to MySQL or MariaDB, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MysqlMethod {
+    /// `caching_sha2_password`: a salted SHA-256. When the server does not have the user in its cache it wants the password itself,
+    /// which it gets over TLS, or encrypted for its own key.
+    CachingSha2,
+    /// `mysql_native_password`: a salted SHA-1.
+    Native,
+    /// `mysql_clear_password`: the password itself.
+    Cleartext,
+}
+
+impl MysqlMethod {
+    /// Its word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MysqlMethod::CachingSha2 => "caching_sha2",
+            MysqlMethod::Native => "native",
+            MysqlMethod::Cleartext => "cleartext",
         }
     }
 }

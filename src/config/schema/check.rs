@@ -14,7 +14,7 @@ HealthCheck = "health_check" {
     http: ShorthandMap<HttpCheck>,
     grpc: GrpcCheck,
     postgres: PostgresCheck,
-    mysql: ReservedKey,
+    mysql: MysqlCheck,
     redis: RedisCheck,
     exec: ReservedKey,
     agent: ReservedKey,
@@ -53,6 +53,23 @@ PasswordMethod { Scram, Md5, Cleartext, }}
 
 words! { /// `health_check.postgres.role`
 CheckedRole { Primary, Writable, Replica, }}
+
+map! { /// `health_check.mysql`
+MysqlCheck {
+    user: String,
+    password: String,
+    password_file: String,
+    database: String,
+    auth: MysqlMethod,
+    server_key_file: String,
+    role: ReservedKey,
+    max_lag: ReservedKey,
+    port: PortNumber,
+    tls: OffOr<OnOr<UpstreamTls>>,
+}}
+
+words! { /// `health_check.mysql.auth`: the weakest way to give a password that is taken.
+MysqlMethod { CachingSha2, Native, Cleartext, }}
 
 map! { /// `health_check.redis`
 RedisCheck {

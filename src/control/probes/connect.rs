@@ -64,6 +64,11 @@ impl ProbeTarget {
         secured.map(stream).map_err(|error| handshake_error(error.io()))
     }
 
+    /// The second half, without TLS even where the check has it.
+    pub(super) fn without_tls(&self, socket: Socket) -> ProbeStream {
+        ProbeStream::new(socket.into(), self.closing.clone())
+    }
+
     /// The check has TLS.
     pub(super) fn has_tls(&self) -> bool {
         !matches!(self.tls, Ok(None))

@@ -1,6 +1,6 @@
 //! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays no other.
 //! Here: which tasks run, also after a reload. [`task`] holds the schedule of one, [`probe`] its probe, of one of the kinds
-//! `tcp`, `http`, `grpc`, `postgres` and `redis`; `kept` and `stream` are their connections.
+//! `tcp`, `http`, `grpc`, `postgres`, `mysql` and `redis`; `kept` and `stream` are their connections.
 mod answer;
 mod connect;
 mod error;
@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 mod http_client;
 mod kept;
+pub(super) mod mysql;
 pub(super) mod password;
 mod postgres;
 mod probe;

@@ -9,6 +9,7 @@ use super::error::ProbeError;
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
+use super::mysql::MysqlProbe;
 use super::postgres::PostgresProbe;
 use super::redis::RedisProbe;
 use super::stream::ClosingStream;
@@ -39,6 +40,7 @@ enum ProbeKind {
     Http(Box<KeptClient<HttpExchange>>),
     Grpc(Box<KeptClient<HealthCall>>),
     Postgres(PostgresProbe),
+    Mysql(MysqlProbe),
     Redis(RedisProbe),
 }
 
@@ -68,6 +70,7 @@ impl Probe {
                 (address, ProbeKind::Grpc(Box::new(KeptClient::new(call, grpc.reuse))))
             }
             CheckKind::Postgres(check) => (at(own.ip(), check.port), ProbeKind::Postgres(PostgresProbe(check.clone()))),
+            CheckKind::Mysql(check) => (at(own.ip(), check.port), ProbeKind::Mysql(MysqlProbe(check.clone()))),
             CheckKind::Redis(check) => (at(own.ip(), check.port), ProbeKind::Redis(RedisProbe(check.clone()))),
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
@@ -99,6 +102,7 @@ impl Probe {
                 ProbeKind::Http(probe) => probe.probe(&attempt).await.map(unread),
                 ProbeKind::Grpc(probe) => probe.probe(&attempt).await.map(unread),
                 ProbeKind::Postgres(probe) => probe.probe(&attempt).await,
+                ProbeKind::Mysql(probe) => probe.probe(&attempt).await,
                 ProbeKind::Redis(probe) => probe.probe(&attempt).await,
             }
         };

@@ -96,6 +96,22 @@ fn words_that_guides_quote_exist() {
     // Of systemd, Compose, Prometheus and PostgreSQL.
     known.extend(["sd_notify", "stop_grace_period", "runbook_url", "default_transaction_read_only"].map(str::to_owned));
     known.extend(words(&text(&"config/openapi.json")));
+    // Of MySQL and MariaDB.
+    known.extend(
+        [
+            "caching_sha2_password",
+            "client_ed25519",
+            "gtid_executed",
+            "max_connect_errors",
+            "mysql_native_password",
+            "public_key",
+            "read_only",
+            "super_read_only",
+            "wsrep_cluster_state_uuid",
+            "wsrep_last_committed",
+        ]
+        .map(str::to_owned),
+    );
     let mut wrong = Vec::new();
     let guides = |page: &&Page| page.path.starts_with("config/guides/") && page.path != OF_OTHERS;
     for page in pages().iter().filter(guides) {

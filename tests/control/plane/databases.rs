@@ -15,13 +15,13 @@ use standfast::sys::clock;
 use super::support::{Plane, eventually, file};
 
 /// A folder that a server of this user may write, and how to run a program as that user.
-struct Place {
-    folder: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) folder: tempfile::TempDir,
     user: Option<(u32, u32)>,
 }
 
 impl Place {
-    fn new(user: &str) -> Place {
+    pub(super) fn new(user: &str) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let user = Place::found(user).filter(|_| rustix::process::geteuid().is_root());
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -35,7 +35,7 @@ impl Place {
         Some((fields[2].parse().ok()?, fields[3].parse().ok()?))
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
         if let Some((uid, gid)) = self.user {
@@ -44,20 +44,20 @@ impl Place {
         command
     }
 
-    fn run(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+    pub(super) fn run(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
         let output = self.command(program).args(arguments).stdout(Stdio::piped()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {told}");
         told
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
 /// A server that ends with the test.
-struct Server(Child);
+pub(super) struct Server(pub(super) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -66,12 +66,12 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A plane with one service whose pools have an endpoint each at these ports, under this check.
-fn plane(check: &str, ports: &[u16]) -> Plane {
+pub(super) fn plane(check: &str, ports: &[u16]) -> Plane {
     let pools: Vec<String> =
         ('a'..).zip(ports).map(|(name, port)| format!("{{name: {name}, endpoints: [\"127.0.0.1:{port}\"]}}")).collect();
     let service = format!(
@@ -82,27 +82,32 @@ fn plane(check: &str, ports: &[u16]) -> Plane {
     Plane::start(&file(&[("s", service)], ""))
 }
 
-fn at(port: u16) -> SocketAddr {
+pub(super) fn at(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-async fn until(plane: &Plane, port: u16, what: &str, wanted: impl Fn(&EndpointReport) -> bool) -> EndpointReport {
+pub(super) async fn until(
+    plane: &Plane,
+    port: u16,
+    what: &str,
+    wanted: impl Fn(&EndpointReport) -> bool,
+) -> EndpointReport {
     eventually(what, || async { Some(plane.endpoint(at(port)).await).filter(|found| wanted(found)) }).await
 }
 
-fn is_healthy(found: &EndpointReport) -> bool {
+pub(super) fn is_healthy(found: &EndpointReport) -> bool {
     found.state.standing.operational == Operational::Healthy
 }
 
-fn answers(found: &EndpointReport, class: CheckAnswerClass, words: &str) -> bool {
+pub(super) fn answers(found: &EndpointReport, class: CheckAnswerClass, words: &str) -> bool {
     found.state.check.as_ref().is_some_and(|answer| answer.class == class && answer.detail.contains(words))
 }
 
-fn lineage(read: &Reading) -> Option<String> {
+pub(super) fn lineage(read: &Reading) -> Option<String> {
     read.position.as_ref().map(DataPosition::lineage)
 }
 
-async fn is_told_to_be_blind(plane: &Plane) -> bool {
+pub(super) async fn is_told_to_be_blind(plane: &Plane) -> bool {
     plane.service("s").await.conditions.iter().any(|condition| condition.kind == ConditionKind::CheckBlind)
 }
 

@@ -6,6 +6,7 @@ mod databases;
 mod dns;
 mod failover;
 mod journal;
+mod mariadb;
 mod names;
 mod probes;
 mod records;
