@@ -2,7 +2,7 @@
 //! the control plane's.
 //!
 //! * [`chain`]: a line, its hash, and the chain that writes it;
-//! * [`checkpoint`]: signatures over the head of a chain, as signed notes;
+//! * [`mod@checkpoint`]: signatures over the head of a chain, as signed notes;
 //! * [`verify`]: what was edited, removed, inserted or cut off, by file and line.
 //!
 //! # Format 1

@@ -13,8 +13,8 @@ use super::switch::LastSwitch;
 use super::timeline::Timeline;
 use super::timers::Timer;
 use super::{
-    Administrative, ConditionKind, Incident, SavedAct, SavedCondition, SavedFollowing, SavedHold, SavedWeight, Serving,
-    SwitchKind,
+    Administrative, ConditionKind, DataPosition, FollowRecord, Incident, SavedAct, SavedCondition, SavedFollowing,
+    SavedHold, SavedWeight, Serving, SwitchKind,
 };
 use crate::config::{Name, is_name};
 use crate::text::{printable, shortened};
@@ -254,6 +254,9 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
     if incident.epoch > epoch {
         return Err(format!("it is of epoch {}, and the last one was {epoch}", incident.epoch));
     }
+    let is_well_formed =
+        |record: &FollowRecord| record.left_at.iter().chain(&record.joined_at).all(DataPosition::is_well_formed);
+    incident.following.take_if(|record| !is_well_formed(record));
     for text in std::iter::once(&mut incident.actor.name).chain(&mut incident.actor.origin) {
         *text = printable(text).into_owned();
     }

@@ -152,6 +152,7 @@ impl DataPosition {
             (DataPosition::Postgres(this), DataPosition::Postgres(replica)) => {
                 this.system == replica.system && replica.timeline < this.timeline
             }
+            (DataPosition::Redis(this), DataPosition::Redis(replica)) => this.id != replica.id,
             _ => false,
         }
     }
@@ -183,9 +184,14 @@ impl PostgresPosition {
                 PositionRelation::Diverged
             }
             std::cmp::Ordering::Equal => PositionRelation::Same { lacks: followed.lsn.0.saturating_sub(self.lsn.0) },
-            std::cmp::Ordering::Greater if !same && self.fork.is_some_and(branches_off) => PositionRelation::Diverged,
+            std::cmp::Ordering::Greater if self.recovered.is_some_and(branches_off) || branches_off(self.lsn) => {
+                PositionRelation::Diverged
+            }
             std::cmp::Ordering::Greater => {
-                PositionRelation::Newer { lost: self.fork.map(|fork| followed.lsn.0.saturating_sub(fork.0)) }
+                // (Of a lineage in between it is not known where it forked.)
+                let is_next = followed.timeline.checked_add(1) == Some(self.timeline);
+                let fork = self.fork.filter(|_| is_next);
+                PositionRelation::Newer { lost: fork.map(|fork| followed.lsn.0.saturating_sub(fork.0)) }
             }
         }
     }
@@ -204,7 +210,9 @@ impl PostgresPosition {
 
 impl RedisPosition {
     fn relation(&self, followed: &RedisPosition, same: bool) -> PositionRelation {
-        if self.id == followed.id || same && self.run.is_some() && self.run == followed.run {
+        // (A master that takes another id for its first replica has no former one; one that was promoted has.)
+        let is_alive = same && self.former.is_none() && self.run.is_some() && self.run == followed.run;
+        if self.id == followed.id || is_alive {
             return PositionRelation::Same { lacks: followed.offset.saturating_sub(self.offset) };
         }
         if self.former.as_ref() == Some(&followed.id) {
@@ -386,7 +394,7 @@ mod tests {
                 match i.cmp(&j) {
                     std::cmp::Ordering::Less => assert_eq!(relation, Older),
                     std::cmp::Ordering::Equal => assert_eq!(one.relation(other, true), Same { lacks: 0 }),
-                    std::cmp::Ordering::Greater => assert!(matches!(relation, Newer { lost: Some(_) })),
+                    std::cmp::Ordering::Greater => assert!(matches!(relation, Newer { .. })),
                 }
             }
         }

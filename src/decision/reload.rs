@@ -186,8 +186,11 @@ impl Service {
         }
         let serves: Vec<bool> = past.pools.iter().map(|old| old.is_some_and(|old| served[old])).collect();
         self.serving = self.serving_by(&serves);
-        if self.follows().is_none() {
-            self.await_strangers(was_available, turn);
+        match self.follows() {
+            None => self.await_strangers(was_available, turn),
+            // (Whom it is to follow is not known before all have been asked.)
+            Some(_) if self.is_reading_missing() => self.begin_first_round(turn),
+            Some(_) => {}
         }
         self.leave_drained_pool(was_available, &Actor::standfast(), turn);
     }

@@ -69,6 +69,19 @@ impl CheckKind {
         }
     }
 
+    /// What it reads of an endpoint's data, and at which port: two checks with the same source read the same, whoever asks.
+    pub fn source(&self) -> (&'static str, Option<u16>) {
+        let port = match self {
+            CheckKind::Tcp { port, .. } => *port,
+            CheckKind::Http(check) => check.port,
+            CheckKind::Grpc(check) => check.port,
+            CheckKind::Postgres(check) => check.port,
+            CheckKind::Redis(check) => check.port,
+            CheckKind::Mysql(check) => check.port,
+        };
+        (self.as_str(), port)
+    }
+
     /// The role that it asks for.
     pub fn role(&self) -> Option<FollowedRole> {
         match self {

@@ -35,9 +35,11 @@ impl RedisProbe {
                 resp::write_command(&[b"AUTH", user.as_bytes(), password.as_bytes()], &mut commands);
             }
         }
-        for command in [&[&b"PING"[..]][..], &[b"INFO", b"replication"], &[b"INFO", b"server"], &[b"QUIT"]] {
-            resp::write_command(command, &mut commands);
-        }
+        // (Where a role is asked for, the life of the process and its mode are, too.)
+        let sections: &[&[u8]] = if self.0.role.is_some() { &[b"replication", b"server"] } else { &[b"replication"] };
+        resp::write_command(&[b"PING"], &mut commands);
+        sections.iter().for_each(|section| resp::write_command(&[b"INFO", section], &mut commands));
+        resp::write_command(&[b"QUIT"], &mut commands);
         // (A server that is full says so and closes, whatever it is sent.)
         let written = stream.write_all(&commands).await;
         let mut replies = Replies { stream, bytes: Vec::new(), used: 0 };
@@ -48,7 +50,7 @@ impl RedisProbe {
         let refused = |error: &[u8]| refusal(error, password.as_deref());
         expect_status("PING", replies.next().await?, refused)?;
         let mut info = String::new();
-        for _ in ["replication", "server"] {
+        for _ in sections {
             match replies.next().await? {
                 RespReply::Text(text) => {
                     info.push_str(std::str::from_utf8(text).map_err(|_| malformed("INFO is no text"))?);

@@ -535,7 +535,11 @@ impl Endpoint {
         if before.check != after.check || !same_port {
             self.checks.replace(after.check);
             self.suspicion.forget();
-            self.data = EndpointData::default(); // it is what the other check, or another port, said
+            // (What another kind of check, or another port, says is about something else.)
+            let source = |rules: EndpointRules<'_>| rules.check.map(|check| check.kind.source());
+            if source(before) != source(after) || !same_port {
+                self.data = EndpointData::default();
+            }
             if before.check.is_none() != after.check.is_none() && self.checks.verdict == CheckVerdict::Green {
                 self.checks_speak(after);
             }

@@ -47,8 +47,10 @@ impl Endpoint {
 
 impl Service {
     pub(super) fn course(&self, rule: FollowRule, now: MonoTime) -> FollowCourse {
-        let over = self.timers.armed(Timer::FirstRound).is_none_or(|at| at <= now);
-        if self.serving == Serving::Starting && !over && !self.pools.iter().all(|pool| pool.first_round_complete()) {
+        let over = |timer| self.timers.armed(timer).is_none_or(|at| at <= now);
+        let unasked =
+            || self.serving == Serving::Starting && !self.pools.iter().all(|pool| pool.first_round_complete());
+        if !over(Timer::FirstRound) && (unasked() || self.is_reading_missing()) {
             return FollowCourse::Await;
         }
         let accepted = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted));
@@ -56,33 +58,39 @@ impl Service {
             return FollowCourse::Follow(accepted.id);
         }
         let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
-        let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder));
         let others = self.primaries(rule);
+        let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder, &others));
+        let silent = self.following.silent_since.zip(rule.fence_after);
+        let too_long = silent.is_some_and(|(since, after)| now.since(since) >= after);
+        let revokes = state == HolderState::Abdicates || too_long;
         match (state, holder) {
             (HolderState::Serves, Some(holder)) => self.beside_the_holder(rule, holder, &others),
             (HolderState::Serves, None) => FollowCourse::Lose { revokes: false },
             (state, _) => match self.heir(&others) {
-                Some(next) if self.holds_all() => self.kept_by_a_hold(next),
+                // (Operators keep it where it is, also without a holder that serves.)
+                Some(_) if self.holds_all() && holder.is_some() => FollowCourse::Lose { revokes },
+                // After a restart the holder before it is given up for as many failed probes as ever.
+                Some(_) if self.awaits_its_holder(state) && !over(Timer::FirstChoice) => FollowCourse::Await,
                 Some(next) => FollowCourse::Follow(next),
-                None => {
-                    let silent = self.following.silent_since.zip(rule.fence_after);
-                    let too_long = silent.is_some_and(|(since, after)| now.since(since) >= after);
-                    FollowCourse::Lose { revokes: state == HolderState::Abdicates || too_long }
-                }
+                None => FollowCourse::Lose { revokes },
             },
         }
     }
 
-    /// An operator's hold keeps the service where it is, also without a holder that serves.
-    fn kept_by_a_hold(&self, next: EndpointId) -> FollowCourse {
-        match self.following.holder {
-            Some(_) => FollowCourse::Lose { revokes: false },
-            None => FollowCourse::Follow(next),
-        }
+    fn awaits_its_holder(&self, state: HolderState) -> bool {
+        self.serving == Serving::Starting && self.following.holder.is_some() && state == HolderState::Gone
     }
 
-    fn holder_state(&self, rule: FollowRule, holder: &Endpoint) -> HolderState {
+    /// Has an endpoint that is well not said yet what its data is, though its check would let it?
+    pub fn is_reading_missing(&self) -> bool {
+        let silent = |e: &Endpoint| e.usable() && e.data.reading.is_none() && !e.checks.is_unseeing();
+        self.every_endpoint().any(silent)
+    }
+
+    fn holder_state(&self, rule: FollowRule, holder: &Endpoint, others: &[(EndpointId, FollowVerdict)]) -> HolderState {
         match holder.states(rule.role) {
+            // It lives, and has not let a probe look since this process was started: the last known role is in force.
+            None if holder.usable() && holder.checks.is_unseeing() && others.is_empty() => HolderState::Serves,
             None => HolderState::Gone,
             Some(false) => HolderState::Abdicates,
             Some(true) => match self.relation_of(holder) {
@@ -108,13 +116,18 @@ impl Service {
 
     /// Endpoints that say that they are primary, but for the holder.
     pub(super) fn primaries(&self, rule: FollowRule) -> Vec<(EndpointId, FollowVerdict)> {
-        let says = |endpoint: &&Endpoint| endpoint.states(rule.role) == Some(true) && !self.is_holder(endpoint);
+        let says = |endpoint: &&Endpoint| {
+            // (Of one that is silent or does not let a probe look, what it said before is no statement.)
+            let is_heard = endpoint.checks.fails == 0 && endpoint.checks.answer_class().is_none();
+            is_heard && endpoint.states(rule.role) == Some(true) && !self.is_holder(endpoint)
+        };
         self.every_endpoint().filter(says).map(|endpoint| (endpoint.id, self.verdict_of(endpoint))).collect()
     }
 
     /// What a primary is that is not the holder.
     pub(super) fn verdict_of(&self, endpoint: &Endpoint) -> FollowVerdict {
         match self.relation_of(endpoint) {
+            None if self.following.followed.is_some() => FollowVerdict::Unknown,
             None | Some(PositionRelation::Newer { .. } | PositionRelation::Same { lacks: 0 }) => FollowVerdict::Rival,
             Some(PositionRelation::Same { .. } | PositionRelation::Older) => FollowVerdict::Stale,
             Some(PositionRelation::Diverged) => FollowVerdict::Diverged,

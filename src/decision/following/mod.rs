@@ -53,6 +53,9 @@ impl Service {
     /// One decision of a service that follows its primary.
     pub fn decide_following(&mut self, rule: FollowRule, turn: &mut Turn<'_>) {
         self.following.holder = self.following.holder.filter(|holder| self.endpoint_of(*holder).is_some());
+        // (What is accepted is what it is now.)
+        let accepted = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted));
+        self.following.accepted = accepted.filter(|e| e.states(rule.role) == Some(true)).map(|e| e.id);
         let course = self.course(rule, turn.now);
         if self.serving == Serving::Starting && course != FollowCourse::Await {
             self.last_active = self.resume.take().or(self.last_active.take());

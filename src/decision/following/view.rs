@@ -7,7 +7,7 @@ use super::super::follow_state::FollowedPlace;
 use super::super::position::PositionRelation;
 use super::super::service::Service;
 use super::super::{EndpointId, FollowRecord, FollowVerdict, FollowingStatus, SavedFollowing};
-use crate::config::FollowRule;
+use crate::config::{FollowRule, OnMultiplePrimaries};
 use crate::time::MonoTime;
 
 impl Service {
@@ -67,9 +67,14 @@ impl Service {
 
     /// Do several endpoints say that they are primary, where that is not settled?
     pub fn has_rivals(&self) -> bool {
-        let rivals = self.following.others.iter().filter(|(_, verdict)| *verdict == FollowVerdict::Rival);
-        let serves = usize::from(self.serving.is_served());
-        self.follows().is_some() && rivals.count() + serves > 1
+        let Some(rule) = self.follows() else { return false };
+        let closes = rule.on_multiple_primaries == OnMultiplePrimaries::Close;
+        let is_rival =
+            |verdict: FollowVerdict| verdict == FollowVerdict::Rival || closes && verdict == FollowVerdict::Diverged;
+        let rivals = self.following.others.iter().filter(|(_, verdict)| is_rival(*verdict)).count();
+        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
+        let holds = holder.is_some_and(|holder| holder.states(rule.role) == Some(true));
+        rivals + usize::from(holds) > 1
     }
 
     /// For `/status`.
@@ -88,7 +93,7 @@ impl Service {
 
     /// For the state file.
     pub fn save_following(&self, now: MonoTime) -> Option<SavedFollowing> {
-        let followed = self.following.followed.as_ref().filter(|_| self.follows().is_some())?;
+        let followed = self.following.followed.as_ref()?;
         let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
         Some(SavedFollowing {
             holder: holder.map(|holder| holder.address),

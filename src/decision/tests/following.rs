@@ -378,3 +378,67 @@ fn a_reload_that_removes_the_holder_ends_its_sessions_before_the_next_one_is_fol
     rig.sessions_end();
     assert_eq!(rig.holder(), Some(1));
 }
+
+#[test]
+fn a_reload_of_the_check_loses_no_holder() {
+    let mut rig = pair(ONE_POOL, "");
+    rig.says(1, promoted(2, 110, 100));
+    let check = rig.shop().pools[0].health_check.as_mut().expect("a check");
+    check.interval = secs(7);
+    rig.configure();
+    assert_eq!((rig.holder(), rig.verdict(1)), (Some(0), FollowVerdict::Rival), "what was read stands");
+    rig.probed(0, ProbeOutcome::Blind { detail: "28P01".into() });
+    assert_eq!(rig.holder(), Some(0), "also where the new password is wrong");
+}
+
+#[test]
+fn a_check_that_reads_for_the_first_time_is_waited_for_at_every_endpoint() {
+    let text = |check: &str| {
+        format!("{{protocol: tcp, health_check: {check}, outlier_detection: {{evidence: any}}, pools: [{ONE_POOL}]}}")
+    };
+    let mut rig = rig(ONE_POOL, "");
+    rig.config = config(fixture::service("shop", &text("tcp")));
+    rig.configure();
+    rig.all(&[0, 1], Rig::pass);
+    rig.wait(secs(5));
+    rig.config = config(fixture::service("shop", &text("{postgres: {user: probe, role: primary}}")));
+    rig.configure();
+    rig.says(1, primary(1, 100));
+    assert_eq!(rig.holder(), None, "the other one may be ahead");
+    rig.says(0, primary(2, 50));
+    rig.sessions_end();
+    assert_eq!((rig.holder(), rig.verdict(1)), (Some(0), FollowVerdict::Stale));
+}
+
+#[test]
+fn only_what_is_said_now_makes_a_rival() {
+    let mut rig = pair(ONE_POOL, "");
+    rig.says(1, promoted(2, 110, 100));
+    rig.probed(1, ProbeOutcome::Blind { detail: "28P01".into() });
+    rig.fall(0);
+    assert_eq!(rig.holder(), None, "what it said before it fell silent is no statement");
+    rig.says(1, promoted(2, 110, 100));
+    rig.sessions_end();
+    assert_eq!(rig.holder(), Some(1));
+}
+
+#[test]
+fn the_time_of_a_silence_ends_with_the_role() {
+    let mut rig = pair(ONE_POOL, "failover: {fence_after: 30s},");
+    rig.fall(0);
+    rig.shop().failover.following = None;
+    rig.configure();
+    rig.wait(secs(60)); // (no deadline stands still)
+    assert_eq!(rig.active(), "pair");
+}
+
+#[test]
+fn after_a_restart_a_holder_that_lets_no_probe_look_is_the_holder() {
+    let rig = pair(ONE_POOL, "");
+    let saved = Some(rig.core.saved(rig.now));
+    let mut rig = Rig { core: Decision::new(saved, rig.now), effects: Vec::new(), ..rig };
+    rig.configure();
+    rig.probed(0, ProbeOutcome::Busy { detail: "53300".into() });
+    rig.says(1, replica(1, 100));
+    assert_eq!(rig.holder(), Some(0));
+}
