@@ -37,18 +37,29 @@ pub enum MysqlError {
     Misplaced,
 }
 
-/// The payload of the packet at the beginning of these bytes, its number, and how long the whole packet is. `Ok(None)`: more bytes are
-/// needed. `most`: bytes of the longest payload.
+/// One packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MysqlPacket<'a> {
+    /// Its number within the exchange.
+    pub number: u8,
+    /// What it holds.
+    pub payload: &'a [u8],
+    /// Bytes of the whole packet.
+    pub length: usize,
+}
+
+/// The packet at the beginning of these bytes. `Ok(None)`: more bytes are needed. `most`: bytes of the longest payload.
 ///
 /// # Errors
 /// It is longer than that.
-pub fn packet(bytes: &[u8], most: usize) -> Result<Option<(u8, &[u8], usize)>, MysqlError> {
+pub fn packet(bytes: &[u8], most: usize) -> Result<Option<MysqlPacket<'_>>, MysqlError> {
     let Some(&[low, middle, high, number]) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
     let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
     if length > most {
         return Err(MysqlError::TooLong(length));
     }
-    Ok(bytes.get(HEADER..HEADER + length).map(|payload| (number, payload, HEADER + length)))
+    let payload = bytes.get(HEADER..HEADER + length);
+    Ok(payload.map(|payload| MysqlPacket { number, payload, length: HEADER + length }))
 }
 
 /// Appends a packet with this number. What does not fit in one packet (16 MiB) is cut off.
@@ -358,7 +369,7 @@ mod tests {
 
     #[test]
     fn packets_are_cut_by_their_length() {
-        assert_eq!(packet(b"\x02\0\0\x07abc", 64), Ok(Some((7, &b"ab"[..], 6))));
+        assert_eq!(packet(b"\x02\0\0\x07abc", 64), Ok(Some(MysqlPacket { number: 7, payload: b"ab", length: 6 })));
         assert_eq!(packet(b"\x02\0\0\x07a", 64), Ok(None));
         assert_eq!(packet(b"\x02\0", 64), Ok(None));
         assert_eq!(packet(b"HTTP", 64), Err(MysqlError::TooLong(0x0054_5448)));

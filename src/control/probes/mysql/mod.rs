@@ -105,12 +105,18 @@ impl MysqlProbe {
                 MysqlLoginReply::In => return Ok(()),
                 MysqlLoginReply::Refused(error) => return Err(refusal(error, session.secret())),
                 MysqlLoginReply::OldMethod => {
-                    return Err(give_up(session, "it asks for the way to log in of before MySQL 4.1".to_owned()).await);
+                    return Err(
+                        give_up(session, &[], "it asks for the way to log in of before MySQL 4.1".to_owned()).await
+                    );
                 }
                 MysqlLoginReply::Switch { method: name, nonce: challenge } => {
                     method = match self.taken(name) {
                         Ok(method) => method,
-                        Err(detail) => return Err(give_up(session, detail).await),
+                        // (A signature that is wrong, where a part of an exchange that is too short would count as one that ends.)
+                        Err(detail) if name == b"client_ed25519" => {
+                            return Err(give_up(session, &[0; 64], detail).await);
+                        }
+                        Err(detail) => return Err(give_up(session, &[], detail).await),
                     };
                     // (The password itself needs no challenge.)
                     match challenge.first_chunk::<NONCE>() {
@@ -126,7 +132,7 @@ impl MysqlProbe {
                 MysqlLoginReply::More([4]) if method == MysqlMethod::CachingSha2 => {
                     match self.whole_password(session, &nonce).await {
                         Ok(sent) => session.send(&sent).await?,
-                        Err(ProbeError::Blind(detail)) => return Err(give_up(session, detail).await),
+                        Err(ProbeError::Blind(detail)) => return Err(give_up(session, &[], detail).await),
                         Err(error) => return Err(error),
                     }
                 }
@@ -177,9 +183,9 @@ async fn greeting(stream: &mut (impl AsyncRead + Unpin)) -> Result<MysqlGreeting
     mysql::greeting(&payload).map_err(not_understood)?.map_err(|error| refusal(error, None))
 }
 
-/// Ends a login that cannot go on, by an empty answer and the refusal that it brings.
-async fn give_up(session: &mut MysqlSession, detail: String) -> ProbeError {
-    if session.send(&[]).await.is_ok() {
+/// Ends a login that cannot go on, by an answer that is wrong and the refusal that it brings.
+async fn give_up(session: &mut MysqlSession, wrong: &[u8], detail: String) -> ProbeError {
+    if session.send(wrong).await.is_ok() {
         let _ = session.next().await;
     }
     ProbeError::Blind(detail)

@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn refused(state: &MysqlState) -> (String, String) {
-        let error = state.verdict().err().expect("it does not pass");
+        let error = state.verdict().expect_err("it does not pass");
         (error.class(), error.detail().to_owned())
     }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use super::super::error::{ProbeError, broken, closed, malformed};
 use super::super::stream::ProbeStream;
 use super::refusal::refusal;
-use crate::wire::mysql::{self, MysqlAnswer, MysqlError, MysqlRow};
+use crate::wire::mysql::{self, MysqlAnswer, MysqlError, MysqlPacket, MysqlRow};
 
 /// Bytes of one answer at most, with all its packets.
 pub(super) const LONGEST_ANSWER: usize = 64 * 1024;
@@ -26,7 +26,7 @@ pub(super) async fn read_packet(stream: &mut (impl AsyncRead + Unpin)) -> Result
     loop {
         let packet = mysql::packet(&bytes[..filled], LONGEST_ANSWER);
         match packet.map_err(not_understood)? {
-            Some((_, payload, _)) => return Ok(payload.to_vec()),
+            Some(packet) => return Ok(packet.payload.to_vec()),
             None if filled == bytes.len() && filled > HEADER => return Err(malformed("a packet without an end")),
             None if filled == HEADER => {
                 let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) as usize;
@@ -85,7 +85,7 @@ impl MysqlSession {
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, ProbeError> {
         loop {
             let packet = mysql::packet(&self.received, LONGEST_ANSWER);
-            if let Some((number, payload, length)) = packet.map_err(not_understood)? {
+            if let Some(MysqlPacket { number, payload, length }) = packet.map_err(not_understood)? {
                 let payload = payload.to_vec();
                 self.received.advance(length);
                 self.number = number.wrapping_add(1);
