@@ -47,10 +47,10 @@ class Setup:
     def postgres(self, name, **more):
         return self._keep(Postgres(self.folder, name, **more))
 
-    def pair(self):
-        a = self.postgres("a")
+    def pair(self, settings=()):
+        a = self.postgres("a", settings=settings)
         Ledger.prepare(a)
-        b = self.postgres("b", standby_of=a)
+        b = self.postgres("b", standby_of=a, settings=settings)
         until("it streams", lambda: a.ask("SELECT count(*) FROM pg_stat_replication") == "1")
         return a, b
 
@@ -342,7 +342,8 @@ def full_table(setup):
 @row("release_of_the_held", smoke=True)
 def release_of_the_held(setup):
     """Many clients wait for a promotion; some give up; the others are let through, few at once."""
-    a, b = setup.pair()
+    # (`release` bounds how many connect at once, and not how many are connected.)
+    a, b = setup.pair(settings=("max_connections=300",))
     proxy = setup.proxy([a, b], keys="    hold_requests: 10s\n    limits: {release: 8, max_pending: 2000}\n    objectives: {rto: 30s}\n")
     follows(proxy, a)
     a.kill()
