@@ -85,7 +85,7 @@ impl ServiceReport {
         notes
     }
 
-    /// Whom it follows, and up to where.
+    /// The endpoint that it follows, and up to where.
     fn following_note(&self, following: &FollowingStatus) -> String {
         let serves = matches!(self.serving, Serving::Active(_));
         let Some(holder) = &following.holder else { return "no primary was followed yet".to_owned() };

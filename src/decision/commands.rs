@@ -208,8 +208,7 @@ impl Service {
         if self.follows().is_none() {
             return Err(ActRefusal::FollowsNone { service });
         }
-        let mut endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        let Some(endpoint) = endpoints.find(|endpoint| endpoint.address == address) else {
+        let Some(endpoint) = self.every_endpoint().find(|endpoint| endpoint.address == address) else {
             return Err(ActRefusal::UnknownEndpoint { service, address });
         };
         let id = endpoint.id;

@@ -12,12 +12,12 @@ use crate::time::MonoTime;
 /// What is followed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Following {
-    /// Who has the service, also while it is silent; `None` = nobody yet, or a reload has removed it.
+    /// The endpoint that has the traffic, also while it is silent; `None` = none had it yet, or a reload has removed it.
     pub holder: Option<EndpointId>,
     /// The holder's sessions have no right to go on: it is no primary, or another one is followed.
     #[serde(default)]
     pub is_revoked: bool,
-    /// Who is followed as soon as the holder's sessions have ended.
+    /// The endpoint that is followed as soon as the holder's sessions have ended.
     #[serde(default)]
     pub next: Option<EndpointId>,
     /// The highest place that was ever followed.
@@ -83,7 +83,7 @@ pub struct FollowRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub from: Option<SocketAddr>,
-    /// Who is followed.
+    /// The next holder.
     #[schema(value_type = String)]
     pub to: SocketAddr,
     /// The last place that was seen of the one before.
@@ -103,10 +103,10 @@ pub struct FollowRecord {
 /// What is followed, in the saved state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedFollowing {
-    /// Who had the traffic.
+    /// The endpoint that had the traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<SocketAddr>,
-    /// Whose place it is.
+    /// The endpoint at that place.
     pub address: SocketAddr,
     /// The highest place that was ever followed.
     pub position: DataPosition,

@@ -291,8 +291,7 @@ pub(super) fn us(span: Duration) -> u64 {
 impl Service {
     fn save(&self, now: MonoTime) -> SavedService {
         let age = |at: MonoTime| us(now.since(at));
-        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        let ordered = endpoints.filter(|endpoint| endpoint.administrative != Administrative::Ready);
+        let ordered = self.every_endpoint().filter(|endpoint| endpoint.administrative != Administrative::Ready);
         let shared = matches!(self.serving, Serving::Shared(_));
         let mut saved = SavedService {
             name: self.name().clone(),

@@ -91,8 +91,7 @@ impl Service {
         saved.hold = hold.map(|(scope, until)| SavedHold { scope, left_us: left(until) });
         saved.evacuated = self.evacuated.iter().map(|(zone, until)| (zone.clone(), left(*until))).collect();
         saved.pinned_for_us = self.timers.armed(Timer::Pin).map(left);
-        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        let weights = endpoints.filter_map(|endpoint| {
+        let weights = self.every_endpoint().filter_map(|endpoint| {
             let WeightOverride { weight, instead_of } = endpoint.weight_override()?;
             let left_us = endpoint.timers.armed(Timer::Weight).map(left);
             Some(SavedWeight { address: endpoint.address, weight, instead_of, left_us })

@@ -188,7 +188,7 @@ impl Service {
         self.serving = self.serving_by(&serves);
         match self.follows() {
             None => self.await_strangers(was_available, turn),
-            // (Whom it is to follow is not known before all have been asked.)
+            // (Which endpoint is to be followed is not known before all have been asked.)
             Some(_) if self.is_reading_missing() => self.begin_first_round(turn),
             Some(_) => {}
         }

@@ -89,7 +89,7 @@ pub(super) struct Service {
     /// The pool that the last switch to no pool left, until another one serves or its last session has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Fence>,
-    /// Whom it follows, where its check asks for the role.
+    /// The primary that it follows, where its check asks for the role.
     #[serde(default)]
     pub following: Following,
     pub timers: Timers,
@@ -158,6 +158,10 @@ impl Service {
         let mut rules = EndpointRules::of(&self.config.pools[pool], &self.config.failover);
         rules.eager = self.is_eager();
         (&mut self.pools[pool].endpoints[index], rules)
+    }
+
+    pub fn every_endpoint(&self) -> impl Iterator<Item = &Endpoint> {
+        self.pools.iter().flat_map(|pool| &pool.endpoints)
     }
 
     fn endpoints(&mut self) -> impl Iterator<Item = (&mut Endpoint, EndpointRules<'_>)> {
@@ -452,8 +456,7 @@ impl Service {
                 endpoint.run_patience(rules, patience, now);
                 let admission = match endpoint.own_admission(trials) {
                     _ if fenced || follows && holder != Some(endpoint.id) => Admission::Closed,
-                    Admission::Trial if follows => Admission::Closed,
-                    Admission::Closed if follows => Admission::Closed,
+                    Admission::Trial | Admission::Closed if follows => Admission::Closed,
                     Admission::Closed => last_resort(endpoint),
                     own => own,
                 };
@@ -514,8 +517,7 @@ impl Service {
     }
 
     fn next_deadline(&self) -> Option<MonoTime> {
-        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        let first = endpoints.filter_map(|endpoint| endpoint.timers.deadline()).min();
+        let first = self.every_endpoint().filter_map(|endpoint| endpoint.timers.deadline()).min();
         earliest(first, self.timers.deadline())
     }
 

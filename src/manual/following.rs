@@ -21,7 +21,7 @@
 //! | the holder said that it is none, or its data is not what was followed | lose it: its sessions end |
 //! | it is silent | lose it: its sessions go on, until `fence_after` |
 //!
-//! The heir is the rival that continues all other rivals. Where none does, nobody is followed: two promotions that know
+//! The heir is the rival that continues all other rivals. Where none does, none is followed: two promotions that know
 //! nothing of each other have equal timelines and different histories.
 //!
 //! # Two publishes

@@ -120,7 +120,8 @@ class Postgres:
         return done.stdout.strip()
 
     def children(self):
-        return [int(pid) for pid in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False).stdout.split()]
+        pid = self.process.pid
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def signal_all(self, number):
         for pid in [self.process.pid, *self.children()]:
@@ -147,7 +148,12 @@ class Postgres:
     def promote(self):
         promise(self.ask("SELECT pg_promote(true, 10)") == "t", f"{self.name} is promoted")
 
-    def restart(self):
+    def start_as_standby(self, of=None):
+        """Starts as a replica, of this server or of none."""
+        (self.data / "standby.signal").touch()
+        follows = f"host=127.0.0.1 port={of.port} user=postgres" if of else ""
+        with open(self.data / "postgresql.auto.conf", "a") as configuration:
+            configuration.write(f"\nprimary_conninfo = '{follows}'\n")
         self.start()
 
     def end(self):
@@ -262,7 +268,7 @@ class Proxy:
 
 
 class Ledger:
-    """Clients that write rows and move money, and remember what was acknowledged, by whom and when."""
+    """Clients that write rows and move money, and remember what was acknowledged, at which server and when."""
 
     def __init__(self, proxy, workers=6, password=""):
         self.proxy, self.password = proxy, password

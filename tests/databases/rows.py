@@ -54,6 +54,13 @@ class Setup:
         until("it streams", lambda: a.ask("SELECT count(*) FROM pg_stat_replication") == "1")
         return a, b
 
+    def followed_pair(self, **more):
+        """A pair whose primary A is followed, the proxy, and clients that write."""
+        a, b = self.pair()
+        proxy = self.proxy([a, b], **more)
+        follows(proxy, a)
+        return a, b, proxy, self.ledger(proxy)
+
     def redis(self, name, **more):
         return self._keep(Redis(self.folder, name, **more))
 
@@ -98,10 +105,7 @@ def held_connect(proxy, timeout=15):
 @row("kill_then_promote", smoke=True)
 def kill_then_promote(setup):
     """The postmaster of A and all its backends are killed; B is promoted 2 s later."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair()
     time.sleep(1)
     a.kill()
     killed = time.monotonic()
@@ -118,10 +122,7 @@ def kill_then_promote(setup):
 @row("freeze_then_promote", smoke=True)
 def freeze_then_promote(setup):
     """All of A is stopped, B is promoted, and A goes on 5 s later."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair()
     time.sleep(0.5)
     a.signal_all(signal.SIGSTOP)
     time.sleep(1)
@@ -136,17 +137,14 @@ def freeze_then_promote(setup):
     time.sleep(1)
     promise(not ledger.acks_of(a, since=thawed), "A acknowledged something after it had thawed")
     promise(a.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '' AND backend_type = 'client backend' AND state <> 'active'") == "0", "sessions of ours are left at A")
-    # What A had in its sockets when it was stopped may have been committed there: nobody was told so.
+    # What A had in its sockets when it was stopped may have been committed there: no client was told so.
     return ledger.judge(b, lost_said(proxy))
 
 
 @row("frozen_postmaster", smoke=True)
 def frozen_postmaster(setup):
     """Only the postmaster of A is stopped: it serves old sessions well and new ones never."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair()
     time.sleep(0.5)
     os.kill(a.process.pid, signal.SIGSTOP)
     until("it is silent", lambda: proxy.verdict(a) == "silent")
@@ -163,15 +161,12 @@ def frozen_postmaster(setup):
 
 @row("restart_in_place", smoke=True)
 def restart_in_place(setup):
-    """A is stopped and started again 2 s later, twice; nobody promotes anything."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    """A is stopped and started again 2 s later, twice; nothing is promoted."""
+    a, b, proxy, ledger = setup.followed_pair()
     for mode in ("fast", "immediate"):
         a.stop(mode)
         time.sleep(2)
-        a.restart()
+        a.start()
         follows(proxy, a)
         back = time.monotonic()
         until("A acknowledges again", lambda: ledger.acks_of(a, since=back))
@@ -184,16 +179,13 @@ def restart_in_place(setup):
 @row("old_primary_returns", smoke=True)
 def old_primary_returns(setup):
     """B holds, A comes back writable, and then B fails too; the proxy is killed and started in between."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b], one_pool=True)
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair(one_pool=True)
     a.kill()
     b.promote()
     follows(proxy, b)
     until("B acknowledges", lambda: ledger.acks_of(b))
     told = ledger.judge(b, lost_said(proxy))
-    a.restart()
+    a.start()
     until("A is stale", lambda: proxy.verdict(a) == "stale")
     promise(proxy.holder() == b.port and "stale_primary" in proxy.conditions(), "B keeps the traffic")
     b.kill()
@@ -216,18 +208,12 @@ def old_primary_returns(setup):
 @row("demoted_in_place", smoke=True)
 def demoted_in_place(setup):
     """The roles are swapped: A is stopped in order, B is promoted, A follows B; and the same way back."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair()
     a.stop("fast")
     b.promote()
     follows(proxy, b)
     until("B acknowledges", lambda: ledger.acks_of(b))
-    (a.data / "standby.signal").touch()
-    with open(a.data / "postgresql.auto.conf", "a") as configuration:
-        configuration.write(f"\nprimary_conninfo = 'host=127.0.0.1 port={b.port} user=postgres'\n")
-    a.restart()
+    a.start_as_standby(of=b)
     until("A is a replica", lambda: proxy.verdict(a) == "replica")
     promise(not proxy.conditions() & {"stale_primary", "multiple_primaries"}, "nothing to be told")
     record = last_follow(proxy)["following"]
@@ -237,10 +223,7 @@ def demoted_in_place(setup):
 @row("promoted_by_mistake", smoke=True)
 def promoted_by_mistake(setup):
     """B is promoted while A lives: A keeps the traffic; with an objective that allows the loss, B is followed."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b])
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair()
     b.promote()
     until("it is told", lambda: "multiple_primaries" in proxy.conditions())
     time.sleep(1)
@@ -257,10 +240,7 @@ def promoted_by_mistake(setup):
 @row("within_the_objective", smoke=True)
 def within_the_objective(setup):
     """B is promoted while A lives, and the loss is allowed: A's sessions end, then B is followed."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b], keys="    objectives: {rpo: 1GiB}\n")
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    a, b, proxy, ledger = setup.followed_pair(keys="    objectives: {rpo: 1GiB}\n")
     time.sleep(0.5)
     b.promote()
     follows(proxy, b, 5)
@@ -271,16 +251,13 @@ def within_the_objective(setup):
 
 @row("close_on_two", smoke=True)
 def close_on_two(setup):
-    """`on_multiple_primaries: close`: nobody writes until one is left."""
-    a, b = setup.pair()
-    proxy = setup.proxy([a, b], keys="    failover: {on_multiple_primaries: close}\n    hold_requests: off\n")
-    follows(proxy, a)
-    ledger = setup.ledger(proxy)
+    """`on_multiple_primaries: close`: no client writes until one is left."""
+    a, b, proxy, ledger = setup.followed_pair(keys="    failover: {on_multiple_primaries: close}\n    hold_requests: off\n")
     b.promote()
-    until("nobody has the traffic", lambda: proxy.holder() is None)
+    until("none has the traffic", lambda: proxy.holder() is None)
     closed = time.monotonic()
     time.sleep(1)
-    promise(not ledger.acks_of(a, since=closed + 0.1) and not ledger.acks_of(b), "nobody writes")
+    promise(not ledger.acks_of(a, since=closed + 0.1) and not ledger.acks_of(b), "no client writes")
     b.stop("fast")
     follows(proxy, a)
     until("A acknowledges again", lambda: ledger.acks_of(a, since=closed + 1))
@@ -303,15 +280,12 @@ def first_start(setup):
     proxy.end()
     # A is promoted on its own too: its number is the same, its history is not.
     a.stop("fast")
-    (a.data / "standby.signal").touch()
-    with open(a.data / "postgresql.auto.conf", "a") as configuration:
-        configuration.write("\nprimary_conninfo = ''\n")
-    a.restart()
+    a.start_as_standby()
     a.promote()
     os.unlink(setup.folder / "state.json")
     proxy = setup.proxy([a, b])
     until("it is told", lambda: {"multiple_primaries", "no_primary"} <= proxy.conditions())
-    promise(proxy.holder() is None, "nobody is followed")
+    promise(proxy.holder() is None, "none is followed")
     code, said = proxy.act("accept", "orders", f"127.0.0.1:{b.port}")
     promise(code == 0, f"accept: {said}")
     follows(proxy, b, 5)

@@ -20,13 +20,12 @@ pub(super) fn postgres(
     at: NodeId,
     typed: &schema::PostgresCheck,
 ) -> Option<PostgresCheck> {
-    let user = diagnostics.required(&typed.user, at, "user", "user: standfast");
-    let user = user.and_then(|user| name(diagnostics, typed.user.at().unwrap_or(at), user));
     let database = match typed.database.found() {
         Some((at, database)) => name(diagnostics, at, database),
         None => Some(defaults::CHECK_DATABASE.to_owned()),
     };
     let password = password(diagnostics, &typed.password, &typed.password_file);
+    let login = login(diagnostics, at, &typed.user, password);
     let weakest = match typed.auth.get() {
         None | Some(schema::PasswordMethod::Scram) => PasswordMethod::Scram,
         Some(schema::PasswordMethod::Md5) => PasswordMethod::Md5,
@@ -39,14 +38,13 @@ pub(super) fn postgres(
     }
     let port = typed.port.get().map(|port| port.0 as u16);
     let role = role(diagnostics, &typed.role);
-    Some(PostgresCheck { login: CheckLogin { user: user?, password }, database: database?, weakest, role, port, tls })
+    Some(PostgresCheck { login: login?, database: database?, weakest, role, port, tls })
 }
 
 pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::MysqlCheck) -> Option<MysqlCheck> {
-    let user = diagnostics.required(&typed.user, at, "user", "user: standfast");
-    let user = user.and_then(|user| name(diagnostics, typed.user.at().unwrap_or(at), user));
     let database = typed.database.found().and_then(|(at, database)| name(diagnostics, at, database));
     let password = password(diagnostics, &typed.password, &typed.password_file);
+    let login = login(diagnostics, at, &typed.user, password);
     let weakest = match typed.auth.get() {
         Some(schema::MysqlMethod::CachingSha2) => MysqlMethod::CachingSha2,
         None | Some(schema::MysqlMethod::Native) => MysqlMethod::Native,
@@ -65,7 +63,7 @@ pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::M
         diagnostics.warning(at, "over TLS this key is not used", "leave it out, or leave `tls` out");
     }
     let port = typed.port.get().map(|port| port.0 as u16);
-    Some(MysqlCheck { login: CheckLogin { user: user?, password }, database, weakest, server_key, port, tls })
+    Some(MysqlCheck { login: login?, database, weakest, server_key, port, tls })
 }
 
 pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -> RedisCheck {
@@ -84,7 +82,7 @@ pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -
     RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, role, port, tls }
 }
 
-/// `role`: whom the service follows.
+/// `role`: of the endpoint that the service follows.
 fn role(diagnostics: &mut Diagnostics, item: &Spanned<schema::CheckedRole>) -> Option<FollowedRole> {
     match item.found()? {
         (_, schema::CheckedRole::Primary) => Some(FollowedRole::Primary),
@@ -94,6 +92,18 @@ fn role(diagnostics: &mut Diagnostics, item: &Spanned<schema::CheckedRole>) -> O
             None
         }
     }
+}
+
+/// A login that needs a user.
+fn login(
+    diagnostics: &mut Diagnostics,
+    at: NodeId,
+    user: &Spanned<String>,
+    password: Option<CheckPassword>,
+) -> Option<CheckLogin> {
+    let found = diagnostics.required(user, at, "user", "user: standfast")?;
+    let user = name(diagnostics, user.at().unwrap_or(at), found)?;
+    Some(CheckLogin { user, password })
 }
 
 /// What can be a name in a login: no server takes a byte 0 in it.

@@ -69,7 +69,7 @@ impl CheckKind {
         }
     }
 
-    /// What it reads of an endpoint's data, and at which port: two checks with the same source read the same, whoever asks.
+    /// What it reads of an endpoint's data, and at which port: two checks with the same source read the same.
     pub fn source(&self) -> (&'static str, Option<u16>) {
         let port = match self {
             CheckKind::Tcp { port, .. } => *port,

@@ -50,7 +50,7 @@ impl EndpointData {
     }
 
     /// Where its data is in its history.
-    pub fn place(&self) -> Option<DataPosition> {
-        self.place.clone()
+    pub fn place(&self) -> Option<&DataPosition> {
+        self.place.as_ref()
     }
 }

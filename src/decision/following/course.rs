@@ -57,23 +57,22 @@ impl Service {
         if let Some(accepted) = accepted.filter(|accepted| accepted.states(rule.role) == Some(true)) {
             return FollowCourse::Follow(accepted.id);
         }
-        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
+        let holder = self.holder();
         let others = self.primaries(rule);
         let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder, &others));
+        if let Some(holder) = holder.filter(|_| state == HolderState::Serves) {
+            return self.beside_the_holder(rule, holder, &others);
+        }
         let silent = self.following.silent_since.zip(rule.fence_after);
         let too_long = silent.is_some_and(|(since, after)| now.since(since) >= after);
         let revokes = state == HolderState::Abdicates || too_long;
-        match (state, holder) {
-            (HolderState::Serves, Some(holder)) => self.beside_the_holder(rule, holder, &others),
-            (HolderState::Serves, None) => FollowCourse::Lose { revokes: false },
-            (state, _) => match self.heir(&others) {
-                // (Operators keep it where it is, also without a holder that serves.)
-                Some(_) if self.holds_all() && holder.is_some() => FollowCourse::Lose { revokes },
-                // After a restart the holder before it is given up for as many failed probes as ever.
-                Some(_) if self.awaits_its_holder(state) && !over(Timer::FirstChoice) => FollowCourse::Await,
-                Some(next) => FollowCourse::Follow(next),
-                None => FollowCourse::Lose { revokes },
-            },
+        match self.heir(&others) {
+            // (Operators keep it where it is, also without a holder that serves.)
+            Some(_) if self.holds_all() && holder.is_some() => FollowCourse::Lose { revokes },
+            // After a restart the holder before it is given up for as many failed probes as ever.
+            Some(_) if self.awaits_its_holder(state) && !over(Timer::FirstChoice) => FollowCourse::Await,
+            Some(next) => FollowCourse::Follow(next),
+            None => FollowCourse::Lose { revokes },
         }
     }
 
@@ -94,7 +93,7 @@ impl Service {
             None => HolderState::Gone,
             Some(false) => HolderState::Abdicates,
             Some(true) => match self.relation_of(holder) {
-                // It was restored, or set up anew: its data is not what was followed.
+                // It was restored, or set up again: its data is not what was followed.
                 Some(PositionRelation::Older | PositionRelation::Foreign | PositionRelation::Diverged) => {
                     HolderState::Abdicates
                 }
@@ -169,7 +168,7 @@ impl Service {
     /// Is the lineage of the first one a later one than that of the second?
     fn continues(&self, one: EndpointId, other: EndpointId) -> bool {
         let place = |id| self.endpoint_of(id).and_then(|endpoint| endpoint.data.place());
-        let relation = place(one).zip(place(other)).map(|(one, other)| one.relation(&other, false));
+        let relation = place(one).zip(place(other)).map(|(one, other)| one.relation(other, false));
         matches!(relation, Some(PositionRelation::Newer { .. }))
     }
 }

@@ -38,8 +38,16 @@ impl Service {
         self.following.holder == Some(endpoint.id)
     }
 
-    fn every_endpoint(&self) -> impl Iterator<Item = &Endpoint> {
-        self.pools.iter().flat_map(|pool| &pool.endpoints)
+    /// The endpoint that has the traffic, or had it last.
+    fn holder(&self) -> Option<&Endpoint> {
+        self.endpoint_of(self.following.holder?)
+    }
+
+    /// Where this endpoint is, as what is followed; `None`: it does not say.
+    fn place_of(&self, id: EndpointId) -> Option<FollowedPlace> {
+        let endpoint = self.endpoint_of(id)?;
+        let position = endpoint.data.place()?.clone();
+        Some(FollowedPlace { address: endpoint.address, position, seen: endpoint.data.read_at })
     }
 
     fn endpoint_of(&self, id: EndpointId) -> Option<&Endpoint> {
@@ -52,7 +60,7 @@ impl Service {
 
     /// One decision of a service that follows its primary.
     pub fn decide_following(&mut self, rule: FollowRule, turn: &mut Turn<'_>) {
-        self.following.holder = self.following.holder.filter(|holder| self.endpoint_of(*holder).is_some());
+        self.following.holder = self.holder().map(|holder| holder.id);
         // (What is accepted is what it is now.)
         let accepted = self.following.accepted.and_then(|accepted| self.endpoint_of(accepted));
         self.following.accepted = accepted.filter(|e| e.states(rule.role) == Some(true)).map(|e| e.id);
@@ -142,12 +150,7 @@ impl Service {
         self.following.accepted = None;
         if self.following.holder != Some(holder) {
             // Its place is what is followed now, wherever it is.
-            let seen = self
-                .endpoint_of(holder)
-                .map(|endpoint| (endpoint.address, endpoint.data.read_at, endpoint.data.place()));
-            if let Some((address, seen, Some(position))) = seen {
-                self.following.followed = Some(FollowedPlace { address, position, seen });
-            }
+            self.following.followed = self.place_of(holder).or(self.following.followed.take());
         }
         self.following.holder = Some(holder);
         self.following.is_revoked = false;
@@ -158,26 +161,19 @@ impl Service {
 
     /// The holder has gone on: so has what is followed.
     fn advance_followed(&mut self, turn: &mut Turn<'_>) {
-        let serves = self.serving.is_served();
-        let holder = self.following.holder.filter(|_| serves).and_then(|holder| self.endpoint_of(holder));
-        let Some((address, seen, Some(place))) = holder.map(|e| (e.address, e.data.read_at, e.data.place())) else {
-            return;
-        };
+        let holder = self.following.holder.filter(|_| self.serving.is_served());
+        let Some(mut place) = holder.and_then(|holder| self.place_of(holder)) else { return };
         let before = self.following.followed.take();
-        let (position, renewed) = match &before {
-            Some(before) => {
-                let relation = place.relation(&before.position, before.address == address);
-                let renewed = matches!(relation, PositionRelation::Newer { .. });
-                // (A process that was started since has not seen its promotion.)
-                match place.is_of_the_lineage_of(&before.position) {
-                    true => (place.keep_fork_of(&before.position), renewed),
-                    false => (place, renewed),
-                }
-            }
-            None => (place, true),
-        };
-        let moved = before.as_ref().is_none_or(|before| before.position != position);
-        self.following.followed = Some(FollowedPlace { address, position, seen });
+        let renewed = before.as_ref().is_none_or(|before| {
+            let relation = place.position.relation(&before.position, before.address == place.address);
+            matches!(relation, PositionRelation::Newer { .. })
+        });
+        // (A process that was started since has not seen its promotion.)
+        if let Some(before) = before.as_ref().filter(|before| place.position.is_of_the_lineage_of(&before.position)) {
+            place.position = place.position.keep_fork_of(&before.position);
+        }
+        let moved = before.is_none_or(|before| before.position != place.position);
+        self.following.followed = Some(place);
         let due = self.following.saved.is_none_or(|saved| turn.now.since(saved) >= SAVE_EVERY);
         if renewed || moved && due {
             self.following.saved = Some(turn.now);
@@ -194,16 +190,15 @@ impl Service {
 
     // ---- an operator's word --------------------------------------------------------------------------------------
 
-    /// An operator takes the data of this endpoint for the right one, whatever was followed before. `false`: it is no primary now, and what
-    /// it will be when it is one, nobody knows.
+    /// An operator takes the data of this endpoint for the right one, whatever was followed before. `false`: it is no primary now, and its
+    /// data at a later time is not known.
     pub fn accept(&mut self, id: EndpointId) -> bool {
         let Some(endpoint) = self.endpoint_of(id) else { return false };
         if self.follows().is_none_or(|rule| endpoint.states(rule.role) != Some(true)) {
             return false;
         }
-        let (address, seen, place) = (endpoint.address, endpoint.data.read_at, endpoint.data.place());
         if self.following.holder == Some(id) {
-            self.following.followed = place.map(|position| FollowedPlace { address, position, seen });
+            self.following.followed = self.place_of(id);
         } else {
             self.following.accepted = Some(id);
         }

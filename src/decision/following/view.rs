@@ -22,7 +22,7 @@ impl Service {
             to: next.address,
             left_at: before.map(|before| before.position.clone()),
             age_ms: before.map(|before| now.since(before.seen).as_millis() as u64),
-            joined_at: next.data.place(),
+            joined_at: next.data.place().cloned(),
             lost_bytes: relation.and_then(|relation| match relation {
                 PositionRelation::Same { lacks } => Some(lacks),
                 PositionRelation::Newer { lost } => lost,
@@ -39,8 +39,7 @@ impl Service {
             }
         }
         // A holder that may not serve any more for what its data is.
-        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
-        let holder = holder.filter(|holder| !self.serving.is_served() && holder.states(rule.role) == Some(true));
+        let holder = self.holder().filter(|holder| !self.serving.is_served() && holder.states(rule.role) == Some(true));
         verdicts.extend(
             holder.map(|holder| (holder.id, self.verdict_of(holder))).filter(|(_, verdict)| verdict.is_refused()),
         );
@@ -72,8 +71,7 @@ impl Service {
         let is_rival =
             |verdict: FollowVerdict| verdict == FollowVerdict::Rival || closes && verdict == FollowVerdict::Diverged;
         let rivals = self.following.others.iter().filter(|(_, verdict)| is_rival(*verdict)).count();
-        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
-        let holds = holder.is_some_and(|holder| holder.states(rule.role) == Some(true));
+        let holds = self.holder().is_some_and(|holder| holder.states(rule.role) == Some(true));
         rivals + usize::from(holds) > 1
     }
 
@@ -94,9 +92,8 @@ impl Service {
     /// For the state file.
     pub fn save_following(&self, now: MonoTime) -> Option<SavedFollowing> {
         let followed = self.following.followed.as_ref()?;
-        let holder = self.following.holder.and_then(|holder| self.endpoint_of(holder));
         Some(SavedFollowing {
-            holder: holder.map(|holder| holder.address),
+            holder: self.holder().map(|holder| holder.address),
             address: followed.address,
             position: followed.position.clone(),
             age_us: now.since(followed.seen).as_micros() as u64,

@@ -62,7 +62,7 @@ impl Rig {
         self.probed(id, ProbeOutcome::Pass { latency: Duration::from_millis(1), reading });
     }
 
-    /// Who gets new connections. Nobody but one may.
+    /// The endpoint that gets new connections: one at most may.
     fn holder(&self) -> Option<u32> {
         let table = self.core.table();
         let open = |row: &&EndpointRow| row.admission == Admission::Open;

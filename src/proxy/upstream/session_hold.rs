@@ -9,9 +9,7 @@ use crate::routing::{HeldPlace, Limits, Permit, PermitError};
 /// What a TCP session has of its service while it looks for an endpoint: a permit, or while it is held a place in line.
 #[derive(Default)]
 pub struct SessionHold {
-    permit: Cell<Option<Permit>>,
-    /// The permit was given back when the hold began.
-    lacks_permit: Cell<bool>,
+    permit: RefCell<Option<Permit>>,
     place: RefCell<Option<HeldPlace>>,
     waits: Cell<bool>,
 }
@@ -28,8 +26,7 @@ impl Drop for HoldWait<'_> {
 impl SessionHold {
     /// The session has this permit and looks for an endpoint.
     pub fn take_permit(&self, permit: Permit) {
-        self.permit.set(Some(permit));
-        self.lacks_permit.set(false);
+        self.permit.replace(Some(permit));
     }
 
     /// Does the session only wait, and connect to no endpoint? Then a client that closes its side leaves.
@@ -50,7 +47,6 @@ impl SessionHold {
             *place = Some(limits.hold()?);
         }
         self.permit.take();
-        self.lacks_permit.set(true);
         Ok(())
     }
 
@@ -61,7 +57,7 @@ impl SessionHold {
 
     /// Has a hold taken its permit?
     pub(super) fn lacks_permit(&self) -> bool {
-        self.lacks_permit.get()
+        self.is_in_line() && self.permit.borrow().is_none()
     }
 
     /// From now on it only waits, until what is returned is dropped.
