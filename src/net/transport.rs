@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -74,6 +75,14 @@ impl Transport {
         match self {
             Transport::Plain(_) => false,
             Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// The certificate of the peer, where there is TLS and it has shown one.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
         }
     }
 }

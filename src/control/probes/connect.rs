@@ -20,10 +20,18 @@ impl ConnectReport {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
+    /// It is connected.
+    pub(super) fn is_connected(&self) -> bool {
+        self.outcome() == Some(ConnectOutcome::Connected)
+    }
+
+    fn outcome(&self) -> Option<ConnectOutcome> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The outcome, when it is in question whether the endpoint can be reached.
-    pub(super) fn in_question(self) -> Option<ConnectOutcome> {
-        let outcome = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        outcome.filter(|outcome| {
+    pub(super) fn in_question(&self) -> Option<ConnectOutcome> {
+        self.outcome().filter(|outcome| {
             matches!(outcome, ConnectOutcome::Timeout | ConnectOutcome::Unreachable | ConnectOutcome::NoRoute)
         })
     }
@@ -36,6 +44,8 @@ pub(super) struct ProbeTarget {
     pub(super) tls: Result<Option<Arc<ClientTls>>, &'static str>,
     /// A PROXY header, which names no client: the probe speaks for itself.
     pub(super) header: Option<Vec<u8>>,
+    /// Connections may be waited for, for as long as the endpoint does not answer: the kernel looks whether it is still there.
+    pub(super) keep_alive: bool,
     /// The connection of an earlier probe that is being closed.
     pub(super) closing: ClosingStream,
 }
@@ -76,7 +86,12 @@ impl ProbeTarget {
 
     fn connector(&self) -> Result<Connector<'_>, ProbeError> {
         let tls = self.tls.as_ref().map_err(|problem| ProbeError::Local((*problem).to_owned()))?;
-        Ok(Connector { header: self.header.as_deref(), tls: tls.as_deref(), ..Connector::new(self.address) })
+        Ok(Connector {
+            header: self.header.as_deref(),
+            tls: tls.as_deref(),
+            keep_alive: self.keep_alive,
+            ..Connector::new(self.address)
+        })
     }
 }
 

@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
-use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Header, Message};
+use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
+use postgres_protocol::message::backend::{AuthenticationSaslBody, DataRowBody, ErrorFields, Header, Message};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::error::{ProbeError, broken, closed, malformed};
 use super::kept::ProbeRun;
 use super::password::{password, without};
+use super::scram::{ChannelBinding, ScramError, ScramKeyCache, ScramKeys, ScramLogin};
 use super::stream::ProbeStream;
 use crate::config::{PasswordMethod, PostgresCheck};
 use crate::decision::{DataPosition, DataRole, PostgresPosition, ProbeFailure, Reading, SystemId};
@@ -49,9 +50,18 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
     (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text";
 
 /// A probe of PostgreSQL.
-pub(super) struct PostgresProbe(pub(super) Arc<PostgresCheck>);
+#[derive(Clone)]
+pub(super) struct PostgresProbe {
+    check: Arc<PostgresCheck>,
+    /// Of its logins at this endpoint.
+    keys: Arc<ScramKeyCache>,
+}
 
 impl PostgresProbe {
+    pub(super) fn new(check: Arc<PostgresCheck>) -> PostgresProbe {
+        PostgresProbe { check, keys: Arc::default() }
+    }
+
     pub(super) async fn probe(&mut self, attempt: &ProbeRun<'_>) -> Result<(Duration, Option<Reading>), ProbeError> {
         let start = clock::now();
         let mut socket = attempt.target.open(attempt.report).await?;
@@ -87,9 +97,9 @@ impl PostgresProbe {
     }
 
     async fn log_in(&self, session: &mut Session) -> Result<(), ProbeError> {
-        let login = &self.0.login;
+        let login = &self.check.login;
         session
-            .send(|out| frontend::startup_message([("user", &*login.user), ("database", &*self.0.database)], out))
+            .send(|out| frontend::startup_message([("user", &*login.user), ("database", &*self.check.database)], out))
             .await?;
         self.authenticate(session).await?;
         session.until_ready().await
@@ -100,18 +110,13 @@ impl PostgresProbe {
             match session.next().await? {
                 Message::AuthenticationOk => return Ok(()),
                 Message::AuthenticationSasl(body) => {
-                    let scram = body.mechanisms().any(|mechanism| Ok(mechanism == SCRAM_SHA_256));
-                    if !scram.map_err(|error| malformed(&error.to_string()))? {
-                        return Err(ProbeError::Blind(
-                            "it asks for a SASL mechanism other than SCRAM-SHA-256".to_owned(),
-                        ));
-                    }
+                    let binding = binding(&body, session.stream.end_point_hash())?;
                     let password = self.needed_password().await?;
-                    scram_sha_256(session, password).await?;
+                    self.scram(session, password, binding).await?;
                 }
                 Message::AuthenticationMd5Password(body) => {
                     let password = self.password_by(PasswordMethod::Md5, session).await?;
-                    let hash = md5_hash(self.0.login.user.as_bytes(), password.as_bytes(), body.salt());
+                    let hash = md5_hash(self.check.login.user.as_bytes(), password.as_bytes(), body.salt());
                     session.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
                 }
                 Message::AuthenticationCleartextPassword => {
@@ -132,7 +137,7 @@ impl PostgresProbe {
     /// The password, where the server asks for it in this way and the configuration takes that. No message of the session may show it
     /// from then on.
     async fn password_by(&self, method: PasswordMethod, session: &mut Session) -> Result<String, ProbeError> {
-        if self.0.weakest < method {
+        if self.check.weakest < method {
             let asked = match method {
                 PasswordMethod::Cleartext => "the password in the clear",
                 _ => "an MD5 of the password",
@@ -145,8 +150,45 @@ impl PostgresProbe {
         Ok(password)
     }
 
+    /// SCRAM-SHA-256, with a channel binding where there can be one. The keys of a password take milliseconds to make: not on this thread,
+    /// and not for each login.
+    async fn scram(&self, session: &mut Session, password: String, binding: ChannelBinding) -> Result<(), ProbeError> {
+        let mechanism = match binding {
+            ChannelBinding::Certificate(_) => SCRAM_SHA_256_PLUS,
+            ChannelBinding::Unsupported | ChannelBinding::NotOffered => SCRAM_SHA_256,
+        };
+        let login = ScramLogin::new(binding)?;
+        let first = login.message();
+        session.send(|out| frontend::sasl_initial_response(mechanism, first.as_bytes(), out)).await?;
+        let Message::AuthenticationSaslContinue(body) = session.next().await? else {
+            return Err(malformed("SCRAM is not continued"));
+        };
+        let challenge = login.challenge(body.data())?;
+        let recipe = challenge.recipe().clone();
+        let kept = self.keys.find(&password, &recipe);
+        let (password, keys) = match kept {
+            Some(keys) => (None, keys),
+            None => {
+                let by = recipe.clone();
+                let made = tokio::task::spawn_blocking(move || (ScramKeys::derive(&password, &by), password)).await;
+                let (keys, password) = made.map_err(|error| ProbeError::Local(format!("SCRAM: {error}")))?;
+                (Some(password), keys)
+            }
+        };
+        let (answer, proof) = challenge.answer(&keys);
+        session.send(|out| frontend::sasl_response(answer.as_bytes(), out)).await?;
+        let Message::AuthenticationSaslFinal(body) = session.next().await? else {
+            return Err(malformed("SCRAM has no end"));
+        };
+        proof.verify(body.data())?;
+        if let Some(password) = password {
+            self.keys.keep(password, recipe, keys);
+        }
+        Ok(())
+    }
+
     async fn needed_password(&self) -> Result<String, ProbeError> {
-        password(&self.0.login)
+        password(&self.check.login)
             .await?
             .ok_or_else(|| ProbeError::Blind("it asks for a password, and there is none".to_owned()))
     }
@@ -165,27 +207,31 @@ async fn ask_for_tls(socket: &mut Socket) -> Result<(), ProbeError> {
     }
 }
 
-/// SCRAM-SHA-256. The key of the password takes milliseconds to make: not on this thread.
-async fn scram_sha_256(session: &mut Session, password: String) -> Result<(), ProbeError> {
-    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
-    session.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out)).await?;
-    let Message::AuthenticationSaslContinue(body) = session.next().await? else {
-        return Err(malformed("SCRAM is not continued"));
-    };
-    let challenge = body.data().to_vec();
-    let made = tokio::task::spawn_blocking(move || scram.update(&challenge).map(|()| scram)).await;
-    let made = made.map_err(|error| ProbeError::Local(format!("SCRAM: {error}")))?;
-    // (More rounds than are taken are a matter of how the password was set.)
-    let mut scram = made.map_err(|error| match error.to_string() {
-        problem if problem.contains("iteration count") => ProbeError::Blind(format!("SCRAM: {problem}")),
-        problem => malformed(&format!("SCRAM: {problem}")),
-    })?;
-    session.send(|out| frontend::sasl_response(scram.message(), out)).await?;
-    let Message::AuthenticationSaslFinal(body) = session.next().await? else {
-        return Err(malformed("SCRAM has no end"));
-    };
-    // (A server that does not know the password is not the one that is meant.)
-    scram.finish(body.data()).map_err(|error| malformed(&format!("SCRAM: the server does not prove itself: {error}")))
+/// What a login is bound to: the best that both sides have.
+fn binding(offered: &AuthenticationSaslBody, hash: Option<Vec<u8>>) -> Result<ChannelBinding, ProbeError> {
+    let mechanisms: Vec<&str> = offered.mechanisms().collect().map_err(|error| malformed(&error.to_string()))?;
+    let (plain, plus) = (mechanisms.contains(&SCRAM_SHA_256), mechanisms.contains(&SCRAM_SHA_256_PLUS));
+    match hash {
+        Some(hash) if plus => Ok(ChannelBinding::Certificate(hash)),
+        Some(_) if plain => Ok(ChannelBinding::NotOffered),
+        None if plain => Ok(ChannelBinding::Unsupported),
+        None if plus => {
+            Err(ProbeError::Blind("it asks for a channel binding, which this connection has not".to_owned()))
+        }
+        _ => Err(ProbeError::Blind("it asks for a SASL mechanism other than SCRAM-SHA-256".to_owned())),
+    }
+}
+
+impl From<ScramError> for ProbeError {
+    fn from(error: ScramError) -> ProbeError {
+        let detail = error.to_string();
+        match error {
+            ScramError::Malformed(_) | ScramError::Unproved => malformed(&detail),
+            // A matter of how the password was set.
+            ScramError::TooManyIterations(_) => ProbeError::Blind(detail),
+            ScramError::NoRandom => ProbeError::Local(detail),
+        }
+    }
 }
 
 /// A connection, and what has come on it.

@@ -9,6 +9,7 @@ use super::error::ProbeError;
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
+use super::login::{self, LoginCheck, LoginProbe};
 use super::mysql::MysqlProbe;
 use super::postgres::PostgresProbe;
 use super::redis::RedisProbe;
@@ -29,19 +30,32 @@ const PATIENCE: u32 = 4;
 
 /// The probe of one endpoint: prepared once, run often. It owns the connection that it keeps from one run to the next.
 pub(super) struct Probe {
-    target: ProbeTarget,
+    target: Arc<ProbeTarget>,
     kind: ProbeKind,
     /// Of its kind.
     name: &'static str,
 }
 
 enum ProbeKind {
+    Plain(PlainProbe),
+    Login(LoginCheck),
+}
+
+/// A kind that reads nothing of the endpoint's data.
+enum PlainProbe {
     Tcp(TcpProbe),
     Http(Box<KeptClient<HttpExchange>>),
     Grpc(Box<KeptClient<HealthCall>>),
-    Postgres(PostgresProbe),
-    Mysql(MysqlProbe),
-    Redis(RedisProbe),
+}
+
+impl PlainProbe {
+    async fn probe(&mut self, attempt: &ProbeRun<'_>) -> Result<Duration, ProbeError> {
+        match self {
+            PlainProbe::Tcp(probe) => probe.probe(attempt).await,
+            PlainProbe::Http(probe) => probe.probe(attempt).await,
+            PlainProbe::Grpc(probe) => probe.probe(attempt).await,
+        }
+    }
 }
 
 /// The probe read nothing of the endpoint's data.
@@ -62,20 +76,23 @@ impl Probe {
         let (own, host) = (endpoint.address, endpoint.host.as_deref());
         let at =
             |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, endpoint.check_port.or(port).unwrap_or(own.port()));
+        let login = |probe| ProbeKind::Login(LoginCheck::new(probe));
         let (address, kind) = match &check.kind {
-            CheckKind::Tcp { port, .. } => (at(own.ip(), *port), ProbeKind::Tcp(TcpProbe)),
+            CheckKind::Tcp { port, .. } => (at(own.ip(), *port), ProbeKind::Plain(PlainProbe::Tcp(TcpProbe))),
             CheckKind::Grpc(grpc) => {
                 let address = at(own.ip(), grpc.port);
                 let call = HealthCall::new(address, host, grpc);
-                (address, ProbeKind::Grpc(Box::new(KeptClient::new(call, grpc.reuse))))
+                (address, ProbeKind::Plain(PlainProbe::Grpc(Box::new(KeptClient::new(call, grpc.reuse)))))
             }
-            CheckKind::Postgres(check) => (at(own.ip(), check.port), ProbeKind::Postgres(PostgresProbe(check.clone()))),
-            CheckKind::Mysql(check) => (at(own.ip(), check.port), ProbeKind::Mysql(MysqlProbe(check.clone()))),
-            CheckKind::Redis(check) => (at(own.ip(), check.port), ProbeKind::Redis(RedisProbe(check.clone()))),
+            CheckKind::Postgres(check) => {
+                (at(own.ip(), check.port), login(LoginProbe::Postgres(PostgresProbe::new(check.clone()))))
+            }
+            CheckKind::Mysql(check) => (at(own.ip(), check.port), login(LoginProbe::Mysql(MysqlProbe(check.clone())))),
+            CheckKind::Redis(check) => (at(own.ip(), check.port), login(LoginProbe::Redis(RedisProbe(check.clone())))),
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
                 let exchange = HttpExchange::new(address, host, http);
-                (address, ProbeKind::Http(Box::new(KeptClient::new(exchange, http.reuse))))
+                (address, ProbeKind::Plain(PlainProbe::Http(Box::new(KeptClient::new(exchange, http.reuse)))))
             }
         };
         let tls = match tls {
@@ -83,8 +100,9 @@ impl Probe {
             tls => Ok(tls.map(|tls| Arc::new(tls.named(host)))),
         };
         let header = check.proxy_protocol.map(|version| proxy_protocol::write(version, None));
+        let keep_alive = matches!(kind, ProbeKind::Login(_));
         Probe {
-            target: ProbeTarget { address, tls, header, closing: ClosingStream::default() },
+            target: Arc::new(ProbeTarget { address, tls, header, keep_alive, closing: ClosingStream::default() }),
             kind,
             name: check.kind.as_str(),
         }
@@ -93,23 +111,20 @@ impl Probe {
     /// Probe once: on the connection that an earlier probe kept, while it may be used, or on a new one; `fresh`: on a new one.
     /// Always ends by `timeout`. Cancel safe.
     pub(super) async fn run(&mut self, timeout: Duration, fresh: bool) -> ProbeResult {
-        let report = ConnectReport::default();
         let began = clock::now();
-        let attempt = ProbeRun { target: &self.target, timeout, patience: timeout / PATIENCE, fresh, report: &report };
-        let probing = async {
-            match &mut self.kind {
-                ProbeKind::Tcp(probe) => probe.probe(&attempt).await.map(unread),
-                ProbeKind::Http(probe) => probe.probe(&attempt).await.map(unread),
-                ProbeKind::Grpc(probe) => probe.probe(&attempt).await.map(unread),
-                ProbeKind::Postgres(probe) => probe.probe(&attempt).await,
-                ProbeKind::Mysql(probe) => probe.probe(&attempt).await,
-                ProbeKind::Redis(probe) => probe.probe(&attempt).await,
+        let (verdict, report) = match &mut self.kind {
+            ProbeKind::Login(check) => check.run(&self.target, timeout).await,
+            ProbeKind::Plain(probe) => {
+                let report = Arc::new(ConnectReport::default());
+                let patience = timeout / PATIENCE;
+                let attempt = ProbeRun { target: &self.target, timeout, patience, fresh, report: &report };
+                #[allow(clippy::disallowed_methods, reason = "not on the data path")]
+                let verdict = tokio::time::timeout(timeout, probe.probe(&attempt)).await;
+                (verdict.ok().map(|verdict| verdict.map(unread)), report)
             }
         };
-        #[allow(clippy::disallowed_methods, reason = "not on the data path")]
-        let verdict = tokio::time::timeout(timeout, probing).await;
         let outcome = match verdict {
-            Ok(Ok((latency, reading))) => {
+            Some(Ok((latency, reading))) => {
                 return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };
             }
             // It may have failed because this process did not run.
@@ -117,12 +132,17 @@ impl Probe {
                 let detail = self.describe("this process was paused while it was out".to_owned());
                 return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None };
             }
-            Ok(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.describe(detail) },
-            Ok(Err(ProbeError::Busy(detail))) => ProbeOutcome::Busy { detail: self.describe(detail) },
-            Ok(Err(ProbeError::Blind(detail))) => ProbeOutcome::Blind { detail: self.describe(detail) },
-            Ok(Err(ProbeError::Local(detail))) => ProbeOutcome::Local { detail: self.describe(detail) },
-            Err(_) => {
-                let detail = format!("no verdict within {}", humantime::format_duration(timeout));
+            Some(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.describe(detail) },
+            Some(Err(ProbeError::Busy(detail))) => ProbeOutcome::Busy { detail: self.describe(detail) },
+            Some(Err(ProbeError::Blind(detail))) => ProbeOutcome::Blind { detail: self.describe(detail) },
+            Some(Err(ProbeError::Local(detail))) => ProbeOutcome::Local { detail: self.describe(detail) },
+            None => {
+                let detail = match &self.kind {
+                    ProbeKind::Login(check) if check.unanswered() >= login::MOST => {
+                        format!("no answer to {} logins: no other one is sent before one ends", login::MOST)
+                    }
+                    _ => format!("no verdict within {}", humantime::format_duration(timeout)),
+                };
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.describe(detail) }
             }
         };

@@ -20,6 +20,7 @@ use crate::wire::resp::{self, RespReply};
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// A probe of Redis.
+#[derive(Clone)]
 pub(super) struct RedisProbe(pub(super) Arc<RedisCheck>);
 
 impl RedisProbe {

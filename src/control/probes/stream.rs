@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::net::Transport;
+use crate::net::tls::end_point_hash;
 
 /// Bytes that are read after the end, to get them out of the way …
 const MOST: usize = 1024 * 1024;
@@ -65,6 +66,11 @@ impl ProbeStream {
     /// Was HTTP/2 agreed on by ALPN?
     pub(super) fn is_http2(&self) -> bool {
         self.transport.as_ref().is_some_and(Transport::is_http2)
+    }
+
+    /// What a login on it can be bound to ([`end_point_hash`]); `None` = nothing.
+    pub(super) fn end_point_hash(&self) -> Option<Vec<u8>> {
+        self.transport.as_ref().and_then(Transport::peer_certificate).and_then(end_point_hash)
     }
 
     fn get(self: Pin<&mut Self>) -> io::Result<Pin<&mut Transport>> {

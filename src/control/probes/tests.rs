@@ -14,14 +14,18 @@ use crate::decision::{ProbeFailure, ProbeOutcome};
 
 /// One probe of this endpoint, in a service with these keys.
 async fn probe(address: SocketAddr, keys: &str) -> ProbeOutcome {
+    prepared(address, keys).run(Duration::from_secs(5), true).await.outcome
+}
+
+/// The check of this endpoint, in a service with these keys.
+fn prepared(address: SocketAddr, keys: &str) -> Probe {
     let text = format!(
         "listeners: [{{name: in, bind: '127.0.0.1:0', routes: [{{service: s}}]}}]\n\
          services: {{s: {{{keys}, pools: [{{name: a, endpoints: ['{address}']}}]}}}}"
     );
     let read = crate::config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
     let pool = &read.config.services[0].pools[0];
-    let mut probe = Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None);
-    probe.run(Duration::from_secs(5), true).await.outcome
+    Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None)
 }
 
 /// Serves one connection: reads until `asked`, sends the answer, and reads what comes until the end. An error is a reset.
@@ -134,5 +138,49 @@ async fn probes_over_http2_end_with_goaway_and_in_order() {
         assert_eq!(matches!(outcome, ProbeOutcome::Pass { .. }), status == 200, "{outcome:?}");
         assert_eq!(kinds.last(), Some(&GOAWAY), "{kinds:?}");
         assert_eq!(last[4..8], [0; 4], "NO_ERROR");
+    }
+}
+
+// ---- logins that have no answer ------------------------------------------------------------------------------------
+
+/// A check that logs in at an endpoint of which only the kernel answers leaves a few connections there, and logs in again as soon as one
+/// of them ends.
+#[tokio::test]
+async fn logins_without_an_answer_are_few() {
+    for check in ["postgres: {user: probe}", "redis: {}", "mysql: {user: probe}"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut probe = prepared(address, &format!("health_check: {{{check}}}"));
+        let mut queue = Vec::new();
+        for round in 0..login::MOST + 3 {
+            let outcome = probe.run(Duration::from_millis(20), false).await.outcome;
+            let ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail } = outcome else { panic!("{outcome:?}") };
+            assert_eq!(detail.contains("no answer to 4 logins"), round + 1 >= login::MOST, "{round}: {detail}");
+            while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(5), listener.accept()).await {
+                queue.push(accepted.unwrap().0);
+            }
+        }
+        assert_eq!(queue.len(), login::MOST, "{check}");
+
+        // It goes on, and closes the oldest: there is a new login within the same probe.
+        let probing = tokio::spawn(async move { probe.run(Duration::from_secs(5), false).await.outcome });
+        drop(queue.remove(0));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let nonsense = b"x\r\n\0\0\0\0\0\0\0\0\0\0\0\0";
+        stream.write_all(nonsense).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let outcome = probing.await.unwrap();
+        assert!(matches!(outcome, ProbeOutcome::Fail { kind, .. } if kind != ProbeFailure::Timeout), "{outcome:?}");
+    }
+}
+
+/// An endpoint that takes no connection has none that wait: each probe connects again.
+#[tokio::test]
+async fn what_does_not_connect_does_not_wait() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut probe = prepared(closed, "health_check: {redis: {}}");
+    for _ in 0..login::MOST + 2 {
+        let outcome = probe.run(Duration::from_secs(5), false).await.outcome;
+        assert!(matches!(outcome, ProbeOutcome::Fail { kind: ProbeFailure::Refused, .. }), "{outcome:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -43,6 +44,21 @@ pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<i64, String> {
     Ok(parse(der)?.validity().not_after.timestamp())
 }
 
+/// What a login over TLS is bound to (`tls-server-end-point`, RFC 5929, 4.1): the hash of the certificate by the function that its own
+/// signature uses, and by SHA-256 where that is MD5 or SHA-1. `None` = its signature has no such function by its name (Ed25519, RSA-PSS).
+pub fn end_point_hash(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let certificate = parse(der).ok()?;
+    let algorithm = match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
+        // RSA with MD5, SHA-1, SHA-256; ECDSA with SHA-1, SHA-256.
+        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" => &SHA256,
+        "1.2.840.10045.4.1" | "1.2.840.10045.4.3.2" => &SHA256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
+        _ => return None,
+    };
+    Some(digest(algorithm, der).as_ref().to_vec())
+}
+
 /// May it have signed others: CA:TRUE, or of a version that could not say so?
 pub(super) fn may_sign(der: &CertificateDer<'_>) -> Result<bool, String> {
     let certificate = parse(der)?;
@@ -72,7 +88,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 
     use super::*;
 
@@ -91,6 +107,18 @@ mod tests {
         assert_eq!(named(&["A.example", "*.B.example", "10.0.0.1"]), ["a.example", "*.b.example"]);
         assert_eq!(named(&["10.0.0.1"]), Vec::<String>::new());
         assert_eq!(named(&[]), ["common.example"]);
+    }
+
+    #[test]
+    fn the_hash_of_an_end_point_is_that_of_its_own_signature() {
+        for (algorithm, length) in
+            [(&PKCS_ECDSA_P256_SHA256, Some(32)), (&PKCS_ECDSA_P384_SHA384, Some(48)), (&PKCS_ED25519, None)]
+        {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            let certificate = CertificateParams::new(vec!["a".to_owned()]).unwrap().self_signed(&key).unwrap();
+            assert_eq!(end_point_hash(certificate.der()).map(|hash| hash.len()), length);
+        }
+        assert_eq!(end_point_hash(&CertificateDer::from_slice(b"none")), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
 pub use client::{Alpn, ClientTls, TlsFailure, explain};
 pub use file::{TlsAssetError, TlsFileLoader};
-pub use leaf::OwnCertificate;
+pub use leaf::{OwnCertificate, end_point_hash};
 pub use server::{HandshakeOutcome, ServerTls, TlsAccepted};
 pub use tickets::TicketKeys;
 

@@ -13,6 +13,7 @@ use standfast::decision::{CheckAnswerClass, ConditionKind, DataPosition, DataRol
 use standfast::sys::clock;
 
 use super::support::{Plane, eventually, file};
+use crate::support::pki::{Pair, Pki};
 
 /// A folder that a server of this user may write, and how to run a program as that user.
 pub(super) struct Place {
@@ -49,6 +50,11 @@ impl Place {
         let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {told}");
         told
+    }
+
+    /// The user of the servers has this file.
+    fn owns(&self, file: &Path) {
+        self.user.iter().for_each(|(uid, gid)| chown(file, Some(*uid), Some(*gid)).unwrap());
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -290,6 +296,65 @@ async fn postgres_is_asked_for_its_role_and_its_refusals_are_told_apart() {
     );
     let status = serde_json::to_string(&plane.status().await).unwrap();
     assert!(status.contains("postgres 127.0.0.1") && !status.contains("s3 crét"), "{status}");
+}
+
+#[tokio::test]
+async fn postgres_over_tls_is_logged_in_to_by_a_bound_password_or_a_certificate() {
+    let Some(programs) = postgres_programs() else { return eprintln!("SKIPPED: PostgreSQL is not installed") };
+    let place = Place::new("postgres");
+    let server = Postgres { place: &place, programs: &programs, data: place.path("data"), port: free_port() };
+    place.run(
+        programs.join("initdb"),
+        &["-D", server.data.to_str().unwrap(), "-U", "owner", "-A", "trust", "--no-sync"],
+    );
+    let (pki, stranger) = (Pki::new(), Pki::new());
+    let serve = |pair: &Pair| {
+        for (from, to) in [(&pair.cert, "server.crt"), (&pair.key, "server.key"), (&pki.ca(), "root.crt")] {
+            fs::copy(from, server.data.join(to)).unwrap();
+        }
+        fs::set_permissions(server.data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        place.owns(&server.data.join("server.key"));
+    };
+    serve(&pki.issue("server", &["127.0.0.1"]));
+    server.configure("ssl = on\nssl_ca_file = 'root.crt'\npassword_encryption = 'scram-sha-256'");
+    server.permit("hostssl all probe 127.0.0.1/32 scram-sha-256\nhostssl all shown 127.0.0.1/32 cert");
+    let _running = server.start();
+    server.sql("CREATE ROLE probe LOGIN PASSWORD 'päss word'; CREATE ROLE shown LOGIN");
+
+    // A server that offers the binding refuses a client that says that it could have bound and was not offered to: so this one has bound.
+    let ca = pki.ca();
+    let trusting = |user: &str, more: &str, ca: &Path| {
+        let tls = format!("tls: {{ca: {}{more}}}", ca.display());
+        plane(&format!("postgres: {{user: {user}, password: 'päss word', {tls}}}"), &[server.port])
+    };
+    let bound = trusting("probe", "", &ca);
+    until(&bound, server.port, "it is logged in", |found| is_healthy(found) && found.state.reading.is_some()).await;
+
+    // A certificate in the place of a password.
+    let own = pki.issue("shown", &["shown"]);
+    let identity = format!(", client_cert: {}, client_key: {}", own.cert.display(), own.key.display());
+    let shown = trusting("shown", &identity, &ca);
+    until(&shown, server.port, "the certificate is taken", |found| is_healthy(found) && found.state.reading.is_some())
+        .await;
+    let bare = trusting("shown", "", &ca);
+    until(&bare, server.port, "without it", |found| answers(found, CheckAnswerClass::Blind, "28000")).await;
+
+    // TLS that is required, another authority, and a certificate whose time is over: each has its sentence.
+    let clear = plane("postgres: {user: probe, password: 'päss word'}", &[server.port]);
+    until(&clear, server.port, "no TLS", |found| answers(found, CheckAnswerClass::Blind, "no encryption")).await;
+    let mistrusting = trusting("probe", "", &stranger.ca());
+    until(&mistrusting, server.port, "not its authority", |found| {
+        answers(found, CheckAnswerClass::Failing, "certificate")
+    })
+    .await;
+    serve(&pki.issue_expired("late", &["127.0.0.1"]));
+    server.reload();
+    until(&bound, server.port, "expired", |found| answers(found, CheckAnswerClass::Failing, "expired")).await;
+    server.configure("ssl = off");
+    server.permit("host all all 127.0.0.1/32 scram-sha-256");
+    server.reload();
+    until(&bound, server.port, "TLS is gone", |found| answers(found, CheckAnswerClass::Blind, "the server has none"))
+        .await;
 }
 
 // ---- Redis --------------------------------------------------------------------------------------------------------

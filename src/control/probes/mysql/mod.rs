@@ -44,6 +44,7 @@ const POSITIONS: &str = "SELECT IF(LENGTH(@@GLOBAL.gtid_binlog_pos) > 16384, NUL
     IF(LENGTH(@@GLOBAL.gtid_current_pos) > 16384, NULL, @@GLOBAL.gtid_current_pos)";
 
 /// A probe of MySQL or MariaDB.
+#[derive(Clone)]
 pub(super) struct MysqlProbe(pub(super) Arc<MysqlCheck>);
 
 impl MysqlProbe {
