@@ -133,6 +133,14 @@ pub struct ServiceReport {
     /// What it follows, where its check asks for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowingStatus>,
+    /// The service that it moves with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub leader: Option<Name>,
+    /// The services that move with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub companions: Vec<Name>,
     /// Zones that are evacuated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evacuated: Vec<EvacuationStatus>,
@@ -184,6 +192,10 @@ pub struct PoolReport {
     /// Its zone is evacuated: it is used only where no other is available.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
+    /// Services that move with this one and have no endpoint there: it is not chosen while there is a pool in which all have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub lacked_by: Vec<Name>,
     /// None for a static response.
     pub endpoints: Vec<EndpointReport>,
 }
@@ -273,6 +285,10 @@ pub struct IncidentReport {
     /// An operator's hold kept it from happening: it says what would have been done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// The services that moved with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub companions: Vec<Name>,
     /// What was said of the data, where the service follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<Box<FollowRecord>>,
@@ -325,6 +341,8 @@ impl ServiceReport {
             evacuated: state.evacuated,
             transition: state.transition,
             following: state.following,
+            leader: state.leader,
+            companions: state.companions,
             conditions: state.conditions,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,
@@ -387,6 +405,7 @@ impl PoolReport {
             page: pool.page,
             zone: pool.zone,
             evacuated: pool.evacuated,
+            lacked_by: pool.lacked_by,
             endpoints,
         }
     }
@@ -420,6 +439,7 @@ impl IncidentReport {
             fenced_ms: incident.fenced.map(|fenced| millis(fenced.since(incident.fault))),
             outage: incident.outage,
             held: incident.held,
+            companions: incident.companions.clone(),
             following: incident.following.clone(),
         }
     }

@@ -65,6 +65,10 @@ impl ServiceReport {
         if let Some(following) = &self.following {
             notes.push(self.following_note(following));
         }
+        notes.extend(self.leader.iter().map(|leader| format!("moves with {leader}")));
+        for pool in self.pools.iter().filter(|pool| !pool.lacked_by.is_empty()) {
+            notes.push(format!("{}: no endpoint of {} there", pool.name, pool.lacked_by.join(", ")));
+        }
         if let Some(pool) = &self.pinned {
             let end = self.pinned_for_ms.map(|left| format!(" for {}", span(left))).unwrap_or_default();
             notes.push(format!("pinned to {pool}{end}"));
@@ -124,6 +128,9 @@ impl ServiceReport {
         if let Some(transition) = &self.transition {
             let to = transition.to.as_deref().unwrap_or("no pool");
             return format!("the switch to {to} waits for its gates, {} at most", span(transition.left_ms));
+        }
+        if let Some(leader) = &self.leader {
+            return format!("it goes where {leader} goes");
         }
         if let Some(pool) = &self.pinned {
             let end = self.pinned_for_ms.map(|left| format!(", for {} at most", span(left))).unwrap_or_default();

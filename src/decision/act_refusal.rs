@@ -54,6 +54,13 @@ pub enum ActRefusal {
         /// The service.
         service: Name,
     },
+    /// The service goes where another one goes.
+    MovesWith {
+        /// The service.
+        service: Name,
+        /// The other one.
+        leader: Name,
+    },
     /// The service follows its primary, wherever that is.
     FollowsPrimary {
         /// The service.
@@ -211,6 +218,7 @@ impl ActRefusal {
             ActRefusal::UnknownPool { .. } => "no_pool",
             ActRefusal::UnknownEndpoint { .. } => "no_endpoint",
             ActRefusal::ActiveActive { .. } => "active_active",
+            ActRefusal::MovesWith { .. } => "moves_with",
             ActRefusal::FollowsPrimary { .. } => "follows_primary",
             ActRefusal::FollowsNone { .. } => "follows_none",
             ActRefusal::NotPrimary { .. } => "not_primary",
@@ -247,6 +255,7 @@ impl ActRefusal {
             ActRefusal::UnknownPool { service, pool, .. } => format!("{service} has no pool {pool}"),
             ActRefusal::UnknownEndpoint { service, address } => format!("{service} has no endpoint {address}"),
             ActRefusal::ActiveActive { service } => format!("{service} is active_active"),
+            ActRefusal::MovesWith { service, leader } => format!("{service} goes where {leader} goes"),
             ActRefusal::FollowsPrimary { service } => format!("{service} goes where its primary is"),
             ActRefusal::FollowsNone { service } => format!("the check of {service} asks for no role"),
             ActRefusal::NotPrimary { service, address } => {
@@ -300,6 +309,7 @@ impl ActRefusal {
             ActRefusal::UnknownZone { known, zone } => format!("there are {}", near_names(known, zone)),
             ActRefusal::UnknownEndpoint { .. } => "`standfast status` lists its endpoints".to_owned(),
             ActRefusal::ActiveActive { .. } => "pin it to one pool instead".to_owned(),
+            ActRefusal::MovesWith { leader, .. } => format!("order it of {leader}"),
             ActRefusal::FollowsPrimary { .. } => "promote another endpoint: the service follows it".to_owned(),
             ActRefusal::FollowsNone { .. } => "give its check `role: primary` first".to_owned(),
             ActRefusal::NotPrimary { .. } => "start or promote it first: it is accepted for what it is now".to_owned(),

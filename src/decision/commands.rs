@@ -156,6 +156,7 @@ impl Service {
 
     /// Keep the service where it is until then. An order that waits for its gates is called off.
     fn hold_ordered(&mut self, scope: HoldScope, until: MonoTime, turn: &mut Turn<'_>) -> CommandAnswer {
+        self.refuse_led()?;
         let called_off = self.call_off_order(turn);
         changed(self.hold_until(scope, until) || called_off)
     }
@@ -198,7 +199,7 @@ impl Service {
     fn refuse_following(&self) -> Result<(), ActRefusal> {
         match self.follows() {
             Some(_) => Err(ActRefusal::FollowsPrimary { service: self.name().clone() }),
-            None => Ok(()),
+            None => self.refuse_led(),
         }
     }
 

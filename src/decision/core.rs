@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::companions::{align, group};
 use super::conditions;
 use super::recent_acts::RecentActs;
 use super::reload::{NewEndpoints, strangers};
@@ -235,9 +236,12 @@ impl Decision {
         let mut turn =
             Turn { now, epoch, effects: &mut self.effects, timeline: &mut self.timeline, gates, transitions };
         let mut changed = false;
-        for (service, about) in services {
-            let service = &mut self.services[service];
-            changed |= take_in(service, about, &mut turn) && service.settle(&mut turn);
+        for (place, about) in services {
+            let service = &mut self.services[place];
+            if take_in(service, about, &mut turn) {
+                changed |= service.settle(&mut turn);
+                changed |= align(&mut self.services, place, &mut turn);
+            }
         }
         if changed {
             self.publish(epoch);
@@ -294,6 +298,10 @@ impl Decision {
             }
             service.settle(&mut turn);
             self.services.push(service);
+        }
+        group(&mut self.services);
+        for place in 0..self.services.len() {
+            align(&mut self.services, place, &mut turn);
         }
         // What services that are gone have left open is cleared.
         for mut gone in before.into_iter().flatten() {
@@ -401,7 +409,9 @@ impl Decision {
             return Err(ActRefusal::unknown_zone(zone, self.services.iter().map(|service| &*service.config)));
         }
         let named: HashSet<&Name> = names.iter().collect();
-        let concerned = |service: &Service| service.config.is_in(zone) && named.contains(service.name());
+        // (Where a service goes that moves with another one, that one says.)
+        let concerned =
+            |service: &Service| service.config.is_in(zone) && named.contains(service.name()) && !service.is_led();
         Ok((0..self.services.len()).filter(|service| concerned(&self.services[*service])).collect())
     }
 

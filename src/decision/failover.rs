@@ -244,7 +244,7 @@ impl Service {
         let (used, avoided): (Vec<usize>, Vec<usize>) =
             (0..self.pools.len()).partition(|pool| !self.is_evacuated(*pool));
         let wanted = move |pool: &usize| match &self.serving {
-            _ if self.follows().is_some() => false,
+            _ if self.follows().is_some() || self.is_led() => false,
             Serving::Active(active) => self.prefers(*pool, *active),
             Serving::Shared(_) => self.lost.contains(&self.pools[*pool].name) && !self.is_evacuated(*pool),
             Serving::Starting | Serving::Down => false,
@@ -274,7 +274,11 @@ impl Service {
     pub fn take(&mut self, switch: IntendedSwitch, turn: &mut Turn<'_>) {
         self.end_transition(TransitionStage::Replaced, turn);
         let from = self.serving.active();
-        self.record(&switch, from, turn);
+        // (What its leader decides is the leader's incident.)
+        match self.is_led() {
+            true => self.awaiting_answer = None,
+            false => self.record(&switch, from, turn),
+        }
         if let Some(left) = from {
             self.end_sessions(left, turn);
         }
@@ -368,6 +372,7 @@ impl Service {
             fenced: None,
             outage: false,
             held: false,
+            companions: self.companions(),
             following: self.follow_record(turn.now).filter(|_| switch.to.is_some()).map(Box::new),
         }
     }
@@ -376,17 +381,20 @@ impl Service {
         PoolFall { sign: now, fell: now }
     }
 
+    /// When the fault of this pool began, and what speaks against its endpoints.
+    pub fn fall_of(&self, pool: usize, now: MonoTime) -> (PoolFall, Vec<Evidence>) {
+        let pool = &self.pools[pool];
+        let fallen = || pool.endpoints.iter().filter(|endpoint| !endpoint.usable());
+        let falls = fallen().map(|endpoint| endpoint.fall()).collect();
+        let needed = self.config.failover.min_healthy.max(1);
+        let evidence = fallen().map(|endpoint| endpoint.as_evidence()).collect();
+        (fault(falls, pool.endpoints.len(), needed, now), evidence)
+    }
+
     /// When did the fault begin that forces a switch? A switch that was never answered did not end the fault before it, unless
     /// a probe found its pool well meanwhile; nor did one to a static page, however often that was shown.
     pub fn fault_of(&self, from: Option<usize>, turn: &Turn<'_>) -> (PoolFall, Vec<Evidence>) {
-        let own = from.map(|pool| {
-            let pool = &self.pools[pool];
-            let fallen = || pool.endpoints.iter().filter(|endpoint| !endpoint.usable());
-            let falls = fallen().map(|endpoint| endpoint.fall()).collect();
-            let needed = self.config.failover.min_healthy.max(1);
-            let evidence = fallen().map(|endpoint| endpoint.as_evidence()).collect();
-            (fault(falls, pool.endpoints.len(), needed, turn.now), evidence)
-        });
+        let own = from.map(|pool| self.fall_by_vote(pool).unwrap_or_else(|| self.fall_of(pool, turn.now)));
         let before = turn.timeline.last(self.name()).filter(|last| {
             let soon = turn.now.since(last.decided) <= self.config.failover.confirm_window;
             let forced = last.kind.is_forced();

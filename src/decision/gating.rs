@@ -15,6 +15,7 @@ use super::transition::{Fence, GateState, GivenUpSwitch, Transition};
 use super::turn::Turn;
 use super::{Effect, Gate, GateOutcome, GateRules, Serving, SwitchKind, TransitionId, TransitionStage};
 use crate::config::Name;
+use crate::time::MonoTime;
 
 /// What came of an intended switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,8 @@ impl Service {
 
     /// The fence of this pool while a transition waits.
     pub fn fence_of(&self, pool: usize) -> Option<&Fence> {
-        let revoked = self.left.as_ref().filter(|_| self.follows().is_some() && self.following.is_revoked);
+        let revoked = self.follows().is_some() && self.following.is_revoked || self.is_revoked_by_leader();
+        let revoked = self.left.as_ref().filter(|_| revoked);
         let fence = self.transition.as_ref().and_then(|waiting| waiting.fence.as_ref()).or(revoked);
         fence.filter(|fence| fence.pool.as_ref() == Some(&self.pools[pool].name))
     }
@@ -160,12 +162,13 @@ impl Service {
         gated && last != Some(&self.pools[pool].name)
     }
 
-    /// No session is left at a pool that this epoch left or fenced. Returns whether a transition has waited for that.
+    /// No session is left at a pool that this epoch left or fenced. Returns whether a transition may have waited for that, its own or that of
+    /// its leader.
     pub fn sessions_ended(&mut self, pool: &Name, epoch: u64) -> bool {
         let this = |fence: &Fence| fence.told == *pool && fence.epoch == epoch;
-        self.left.take_if(|left| this(left));
+        let is_led = self.left.take_if(|left| this(left)).is_some() && self.is_led();
         let waiting = self.transition.as_mut().filter(|waiting| waiting.fence.as_ref().is_some_and(this));
-        waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open))
+        waiting.is_some_and(|waiting| waiting.answer(&Gate::FenceAcknowledged, &GateOutcome::Open)) || is_led
     }
 
     /// The transition that waits, if any, is over. Returns it.
@@ -204,11 +207,19 @@ impl Service {
     fn advance_transition(&mut self, turn: &mut Turn<'_>) -> Intent {
         match self.transition.as_ref().and_then(|waiting| waiting.end(turn.now)) {
             None => Intent::Waits,
+            // Its own sessions have ended, and not yet those of the services that move with it.
+            Some(TransitionStage::Taken) if self.awaits_companions() && self.is_waiting_before_its_end(turn.now) => {
+                Intent::Waits
+            }
             Some(stage @ (TransitionStage::Taken | TransitionStage::WentAhead { .. })) => {
                 self.take_waiting(stage, turn)
             }
             Some(stage) => self.give_up(stage, turn),
         }
+    }
+
+    fn is_waiting_before_its_end(&self, now: MonoTime) -> bool {
+        self.transition.as_ref().is_some_and(|waiting| waiting.fence.is_some() && now < waiting.until)
     }
 
     fn take_waiting(&mut self, stage: TransitionStage, turn: &mut Turn<'_>) -> Intent {

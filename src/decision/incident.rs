@@ -133,6 +133,9 @@ pub struct Incident {
     /// A hold kept it from happening: nothing of it was done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// The services that moved with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Name>,
     /// What was said of the data, where the service follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<Box<FollowRecord>>,

@@ -26,6 +26,9 @@ pub(super) struct Pool {
     pub served: bool,
     #[serde(default)]
     pub terms: PoolTerms,
+    /// A companion of the service has no endpoint in it, and in another one all have.
+    #[serde(default)]
+    pub outvoted: bool,
 }
 
 impl Pool {
@@ -39,6 +42,7 @@ impl Pool {
             rhythm: FallRhythm::default(),
             served: false,
             terms: PoolTerms::default(),
+            outvoted: false,
         }
     }
 
@@ -96,11 +100,11 @@ impl Pool {
     /// Keep track of since when it has been well, and of how often it falls.
     pub fn observe(&mut self, min_healthy: usize, damping: Duration, now: MonoTime) {
         let hopeful = self.endpoints.iter().filter(|endpoint| endpoint.hopeful()).count();
-        let well = self.is_static || hopeful >= min_healthy.max(1);
+        let well = self.is_static || hopeful >= min_healthy.max(1) && !self.outvoted;
         self.recovered = if well { self.recovered.or(Some(now)) } else { None };
         // (Failed trials are no fall: it had not risen. Nor is what an operator takes out of use.)
         let healthy = self.endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count();
-        self.rhythm.observe(self.is_static || healthy >= min_healthy.max(1), damping, now);
+        self.rhythm.observe(self.is_static || healthy >= min_healthy.max(1) && !self.outvoted, damping, now);
     }
 
     /// May one more endpoint be ejected although no other pool can serve?

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::corroboration::{Conviction, Finding};
+use super::companion_state::Companionship;
 use super::endpoint::{Ejection, Endpoint, EndpointRules, Refusal};
 use super::follow_state::Following;
 use super::freeze::Freeze;
@@ -16,9 +16,7 @@ use super::switch::{HeldSwitch, LastSwitch};
 use super::timers::{Timer, Timers, earliest};
 use super::transition::{Fence, GivenUpSwitch, Transition};
 use super::turn::Turn;
-use super::{
-    Admission, Condition, Effect, Held, HoldScope, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange,
-};
+use super::{Admission, Condition, Effect, HoldScope, PoolSessions, ServiceRow, Serving, SessionRule, StandingChange};
 use crate::config::{self, FailbackMode, Mode, Name, OnAllDown};
 use crate::time::MonoTime;
 
@@ -92,6 +90,9 @@ pub(super) struct Service {
     /// The primary that it follows, where its check asks for the role.
     #[serde(default)]
     pub following: Following,
+    /// Its part among services that move together.
+    #[serde(default)]
+    pub companionship: Companionship,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -139,6 +140,7 @@ impl Service {
             given_up: None,
             left: None,
             following: Following::default(),
+            companionship: Companionship::default(),
             timers: Timers::default(),
             row,
             deadline: None,
@@ -180,7 +182,7 @@ impl Service {
 
     /// May this pool take the service?
     pub fn available(&self, pool: usize) -> bool {
-        self.pools[pool].available(self.config.failover.min_healthy)
+        !self.pools[pool].outvoted && self.pools[pool].available(self.config.failover.min_healthy)
     }
 
     pub fn index_of(&self, pool: &Name) -> Option<usize> {
@@ -230,6 +232,7 @@ impl Service {
             changes.extend(self.prove_few_sources(turn));
             changes.extend(self.eject_outliers(turn));
         }
+        self.count_votes();
         self.observe_pools(turn.now);
         self.decide(turn);
         self.note_serving();
@@ -289,102 +292,6 @@ impl Service {
         if condemned { self.conclude_standings(now) } else { Vec::new() }
     }
 
-    /// Eject what real traffic condemns, as far as the cap allows.
-    fn eject_outliers(&mut self, turn: &mut Turn<'_>) -> Vec<StandingChange> {
-        let now = turn.now;
-        let callers = self.callers;
-        let config = self.config.clone();
-        let mut ejected = false;
-        for pool in 0..self.pools.len() {
-            let rules = EndpointRules::of(&config.pools[pool], &config.failover);
-            let failing = self.pools[pool].failing();
-            for index in 0..self.pools[pool].endpoints.len() {
-                let held = match self.pools[pool].endpoints[index].judge_in_band(rules, (callers, failing), now) {
-                    Finding::Nothing => continue,
-                    Finding::Later(due) => {
-                        self.pools[pool].endpoints[index].timers.arm(Timer::Evidence, due);
-                        continue;
-                    }
-                    Finding::Held(held) => held,
-                    Finding::Convicted(conviction) => match self.may_eject(pool, rules, &conviction, now) {
-                        Ok(()) => {
-                            self.eject(pool, index, rules, conviction, now);
-                            ejected = true;
-                            continue;
-                        }
-                        Err(Some(held)) => held,
-                        Err(None) => continue,
-                    },
-                };
-                self.hold(pool, index, held, turn);
-            }
-        }
-        if ejected { self.conclude_standings(now) } else { Vec::new() }
-    }
-
-    /// Does the rest of the pool allow an ejection? `Err`: no, and whether that is for the evidence's sake.
-    fn may_eject(
-        &self,
-        pool: usize,
-        rules: EndpointRules<'_>,
-        conviction: &Conviction,
-        now: MonoTime,
-    ) -> Result<(), Option<Held>> {
-        let min_healthy = self.config.failover.min_healthy;
-        let Some(rule) = rules.outlier else { return Err(None) };
-        if !self.relief(pool) && !self.pools[pool].may_eject_more(rule, min_healthy) {
-            return Err(None);
-        }
-        if conviction.few.is_empty() {
-            return Ok(());
-        }
-        let accused = |e: &Endpoint| e.ejection.is_accused_by(&conviction.few);
-        if conviction.once_a_pool && self.pools[pool].endpoints.iter().any(accused) {
-            return Err(Some(Held::OneSource));
-        }
-        if self.would_leave(pool) && !self.may_leave_on_few_sources(pool, now) {
-            return Err(Some(Held::MayNotLeave));
-        }
-        Ok(())
-    }
-
-    /// Is this pool left if it loses one more endpoint?
-    fn would_leave(&self, pool: usize) -> bool {
-        self.pools[pool].left() <= self.config.failover.min_healthy.max(1)
-    }
-
-    fn eject(&mut self, pool: usize, index: usize, rules: EndpointRules<'_>, conviction: Conviction, now: MonoTime) {
-        if self.would_leave(pool) && !conviction.few.is_empty() {
-            self.leaves_on_few_sources(pool, &conviction, now);
-        }
-        let endpoint = &mut self.pools[pool].endpoints[index];
-        endpoint.eject(rules, conviction.cause, conviction.evidence, now);
-        endpoint.ejection.rests_on(conviction.few);
-        endpoint.advance(rules, now, &mut Vec::new());
-    }
-
-    /// Failures that do not eject: said once in a while.
-    fn hold(&mut self, pool: usize, index: usize, held: Held, turn: &mut Turn<'_>) {
-        let (service, name) = (self.name().clone(), self.pools[pool].name.clone());
-        let endpoint = &mut self.pools[pool].endpoints[index];
-        if endpoint.corroboration.tell(held, turn.now) {
-            let detail = endpoint.suspicion.describe(turn.now).unwrap_or_else(|| endpoint.corroboration.describe());
-            let (id, address) = (endpoint.id, endpoint.address);
-            let fails = |e: &Endpoint| !e.usable() || e.corroboration.has_told(Held::OneTarget, turn.now);
-            let all = held == Held::OneTarget && self.pools[pool].endpoints.iter().all(fails);
-            let reason = if all { Held::RouteFailing } else { held };
-            turn.effects.push(Effect::Held { service, pool: name, endpoint: id, address, reason, detail });
-        }
-    }
-
-    /// Could another pool take the service if this one had no endpoint left? A page is no relief.
-    fn relief(&self, pool: usize) -> bool {
-        let pinned_here = self.pinned.as_ref() == Some(&self.pools[pool].name);
-        let needed = self.config.failover.min_healthy.max(1);
-        let serves = |other: usize| other != pool && !self.pools[other].is_static && self.pools[other].left() >= needed;
-        !pinned_here && (0..self.pools.len()).any(serves)
-    }
-
     /// A page serves without an order or a pin: the outage goes on.
     pub fn serves_a_page(&self) -> bool {
         let mut serving = (0..self.pools.len()).filter(|pool| self.serves(*pool)).peekable();
@@ -426,6 +333,7 @@ impl Service {
 
     fn decide(&mut self, turn: &mut Turn<'_>) {
         match (self.follows(), self.config.mode) {
+            _ if self.is_led() => self.decide_led(turn),
             (Some(rule), _) => self.decide_following(rule, turn),
             (None, Mode::ActivePassive) => self.decide_active(turn),
             (None, Mode::ActiveActive) => self.decide_shares(turn),

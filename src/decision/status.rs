@@ -85,6 +85,12 @@ pub struct ServiceStatus {
     /// What it follows, where its check asks for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowingStatus>,
+    /// The service that it moves with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Name>,
+    /// The services that move with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Name>,
     /// Open conditions, by the time at which they were raised.
     #[serde(default)]
     pub conditions: Vec<ConditionStatus>,
@@ -189,6 +195,9 @@ pub struct PoolStatus {
     /// Its zone is evacuated: it is used only where no other is available.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
+    /// Services that move with this one and have no endpoint there: it is not chosen while there is a pool in which all have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacked_by: Vec<Name>,
     /// None for a static response.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -269,6 +278,8 @@ impl Service {
             decisions: self.decisions,
             transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
             following: self.follows().map(|_| self.following_status(now)),
+            leader: self.config.failover.leader.as_ref().map(|leader| leader.name.clone()),
+            companions: self.companions(),
             conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: (0..self.pools.len()).map(|pool| self.pool_status(pool, now)).collect(),
         }
@@ -283,6 +294,7 @@ impl Service {
             page: pool.is_static,
             zone: self.config.pools[index].zone.clone(),
             evacuated: self.is_evacuated(index),
+            lacked_by: self.votes_against(&pool.name),
             endpoints: pool
                 .endpoints
                 .iter()

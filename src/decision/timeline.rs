@@ -73,7 +73,7 @@ impl Timeline {
 }
 
 /// One endpoint's part in a pool's fall: its first sign of trouble, and when its standing fell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PoolFall {
     pub sign: MonoTime,
     pub fell: MonoTime,

@@ -187,6 +187,21 @@
 //! reload removes the active pool, that pool cannot be kept until gates are open: then no pool serves meanwhile, and the
 //! way to the next one is a recovery with gates.
 //!
+//! # Services that move together
+//!
+//! With `failover.follow` a service is the *companion* of another one, its *leader* (`decision/companions.rs`). Pools are matched by name.
+//! After each turn about one of the group, `align` hears the companions' votes, lets the leader decide again if they are new, and tells the
+//! companions where it is, all of them under the epoch of that turn.
+//!
+//! - A companion decides nothing about pools: `Service::decide_led` stands in the place of the machine above. Its switches are no incidents;
+//!   the leader's names it in `Incident::companions`. Freeze, hold-down, pins, holds and evacuations are the leader's.
+//! - A vote is a pool in which the companion has no usable endpoint and could have none by probes that are still out. The leader takes such a
+//!   pool for not available, but only while it has one that is available and has no vote against it: else each of two services with one
+//!   side left could take down the other. A pool recovers, for the hold-down, when the last vote has ended.
+//! - The fault of a switch by a vote began where the companion's did, and its evidence is that of the companion.
+//! - A leader that follows its primary hears no votes. When its sessions have no right to go on, those of its companions have none, and
+//!   its gate `FenceAcknowledged` opens when those have ended too.
+//!
 //! # Operators
 //!
 //! A command is a value, [`Act`](crate::decision::Act): number, actor, reason, time of expiry, and what it asks for

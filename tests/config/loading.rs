@@ -14,7 +14,7 @@ use standfast::config::{self, Config, LoadedConfig, Problems};
 use crate::memory;
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 204;
+const CASES: usize = 206;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -112,7 +112,7 @@ fn show(config: &Config, path: &str) -> String {
     format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
 }
 
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "reference.yaml",
     "admin.yaml",
     "minimal.yaml",
@@ -123,6 +123,7 @@ const EXAMPLES: [&str; 10] = [
     "passthrough.yaml",
     "postgres-pair.yaml",
     "redis-replicas.yaml",
+    "jenkins-standby.yaml",
 ];
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "damping" => failover.damping,
         "confirm_window" => failover.confirm_window,
         "on_multiple_primaries" => failover.following.map(|rule| word(&rule.on_multiple_primaries)),
+        "follow" => failover.leader.as_ref().map(|leader| leader.name.to_string()),
+        "votes" => failover.leader.as_ref().map(|leader| if leader.votes { "on" } else { "off" }),
         "fence_after" => failover.following.and_then(|rule| rule.fence_after),
     }
 }

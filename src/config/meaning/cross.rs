@@ -107,7 +107,10 @@ fn check_manual_failback_state(diagnostics: &mut Diagnostics, file: &schema::Fil
             let advice = "a restart would forget what was followed, and could follow a primary of the past: add \
                           `state: {path: /var/lib/standfast/state.json}`";
             diagnostics.warning(at, what, advice);
-        } else if service.failover.failback.mode == FailbackMode::Manual && service.pools.len() > 1 {
+        } else if service.failover.failback.mode == FailbackMode::Manual
+            && service.failover.leader.is_none()
+            && service.pools.len() > 1
+        {
             let Some(at) = place(&typed, &service.name) else { continue };
             let what = format!("service `{}` fails back manually, and there is no `state`", service.name);
             let advice =

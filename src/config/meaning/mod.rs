@@ -6,6 +6,7 @@ mod admin;
 mod audit;
 mod balance;
 mod check;
+mod companions;
 mod consistency;
 mod cross;
 mod diagnostics;
@@ -60,7 +61,8 @@ pub(super) fn config(
     let (root, file) = file.found()?;
     let mut diagnostics = Diagnostics { found, named, base_dir };
     let drain_timeout = diagnostics.time(&file.drain_timeout, defaults::DRAIN_TIMEOUT);
-    let services = service::services(&mut diagnostics, root, &file.services, drain_timeout);
+    let mut services = service::services(&mut diagnostics, root, &file.services, drain_timeout);
+    companions::companions(&mut diagnostics, file, &mut services);
     let listeners = listener::listeners(&mut diagnostics, root, &file.listeners, &services);
     let state = state::state_file(&mut diagnostics, &file.state);
     let config = Config {

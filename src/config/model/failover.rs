@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::Name;
+
 /// When and how the active pool changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failover {
@@ -28,6 +30,18 @@ pub struct Failover {
     /// The service follows its primary: its checks ask for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowRule>,
+    /// The service goes where another one goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<LeadingService>,
+}
+
+/// The service that another one moves with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeadingService {
+    /// Its name. Pools are matched by name.
+    pub name: Name,
+    /// A pool in which the other one has no endpoint left is not chosen for this one either, if there is one in which both have.
+    pub votes: bool,
 }
 
 /// How a service follows its primary.

@@ -1,7 +1,7 @@
 //! `failover:`
 
 use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap};
-use crate::config::units::{RangedCount, TypedDuration};
+use crate::config::units::{OnOff, RangedCount, TypedDuration};
 
 map! { /// `failover:`
 Failover {
@@ -16,6 +16,8 @@ Failover {
     confirm_window: OffOr<TypedDuration>,
     on_multiple_primaries: OnMultiplePrimaries,
     fence_after: OffOr<TypedDuration>,
+    follow: String,
+    votes: OnOff,
     lease: ReservedKey,
     promote: ReservedKey,
 }}

@@ -128,7 +128,7 @@ impl Service {
     }
 
     /// The sessions of the pool that served last end.
-    fn fence_left(&mut self, turn: &mut Turn<'_>) {
+    pub fn fence_left(&mut self, turn: &mut Turn<'_>) {
         let left = self.left.as_ref().and_then(|left| left.pool.clone()).and_then(|pool| self.index_of(&pool));
         if let Some(pool) = left {
             self.end_sessions(pool, turn);

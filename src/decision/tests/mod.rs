@@ -9,6 +9,7 @@ use super::endpoint::refusal::DOUBT;
 use super::*;
 use crate::config::*;
 
+mod companions;
 mod conditions;
 mod corroboration;
 mod endpoints;

@@ -10,4 +10,5 @@ mod moves;
 mod scene;
 mod sessions;
 mod silent;
+mod together;
 mod wrong;
