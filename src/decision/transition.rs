@@ -190,6 +190,7 @@ impl fmt::Display for TransitionStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |gates: &[Gate]| gates.iter().map(Gate::to_string).collect::<Vec<_>>().join(", ");
         match self {
+            TransitionStage::Waiting { closed, .. } if closed.is_empty() => f.write_str("all gates are open already"),
             TransitionStage::Waiting { closed, .. } => write!(f, "waits for {}", list(closed)),
             TransitionStage::Taken => f.write_str("taken: all gates are open"),
             TransitionStage::WentAhead { closed } => {

@@ -112,7 +112,7 @@ fn show(config: &Config, path: &str) -> String {
     format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
 }
 
-const EXAMPLES: [&str; 11] = [
+const EXAMPLES: [&str; 12] = [
     "reference.yaml",
     "admin.yaml",
     "minimal.yaml",
@@ -122,6 +122,7 @@ const EXAMPLES: [&str; 11] = [
     "front-door.yaml",
     "passthrough.yaml",
     "postgres-pair.yaml",
+    "postgres-patroni.yaml",
     "redis-replicas.yaml",
     "jenkins-standby.yaml",
 ];

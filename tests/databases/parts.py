@@ -194,13 +194,18 @@ class Redis:
 class Proxy:
     """Standfast with one service, `orders`."""
 
-    def __init__(self, program, folder, check, endpoints, keys="", one_pool=False, more=""):
+    # (Failures are found quickly: rows are many.)
+    RHYTHM = "interval: 200ms, timeout: 1s, fast_interval: 100ms, fall: 3"
+
+    def __init__(self, program, folder, check, endpoints, keys="", one_pool=False, more="", rhythm=RHYTHM, written=None):
+        """`written`: the endpoints as they stand in the file, where that is more than their addresses."""
         self.program, self.folder = program, folder
         self.port, self.admin = free_port(), free_port()
         names = ["a", "b", "c"]
-        pools = [f"      - {{name: {name}, endpoints: ['127.0.0.1:{server.port}']}}" for name, server in zip(names, endpoints)]
+        written = written or [f"'127.0.0.1:{server.port}'" for server in endpoints]
+        pools = [f"      - {{name: {name}, endpoints: [{endpoint}]}}" for name, endpoint in zip(names, written)]
         if one_pool:
-            pools = ["      - {name: all, endpoints: [" + ", ".join(f"'127.0.0.1:{server.port}'" for server in endpoints) + "]}"]
+            pools = [f"      - {{name: all, endpoints: [{', '.join(written)}]}}"]
         self.file = folder / "standfast.yaml"
         self.file.write_text(
             f"admin: {{bind: 127.0.0.1:{self.admin}, socket: {{path: {folder}/admin.sock}}}}\n"
@@ -208,7 +213,7 @@ class Proxy:
             "listeners:\n"
             f"  - {{name: db, bind: 127.0.0.1:{self.port}, protocol: tcp, service: orders}}\n{more}"
             "services:\n  orders:\n    protocol: tcp\n"
-            f"    health_check: {{{check}, interval: 200ms, timeout: 1s, fast_interval: 100ms, fall: 3, jitter: 0%}}\n"
+            f"    health_check: {{{check}, {rhythm}, jitter: 0%}}\n"
             f"{keys}    pools:\n" + "\n".join(pools) + "\n"
         )
         self.log = folder / "standfast.log"
@@ -270,11 +275,12 @@ class Proxy:
 class Ledger:
     """Clients that write rows and move money, and remember what was acknowledged, at which server and when."""
 
-    def __init__(self, proxy, workers=6, password=""):
-        self.proxy, self.password = proxy, password
+    def __init__(self, proxy, workers=6, first=0):
+        """`first`: the number of the first worker, where several ledgers write into the same tables."""
+        self.proxy = proxy
         self.acked, self.failed, self.unknown, self.refused = [], 0, [], []
         self.lock, self.ended, self.cut = threading.Lock(), threading.Event(), []
-        self.threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(workers)]
+        self.threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(first, first + workers)]
 
     @staticmethod
     def prepare(server, accounts=20):
@@ -351,20 +357,21 @@ class Ledger:
         for thread in self.threads:
             thread.join(timeout=15)
 
-    def judge(self, winner, may_lose=0):
+    def judge(self, winner, may_lose=0, moves=None):
         """No acknowledged row is lost beyond what the incidents say, none stands there twice, no money is made, and the acknowledgements of
-        two holders do not overlap."""
+        two holders do not overlap: they change as often as the traffic has moved (`moves`; else once for each further server)."""
         self.end()
         promise(winner.ask("SELECT sum(cents) FROM account") == "20000", "money was made or lost")
         there = set(winner.ask("SELECT worker || ':' || sequence FROM ledger").split())
         lost = [ack for ack in self.acked if f"{ack[2]}:{ack[3]}" not in there]
         promise(len(lost) <= may_lose, f"{len(lost)} acknowledged rows are lost, of {len(self.acked)}: {lost[:3]}")
-        spans = {}
-        for at, server, *_ in self.acked:
-            first, last = spans.get(server, (at, at))
-            spans[server] = (min(first, at), max(last, at))
-        ordered = sorted(spans.values())
-        for (_, before), (after, _) in zip(ordered, ordered[1:]):
+        turns = []
+        for at, server, *_ in sorted(self.acked):
             # (A client notes the time a moment after the answer came.)
-            promise(before <= after + 0.01, "the acknowledgements of two holders overlap")
+            if not turns or turns[-1][1] != server and at - turns[-1][0] > 0.01:
+                turns.append([at, server])
+            elif turns[-1][1] == server:
+                turns[-1][0] = at
+        wanted = len({server for _, server in turns}) if moves is None else moves + 1
+        promise(len(turns) == wanted, f"the acknowledgements of two holders overlap: {turns[:6]}")
         return f"{len(self.acked)} acknowledged, {len(self.unknown)} unknown, {self.failed} failed, {len(self.refused)} refused, {len(lost)} lost"
