@@ -23,6 +23,9 @@ pub(super) struct Following {
     /// The highest place that was ever followed.
     #[serde(default)]
     pub followed: Option<FollowedPlace>,
+    /// Since when the holder is that; of one of before a restart, since then.
+    #[serde(default)]
+    pub arrived: MonoTime,
     /// Since when the holder has not answered, while its sessions go on.
     #[serde(default)]
     pub silent_since: Option<MonoTime>,
@@ -59,6 +62,8 @@ pub enum FollowVerdict {
     Next,
     /// It says that it is primary, in the lineage that is followed or a later one, while another one is.
     Rival,
+    /// It takes writes too, as all members of its cluster do: it is the next one when the holder is gone.
+    Peer,
     /// It says that it is primary, and is behind what was followed already.
     Stale,
     /// It says that it is primary, in another branch of the history.
@@ -89,7 +94,7 @@ pub struct FollowRecord {
     /// The last place that was seen of the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_at: Option<DataPosition>,
-    /// How old that was, in milliseconds: what was written in this time is not in `lost_bytes`.
+    /// How old that was, in milliseconds: what was written in this time is not in what was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
     /// Where the next one was.
@@ -98,6 +103,10 @@ pub struct FollowRecord {
     /// Bytes of the log that the next one does not have of the one before; absent = not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_bytes: Option<u64>,
+    /// Transactions that the next one does not have of the one before, at most, where the servers count these; absent = they do not, or it is
+    /// not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_transactions: Option<u64>,
 }
 
 /// What is followed, in the saved state.

@@ -48,6 +48,7 @@ mod switch;
 mod table;
 mod timeline;
 mod timers;
+mod transactions;
 mod transition;
 mod turn;
 
@@ -67,9 +68,7 @@ pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use persist_orders::{SavedHold, SavedWeight};
-pub use position::{
-    DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId, TransactionPosition,
-};
+pub use position::{DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId};
 pub use reading::{DataRole, Reading};
 pub use recent_acts::SavedAct;
 pub use sessions::{PoolSessions, SessionRule};
@@ -80,4 +79,5 @@ pub use status::{
 };
 pub use succession::{Predecessor, Succession};
 pub use table::{EndpointId, EndpointRow, PoolRow, ServiceRow, Serving, Table};
+pub use transactions::{ParseTransactionSetError, TransactionPosition, TransactionSet};
 pub use transition::{Gate, GateOutcome, GateRules, LimitAction, TransitionId, TransitionRecord, TransitionStage};

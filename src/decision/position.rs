@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::transactions::{TransactionPosition, TransactionRelation};
+
 /// Where the data of an endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -63,26 +65,17 @@ pub struct RedisPosition {
     pub run: Option<String>,
 }
 
-/// A number of transactions. Two servers of one history that have the same number may have different ones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TransactionPosition {
-    /// The domains or sources that they are of, or the cluster.
-    pub history: String,
-    /// How many.
-    pub count: u64,
-}
-
 /// How the position of one endpoint stands to the one that is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PositionRelation {
     /// In the same lineage.
     Same {
-        /// How much of what is followed it lacks, in bytes.
+        /// How much of what is followed it lacks, in bytes, or transactions where it counts these.
         lacks: u64,
     },
     /// In a later lineage that began with what is followed.
     Newer {
-        /// What it has not of what is followed, in bytes; `None` = that cannot be told.
+        /// What it has not of what is followed, in bytes; `None` = that cannot be told, or it counts no bytes.
         lost: Option<u64>,
     },
     /// In an earlier lineage.
@@ -99,7 +92,9 @@ impl DataPosition {
         match (self, followed) {
             (DataPosition::Postgres(this), DataPosition::Postgres(followed)) => this.relation(followed, same),
             (DataPosition::Redis(this), DataPosition::Redis(followed)) => this.relation(followed, same),
-            // (No service follows such a server: numbers do not tell which transactions they are.)
+            (DataPosition::Transactions(this), DataPosition::Transactions(followed)) => {
+                transaction_relation(this, followed, same)
+            }
             _ => PositionRelation::Foreign,
         }
     }
@@ -112,7 +107,7 @@ impl DataPosition {
             DataPosition::Redis(position) => {
                 is_id(&position.id) && position.former.iter().chain(&position.run).all(is_id)
             }
-            DataPosition::Transactions(position) => position.history.len() <= 1024,
+            DataPosition::Transactions(position) => position.is_bounded(),
         }
     }
 
@@ -157,6 +152,46 @@ impl DataPosition {
         }
     }
 
+    /// Are both of one cluster, whose members all take writes and have the same transactions?
+    pub(super) fn is_of_the_cluster_of(&self, other: &DataPosition) -> bool {
+        match (self, other) {
+            (DataPosition::Transactions(this), DataPosition::Transactions(other)) => {
+                this.is_of_a_cluster() && other.is_of_a_cluster() && this.history == other.history
+            }
+            _ => false,
+        }
+    }
+
+    /// Is it of a cluster whose members all take writes and have the same transactions?
+    pub(super) fn is_of_a_cluster(&self) -> bool {
+        self.is_of_the_cluster_of(self)
+    }
+
+    /// How many transactions of what is followed it has not; `None` = it counts none.
+    pub(super) fn lacks_transactions(&self, followed: &DataPosition) -> Option<u64> {
+        match (self, followed) {
+            (DataPosition::Transactions(this), DataPosition::Transactions(followed)) => Some(this.lacks(followed)),
+            _ => None,
+        }
+    }
+
+    /// Its lineages have no numbers. Is it, of a server that was there as a replica of what is followed, what a promotion makes of that?
+    pub(super) fn is_promoted_from(&self, as_replica: &DataPosition, followed: &DataPosition) -> bool {
+        match (self, as_replica, followed) {
+            (
+                DataPosition::Transactions(this),
+                DataPosition::Transactions(replica),
+                DataPosition::Transactions(followed),
+            ) if !this.is_of_a_cluster() && !replica.is_of_a_cluster() => {
+                // (A replica that had transactions of its own and lacked others was none of this history.)
+                let clean =
+                    !matches!(replica.compare(followed), TransactionRelation::Crossed | TransactionRelation::Apart);
+                clean && this.lacks(replica) == 0
+            }
+            _ => false,
+        }
+    }
+
     /// Are both in the same lineage?
     pub(super) fn is_of_the_lineage_of(&self, other: &DataPosition) -> bool {
         match (self, other) {
@@ -166,6 +201,21 @@ impl DataPosition {
             (DataPosition::Redis(this), DataPosition::Redis(other)) => this.id == other.id,
             _ => false,
         }
+    }
+}
+
+/// Of servers that count transactions. That it has all that is followed and more is all that makes another server a later one.
+fn transaction_relation(this: &TransactionPosition, followed: &TransactionPosition, same: bool) -> PositionRelation {
+    match (this.is_of_a_cluster(), followed.is_of_a_cluster()) {
+        (true, true) if this.history == followed.history => PositionRelation::Same { lacks: this.lacks(followed) },
+        (false, false) => match this.compare(followed) {
+            TransactionRelation::Ahead if !same => PositionRelation::Newer { lost: None },
+            TransactionRelation::Equal | TransactionRelation::Ahead => PositionRelation::Same { lacks: 0 },
+            TransactionRelation::Behind(lacks) => PositionRelation::Same { lacks },
+            TransactionRelation::Crossed => PositionRelation::Diverged,
+            TransactionRelation::Apart => PositionRelation::Foreign,
+        },
+        _ => PositionRelation::Foreign,
     }
 }
 

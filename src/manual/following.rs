@@ -21,7 +21,7 @@
 //! | the holder said that it is none, or its data is not what was followed | lose it: its sessions end |
 //! | it is silent | lose it: its sessions go on, until `fence_after` |
 //!
-//! The heir is the rival that continues all other rivals. Where none does, none is followed: two promotions that know
+//! The heir is the rival that continues all other rivals, or is of one cluster with them and the first. Where none does, none is followed: two promotions that know
 //! nothing of each other have equal timelines and different histories.
 //!
 //! # Two publishes
@@ -47,6 +47,14 @@
 //!   (`DataPosition::with_fork_seen`), and is kept from then on.
 //! - Redis: a promoted server keeps the id before and how much of it it has. A master takes a new id when its first replica
 //!   comes, and is the same one: its `run_id` says so.
+//!
+//! - MySQL and MariaDB have no numbers of lineages: positions are sets of transactions (`decision/transactions.rs`). One that has all that is
+//!   followed and more continues it. One that lacks some was promoted if it was seen as a replica since the holder arrived, of this
+//!   history and without transactions of its own beside those that it lacked (`DataPosition::is_promoted_from`); what it lacks is
+//!   counted, but `rpo`, in bytes, allows none of it. All else that lacks some is stale or diverged.
+//! - Galera: the members of a cluster have the same transactions in the same order, so they are peers and no rivals. The heir is the first of
+//!   them in the order of the configuration. While the holder serves, a peer may be a moment behind; when it is gone, a member that has
+//!   less than was followed is stale until it has applied what it received.
 //!
 //! Positions of one endpoint may go back in the same lineage: it lost what it had not written to disk. It is still the
 //! holder, and the incident says what it lost. Another endpoint that lacks something is stale.

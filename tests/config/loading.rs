@@ -112,7 +112,7 @@ fn show(config: &Config, path: &str) -> String {
     format!("{path}:\n{}", serde_yaml::to_string(part).expect("a part of it too"))
 }
 
-const EXAMPLES: [&str; 12] = [
+const EXAMPLES: [&str; 14] = [
     "reference.yaml",
     "admin.yaml",
     "minimal.yaml",
@@ -123,6 +123,8 @@ const EXAMPLES: [&str; 12] = [
     "passthrough.yaml",
     "postgres-pair.yaml",
     "postgres-patroni.yaml",
+    "mariadb-gtid.yaml",
+    "galera.yaml",
     "redis-replicas.yaml",
     "jenkins-standby.yaml",
 ];

@@ -39,6 +39,7 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "password_file" => password_file,
                 "database" => mysql.database.as_deref(),
                 "auth" => mysql.weakest.as_str(),
+                "role" => mysql.role.as_ref().map(word),
                 "server_key_file" => mysql.server_key.as_ref().map(|path| path.display().to_string()),
                 "port" => mysql.port,
                 "tls" => upstream_tls(mysql.tls.as_ref()),

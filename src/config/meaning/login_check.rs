@@ -63,7 +63,8 @@ pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::M
         diagnostics.warning(at, "over TLS this key is not used", "leave it out, or leave `tls` out");
     }
     let port = typed.port.get().map(|port| port.0 as u16);
-    Some(MysqlCheck { login: login?, database, weakest, server_key, port, tls })
+    let role = role(diagnostics, &typed.role);
+    Some(MysqlCheck { login: login?, database, weakest, server_key, role, port, tls })
 }
 
 pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -> RedisCheck {

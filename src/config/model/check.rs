@@ -86,8 +86,9 @@ impl CheckKind {
     pub fn role(&self) -> Option<FollowedRole> {
         match self {
             CheckKind::Postgres(check) => check.role,
+            CheckKind::Mysql(check) => check.role,
             CheckKind::Redis(check) => check.role,
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
         }
     }
 }
@@ -120,6 +121,9 @@ pub struct MysqlCheck {
     pub weakest: MysqlMethod,
     /// The server's RSA key, as a PEM file that is read for each probe that needs it: what encrypts the password where there is no TLS.
     pub server_key: Option<PathBuf>,
+    /// The service follows the endpoint that has this role; `None` = any role will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<FollowedRole>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS, asked for by an SSLRequest.

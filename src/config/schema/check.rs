@@ -62,7 +62,7 @@ MysqlCheck {
     database: String,
     auth: MysqlMethod,
     server_key_file: String,
-    role: ReservedKey,
+    role: CheckedRole,
     max_lag: ReservedKey,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,

@@ -43,6 +43,11 @@ impl EndpointData {
         self.read_at = seen;
     }
 
+    /// Where it was when it last said that it is a replica, if that was after this time.
+    pub fn as_replica_since(&self, time: MonoTime) -> Option<&DataPosition> {
+        self.as_replica.as_ref().filter(|_| self.replica_at > time)
+    }
+
     /// It was seen as a replica of an earlier lineage after that time, and has begun the one that it is in by itself.
     pub fn began_its_lineage_after(&self, time: MonoTime) -> bool {
         let place = self.place.as_ref().zip(self.as_replica.as_ref());

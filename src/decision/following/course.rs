@@ -4,7 +4,7 @@ use super::super::endpoint::Endpoint;
 use super::super::position::PositionRelation;
 use super::super::service::Service;
 use super::super::timers::Timer;
-use super::super::{DataRole, EndpointId, FollowVerdict, Serving};
+use super::super::{DataPosition, DataRole, EndpointId, FollowVerdict, Serving};
 use crate::config::{FollowRule, FollowedRole, OnMultiplePrimaries};
 use crate::time::MonoTime;
 
@@ -109,6 +109,15 @@ impl Service {
         let relation = endpoint.data.place()?.relation(&followed.position, same);
         // What is followed is of that lineage by another promotion: of another server, or of this one before it was made a replica again.
         let since = if same { followed.seen } else { MonoTime::ZERO };
+        // Where lineages have no numbers, a promotion is known by having seen it: a replica of what is followed that is primary now.
+        let behind = matches!(relation, PositionRelation::Same { lacks: 1.. } | PositionRelation::Diverged);
+        let replica = endpoint.data.as_replica_since(self.following.arrived).filter(|_| behind && !same);
+        let promoted = replica
+            .zip(endpoint.data.place())
+            .is_some_and(|(replica, place)| place.is_promoted_from(replica, &followed.position));
+        if promoted {
+            return Some(PositionRelation::Newer { lost: None });
+        }
         let apart = matches!(relation, PositionRelation::Same { .. }) && endpoint.data.began_its_lineage_after(since);
         Some(if apart { PositionRelation::Diverged } else { relation })
     }
@@ -125,7 +134,12 @@ impl Service {
 
     /// What a primary is that is not the holder.
     pub(super) fn verdict_of(&self, endpoint: &Endpoint) -> FollowVerdict {
+        let in_cluster = endpoint.data.place().is_some_and(DataPosition::is_of_a_cluster);
         match self.relation_of(endpoint) {
+            // (While the holder serves, one that is a moment behind has received what it will have.)
+            Some(PositionRelation::Same { lacks }) if in_cluster && (lacks == 0 || self.serving.is_served()) => {
+                FollowVerdict::Peer
+            }
             None if self.following.followed.is_some() => FollowVerdict::Unknown,
             None | Some(PositionRelation::Newer { .. } | PositionRelation::Same { lacks: 0 }) => FollowVerdict::Rival,
             Some(PositionRelation::Same { .. } | PositionRelation::Older) => FollowVerdict::Stale,
@@ -161,8 +175,16 @@ impl Service {
 
     /// Of these primaries the one that has all that the others have; `None` = there is none, or it cannot be told.
     fn heir(&self, others: &[(EndpointId, FollowVerdict)]) -> Option<EndpointId> {
-        let rivals = || others.iter().filter(|(_, verdict)| *verdict == FollowVerdict::Rival).map(|(id, _)| *id);
-        rivals().find(|one| rivals().all(|other| *one == other || self.continues(*one, other)))
+        let able = |verdict: FollowVerdict| matches!(verdict, FollowVerdict::Rival | FollowVerdict::Peer);
+        let rivals = || others.iter().filter(|(_, verdict)| able(*verdict)).map(|(id, _)| *id);
+        // (Of the members of one cluster it is the first, in the order of the configuration.)
+        let goes_before = |one, other| self.continues(one, other) || self.are_peers(one, other);
+        rivals().find(|one| rivals().all(|other| *one == other || goes_before(*one, other)))
+    }
+
+    fn are_peers(&self, one: EndpointId, other: EndpointId) -> bool {
+        let place = |id| self.endpoint_of(id).and_then(|endpoint| endpoint.data.place());
+        place(one).zip(place(other)).is_some_and(|(one, other)| one.is_of_the_cluster_of(other))
     }
 
     /// Is the lineage of the first one a later one than that of the second?

@@ -119,7 +119,7 @@ impl Service {
     fn follow(&mut self, next: EndpointId, turn: &mut Turn<'_>) -> Option<IntendedSwitch> {
         let pool = self.pool_of(next)?;
         if self.serving == Serving::Starting && self.following.followed.is_none() {
-            self.arrive(next);
+            self.arrive(next, turn.now);
             self.begin(Serving::Active(pool), turn);
             return None;
         }
@@ -140,15 +140,16 @@ impl Service {
     }
 
     /// A switch to a pool was taken: its holder is the one that was to be followed, or the one that was silent.
-    pub fn arrive_where_it_follows(&mut self) {
+    pub fn arrive_where_it_follows(&mut self, now: MonoTime) {
         if let Some(next) = self.following.next.take().or(self.following.holder) {
-            self.arrive(next);
+            self.arrive(next, now);
         }
     }
 
-    fn arrive(&mut self, holder: EndpointId) {
+    fn arrive(&mut self, holder: EndpointId, now: MonoTime) {
         self.following.accepted = None;
         if self.following.holder != Some(holder) {
+            self.following.arrived = now;
             // Its place is what is followed now, wherever it is.
             self.following.followed = self.place_of(holder).or(self.following.followed.take());
         }

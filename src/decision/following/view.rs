@@ -17,13 +17,16 @@ impl Service {
         let next = self.endpoint_of(self.following.next.or(self.following.holder)?)?;
         let before = self.following.followed.as_ref();
         let relation = self.relation_of(next);
+        let places = before.zip(next.data.place());
+        let lost_transactions = places.and_then(|(before, place)| place.lacks_transactions(&before.position));
         Some(FollowRecord {
             from: before.map(|before| before.address),
             to: next.address,
             left_at: before.map(|before| before.position.clone()),
             age_ms: before.map(|before| now.since(before.seen).as_millis() as u64),
             joined_at: next.data.place().cloned(),
-            lost_bytes: relation.and_then(|relation| match relation {
+            lost_transactions,
+            lost_bytes: relation.filter(|_| lost_transactions.is_none()).and_then(|relation| match relation {
                 PositionRelation::Same { lacks } => Some(lacks),
                 PositionRelation::Newer { lost } => lost,
                 _ => None,
@@ -104,6 +107,7 @@ impl Service {
     pub fn restore_following(&mut self, saved: &SavedFollowing, now: MonoTime) {
         let holder = self.every_endpoint().find(|endpoint| Some(endpoint.address) == saved.holder);
         self.following.holder = holder.map(|endpoint| endpoint.id);
+        self.following.arrived = now;
         let seen = now.before(Duration::from_micros(saved.age_us));
         let (address, position) = (saved.address, saved.position.clone());
         self.following.followed = Some(FollowedPlace { address, position, seen });

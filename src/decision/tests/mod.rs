@@ -25,6 +25,7 @@ mod rhythm;
 mod suspicion;
 mod switches;
 mod timeline;
+mod transactions;
 mod transitions;
 
 /// A core with one service `shop`: pools `home` and `away` of two endpoints each, ids 0, 1 and 2, 3.

@@ -120,8 +120,8 @@ async fn mariadb_is_asked_for_its_role_and_its_refusals_are_told_apart() {
             .map(|found| found.state.reading.clone().unwrap());
         let written = first.sql("SELECT @@gtid_binlog_pos");
         let number: u64 = written.rsplit('-').next()?.parse().ok()?;
-        let there = TransactionPosition { history: "domain 0".to_owned(), count: number };
-        let is_there = primary.position == Some(DataPosition::Transactions(there));
+        let is_there = matches!(&primary.position, Some(DataPosition::Transactions(TransactionPosition { history, count, .. }))
+            if history == "domain 0" && *count == number);
         (is_there && primary.position == replica.position).then_some(())
     })
     .await;

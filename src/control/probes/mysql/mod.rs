@@ -39,8 +39,8 @@ const GALERA: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 
 const GROUP: &str = "SELECT MEMBER_ID, MEMBER_STATE FROM performance_schema.replication_group_members LIMIT 64";
 /// SHOW VARIABLES cuts long values. One that would not fit in an answer is not known.
 const EXECUTED: &str = "SELECT IF(LENGTH(@@GLOBAL.gtid_executed) > 16384, NULL, @@GLOBAL.gtid_executed)";
-/// What is in the log, and what was applied: a server that follows may not log it.
-const POSITIONS: &str = "SELECT IF(LENGTH(@@GLOBAL.gtid_binlog_pos) > 16384, NULL, @@GLOBAL.gtid_binlog_pos), \
+/// The last of each server that is in the log, and what was applied: a server that follows may not log it.
+const POSITIONS: &str = "SELECT IF(LENGTH(@@GLOBAL.gtid_binlog_state) > 16384, NULL, @@GLOBAL.gtid_binlog_state), \
     IF(LENGTH(@@GLOBAL.gtid_current_pos) > 16384, NULL, @@GLOBAL.gtid_current_pos)";
 
 /// A probe of MySQL or MariaDB.

@@ -1,10 +1,10 @@
 //! What answers of MySQL and MariaDB say about a server: whether it serves, its role, and how much of which history it has. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::super::error::ProbeError;
 use super::session::MysqlTable;
-use crate::decision::{DataPosition, DataRole, ProbeFailure, Reading, TransactionPosition};
+use crate::decision::{DataPosition, DataRole, ProbeFailure, Reading, TransactionPosition, TransactionSet};
 use crate::text::shortened;
 
 /// Characters of the longest name of a history.
@@ -131,51 +131,68 @@ fn not_serving(detail: String) -> ProbeError {
 /// The one place where a reading is put together. `galera`: the history of a cluster, and the position in it; `gtids`: see
 /// [`MysqlState::gtids`].
 fn reading(role: DataRole, writable: bool, galera: Option<(&str, u64)>, gtids: &[String]) -> Reading {
-    let counted = match galera {
-        Some((id, value)) => Some((id.to_owned(), value)),
+    let position = match galera {
+        Some((id, count)) => Some(TransactionPosition { history: id.to_owned(), count, sets: BTreeMap::new() }),
         None => transactions(gtids),
     };
-    let position = counted
-        .filter(|(history, _)| history.len() <= LONGEST_LINEAGE)
-        .map(|(history, count)| DataPosition::Transactions(TransactionPosition { history, count }));
+    let position = position.filter(TransactionPosition::is_bounded).map(DataPosition::Transactions);
     Reading { role, writable: Some(writable), position }
 }
 
-/// The histories that GTIDs belong to, and how many transactions they are. `None`: they are none.
-fn transactions(gtids: &[String]) -> Option<(String, u64)> {
+/// The transactions that GTIDs are. `None`: they are none.
+fn transactions(gtids: &[String]) -> Option<TransactionPosition> {
     let listed = || gtids.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|gtid| !gtid.is_empty());
     if listed().any(|gtid| gtid.contains(':')) {
         return executed(listed());
     }
+    // Of each server the last one in each domain: it has all before.
+    let mut position = TransactionPosition::default();
     let mut domains: BTreeMap<u32, u64> = BTreeMap::new();
     for gtid in listed() {
-        let mut parts = gtid.split('-');
-        let (domain, _server, number) = (parts.next()?, parts.next()?, parts.next()?.parse::<u64>().ok()?);
-        let last = domains.entry(domain.parse().ok()?).or_default();
+        let mut parts = gtid.split('-').map(str::parse::<u64>);
+        let (Some(Ok(domain)), Some(Ok(server)), Some(Ok(number)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let last = domains.entry(u32::try_from(domain).ok()?).or_default();
         *last = number.max(*last);
+        position.sets.entry(format!("{domain}-{server}")).or_default().add(1, number);
     }
     let names: Vec<String> = domains.keys().map(u32::to_string).collect();
-    let count = domains.values().fold(0_u64, |sum, number| sum.saturating_add(*number));
-    (!domains.is_empty()).then(|| (format!("domain {}", names.join(",")), count))
+    position.history = shortened(&format!("domain {}", names.join(",")), LONGEST_LINEAGE);
+    position.count = domains.values().fold(0_u64, |sum, number| sum.saturating_add(*number));
+    (!position.sets.is_empty()).then_some(position)
 }
 
 /// A set of MySQL: `uuid:1-5:7`, since 8.3 also with tags, `uuid:1-5:tag:1-3`.
-fn executed<'a>(gtids: impl Iterator<Item = &'a str>) -> Option<(String, u64)> {
-    let (mut sources, mut count) = (BTreeSet::new(), 0_u64);
+fn executed<'a>(gtids: impl Iterator<Item = &'a str>) -> Option<TransactionPosition> {
+    let mut position = TransactionPosition::default();
+    let mut ranges = 0;
     for gtid in gtids {
         let mut parts = gtid.split(':').map(str::trim);
-        let source = parts.next().filter(|id| is_uuid(id))?;
-        sources.insert(source.to_ascii_lowercase());
+        let id = parts.next().filter(|id| is_uuid(id))?.to_ascii_lowercase();
+        let mut source = id.clone();
         for part in parts {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            // (What is no range is a tag.)
-            if let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) {
-                count = count.saturating_add(last.checked_sub(first)?.saturating_add(1));
+            match (first.parse::<u64>(), last.parse::<u64>()) {
+                (Ok(first), Ok(last)) if first <= last => {
+                    ranges += 1;
+                    if ranges > TransactionPosition::MOST_RANGES {
+                        return None;
+                    }
+                    position.sets.entry(source.clone()).or_default().add(first, last);
+                }
+                (Ok(_), Ok(_)) => return None,
+                // (What is no range is a tag: the numbers behind it are its own.)
+                _ => source = format!("{id}:{}", shortened(part, 32)),
             }
         }
     }
-    let sources: Vec<String> = sources.into_iter().collect();
-    Some((sources.join(","), count))
+    position.count = position.sets.values().map(TransactionSet::len).fold(0, u64::saturating_add);
+    let sources: Vec<&str> = position.sets.keys().map(String::as_str).collect();
+    position.history = shortened(&sources.join(","), LONGEST_LINEAGE);
+    (!position.sets.is_empty()).then_some(position)
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -233,18 +250,28 @@ mod tests {
 
     #[test]
     fn transactions_are_counted_in_their_history() {
-        let count = |texts: &[&str]| transactions(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
-        assert_eq!(count(&["0-1-270"]), Some(("domain 0".to_owned(), 270)));
-        assert_eq!(count(&["0-1-270", "0-2-281"]), Some(("domain 0".to_owned(), 281)));
-        assert_eq!(count(&["0-1-270,7-1-30"]), Some(("domain 0,7".to_owned(), 300)));
-        assert_eq!(count(&[&format!("{ONE}:1-5:7")]), Some((ONE.to_owned(), 6)));
-        assert_eq!(count(&[&format!("{ONE}:1-5:blue:1-3,\n{TWO}:9")]), Some((format!("{ONE},{TWO}"), 9)));
-        for none in ["", "x", "0-1", "0-1-x", "a:1-5", &format!("{ONE}:5-1")] {
-            assert_eq!(count(&[none]), None, "{none}");
+        let found = |texts: &[&str]| transactions(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        let told = |texts: &[&str]| {
+            let position = found(texts)?;
+            let sets: Vec<String> = position.sets.iter().map(|(source, set)| format!("{source}={set}")).collect();
+            Some((position.history, position.count, sets.join(" ")))
+        };
+        let is = |history: &str, count, sets: &str| Some((history.to_owned(), count, sets.to_owned()));
+        assert_eq!(told(&["0-1-270"]), is("domain 0", 270, "0-1=1-270"));
+        assert_eq!(told(&["0-1-270", "0-2-281"]), is("domain 0", 281, "0-1=1-270 0-2=1-281"));
+        assert_eq!(told(&["0-1-270,7-1-30"]), is("domain 0,7", 300, "0-1=1-270 7-1=1-30"));
+        assert_eq!(told(&[&format!("{ONE}:1-5:7")]), is(ONE, 6, &format!("{ONE}=1-5,7")));
+        assert_eq!(
+            told(&[&format!("{ONE}:1-5:blue:1-3,\n{TWO}:9")]),
+            is(&format!("{ONE},{ONE}:blue,{TWO}"), 9, &format!("{ONE}=1-5 {ONE}:blue=1-3 {TWO}=9"))
+        );
+        for none in ["", "x", "0-1", "0-1-x", "0-1-2-3", "a:1-5", &format!("{ONE}:5-1")] {
+            assert_eq!(told(&[none]), None, "{none}");
         }
-        let long = format!("{ONE}:1,{TWO}:1,{}:1,{}:1", ONE.replace('3', "5"), ONE.replace('3', "6"));
-        let read = reading(DataRole::Primary, true, None, &[long]);
-        assert_eq!(read.position, None, "the history is too long to be told");
+        let many: Vec<String> = (0..3000).map(|n| format!("{ONE}:{}", n * 2)).collect();
+        assert_eq!(found(&[&many.join(",")]), None, "more ranges than are taken");
+        let many: Vec<String> = (1..300).map(|n| format!("0-{n}-1")).collect();
+        assert_eq!(reading(DataRole::Primary, true, None, &many).position, None, "more sources than are taken");
     }
 
     #[test]
@@ -255,7 +282,7 @@ mod tests {
              wsrep_last_committed=7"
         );
         let Ok(read) = node(&synced).verdict() else { panic!("it serves") };
-        let position = TransactionPosition { history: ONE.to_owned(), count: 7 };
+        let position = TransactionPosition { history: ONE.to_owned(), count: 7, sets: BTreeMap::new() };
         assert_eq!(read.position, Some(DataPosition::Transactions(position)));
         for (from, to, class, words) in [
             ("Primary", "non-Primary", "NotServing", "wsrep_cluster_status is non-Primary"),
