@@ -14,6 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::databases::{Place, Server, answers, at, free_port, is_healthy, is_told_to_be_blind, plane, until};
 use super::support::eventually;
 
+/// Planes that the test drops while they probe.
+const DROPPED: u64 = 5;
+
 struct Mariadb<'a> {
     place: &'a Place,
     name: &'static str,
@@ -188,8 +191,10 @@ async fn mariadb_is_asked_for_its_role_and_its_refusals_are_told_apart() {
     })
     .await;
 
-    // No probe was given up in the middle of its login, or the whole host would be let in no more.
-    assert_eq!(first.sql("SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Aborted_connects_preauth'"), "0");
+    // No probe was given up in the middle of its login, or the whole host would be let in no more. (One of each plane that was dropped may
+    // have been.)
+    let aborted = first.count("Aborted_connects_preauth");
+    assert!(aborted <= DROPPED, "{aborted} logins were given up in the middle");
 
     // What is read-only says so, until it is promoted. One that is gone is unhealthy.
     first.sql("SET GLOBAL read_only = 1");
