@@ -281,7 +281,7 @@ impl Service {
         self.note_left(&switch, from, turn);
         self.serving = switch.to.map_or(Serving::Down, Serving::Active);
         if self.follows().is_some() && switch.to.is_some() {
-            self.arrive_where_it_follows();
+            self.arrive_where_it_follows(turn.now);
         }
         self.failing_open = switch.to.is_some_and(|to| !self.available(to));
         self.since = turn.now;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::position_history::PositionHistory;
 use super::{DataPosition, EndpointId};
 use crate::time::MonoTime;
 
@@ -23,6 +24,15 @@ pub(super) struct Following {
     /// The highest place that was ever followed.
     #[serde(default)]
     pub followed: Option<FollowedPlace>,
+    /// Where the holder was, and when, in the lineage that is followed.
+    #[serde(default)]
+    pub history: PositionHistory,
+    /// Since when a primary has not been followed because it lacks more than the objective allows.
+    #[serde(default)]
+    pub beyond_rpo_since: Option<MonoTime>,
+    /// The last change of the holder lost more than the objective allows.
+    #[serde(default)]
+    pub missed_rpo: bool,
     /// Since when the holder has not answered, while its sessions go on.
     #[serde(default)]
     pub silent_since: Option<MonoTime>,
@@ -59,6 +69,8 @@ pub enum FollowVerdict {
     Next,
     /// It says that it is primary, in the lineage that is followed or a later one, while another one is.
     Rival,
+    /// It says that it is primary, and would be followed if it did not lack more than the objective allows.
+    BeyondRpo,
     /// It says that it is primary, and is behind what was followed already.
     Stale,
     /// It says that it is primary, in another branch of the history.
@@ -98,6 +110,13 @@ pub struct FollowRecord {
     /// Bytes of the log that the next one does not have of the one before; absent = not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_bytes: Option<u64>,
+    /// The same as a time, in milliseconds: what was written after that is lost, or may be. It counts up to the moment of this record, so
+    /// it is never less than `age_ms`; absent = not known, or nothing is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_ms: Option<u64>,
+    /// That is more than `objectives.rpo`, or it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missed_rpo: bool,
 }
 
 /// What is followed, in the saved state.
@@ -112,4 +131,7 @@ pub struct SavedFollowing {
     pub position: DataPosition,
     /// How long ago it was read, in microseconds.
     pub age_us: u64,
+    /// How long a primary has not been followed because it lacks too much, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_rpo_us: Option<u64>,
 }

@@ -30,6 +30,7 @@ mod persist;
 mod persist_orders;
 mod pool;
 mod position;
+mod position_history;
 mod reach;
 mod reading;
 mod recent_acts;

@@ -115,7 +115,10 @@ impl Saved {
             service.forced_ages_us.iter_mut().for_each(later);
             service.conditions.iter_mut().for_each(|open| later(&mut open.age_us));
             service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
-            service.following.iter_mut().for_each(|following| later(&mut following.age_us));
+            if let Some(following) = &mut service.following {
+                later(&mut following.age_us);
+                following.beyond_rpo_us.iter_mut().for_each(later);
+            }
             service.shorten_orders(by);
         }
         for SavedIncident(incident) in &mut self.incidents {
@@ -355,5 +358,6 @@ impl Service {
         saved.following.iter().for_each(|following| self.restore_following(following, now));
         self.was_down = saved.down;
         self.missed = self.conditions.iter().any(|open| open.kind == ConditionKind::ObjectiveMissed);
+        self.following.missed_rpo = self.conditions.iter().any(|open| open.kind == ConditionKind::RpoMissed);
     }
 }

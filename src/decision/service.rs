@@ -433,6 +433,7 @@ impl Service {
         self.timers.fired(Timer::FirstRound, turn.now);
         self.timers.fired(Timer::FirstChoice, turn.now);
         self.timers.fired(Timer::Silence, turn.now);
+        self.timers.fired(Timer::RpoPatience, turn.now);
         self.wait_for_hold_down(turn.now);
     }
 

@@ -16,8 +16,9 @@
 //! | state | course |
 //! |---|---|
 //! | an operator has accepted an endpoint that is primary | follow it, or serve if it is the holder |
-//! | the holder is primary, and its position continues what was followed | serve; follow another one only if it is of a later lineage and the loss is known and within `rpo`; with `close` and a rival none serves |
-//! | another one may be followed (*the heir*) | follow it |
+//! | the holder is primary, and its position continues what was followed | serve; follow another one only if it is of a later lineage and the loss is known and within `rpo` ([below](#what-may-be-lost)); with `close` and a rival none serves |
+//! | another one may be followed (*the heir*), it lacks more than `rpo`, and `on_rpo_exceeded` is `hold` | lose the holder; follow it after `rpo_patience` |
+//! | another one may be followed | follow it |
 //! | the holder said that it is none, or its data is not what was followed | lose it: its sessions end |
 //! | it is silent | lose it: its sessions go on, until `fence_after` |
 //!
@@ -50,6 +51,18 @@
 //!
 //! Positions of one endpoint may go back in the same lineage: it lost what it had not written to disk. It is still the
 //! holder, and the incident says what it lost. Another endpoint that lacks something is stale.
+//!
+//! # What may be lost
+//!
+//! `following/loss.rs` measures what the next holder has not of what is followed. In bytes that is exact up to the last sample.
+//! As a time it is now minus the last time at which the holder was at that place or before (`decision/position_history.rs`), so
+//! it includes the age of the last sample. Of old samples every second one is left out again and again: the time found is then
+//! earlier than the truth, and never later. A follow that was decided waits for the end of the sessions; the time that passes
+//! meanwhile does not take it back (`is_underway`).
+//!
+//! The objective gates a living holder always, and one that is gone only with `hold`: a promotion that has happened is a fact,
+//! and clients that wait for a server that is dead wait for ever. So a hold has two ends besides the holder's return: `accept`,
+//! and `rpo_patience`, whose time survives a restart. Services that follow have no ordered switchover that could be gated.
 //!
 //! # What does not apply
 //!

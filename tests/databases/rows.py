@@ -249,6 +249,68 @@ def within_the_objective(setup):
     return f"lost {record['lost_bytes']} bytes; " + ledger.judge(b, 1000)
 
 
+def promoted_far_behind(setup, keys):
+    """B no longer gets A's log, A writes 2 MiB and is killed, and B is promoted."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], keys=keys)
+    follows(proxy, a)
+    b.ask("ALTER SYSTEM SET primary_conninfo = ''")
+    b.ask("SELECT pg_reload_conf()")
+    until("it streams no more", lambda: a.ask("SELECT count(*) FROM pg_stat_replication") == "0")
+    a.ask("CREATE TABLE much AS SELECT md5(n::text) FROM generate_series(1, 30000) n")
+    time.sleep(1)
+    a.kill()
+    until("A is gone", lambda: proxy.holder() is None)
+    b.promote()
+    return a, b, proxy, time.monotonic()
+
+
+def far_behind_said(proxy):
+    record = last_follow(proxy)["following"]
+    promise(record["lost_bytes"] > 1_000_000 and record.get("missed_rpo"), f"the incident says what is lost: {record}")
+    promise("rpo_missed" in proxy.conditions() and "beyond_rpo" not in proxy.conditions(), "a condition says so")
+    return f"lost {record['lost_bytes']} bytes, sample {record['age_ms']} ms old"
+
+
+@row("objective_override", smoke=True)
+def objective_override(setup):
+    """B lacks more than the objective: it is not followed, also after a restart of the proxy, until an operator accepts that."""
+    _, b, proxy, _ = promoted_far_behind(setup, "    objectives: {rpo: 64KiB}\n    failover: {on_rpo_exceeded: hold}\n")
+    until("it is told", lambda: "beyond_rpo" in proxy.conditions())
+    promise(proxy.verdict(b) == "beyond_rpo", "and of the endpoint, too")
+    time.sleep(2)
+    proxy.kill()
+    proxy.start()
+    until("it is told again", lambda: proxy.verdict(b) == "beyond_rpo")
+    time.sleep(2)
+    promise(proxy.holder() is None, "B is not followed")
+    code, said = proxy.act("accept", "orders", f"127.0.0.1:{b.port}")
+    promise(code == 0, f"accept: {said}")
+    follows(proxy, b, 5)
+    return far_behind_said(proxy)
+
+
+@row("objective_patience")
+def objective_patience(setup):
+    """B lacks more than the objective: it is followed when it has waited for `rpo_patience`."""
+    keys = "    objectives: {rpo: 64KiB}\n    failover: {on_rpo_exceeded: hold, rpo_patience: 4s}\n"
+    _, b, proxy, promoted = promoted_far_behind(setup, keys)
+    follows(proxy, b)
+    waited = time.monotonic() - promoted
+    promise(3.5 < waited < 6, f"it waited for its time: {waited:.1f} s")
+    return far_behind_said(proxy) + f", after {waited:.1f} s"
+
+
+@row("objective_measured")
+def objective_measured(setup):
+    """B lacks more than the objective: by default it is followed at once, and that is told. So it is for a time as the objective."""
+    _, b, proxy, promoted = promoted_far_behind(setup, "    objectives: {rpo: 100ms}\n")
+    follows(proxy, b, 3)
+    record = last_follow(proxy)["following"]
+    promise(record["lost_ms"] >= record["age_ms"] >= 0, f"a time: {record}")
+    return far_behind_said(proxy) + f", {record['lost_ms']} ms"
+
+
 @row("close_on_two", smoke=True)
 def close_on_two(setup):
     """`on_multiple_primaries: close`: no client writes until one is left."""

@@ -50,6 +50,8 @@ struct Server {
     next_probe: u64,
     /// What the core was last told: the role, and the branch at that time.
     told: Option<(bool, usize)>,
+    /// Since when it has told that it is primary, in this branch.
+    said_since: Option<(usize, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -124,7 +126,12 @@ fn config(servers: usize, rng: &mut Rng) -> Config {
             endpoints.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
         }
     };
-    let rpo = if rng.u8(..3) == 0 { "objectives: {rpo: 64}," } else { "" };
+    let rpo = match rng.u8(..6) {
+        0 => "objectives: {rpo: 64},",
+        1 => "objectives: {rpo: 64}, failover: {on_rpo_exceeded: hold, rpo_patience: 3s},",
+        2 => "objectives: {rpo: 2s}, failover: {on_rpo_exceeded: hold, rpo_patience: 3s},",
+        _ => "",
+    };
     let text = format!(
         "{{protocol: tcp, {rpo} health_check: {{postgres: {{user: p, role: primary}}, interval: 1s, timeout: 900ms, fast_interval: 200ms}}, pools: [{pools}]}}"
     );
@@ -151,6 +158,7 @@ impl Databases {
             started: n as i64,
             next_probe: 0,
             told: None,
+            said_since: None,
         };
         let core = Decision::new(None, MonoTime::from_micros(1_000_000));
         let mut world = Databases {
@@ -207,6 +215,7 @@ impl Databases {
     }
 
     fn obey(&mut self) {
+        let accepted = self.accepted;
         for effect in self.core.effects() {
             match effect {
                 Effect::Publish => self.published(),
@@ -216,10 +225,16 @@ impl Databases {
                     self.fences.push((pool, place, epoch));
                 }
                 Effect::Incident(incident) if incident.answered.is_none() => match incident.kind {
-                    SwitchKind::Follow => self.seen.note("follow"),
+                    SwitchKind::Follow => {
+                        self.seen.note("follow");
+                        self.judge_loss(&incident, accepted);
+                    }
                     SwitchKind::Recovery => self.seen.note("recovery"),
                     _ => self.seen.note("failover"),
                 },
+                Effect::Condition(ConditionChange::Raised(open)) if open.kind == ConditionKind::BeyondRpo => {
+                    self.seen.note("beyond the objective");
+                }
                 _ => {}
             }
         }
@@ -270,6 +285,23 @@ impl Databases {
         for worker in &mut self.workers {
             let late = if self.rng.u8(..20) == 0 { self.rng.u64(..1500) } else { self.rng.u64(..150) };
             worker.takes_up.get_or_insert(self.now + late);
+        }
+    }
+
+    /// What lacks more than the objective allows is followed by an operator's word, or when it has waited.
+    fn judge_loss(&mut self, incident: &Incident, accepted: bool) {
+        let rule = self.config.services[0].failover.following.expect("it follows");
+        let Some(record) = incident.following.as_ref().filter(|record| record.missed_rpo) else { return };
+        self.seen.note("missed its objective");
+        if rule.on_rpo_exceeded == OnRpoExceeded::Hold && !accepted {
+            let patience = rule.rpo_patience.expect("a patience").as_millis() as u64;
+            let since = self.server(record.to).said_since.map(|(_, since)| since);
+            // (A time grows while the sessions of the former holder are waited for.)
+            let is_time = matches!(rule.rpo, Some(RecoveryPoint::Time(most)) if record.lost_ms.is_some_and(|lost| lost <= most.as_millis() as u64 + 2000));
+            self.is(
+                is_time || since.is_some_and(|since| self.now - since >= patience),
+                "it was followed although it lacks too much",
+            );
         }
     }
 
@@ -423,6 +455,8 @@ impl Databases {
                 () if server.blind => ProbeOutcome::Blind { detail: "28P01".into() },
                 () => {
                     server.told = Some((server.is_primary, server.branch));
+                    let said = server.said_since.filter(|(branch, _)| *branch == server.branch);
+                    server.said_since = server.is_primary.then(|| said.unwrap_or((server.branch, self.now)));
                     let system = self.branches[server.branch].system;
                     ProbeOutcome::Pass { latency: Duration::ZERO, reading: Some(reading(server, system)) }
                 }
@@ -677,6 +711,8 @@ fn one_primary_is_followed_and_no_other() {
         ("accept", 100),
         ("another cluster", 80),
         ("calm", 40),
+        ("beyond the objective", 20),
+        ("missed its objective", 20),
     ];
     for (what, least) in wanted {
         assert!(seen.get(what).is_some_and(|count| *count >= least), "{what} was seen too seldom: {seen:?}");

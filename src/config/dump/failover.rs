@@ -18,5 +18,7 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "confirm_window" => failover.confirm_window,
         "on_multiple_primaries" => failover.following.map(|rule| word(&rule.on_multiple_primaries)),
         "fence_after" => failover.following.and_then(|rule| rule.fence_after),
+        "on_rpo_exceeded" => failover.following.map(|rule| word(&rule.on_rpo_exceeded)),
+        "rpo_patience" => failover.following.and_then(|rule| rule.rpo_patience),
     }
 }

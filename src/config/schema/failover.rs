@@ -16,6 +16,8 @@ Failover {
     confirm_window: OffOr<TypedDuration>,
     on_multiple_primaries: OnMultiplePrimaries,
     fence_after: OffOr<TypedDuration>,
+    on_rpo_exceeded: OnRpoExceeded,
+    rpo_patience: OffOr<TypedDuration>,
     lease: ReservedKey,
     promote: ReservedKey,
 }}
@@ -28,6 +30,9 @@ OnAllDown { FailOpen, FailClosed, }}
 
 words! { /// `failover.on_multiple_primaries`
 OnMultiplePrimaries { Freeze, Close, }}
+
+words! { /// `failover.on_rpo_exceeded`
+OnRpoExceeded { Follow, Hold, }}
 
 words! { /// `failover.sessions`
 Sessions { Drain, Close, }}

@@ -10,7 +10,7 @@ use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
 use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
-use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
+use crate::config::units::{AutoOrDuration, BytesOrTime, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// A value under `services:`
 Service {
@@ -41,7 +41,7 @@ Refusals { Native, Reset, }}
 map! { /// `objectives:`
 Objectives {
     rto: TypedDuration,
-    rpo: SizeInBytes,
+    rpo: BytesOrTime,
 }}
 
 map! { /// `limits:` of a service

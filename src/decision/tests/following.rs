@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod rpo;
+
 /// What a server of these tests is.
 #[derive(Clone, Copy, Debug)]
 struct Data {
