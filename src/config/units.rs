@@ -29,13 +29,6 @@ pub(super) struct AutoOrDuration(pub(super) Option<Duration>);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct SizeInBytes(pub(super) u64);
 
-/// How much may be lost: a size or a time, `16MiB` or `5s`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum BytesOrTime {
-    Bytes(u64),
-    Time(Duration),
-}
-
 /// A share of a whole: `20%` or `0.2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FractionOfOne(pub(super) f64);
@@ -77,9 +70,9 @@ pub(super) struct FileMode(pub(super) u32);
 pub(super) struct StatusRange(pub(super) u16, pub(super) u16);
 
 /// Reads a text by `parse`.
-struct FromText<T> {
-    expected: &'static str,
-    parse: fn(&str) -> Result<T, String>,
+pub(super) struct FromText<T> {
+    pub(super) expected: &'static str,
+    pub(super) parse: fn(&str) -> Result<T, String>,
 }
 
 impl<'de, T> Visitor<'de> for FromText<T> {
@@ -111,7 +104,6 @@ from_text! {
     TypedDuration, "a duration such as `500ms`, `2s` or `1h`", time;
     AutoOrDuration, "`auto`, `off` or a duration such as `500ms`", delay;
     SizeInBytes, "a size such as `16KiB`", bytes;
-    BytesOrTime, "a size such as `16MiB` or a duration such as `5s`", bytes_or_time;
     FractionOfOne, "a share such as `20%`", share;
     EndpointAddress, "an address with a port such as `127.0.0.1:8080`", address;
     Nameserver, "an address with a port such as `127.0.0.1:53`", nameserver;
@@ -187,7 +179,7 @@ fn number_word(text: &str) -> Option<u64> {
     WORDS.iter().position(|word| *word == lower).map(|number| number as u64)
 }
 
-fn time(text: &str) -> Result<TypedDuration, String> {
+pub(super) fn time(text: &str) -> Result<TypedDuration, String> {
     if text == "0" {
         return Ok(TypedDuration(Duration::ZERO));
     }
@@ -226,7 +218,7 @@ fn delay(text: &str) -> Result<AutoOrDuration, String> {
     }
 }
 
-fn bytes(text: &str) -> Result<SizeInBytes, String> {
+pub(super) fn bytes(text: &str) -> Result<SizeInBytes, String> {
     if text == "off" {
         return Ok(SizeInBytes(0));
     }
@@ -234,23 +226,6 @@ fn bytes(text: &str) -> Result<SizeInBytes, String> {
         Ok(size) if size.as_u64() <= 1 << 40 => Ok(SizeInBytes(size.as_u64())),
         Ok(_) => Err(format!("`{}` is too large\nat most `1TiB`", shorten(text))),
         Err(_) => Err(format!("`{}` is not a size\nwrite bytes, or one such as `16KiB` or `1MiB`", shorten(text))),
-    }
-}
-
-fn bytes_or_time(text: &str) -> Result<BytesOrTime, String> {
-    // (`m` is a minute, and `M` or `MiB` a size; `0` is the same in both.)
-    let is_unit = |letter: char| letter.is_ascii_lowercase() && !matches!(letter, 'b' | 'k');
-    let is_time = text.chars().any(is_unit) && text.chars().all(|letter| !letter.is_alphabetic() || is_unit(letter));
-    let shown = shorten(text);
-    match is_time {
-        _ if text == "off" => Err("`off` is not a loss that may be\nleave it out".to_owned()),
-        true => time(text).map(|time| BytesOrTime::Time(time.0)),
-        false => {
-            bytes(text).map(|size| BytesOrTime::Bytes(size.0)).map_err(|error| match error.contains("too large") {
-                true => error,
-                false => format!("`{shown}` is neither a size nor a duration\nwrite one such as `16MiB` or `5s`"),
-            })
-        }
     }
 }
 

@@ -56,11 +56,13 @@ pub enum ConditionKind {
     BeyondRpo,
     /// The last change of the primary lost more than `objectives.rpo`.
     RpoMissed,
+    /// The fence hook did not say, when it was last run, that the former primary takes no more writes.
+    Unfenced,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 18] = [
+    pub const ALL: [ConditionKind; 19] = [
         ConditionKind::AllDown,
         ConditionKind::PinnedToUnusable,
         ConditionKind::Isolated,
@@ -79,6 +81,7 @@ impl ConditionKind {
         ConditionKind::StalePrimary,
         ConditionKind::BeyondRpo,
         ConditionKind::RpoMissed,
+        ConditionKind::Unfenced,
     ];
 
     /// Its name in records, metrics and `/status`.
@@ -102,6 +105,7 @@ impl ConditionKind {
             ConditionKind::StalePrimary => "stale_primary",
             ConditionKind::BeyondRpo => "beyond_rpo",
             ConditionKind::RpoMissed => "rpo_missed",
+            ConditionKind::Unfenced => "unfenced",
         }
     }
 
@@ -137,6 +141,9 @@ impl ConditionKind {
                 "the next primary lacks more than objectives.rpo and is not followed: bring the former one back, or say `standfast accept SERVICE ENDPOINT`"
             }
             ConditionKind::RpoMissed => "the last change of the primary lost more than objectives.rpo",
+            ConditionKind::Unfenced => {
+                "the fence hook did not say that the former primary is fenced: it may take writes of others, so stop it by hand"
+            }
         }
     }
 
@@ -153,7 +160,8 @@ impl ConditionKind {
             | ConditionKind::MultiplePrimaries
             | ConditionKind::StalePrimary
             | ConditionKind::BeyondRpo
-            | ConditionKind::RpoMissed => ConditionSeverity::Error,
+            | ConditionKind::RpoMissed
+            | ConditionKind::Unfenced => ConditionSeverity::Error,
             ConditionKind::Frozen
             | ConditionKind::NoStandby
             | ConditionKind::Held
@@ -174,6 +182,7 @@ impl ConditionKind {
                 | ConditionKind::Evacuated
                 | ConditionKind::ObjectiveMissed
                 | ConditionKind::RpoMissed
+                | ConditionKind::Unfenced
         )
     }
 }
@@ -367,6 +376,7 @@ impl Service {
             (ConditionKind::MultiplePrimaries, self.has_rivals()),
             (ConditionKind::BeyondRpo, self.following.beyond_rpo_since.is_some()),
             (ConditionKind::RpoMissed, self.following.missed_rpo && self.has_rpo()),
+            (ConditionKind::Unfenced, self.is_unfenced()),
         ];
         holds.extend(simple.into_iter().filter(|(_, holds)| *holds).map(|(kind, _)| (kind, None)));
         let about = |kind: ConditionKind, pool: usize| (kind, Some(self.pools[pool].name.clone()));

@@ -33,6 +33,12 @@ pub(super) struct Following {
     /// The last change of the holder lost more than the objective allows.
     #[serde(default)]
     pub missed_rpo: bool,
+    /// What came of the fence hook of the switch that waits.
+    #[serde(default)]
+    pub fence: Option<FenceReport>,
+    /// The fence hook did not say yes when it was last run.
+    #[serde(default)]
+    pub is_unfenced: bool,
     /// Since when the holder has not answered, while its sessions go on.
     #[serde(default)]
     pub silent_since: Option<MonoTime>,
@@ -114,9 +120,36 @@ pub struct FollowRecord {
     /// it is never less than `age_ms`; absent = not known, or nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_ms: Option<u64>,
+    /// What came of the fence hook; absent = there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceReport>,
     /// That is more than `objectives.rpo`, or it is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missed_rpo: bool,
+}
+
+/// What came of the fence hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FenceReport {
+    /// Whether it said that the former primary is fenced.
+    pub outcome: FenceOutcome,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// For people: why not; absent where it said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Whether the fence hook said that the former primary is fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceOutcome {
+    /// It did.
+    Fenced,
+    /// It did not, or could not be run.
+    Failed,
+    /// It had no answer in time.
+    Late,
 }
 
 /// What is followed, in the saved state.

@@ -15,6 +15,7 @@ mod evacuation;
 mod event;
 mod evidence;
 mod failover;
+mod fence_hook;
 mod few_sources;
 mod follow_state;
 mod following;
@@ -60,7 +61,7 @@ pub use conditions::{Condition, ConditionChange, ConditionKind, ConditionSeverit
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
-pub use follow_state::{FollowRecord, FollowVerdict, SavedFollowing};
+pub use follow_state::{FenceOutcome, FenceReport, FollowRecord, FollowVerdict, SavedFollowing};
 pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

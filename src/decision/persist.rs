@@ -263,8 +263,10 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
     for text in std::iter::once(&mut incident.actor.name).chain(&mut incident.actor.origin) {
         *text = printable(text).into_owned();
     }
-    for evidence in &mut incident.evidence {
-        evidence.detail = printable(&evidence.detail).into_owned();
+    let fence = incident.following.as_mut().and_then(|record| record.fence.as_mut());
+    let details = incident.evidence.iter_mut().map(|evidence| &mut evidence.detail);
+    for detail in details.chain(fence.and_then(|fence| fence.detail.as_mut())) {
+        *detail = printable(detail).into_owned();
     }
     Ok(())
 }
@@ -359,5 +361,6 @@ impl Service {
         self.was_down = saved.down;
         self.missed = self.conditions.iter().any(|open| open.kind == ConditionKind::ObjectiveMissed);
         self.following.missed_rpo = self.conditions.iter().any(|open| open.kind == ConditionKind::RpoMissed);
+        self.following.is_unfenced = self.conditions.iter().any(|open| open.kind == ConditionKind::Unfenced);
     }
 }

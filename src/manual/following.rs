@@ -31,7 +31,16 @@
 //! for the old one. First `Serving::Down`, with the pool of the holder fenced
 //! ([the end of sessions](super::published_table#the-end-of-sessions)); then a switch of the kind `follow`, whose gate is
 //! the end of the sessions (`GateRules::with_fence`). A fence that is not acknowledged is waited for no longer than
-//! `FENCE_LIMIT`. Since all endpoints but the holder are fenced by their row ([`EndpointRow::fenced`]), a worker that was
+//! `FENCE_LIMIT`.
+//!
+//! Where `failover.fence` is set, its hook is one more gate (`Gate::FenceHook`, `decision/fence_hook.rs`), and the only one that is
+//! asked when all others are open. A worker that has not acknowledged in time does not keep it from being run: it is what helps
+//! then. Its own time begins when it is asked, and with it `on_failure` takes the place of what applies at the limit. It goes on by
+//! default, because what is followed has been promoted already. `RunFence` names the former primary and the next one; when the
+//! next one becomes another, the transition is replaced and the hook asked again. Nothing of it is saved: after a restart the
+//! holder is the former one still, so the switch begins from the beginning and the hook is run again.
+//!
+//! Since all endpoints but the holder are fenced by their row ([`EndpointRow::fenced`]), a worker that was
 //! stuck ends what it has when it takes up the next table, also where both endpoints are of one pool.
 //!
 //! When the holder is silent, no pool serves and its sessions go on: the same endpoint may come back, which is a

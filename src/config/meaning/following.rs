@@ -1,7 +1,11 @@
 //! Following the primary: what `role` of the checks means for the service.
 
+use std::sync::Arc;
+
 use super::diagnostics::Diagnostics;
+use super::fence;
 use super::services::PoolsByName;
+use crate::config::bytes_or_time::BytesOrTime;
 use crate::config::defaults;
 use crate::config::model::{
     FailbackMode, FollowRule, FollowedRole, Mode, OnAllDown, OnMultiplePrimaries, OnRpoExceeded, Pool, Protocol,
@@ -11,7 +15,7 @@ use crate::config::objective::worst_case;
 use crate::config::schema;
 use crate::config::spanned::{OffOr, Spanned};
 use crate::config::tree::NodeId;
-use crate::config::units::{BytesOrTime, write_time};
+use crate::config::units::write_time;
 
 /// A service whose checks ask for a role follows the endpoint that has it, and by other defaults than other services.
 pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Service, service: &mut Service) {
@@ -22,6 +26,7 @@ pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schem
             ("on_multiple_primaries", failover.on_multiple_primaries.at()),
             ("fence_after", failover.fence_after.at()),
             ("rpo", rpo.map(|(at, _)| at)),
+            ("fence", failover.fence.at()),
             ("on_rpo_exceeded", failover.on_rpo_exceeded.at()),
             ("rpo_patience", failover.rpo_patience.at()),
         ];
@@ -55,6 +60,7 @@ pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schem
             Some(OffOr::Value(time)) => Some(time.0),
         },
     });
+    service.failover.fence = fence::fence(diagnostics, &failover.fence).map(Arc::new);
     check_objective(diagnostics, rpo.map(|(at, _)| at), &failover, service);
     service.failover.on_all_down = OnAllDown::FailClosed;
     service.failover.sessions = Sessions::Close;

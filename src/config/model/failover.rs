@@ -1,8 +1,11 @@
 //! `failover:`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::fence::FenceHook;
 
 /// When and how the active pool changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Failover {
     /// The service follows its primary: its checks ask for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowRule>,
+    /// What is run before another primary is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Arc<FenceHook>>,
 }
 
 /// How a service follows its primary.

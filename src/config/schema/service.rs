@@ -9,8 +9,9 @@ use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
+use crate::config::bytes_or_time::BytesOrTime;
 use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
-use crate::config::units::{AutoOrDuration, BytesOrTime, RangedCount, SizeInBytes, TypedDuration};
+use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
 
 map! { /// A value under `services:`
 Service {

@@ -153,6 +153,7 @@ impl Service {
 
     fn arrive(&mut self, holder: EndpointId) {
         self.following.accepted = None;
+        self.following.fence = None;
         if self.following.holder != Some(holder) {
             // Its place is what is followed now, wherever it is.
             self.following.followed = self.place_of(holder).or(self.following.followed.take());

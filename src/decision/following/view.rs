@@ -24,6 +24,7 @@ impl Service {
             joined_at: next.data.place().cloned(),
             lost_bytes: loss.bytes,
             lost_ms: loss.since.map(|since| now.since(since).as_millis() as u64),
+            fence: self.following.fence.clone().filter(|_| self.following.next.is_some()),
             missed_rpo: before.is_some() && rule.rpo.is_some_and(|most| !loss.is_within(most, now)),
         })
     }

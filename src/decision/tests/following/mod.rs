@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod fence_hook;
 mod rpo;
 
 /// What a server of these tests is.
