@@ -14,9 +14,12 @@ use super::webhook;
 use crate::config::{FenceHook, HookAction, Name};
 use crate::decision::{Event, Gate, GateOutcome, TransitionId};
 use crate::sys::clock;
+use crate::text::shortened;
 
 /// Characters of what a program says that are told.
 const TOLD: usize = 120;
+/// Characters of a reason that the incident has.
+const LONGEST: usize = 250;
 
 /// What a hook is told.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ impl RunningHooks {
                 }
                 Err(detail) => {
                     tracing::error!(%service, from, %to, ?took, detail, "the fence hook failed");
-                    GateOutcome::Refused { detail }
+                    GateOutcome::Refused { detail: shortened(&detail, LONGEST) }
                 }
             };
             let _ = events.send(Event::GateAnswered { transition, seen, gate: Gate::FenceHook, outcome }).await;

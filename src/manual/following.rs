@@ -73,6 +73,19 @@
 //! and clients that wait for a server that is dead wait for ever. So a hold has two ends besides the holder's return: `accept`,
 //! and `rpo_patience`, whose time survives a restart. Services that follow have no ordered switchover that could be gated.
 //!
+//! # Promotion
+//!
+//! `decision/promotion/` is the machine that is to promote a replica by order. It is not reachable: no key asks for it, no event feeds
+//! it, and nothing obeys its steps. What it settles already:
+//!
+//! - Each precondition that is missing has a name (`Obstacle`), and all of them are looked at again in the turn of the call.
+//! - The candidate is the witness. A primary that is idle sends its replica nothing, so silence proves nothing by itself: only when
+//!   the receiver has asked, after half of `wal_receiver_timeout`, and was not answered, or has gone. With `wal_receiver_timeout = 0`
+//!   a receiver that stays is no witness, nor is one that had lost the primary long before it failed here. A replica that is not promoted and hears the primary keeps the others from it, too.
+//! - The intent is on the disk before the call. Writes are numbered, because an earlier one that ends late does not have it.
+//! - From the intent on it is spent until a primary serves again. A restart verifies what it finds, by the role and a later
+//!   timeline, and orders nothing.
+//!
 //! # What does not apply
 //!
 //! No ejection, no trials, no last resort, no failback, no hold-down, no freeze, no isolation by comparison of pools: each

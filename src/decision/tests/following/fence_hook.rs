@@ -131,11 +131,11 @@ fn a_worker_that_does_not_acknowledge_does_not_keep_the_hook_from_being_run() {
         let (transition, _) = rig.asked_to_fence().expect("the hook is asked");
         rig.hook_says(transition, GateOutcome::Open);
         assert_eq!(rig.holder(), Some(1));
-        let ends = rig.effects.iter().filter_map(|effect| match effect {
+        let mut ends = rig.effects.iter().rev().filter_map(|effect| match effect {
             Effect::Transition(record) => Some(record.stage.clone()),
             _ => None,
         });
-        assert_eq!(ends.last(), Some(TransitionStage::WentAhead { closed: vec![Gate::FenceAcknowledged] }));
+        assert_eq!(ends.next(), Some(TransitionStage::WentAhead { closed: vec![Gate::FenceAcknowledged] }));
     }
 }
 
